@@ -1,0 +1,19 @@
+//! The settings contract of the Latchkey auth server.
+//!
+//! One type, [`Settings`], knows every environment variable. The server reads it with
+//! [`Settings::from_variables`]; the operator fills it from an `AuthService` and renders it with
+//! [`Settings::to_variables`]. Nothing here does I/O: a secret that lives in a file is carried as its path
+//! ([`SecretSource::File`]) and read by the server.
+
+mod error;
+mod parse;
+mod render;
+mod secret;
+mod settings;
+pub mod variables;
+
+pub use error::SettingsError;
+pub use secret::{SecretSource, SecretText};
+pub use settings::{
+    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+};

@@ -1,0 +1,182 @@
+//! The settings as types: what was parsed is already good.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use url::Url;
+
+use crate::SecretSource;
+
+/// A whole number of minutes, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Minutes(u32);
+
+impl Minutes {
+    /// The longest lifetime that can be set: ten years, so that adding one to any date cannot overflow.
+    pub const MAX: u32 = 10 * 366 * 24 * 60;
+
+    /// `minutes` when it lies between 1 and [`Minutes::MAX`].
+    pub fn new(minutes: u32) -> Option<Self> {
+        (1..=Self::MAX).contains(&minutes).then_some(Self(minutes))
+    }
+
+    /// The number of minutes.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The same in seconds, as `expires_in` counts.
+    pub fn as_seconds(self) -> i64 {
+        i64::from(self.0) * 60
+    }
+}
+
+/// Everything the server can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// PostgreSQL URL.
+    pub database_url: SecretSource,
+    /// Redis or Valkey URL.
+    pub redis_url: SecretSource,
+    /// Address of the API.
+    pub listen_addr: SocketAddr,
+    /// Address of health, readiness, metrics and status.
+    pub management_addr: SocketAddr,
+    /// `iss` of every token (RFC 7519 §4.1.1), without a trailing slash.
+    pub issuer_url: Url,
+    /// `aud` of every token; the issuer when unset.
+    pub token_audience: Option<String>,
+    /// The private JWK Set, re-read when it changes.
+    pub jwt_keys_file: PathBuf,
+    /// Lifetime of an access token.
+    pub access_token_lifetime: Minutes,
+    /// Lifetime of a refresh token.
+    pub refresh_token_lifetime: Minutes,
+    /// Mail, when `EMAILS_ENABLED`.
+    pub email: Option<Email>,
+    /// Base of the links in mail; the issuer when unset.
+    pub public_url: Option<Url>,
+    /// The account made at start when no superuser exists.
+    pub first_superuser: Option<FirstSuperuser>,
+    /// Where traces go (OTLP over gRPC); the exporter reads the other `OTEL_*` variables itself.
+    pub otlp_endpoint: Option<String>,
+    /// The least severe level that is logged.
+    pub log_level: LogLevel,
+    /// JSON for machines, text for people.
+    pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// The issuer as it stands in tokens: no trailing slash, so that `iss` is the string that was configured.
+    pub fn issuer(&self) -> &str {
+        self.issuer_url.as_str().trim_end_matches('/')
+    }
+
+    /// The audience as it stands in tokens.
+    pub fn audience(&self) -> &str {
+        self.token_audience.as_deref().unwrap_or_else(|| self.issuer())
+    }
+
+    /// The base of links in mail, without a trailing slash.
+    pub fn public_base(&self) -> &str {
+        self.public_url.as_ref().map_or_else(|| self.issuer(), |url| url.as_str().trim_end_matches('/'))
+    }
+}
+
+/// How mail leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    /// The SMTP server.
+    pub smtp: Smtp,
+    /// Address in `From`.
+    pub from_address: String,
+    /// Display name in `From`.
+    pub from_name: Option<String>,
+}
+
+/// The SMTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smtp {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: SmtpSecurity,
+    /// Login, if the server asks for one.
+    pub credentials: Option<SmtpCredentials>,
+}
+
+/// A login at the SMTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpCredentials {
+    /// `SMTP_USER`.
+    pub user: SecretSource,
+    /// `SMTP_PASSWORD`.
+    pub password: SecretSource,
+}
+
+/// `SMTP_TLS` and `SMTP_SSL` as one choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmtpSecurity {
+    /// STARTTLS, required (RFC 3207): never falls back to clear text.
+    StartTls,
+    /// TLS from the first byte (RFC 8314 §3).
+    Implicit,
+    /// Clear text; for a relay on the same host or a test.
+    None,
+}
+
+/// The account made at start when no superuser exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstSuperuser {
+    /// `FIRST_SUPERUSER`.
+    pub username: String,
+    /// `FIRST_SUPERUSER_EMAIL`.
+    pub email: String,
+    /// `FIRST_SUPERUSER_PASSWORD`.
+    pub password: SecretSource,
+}
+
+/// The least severe level that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the field's standard words")]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person's terminal.
+    Text,
+}
+
+impl LogLevel {
+    /// The name as the variable spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl LogFormat {
+    /// The name as the variable spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}
