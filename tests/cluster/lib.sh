@@ -1,9 +1,8 @@
 # shellcheck shell=bash
 # What the scripts of this folder share. Sourced, never run.
+# shellcheck disable=SC2034 # most variables are for those scripts
 
 cluster_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# Read by the scripts that source this file.
-# shellcheck disable=SC2034
 cache_dir=${LATCHKEY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/latchkey}
 
 started_at=$SECONDS

@@ -1,0 +1,51 @@
+# The images of Latchkey's two programs:
+#
+#   docker build --target server   -t latchkey-server .
+#   docker build --target operator -t latchkey-operator .
+#
+# Without BuildKit's cache (another builder, a CI with its own cache) compile outside and only wrap:
+#
+#   docker build --target server --build-arg BINARIES=prebuilt -f Dockerfile target/release
+#
+# BINARIES names the stage that the programs come from; the stage that is not named is never built,
+# so the second form needs no Rust image. BASE_IMAGE is anything with glibc and CA certificates.
+ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+ARG BINARIES=compile
+
+FROM ${RUST_IMAGE} AS compile
+WORKDIR /src
+COPY . .
+# The target folder is a cache mount and gone after this step, so the programs are copied out of it.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin latchkey-server --bin latchkey-operator \
+    && install -D -t /programs target/release/latchkey-server target/release/latchkey-operator
+
+FROM scratch AS prebuilt
+COPY latchkey-* /programs/
+
+FROM ${BINARIES} AS binaries
+
+FROM ${BASE_IMAGE} AS server
+LABEL org.opencontainers.image.title="latchkey-server" \
+      org.opencontainers.image.description="Latchkey's REST auth server" \
+      org.opencontainers.image.vendor="Latchkey"
+COPY --from=binaries /programs/latchkey-server /usr/local/bin/latchkey-server
+# Numeric, so that the kubelet can see that it is not root (runAsNonRoot).
+USER 65532:65532
+# 8080: the API. 9090: health, metrics and status.
+EXPOSE 8080 9090
+ENTRYPOINT ["/usr/local/bin/latchkey-server"]
+CMD ["serve"]
+
+FROM ${BASE_IMAGE} AS operator
+LABEL org.opencontainers.image.title="latchkey-operator" \
+      org.opencontainers.image.description="Keeps Latchkey auth servers running on Kubernetes" \
+      org.opencontainers.image.vendor="Latchkey"
+COPY --from=binaries /programs/latchkey-operator /usr/local/bin/latchkey-operator
+USER 65532:65532
+# Health and metrics.
+EXPOSE 8080
+ENTRYPOINT ["/usr/local/bin/latchkey-operator"]
+CMD ["run"]
