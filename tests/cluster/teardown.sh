@@ -9,8 +9,9 @@ end_pods() {
     local folder tries pids
     for tries in $(seq 50); do
         pids=$(
-            # Arguments end in a zero byte there, so each counts as a line of its own.
-            grep -lzxF "$socket" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3
+            # Arguments end in a zero byte there, so each counts as a line of its own. The pattern comes
+            # from a file, since as an argument it would make grep find itself.
+            grep -lzxF -f <(echo "$socket") /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3
             while read -r folder; do
                 [ ! -d "$folder" ] || find "$folder" -name cgroup.procs -exec cat {} + 2>/dev/null
             done < <(cgroup_folders)
