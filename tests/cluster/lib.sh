@@ -40,7 +40,7 @@ cgroup=latchkey
 guard=LATCHKEY-GUARD
 api_address=10.244.0.1:6443
 # In the order in which they are started.
-daemons=(containerd etcd kube-apiserver kube-controller-manager kube-scheduler coredns kube-proxy kubelet)
+daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns kube-proxy kubelet)
 
 # Set to a cluster of somebody else's: that one is to be used, and nothing made.
 foreign_cluster() { [ -n "${KUBECONFIG:-}" ] && [ "$KUBECONFIG" != "$state/kubeconfig" ]; }
@@ -75,10 +75,12 @@ find_daemon() {
 stop() {
     local name=$1 tries=0
     if find_daemon "$name"; then
-        kill "$pid" 2>/dev/null || true
+        # Its process group, which it leads and which nobody else is in.
+        kill -- "-$pid" 2>/dev/null || true
         while find_daemon "$name"; do
             tries=$((tries + 1))
-            [ $tries -lt 50 ] || kill -KILL "$pid" 2>/dev/null || true
+            # Nothing it holds is to be kept.
+            [ $tries -lt 50 ] || kill -KILL -- "-$pid" 2>/dev/null || true
             [ $tries -lt 100 ] || die "$name (process $pid) does not end"
             sleep 0.1
         done
@@ -102,11 +104,5 @@ wait_until() {
 }
 
 # The folders under which this machine keeps our group of processes: one in version 2, one for each
-# controller in version 1.
-cgroup_folders() {
-    if [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ]; then
-        echo "/sys/fs/cgroup/$cgroup"
-    else
-        awk -v name="$cgroup" '$3 == "cgroup" { print $2 "/" name }' /proc/mounts
-    fi
-}
+# controller in version 1, and both in a mixture.
+cgroup_folders() { awk -v name="$cgroup" '$3 ~ /^cgroup2?$/ { print $2 "/" name }' /proc/mounts; }

@@ -37,27 +37,30 @@ remove_mounts() {
         while read -r target; do umount "$target" 2>/dev/null || umount --lazy "$target" || true; done
 }
 
+# Prints what takes kube-proxy's chains out of the table of an iptables-save: first the jumps to them,
+# then their rules, then the chains.
+unmake_kube_chains() {
+    awk '/^\*/ { print }
+        /^:KUBE-/ { chain = substr($1, 2); flushes = flushes "-F " chain "\n"; deletions = deletions "-X " chain "\n" }
+        /^-A / && $2 !~ /^KUBE-/ && / -j KUBE-/ { sub(/^-A/, "-D"); print }
+        /^COMMIT/ { printf "%s%sCOMMIT\n", flushes, deletions; flushes = deletions = "" }'
+}
+
+# The guard's chain is made first and removed last, so where it is missing none of the rest is ours.
 remove_network() {
-    local command table chain
-    if [ -x "$state/bin/kube-proxy" ]; then
-        "$state/bin/kube-proxy" --cleanup >>"$state/logs/kube-proxy.log" 2>&1 || true
-    fi
+    local command chain
+    command -v iptables >/dev/null && iptables -w -n -L "$guard" >/dev/null 2>&1 || return 0
+    # Not by `kube-proxy --cleanup`, which takes seconds and leaves the chains that a kubelet may share.
     for command in iptables ip6tables; do
-        command -v $command >/dev/null || continue
-        # Chains that kube-proxy leaves as they may belong to a kubelet; we have had no other.
-        for table in mangle nat filter; do
-            { $command -w -t $table -F KUBE-PROXY-CANARY && $command -w -t $table -X KUBE-PROXY-CANARY; } 2>/dev/null || true
-        done
+        "$command-save" | unmake_kube_chains | "$command-restore" -w --noflush || true
     done
-    if command -v iptables >/dev/null; then
-        for chain in OUTPUT FORWARD; do
-            while iptables -w -D "$chain" -j "$guard" 2>/dev/null; do :; done
-        done
-        { iptables -w -F "$guard" && iptables -w -X "$guard"; } 2>/dev/null || true
-    fi
-    command -v ip >/dev/null || return 0
     ip link delete "$bridge" 2>/dev/null || true # and with it its routes
-    if [ -e "$state/blackhole" ]; then ip route delete blackhole 10.244.0.0/16 2>/dev/null || true; fi
+    ip route delete blackhole 10.244.0.0/16 2>/dev/null || true
+    for chain in OUTPUT FORWARD; do
+        while iptables -w -D "$chain" -j "$guard" 2>/dev/null; do :; done
+    done
+    iptables -w -F "$guard"
+    iptables -w -X "$guard"
 }
 
 restore_kernel_settings() {
@@ -73,11 +76,13 @@ remove_strays() {
         if [ -f "$file" ]; then rm -f "$(sed 's|^unix://||' "$file")"; fi
     done
     rm -f /var/lib/cni/results/latchkey-*
+    rmdir /var/lib/cni/results /var/lib/cni 2>/dev/null || true
     if [ -d /var/log/containers ]; then
         find /var/log/containers -type l -lname "$state/*" -delete
         rmdir /var/log/containers 2>/dev/null || true
     fi
     if [ "$(readlink /tmp/hostpath_pv)" = "$state/volumes" ]; then rm /tmp/hostpath_pv; fi
+    if [ -d "$state/kubelet" ]; then rm -f /var/lib/kubelet/device-plugins/kubelet{.sock,_internal_checkpoint}; fi
     rmdir /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
 }
 
