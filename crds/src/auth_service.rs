@@ -1,0 +1,139 @@
+//! `AuthService`: an auth server that the operator keeps running.
+
+mod email;
+mod image;
+mod observability;
+mod pod;
+mod status;
+mod stores;
+mod tokens;
+
+pub use email::{BootstrapAdmin, Email, From, Smtp, SmtpCredentialsRef, SmtpSecurity};
+pub use image::{Image, PullPolicy};
+pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
+pub use pod::Pod;
+pub use status::{AuthServiceStatus, KeyPhase, SigningKeyStatus};
+pub use stores::{Database, EmbeddedPostgres, EmbeddedRedis, Redis, SecretKeyRef, SecretName};
+pub use tokens::{Algorithm, Tokens, TtlError, parse_ttl};
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// The longest name an AuthService may have: the names of what it owns add up to 23 characters to it, and a
+/// label holds 63 (a StatefulSet puts its pods' names, and a hash, into one).
+pub const MAX_NAME_LENGTH: usize = 40;
+
+/// Leaves a section out of the YAML when nothing in it was set.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What the auth service should be. `spec: {}` is valid: one replica with a PostgreSQL and a Redis of its own,
+/// to try it out.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[kube(
+    group = "latchkey.dev",
+    version = "v1alpha1",
+    kind = "AuthService",
+    plural = "authservices",
+    shortname = "authsvc",
+    category = "latchkey",
+    namespaced,
+    status = "AuthServiceStatus",
+    derive = "PartialEq",
+    doc = "An authentication service: a REST server for logins, tokens and accounts, with its signing keys, \
+           settings, database schema and monitors, kept running by the Latchkey operator.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether it serves as specified.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Replicas",
+        type_ = "integer",
+        description = "Replicas that are ready.",
+        json_path = ".status.readyReplicas"
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        description = "Version of the server that runs.",
+        json_path = ".status.version"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$')")
+        .message("metadata.name must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service")
+)]
+#[x_kube(
+    validation = Rule::new(STORAGE_IS_KEPT)
+        .message("spec.database.embedded.storage cannot be changed, since the volume exists already: move to an external database with spec.database.urlSecretRef instead")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthServiceSpec {
+    /// How many server replicas run. 0 stops serving and keeps everything else.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: i32,
+    /// The server's container image. Unset fields are those of the operator's own release.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub image: Image,
+    /// The `iss` of every token, and the address under which applications find the service: an http or https
+    /// URL without query and fragment. Default: http://NAME.NAMESPACE.svc, which works inside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^/?#@\\\\s]+(/[^?#\\\\s]*)?$') && isURL(self)")
+        .message("spec.issuer must be an http or https URL without user, query and fragment, such as https://auth.example.com"))]
+    pub issuer: Option<String>,
+    /// Where accounts and sessions are kept: `urlSecretRef` for a PostgreSQL of yours, or `embedded` (the
+    /// default) for a small one that the operator runs, to try things out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[x_kube(validation = Rule::new("!(has(self.urlSecretRef) && has(self.embedded))")
+        .message("spec.database: set urlSecretRef or embedded, not both"))]
+    pub database: Database,
+    /// Where revocations are looked up fast: `urlSecretRef` for a Redis or Valkey of yours (one that evicts
+    /// nothing), or `embedded` (the default) for a small one that the operator runs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[x_kube(validation = Rule::new("!(has(self.urlSecretRef) && has(self.embedded))")
+        .message("spec.redis: set urlSecretRef or embedded, not both"))]
+    pub redis: Redis,
+    /// How tokens are signed and how long they live.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Mail for password recovery.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub email: Email,
+    /// The first superuser, made when the service has none. Without it nobody can create accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap_admin: Option<BootstrapAdmin>,
+    /// Prometheus.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub monitoring: Monitoring,
+    /// The server's log, on its standard error.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub logging: Logging,
+    /// OpenTelemetry traces.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tracing: Tracing,
+    /// How the server's pods are scheduled, sized and labelled.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pod: Pod,
+}
+
+/// A StatefulSet's volume claims cannot be changed. Applies while the database stays embedded.
+const STORAGE_IS_KEPT: &str = "\
+    (has(oldSelf.database) && has(oldSelf.database.urlSecretRef)) || \
+    (has(self.database) && has(self.database.urlSecretRef)) || \
+    (has(self.database) && has(self.database.embedded) && has(self.database.embedded.storage) \
+        ? self.database.embedded.storage : '') == \
+    (has(oldSelf.database) && has(oldSelf.database.embedded) && has(oldSelf.database.embedded.storage) \
+        ? oldSelf.database.embedded.storage : '')";
+
+fn default_replicas() -> i32 {
+    1
+}

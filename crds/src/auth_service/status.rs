@@ -1,0 +1,64 @@
+//! What was observed.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator last observed. `kubectl describe authsvc NAME` explains each condition in one sentence.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthServiceStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Progressing and what they rest on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Server replicas that exist.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Server replicas that are ready.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// The label selector of the server's pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Version of the server that runs, as it reports it; until it does, the image's tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Version of the database schema, as the server reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<i64>,
+    /// The address of the API inside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The signing keys that were made. A key named here whose material is gone is never made anew in silence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kid".into()]))]
+    pub signing_keys: Vec<SigningKeyStatus>,
+}
+
+/// One signing key.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub struct SigningKeyStatus {
+    /// The key's id, as tokens name it: its RFC 7638 thumbprint.
+    pub kid: String,
+    /// What the key does.
+    pub phase: KeyPhase,
+    /// Since when it does so.
+    pub since: Time,
+}
+
+/// What a signing key does.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyPhase {
+    /// In the public key set, not signing yet.
+    Published,
+    /// Signs.
+    Active,
+    /// Verifies only.
+    Retiring,
+}

@@ -1,0 +1,70 @@
+//! PostgreSQL and Redis, and the references to Secrets.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Secret in the same namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretName {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// One key of a Secret in the same namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretKeyRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in its data. Default: url.
+    #[serde(default = "url_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn url_key() -> String {
+    "url".to_owned()
+}
+
+/// Where accounts and sessions are kept.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    /// A Secret that holds the URL of a PostgreSQL database, such as postgres://USER:PASSWORD@HOST:5432/NAME.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_secret_ref: Option<SecretKeyRef>,
+    /// A small PostgreSQL that the operator runs for this service, with generated credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<EmbeddedPostgres>,
+}
+
+/// A small PostgreSQL that the operator runs. One instance without backups: to try things out.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+pub struct EmbeddedPostgres {
+    /// Size of its volume, such as 1Gi, from the default storage class. Unset: the data live in the pod and are
+    /// gone with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))")
+        .message("spec.database.embedded.storage must be a size above 0, such as 1Gi"))]
+    pub storage: Option<String>,
+}
+
+/// Where revocations are looked up fast.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Redis {
+    /// A Secret that holds the URL of a Redis or Valkey, such as rediss://:PASSWORD@HOST:6380. Its
+    /// maxmemory-policy must be noeviction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_secret_ref: Option<SecretKeyRef>,
+    /// A small Valkey that the operator runs for this service, with a generated password. What it holds is
+    /// also in PostgreSQL, so that it needs no volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<EmbeddedRedis>,
+}
+
+/// A small Valkey that the operator runs.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+pub struct EmbeddedRedis {}

@@ -1,0 +1,171 @@
+//! Tokens: how they are signed, how long they live.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How tokens are signed and how long they live.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!self.accessTokenTTL.matches('^([0-9]{1,6}[hms])+$') || !self.refreshTokenTTL.matches('^([0-9]{1,6}[hms])+$') || duration(self.refreshTokenTTL) >= duration(self.accessTokenTTL)")
+        .message("spec.tokens.refreshTokenTTL must be at least as long as spec.tokens.accessTokenTTL: raise the first or lower the second"),
+    validation = Rule::new("self.algorithm == oldSelf.algorithm")
+        .message("spec.tokens.algorithm cannot be changed yet: another algorithm comes with key rotation; until then keep it, or create another AuthService")
+)]
+pub struct Tokens {
+    /// The signature algorithm of the tokens.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// How long an access token is valid: whole minutes, written with h, m and s, such as 15m or 168h.
+    #[serde(rename = "accessTokenTTL", default = "default_access")]
+    #[schemars(length(min = 2, max = 20))]
+    #[x_kube(validation = Rule::new(WHOLE_MINUTES)
+        .message("spec.tokens.accessTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 15m, 1h30m or 168h"))]
+    pub access_token_ttl: String,
+    /// How long a session lasts without being refreshed: whole minutes, written with h, m and s, such as 8760h.
+    #[serde(rename = "refreshTokenTTL", default = "default_refresh")]
+    #[schemars(length(min = 2, max = 20))]
+    #[x_kube(validation = Rule::new(WHOLE_MINUTES)
+        .message("spec.tokens.refreshTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 720h or 8760h"))]
+    pub refresh_token_ttl: String,
+    /// The `aud` of every token. Default: the issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 300))]
+    pub audience: Option<String>,
+}
+
+const WHOLE_MINUTES: &str = "self.matches('^([0-9]{1,6}[hms])+$') && duration(self).getSeconds() % 60 == 0 \
+    && duration(self) >= duration('1m') && duration(self) <= duration('87840h')";
+
+fn default_access() -> String {
+    "168h".to_owned()
+}
+
+fn default_refresh() -> String {
+    "8760h".to_owned()
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::default(),
+            access_token_ttl: default_access(),
+            refresh_token_ttl: default_refresh(),
+            audience: None,
+        }
+    }
+}
+
+/// The signature algorithm of the tokens.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Algorithm {
+    /// ECDSA with P-256; understood everywhere.
+    #[default]
+    ES256,
+    /// Ed25519; fastest, not understood by every library.
+    EdDSA,
+    /// RSA 2048; slow to sign, for old libraries.
+    RS256,
+}
+
+impl Algorithm {
+    /// The `alg` of RFC 7518 and RFC 8037.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ES256 => "ES256",
+            Self::EdDSA => "EdDSA",
+            Self::RS256 => "RS256",
+        }
+    }
+}
+
+/// A lifetime that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TtlError {
+    /// Not numbers with h, m or s.
+    #[error("`{0}` is not a duration such as 15m, 1h30m or 168h")]
+    Malformed(String),
+    /// Seconds that do not add up to minutes.
+    #[error("`{0}` is not a whole number of minutes")]
+    NotWholeMinutes(String),
+    /// Zero or above ten years.
+    #[error("`{0}` is not between 1m and 87840h (ten years)")]
+    OutOfRange(String),
+}
+
+/// Ten years of at most 366 days, in minutes.
+const MAX_MINUTES: u64 = 10 * 366 * 24 * 60;
+
+/// The minutes in a lifetime such as `15m`, `1h30m` or `168h` (the units h, m and s of Go's durations, each of
+/// them any number of times, as the API server's own rule accepts them).
+///
+/// # Errors
+/// When it is not a duration, not whole minutes, or not between one minute and ten years.
+pub fn parse_ttl(text: &str) -> Result<u32, TtlError> {
+    let malformed = || TtlError::Malformed(text.to_owned());
+    let mut seconds = 0_u64;
+    let mut digits = String::new();
+    for character in text.chars() {
+        let unit = match character {
+            '0'..='9' if digits.len() < 6 => {
+                digits.push(character);
+                continue;
+            }
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return Err(malformed()),
+        };
+        seconds += unit * digits.parse::<u64>().map_err(|_| malformed())?;
+        digits.clear();
+    }
+    if text.is_empty() || !digits.is_empty() {
+        return Err(malformed());
+    }
+    if seconds % 60 != 0 {
+        return Err(TtlError::NotWholeMinutes(text.to_owned()));
+    }
+    let minutes = seconds / 60;
+    if !(1..=MAX_MINUTES).contains(&minutes) {
+        return Err(TtlError::OutOfRange(text.to_owned()));
+    }
+    u32::try_from(minutes).map_err(|_| TtlError::OutOfRange(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_seven_days_and_one_year() {
+        let tokens = Tokens::default();
+        assert_eq!(parse_ttl(&tokens.access_token_ttl), Ok(10_080));
+        assert_eq!(parse_ttl(&tokens.refresh_token_ttl), Ok(525_600));
+    }
+
+    #[test]
+    fn what_is_no_lifetime_is_refused() {
+        for text in ["", "m", "15", "1d", "-5m", "1.5h", " 1m", "1m ", "1234567m"] {
+            assert!(matches!(parse_ttl(text), Err(TtlError::Malformed(_))), "{text}");
+        }
+        assert!(matches!(parse_ttl("90s"), Err(TtlError::NotWholeMinutes(_))));
+        assert!(matches!(parse_ttl("0m"), Err(TtlError::OutOfRange(_))));
+        assert!(matches!(parse_ttl("87841h"), Err(TtlError::OutOfRange(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn hours_minutes_and_whole_minutes_of_seconds_add_up(hours in 0_u32..1000, minutes in 1_u32..1000, more in 0_u32..1000) {
+            let text = format!("{hours}h{minutes}m{}s", more * 60);
+            prop_assert_eq!(parse_ttl(&text), Ok(hours * 60 + minutes + more));
+        }
+
+        #[test]
+        fn no_text_at_all_makes_it_panic(text in ".{0,40}") {
+            let _ = parse_ttl(&text);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The condition types of an `AuthService`, by name. `docs/operator.md` lists the reasons of each.
+
+/// Serving as specified: every replica of the current generation is ready.
+pub const READY: &str = "Ready";
+/// A change is being rolled out.
+pub const PROGRESSING: &str = "Progressing";
+/// Every referenced Secret exists and holds the keys that are named.
+pub const SECRETS_RESOLVED: &str = "SecretsResolved";
+/// The replicas reach PostgreSQL.
+pub const DATABASE_REACHABLE: &str = "DatabaseReachable";
+/// The schema fits the server image.
+pub const SCHEMA_MIGRATED: &str = "SchemaMigrated";
+/// The signing keys exist and the replicas have loaded them.
+pub const KEYS_READY: &str = "KeysReady";
+/// The replicas use Redis for revocation, not the slower fallback.
+pub const REVOCATION_STORE_READY: &str = "RevocationStoreReady";
+/// Mail can be sent.
+pub const MAIL_READY: &str = "MailReady";
+/// A ServiceMonitor tells Prometheus where to scrape.
+pub const MONITORING_CONFIGURED: &str = "MonitoringConfigured";
+
+/// All of them, in the order in which the status lists them.
+pub const ALL: [&str; 9] = [
+    READY,
+    PROGRESSING,
+    SECRETS_RESOLVED,
+    DATABASE_REACHABLE,
+    SCHEMA_MIGRATED,
+    KEYS_READY,
+    REVOCATION_STORE_READY,
+    MAIL_READY,
+    MONITORING_CONFIGURED,
+];
