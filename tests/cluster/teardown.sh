@@ -75,8 +75,11 @@ remove_strays() {
     for file in "$state"/run/containerd/io.containerd.runtime.v2.task/k8s.io/*/address; do
         if [ -f "$file" ]; then rm -f "$(sed 's|^unix://||' "$file")"; fi
     done
-    rm -f /var/lib/cni/results/latchkey-*
-    rmdir /var/lib/cni/results /var/lib/cni 2>/dev/null || true
+    if [ -d /var/lib/cni/results ]; then
+        # Each tells in which network namespace it was made, and ours are under our state.
+        { grep -rlF "$state/" /var/lib/cni/results || true; } | xargs -r rm -f
+        rmdir /var/lib/cni/results /var/lib/cni 2>/dev/null || true
+    fi
     if [ -d /var/log/containers ]; then
         find /var/log/containers -type l -lname "$state/*" -delete
         rmdir /var/log/containers 2>/dev/null || true
@@ -98,5 +101,8 @@ teardown() {
     remove_cgroups
     remove_network
     restore_kernel_settings
-    rm -rf --one-file-system "$state"
+    # The root file systems of all images are many small files. Whoever waits for `down` need not wait
+    # for them; should this be cut short, the next one takes them away.
+    [ ! -e "$state" ] || mv "$state" "$state.gone.$$"
+    setsid nice rm -rf --one-file-system "$state".gone.* >/dev/null 2>&1 </dev/null 9>&- &
 }
