@@ -1,0 +1,93 @@
+//! The chart on a real API server.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use latchkey_tests::control_plane::{Contents, ControlPlane, apply};
+use latchkey_tests::process::{run, run_ok};
+use latchkey_tests::{chart, programs};
+use serde_json::{Value, json};
+
+const SYSTEM: &str = "latchkey-system";
+
+/// Everything in one test, since starting an API server is what takes the time.
+#[tokio::test]
+async fn helm_installs_upgrades_and_uninstalls() {
+    let control_plane = ControlPlane::start(Contents { crds: &[], controllers: false }).await;
+    let client = control_plane.client().await;
+    let restricted = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+    for name in [SYSTEM, "team-a"] {
+        let metadata = json!({"name": name, "labels": restricted});
+        apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
+    }
+    let kubeconfig = control_plane.folder().join("helm.kubeconfig");
+    fs::write(&kubeconfig, control_plane.kubectl(&["config", "view", "--raw", "--flatten"])).expect("written");
+    let copy = control_plane.folder().join("chart");
+    run_ok(Command::new("cp").arg("-r").arg(chart::folder()).arg(&copy));
+    let helm = |arguments: &[&str]| {
+        let mut command = Command::new(programs::test_bed("helm"));
+        // Helm's own files belong to this test, not to whoever runs it.
+        command.env("HELM_CACHE_HOME", control_plane.folder().join("helm-cache"));
+        command.arg("--kubeconfig").arg(&kubeconfig).args(["--namespace", SYSTEM]).args(arguments);
+        run_ok(&mut command)
+    };
+    let chart = copy.to_str().expect("a path in UTF-8");
+
+    let notes = helm(&["install", "latchkey", chart, "--set", "replicas=2"]);
+    assert!(notes.contains("kubectl explain authsvc.spec"), "{notes}");
+    let crd = fetch_crd(&client).await;
+    assert!(crd.is_some(), "the CRD came with the release");
+    pod_is_admitted(&client, &control_plane).await;
+
+    // An upgrade brings the CRD up to date, which helm does not do for what is in a chart's crds/.
+    add_printer_column(&copy.join("files/auth_service.yaml"));
+    helm(&["upgrade", "latchkey", chart, "--set", "watchNamespace=team-a,metrics.service.port=9000"]);
+    let crd = fetch_crd(&client).await.expect("the CRD");
+    let columns = crd.spec.versions[0].additional_printer_columns.clone().unwrap_or_default();
+    assert!(columns.iter().any(|column| column.name == "Test"), "{columns:?}");
+    let can = |verb: &str, resource: &str, namespace: &str| {
+        let account = format!("--as=system:serviceaccount:{SYSTEM}:latchkey-operator");
+        let mut command = Command::new(programs::test_bed("kubectl"));
+        command.arg("--kubeconfig").arg(&kubeconfig).args(["auth", "can-i", verb, resource, "-n", namespace]);
+        run(command.arg(account)).status.success()
+    };
+    assert!(can("list", "secrets", "team-a"), "its rights moved to the namespace it watches");
+    assert!(!can("list", "secrets", SYSTEM), "and ended everywhere else");
+    assert!(can("patch", "leases.coordination.k8s.io/latchkey-operator", SYSTEM));
+    assert!(!can("patch", "leases.coordination.k8s.io/somebody-elses", SYSTEM));
+
+    helm(&["uninstall", "latchkey"]);
+    assert!(fetch_crd(&client).await.is_some(), "the CRD stays, and so does every AuthService");
+    assert!(control_plane.kubectl(&["-n", SYSTEM, "get", "deployments,services", "-o", "name"]).is_empty());
+}
+
+async fn fetch_crd(client: &Client) -> Option<CustomResourceDefinition> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    api.get_opt("authservices.latchkey.dev").await.expect("an answer")
+}
+
+/// A pod of the installed Deployment passes Pod Security `restricted`, which the namespace enforces.
+async fn pod_is_admitted(client: &Client, control_plane: &ControlPlane) {
+    let deployment = control_plane.kubectl(&["-n", SYSTEM, "get", "deployment/latchkey-operator", "-o", "json"]);
+    let deployment: Value = serde_json::from_str(&deployment).expect("JSON");
+    let mut pod = deployment["spec"]["template"].clone();
+    pod["metadata"]["name"] = json!("latchkey-operator-0");
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    assert!(namespaces.get(SYSTEM).await.is_ok());
+    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    pods.create(&dry_run, &serde_json::from_value(pod).expect("a pod")).await.expect("the pod is admitted");
+}
+
+fn add_printer_column(file: &Path) {
+    let text = fs::read_to_string(file).expect("the CRD");
+    let mut crd: Value = serde_yaml_ng::from_str(&text).expect("YAML");
+    let column = json!({"name": "Test", "type": "string", "jsonPath": ".metadata.uid"});
+    crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array_mut().expect("columns").push(column);
+    fs::write(file, serde_yaml_ng::to_string(&crd).expect("YAML")).expect("written");
+}

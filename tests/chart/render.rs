@@ -1,0 +1,223 @@
+//! What the chart renders.
+
+use latchkey_tests::chart::{of_kind, render};
+use serde_json::{Value, json};
+
+fn kinds_and_names(objects: &[Value]) -> Vec<String> {
+    let text = |object: &Value, path: &str| {
+        object.pointer(path).and_then(Value::as_str).unwrap_or("-").to_owned()
+    };
+    let mut found: Vec<String> = objects
+        .iter()
+        .map(|o| format!("{} {} {}", text(o, "/kind"), text(o, "/metadata/namespace"), text(o, "/metadata/name")))
+        .collect();
+    found.sort();
+    found
+}
+
+fn container(objects: &[Value]) -> &Value {
+    &of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
+}
+
+#[test]
+fn cluster_wide_by_default() {
+    let objects = render("latchkey", "latchkey-system", &[]);
+    assert_eq!(
+        kinds_and_names(&objects),
+        [
+            "ClusterRole - latchkey-operator:latchkey-system",
+            "ClusterRole - latchkey-operator:latchkey-system:edit",
+            "ClusterRole - latchkey-operator:latchkey-system:optional-crds",
+            "ClusterRole - latchkey-operator:latchkey-system:view",
+            "ClusterRoleBinding - latchkey-operator:latchkey-system",
+            "ClusterRoleBinding - latchkey-operator:latchkey-system:optional-crds",
+            "CustomResourceDefinition - authservices.latchkey.dev",
+            "Deployment latchkey-system latchkey-operator",
+            "Role latchkey-system latchkey-operator:leader-election",
+            "RoleBinding latchkey-system latchkey-operator:leader-election",
+            "Service latchkey-system latchkey-operator",
+            "ServiceAccount latchkey-system latchkey-operator",
+        ]
+    );
+}
+
+#[test]
+fn with_a_namespace_to_watch_its_rights_end_there() {
+    let objects = render("latchkey", "latchkey-system", &["watchNamespace=team-a"]);
+    assert_eq!(
+        kinds_and_names(&objects),
+        [
+            "ClusterRole - latchkey-operator:latchkey-system:edit",
+            "ClusterRole - latchkey-operator:latchkey-system:optional-crds",
+            "ClusterRole - latchkey-operator:latchkey-system:view",
+            "ClusterRoleBinding - latchkey-operator:latchkey-system:optional-crds",
+            "CustomResourceDefinition - authservices.latchkey.dev",
+            "Deployment latchkey-system latchkey-operator",
+            "Role latchkey-system latchkey-operator:leader-election",
+            "Role team-a latchkey-operator",
+            "RoleBinding latchkey-system latchkey-operator:leader-election",
+            "RoleBinding team-a latchkey-operator",
+            "Service latchkey-system latchkey-operator",
+            "ServiceAccount latchkey-system latchkey-operator",
+        ]
+    );
+    let cluster_wide = of_kind(&objects, "ClusterRole")
+        .into_iter()
+        .find(|role| role["metadata"]["name"].as_str().is_some_and(|name| name.ends_with(":optional-crds")));
+    assert_eq!(
+        cluster_wide.expect("the role for definitions")["rules"],
+        json!([{
+            "apiGroups": ["apiextensions.k8s.io"],
+            "resources": ["customresourcedefinitions"],
+            "resourceNames": ["servicemonitors.monitoring.coreos.com"],
+            "verbs": ["get", "list", "watch"],
+        }])
+    );
+    let arguments = container(&objects)["args"].as_array().expect("arguments");
+    assert!(arguments.contains(&json!("--watch-namespace=team-a")));
+}
+
+#[test]
+fn both_modes_grant_the_same_rights() {
+    let wide = render("latchkey", "latchkey-system", &[]);
+    let narrow = render("latchkey", "latchkey-system", &["watchNamespace=team-a"]);
+    let rules = |objects: &[Value], kind: &str, name: &str| {
+        let roles = of_kind(objects, kind);
+        roles.iter().find(|role| role["metadata"]["name"] == name).expect("the role")["rules"].clone()
+    };
+    assert_eq!(
+        rules(&wide, "ClusterRole", "latchkey-operator:latchkey-system"),
+        rules(&narrow, "Role", "latchkey-operator")
+    );
+}
+
+#[test]
+fn no_right_is_a_wildcard_and_none_reaches_beyond_the_operator_s_work() {
+    // Whoever can do these can become somebody else.
+    let powerful = ["roles", "rolebindings", "clusterroles", "clusterrolebindings", "nodes", "pods/exec"];
+    for values in [&[][..], &["watchNamespace=team-a"]] {
+        let objects = render("latchkey", "latchkey-system", values);
+        let roles = [of_kind(&objects, "Role"), of_kind(&objects, "ClusterRole")].concat();
+        for rule in roles.iter().flat_map(|role| role["rules"].as_array().expect("rules")) {
+            let text = rule.to_string();
+            assert!(!text.contains('*'), "{text}");
+            for verb in ["escalate", "bind", "impersonate", "\"deletecollection\""] {
+                let for_people = rule["apiGroups"] == json!(["latchkey.dev"]);
+                assert!(for_people || !text.contains(verb), "{text}");
+            }
+            let resources = rule["resources"].as_array().expect("resources");
+            assert!(!resources.iter().any(|r| powerful.contains(&r.as_str().unwrap_or_default())), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_pod_gives_up_every_privilege() {
+    let objects = render("latchkey", "latchkey-system", &[]);
+    let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
+    assert_eq!(
+        pod["securityContext"],
+        json!({
+            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        })
+    );
+    assert_eq!(
+        container(&objects)["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        })
+    );
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        assert!(container(&objects)[probe].is_object(), "{probe}");
+    }
+    assert!(container(&objects)["resources"]["limits"]["memory"].is_string());
+}
+
+#[test]
+fn a_digest_wins_over_a_tag() {
+    let digest = format!("sha256:{:064x}", 7);
+    let with_digest =
+        [format!("image.digest={digest}"), "image.tag=1.2".into(), format!("serverImage.digest={digest}")];
+    let with_digest: Vec<&str> = with_digest.iter().map(String::as_str).collect();
+    let objects = render("latchkey", "latchkey-system", &with_digest);
+    let server = format!("--server-image=ghcr.io/latchkey-dev/latchkey-server@{digest}");
+    assert_eq!(container(&objects)["image"], json!(format!("ghcr.io/latchkey-dev/latchkey-operator@{digest}")));
+    assert!(container(&objects)["args"].as_array().expect("arguments").contains(&json!(server)));
+
+    let objects = render("latchkey", "latchkey-system", &["image.tag=1.2"]);
+    assert_eq!(container(&objects)["image"], "ghcr.io/latchkey-dev/latchkey-operator:1.2");
+}
+
+#[test]
+fn a_disruption_budget_comes_with_the_second_replica() {
+    let budget = |replicas: &str| {
+        let objects = render("latchkey", "latchkey-system", &[replicas]);
+        of_kind(&objects, "PodDisruptionBudget").first().map(|pdb| pdb["spec"]["maxUnavailable"].clone())
+    };
+    assert_eq!(budget("replicas=1"), None);
+    assert_eq!(budget("replicas=2"), Some(json!(1)));
+}
+
+#[test]
+fn each_scheduling_value_reaches_the_pod() {
+    let objects = render(
+        "latchkey",
+        "latchkey-system",
+        &[
+            "podLabels.team=identity",
+            "podLabels.app\\.kubernetes\\.io/name=other",
+            "podAnnotations.note=hello",
+            "priorityClassName=high",
+            "nodeSelector.disk=fast",
+            "tolerations[0].key=spot,tolerations[0].operator=Exists",
+            "imagePullSecrets[0].name=registry",
+            "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1",
+            "topologySpreadConstraints[0].topologyKey=zone",
+            "commonLabels.owner=platform",
+        ],
+    );
+    let deployment = of_kind(&objects, "Deployment")[0];
+    let template = &deployment["spec"]["template"];
+    assert_eq!(template["metadata"]["labels"]["team"], "identity");
+    // The selector's labels cannot be overridden, or the Deployment would select no pod.
+    assert_eq!(template["metadata"]["labels"]["app.kubernetes.io/name"], "latchkey");
+    assert_eq!(template["metadata"]["annotations"]["note"], "hello");
+    let pod = &template["spec"];
+    assert_eq!(pod["priorityClassName"], "high");
+    assert_eq!(pod["nodeSelector"], json!({"disk": "fast"}));
+    assert_eq!(pod["tolerations"], json!([{"key": "spot", "operator": "Exists"}]));
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "registry"}]));
+    assert!(pod["affinity"]["nodeAffinity"].is_object());
+    assert_eq!(pod["topologySpreadConstraints"], json!([{"topologyKey": "zone"}]));
+    for object in &objects {
+        assert_eq!(object["metadata"]["labels"]["owner"], "platform", "{}", object["kind"]);
+    }
+}
+
+#[test]
+fn a_service_monitor_when_asked_for() {
+    let objects = render(
+        "latchkey",
+        "latchkey-system",
+        &["metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.labels.release=prometheus"],
+    );
+    let monitor = of_kind(&objects, "ServiceMonitor")[0];
+    let service = of_kind(&objects, "Service")[0];
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+    let selected = monitor["spec"]["selector"]["matchLabels"].as_object().expect("labels");
+    let labels = service["metadata"]["labels"].as_object().expect("labels");
+    assert!(selected.iter().all(|(name, value)| labels.get(name) == Some(value)), "it selects the Service");
+    assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
+}
+
+#[test]
+fn the_crd_stays_when_the_release_goes_and_can_be_left_out() {
+    let objects = render("latchkey", "latchkey-system", &[]);
+    let crd = of_kind(&objects, "CustomResourceDefinition")[0];
+    assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    let objects = render("latchkey", "latchkey-system", &["crds.install=false"]);
+    assert!(of_kind(&objects, "CustomResourceDefinition").is_empty());
+}

@@ -1,0 +1,90 @@
+//! The values and their schema.
+
+use std::process::Output;
+
+use latchkey_tests::chart::{folder, helm};
+
+fn template_with(values: &[&str]) -> Output {
+    let mut arguments = vec!["template", "latchkey"];
+    for value in values {
+        arguments.extend(["--set", value]);
+    }
+    helm(&arguments)
+}
+
+#[test]
+fn lint_finds_nothing() {
+    let output = helm(&["lint", "--strict"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn unknown_and_malformed_values_are_refused_by_name() {
+    let bad = [
+        ("replica=2", "replica"),
+        ("image.tags=x", "tags"),
+        ("image.digest=sha256:abc", "/image/digest"),
+        ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+        ("image.repository=", "/image/repository"),
+        ("serverImage.pullPolicy=Always", "pullPolicy"),
+        ("embedded.redisImage=x", "redisImage"),
+        ("replicas=-1", "/replicas"),
+        ("replicas=two", "/replicas"),
+        ("watchNamespace=Not_A_Name", "/watchNamespace"),
+        ("log.level=loud", "/log/level"),
+        ("log.format=xml", "/log/format"),
+        ("crds.keep=true", "keep"),
+        ("leaderElection.enable=true", "enable"),
+        ("rbac.clusterAdmin=true", "clusterAdmin"),
+        ("metrics.service.port=0", "/metrics/service/port"),
+        ("metrics.serviceMonitor.interval=often", "/metrics/serviceMonitor/interval"),
+        ("tolerations[0].effect=Maybe", "/tolerations/0/effect"),
+        ("podLabels.number=1", "/podLabels/number"),
+        ("imagePullSecrets[0]=name", "/imagePullSecrets/0"),
+    ];
+    for (value, named) in bad {
+        let output = template_with(&[value]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{value} was accepted");
+        assert!(message.contains(named), "{value}: the message does not name {named}: {message}");
+    }
+}
+
+#[test]
+fn a_parent_chart_may_hand_down_its_globals() {
+    assert!(template_with(&["global.region=north"]).status.success());
+}
+
+#[test]
+fn an_account_of_one_s_own_needs_a_name() {
+    let output = template_with(&["serviceAccount.create=false"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(message.contains("serviceAccount.name is needed"), "{message}");
+    assert!(template_with(&["serviceAccount.create=false", "serviceAccount.name=own"]).status.success());
+}
+
+#[test]
+fn every_value_has_a_line_that_explains_it() {
+    let text = std::fs::read_to_string(folder().join("values.yaml")).expect("values.yaml");
+    let lines: Vec<&str> = text.lines().collect();
+    // What stands inside `resources` is Kubernetes' own, and explained there.
+    let own = lines.iter().enumerate().filter(|(at, line)| {
+        let inside_resources = lines[..*at].iter().rev().find(|l| !l.starts_with([' ', '#']) && !l.is_empty());
+        line.contains(':')
+            && !line.trim_start().starts_with('#')
+            && !(line.starts_with(' ') && inside_resources.is_some_and(|l| l.starts_with("resources:")))
+    });
+    let unexplained: Vec<&str> = own
+        .filter(|(at, _)| *at == 0 || !lines[at - 1].trim_start().starts_with('#'))
+        .map(|(_, line)| *line)
+        .collect();
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+}
+
+#[test]
+fn the_chart_brings_the_generated_crd() {
+    let read = |path| std::fs::read_to_string(path).expect("the CRD");
+    let generated = read(latchkey_tests::control_plane::auth_service_crd());
+    assert_eq!(read(folder().join("files/auth_service.yaml")), generated, "run `make generate`");
+}

@@ -1,0 +1,200 @@
+//! What each test starts with: a namespace of its own that enforces Pod Security `restricted`, an operator
+//! with the chart's rights in that namespace, and somebody who plays the kubelet.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::ApiResource;
+use kube::discovery::{Discovery, Scope, verbs};
+use kube::{Api, Client, ResourceExt};
+use latchkey_crds::AuthService;
+use latchkey_tests::audit::Write;
+use latchkey_tests::control_plane::{ControlPlane, FIELD_MANAGER, apply};
+use latchkey_tests::operator::{Installation, Operator};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::kubelet::Kubelet;
+use crate::status_port::StatusPort;
+use crate::waiting::wait_for;
+
+/// The name of the AuthService in every test.
+pub const NAME: &str = "auth";
+
+/// A namespace, and what acts in it.
+pub struct Fixture {
+    pub control_plane: &'static ControlPlane,
+    pub client: Client,
+    pub namespace: String,
+    pub installation: Installation,
+    /// What the server pods answer on their management port.
+    pub servers: StatusPort,
+}
+
+impl Fixture {
+    /// A namespace with the rights, but without a running operator and without a kubelet.
+    pub async fn new(name: &str) -> Self {
+        Self::on(ControlPlane::shared().await, name).await
+    }
+
+    /// The same on another control plane.
+    pub async fn on(control_plane: &'static ControlPlane, name: &str) -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let namespace = format!("test-{name}");
+        let client = control_plane.client().await;
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let metadata = json!({"name": namespace, "labels": labels});
+        apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
+        let watch = format!("watchNamespace={namespace}");
+        let installation = Installation::new(control_plane, &namespace, &[&watch]).await;
+        let servers = StatusPort::open(NEXT.fetch_add(1, Ordering::Relaxed)).await;
+        Self { control_plane, client, namespace, installation, servers }
+    }
+
+    /// Starts an operator and waits until it is ready.
+    pub async fn start_operator(&self) -> Operator {
+        let mut operator = self.installation.start("operator-0");
+        operator.wait_until_ready().await;
+        operator
+    }
+
+    /// Lets pods start until the result is dropped.
+    pub fn start_kubelet(&self) -> Kubelet {
+        Kubelet::start(self.client.clone(), &self.namespace, self.servers.ip())
+    }
+
+    /// The objects of one kind in the namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Applies the AuthService with this spec.
+    pub async fn apply(&self, spec: Value) -> AuthService {
+        self.try_apply(spec).await.unwrap_or_else(|e| panic!("the AuthService was refused: {e}"))
+    }
+
+    /// Applies the AuthService with this spec, which may be refused.
+    pub async fn try_apply(&self, spec: Value) -> Result<AuthService, kube::Error> {
+        let object = json!({
+            "apiVersion": "latchkey.dev/v1alpha1",
+            "kind": "AuthService",
+            "metadata": {"name": NAME},
+            "spec": spec,
+        });
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        self.api::<AuthService>().patch(NAME, &parameters, &Patch::Apply(object)).await
+    }
+
+    /// Changes the AuthService by a JSON merge patch.
+    pub async fn merge(&self, patch: Value) -> AuthService {
+        let api = self.api::<AuthService>();
+        api.patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await.expect("the patch is taken")
+    }
+
+    /// The AuthService as it is now.
+    pub async fn auth_service(&self) -> AuthService {
+        self.api::<AuthService>().get(NAME).await.expect("the AuthService")
+    }
+
+    /// Waits until a condition has this status for the current generation, and returns it.
+    pub async fn wait_for_condition(&self, kind: &str, status: &str) -> Condition {
+        wait_for(self.api::<AuthService>(), NAME, |object| {
+            let object = object.ok_or("there is no AuthService")?;
+            let condition = condition(object, kind).ok_or_else(|| format!("no condition {kind}"))?;
+            let current = condition.observed_generation == object.metadata.generation;
+            (condition.status == status && current).then(|| condition.clone()).ok_or(format!("{condition:?}"))
+        })
+        .await
+    }
+
+    /// The same, by the condition's reason too.
+    pub async fn wait_for_reason(&self, kind: &str, status: &str, reason: &str) -> Condition {
+        wait_for(self.api::<AuthService>(), NAME, |object| {
+            let object = object.ok_or("there is no AuthService")?;
+            let condition = condition(object, kind).ok_or_else(|| format!("no condition {kind}"))?;
+            let current = condition.observed_generation == object.metadata.generation;
+            (condition.status == status && condition.reason == reason && current)
+                .then(|| condition.clone())
+                .ok_or(format!("{condition:?}"))
+        })
+        .await
+    }
+
+    /// Makes a Secret, or changes it to hold these keys and no others.
+    pub async fn apply_secret(&self, name: &str, data: &[(&str, &str)]) {
+        let data: BTreeMap<&str, &str> = data.iter().copied().collect();
+        let metadata = json!({"name": name, "namespace": self.namespace});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
+        // Replaced, since what is applied as stringData stays behind in data.
+        let api = self.api::<Secret>();
+        let secret: Secret = serde_json::from_value(secret).expect("a Secret");
+        let outcome = match api.get_opt(name).await.expect("an answer") {
+            Some(_) => api.replace(name, &kube::api::PostParams::default(), &secret).await,
+            None => api.create(&kube::api::PostParams::default(), &secret).await,
+        };
+        outcome.expect("the Secret is written");
+    }
+
+    /// Everything in the namespace that names the AuthService as its owner, by `Kind/name`.
+    pub async fn owned(&self) -> BTreeMap<String, DynamicObject> {
+        let mut owned = BTreeMap::new();
+        for resource in namespaced_resources(&self.client).await {
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, resource);
+            // A kind may refuse to be listed at a moment when its definition is changed.
+            for object in api.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
+                if object.owner_references().iter().any(|owner| owner.kind == "AuthService") {
+                    owned.insert(format!("{}/{}", resource.kind, object.name_any()), object);
+                }
+            }
+        }
+        owned
+    }
+
+    /// The Events that speak of the AuthService, newest last: their type, reason and note.
+    pub async fn events(&self) -> Vec<(String, String, String)> {
+        let mut events = self.api::<Event>().list(&ListParams::default()).await.expect("events").items;
+        events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
+        let about = |event: &Event| event.regarding.as_ref().is_some_and(|r| r.kind.as_deref() == Some("AuthService"));
+        let text = |text: Option<String>| text.unwrap_or_default();
+        events.into_iter().filter(about).map(|e| (text(e.type_), text(e.reason), text(e.note))).collect()
+    }
+
+    /// What the operator has written so far, but for its Lease and its Events.
+    pub fn writes(&self) -> Vec<Write> {
+        let mut writes = self.control_plane.audit.writes_by(&self.installation.user);
+        writes.retain(|write| write.resource != "leases" && write.resource != "events");
+        writes
+    }
+}
+
+/// A condition of an AuthService.
+pub fn condition<'a>(object: &'a AuthService, kind: &str) -> Option<&'a Condition> {
+    object.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Every kind that lives in namespaces and can be listed, but for those that say the same in another way.
+async fn namespaced_resources(client: &Client) -> &'static [ApiResource] {
+    static RESOURCES: OnceCell<Vec<ApiResource>> = OnceCell::const_new();
+    let discover = async || {
+        let discovery = Discovery::new(client.clone()).exclude(&["metrics.k8s.io"]).run().await;
+        let discovery = discovery.expect("the API server says what it serves");
+        let resources = discovery.groups().flat_map(|group| group.recommended_resources());
+        resources
+            .filter(|(resource, capabilities)| {
+                capabilities.scope == Scope::Namespaced
+                    && capabilities.supports_operation(verbs::LIST)
+                    && !matches!(resource.kind.as_str(), "Event" | "AuthService")
+            })
+            .map(|(resource, _)| resource)
+            .collect()
+    };
+    RESOURCES.get_or_init(discover).await
+}

@@ -1,0 +1,71 @@
+//! Plays the kubelet in one namespace, since there are no nodes: what a controller makes starts at once.
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+/// Lets pods start until it is dropped: a Job's pod succeeds, any other becomes ready. What has started is
+/// left alone, so that a test may change it afterwards.
+pub struct Kubelet(JoinHandle<()>);
+
+impl Kubelet {
+    /// Begins, with the pods that are there already.
+    pub fn start(client: Client, namespace: &str, pod_ip: String) -> Self {
+        let pods: Api<Pod> = Api::namespaced(client, namespace);
+        Self(tokio::spawn(async move {
+            let changes = watcher(pods.clone(), watcher::Config::default()).default_backoff().applied_objects();
+            let mut changes = std::pin::pin!(changes.map_err(drop).filter_map(async |pod| pod.ok()));
+            while let Some(pod) = changes.next().await {
+                if phase(&pod) == "Pending" && pod.metadata.deletion_timestamp.is_none() {
+                    // It may be gone again already; then there is nothing to start.
+                    let _ = set_status(&pods, &pod.name_any(), &started(&pod, &pod_ip)).await;
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Makes every server pod of a namespace ready or unready.
+pub async fn set_ready(client: Client, namespace: &str, selector: &str, ready: bool) {
+    let pods: Api<Pod> = Api::namespaced(client, namespace);
+    let found = pods.list(&kube::api::ListParams::default().labels(selector)).await.expect("pods");
+    for pod in found {
+        let status = json!({"conditions": [ready_condition(ready)]});
+        set_status(&pods, &pod.name_any(), &status).await.expect("the pod's status is written");
+    }
+}
+
+async fn set_status(pods: &Api<Pod>, name: &str, status: &Value) -> Result<Pod, kube::Error> {
+    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await
+}
+
+fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+}
+
+fn started(pod: &Pod, pod_ip: &str) -> Value {
+    if pod.owner_references().iter().any(|owner| owner.kind == "Job") {
+        return json!({"phase": "Succeeded"});
+    }
+    json!({
+        "phase": "Running",
+        "podIP": pod_ip,
+        "podIPs": [{"ip": pod_ip}],
+        "conditions": [ready_condition(true)],
+    })
+}
+
+fn ready_condition(ready: bool) -> Value {
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    json!({"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": now})
+}

@@ -1,0 +1,97 @@
+//! Answers for the server pods on their management port, since no server runs in them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// The management port of all the server pods of a test: `GET /status` on an address of the loopback network
+/// that no other test has.
+pub struct StatusPort {
+    ip: String,
+    answer: Arc<Mutex<Option<Value>>>,
+    server: JoinHandle<()>,
+}
+
+impl StatusPort {
+    /// Listens on 127.84.`number`.1:9090, and does not answer before [`StatusPort::answer`].
+    pub async fn open(number: u8) -> Self {
+        // The process's id keeps apart two runs on one machine.
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let ip = format!("127.{}.{number}.{}", 64 + (high & 63), low.clamp(1, 254));
+        let listener = TcpListener::bind(format!("{ip}:9090")).await.expect("a port on the loopback network");
+        let answer = Arc::new(Mutex::new(None));
+        let current = answer.clone();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let answer: Option<Value> = lock(&current).clone();
+                tokio::spawn(serve(stream, answer));
+            }
+        });
+        Self { ip, answer, server }
+    }
+
+    /// The pods' address.
+    pub fn ip(&self) -> String {
+        self.ip.clone()
+    }
+
+    /// From now on answers this.
+    pub fn answer(&self, status: Value) {
+        *lock(&self.answer) = Some(status);
+    }
+
+    /// From now on answers that everything works, with these keys loaded.
+    pub fn answer_healthy(&self, kids: &[String]) {
+        self.answer(healthy(kids));
+    }
+}
+
+impl Drop for StatusPort {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// The `/status` of a server whose dependencies all answer.
+pub fn healthy(kids: &[String]) -> Value {
+    let ready = json!({"ready": true, "message": "ok"});
+    let keys: Vec<Value> =
+        kids.iter().map(|kid| json!({"kid": kid, "alg": "ES256", "phase": "active"})).collect();
+    json!({
+        "version": "0.1.0",
+        "schema_version": 1,
+        "signing_keys": keys,
+        "revocation": {"mode": "redis", "message": "ok"},
+        "dependencies": {
+            "database": ready, "schema": ready, "redis": ready, "signing_keys": ready, "mail": ready,
+        },
+    })
+}
+
+fn lock(answer: &Mutex<Option<Value>>) -> std::sync::MutexGuard<'_, Option<Value>> {
+    answer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One request a connection, which RFC 9112 §9.6 allows.
+async fn serve(mut stream: TcpStream, answer: Option<Value>) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read_buf(&mut request).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+    let (status, body) = match answer {
+        Some(answer) if request.starts_with(b"GET /status ") => ("200 OK", answer.to_string()),
+        _ => ("503 Service Unavailable", "{}".to_owned()),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    // The caller may have gone away; then nobody misses the answer.
+    let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+}

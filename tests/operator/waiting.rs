@@ -1,0 +1,32 @@
+//! Waiting for an object of the API server to be as it should, by watching it.
+
+use std::fmt::Debug;
+
+use futures::StreamExt;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Resource};
+use latchkey_tests::wait::PATIENCE;
+use serde::de::DeserializeOwned;
+
+/// Watches an object until `check` finds what it looks for. `None` is an object that does not exist.
+///
+/// # Panics
+/// When that takes longer than [`PATIENCE`]; the message ends with what `check` last complained of.
+pub async fn wait_for<K, T>(api: Api<K>, name: &str, check: impl Fn(Option<&K>) -> Result<T, String>) -> T
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut last = "nothing seen yet".to_owned();
+    let found = tokio::time::timeout(PATIENCE, async {
+        let mut changes = std::pin::pin!(watch_object(api, name).default_backoff());
+        while let Some(seen) = changes.next().await {
+            match seen.map_err(|e| e.to_string()).and_then(|object| check(object.as_ref())) {
+                Ok(found) => return found,
+                Err(complaint) => last = complaint,
+            }
+        }
+        unreachable!("a watch goes on for ever");
+    });
+    found.await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain for {name}: {last}"))
+}

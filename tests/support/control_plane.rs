@@ -1,0 +1,296 @@
+//! A Kubernetes API without nodes: etcd, kube-apiserver and kube-controller-manager on free ports of
+//! 127.0.0.1. Objects are validated, authorised and garbage-collected as in any cluster, and controllers
+//! make pods; only nothing runs them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client, Config};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::audit::AuditLog;
+use crate::process::{OnParentDeath, Process, free_port, run_ok};
+use crate::{programs, scratch, wait};
+
+/// The user the tests act as.
+pub const TEST_USER: &str = "tests";
+const CONTROLLER_MANAGER_USER: &str = "kube-controller-manager";
+
+/// Field manager of everything the tests apply.
+pub const FIELD_MANAGER: &str = "tests";
+
+/// The controllers the tests need. The garbage collector among them learns of new kinds only twice a minute,
+/// which is why it starts after the CRDs are there.
+const CONTROLLERS: [&str; 9] = [
+    "clusterrole-aggregation-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "garbage-collector-controller",
+    "job-controller",
+    "namespace-controller",
+    "replicaset-controller",
+    "serviceaccount-controller",
+    "statefulset-controller",
+];
+
+/// A running control plane. Dropping it ends its processes.
+#[derive(Debug)]
+pub struct ControlPlane {
+    folder: PathBuf,
+    url: String,
+    token: String,
+    /// What was asked of the API server, and by whom; reads are left out.
+    pub audit: AuditLog,
+    processes: Vec<Process>,
+}
+
+/// What a control plane starts with.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents<'a> {
+    /// YAML files with the CustomResourceDefinitions that are there from the start.
+    pub crds: &'a [PathBuf],
+    /// Whether Deployments, StatefulSets and Jobs get pods and deleted objects' dependents go.
+    pub controllers: bool,
+}
+
+impl ControlPlane {
+    /// The control plane that the tests of this process share: with the CRDs of `AuthService` and
+    /// `ServiceMonitor`, and with controllers. Started by the first caller.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+        SHARED
+            .get_or_init(|| async {
+                let crds = [auth_service_crd(), service_monitor_crd()];
+                Self::start(Contents { crds: &crds, controllers: true }).await
+            })
+            .await
+    }
+
+    /// Starts a control plane of one's own.
+    ///
+    /// # Panics
+    /// When a part of it does not start; the message ends with that part's last words.
+    pub async fn start(contents: Contents<'_>) -> Self {
+        let folder = scratch::folder("control-plane");
+        let (etcd_port, api_port) = (free_port(), free_port());
+        let token = format!("{:032x}", uuid::Uuid::new_v4().as_u128());
+        write_api_server_files(&folder, &token);
+        let processes = vec![start_etcd(&folder, etcd_port), start_api_server(&folder, api_port, etcd_port)];
+        let mut control_plane = Self {
+            url: format!("https://127.0.0.1:{api_port}"),
+            audit: AuditLog::new(folder.join("audit.log")),
+            folder,
+            token,
+            processes,
+        };
+        control_plane.wait_until_ready().await;
+        for crd in contents.crds {
+            control_plane.apply_crd(crd).await;
+        }
+        if contents.controllers {
+            control_plane.start_controller_manager();
+        }
+        control_plane
+    }
+
+    /// A client that may do anything. It belongs to the runtime it is made on, so each test makes its own.
+    ///
+    /// # Panics
+    /// When the kubeconfig just written cannot be read, which does not happen.
+    pub async fn client(&self) -> Client {
+        let config = Kubeconfig::from_yaml(&self.kubeconfig_text(&self.token)).expect("a kubeconfig");
+        let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
+        Client::try_from(config.expect("a configuration")).expect("a client")
+    }
+
+    /// Writes a kubeconfig for the bearer of `token` and returns its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_kubeconfig(&self, name: &str, token: &str) -> PathBuf {
+        let path = self.folder.join(format!("{name}.kubeconfig"));
+        fs::write(&path, self.kubeconfig_text(token)).expect("a kubeconfig is written");
+        path
+    }
+
+    /// Where files may be put that go with this control plane, logs for example.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs kubectl with every right and returns what it printed.
+    ///
+    /// # Panics
+    /// When kubectl fails.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let kubeconfig = self.write_kubeconfig("kubectl", &self.token);
+        run_ok(Command::new(programs::test_bed("kubectl")).arg("--kubeconfig").arg(kubeconfig).args(arguments))
+    }
+
+    /// Applies a CustomResourceDefinition and waits until it is served.
+    ///
+    /// # Panics
+    /// When the API server refuses it.
+    pub async fn apply_crd(&self, file: &Path) {
+        let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        let crd: Value = serde_yaml_ng::from_str(&text).expect("a CRD in YAML");
+        let client = self.client().await;
+        let name = apply(&client, &crd).await.metadata.name.expect("a name");
+        let api: Api<CustomResourceDefinition> = Api::all(client);
+        wait::until("the CRD to be established", async || {
+            let crd = api.get(&name).await.ok()?;
+            let conditions = crd.status?.conditions?;
+            conditions.iter().any(|c| c.type_ == "Established" && c.status == "True").then_some(())
+        })
+        .await;
+    }
+
+    async fn wait_until_ready(&self) {
+        wait::until_ok("the API server to be ready", async || self.ask_whether_ready().await).await;
+    }
+
+    async fn ask_whether_ready(&self) -> Result<String, String> {
+        if !self.certificate().exists() {
+            return Err(format!("no certificate yet; {}", self.last_words()));
+        }
+        let client = self.client().await;
+        client.request_text(http_get("/readyz")).await.map_err(|e| format!("{e}; {}", self.last_words()))
+    }
+
+    /// The end of what each process wrote.
+    fn last_words(&self) -> String {
+        let ends = self.processes.iter().map(|process| {
+            let lines = process.stderr.all();
+            lines[lines.len().saturating_sub(5)..].join("\n")
+        });
+        ends.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The API server makes itself a certificate and signs it with an authority that it puts beside it.
+    fn certificate(&self) -> PathBuf {
+        self.folder.join("certificates/apiserver.crt")
+    }
+
+    fn kubeconfig_text(&self, token: &str) -> String {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "tests", "cluster": {
+                "server": self.url,
+                "certificate-authority": self.certificate(),
+            }}],
+            "users": [{"name": "tests", "user": {"token": token}}],
+            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
+            "current-context": "tests",
+        })
+        .to_string()
+    }
+
+    fn start_controller_manager(&mut self) {
+        let kubeconfig =
+            self.write_kubeconfig(CONTROLLER_MANAGER_USER, &format!("{CONTROLLER_MANAGER_USER}-{}", self.token));
+        let mut command = Command::new(programs::test_bed("kube-controller-manager"));
+        command
+            .arg(format!("--kubeconfig={}", kubeconfig.display()))
+            .arg(format!("--controllers={}", CONTROLLERS.join(",")))
+            .args(["--leader-elect=false", "--secure-port=0"])
+            // The default of 20 requests a second is for clusters with a hundred other clients.
+            .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
+        self.processes.push(Process::start(&command, OnParentDeath::Kill));
+    }
+}
+
+/// The CRD as it is committed and shipped.
+pub fn auth_service_crd() -> PathBuf {
+    programs::workspace().join("crds/auth_service.yaml")
+}
+
+/// The CRD of Prometheus Operator's ServiceMonitor.
+pub fn service_monitor_crd() -> PathBuf {
+    PathBuf::from(run_ok(&mut Command::new(programs::workspace().join("tests/cluster/crds"))).trim())
+}
+
+/// Applies any object, as `kubectl apply --server-side --force-conflicts` does.
+///
+/// # Panics
+/// When the API server refuses it.
+pub async fn apply(client: &Client, object: &Value) -> DynamicObject {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str);
+    let (version, kind) = (text("/apiVersion").expect("apiVersion"), text("/kind").expect("kind"));
+    let name = text("/metadata/name").expect("metadata.name");
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let api: Api<DynamicObject> = match text("/metadata/namespace") {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object))
+        .await
+        .unwrap_or_else(|e| panic!("{kind} {name} was refused: {e}"))
+}
+
+fn http_get(path: &str) -> http::Request<Vec<u8>> {
+    http::Request::get(path).body(Vec::new()).expect("a request")
+}
+
+fn write_api_server_files(folder: &Path, token: &str) {
+    let tokens = format!(
+        "{token},{TEST_USER},1,\"system:masters\"\n\
+         {CONTROLLER_MANAGER_USER}-{token},{CONTROLLER_MANAGER_USER},2,\"system:masters\"\n"
+    );
+    fs::write(folder.join("tokens.csv"), tokens).expect("tokens.csv is written");
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "None", "verbs": ["get", "list", "watch"]}, {"level": "Metadata"}],
+    });
+    fs::write(folder.join("audit-policy.yaml"), policy.to_string()).expect("the audit policy is written");
+    let (private, public) = (folder.join("service-accounts.pem"), folder.join("service-accounts.pub"));
+    let curve = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"];
+    run_ok(Command::new("openssl").args(curve).arg(&private));
+    run_ok(Command::new("openssl").args(["pkey", "-pubout", "-in"]).arg(&private).arg("-out").arg(&public));
+}
+
+fn start_etcd(folder: &Path, port: u16) -> Process {
+    let client = format!("http://127.0.0.1:{port}");
+    let peer = format!("http://127.0.0.1:{}", free_port());
+    let mut command = Command::new(programs::test_bed("etcd"));
+    command
+        .arg(format!("--data-dir={}", folder.join("etcd").display()))
+        .arg(format!("--listen-client-urls={client}"))
+        .arg(format!("--advertise-client-urls={client}"))
+        .arg(format!("--listen-peer-urls={peer}"))
+        .arg(format!("--initial-advertise-peer-urls={peer}"))
+        .arg(format!("--initial-cluster=default={peer}"))
+        // Nothing here has to survive a power cut.
+        .args(["--unsafe-no-fsync", "--log-level=error"]);
+    Process::start(&command, OnParentDeath::Kill)
+}
+
+fn start_api_server(folder: &Path, port: u16, etcd_port: u16) -> Process {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let mut command = Command::new(programs::test_bed("kube-apiserver"));
+    command
+        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+        .arg(format!("--secure-port={port}"))
+        .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
+        .arg(format!("--cert-dir={}", file("certificates")))
+        .arg(format!("--token-auth-file={}", file("tokens.csv")))
+        .arg("--authorization-mode=RBAC")
+        .arg("--service-cluster-ip-range=10.96.0.0/16")
+        .arg("--service-account-issuer=https://kubernetes.default.svc")
+        .arg(format!("--service-account-signing-key-file={}", file("service-accounts.pem")))
+        .arg(format!("--service-account-key-file={}", file("service-accounts.pub")))
+        .arg(format!("--audit-policy-file={}", file("audit-policy.yaml")))
+        .arg(format!("--audit-log-path={}", file("audit.log")))
+        // As a cluster does that lets nobody name an owner that it may not delete.
+        .arg("--enable-admission-plugins=OwnerReferencesPermissionEnforcement");
+    Process::start(&command, OnParentDeath::Kill)
+}

@@ -1,0 +1,175 @@
+//! The operator as a process, with exactly the rights and arguments that the chart gives it.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::control_plane::{ControlPlane, apply};
+use crate::process::{OnParentDeath, Process, free_port};
+use crate::{chart, programs, wait};
+
+/// The chart as installed in a namespace, but for the Deployment: the tests start its process themselves.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    /// The namespace of the release, where the Lease is.
+    pub namespace: String,
+    /// The operator as the API server knows it.
+    pub user: String,
+    kubeconfig: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Installation {
+    /// Makes the namespace, the account and the rights that the chart renders with these values.
+    ///
+    /// # Panics
+    /// When the chart does not render or the API server refuses what it renders.
+    pub async fn new(control_plane: &ControlPlane, namespace: &str, values: &[&str]) -> Self {
+        let client = control_plane.client().await;
+        apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).await;
+        let mut values = values.to_vec();
+        values.push("crds.install=false");
+        let objects = chart::render("latchkey", namespace, &values);
+        for object in &objects {
+            if is_account_or_right(object) {
+                apply(&client, object).await;
+            }
+        }
+        let deployments = chart::of_kind(&objects, "Deployment");
+        let pod = &deployments.first().expect("the chart has a Deployment")["spec"]["template"]["spec"];
+        let account = pod["serviceAccountName"].as_str().expect("the pod names an account");
+        let token = request_token(client, namespace, account).await;
+        Self {
+            namespace: namespace.to_owned(),
+            user: format!("system:serviceaccount:{namespace}:{account}"),
+            kubeconfig: control_plane.write_kubeconfig(namespace, &token),
+            arguments: arguments(&pod["containers"][0]),
+        }
+    }
+
+    /// Starts one operator pod of this installation.
+    pub fn start(&self, pod_name: &str) -> Operator {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new(programs::latchkey_operator());
+        command
+            .args(&self.arguments)
+            .arg(format!("--listen-addr={address}"))
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("POD_NAME", pod_name)
+            .env("POD_NAMESPACE", &self.namespace);
+        Operator { process: Process::start(&command, OnParentDeath::Kill), address }
+    }
+}
+
+/// A running operator. Dropping it kills it; where the test has failed, its log is printed.
+#[derive(Debug)]
+pub struct Operator {
+    process: Process,
+    address: String,
+}
+
+impl Operator {
+    /// Kills it without warning (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not end with success.
+    pub fn terminate(&mut self) {
+        self.process.terminate();
+        let status = self.process.wait();
+        assert!(status.success(), "the operator ended with {status}: {}", self.log());
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        self.process.stderr.all().join("\n")
+    }
+
+    /// Waits until `/readyz` says yes.
+    ///
+    /// # Panics
+    /// When it ends instead, or does not get ready in time.
+    pub async fn wait_until_ready(&mut self) {
+        let address = self.address.clone();
+        let process = RefCell::new(&mut self.process);
+        wait::until("the operator to be ready", async || {
+            let mut process = process.borrow_mut();
+            assert!(process.is_running(), "the operator ended: {}", process.stderr.all().join("\n"));
+            drop(process);
+            get(&address, "/readyz").await.ok()
+        })
+        .await;
+    }
+
+    /// What a path of its health and metrics port answers; an error for any status but 200.
+    ///
+    /// # Errors
+    /// The status, or why there is no answer.
+    pub async fn get(&self, path: &str) -> Result<String, String> {
+        get(&self.address, path).await
+    }
+
+    /// The sum of a metric over the lines whose labels contain all of `labels`, each as `name="value"`.
+    ///
+    /// # Panics
+    /// When it does not serve its metrics.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.get("/metrics").await.expect("metrics");
+        text.lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.process.kill();
+            #[expect(clippy::print_stderr, reason = "the test harness shows it with the failure")]
+            {
+                eprintln!("--- log of the operator at {}:\n{}", self.address, self.log());
+            }
+        }
+    }
+}
+
+async fn get(address: &str, path: &str) -> Result<String, String> {
+    let request = reqwest::Client::new().get(format!("http://{address}{path}")).timeout(Duration::from_secs(5));
+    let answer = request.send().await.map_err(|e| e.to_string())?;
+    let answer = answer.error_for_status().map_err(|e| e.to_string())?;
+    answer.text().await.map_err(|e| e.to_string())
+}
+
+fn is_account_or_right(object: &Value) -> bool {
+    matches!(
+        object["kind"].as_str(),
+        Some("ServiceAccount" | "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding")
+    )
+}
+
+/// The arguments as the chart gives them, but for the port, which is the same in every pod.
+fn arguments(container: &Value) -> Vec<String> {
+    let given = container["args"].as_array().expect("the container has arguments");
+    let given = given.iter().map(|argument| argument.as_str().expect("a text").to_owned());
+    given.filter(|argument| !argument.starts_with("--listen-addr=")).collect()
+}
+
+async fn request_token(client: Client, namespace: &str, account: &str) -> String {
+    let api: Api<ServiceAccount> = Api::namespaced(client, namespace);
+    let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
+    let answer = api.create_token_request(account, &PostParams::default(), &request).await;
+    answer.expect("a token for the operator").status.and_then(|status| status.token).expect("a token in the answer")
+}
