@@ -1,0 +1,181 @@
+//! The operator writes settings that the server reads: nothing may be lost or changed on the way, and whatever
+//! is wrong is said in one sentence that names the variable and keeps secrets.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use latchkey_config::{
+    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity, variables,
+};
+use proptest::prelude::*;
+use url::Url;
+
+/// Any text that an environment variable can hold; an empty one counts as unset.
+const TEXT: &str = "[^\0]{1,40}";
+
+fn secret() -> impl Strategy<Value = SecretSource> {
+    prop_oneof![TEXT.prop_map(SecretSource::inline), path().prop_map(SecretSource::File)]
+}
+
+fn secret_url(schemes: &'static [&'static str]) -> impl Strategy<Value = SecretSource> {
+    let inline = (prop::sample::select(schemes), TEXT)
+        .prop_map(|(scheme, rest)| SecretSource::inline(format!("{scheme}{rest}")));
+    prop_oneof![inline, path().prop_map(SecretSource::File)]
+}
+
+fn path() -> impl Strategy<Value = PathBuf> {
+    "/[^\0]{1,30}".prop_map(PathBuf::from)
+}
+
+/// A URL without a trailing slash, since an issuer is compared as a string and the slash is dropped.
+fn url() -> impl Strategy<Value = Url> {
+    "https?://[a-z][a-z0-9]{0,10}(\\.[a-z]{2,6})?(:[1-9][0-9]{0,3})?(/[a-z0-9~_-]{1,8}){0,3}"
+        .prop_map(|text| Url::parse(&text).unwrap())
+}
+
+fn addresses() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
+    let one = || (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port));
+    (one(), one()).prop_filter("the two differ", |(api, management)| api != management || api.port() == 0)
+}
+
+fn email() -> impl Strategy<Value = Email> {
+    let credentials = (secret(), secret()).prop_map(|(user, password)| SmtpCredentials { user, password });
+    let security =
+        prop::sample::select(vec![SmtpSecurity::StartTls, SmtpSecurity::Implicit, SmtpSecurity::None]);
+    let smtp = (TEXT, any::<u16>(), security, prop::option::of(credentials))
+        .prop_map(|(host, port, security, credentials)| Smtp { host, port, security, credentials });
+    (smtp, "[^\0@]{1,20}@[^\0@]{1,20}", prop::option::of(TEXT))
+        .prop_map(|(smtp, from_address, from_name)| Email { smtp, from_address, from_name })
+}
+
+fn first_superuser() -> impl Strategy<Value = FirstSuperuser> {
+    (TEXT, TEXT, secret()).prop_map(|(username, email, password)| FirstSuperuser {
+        username,
+        email,
+        password,
+    })
+}
+
+fn minutes() -> impl Strategy<Value = Minutes> {
+    (1..=Minutes::MAX).prop_map(|minutes| Minutes::new(minutes).unwrap())
+}
+
+fn log() -> impl Strategy<Value = (LogLevel, LogFormat)> {
+    use LogLevel::{Debug, Error, Info, Trace, Warn};
+    (
+        prop::sample::select(vec![Trace, Debug, Info, Warn, Error]),
+        prop::sample::select(vec![LogFormat::Json, LogFormat::Text]),
+    )
+}
+
+prop_compose! {
+    fn settings()(
+        database_url in secret_url(&["postgres://", "postgresql://"]),
+        redis_url in secret_url(&["redis://", "rediss://"]),
+        (listen_addr, management_addr) in addresses(),
+        (issuer_url, public_url) in (url(), prop::option::of(url())),
+        (token_audience, otlp_endpoint) in (prop::option::of(TEXT), prop::option::of(TEXT)),
+        jwt_keys_file in path(),
+        (access_token_lifetime, refresh_token_lifetime) in (minutes(), minutes()),
+        email in prop::option::of(email()),
+        first_superuser in prop::option::of(first_superuser()),
+        (log_level, log_format) in log(),
+    ) -> Settings {
+        Settings {
+            database_url, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
+            access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
+            log_level, log_format,
+        }
+    }
+}
+
+/// Some of the variables, set to anything. What a secret is set to has a mark that no sentence may repeat.
+fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
+    const PLAIN: [&str; 20] = [
+        variables::LISTEN_ADDR,
+        variables::MANAGEMENT_ADDR,
+        variables::ISSUER_URL,
+        variables::TOKEN_AUDIENCE,
+        variables::JWT_KEYS_FILE,
+        variables::ACCESS_TOKEN_EXPIRE_MINUTES,
+        variables::REFRESH_TOKEN_EXPIRE_MINUTES,
+        variables::EMAILS_ENABLED,
+        variables::SMTP_HOST,
+        variables::SMTP_PORT,
+        variables::SMTP_TLS,
+        variables::SMTP_SSL,
+        variables::EMAILS_FROM_EMAIL,
+        variables::EMAILS_FROM_NAME,
+        variables::PUBLIC_URL,
+        variables::FIRST_SUPERUSER,
+        variables::FIRST_SUPERUSER_EMAIL,
+        variables::OTEL_EXPORTER_OTLP_ENDPOINT,
+        variables::LOG_LEVEL,
+        variables::LOG_FORMAT,
+    ];
+    let value = || {
+        let usual = ["", "true", "false", "1", "0", "0.0.0.0:1", "https://a.example", "587", "info", "json"];
+        prop_oneof![prop::sample::select(usual.as_slice()).prop_map(str::to_owned), any::<String>()]
+    };
+    let plain = prop::collection::btree_map(
+        prop::sample::select(PLAIN.as_slice()).prop_map(str::to_owned),
+        value(),
+        0..20,
+    );
+    let secrets = prop::collection::btree_map(
+        (prop::sample::select(variables::SECRETS.as_slice()), any::<bool>())
+            .prop_map(|(name, file)| if file { variables::file_variant(name) } else { name.to_owned() }),
+        prop::sample::select(vec!["", "postgres://", "redis://", "ftp://"])
+            .prop_map(|scheme| format!("{scheme}{MARK}")),
+        0..8,
+    );
+    (plain, secrets).prop_map(|(plain, secrets)| plain.into_iter().chain(secrets).collect())
+}
+
+const MARK: &str = "NeverPrinted";
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back_unchanged(settings in settings()) {
+        prop_assert_eq!(Settings::from_variables(&settings.to_variables()), Ok(settings));
+    }
+
+    #[test]
+    fn a_trailing_slash_changes_nothing_that_tokens_or_links_contain(settings in settings()) {
+        let mut slashed = settings.to_variables();
+        for name in [variables::ISSUER_URL, variables::PUBLIC_URL] {
+            if let Some(url) = slashed.get_mut(name) {
+                url.push('/');
+            }
+        }
+        let read = Settings::from_variables(&slashed).unwrap();
+        prop_assert_eq!(read.issuer(), settings.issuer());
+        prop_assert_eq!(read.audience(), settings.audience());
+        prop_assert_eq!(read.public_base(), settings.public_base());
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_one_sentence_that_names_a_variable_and_no_secret(given in anything()) {
+        if let Err(error) = Settings::from_variables(&given) {
+            let sentence = error.to_string();
+            let name = sentence.split(' ').next().unwrap_or_default();
+            prop_assert!(name.chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{}", sentence);
+            prop_assert!(!sentence.contains(MARK), "{}", sentence);
+            prop_assert!(!format!("{error:?}").contains(MARK), "{:?}", error);
+        }
+    }
+
+    #[test]
+    fn settings_that_are_printed_for_debugging_keep_their_secrets(settings in settings()) {
+        let printed = format!("{settings:?}");
+        for secret in [&settings.database_url, &settings.redis_url] {
+            if let SecretSource::Inline(text) = secret {
+                let rest = text.expose().split_once("://").map_or("", |(_, rest)| rest);
+                // A short secret may occur in the rest of the text by chance.
+                prop_assert!(rest.len() < 12 || !printed.contains(rest), "{}", printed);
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! `/api/v1/auth/…`
+
+mod login;
+mod login_rehash;
+mod logout;
+mod me;
+mod password_recovery;
+mod refresh;
+mod refresh_reuse;
+mod reset_password;
+mod reset_password_page;
+mod token;
+mod token_refresh_grant;

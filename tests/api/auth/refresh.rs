@@ -1,0 +1,203 @@
+//! `POST /api/v1/auth/refresh`: who may exchange what. What happens to a token that was exchanged before is in
+//! `refresh_reuse.rs`.
+
+use insta::assert_json_snapshot;
+use latchkey_tests::answer::{Answer, Answered};
+use latchkey_tests::app::{App, Session, path};
+use latchkey_tests::forge::{Forged, claim};
+use serde_json::{Value, json};
+
+/// The key that signs everything in an app that was started without keys of its own.
+fn signing_key(app: &App) -> Value {
+    let text = std::fs::read_to_string(app.keys.path()).unwrap();
+    serde_json::from_str::<Value>(&text).unwrap()["keys"][0].clone()
+}
+
+fn expired(token: &str) -> Forged {
+    let now = chrono::Utc::now().timestamp();
+    Forged::from_token(token).claim("exp", now - 3600).claim("iat", now - 7200).claim("nbf", now - 7200)
+}
+
+async fn post(app: &App, access: &str, body: &Value) -> Answer {
+    app.post(path::REFRESH).bearer_auth(access).json(body).answer().await
+}
+
+#[tokio::test]
+async fn answers_as_a_login_does_and_sets_the_cookie_anew() {
+    let app = App::start().await;
+    let (user, old) = app.new_session("john").await;
+
+    let answer = app.refresh(&old).await;
+
+    assert_json_snapshot!(answer.ok(200), {
+        ".username" => "john",
+        ".access_token.token" => "<jwt>",
+        ".refresh_token.token" => "<jwt>",
+    }, @r#"
+    {
+      "access_token": {
+        "expires_in": 604800,
+        "token": "<jwt>",
+        "token_type": "bearer"
+      },
+      "refresh_token": {
+        "expires_in": 31536000,
+        "token": "<jwt>",
+        "token_type": "bearer"
+      },
+      "username": "john"
+    }
+    "#);
+    assert_eq!(answer.json()["username"], user.username);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let new = Session::from_answer(&answer);
+    assert_eq!(
+        answer.cookie(),
+        [
+            format!("refresh_token={}", new.refresh).as_str(),
+            "HttpOnly",
+            "Max-Age=31536000",
+            "Path=/api/v1/auth",
+            "SameSite=Lax",
+            "Secure",
+        ]
+    );
+    assert_ne!(new.refresh, old.refresh);
+    assert_ne!(new.access, old.access);
+    assert_eq!(claim(&new.access, "sid"), claim(&old.access, "sid"), "the session stays the same");
+    app.me(&new.access).await.ok(200);
+    app.me(&old.access).await.ok(200);
+}
+
+#[tokio::test]
+async fn does_not_trust_what_the_caller_says_of_the_token() {
+    let app = App::start().await;
+    let (_, session) = app.new_session("liar").await;
+    let body = json!({ "token": session.refresh, "expires_in": 99_999_999, "token_type": "bearer" });
+
+    let answer = post(&app, &session.access, &body).await;
+
+    assert_eq!(answer.ok(200)["refresh_token"]["expires_in"], 31_536_000);
+}
+
+#[tokio::test]
+async fn an_access_token_that_has_only_expired_will_do_and_does_nowhere_else() {
+    let app = App::start().await;
+    let (_, session) = app.new_session("late").await;
+    let access = expired(&session.access).sign(&signing_key(&app));
+    let late = Session { access, refresh: session.refresh };
+
+    app.me(&late.access).await.problem(401);
+    app.log_out(&late).await.problem(401);
+    let new = Session::from_answer(&app.refresh(&late).await);
+    app.me(&new.access).await.ok(200);
+}
+
+#[tokio::test]
+async fn an_expired_access_token_of_an_ended_session_will_not_do() {
+    let app = App::start().await;
+    let (_, session) = app.new_session("late-and-out").await;
+    let access = expired(&session.access).sign(&signing_key(&app));
+    app.log_out(&session).await.ok(200);
+    app.refresh(&Session { access, refresh: session.refresh }).await.problem(401);
+}
+
+#[tokio::test]
+async fn an_access_token_with_any_other_fault_will_not_do() {
+    let app = App::start().await;
+    let (_, session) = app.new_session("forger").await;
+    let key = signing_key(&app);
+    let valid = Forged::from_token(&session.access);
+    for (fault, access) in [
+        (
+            "a signature of another key",
+            expired(&session.access).sign(&latchkey_tests::key_set::generate("ES256")),
+        ),
+        ("no signature", expired(&session.access).header("alg", "none").unsigned()),
+        ("another issuer", expired(&session.access).claim("iss", "https://evil.example.test").sign(&key)),
+        ("another audience", valid.clone().claim("aud", "https://evil.example.test").sign(&key)),
+        ("not yet valid", valid.claim("nbf", chrono::Utc::now().timestamp() + 3600).sign(&key)),
+        ("the refresh token itself", session.refresh.clone()),
+        ("nonsense", "nonsense".to_owned()),
+    ] {
+        let answer = app.refresh(&Session { access, refresh: session.refresh.clone() }).await;
+        assert_eq!(answer.status, 401, "{fault}: {}", answer.body);
+        answer.problem(401);
+    }
+    app.refresh(&session).await.ok(200);
+}
+
+#[tokio::test]
+async fn needs_an_access_token() {
+    let app = App::start().await;
+    let (_, session) = app.new_session("bare").await;
+    let body = json!({ "token": session.refresh });
+
+    app.post(path::REFRESH).json(&body).answer().await.problem(401);
+    let by_cookie = app.post(path::REFRESH).json(&body);
+    by_cookie.header("cookie", format!("refresh_token={}", session.refresh)).answer().await.problem(401);
+}
+
+#[tokio::test]
+async fn an_access_token_of_another_session_will_not_do_and_harms_neither() {
+    let app = App::start().await;
+    let (user, first) = app.new_session("first").await;
+    let second = app.log_in(&user).await;
+    let (_, stranger) = app.new_session("stranger").await;
+
+    for other in [&second, &stranger] {
+        let mixed = Session { access: other.access.clone(), refresh: first.refresh.clone() };
+        app.refresh(&mixed).await.problem(401);
+        app.me(&other.access).await.ok(200);
+    }
+    app.refresh(&first).await.ok(200);
+}
+
+#[tokio::test]
+async fn takes_nothing_but_a_valid_refresh_token() {
+    let app = App::start().await;
+    let (_, session) = app.new_session("picky").await;
+    let key = signing_key(&app);
+    for (fault, token) in [
+        ("an access token", session.access.clone()),
+        ("an expired one", expired(&session.refresh).sign(&key)),
+        (
+            "an unknown one",
+            Forged::from_token(&session.refresh).claim("jti", uuid::Uuid::new_v4().to_string()).sign(&key),
+        ),
+        ("nonsense", "nonsense".to_owned()),
+        ("nothing", String::new()),
+    ] {
+        let answer = post(&app, &session.access, &json!({ "token": token })).await;
+        assert!([401, 422].contains(&answer.status), "{fault}: {}", answer.body);
+        answer.problem(answer.status);
+    }
+    app.refresh(&session).await.ok(200);
+}
+
+#[tokio::test]
+async fn expires_with_the_row_of_the_token() {
+    let app = App::start().await;
+    let (user, session) = app.new_session("aged").await;
+    let aged = "UPDATE refresh_tokens SET expires_at = now() - interval '1 second' WHERE session_id IN \
+                (SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.username = $1)";
+    assert_eq!(app.database.execute_for(aged, &user.username).await, 1);
+    app.refresh(&session).await.problem(401);
+}
+
+#[tokio::test]
+async fn says_what_is_wrong_with_the_body() {
+    let app = App::start().await;
+    let (_, session) = app.new_session("body").await;
+    let request = || app.post(path::REFRESH).bearer_auth(&session.access);
+    let json = |text: &'static str| request().header("content-type", "application/json").body(text).answer();
+
+    json("{").await.problem(400);
+    json("").await.problem(400);
+    assert_eq!(json("{}").await.invalid_fields(), ["token"]);
+    assert_eq!(json(r#"{"token": 7}"#).await.invalid_fields(), ["token"]);
+    json("[]").await.problem(422);
+    request().form(&[("token", &session.refresh)]).answer().await.problem(415);
+    request().body(json!({ "token": session.refresh }).to_string()).answer().await.problem(415);
+    app.refresh(&session).await.ok(200);
+}

@@ -1,0 +1,125 @@
+//! Rotation: each refresh token is good for one exchange; what a second one gets depends on how late it comes.
+
+use futures::future::join_all;
+use latchkey_tests::app::{App, Session, User};
+use latchkey_tests::forge::claim;
+
+const OPEN_SESSIONS: &str = "SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id \
+                             WHERE u.username = $1 AND s.ended_at IS NULL";
+const THEFTS: &str = "SELECT count(*) FROM audit_events a JOIN users u ON u.id = a.user_id \
+                      WHERE u.username = $1 AND a.kind = 'refresh_token_reused'";
+
+/// Lets the grace of every exchange so far run out, eleven seconds in no time.
+async fn let_grace_pass(app: &App, user: &User) {
+    let sql = "UPDATE refresh_tokens SET rotated_at = rotated_at - interval '11 seconds' \
+               WHERE rotated_at IS NOT NULL AND session_id IN \
+               (SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.username = $1)";
+    assert!(app.database.execute_for(sql, &user.username).await > 0, "nothing was rotated");
+}
+
+async fn refreshed(app: &App, session: &Session) -> Session {
+    Session::from_answer(&app.refresh(session).await)
+}
+
+#[tokio::test]
+async fn a_second_exchange_within_ten_seconds_gets_tokens_that_work() {
+    let app = App::start().await;
+    let (user, first) = app.new_session("two-tabs").await;
+
+    let one_tab = refreshed(&app, &first).await;
+    let other_tab = refreshed(&app, &first).await;
+
+    for tab in [&one_tab, &other_tab] {
+        app.me(&tab.access).await.ok(200);
+        assert_eq!(claim(&tab.access, "sid"), claim(&first.access, "sid"));
+    }
+    // Whichever tab goes on first, the other one, a moment later, still has its place in the session.
+    let one_tab = refreshed(&app, &one_tab).await;
+    let other_tab = refreshed(&app, &other_tab).await;
+    let_grace_pass(&app, &user).await;
+    app.me(&one_tab.access).await.ok(200);
+    refreshed(&app, &other_tab).await;
+    assert_eq!(app.database.count(OPEN_SESSIONS, &user.username).await, 1);
+    assert_eq!(app.database.count(THEFTS, &user.username).await, 0);
+}
+
+#[tokio::test]
+async fn after_two_generations_within_ten_seconds_the_first_token_gets_the_third() {
+    let app = App::start().await;
+    let (user, first) = app.new_session("slow-answer").await;
+    let second = refreshed(&app, &first).await;
+    let third = refreshed(&app, &second).await;
+
+    let again = refreshed(&app, &first).await;
+
+    app.me(&again.access).await.ok(200);
+    // Of the current generation: good for an exchange although the grace of all earlier ones has passed.
+    let_grace_pass(&app, &user).await;
+    let fourth = refreshed(&app, &again).await;
+    app.me(&fourth.access).await.ok(200);
+    app.me(&third.access).await.ok(200);
+    assert_eq!(app.database.count(THEFTS, &user.username).await, 0);
+}
+
+#[tokio::test]
+async fn a_later_one_is_theft_and_ends_the_whole_session() {
+    let app = App::start().await;
+    let (user, first) = app.new_session("stolen").await;
+    let other_session = app.log_in(&user).await;
+    let second = refreshed(&app, &first).await;
+    let_grace_pass(&app, &user).await;
+
+    app.refresh(&first).await.problem(401);
+
+    for session in [&first, &second] {
+        app.me(&session.access).await.problem(401);
+        app.refresh(session).await.problem(401);
+    }
+    assert!(app.database.count(THEFTS, &user.username).await >= 1, "the theft is audited");
+    app.me(&other_session.access).await.ok(200);
+    assert_eq!(app.database.count(OPEN_SESSIONS, &user.username).await, 1);
+}
+
+#[tokio::test]
+async fn theft_is_noticed_at_any_replica_and_at_once_by_all() {
+    let app = App::setup().replicas(2).start().await;
+    let (user, first) = app.new_session("spread").await;
+    let second = Session::from_answer(&app.refresh_at(1, &first).await);
+    let_grace_pass(&app, &user).await;
+
+    app.refresh_at(0, &first).await.problem(401);
+
+    app.me_at(1, &second.access).await.problem(401);
+    app.refresh_at(1, &second).await.problem(401);
+}
+
+#[tokio::test]
+async fn twenty_at_once_all_succeed_and_leave_one_usable_session() {
+    let app = App::setup().replicas(2).start().await;
+    let (user, first) = app.new_session("crowd").await;
+
+    let answers = join_all((0..20).map(|number| app.refresh_at(number % 2, &first))).await;
+
+    let sessions: Vec<_> = answers.iter().map(Session::from_answer).collect();
+    for session in &sessions {
+        app.me(&session.access).await.ok(200);
+    }
+    assert_eq!(app.database.count(OPEN_SESSIONS, &user.username).await, 1);
+    assert_eq!(app.database.count(THEFTS, &user.username).await, 0);
+    // All twenty hold the current generation: the last one to go on is as good as the first.
+    let last = refreshed(&app, sessions.last().unwrap()).await;
+    app.me(&last.access).await.ok(200);
+    refreshed(&app, &last).await;
+}
+
+#[tokio::test]
+async fn one_exchange_of_many_at_once_counts_as_one_generation() {
+    let app = App::start().await;
+    let (user, first) = app.new_session("generation").await;
+
+    join_all((0..5).map(|_| app.refresh(&first))).await;
+
+    let rotated = "SELECT count(*) FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id \
+                   JOIN users u ON u.id = s.user_id WHERE u.username = $1 AND r.rotated_at IS NOT NULL";
+    assert_eq!(app.database.count(rotated, &user.username).await, 1);
+}

@@ -1,0 +1,4 @@
+//! What describes the API.
+
+mod openapi;
+mod swagger_ui;

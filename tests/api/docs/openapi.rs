@@ -1,0 +1,89 @@
+//! The OpenAPI document that the server serves.
+
+use std::collections::BTreeSet;
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::App;
+use latchkey_tests::server::{Variables, run_command};
+use serde_json::Value;
+
+async fn document(app: &App) -> Value {
+    let answer = app.get("/openapi.json").answer().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+#[tokio::test]
+async fn is_the_one_that_the_command_prints() {
+    let app = App::start().await;
+    let printed = run_command(&["openapi"], &Variables::new());
+    assert_eq!(document(&app).await, serde_json::from_slice::<Value>(&printed.stdout).unwrap());
+}
+
+#[tokio::test]
+async fn describes_every_endpoint_and_each_of_them_exists() {
+    let app = App::start().await;
+    let document = document(&app).await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let operations: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone()))
+        })
+        .collect();
+    for (method, path) in [
+        ("post", "/api/v1/auth/login"),
+        ("post", "/api/v1/auth/token"),
+        ("post", "/api/v1/auth/refresh"),
+        ("get", "/api/v1/auth/me"),
+        ("post", "/api/v1/auth/password-recovery/{email}"),
+        ("post", "/api/v1/auth/reset-password"),
+        ("post", "/api/v1/auth/logout"),
+        ("post", "/api/v1/users"),
+        ("get", "/.well-known/jwks.json"),
+    ] {
+        assert!(
+            operations.contains(&(method.to_owned(), path.to_owned())),
+            "{method} {path}: {operations:?}"
+        );
+    }
+    for (method, path) in &operations {
+        let answer =
+            app.server().request(&method.to_uppercase(), &path.replace("{email}", "a@b.test")).answer();
+        let status = answer.await.status;
+        assert!(![404, 405].contains(&status), "{method} {path} is described but answers {status}");
+    }
+}
+
+#[tokio::test]
+async fn the_authorize_button_uses_the_token_endpoint() {
+    let app = App::start().await;
+    let document = document(&app).await;
+    let schemes = document["components"]["securitySchemes"].as_object().expect("security schemes");
+    let password_flow =
+        schemes.values().find(|scheme| scheme["type"] == "oauth2").expect("an OAuth 2 scheme");
+    assert_eq!(password_flow["flows"]["password"]["tokenUrl"], "/api/v1/auth/token");
+    assert!(document["paths"]["/api/v1/auth/me"]["get"]["security"].is_array(), "me asks for a token");
+}
+
+#[tokio::test]
+async fn every_operation_says_what_it_is_and_which_problems_it_may_answer() {
+    let app = App::start().await;
+    let document = document(&app).await;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            let responses = operation["responses"].as_object().expect("responses");
+            for (status, response) in responses {
+                if status.starts_with(['4', '5']) {
+                    let kinds = response["content"].as_object().expect("a content");
+                    assert!(kinds.contains_key("application/problem+json"), "{method} {path} {status}");
+                }
+            }
+        }
+    }
+    assert!(document["paths"]["/api/v1/users"]["post"]["responses"]["409"].is_object());
+    assert!(document["paths"]["/api/v1/auth/me"]["get"]["responses"]["401"].is_object());
+}

@@ -1,0 +1,25 @@
+//! Swagger UI at `/docs`.
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::App;
+
+#[tokio::test]
+async fn is_served_with_everything_it_needs() {
+    let app = App::start().await;
+    let page = app.get("/docs/").answer().await;
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    assert!(page.body.contains("swagger-ui"), "{}", page.body);
+    for quoted in page.body.split('"').filter(|text| text.ends_with(".js") || text.ends_with(".css")) {
+        assert!(!quoted.contains("//"), "loaded from elsewhere: {quoted}");
+        let file = app.get(&format!("/docs/{}", quoted.trim_start_matches("./"))).answer().await;
+        assert_eq!(file.status, 200, "{quoted}");
+    }
+}
+
+#[tokio::test]
+async fn is_found_without_the_slash() {
+    let app = App::start().await;
+    let page = app.get("/docs").answer().await;
+    assert_eq!(page.status, 200, "{page:?}");
+}

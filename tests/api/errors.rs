@@ -1,0 +1,88 @@
+//! Problem answers (RFC 9457) that belong to no endpoint.
+
+use insta::assert_json_snapshot;
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path};
+
+#[tokio::test]
+async fn an_unknown_path_is_a_problem_too() {
+    let app = App::start().await;
+    for path in
+        ["/nowhere", "/api/v1/auth/nowhere", "/api/v1/auth/login/", "/api/v2/auth/me", "/%2e%2e/etc/passwd"]
+    {
+        let answer = app.get(path).answer().await;
+        assert_json_snapshot!("not_found", answer.problem(404), { ".instance" => "<request id>" });
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_an_endpoint_does_not_have_is_named_with_those_it_has() {
+    let app = App::start().await;
+    for (method, path, allowed) in [
+        ("GET", path::LOGIN, "POST"),
+        ("DELETE", path::LOGIN, "POST"),
+        ("PUT", path::REFRESH, "POST"),
+        ("POST", path::ME, "GET"),
+        ("GET", path::LOGOUT, "POST"),
+    ] {
+        let answer = app.server().request(method, path).answer().await;
+        assert_json_snapshot!("method_not_allowed", answer.problem(405), { ".instance" => "<request id>" });
+        let allow = answer.header("allow").unwrap_or_default();
+        assert!(allow.split(',').any(|name| name.trim() == allowed), "{method} {path}: Allow: {allow}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_an_id_of_its_own() {
+    let app = App::start().await;
+    let first = app.get(path::ME).answer().await;
+    let second = app.get(path::ME).answer().await;
+    assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
+    assert!(app.get(path::JWKS).answer().await.header("x-request-id").is_some());
+}
+
+#[tokio::test]
+async fn the_callers_request_id_is_kept_where_it_can_be() {
+    let app = App::start().await;
+    let answer = app.get(path::ME).header("x-request-id", "trace-me.0123456789_ABC").answer().await;
+    assert_eq!(answer.header("x-request-id"), Some("trace-me.0123456789_ABC"));
+    assert!(answer.problem(401)["instance"].as_str().unwrap().ends_with("trace-me.0123456789_ABC"));
+    app.server().wait_for_log("trace-me.0123456789_ABC").await;
+}
+
+#[tokio::test]
+async fn a_request_id_that_could_spoil_a_log_is_replaced() {
+    let app = App::start().await;
+    for id in ["x".repeat(2000), "a b\"c{}".to_owned(), String::new()] {
+        let answer = app.get(path::ME).header("x-request-id", &id).answer().await;
+        let own = answer.header("x-request-id").unwrap_or_default().to_owned();
+        assert_ne!(own, id);
+        assert!(!own.is_empty() && own.len() <= 128, "{own}");
+        answer.problem(401);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    let app = App::start().await;
+    let access = &app.superuser().await.access;
+    let large = "x".repeat(3 * 1024 * 1024);
+
+    let form = app.post(path::LOGIN).form(&[("username", "a"), ("password", &large)]).answer().await;
+    assert_json_snapshot!(form.problem(413), { ".instance" => "<request id>" });
+    let json = serde_json::json!({ "token": large });
+    app.post(path::REFRESH).bearer_auth(access).json(&json).answer().await.problem(413);
+    app.post(path::USERS).bearer_auth(access).json(&json).answer().await.problem(413);
+    let multipart = reqwest::multipart::Form::new().text("username", "a").text("password", large);
+    app.post(path::LOGIN).multipart(multipart).answer().await.problem(413);
+}
+
+#[tokio::test]
+async fn answers_say_nothing_of_what_the_server_is_made_of() {
+    let app = App::start().await;
+    for answer in [app.get(path::ME).answer().await, app.get(path::JWKS).answer().await] {
+        assert_eq!(answer.header("server"), None);
+        assert_eq!(answer.header("x-powered-by"), None);
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    }
+}

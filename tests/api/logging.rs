@@ -1,0 +1,71 @@
+//! What the log says of a request, and what it never says, even at the finest level.
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path};
+use latchkey_tests::server::parsed;
+use latchkey_tests::smtp::Smtp;
+use serde_json::json;
+
+#[tokio::test]
+async fn every_line_is_a_json_object_with_time_level_and_message() {
+    let app = App::start().await;
+    app.superuser().await;
+    let log = app.server().log();
+    assert!(!log.is_empty());
+    assert_eq!(parsed(&log).count(), log.len(), "{log:?}");
+    for line in parsed(&log) {
+        let time = line["timestamp"].as_str().unwrap_or_default();
+        assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{line}");
+        assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_logged_with_its_id_route_status_and_duration() {
+    let app = App::start().await;
+    app.get(path::ME).header("x-request-id", "find-me").answer().await.problem(401);
+    let line = app.server().wait_for_log("find-me").await;
+    for part in ["GET", path::ME, "401"] {
+        assert!(line.contains(part), "{part} is missing: {line}");
+    }
+}
+
+#[tokio::test]
+async fn says_no_secret_at_the_finest_level() {
+    // That the log holds no password and no token is asserted when the server is dropped, in every test.
+    let app = App::setup().mail(Smtp::StartTls).set("LOG_LEVEL", "trace").start().await;
+    let (user, session) = app.new_session("traced").await;
+    app.post_login(&user.username, "NeverLogged wrong one").await.problem(401);
+    app.refresh(&session).await.ok(200);
+    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+    let link = app.mail().wait_for(&user.email, 1).await[0].link();
+    let (_, token) = link.query_pairs().find(|(name, _)| name == "token").unwrap();
+    app.get(&format!("{}?{}", link.path(), link.query().unwrap())).answer().await;
+    let body = json!({ "token": token, "new_password": "NeverLogged but new" });
+    app.post(path::RESET).json(&body).answer().await.ok(200);
+
+    for line in app.server().log() {
+        assert!(!line.contains(token.as_ref()), "the reset token is logged: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_break_in_a_name_makes_no_line() {
+    let app = App::start().await;
+    let forged = "x\n{\"level\":\"ERROR\",\"message\":\"forged\"}";
+    app.post_login(forged, "whatever it is").await;
+    app.get("/nowhere%0a%7B%22message%22:%22forged%22%7D").answer().await.problem(404);
+    assert!(parsed(&app.server().log()).all(|line| line["message"] != "forged"));
+}
+
+#[tokio::test]
+async fn text_is_for_people() {
+    // Without JSON there is no line to read the addresses from, so this one only has to start and to stop.
+    let app = App::start().await;
+    let mut variables = app.variables.clone();
+    variables.insert("LOG_FORMAT".to_owned(), "text".to_owned());
+    variables.insert("DATABASE_URL".to_owned(), "postgres://127.0.0.1:1/none".to_owned());
+    let output = latchkey_tests::server::run_command(&["check"], &variables);
+    assert!(!output.status.success());
+    assert!(!String::from_utf8_lossy(&output.stderr).trim_start().starts_with('{'));
+}

@@ -1,0 +1,193 @@
+//! Mail goes through the outbox: an SMTP server that is away or refuses loses nothing and slows no request.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, User, path};
+use latchkey_tests::smtp::{Mailpit, Smtp};
+use latchkey_tests::wait;
+
+const UNSENT: &str = "SELECT count(*) FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL AND $1 <> ''";
+const DEAD: &str = "SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL AND $1 <> ''";
+
+async fn recover(app: &App, user: &User) {
+    let begun = Instant::now();
+    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+    assert!(begun.elapsed() < Duration::from_secs(3), "the caller waited {:?}", begun.elapsed());
+}
+
+/// Makes every letter's next attempt due now, so that no test waits for the pause between two attempts.
+async fn hurry(app: &App) {
+    app.database.execute("UPDATE outbox SET next_attempt_at = now() WHERE sent_at IS NULL").await;
+}
+
+/// Waits for a letter, however often its sending has to be tried.
+async fn wait_hurried(app: &App, mail: &Mailpit, user: &User) {
+    wait::until(&format!("a letter to {}", user.email), || async {
+        hurry(app).await;
+        (!mail.mail_to(&user.email).await.is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_outage_loses_nothing() {
+    let mut app = App::setup().mail(Smtp::Plain).start().await;
+    let users = [app.create_user("during").await, app.create_user("outage").await];
+    app.mail.as_mut().unwrap().stop();
+
+    for user in &users {
+        recover(&app, user).await;
+    }
+    wait::until("a failed attempt", || async {
+        let tried =
+            "SELECT count(*) FROM outbox WHERE next_attempt_at > now() AND sent_at IS NULL AND $1 <> ''";
+        (app.database.count(tried, "any").await > 0).then_some(())
+    })
+    .await;
+    assert_eq!(app.database.count(UNSENT, "any").await, 2);
+    app.server().readiness().await.ok(200);
+
+    app.mail.as_mut().unwrap().start_again().await;
+    for user in &users {
+        wait_hurried(&app, app.mail(), user).await;
+        assert_eq!(app.mail().mail_to(&user.email).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_waited_survives_a_restart_of_the_server() {
+    let mut app = App::setup().mail(Smtp::Plain).start().await;
+    let user = app.create_user("restarted").await;
+    app.mail.as_mut().unwrap().stop();
+    recover(&app, &user).await;
+
+    app.restart(0).await;
+
+    app.mail.as_mut().unwrap().start_again().await;
+    wait_hurried(&app, app.mail(), &user).await;
+}
+
+#[tokio::test]
+async fn two_replicas_send_each_letter_once() {
+    let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
+    let mut users = Vec::new();
+    for _ in 0..10 {
+        users.push(app.create_user("once").await);
+    }
+
+    futures::future::join_all(users.iter().map(|user| recover(&app, user))).await;
+
+    for user in &users {
+        app.mail().wait_for(&user.email, 1).await;
+    }
+    wait::until("an outbox with nothing left", || async {
+        (app.database.count(UNSENT, "any").await == 0).then_some(())
+    })
+    .await;
+    for user in &users {
+        assert_eq!(app.mail().mail_to(&user.email).await.len(), 1, "{}", user.email);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_now_is_tried_again() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    let user = app.create_user("greylisted").await;
+    app.mail().refuse_recipients(Some(451)).await;
+    recover(&app, &user).await;
+    wait::until("a failed attempt", || async {
+        let failed =
+            "SELECT count(*) FROM outbox WHERE next_attempt_at > now() + interval '1 second' AND $1 <> ''";
+        (app.database.count(failed, "any").await == 1).then_some(())
+    })
+    .await;
+
+    app.mail().refuse_recipients(None).await;
+    wait_hurried(&app, app.mail(), &user).await;
+    assert_eq!(app.database.count(DEAD, "any").await, 0);
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_is_given_up_and_shown() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    let user = app.create_user("refused").await;
+    app.mail().refuse_recipients(Some(550)).await;
+
+    recover(&app, &user).await;
+
+    wait::until("a dead letter", || async {
+        hurry(&app).await;
+        (app.database.count(DEAD, "any").await == 1).then_some(())
+    })
+    .await;
+    wait::until("the dead letter in the metrics", || async {
+        let metrics = app.server().metrics().await;
+        let dead = metrics.lines().find(|line| line.contains("dead") && line.ends_with(" 1"));
+        dead.map(|_| ())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn leaves_by_starttls_with_a_login() {
+    let app = App::setup().mail(Smtp::StartTls).start().await;
+    let user = app.create_user("starttls").await;
+    recover(&app, &user).await;
+    app.mail().wait_for(&user.email, 1).await;
+}
+
+#[tokio::test]
+async fn leaves_by_tls_from_the_first_byte_with_a_login() {
+    let app = App::setup().mail(Smtp::Implicit).start().await;
+    let user = app.create_user("implicit").await;
+    recover(&app, &user).await;
+    app.mail().wait_for(&user.email, 1).await;
+}
+
+/// Starts an app whose mail cannot leave, and waits until it has been tried and nothing has come.
+async fn assert_nothing_leaves(setup: latchkey_tests::app::Setup) {
+    let app = setup.start().await;
+    let user = app.create_user("kept").await;
+    recover(&app, &user).await;
+    wait::until("a failed attempt", || async {
+        let failed =
+            "SELECT count(*) FROM outbox WHERE next_attempt_at > now() + interval '1 second' AND $1 <> ''";
+        (app.database.count(failed, "any").await == 1).then_some(())
+    })
+    .await;
+    assert!(app.mail().mail_to(&user.email).await.is_empty());
+    assert_eq!(app.database.count(UNSENT, "any").await, 1, "it is kept");
+    app.server().readiness().await.ok(200);
+}
+
+#[tokio::test]
+async fn never_falls_back_to_clear_text() {
+    assert_nothing_leaves(App::setup().mail(Smtp::Plain).set("SMTP_TLS", "true")).await;
+}
+
+#[tokio::test]
+async fn trusts_no_certificate_that_the_system_does_not() {
+    // The system's own roots, which do not know the SMTP server's certificate.
+    assert_nothing_leaves(
+        App::setup().mail(Smtp::StartTls).set("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_smtp_password_loses_nothing() {
+    assert_nothing_leaves(App::setup().mail(Smtp::StartTls).set("SMTP_PASSWORD", "NeverLogged wrong")).await;
+}
+
+#[tokio::test]
+async fn every_letter_has_a_message_id_of_its_own() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    let user = app.create_user("ids").await;
+    recover(&app, &user).await;
+    recover(&app, &user).await;
+    let mail = app.mail().wait_for(&user.email, 2).await;
+    let ids: BTreeSet<_> = mail.iter().map(|mail| mail.message["MessageID"].to_string()).collect();
+    assert_eq!(ids.len(), 2);
+}

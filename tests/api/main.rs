@@ -1,0 +1,19 @@
+//! The REST API as its callers see it, one file for each endpoint, laid out as the routes are, and one for each
+//! rule that all endpoints keep to.
+
+mod auth;
+mod bad_input;
+mod docs;
+mod errors;
+mod keys;
+mod logging;
+mod mail;
+mod management;
+mod properties;
+mod revocation;
+mod revocation_outage;
+mod shutdown;
+mod timing;
+mod tokens;
+mod users;
+mod well_known;

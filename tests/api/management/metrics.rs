@@ -1,0 +1,80 @@
+//! `GET /metrics`
+
+use std::collections::BTreeSet;
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path};
+use latchkey_tests::logs;
+
+#[tokio::test]
+async fn count_requests_by_route_method_and_status_class() {
+    let app = App::start().await;
+    let (user, session) = app.new_session("counted").await;
+    app.me(&session.access).await.ok(200);
+    app.me("nonsense").await.problem(401);
+    app.post_login(&user.username, "not the password").await.problem(401);
+
+    let server = app.server();
+    for (route, method, class, expected) in [
+        (path::ME, "GET", "2xx", 1.0),
+        (path::ME, "GET", "4xx", 1.0),
+        (path::LOGIN, "POST", "2xx", 2.0),
+        (path::LOGIN, "POST", "4xx", 1.0),
+        (path::USERS, "POST", "2xx", 1.0),
+    ] {
+        let labels = [format!("route=\"{route}\""), format!("method=\"{method}\""), format!("=\"{class}\"")];
+        let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+        let found = server.metric("latchkey_http_requests_total", &labels).await;
+        assert!((found - expected).abs() < 0.5, "{method} {route} {class}: {found}");
+        let timed = server.metric("latchkey_http_request_duration_seconds_count", &labels[..2]).await;
+        assert!(timed >= expected, "{method} {route} is timed: {timed}");
+    }
+}
+
+#[tokio::test]
+async fn labels_do_not_grow_with_what_callers_send() {
+    let app = App::start().await;
+    let series = async || app.server().metrics().await.lines().filter(|line| !line.starts_with('#')).count();
+    let attempt = async |number: usize| {
+        app.get(&format!("/nowhere/{number}")).answer().await.problem(404);
+        app.post(&format!("{}/{number}@example.test", path::RECOVERY)).answer().await.problem(503);
+        app.post_login(&format!("nobody-{number}"), "not the password").await.problem(401);
+        app.server().request(&format!("METHOD{number}"), path::ME).answer().await;
+    };
+    attempt(0).await;
+    let before = series().await;
+    for number in 1..20 {
+        attempt(number).await;
+    }
+    assert_eq!(series().await, before);
+    let metrics = app.server().metrics().await;
+    assert!(metrics.contains("{email}"), "the route is the template, not the path");
+    assert!(!metrics.contains("@example.test") && !metrics.contains("nobody"), "{metrics}");
+}
+
+#[tokio::test]
+async fn tell_of_pools_outbox_revocation_and_keys() {
+    let app = App::start().await;
+    app.superuser().await;
+    let metrics = app.server().metrics().await;
+    let names: BTreeSet<&str> = metrics.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+    for about in ["hash", "pool", "outbox", "revocation", "key"] {
+        assert!(names.iter().any(|name| name.contains(about)), "nothing about {about}: {names:?}");
+    }
+    for line in metrics.lines() {
+        assert_eq!(logs::leak(line), None, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn every_family_is_explained() {
+    let app = App::start().await;
+    let answer = app.server().management("/metrics").await;
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")), "{answer:?}");
+    let words = |kind: &str| -> BTreeSet<String> {
+        let lines = answer.body.lines().filter_map(|line| line.strip_prefix(kind));
+        lines.filter_map(|rest| rest.split(' ').next()).map(str::to_owned).collect()
+    };
+    assert_eq!(words("# HELP "), words("# TYPE "));
+    assert!(!words("# HELP ").is_empty());
+}

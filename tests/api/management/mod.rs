@@ -1,0 +1,6 @@
+//! The management port.
+
+mod livez;
+mod metrics;
+mod readyz;
+mod status;

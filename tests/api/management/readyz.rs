@@ -1,0 +1,60 @@
+//! `GET /readyz`
+
+use insta::assert_json_snapshot;
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path};
+use latchkey_tests::smtp::Smtp;
+use latchkey_tests::wait;
+use serde_json::Value;
+
+/// Waits until `/readyz` shows a dependency as ready or not, and returns the status and what it shows.
+async fn wait_for(app: &App, dependency: &str, ready: bool) -> (u16, Value) {
+    wait::until(&format!("{dependency}: ready = {ready}"), || async {
+        let answer = app.server().readiness().await;
+        let body: Value = answer.json();
+        (body["dependencies"][dependency]["ready"] == ready).then_some((answer.status, body))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn names_each_dependency() {
+    let app = App::start().await;
+    let answer = app.server().readiness().await;
+    assert_eq!(answer.status, 200);
+    assert_json_snapshot!(answer.json(), { ".dependencies.*.message" => "<message>" });
+    for (name, dependency) in answer.json()["dependencies"].as_object().unwrap() {
+        assert!(dependency["message"].is_string(), "{name}: {dependency}");
+    }
+}
+
+#[tokio::test]
+async fn shows_mail_where_it_is_on_but_does_not_wait_for_it() {
+    let mut app = App::setup().mail(Smtp::Plain).start().await;
+    wait_for(&app, "mail", true).await;
+    app.mail.as_mut().unwrap().stop();
+    let user = app.create_user("unlucky").await;
+    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+    let (status, body) = wait_for(&app, "mail", false).await;
+    assert_eq!(status, 200, "{body}");
+}
+
+#[tokio::test]
+async fn stays_ready_without_redis_and_says_so() {
+    let mut app = App::start().await;
+    app.redis.stop();
+    let (status, body) = wait_for(&app, "redis", false).await;
+    assert_eq!((status, &body["ready"]), (200, &true.into()), "{body}");
+    app.redis.start_again();
+    wait_for(&app, "redis", true).await;
+}
+
+#[tokio::test]
+async fn is_not_ready_without_postgres() {
+    let mut app = App::setup().own_postgres().start().await;
+    app.postgres.as_mut().unwrap().stop();
+    let (status, body) = wait_for(&app, "database", false).await;
+    assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
+    app.postgres.as_mut().unwrap().start_again();
+    app.server().wait_until_ready().await;
+}

@@ -1,0 +1,36 @@
+//! `GET /status`
+
+use insta::assert_json_snapshot;
+use latchkey_tests::app::App;
+use latchkey_tests::wait;
+
+#[tokio::test]
+async fn tells_version_schema_keys_and_revocation() {
+    let app = App::start().await;
+    wait::until("revocation by redis", || async {
+        (app.server().status().await["revocation"]["mode"] == "redis").then_some(())
+    })
+    .await;
+    assert_json_snapshot!(app.server().status().await, {
+        ".version" => "<version>",
+        ".schema_version" => "<schema version>",
+        ".signing_keys[].kid" => "<kid>",
+        ".revocation.message" => "<message>",
+        ".dependencies.*.message" => "<message>",
+    });
+    let status = app.server().status().await;
+    assert!(status["schema_version"].as_i64().is_some_and(|version| version >= 1), "{status}");
+    assert!(status["version"].as_str().is_some_and(|version| version.starts_with("0.")), "{status}");
+}
+
+#[tokio::test]
+async fn tells_when_revocation_falls_back() {
+    let mut app = App::start().await;
+    app.redis.stop();
+    let status = wait::until("revocation by postgres", || async {
+        let status = app.server().status().await;
+        (status["revocation"]["mode"] == "postgres").then_some(status)
+    })
+    .await;
+    assert!(status["revocation"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{status}");
+}

@@ -1,0 +1,181 @@
+//! Whatever bytes arrive, and wherever: never a 5xx, never a panic, never a yes.
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path};
+use latchkey_tests::forge::Forged;
+use latchkey_tests::wire;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use tokio::runtime::Runtime;
+
+/// Runs a property against one running app.
+fn check<S: Strategy>(cases: u32, inputs: &S, property: impl AsyncFn(&App, S::Value)) {
+    let runtime = Runtime::new().unwrap();
+    let app = runtime.block_on(App::start());
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(inputs, |input| {
+        runtime.block_on(property(&app, input));
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+    // Still alive and well after all of it.
+    runtime.block_on(async { app.superuser().await });
+    runtime.block_on(async { drop(app) });
+}
+
+fn assert_refused(status: Option<u16>, answer: &str) {
+    let status = status.unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    assert!((400..500).contains(&status), "{answer}");
+}
+
+async fn send(app: &App, head: &str, body: &[u8]) -> String {
+    let head =
+        format!("{head}Host: localhost\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    wire::exchange(app.server().authority(), &[head.as_bytes(), body].concat()).await
+}
+
+/// Bytes that are often almost right.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..200),
+        "[ -~]{0,200}".prop_map(String::into_bytes),
+        "(username|password|token|grant_type|%[0-9a-f]{0,2}|=|&|\\+|\\PC){0,12}".prop_map(String::into_bytes),
+        "(\\{|\\}|\\[|\\]|\"token\"|\"new_password\"|:|,|\"\\PC{0,8}\"|null|1e999|-0){0,12}"
+            .prop_map(String::into_bytes),
+    ]
+}
+
+#[test]
+fn any_body_of_any_type_at_any_endpoint() {
+    let paths = [path::LOGIN, path::TOKEN, path::RESET, path::REFRESH, path::LOGOUT, path::USERS];
+    let kinds = [
+        "application/x-www-form-urlencoded",
+        "application/json",
+        "multipart/form-data; boundary=b",
+        "text/plain",
+        "application/json; charset=\"",
+        "",
+    ];
+    let inputs = (prop::sample::select(paths.to_vec()), prop::sample::select(kinds.to_vec()), bytes());
+    check(300, &inputs, async |app, (path, kind, body)| {
+        let answer = send(app, &format!("POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\n"), &body).await;
+        assert_refused(wire::status(&answer), &answer);
+    });
+}
+
+#[test]
+fn any_body_sent_by_somebody_who_is_let_in() {
+    let inputs = (prop::sample::select(vec![path::REFRESH, path::USERS]), bytes());
+    check(150, &inputs, async |app, (path, body)| {
+        let access = &app.superuser().await.access;
+        let request = app.post(path).bearer_auth(access).header("content-type", "application/json");
+        let answer = request.body(body).answer().await;
+        assert!((400..500).contains(&answer.status), "{answer:?}");
+        answer.problem(answer.status);
+    });
+}
+
+#[test]
+fn any_header() {
+    let value = prop::collection::vec(prop_oneof![0x20..=0x7e_u8, 0x80..=0xff_u8, Just(b'\t')], 0..120);
+    let names = [
+        "Authorization: ",
+        "Authorization: Bearer ",
+        "Cookie: ",
+        "Cookie: refresh_token=",
+        "X-Request-Id: ",
+        "Content-Type: ",
+        "Accept: ",
+        "Traceparent: ",
+        "Origin: ",
+    ];
+    check(200, &(prop::sample::select(names.to_vec()), value), async |app, (name, value)| {
+        let head = [b"GET /api/v1/auth/me HTTP/1.1\r\n", name.as_bytes(), &value, b"\r\nHost: localhost\r\n"]
+            .concat();
+        let request = [&head[..], b"Connection: close\r\n\r\n"].concat();
+        let answer = wire::exchange(app.server().authority(), &request).await;
+        assert_refused(wire::status(&answer), &answer);
+    });
+}
+
+#[test]
+fn any_token() {
+    let part = || {
+        prop_oneof![
+            "[A-Za-z0-9_-]{0,60}",
+            Just("eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9".to_owned()),
+            Just("e30".to_owned()),
+        ]
+    };
+    let tokens = prop_oneof![
+        (part(), part(), part()).prop_map(|(a, b, c)| format!("{a}.{b}.{c}")),
+        "[!-~]{0,80}",
+        prop::collection::vec(part(), 0..6).prop_map(|parts| parts.join(".")),
+    ];
+    check(200, &tokens, async |app, token| {
+        let me = app.get(path::ME).bearer_auth(&token).answer().await;
+        assert!([400, 401].contains(&me.status), "{me:?}");
+        me.problem(me.status);
+        let access = &app.superuser().await.access;
+        let body = serde_json::json!({ "token": token });
+        let refresh = app.post(path::REFRESH).bearer_auth(access).json(&body).answer().await;
+        assert!([401, 422].contains(&refresh.status), "{refresh:?}");
+        refresh.problem(refresh.status);
+    });
+}
+
+#[test]
+fn any_claims_under_a_signature_that_is_none() {
+    let json = prop_oneof![
+        any::<i64>().prop_map(serde_json::Value::from),
+        "\\PC{0,20}".prop_map(serde_json::Value::from),
+        Just(serde_json::Value::Null),
+        Just(serde_json::json!([])),
+        Just(serde_json::json!({ "a": 1 })),
+    ];
+    let names = ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "alg", "typ", "kid"];
+    let changes = prop::collection::vec((prop::sample::select(names.to_vec()), json), 1..6);
+    check(150, &changes, async |app, changes| {
+        let mut forged = Forged::from_token(&app.superuser().await.access);
+        for (name, value) in changes {
+            forged = if ["alg", "typ", "kid"].contains(&name) {
+                forged.header(name, value)
+            } else {
+                forged.claim(name, value)
+            };
+        }
+        app.me(&forged.unsigned()).await.problem(401);
+    });
+}
+
+#[test]
+fn any_path() {
+    check(200, &"(/|api|v1|auth|\\.\\.|%[0-9A-F]{2}|[!-\"$-~]){0,20}", async |app, rest| {
+        let request = format!("GET /{rest} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let answer = wire::exchange(app.server().authority(), request.as_bytes()).await;
+        let status = wire::status(&answer).unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        assert!(status < 500, "{answer}");
+    });
+}
+
+#[test]
+fn any_name_that_logs_in_is_one_that_exists() {
+    check(40, &("\\PC{0,40}", "\\PC{0,40}"), async |app, (name, password)| {
+        let answer = app.post_login(&name, &password).await;
+        assert!([401, 422].contains(&answer.status), "{answer:?}");
+        answer.problem(answer.status);
+    });
+}
+
+#[test]
+fn any_address_for_recovery() {
+    check(60, &"\\PC{0,40}", async |app, address| {
+        let encoded: String =
+            address.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();
+        let answer = app.post(&format!("{}/{encoded}", path::RECOVERY)).answer().await;
+        assert!([404, 405, 422, 503].contains(&answer.status), "{answer:?}");
+        answer.problem(answer.status);
+    });
+}

@@ -1,0 +1,182 @@
+//! Once a logout has been answered, no replica accepts the tokens it covers: whatever Redis has forgotten since.
+
+use latchkey_tests::app::{App, Session};
+use latchkey_tests::wait;
+
+/// Two replicas, a session that was logged out at the first, and one that was not.
+struct Case {
+    app: App,
+    out: Session,
+    open: Session,
+}
+
+impl Case {
+    async fn start() -> Self {
+        let app = App::setup().replicas(2).start().await;
+        let (_, out) = app.new_session("out").await;
+        let (_, open) = app.new_session("open").await;
+        for replica in 0..2 {
+            app.me_at(replica, &out.access).await.ok(200);
+            app.me_at(replica, &open.access).await.ok(200);
+        }
+        Self { app, out, open }
+    }
+
+    async fn log_out(&self) {
+        self.app.log_out_at(0, &self.out).await.ok(200);
+    }
+
+    /// Refused everywhere, while the other session is not.
+    async fn assert_strict(&self) {
+        for replica in 0..self.app.servers.len() {
+            self.app.me_at(replica, &self.out.access).await.problem(401);
+            self.app.refresh_at(replica, &self.out).await.problem(401);
+            self.app.me_at(replica, &self.open.access).await.ok(200);
+        }
+    }
+
+    async fn mode(&self, replica: usize) -> String {
+        self.app.servers[replica].status().await["revocation"]["mode"].as_str().unwrap().to_owned()
+    }
+
+    async fn wait_for_mode(&self, mode: &str) {
+        for replica in 0..self.app.servers.len() {
+            wait::until(&format!("revocation by {mode}"), || async {
+                (self.mode(replica).await == mode).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_replica_knows_of_a_logout_at_once() {
+    let case = Case::start().await;
+    case.wait_for_mode("redis").await;
+    case.log_out().await;
+    case.assert_strict().await;
+}
+
+#[tokio::test]
+async fn a_flushed_redis_forgets_nothing() {
+    let case = Case::start().await;
+    case.log_out().await;
+
+    case.app.redis.flush().await;
+    case.assert_strict().await;
+
+    case.wait_for_mode("redis").await;
+    case.assert_strict().await;
+    // Not only as long as nobody looks: refilled, and flushed once more.
+    case.app.redis.flush().await;
+    case.assert_strict().await;
+}
+
+#[tokio::test]
+async fn a_logout_after_a_flush_is_known_everywhere() {
+    let case = Case::start().await;
+    case.app.redis.flush().await;
+    case.log_out().await;
+    case.assert_strict().await;
+}
+
+#[tokio::test]
+async fn a_redis_flushed_again_and_again_while_sessions_end_lets_nobody_in() {
+    let case = Case::start().await;
+    for _ in 0..5 {
+        let (_, session) = case.app.new_session("burst").await;
+        let (logout, ()) = tokio::join!(case.app.log_out_at(0, &session), case.app.redis.flush());
+        logout.ok(200);
+        for replica in 0..2 {
+            case.app.me_at(replica, &session.access).await.problem(401);
+        }
+        case.app.redis.flush().await;
+        for replica in 0..2 {
+            case.app.me_at(replica, &session.access).await.problem(401);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_redis_changes_nothing_but_who_is_asked() {
+    let mut case = Case::start().await;
+    let (_, later) = case.app.new_session("later").await;
+    case.log_out().await;
+
+    case.app.redis.stop();
+    case.assert_strict().await;
+    case.wait_for_mode("postgres").await;
+    case.assert_strict().await;
+
+    // Sessions begin, go on and end as before.
+    let refreshed = Session::from_answer(&case.app.refresh_at(1, &later).await);
+    case.app.log_out_at(1, &refreshed).await.ok(200);
+    case.app.me_at(0, &later.access).await.problem(401);
+    let (_, new) = case.app.new_session("new").await;
+    case.app.me_at(1, &new.access).await.ok(200);
+    case.app.servers[0].readiness().await.ok(200);
+}
+
+#[tokio::test]
+async fn a_redis_that_starts_empty_is_filled_before_it_is_asked() {
+    let mut case = Case::start().await;
+    case.log_out().await;
+
+    case.app.redis.stop();
+    case.app.redis.start_again();
+    case.assert_strict().await;
+
+    case.wait_for_mode("redis").await;
+    case.assert_strict().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_starts_with_old_data_is_not_believed() {
+    let mut case = Case::start().await;
+    case.wait_for_mode("redis").await;
+    case.app.redis.dump().await;
+    case.log_out().await;
+
+    case.app.redis.stop();
+    case.app.redis.start_again();
+    case.assert_strict().await;
+
+    case.wait_for_mode("redis").await;
+    case.assert_strict().await;
+}
+
+#[tokio::test]
+async fn a_logout_while_redis_is_away_is_known_when_it_comes_back_with_old_data() {
+    let mut case = Case::start().await;
+    case.wait_for_mode("redis").await;
+    case.app.redis.dump().await;
+    case.app.redis.stop();
+    case.log_out().await;
+
+    case.app.redis.start_again();
+    case.assert_strict().await;
+
+    case.wait_for_mode("redis").await;
+    case.assert_strict().await;
+}
+
+#[tokio::test]
+async fn a_restarted_server_remembers() {
+    let mut case = Case::start().await;
+    case.log_out().await;
+
+    case.app.restart(0).await;
+    case.assert_strict().await;
+
+    case.app.redis.flush().await;
+    case.app.restart(1).await;
+    case.assert_strict().await;
+}
+
+#[tokio::test]
+async fn a_session_is_as_good_after_a_restart_as_before() {
+    let mut case = Case::start().await;
+    case.app.restart(0).await;
+    case.app.me_at(0, &case.open.access).await.ok(200);
+    case.app.refresh_at(0, &case.open).await.ok(200);
+}

@@ -1,0 +1,166 @@
+//! What happens when a replica can ask only one of the two stores, or neither: never a yes that might be wrong.
+
+use std::time::{Duration, Instant};
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, SUPERUSER, Setup, path, superuser_password};
+use latchkey_tests::link::Link;
+use latchkey_tests::server::Server;
+use latchkey_tests::wait;
+
+/// The longest that any answer may take while a dependency is away.
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn without_both_stores_the_answer_is_503_until_one_is_back() {
+    let mut app = Setup::default().own_postgres().start().await;
+    let (_, session) = app.new_session("stranded").await;
+    let (_, out) = app.new_session("out").await;
+    app.log_out(&out).await.ok(200);
+
+    app.redis.stop();
+    app.postgres.as_mut().unwrap().stop();
+
+    let begun = Instant::now();
+    app.me(&session.access).await.problem(503);
+    app.me(&out.access).await.problem(503);
+    app.refresh(&session).await.problem(503);
+    app.log_out(&session).await.problem(503);
+    app.post_login(SUPERUSER, &superuser_password()).await.problem(503);
+    let form = [("username", SUPERUSER), ("password", "any")];
+    app.post(path::TOKEN).form(&form).answer().await.problem(503);
+    assert!(begun.elapsed() < 6 * SOON, "six answers took {:?}", begun.elapsed());
+    // What needs no store goes on.
+    assert_eq!(app.get(path::JWKS).answer().await.status, 200);
+    app.server().management("/livez").await.ok(200);
+    wait::until("readiness to fail", || async {
+        (app.server().readiness().await.status == 503).then_some(())
+    })
+    .await;
+
+    app.postgres.as_mut().unwrap().start_again();
+    app.server().wait_until_ready().await;
+    app.me(&session.access).await.ok(200);
+    app.me(&out.access).await.problem(401);
+    app.refresh(&session).await.ok(200);
+}
+
+#[tokio::test]
+async fn without_postgres_nothing_is_said_that_only_postgres_knows() {
+    let mut app = Setup::default().own_postgres().start().await;
+    let (_, session) = app.new_session("half").await;
+    let (_, out) = app.new_session("out").await;
+    app.log_out(&out).await.ok(200);
+
+    app.postgres.as_mut().unwrap().stop();
+
+    app.post_login(SUPERUSER, &superuser_password()).await.problem(503);
+    app.refresh(&session).await.problem(503);
+    // An end that could not be recorded has not been answered with yes.
+    app.log_out(&session).await.problem(503);
+    let refused = app.me(&out.access).await;
+    assert!([401, 503].contains(&refused.status), "{refused:?}");
+    refused.problem(refused.status);
+
+    app.postgres.as_mut().unwrap().start_again();
+    app.server().wait_until_ready().await;
+    app.me(&session.access).await.ok(200);
+    app.log_out(&session).await.ok(200);
+    app.me(&session.access).await.problem(401);
+}
+
+#[tokio::test]
+async fn a_restarted_postgres_needs_no_restarted_server() {
+    let mut app = Setup::default().own_postgres().replicas(2).start().await;
+    let (_, session) = app.new_session("patient").await;
+    for _ in 0..2 {
+        app.postgres.as_mut().unwrap().stop();
+        app.postgres.as_mut().unwrap().start_again();
+        for server in &app.servers {
+            server.wait_until_ready().await;
+        }
+        for replica in 0..2 {
+            app.me_at(replica, &session.access).await.ok(200);
+            app.log_in_as(SUPERUSER, &superuser_password()).await;
+        }
+    }
+}
+
+/// Two replicas, the first of which reaches Redis through a link that can be cut.
+async fn linked() -> (App, Link) {
+    let mut app = App::start().await;
+    let link = Link::to(app.redis.port());
+    let direct = app.variables.clone();
+    let through_link = app.redis.url_through(link.port());
+    app.variables.insert("REDIS_URL".to_owned(), through_link);
+    app.servers[0] = Server::start(&app.variables).await;
+    app.servers.push(Server::start(&direct).await);
+    for server in &app.servers {
+        server.wait_until_ready().await;
+    }
+    (app, link)
+}
+
+#[tokio::test]
+async fn a_logout_at_a_replica_that_lost_redis_is_not_missed_by_one_that_has_it() {
+    let (app, link) = linked().await;
+    let (_, session) = app.new_session("split").await;
+    app.me_at(1, &session.access).await.ok(200);
+
+    link.cut();
+    let logout = app.log_out_at(0, &session).await;
+
+    // Either it says that it could not, or it is true everywhere. Never a yes that the other one has not heard.
+    if logout.status == 200 {
+        for replica in [1, 0] {
+            app.me_at(replica, &session.access).await.problem(401);
+            app.refresh_at(replica, &session).await.problem(401);
+        }
+    } else {
+        logout.problem(503);
+    }
+    link.mend();
+    app.log_out_at(1, &session).await;
+    for replica in 0..2 {
+        app.me_at(replica, &session.access).await.problem(401);
+    }
+}
+
+#[tokio::test]
+async fn a_logout_elsewhere_is_known_to_a_replica_that_lost_redis() {
+    let (app, link) = linked().await;
+    let (_, session) = app.new_session("split").await;
+    app.me_at(0, &session.access).await.ok(200);
+
+    link.cut();
+    app.log_out_at(1, &session).await.ok(200);
+
+    app.me_at(0, &session.access).await.problem(401);
+    app.refresh_at(0, &session).await.problem(401);
+    link.mend();
+    app.me_at(0, &session.access).await.problem(401);
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_is_as_one_that_is_away() {
+    let app = App::setup().replicas(2).start().await;
+    let (_, session) = app.new_session("hanging").await;
+    let (_, out) = app.new_session("out").await;
+
+    app.redis.pause();
+    let begun = Instant::now();
+    let me = app.me(&session.access).await;
+    me.ok(200);
+    app.log_out(&out).await.ok(200);
+    for replica in 0..2 {
+        app.me_at(replica, &out.access).await.problem(401);
+    }
+    let took = begun.elapsed();
+    app.redis.resume();
+
+    assert!(took < 4 * SOON, "four answers took {took:?}");
+    for replica in 0..2 {
+        app.me_at(replica, &out.access).await.problem(401);
+        app.me_at(replica, &session.access).await.ok(200);
+    }
+}

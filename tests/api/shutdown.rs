@@ -1,0 +1,70 @@
+//! SIGTERM: readiness fails first, then what is in flight finishes, then the process ends well.
+
+use latchkey_tests::app::{App, SUPERUSER, path, superuser_password};
+use latchkey_tests::wait;
+use latchkey_tests::wire::{self, Wire};
+
+/// A login in two halves.
+fn login_request() -> (Vec<u8>, Vec<u8>) {
+    let body = format!("username={SUPERUSER}&password={}", superuser_password().replace(' ', "+"));
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        path::LOGIN,
+        body.len()
+    );
+    let (first, second) = body.split_at(10);
+    (format!("{head}{first}").into_bytes(), second.as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn a_request_in_flight_finishes() {
+    let mut app = App::start().await;
+    let (first, second) = login_request();
+    let mut wire = Wire::connect(app.server().authority()).await;
+    wire.send(&first).await;
+    // The half-sent request has reached the server for sure once a later one was answered.
+    app.superuser().await;
+
+    app.server().terminate();
+    wait::until("readiness to fail", || async {
+        (app.server().readiness().await.status == 503).then_some(())
+    })
+    .await;
+    wire.send(&second).await;
+
+    let answer = wire.answer().await;
+    assert_eq!(wire::status(&answer), Some(200), "{answer}");
+    assert!(app.servers[0].ended().await.success());
+}
+
+#[tokio::test]
+async fn no_request_is_refused_while_readiness_fails() {
+    // Those who route to the replica learn of it a moment later: until then they go on sending.
+    let mut app = App::start().await;
+    let session = app.superuser().await.clone();
+    app.server().terminate();
+    wait::until("readiness to fail", || async {
+        (app.server().readiness().await.status == 503).then_some(())
+    })
+    .await;
+    app.me(&session.access).await.ok(200);
+    assert!(app.servers[0].ended().await.success());
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_it_up() {
+    let mut app = App::start().await;
+    let _idle = Wire::connect(app.server().authority()).await;
+    app.superuser().await;
+    let begun = std::time::Instant::now();
+    app.servers[0].stop().await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_interrupt_is_as_good() {
+    let mut app = App::start().await;
+    app.server().interrupt();
+    assert!(app.servers[0].ended().await.success());
+}

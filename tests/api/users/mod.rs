@@ -1,0 +1,5 @@
+//! `/api/v1/users`
+
+mod create;
+mod password_policy;
+mod unique_names;

@@ -1,0 +1,9 @@
+//! The commands of the server and what it makes of its settings, as whoever starts it finds them.
+
+mod check;
+mod commands;
+mod migrate;
+mod parts;
+mod refused;
+mod secrets_in_files;
+mod start;

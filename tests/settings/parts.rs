@@ -1,0 +1,57 @@
+//! What the tests of this target share.
+
+use std::process::Output;
+
+use latchkey_tests::app::default_variables;
+use latchkey_tests::key_set::{self, KeyFile};
+use latchkey_tests::postgres::{Database, Postgres};
+use latchkey_tests::redis::Redis;
+use latchkey_tests::server::Variables;
+
+/// The parts that a server needs, and the settings that name them.
+pub struct Parts {
+    pub database: Database,
+    pub redis: Redis,
+    pub keys: KeyFile,
+    pub variables: Variables,
+}
+
+impl Parts {
+    pub async fn start() -> Self {
+        let database = Postgres::shared().create_database().await;
+        Self::on(database)
+    }
+
+    pub fn on(database: Database) -> Self {
+        let redis = Redis::start();
+        let keys = KeyFile::new(&[key_set::generate("ES256")]);
+        let variables = default_variables(&database, &redis, &keys);
+        Self { database, redis, keys, variables }
+    }
+}
+
+/// Settings that name nothing that exists: whatever is wrong with them has to be seen before anything is tried.
+pub fn unreachable() -> Variables {
+    let text = [
+        ("DATABASE_URL", "postgres://u:NeverLogged@127.0.0.1:1/d"),
+        ("REDIS_URL", "redis://:NeverLogged@127.0.0.1:1"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("MANAGEMENT_ADDR", "127.0.0.1:0"),
+        ("ISSUER_URL", "https://auth.example.test"),
+        ("JWT_KEYS_FILE", "/nonexistent/keys.json"),
+    ];
+    text.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Asserts that a command stopped with a single sentence that names `variable`, and returns it.
+#[track_caller]
+pub fn assert_refused(output: &Output, variable: &str) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let code = output.status.code();
+    assert!(code.is_some_and(|code| (1..=2).contains(&code)), "exit {:?}: {said}", output.status);
+    assert_eq!(said.lines().count(), 1, "one sentence, and nothing else: {said}");
+    assert!(said.contains(variable), "{variable} is not named: {said}");
+    assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
+    assert!(output.stdout.is_empty(), "stdout is for answers");
+    said
+}

@@ -1,0 +1,90 @@
+//! Each variable that holds a secret may be given as `NAME_FILE` instead, never as both.
+
+use std::fs;
+use std::path::Path;
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{SUPERUSER, path, superuser_password};
+use latchkey_tests::server::{Server, run_command};
+use latchkey_tests::smtp::{Mailpit, Smtp};
+
+use crate::parts::{Parts, assert_refused, unreachable};
+
+/// Moves a variable's value into a file.
+fn into_file(parts: &mut Parts, folder: &Path, name: &str, line_break: &str) {
+    let value = parts.variables.remove(name).unwrap_or_else(|| panic!("{name} is set"));
+    let file = folder.join(name);
+    fs::write(&file, format!("{value}{line_break}")).unwrap();
+    parts.variables.insert(format!("{name}_FILE"), file.display().to_string());
+}
+
+const SECRETS: [&str; 5] =
+    ["DATABASE_URL", "REDIS_URL", "SMTP_USER", "SMTP_PASSWORD", "FIRST_SUPERUSER_PASSWORD"];
+
+#[tokio::test]
+async fn every_secret_may_be_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = Parts::start().await;
+    let mail = Mailpit::start(Smtp::StartTls).await;
+    parts.variables.extend(mail.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
+    for (name, line_break) in SECRETS.iter().zip(["", "\n", "\r\n", "\n", "\n"]) {
+        into_file(&mut parts, folder.path(), name, line_break);
+    }
+
+    let server = Server::start(&parts.variables).await;
+    server.wait_until_ready().await;
+
+    let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
+    server.post(path::LOGIN).form(&form).answer().await.ok(200);
+    server.post(&format!("{}/root@example.test", path::RECOVERY)).answer().await.ok(200);
+    mail.wait_for("Root@Example.Test", 1).await;
+}
+
+#[tokio::test]
+async fn migrate_takes_the_url_from_a_file_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = Parts::start().await;
+    into_file(&mut parts, folder.path(), "DATABASE_URL", "\n");
+    parts.variables.retain(|name, _| name == "DATABASE_URL_FILE");
+    assert!(run_command(&["migrate"], &parts.variables).status.success());
+}
+
+#[test]
+fn both_at_once_are_refused() {
+    for name in SECRETS {
+        let mut variables = unreachable();
+        variables.insert(name.to_owned(), "postgres://NeverLogged".to_owned());
+        variables.insert(format!("{name}_FILE"), "/dev/null".to_owned());
+        assert_refused(&run_command(&["serve"], &variables), name);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    fs::write(&empty, "\n").unwrap();
+    for name in ["DATABASE_URL", "REDIS_URL"] {
+        for file in ["/nonexistent/secret", folder.path().to_str().unwrap(), empty.to_str().unwrap()] {
+            let mut variables = unreachable();
+            variables.remove(name);
+            variables.insert(format!("{name}_FILE"), file.to_owned());
+            assert_refused(&run_command(&["serve"], &variables), &format!("{name}_FILE"));
+        }
+    }
+}
+
+#[test]
+fn a_file_with_something_else_is_named_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    for text in ["mysql://u:NeverLogged@127.0.0.1/d", "NeverLogged"] {
+        fs::write(&file, text).unwrap();
+        for name in ["DATABASE_URL", "REDIS_URL"] {
+            let mut variables = unreachable();
+            variables.remove(name);
+            variables.insert(format!("{name}_FILE"), file.display().to_string());
+            assert_refused(&run_command(&["serve"], &variables), name);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A dependency that is down at start: the server keeps trying, not ready, saying what it waits for.
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{SUPERUSER, path, superuser_password};
+use latchkey_tests::postgres::Postgres;
+use latchkey_tests::redis::Redis;
+use latchkey_tests::server::{Server, Variables, run_command};
+use latchkey_tests::wait;
+use serde_json::Value;
+
+use crate::parts::Parts;
+
+async fn wait_until_it_waits_for(server: &Server, dependency: &str) -> (u16, Value) {
+    wait::until(&format!("the server to wait for {dependency}"), || async {
+        let answer = server.readiness().await;
+        let body: Value = answer.json();
+        let state = &body["dependencies"][dependency];
+        let said = state["message"].as_str().is_some_and(|text| !text.is_empty());
+        (state["ready"] == false && said).then_some((answer.status, body))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn waits_for_postgres() {
+    let mut postgres = Postgres::start();
+    let parts = Parts::on(postgres.create_database().await);
+    postgres.stop();
+
+    let server = Server::start(&parts.variables).await;
+    assert_eq!(server.management("/livez").await.status, 200);
+    let (status, body) = wait_until_it_waits_for(&server, "database").await;
+    assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
+    // Whoever asks all the same is told to come back later.
+    let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
+    server.post(path::LOGIN).form(&form).answer().await.problem(503);
+
+    postgres.start_again();
+    server.wait_until_ready().await;
+    server.post(path::LOGIN).form(&form).answer().await.ok(200);
+}
+
+#[tokio::test]
+async fn goes_on_without_redis_until_it_comes() {
+    let mut parts = Parts::start().await;
+    parts.redis.stop();
+
+    let server = Server::start(&parts.variables).await;
+    wait_until_it_waits_for(&server, "redis").await;
+    server.wait_until_ready().await;
+    let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
+    server.post(path::LOGIN).form(&form).answer().await.ok(200);
+
+    parts.redis.start_again();
+    wait::until("revocation by redis", || async {
+        (server.status().await["revocation"]["mode"] == "redis").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_something_to_wait_for_too() {
+    // A Secret that is corrected later, by whoever rotates passwords, must not need a new pod.
+    let mut parts = Parts::start().await;
+    let wrong = parts.redis.url().replace("NeverLogged", "NeverLoggedWrong");
+    parts.variables.insert("REDIS_URL".to_owned(), wrong);
+    let wrong = parts.database.url().replace("NeverLogged", "NeverLoggedWrong");
+    parts.variables.insert("DATABASE_URL".to_owned(), wrong);
+
+    let server = Server::start(&parts.variables).await;
+    for dependency in ["database", "redis"] {
+        wait_until_it_waits_for(&server, dependency).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_may_evict_keys_is_refused_with_the_reason() {
+    let mut parts = Parts::start().await;
+    parts.redis = Redis::with_eviction("allkeys-lru");
+    parts.variables.insert("REDIS_URL".to_owned(), parts.redis.url());
+
+    let output = run_command(&["serve"], &parts.variables);
+
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code().is_some_and(|code| (1..=2).contains(&code)), "{:?}: {said}", output.status);
+    assert!(said.contains("maxmemory-policy"), "{said}");
+    assert!(said.contains("noeviction"), "it says what to set: {said}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let parts = Parts::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for name in ["LISTEN_ADDR", "MANAGEMENT_ADDR"] {
+        let mut variables: Variables = parts.variables.clone();
+        variables.insert(name.to_owned(), taken.local_addr().unwrap().to_string());
+        let output = run_command(&["serve"], &variables);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code().is_some_and(|code| (1..=2).contains(&code)),
+            "{:?}: {said}",
+            output.status
+        );
+        assert!(said.contains(name), "{said}");
+    }
+}

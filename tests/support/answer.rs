@@ -1,0 +1,152 @@
+//! Answers of the API, and what every one of them keeps to.
+
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub body: String,
+}
+
+/// Sending a request and reading the whole answer.
+pub trait Answered {
+    /// Sends the request.
+    fn answer(self) -> impl Future<Output = Answer> + Send;
+}
+
+impl Answered for reqwest::RequestBuilder {
+    async fn answer(self) -> Answer {
+        let response = self.send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.expect("the answer's body");
+        Answer { status, headers, body: String::from_utf8(body.to_vec()).expect("an answer in UTF-8") }
+    }
+}
+
+impl Answer {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a printable header"))
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is not JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// Asserts the status and that the body is JSON, and returns it.
+    ///
+    /// # Panics
+    /// When it is not so.
+    #[track_caller]
+    pub fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        assert!(self.header("x-request-id").is_some_and(|id| !id.is_empty()), "no request id: {self:?}");
+        self.json()
+    }
+
+    /// Asserts that this is the problem answer (RFC 9457) that API.md promises for `status`, and returns it.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        self.assert_problem_members(&problem);
+        let lower = self.body.to_lowercase();
+        for internal in [
+            "sqlx",
+            "select ",
+            "insert into",
+            "panicked",
+            ".rs:",
+            "stack backtrace",
+            "postgres://",
+            "redis://",
+        ] {
+            assert!(!lower.contains(internal), "an answer tells of {internal}: {}", self.body);
+        }
+        match status {
+            401 => {
+                let challenge = self.header("www-authenticate").unwrap_or_default();
+                assert!(challenge.starts_with("Bearer"), "WWW-Authenticate: {challenge:?}");
+            }
+            429 | 503 => {
+                let seconds = self.header("retry-after").unwrap_or_default();
+                assert!(seconds.parse::<u32>().is_ok_and(|s| s > 0), "Retry-After: {seconds:?}");
+            }
+            _ => {}
+        }
+        problem
+    }
+
+    #[track_caller]
+    fn assert_problem_members(&self, problem: &Value) {
+        let members = problem.as_object().expect("an object");
+        for name in ["type", "title", "detail", "instance"] {
+            let text = members.get(name).and_then(Value::as_str).unwrap_or_default();
+            assert!(!text.is_empty(), "`{name}` is no text: {}", self.body);
+        }
+        assert_eq!(members.get("status"), Some(&Value::from(self.status)), "{}", self.body);
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.ends_with('.') && !detail.contains('\n'), "`detail` is no sentence: {detail:?}");
+        let request_id = self.header("x-request-id").unwrap_or_default();
+        assert!(!request_id.is_empty(), "no request id: {self:?}");
+        assert!(
+            problem["instance"].as_str().is_some_and(|instance| instance.ends_with(request_id)),
+            "instance {} is not the request id {request_id}",
+            problem["instance"]
+        );
+        const KNOWN: [&str; 8] =
+            ["type", "title", "status", "detail", "instance", "errors", "error", "error_description"];
+        for name in members.keys() {
+            assert!(KNOWN.contains(&name.as_str()), "a member that API.md does not name: {name}");
+        }
+        for error in members.get("errors").and_then(Value::as_array).into_iter().flatten() {
+            let keys: Vec<_> = error.as_object().expect("an object").keys().map(String::as_str).collect();
+            assert_eq!(keys, ["field", "message"], "{}", self.body);
+            assert!(error["field"].is_string() && error["message"].is_string(), "{}", self.body);
+        }
+    }
+
+    /// The fields that a validation error names.
+    ///
+    /// # Panics
+    /// When it names none.
+    #[track_caller]
+    pub fn invalid_fields(&self) -> Vec<String> {
+        let problem = self.problem(422);
+        let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("no errors: {}", self.body));
+        errors.iter().filter_map(|error| error["field"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The attributes of the cookie that the answer sets, sorted, its value first.
+    ///
+    /// # Panics
+    /// When it sets none, or several.
+    pub fn cookie(&self) -> Vec<String> {
+        let mut cookies = self.headers.get_all("set-cookie").iter();
+        let cookie = cookies.next().expect("a cookie").to_str().expect("a printable cookie");
+        assert!(cookies.next().is_none(), "more than one cookie");
+        let mut parts: Vec<String> = cookie.split("; ").map(str::to_owned).collect();
+        parts[1..].sort();
+        parts
+    }
+
+    /// Whether the answer sets or clears any cookie.
+    pub fn sets_cookie(&self) -> bool {
+        self.headers.contains_key("set-cookie")
+    }
+}

@@ -1,0 +1,324 @@
+//! Latchkey as a caller finds it: replicas of the server on a PostgreSQL, a Redis and, if wanted, mail.
+
+use std::net::SocketAddr;
+
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::answer::{Answer, Answered};
+use crate::key_set::{self, KeyFile};
+use crate::logs::SECRET_MARK;
+use crate::postgres::{Database, Postgres};
+use crate::redis::Redis;
+use crate::server::{Server, Variables};
+use crate::smtp::{Mailpit, Smtp};
+
+/// Where the endpoints are.
+pub mod path {
+    #![expect(missing_docs, reason = "the names are those of the endpoints")]
+    pub const LOGIN: &str = "/api/v1/auth/login";
+    pub const TOKEN: &str = "/api/v1/auth/token";
+    pub const REFRESH: &str = "/api/v1/auth/refresh";
+    pub const ME: &str = "/api/v1/auth/me";
+    pub const LOGOUT: &str = "/api/v1/auth/logout";
+    pub const RECOVERY: &str = "/api/v1/auth/password-recovery";
+    pub const RESET: &str = "/api/v1/auth/reset-password";
+    pub const USERS: &str = "/api/v1/users";
+    pub const JWKS: &str = "/.well-known/jwks.json";
+}
+
+/// `ISSUER_URL` of every server here.
+pub const ISSUER: &str = "https://auth.example.test";
+
+/// The first superuser's name.
+pub const SUPERUSER: &str = "root.admin";
+
+/// A running Latchkey. All parts end when it is dropped.
+#[derive(Debug)]
+pub struct App {
+    /// The replicas.
+    pub servers: Vec<Server>,
+    /// The database that all replicas use.
+    pub database: Database,
+    /// The Redis that all replicas use.
+    pub redis: Redis,
+    /// The SMTP server, when it was asked for.
+    pub mail: Option<Mailpit>,
+    /// The key set of all replicas.
+    pub keys: KeyFile,
+    /// The instance of its own, when it was asked for.
+    pub postgres: Option<Postgres>,
+    /// The environment of each replica.
+    pub variables: Variables,
+    superuser: OnceCell<Session>,
+}
+
+/// How an [`App`] is to be started.
+#[derive(Debug, Default)]
+pub struct Setup {
+    replicas: usize,
+    smtp: Option<Smtp>,
+    own_postgres: bool,
+    keys: Option<Vec<Value>>,
+    variables: Variables,
+}
+
+/// An account that a test made.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// `id`, as `/me` shows it.
+    pub id: i64,
+    /// User name.
+    pub username: String,
+    /// Address.
+    pub email: String,
+    /// Password.
+    pub password: String,
+}
+
+/// What a login gave.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The access token.
+    pub access: String,
+    /// The refresh token.
+    pub refresh: String,
+}
+
+impl Setup {
+    /// This many replicas instead of one.
+    #[must_use]
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// Mail is on and goes to a server of this kind.
+    #[must_use]
+    pub fn mail(mut self, smtp: Smtp) -> Self {
+        self.smtp = Some(smtp);
+        self
+    }
+
+    /// A PostgreSQL of its own, which may be stopped.
+    #[must_use]
+    pub fn own_postgres(mut self) -> Self {
+        self.own_postgres = true;
+        self
+    }
+
+    /// These signing keys instead of one new ES256 key.
+    #[must_use]
+    pub fn keys(mut self, keys: Vec<Value>) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// A setting.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts everything and waits until all replicas are ready.
+    pub async fn start(self) -> App {
+        let app = self.start_parts().await;
+        for server in &app.servers {
+            server.wait_until_ready().await;
+        }
+        app
+    }
+
+    /// Starts everything without waiting until the replicas are ready.
+    pub async fn start_parts(self) -> App {
+        let postgres = self.own_postgres.then(Postgres::start);
+        let database = postgres.as_ref().unwrap_or_else(|| Postgres::shared()).create_database().await;
+        let redis = Redis::start();
+        let keys = KeyFile::new(&self.keys.unwrap_or_else(|| vec![key_set::generate("ES256")]));
+        let mut variables = default_variables(&database, &redis, &keys);
+        let mail = match self.smtp {
+            Some(smtp) => Some(Mailpit::start(smtp).await),
+            None => None,
+        };
+        for (name, value) in mail.iter().flat_map(Mailpit::variables) {
+            variables.insert(name.to_owned(), value);
+        }
+        variables.extend(self.variables);
+        let mut servers = Vec::new();
+        for _ in 0..self.replicas.max(1) {
+            servers.push(Server::start(&variables).await);
+        }
+        let superuser = OnceCell::new();
+        App { servers, database, redis, mail, keys, postgres, variables, superuser }
+    }
+}
+
+/// What a server needs, on any free ports.
+pub fn default_variables(database: &Database, redis: &Redis, keys: &KeyFile) -> Variables {
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0)).to_string();
+    let text = [
+        ("DATABASE_URL", database.url()),
+        ("REDIS_URL", redis.url()),
+        ("LISTEN_ADDR", any_port.clone()),
+        ("MANAGEMENT_ADDR", any_port),
+        ("ISSUER_URL", ISSUER.to_owned()),
+        ("JWT_KEYS_FILE", keys.path().display().to_string()),
+        ("FIRST_SUPERUSER", SUPERUSER.to_owned()),
+        ("FIRST_SUPERUSER_EMAIL", "Root@Example.Test".to_owned()),
+        ("FIRST_SUPERUSER_PASSWORD", superuser_password()),
+    ];
+    text.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The first superuser's password.
+pub fn superuser_password() -> String {
+    format!("{SECRET_MARK} first superuser")
+}
+
+impl App {
+    /// One replica, no mail.
+    pub async fn start() -> Self {
+        Self::setup().start().await
+    }
+
+    /// Something else.
+    pub fn setup() -> Setup {
+        Setup::default()
+    }
+
+    /// The first replica.
+    pub fn server(&self) -> &Server {
+        &self.servers[0]
+    }
+
+    /// The SMTP server.
+    ///
+    /// # Panics
+    /// When the test asked for none.
+    pub fn mail(&self) -> &Mailpit {
+        self.mail.as_ref().expect("an SMTP server was asked for")
+    }
+
+    /// Replaces a replica, as a rollout does: the old one is stopped, a new one takes its place.
+    pub async fn restart(&mut self, replica: usize) {
+        self.servers[replica].stop().await;
+        self.servers[replica] = Server::start(&self.variables).await;
+        self.servers[replica].wait_until_ready().await;
+    }
+
+    /// A GET of the first replica.
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.server().get(path)
+    }
+
+    /// A POST to the first replica.
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.server().post(path)
+    }
+
+    /// The first superuser's session, made once.
+    pub async fn superuser(&self) -> &Session {
+        self.superuser.get_or_init(async || self.log_in_as(SUPERUSER, &superuser_password()).await).await
+    }
+
+    /// A new account whose name begins with `name`.
+    pub async fn create_user(&self, name: &str) -> User {
+        let unique = Uuid::new_v4().simple().to_string();
+        let username = format!("{name}-{}", &unique[..8]);
+        let user = User {
+            id: 0,
+            email: format!("{username}@example.test"),
+            password: format!("{SECRET_MARK} {unique}"),
+            username,
+        };
+        let answer = self.post_user(&new_user(&user)).await;
+        User { id: answer.ok(201)["id"].as_i64().expect("an id"), ..user }
+    }
+
+    /// `POST /api/v1/users` by the first superuser.
+    pub async fn post_user(&self, body: &Value) -> Answer {
+        let superuser = self.superuser().await;
+        self.post(path::USERS).bearer_auth(&superuser.access).json(body).answer().await
+    }
+
+    /// `POST /login`.
+    pub async fn post_login(&self, username: &str, password: &str) -> Answer {
+        self.post(path::LOGIN).form(&[("username", username), ("password", password)]).answer().await
+    }
+
+    /// Logs a user in.
+    pub async fn log_in(&self, user: &User) -> Session {
+        self.log_in_as(&user.username, &user.password).await
+    }
+
+    /// Logs in by name and password.
+    pub async fn log_in_as(&self, username: &str, password: &str) -> Session {
+        Session::from_answer(&self.post_login(username, password).await)
+    }
+
+    /// A new account and a session of it.
+    pub async fn new_session(&self, name: &str) -> (User, Session) {
+        let user = self.create_user(name).await;
+        let session = self.log_in(&user).await;
+        (user, session)
+    }
+
+    /// `GET /me` of a replica.
+    pub async fn me_at(&self, replica: usize, access: &str) -> Answer {
+        self.servers[replica].get(path::ME).bearer_auth(access).answer().await
+    }
+
+    /// `GET /me` of the first replica.
+    pub async fn me(&self, access: &str) -> Answer {
+        self.me_at(0, access).await
+    }
+
+    /// `POST /refresh` with a session's tokens.
+    pub async fn refresh(&self, session: &Session) -> Answer {
+        self.refresh_at(0, session).await
+    }
+
+    /// `POST /refresh` of a replica.
+    pub async fn refresh_at(&self, replica: usize, session: &Session) -> Answer {
+        let body = json!({ "token": session.refresh });
+        self.servers[replica].post(path::REFRESH).bearer_auth(&session.access).json(&body).answer().await
+    }
+
+    /// `POST /logout` with a session's tokens.
+    pub async fn log_out(&self, session: &Session) -> Answer {
+        self.log_out_at(0, session).await
+    }
+
+    /// `POST /logout` of a replica.
+    pub async fn log_out_at(&self, replica: usize, session: &Session) -> Answer {
+        let cookie = format!("refresh_token={}", session.refresh);
+        let request = self.servers[replica].post(path::LOGOUT).header("cookie", cookie);
+        request.bearer_auth(&session.access).answer().await
+    }
+}
+
+/// The body of `POST /api/v1/users` for a user.
+pub fn new_user(user: &User) -> Value {
+    json!({
+        "username": user.username,
+        "email": user.email,
+        "name": "John Doe",
+        "password": user.password,
+    })
+}
+
+impl Session {
+    /// Out of the answer of `/login` or `/refresh`.
+    ///
+    /// # Panics
+    /// When the answer is another one.
+    #[track_caller]
+    pub fn from_answer(answer: &Answer) -> Self {
+        let body = answer.ok(200);
+        let token = |kind: &str| body[kind]["token"].as_str().expect("a token").to_owned();
+        Self { access: token("access_token"), refresh: token("refresh_token") }
+    }
+}

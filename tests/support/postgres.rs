@@ -1,0 +1,233 @@
+//! PostgreSQL: one instance for a test executable, a fresh database for each test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{LazyLock, OnceLock};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection, QueryBuilder};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::process::{OnParentDeath, Process, free_port, is_root, run_ok};
+use crate::{logs, programs, scratch, wait};
+
+/// A database that `latchkey-server migrate` has been run on; each test's database is a copy of it.
+const TEMPLATE: &str = "latchkey_template";
+
+/// An instance that listens on 127.0.0.1.
+#[derive(Debug)]
+pub struct Postgres {
+    process: Option<Process>,
+    port: u16,
+    password: String,
+    folder: PathBuf,
+    template: OnceLock<()>,
+    /// Removes the folder when the instance is dropped, where it has an owner.
+    _temporary: Option<TempDir>,
+}
+
+/// A database of one test.
+#[derive(Debug, Clone)]
+pub struct Database {
+    port: u16,
+    password: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Postgres {
+    /// The instance that all tests of this executable share; it cannot be stopped.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Postgres> =
+            LazyLock::new(|| Postgres::begin(scratch::folder("postgres"), None));
+        &SHARED
+    }
+
+    /// An instance of one's own, which a test may stop.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("latchkey-postgres-").tempdir().expect("a folder");
+        Self::begin(folder.path().to_owned(), Some(folder))
+    }
+
+    fn begin(folder: PathBuf, temporary: Option<TempDir>) -> Self {
+        let password = logs::secret("postgres");
+        fs::write(folder.join("password"), &password).expect("the password file");
+        let data = folder.join("data");
+        if is_root() {
+            run_ok(Command::new("chown").args(["-R", "postgres"]).arg(&folder));
+        }
+        let mut initdb = unprivileged(&programs::postgres_bin().join("initdb"));
+        initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(folder.join("password"));
+        initdb.args(["--no-sync", "--username=latchkey", "--auth=scram-sha-256", "--encoding=UTF8"]);
+        initdb.args(["--locale=C.UTF-8", "--no-instructions"]);
+        run_ok(initdb.current_dir(&folder));
+        let mut postgres = Self {
+            process: None,
+            port: free_port(),
+            password,
+            folder,
+            template: OnceLock::new(),
+            _temporary: temporary,
+        };
+        postgres.start_again();
+        postgres
+    }
+
+    /// Starts it, on the same port and data, and waits until it answers.
+    pub fn start_again(&mut self) {
+        let mut command = unprivileged(&programs::postgres_bin().join("postgres"));
+        command.arg("-D").arg(self.folder.join("data")).arg("-p").arg(self.port.to_string());
+        command.current_dir(&self.folder);
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=600",
+            "shared_buffers=64MB",
+            // A test's data does not have to survive the machine.
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+            "autovacuum=off",
+        ] {
+            command.args(["-c", setting]);
+        }
+        let mut process = Process::start(&command, OnParentDeath::Quit);
+        wait::until_blocking("PostgreSQL to accept connections", || {
+            let log = process.stderr.all();
+            assert!(process.is_running(), "PostgreSQL ended: {log:?}");
+            log.iter().any(|line| line.contains("ready to accept connections")).then_some(())
+        });
+        self.process = Some(process);
+    }
+
+    /// Stops it, cutting every connection ("fast" shutdown).
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal("INT");
+            process.wait();
+        }
+    }
+
+    /// A new database with Latchkey's current schema.
+    pub async fn create_database(&self) -> Database {
+        self.template.get_or_init(|| self.migrate_template());
+        self.create_from(TEMPLATE).await
+    }
+
+    /// A new database with nothing in it.
+    pub async fn create_empty_database(&self) -> Database {
+        self.create_from("template0").await
+    }
+
+    async fn create_from(&self, template: &str) -> Database {
+        let database = self.database(&format!("test_{}", Uuid::new_v4().simple()));
+        let mut admin = self.database("postgres").connect().await;
+        QueryBuilder::new("CREATE DATABASE ")
+            .push(&database.name)
+            .push(" TEMPLATE ")
+            .push(template)
+            .build()
+            .persistent(false)
+            .execute(&mut admin)
+            .await
+            .expect("a new database");
+        admin.close().await.expect("a closed connection");
+        database
+    }
+
+    fn database(&self, name: &str) -> Database {
+        Database { port: self.port, password: self.password.clone(), name: name.to_owned() }
+    }
+
+    fn migrate_template(&self) {
+        let bin = programs::postgres_bin();
+        run_ok(
+            Command::new(bin.join("createdb"))
+                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "latchkey", TEMPLATE])
+                .env("PGPASSWORD", &self.password),
+        );
+        run_ok(
+            Command::new(programs::latchkey_server())
+                .arg("migrate")
+                .env("DATABASE_URL", self.database(TEMPLATE).url()),
+        );
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Database {
+    /// Its URL, with the password.
+    pub fn url(&self) -> String {
+        format!("postgres://latchkey:{}@127.0.0.1:{}/{}", self.password, self.port, self.name)
+    }
+
+    /// A connection, for what a test cannot reach through the API.
+    ///
+    /// # Panics
+    /// When PostgreSQL does not answer.
+    pub async fn connect(&self) -> PgConnection {
+        let options = PgConnectOptions::new()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("latchkey")
+            .password(&self.password)
+            .database(&self.name);
+        PgConnection::connect_with(&options).await.expect("a connection to PostgreSQL")
+    }
+
+    /// Runs one statement and returns how many rows it changed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn execute(&self, sql: &'static str) -> u64 {
+        let mut connection = self.connect().await;
+        sqlx::query(sql).execute(&mut connection).await.expect(sql).rows_affected()
+    }
+
+    /// Runs one statement about one key (`$1`) and returns how many rows it changed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn execute_for(&self, sql: &'static str, key: &str) -> u64 {
+        let mut connection = self.connect().await;
+        sqlx::query(sql).bind(key).execute(&mut connection).await.expect(sql).rows_affected()
+    }
+
+    /// The single number that a statement about one key (`$1`) returns.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn count(&self, sql: &'static str, key: &str) -> i64 {
+        let mut connection = self.connect().await;
+        sqlx::query_scalar(sql).bind(key).fetch_one(&mut connection).await.expect(sql)
+    }
+
+    /// The single text that a statement about one key (`$1`) returns.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn text(&self, sql: &'static str, key: &str) -> String {
+        let mut connection = self.connect().await;
+        sqlx::query_scalar(sql).bind(key).fetch_one(&mut connection).await.expect(sql)
+    }
+}
+
+/// PostgreSQL refuses to run as root.
+fn unprivileged(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
+    command
+}

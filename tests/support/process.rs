@@ -1,0 +1,197 @@
+//! Child processes that never outlive the test process.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread;
+
+use crate::wait;
+
+/// What a child writes, line by line, while it runs.
+#[derive(Debug, Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Every line so far.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn push(&self, line: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// Collects lines on a thread of its own until the other end closes.
+    fn collect_from(&self, source: impl Read + Send + 'static) -> thread::JoinHandle<()> {
+        let lines = self.clone();
+        thread::spawn(move || {
+            let mut reader = BufReader::new(source);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+                line.clear();
+            }
+        })
+    }
+}
+
+/// A running child. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    reader: Option<thread::JoinHandle<()>>,
+    /// What it wrote to stderr.
+    pub stderr: Lines,
+}
+
+/// Which signal a child gets when the test process ends, however that ends.
+#[derive(Debug, Clone, Copy)]
+pub enum OnParentDeath {
+    /// SIGKILL: it leaves nothing behind.
+    Kill,
+    /// SIGQUIT, which PostgreSQL takes for "end at once, but give the shared memory back".
+    Quit,
+}
+
+impl Process {
+    /// Starts `command`, tied to the test process, collecting what it writes to stderr.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(command: &Command, on_parent_death: OnParentDeath) -> Self {
+        let mut tied = tied(command, on_parent_death);
+        tied.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = spawn_on_lasting_thread(tied).unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let stderr = Lines::default();
+        let reader = child.stderr.take().map(|source| stderr.collect_from(source));
+        Self { child, reader, stderr }
+    }
+
+    /// Asks it to end (SIGTERM).
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).output();
+        assert!(sent.is_ok_and(|sent| sent.status.success()), "the process had ended before SIG{name}");
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it has ended and everything it wrote has been collected.
+    pub fn wait(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        let status = wait::until_blocking("a child process to end", || child.try_wait().ok().flatten());
+        self.finish_reading();
+        status
+    }
+
+    /// Kills it, if it still runs.
+    pub fn kill(&mut self) {
+        // Both fail only when it has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.finish_reading();
+    }
+
+    fn finish_reading(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"))
+}
+
+/// Runs a command to its end and returns what it printed.
+///
+/// # Panics
+/// When it fails.
+pub fn run_ok(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(
+        output.status.success(),
+        "{command:?} failed ({}): {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A TCP port that was free a moment ago.
+///
+/// # Panics
+/// When there is none.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on 127.0.0.1");
+    listener.local_addr().expect("the address just bound").port()
+}
+
+/// Whether the tests run as root, which PostgreSQL refuses to.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// The same command under `setpriv`, which tells the kernel what to send when the parent dies.
+fn tied(command: &Command, on_parent_death: OnParentDeath) -> Command {
+    let mut tied = Command::new("setpriv");
+    tied.args([
+        "--pdeathsig",
+        match on_parent_death {
+            OnParentDeath::Kill => "KILL",
+            OnParentDeath::Quit => "QUIT",
+        },
+    ]);
+    tied.arg("--").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => tied.env(name, value),
+            None => tied.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        tied.current_dir(folder);
+    }
+    tied
+}
+
+type Request = (Command, Sender<io::Result<Child>>);
+
+/// The kernel sends the signal when the *thread* that started the child ends (prctl(2), PR_SET_PDEATHSIG),
+/// and a test's thread ends with its test. So one thread that never ends starts every child.
+fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
+    static STARTER: LazyLock<Sender<Request>> = LazyLock::new(|| {
+        let (requests, inbox) = channel::<Request>();
+        thread::spawn(move || {
+            for (mut command, answer) in inbox {
+                // Whoever asked has gone only when its test failed meanwhile.
+                let _ = answer.send(command.spawn());
+            }
+        });
+        requests
+    });
+    let (answer, outcome) = channel();
+    STARTER.send((command, answer)).map_err(io::Error::other)?;
+    outcome.recv().map_err(io::Error::other)?
+}

@@ -1,0 +1,80 @@
+//! Where the programs are that the tests run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::{env, fs};
+
+use crate::process::run_ok;
+
+/// The checkout.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the checkout")
+}
+
+/// The auth server: `LATCHKEY_SERVER_BIN`, else the one built beside the test executable.
+pub fn latchkey_server() -> PathBuf {
+    built("LATCHKEY_SERVER_BIN", "latchkey-server")
+}
+
+/// The operator: `LATCHKEY_OPERATOR_BIN`, else the one built beside the test executable.
+pub fn latchkey_operator() -> PathBuf {
+    built("LATCHKEY_OPERATOR_BIN", "latchkey-operator")
+}
+
+fn built(variable: &str, name: &str) -> PathBuf {
+    if let Some(path) = env::var_os(variable) {
+        return PathBuf::from(path);
+    }
+    let test = env::current_exe().expect("the path of this test executable");
+    let path = test.ancestors().nth(2).expect("the target folder").join(name);
+    assert!(path.exists(), "{} is missing: cargo build -p {name}", path.display());
+    path
+}
+
+/// A program of the test bed (`tests/cluster/programs`), built if need be.
+pub fn test_bed(name: &str) -> PathBuf {
+    let script = workspace().join("tests/cluster/programs");
+    PathBuf::from(run_ok(Command::new(script).arg(name)).trim())
+}
+
+/// PostgreSQL's programs (`initdb`, `postgres`): the newest version that is installed.
+pub fn postgres_bin() -> &'static Path {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        newest_postgres().unwrap_or_else(|| {
+            install("postgresql");
+            newest_postgres().expect("the package postgresql brings initdb")
+        })
+    });
+    &FOLDER
+}
+
+fn newest_postgres() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    versions
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .max()
+        .map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")))
+        .filter(|bin| bin.join("initdb").exists())
+}
+
+/// `redis-server`, or `valkey-server` where that is what the machine has.
+pub fn redis_server() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        found("redis-server").or_else(|| found("valkey-server")).unwrap_or_else(|| {
+            install("redis-server");
+            found("redis-server").expect("the package redis-server brings redis-server")
+        })
+    });
+    &PROGRAM
+}
+
+fn found(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists())
+}
+
+fn install(package: &str) {
+    run_ok(Command::new(workspace().join("tests/cluster/packages")).arg(package));
+}

@@ -1,0 +1,146 @@
+//! Redis, or Valkey: one instance for each test that wants one.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use redis::{AsyncCommands, Client, aio::MultiplexedConnection};
+use tempfile::TempDir;
+
+use crate::process::{OnParentDeath, Process, free_port};
+use crate::{logs, programs, wait};
+
+/// An instance that listens on 127.0.0.1 and asks for a password.
+#[derive(Debug)]
+pub struct Redis {
+    process: Option<Process>,
+    port: u16,
+    password: String,
+    folder: TempDir,
+    eviction: &'static str,
+}
+
+impl Redis {
+    /// Starts one that never writes to disk by itself.
+    pub fn start() -> Self {
+        Self::with_eviction("noeviction")
+    }
+
+    /// Starts one with a `maxmemory-policy`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn with_eviction(eviction: &'static str) -> Self {
+        let folder = tempfile::Builder::new().prefix("latchkey-redis-").tempdir().expect("a folder");
+        let mut redis =
+            Self { process: None, port: free_port(), password: logs::secret("redis"), folder, eviction };
+        redis.start_again();
+        redis
+    }
+
+    /// Starts it on the same port, with what the last [`Redis::dump`] wrote, or empty.
+    pub fn start_again(&mut self) {
+        // The password goes through a file: arguments can be read by everybody on the machine.
+        let settings = self.folder.path().join("redis.conf");
+        let text = format!(
+            "bind 127.0.0.1\nport {}\nrequirepass {}\nsave \"\"\nappendonly no\ndir {}\nmaxmemory-policy {}\n",
+            self.port,
+            self.password,
+            self.folder.path().display(),
+            self.eviction
+        );
+        fs::write(&settings, text).expect("Redis's configuration");
+        let mut command = Command::new(programs::redis_server());
+        command.arg(settings);
+        let mut process = Process::start(&command, OnParentDeath::Kill);
+        wait::until_blocking("Redis to listen", || {
+            assert!(process.is_running(), "Redis ended at once: {:?}", process.stderr.all());
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+        });
+        self.process = Some(process);
+    }
+
+    /// Stops it at once; nothing is written.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Its URL, with the password.
+    pub fn url(&self) -> String {
+        self.url_through(self.port)
+    }
+
+    /// The same URL by way of another port.
+    pub fn url_through(&self, port: u16) -> String {
+        format!("redis://:{}@127.0.0.1:{port}", self.password)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Makes it hang: connections stay open and nothing is answered.
+    pub fn pause(&self) {
+        self.running().signal("STOP");
+    }
+
+    /// Ends [`Redis::pause`].
+    pub fn resume(&self) {
+        self.running().signal("CONT");
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("Redis runs")
+    }
+
+    /// A connection, for what a test does behind the server's back.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn connect(&self) -> MultiplexedConnection {
+        let client = Client::open(self.url()).expect("a Redis URL");
+        wait::until_ok("Redis to answer", || client.get_multiplexed_async_connection()).await
+    }
+
+    /// Removes every key.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn flush(&self) {
+        let mut connection = self.connect().await;
+        let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await.expect("FLUSHALL");
+    }
+
+    /// Every key.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn keys(&self) -> Vec<String> {
+        self.connect().await.keys("*").await.expect("KEYS")
+    }
+
+    /// Writes everything to disk, so that the next start begins with it.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn dump(&self) {
+        let mut connection = self.connect().await;
+        let _: () = redis::cmd("SAVE").query_async(&mut connection).await.expect("SAVE");
+    }
+
+    /// Forgets what [`Redis::dump`] wrote, so that the next start is empty.
+    ///
+    /// # Panics
+    /// When the file cannot be removed.
+    pub fn forget_dump(&self) {
+        let file = self.dump_file();
+        if file.exists() {
+            fs::remove_file(file).expect("the dump is removed");
+        }
+    }
+
+    fn dump_file(&self) -> PathBuf {
+        self.folder.path().join("dump.rdb")
+    }
+}

@@ -1,0 +1,219 @@
+//! An SMTP server that keeps what it gets and shows it (Mailpit).
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{OnParentDeath, Process, free_port, run_ok};
+use crate::{logs, programs, wait};
+
+/// The user that [`Smtp::StartTls`] and [`Smtp::Implicit`] ask for.
+pub const USER: &str = "latchkey@mail.example.test";
+
+/// What the server asks of its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Smtp {
+    /// Neither TLS nor a login.
+    Plain,
+    /// STARTTLS and a login.
+    StartTls,
+    /// TLS from the first byte and a login.
+    Implicit,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Mailpit {
+    process: Option<Process>,
+    smtp: Smtp,
+    smtp_port: u16,
+    api_port: u16,
+    password: String,
+    folder: TempDir,
+    client: reqwest::Client,
+}
+
+/// A message that was received.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    /// The message as Mailpit's API shows it.
+    pub message: Value,
+}
+
+impl Mailpit {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(smtp: Smtp) -> Self {
+        let folder = tempfile::Builder::new().prefix("latchkey-mail-").tempdir().expect("a folder");
+        let password = logs::secret("smtp");
+        std::fs::write(folder.path().join("logins"), format!("{USER}:{password}\n")).expect("the logins");
+        let mut mailpit = Self {
+            process: None,
+            smtp,
+            smtp_port: free_port(),
+            api_port: free_port(),
+            password,
+            folder,
+            client: reqwest::Client::new(),
+        };
+        if smtp != Smtp::Plain {
+            mailpit.make_certificate();
+        }
+        mailpit.start_again().await;
+        mailpit
+    }
+
+    /// Starts it again on the same ports, with the mail that it had.
+    pub async fn start_again(&mut self) {
+        let mut command = Command::new(programs::test_bed("mailpit"));
+        command.arg("--smtp").arg(format!("127.0.0.1:{}", self.smtp_port));
+        command.arg("--listen").arg(format!("127.0.0.1:{}", self.api_port));
+        command.arg("--database").arg(self.file("mail.db"));
+        command.args(["--disable-version-check", "--smtp-disable-rdns", "--enable-chaos"]);
+        if self.smtp != Smtp::Plain {
+            command.arg("--smtp-auth-file").arg(self.file("logins"));
+            command.arg("--smtp-tls-cert").arg(self.certificate());
+            command.arg("--smtp-tls-key").arg(self.file("key.pem"));
+            command.arg(if self.smtp == Smtp::StartTls {
+                "--smtp-require-starttls"
+            } else {
+                "--smtp-require-tls"
+            });
+        }
+        self.process = Some(Process::start(&command, OnParentDeath::Kill));
+        wait::until_ok("Mailpit to answer", || self.client.get(self.api("info")).send()).await;
+        let smtp = ("127.0.0.1", self.smtp_port);
+        wait::until_ok("the SMTP port", || tokio::net::TcpStream::connect(smtp)).await;
+    }
+
+    /// Stops it; what it received stays.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.terminate();
+            process.wait();
+        }
+    }
+
+    /// The variables that make the server send its mail here.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("EMAILS_ENABLED", "true".to_owned()),
+            ("SMTP_HOST", "127.0.0.1".to_owned()),
+            ("SMTP_PORT", self.smtp_port.to_string()),
+            ("SMTP_TLS", (self.smtp == Smtp::StartTls).to_string()),
+            ("SMTP_SSL", (self.smtp == Smtp::Implicit).to_string()),
+            ("EMAILS_FROM_EMAIL", "no-reply@example.test".to_owned()),
+            ("EMAILS_FROM_NAME", "Example Accounts".to_owned()),
+        ];
+        if self.smtp != Smtp::Plain {
+            variables.push(("SMTP_USER", USER.to_owned()));
+            variables.push(("SMTP_PASSWORD", self.password.clone()));
+            // The server trusts the system's roots, which this variable names on Linux.
+            variables.push(("SSL_CERT_FILE", self.certificate().display().to_string()));
+        }
+        variables
+    }
+
+    /// Every message to `address`, the oldest first.
+    ///
+    /// # Panics
+    /// When Mailpit does not answer.
+    pub async fn mail_to(&self, address: &str) -> Vec<Mail> {
+        let all = self.get_json("messages?limit=500").await;
+        let mut found = Vec::new();
+        for summary in all["messages"].as_array().expect("a list of messages").iter().rev() {
+            let to = summary["To"].as_array().into_iter().flatten();
+            if to.filter_map(|to| to["Address"].as_str()).any(|to| to == address) {
+                let id = summary["ID"].as_str().expect("an ID");
+                found.push(Mail { message: self.get_json(&format!("message/{id}")).await });
+            }
+        }
+        found
+    }
+
+    /// Waits until `count` messages have come to `address`.
+    pub async fn wait_for(&self, address: &str, count: usize) -> Vec<Mail> {
+        wait::until(&format!("{count} messages to {address}"), || async {
+            let mail = self.mail_to(address).await;
+            (mail.len() >= count).then_some(mail)
+        })
+        .await
+    }
+
+    /// Makes it answer every recipient with an SMTP error code, or with success again (`None`).
+    ///
+    /// # Panics
+    /// When Mailpit does not answer.
+    pub async fn refuse_recipients(&self, code: Option<u16>) {
+        let trigger =
+            |probability| serde_json::json!({ "ErrorCode": code.unwrap_or(451), "Probability": probability });
+        let triggers = serde_json::json!({
+            "Sender": trigger(0),
+            "Recipient": trigger(if code.is_some() { 100 } else { 0 }),
+            "Authentication": trigger(0),
+        });
+        let answer = self.client.put(self.api("chaos")).json(&triggers).send().await.expect("Mailpit");
+        assert!(answer.status().is_success(), "chaos: {}", answer.status());
+    }
+
+    async fn get_json(&self, path: &str) -> Value {
+        let answer = self.client.get(self.api(path)).send().await.expect("Mailpit answers");
+        answer.json().await.expect("Mailpit answers with JSON")
+    }
+
+    fn api(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/api/v1/{path}", self.api_port)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.file("certificate.pem")
+    }
+
+    /// A throw-away certificate that signs itself.
+    fn make_certificate(&self) {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        openssl.args(["-days", "2", "-subj", "/CN=mail.example.test"]);
+        openssl.args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]);
+        // A server's certificate, not an authority's: verifiers refuse one that is both.
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        openssl.arg("-keyout").arg(self.file("key.pem")).arg("-out").arg(self.certificate());
+        run_ok(&mut openssl);
+    }
+}
+
+impl Mail {
+    /// The text part.
+    pub fn text(&self) -> &str {
+        self.message["Text"].as_str().unwrap_or_default()
+    }
+
+    /// The HTML part.
+    pub fn html(&self) -> &str {
+        self.message["HTML"].as_str().unwrap_or_default()
+    }
+
+    /// The subject.
+    pub fn subject(&self) -> &str {
+        self.message["Subject"].as_str().unwrap_or_default()
+    }
+
+    /// The only link in the text part.
+    ///
+    /// # Panics
+    /// When there is none or more than one.
+    pub fn link(&self) -> reqwest::Url {
+        let mut links = self.text().split_whitespace().filter(|word| word.contains("://"));
+        let link = links.next().expect("a link in the text part");
+        assert_eq!(links.next(), None, "one link only");
+        link.parse().expect("the link is a URL")
+    }
+}
