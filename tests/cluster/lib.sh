@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034 # most variables are for those scripts
 
 cluster_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache_dir=${LATCHKEY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/latchkey}
+cache_dir=$(realpath -m "${LATCHKEY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/latchkey}")
 
 started_at=$SECONDS
 me=$(basename "$0")
