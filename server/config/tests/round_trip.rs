@@ -117,15 +117,15 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
     ];
     let value = || {
         let usual = ["", "true", "false", "1", "0", "0.0.0.0:1", "https://a.example", "587", "info", "json"];
-        prop_oneof![prop::sample::select(usual.as_slice()).prop_map(str::to_owned), any::<String>()]
+        prop_oneof![prop::sample::select(usual.to_vec()).prop_map(str::to_owned), any::<String>()]
     };
     let plain = prop::collection::btree_map(
-        prop::sample::select(PLAIN.as_slice()).prop_map(str::to_owned),
+        prop::sample::select(PLAIN.to_vec()).prop_map(str::to_owned),
         value(),
         0..20,
     );
     let secrets = prop::collection::btree_map(
-        (prop::sample::select(variables::SECRETS.as_slice()), any::<bool>())
+        (prop::sample::select(variables::SECRETS.to_vec()), any::<bool>())
             .prop_map(|(name, file)| if file { variables::file_variant(name) } else { name.to_owned() }),
         prop::sample::select(vec!["", "postgres://", "redis://", "ftp://"])
             .prop_map(|scheme| format!("{scheme}{MARK}")),

@@ -1,0 +1,248 @@
+//! Settings -> running application.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use chrono::TimeDelta;
+use latchkey_config::{SecretText, Settings};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::crypto::{HashPool, KeyRing, TokenIssuer, TokenVerifier};
+use crate::domain::Password;
+use crate::http::management::ManagementState;
+use crate::http::{ApiState, api_router, management_router};
+use crate::mail::{MailSender, OutboxWorker};
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
+use crate::revocation::Revocation;
+use crate::secrets::read_secret;
+use crate::service::{FirstSuperuserError, Service, UserForm, create_first_superuser};
+use crate::store::Store;
+
+/// Connections to PostgreSQL: a few more than hashes run at once, since other requests need some too.
+const CONNECTIONS_PER_CORE: u32 = 8;
+/// How long requests are still taken after readiness has failed, so that load balancers notice first.
+const NOTICE: Duration = Duration::from_secs(3);
+/// How long requests in flight may take to finish.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// A bound, running application.
+pub struct App {
+    /// Where the API listens.
+    pub api_addr: SocketAddr,
+    /// Where health, metrics and status listen.
+    pub management_addr: SocketAddr,
+    readiness: Arc<Readiness>,
+    store: Store,
+    stop_taking: CancellationToken,
+    stop_working: CancellationToken,
+    servers: TaskTracker,
+    workers: TaskTracker,
+}
+
+impl App {
+    /// Binds both ports and starts everything. Dependencies that are down are waited for in the background.
+    ///
+    /// # Errors
+    /// What waiting cannot mend: a malformed setting, an unreadable secret file, a port that is taken, a key
+    /// set that is refused.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let database_url = read_secret("DATABASE_URL", &settings.database_url)?;
+        let redis_url = read_secret("REDIS_URL", &settings.redis_url)?;
+        let store = Store::connect_lazily(database_url.expose(), pool_size(cores))?;
+        let revocation = Revocation::new(redis_url.expose(), store.clone()).map_err(anyhow::Error::msg)?;
+        let metrics = Arc::new(Metrics::new()?);
+        let hashing = HashPool::new(cores)?;
+        let ring = KeyRing::new(settings.jwt_keys_file.clone());
+        // A bad set at start is an error to be seen at once; later a bad one leaves the last good one in use.
+        ring.reload()?;
+        let outbox_wake = Arc::new(Notify::new());
+        let outbox = build_outbox(settings, &store, &outbox_wake, &metrics)?;
+        let readiness = Readiness::new(
+            store.clone(),
+            Arc::clone(&revocation),
+            Arc::clone(&ring),
+            Arc::clone(&hashing),
+            outbox.clone(),
+        );
+        let (issuer, audience) = (settings.issuer(), settings.audience());
+        let service = Arc::new(Service {
+            store: store.clone(),
+            revocation: Arc::clone(&revocation),
+            hashing,
+            issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
+            verifier: TokenVerifier::new(Arc::clone(&ring), issuer, audience),
+            access_lifetime: TimeDelta::seconds(settings.access_token_lifetime.as_seconds()),
+            refresh_lifetime: TimeDelta::seconds(settings.refresh_token_lifetime.as_seconds()),
+            mail_enabled: settings.email.is_some(),
+            outbox_wake,
+            metrics: Arc::clone(&metrics),
+        });
+        let first_superuser = first_superuser_form(settings)?;
+
+        let api = bind("LISTEN_ADDR", settings.listen_addr).await?;
+        let management = bind("MANAGEMENT_ADDR", settings.management_addr).await?;
+        let app = Self {
+            api_addr: api.local_addr()?,
+            management_addr: management.local_addr()?,
+            readiness: Arc::clone(&readiness),
+            store,
+            stop_taking: CancellationToken::new(),
+            stop_working: CancellationToken::new(),
+            servers: TaskTracker::new(),
+            workers: TaskTracker::new(),
+        };
+        let state = ApiState {
+            service: Arc::clone(&service),
+            readiness: Arc::clone(&readiness),
+            metrics: Arc::clone(&metrics),
+        };
+        let management_state =
+            ManagementState { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics) };
+        // The management port outlives the API's: readiness is to be seen failing while requests drain.
+        app.servers.spawn(serve(api, api_router(state), app.stop_taking.clone()));
+        app.workers.spawn(serve(management, management_router(management_state), app.stop_working.clone()));
+        app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
+        app.spawn_worker(watch_keys(ring, metrics));
+        if let Some(outbox) = outbox {
+            app.workers.spawn(outbox.run(app.stop_working.clone()));
+        }
+        if let Some(form) = first_superuser {
+            readiness.set_first_superuser_fault(Some("the first superuser is yet to be made".to_owned()));
+            app.spawn_worker(keep_creating_first_superuser(service, readiness, form));
+        }
+        Ok(app)
+    }
+
+    /// Stops in the order that loses no request: readiness fails, the API goes on for [`NOTICE`], requests in
+    /// flight finish, workers end, connections close.
+    pub async fn stop(self) {
+        self.readiness.begin_stopping();
+        tokio::time::sleep(NOTICE).await;
+        self.stop_taking.cancel();
+        self.servers.close();
+        if tokio::time::timeout(DRAIN, self.servers.wait()).await.is_err() {
+            tracing::warn!("requests were still in flight when the time to drain was over");
+        }
+        self.stop_working.cancel();
+        self.workers.close();
+        if tokio::time::timeout(DRAIN, self.workers.wait()).await.is_err() {
+            tracing::warn!("a worker was still busy when the time to drain was over");
+        }
+        self.store.close().await;
+    }
+
+    /// Runs a worker until the application stops.
+    fn spawn_worker(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop_working.clone();
+        self.workers.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+}
+
+fn pool_size(cores: usize) -> u32 {
+    u32::try_from(cores).unwrap_or(1).saturating_mul(CONNECTIONS_PER_CORE).clamp(CONNECTIONS_PER_CORE, 64)
+}
+
+async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{name} {address} cannot be listened on"))
+}
+
+async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let listener = listener.tap_io(|stream| {
+        // Small answers must not wait for more to send; without the option they are merely slower.
+        let _ = stream.set_nodelay(true);
+    });
+    let served =
+        axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "a server ended");
+    }
+}
+
+fn build_outbox(
+    settings: &Settings,
+    store: &Store,
+    wake: &Arc<Notify>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Option<Arc<OutboxWorker>>> {
+    let Some(email) = &settings.email else { return Ok(None) };
+    let credentials = match &email.smtp.credentials {
+        None => None,
+        Some(credentials) => Some((
+            read_secret("SMTP_USER", &credentials.user)?.expose().to_owned(),
+            read_secret("SMTP_PASSWORD", &credentials.password)?.expose().to_owned(),
+        )),
+    };
+    let sender = MailSender::new(email, credentials).map_err(anyhow::Error::msg)?;
+    Ok(Some(OutboxWorker::new(
+        store.clone(),
+        sender,
+        settings.public_base(),
+        Arc::clone(wake),
+        Arc::clone(metrics),
+    )))
+}
+
+fn first_superuser_form(settings: &Settings) -> anyhow::Result<Option<UserForm>> {
+    let Some(first) = &settings.first_superuser else { return Ok(None) };
+    let password: SecretText = read_secret("FIRST_SUPERUSER_PASSWORD", &first.password)?;
+    Ok(Some(UserForm {
+        username: first.username.clone(),
+        email: first.email.clone(),
+        name: first.username.clone(),
+        password: Password::presented(password.expose()),
+        is_superuser: true,
+    }))
+}
+
+async fn watch_keys(ring: Arc<KeyRing>, metrics: Arc<Metrics>) {
+    ring.watch(move |outcome| match outcome {
+        Ok(keys) => {
+            metrics.count_key_reload("loaded");
+            let kids: Vec<_> = keys.iter().map(|key| format!("{} {}", key.kid, key.phase.as_str())).collect();
+            tracing::info!(keys = kids.join(", "), "signing keys loaded");
+        }
+        Err(error) => {
+            metrics.count_key_reload("refused");
+            tracing::error!(%error, "the key set was not loaded; the last good one stays in use");
+        }
+    })
+    .await;
+}
+
+async fn keep_creating_first_superuser(service: Arc<Service>, readiness: Arc<Readiness>, form: UserForm) {
+    const INTERVAL: Duration = Duration::from_millis(500);
+    loop {
+        match create_first_superuser(&service, &form).await {
+            Ok(made) => {
+                if made {
+                    tracing::info!(username = form.username, "the first superuser was made");
+                }
+                readiness.set_first_superuser_fault(None);
+                return;
+            }
+            Err(FirstSuperuserError::Refused(reason)) => {
+                tracing::error!(reason, "the first superuser cannot be made");
+                readiness.set_first_superuser_fault(Some(reason));
+                return;
+            }
+            Err(FirstSuperuserError::TryAgain(reason)) => {
+                tracing::debug!(reason, "the first superuser cannot be made yet");
+                tokio::time::sleep(INTERVAL).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `latchkey-server check`: tries each dependency once and says what is wrong.
+
+use latchkey_config::Settings;
+
+use crate::crypto::KeyRing;
+use crate::mail::MailSender;
+use crate::revocation::{LinkState, Revocation};
+use crate::secrets::read_secret;
+use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
+
+/// One thing that was tried.
+pub struct Finding {
+    /// What was tried.
+    pub subject: &'static str,
+    /// That it is well, or what is wrong.
+    pub outcome: Result<String, String>,
+}
+
+/// Tries everything that the settings name.
+pub async fn check(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut find = |subject, outcome| findings.push(Finding { subject, outcome });
+    let store = read_secret("DATABASE_URL", &settings.database_url)
+        .map_err(|error| error.to_string())
+        .and_then(|url| Store::connect_lazily(url.expose(), 1).map_err(|error| error.to_string()));
+    match &store {
+        Ok(store) => find("database", check_database(store).await),
+        Err(error) => find("database", Err(error.clone())),
+    }
+    if let Ok(store) = store {
+        find("redis", check_redis(settings, store).await);
+    }
+    let keys = KeyRing::new(settings.jwt_keys_file.clone()).reload();
+    find(
+        "signing keys",
+        keys.map(|keys| format!("{} loaded", keys.len())).map_err(|error| error.to_string()),
+    );
+    if settings.email.is_some() {
+        find("mail", check_mail(settings).await);
+    }
+    findings
+}
+
+async fn check_database(store: &Store) -> Result<String, String> {
+    let version = store.schema_version().await.map_err(|error| error.to_string())?.unwrap_or(0);
+    if version < REQUIRED_SCHEMA_VERSION {
+        return Err(format!(
+            "the schema is at version {version}, version {REQUIRED_SCHEMA_VERSION} is needed; run `latchkey-server migrate`"
+        ));
+    }
+    Ok(format!("answers, schema version {version}"))
+}
+
+async fn check_redis(settings: &Settings, store: Store) -> Result<String, String> {
+    let url = read_secret("REDIS_URL", &settings.redis_url).map_err(|error| error.to_string())?;
+    let revocation = Revocation::new(url.expose(), store)?;
+    revocation.try_link().await;
+    match revocation.link_state() {
+        LinkState::Up => Ok("answers, evicts nothing".to_owned()),
+        LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason) => Err(reason),
+    }
+}
+
+async fn check_mail(settings: &Settings) -> Result<String, String> {
+    let Some(email) = &settings.email else { return Ok("off".to_owned()) };
+    let credentials = match &email.smtp.credentials {
+        None => None,
+        Some(login) => {
+            let user = read_secret("SMTP_USER", &login.user).map_err(|error| error.to_string())?;
+            let password =
+                read_secret("SMTP_PASSWORD", &login.password).map_err(|error| error.to_string())?;
+            Some((user.expose().to_owned(), password.expose().to_owned()))
+        }
+    };
+    let sender = MailSender::new(email, credentials)?;
+    sender.check().await.map(|()| "takes mail".to_owned()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,272 @@
+//! Password hashing with argon2id on a bounded pool (OWASP Password Storage Cheat Sheet, ASVS 5.0 §11.4).
+//!
+//! One hash takes a core for some 15 ms and 19 MiB. So no more run at once than there are cores, each on a block
+//! of memory that is used again, and when the queue would take longer than [`MAX_WAIT`] the answer is
+//! [`HashError::Overloaded`] at once, while every other endpoint stays fast.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use tokio::sync::Semaphore;
+
+use crate::domain::Password;
+
+/// Longest time that a request may be expected to wait for its turn.
+const MAX_WAIT: Duration = Duration::from_secs(3);
+/// What one hash is taken to cost before the first was measured.
+const FIRST_GUESS_MICROS: u64 = 20_000;
+const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
+
+/// Why no hash was computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HashError {
+    /// Too many are waiting; try again after this time.
+    #[error("too many passwords are being checked at once")]
+    Overloaded(Duration),
+    /// A stored hash is not a PHC string of argon2, or the system failed.
+    #[error("a password could not be hashed")]
+    Failed,
+}
+
+/// How busy the pool is.
+#[derive(Debug, Clone, Copy)]
+pub struct HashPoolState {
+    /// How many hashes run at once at most.
+    pub workers: usize,
+    /// How many run.
+    pub running: usize,
+    /// How many wait.
+    pub waiting: usize,
+}
+
+/// The pool. Share it with an [`Arc`].
+pub struct HashPool {
+    params: Params,
+    workers: usize,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// Moving average of what one hash takes.
+    average_micros: AtomicU64,
+    memory: Mutex<Vec<Vec<Block>>>,
+    /// The hash of no password at all: verified against when the account is unknown, so that it takes as long.
+    decoy: String,
+}
+
+impl HashPool {
+    /// A pool of `workers` with OWASP's parameters (m=19456 KiB, t=2, p=1).
+    ///
+    /// # Errors
+    /// [`HashError::Failed`] when the system gives no randomness or memory.
+    pub fn new(workers: usize) -> Result<Arc<Self>, HashError> {
+        Self::with_params(workers, Params::DEFAULT)
+    }
+
+    fn with_params(workers: usize, params: Params) -> Result<Arc<Self>, HashError> {
+        let mut pool = Self {
+            params,
+            workers,
+            permits: Arc::new(Semaphore::new(workers)),
+            waiting: AtomicUsize::new(0),
+            average_micros: AtomicU64::new(FIRST_GUESS_MICROS),
+            memory: Mutex::new(Vec::new()),
+            decoy: String::new(),
+        };
+        let mut nobody = [0_u8; 32];
+        aws_lc_rs::rand::fill(&mut nobody).map_err(|_| HashError::Failed)?;
+        pool.decoy = pool.compute_new(&nobody)?;
+        Ok(Arc::new(pool))
+    }
+
+    /// Hashes a new password; gives a PHC string.
+    ///
+    /// # Errors
+    /// [`HashError`]
+    pub async fn hash(self: &Arc<Self>, password: Password) -> Result<String, HashError> {
+        self.run(move |pool| pool.compute_new(password.expose().as_bytes())).await
+    }
+
+    /// Whether `password` is the one behind `stored`. With no `stored` hash, or a password longer than any can
+    /// be, it takes just as long and says no.
+    ///
+    /// # Errors
+    /// [`HashError`]
+    pub async fn verify(
+        self: &Arc<Self>,
+        password: Password,
+        stored: Option<String>,
+    ) -> Result<bool, HashError> {
+        self.run(move |pool| {
+            let known = stored.is_some() && !password.exceeds_limit();
+            let stored = stored.as_deref().unwrap_or(&pool.decoy);
+            // A longer one is hashed all the same, cut: the time must not tell whether the account exists.
+            let bytes = password.expose().as_bytes();
+            let matches = pool.compute_verify(&bytes[..bytes.len().min(4 * 256)], stored)?;
+            Ok(matches && known)
+        })
+        .await
+    }
+
+    /// Whether `stored` was made with weaker parameters than ours.
+    pub fn needs_rehash(&self, stored: &str) -> bool {
+        let Some((_, _, params)) = parse(stored) else { return false };
+        params.m_cost() < self.params.m_cost() || params.t_cost() < self.params.t_cost()
+    }
+
+    /// How busy it is.
+    pub fn state(&self) -> HashPoolState {
+        let running = self.workers - self.permits.available_permits().min(self.workers);
+        HashPoolState { workers: self.workers, running, waiting: self.waiting.load(Ordering::Relaxed) }
+    }
+
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, HashError> {
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _turn = self.join_queue()?;
+                Arc::clone(&self.permits).acquire_owned().await.map_err(|_| HashError::Failed)?
+            }
+        };
+        let pool = Arc::clone(self);
+        // The permit moves into the work: a caller that goes away frees no place while its hash still runs.
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let started = Instant::now();
+            let result = work(&pool);
+            pool.learn(started.elapsed());
+            result
+        })
+        .await
+        .map_err(|_| HashError::Failed)?
+    }
+
+    fn join_queue(&self) -> Result<QueuePlace<'_>, HashError> {
+        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = QueuePlace(&self.waiting);
+        let average = self.average_micros.load(Ordering::Relaxed);
+        let rounds = u64::try_from(ahead / self.workers + 1).unwrap_or(u64::MAX);
+        let expected = Duration::from_micros(average.saturating_mul(rounds));
+        if expected > MAX_WAIT { Err(HashError::Overloaded(expected)) } else { Ok(place) }
+    }
+
+    fn learn(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let average = self.average_micros.load(Ordering::Relaxed);
+        // A lost update only means that one measurement counts less.
+        self.average_micros.store((average * 7 + took) / 8, Ordering::Relaxed);
+    }
+
+    fn compute_new(&self, password: &[u8]) -> Result<String, HashError> {
+        let mut salt = [0_u8; SALT_BYTES];
+        aws_lc_rs::rand::fill(&mut salt).map_err(|_| HashError::Failed)?;
+        let mut output = [0_u8; HASH_BYTES];
+        self.fill(&self.params, password, &salt, &mut output)?;
+        let hash = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: (&self.params).try_into().map_err(|_| HashError::Failed)?,
+            salt: Some(Salt::new(&salt).map_err(|_| HashError::Failed)?),
+            hash: Some(Output::new(&output).map_err(|_| HashError::Failed)?),
+        };
+        Ok(hash.to_string())
+    }
+
+    fn compute_verify(&self, password: &[u8], stored: &str) -> Result<bool, HashError> {
+        let (salt, expected, params) = parse(stored).ok_or(HashError::Failed)?;
+        let mut output = vec![0_u8; expected.len()];
+        self.fill(&params, password, &salt, &mut output)?;
+        Ok(verify_slices_are_equal(&output, &expected).is_ok())
+    }
+
+    fn fill(
+        &self,
+        params: &Params,
+        password: &[u8],
+        salt: &[u8],
+        output: &mut [u8],
+    ) -> Result<(), HashError> {
+        let mut blocks = self.memory.lock().ok().and_then(|mut free| free.pop()).unwrap_or_default();
+        blocks.resize(params.block_count().max(blocks.len()), Block::default());
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let result = argon2.hash_password_into_with_memory(
+            password,
+            salt,
+            output,
+            &mut blocks[..params.block_count()],
+        );
+        // Kept only at our own size, so that an imported hash with huge parameters does not pin its memory.
+        if blocks.len() <= self.params.block_count()
+            && let Ok(mut free) = self.memory.lock()
+        {
+            free.push(blocks);
+        }
+        result.map_err(|_| HashError::Failed)
+    }
+}
+
+struct QueuePlace<'a>(&'a AtomicUsize);
+
+impl Drop for QueuePlace<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Salt, hash and parameters of an argon2id PHC string.
+fn parse(stored: &str) -> Option<(Vec<u8>, Vec<u8>, Params)> {
+    let hash = PasswordHash::new(stored).ok()?;
+    if hash.algorithm != Algorithm::Argon2id.ident() {
+        return None;
+    }
+    let params = Params::try_from(&hash).ok()?;
+    Some((hash.salt?.as_ref().to_vec(), hash.hash?.as_bytes().to_vec(), params))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        Password::presented(text)
+    }
+
+    #[tokio::test]
+    async fn a_hash_verifies_its_own_password_only() {
+        let pool = HashPool::new(1).unwrap();
+        let stored = pool.hash(password("correct horse")).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(pool.verify(password("correct horse"), Some(stored.clone())).await.unwrap());
+        assert!(!pool.verify(password("correct horsf"), Some(stored)).await.unwrap());
+        assert!(!pool.verify(password("correct horse"), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn weaker_parameters_ask_for_a_rehash() {
+        let weak = HashPool::with_params(1, Params::new(8192, 1, 1, None).unwrap()).unwrap();
+        let pool = HashPool::new(1).unwrap();
+        let stored = weak.hash(password("correct horse")).await.unwrap();
+        assert!(pool.needs_rehash(&stored));
+        assert!(pool.verify(password("correct horse"), Some(stored)).await.unwrap());
+        assert!(!pool.needs_rehash(&pool.decoy));
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_would_take_too_long_is_refused_at_once() {
+        let pool = HashPool::new(1).unwrap();
+        pool.average_micros.store(4_000_000, Ordering::Relaxed);
+        let held = Arc::clone(&pool.permits).acquire_owned().await.unwrap();
+        let refused = pool.verify(password("x"), None).await;
+        assert!(matches!(refused, Err(HashError::Overloaded(_))), "{refused:?}");
+        assert_eq!(pool.state().waiting, 0);
+        drop(held);
+        assert!(pool.verify(password("x"), None).await.is_ok());
+    }
+}

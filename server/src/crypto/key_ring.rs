@@ -1,0 +1,196 @@
+//! The signing keys in use, re-read while the server runs.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest;
+use jsonwebtoken::{Algorithm as JwtAlgorithm, DecodingKey, EncodingKey};
+use latchkey_keyset::{Algorithm, KeySetError, Phase, PrivateJwk, PrivateKeySet, PublicKeySet};
+
+/// How often the file is looked at. Its content is compared, not its time: a mounted Secret is replaced by
+/// swapping symbolic links, whose times say nothing.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a key set was not loaded. No sentence repeats key material.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyRingError {
+    /// The file cannot be read.
+    #[error("JWT_KEYS_FILE {path} cannot be read: {reason}")]
+    Unreadable {
+        /// Its path.
+        path: String,
+        /// The system's word for it.
+        reason: std::io::ErrorKind,
+    },
+    /// The file is not a usable key set.
+    #[error("JWT_KEYS_FILE {path} is refused: {reason}")]
+    Refused {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        reason: KeySetError,
+    },
+}
+
+/// One key as status shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedKey {
+    /// Key id.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// What it is used for.
+    pub phase: Phase,
+}
+
+/// A verification key and the one algorithm it may be used with.
+pub(super) struct VerificationKey {
+    pub(super) algorithm: JwtAlgorithm,
+    pub(super) key: DecodingKey,
+}
+
+/// The set in use.
+pub(super) struct Keys {
+    pub(super) active_kid: String,
+    pub(super) active_algorithm: JwtAlgorithm,
+    pub(super) signing: EncodingKey,
+    pub(super) verification: HashMap<String, VerificationKey>,
+    loaded: Vec<LoadedKey>,
+    public: PublicKeySet,
+}
+
+/// The keys in use; the last good set stays when the file turns bad. Share it with an [`Arc`].
+pub struct KeyRing {
+    path: PathBuf,
+    current: ArcSwapOption<Keys>,
+}
+
+impl KeyRing {
+    /// A ring without keys; [`KeyRing::reload`] fills it.
+    pub fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self { path, current: ArcSwapOption::empty() })
+    }
+
+    /// Reads the file and takes its set into use.
+    ///
+    /// # Errors
+    /// [`KeyRingError`]; the set in use stays.
+    pub fn reload(&self) -> Result<Vec<LoadedKey>, KeyRingError> {
+        let text = self.read()?;
+        self.install(&text)
+    }
+
+    /// Watches the file for ever. `report` hears of every set that was loaded or refused, once each.
+    pub async fn watch(self: Arc<Self>, report: impl Fn(Result<Vec<LoadedKey>, KeyRingError>) + Send) {
+        let mut seen = None;
+        let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let read = self.read();
+            let fingerprint = match &read {
+                Ok(text) => digest::digest(&digest::SHA256, text).as_ref().to_vec(),
+                Err(error) => error.to_string().into_bytes(),
+            };
+            if seen.as_ref() != Some(&fingerprint) {
+                seen = Some(fingerprint);
+                report(read.and_then(|text| self.install(&text)));
+            }
+        }
+    }
+
+    /// Id, algorithm and phase of each key in use; empty before the first set was loaded.
+    pub fn loaded(&self) -> Vec<LoadedKey> {
+        self.current.load().as_ref().map(|keys| keys.loaded.clone()).unwrap_or_default()
+    }
+
+    /// What `/.well-known/jwks.json` shows; `None` before the first set was loaded.
+    pub fn public(&self) -> Option<PublicKeySet> {
+        self.current.load().as_ref().map(|keys| keys.public.clone())
+    }
+
+    pub(super) fn keys(&self) -> Option<Arc<Keys>> {
+        self.current.load_full()
+    }
+
+    fn read(&self) -> Result<Vec<u8>, KeyRingError> {
+        std::fs::read(&self.path).map_err(|error| KeyRingError::Unreadable {
+            path: self.path.display().to_string(),
+            reason: error.kind(),
+        })
+    }
+
+    fn install(&self, text: &[u8]) -> Result<Vec<LoadedKey>, KeyRingError> {
+        let keys = PrivateKeySet::parse(text)
+            .and_then(|set| Keys::build(&set))
+            .map_err(|reason| KeyRingError::Refused { path: self.path.display().to_string(), reason })?;
+        let loaded = keys.loaded.clone();
+        self.current.store(Some(Arc::new(keys)));
+        Ok(loaded)
+    }
+}
+
+impl Keys {
+    fn build(set: &PrivateKeySet) -> Result<Self, KeySetError> {
+        let mut verification = HashMap::new();
+        let mut active = None;
+        for key in set.keys() {
+            let kid = key.public.kid.clone();
+            if key.latchkey_phase == Phase::Active {
+                active = Some((kid.clone(), jwt_algorithm(key.public.alg), encoding_key(key)?));
+            }
+            verification.insert(
+                kid,
+                VerificationKey { algorithm: jwt_algorithm(key.public.alg), key: decoding_key(key)? },
+            );
+        }
+        let (active_kid, active_algorithm, signing) = active.ok_or(KeySetError::ActiveKeys(0))?;
+        let loaded = set
+            .keys()
+            .iter()
+            .map(|key| LoadedKey {
+                kid: key.public.kid.clone(),
+                algorithm: key.public.alg,
+                phase: key.latchkey_phase,
+            })
+            .collect();
+        Ok(Self { active_kid, active_algorithm, signing, verification, loaded, public: set.to_public() })
+    }
+}
+
+fn jwt_algorithm(algorithm: Algorithm) -> JwtAlgorithm {
+    match algorithm {
+        Algorithm::Es256 => JwtAlgorithm::ES256,
+        Algorithm::EdDsa => JwtAlgorithm::EdDSA,
+        Algorithm::Rs256 => JwtAlgorithm::RS256,
+    }
+}
+
+fn encoding_key(key: &PrivateJwk) -> Result<EncodingKey, KeySetError> {
+    let der = key.to_der()?;
+    Ok(match key.public.alg {
+        Algorithm::Es256 => EncodingKey::from_ec_der(&der),
+        Algorithm::EdDsa => EncodingKey::from_ed_der(&der),
+        Algorithm::Rs256 => EncodingKey::from_rsa_der(&der),
+    })
+}
+
+fn decoding_key(key: &PrivateJwk) -> Result<DecodingKey, KeySetError> {
+    let public = &key.public;
+    let built = match public.alg {
+        Algorithm::Es256 => {
+            public.ec_components().and_then(|(x, y)| DecodingKey::from_ec_components(x, y).ok())
+        }
+        Algorithm::EdDsa => public.ed_component().and_then(|x| DecodingKey::from_ed_components(x).ok()),
+        Algorithm::Rs256 => {
+            public.rsa_components().and_then(|(n, e)| DecodingKey::from_rsa_components(n, e).ok())
+        }
+    };
+    built.ok_or_else(|| KeySetError::Key {
+        kid: public.kid.clone(),
+        reason: "has a public half that cannot be used".to_owned(),
+    })
+}

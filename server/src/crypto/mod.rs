@@ -1,0 +1,18 @@
+//! Password hashing, signing keys, tokens.
+
+mod hashing;
+mod key_ring;
+mod one_time;
+mod tokens;
+
+pub use hashing::{HashError, HashPool, HashPoolState};
+pub use key_ring::{KeyRing, KeyRingError, LoadedKey};
+pub use one_time::OneTimeSecret;
+pub use tokens::{Claims, TokenError, TokenIssuer, TokenKind, TokenVerifier};
+
+/// Makes aws-lc-rs the provider of rustls; called first in `main`. jsonwebtoken takes it from its feature.
+/// Calling it again does nothing.
+pub fn install_provider() {
+    // The error only says that a provider is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

@@ -1,0 +1,173 @@
+//! Access and refresh tokens: JWTs as RFC 9068 and RFC 8725 want them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::KeyRing;
+
+/// How far the clocks of two replicas may be apart before one refuses what the other has just signed.
+const CLOCK_SKEW_SECONDS: u64 = 5;
+
+/// The two kinds, told apart by the header's `typ` (RFC 8725 §3.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// `at+jwt` (RFC 9068 §2.1)
+    Access,
+    /// `rt+jwt`
+    Refresh,
+}
+
+impl TokenKind {
+    fn typ(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Refresh => "rt+jwt",
+        }
+    }
+}
+
+/// The claims of both kinds. Times are seconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// The user id, as a string.
+    pub sub: String,
+    /// Audience.
+    pub aud: String,
+    /// Issued at.
+    pub iat: i64,
+    /// Not before; equals `iat`.
+    pub nbf: i64,
+    /// Expires at.
+    pub exp: i64,
+    /// Unique id of the token.
+    pub jti: Uuid,
+    /// The session it belongs to.
+    pub sid: Uuid,
+}
+
+impl Claims {
+    /// The user id; `None` when `sub` is not one.
+    pub fn user_id(&self) -> Option<i64> {
+        self.sub.parse().ok()
+    }
+
+    /// Whether it has expired at `now`.
+    pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
+        self.exp <= now.timestamp()
+    }
+}
+
+/// Why a token was not made or not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Malformed, signed by an unknown key, of another issuer, audience or kind, or not yet valid.
+    #[error("the token is not valid")]
+    Invalid,
+    /// Its only fault.
+    #[error("the token has expired")]
+    Expired,
+    /// No key set is loaded.
+    #[error("no signing key is loaded")]
+    NoKeys,
+}
+
+/// Signs tokens with the active key.
+#[derive(Clone)]
+pub struct TokenIssuer {
+    ring: Arc<KeyRing>,
+    issuer: Arc<str>,
+    audience: Arc<str>,
+}
+
+impl TokenIssuer {
+    /// An issuer whose tokens carry these `iss` and `aud`.
+    pub fn new(ring: Arc<KeyRing>, issuer: &str, audience: &str) -> Self {
+        Self { ring, issuer: issuer.into(), audience: audience.into() }
+    }
+
+    /// Signs a token of `kind` for a session.
+    ///
+    /// # Errors
+    /// [`TokenError::NoKeys`] before the first key set was loaded.
+    pub fn sign(
+        &self,
+        kind: TokenKind,
+        (user_id, sid, jti): (i64, Uuid, Uuid),
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<String, TokenError> {
+        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
+        let mut header = Header::new(keys.active_algorithm);
+        header.typ = Some(kind.typ().to_owned());
+        header.kid = Some(keys.active_kid.clone());
+        let claims = Claims {
+            iss: self.issuer.to_string(),
+            sub: user_id.to_string(),
+            aud: self.audience.to_string(),
+            iat: now.timestamp(),
+            nbf: now.timestamp(),
+            exp: expires_at.timestamp(),
+            jti,
+            sid,
+        };
+        jsonwebtoken::encode(&header, &claims, &keys.signing).map_err(|_| TokenError::NoKeys)
+    }
+}
+
+/// Checks tokens against the keys in use.
+#[derive(Clone)]
+pub struct TokenVerifier {
+    ring: Arc<KeyRing>,
+    issuer: Arc<str>,
+    audience: Arc<str>,
+}
+
+impl TokenVerifier {
+    /// A verifier that wants these `iss` and `aud`.
+    pub fn new(ring: Arc<KeyRing>, issuer: &str, audience: &str) -> Self {
+        Self { ring, issuer: issuer.into(), audience: audience.into() }
+    }
+
+    /// Checks everything but whether the token was revoked.
+    ///
+    /// # Errors
+    /// [`TokenError::Expired`] when that is its only fault.
+    pub fn verify(&self, kind: TokenKind, token: &str, now: DateTime<Utc>) -> Result<Claims, TokenError> {
+        let claims = self.verify_ignoring_expiry(kind, token)?;
+        if claims.has_expired(now) { Err(TokenError::Expired) } else { Ok(claims) }
+    }
+
+    /// The same for the one place where an expired access token is accepted, `/refresh`.
+    ///
+    /// # Errors
+    /// [`TokenError::Invalid`], [`TokenError::NoKeys`]
+    pub fn verify_ignoring_expiry(&self, kind: TokenKind, token: &str) -> Result<Claims, TokenError> {
+        let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+        // RFC 8725 §3.11: the kind is told by typ alone, so that no token passes for the other kind.
+        // RFC 7515 §4.1.11: a critical extension that is not understood makes the token invalid.
+        if header.typ.as_deref() != Some(kind.typ()) || header.crit.is_some() {
+            return Err(TokenError::Invalid);
+        }
+        let key =
+            header.kid.as_ref().and_then(|kid| keys.verification.get(kid)).ok_or(TokenError::Invalid)?;
+        // RFC 8725 §3.1: the algorithm is the key's, whatever the header says.
+        let mut validation = Validation::new(key.algorithm);
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[&self.audience]);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = CLOCK_SKEW_SECONDS;
+        // The caller does, to the second: leeway must not make a token live longer than it says.
+        validation.validate_exp = false;
+        jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
+            .map(|data| data.claims)
+            .map_err(|_| TokenError::Invalid)
+    }
+}

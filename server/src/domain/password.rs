@@ -1,0 +1,130 @@
+//! Which passwords an account may have (NIST SP 800-63B-4 §3.1.1, OWASP ASVS 5.0 §6.2).
+
+use std::fmt;
+
+use crate::domain::{EmailAddress, PersonName, Username};
+
+/// Shortest password, in characters.
+pub const MIN_CHARS: usize = 8;
+/// Longest password, in characters. A longer one is refused, never cut.
+pub const MAX_CHARS: usize = 256;
+
+/// A password within this many guesses of an attacker who tries the common and breached ones first is refused.
+const TOO_FEW_GUESSES: u64 = 100_000;
+
+/// A password as it was given: not trimmed, not normalised. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(password)")
+    }
+}
+
+/// Why a new password is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordRefusal {
+    /// Fewer than [`MIN_CHARS`].
+    #[error("must have at least {MIN_CHARS} characters")]
+    TooShort,
+    /// More than [`MAX_CHARS`].
+    #[error("must have at most {MAX_CHARS} characters")]
+    TooLong,
+    /// Among the first an attacker tries.
+    #[error("is one of the most common passwords; choose another")]
+    Common,
+    /// The account's own name.
+    #[error("must not be the account's own name or address")]
+    OwnName,
+}
+
+impl Password {
+    /// A password that somebody presents; whether it is a good one is not asked.
+    pub fn presented(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether it is longer than any stored password can be, so that it need not be hashed.
+    pub fn exceeds_limit(&self) -> bool {
+        self.0.chars().count() > MAX_CHARS
+    }
+
+    /// The bytes to hash.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Checks a new password of the account with these names.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check_new(
+        &self,
+        username: &Username,
+        email: &EmailAddress,
+        name: &PersonName,
+    ) -> Result<(), PasswordRefusal> {
+        let length = self.0.chars().count();
+        if length < MIN_CHARS {
+            return Err(PasswordRefusal::TooShort);
+        }
+        if length > MAX_CHARS {
+            return Err(PasswordRefusal::TooLong);
+        }
+        let folded = self.0.to_lowercase();
+        let own = [username.as_str(), email.as_str(), email.local_part(), name.as_str()];
+        if own.iter().any(|own| own.to_lowercase() == folded) {
+            return Err(PasswordRefusal::OwnName);
+        }
+        if zxcvbn::zxcvbn(&self.0, &[]).guesses() < TOO_FEW_GUESSES {
+            return Err(PasswordRefusal::Common);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(password: &str) -> Result<(), PasswordRefusal> {
+        Password::presented(password).check_new(
+            &Username::parse("johnathan.doe").unwrap(),
+            &EmailAddress::parse("john.the.tester@example.com").unwrap(),
+            &PersonName::parse("Johnathan Doe").unwrap(),
+        )
+    }
+
+    #[test]
+    fn lengths_are_counted_in_characters() {
+        assert_eq!(check("ünïcödé"), Err(PasswordRefusal::TooShort));
+        assert_eq!(check("ünïcödé×"), Ok(()));
+        assert_eq!(check(&"correct horse 馬 ".repeat(16)), Ok(()));
+        assert_eq!(check(&"é".repeat(257)), Err(PasswordRefusal::TooLong));
+    }
+
+    #[test]
+    fn common_ones_are_refused_however_long() {
+        for common in ["password", "password1", "qwertyuiop", "12345678", "iloveyou", "aaaaaaaa", "Football"]
+        {
+            assert_eq!(check(common), Err(PasswordRefusal::Common), "{common}");
+        }
+    }
+
+    #[test]
+    fn the_own_names_are_refused_in_any_case() {
+        for own in ["JOHNATHAN.DOE", "john.the.tester@EXAMPLE.com", "john.the.tester", "johnathan doe"] {
+            assert_eq!(check(own), Err(PasswordRefusal::OwnName), "{own}");
+        }
+    }
+
+    #[test]
+    fn no_composition_is_asked_for() {
+        for good in
+            ["correct horse battery staple", "    spaces   count   ", "tr0ub4dor-and-more", "zxqjvkwp"]
+        {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `POST /api/v1/auth/login`
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use chrono::Utc;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::token_pair;
+use crate::domain::Password;
+use crate::http::form::AnyForm;
+use crate::http::middleware::RequestId;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::state::ApiState;
+use crate::service;
+
+/// The form.
+#[derive(Deserialize, ToSchema)]
+pub struct LoginForm {
+    /// A username or an e-mail address, in any case.
+    #[schema(example = "john")]
+    #[expect(dead_code, reason = "describes the form for the OpenAPI document; it is read field by field")]
+    username: String,
+    /// The password.
+    #[schema(format = Password)]
+    #[expect(dead_code, reason = "as above")]
+    password: String,
+}
+
+/// Log in by name and password
+///
+/// Begins a session and sets the cookie `refresh_token`.
+#[utoipa::path(
+    post, path = "/api/v1/auth/login", tag = "auth", operation_id = "login",
+    request_body(content((LoginForm = "application/x-www-form-urlencoded"), (LoginForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "A pair of tokens", body = token_pair::TokenPairBody,
+         headers(("set-cookie" = String, description = "refresh_token"))),
+        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "Wrong name or password", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Deactivated account", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn login(
+    State(state): State<ApiState>,
+    Extension(request_id): Extension<RequestId>,
+    AnyForm(form): AnyForm,
+) -> Result<Response, Problem> {
+    let [username, password] = form.require(["username", "password"])?;
+    let pair = service::login(
+        &state.service,
+        username,
+        Password::presented(password),
+        request_id.as_str(),
+        Utc::now(),
+    )
+    .await?;
+    token_pair::answer(pair)
+}

@@ -1,0 +1,39 @@
+//! `POST /api/v1/auth/logout`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+
+use super::cookie;
+use super::password_recovery::MessageBody;
+use crate::http::bearer::Bearer;
+use crate::http::middleware::RequestId;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::state::ApiState;
+use crate::service;
+
+/// Log out
+///
+/// Ends the session of the access token, revokes its access and refresh tokens everywhere, clears the cookie.
+#[utoipa::path(
+    post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logout",
+    security(("bearer" = []), ("password" = [])),
+    responses(
+        (status = 200, description = "The session has ended", body = MessageBody,
+         headers(("set-cookie" = String, description = "clears refresh_token"))),
+        (status = 401, description = "No valid access token", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "A dependency is down; the session may not have ended", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn logout(
+    State(state): State<ApiState>,
+    Extension(request_id): Extension<RequestId>,
+    Bearer(bearer): Bearer,
+) -> Result<Response, Problem> {
+    service::logout(&state.service, bearer, request_id.as_str()).await?;
+    let cookie = cookie::clear()
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side."))?;
+    Ok(([(SET_COOKIE, cookie)], Json(MessageBody { message: "Logged out successfully." })).into_response())
+}

@@ -1,0 +1,66 @@
+//! `GET /api/v1/auth/me`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::bearer::Bearer;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::state::ApiState;
+use crate::service;
+use crate::store::Profile;
+
+/// An account.
+#[derive(Serialize, ToSchema)]
+pub struct ProfileBody {
+    /// The id, `sub` of its tokens.
+    #[schema(example = 1)]
+    pub id: i64,
+    /// The name it logs in by.
+    #[schema(example = "john")]
+    pub username: String,
+    /// Its address.
+    #[schema(example = "john@example.com")]
+    pub email: String,
+    /// The person's name.
+    #[schema(example = "John Doe")]
+    pub name: String,
+    /// Whether it may administer accounts.
+    #[schema(example = false)]
+    pub is_superuser: bool,
+    /// Whether it may log in.
+    #[schema(example = true)]
+    pub is_active: bool,
+}
+
+impl From<Profile> for ProfileBody {
+    fn from(profile: Profile) -> Self {
+        Self {
+            id: profile.id,
+            username: profile.username,
+            email: profile.email,
+            name: profile.name,
+            is_superuser: profile.is_superuser,
+            is_active: profile.is_active,
+        }
+    }
+}
+
+/// The own profile
+#[utoipa::path(
+    get, path = "/api/v1/auth/me", tag = "auth", operation_id = "me",
+    security(("bearer" = []), ("password" = [])),
+    responses(
+        (status = 200, description = "The account behind the token", body = ProfileBody),
+        (status = 401, description = "No valid access token", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "A dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn me(State(state): State<ApiState>, Bearer(bearer): Bearer) -> Result<Response, Problem> {
+    let profile = service::show_profile(&state.service, bearer).await?;
+    // A person's data is not for shared caches, and a logged-out browser must not show it again.
+    Ok(([(CACHE_CONTROL, "no-store")], Json(ProfileBody::from(profile))).into_response())
+}

@@ -1,0 +1,12 @@
+//! `/api/v1/auth`
+
+pub mod login;
+pub mod logout;
+pub mod me;
+pub mod password_recovery;
+pub mod refresh;
+pub mod reset_password;
+pub mod token;
+
+mod cookie;
+mod token_pair;

@@ -1,0 +1,42 @@
+//! `POST /api/v1/auth/password-recovery/{email}`
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::state::ApiState;
+use crate::service;
+
+/// A sentence for a person.
+#[derive(Serialize, ToSchema)]
+pub struct MessageBody {
+    /// The sentence.
+    pub message: &'static str,
+}
+
+/// Ask for a password reset by mail
+///
+/// The answer is the same whether or not an account has the address.
+#[utoipa::path(
+    post, path = "/api/v1/auth/password-recovery/{email}", tag = "auth", operation_id = "recover_password",
+    params(("email" = String, Path, description = "The address", example = "john@example.com")),
+    responses(
+        (status = 200, description = "Mail is sent if an account has the address", body = MessageBody),
+        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Not an e-mail address", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "E-mail is off, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn recover_password(
+    State(state): State<ApiState>,
+    email: Result<Path<String>, PathRejection>,
+) -> Result<Json<MessageBody>, Problem> {
+    let Path(email) = email
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The address in the path is not valid UTF-8."))?;
+    service::recover_password(&state.service, &email).await?;
+    Ok(Json(MessageBody { message: "Password recovery email sent." }))
+}

@@ -1,0 +1,63 @@
+//! `POST /api/v1/auth/refresh`
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use chrono::Utc;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::token_pair;
+use crate::http::bearer::bearer_token;
+use crate::http::body::ApiJson;
+use crate::http::middleware::RequestId;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::state::ApiState;
+use crate::service;
+
+/// The refresh token as login gave it.
+#[derive(Deserialize, ToSchema)]
+pub struct RefreshBody {
+    /// The JWT.
+    token: String,
+    /// Optional and not trusted.
+    #[expect(dead_code, reason = "accepted because login's answer may be sent back whole")]
+    expires_in: Option<i64>,
+    /// Optional and not trusted.
+    #[expect(dead_code, reason = "as above")]
+    token_type: Option<String>,
+}
+
+/// Exchange a refresh token for a new pair
+///
+/// The access token of the same session is needed as bearer; it may have expired, not been revoked. A refresh
+/// token is good for one exchange; within 10 seconds it may be presented again.
+#[utoipa::path(
+    post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refresh",
+    security(("bearer" = []), ("password" = [])),
+    request_body = RefreshBody,
+    responses(
+        (status = 200, description = "A new pair", body = token_pair::TokenPairBody,
+         headers(("set-cookie" = String, description = "refresh_token"))),
+        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "A token is not valid", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A field is missing or of the wrong type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "A dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn refresh(
+    State(state): State<ApiState>,
+    Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Result<ApiJson<RefreshBody>, Problem>,
+) -> Result<Response, Problem> {
+    // Who is not logged in is told so before what is wrong with the body.
+    let bearer = bearer_token(&headers)?;
+    let ApiJson(body) = body?;
+    let pair =
+        service::refresh(&state.service, &body.token, Some(bearer), request_id.as_str(), Utc::now()).await?;
+    token_pair::answer(pair)
+}

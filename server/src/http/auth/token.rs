@@ -1,0 +1,145 @@
+//! `POST /api/v1/auth/token`
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, PRAGMA};
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::Password;
+use crate::http::form::{FormFields, UrlEncodedForm};
+use crate::http::middleware::RequestId;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::state::ApiState;
+use crate::service::{self, IssuedToken, ServiceError};
+
+/// The form (RFC 6749 §4.3.2 and §6).
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the form for the OpenAPI document; it is read field by field")]
+pub struct TokenForm {
+    /// `password`, which is also the default, or `refresh_token`.
+    grant_type: Option<String>,
+    /// A username or an e-mail address, in any case; for the password grant.
+    username: Option<String>,
+    /// The password; for the password grant.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// A refresh token; for the refresh_token grant.
+    refresh_token: Option<String>,
+    /// May be present; there are no scopes.
+    scope: Option<String>,
+    /// May be present; there are no clients.
+    client_id: Option<String>,
+    /// May be present; there are no clients.
+    client_secret: Option<String>,
+}
+
+/// The answer (RFC 6749 §5.1).
+#[derive(Serialize, ToSchema)]
+pub struct AccessTokenBody {
+    /// The JWT.
+    access_token: String,
+    /// Seconds until it expires.
+    #[schema(example = 604_800)]
+    expires_in: i64,
+    /// Always `bearer`.
+    #[schema(example = "bearer")]
+    token_type: &'static str,
+    /// The next refresh token; only for the refresh_token grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
+/// OAuth 2.0 token endpoint
+///
+/// The password grant, which the **Authorize** button uses, and the refresh_token grant.
+#[utoipa::path(
+    post, path = "/api/v1/auth/token", tag = "auth", operation_id = "token",
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "An access token", body = AccessTokenBody),
+        (status = 400, description = "invalid_request, invalid_grant or unsupported_grant_type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "Wrong name or password", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Deactivated account", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn token(
+    State(state): State<ApiState>,
+    Extension(request_id): Extension<RequestId>,
+    form: Result<UrlEncodedForm, Problem>,
+) -> Result<Response, Problem> {
+    let UrlEncodedForm(form) = form.map_err(|problem| problem.with_oauth_error("invalid_request"))?;
+    let body = match form.get("grant_type").unwrap_or("password") {
+        "password" => grant_by_password(&state, &form, &request_id).await?,
+        "refresh_token" => grant_by_refresh_token(&state, &form, &request_id).await?,
+        _ => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "The grant type must be password or refresh_token.",
+            )
+            .with_oauth_error("unsupported_grant_type"));
+        }
+    };
+    Ok(([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(body)).into_response())
+}
+
+async fn grant_by_password(
+    state: &ApiState,
+    form: &FormFields,
+    request_id: &RequestId,
+) -> Result<AccessTokenBody, Problem> {
+    let [username, password] = form
+        .require(["username", "password"])
+        .map_err(|problem| problem.with_oauth_error("invalid_request"))?;
+    let password = Password::presented(password);
+    let pair = service::login(&state.service, username, password, request_id.as_str(), Utc::now())
+        .await
+        .map_err(|error| oauth_problem(error, StatusCode::UNAUTHORIZED))?;
+    Ok(AccessTokenBody::new(pair.access, None))
+}
+
+async fn grant_by_refresh_token(
+    state: &ApiState,
+    form: &FormFields,
+    request_id: &RequestId,
+) -> Result<AccessTokenBody, Problem> {
+    let [token] =
+        form.require(["refresh_token"]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
+    let pair = service::refresh(&state.service, token, None, request_id.as_str(), Utc::now())
+        .await
+        // RFC 6749 §5.2: a refresh token that is invalid, expired or revoked is 400 invalid_grant.
+        .map_err(|error| oauth_problem(error, StatusCode::BAD_REQUEST))?;
+    Ok(AccessTokenBody::new(pair.access, Some(pair.refresh.token)))
+}
+
+impl AccessTokenBody {
+    fn new(access: IssuedToken, refresh_token: Option<String>) -> Self {
+        Self {
+            access_token: access.token,
+            expires_in: access.expires_in,
+            token_type: "bearer",
+            refresh_token,
+        }
+    }
+}
+
+fn oauth_problem(error: ServiceError, bad_grant: StatusCode) -> Problem {
+    match error {
+        ServiceError::InvalidCredentials | ServiceError::InvalidRefreshToken => {
+            Problem::from(error).with_status(bad_grant).with_oauth_error("invalid_grant")
+        }
+        ServiceError::Deactivated => Problem::from(error).with_oauth_error("invalid_grant"),
+        ServiceError::Overloaded(_) | ServiceError::Unavailable(_) => {
+            Problem::from(error).with_oauth_error("temporarily_unavailable")
+        }
+        other => Problem::from(other).with_oauth_error("server_error"),
+    }
+}

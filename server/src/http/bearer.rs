@@ -1,0 +1,41 @@
+//! The `Authorization` header (RFC 6750 §2.1).
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use chrono::Utc;
+
+use super::problem::Problem;
+use super::state::ApiState;
+use crate::service::{Authenticated, ServiceError, authenticate};
+
+/// The bearer of a valid access token; extracting it is what makes an endpoint need authentication.
+pub struct Bearer(pub Authenticated);
+
+impl FromRequestParts<ApiState> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let token = bearer_token(&parts.headers)?;
+        Ok(Self(authenticate(&state.service, token, Utc::now()).await?))
+    }
+}
+
+/// The token of the header, not yet checked.
+///
+/// # Errors
+/// `401` when there is none, or another scheme, or more than one header.
+pub fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(Problem::no_token)?;
+    if values.next().is_some() {
+        return Err(ServiceError::InvalidAccessToken.into());
+    }
+    let text = value.to_str().map_err(|_| Problem::from(ServiceError::InvalidAccessToken))?;
+    match text.split_once(' ') {
+        // RFC 9110 §11.1: the scheme's case does not matter.
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(Problem::no_token()),
+    }
+}

@@ -1,0 +1,121 @@
+//! Reading forms: `application/x-www-form-urlencoded`, and `multipart/form-data` where it is allowed.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::StatusCode;
+
+use super::body::{media_type, read_bytes, too_large, unsupported};
+use super::problem::Problem;
+use crate::service::{FieldError, ServiceError};
+
+const URLENCODED: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/form-data";
+/// No form of ours has more fields than this.
+const MAX_FIELDS: usize = 32;
+
+/// The fields of a form; each name occurs once.
+#[derive(Default)]
+pub struct FormFields(BTreeMap<String, String>);
+
+impl FormFields {
+    /// A field's value; what is empty counts as absent (RFC 6749 §3.2).
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The values of the fields that must be there.
+    ///
+    /// # Errors
+    /// `422` that names every absent one.
+    pub fn require<const N: usize>(&self, names: [&'static str; N]) -> Result<[&str; N], Problem> {
+        let absent: Vec<_> = names
+            .into_iter()
+            .filter(|name| self.get(name).is_none())
+            .map(|field| FieldError { field, message: "is required".to_owned() })
+            .collect();
+        if absent.is_empty() {
+            Ok(names.map(|name| self.get(name).unwrap_or_default()))
+        } else {
+            Err(ServiceError::Invalid(absent).into())
+        }
+    }
+
+    fn insert(&mut self, name: String, value: String) -> Result<(), Problem> {
+        if self.0.len() >= MAX_FIELDS {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "The form has too many fields."));
+        }
+        // RFC 6749 §3.2: a parameter must not be included more than once.
+        if self.0.insert(name, value).is_some() {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "The form has a field twice."));
+        }
+        Ok(())
+    }
+
+    fn parse_urlencoded(bytes: &[u8]) -> Result<Self, Problem> {
+        let unreadable = || Problem::new(StatusCode::BAD_REQUEST, "The form is not valid UTF-8.");
+        std::str::from_utf8(bytes).map_err(|_| unreadable())?;
+        let mut fields = Self::default();
+        for (name, value) in url::form_urlencoded::parse(bytes) {
+            // The parser puts U+FFFD for what is no UTF-8 after decoding; a password must not be changed so.
+            if name.contains('\u{FFFD}') || value.contains('\u{FFFD}') {
+                return Err(unreadable());
+            }
+            fields.insert(name.into_owned(), value.into_owned())?;
+        }
+        Ok(fields)
+    }
+
+    async fn parse_multipart(mut multipart: Multipart) -> Result<Self, Problem> {
+        let unreadable = |error: axum::extract::multipart::MultipartError| {
+            if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                too_large()
+            } else {
+                Problem::new(StatusCode::BAD_REQUEST, "The form could not be read.")
+            }
+        };
+        let mut fields = Self::default();
+        while let Some(field) = multipart.next_field().await.map_err(unreadable)? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let bytes = field.bytes().await.map_err(unreadable)?;
+            let value = String::from_utf8(bytes.to_vec())
+                .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The form is not valid UTF-8."))?;
+            fields.insert(name, value)?;
+        }
+        Ok(fields)
+    }
+}
+
+/// A form of either kind.
+pub struct AnyForm(pub FormFields);
+
+impl<S: Send + Sync> FromRequest<S> for AnyForm {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match media_type(request.headers()).as_str() {
+            URLENCODED => Ok(Self(FormFields::parse_urlencoded(&read_bytes(request, state).await?)?)),
+            MULTIPART => {
+                let multipart = Multipart::from_request(request, state).await.map_err(|_| {
+                    Problem::new(StatusCode::BAD_REQUEST, "The multipart form has no valid boundary.")
+                })?;
+                Ok(Self(FormFields::parse_multipart(multipart).await?))
+            }
+            _ => Err(unsupported("application/x-www-form-urlencoded or multipart/form-data")),
+        }
+    }
+}
+
+/// A URL-encoded form.
+pub struct UrlEncodedForm(pub FormFields);
+
+impl<S: Send + Sync> FromRequest<S> for UrlEncodedForm {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if media_type(request.headers()) != URLENCODED {
+            return Err(unsupported(URLENCODED));
+        }
+        Ok(Self(FormFields::parse_urlencoded(&read_bytes(request, state).await?)?))
+    }
+}

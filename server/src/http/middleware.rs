@@ -1,0 +1,109 @@
+//! What happens around every request: its id, its span, its log line, its metrics, its problem body.
+
+use std::any::Any;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::ALLOW;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use tower_http::catch_panic::ResponseForPanic;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::problem::Problem;
+use super::state::ApiState;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A caller's id longer than this is replaced by ours.
+const MAX_REQUEST_ID: usize = 64;
+
+/// The id of a request, in the answer, in every log line and in the audit.
+#[derive(Debug, Clone)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The caller's own id if it is harmless, else a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let harmless = |text: &&str| {
+            (1..=MAX_REQUEST_ID).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
+        Self(given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The outermost layer.
+pub async fn observe(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = RequestId::of(request.headers());
+    let method = request.method().clone();
+    // The template, not the path: a path may hold an address, and there are as many as callers like.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |matched| matched.as_str().to_owned());
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        request_id = request_id.as_str(),
+        method = method.as_str(),
+        route,
+        http.response.status_code = tracing::field::Empty,
+    );
+    crate::telemetry::continue_trace(&span, request.headers());
+    request.extensions_mut().insert(request_id.clone());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let entered = span.enter();
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if let Some(cause) = problem.cause() {
+            if problem.status() == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(cause, "a request failed");
+            } else {
+                tracing::warn!(cause, "a request could not be answered");
+            }
+        }
+        response = with_headers_of(response, problem.render(request_id.as_str()));
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+        response.headers_mut().insert(&REQUEST_ID, value);
+    }
+    let status = response.status().as_u16();
+    let elapsed = started.elapsed().as_secs_f64();
+    span.record("http.response.status_code", status);
+    tracing::info!(status, duration_ms = elapsed * 1000.0, "answered");
+    drop(entered);
+    state.metrics.observe_request(&route, method.as_str(), status, elapsed);
+    response
+}
+
+/// Keeps what inner layers said beside the problem, such as `Allow` with 405.
+fn with_headers_of(inner: Response, mut outer: Response) -> Response {
+    if let Some(allow) = inner.headers().get(ALLOW) {
+        outer.headers_mut().insert(ALLOW, allow.clone());
+    }
+    outer
+}
+
+/// Answers a panic with `500`; the panic hook has logged it.
+#[derive(Clone, Copy)]
+pub struct AnswerPanic;
+
+impl ResponseForPanic for AnswerPanic {
+    type ResponseBody = axum::body::Body;
+
+    fn response_for_panic(
+        &mut self,
+        _: Box<dyn Any + Send + 'static>,
+    ) -> Response<Self::ResponseBody> {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").into_response()
+    }
+}

@@ -1,0 +1,19 @@
+//! The REST API: routes, what requests are read by, what answers look like.
+
+mod auth;
+mod bearer;
+mod body;
+mod docs;
+mod form;
+pub mod management;
+mod middleware;
+mod pages;
+mod problem;
+mod router;
+mod state;
+mod users;
+mod well_known;
+
+pub use docs::openapi_document;
+pub use router::{api_router, management_router};
+pub use state::ApiState;

@@ -1,0 +1,3 @@
+//! The pages at mailed links: server-rendered, without JavaScript.
+
+pub mod reset_password;

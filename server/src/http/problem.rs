@@ -1,0 +1,200 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use std::time::Duration;
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::service::{FieldError, ServiceError};
+
+/// How long a caller is asked to wait when a dependency is down, in seconds.
+const RETRY_SECONDS: u64 = 2;
+
+/// An error answer before it has its request id; the middleware adds that and writes the body.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    errors: Vec<FieldError>,
+    challenge: Option<&'static str>,
+    retry_after: Option<u64>,
+    /// `error` of RFC 6749 §5.2; the description is the detail.
+    oauth_error: Option<&'static str>,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+/// The body of an error answer.
+#[derive(Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// `about:blank`: the status says what kind of problem it is (RFC 9457 §4.2.1).
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    pub kind: &'static str,
+    /// The status in words.
+    #[schema(example = "Unauthorized")]
+    pub title: &'static str,
+    /// The status code.
+    #[schema(example = 401)]
+    pub status: u16,
+    /// One plain sentence.
+    pub detail: String,
+    /// The request id, as in the header `x-request-id` and in the log.
+    pub instance: String,
+    /// The fields that are not valid, with status 422.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
+    /// RFC 6749 §5.2, only from `/token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'static str>,
+    /// RFC 6749 §5.2, only from `/token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<String>,
+}
+
+/// A field that is not valid.
+#[derive(Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// Its name.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// RFC 6750 §3: the challenge without an error is for requests that carry no token at all.
+const CHALLENGE: &str = r#"Bearer realm="latchkey""#;
+const CHALLENGE_INVALID: &str =
+    r#"Bearer realm="latchkey", error="invalid_token", error_description="The access token is not valid""#;
+const CHALLENGE_SCOPE: &str = r#"Bearer realm="latchkey", error="insufficient_scope""#;
+
+impl Problem {
+    /// A problem with this status and one plain sentence.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            challenge: None,
+            retry_after: None,
+            oauth_error: None,
+            cause: None,
+        }
+    }
+
+    /// `401` for a request without an access token.
+    pub fn no_token() -> Self {
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, "An access token is needed.");
+        problem.challenge = Some(CHALLENGE);
+        problem
+    }
+
+    /// The same problem with the members of RFC 6749 §5.2.
+    pub fn with_oauth_error(mut self, error: &'static str) -> Self {
+        self.oauth_error = Some(error);
+        self
+    }
+
+    /// The same problem under another status.
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// For the log only: what went wrong behind the scenes.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// Writes the whole answer.
+    pub fn render(self, request_id: &str) -> Response {
+        let body = ProblemBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            instance: request_id.to_owned(),
+            errors: self
+                .errors
+                .into_iter()
+                .map(|error| FieldProblem { field: error.field.to_owned(), message: error.message })
+                .collect(),
+            error: self.oauth_error,
+            error_description: self.oauth_error.map(|_| self.detail.clone()),
+            detail: self.detail,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        // A struct of strings and numbers always serialises.
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        (self.status, headers, text).into_response()
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let detail = error.to_string();
+        let plain = |status| Self::new(status, detail.clone());
+        match error {
+            ServiceError::InvalidCredentials => {
+                Self { challenge: Some(CHALLENGE), ..plain(StatusCode::UNAUTHORIZED) }
+            }
+            ServiceError::InvalidAccessToken | ServiceError::InvalidRefreshToken => {
+                Self { challenge: Some(CHALLENGE_INVALID), ..plain(StatusCode::UNAUTHORIZED) }
+            }
+            ServiceError::Deactivated => plain(StatusCode::FORBIDDEN),
+            ServiceError::NotSuperuser => {
+                Self { challenge: Some(CHALLENGE_SCOPE), ..plain(StatusCode::FORBIDDEN) }
+            }
+            ServiceError::InvalidOneTimeToken => Self {
+                errors: vec![FieldError {
+                    field: "token",
+                    message: "is not valid, was used or has expired".to_owned(),
+                }],
+                ..plain(StatusCode::UNPROCESSABLE_ENTITY)
+            },
+            ServiceError::Conflict(_) => plain(StatusCode::CONFLICT),
+            ServiceError::Invalid(errors) => Self { errors, ..plain(StatusCode::UNPROCESSABLE_ENTITY) },
+            ServiceError::MailDisabled => {
+                Self { retry_after: Some(3600), ..plain(StatusCode::SERVICE_UNAVAILABLE) }
+            }
+            ServiceError::Overloaded(wait) => {
+                Self { retry_after: Some(seconds(wait)), ..plain(StatusCode::SERVICE_UNAVAILABLE) }
+            }
+            ServiceError::Unavailable(cause) => Self {
+                retry_after: Some(RETRY_SECONDS),
+                cause: Some(cause),
+                ..plain(StatusCode::SERVICE_UNAVAILABLE)
+            },
+            ServiceError::Internal(cause) => {
+                Self { cause: Some(cause), ..plain(StatusCode::INTERNAL_SERVER_ERROR) }
+            }
+        }
+    }
+}
+
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs().max(1)
+}
+
+impl IntoResponse for Problem {
+    /// Carries the problem to the middleware, which alone knows the request id.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,57 @@
+//! The whole route table.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::body::MAX_BODY_BYTES;
+use super::management::{self, ManagementState};
+use super::problem::Problem;
+use super::state::ApiState;
+use super::{auth, docs, middleware, pages, users, well_known};
+
+/// The documented routes: what is in the OpenAPI document is what is served.
+pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(docs::base_document())
+        .routes(routes!(auth::login::login))
+        .routes(routes!(auth::token::token))
+        .routes(routes!(auth::refresh::refresh))
+        .routes(routes!(auth::me::me))
+        .routes(routes!(auth::logout::logout))
+        .routes(routes!(auth::password_recovery::recover_password))
+        .routes(routes!(auth::reset_password::reset_password))
+        .routes(routes!(users::create::create_user))
+        .routes(routes!(well_known::jwks::jwks))
+}
+
+/// The public API.
+pub fn api_router(state: ApiState) -> Router {
+    let (router, document) = documented_routes().split_for_parts();
+    router
+        .route("/reset-password", get(pages::reset_password::show).post(pages::reset_password::submit))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path does not know that method.")
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(middleware::AnswerPanic))
+        // Outermost: gives every request its id and every problem its body.
+        .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::observe))
+        .with_state(state)
+}
+
+/// Health, readiness, metrics and status, on a port of its own.
+pub fn management_router(state: ManagementState) -> Router {
+    Router::new()
+        .route("/livez", get(management::livez))
+        .route("/readyz", get(management::readyz))
+        .route("/metrics", get(management::metrics))
+        .route("/status", get(management::status))
+        .with_state(state)
+}

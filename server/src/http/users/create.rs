@@ -1,0 +1,77 @@
+//! `POST /api/v1/users`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::domain::Password;
+use crate::http::auth::me::ProfileBody;
+use crate::http::bearer::Bearer;
+use crate::http::body::ApiJson;
+use crate::http::middleware::RequestId;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::state::ApiState;
+use crate::service::{self, UserForm};
+
+/// The account to make.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateUserBody {
+    /// 1 to 64 letters, digits, `.`, `_` or `-`; unique whatever its case.
+    #[schema(example = "john", min_length = 1, max_length = 64)]
+    username: String,
+    /// Unique whatever its case.
+    #[schema(example = "john@example.com", format = Email)]
+    email: String,
+    /// The person's name.
+    #[schema(example = "John Doe", min_length = 1, max_length = 200)]
+    name: String,
+    /// 8 to 256 characters, not a common one, not one of the names.
+    #[schema(format = Password, min_length = 8, max_length = 256)]
+    password: String,
+    /// Whether it may administer accounts.
+    #[serde(default)]
+    is_superuser: bool,
+}
+
+/// Make an account
+///
+/// For superusers.
+#[utoipa::path(
+    post, path = "/api/v1/users", tag = "users", operation_id = "create_user",
+    security(("bearer" = []), ("password" = [])),
+    request_body = CreateUserBody,
+    responses(
+        (status = 201, description = "The account", body = ProfileBody,
+         headers(("location" = String, description = "Path of the account"))),
+        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid access token", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Not a superuser", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The name or the address is taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not valid", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create_user(
+    State(state): State<ApiState>,
+    Extension(request_id): Extension<RequestId>,
+    Bearer(bearer): Bearer,
+    ApiJson(body): ApiJson<CreateUserBody>,
+) -> Result<Response, Problem> {
+    let form = UserForm {
+        username: body.username,
+        email: body.email,
+        name: body.name,
+        password: Password::presented(body.password),
+        is_superuser: body.is_superuser,
+    };
+    let profile = service::create_user(&state.service, bearer, form, request_id.as_str()).await?;
+    let location = format!("/api/v1/users/{}", profile.id);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(ProfileBody::from(profile))).into_response())
+}

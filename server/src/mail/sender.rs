@@ -1,0 +1,132 @@
+//! The SMTP server.
+
+use std::time::Duration;
+
+use latchkey_config::{Email, SmtpSecurity};
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+
+use super::templates::Content;
+
+/// How long one exchange with the SMTP server may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why a message did not leave. `Display` holds no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Trying again cannot help: the address or the message is refused.
+    #[error("the message is refused for good: {0}")]
+    Permanent(String),
+    /// The server is down, busy, or refuses us just now.
+    #[error("the SMTP server did not take the message: {0}")]
+    Transient(String),
+}
+
+/// Sends messages. Cheap to clone.
+#[derive(Clone)]
+pub struct MailSender {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+}
+
+impl MailSender {
+    /// A sender for these settings, with the credentials already read.
+    ///
+    /// # Errors
+    /// One sentence that names the setting.
+    pub fn new(email: &Email, credentials: Option<(String, String)>) -> Result<Self, String> {
+        let address: Address = email.from_address.parse().map_err(|_| {
+            format!("EMAILS_FROM_EMAIL is not valid: `{}` is not an e-mail address", email.from_address)
+        })?;
+        let host = email.smtp.host.as_str();
+        let builder = match email.smtp.security {
+            SmtpSecurity::StartTls => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host),
+            SmtpSecurity::Implicit => AsyncSmtpTransport::<Tokio1Executor>::relay(host),
+            SmtpSecurity::None => Ok(AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)),
+        }
+        .map_err(|_| "SMTP_HOST is not valid: TLS cannot be set up for it".to_owned())?;
+        let mut builder = builder.port(email.smtp.port).timeout(Some(TIMEOUT));
+        if let Some((user, password)) = credentials {
+            builder = builder.credentials(Credentials::new(user, password));
+        }
+        Ok(Self { transport: builder.build(), from: Mailbox::new(email.from_name.clone(), address) })
+    }
+
+    /// Whether the server greets us and accepts the login.
+    ///
+    /// # Errors
+    /// [`SendError::Transient`] with the reason.
+    pub async fn check(&self) -> Result<(), SendError> {
+        match self.transport.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SendError::Transient("it does not answer as an SMTP server".to_owned())),
+            Err(error) => Err(SendError::Transient(describe(&error))),
+        }
+    }
+
+    pub(super) async fn send(
+        &self,
+        recipient: &str,
+        message_id: String,
+        content: Content,
+    ) -> Result<(), SendError> {
+        let to: Address =
+            recipient.parse().map_err(|_| SendError::Permanent("the address is malformed".to_owned()))?;
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(content.subject)
+            .message_id(Some(message_id))
+            // RFC 3834 §5: automatic answers are to be kept from replying.
+            .header(AutoSubmitted)
+            .multipart(MultiPart::alternative_plain_html(content.text, content.html))
+            .map_err(|error| SendError::Permanent(error.to_string()))?;
+        match self.transport.send(message).await {
+            Ok(_) => Ok(()),
+            // 550-553: the mailbox is refused. Other 5xx (535 login, 554 policy) can be put right at our end.
+            Err(error) if is_refused_mailbox(&error) => Err(SendError::Permanent(describe(&error))),
+            Err(error) => Err(SendError::Transient(describe(&error))),
+        }
+    }
+
+    pub(super) fn domain(&self) -> &str {
+        self.from.email.domain()
+    }
+}
+
+fn is_refused_mailbox(error: &lettre::transport::smtp::Error) -> bool {
+    error.status().is_some_and(|code| ["550", "551", "552", "553"].contains(&code.to_string().as_str()))
+}
+
+/// The kind of failure and the SMTP code. The server's own words may repeat the address and stay out.
+fn describe(error: &lettre::transport::smtp::Error) -> String {
+    if let Some(code) = error.status() {
+        format!("it answered {code}")
+    } else if error.is_timeout() {
+        "it does not answer in time".to_owned()
+    } else if error.is_tls() {
+        "TLS could not be agreed on, or its certificate is not trusted".to_owned()
+    } else if error.is_client() {
+        "it lacks a feature that the settings ask for (STARTTLS or the login method)".to_owned()
+    } else {
+        "it cannot be reached".to_owned()
+    }
+}
+
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl lettre::message::header::Header for AutoSubmitted {
+    fn name() -> lettre::message::header::HeaderName {
+        lettre::message::header::HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> lettre::message::header::HeaderValue {
+        lettre::message::header::HeaderValue::new(Self::name(), "auto-generated".to_owned())
+    }
+}

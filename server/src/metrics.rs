@@ -1,0 +1,193 @@
+//! Every metric, once. Label values are bounded: route templates, methods, status classes and words from code.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+};
+
+/// The registry and what the code counts into. Share it with an `Arc`.
+pub struct Metrics {
+    registry: Registry,
+    http_requests: IntCounterVec,
+    http_duration: HistogramVec,
+    logins: IntCounterVec,
+    mail: IntCounterVec,
+    key_reloads: IntCounterVec,
+    hash_pool: GaugeVec,
+    database_pool: GaugeVec,
+    outbox: GaugeVec,
+    revocation_mode: GaugeVec,
+    dependency_up: GaugeVec,
+}
+
+/// From a millisecond to ten seconds; a password login takes some 20 ms.
+const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+impl Metrics {
+    /// Declares everything.
+    ///
+    /// # Errors
+    /// A name declared twice: a fault of the code.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let route = ["route", "method", "status"];
+        Ok(Self {
+            http_requests: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "latchkey_http_requests_total",
+                        "Requests answered, by route, method and status class",
+                    ),
+                    &route,
+                )?,
+            )?,
+            http_duration: register(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "latchkey_http_request_duration_seconds",
+                        "Time from the request's head to the answer's head",
+                    )
+                    .buckets(BUCKETS.to_vec()),
+                    &route,
+                )?,
+            )?,
+            logins: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("latchkey_logins_total", "Password logins, by outcome"),
+                    &["outcome"],
+                )?,
+            )?,
+            mail: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("latchkey_mail_total", "Attempts to send a message, by kind and outcome"),
+                    &["kind", "outcome"],
+                )?,
+            )?,
+            key_reloads: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("latchkey_key_set_reloads_total", "Key sets read, by outcome"),
+                    &["outcome"],
+                )?,
+            )?,
+            hash_pool: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new("latchkey_hash_pool", "Password hashes by state: workers, running, waiting"),
+                    &["state"],
+                )?,
+            )?,
+            database_pool: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "latchkey_database_connections",
+                        "Connections to PostgreSQL by state: open, idle",
+                    ),
+                    &["state"],
+                )?,
+            )?,
+            outbox: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new("latchkey_outbox_messages", "Messages in the outbox by state: pending, dead"),
+                    &["state"],
+                )?,
+            )?,
+            revocation_mode: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "latchkey_revocation_mode",
+                        "1 for what answers revocation checks: redis or postgres",
+                    ),
+                    &["mode"],
+                )?,
+            )?,
+            dependency_up: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new("latchkey_dependency_ready", "1 while a dependency is usable, else 0"),
+                    &["dependency"],
+                )?,
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts an answer. `route` is the template, never the path.
+    pub fn observe_request(&self, route: &str, method: &str, status: u16, seconds: f64) {
+        let status = match status {
+            100..=199 => "1xx",
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        };
+        // A method is the client's word; others than the ones we serve share a label.
+        let method = match method {
+            "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS" => method,
+            _ => "other",
+        };
+        let labels = [route, method, status];
+        self.http_requests.with_label_values(&labels).inc();
+        self.http_duration.with_label_values(&labels).observe(seconds);
+    }
+
+    /// Counts a password login.
+    pub fn count_login(&self, outcome: &str) {
+        self.logins.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts an attempt to send a message.
+    pub fn count_mail(&self, kind: &str, outcome: &str) {
+        self.mail.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// Counts a key set that was read.
+    pub fn count_key_reload(&self, outcome: &str) {
+        self.key_reloads.with_label_values(&[outcome]).inc();
+    }
+
+    /// Sets what is measured only when asked.
+    pub fn set_state(&self, gauge: StateGauge, state: &str, value: f64) {
+        let gauge = match gauge {
+            StateGauge::HashPool => &self.hash_pool,
+            StateGauge::DatabasePool => &self.database_pool,
+            StateGauge::Outbox => &self.outbox,
+            StateGauge::RevocationMode => &self.revocation_mode,
+            StateGauge::Dependency => &self.dependency_up,
+        };
+        gauge.with_label_values(&[state]).set(value);
+    }
+
+    /// The Prometheus text format, version 0.0.4.
+    ///
+    /// # Errors
+    /// A metric without a value: a fault of the code.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut buffer = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer).into_owned())
+    }
+}
+
+/// The gauges of [`Metrics::set_state`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named after its metric")]
+pub enum StateGauge {
+    HashPool,
+    DatabasePool,
+    Outbox,
+    RevocationMode,
+    Dependency,
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

@@ -1,0 +1,213 @@
+//! What this replica waits for.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use latchkey_keyset::PublicKeySet;
+use serde::Serialize;
+
+use crate::crypto::{HashPool, KeyRing, LoadedKey};
+use crate::mail::OutboxWorker;
+use crate::metrics::{Metrics, StateGauge};
+use crate::revocation::{LinkState, Revocation, RevocationMode};
+use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
+
+/// One dependency.
+#[derive(Debug, Clone, Serialize)]
+pub struct Dependency {
+    /// Whether it is usable.
+    pub ready: bool,
+    /// One sentence: what is waited for, or that all is well.
+    pub message: String,
+}
+
+/// The body of `/readyz`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Whether requests should be sent here.
+    pub ready: bool,
+    /// By name: database, schema, redis, signing_keys, first_superuser and mail where they are set.
+    pub dependencies: BTreeMap<&'static str, Dependency>,
+}
+
+/// Looks at everything that this replica depends on. Share it with an [`Arc`].
+pub struct Readiness {
+    store: Store,
+    revocation: Arc<Revocation>,
+    ring: Arc<KeyRing>,
+    hashing: Arc<HashPool>,
+    outbox: Option<Arc<OutboxWorker>>,
+    stopping: AtomicBool,
+    /// -1 before the database was asked.
+    schema_version: AtomicI64,
+    /// What stands in the way of the first superuser, if one was asked for.
+    first_superuser: Mutex<Option<String>>,
+}
+
+impl Readiness {
+    /// Nothing is looked at yet.
+    pub fn new(
+        store: Store,
+        revocation: Arc<Revocation>,
+        ring: Arc<KeyRing>,
+        hashing: Arc<HashPool>,
+        outbox: Option<Arc<OutboxWorker>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            revocation,
+            ring,
+            hashing,
+            outbox,
+            stopping: AtomicBool::new(false),
+            schema_version: AtomicI64::new(-1),
+            first_superuser: Mutex::new(None),
+        })
+    }
+
+    /// From now on `/readyz` says no: the first step of shutting down.
+    pub fn begin_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// What stands in the way of the first superuser; `None` when nothing does (any more).
+    pub fn set_first_superuser_fault(&self, fault: Option<String>) {
+        if let Ok(mut slot) = self.first_superuser.lock() {
+            *slot = fault;
+        }
+    }
+
+    /// Asks every dependency.
+    pub async fn look(&self) -> Report {
+        let mut dependencies = BTreeMap::new();
+        let (database, schema) = self.look_at_database().await;
+        dependencies.insert("database", database);
+        dependencies.insert("schema", schema);
+        dependencies.insert("redis", self.look_at_redis());
+        dependencies.insert("signing_keys", self.look_at_keys());
+        if let Some(fault) = self.first_superuser.lock().ok().and_then(|fault| fault.clone()) {
+            dependencies.insert("first_superuser", waiting(fault));
+        }
+        // Mail waits in the outbox: it is shown and holds nothing up.
+        let ready = dependencies.values().all(|dependency| dependency.ready);
+        if let Some(outbox) = &self.outbox {
+            dependencies
+                .insert("mail", outbox.fault().map_or_else(|| good("the SMTP server takes mail"), waiting));
+        }
+        if self.stopping.load(Ordering::Relaxed) {
+            dependencies.insert("shutdown", waiting("this replica is shutting down".to_owned()));
+            return Report { ready: false, dependencies };
+        }
+        Report { ready, dependencies }
+    }
+
+    /// Refreshes the gauges that are measured when asked.
+    pub async fn measure(&self, metrics: &Metrics) {
+        let hash_pool = self.hashing.state();
+        metrics.set_state(StateGauge::HashPool, "workers", count(hash_pool.workers));
+        metrics.set_state(StateGauge::HashPool, "running", count(hash_pool.running));
+        metrics.set_state(StateGauge::HashPool, "waiting", count(hash_pool.waiting));
+        let (open, idle) = self.store.pool_size();
+        metrics.set_state(StateGauge::DatabasePool, "open", f64::from(open));
+        metrics.set_state(StateGauge::DatabasePool, "idle", count(idle));
+        let mode = self.revocation.mode();
+        for known in [RevocationMode::Redis, RevocationMode::Postgres] {
+            metrics.set_state(
+                StateGauge::RevocationMode,
+                known.as_str(),
+                if known == mode { 1.0 } else { 0.0 },
+            );
+        }
+        if let Ok(mail) = self.store.count_mail().await {
+            #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
+            let (pending, dead) = (mail.pending as f64, mail.dead as f64);
+            metrics.set_state(StateGauge::Outbox, "pending", pending);
+            metrics.set_state(StateGauge::Outbox, "dead", dead);
+        }
+        for (name, dependency) in self.look().await.dependencies {
+            metrics.set_state(StateGauge::Dependency, name, if dependency.ready { 1.0 } else { 0.0 });
+        }
+    }
+
+    /// Who answers revocation checks, and why.
+    pub fn revocation(&self) -> (RevocationMode, String) {
+        let mode = self.revocation.mode();
+        let message = match (mode, self.revocation.link_state()) {
+            (RevocationMode::Redis, _) => "Redis is complete and answers".to_owned(),
+            (RevocationMode::Postgres, LinkState::Up) => {
+                "PostgreSQL answers until Redis has been filled from it".to_owned()
+            }
+            (
+                RevocationMode::Postgres,
+                LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason),
+            ) => format!("PostgreSQL answers: {reason}"),
+        };
+        (mode, message)
+    }
+
+    /// The schema's version as last seen.
+    pub fn schema_version(&self) -> Option<i64> {
+        Some(self.schema_version.load(Ordering::Relaxed)).filter(|version| *version >= 0)
+    }
+
+    /// The keys in use.
+    pub fn loaded_keys(&self) -> Vec<LoadedKey> {
+        self.ring.loaded()
+    }
+
+    /// What the JWKS shows.
+    pub fn public_keys(&self) -> Option<PublicKeySet> {
+        self.ring.public()
+    }
+
+    async fn look_at_database(&self) -> (Dependency, Dependency) {
+        let version = match self.store.schema_version().await {
+            Ok(version) => version.unwrap_or(0),
+            Err(error) => {
+                return (waiting(error.to_string()), waiting("the database has to answer first".to_owned()));
+            }
+        };
+        self.schema_version.store(version, Ordering::Relaxed);
+        let schema = if version >= REQUIRED_SCHEMA_VERSION {
+            good("current")
+        } else {
+            waiting(format!(
+                "the schema is at version {version}, version {REQUIRED_SCHEMA_VERSION} is needed; run `latchkey-server migrate`"
+            ))
+        };
+        (good("answers"), schema)
+    }
+
+    /// A Redis that was there and is gone holds nothing up: PostgreSQL answers in its place.
+    fn look_at_redis(&self) -> Dependency {
+        match self.revocation.link_state() {
+            LinkState::Up => good("connected"),
+            LinkState::Lost(reason) => {
+                Dependency { ready: true, message: format!("{reason}; PostgreSQL answers in its place") }
+            }
+            LinkState::NeverUp(reason) | LinkState::Refused(reason) => waiting(reason),
+        }
+    }
+
+    fn look_at_keys(&self) -> Dependency {
+        if self.ring.loaded().is_empty() {
+            waiting("no key set is loaded".to_owned())
+        } else {
+            good("loaded")
+        }
+    }
+}
+
+fn good(message: &str) -> Dependency {
+    Dependency { ready: true, message: message.to_owned() }
+}
+
+fn waiting(message: String) -> Dependency {
+    Dependency { ready: false, message }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of threads and connections")]
+fn count(number: usize) -> f64 {
+    number as f64
+}

@@ -1,0 +1,172 @@
+//! The connection to Redis. It is not re-made behind our back: a new connection may lead to another Redis,
+//! so every one learns first whom it talks to.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError};
+
+/// A Redis that has not answered by then is treated as down; PostgreSQL answers instead.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A connection to one Redis process.
+pub(super) struct Connection {
+    id: u64,
+    run_id: String,
+    stream: MultiplexedConnection,
+}
+
+impl Connection {
+    /// The process's own id; a restarted Redis has another.
+    pub(super) fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// A handle to send commands by; all handles share the connection.
+    pub(super) fn stream(&self) -> MultiplexedConnection {
+        self.stream.clone()
+    }
+}
+
+/// How the connection is, in words for readiness and status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkState {
+    /// Connected.
+    Up,
+    /// Not connected; it was before.
+    Lost(String),
+    /// Not connected yet since the start.
+    NeverUp(String),
+    /// Connected to a Redis that must not be used.
+    Refused(String),
+}
+
+pub(super) struct RedisLink {
+    client: Client,
+    current: ArcSwapOption<Connection>,
+    was_up: AtomicBool,
+    next_id: AtomicU64,
+    /// Why there is no connection, and whether that Redis was refused.
+    fault: Mutex<(String, bool)>,
+}
+
+impl RedisLink {
+    pub(super) fn new(url: &str) -> Result<Self, String> {
+        let client =
+            Client::open(url).map_err(|_| "REDIS_URL is not valid: it is not a Redis URL".to_owned())?;
+        Ok(Self {
+            client,
+            current: ArcSwapOption::empty(),
+            was_up: AtomicBool::new(false),
+            next_id: AtomicU64::new(0),
+            fault: Mutex::new(("not connected yet".to_owned(), false)),
+        })
+    }
+
+    pub(super) fn connection(&self) -> Option<Arc<Connection>> {
+        self.current.load_full()
+    }
+
+    pub(super) fn state(&self) -> LinkState {
+        if self.current.load().is_some() {
+            return LinkState::Up;
+        }
+        let (reason, refused) = self.fault.lock().map(|fault| fault.clone()).unwrap_or_default();
+        match (refused, self.was_up.load(Ordering::Relaxed)) {
+            (true, _) => LinkState::Refused(reason),
+            (false, true) => LinkState::Lost(reason),
+            (false, false) => LinkState::NeverUp(reason),
+        }
+    }
+
+    /// Connects if need be; a failure is remembered for [`RedisLink::state`] and logged once.
+    pub(super) async fn ensure_connected(&self) {
+        if self.current.load().is_some() {
+            return;
+        }
+        match self.connect().await {
+            Ok(connection) => {
+                tracing::info!(run_id = connection.run_id, "connected to Redis");
+                self.was_up.store(true, Ordering::Relaxed);
+                self.current.store(Some(Arc::new(connection)));
+            }
+            Err((reason, refused)) => self.remember(reason, refused),
+        }
+    }
+
+    /// Drops the connection after an error that says it is of no use any more.
+    pub(super) fn report_failure(&self, connection: &Connection, error: &RedisError) {
+        // Compared by id, so that a late error of an old connection does not drop the one that followed.
+        if self.current.load().as_ref().is_some_and(|current| current.id == connection.id) {
+            self.current.store(None);
+            self.remember(describe(error), false);
+        }
+    }
+
+    fn remember(&self, reason: String, refused: bool) {
+        if let Ok(mut fault) = self.fault.lock() {
+            if fault.0 != reason {
+                tracing::warn!(reason, "Redis is not used; PostgreSQL answers instead");
+            }
+            *fault = (reason, refused);
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, (String, bool)> {
+        let down = |error: RedisError| (describe(&error), false);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let mut stream =
+            self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(down)?;
+        let info: String = redis::cmd("INFO").query_async(&mut stream).await.map_err(down)?;
+        let field = |name: &str| {
+            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        };
+        let run_id = field("run_id").unwrap_or_default().to_owned();
+        if run_id.is_empty() {
+            return Err((
+                "Redis does not tell its run_id (INFO server), without which a restart cannot be seen"
+                    .to_owned(),
+                true,
+            ));
+        }
+        match field("maxmemory_policy") {
+            Some("noeviction") | None => {}
+            Some(policy) => {
+                return Err((
+                    format!(
+                        "Redis may evict revocations (maxmemory-policy is {policy}); set it to noeviction"
+                    ),
+                    true,
+                ));
+            }
+        }
+        if field("role") == Some("slave") {
+            return Err((
+                "Redis is a read-only replica; REDIS_URL must lead to the primary".to_owned(),
+                false,
+            ));
+        }
+        Ok(Connection { id: self.next_id.fetch_add(1, Ordering::Relaxed), run_id, stream })
+    }
+}
+
+/// The error without addresses or credentials.
+fn describe(error: &RedisError) -> String {
+    if error.is_timeout() {
+        "Redis does not answer in time".to_owned()
+    } else if error.is_connection_refusal() {
+        "Redis refuses the connection".to_owned()
+    } else if error.kind() == redis::ErrorKind::AuthenticationFailed {
+        "Redis refuses the user or the password".to_owned()
+    } else if error.is_io_error() || error.is_connection_dropped() {
+        "the connection to Redis was lost or could not be made".to_owned()
+    } else {
+        format!("Redis answered with an error ({})", error.code().unwrap_or("unknown"))
+    }
+}

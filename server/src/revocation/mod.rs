@@ -1,0 +1,245 @@
+//! Strict revocation, and the only Redis (docs/decisions/0002-strict-revocation.md).
+//!
+//! PostgreSQL decides; Redis is a copy that answers fast and may lose everything at any moment. The rule that
+//! keeps this strict: **no replica believes a Redis unless PostgreSQL confirmed within the last [`TRUST`]
+//! that the marker which that Redis shows is the right one.** A revocation is answered when either
+//! - it stands in the Redis that everybody believes (the ordinary case, one round trip), or
+//! - the belief was withdrawn in PostgreSQL and [`TRUST`] has passed, so that nobody believes any Redis.
+
+mod link;
+mod refill;
+mod trust;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use link::LinkState;
+use link::RedisLink;
+pub use trust::TRUST;
+use trust::Trust;
+
+use crate::store::{RevokedSession, Store, StoreError};
+
+const MARKER_KEY: &str = "latchkey:epoch";
+const REVOKED_PREFIX: &str = "latchkey:revoked:";
+
+/// Neither Redis nor PostgreSQL could answer.
+#[derive(Debug, thiserror::Error)]
+#[error("revocation cannot be checked: {0}")]
+pub struct RevocationError(#[from] pub StoreError);
+
+/// Who answers just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevocationMode {
+    /// The trusted Redis.
+    Redis,
+    /// PostgreSQL, until a Redis is trusted again.
+    Postgres,
+}
+
+impl RevocationMode {
+    /// The name in status and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// Checks and announces revocations. Share it with an [`Arc`].
+pub struct Revocation {
+    link: RedisLink,
+    trust: Trust,
+    store: Store,
+    /// Wakes the upkeep when a check saw that Redis has lost something.
+    suspicion: Notify,
+}
+
+impl Revocation {
+    /// Takes the Redis URL; connects when [`Revocation::keep_up`] runs.
+    ///
+    /// # Errors
+    /// A sentence without the URL when it is none.
+    pub fn new(redis_url: &str, store: Store) -> Result<Arc<Self>, String> {
+        let link = RedisLink::new(redis_url)?;
+        Ok(Arc::new(Self { link, trust: Trust::default(), store, suspicion: Notify::new() }))
+    }
+
+    /// Whether this session's tokens are revoked.
+    ///
+    /// # Errors
+    /// [`RevocationError`] when neither can answer: the caller must refuse.
+    pub async fn is_revoked(&self, session_id: Uuid) -> Result<bool, RevocationError> {
+        match self.ask_redis(session_id).await {
+            Some(answer) => Ok(answer),
+            None => Ok(self.store.session_is_over(session_id).await?),
+        }
+    }
+
+    /// Makes revocations that were committed known to every replica before it returns.
+    ///
+    /// # Errors
+    /// [`RevocationError`] when it cannot be known that every replica learnt of them; the caller must not say
+    /// that it is done.
+    pub async fn announce(&self, revoked: &[RevokedSession]) -> Result<(), RevocationError> {
+        if revoked.is_empty() || self.write_to_trusted_redis(revoked).await {
+            return Ok(());
+        }
+        let state = self.store.distrust_redis().await?;
+        let until = self.trust.everybody_knows_at(&state, Instant::now());
+        self.suspicion.notify_one();
+        tokio::time::sleep_until(until.into()).await;
+        Ok(())
+    }
+
+    /// Who would answer a check now.
+    pub fn mode(&self) -> RevocationMode {
+        match self.link.connection() {
+            Some(connection) if self.trust.epoch_for(&connection, Instant::now()).is_some() => {
+                RevocationMode::Redis
+            }
+            _ => RevocationMode::Postgres,
+        }
+    }
+
+    /// How the connection to Redis is.
+    pub fn link_state(&self) -> LinkState {
+        self.link.state()
+    }
+
+    /// Tries once to connect, for `latchkey-server check`.
+    pub async fn try_link(&self) {
+        self.link.ensure_connected().await;
+    }
+
+    /// Keeps the trust fresh and Redis filled until `stop`.
+    pub async fn keep_up(self: Arc<Self>, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.keep_trust_fresh() => {}
+            () = self.keep_redis_filled() => {}
+        }
+    }
+
+    async fn keep_trust_fresh(&self) {
+        let mut ticks = tokio::time::interval(TRUST / 4);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // Taken before the question: what PostgreSQL answers was true then or later.
+            let asked_at = Instant::now();
+            if let Ok(state) = self.store.revocation_state().await {
+                self.trust.confirm(&state, asked_at, Instant::now());
+            }
+        }
+    }
+
+    async fn keep_redis_filled(&self) {
+        const INTERVAL: Duration = Duration::from_millis(500);
+        const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+        const SWEEP_WINDOW: TimeDelta = TimeDelta::seconds(60);
+        let mut last_sweep = None;
+        loop {
+            self.link.ensure_connected().await;
+            if let Some(connection) = self.link.connection() {
+                let mut result = self.refill_if_needed(&connection).await;
+                if matches!(result, Ok(refill::Outcome::NothingToDo))
+                    && last_sweep.is_none_or(|at: Instant| at.elapsed() > SWEEP_INTERVAL)
+                {
+                    // The first time all of them: this replica may be the one that died.
+                    let window = last_sweep.map(|_| SWEEP_WINDOW);
+                    match self.copy_revocations(&connection, window).await {
+                        Ok(_) => last_sweep = Some(Instant::now()),
+                        Err(error) => result = Err(error),
+                    }
+                }
+                self.report(&connection, result);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = self.suspicion.notified() => {}
+            }
+        }
+    }
+
+    fn report(&self, connection: &link::Connection, result: Result<refill::Outcome, refill::RefillError>) {
+        match result {
+            Ok(refill::Outcome::Filled(count)) => {
+                tracing::info!(revocations = count, "Redis was filled from PostgreSQL and is trusted");
+            }
+            Ok(refill::Outcome::NothingToDo | refill::Outcome::AnotherReplica) => {}
+            Ok(refill::Outcome::Overtaken) => {
+                tracing::info!("a revocation or a flush overtook the filling of Redis; trying again");
+            }
+            Err(refill::RefillError::Redis(error)) => self.link.report_failure(connection, &error),
+            Err(refill::RefillError::Store(error)) => {
+                tracing::debug!(%error, "Redis cannot be checked against PostgreSQL just now");
+            }
+        }
+    }
+
+    /// `None` when Redis cannot be believed.
+    async fn ask_redis(&self, session_id: Uuid) -> Option<bool> {
+        let connection = self.link.connection()?;
+        self.trust.epoch_for(&connection, Instant::now())?;
+        let answer: Result<(Option<String>, Option<i32>), _> = redis::cmd("MGET")
+            .arg(MARKER_KEY)
+            .arg(revoked_key(session_id))
+            .query_async(&mut connection.stream())
+            .await;
+        match answer {
+            Ok((marker, revoked)) => {
+                // Looked at again after the answer: the belief must have held when Redis was read.
+                let trusted = self.trust.epoch_for(&connection, Instant::now())?;
+                if marker.as_deref() == Some(&*trusted) {
+                    return Some(revoked.is_some());
+                }
+                self.suspicion.notify_one();
+                None
+            }
+            Err(error) => {
+                self.link.report_failure(&connection, &error);
+                self.suspicion.notify_one();
+                None
+            }
+        }
+    }
+
+    /// Whether they now stand in the Redis that everybody believes.
+    async fn write_to_trusted_redis(&self, revoked: &[RevokedSession]) -> bool {
+        let Some(connection) = self.link.connection() else { return false };
+        let mut pipeline = redis::pipe();
+        for session in revoked {
+            add_revocation(&mut pipeline, session);
+        }
+        // Read last: the marker is seen after the keys were written.
+        pipeline.cmd("GET").arg(MARKER_KEY);
+        let answer: Result<(Option<String>,), _> = pipeline.query_async(&mut connection.stream()).await;
+        match answer {
+            Ok((marker,)) => {
+                let trusted = self.trust.epoch_for(&connection, Instant::now());
+                trusted.is_some_and(|trusted| marker.as_deref() == Some(&*trusted))
+            }
+            Err(error) => {
+                self.link.report_failure(&connection, &error);
+                false
+            }
+        }
+    }
+}
+
+fn revoked_key(session_id: Uuid) -> String {
+    format!("{REVOKED_PREFIX}{session_id}")
+}
+
+fn add_revocation(pipeline: &mut redis::Pipeline, session: &RevokedSession) {
+    // A minute longer than the tokens live: the clocks of Redis and of PostgreSQL may differ.
+    let seconds = (session.expires_at - Utc::now()).num_seconds().max(0) + 60;
+    pipeline.cmd("SET").arg(revoked_key(session.session_id)).arg(1).arg("EX").arg(seconds).ignore();
+}

@@ -1,0 +1,49 @@
+//! Reading secrets from where the settings say they are.
+
+use latchkey_config::{SecretSource, SecretText};
+
+/// A secret file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("{name}_FILE {path} cannot be read: {reason}")]
+    Unreadable {
+        /// The variable without `_FILE`.
+        name: &'static str,
+        /// The path.
+        path: String,
+        /// The system's word for it.
+        reason: std::io::Error,
+    },
+    /// The file is empty.
+    #[error("{name}_FILE {path} is empty")]
+    Empty {
+        /// The variable without `_FILE`.
+        name: &'static str,
+        /// The path.
+        path: String,
+    },
+}
+
+/// Gives a secret's text, without the line break that editors and `echo` leave at a file's end.
+///
+/// # Errors
+/// [`SecretError`]; it never repeats what was read.
+pub fn read_secret(name: &'static str, source: &SecretSource) -> Result<SecretText, SecretError> {
+    match source {
+        SecretSource::Inline(text) => Ok(text.clone()),
+        SecretSource::File(path) => {
+            let shown = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|reason| SecretError::Unreadable {
+                name,
+                path: shown.clone(),
+                reason,
+            })?;
+            let trimmed = text.trim_end_matches(['\r', '\n']);
+            if trimmed.is_empty() {
+                return Err(SecretError::Empty { name, path: shown });
+            }
+            Ok(SecretText::new(trimmed))
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Making an account, by a superuser.
+
+use super::{Authenticated, FieldError, Service, ServiceError, show_profile};
+use crate::domain::{EmailAddress, Password, PersonName, Username};
+use crate::store::{NewUser, Profile};
+
+/// What was asked for, not yet checked.
+#[derive(Debug, Clone)]
+pub struct UserForm {
+    /// See [`Username`].
+    pub username: String,
+    /// See [`EmailAddress`].
+    pub email: String,
+    /// See [`PersonName`].
+    pub name: String,
+    /// See [`Password::check_new`].
+    pub password: Password,
+    /// Whether it may administer accounts.
+    pub is_superuser: bool,
+}
+
+/// Makes the account.
+///
+/// # Errors
+/// [`ServiceError::NotSuperuser`], [`ServiceError::Invalid`], [`ServiceError::Conflict`],
+/// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
+pub async fn create_user(
+    service: &Service,
+    bearer: Authenticated,
+    form: UserForm,
+    request_id: &str,
+) -> Result<Profile, ServiceError> {
+    if !show_profile(service, bearer).await?.is_superuser {
+        return Err(ServiceError::NotSuperuser);
+    }
+    let (username, email, name) = form.check_names()?;
+    let user = NewUser {
+        username,
+        email,
+        name,
+        password_hash: service.hashing.hash(form.password).await?,
+        is_superuser: form.is_superuser,
+    };
+    Ok(service.store.create_user(&user, bearer.user_id, request_id).await?)
+}
+
+impl UserForm {
+    /// All faults at once, so that a person need not find them one by one.
+    pub(super) fn check_names(&self) -> Result<(Username, EmailAddress, PersonName), ServiceError> {
+        let mut faults = Vec::new();
+        let mut fault = |field, message: &str| faults.push(FieldError { field, message: message.to_owned() });
+        let username = Username::parse(&self.username);
+        if username.is_none() {
+            fault("username", "must have 1 to 64 letters, digits, dots, underscores or hyphens");
+        }
+        let email = EmailAddress::parse(&self.email);
+        if email.is_none() {
+            fault("email", "is not an e-mail address");
+        }
+        let name = PersonName::parse(&self.name);
+        if name.is_none() {
+            fault("name", "must have 1 to 200 characters and no control characters");
+        }
+        if let (Some(username), Some(email), Some(name)) = (&username, &email, &name)
+            && let Err(refusal) = self.password.check_new(username, email, name)
+        {
+            fault("password", &refusal.to_string());
+        }
+        match (username, email, name) {
+            (Some(username), Some(email), Some(name)) if faults.is_empty() => Ok((username, email, name)),
+            _ => Err(ServiceError::Invalid(faults)),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! How a use case ends when it does not succeed.
+
+use std::time::Duration;
+
+use crate::crypto::{HashError, TokenError};
+use crate::revocation::RevocationError;
+use crate::store::{Conflict, StoreError};
+
+/// A field that is understood but not valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Its name as the caller sent it.
+    pub field: &'static str,
+    /// What is wrong with it; never repeats a secret.
+    pub message: String,
+}
+
+/// Every way a use case can fail. The HTTP layer turns each into one problem answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Unknown account or wrong password: the caller is not told which.
+    #[error("The username or the password is wrong.")]
+    InvalidCredentials,
+    /// The password was right, the account is deactivated.
+    #[error("This account is deactivated.")]
+    Deactivated,
+    /// The access token is malformed, of the wrong kind, expired or revoked.
+    #[error("The access token is not valid, has expired or was revoked.")]
+    InvalidAccessToken,
+    /// The refresh token is, or it does not belong to the session of the access token.
+    #[error("The refresh token is not valid, has expired or was revoked.")]
+    InvalidRefreshToken,
+    /// The token in a mailed link.
+    #[error("The link is not valid, was used already or has expired.")]
+    InvalidOneTimeToken,
+    /// Known, but not allowed.
+    #[error("This needs a superuser.")]
+    NotSuperuser,
+    /// A unique name is taken.
+    #[error("{}", match .0 { Conflict::Username => "The username is taken.", Conflict::Email => "The e-mail address is taken." })]
+    Conflict(Conflict),
+    /// Understood, but not valid.
+    #[error("The request is not valid.")]
+    Invalid(Vec<FieldError>),
+    /// Mail is off.
+    #[error("E-mail is not enabled on this server.")]
+    MailDisabled,
+    /// Too many passwords are being checked.
+    #[error("Too many logins at once; try again shortly.")]
+    Overloaded(Duration),
+    /// A dependency is down.
+    #[error("The service cannot answer just now; try again shortly.")]
+    Unavailable(String),
+    /// A fault of ours.
+    #[error("Something went wrong on our side.")]
+    Internal(String),
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(conflict) => Self::Conflict(conflict),
+            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            // The source names the SQL state and stays in the log.
+            StoreError::Unexpected(source) => Self::Internal(format!("a query failed: {source}")),
+            StoreError::MalformedUrl => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<RevocationError> for ServiceError {
+    fn from(error: RevocationError) -> Self {
+        error.0.into()
+    }
+}
+
+impl From<HashError> for ServiceError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Overloaded(wait) => Self::Overloaded(wait),
+            HashError::Failed => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+/// Signing failed. Verification maps its errors itself.
+impl From<TokenError> for ServiceError {
+    fn from(error: TokenError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

@@ -1,0 +1,90 @@
+//! Logging in by name and password.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::tokens::TokenSubject;
+use super::{Service, ServiceError, TokenPair};
+use crate::domain::{LoginName, Password};
+use crate::store::NewSession;
+
+/// Begins a session. An unknown name costs as much time as a wrong password (OWASP ASVS 5.0 §6.3.8).
+///
+/// # Errors
+/// [`ServiceError::InvalidCredentials`], [`ServiceError::Deactivated`], [`ServiceError::Overloaded`],
+/// [`ServiceError::Unavailable`]
+pub async fn login(
+    service: &Service,
+    name: &str,
+    password: Password,
+    request_id: &str,
+    now: DateTime<Utc>,
+) -> Result<TokenPair, ServiceError> {
+    let result = log_in(service, name, password, request_id, now).await;
+    service.metrics.count_login(match &result {
+        Ok(_) => "succeeded",
+        Err(ServiceError::InvalidCredentials) => "refused",
+        Err(ServiceError::Deactivated) => "deactivated",
+        Err(ServiceError::Overloaded(_)) => "overloaded",
+        Err(_) => "failed",
+    });
+    result
+}
+
+async fn log_in(
+    service: &Service,
+    name: &str,
+    password: Password,
+    request_id: &str,
+    now: DateTime<Utc>,
+) -> Result<TokenPair, ServiceError> {
+    let account = match LoginName::parse(name) {
+        Some(name) => service.store.find_credentials(&name).await?,
+        None => None,
+    };
+    let stored = account.as_ref().map(|account| account.password_hash.clone());
+    let correct = service.hashing.verify(password.clone(), stored).await?;
+    let Some(account) = account.filter(|_| correct) else {
+        return Err(ServiceError::InvalidCredentials);
+    };
+    if !account.is_active {
+        return Err(ServiceError::Deactivated);
+    }
+    let verified_hash = rehash_if_weak(service, account.id, account.password_hash, password).await?;
+    let subject = TokenSubject {
+        user_id: account.id,
+        session_id: Uuid::new_v4(),
+        refresh_jti: Uuid::new_v4(),
+        access_expires_at: now + service.access_lifetime,
+        refresh_expires_at: now + service.refresh_lifetime,
+    };
+    // Signed first: a session whose tokens cannot be signed is not begun.
+    let pair = service.sign_pair(account.username, subject, now)?;
+    let begun = service
+        .store
+        .begin_session(&NewSession {
+            id: subject.session_id,
+            user_id: subject.user_id,
+            verified_hash: &verified_hash,
+            refresh_jti: subject.refresh_jti,
+            access_expires_at: subject.access_expires_at,
+            refresh_expires_at: subject.refresh_expires_at,
+            request_id,
+        })
+        .await?;
+    if begun { Ok(pair) } else { Err(ServiceError::InvalidCredentials) }
+}
+
+/// The hash that now stands for the verified password.
+async fn rehash_if_weak(
+    service: &Service,
+    user_id: i64,
+    stored: String,
+    password: Password,
+) -> Result<String, ServiceError> {
+    if !service.hashing.needs_rehash(&stored) {
+        return Ok(stored);
+    }
+    let stronger = service.hashing.hash(password).await?;
+    if service.store.replace_hash(user_id, &stored, &stronger).await? { Ok(stronger) } else { Ok(stored) }
+}

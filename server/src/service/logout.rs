@@ -1,0 +1,19 @@
+//! Ending the own session.
+
+use super::{Authenticated, Service, ServiceError};
+
+/// Ends the session: its access tokens and its refresh token are refused by every replica when this returns.
+/// The cookie's refresh token is of this very session or is none of our business, so it need not be read:
+/// ending the session covers it, and one of another session is to be ignored.
+///
+/// # Errors
+/// [`ServiceError::Unavailable`] when the end could not be made known; it may be asked for again.
+pub async fn logout(service: &Service, bearer: Authenticated, request_id: &str) -> Result<(), ServiceError> {
+    let revoked = match service.store.end_session(bearer.session_id, bearer.user_id, request_id).await? {
+        Some(revoked) => Some(revoked),
+        // An earlier attempt ended it and could not make it known: only now may the answer be yes.
+        None => service.store.find_revocation(bearer.session_id).await?,
+    };
+    service.revocation.announce(revoked.as_slice()).await?;
+    Ok(())
+}

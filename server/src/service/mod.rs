@@ -1,0 +1,59 @@
+//! The use cases, one a file: no HTTP, no SQL.
+
+mod authenticate;
+mod create_first_superuser;
+mod create_user;
+mod error;
+mod login;
+mod logout;
+mod recover_password;
+mod refresh;
+mod reset_password;
+mod show_profile;
+mod tokens;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+
+pub use authenticate::{Authenticated, authenticate};
+pub use create_first_superuser::{FirstSuperuserError, create_first_superuser};
+pub use create_user::{UserForm, create_user};
+pub use error::{FieldError, ServiceError};
+pub use login::login;
+pub use logout::logout;
+pub use recover_password::recover_password;
+pub use refresh::refresh;
+pub use reset_password::{reset_password, reset_token_is_good};
+pub use show_profile::show_profile;
+pub use tokens::{IssuedToken, TokenPair};
+
+use crate::crypto::{HashPool, TokenIssuer, TokenVerifier};
+use crate::metrics::Metrics;
+use crate::revocation::Revocation;
+use crate::store::Store;
+
+/// What the use cases work with. Share it with an [`Arc`].
+pub struct Service {
+    /// The database.
+    pub store: Store,
+    /// Revocation checks and announcements.
+    pub revocation: Arc<Revocation>,
+    /// The password hash pool.
+    pub hashing: Arc<HashPool>,
+    /// Signs tokens.
+    pub issuer: TokenIssuer,
+    /// Checks tokens.
+    pub verifier: TokenVerifier,
+    /// Lifetime of an access token.
+    pub access_lifetime: TimeDelta,
+    /// Lifetime of a refresh token.
+    pub refresh_lifetime: TimeDelta,
+    /// Whether mail can be sent at all.
+    pub mail_enabled: bool,
+    /// Wakes this replica's outbox worker.
+    pub outbox_wake: Arc<Notify>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}

@@ -1,0 +1,76 @@
+//! Exchanging a refresh token for a new pair.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::tokens::TokenSubject;
+use super::{Service, ServiceError, TokenPair};
+use crate::crypto::{Claims, TokenKind};
+use crate::store::{RefreshOutcome, RefreshRequest};
+
+/// Rotates a refresh token (RFC 9700 §4.14.2). `bearer` is the access token of the same session, whose only
+/// fault may be that it has expired; without one (RFC 6749 §6) the refresh token alone decides.
+///
+/// # Errors
+/// [`ServiceError::InvalidAccessToken`], [`ServiceError::InvalidRefreshToken`], [`ServiceError::Unavailable`]
+pub async fn refresh(
+    service: &Service,
+    refresh_token: &str,
+    bearer: Option<&str>,
+    request_id: &str,
+    now: DateTime<Utc>,
+) -> Result<TokenPair, ServiceError> {
+    let session = match bearer {
+        Some(token) => Some(verify_bearer(service, token)?),
+        None => None,
+    };
+    let claims = service
+        .verifier
+        .verify(TokenKind::Refresh, refresh_token, now)
+        .map_err(|error| super::authenticate::map_token_error(error, ServiceError::InvalidRefreshToken))?;
+    let user_id = claims.user_id().ok_or(ServiceError::InvalidRefreshToken)?;
+    if session.is_some_and(|bearer| bearer.sid != claims.sid || bearer.sub != claims.sub) {
+        return Err(ServiceError::InvalidRefreshToken);
+    }
+    let request = RefreshRequest {
+        session_id: claims.sid,
+        user_id,
+        jti: claims.jti,
+        next_jti: Uuid::new_v4(),
+        access_expires_at: now + service.access_lifetime,
+        refresh_expires_at: now + service.refresh_lifetime,
+        request_id,
+    };
+    match service.store.exchange_refresh_token(&request).await? {
+        RefreshOutcome::Granted { owner, jti, refresh_expires_at } => {
+            let subject = TokenSubject {
+                user_id,
+                session_id: request.session_id,
+                refresh_jti: jti,
+                access_expires_at: request.access_expires_at,
+                refresh_expires_at,
+            };
+            service.sign_pair(owner.username, subject, now)
+        }
+        RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
+        RefreshOutcome::Theft(revoked) => {
+            tracing::warn!(
+                user_id,
+                session_id = %revoked.session_id,
+                "a rotated refresh token was presented again: the session was ended"
+            );
+            service.revocation.announce(&[revoked]).await?;
+            Err(ServiceError::InvalidRefreshToken)
+        }
+    }
+}
+
+fn verify_bearer(service: &Service, token: &str) -> Result<Claims, ServiceError> {
+    let claims = service
+        .verifier
+        .verify_ignoring_expiry(TokenKind::Access, token)
+        .map_err(|error| super::authenticate::map_token_error(error, ServiceError::InvalidAccessToken))?;
+    // Revocation is not asked for here: the exchange itself refuses a session that has ended, in the same
+    // transaction that would rotate.
+    Ok(claims)
+}

@@ -1,0 +1,57 @@
+//! Signing the two tokens of a session.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Service, ServiceError};
+use crate::crypto::TokenKind;
+
+/// A signed token and its lifetime in seconds.
+#[derive(Clone)]
+pub struct IssuedToken {
+    /// The JWT.
+    pub token: String,
+    /// Seconds until it expires.
+    pub expires_in: i64,
+}
+
+/// What a login and a refresh give.
+#[derive(Clone)]
+pub struct TokenPair {
+    /// Whose.
+    pub username: String,
+    /// For `Authorization: Bearer`.
+    pub access: IssuedToken,
+    /// For one exchange.
+    pub refresh: IssuedToken,
+}
+
+/// The session that tokens are signed for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenSubject {
+    pub(super) user_id: i64,
+    pub(super) session_id: Uuid,
+    pub(super) refresh_jti: Uuid,
+    pub(super) access_expires_at: DateTime<Utc>,
+    pub(super) refresh_expires_at: DateTime<Utc>,
+}
+
+impl Service {
+    pub(super) fn sign_pair(
+        &self,
+        username: String,
+        subject: TokenSubject,
+        now: DateTime<Utc>,
+    ) -> Result<TokenPair, ServiceError> {
+        let sign = |kind, jti, expires_at: DateTime<Utc>| -> Result<IssuedToken, ServiceError> {
+            let token =
+                self.issuer.sign(kind, (subject.user_id, subject.session_id, jti), now, expires_at)?;
+            Ok(IssuedToken { token, expires_in: expires_at.timestamp() - now.timestamp() })
+        };
+        Ok(TokenPair {
+            username,
+            access: sign(TokenKind::Access, Uuid::new_v4(), subject.access_expires_at)?,
+            refresh: sign(TokenKind::Refresh, subject.refresh_jti, subject.refresh_expires_at)?,
+        })
+    }
+}

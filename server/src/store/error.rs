@@ -1,0 +1,56 @@
+//! What can go wrong with the database, as the rest of the server needs to know it.
+
+/// A unique name that somebody else has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// `users_username_key`
+    Username,
+    /// `users_email_key`
+    Email,
+}
+
+/// A failed database operation. `Display` never holds SQL, parameters or the URL.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// `DATABASE_URL` is not one.
+    #[error("DATABASE_URL is not valid: it is not a PostgreSQL URL")]
+    MalformedUrl,
+    /// A unique name is taken.
+    #[error("a unique name is taken")]
+    Conflict(Conflict),
+    /// The database cannot be reached, is starting, stopping, or has no connection left.
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(&'static str),
+    /// Anything else: a fault of ours.
+    #[error("a query failed")]
+    Unexpected(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_) => Self::Unavailable("the connection was refused or lost"),
+            sqlx::Error::PoolTimedOut => Self::Unavailable("no connection within the time limit"),
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable("shutting down"),
+            sqlx::Error::Tls(_) => Self::Unavailable("TLS could not be agreed on"),
+            sqlx::Error::Protocol(_) => Self::Unavailable("the connection was lost"),
+            sqlx::Error::Database(database) => {
+                match (database.constraint(), database.code().as_deref()) {
+                    (Some("users_username_key"), _) => Self::Conflict(Conflict::Username),
+                    (Some("users_email_key"), _) => Self::Conflict(Conflict::Email),
+                    // PostgreSQL's classes: 08 connection, 53 resources (connections, disk, memory),
+                    // 57 operator intervention (shutdown, starting up).
+                    (_, Some(code)) if ["08", "53", "57"].contains(&&code[..2]) => {
+                        Self::Unavailable("it is starting, stopping or out of resources")
+                    }
+                    (_, Some(code)) if ["28", "3D"].contains(&&code[..2]) => {
+                        Self::Unavailable("it refuses the user, the password or the database name")
+                    }
+                    (_, Some("25006")) => Self::Unavailable("it is read-only"),
+                    _ => Self::Unexpected(error),
+                }
+            }
+            _ => Self::Unexpected(error),
+        }
+    }
+}

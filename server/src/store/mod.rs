@@ -1,0 +1,57 @@
+//! The only SQL. Every method is one transaction; what it promises is in its docstring.
+
+mod error;
+mod one_time_tokens;
+mod outbox;
+mod refresh_tokens;
+mod revocations;
+mod schema;
+mod sessions;
+mod users;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+pub use error::{Conflict, StoreError};
+pub use one_time_tokens::ResetSubject;
+pub use outbox::{DueMail, MailKind, OutboxCounts};
+pub use refresh_tokens::{RefreshOutcome, RefreshRequest};
+pub use revocations::{RevocationState, RevokedSession};
+pub use schema::{MigrateError, REQUIRED_SCHEMA_VERSION, migrate};
+pub use sessions::{NewSession, SessionOwner};
+pub use users::{Credentials, NewUser, Profile};
+
+/// How long a request waits for a connection before it is told that the database is down.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The database behind a pool. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// A store that connects when it is first asked, so that a database that is down at start is waited for.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when the URL cannot be understood; the sentence does not repeat it.
+    pub fn connect_lazily(database_url: &str, max_connections: u32) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = database_url.parse().map_err(|_| StoreError::MalformedUrl)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options.application_name("latchkey-server"));
+        Ok(Self { pool })
+    }
+
+    /// Connections that exist, and how many of them are idle.
+    pub fn pool_size(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
+    /// Waits for running queries, then closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,121 @@
+//! One-time tokens, and what a password reset does.
+
+use chrono::TimeDelta;
+
+use super::{RevokedSession, Store, StoreError};
+
+/// Whose password a reset token may change.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ResetSubject {
+    /// The account.
+    pub user_id: i64,
+    /// Its names, which the new password must not equal.
+    pub username: String,
+    /// See `username`.
+    pub email: String,
+    /// See `username`.
+    pub name: String,
+}
+
+impl Store {
+    /// Makes a reset token for the active account with this address and voids its older ones. `false` when
+    /// there is no such account.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn create_reset_token(
+        &self,
+        email: &str,
+        token_hash: &[u8],
+        lifetime: TimeDelta,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "WITH owner AS (SELECT id FROM users WHERE lower(email) = lower($1) AND is_active),
+             voided AS (
+                 DELETE FROM one_time_tokens USING owner
+                 WHERE user_id = owner.id AND purpose = 'password_reset')
+             INSERT INTO one_time_tokens (user_id, purpose, token_hash, expires_at)
+             SELECT id, 'password_reset', $2, now() + $3 FROM owner",
+        )
+        .bind(email)
+        .bind(token_hash)
+        .bind(lifetime)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Whose token this is, while it is good.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_reset_subject(&self, token_hash: &[u8]) -> Result<Option<ResetSubject>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT users.id AS user_id, username, email, name
+             FROM one_time_tokens JOIN users ON users.id = user_id
+             WHERE token_hash = $1 AND purpose = 'password_reset'
+               AND used_at IS NULL AND expires_at > now() AND is_active",
+        )
+        .bind(token_hash)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Uses the token up, changes the password, ends every session and puts a notice into the outbox, all or
+    /// nothing. `None` when the token was used, voided or expired meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn reset_password(
+        &self,
+        token_hash: &[u8],
+        password_hash: &str,
+        request_id: &str,
+    ) -> Result<Option<Vec<RevokedSession>>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let user_id: Option<i64> = sqlx::query_scalar(
+            "UPDATE one_time_tokens SET used_at = now()
+             WHERE token_hash = $1 AND purpose = 'password_reset' AND used_at IS NULL AND expires_at > now()
+             RETURNING user_id",
+        )
+        .bind(token_hash)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(user_id) = user_id else { return Ok(None) };
+        let email: Option<String> = sqlx::query_scalar(
+            "UPDATE users SET password_hash = $2, password_changed_at = now() WHERE id = $1 AND is_active
+             RETURNING email",
+        )
+        .bind(user_id)
+        .bind(password_hash)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(email) = email else { return Ok(None) };
+        // A statement of its own, after the row lock on the user was granted: it sees the sessions of logins
+        // that were verified against the old hash and committed first; later ones see the new hash.
+        let revoked: Vec<RevokedSession> = sqlx::query_as(
+            "WITH ended AS (
+                 UPDATE sessions SET ended_at = now() WHERE user_id = $1 AND ended_at IS NULL
+                 RETURNING id, access_tokens_expire_at)
+             INSERT INTO revocations (session_id, expires_at)
+             SELECT id, access_tokens_expire_at FROM ended
+             ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at
+             RETURNING session_id, expires_at",
+        )
+        .bind(user_id)
+        .fetch_all(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "WITH notice AS (INSERT INTO outbox (kind, recipient) VALUES ('password_changed', $2)),
+             voided AS (DELETE FROM one_time_tokens WHERE user_id = $1 AND used_at IS NULL)
+             INSERT INTO audit_events (kind, user_id, request_id) VALUES ('password_reset', $1, $3)",
+        )
+        .bind(user_id)
+        .bind(email)
+        .bind(request_id)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Some(revoked))
+    }
+}

@@ -1,0 +1,177 @@
+//! Exchanging a refresh token.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{RevokedSession, SessionOwner, Store, StoreError};
+use crate::domain::rotation::{Decision, GRACE, Generation, decide_rotation};
+
+/// A refresh token that was presented, and what would replace it.
+#[derive(Debug, Clone)]
+pub struct RefreshRequest<'a> {
+    /// `sid` of the token.
+    pub session_id: Uuid,
+    /// `sub` of the token.
+    pub user_id: i64,
+    /// `jti` of the token.
+    pub jti: Uuid,
+    /// `jti` of the next generation.
+    pub next_jti: Uuid,
+    /// When the new access token expires.
+    pub access_expires_at: DateTime<Utc>,
+    /// When the next generation expires.
+    pub refresh_expires_at: DateTime<Utc>,
+    /// The request it came by.
+    pub request_id: &'a str,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum RefreshOutcome {
+    /// Sign a refresh token with this id and expiry, and an access token.
+    Granted {
+        /// Whose session it is.
+        owner: SessionOwner,
+        /// `jti` of the current generation.
+        jti: Uuid,
+        /// When the current generation expires.
+        refresh_expires_at: DateTime<Utc>,
+    },
+    /// The session is over, or never was, or the account is deactivated.
+    Over,
+    /// A token of an older generation: the session has been ended, its revocation is to be announced.
+    Theft(RevokedSession),
+}
+
+impl Store {
+    /// Decides about a presented refresh token while holding its session's row, so that of several exchanges
+    /// at once one rotates and the others repeat its outcome.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer; nothing was changed then, or the change
+    /// was committed and the token may be presented again within the grace period.
+    pub async fn exchange_refresh_token(
+        &self,
+        request: &RefreshRequest<'_>,
+    ) -> Result<RefreshOutcome, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let username: Option<String> = sqlx::query_scalar(
+            "SELECT users.username
+             FROM sessions JOIN users ON users.id = sessions.user_id
+             WHERE sessions.id = $1 AND sessions.user_id = $2 AND sessions.ended_at IS NULL AND users.is_active
+             FOR UPDATE OF sessions",
+        )
+        .bind(request.session_id)
+        .bind(request.user_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(username) = username else { return Ok(RefreshOutcome::Over) };
+        // The clock is read after the lock, which may have been waited for. It is the database's, so that
+        // replicas whose clocks differ agree on the grace period.
+        let (now, generation) = fetch_generation(&mut transaction, request).await?;
+        let owner = SessionOwner { user_id: request.user_id, username };
+        let (jti, refresh_expires_at) =
+            match decide_rotation(generation, now) {
+                Decision::Theft => {
+                    let revoked = end_stolen_session(&mut transaction, request).await?;
+                    transaction.commit().await?;
+                    return Ok(RefreshOutcome::Theft(revoked));
+                }
+                Decision::Rotate => {
+                    rotate(&mut transaction, request, now).await?;
+                    (request.next_jti, request.refresh_expires_at)
+                }
+                Decision::RepeatCurrent => sqlx::query_as::<_, (Uuid, DateTime<Utc>)>(
+                    "SELECT jti, expires_at FROM refresh_tokens WHERE session_id = $1 AND rotated_at IS NULL",
+                )
+                .bind(request.session_id)
+                .fetch_one(&mut *transaction)
+                .await?,
+            };
+        sqlx::query(
+            "UPDATE sessions SET last_used_at = $2, expires_at = $3,
+                    access_tokens_expire_at = greatest(access_tokens_expire_at, $4)
+             WHERE id = $1",
+        )
+        .bind(request.session_id)
+        .bind(now)
+        .bind(refresh_expires_at)
+        .bind(request.access_expires_at)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(RefreshOutcome::Granted { owner, jti, refresh_expires_at })
+    }
+}
+
+type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+
+async fn fetch_generation(
+    transaction: &mut Transaction,
+    request: &RefreshRequest<'_>,
+) -> Result<(DateTime<Utc>, Generation), StoreError> {
+    let (now, known, rotated_at): (DateTime<Utc>, bool, Option<DateTime<Utc>>) = sqlx::query_as(
+        "SELECT clock_timestamp(), jti IS NOT NULL, rotated_at
+         FROM (SELECT) AS one LEFT JOIN refresh_tokens ON jti = $1 AND session_id = $2",
+    )
+    .bind(request.jti)
+    .bind(request.session_id)
+    .fetch_one(&mut **transaction)
+    .await?;
+    let generation = match (known, rotated_at) {
+        (false, _) => Generation::Forgotten,
+        (true, Some(at)) => Generation::Rotated(at),
+        (true, None) => Generation::Current,
+    };
+    Ok((now, generation))
+}
+
+async fn rotate(
+    transaction: &mut Transaction,
+    request: &RefreshRequest<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    // What was rotated before the grace period is forgotten, which is as good as being known as rotated.
+    sqlx::query("DELETE FROM refresh_tokens WHERE session_id = $1 AND rotated_at < $2")
+        .bind(request.session_id)
+        .bind(now - GRACE)
+        .execute(&mut **transaction)
+        .await?;
+    sqlx::query("UPDATE refresh_tokens SET rotated_at = $2 WHERE jti = $1")
+        .bind(request.jti)
+        .bind(now)
+        .execute(&mut **transaction)
+        .await?;
+    sqlx::query(
+        "INSERT INTO refresh_tokens (jti, session_id, issued_at, expires_at) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(request.next_jti)
+    .bind(request.session_id)
+    .bind(now)
+    .bind(request.refresh_expires_at)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn end_stolen_session(
+    transaction: &mut Transaction,
+    request: &RefreshRequest<'_>,
+) -> Result<RevokedSession, StoreError> {
+    Ok(sqlx::query_as(
+        "WITH ended AS (
+             UPDATE sessions SET ended_at = now() WHERE id = $1 RETURNING id, user_id, access_tokens_expire_at),
+         audited AS (
+             INSERT INTO audit_events (kind, user_id, session_id, request_id, detail)
+             SELECT 'refresh_token_reused', user_id, id, $2, jsonb_build_object('jti', $3::uuid) FROM ended)
+         INSERT INTO revocations (session_id, expires_at)
+         SELECT id, access_tokens_expire_at FROM ended
+         ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at
+         RETURNING session_id, expires_at",
+    )
+    .bind(request.session_id)
+    .bind(request.request_id)
+    .bind(request.jti)
+    .fetch_one(&mut **transaction)
+    .await?)
+}

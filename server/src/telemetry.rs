@@ -1,0 +1,78 @@
+//! Log lines and traces.
+
+use anyhow::Context as _;
+use axum::http::{HeaderMap, HeaderName};
+use latchkey_config::{LogFormat, Settings};
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// Ends the export of traces when it is dropped.
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(provider) = &self.0 {
+            // There is nobody left to tell.
+            let _ = provider.shutdown();
+        }
+    }
+}
+
+/// Sends log lines to standard error, one JSON object or one line of text each, and traces to OTLP when an
+/// endpoint is set.
+///
+/// # Errors
+/// When the exporter cannot be set up, or logging was set up before.
+pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
+    let level = settings.log_level.as_str();
+    // Dependencies are quiet unless something is wrong: their debug lines may show headers and queries.
+    let filter =
+        EnvFilter::try_new(format!("warn,latchkey_server={level}")).context("LOG_LEVEL is not valid")?;
+    let provider = settings.otlp_endpoint.as_ref().map(|_| tracer_provider()).transpose()?;
+    let traces = provider
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("latchkey-server")));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        }
+        LogFormat::Text => lines.with_target(false).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).with(traces).try_init()?;
+    Ok(Telemetry(provider))
+}
+
+/// The exporter reads the standard `OTEL_*` variables itself: endpoint, headers, timeout, resource attributes.
+fn tracer_provider() -> anyhow::Result<SdkTracerProvider> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .build()
+        .context("OTEL_EXPORTER_OTLP_ENDPOINT is not valid")?;
+    let resource = opentelemetry_sdk::Resource::builder().with_service_name("latchkey-server").build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+/// Makes `span` a child of the caller's, if it sent a `traceparent` (W3C Trace Context).
+pub fn continue_trace(span: &Span, headers: &HeaderMap) {
+    struct Headers<'a>(&'a HeaderMap);
+    impl Extractor for Headers<'_> {
+        fn get(&self, key: &str) -> Option<&str> {
+            self.0.get(key).and_then(|value| value.to_str().ok())
+        }
+        fn keys(&self) -> Vec<&str> {
+            self.0.keys().map(HeaderName::as_str).collect()
+        }
+    }
+    if headers.contains_key("traceparent") {
+        // An error only says that no trace is exported.
+        let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(headers)));
+    }
+}
