@@ -59,11 +59,11 @@ impl Settings {
 struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    fn set(&mut self, name: &str, value: impl ToString) {
-        self.0.insert(name.to_owned(), value.to_string());
+    fn set(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.0.insert(name.to_owned(), format!("{value}"));
     }
 
-    fn set_some(&mut self, name: &str, value: Option<impl ToString>) {
+    fn set_some(&mut self, name: &str, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {
             self.set(name, value);
         }

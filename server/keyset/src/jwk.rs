@@ -214,6 +214,7 @@ impl PrivateJwk {
         }
     }
 
+    #[expect(clippy::many_single_char_names, reason = "RFC 7518 §6.3 names the parameters so")]
     fn rsa_der(&self, d: &[u8]) -> Result<Vec<u8>, KeySetError> {
         let field = |name, value: Option<&String>| self.public.decode(name, value);
         let (n, e) = (field("n", self.public.n.as_ref())?, field("e", self.public.e.as_ref())?);

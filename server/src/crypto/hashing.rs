@@ -128,12 +128,11 @@ impl HashPool {
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
-        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _turn = self.join_queue()?;
-                Arc::clone(&self.permits).acquire_owned().await.map_err(|_| HashError::Failed)?
-            }
+        let permit = if let Ok(free) = Arc::clone(&self.permits).try_acquire_owned() {
+            free
+        } else {
+            let _place = self.join_queue()?;
+            Arc::clone(&self.permits).acquire_owned().await.map_err(|_| HashError::Failed)?
         };
         let pool = Arc::clone(self);
         // The permit moves into the work: a caller that goes away frees no place while its hash still runs.

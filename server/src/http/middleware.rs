@@ -71,7 +71,7 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
                 tracing::warn!(cause, "a request could not be answered");
             }
         }
-        response = with_headers_of(response, problem.render(request_id.as_str()));
+        response = with_headers_of(&response, problem.render(request_id.as_str()));
     }
     if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
         response.headers_mut().insert(&REQUEST_ID, value);
@@ -86,7 +86,7 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
 }
 
 /// Keeps what inner layers said beside the problem, such as `Allow` with 405.
-fn with_headers_of(inner: Response, mut outer: Response) -> Response {
+fn with_headers_of(inner: &Response, mut outer: Response) -> Response {
     if let Some(allow) = inner.headers().get(ALLOW) {
         outer.headers_mut().insert(ALLOW, allow.clone());
     }

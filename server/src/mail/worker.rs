@@ -21,11 +21,11 @@ pub const RESET_TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(30);
 /// Mail that asks for an address is sent by another replica's request too: looked for this often.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Longer than the SMTP timeout times the batch.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE: Duration = Duration::from_mins(2);
 const BATCH: i64 = 5;
 /// A message older than this is given up.
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
-const LONGEST_DELAY: Duration = Duration::from_secs(300);
+const LONGEST_DELAY: Duration = Duration::from_mins(5);
 
 /// Empties the outbox. Share it with an [`Arc`].
 pub struct OutboxWorker {
