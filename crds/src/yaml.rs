@@ -9,8 +9,7 @@ use crate::AuthService;
 #[error("the definition of AuthService cannot be written as YAML: {0}")]
 pub struct CrdError(#[from] serde_yaml_ng::Error);
 
-const HEADER: &str =
-    "# Generated from the Rust types in crds/src by `cargo run -p latchkey-crds --bin crdgen`; do not edit.\n";
+const HEADER: &str = "# Generated from the Rust types in crds/src by `cargo run -p latchkey-crds --bin crdgen`; do not edit.\n";
 
 /// The CustomResourceDefinition of [`AuthService`] as one YAML document.
 ///

@@ -1,1 +1,19 @@
-//! Skeleton.
+//! The Latchkey operator: keeps what every `AuthService` asks for running.
+//!
+//! `auth_service` holds the reconciler, which reads as one sentence: dereference -> validate -> build -> apply
+//! -> status. Only `dereference`, `apply` and `status` ever see a client; everything between them is pure.
+
+pub mod arguments;
+pub mod auth_service;
+pub mod cache;
+pub mod context;
+pub mod credentials;
+pub mod fingerprint;
+pub mod kinds;
+pub mod leader;
+pub mod metrics;
+pub mod names;
+pub mod run;
+pub mod server;
+pub mod signing_keys;
+pub mod watches;

@@ -1,0 +1,302 @@
+//! Makes the cluster hold what was rendered: writes what differs, deletes what is no longer wanted, touches
+//! nothing that is not ours.
+//!
+//! What differs is decided against the watches' stores, so that a steady state asks nothing. The stores may lag;
+//! that is made up for by the API server itself: what is changed or deleted carries the uid that was judged, a
+//! first creation is preceded by a look at the API server and does not force its way in, and what cannot be
+//! made twice is created, which fails where something of that name exists.
+
+mod difference;
+
+use std::sync::{Arc, PoisonError};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::DynamicObject;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::cache::controller_of;
+use crate::context::Context;
+use crate::kinds::Kind;
+use crate::names::OPERATOR;
+
+use super::build::{Objects, Rendered, Schema, Wanted};
+use super::validate::{Problem, Validated};
+
+/// An object could not be written, for a reason that may pass.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The API server did not answer, or asked to be asked again.
+    #[error("the {kind} {name} could not be {verb}: {source}")]
+    Request {
+        /// The object's kind.
+        kind: Kind,
+        /// The object's name.
+        name: String,
+        /// What was tried.
+        verb: &'static str,
+        /// What went wrong.
+        source: Box<kube::Error>,
+    },
+    /// A Secret that was made once exists already: the watch has not caught up.
+    #[error("the Secret {0} exists, but the watch does not show it yet")]
+    WatchLags(String),
+}
+
+/// What came of it, for the status.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The Deployment as it is now, if there is one of ours.
+    pub deployment: Option<Deployment>,
+    /// Where the schema stands.
+    pub schema: Schema,
+    /// Objects whose names somebody else has.
+    pub taken: Vec<(Kind, String)>,
+    /// Objects that the API server refused, with its reason.
+    pub refused: Vec<Problem>,
+}
+
+/// Makes the cluster hold what was rendered.
+///
+/// # Errors
+/// When the API server did not answer; what it refuses for good is part of the result.
+pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> Result<Applied, ApplyError> {
+    // Taken apart without `..`: an object that is built and forgotten here does not compile.
+    let Objects {
+        service_account,
+        jwt_keys,
+        smtp,
+        settings,
+        service: api_service,
+        management_service,
+        postgres_credentials,
+        postgres_service,
+        postgres,
+        redis_credentials,
+        redis_service,
+        redis,
+        migration,
+        deployment,
+        disruption_budget,
+        service_monitor,
+        schema,
+    } = objects;
+    let mut work = Work { service, context, taken: Vec::new(), refused: Vec::new() };
+    // What pods mount or run as comes before the pods; Services before the names in them are looked up.
+    for wanted in [
+        service_account,
+        jwt_keys,
+        smtp,
+        settings,
+        api_service,
+        management_service,
+        postgres_credentials,
+        redis_credentials,
+        postgres_service,
+        redis_service,
+    ] {
+        work.settle(wanted).await?;
+    }
+    let mut current = service.deployment.clone();
+    // A pod must never mount a stranger's Secret because it has the name of one of ours.
+    if work.taken.is_empty() && work.refused.is_empty() {
+        work.settle(postgres).await?;
+        work.settle(redis).await?;
+        if let Wanted::Applied(job) | Wanted::Minted(job) = &migration {
+            work.delete_superseded_jobs(&job.name).await?;
+        }
+        work.settle(migration).await?;
+        // After the Job: the server refuses to be ready on a schema that is older than itself.
+        if let Some(object) = work.settle(deployment).await? {
+            current = DynamicObject::clone(&object).try_parse().ok();
+        }
+    }
+    work.settle(disruption_budget).await?;
+    work.settle(service_monitor).await?;
+    Ok(Applied { deployment: current, schema, taken: work.taken, refused: work.refused })
+}
+
+struct Work<'a> {
+    service: &'a Validated,
+    context: &'a Context,
+    taken: Vec<(Kind, String)>,
+    refused: Vec<Problem>,
+}
+
+impl Work<'_> {
+    /// Makes one object what is wanted; the object as it is then.
+    async fn settle(&mut self, wanted: Wanted) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
+        let (kind, name, verb) = match &wanted {
+            Wanted::Applied(rendered) => (rendered.kind, rendered.name.clone(), "applied"),
+            Wanted::Minted(rendered) => (rendered.kind, rendered.name.clone(), "created"),
+            Wanted::Gone { kind, name } => (*kind, name.clone(), "deleted"),
+            Wanted::Kept { kind, name } => (*kind, name.clone(), "kept"),
+            Wanted::Scaled { name, .. } => (Kind::Deployment, name.clone(), "scaled"),
+        };
+        let result = match wanted {
+            Wanted::Applied(rendered) => self.make(rendered).await,
+            Wanted::Minted(rendered) => return self.create(rendered).await,
+            Wanted::Gone { kind, name } => self.delete(kind, &name).await.map(|()| None),
+            Wanted::Kept { .. } => Ok(None),
+            Wanted::Scaled { name, replicas } => self.scale(&name, replicas).await,
+        };
+        match result {
+            Ok(object) => Ok(object),
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 405 | 422) => {
+                // An answer about a Secret might repeat what it holds.
+                let why = if kind == Kind::Secret { status.reason.clone() } else { status.message.clone() };
+                self.refused.push(Problem::new(
+                    "ApplyRefused",
+                    format!("the API server refused that the {kind} {name} is {verb}: {why}"),
+                ));
+                Ok(None)
+            }
+            Err(source) => Err(ApplyError::Request { kind, name, verb, source: Box::new(source) }),
+        }
+    }
+
+    async fn make(&mut self, rendered: Rendered) -> Result<Option<Arc<DynamicObject>>, kube::Error> {
+        let Rendered { kind, name, .. } = &rendered;
+        let api = self.api(*kind);
+        let seen = self.context.cache.get(*kind, &self.service.namespace, name);
+        let live = match seen {
+            Some(object) => Some(object),
+            // Strangers' objects do not have our label, so that the watches do not show them.
+            None => api.get_opt(name).await?.map(Arc::new),
+        };
+        let Some(live) = live else {
+            return self.patch(&api, rendered, None).await.map(Some);
+        };
+        if !self.is_ours(&live) && !(rendered.adopts && controller_of(&live).is_none()) {
+            self.taken.push((*kind, name.clone()));
+            return Ok(None);
+        }
+        // What is being deleted is made again when it is gone; the watch says when.
+        if live.metadata.deletion_timestamp.is_some() || !self.differs(&rendered, &live) {
+            return Ok(Some(live));
+        }
+        // A Job's pods cannot be changed; its name says what it is for, so that there is no need to.
+        if *kind == Kind::Job && !difference::has_hash(&rendered, &live) {
+            return Ok(Some(live));
+        }
+        self.patch(&api, rendered, live.uid()).await.map(Some)
+    }
+
+    fn differs(&self, rendered: &Rendered, live: &DynamicObject) -> bool {
+        let key = (rendered.kind, self.service.namespace.clone(), rendered.name.clone());
+        let remembered = self.context.normalised.lock().unwrap_or_else(PoisonError::into_inner);
+        let normalised =
+            remembered.get(&key).filter(|(hash, _)| *hash == rendered.hash).map(|(_, value)| value);
+        difference::differs(rendered, live, normalised)
+    }
+
+    async fn patch(
+        &self,
+        api: &Api<DynamicObject>,
+        rendered: Rendered,
+        uid: Option<String>,
+    ) -> Result<Arc<DynamicObject>, kube::Error> {
+        let Rendered { kind, name, hash, mut value, adopts: _ } = rendered;
+        let mut parameters = PatchParams::apply(OPERATOR);
+        let shape = value.clone();
+        if let Some(uid) = uid {
+            // Ours, so that what somebody else set in it is set right; and this very object.
+            parameters = parameters.force();
+            value["metadata"]["uid"] = Value::String(uid);
+        }
+        let object = api.patch(&name, &parameters, &Patch::Apply(&value)).await?;
+        self.context.metrics.applied(kind);
+        tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "applied");
+        let normalised = difference::project(&shape, &difference::as_value(&object));
+        let key = (kind, self.service.namespace.clone(), name);
+        self.context
+            .normalised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, (hash, normalised));
+        Ok(Arc::new(object))
+    }
+
+    async fn create(&mut self, rendered: Rendered) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
+        let Rendered { kind, name, value, .. } = rendered;
+        let api = self.api(kind);
+        let failed = |source| ApplyError::Request {
+            kind,
+            name: name.clone(),
+            verb: "created",
+            source: Box::new(source),
+        };
+        let object = serde_json::from_value(value).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+        let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
+        match api.create(&parameters, &object).await {
+            Ok(object) => {
+                self.context.metrics.applied(kind);
+                tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "created");
+                Ok(Some(Arc::new(object)))
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                match api.get_opt(&name).await.map_err(failed)? {
+                    Some(found) if !self.is_ours(&found) => {
+                        self.taken.push((kind, name));
+                        Ok(None)
+                    }
+                    _ => Err(ApplyError::WatchLags(name)),
+                }
+            }
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    async fn scale(&mut self, name: &str, replicas: i32) -> Result<Option<Arc<DynamicObject>>, kube::Error> {
+        let Some(live) = self.context.cache.get(Kind::Deployment, &self.service.namespace, name) else {
+            return Ok(None);
+        };
+        if !self.is_ours(&live) || live.data["spec"]["replicas"] == json!(replicas) {
+            return Ok(None);
+        }
+        let change = json!({ "metadata": { "uid": live.uid() }, "spec": { "replicas": replicas } });
+        let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+        let object = self.api(Kind::Deployment).patch(name, &parameters, &Patch::Merge(&change)).await?;
+        self.context.metrics.applied(Kind::Deployment);
+        Ok(Some(Arc::new(object)))
+    }
+
+    async fn delete(&mut self, kind: Kind, name: &str) -> Result<(), kube::Error> {
+        let Some(live) = self.context.cache.get(kind, &self.service.namespace, name) else { return Ok(()) };
+        if !self.is_ours(&live) || live.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let parameters = DeleteParams::background()
+            .preconditions(Preconditions { uid: live.uid(), resource_version: None });
+        match self.api(kind).delete(name, &parameters).await {
+            Ok(_) => {
+                self.context.metrics.deleted(kind);
+                tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "deleted");
+                Ok(())
+            }
+            // Gone already, or another object by now.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Jobs of other images and databases.
+    async fn delete_superseded_jobs(&mut self, current: &str) -> Result<(), ApplyError> {
+        for job in &self.service.jobs {
+            let name = job.name_any();
+            if name != current {
+                self.settle(Wanted::Gone { kind: Kind::Job, name }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self, object: &DynamicObject) -> bool {
+        controller_of(object).is_some_and(|owner| owner.uid == self.service.owner.uid)
+    }
+
+    fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.context.client.clone(), &self.service.namespace, &kind.api_resource())
+    }
+}

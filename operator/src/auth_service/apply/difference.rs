@@ -1,0 +1,149 @@
+//! Whether an object is what was rendered. Pure.
+//!
+//! The API server adds to what it is given (defaults, status) and writes some of it in another way. So only
+//! what was rendered is compared, and against what the API server made of it the last time, where that is known.
+
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use serde_json::{Map, Value};
+
+use crate::auth_service::build::Rendered;
+use crate::names::RENDERED_ANNOTATION;
+
+/// Whether the object carries the hash of what was rendered now.
+pub(super) fn has_hash(rendered: &Rendered, live: &DynamicObject) -> bool {
+    live.annotations().get(RENDERED_ANNOTATION) == Some(&rendered.hash)
+}
+
+/// Whether the object has to be applied. `normalised` is the [`project`]ion of what the API server answered when
+/// the same was applied before.
+pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, normalised: Option<&Value>) -> bool {
+    if !has_hash(rendered, live) {
+        return true;
+    }
+    let actual = project(&rendered.value, &as_value(live));
+    match normalised {
+        Some(expected) => actual != *expected,
+        None => actual != project(&rendered.value, &rendered.value),
+    }
+}
+
+/// The whole object as JSON.
+pub(super) fn as_value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// The part of `actual` that `shape` speaks of. What is empty in `shape` is left out, since the API server may
+/// drop or add it; elements of a list are found by their name where they have one.
+pub(super) fn project(shape: &Value, actual: &Value) -> Value {
+    match (shape, actual) {
+        (Value::Object(shape), Value::Object(actual)) => Value::Object(
+            shape
+                .iter()
+                .filter(|(_, wanted)| !is_empty(wanted))
+                .map(|(key, wanted)| (key.clone(), project(wanted, actual.get(key).unwrap_or(&Value::Null))))
+                .collect::<Map<_, _>>(),
+        ),
+        (Value::Array(shape), Value::Array(actual)) => match identity(shape) {
+            Some(key) => Value::Array(
+                shape
+                    .iter()
+                    .map(|wanted| {
+                        let found = actual.iter().find(|element| element.get(key) == wanted.get(key));
+                        project(wanted, found.unwrap_or(&Value::Null))
+                    })
+                    .collect(),
+            ),
+            None if shape.len() == actual.len() => Value::Array(
+                shape.iter().zip(actual).map(|(wanted, element)| project(wanted, element)).collect(),
+            ),
+            None => Value::Array(actual.clone()),
+        },
+        _ => actual.clone(),
+    }
+}
+
+/// The member by which the elements of a list are told apart, as server-side apply does.
+fn identity(elements: &[Value]) -> Option<&'static str> {
+    ["name", "uid"]
+        .into_iter()
+        .find(|key| elements.iter().all(|element| element.get(key).is_some_and(Value::is_string)))
+        .filter(|_| !elements.is_empty())
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(members) => members.values().all(is_empty),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn same(shape: &Value, actual: &Value) -> bool {
+        project(shape, actual) == project(shape, shape)
+    }
+
+    #[test]
+    fn what_the_api_server_adds_is_no_difference() {
+        let shape = json!({"spec": {"ports": [{"name": "http", "port": 80}], "selector": {"a": "b"}, "resources": {}}});
+        let actual = json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}], "selector": {"a": "b"}, "clusterIP": "1.2.3.4"}, "status": {}});
+        assert!(same(&shape, &actual));
+    }
+
+    #[test]
+    fn what_somebody_changed_or_took_away_is_a_difference() {
+        let shape = json!({"spec": {"ports": [{"name": "http", "port": 80}], "args": ["serve"]}});
+        for actual in [
+            json!({"spec": {"ports": [{"name": "http", "port": 81}], "args": ["serve"]}}),
+            json!({"spec": {"ports": [], "args": ["serve"]}}),
+            json!({"spec": {"args": ["serve"]}}),
+            json!({"spec": {"ports": [{"name": "http", "port": 80}], "args": ["serve", "more"]}}),
+            json!({}),
+        ] {
+            assert!(!same(&shape, &actual), "{actual}");
+        }
+    }
+
+    #[test]
+    fn named_elements_that_others_add_are_theirs() {
+        let shape = json!([{"name": "a", "value": "1"}]);
+        assert!(same(&shape, &json!([{"name": "theirs"}, {"name": "a", "value": "1"}])));
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[a-c]{0,3}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("[a-d]|name", inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn everything_is_the_same_as_itself(value in any_value()) {
+            prop_assert!(same(&value, &value));
+        }
+
+        #[test]
+        fn a_projection_holds_all_that_a_second_one_needs(shape in any_value(), actual in any_value()) {
+            let once = project(&shape, &actual);
+            prop_assert_eq!(project(&shape, &once), once);
+        }
+    }
+}

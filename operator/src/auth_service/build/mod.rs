@@ -1,0 +1,231 @@
+//! Every owned object, rendered from a validated AuthService. Pure: no client, no clock but the one handed in.
+
+mod deployment;
+mod disruption_budget;
+mod jwt_keys;
+mod management_service;
+mod migration_job;
+mod pod;
+mod postgres;
+mod redis;
+mod rendered;
+mod service;
+mod service_account;
+mod service_monitor;
+mod settings;
+mod smtp;
+
+#[cfg(test)]
+mod tests;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::core::ObjectMeta;
+
+use crate::cache::Presence;
+use crate::credentials::StorePassword;
+use crate::kinds::Kind;
+use crate::names::Component;
+use crate::signing_keys::KeyMaterial;
+
+use super::migration::{Migration, decide_migration};
+use super::validate::{Embedded, Problem, Server, Validated};
+
+pub use rendered::{BuildError, Rendered, Wanted};
+
+/// Every object that an AuthService can own, and what is to become of it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is described in docs/operator.md")]
+pub struct Objects {
+    pub service_account: Wanted,
+    pub jwt_keys: Wanted,
+    pub smtp: Wanted,
+    pub settings: Wanted,
+    pub service: Wanted,
+    pub management_service: Wanted,
+    pub postgres_credentials: Wanted,
+    pub postgres_service: Wanted,
+    pub postgres: Wanted,
+    pub redis_credentials: Wanted,
+    pub redis_service: Wanted,
+    pub redis: Wanted,
+    pub migration: Wanted,
+    pub deployment: Wanted,
+    pub disruption_budget: Wanted,
+    pub service_monitor: Wanted,
+    /// Where the schema stands, for the status.
+    pub schema: Schema,
+}
+
+/// Where the schema stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Schema {
+    /// It fits the image.
+    Migrated,
+    /// A Job is at it.
+    Migrating,
+    /// The Job failed.
+    Failed(String),
+    /// The embedded PostgreSQL is not ready yet.
+    WaitingForDatabase,
+    /// Something else has to be set right first.
+    Blocked(Problem),
+}
+
+/// Renders everything.
+///
+/// # Errors
+/// When an object cannot be written as JSON.
+pub fn build(service: &Validated) -> Result<Objects, BuildError> {
+    build_at(service, Timestamp::now())
+}
+
+/// The same, at a given time: a migration that failed is tried again after a while.
+///
+/// # Errors
+/// When an object cannot be written as JSON.
+pub fn build_at(service: &Validated, now: Timestamp) -> Result<Objects, BuildError> {
+    let base = service.names.base();
+    let (schema, migration) = build_migration(service, now)?;
+    let (postgres_credentials, postgres_service, postgres) = build_postgres(service)?;
+    let (redis_credentials, redis_service, redis) = build_redis(service)?;
+    Ok(Objects {
+        service_account: Wanted::applied(service, Kind::ServiceAccount, &service_account::build(service))?,
+        jwt_keys: build_keys(service)?,
+        smtp: match &service.server {
+            Ok(Server { smtp: Some(login), .. }) => {
+                Wanted::applied(service, Kind::Secret, &smtp::build(service, login))?
+            }
+            Ok(_) => Wanted::gone(Kind::Secret, service.names.smtp()),
+            Err(_) => Wanted::kept(Kind::Secret, service.names.smtp()),
+        },
+        settings: match &service.server {
+            Ok(server) => {
+                Wanted::applied(service, Kind::ConfigMap, &settings::build(service, &server.settings))?
+            }
+            Err(_) => Wanted::kept(Kind::ConfigMap, service.names.settings()),
+        },
+        service: Wanted::applied(service, Kind::Service, &service::build(service))?,
+        management_service: Wanted::applied(service, Kind::Service, &management_service::build(service))?,
+        postgres_credentials,
+        postgres_service,
+        postgres,
+        redis_credentials,
+        redis_service,
+        redis,
+        migration,
+        deployment: match (&service.server, &service.keys, &schema) {
+            (_, KeyMaterial::Lost(_), _) => Wanted::kept(Kind::Deployment, base),
+            (Ok(server), _, Schema::Migrated) => {
+                Wanted::applied(service, Kind::Deployment, &deployment::build(service, server))?
+            }
+            _ => Wanted::Scaled { name: base.to_owned(), replicas: service.spec.replicas },
+        },
+        disruption_budget: if service.spec.replicas > 1 {
+            Wanted::applied(service, Kind::PodDisruptionBudget, &disruption_budget::build(service))?
+        } else {
+            Wanted::gone(Kind::PodDisruptionBudget, base)
+        },
+        service_monitor: match (service.service_monitors, service.spec.monitoring.service_monitor.enabled) {
+            (Presence::Present, true) => {
+                Wanted::applied(service, Kind::ServiceMonitor, &service_monitor::build(service))?
+            }
+            (Presence::Present, false) => Wanted::gone(Kind::ServiceMonitor, base),
+            (Presence::Absent | Presence::Unknown, _) => Wanted::kept(Kind::ServiceMonitor, base),
+        },
+        schema,
+    })
+}
+
+fn build_keys(service: &Validated) -> Result<Wanted, BuildError> {
+    match &service.keys {
+        KeyMaterial::Minted(keys) => Wanted::minted(service, &jwt_keys::build(service, keys)),
+        KeyMaterial::Stored(keys) => {
+            Ok(Wanted::applied(service, Kind::Secret, &jwt_keys::build(service, keys))?.adopting())
+        }
+        KeyMaterial::Lost(_) => Ok(Wanted::kept(Kind::Secret, service.names.jwt_keys())),
+    }
+}
+
+fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Wanted), BuildError> {
+    let kept = || Wanted::kept(Kind::Job, "");
+    let server = match &service.server {
+        Ok(server) => server,
+        Err(problem) => return Ok((Schema::Blocked(problem.clone()), kept())),
+    };
+    let name = service.names.migration(&server.migration);
+    let state = decide_migration(&service.jobs, &name, &server.migration_inputs, now);
+    let waits = service.postgres.as_ref().is_some_and(|postgres| !postgres.ready);
+    let job = || Wanted::applied(service, Kind::Job, &migration_job::build(service, server, &name));
+    Ok(match state {
+        Migration::Done => (Schema::Migrated, job()?),
+        Migration::Running => (Schema::Migrating, job()?),
+        Migration::Failed(message) => (Schema::Failed(message), job()?),
+        Migration::Due if waits => (Schema::WaitingForDatabase, kept()),
+        Migration::Due => (Schema::Migrating, job()?),
+        Migration::Stale => (Schema::Migrating, Wanted::gone(Kind::Job, name)),
+    })
+}
+
+type Store = (Wanted, Wanted, Wanted);
+
+fn build_postgres(service: &Validated) -> Result<Store, BuildError> {
+    let name = service.names.postgres();
+    let Some(store) = &service.postgres else { return Ok(gone(&name)) };
+    let Some(credentials) = postgres::build_credentials(service, store) else { return Ok(kept(&name)) };
+    Ok((
+        wanted_credentials(service, store, &credentials)?,
+        Wanted::applied(service, Kind::Service, &postgres::build_service(service))?,
+        Wanted::applied(service, Kind::StatefulSet, &postgres::build_stateful_set(service, store))?,
+    ))
+}
+
+fn build_redis(service: &Validated) -> Result<Store, BuildError> {
+    let name = service.names.redis();
+    let Some(store) = &service.redis else { return Ok(gone(&name)) };
+    let Some(credentials) = redis::build_credentials(service, store) else { return Ok(kept(&name)) };
+    Ok((
+        wanted_credentials(service, store, &credentials)?,
+        Wanted::applied(service, Kind::Service, &redis::build_service(service))?,
+        Wanted::applied(service, Kind::StatefulSet, &redis::build_stateful_set(service, store))?,
+    ))
+}
+
+fn wanted_credentials(
+    service: &Validated,
+    store: &Embedded,
+    secret: &k8s_openapi::api::core::v1::Secret,
+) -> Result<Wanted, BuildError> {
+    match store.password {
+        StorePassword::Minted(_) => Wanted::minted(service, secret),
+        StorePassword::Stored(_) | StorePassword::Lost => {
+            Ok(Wanted::applied(service, Kind::Secret, secret)?.adopting())
+        }
+    }
+}
+
+fn gone(name: &str) -> Store {
+    (
+        Wanted::gone(Kind::Secret, name),
+        Wanted::gone(Kind::Service, name),
+        Wanted::gone(Kind::StatefulSet, name),
+    )
+}
+
+fn kept(name: &str) -> Store {
+    (
+        Wanted::kept(Kind::Secret, name),
+        Wanted::kept(Kind::Service, name),
+        Wanted::kept(Kind::StatefulSet, name),
+    )
+}
+
+/// Name, namespace, labels and owner of an object that belongs to a component.
+fn metadata(service: &Validated, name: impl Into<String>, component: Component) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.into()),
+        namespace: Some(service.namespace.clone()),
+        labels: Some(service.names.labels(component)),
+        owner_references: Some(vec![service.owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}

@@ -1,0 +1,108 @@
+//! What all pods have in common, so that each passes Pod Security `restricted`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{
+    Capabilities, EmptyDirVolumeSource, KeyToPath, LocalObjectReference, PodSecurityContext,
+    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use latchkey_config::SecretText;
+
+use crate::auth_service::validate::{SecretKey, Validated};
+
+/// Readable by the group that `fsGroup` gives the pod, by nobody else.
+const SECRET_MODE: i32 = 0o440;
+
+pub(super) fn pod_security(user: i64) -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(user),
+        run_as_group: Some(user),
+        fs_group: Some(user),
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            ..SeccompProfile::default()
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+pub(super) fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        ..SecurityContext::default()
+    }
+}
+
+/// Requests of CPU and memory, and a limit of memory. No limit of CPU: it would slow logins down while the node
+/// has nothing else to do.
+pub(super) fn resources(cpu: &str, memory: &str, memory_limit: &str) -> ResourceRequirements {
+    let quantities = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect()
+    };
+    ResourceRequirements {
+        requests: Some(quantities(&[("cpu", cpu), ("memory", memory)])),
+        limits: Some(quantities(&[("memory", memory_limit)])),
+        claims: None,
+    }
+}
+
+pub(super) fn pull_secrets(service: &Validated) -> Option<Vec<LocalObjectReference>> {
+    let secrets = &service.spec.image.pull_secrets;
+    (!secrets.is_empty())
+        .then(|| secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect())
+}
+
+/// A volume with one key of a Secret, as the file `path`.
+pub(super) fn secret_volume(name: &str, source: &SecretKey, path: &str) -> Volume {
+    secret_volume_of(name, &source.secret, &[(source.key.as_str(), path)])
+}
+
+/// A volume with some keys of a Secret, each as a file.
+pub(super) fn secret_volume_of(name: &str, secret: &str, items: &[(&str, &str)]) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            default_mode: Some(SECRET_MODE),
+            items: Some(
+                items
+                    .iter()
+                    .map(|(key, path)| KeyToPath {
+                        key: (*key).to_owned(),
+                        path: (*path).to_owned(),
+                        ..KeyToPath::default()
+                    })
+                    .collect(),
+            ),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+pub(super) fn empty_volume(name: &str) -> Volume {
+    Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
+}
+
+pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
+}
+
+pub(super) fn read_only(name: &str, path: &str) -> VolumeMount {
+    VolumeMount { read_only: Some(true), ..mount(name, path) }
+}
+
+pub(super) fn secret_data<'a>(
+    entries: impl IntoIterator<Item = (&'static str, &'a SecretText)>,
+) -> BTreeMap<String, ByteString> {
+    entries
+        .into_iter()
+        .map(|(key, text)| (key.to_owned(), ByteString(text.expose().as_bytes().to_vec())))
+        .collect()
+}

@@ -1,0 +1,315 @@
+//! What the spec refers to, and what is already there. Reads the watches' stores; asks the API server only
+//! before it says that something irreplaceable is gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use kube::core::DynamicObject;
+use kube::{Api, ResourceExt};
+use latchkey_config::SecretText;
+use latchkey_crds::AuthService;
+use latchkey_crds::auth_service::{SecretKeyRef, SmtpCredentialsRef};
+
+use crate::cache::{Presence, controller_of};
+use crate::context::Context;
+use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
+use crate::kinds::Kind;
+use crate::names::{KEYS_KEY, Names};
+use crate::signing_keys::{GenerateError, KeyMaterial, decide_key_material, generate};
+
+use super::validate::Problem;
+
+/// What could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DereferenceError {
+    /// The API server did not answer.
+    #[error("the Secret {name} could not be read: {source}")]
+    Secret {
+        /// The Secret.
+        name: String,
+        /// What went wrong.
+        source: kube::Error,
+    },
+    /// A first key set could not be made.
+    #[error(transparent)]
+    Keys(#[from] GenerateError),
+    /// Random bytes could not be had.
+    #[error("the system has no random bytes")]
+    Random,
+}
+
+/// The login at the SMTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpLogin {
+    /// User name.
+    pub username: SecretText,
+    /// Password.
+    pub password: SecretText,
+}
+
+/// The first superuser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// User name.
+    pub username: String,
+    /// Mail address.
+    pub email: String,
+    /// Password; only its hash is used, for the pods mount the Secret itself.
+    pub password: SecretText,
+}
+
+/// What a reconcile starts from. Where a reference is `None` the spec has none.
+#[derive(Debug, Clone)]
+pub struct Dereferenced {
+    /// The URL of an external database.
+    pub database_url: Option<Result<SecretText, Problem>>,
+    /// The URL of an external Redis.
+    pub redis_url: Option<Result<SecretText, Problem>>,
+    /// The login at the SMTP server.
+    pub smtp: Option<Result<SmtpLogin, Problem>>,
+    /// The first superuser.
+    pub admin: Option<Result<Admin, Problem>>,
+    /// The embedded PostgreSQL's password.
+    pub postgres_password: Option<StorePassword>,
+    /// The embedded Valkey's password.
+    pub redis_password: Option<StorePassword>,
+    /// The signing keys.
+    pub keys: KeyMaterial,
+    /// Whether the embedded PostgreSQL is ready.
+    pub postgres_ready: bool,
+    /// The migration Jobs that there are.
+    pub jobs: Vec<Job>,
+    /// The Deployment, as last seen.
+    pub deployment: Option<Deployment>,
+    /// Whether ServiceMonitors can be made.
+    pub service_monitors: Presence,
+}
+
+/// The names of the Secrets that the spec refers to.
+pub fn references(auth_service: &AuthService) -> impl Iterator<Item = &str> {
+    let spec = &auth_service.spec;
+    let smtp = spec.email.smtp.credentials_secret_ref.as_ref().filter(|_| spec.email.enabled);
+    [
+        spec.database.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
+        spec.redis.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
+        smtp.map(|reference| reference.name.as_str()),
+        spec.bootstrap_admin.as_ref().map(|admin| admin.secret_ref.name.as_str()),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Looks up what the spec refers to, and what is already there.
+///
+/// # Errors
+/// When the API server did not answer, or a first key set was wanted and could not be made.
+pub async fn dereference(
+    auth_service: &AuthService,
+    context: &Context,
+) -> Result<Dereferenced, DereferenceError> {
+    let spec = &auth_service.spec;
+    let lookup = Lookup::new(auth_service, context);
+    let names = Names::new(&auth_service.name_any());
+    let postgres: Option<StatefulSet> = lookup.owned(Kind::StatefulSet, &names.postgres());
+    let postgres_password = match spec.database.url_secret_ref {
+        Some(_) => None,
+        None => {
+            let bound = postgres.as_ref().is_some_and(has_volume);
+            Some(lookup.password(&names.postgres(), bound).await?)
+        }
+    };
+    let redis_password = match spec.redis.url_secret_ref {
+        Some(_) => None,
+        None => Some(lookup.password(&names.redis(), false).await?),
+    };
+    Ok(Dereferenced {
+        database_url: spec
+            .database
+            .url_secret_ref
+            .as_ref()
+            .map(|r| lookup.url(r, "spec.database.urlSecretRef")),
+        redis_url: spec.redis.url_secret_ref.as_ref().map(|r| lookup.url(r, "spec.redis.urlSecretRef")),
+        smtp: spec
+            .email
+            .smtp
+            .credentials_secret_ref
+            .as_ref()
+            .filter(|_| spec.email.enabled)
+            .map(|reference| lookup.smtp(reference)),
+        admin: spec.bootstrap_admin.as_ref().map(|admin| lookup.admin(&admin.secret_ref.name)),
+        postgres_password,
+        redis_password,
+        keys: lookup.keys(&names.jwt_keys(), auth_service).await?,
+        postgres_ready: postgres
+            .and_then(|postgres| postgres.status)
+            .and_then(|status| status.ready_replicas)
+            .is_some_and(|ready| ready > 0),
+        jobs: lookup.jobs(),
+        deployment: lookup.owned(Kind::Deployment, names.base()),
+        service_monitors: context.cache.service_monitors(),
+    })
+}
+
+fn has_volume(postgres: &StatefulSet) -> bool {
+    let templates = postgres.spec.volume_claim_templates.as_ref();
+    templates.is_some_and(|templates| !templates.is_empty())
+}
+
+struct Lookup<'a> {
+    context: &'a Context,
+    namespace: String,
+    uid: String,
+}
+
+impl<'a> Lookup<'a> {
+    fn new(auth_service: &AuthService, context: &'a Context) -> Self {
+        Self {
+            context,
+            namespace: auth_service.namespace().unwrap_or_default(),
+            uid: auth_service.uid().unwrap_or_default(),
+        }
+    }
+
+    fn is_ours(&self, object: &DynamicObject) -> bool {
+        controller_of(object).is_some_and(|owner| owner.uid == self.uid)
+    }
+
+    fn owned<T>(&self, kind: Kind, name: &str) -> Option<T>
+    where
+        T: kube::Resource + serde::de::DeserializeOwned,
+    {
+        let object = self.context.cache.get(kind, &self.namespace, name)?;
+        if !self.is_ours(&object) {
+            return None;
+        }
+        DynamicObject::clone(&object).try_parse().ok()
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        let ours = self.context.cache.find(Kind::Job, &self.namespace, |object| self.is_ours(object));
+        ours.iter().filter_map(|object| DynamicObject::clone(object).try_parse().ok()).collect()
+    }
+
+    fn secret(&self, name: &str) -> Option<Arc<DynamicObject>> {
+        self.context.cache.get(Kind::Secret, &self.namespace, name)
+    }
+
+    /// The values of some keys of a Secret that the spec refers to, in that order.
+    fn values<const N: usize>(
+        &self,
+        name: &str,
+        keys: [&str; N],
+        field: &str,
+    ) -> Result<[SecretText; N], Problem> {
+        let Some(secret) = self.secret(name) else {
+            return Err(Problem::new(
+                "SecretMissing",
+                format!(
+                    "{field} names the Secret {name}, which does not exist: create it with the key {}.",
+                    keys.join(" and ")
+                ),
+            ));
+        };
+        let data = data_of(&secret);
+        let mut values = keys.map(|_| SecretText::new(""));
+        for (value, key) in values.iter_mut().zip(keys) {
+            let Some(bytes) = data.get(key) else {
+                return Err(Problem::new(
+                    "SecretKeyMissing",
+                    format!("the Secret {name}, which {field} names, has no key {key}: add it."),
+                ));
+            };
+            // Values written by hand often end in a line break, which no URL and no login means.
+            let text = std::str::from_utf8(bytes).unwrap_or_default().trim_end_matches(['\r', '\n']);
+            if text.is_empty() {
+                return Err(Problem::new(
+                    "SecretInvalid",
+                    format!(
+                        "the key {key} of the Secret {name}, which {field} names, is empty or no text: correct it."
+                    ),
+                ));
+            }
+            *value = SecretText::new(text);
+        }
+        Ok(values)
+    }
+
+    fn url(&self, reference: &SecretKeyRef, field: &str) -> Result<SecretText, Problem> {
+        let [url] = self.values(&reference.name, [&reference.key], field)?;
+        Ok(url)
+    }
+
+    fn smtp(&self, reference: &SmtpCredentialsRef) -> Result<SmtpLogin, Problem> {
+        let keys = [reference.username_key.as_str(), reference.password_key.as_str()];
+        let [username, password] =
+            self.values(&reference.name, keys, "spec.email.smtp.credentialsSecretRef")?;
+        Ok(SmtpLogin { username, password })
+    }
+
+    fn admin(&self, name: &str) -> Result<Admin, Problem> {
+        let [username, email, password] =
+            self.values(name, ["username", "email", "password"], "spec.bootstrapAdmin.secretRef")?;
+        Ok(Admin { username: username.expose().to_owned(), email: email.expose().to_owned(), password })
+    }
+
+    /// An object's own Secret as stored. Where the watch shows none although there should be one, the API
+    /// server is asked: a watch that lags must not look like a loss.
+    async fn own_secret(
+        &self,
+        name: &str,
+        expected: bool,
+    ) -> Result<Option<Arc<DynamicObject>>, DereferenceError> {
+        let seen = self.secret(name);
+        if seen.is_some() || !expected {
+            return Ok(seen);
+        }
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.context.client.clone(), &self.namespace, &Kind::Secret.api_resource());
+        let found = api
+            .get_opt(name)
+            .await
+            .map_err(|source| DereferenceError::Secret { name: name.to_owned(), source })?;
+        Ok(found.map(Arc::new))
+    }
+
+    async fn password(&self, name: &str, bound_to_volume: bool) -> Result<StorePassword, DereferenceError> {
+        let mut entropy = [0; ENTROPY_BYTES];
+        aws_lc_rs::rand::fill(&mut entropy).map_err(|_| DereferenceError::Random)?;
+        let secret = self.own_secret(name, bound_to_volume).await?;
+        let stored = secret
+            // A Secret that was restored by hand has no owner yet; a stranger's has another one.
+            .filter(|secret| self.is_ours(secret) || (bound_to_volume && controller_of(secret).is_none()))
+            .and_then(|secret| data_of(&secret).remove("password"))
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .map(SecretText::new);
+        Ok(decide_password(stored, bound_to_volume, || password_from(&entropy)))
+    }
+
+    async fn keys(&self, name: &str, auth_service: &AuthService) -> Result<KeyMaterial, DereferenceError> {
+        let remembered = super::status::last_written(auth_service, self.context).signing_keys;
+        let secret = self.own_secret(name, !remembered.is_empty()).await?;
+        let stored = secret
+            .filter(|secret| {
+                self.is_ours(secret) || (!remembered.is_empty() && controller_of(secret).is_none())
+            })
+            .map(|secret| data_of(&secret).remove(KEYS_KEY).unwrap_or_default());
+        let algorithm = auth_service.spec.tokens.algorithm;
+        // RSA keys take up to a second to find.
+        let fresh = || tokio::task::block_in_place(|| generate(algorithm));
+        Ok(decide_key_material(stored.as_deref(), &remembered, fresh)?)
+    }
+}
+
+/// The data of a Secret; values that are not base64 are left out.
+fn data_of(secret: &DynamicObject) -> BTreeMap<String, Vec<u8>> {
+    let Some(data) = secret.data.get("data").and_then(serde_json::Value::as_object) else {
+        return BTreeMap::new();
+    };
+    data.iter()
+        .filter_map(|(key, value)| Some((key.clone(), BASE64_STANDARD.decode(value.as_str()?).ok()?)))
+        .collect()
+}

@@ -1,0 +1,131 @@
+//! Where the schema stands, by the migration Jobs: decides what to do next. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::names::INPUTS_ANNOTATION;
+
+/// How long a Job that failed stays before it is tried again with the same inputs.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(300);
+
+/// Where the migration stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Migration {
+    /// The Job of this image and database succeeded.
+    Done,
+    /// It has to be made.
+    Due,
+    /// It runs.
+    Running,
+    /// It failed, and its inputs are still the same.
+    Failed(String),
+    /// It failed or could not start, and something that it is given has changed since, or enough time has
+    /// passed: it is deleted, so that it can be made again.
+    Stale,
+}
+
+/// Decides where the migration called `name` stands.
+pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, now: Timestamp) -> Migration {
+    let Some(job) = jobs.iter().find(|job| job.name_any() == name) else { return Migration::Due };
+    if job.metadata.deletion_timestamp.is_some() {
+        return Migration::Running;
+    }
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let holds = |type_: &str| {
+        conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
+    };
+    if holds("Complete").is_some() {
+        return Migration::Done;
+    }
+    let changed = job.annotations().get(INPUTS_ANNOTATION).is_none_or(|before| before != inputs);
+    let Some(failed) = holds("Failed") else {
+        // One that is at work is not interrupted; one that could not start is.
+        let at_work = job.status.as_ref().and_then(|status| status.ready).is_some_and(|ready| ready > 0);
+        return if changed && !at_work { Migration::Stale } else { Migration::Running };
+    };
+    if changed {
+        return Migration::Stale;
+    }
+    let since = failed.last_transition_time.as_ref().map_or(now, |time| time.0);
+    if now.duration_since(since)
+        >= k8s_openapi::jiff::SignedDuration::try_from(TRY_AGAIN_AFTER).unwrap_or_default()
+    {
+        return Migration::Stale;
+    }
+    Migration::Failed(failed.message.clone().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+    use k8s_openapi::jiff::ToSpan;
+
+    use super::*;
+
+    fn job(condition: Option<(&str, Timestamp)>) -> Job {
+        Job {
+            metadata: ObjectMeta {
+                name: Some("a-migrate-1".to_owned()),
+                annotations: Some(BTreeMap::from([(INPUTS_ANNOTATION.to_owned(), "same".to_owned())])),
+                ..ObjectMeta::default()
+            },
+            status: Some(JobStatus {
+                conditions: condition.map(|(type_, at)| {
+                    vec![JobCondition {
+                        type_: type_.to_owned(),
+                        status: "True".to_owned(),
+                        last_transition_time: Some(Time(at)),
+                        message: Some("why".to_owned()),
+                        ..JobCondition::default()
+                    }]
+                }),
+                ..JobStatus::default()
+            }),
+            ..Job::default()
+        }
+    }
+
+    fn decide(job: Option<Job>, inputs: &str, now: Timestamp) -> Migration {
+        decide_migration(&job.into_iter().collect::<Vec<_>>(), "a-migrate-1", inputs, now)
+    }
+
+    #[test]
+    fn a_job_is_made_once_and_then_followed() {
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(decide(None, "same", now), Migration::Due);
+        assert_eq!(decide(Some(job(None)), "same", now), Migration::Running);
+        assert_eq!(decide(Some(job(Some(("Complete", now)))), "same", now), Migration::Done);
+        assert_eq!(
+            decide(Some(job(Some(("Failed", now)))), "same", now),
+            Migration::Failed("why".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_changed_password_does_not_migrate_again_but_frees_a_failed_job() {
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(decide(Some(job(Some(("Complete", now)))), "other", now), Migration::Done);
+        assert_eq!(decide(Some(job(Some(("Failed", now)))), "other", now), Migration::Stale);
+        assert_eq!(decide(Some(job(None)), "other", now), Migration::Stale);
+        let mut at_work = job(None);
+        at_work.status = Some(JobStatus { ready: Some(1), ..JobStatus::default() });
+        assert_eq!(decide(Some(at_work), "other", now), Migration::Running);
+    }
+
+    #[test]
+    fn a_failed_job_is_tried_again_after_a_while() {
+        let failed = Timestamp::UNIX_EPOCH;
+        let job = job(Some(("Failed", failed)));
+        assert_eq!(
+            decide(Some(job.clone()), "same", failed + 299.seconds()),
+            Migration::Failed("why".to_owned())
+        );
+        assert_eq!(decide(Some(job), "same", failed + 300.seconds()), Migration::Stale);
+    }
+}

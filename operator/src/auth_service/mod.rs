@@ -1,0 +1,111 @@
+//! The reconciler of `AuthService`: dereference -> validate -> build -> apply -> status.
+
+pub mod apply;
+pub mod build;
+pub mod dereference;
+pub mod migration;
+pub mod status;
+pub mod validate;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use latchkey_crds::AuthService;
+
+use crate::context::Context;
+
+pub use dereference::references;
+
+/// The longest pause after repeated failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// Why a reconcile failed. Everything that the spec or the cluster can get wrong is a condition instead.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// What the spec refers to could not be read.
+    #[error(transparent)]
+    Dereference(#[from] dereference::DereferenceError),
+    /// The object lacks what the API server gives every object.
+    #[error(transparent)]
+    Validate(#[from] validate::ValidateError),
+    /// An object could not be rendered.
+    #[error(transparent)]
+    Build(#[from] build::BuildError),
+    /// An object could not be written.
+    #[error(transparent)]
+    Apply(#[from] apply::ApplyError),
+    /// The status could not be written.
+    #[error(transparent)]
+    Status(#[from] status::StatusError),
+}
+
+/// Makes the cluster what one AuthService says, as far as that is possible now.
+///
+/// # Errors
+/// When the API server did not answer or refused something; the reconcile is tried again.
+pub async fn reconcile(
+    auth_service: Arc<AuthService>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let started = Instant::now();
+    let result = reconcile_once(&auth_service, &context).await;
+    context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
+    if result.is_ok() {
+        context.forget_failures(&auth_service);
+    }
+    result
+}
+
+async fn reconcile_once(auth_service: &AuthService, context: &Context) -> Result<Action, ReconcileError> {
+    if auth_service.metadata.deletion_timestamp.is_some() {
+        // What it owns goes with it, by the owner references.
+        context.forget(auth_service);
+        return Ok(Action::await_change());
+    }
+    let found = dereference::dereference(auth_service, context).await?;
+    let service = validate::validate(auth_service, found, &context.images)?;
+    let objects = build::build(&service)?;
+    let applied = apply::apply(&service, objects, context).await?;
+    let look_again_after = status::update(auth_service, &service, &applied, context).await?;
+    Ok(Action::requeue(look_again_after))
+}
+
+/// After a failure: tried again, later each time.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
+pub fn retry(auth_service: Arc<AuthService>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let failures = context.count_failure(&auth_service);
+    let pause = decide_pause(failures);
+    tracing::warn!(
+        namespace = auth_service.namespace(),
+        name = auth_service.name_any(),
+        %error,
+        failures,
+        again_in = ?pause,
+        "a reconcile failed and is tried again"
+    );
+    Action::requeue(pause)
+}
+
+/// Doubles from half a second, up to [`LONGEST_PAUSE`].
+fn decide_pause(failures: u32) -> Duration {
+    Duration::from_millis(500)
+        .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
+        .min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_pause_grows_and_has_a_limit(failures in 1_u32..1000) {
+            let (this, next) = (decide_pause(failures), decide_pause(failures + 1));
+            prop_assert!(this >= Duration::from_millis(500) && this <= next && next <= LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Says what was observed: asks the pods, decides the conditions, writes the status and the events where
+//! something changed.
+
+mod ask;
+mod conditions;
+mod transition;
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::core::DynamicObject;
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource, ResourceExt};
+use latchkey_crds::auth_service::SigningKeyStatus;
+use latchkey_crds::{AuthService, AuthServiceStatus};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::kinds::Kind;
+use crate::names::{Component, OPERATOR};
+
+use super::apply::Applied;
+use super::validate::{Validated, tag_of};
+
+pub use ask::{Answer, Report};
+pub use conditions::{Facts, Stated, Verdict, decide_conditions};
+
+/// The status could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The API server did not answer, or refused it.
+    #[error("the status could not be written: {0}")]
+    Write(#[source] kube::Error),
+    /// The API server refused an object for good; it is tried again, but less and less often.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The status that was written last: the watch's, unless that has not caught up with our own writing.
+pub fn last_written(auth_service: &AuthService, context: &Context) -> AuthServiceStatus {
+    let statuses = context.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+    let uid = auth_service.uid().unwrap_or_default();
+    match statuses.get(&uid) {
+        Some((replaced, status)) if auth_service.resource_version().as_ref() == Some(replaced) => {
+            status.clone()
+        }
+        _ => auth_service.status.clone().unwrap_or_default(),
+    }
+}
+
+/// Observes, decides, and writes the status where it changed; how long until the next look.
+///
+/// # Errors
+/// When the status could not be written, or the API server refused an object.
+pub async fn update(
+    auth_service: &AuthService,
+    service: &Validated,
+    applied: &Applied,
+    context: &Context,
+) -> Result<Duration, StatusError> {
+    let pods = server_pods(service, context);
+    let answers = ask::ask_all(&pods).await;
+    let before = last_written(auth_service, context);
+    let now = Timestamp::now();
+    let facts = Facts {
+        service,
+        schema: &applied.schema,
+        taken: &applied.taken,
+        refused: &applied.refused,
+        deployment: applied.deployment.as_ref(),
+        pods: &pods,
+        answers: &answers,
+    };
+    let (stated, verdict) = decide_conditions(&facts);
+    let generation = auth_service.metadata.generation;
+    let conditions = transition::merge(&before.conditions, &stated, generation, now);
+    let after = AuthServiceStatus {
+        observed_generation: generation,
+        conditions,
+        signing_keys: signing_keys(&before.signing_keys, service, applied, now),
+        selector: Some(service.names.selector_text()),
+        endpoint: Some(format!("http://{}.{}.svc", service.name, service.namespace)),
+        version: version(&answers, applied.deployment.as_ref()),
+        schema_version: answers
+            .iter()
+            .filter_map(|answer| answer.report.as_ref()?.schema_version)
+            .max()
+            .or(before.schema_version),
+        replicas: observed(applied.deployment.as_ref(), |status| status.replicas),
+        ready_replicas: observed(applied.deployment.as_ref(), |status| status.ready_replicas),
+    };
+    if after != before {
+        write(auth_service, &after, context).await?;
+        publish(auth_service, &before.conditions, &after.conditions, context).await;
+    }
+    if let Some(problem) = applied.refused.first() {
+        return Err(StatusError::Refused(problem.message.clone()));
+    }
+    Ok(verdict.look_again_after())
+}
+
+fn server_pods(service: &Validated, context: &Context) -> Vec<Pod> {
+    let selector = service.names.selector(Component::Server);
+    let mut pods: Vec<Pod> = context
+        .cache
+        .find(Kind::Pod, &service.namespace, |pod| {
+            selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
+        })
+        .iter()
+        .filter_map(|pod| DynamicObject::clone(pod).try_parse().ok())
+        .collect();
+    pods.sort_by_key(ResourceExt::name_any);
+    pods
+}
+
+fn observed(
+    deployment: Option<&Deployment>,
+    field: impl Fn(&k8s_openapi::api::apps::v1::DeploymentStatus) -> Option<i32>,
+) -> i32 {
+    deployment.and_then(|deployment| deployment.status.as_ref()).and_then(field).unwrap_or(0)
+}
+
+/// What the replicas report, when they agree; until then the tag of the Deployment's image.
+fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String> {
+    let mut versions: Vec<&str> =
+        answers.iter().filter_map(|answer| answer.report.as_ref()?.version.as_deref()).collect();
+    versions.dedup();
+    if let [version] = versions[..] {
+        return Some(version.to_owned());
+    }
+    let pod = deployment?.spec.template.spec.as_ref()?;
+    tag_of(pod.containers.first()?.image.as_deref()?).map(str::to_owned)
+}
+
+/// The keys that exist, and since when each is in its phase. While they are lost, what was known of them stays:
+/// it is the proof that they existed.
+fn signing_keys(
+    before: &[SigningKeyStatus],
+    service: &Validated,
+    applied: &Applied,
+    now: Timestamp,
+) -> Vec<SigningKeyStatus> {
+    let refused = !applied.refused.is_empty();
+    let taken = applied.taken.iter().any(|(_, name)| *name == service.names.jwt_keys());
+    let Some(keys) = service.keys.key_set().filter(|_| !taken && !(refused && before.is_empty())) else {
+        return before.to_vec();
+    };
+    keys.keys()
+        .iter()
+        .map(|key| {
+            let known = before.iter().find(|known| known.kid == key.kid && known.phase == key.phase);
+            known.cloned().unwrap_or_else(|| SigningKeyStatus {
+                kid: key.kid.clone(),
+                phase: key.phase,
+                since: Time(now),
+            })
+        })
+        .collect()
+}
+
+async fn write(
+    auth_service: &AuthService,
+    status: &AuthServiceStatus,
+    context: &Context,
+) -> Result<(), StatusError> {
+    let api: Api<AuthService> =
+        Api::namespaced(context.client.clone(), &auth_service.namespace().unwrap_or_default());
+    // A merge patch leaves alone what it does not name, so that what is unset has to be named as null.
+    let AuthServiceStatus {
+        observed_generation,
+        conditions,
+        replicas,
+        ready_replicas,
+        selector,
+        version,
+        schema_version,
+        endpoint,
+        signing_keys,
+    } = status;
+    let change = json!({
+        "metadata": { "uid": auth_service.uid() },
+        "status": {
+            "observedGeneration": observed_generation,
+            "conditions": conditions,
+            "replicas": replicas,
+            "readyReplicas": ready_replicas,
+            "selector": selector,
+            "version": version,
+            "schemaVersion": schema_version,
+            "endpoint": endpoint,
+            "signingKeys": signing_keys,
+        },
+    });
+    let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    match api.patch_status(&auth_service.name_any(), &parameters, &Patch::Merge(&change)).await {
+        Ok(_) => {}
+        // Deleted in the meantime.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
+        Err(error) => return Err(StatusError::Write(error)),
+    }
+    context.metrics.status_updated();
+    if let (Some(uid), Some(replaced)) = (auth_service.uid(), auth_service.resource_version()) {
+        context
+            .statuses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid, (replaced, status.clone()));
+    }
+    Ok(())
+}
+
+/// An event that could not be written is no reason to try the whole reconcile again.
+async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Condition], context: &Context) {
+    let reference = auth_service.object_ref(&());
+    for condition in transition::worth_an_event(before, after) {
+        let warning = condition.status == "False" && conditions::is_trouble(&condition.reason);
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: condition.reason.clone(),
+            note: Some(format!("{}: {}", condition.type_, condition.message)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = context.recorder.publish(&event, &reference).await {
+            tracing::warn!(%error, "an event could not be written");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Asks each server pod what it sees: `GET /status` on its management port.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::names::MANAGEMENT_PORT;
+
+const WITHIN: Duration = Duration::from_secs(2);
+const AT_ONCE: usize = 16;
+/// Far more than a status takes.
+const MOST_BYTES: u64 = 256 * 1024;
+
+/// What a server says about itself; fields that this operator does not know are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Report {
+    /// Version of the server.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Version of the schema it found.
+    #[serde(default)]
+    pub schema_version: Option<i64>,
+    /// The signing keys it has loaded.
+    #[serde(default)]
+    pub signing_keys: Vec<LoadedKey>,
+    /// Where it looks revocations up.
+    #[serde(default)]
+    pub revocation: Option<Revocation>,
+    /// What it depends on, by name.
+    #[serde(default)]
+    pub dependencies: BTreeMap<String, Dependency>,
+}
+
+/// A signing key that a server has loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LoadedKey {
+    /// Its id.
+    pub kid: String,
+}
+
+/// Where a server looks revocations up.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Revocation {
+    /// `redis` or `postgres`.
+    pub mode: String,
+    /// Why.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// Something a server depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Dependency {
+    /// Whether it can be used.
+    pub ready: bool,
+    /// Why not.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// What came of asking one pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The pod's name.
+    pub pod: String,
+    /// Its report; `None` when it could not be asked or did not answer well.
+    pub report: Option<Report>,
+}
+
+/// Asks all pods that run, some at a time.
+pub(super) async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
+    let questions: Vec<_> = pods.iter().map(|pod| (pod.name_any(), address(pod))).collect();
+    futures::stream::iter(questions)
+        .map(|(pod, address)| async move {
+            let report = match address {
+                Some(address) => tokio::time::timeout(WITHIN, ask(address)).await.ok().flatten(),
+                None => None,
+            };
+            Answer { pod, report }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
+
+/// Where a pod can be asked, if it runs.
+fn address(pod: &Pod) -> Option<SocketAddr> {
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() != Some("Running") || pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let ip: IpAddr = status.pod_ip.as_deref()?.parse().ok()?;
+    Some(SocketAddr::new(ip, MANAGEMENT_PORT))
+}
+
+/// One request of HTTP/1.0, whose answer ends with the connection (RFC 1945 §7.2.2): no client library is needed
+/// for it.
+async fn ask(address: SocketAddr) -> Option<Report> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET /status HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.take(MOST_BYTES).read_to_end(&mut answer).await.ok()?;
+    parse(&answer)
+}
+
+/// The report in an HTTP answer; `None` unless it is a good one.
+fn parse(answer: &[u8]) -> Option<Report> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let (head, body) = (&answer[..end], &answer[end + 4..]);
+    let status = head.split(|byte| *byte == b' ').nth(1)?;
+    if status != b"200" {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_answer_is_understood() {
+        let answer = b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{\"version\":\"0.1.0\",\"schema_version\":1,\"signing_keys\":[{\"kid\":\"k\",\"alg\":\"ES256\",\"phase\":\"active\"}],\"revocation\":{\"mode\":\"redis\",\"message\":\"\"},\"dependencies\":{\"database\":{\"ready\":true,\"message\":\"ok\"}}}";
+        let report = parse(answer).unwrap();
+        assert_eq!(report.version.as_deref(), Some("0.1.0"));
+        assert_eq!(report.signing_keys[0].kid, "k");
+        assert!(report.dependencies["database"].ready);
+    }
+
+    #[test]
+    fn anything_else_is_no_report() {
+        for answer in [b"".as_slice(), b"HTTP/1.0 503 No\r\n\r\n{}", b"HTTP/1.0 200 OK\r\n\r\nno", b"200"] {
+            assert_eq!(parse(answer), None);
+        }
+    }
+}

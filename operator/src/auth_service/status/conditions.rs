@@ -1,0 +1,460 @@
+//! What is said about an AuthService: decided from facts alone. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use latchkey_crds::conditions as types;
+
+use crate::auth_service::build::Schema;
+use crate::auth_service::validate::{Problem, Validated};
+use crate::cache::Presence;
+use crate::kinds::{Kind, SERVICE_MONITOR_DEFINITION};
+use crate::signing_keys::KeyMaterial;
+
+use super::ask::{Answer, Report};
+
+/// How long until a pod is asked again what it sees: nothing announces that a dependency went away. It costs
+/// the API server nothing.
+const SETTLED: Duration = Duration::from_secs(60);
+/// How long until something that somebody has to set right is looked at again, where no watch would tell.
+const BLOCKED: Duration = Duration::from_secs(30);
+/// How long until something that is under way is looked at again.
+const UNDER_WAY: Duration = Duration::from_secs(3);
+
+/// A condition's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    True,
+    False,
+    Unknown,
+}
+
+impl Truth {
+    /// The name as a condition spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// A condition as decided, without its history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stated {
+    /// Its type.
+    pub type_: &'static str,
+    /// Whether it holds.
+    pub status: Truth,
+    /// Why, in one word.
+    pub reason: &'static str,
+    /// Why, and what to do, in one sentence.
+    pub message: String,
+}
+
+/// How things stand as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As specified.
+    Settled,
+    /// On the way there.
+    UnderWay,
+    /// Somebody has to act.
+    Blocked,
+}
+
+impl Verdict {
+    /// How long until the next look, where no watch triggers one.
+    pub fn look_again_after(self) -> Duration {
+        match self {
+            Self::Settled => SETTLED,
+            Self::UnderWay => UNDER_WAY,
+            Self::Blocked => BLOCKED,
+        }
+    }
+}
+
+/// What was observed.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "each field is of the type that says what it is")]
+pub struct Facts<'a> {
+    pub service: &'a Validated,
+    pub schema: &'a Schema,
+    pub taken: &'a [(Kind, String)],
+    pub refused: &'a [Problem],
+    pub deployment: Option<&'a Deployment>,
+    pub pods: &'a [Pod],
+    pub answers: &'a [Answer],
+}
+
+/// Whether a reason calls for somebody to act; others pass by themselves.
+pub(super) fn is_trouble(reason: &str) -> bool {
+    !matches!(
+        reason,
+        "ReplicasNotReady"
+            | "ScaledToZero"
+            | "WaitingForDatabase"
+            | "Migrating"
+            | "Disabled"
+            | "Settled"
+            | "ServiceMonitorKindMissing"
+            | "Blocked"
+            | "NotLoaded"
+    )
+}
+
+/// Decides every condition, and how things stand as a whole.
+pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
+    let (ready, progressing, verdict) = decide_ready(facts);
+    let conditions = vec![
+        ready,
+        progressing,
+        decide_secrets(facts),
+        decide_dependency(facts, types::DATABASE_REACHABLE, "database", "PostgreSQL"),
+        decide_schema(facts),
+        decide_keys(facts),
+        decide_revocation(facts),
+        decide_mail(facts),
+        decide_monitoring(facts),
+    ];
+    (conditions, verdict)
+}
+
+fn state(type_: &'static str, status: Truth, reason: &'static str, message: impl Into<String>) -> Stated {
+    Stated { type_, status, reason, message: message.into() }
+}
+
+fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
+    if let Some(Problem { reason, message }) = blocking_problem(facts) {
+        return (
+            state(types::READY, Truth::False, reason, message),
+            state(
+                types::PROGRESSING,
+                Truth::False,
+                "Blocked",
+                "Somebody has to act: Ready says what is wrong.",
+            ),
+            Verdict::Blocked,
+        );
+    }
+    let waiting = match facts.schema {
+        Schema::WaitingForDatabase => {
+            Some(("WaitingForDatabase", "The embedded PostgreSQL is starting; nothing to do."))
+        }
+        Schema::Migrating => Some(("Migrating", "The schema is being migrated; nothing to do.")),
+        Schema::Migrated | Schema::Failed(_) | Schema::Blocked(_) => None,
+    };
+    if let Some((reason, message)) = waiting {
+        return (
+            state(types::READY, Truth::False, reason, message),
+            state(types::PROGRESSING, Truth::True, reason, message),
+            Verdict::UnderWay,
+        );
+    }
+    match rollout(facts) {
+        Rollout::Complete if facts.service.spec.replicas == 0 => (
+            state(
+                types::READY,
+                Truth::False,
+                "ScaledToZero",
+                "Nothing serves: raise spec.replicas to start again.",
+            ),
+            state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
+            Verdict::Settled,
+        ),
+        Rollout::Complete => (
+            state(
+                types::READY,
+                Truth::True,
+                "Available",
+                format!("{} of {0} replicas are ready.", facts.service.spec.replicas),
+            ),
+            state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
+            Verdict::Settled,
+        ),
+        Rollout::Stuck(message) => (
+            state(types::READY, Truth::False, "RolloutStuck", message.clone()),
+            state(types::PROGRESSING, Truth::False, "Blocked", message),
+            Verdict::Blocked,
+        ),
+        Rollout::UnderWay { replaces, message } => (
+            state(types::READY, Truth::False, "ReplicasNotReady", message.clone()),
+            // Replicas that were ready once and are not any more: nothing is being changed.
+            if replaces {
+                state(types::PROGRESSING, Truth::True, "RollingOut", message)
+            } else {
+                state(
+                    types::PROGRESSING,
+                    Truth::False,
+                    "Settled",
+                    "The spec is rolled out; replicas are missing.",
+                )
+            },
+            Verdict::UnderWay,
+        ),
+    }
+}
+
+/// What somebody has to set right before anything goes on, the most fundamental first.
+fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
+    if let Err(problem) = &facts.service.secrets {
+        return Some(problem.clone());
+    }
+    if let Some((kind, name)) = facts.taken.first() {
+        return Some(Problem::new(
+            "NameTaken",
+            format!(
+                "the {kind} {name} exists and belongs to somebody else: delete or rename it, or give the AuthService another name."
+            ),
+        ));
+    }
+    if let KeyMaterial::Lost(what) = &facts.service.keys {
+        return Some(Problem::new("KeyMaterialLost", keys_lost(facts, what)));
+    }
+    if let Err(problem) = &facts.service.server {
+        return Some(problem.clone());
+    }
+    if let Some(problem) = facts.refused.first() {
+        return Some(problem.clone());
+    }
+    if let Schema::Failed(why) = facts.schema {
+        return Some(Problem::new("MigrationFailed", migration_failed(facts, why)));
+    }
+    None
+}
+
+enum Rollout {
+    Complete,
+    UnderWay { replaces: bool, message: String },
+    Stuck(String),
+}
+
+fn rollout(facts: &Facts<'_>) -> Rollout {
+    let wanted = facts.service.spec.replicas;
+    let Some(deployment) = facts.deployment else {
+        return Rollout::UnderWay { replaces: true, message: "The Deployment is being made.".to_owned() };
+    };
+    let status = deployment.status.clone().unwrap_or_default();
+    let observed = status.observed_generation.unwrap_or(0) >= deployment.metadata.generation.unwrap_or(0);
+    let (updated, all, ready) = (
+        status.updated_replicas.unwrap_or(0),
+        status.replicas.unwrap_or(0),
+        status.ready_replicas.unwrap_or(0),
+    );
+    let rolled_out = observed && updated == wanted && all == wanted;
+    if rolled_out && ready == wanted {
+        return Rollout::Complete;
+    }
+    let why = why_not_ready(facts).map(|why| format!(" {why}")).unwrap_or_default();
+    let stuck = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"));
+    if observed && stuck {
+        return Rollout::Stuck(format!("The rollout makes no progress: look at the pods.{why}"));
+    }
+    let message = if rolled_out {
+        format!("{ready} of {wanted} replicas are ready.{why}")
+    } else {
+        format!("{updated} of {wanted} replicas are updated, {ready} are ready.{why}")
+    };
+    Rollout::UnderWay { replaces: !rolled_out, message }
+}
+
+/// Why the first pod that is not ready is not: what its container waits for, or what it says itself.
+fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
+    let pod = facts.pods.iter().find(|pod| {
+        let conditions =
+            pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        !conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    })?;
+    let name = pod.name_any();
+    let status = pod.status.as_ref()?;
+    let waiting = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
+    if let Some(reason) = waiting {
+        return Some(format!("Pod {name} waits: {reason}."));
+    }
+    let unscheduled = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    if let Some(message) = unscheduled.and_then(|condition| condition.message.as_deref()) {
+        return Some(format!("Pod {name} has no node: {message}"));
+    }
+    let report = facts.answers.iter().find(|answer| answer.pod == name)?.report.as_ref()?;
+    let (dependency, what) = report.dependencies.iter().find(|(_, dependency)| !dependency.ready)?;
+    Some(format!("Pod {name} waits for {dependency}: {}", what.message))
+}
+
+fn decide_secrets(facts: &Facts<'_>) -> Stated {
+    match &facts.service.secrets {
+        Ok(()) => state(
+            types::SECRETS_RESOLVED,
+            Truth::True,
+            "AllFound",
+            "Every Secret that the spec names was found.",
+        ),
+        Err(problem) => state(types::SECRETS_RESOLVED, Truth::False, problem.reason, problem.message.clone()),
+    }
+}
+
+fn decide_schema(facts: &Facts<'_>) -> Stated {
+    let say = |status, reason, message: String| state(types::SCHEMA_MIGRATED, status, reason, message);
+    match facts.schema {
+        Schema::Migrated => say(Truth::True, "Migrated", "The schema fits the server's image.".to_owned()),
+        Schema::Migrating => {
+            say(Truth::False, "Migrating", "The migration Job is at work; nothing to do.".to_owned())
+        }
+        Schema::WaitingForDatabase => say(
+            Truth::False,
+            "WaitingForDatabase",
+            "The embedded PostgreSQL is starting; nothing to do.".to_owned(),
+        ),
+        Schema::Failed(why) => say(Truth::False, "MigrationFailed", migration_failed(facts, why)),
+        Schema::Blocked(problem) => say(Truth::False, "Blocked", problem.message.clone()),
+    }
+}
+
+fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
+    format!(
+        "the migration Job failed ({why}): read the log of its pods (kubectl logs -l app.kubernetes.io/component=migration,app.kubernetes.io/instance={}) and set right what it says; it is tried again when its inputs change, and every five minutes.",
+        facts.service.name
+    )
+}
+
+fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
+    format!(
+        "the signing keys are lost, {what}: restore the Secret {} from a backup; nothing is written over it, and running replicas go on with the keys they hold.",
+        facts.service.names.jwt_keys()
+    )
+}
+
+fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
+    facts.answers.iter().filter_map(|answer| Some((answer.pod.as_str(), answer.report.as_ref()?))).collect()
+}
+
+fn decide_keys(facts: &Facts<'_>) -> Stated {
+    let say = |status, reason, message: String| state(types::KEYS_READY, status, reason, message);
+    let secret = facts.service.names.jwt_keys();
+    let keys = match &facts.service.keys {
+        KeyMaterial::Lost(what) => return say(Truth::False, "KeyMaterialLost", keys_lost(facts, what)),
+        KeyMaterial::Stored(keys) | KeyMaterial::Minted(keys) => keys,
+    };
+    if facts.taken.iter().any(|(_, name)| *name == secret) {
+        let message = format!("the Secret {secret} belongs to somebody else: Ready says what to do.");
+        return say(Truth::False, "Blocked", message);
+    }
+    let reports = reports(facts);
+    let missing = reports.iter().find_map(|(pod, report)| {
+        let absent =
+            keys.keys().iter().find(|key| report.signing_keys.iter().all(|loaded| loaded.kid != key.kid))?;
+        Some((*pod, absent.kid.as_str()))
+    });
+    match missing {
+        _ if reports.is_empty() => say(
+            Truth::True,
+            "Stored",
+            format!("The keys are in the Secret {secret}; no replica answers yet that it has loaded them."),
+        ),
+        Some((pod, kid)) => say(
+            Truth::False,
+            "NotLoaded",
+            format!("Pod {pod} has not loaded key {kid} yet: if that lasts, read its log."),
+        ),
+        None => say(Truth::True, "Loaded", "Every replica that answers has loaded the keys.".to_owned()),
+    }
+}
+
+fn no_answer(type_: &'static str) -> Stated {
+    state(type_, Truth::Unknown, "NoReplicaAnswers", "No replica could be asked: Ready says why.")
+}
+
+fn decide_dependency(facts: &Facts<'_>, type_: &'static str, dependency: &str, called: &str) -> Stated {
+    let told: Vec<_> = reports(facts)
+        .into_iter()
+        .filter_map(|(pod, report)| Some((pod, report.dependencies.get(dependency)?)))
+        .collect();
+    match told.iter().find(|(_, dependency)| !dependency.ready) {
+        _ if told.is_empty() => no_answer(type_),
+        Some((pod, dependency)) => state(
+            type_,
+            Truth::False,
+            "Unreachable",
+            format!("Pod {pod} does not reach {called}: {}", dependency.message),
+        ),
+        None => {
+            state(type_, Truth::True, "Reachable", format!("Every replica that answers reaches {called}."))
+        }
+    }
+}
+
+fn decide_revocation(facts: &Facts<'_>) -> Stated {
+    let type_ = types::REVOCATION_STORE_READY;
+    let told: Vec<_> = reports(facts)
+        .into_iter()
+        .filter_map(|(pod, report)| Some((pod, report.revocation.as_ref()?)))
+        .collect();
+    match told.iter().find(|(_, revocation)| revocation.mode != "redis") {
+        _ if told.is_empty() => no_answer(type_),
+        Some((pod, revocation)) => state(
+            type_,
+            Truth::False,
+            "FallenBackToPostgres",
+            format!(
+                "Pod {pod} looks revocations up in PostgreSQL, which is safe but slower; bring Redis back: {}",
+                revocation.message
+            ),
+        ),
+        None => {
+            state(type_, Truth::True, "Redis", "Every replica that answers looks revocations up in Redis.")
+        }
+    }
+}
+
+fn decide_mail(facts: &Facts<'_>) -> Stated {
+    if !facts.service.spec.email.enabled {
+        return state(
+            types::MAIL_READY,
+            Truth::False,
+            "Disabled",
+            "Password recovery answers 503: set spec.email.enabled to send mail.",
+        );
+    }
+    decide_dependency(facts, types::MAIL_READY, "mail", "the SMTP server")
+}
+
+fn decide_monitoring(facts: &Facts<'_>) -> Stated {
+    let say = |status, reason, message: String| state(types::MONITORING_CONFIGURED, status, reason, message);
+    if !facts.service.spec.monitoring.service_monitor.enabled {
+        let message = "There is no ServiceMonitor: set spec.monitoring.serviceMonitor.enabled to have one.";
+        return say(Truth::False, "Disabled", message.to_owned());
+    }
+    let taken = facts.taken.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
+    match facts.service.service_monitors {
+        Presence::Present if taken => {
+            say(Truth::False, "NameTaken", "The ServiceMonitor belongs to somebody else: delete or rename it.".to_owned())
+        }
+        Presence::Present => {
+            say(Truth::True, "ServiceMonitorApplied", "Prometheus is told where to scrape.".to_owned())
+        }
+        Presence::Absent => say(
+            Truth::False,
+            "ServiceMonitorKindMissing",
+            "The cluster has no ServiceMonitors: install the Prometheus Operator, or set spec.monitoring.serviceMonitor.enabled to false.".to_owned(),
+        ),
+        Presence::Unknown => say(
+            Truth::Unknown,
+            "CannotTell",
+            format!("Whether the cluster knows ServiceMonitors cannot be told yet: the operator has to be allowed to watch the CustomResourceDefinition {SERVICE_MONITOR_DEFINITION}."),
+        ),
+    }
+}

@@ -1,0 +1,107 @@
+//! How conditions change. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use latchkey_crds::conditions;
+
+use super::conditions::Stated;
+
+/// The stated conditions with the time since when each has its status: that of before where the status is the
+/// same. Conditions that somebody else put there stay.
+pub(super) fn merge(
+    before: &[Condition],
+    stated: &[Stated],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let ours = stated.iter().map(|stated| {
+        let known =
+            before.iter().find(|known| known.type_ == stated.type_ && known.status == stated.status.as_str());
+        Condition {
+            type_: stated.type_.to_owned(),
+            status: stated.status.as_str().to_owned(),
+            reason: stated.reason.to_owned(),
+            message: stated.message.clone(),
+            observed_generation: generation,
+            last_transition_time: known
+                .map_or_else(|| seconds(now), |known| known.last_transition_time.clone()),
+        }
+    });
+    let others = before.iter().filter(|known| !conditions::ALL.contains(&known.type_.as_str())).cloned();
+    ours.chain(others).collect()
+}
+
+/// The API server keeps seconds; a finer time would look like a change when it comes back.
+fn seconds(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+/// The conditions whose status or reason became another. What is merely not known any more says nothing.
+pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
+    after
+        .iter()
+        .filter(|condition| {
+            let known = before.iter().find(|known| known.type_ == condition.type_);
+            let changed = known
+                .is_none_or(|known| (&known.status, &known.reason) != (&condition.status, &condition.reason));
+            changed
+                && condition.status != "Unknown"
+                && condition.type_ != conditions::PROGRESSING
+                && !(known.is_none() && condition.status == "True" && condition.type_ != conditions::READY)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::ToSpan;
+    use proptest::prelude::*;
+
+    use super::super::conditions::Truth;
+    use super::*;
+
+    fn stated(status: Truth, reason: &'static str) -> Vec<Stated> {
+        vec![Stated { type_: conditions::READY, status, reason, message: "m".to_owned() }]
+    }
+
+    fn any_truth() -> impl Strategy<Value = Truth> {
+        prop_oneof![Just(Truth::True), Just(Truth::False), Just(Truth::Unknown)]
+    }
+
+    proptest! {
+        #[test]
+        fn the_time_moves_exactly_when_the_status_does(first in any_truth(), second in any_truth()) {
+            let start = Timestamp::UNIX_EPOCH;
+            let before = merge(&[], &stated(first, "A"), Some(1), start);
+            let after = merge(&before, &stated(second, "B"), Some(2), start + 5.seconds());
+            let moved = after[0].last_transition_time != before[0].last_transition_time;
+            prop_assert_eq!(moved, first != second);
+            prop_assert_eq!(after[0].observed_generation, Some(2));
+        }
+    }
+
+    #[test]
+    fn the_same_again_is_no_change() {
+        let before = merge(&[], &stated(Truth::False, "A"), Some(1), Timestamp::UNIX_EPOCH);
+        let after = merge(&before, &stated(Truth::False, "A"), Some(1), Timestamp::UNIX_EPOCH + 1.hour());
+        assert_eq!(before, after);
+        assert!(worth_an_event(&before, &after).is_empty());
+        let other = merge(&before, &stated(Truth::False, "B"), Some(1), Timestamp::UNIX_EPOCH);
+        assert_eq!(worth_an_event(&before, &other).len(), 1);
+    }
+
+    #[test]
+    fn conditions_of_others_stay() {
+        let theirs = Condition {
+            type_: "example.com/Theirs".to_owned(),
+            status: "True".to_owned(),
+            reason: "R".to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        let after =
+            merge(std::slice::from_ref(&theirs), &stated(Truth::True, "A"), None, Timestamp::UNIX_EPOCH);
+        assert!(after.contains(&theirs));
+    }
+}

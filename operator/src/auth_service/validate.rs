@@ -1,0 +1,420 @@
+//! Turns the spec and what was found into a type that builders can trust. Pure.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+use latchkey_config::{
+    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, SecretSource, SecretText, Settings, Smtp,
+    SmtpCredentials, SmtpSecurity,
+};
+use latchkey_crds::auth_service::{self as api, parse_ttl};
+use latchkey_crds::{AuthService, AuthServiceSpec};
+use url::Url;
+
+use crate::cache::Presence;
+use crate::context::Images;
+use crate::credentials::StorePassword;
+use crate::fingerprint::fingerprint;
+use crate::names::{HTTP_PORT, MANAGEMENT_PORT, Names};
+use crate::signing_keys::KeyMaterial;
+
+use super::dereference::{Dereferenced, SmtpLogin};
+
+/// Where the server's pods find their files.
+pub mod paths {
+    /// The key set's folder.
+    pub const KEYS: &str = "/etc/latchkey/keys";
+    /// The database URL's folder.
+    pub const DATABASE: &str = "/etc/latchkey/database";
+    /// The Redis URL's folder.
+    pub const REDIS: &str = "/etc/latchkey/redis";
+    /// The SMTP login's folder.
+    pub const SMTP: &str = "/etc/latchkey/smtp";
+    /// The first superuser's folder.
+    pub const ADMIN: &str = "/etc/latchkey/admin";
+}
+
+/// Something that the user can set right; it becomes a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The condition's reason.
+    pub reason: &'static str,
+    /// One sentence that says what to do.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+
+    fn spec(message: impl Into<String>) -> Self {
+        Self::new("InvalidSpec", message)
+    }
+}
+
+/// The object is not what the API server returns.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidateError {
+    /// It lacks a name, a namespace or a uid.
+    #[error("the AuthService has no name, namespace or uid")]
+    NoIdentity,
+}
+
+/// A key of a Secret that pods mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretKey {
+    /// The Secret.
+    pub secret: String,
+    /// The key.
+    pub key: String,
+}
+
+/// An embedded store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedded {
+    /// Its password.
+    pub password: StorePassword,
+    /// The URL under which the server reaches it, unless the password is lost.
+    pub url: Option<SecretText>,
+    /// Its image.
+    pub image: String,
+    /// Its volume, if it has one.
+    pub storage: Option<String>,
+    /// Whether it is ready.
+    pub ready: bool,
+}
+
+/// What the server's pods are made of, when everything that it needs is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The settings.
+    pub settings: Settings,
+    /// The login that goes into the SMTP Secret.
+    pub smtp: Option<SmtpLogin>,
+    /// Hash of the settings and of every mounted Secret but the key set.
+    pub checksum: String,
+    /// Names image and database, without the password.
+    pub migration: String,
+    /// Hash of all that a migration is given.
+    pub migration_inputs: String,
+}
+
+/// An AuthService that builders can trust.
+#[derive(Debug, Clone)]
+pub struct Validated {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The names of what it owns.
+    pub names: Names,
+    /// The owner reference that all of it carries.
+    pub owner: OwnerReference,
+    /// The spec.
+    pub spec: AuthServiceSpec,
+    /// The server's image.
+    pub image: String,
+    /// Where the database URL is mounted from.
+    pub database_url: SecretKey,
+    /// Where the Redis URL is mounted from.
+    pub redis_url: SecretKey,
+    /// The embedded PostgreSQL, when the database is not external.
+    pub postgres: Option<Embedded>,
+    /// The embedded Valkey, when Redis is not external.
+    pub redis: Option<Embedded>,
+    /// The signing keys.
+    pub keys: KeyMaterial,
+    /// The server, or what is missing for it.
+    pub server: Result<Server, Problem>,
+    /// The first problem with a referenced Secret.
+    pub secrets: Result<(), Problem>,
+    /// The migration Jobs that there are.
+    pub jobs: Vec<Job>,
+    /// The Deployment, as last seen.
+    pub deployment: Option<Deployment>,
+    /// Whether ServiceMonitors can be made.
+    pub service_monitors: Presence,
+}
+
+/// Turns the spec and what was found into a type that builders can trust.
+///
+/// # Errors
+/// When the object is not what the API server returns.
+pub fn validate(
+    auth_service: &AuthService,
+    found: Dereferenced,
+    images: &Images,
+) -> Result<Validated, ValidateError> {
+    let spec = auth_service.spec.clone();
+    let (Some(namespace), Some(owner)) = (auth_service.namespace(), auth_service.controller_owner_ref(&()))
+    else {
+        return Err(ValidateError::NoIdentity);
+    };
+    let name = auth_service.name_any();
+    let names = Names::new(&name);
+    let image = server_image(&spec.image, &images.server);
+    let secrets = first_problem(&found);
+    let postgres = found.postgres_password.clone().map(|password| Embedded {
+        url: password.text().map(|text| {
+            let host = format!("{}.{namespace}.svc:5432", names.postgres());
+            SecretText::new(format!("postgres://latchkey:{}@{host}/latchkey", text.expose()))
+        }),
+        password,
+        image: images.postgres.clone(),
+        storage: spec.database.embedded.as_ref().and_then(|embedded| embedded.storage.clone()),
+        ready: found.postgres_ready,
+    });
+    let redis = found.redis_password.clone().map(|password| Embedded {
+        url: password.text().map(|text| {
+            SecretText::new(format!("redis://:{}@{}.{namespace}.svc:6379", text.expose(), names.redis()))
+        }),
+        password,
+        image: images.valkey.clone(),
+        storage: None,
+        ready: false,
+    });
+    let server = secrets.clone().and_then(|()| {
+        let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
+        let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;
+        let admin = found.admin.transpose()?;
+        let smtp = found.smtp.transpose()?;
+        check_url(&database, &["postgres", "postgresql"], "spec.database.urlSecretRef")?;
+        check_url(&redis, &["redis", "rediss"], "spec.redis.urlSecretRef")?;
+        let superuser = admin.as_ref().map(|admin| FirstSuperuser {
+            username: admin.username.clone(),
+            email: admin.email.clone(),
+            password: file(paths::ADMIN, "password"),
+        });
+        let settings = settings(&spec, &name, &namespace, superuser)?;
+        let mut parts: Vec<String> =
+            settings.to_variables().into_iter().flat_map(|(name, value)| [name, value]).collect();
+        parts.extend([database.expose().to_owned(), redis.expose().to_owned()]);
+        parts.extend(admin.map(|admin| admin.password.expose().to_owned()));
+        parts.extend(
+            smtp.iter()
+                .flat_map(|login| [login.username.expose().to_owned(), login.password.expose().to_owned()]),
+        );
+        let migration = fingerprint([image.as_bytes(), without_login(&database).as_bytes()]);
+        Ok(Server {
+            settings,
+            smtp,
+            checksum: fingerprint(parts.iter().map(String::as_bytes)),
+            migration: migration[..10].to_owned(),
+            migration_inputs: migration_inputs(&spec, &image, &database),
+        })
+    });
+    Ok(Validated {
+        database_url: secret_key(spec.database.url_secret_ref.as_ref(), names.postgres()),
+        redis_url: secret_key(spec.redis.url_secret_ref.as_ref(), names.redis()),
+        postgres,
+        redis,
+        keys: found.keys,
+        server,
+        secrets,
+        jobs: found.jobs,
+        deployment: found.deployment,
+        service_monitors: found.service_monitors,
+        name,
+        namespace,
+        names,
+        owner,
+        spec,
+        image,
+    })
+}
+
+fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
+    [
+        found.database_url.as_ref().and_then(|result| result.as_ref().err()),
+        found.redis_url.as_ref().and_then(|result| result.as_ref().err()),
+        found.smtp.as_ref().and_then(|result| result.as_ref().err()),
+        found.admin.as_ref().and_then(|result| result.as_ref().err()),
+    ]
+    .into_iter()
+    .flatten()
+    .next()
+    .map_or(Ok(()), |problem| Err(problem.clone()))
+}
+
+fn secret_key(external: Option<&api::SecretKeyRef>, own: String) -> SecretKey {
+    match external {
+        Some(reference) => SecretKey { secret: reference.name.clone(), key: reference.key.clone() },
+        None => SecretKey { secret: own, key: "url".to_owned() },
+    }
+}
+
+fn url_of(
+    external: Option<Result<SecretText, Problem>>,
+    embedded: Option<&Embedded>,
+    secret: &str,
+) -> Result<SecretText, Problem> {
+    match external {
+        Some(url) => url,
+        None => embedded.and_then(|embedded| embedded.url.clone()).ok_or_else(|| {
+            Problem::new(
+                "CredentialsLost",
+                format!("the Secret {secret} is gone or damaged while the volume that knows its password exists: restore the Secret from a backup."),
+            )
+        }),
+    }
+}
+
+/// All that a migration's pod is given. The debug form of the scheduling is good enough for a hash that only
+/// frees a Job which has not succeeded.
+fn migration_inputs(spec: &AuthServiceSpec, image: &str, database: &SecretText) -> String {
+    let pod = &spec.pod;
+    let scheduling = format!(
+        "{:?}{:?}{:?}{:?}",
+        spec.image.pull_secrets, pod.node_selector, pod.tolerations, pod.priority_class_name
+    );
+    fingerprint([image.as_bytes(), database.expose().as_bytes(), scheduling.as_bytes()])
+}
+
+/// Says nothing of the value: it holds a password.
+fn check_url(url: &SecretText, schemes: &[&str], field: &str) -> Result<(), Problem> {
+    let problem = || {
+        Problem::new(
+            "SecretInvalid",
+            format!(
+                "the URL in the Secret that {field} names must start with {}:// and name a host: correct it.",
+                schemes[0]
+            ),
+        )
+    };
+    let parsed = Url::parse(url.expose()).map_err(|_| problem())?;
+    if schemes.contains(&parsed.scheme()) { Ok(()) } else { Err(problem()) }
+}
+
+/// Two URLs with the same host and database name the same database, whoever logs in.
+fn without_login(url: &SecretText) -> String {
+    let Ok(mut url) = Url::parse(url.expose()) else { return String::new() };
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url.set_query(None);
+    url.to_string()
+}
+
+/// The image of the spec, with what it leaves out taken from the default.
+fn server_image(image: &api::Image, default: &str) -> String {
+    let (default_repository, default_suffix) = split_image(default);
+    let repository = image.repository.as_deref().unwrap_or(default_repository);
+    match (&image.digest, &image.tag) {
+        (Some(digest), _) => format!("{repository}@{digest}"),
+        (None, Some(tag)) => format!("{repository}:{tag}"),
+        // A digest belongs to the repository it was taken from.
+        (None, None) if image.repository.is_some() && default_suffix.starts_with('@') => {
+            format!("{repository}:{}", env!("CARGO_PKG_VERSION"))
+        }
+        (None, None) => format!("{repository}{default_suffix}"),
+    }
+}
+
+/// Repository, and tag or digest with its sign.
+fn split_image(image: &str) -> (&str, &str) {
+    if let Some(at) = image.find('@') {
+        return image.split_at(at);
+    }
+    let path = image.rfind('/').map_or(0, |slash| slash + 1);
+    match image[path..].rfind(':') {
+        Some(colon) => image.split_at(path + colon),
+        None => (image, ""),
+    }
+}
+
+/// The tag of an image, if it has one.
+pub fn tag_of(image: &str) -> Option<&str> {
+    split_image(image).1.strip_prefix(':')
+}
+
+fn file(folder: &str, name: &str) -> SecretSource {
+    SecretSource::File(PathBuf::from(format!("{folder}/{name}")))
+}
+
+fn settings(
+    spec: &AuthServiceSpec,
+    name: &str,
+    namespace: &str,
+    first_superuser: Option<FirstSuperuser>,
+) -> Result<Settings, Problem> {
+    let minutes = |text: &str, field: &str| {
+        parse_ttl(text).map_err(|error| Problem::spec(format!("{field}: {error}."))).and_then(|minutes| {
+            Minutes::new(minutes).ok_or_else(|| Problem::spec(format!("{field} is out of range.")))
+        })
+    };
+    let issuer = spec.issuer.clone().unwrap_or_else(|| format!("http://{name}.{namespace}.svc"));
+    let http = u16::try_from(HTTP_PORT).unwrap_or(8080);
+    Ok(Settings {
+        database_url: file(paths::DATABASE, "url"),
+        redis_url: file(paths::REDIS, "url"),
+        listen_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, http)),
+        management_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, MANAGEMENT_PORT)),
+        issuer_url: url(&issuer, "spec.issuer")?,
+        token_audience: spec.tokens.audience.clone(),
+        jwt_keys_file: PathBuf::from(format!("{}/keys.json", paths::KEYS)),
+        access_token_lifetime: minutes(&spec.tokens.access_token_ttl, "spec.tokens.accessTokenTTL")?,
+        refresh_token_lifetime: minutes(&spec.tokens.refresh_token_ttl, "spec.tokens.refreshTokenTTL")?,
+        email: email(&spec.email)?,
+        public_url: spec
+            .email
+            .public_url
+            .as_deref()
+            .map(|text| url(text, "spec.email.publicURL"))
+            .transpose()?,
+        first_superuser,
+        otlp_endpoint: spec.tracing.otlp_endpoint.clone(),
+        log_level: match spec.logging.level {
+            api::LogLevel::Trace => LogLevel::Trace,
+            api::LogLevel::Debug => LogLevel::Debug,
+            api::LogLevel::Info => LogLevel::Info,
+            api::LogLevel::Warn => LogLevel::Warn,
+            api::LogLevel::Error => LogLevel::Error,
+        },
+        log_format: match spec.logging.format {
+            api::LogFormat::Json => LogFormat::Json,
+            api::LogFormat::Text => LogFormat::Text,
+        },
+    })
+}
+
+fn url(text: &str, field: &str) -> Result<Url, Problem> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+        .ok_or_else(|| Problem::spec(format!("{field} must be an http or https URL: correct it.")))
+}
+
+fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
+    if !email.enabled {
+        return Ok(None);
+    }
+    let (Some(host), Some(address)) = (&email.smtp.host, &email.from.address) else {
+        return Err(Problem::spec(
+            "spec.email.smtp.host and spec.email.from.address are required: set them.",
+        ));
+    };
+    let port = u16::try_from(email.smtp.port)
+        .map_err(|_| Problem::spec("spec.email.smtp.port must be between 1 and 65535: correct it."))?;
+    Ok(Some(Email {
+        smtp: Smtp {
+            host: host.clone(),
+            port,
+            security: match email.smtp.security {
+                api::SmtpSecurity::StartTls => SmtpSecurity::StartTls,
+                api::SmtpSecurity::Tls => SmtpSecurity::Implicit,
+                api::SmtpSecurity::None => SmtpSecurity::None,
+            },
+            credentials: email.smtp.credentials_secret_ref.as_ref().map(|_| SmtpCredentials {
+                user: file(paths::SMTP, "username"),
+                password: file(paths::SMTP, "password"),
+            }),
+        },
+        from_address: address.clone(),
+        from_name: email.from.name.clone(),
+    }))
+}

@@ -1,0 +1,124 @@
+//! Every metric of the operator, declared here and nowhere else. Label values come from fixed lists.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+use crate::kinds::Kind;
+
+/// The operator's metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: IntCounterVec,
+    durations: Histogram,
+    applied: IntCounterVec,
+    deleted: IntCounterVec,
+    status_updates: IntCounter,
+    api_requests: IntCounterVec,
+    leader: IntGauge,
+    watch_errors: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers all of them in a registry of their own.
+    ///
+    /// # Errors
+    /// When a name is malformed or taken, which is a mistake in this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
+        let reconciles =
+            counters("latchkey_operator_reconcile_total", "Reconciles by how they ended.", &["result"])?;
+        let applied = counters("latchkey_operator_applied_objects_total", "Objects written.", &["kind"])?;
+        let deleted = counters("latchkey_operator_deleted_objects_total", "Objects deleted.", &["kind"])?;
+        let api_requests =
+            counters("latchkey_operator_api_requests_total", "Requests to the API server.", &["verb"])?;
+        let watch_errors = counters(
+            "latchkey_operator_watch_errors_total",
+            "Watches that failed and were retried.",
+            &["kind"],
+        )?;
+        let durations = Histogram::with_opts(
+            HistogramOpts::new("latchkey_operator_reconcile_duration_seconds", "How long a reconcile took.")
+                .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
+        )?;
+        registry.register(Box::new(durations.clone()))?;
+        let status_updates = IntCounter::new("latchkey_operator_status_updates_total", "Status writes.")?;
+        registry.register(Box::new(status_updates.clone()))?;
+        let leader = IntGauge::new("latchkey_operator_leader", "1 on the replica that reconciles.")?;
+        registry.register(Box::new(leader.clone()))?;
+        for result in ["ok", "error"] {
+            reconciles.with_label_values(&[result]);
+        }
+        Ok(Self {
+            registry,
+            reconciles,
+            durations,
+            applied,
+            deleted,
+            status_updates,
+            api_requests,
+            leader,
+            watch_errors,
+        })
+    }
+
+    /// Counts a reconcile that took `seconds`.
+    pub fn reconciled(&self, succeeded: bool, seconds: f64) {
+        self.reconciles.with_label_values(&[if succeeded { "ok" } else { "error" }]).inc();
+        self.durations.observe(seconds);
+    }
+
+    /// Counts an object that was written.
+    pub fn applied(&self, kind: Kind) {
+        self.applied.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Counts an object that was deleted.
+    pub fn deleted(&self, kind: Kind) {
+        self.deleted.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Counts a status that was written.
+    pub fn status_updated(&self) {
+        self.status_updates.inc();
+    }
+
+    /// Counts a request to the API server by its method and whether it watches.
+    pub fn requested(&self, method: &str, watches: bool) {
+        let verb = match method {
+            "GET" if watches => "watch",
+            "GET" => "read",
+            "POST" => "create",
+            "PUT" => "update",
+            "PATCH" => "patch",
+            "DELETE" => "delete",
+            _ => "other",
+        };
+        self.api_requests.with_label_values(&[verb]).inc();
+    }
+
+    /// Counts a watch that failed.
+    pub fn watch_failed(&self, kind: &'static str) {
+        self.watch_errors.with_label_values(&[kind]).inc();
+    }
+
+    /// Says whether this replica leads.
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// All of them as Prometheus text.
+    ///
+    /// # Errors
+    /// When a metric cannot be written as text.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}

@@ -1,0 +1,216 @@
+//! Runs the operator: HTTP, election, watches, controller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use kube::client::ClientBuilder;
+use kube::runtime::controller::{self, applier};
+use kube::{Client, Config};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tower::util::MapRequestLayer;
+
+use crate::arguments::RunArguments;
+use crate::auth_service;
+use crate::cache::Cache;
+use crate::context::{Context, Images};
+use crate::leader::{Election, LeaderError, Terms};
+use crate::metrics::Metrics;
+use crate::names::OPERATOR;
+use crate::server::{self, Readiness};
+use crate::watches;
+
+/// Events that come close together are answered by one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+const CONCURRENT_RECONCILES: u16 = 16;
+/// How long reconciles that have begun may take to finish when the operator stops.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the operator stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no way to the API server.
+    #[error("no cluster is configured: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client could not be made.
+    #[error("the client for the API server could not be made: {0}")]
+    Client(#[from] kube::Error),
+    /// The address for health and metrics is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A metric is declared wrongly.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    /// The lease was lost.
+    #[error(transparent)]
+    Leader(#[from] LeaderError),
+    /// The controller ended by itself, which it never should.
+    #[error("the controller ended by itself")]
+    ControllerEnded,
+    /// Random bytes could not be had.
+    #[error("the system has no random bytes")]
+    Random,
+}
+
+/// Resolves on SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the signals cannot be listened to.
+pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Runs until `stop` resolves, which is a clean end, or until something is wrong.
+///
+/// # Errors
+/// What was wrong.
+pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+    let metrics = Metrics::new()?;
+    let readiness = Readiness::default();
+    let address = arguments.listen_addr;
+    let listen = |source| RunError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    tracing::info!(
+        addr = %listener.local_addr().map_err(listen)?,
+        version = env!("CARGO_PKG_VERSION"),
+        "listening"
+    );
+    let routes = server::router(metrics.clone(), readiness.clone());
+    let http = tokio::spawn(axum::serve(listener, routes).into_future());
+
+    let config = Config::infer().await?;
+    let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = counting_client(config, metrics.clone())?;
+    let identity = identity(arguments.pod_name.as_deref())?;
+    let stop = stop.shared();
+
+    let mut election = arguments
+        .leader_elect
+        .then(|| Election::new(client.clone(), &namespace, OPERATOR, identity, Terms::default()));
+    readiness.set(true);
+    if let Some(election) = election.as_mut() {
+        tracing::info!("waiting to lead");
+        tokio::select! {
+            () = election.acquire() => {}
+            () = stop.clone() => return Ok(()),
+        }
+        tracing::info!("leading");
+    }
+    metrics.set_leader(true);
+    readiness.set(false);
+    let reconciling = reconcile_until(stop, client, &arguments, metrics.clone(), readiness);
+    let ended = match election.as_mut() {
+        None => reconciling.await,
+        Some(election) => {
+            // On a lost lease the reconciles in progress are dropped where they stand: another replica may
+            // be writing already.
+            let ended = tokio::select! {
+                ended = reconciling => ended,
+                lost = election.hold() => Err(lost.into()),
+            };
+            if let Err(error) = election.release().await {
+                tracing::warn!(%error, "the lease was not given up and has to run out");
+            }
+            ended
+        }
+    };
+    metrics.set_leader(false);
+    http.abort();
+    tracing::info!("stopped");
+    ended
+}
+
+async fn reconcile_until(
+    stop: impl Future<Output = ()> + Send + Clone,
+    client: Client,
+    arguments: &RunArguments,
+    metrics: Metrics,
+    readiness: Readiness,
+) -> Result<(), RunError> {
+    let cache = Cache::default();
+    let (triggers, triggered) = mpsc::unbounded();
+    let (auth_services, _watches) = watches::start(
+        client.clone(),
+        arguments.watch_namespace.clone(),
+        cache.clone(),
+        metrics.clone(),
+        triggers,
+    );
+    let images = Images {
+        server: arguments.server_image.clone(),
+        postgres: arguments.postgres_image.clone(),
+        valkey: arguments.valkey_image.clone(),
+    };
+    tokio::select! {
+        ready = async { (cache.wait_until_ready().await, auth_services.wait_until_ready().await) } => {
+            if ready.0.is_err() || ready.1.is_err() {
+                return Err(RunError::ControllerEnded);
+            }
+        }
+        () = stop.clone() => return Ok(()),
+    }
+    readiness.set(true);
+    tracing::info!("the watches have listed; reconciling");
+
+    let context =
+        Context::new(client, cache, auth_services.clone(), images, metrics, arguments.pod_name.clone());
+    let queue = triggered.map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
+    let mut reconciles = std::pin::pin!(applier(
+        |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),
+        auth_service::retry,
+        context,
+        auth_services,
+        Box::pin(queue),
+        controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENT_RECONCILES),
+    ));
+    let working = async {
+        loop {
+            match reconciles.try_next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                // An AuthService that was deleted while a reconcile for it was due.
+                Err(controller::Error::ObjectNotFound(_)) => {}
+                Err(error) => tracing::debug!(%error, "a reconcile failed"),
+            }
+        }
+    };
+    let mut working = std::pin::pin!(working);
+    tokio::select! {
+        () = &mut working => return Err(RunError::ControllerEnded),
+        () = stop => {}
+    }
+    if tokio::time::timeout(STOP_WITHIN, working).await.is_err() {
+        tracing::warn!("reconciles that had begun were cut off");
+    }
+    Ok(())
+}
+
+/// A client that counts what it asks of the API server.
+fn counting_client(config: Config, metrics: Metrics) -> Result<Client, kube::Error> {
+    let counting = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
+        let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        metrics.requested(request.method().as_str(), watches);
+        request
+    });
+    Ok(ClientBuilder::try_from(config)?.with_layer(&counting).build())
+}
+
+/// The pod's name, and a random part: a pod that was restarted is another participant.
+fn identity(pod_name: Option<&str>) -> Result<String, RunError> {
+    let mut random = [0; 6];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| RunError::Random)?;
+    Ok(format!("{}_{}", pod_name.unwrap_or(OPERATOR), hex::encode(random)))
+}
