@@ -26,7 +26,8 @@ async fn helm_installs_upgrades_and_uninstalls() {
         apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
     }
     let kubeconfig = control_plane.folder().join("helm.kubeconfig");
-    fs::write(&kubeconfig, control_plane.kubectl(&["config", "view", "--raw", "--flatten"])).expect("written");
+    fs::write(&kubeconfig, control_plane.kubectl(&["config", "view", "--raw", "--flatten"]))
+        .expect("written");
     let copy = control_plane.folder().join("chart");
     run_ok(Command::new("cp").arg("-r").arg(chart::folder()).arg(&copy));
     let helm = |arguments: &[&str]| {
@@ -73,7 +74,8 @@ async fn fetch_crd(client: &Client) -> Option<CustomResourceDefinition> {
 
 /// A pod of the installed Deployment passes Pod Security `restricted`, which the namespace enforces.
 async fn pod_is_admitted(client: &Client, control_plane: &ControlPlane) {
-    let deployment = control_plane.kubectl(&["-n", SYSTEM, "get", "deployment/latchkey-operator", "-o", "json"]);
+    let deployment =
+        control_plane.kubectl(&["-n", SYSTEM, "get", "deployment/latchkey-operator", "-o", "json"]);
     let deployment: Value = serde_json::from_str(&deployment).expect("JSON");
     let mut pod = deployment["spec"]["template"].clone();
     pod["metadata"]["name"] = json!("latchkey-operator-0");

@@ -4,12 +4,13 @@ use latchkey_tests::chart::{of_kind, render};
 use serde_json::{Value, json};
 
 fn kinds_and_names(objects: &[Value]) -> Vec<String> {
-    let text = |object: &Value, path: &str| {
-        object.pointer(path).and_then(Value::as_str).unwrap_or("-").to_owned()
-    };
+    let text =
+        |object: &Value, path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or("-").to_owned();
     let mut found: Vec<String> = objects
         .iter()
-        .map(|o| format!("{} {} {}", text(o, "/kind"), text(o, "/metadata/namespace"), text(o, "/metadata/name")))
+        .map(|o| {
+            format!("{} {} {}", text(o, "/kind"), text(o, "/metadata/namespace"), text(o, "/metadata/name"))
+        })
         .collect();
     found.sort();
     found
@@ -144,7 +145,10 @@ fn a_digest_wins_over_a_tag() {
     let with_digest: Vec<&str> = with_digest.iter().map(String::as_str).collect();
     let objects = render("latchkey", "latchkey-system", &with_digest);
     let server = format!("--server-image=ghcr.io/latchkey-dev/latchkey-server@{digest}");
-    assert_eq!(container(&objects)["image"], json!(format!("ghcr.io/latchkey-dev/latchkey-operator@{digest}")));
+    assert_eq!(
+        container(&objects)["image"],
+        json!(format!("ghcr.io/latchkey-dev/latchkey-operator@{digest}"))
+    );
     assert!(container(&objects)["args"].as_array().expect("arguments").contains(&json!(server)));
 
     let objects = render("latchkey", "latchkey-system", &["image.tag=1.2"]);

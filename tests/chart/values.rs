@@ -70,7 +70,8 @@ fn every_value_has_a_line_that_explains_it() {
     let lines: Vec<&str> = text.lines().collect();
     // What stands inside `resources` is Kubernetes' own, and explained there.
     let own = lines.iter().enumerate().filter(|(at, line)| {
-        let inside_resources = lines[..*at].iter().rev().find(|l| !l.starts_with([' ', '#']) && !l.is_empty());
+        let inside_resources =
+            lines[..*at].iter().rev().find(|l| !l.starts_with([' ', '#']) && !l.is_empty());
         line.contains(':')
             && !line.trim_start().starts_with('#')
             && !(line.starts_with(' ') && inside_resources.is_some_and(|l| l.starts_with("resources:")))

@@ -50,9 +50,9 @@ async fn an_empty_spec_brings_everything_that_serving_takes() {
         assert_eq!(labels["app.kubernetes.io/instance"], NAME, "{name}");
         assert_eq!(labels["app.kubernetes.io/managed-by"], "latchkey-operator", "{name}");
         assert!(labels.contains_key("app.kubernetes.io/component"), "{name}");
-        let [owner] = object.owner_references() else { panic!("{name} has one owner") };
-        assert_eq!(owner.controller, Some(true), "{name}");
-        assert_eq!(Some(&owner.uid), auth_service.metadata.uid.as_ref(), "{name}");
+        let [reference] = object.owner_references() else { panic!("{name} has one owner") };
+        assert_eq!(reference.controller, Some(true), "{name}");
+        assert_eq!(Some(&reference.uid), auth_service.metadata.uid.as_ref(), "{name}");
     }
 }
 

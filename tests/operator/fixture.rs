@@ -1,15 +1,15 @@
 //! What each test starts with: a namespace of its own that enforces Pod Security `restricted`, an operator
 //! with the chart's rights in that namespace, and somebody who plays the kubelet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::ApiResource;
-use kube::discovery::{Discovery, Scope, verbs};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 use kube::{Api, Client, ResourceExt};
 use latchkey_crds::AuthService;
 use latchkey_tests::audit::Write;
@@ -38,19 +38,21 @@ pub struct Fixture {
 impl Fixture {
     /// A namespace with the rights, but without a running operator and without a kubelet.
     pub async fn new(name: &str) -> Self {
-        Self::on(ControlPlane::shared().await, name).await
+        Self::with_values(name, &[]).await
     }
 
-    /// The same on another control plane.
-    pub async fn on(control_plane: &'static ControlPlane, name: &str) -> Self {
+    /// The same with more values for the chart.
+    pub async fn with_values(name: &str, values: &[&str]) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
+        let control_plane = ControlPlane::shared().await;
         let namespace = format!("test-{name}");
         let client = control_plane.client().await;
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
         let metadata = json!({"name": namespace, "labels": labels});
         apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
         let watch = format!("watchNamespace={namespace}");
-        let installation = Installation::new(control_plane, &namespace, &[&watch]).await;
+        let values = [&[watch.as_str()], values].concat();
+        let installation = Installation::new(control_plane, &namespace, &values).await;
         let servers = StatusPort::open(NEXT.fetch_add(1, Ordering::Relaxed)).await;
         Self { control_plane, client, namespace, installation, servers }
     }
@@ -143,13 +145,60 @@ impl Fixture {
         outcome.expect("the Secret is written");
     }
 
+    /// Any object in the namespace, by kind.
+    pub fn any(&self, kind: &str) -> Api<DynamicObject> {
+        let (group, version) = match kind {
+            "Deployment" | "StatefulSet" => ("apps", "v1"),
+            "Job" => ("batch", "v1"),
+            "PodDisruptionBudget" => ("policy", "v1"),
+            "ServiceMonitor" => ("monitoring.coreos.com", "v1"),
+            _ => ("", "v1"),
+        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    /// Waits until an object has this value at a JSON pointer (`null`: nothing there).
+    pub async fn wait_for_value(&self, kind: &str, name: &str, pointer: &str, expected: &Value) {
+        wait_for(self.any(kind), name, |object| {
+            let object = serde_json::to_value(object).expect("JSON");
+            let found = object.pointer(pointer).unwrap_or(&Value::Null);
+            (found == expected)
+                .then_some(())
+                .ok_or_else(|| format!("{kind} {pointer} is {found}, not {expected}"))
+        })
+        .await;
+    }
+
+    /// Waits until an object is gone.
+    pub async fn wait_until_gone(&self, kind: &str, name: &str) {
+        wait_for(self.any(kind), name, |object| {
+            object.is_none().then_some(()).ok_or_else(|| format!("{kind}/{name} is still there"))
+        })
+        .await;
+    }
+
+    /// The hash of everything that rolls the server's pods when it changes.
+    pub async fn checksum(&self) -> String {
+        checksum(self.any("Deployment").get(NAME).await.ok().as_ref()).expect("a checksum on the pods")
+    }
+
+    /// Waits until the pods roll, and returns their new checksum.
+    pub async fn wait_for_other_checksum(&self, before: &str) -> String {
+        wait_for(self.any("Deployment"), NAME, |deployment| {
+            let now = checksum(deployment).ok_or("no Deployment with a checksum")?;
+            (now != before).then_some(now).ok_or_else(|| "the checksum has not changed".to_owned())
+        })
+        .await
+    }
+
     /// Everything in the namespace that names the AuthService as its owner, by `Kind/name`.
     pub async fn owned(&self) -> BTreeMap<String, DynamicObject> {
         let mut owned = BTreeMap::new();
         for resource in namespaced_resources(&self.client).await {
-            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, resource);
-            // A kind may refuse to be listed at a moment when its definition is changed.
-            for object in api.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default() {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), &self.namespace, resource);
+            for object in api.list(&ListParams::default()).await.expect("a list") {
                 if object.owner_references().iter().any(|owner| owner.kind == "AuthService") {
                     owned.insert(format!("{}/{}", resource.kind, object.name_any()), object);
                 }
@@ -158,11 +207,26 @@ impl Fixture {
         owned
     }
 
+    /// Everything there is in the namespace, by `Kind/name`, but for Events and Leases.
+    pub async fn everything(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for resource in namespaced_resources(&self.client).await {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), &self.namespace, resource);
+            for object in api.list(&ListParams::default()).await.expect("a list") {
+                names.insert(format!("{}/{}", resource.kind, object.name_any()));
+            }
+        }
+        names
+    }
+
     /// The Events that speak of the AuthService, newest last: their type, reason and note.
     pub async fn events(&self) -> Vec<(String, String, String)> {
         let mut events = self.api::<Event>().list(&ListParams::default()).await.expect("events").items;
         events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
-        let about = |event: &Event| event.regarding.as_ref().is_some_and(|r| r.kind.as_deref() == Some("AuthService"));
+        let about = |event: &Event| {
+            event.regarding.as_ref().is_some_and(|r| r.kind.as_deref() == Some("AuthService"))
+        };
         let text = |text: Option<String>| text.unwrap_or_default();
         events.into_iter().filter(about).map(|e| (text(e.type_), text(e.reason), text(e.note))).collect()
     }
@@ -173,6 +237,11 @@ impl Fixture {
         writes.retain(|write| write.resource != "leases" && write.resource != "events");
         writes
     }
+}
+
+fn checksum(deployment: Option<&DynamicObject>) -> Option<String> {
+    let template = deployment?.data.pointer("/spec/template/metadata/annotations")?;
+    Some(template.get("latchkey.dev/checksum")?.as_str()?.to_owned())
 }
 
 /// A condition of an AuthService.
@@ -186,12 +255,12 @@ async fn namespaced_resources(client: &Client) -> &'static [ApiResource] {
     let discover = async || {
         let discovery = Discovery::new(client.clone()).exclude(&["metrics.k8s.io"]).run().await;
         let discovery = discovery.expect("the API server says what it serves");
-        let resources = discovery.groups().flat_map(|group| group.recommended_resources());
+        let resources = discovery.groups().flat_map(ApiGroup::recommended_resources);
         resources
             .filter(|(resource, capabilities)| {
                 capabilities.scope == Scope::Namespaced
                     && capabilities.supports_operation(verbs::LIST)
-                    && !matches!(resource.kind.as_str(), "Event" | "AuthService")
+                    && !matches!(resource.kind.as_str(), "Event" | "Lease" | "AuthService")
             })
             .map(|(resource, _)| resource)
             .collect()

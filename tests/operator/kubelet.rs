@@ -17,7 +17,8 @@ impl Kubelet {
     pub fn start(client: Client, namespace: &str, pod_ip: String) -> Self {
         let pods: Api<Pod> = Api::namespaced(client, namespace);
         Self(tokio::spawn(async move {
-            let changes = watcher(pods.clone(), watcher::Config::default()).default_backoff().applied_objects();
+            let changes =
+                watcher(pods.clone(), watcher::Config::default()).default_backoff().applied_objects();
             let mut changes = std::pin::pin!(changes.map_err(drop).filter_map(async |pod| pod.ok()));
             while let Some(pod) = changes.next().await {
                 if phase(&pod) == "Pending" && pod.metadata.deletion_timestamp.is_none() {

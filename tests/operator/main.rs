@@ -1,8 +1,23 @@
 //! The operator on a real API server, with the rights and arguments that the chart gives it. There are no
 //! nodes: controllers make pods, and the tests say what becomes of them.
 
+mod crash;
 mod create;
+mod deletion;
+mod drift;
+mod explain;
 mod fixture;
+mod keys;
 mod kubelet;
+mod leader;
+mod monitoring;
+mod scale;
+mod secrets;
+mod spec;
+mod status;
 mod status_port;
+mod steady;
+mod stores;
+mod strangers;
+mod validation;
 mod waiting;

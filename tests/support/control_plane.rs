@@ -27,13 +27,14 @@ pub const FIELD_MANAGER: &str = "tests";
 
 /// The controllers the tests need. The garbage collector among them learns of new kinds only twice a minute,
 /// which is why it starts after the CRDs are there.
-const CONTROLLERS: [&str; 9] = [
+const CONTROLLERS: [&str; 10] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
     "garbage-collector-controller",
     "job-controller",
     "namespace-controller",
+    "persistentvolumeclaim-protection-controller",
     "replicaset-controller",
     "serviceaccount-controller",
     "statefulset-controller",
@@ -130,7 +131,9 @@ impl ControlPlane {
     /// When kubectl fails.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let kubeconfig = self.write_kubeconfig("kubectl", &self.token);
-        run_ok(Command::new(programs::test_bed("kubectl")).arg("--kubeconfig").arg(kubeconfig).args(arguments))
+        run_ok(
+            Command::new(programs::test_bed("kubectl")).arg("--kubeconfig").arg(kubeconfig).args(arguments),
+        )
     }
 
     /// Applies a CustomResourceDefinition and waits until it is served.
@@ -193,8 +196,8 @@ impl ControlPlane {
     }
 
     fn start_controller_manager(&mut self) {
-        let kubeconfig =
-            self.write_kubeconfig(CONTROLLER_MANAGER_USER, &format!("{CONTROLLER_MANAGER_USER}-{}", self.token));
+        let kubeconfig = self
+            .write_kubeconfig(CONTROLLER_MANAGER_USER, &format!("{CONTROLLER_MANAGER_USER}-{}", self.token));
         let mut command = Command::new(programs::test_bed("kube-controller-manager"));
         command
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
@@ -278,7 +281,11 @@ fn start_api_server(folder: &Path, port: u16, etcd_port: u16) -> Process {
     let file = |name: &str| folder.join(name).display().to_string();
     let mut command = Command::new(programs::test_bed("kube-apiserver"));
     command
-        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+        .args([
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            "--endpoint-reconciler-type=none",
+        ])
         .arg(format!("--secure-port={port}"))
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
         .arg(format!("--cert-dir={}", file("certificates")))

@@ -33,7 +33,8 @@ impl Installation {
     /// When the chart does not render or the API server refuses what it renders.
     pub async fn new(control_plane: &ControlPlane, namespace: &str, values: &[&str]) -> Self {
         let client = control_plane.client().await;
-        apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).await;
+        apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}))
+            .await;
         let mut values = values.to_vec();
         values.push("crds.install=false");
         let objects = chart::render("latchkey", namespace, &values);
@@ -104,9 +105,7 @@ impl Operator {
         let address = self.address.clone();
         let process = RefCell::new(&mut self.process);
         wait::until("the operator to be ready", async || {
-            let mut process = process.borrow_mut();
-            assert!(process.is_running(), "the operator ended: {}", process.stderr.all().join("\n"));
-            drop(process);
+            assert_running(&mut process.borrow_mut());
             get(&address, "/readyz").await.ok()
         })
         .await;
@@ -146,8 +145,13 @@ impl Drop for Operator {
     }
 }
 
+fn assert_running(process: &mut Process) {
+    assert!(process.is_running(), "the operator ended: {}", process.stderr.all().join("\n"));
+}
+
 async fn get(address: &str, path: &str) -> Result<String, String> {
-    let request = reqwest::Client::new().get(format!("http://{address}{path}")).timeout(Duration::from_secs(5));
+    let request =
+        reqwest::Client::new().get(format!("http://{address}{path}")).timeout(Duration::from_secs(5));
     let answer = request.send().await.map_err(|e| e.to_string())?;
     let answer = answer.error_for_status().map_err(|e| e.to_string())?;
     answer.text().await.map_err(|e| e.to_string())
@@ -171,5 +175,9 @@ async fn request_token(client: Client, namespace: &str, account: &str) -> String
     let api: Api<ServiceAccount> = Api::namespaced(client, namespace);
     let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
     let answer = api.create_token_request(account, &PostParams::default(), &request).await;
-    answer.expect("a token for the operator").status.and_then(|status| status.token).expect("a token in the answer")
+    answer
+        .expect("a token for the operator")
+        .status
+        .and_then(|status| status.token)
+        .expect("a token in the answer")
 }

@@ -25,10 +25,12 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
+#[expect(clippy::zombie_processes, reason = "it outlives this process, which is what it is for")]
 fn remove_after_this_process(folder: &Path) {
     // The programs that write into the folder are killed in the same moment, so the first try may find one
     // of them still writing.
-    let script = "tail --pid=\"$1\" -s 0.2 -f /dev/null; for _ in 1 2 3 4 5; do rm -rf -- \"$2\" && exit; done";
+    let script =
+        "tail --pid=\"$1\" -s 0.2 -f /dev/null; for _ in 1 2 3 4 5; do rm -rf -- \"$2\" && exit; done";
     Command::new("sh")
         .args(["-c", script, "sh", &process::id().to_string()])
         .arg(folder)

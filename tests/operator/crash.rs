@@ -1,0 +1,54 @@
+//! The operator killed in the middle of its work.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use latchkey_tests::wait;
+use serde_json::json;
+
+use crate::fixture::{Fixture, condition};
+
+/// Without an election, or each new process would wait for the lease of the one that was killed.
+const NO_ELECTION: &str = "leaderElection.enabled=false";
+
+#[tokio::test]
+async fn killed_after_every_write_it_still_gets_there_with_one_key_set() {
+    let fixture = Fixture::with_values("crash", &[NO_ELECTION]).await;
+    let _kubelet = fixture.start_kubelet();
+    fixture.apply(json!({})).await;
+    let mut kills = 0;
+    let mut first_keys = None;
+    loop {
+        let before = fixture.writes().len();
+        let mut operator = fixture.installation.start("operator-0");
+        // Until it has written something more, or has nothing left to write.
+        let ready = wait::until("a write", async || {
+            let auth_service = fixture.auth_service().await;
+            let ready = condition(&auth_service, "Ready").is_some_and(|ready| ready.status == "True");
+            (ready || fixture.writes().len() > before).then_some(ready)
+        })
+        .await;
+        operator.kill();
+        kills += 1;
+        let keys = fixture.api::<Secret>().get_opt("auth-jwt-keys").await.expect("an answer");
+        if let (None, Some(keys)) = (&first_keys, &keys) {
+            first_keys = Some((keys.uid(), keys.data.clone()));
+        }
+        if ready {
+            break;
+        }
+    }
+    assert!(kills > 2, "it was killed before it was done");
+
+    let _operator = fixture.start_operator().await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let keys = fixture.api::<Secret>().get("auth-jwt-keys").await.expect("the keys");
+    assert_eq!(Some((keys.uid(), keys.data)), first_keys);
+    let created = |name: &str| {
+        let writes = fixture.writes();
+        writes.iter().filter(|w| w.resource == "secrets" && w.name == name && w.code == 201).count()
+    };
+    assert_eq!(created("auth-jwt-keys"), 1, "one key set was made, and no other");
+    assert_eq!(created("auth-postgres"), 1);
+    let owned = fixture.owned().await;
+    assert_eq!(owned.keys().filter(|name| name.starts_with("Job/")).count(), 1, "{:?}", owned.keys());
+}

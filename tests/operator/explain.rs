@@ -1,0 +1,52 @@
+//! `kubectl explain` and `kubectl get`.
+
+use latchkey_tests::control_plane::{ControlPlane, auth_service_crd};
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+
+#[test]
+fn every_field_has_a_description() {
+    let text = std::fs::read_to_string(auth_service_crd()).expect("the CRD");
+    let crd: Value = serde_yaml_ng::from_str(&text).expect("YAML");
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut silent = Vec::new();
+    for part in ["spec", "status"] {
+        collect_silent(&schema["properties"][part], part, &mut silent);
+    }
+    assert!(silent.is_empty(), "no description: {silent:#?}");
+}
+
+fn collect_silent(schema: &Value, path: &str, silent: &mut Vec<String>) {
+    if schema["description"].as_str().is_none_or(str::is_empty) {
+        silent.push(path.to_owned());
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        collect_silent(property, &format!("{path}.{name}"), silent);
+    }
+    if let Some(items) = schema["items"]["properties"].as_object() {
+        for (name, property) in items {
+            collect_silent(property, &format!("{path}[].{name}"), silent);
+        }
+    }
+}
+
+#[tokio::test]
+async fn kubectl_explains_a_field_by_its_short_name() {
+    let control_plane = ControlPlane::shared().await;
+    let text = control_plane.kubectl(&["explain", "authsvc.spec.tokens.accessTokenTTL"]);
+    assert!(text.contains("How long an access token is valid"), "{text}");
+}
+
+#[tokio::test]
+async fn kubectl_get_shows_what_matters() {
+    let fixture = Fixture::new("columns").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({"image": {"tag": "1.2.3"}})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let table = fixture.control_plane.kubectl(&["-n", &fixture.namespace, "get", "authsvc"]);
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NAME", "READY", "REPLICAS", "VERSION", "AGE"]);
+    assert_eq!(rows[1][..4], ["auth", "True", "1", "1.2.3"]);
+}

@@ -1,0 +1,121 @@
+//! The signing keys: made once, never again.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use latchkey_crds::AuthService;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME};
+use crate::waiting::wait_for;
+
+const SECRET: &str = "auth-jwt-keys";
+
+fn key_set(secret: &Secret) -> Value {
+    let data = secret.data.as_ref().expect("data");
+    serde_json::from_slice(&data["keys.json"].0).expect("a key set in JSON")
+}
+
+#[tokio::test]
+async fn a_key_set_is_of_the_algorithm_that_the_spec_names() {
+    let fixture = Fixture::new("algorithms").await;
+    let _operator = fixture.start_operator().await;
+    for (algorithm, members) in [
+        ("ES256", vec!["crv", "d", "x", "y"]),
+        ("EdDSA", vec!["crv", "d", "x"]),
+        ("RS256", vec!["d", "dp", "dq", "e", "n", "p", "q", "qi"]),
+    ] {
+        fixture.apply(json!({"tokens": {"algorithm": algorithm}})).await;
+        let set = wait_for(fixture.api::<Secret>(), SECRET, |s| s.map(key_set).ok_or("none".into())).await;
+        let [key] = set["keys"].as_array().expect("keys").as_slice() else { panic!("one key") };
+        assert_eq!(key["alg"], algorithm);
+        assert_eq!(key["use"], "sig");
+        assert_eq!(key["latchkey_phase"], "active");
+        assert!(key["kid"].as_str().is_some_and(|kid| kid.len() >= 16));
+        assert!(members.iter().all(|member| key[member].is_string()), "{algorithm} has {members:?}");
+        let status = wait_for(fixture.api::<AuthService>(), NAME, |object| {
+            let status = object.and_then(|o| o.status.clone()).ok_or("no status")?;
+            (status.signing_keys.len() == 1)
+                .then_some(status)
+                .ok_or_else(|| "no key in the status".to_owned())
+        })
+        .await;
+        assert_eq!(json!(status.signing_keys[0].kid), key["kid"]);
+
+        fixture.api::<AuthService>().delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
+        fixture.wait_until_gone("Secret", SECRET).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_key_set_is_reported_not_replaced_and_works_again_once_restored() {
+    let fixture = Fixture::new("lost-keys").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let secrets = fixture.api::<Secret>();
+    let backup = secrets.get(SECRET).await.expect("the keys");
+    let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
+
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them");
+    let condition = fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
+    assert!(condition.message.contains(SECRET), "{}", condition.message);
+    fixture.wait_for_reason("Ready", "False", "KeyMaterialLost").await;
+    // A change of the spec does not make new ones either, and the pods stay as they are.
+    fixture.merge(json!({"spec": {"logging": {"level": "debug"}}})).await;
+    fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
+    assert!(secrets.get_opt(SECRET).await.expect("an answer").is_none());
+    let now = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
+    assert_eq!(now.metadata.generation, deployment.metadata.generation);
+    assert!(
+        fixture
+            .events()
+            .await
+            .iter()
+            .any(|(kind, reason, _)| kind == "Warning" && reason == "KeyMaterialLost")
+    );
+
+    let mut restored = Secret { data: backup.data.clone(), ..Secret::default() };
+    restored.metadata.name = Some(SECRET.to_owned());
+    secrets.create(&PostParams::default(), &restored).await.expect("it is restored");
+    fixture.wait_for_condition("KeysReady", "True").await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let now = secrets.get(SECRET).await.expect("the keys");
+    assert_eq!(key_set(&now), key_set(&backup), "the very same keys");
+}
+
+#[tokio::test]
+async fn a_damaged_key_set_is_left_as_it_is() {
+    let fixture = Fixture::new("damaged-keys").await;
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("KeysReady", "True").await;
+    let secrets = fixture.api::<Secret>();
+    let damage = Patch::Merge(json!({"stringData": {"keys.json": "{\"keys\": []}"}}));
+    secrets.patch(SECRET, &PatchParams::default(), &damage).await.expect("somebody damages it");
+    fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
+    let now = secrets.get(SECRET).await.expect("the keys");
+    assert_eq!(now.data.expect("data")["keys.json"].0, b"{\"keys\": []}");
+}
+
+#[tokio::test]
+async fn keys_are_given_up_only_when_somebody_says_so() {
+    let fixture = Fixture::new("new-keys").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let secrets = fixture.api::<Secret>();
+    let before = secrets.get(SECRET).await.expect("the keys");
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them");
+    fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
+
+    let forget = Patch::Merge(json!({"status": {"signingKeys": null}}));
+    let api = fixture.api::<AuthService>();
+    api.patch_status(NAME, &PatchParams::default(), &forget).await.expect("the status is written");
+    let now = wait_for(secrets, SECRET, |secret| secret.cloned().ok_or("none".into())).await;
+    assert_ne!(now.uid(), before.uid());
+    assert_ne!(key_set(&now), key_set(&before));
+    fixture.wait_for_condition("Ready", "True").await;
+}

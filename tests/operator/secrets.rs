@@ -1,0 +1,163 @@
+//! Secrets that the spec refers to: missing, late, wrong, changed.
+
+use k8s_openapi::api::core::v1::Secret;
+use latchkey_crds::AuthService;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME, condition};
+use crate::waiting::wait_for;
+
+const DATABASE_URL: &str = "postgres://auth:s3cr3t-database@db.example.com:5432/auth";
+const REDIS_URL: &str = "rediss://:s3cr3t-redis@redis.example.com:6380";
+const MAIL_PASSWORD: &str = "s3cr3t-mail";
+const ADMIN_PASSWORD: &str = "s3cr3t-admin";
+
+fn spec() -> Value {
+    json!({
+        "database": {"urlSecretRef": {"name": "database"}},
+        "redis": {"urlSecretRef": {"name": "redis", "key": "address"}},
+        "bootstrapAdmin": {"secretRef": {"name": "admin"}},
+        "email": {
+            "enabled": true,
+            "from": {"address": "no-reply@example.com"},
+            "smtp": {"host": "smtp.example.com", "credentialsSecretRef": {"name": "smtp", "usernameKey": "user"}},
+        },
+    })
+}
+
+async fn create_all(fixture: &Fixture) {
+    fixture.apply_secret("database", &[("url", DATABASE_URL)]).await;
+    fixture.apply_secret("redis", &[("address", REDIS_URL)]).await;
+    fixture.apply_secret("smtp", &[("user", "mailer"), ("password", MAIL_PASSWORD)]).await;
+    let admin = [("username", "root"), ("email", "root@example.com"), ("password", ADMIN_PASSWORD)];
+    fixture.apply_secret("admin", &admin).await;
+}
+
+/// Waits until `SecretsResolved` is `False` for this reason, in a sentence with these words.
+async fn wait_for_complaint(fixture: &Fixture, reason: &str, words: &[&str]) {
+    wait_for(fixture.api::<AuthService>(), NAME, |object| {
+        let found = object.and_then(|object| condition(object, "SecretsResolved")).ok_or("no condition")?;
+        let fits = found.status == "False"
+            && found.reason == reason
+            && words.iter().all(|word| found.message.contains(word));
+        fits.then_some(()).ok_or_else(|| format!("{found:?}, expected {reason} {words:?}"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_named_and_a_late_one_is_picked_up() {
+    let fixture = Fixture::new("late").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(spec()).await;
+    // One after the other comes late.
+    wait_for_complaint(&fixture, "SecretMissing", &["database", "spec.database.urlSecretRef"]).await;
+    fixture.wait_for_reason("Ready", "False", "SecretMissing").await;
+    fixture.wait_for_reason("Progressing", "False", "Blocked").await;
+    fixture.apply_secret("database", &[("url", DATABASE_URL)]).await;
+    wait_for_complaint(&fixture, "SecretMissing", &["redis", "spec.redis.urlSecretRef"]).await;
+    fixture.apply_secret("redis", &[("address", REDIS_URL)]).await;
+    wait_for_complaint(&fixture, "SecretMissing", &["smtp", "spec.email.smtp.credentialsSecretRef"]).await;
+    fixture.apply_secret("smtp", &[("user", "mailer"), ("password", MAIL_PASSWORD)]).await;
+    wait_for_complaint(&fixture, "SecretMissing", &["admin", "spec.bootstrapAdmin.secretRef"]).await;
+    // Nothing was made in their stead, and nothing runs without them.
+    let owned = fixture.owned().await;
+    assert!(!owned.keys().any(|name| name.starts_with("Deployment/") || name.starts_with("StatefulSet/")));
+    let admin = [("username", "root"), ("email", "root@example.com"), ("password", ADMIN_PASSWORD)];
+    fixture.apply_secret("admin", &admin).await;
+    fixture.wait_for_condition("SecretsResolved", "True").await;
+    fixture.wait_for_condition("Ready", "True").await;
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_named_and_the_running_pods_stay() {
+    let fixture = Fixture::new("wrong").await;
+    let _kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    create_all(&fixture).await;
+    fixture.apply(spec()).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let generation = fixture.any("Deployment").get(NAME).await.expect("the Deployment").metadata.generation;
+
+    fixture.apply_secret("database", &[("uri", DATABASE_URL)]).await;
+    wait_for_complaint(&fixture, "SecretKeyMissing", &["database", "url"]).await;
+    fixture.apply_secret("database", &[("url", "")]).await;
+    wait_for_complaint(&fixture, "SecretInvalid", &["database", "url", "empty"]).await;
+    fixture.apply_secret("database", &[("url", "mysql://auth:s3cr3t-mysql@db.example.com/auth")]).await;
+    wait_for_complaint(&fixture, "SecretInvalid", &["database", "postgres://"]).await;
+    let now = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
+    assert_eq!(now.metadata.generation, generation, "the pods that run were left alone");
+    assert!(fixture.events().await.iter().any(|(kind, reason, note)| {
+        kind == "Warning" && reason == "SecretInvalid" && note.contains("database")
+    }));
+
+    fixture.apply_secret("database", &[("url", DATABASE_URL)]).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    assert_nothing_is_told(&fixture, &operator.log()).await;
+}
+
+#[tokio::test]
+async fn a_changed_secret_rolls_the_pods() {
+    let fixture = Fixture::new("changed").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    create_all(&fixture).await;
+    fixture.apply(spec()).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let admin = [("username", "root"), ("email", "root@example.com"), ("password", "another one")];
+    let changes: [(&str, &[(&str, &str)]); 4] = [
+        ("redis", &[("address", "redis://other.example.com:6379")]),
+        ("smtp", &[("user", "mailer"), ("password", "another one")]),
+        ("admin", &admin),
+        ("database", &[("url", "postgres://auth:other@db.example.com:5432/auth")]),
+    ];
+    for (name, data) in changes {
+        let before = fixture.checksum().await;
+        fixture.apply_secret(name, data).await;
+        fixture.wait_for_other_checksum(&before).await;
+    }
+    // The SMTP Secret follows, and goes when there is no mail any more.
+    let copy = fixture.api::<Secret>().get("auth-smtp").await.expect("the copy").data.expect("data");
+    assert_eq!(
+        (copy["username"].0.as_slice(), copy["password"].0.as_slice()),
+        (&b"mailer"[..], &b"another one"[..])
+    );
+    fixture.merge(json!({"spec": {"email": {"enabled": false}}})).await;
+    fixture.wait_until_gone("Secret", "auth-smtp").await;
+    fixture.wait_for_condition("Ready", "True").await;
+}
+
+#[tokio::test]
+async fn a_trailing_line_break_is_not_part_of_a_secret() {
+    let fixture = Fixture::new("line-break").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    create_all(&fixture).await;
+    fixture.apply_secret("smtp", &[("user", "mailer\n"), ("password", "s3cr3t-mail\r\n")]).await;
+    fixture.apply(spec()).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let copy = fixture.api::<Secret>().get("auth-smtp").await.expect("the copy").data.expect("data");
+    assert_eq!(
+        (copy["username"].0.as_slice(), copy["password"].0.as_slice()),
+        (&b"mailer"[..], &b"s3cr3t-mail"[..])
+    );
+}
+
+/// No secret is in the status, an event, the log, or an object that is no Secret.
+async fn assert_nothing_is_told(fixture: &Fixture, log: &str) {
+    let secrets = [DATABASE_URL, REDIS_URL, MAIL_PASSWORD, ADMIN_PASSWORD, "s3cr3t"];
+    let mut texts = vec![
+        ("the log".to_owned(), log.to_owned()),
+        ("the status".to_owned(), json!(fixture.auth_service().await).to_string()),
+        ("an event".to_owned(), format!("{:?}", fixture.events().await)),
+    ];
+    for (name, object) in fixture.owned().await {
+        if !name.starts_with("Secret/") {
+            texts.push((name, json!(object).to_string()));
+        }
+    }
+    for (place, text) in texts {
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "a secret is told in {place}");
+    }
+}

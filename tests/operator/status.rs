@@ -1,0 +1,178 @@
+//! The status follows what is observed.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
+use latchkey_crds::{AuthService, conditions};
+use latchkey_tests::wait;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME};
+use crate::kubelet::set_ready;
+use crate::status_port::healthy;
+use crate::waiting::wait_for;
+
+const SERVERS: &str = "app.kubernetes.io/component=server";
+
+/// Changes the AuthService so that the operator asks the pods again, as it does by itself once a minute.
+async fn ask_again(fixture: &Fixture, nonce: &str) {
+    fixture.merge(json!({"metadata": {"annotations": {"touched": nonce}}})).await;
+}
+
+#[tokio::test]
+async fn ready_follows_the_pods() {
+    let fixture = Fixture::new("ready").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({"replicas": 2})).await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+    let status = fixture.auth_service().await.status.expect("a status");
+    assert_eq!((status.replicas, status.ready_replicas), (2, 2));
+    let endpoint = status.endpoint.expect("an endpoint");
+    assert_eq!(endpoint, format!("http://auth.{}.svc", fixture.namespace));
+
+    set_ready(fixture.client.clone(), &fixture.namespace, SERVERS, false).await;
+    fixture.wait_for_reason("Ready", "False", "ReplicasNotReady").await;
+    wait_for(fixture.api::<AuthService>(), NAME, |object| {
+        let ready = object.and_then(|object| object.status.as_ref()).map(|status| status.ready_replicas);
+        (ready == Some(0)).then_some(()).ok_or_else(|| format!("{ready:?} replicas are ready"))
+    })
+    .await;
+    set_ready(fixture.client.clone(), &fixture.namespace, SERVERS, true).await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+}
+
+#[tokio::test]
+async fn every_condition_speaks_of_the_current_generation() {
+    let fixture = Fixture::new("generation").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    for level in ["debug", "warn"] {
+        fixture.merge(json!({"spec": {"logging": {"level": level}}})).await;
+        let object = wait_for(fixture.api::<AuthService>(), NAME, |object| {
+            let object = object.ok_or("none")?;
+            let observed = object.status.as_ref().and_then(|status| status.observed_generation);
+            (observed == object.metadata.generation)
+                .then(|| object.clone())
+                .ok_or_else(|| format!("{observed:?}"))
+        })
+        .await;
+        let found = object.status.expect("a status").conditions;
+        let types: Vec<&str> = found.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(types, conditions::ALL);
+        for condition in &found {
+            assert_eq!(condition.observed_generation, object.metadata.generation, "{condition:?}");
+            assert!(!condition.message.is_empty() && !condition.reason.is_empty(), "{condition:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_servers_say_is_reported() {
+    let fixture = Fixture::new("reports").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    // Nobody answers yet.
+    fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaAnswers").await;
+    fixture.wait_for_reason("RevocationStoreReady", "Unknown", "NoReplicaAnswers").await;
+    fixture.wait_for_reason("KeysReady", "True", "Stored").await;
+    fixture.wait_for_reason("MailReady", "False", "Disabled").await;
+
+    let kid = fixture.auth_service().await.status.expect("a status").signing_keys[0].kid.clone();
+    let kids = [kid];
+    fixture.servers.answer_healthy(&kids);
+    ask_again(&fixture, "1").await;
+    fixture.wait_for_reason("DatabaseReachable", "True", "Reachable").await;
+    fixture.wait_for_reason("RevocationStoreReady", "True", "Redis").await;
+    fixture.wait_for_reason("KeysReady", "True", "Loaded").await;
+    let status = fixture.auth_service().await.status.expect("a status");
+    assert_eq!(status.version.as_deref(), Some("0.1.0"));
+    assert_eq!(status.schema_version, Some(1));
+
+    let mut answer = healthy(&kids);
+    answer["revocation"] = json!({"mode": "postgres", "message": "Redis does not answer"});
+    answer["dependencies"]["redis"] = json!({"ready": false, "message": "Redis does not answer"});
+    fixture.servers.answer(answer);
+    ask_again(&fixture, "2").await;
+    fixture.wait_for_reason("RevocationStoreReady", "False", "FallenBackToPostgres").await;
+
+    let mut answer = healthy(&kids);
+    answer["dependencies"]["database"] = json!({"ready": false, "message": "connection refused"});
+    answer["signing_keys"] = json!([]);
+    fixture.servers.answer(answer);
+    ask_again(&fixture, "3").await;
+    fixture.wait_for_reason("DatabaseReachable", "False", "Unreachable").await;
+    fixture.wait_for_reason("KeysReady", "False", "NotLoaded").await;
+
+    // An answer that is none must not bring the operator down.
+    fixture.servers.answer(Value::String("what?".to_owned()));
+    ask_again(&fixture, "4").await;
+    fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaAnswers").await;
+}
+
+#[tokio::test]
+async fn mail_is_reported_when_it_is_on() {
+    let fixture = Fixture::new("mail").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    let mail = json!({
+        "enabled": true,
+        "from": {"address": "no-reply@example.com"},
+        "smtp": {"host": "smtp.example.com"},
+    });
+    fixture.servers.answer_healthy(&[]);
+    fixture.apply(json!({"email": mail})).await;
+    fixture.wait_for_reason("MailReady", "True", "Reachable").await;
+    let mut answer = healthy(&[]);
+    answer["dependencies"]["mail"] = json!({"ready": false, "message": "login refused"});
+    fixture.servers.answer(answer);
+    ask_again(&fixture, "1").await;
+    fixture.wait_for_reason("MailReady", "False", "Unreachable").await;
+}
+
+#[tokio::test]
+async fn a_failed_migration_is_said_and_holds_the_pods_back() {
+    let fixture = Fixture::new("migration").await;
+    let _operator = fixture.start_operator().await;
+    fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
+    fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
+    fixture.wait_for_reason("SchemaMigrated", "False", "Migrating").await;
+    let jobs = fixture.api::<Job>();
+    // Once the Job's controller has seen it, its status can be ours.
+    let job = wait::until("the Job to have a pod", async || {
+        let job = jobs.list(&ListParams::default()).await.expect("jobs").items.into_iter().next()?;
+        job.status.as_ref()?.active.filter(|active| *active > 0)?;
+        Some(job.name_any())
+    })
+    .await;
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let failed = |kind: &str| {
+        json!({
+            "type": kind, "status": "True", "reason": "BackoffLimitExceeded", "message": "tried too often",
+            "lastProbeTime": now, "lastTransitionTime": now,
+        })
+    };
+    wait::until_ok("the Job to be marked as failed", async || {
+        let status = json!({"status": {
+            "active": 0, "ready": 0, "terminating": 0, "failed": 1,
+            "uncountedTerminatedPods": null,
+            "conditions": [failed("FailureTarget"), failed("Failed")],
+        }});
+        jobs.patch_status(&job, &PatchParams::default(), &Patch::Merge(status)).await.map(drop)
+    })
+    .await;
+    let condition = fixture.wait_for_reason("SchemaMigrated", "False", "MigrationFailed").await;
+    assert!(condition.message.contains(&job), "{}", condition.message);
+    fixture.wait_for_reason("Ready", "False", "MigrationFailed").await;
+    assert!(fixture.any("Deployment").get_opt(NAME).await.expect("an answer").is_none());
+    let noted = fixture
+        .events()
+        .await
+        .iter()
+        .any(|(kind, reason, _)| kind == "Warning" && reason == "MigrationFailed");
+    assert!(noted, "{:?}", fixture.events().await);
+}

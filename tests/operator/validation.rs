@@ -1,0 +1,269 @@
+//! What `kubectl apply` is told about a bad AuthService. Each sentence is part of what we promise.
+
+use kube::api::{DynamicObject, Patch, PatchParams};
+use latchkey_crds::AuthService;
+use latchkey_tests::control_plane::{FIELD_MANAGER, auth_service_crd};
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME};
+
+/// Specs that the rules of the CRD refuse, each with the sentence it is refused with.
+#[expect(clippy::too_many_lines, reason = "a table, one rule a line")]
+fn refused() -> Vec<(Value, &'static str)> {
+    let url = json!({"urlSecretRef": {"name": "x"}, "embedded": {}});
+    let mail = |value: Value| {
+        let mut email = json!({
+            "enabled": true,
+            "from": {"address": "no-reply@example.com"},
+            "smtp": {"host": "smtp.example.com"},
+        });
+        json_patch(&mut email, value);
+        json!({"email": email})
+    };
+    let name = "app.kubernetes.io/name";
+    vec![
+        (
+            json!({"issuer": "auth.example.com"}),
+            "spec.issuer must be an http or https URL without user, query and fragment, such as https://auth.example.com",
+        ),
+        (
+            json!({"issuer": "https://user@example.com"}),
+            "spec.issuer must be an http or https URL without user, query and fragment, such as https://auth.example.com",
+        ),
+        (
+            json!({"issuer": "https://example.com/?a=b"}),
+            "spec.issuer must be an http or https URL without user, query and fragment, such as https://auth.example.com",
+        ),
+        (json!({"database": url}), "spec.database: set urlSecretRef or embedded, not both"),
+        (json!({"redis": url}), "spec.redis: set urlSecretRef or embedded, not both"),
+        (
+            json!({"database": {"embedded": {"storage": "much"}}}),
+            "spec.database.embedded.storage must be a size above 0, such as 1Gi",
+        ),
+        (
+            json!({"database": {"embedded": {"storage": "0Gi"}}}),
+            "spec.database.embedded.storage must be a size above 0, such as 1Gi",
+        ),
+        (
+            json!({"image": {"tag": "1", "digest": format!("sha256:{:064x}", 1)}}),
+            "spec.image: set tag or digest, not both",
+        ),
+        (
+            json!({"image": {"repository": "Example.com/x:1"}}),
+            "spec.image.repository must be a registry and path without tag and digest, such as ghcr.io/latchkey-dev/latchkey-server",
+        ),
+        (
+            json!({"image": {"tag": "a b"}}),
+            "spec.image.tag must be letters, digits, '_', '.' and '-', such as 0.1.0",
+        ),
+        (
+            json!({"image": {"digest": "sha256:1"}}),
+            "spec.image.digest must be sha256: and 64 hexadecimal digits",
+        ),
+        (
+            json!({"tokens": {"accessTokenTTL": "90s"}}),
+            "spec.tokens.accessTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 15m, 1h30m or 168h",
+        ),
+        (
+            json!({"tokens": {"accessTokenTTL": "7d"}}),
+            "spec.tokens.accessTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 15m, 1h30m or 168h",
+        ),
+        (
+            json!({"tokens": {"refreshTokenTTL": "0m"}}),
+            "spec.tokens.refreshTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 720h or 8760h",
+        ),
+        (
+            json!({"tokens": {"accessTokenTTL": "2h", "refreshTokenTTL": "1h"}}),
+            "spec.tokens.refreshTokenTTL must be at least as long as spec.tokens.accessTokenTTL: raise the first or lower the second",
+        ),
+        (
+            json!({"email": {"enabled": true, "smtp": {"host": "smtp.example.com"}}}),
+            "spec.email.from.address is required when spec.email.enabled is true",
+        ),
+        (
+            json!({"email": {"enabled": true, "from": {"address": "a@example.com"}}}),
+            "spec.email.smtp.host is required when spec.email.enabled is true",
+        ),
+        (
+            mail(json!({"from": {"address": "nobody"}})),
+            "spec.email.from.address must be a mail address such as no-reply@example.com",
+        ),
+        (mail(json!({"from": {"name": "two\nlines"}})), "spec.email.from.name must be one line"),
+        (
+            mail(json!({"smtp": {"host": "smtp://example.com"}})),
+            "spec.email.smtp.host must be a host name or an address, without scheme and port",
+        ),
+        (
+            mail(json!({"publicURL": "example.com"})),
+            "spec.email.publicURL must be an http or https URL without user, query and fragment, such as https://auth.example.com",
+        ),
+        (
+            json!({"monitoring": {"serviceMonitor": {"interval": "often"}}}),
+            "spec.monitoring.serviceMonitor.interval must be a duration of at least 1s, such as 30s",
+        ),
+        (
+            json!({"monitoring": {"serviceMonitor": {"labels": {name: "x"}}}}),
+            "spec.monitoring.serviceMonitor.labels: the app.kubernetes.io labels name, instance, component and managed-by are the operator's own",
+        ),
+        (
+            json!({"tracing": {"otlpEndpoint": "collector:4317"}}),
+            "spec.tracing.otlpEndpoint must be an http or https URL such as http://collector.observability.svc:4317",
+        ),
+        (
+            json!({"pod": {"labels": {name: "x"}}}),
+            "spec.pod.labels: the app.kubernetes.io labels name, instance, component and managed-by are the operator's own",
+        ),
+        (
+            json!({"pod": {"annotations": {"latchkey.dev/checksum": "x"}}}),
+            "spec.pod.annotations: latchkey.dev/checksum is the operator's own",
+        ),
+    ]
+}
+
+/// Specs that are of the wrong shape: each with words that the API server's own sentence must contain.
+fn malformed() -> Vec<(Value, [&'static str; 2])> {
+    vec![
+        (json!({"replicas": -1}), ["spec.replicas", "should be greater than or equal to 0"]),
+        (json!({"replicas": 101}), ["spec.replicas", "should be less than or equal to 100"]),
+        (json!({"replicas": "two"}), ["spec.replicas", "expected numeric (int or float), got string"]),
+        (json!({"image": {"pullPolicy": "Sometimes"}}), ["spec.image.pullPolicy", "supported values"]),
+        (json!({"image": {"pullSecrets": [{}]}}), ["spec.image.pullSecrets[0].name", "Required value"]),
+        (json!({"tokens": {"algorithm": "HS256"}}), ["spec.tokens.algorithm", "supported values"]),
+        (json!({"email": {"smtp": {"port": 0}}}), ["spec.email.smtp.port", "greater than or equal to 1"]),
+        (
+            json!({"email": {"smtp": {"port": 65536}}}),
+            ["spec.email.smtp.port", "less than or equal to 65535"],
+        ),
+        (json!({"email": {"smtp": {"security": "ssl"}}}), ["spec.email.smtp.security", "supported values"]),
+        (
+            json!({"database": {"urlSecretRef": {"key": "url"}}}),
+            ["spec.database.urlSecretRef.name", "Required value"],
+        ),
+        (json!({"bootstrapAdmin": {}}), ["spec.bootstrapAdmin.secretRef", "Required value"]),
+        (json!({"logging": {"level": "loud"}}), ["spec.logging.level", "supported values"]),
+        (json!({"logging": {"format": "xml"}}), ["spec.logging.format", "supported values"]),
+        (json!({"replica": 2}), [".spec.replica", "field not declared in schema"]),
+    ]
+}
+
+fn json_patch(target: &mut Value, patch: Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (key, value) in patch {
+                json_patch(target.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (target, patch) => *target = patch,
+    }
+}
+
+#[tokio::test]
+async fn each_rule_refuses_with_a_sentence_that_names_the_field() {
+    let fixture = Fixture::new("rules").await;
+    for (spec, sentence) in refused() {
+        let error = fixture.try_apply(spec.clone()).await.expect_err(&spec.to_string()).to_string();
+        assert!(error.contains(sentence), "{spec}: {error}");
+    }
+    for (spec, words) in malformed() {
+        let error = fixture.try_apply(spec.clone()).await.expect_err(&spec.to_string()).to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{spec}: {error}");
+    }
+    assert!(fixture.api::<AuthService>().get_opt(NAME).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_become_a_service_s_is_refused() {
+    let fixture = Fixture::new("names").await;
+    let api = fixture.api::<AuthService>();
+    let try_name = async |name: &str| {
+        let object = json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": name}, "spec": {},
+        });
+        api.patch(name, &PatchParams::apply(FIELD_MANAGER).dry_run(), &Patch::Apply(object)).await
+    };
+    let sentence = "metadata.name must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service";
+    for bad in ["1auth", "auth.example", "a1234567890123456789012345678901234567890"] {
+        let error = try_name(bad).await.expect_err(bad).to_string();
+        assert!(error.contains(sentence), "{bad}: {error}");
+    }
+    for good in ["a", "auth-2", "a123456789012345678901234567890123456789"] {
+        try_name(good).await.unwrap_or_else(|e| panic!("{good}: {e}"));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_changed_says_what_to_do_instead() {
+    let fixture = Fixture::new("changes").await;
+    fixture.apply(json!({"database": {"embedded": {"storage": "1Gi"}}})).await;
+    for (spec, sentence) in unchangeable() {
+        let error = fixture.try_apply(spec.clone()).await.expect_err(&spec.to_string()).to_string();
+        assert!(error.contains(sentence), "{spec}: {error}");
+    }
+    fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
+}
+
+fn unchangeable() -> [(Value, &'static str); 3] {
+    let storage = "spec.database.embedded.storage cannot be changed, since the volume exists already: move to an external database with spec.database.urlSecretRef instead";
+    [
+        (json!({"database": {"embedded": {"storage": "2Gi"}}}), storage),
+        (json!({}), storage),
+        (
+            json!({"database": {"embedded": {"storage": "1Gi"}}, "tokens": {"algorithm": "EdDSA"}}),
+            "spec.tokens.algorithm cannot be changed yet: another algorithm comes with key rotation; until then keep it, or create another AuthService",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn good_specs_are_taken() {
+    let fixture = Fixture::new("good").await;
+    let good = [
+        json!({}),
+        json!({"issuer": "http://localhost:8080"}),
+        json!({"issuer": "https://example.com/auth/"}),
+        json!({"issuer": "https://[2001:db8::1]:8443"}),
+        json!({"tokens": {"accessTokenTTL": "1h30m", "refreshTokenTTL": "87840h", "algorithm": "EdDSA"}}),
+        json!({"database": {"embedded": {"storage": "500Mi"}}, "redis": {"embedded": {}}}),
+        json!({"image": {"repository": "localhost:5000/a/b", "tag": "v1.2_3"}}),
+        json!({"email": {"enabled": false, "from": {"address": "a@b"}, "smtp": {"port": 25, "security": "none"}}}),
+        json!({"monitoring": {"serviceMonitor": {"interval": "1m30s"}}}),
+        json!({"pod": {"labels": {"app.kubernetes.io/part-of": "x"}}}),
+    ];
+    for spec in good {
+        let object = json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": NAME}, "spec": spec,
+        });
+        let parameters = PatchParams::apply(FIELD_MANAGER).dry_run();
+        let taken = fixture.api::<AuthService>().patch(NAME, &parameters, &Patch::Apply(object)).await;
+        taken.unwrap_or_else(|e| panic!("{spec}: {e}"));
+    }
+}
+
+#[test]
+fn no_rule_of_the_crd_is_missing_here() {
+    let known: Vec<&str> = refused()
+        .iter()
+        .map(|(_, sentence)| *sentence)
+        .chain(unchangeable().iter().map(|(_, sentence)| *sentence))
+        .collect();
+    let mut missing = Vec::new();
+    let text = std::fs::read_to_string(auth_service_crd()).expect("the CRD");
+    let crd: DynamicObject = serde_yaml_ng::from_str(&text).expect("YAML");
+    each_rule(&crd.data["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut |sentence| {
+        // The name has a test of its own above.
+        if !known.contains(&sentence) && !sentence.starts_with("metadata.name") {
+            missing.push(sentence.to_owned());
+        }
+    });
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+fn each_rule(schema: &Value, found: &mut impl FnMut(&str)) {
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        found(rule["message"].as_str().expect("a rule has a message"));
+    }
+    let properties = schema["properties"].as_object().into_iter().flat_map(|properties| properties.values());
+    for part in properties.chain(schema.get("items")).chain(schema.get("additionalProperties")) {
+        each_rule(part, found);
+    }
+}
