@@ -1,13 +1,20 @@
 //! The CustomResourceDefinition as the YAML that is committed, and that `latchkey-operator crds` prints.
 
 use kube::CustomResourceExt;
+use serde_json::Value;
 
 use crate::AuthService;
 
 /// The definition could not be written as YAML.
 #[derive(Debug, thiserror::Error)]
-#[error("the definition of AuthService cannot be written as YAML: {0}")]
-pub struct CrdError(#[from] serde_yaml_ng::Error);
+pub enum CrdError {
+    /// Not as YAML.
+    #[error("the definition of AuthService cannot be written as YAML: {0}")]
+    Yaml(#[from] serde_yaml_ng::Error),
+    /// Not as JSON, from which the YAML is made.
+    #[error("the definition of AuthService cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
 
 const HEADER: &str = "# Generated from the Rust types in crds/src by `cargo run -p latchkey-crds --bin crdgen`; do not edit.\n";
 
@@ -16,5 +23,40 @@ const HEADER: &str = "# Generated from the Rust types in crds/src by `cargo run 
 /// # Errors
 /// Only when a schema holds something that YAML cannot say.
 pub fn auth_service_yaml() -> Result<String, CrdError> {
-    Ok(format!("{HEADER}---\n{}", serde_yaml_ng::to_string(&AuthService::crd())?))
+    let mut definition = serde_json::to_value(AuthService::crd())?;
+    unwrap_descriptions(&mut definition);
+    Ok(format!("{HEADER}---\n{}", serde_yaml_ng::to_string(&definition)?))
+}
+
+/// Docstrings are wrapped for the source file; `kubectl explain` wraps them anew and would keep the old breaks.
+fn unwrap_descriptions(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(text)) = members.get_mut("description") {
+                *text = unwrap(text);
+            }
+            members.values_mut().for_each(unwrap_descriptions);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(unwrap_descriptions),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Joins the lines of a paragraph; lists stay as they are.
+fn unwrap(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|paragraph| {
+        let is_list = paragraph.lines().any(|line| line.starts_with([' ', '-', '*']));
+        if is_list { paragraph.to_owned() } else { paragraph.lines().collect::<Vec<_>>().join(" ") }
+    });
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_becomes_one_line_and_a_list_stays() {
+        assert_eq!(unwrap("a\nb\n\nc:\n- d\n- e"), "a b\n\nc:\n- d\n- e");
+    }
 }

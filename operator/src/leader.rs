@@ -75,6 +75,17 @@ pub enum LeaderError {
     Lost,
 }
 
+/// What came of one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// This replica leads.
+    Leads,
+    /// Another one does.
+    Waits,
+    /// Somebody wrote in between.
+    Contended,
+}
+
 /// One replica's part in the election.
 pub struct Election {
     leases: Api<Lease>,
@@ -100,8 +111,8 @@ impl Election {
     pub async fn acquire(&mut self) {
         loop {
             match self.step().await {
-                Ok(true) => return,
-                Ok(false) => {}
+                Ok(Outcome::Leads) => return,
+                Ok(Outcome::Waits | Outcome::Contended) => {}
                 Err(error) => tracing::warn!(%error, "the lease cannot be read or written; trying again"),
             }
             tokio::time::sleep(self.terms.retry).await;
@@ -115,8 +126,10 @@ impl Election {
             tokio::time::sleep(self.terms.retry).await;
             let left = self.terms.renew_deadline.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.step()).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
-                Ok(Ok(false)) | Err(_) => return LeaderError::Lost,
+                Ok(Ok(Outcome::Leads)) => renewed = Instant::now(),
+                // Written by somebody who does not lead, perhaps: the next try reads it.
+                Ok(Ok(Outcome::Contended)) => {}
+                Ok(Ok(Outcome::Waits)) | Err(_) => return LeaderError::Lost,
                 Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed; trying again"),
             }
             if renewed.elapsed() >= self.terms.renew_deadline {
@@ -141,14 +154,18 @@ impl Election {
         self.leases.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
     }
 
-    /// One try; true when this replica leads after it.
-    async fn step(&mut self) -> Result<bool, kube::Error> {
-        let found = self.leases.get_opt(&self.name).await?;
-        self.see(found, Instant::now());
+    async fn step(&mut self) -> Result<Outcome, kube::Error> {
+        // What we wrote last is still there unless somebody took it, and then our writing it again fails.
+        let holds =
+            self.last.as_ref().is_some_and(|(_, seen)| seen.holder.as_deref() == Some(&self.identity));
+        if !holds {
+            let found = self.leases.get_opt(&self.name).await?;
+            self.see(found, Instant::now());
+        }
         let sighting = self.last.as_ref().map(|(_, sighting)| sighting);
         let decision = decide_election(sighting, &self.identity, Instant::now());
         if decision == Decision::Wait {
-            return Ok(false);
+            return Ok(Outcome::Waits);
         }
         let written = match self.last.as_ref() {
             None => self.leases.create(&PostParams::default(), &self.fresh()).await,
@@ -160,10 +177,13 @@ impl Election {
         match written {
             Ok(lease) => {
                 self.see(Some(lease), Instant::now());
-                Ok(true)
+                Ok(Outcome::Leads)
             }
             // Another replica wrote between our reading and our writing.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+                self.last = None;
+                Ok(Outcome::Contended)
+            }
             Err(error) => Err(error),
         }
     }

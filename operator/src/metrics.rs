@@ -37,8 +37,11 @@ impl Metrics {
             counters("latchkey_operator_reconcile_total", "Reconciles by how they ended.", &["result"])?;
         let applied = counters("latchkey_operator_applied_objects_total", "Objects written.", &["kind"])?;
         let deleted = counters("latchkey_operator_deleted_objects_total", "Objects deleted.", &["kind"])?;
-        let api_requests =
-            counters("latchkey_operator_api_requests_total", "Requests to the API server.", &["verb"])?;
+        let api_requests = counters(
+            "latchkey_operator_api_requests_total",
+            "Requests to the API server.",
+            &["verb", "resource"],
+        )?;
         let watch_errors = counters(
             "latchkey_operator_watch_errors_total",
             "Watches that failed and were retried.",
@@ -90,8 +93,8 @@ impl Metrics {
         self.status_updates.inc();
     }
 
-    /// Counts a request to the API server by its method and whether it watches.
-    pub fn requested(&self, method: &str, watches: bool) {
+    /// Counts a request to the API server by its method, what it concerns, and whether it watches.
+    pub fn requested(&self, method: &str, path: &str, watches: bool) {
         let verb = match method {
             "GET" if watches => "watch",
             "GET" => "read",
@@ -101,7 +104,7 @@ impl Metrics {
             "DELETE" => "delete",
             _ => "other",
         };
-        self.api_requests.with_label_values(&[verb]).inc();
+        self.api_requests.with_label_values(&[verb, resource_of(path)]).inc();
     }
 
     /// Counts a watch that failed.
@@ -120,5 +123,50 @@ impl Metrics {
     /// When a metric cannot be written as text.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// The plurals of what the operator asks for; anything else counts as `other`.
+const RESOURCES: [&str; 14] = [
+    "authservices",
+    "configmaps",
+    "customresourcedefinitions",
+    "deployments",
+    "events",
+    "jobs",
+    "leases",
+    "poddisruptionbudgets",
+    "pods",
+    "secrets",
+    "serviceaccounts",
+    "servicemonitors",
+    "services",
+    "statefulsets",
+];
+
+/// What a path of the API server concerns: `/api/v1/namespaces/NS/secrets/NAME`, `/apis/GROUP/V/PLURAL`.
+fn resource_of(path: &str) -> &'static str {
+    let mut segments = path.split('/').skip(1);
+    let versions = if segments.next() == Some("apis") { 2 } else { 1 };
+    let mut segments = segments.skip(versions).peekable();
+    let plural = if segments.peek() == Some(&"namespaces") { segments.nth(2) } else { segments.next() };
+    RESOURCES.into_iter().find(|known| Some(*known) == plural).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_counted_under_what_it_concerns() {
+        assert_eq!(resource_of("/api/v1/namespaces/default/secrets/a"), "secrets");
+        assert_eq!(
+            resource_of("/apis/latchkey.dev/v1alpha1/namespaces/a/authservices/b/status"),
+            "authservices"
+        );
+        assert_eq!(resource_of("/apis/apps/v1/deployments"), "deployments");
+        assert_eq!(resource_of("/api/v1/services"), "services");
+        assert_eq!(resource_of("/version"), "other");
+        assert_eq!(resource_of(""), "other");
     }
 }

@@ -202,7 +202,7 @@ async fn reconcile_until(
 fn counting_client(config: Config, metrics: Metrics) -> Result<Client, kube::Error> {
     let counting = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
         let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-        metrics.requested(request.method().as_str(), watches);
+        metrics.requested(request.method().as_str(), request.uri().path(), watches);
         request
     });
     Ok(ClientBuilder::try_from(config)?.with_layer(&counting).build())

@@ -123,7 +123,7 @@ pub fn parse_ttl(text: &str) -> Result<u32, TtlError> {
     if text.is_empty() || !digits.is_empty() {
         return Err(malformed());
     }
-    if seconds % 60 != 0 {
+    if !seconds.is_multiple_of(60) {
         return Err(TtlError::NotWholeMinutes(text.to_owned()));
     }
     let minutes = seconds / 60;

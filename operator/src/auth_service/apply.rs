@@ -84,23 +84,16 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     } = objects;
     let mut work = Work { service, context, taken: Vec::new(), refused: Vec::new() };
     // What pods mount or run as comes before the pods; Services before the names in them are looked up.
-    for wanted in [
-        service_account,
-        jwt_keys,
-        smtp,
-        settings,
-        api_service,
-        management_service,
-        postgres_credentials,
-        redis_credentials,
-        postgres_service,
-        redis_service,
-    ] {
+    for wanted in [service_account, jwt_keys, smtp, settings, postgres_credentials, redis_credentials] {
+        work.settle(wanted).await?;
+    }
+    // A pod must never mount a stranger's Secret because it has the name of one of ours.
+    let mounts_are_ours = work.taken.is_empty() && work.refused.is_empty();
+    for wanted in [api_service, management_service, postgres_service, redis_service] {
         work.settle(wanted).await?;
     }
     let mut current = service.deployment.clone();
-    // A pod must never mount a stranger's Secret because it has the name of one of ours.
-    if work.taken.is_empty() && work.refused.is_empty() {
+    if mounts_are_ours {
         work.settle(postgres).await?;
         work.settle(redis).await?;
         if let Wanted::Applied(job) | Wanted::Minted(job) = &migration {
@@ -180,7 +173,28 @@ impl Work<'_> {
         if *kind == Kind::Job && !difference::has_hash(&rendered, &live) {
             return Ok(Some(live));
         }
-        self.patch(&api, rendered, live.uid()).await.map(Some)
+        match self.patch(&api, rendered.clone(), live.uid()).await {
+            // Lists whose elements are told apart by what somebody changed in them (a Service's ports) cannot
+            // be set right by applying: the changed element is theirs and stays beside ours.
+            Err(kube::Error::Api(status)) if status.code == 422 && *kind != Kind::Job => {
+                self.overwrite(&api, &rendered, &live).await?;
+                self.patch(&api, rendered, live.uid()).await.map(Some)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    /// Replaces whole lists, which applying does not.
+    async fn overwrite(
+        &self,
+        api: &Api<DynamicObject>,
+        rendered: &Rendered,
+        live: &DynamicObject,
+    ) -> Result<(), kube::Error> {
+        let mut change = rendered.value.clone();
+        change["metadata"] = json!({ "uid": live.uid() });
+        let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+        api.patch(&rendered.name, &parameters, &Patch::Merge(&change)).await.map(drop)
     }
 
     fn differs(&self, rendered: &Rendered, live: &DynamicObject) -> bool {
