@@ -222,7 +222,7 @@ impl Work<'_> {
         let object = api.patch(&name, &parameters, &Patch::Apply(&value)).await?;
         self.context.metrics.applied(kind);
         tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "applied");
-        let normalised = difference::project(&shape, &difference::as_value(&object));
+        let normalised = difference::normalise(&shape, &object);
         let key = (kind, self.service.namespace.clone(), name);
         self.context
             .normalised

@@ -15,27 +15,37 @@ pub(super) fn has_hash(rendered: &Rendered, live: &DynamicObject) -> bool {
     live.annotations().get(RENDERED_ANNOTATION) == Some(&rendered.hash)
 }
 
-/// Whether the object has to be applied. `normalised` is the [`project`]ion of what the API server answered when
+/// Whether the object has to be applied. `normalised` is [`normalise`]d from what the API server answered when
 /// the same was applied before.
 pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, normalised: Option<&Value>) -> bool {
     if !has_hash(rendered, live) {
         return true;
     }
-    let actual = project(&rendered.value, &as_value(live));
+    let actual = normalise(&rendered.value, live);
     match normalised {
         Some(expected) => actual != *expected,
-        None => actual != project(&rendered.value, &rendered.value),
+        None => actual != project(&content(&rendered.value), &content(&rendered.value)),
     }
 }
 
-/// The whole object as JSON.
-pub(super) fn as_value(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).unwrap_or_default()
+/// What the API server made of what was rendered.
+pub(super) fn normalise(rendered: &Value, object: &DynamicObject) -> Value {
+    project(&content(rendered), &serde_json::to_value(object).unwrap_or_default())
+}
+
+/// Without version and kind, which the API server leaves out of the objects in a list.
+fn content(rendered: &Value) -> Value {
+    let mut content = rendered.clone();
+    if let Some(members) = content.as_object_mut() {
+        members.remove("apiVersion");
+        members.remove("kind");
+    }
+    content
 }
 
 /// The part of `actual` that `shape` speaks of. What is empty in `shape` is left out, since the API server may
 /// drop or add it; elements of a list are found by their name where they have one.
-pub(super) fn project(shape: &Value, actual: &Value) -> Value {
+fn project(shape: &Value, actual: &Value) -> Value {
     match (shape, actual) {
         (Value::Object(shape), Value::Object(actual)) => Value::Object(
             shape
@@ -116,6 +126,28 @@ mod tests {
     fn named_elements_that_others_add_are_theirs() {
         let shape = json!([{"name": "a", "value": "1"}]);
         assert!(same(&shape, &json!([{"name": "theirs"}, {"name": "a", "value": "1"}])));
+    }
+
+    #[test]
+    fn an_object_out_of_a_list_has_neither_version_nor_kind() {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "a", "annotations": {RENDERED_ANNOTATION: "1"}}, "data": {"a": "b"},
+        });
+        let rendered = Rendered {
+            kind: crate::kinds::Kind::ConfigMap,
+            name: "a".to_owned(),
+            hash: "1".to_owned(),
+            value: object.clone(),
+            adopts: false,
+        };
+        let whole: DynamicObject = serde_json::from_value(object).unwrap();
+        let listed = DynamicObject { types: None, ..whole.clone() };
+        let remembered = normalise(&rendered.value, &whole);
+        for live in [&whole, &listed] {
+            assert!(!differs(&rendered, live, None));
+            assert!(!differs(&rendered, live, Some(&remembered)));
+        }
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
