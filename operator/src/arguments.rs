@@ -17,7 +17,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the operator against the cluster that the kubeconfig or the pod's service account names.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Print the CustomResourceDefinition of AuthService as YAML.
     Crds,
 }

@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Run(arguments) => {
             start_logging(&arguments)?;
-            run::run(arguments, run::stop_signal()?).await.context("the operator stops")
+            run::run(*arguments, run::stop_signal()?).await.context("the operator stops")
         }
     }
 }

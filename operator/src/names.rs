@@ -103,6 +103,11 @@ impl Names {
         format!("{}-redis", self.name)
     }
 
+    /// Every Secret that the operator makes.
+    pub fn secrets(&self) -> [String; 4] {
+        [self.jwt_keys(), self.smtp(), self.postgres(), self.redis()]
+    }
+
     /// The migration Job for what `hash` names.
     pub fn migration(&self, hash: &str) -> String {
         format!("{}-migrate-{hash}", self.name)

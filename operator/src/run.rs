@@ -28,6 +28,9 @@ const CONCURRENT_RECONCILES: u16 = 16;
 /// How long reconciles that have begun may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long giving up the lease may take.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+
 /// Why the operator stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -121,8 +124,10 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
                 ended = reconciling => ended,
                 lost = election.hold() => Err(lost.into()),
             };
-            if let Err(error) = election.release().await {
-                tracing::warn!(%error, "the lease was not given up and has to run out");
+            match tokio::time::timeout(RELEASE_WITHIN, election.release()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the lease was not given up and has to run out"),
+                Err(_) => tracing::warn!("the lease was not given up in time and has to run out"),
             }
             ended
         }
@@ -179,10 +184,9 @@ async fn reconcile_until(
     let working = async {
         loop {
             match reconciles.try_next().await {
-                Ok(Some(_)) => {}
                 Ok(None) => break,
-                // An AuthService that was deleted while a reconcile for it was due.
-                Err(controller::Error::ObjectNotFound(_)) => {}
+                // Done; or an AuthService that was deleted while a reconcile for it was due.
+                Ok(Some(_)) | Err(controller::Error::ObjectNotFound(_)) => {}
                 Err(error) => tracing::debug!(%error, "a reconcile failed"),
             }
         }

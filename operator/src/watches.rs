@@ -14,10 +14,11 @@ use kube::{Api, Client, Resource, ResourceExt};
 use latchkey_crds::AuthService;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::auth_service::references;
 use crate::cache::{Cache, controller_of};
 use crate::kinds::{Kind, SERVICE_MONITOR_DEFINITION};
 use crate::metrics::Metrics;
-use crate::names::{INSTANCE, MANAGED_BY, OPERATOR};
+use crate::names::{INSTANCE, MANAGED_BY, Names, OPERATOR};
 
 /// Where the watches say what has to be reconciled.
 pub type Triggers = UnboundedSender<ObjectRef<AuthService>>;
@@ -178,7 +179,9 @@ impl Watches {
             let name = object.name_any();
             let referring: Vec<Arc<AuthService>> = self.auth_services.state_filter(|auth_service| {
                 auth_service.namespace().as_deref() == Some(namespace)
-                    && crate::auth_service::references(auth_service).any(|secret| secret == name)
+                    && (references(auth_service).any(|secret| secret == name)
+                        // One that was restored by hand, or a stranger's that is in the way.
+                        || Names::new(&auth_service.name_any()).secrets().contains(&name))
             });
             for auth_service in referring {
                 self.trigger(&auth_service);

@@ -161,7 +161,8 @@ impl Work<'_> {
         let Some(live) = live else {
             return self.patch(&api, rendered, None).await.map(Some);
         };
-        if !self.is_ours(&live) && !(rendered.adopts && controller_of(&live).is_none()) {
+        let may_touch = self.is_ours(&live) || (rendered.adopts && controller_of(&live).is_none());
+        if !may_touch {
             self.taken.push((*kind, name.clone()));
             return Ok(None);
         }

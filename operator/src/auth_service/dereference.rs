@@ -115,16 +115,16 @@ pub async fn dereference(
     let lookup = Lookup::new(auth_service, context);
     let names = Names::new(&auth_service.name_any());
     let postgres: Option<StatefulSet> = lookup.owned(Kind::StatefulSet, &names.postgres());
-    let postgres_password = match spec.database.url_secret_ref {
-        Some(_) => None,
-        None => {
-            let bound = postgres.as_ref().is_some_and(has_volume);
-            Some(lookup.password(&names.postgres(), bound).await?)
-        }
+    let postgres_password = if spec.database.url_secret_ref.is_some() {
+        None
+    } else {
+        let bound = postgres.as_ref().is_some_and(has_volume);
+        Some(lookup.password(&names.postgres(), bound).await?)
     };
-    let redis_password = match spec.redis.url_secret_ref {
-        Some(_) => None,
-        None => Some(lookup.password(&names.redis(), false).await?),
+    let redis_password = if spec.redis.url_secret_ref.is_some() {
+        None
+    } else {
+        Some(lookup.password(&names.redis(), false).await?)
     };
     Ok(Dereferenced {
         database_url: spec

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use crate::names::INPUTS_ANNOTATION;
 
 /// How long a Job that failed stays before it is tried again with the same inputs.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(300);
+const TRY_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
 /// Where the migration stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::context::Context;
 pub use dereference::references;
 
 /// The longest pause after repeated failures.
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
 /// Why a reconcile failed. Everything that the spec or the cluster can get wrong is a condition instead.
 #[derive(Debug, thiserror::Error)]

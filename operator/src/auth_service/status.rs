@@ -147,7 +147,8 @@ fn signing_keys(
 ) -> Vec<SigningKeyStatus> {
     let refused = !applied.refused.is_empty();
     let taken = applied.taken.iter().any(|(_, name)| *name == service.names.jwt_keys());
-    let Some(keys) = service.keys.key_set().filter(|_| !taken && !(refused && before.is_empty())) else {
+    let unwritten = taken || (refused && before.is_empty());
+    let Some(keys) = service.keys.key_set().filter(|_| !unwritten) else {
         return before.to_vec();
     };
     keys.keys()

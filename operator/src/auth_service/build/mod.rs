@@ -158,10 +158,9 @@ fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Wante
     let job = || Wanted::applied(service, Kind::Job, &migration_job::build(service, server, &name));
     Ok(match state {
         Migration::Done => (Schema::Migrated, job()?),
-        Migration::Running => (Schema::Migrating, job()?),
         Migration::Failed(message) => (Schema::Failed(message), job()?),
         Migration::Due if waits => (Schema::WaitingForDatabase, kept()),
-        Migration::Due => (Schema::Migrating, job()?),
+        Migration::Due | Migration::Running => (Schema::Migrating, job()?),
         Migration::Stale => (Schema::Migrating, Wanted::gone(Kind::Job, name)),
     })
 }

@@ -260,10 +260,8 @@ fn what_is_mounted_rolls_the_pods_but_the_key_set_does_not() {
     };
     assert_ne!(before, checksum(password));
     let other_keys = String::from_utf8(KEYS.to_vec()).unwrap().replace("k1", "k2");
-    let keys = Dereferenced {
-        keys: KeyMaterial::Stored(KeySet::parse(other_keys.as_bytes()).unwrap()),
-        ..full()
-    };
+    let keys =
+        Dereferenced { keys: KeyMaterial::Stored(KeySet::parse(other_keys.as_bytes()).unwrap()), ..full() };
     assert_eq!(before, checksum(keys));
 }
 

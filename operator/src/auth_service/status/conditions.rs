@@ -17,7 +17,7 @@ use super::ask::{Answer, Report};
 
 /// How long until a pod is asked again what it sees: nothing announces that a dependency went away. It costs
 /// the API server nothing.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 /// How long until something that somebody has to set right is looked at again, where no watch would tell.
 const BLOCKED: Duration = Duration::from_secs(30);
 /// How long until something that is under way is looked at again.
