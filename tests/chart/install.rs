@@ -59,8 +59,8 @@ async fn helm_installs_upgrades_and_uninstalls() {
     };
     assert!(can("list", "secrets", "team-a"), "its rights moved to the namespace it watches");
     assert!(!can("list", "secrets", SYSTEM), "and ended everywhere else");
-    assert!(can("patch", "leases.coordination.k8s.io/latchkey-operator", SYSTEM));
-    assert!(!can("patch", "leases.coordination.k8s.io/somebody-elses", SYSTEM));
+    assert!(can("update", "leases.coordination.k8s.io/latchkey-operator", SYSTEM));
+    assert!(!can("update", "leases.coordination.k8s.io/somebody-elses", SYSTEM));
 
     helm(&["uninstall", "latchkey"]);
     assert!(fetch_crd(&client).await.is_some(), "the CRD stays, and so does every AuthService");

@@ -71,7 +71,7 @@ fn with_a_namespace_to_watch_its_rights_end_there() {
             "apiGroups": ["apiextensions.k8s.io"],
             "resources": ["customresourcedefinitions"],
             "resourceNames": ["servicemonitors.monitoring.coreos.com"],
-            "verbs": ["get", "list", "watch"],
+            "verbs": ["list", "watch"],
         }])
     );
     let arguments = container(&objects)["args"].as_array().expect("arguments");

@@ -60,7 +60,6 @@ fn edits() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         ("PodDisruptionBudget", NAME, json!({"spec": {"maxUnavailable": 2}}), "/spec/maxUnavailable"),
         ("ServiceMonitor", NAME, json!({"spec": {"endpoints": [{"port": "http"}]}}), "/spec/endpoints"),
         ("Secret", "auth-smtp", json!({"data": {"password": "ZXZpbA=="}}), "/data/password"),
-        ("Secret", "auth-postgres", json!({"data": {"password": "ZXZpbA=="}}), "/data/password"),
         (
             "Secret",
             "auth-jwt-keys",
@@ -73,12 +72,6 @@ fn edits() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             NAME,
             json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}),
             "/metadata/labels/app.kubernetes.io~1managed-by",
-        ),
-        (
-            "ConfigMap",
-            "auth-settings",
-            json!({"metadata": {"ownerReferences": []}}),
-            "/metadata/ownerReferences/0/kind",
         ),
     ]
 }

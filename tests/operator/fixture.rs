@@ -101,6 +101,12 @@ impl Fixture {
         api.patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await.expect("the patch is taken")
     }
 
+    /// Changes something about the AuthService that nothing is made of, so that the operator looks at it.
+    pub async fn touch(&self) {
+        let now = uuid::Uuid::new_v4().to_string();
+        self.merge(json!({"metadata": {"annotations": {"touched": now}}})).await;
+    }
+
     /// The AuthService as it is now.
     pub async fn auth_service(&self) -> AuthService {
         self.api::<AuthService>().get(NAME).await.expect("the AuthService")

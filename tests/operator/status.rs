@@ -14,11 +14,6 @@ use crate::waiting::wait_for;
 
 const SERVERS: &str = "app.kubernetes.io/component=server";
 
-/// Changes the AuthService so that the operator asks the pods again, as it does by itself once a minute.
-async fn ask_again(fixture: &Fixture, nonce: &str) {
-    fixture.merge(json!({"metadata": {"annotations": {"touched": nonce}}})).await;
-}
-
 #[tokio::test]
 async fn ready_follows_the_pods() {
     let fixture = Fixture::new("ready").await;
@@ -85,7 +80,7 @@ async fn what_the_servers_say_is_reported() {
     let kid = fixture.auth_service().await.status.expect("a status").signing_keys[0].kid.clone();
     let kids = [kid];
     fixture.servers.answer_healthy(&kids);
-    ask_again(&fixture, "1").await;
+    fixture.touch().await;
     fixture.wait_for_reason("DatabaseReachable", "True", "Reachable").await;
     fixture.wait_for_reason("RevocationStoreReady", "True", "Redis").await;
     fixture.wait_for_reason("KeysReady", "True", "Loaded").await;
@@ -97,20 +92,20 @@ async fn what_the_servers_say_is_reported() {
     answer["revocation"] = json!({"mode": "postgres", "message": "Redis does not answer"});
     answer["dependencies"]["redis"] = json!({"ready": false, "message": "Redis does not answer"});
     fixture.servers.answer(answer);
-    ask_again(&fixture, "2").await;
+    fixture.touch().await;
     fixture.wait_for_reason("RevocationStoreReady", "False", "FallenBackToPostgres").await;
 
     let mut answer = healthy(&kids);
     answer["dependencies"]["database"] = json!({"ready": false, "message": "connection refused"});
     answer["signing_keys"] = json!([]);
     fixture.servers.answer(answer);
-    ask_again(&fixture, "3").await;
+    fixture.touch().await;
     fixture.wait_for_reason("DatabaseReachable", "False", "Unreachable").await;
     fixture.wait_for_reason("KeysReady", "False", "NotLoaded").await;
 
     // An answer that is none must not bring the operator down.
     fixture.servers.answer(Value::String("what?".to_owned()));
-    ask_again(&fixture, "4").await;
+    fixture.touch().await;
     fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaAnswers").await;
 }
 
@@ -130,7 +125,7 @@ async fn mail_is_reported_when_it_is_on() {
     let mut answer = healthy(&[]);
     answer["dependencies"]["mail"] = json!({"ready": false, "message": "login refused"});
     fixture.servers.answer(answer);
-    ask_again(&fixture, "1").await;
+    fixture.touch().await;
     fixture.wait_for_reason("MailReady", "False", "Unreachable").await;
 }
 
@@ -166,7 +161,9 @@ async fn a_failed_migration_is_said_and_holds_the_pods_back() {
     })
     .await;
     let condition = fixture.wait_for_reason("SchemaMigrated", "False", "MigrationFailed").await;
-    assert!(condition.message.contains(&job), "{}", condition.message);
+    // What happened, and what to do about it.
+    assert!(condition.message.contains("tried too often"), "{}", condition.message);
+    assert!(condition.message.contains("kubectl logs"), "{}", condition.message);
     fixture.wait_for_reason("Ready", "False", "MigrationFailed").await;
     assert!(fixture.any("Deployment").get_opt(NAME).await.expect("an answer").is_none());
     let noted = fixture

@@ -2,10 +2,12 @@
 
 use kube::ResourceExt;
 use kube::api::DeleteParams;
+use latchkey_crds::AuthService;
 use latchkey_tests::control_plane::apply;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, NAME};
+use crate::fixture::{Fixture, NAME, condition};
+use crate::waiting::wait_for;
 
 fn strangers(namespace: &str, owner_uid: &str) -> Vec<Value> {
     let owner = json!([{
@@ -51,17 +53,20 @@ async fn they_are_left_alone_named_and_waited_for() {
     fixture.apply(json!({"replicas": 2})).await;
 
     while let Some((kind, name, ..)) = theirs.first() {
-        let condition = fixture.wait_for_reason("Ready", "False", "NameTaken").await;
-        assert!(
-            theirs
+        wait_for(fixture.api::<AuthService>(), NAME, |object| {
+            let ready = object.and_then(|object| condition(object, "Ready")).ok_or("no condition")?;
+            let names_one = theirs
                 .iter()
-                .any(|(kind, name, ..)| condition.message.contains(kind) && condition.message.contains(name)),
-            "{} names none of {theirs:?}",
-            condition.message
-        );
+                .any(|(kind, name, ..)| ready.message.contains(&format!("{kind} {name} exists")));
+            let fits = ready.status == "False" && ready.reason == "NameTaken" && names_one;
+            fits.then_some(()).ok_or_else(|| format!("{ready:?} names none of {theirs:?}"))
+        })
+        .await;
         // One of them makes room; the others are still as they were.
         fixture.any(kind).delete(name, &DeleteParams::default()).await.expect("it is deleted");
         theirs.remove(0);
+        // The operator does not watch what is not its own, and looks again only twice a minute.
+        fixture.touch().await;
         for (kind, name, uid, generation) in &theirs {
             let now = fixture.any(kind).get(name).await.expect("it is still there");
             assert_eq!((&now.uid(), &now.metadata.generation), (uid, generation), "{kind}/{name}");
