@@ -1,6 +1,6 @@
 //! What every reconcile is given.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::events::{Recorder, Reporter};
@@ -25,8 +25,18 @@ pub struct Images {
     pub valkey: String,
 }
 
-/// Namespace and name of an object, with its kind.
-pub type ObjectKey = (Kind, String, String);
+/// What is remembered of one AuthService. Losing it costs a needless write at most.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// What the API server made of what was applied (it writes `0.5` as `500m`, say), by kind and name, with
+    /// the hash of what was applied.
+    pub normalised: HashMap<(Kind, String), (String, Value)>,
+    /// How often its reconcile failed in a row; the next try waits longer each time.
+    pub failures: u32,
+    /// The status that was written last, with the resource version that it replaced: until the watch has
+    /// caught up, that is the truer one.
+    pub status: Option<(String, AuthServiceStatus)>,
+}
 
 /// What every reconcile is given.
 pub struct Context {
@@ -42,14 +52,7 @@ pub struct Context {
     pub metrics: Metrics,
     /// Where events go.
     pub recorder: Recorder,
-    /// What the API server made of what was applied (it writes `0.5` as `500m`, say), with the hash of what
-    /// was applied. Losing it costs one needless apply.
-    pub normalised: Mutex<HashMap<ObjectKey, (String, Value)>>,
-    /// How often a reconcile failed in a row, by the AuthService's uid; the next try waits longer each time.
-    pub failures: Mutex<HashMap<String, u32>>,
-    /// The status that was written last, by the AuthService's uid, with the resource version it replaced: until
-    /// the watch has caught up, that is the truer one.
-    pub statuses: Mutex<HashMap<String, (String, AuthServiceStatus)>>,
+    memory: Mutex<HashMap<String, Memory>>,
 }
 
 impl Context {
@@ -70,38 +73,22 @@ impl Context {
             auth_services,
             images,
             metrics,
-            normalised: Mutex::default(),
-            failures: Mutex::default(),
-            statuses: Mutex::default(),
+            memory: Mutex::default(),
         })
     }
 }
 
 impl Context {
-    /// Counts a failed reconcile; how many there were in a row.
-    pub fn count_failure(&self, auth_service: &AuthService) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(auth_service.uid().unwrap_or_default()).or_default();
-        *count = count.saturating_add(1);
-        *count
+    /// Works with what is remembered of an AuthService.
+    pub fn with_memory<T>(&self, uid: &str, work: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        work(memory.entry(uid.to_owned()).or_default())
     }
 
-    /// A reconcile succeeded.
-    pub fn forget_failures(&self, auth_service: &AuthService) {
-        let uid = auth_service.uid().unwrap_or_default();
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
-    }
-
-    /// Forgets everything about an AuthService that is going.
-    pub fn forget(&self, auth_service: &AuthService) {
-        let uid = auth_service.uid().unwrap_or_default();
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
-        let namespace = auth_service.namespace().unwrap_or_default();
-        let name = auth_service.name_any();
-        let belongs = |key: &ObjectKey| {
-            key.1 == namespace
-                && key.2.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        };
-        self.normalised.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| !belongs(key));
+    /// Forgets the AuthServices that are gone.
+    pub fn forget_gone(&self) {
+        let there: HashSet<String> =
+            self.auth_services.state().iter().filter_map(|auth_service| auth_service.uid()).collect();
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| there.contains(uid));
     }
 }

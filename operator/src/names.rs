@@ -26,6 +26,8 @@ pub const HTTP_PORT: i32 = 8080;
 pub const MANAGEMENT_PORT: u16 = 9090;
 /// The key in the key set's Secret.
 pub const KEYS_KEY: &str = "keys.json";
+/// The key beside it that holds the salt of the hashes in annotations.
+pub const SALT_KEY: &str = "salt";
 /// User and group of the server's pods.
 pub const SERVER_USER: i64 = 65532;
 /// User and group of the embedded stores' pods, which is the official images' own.

@@ -8,7 +8,7 @@
 
 mod difference;
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -199,11 +199,11 @@ impl Work<'_> {
     }
 
     fn differs(&self, rendered: &Rendered, live: &DynamicObject) -> bool {
-        let key = (rendered.kind, self.service.namespace.clone(), rendered.name.clone());
-        let remembered = self.context.normalised.lock().unwrap_or_else(PoisonError::into_inner);
-        let normalised =
-            remembered.get(&key).filter(|(hash, _)| *hash == rendered.hash).map(|(_, value)| value);
-        difference::differs(rendered, live, normalised)
+        let key = (rendered.kind, rendered.name.clone());
+        self.context.with_memory(&self.service.owner.uid, |memory| {
+            let remembered = memory.normalised.get(&key).filter(|(hash, _)| *hash == rendered.hash);
+            difference::differs(rendered, live, remembered.map(|(_, value)| value))
+        })
     }
 
     async fn patch(
@@ -224,12 +224,9 @@ impl Work<'_> {
         self.context.metrics.applied(kind);
         tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "applied");
         let normalised = difference::normalise(&shape, &object);
-        let key = (kind, self.service.namespace.clone(), name);
-        self.context
-            .normalised
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, (hash, normalised));
+        self.context.with_memory(&self.service.owner.uid, |memory| {
+            memory.normalised.insert((kind, name), (hash, normalised));
+        });
         Ok(Arc::new(object))
     }
 

@@ -18,7 +18,7 @@ use crate::cache::{Presence, controller_of};
 use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
 use crate::kinds::Kind;
-use crate::names::{KEYS_KEY, Names};
+use crate::names::{KEYS_KEY, Names, SALT_KEY};
 use crate::signing_keys::{GenerateError, KeyMaterial, decide_key_material, generate};
 
 use super::validate::Problem;
@@ -79,6 +79,8 @@ pub struct Dereferenced {
     pub redis_password: Option<StorePassword>,
     /// The signing keys.
     pub keys: KeyMaterial,
+    /// What is mixed into hashes of secrets that stand where others may read them; kept beside the keys.
+    pub salt: SecretText,
     /// Whether the embedded PostgreSQL is ready.
     pub postgres_ready: bool,
     /// The migration Jobs that there are.
@@ -126,6 +128,7 @@ pub async fn dereference(
     } else {
         Some(lookup.password(&names.redis(), false).await?)
     };
+    let (keys, salt) = lookup.keys(&names.jwt_keys(), auth_service).await?;
     Ok(Dereferenced {
         database_url: spec
             .database
@@ -143,7 +146,8 @@ pub async fn dereference(
         admin: spec.bootstrap_admin.as_ref().map(|admin| lookup.admin(&admin.secret_ref.name)),
         postgres_password,
         redis_password,
-        keys: lookup.keys(&names.jwt_keys(), auth_service).await?,
+        keys,
+        salt,
         postgres_ready: postgres
             .and_then(|postgres| postgres.status)
             .and_then(|status| status.ready_replicas)
@@ -277,31 +281,52 @@ impl<'a> Lookup<'a> {
     }
 
     async fn password(&self, name: &str, bound_to_volume: bool) -> Result<StorePassword, DereferenceError> {
-        let mut entropy = [0; ENTROPY_BYTES];
-        aws_lc_rs::rand::fill(&mut entropy).map_err(|_| DereferenceError::Random)?;
+        let entropy = entropy()?;
         let secret = self.own_secret(name, bound_to_volume).await?;
         let stored = secret
             // A Secret that was restored by hand has no owner yet; a stranger's has another one.
             .filter(|secret| self.is_ours(secret) || (bound_to_volume && controller_of(secret).is_none()))
-            .and_then(|secret| data_of(&secret).remove("password"))
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .map(SecretText::new);
+            .and_then(|secret| text_of(data_of(&secret).remove("password")));
         Ok(decide_password(stored, bound_to_volume, || password_from(&entropy)))
     }
 
-    async fn keys(&self, name: &str, auth_service: &AuthService) -> Result<KeyMaterial, DereferenceError> {
+    async fn keys(
+        &self,
+        name: &str,
+        auth_service: &AuthService,
+    ) -> Result<(KeyMaterial, SecretText), DereferenceError> {
         let remembered = super::status::last_written(auth_service, self.context).signing_keys;
+        let entropy = entropy()?;
         let secret = self.own_secret(name, !remembered.is_empty()).await?;
-        let stored = secret
+        let mut data = secret
             .filter(|secret| {
                 self.is_ours(secret) || (!remembered.is_empty() && controller_of(secret).is_none())
             })
-            .map(|secret| data_of(&secret).remove(KEYS_KEY).unwrap_or_default());
+            .map(|secret| data_of(&secret));
+        let salt = data.as_mut().and_then(|data| text_of(data.remove(SALT_KEY)));
+        let stored = data.map(|mut data| data.remove(KEYS_KEY).unwrap_or_default());
         let algorithm = auth_service.spec.tokens.algorithm;
         // RSA keys take up to a second to find.
         let fresh = || tokio::task::block_in_place(|| generate(algorithm));
-        Ok(decide_key_material(stored.as_deref(), &remembered, fresh)?)
+        let keys = decide_key_material(stored.as_deref(), &remembered, fresh)?;
+        let salt = salt.unwrap_or_else(|| match keys {
+            // Nothing is written, and so the salt must not be another one every time.
+            KeyMaterial::Lost(_) => SecretText::new(self.uid.clone()),
+            // One that somebody removed is made anew; that rolls the pods once.
+            KeyMaterial::Stored(_) | KeyMaterial::Minted(_) => password_from(&entropy),
+        });
+        Ok((keys, salt))
     }
+}
+
+fn entropy() -> Result<[u8; ENTROPY_BYTES], DereferenceError> {
+    let mut entropy = [0; ENTROPY_BYTES];
+    aws_lc_rs::rand::fill(&mut entropy).map_err(|_| DereferenceError::Random)?;
+    Ok(entropy)
+}
+
+fn text_of(bytes: Option<Vec<u8>>) -> Option<SecretText> {
+    String::from_utf8(bytes?).ok().map(SecretText::new)
 }
 
 /// The data of a Secret; values that are not base64 are left out.

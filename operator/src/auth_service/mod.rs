@@ -3,6 +3,8 @@
 pub mod apply;
 pub mod build;
 pub mod dereference;
+#[cfg(test)]
+mod fixtures;
 pub mod migration;
 pub mod status;
 pub mod validate;
@@ -53,7 +55,7 @@ pub async fn reconcile(
     let result = reconcile_once(&auth_service, &context).await;
     context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
     if result.is_ok() {
-        context.forget_failures(&auth_service);
+        context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| memory.failures = 0);
     }
     result
 }
@@ -61,7 +63,6 @@ pub async fn reconcile(
 async fn reconcile_once(auth_service: &AuthService, context: &Context) -> Result<Action, ReconcileError> {
     if auth_service.metadata.deletion_timestamp.is_some() {
         // What it owns goes with it, by the owner references.
-        context.forget(auth_service);
         return Ok(Action::await_change());
     }
     let found = dereference::dereference(auth_service, context).await?;
@@ -75,7 +76,10 @@ async fn reconcile_once(auth_service: &AuthService, context: &Context) -> Result
 /// After a failure: tried again, later each time.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 pub fn retry(auth_service: Arc<AuthService>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let failures = context.count_failure(&auth_service);
+    let failures = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
+        memory.failures = memory.failures.saturating_add(1);
+        memory.failures
+    });
     let pause = decide_pause(failures);
     tracing::warn!(
         namespace = auth_service.namespace(),

@@ -3,9 +3,11 @@
 
 mod ask;
 mod conditions;
+mod rollout;
+#[cfg(test)]
+mod tests;
 mod transition;
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -43,14 +45,11 @@ pub enum StatusError {
 
 /// The status that was written last: the watch's, unless that has not caught up with our own writing.
 pub fn last_written(auth_service: &AuthService, context: &Context) -> AuthServiceStatus {
-    let statuses = context.statuses.lock().unwrap_or_else(PoisonError::into_inner);
-    let uid = auth_service.uid().unwrap_or_default();
-    match statuses.get(&uid) {
-        Some((replaced, status)) if auth_service.resource_version().as_ref() == Some(replaced) => {
-            status.clone()
-        }
-        _ => auth_service.status.clone().unwrap_or_default(),
-    }
+    let seen = auth_service.resource_version();
+    let newer = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
+        memory.status.as_ref().filter(|(replaced, _)| seen.as_ref() == Some(replaced)).cloned()
+    });
+    newer.map_or_else(|| auth_service.status.clone().unwrap_or_default(), |(_, status)| status)
 }
 
 /// Observes, decides, and writes the status where it changed; how long until the next look.
@@ -129,6 +128,7 @@ fn observed(
 fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String> {
     let mut versions: Vec<&str> =
         answers.iter().filter_map(|answer| answer.report.as_ref()?.version.as_deref()).collect();
+    versions.sort_unstable();
     versions.dedup();
     if let [version] = versions[..] {
         return Some(version.to_owned());
@@ -205,13 +205,10 @@ async fn write(
         Err(error) => return Err(StatusError::Write(error)),
     }
     context.metrics.status_updated();
-    if let (Some(uid), Some(replaced)) = (auth_service.uid(), auth_service.resource_version()) {
-        context
-            .statuses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(uid, (replaced, status.clone()));
-    }
+    context.forget_gone();
+    context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
+        memory.status = auth_service.resource_version().map(|replaced| (replaced, status.clone()));
+    });
     Ok(())
 }
 

@@ -1,17 +1,14 @@
 //! Turns the spec and what was found into a type that builders can trust. Pure.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+mod image;
+mod settings;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
-use latchkey_config::{
-    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, SecretSource, SecretText, Settings, Smtp,
-    SmtpCredentials, SmtpSecurity,
-};
-use latchkey_crds::auth_service::{self as api, parse_ttl};
+use latchkey_config::{FirstSuperuser, SecretText, Settings};
+use latchkey_crds::auth_service as api;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use url::Url;
 
@@ -19,10 +16,12 @@ use crate::cache::Presence;
 use crate::context::Images;
 use crate::credentials::StorePassword;
 use crate::fingerprint::fingerprint;
-use crate::names::{HTTP_PORT, MANAGEMENT_PORT, Names};
+use crate::names::Names;
 use crate::signing_keys::KeyMaterial;
 
 use super::dereference::{Dereferenced, SmtpLogin};
+
+pub use image::tag_of;
 
 /// Where the server's pods find their files.
 pub mod paths {
@@ -130,6 +129,8 @@ pub struct Validated {
     pub redis: Option<Embedded>,
     /// The signing keys.
     pub keys: KeyMaterial,
+    /// What is mixed into hashes of secrets that stand where others may read them.
+    pub salt: SecretText,
     /// The server, or what is missing for it.
     pub server: Result<Server, Problem>,
     /// The first problem with a referenced Secret.
@@ -158,7 +159,7 @@ pub fn validate(
     };
     let name = auth_service.name_any();
     let names = Names::new(&name);
-    let image = server_image(&spec.image, &images.server);
+    let image = image::server_image(&spec.image, &images.server);
     let secrets = first_problem(&found);
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
@@ -189,9 +190,9 @@ pub fn validate(
         let superuser = admin.as_ref().map(|admin| FirstSuperuser {
             username: admin.username.clone(),
             email: admin.email.clone(),
-            password: file(paths::ADMIN, "password"),
+            password: settings::file(paths::ADMIN, "password"),
         });
-        let settings = settings(&spec, &name, &namespace, superuser)?;
+        let settings = settings::settings(&spec, &name, &namespace, superuser)?;
         let mut parts: Vec<String> =
             settings.to_variables().into_iter().flat_map(|(name, value)| [name, value]).collect();
         parts.extend([database.expose().to_owned(), redis.expose().to_owned()]);
@@ -200,13 +201,15 @@ pub fn validate(
             smtp.iter()
                 .flat_map(|login| [login.username.expose().to_owned(), login.password.expose().to_owned()]),
         );
+        // The salt is secret: who may read Deployments and Jobs must not be able to try passwords out.
+        parts.push(found.salt.expose().to_owned());
         let migration = fingerprint([image.as_bytes(), without_login(&database).as_bytes()]);
         Ok(Server {
             settings,
             smtp,
             checksum: fingerprint(parts.iter().map(String::as_bytes)),
             migration: migration[..10].to_owned(),
-            migration_inputs: migration_inputs(&spec, &image, &database),
+            migration_inputs: migration_inputs(&spec, &image, &database, &found.salt),
         })
     });
     Ok(Validated {
@@ -215,6 +218,7 @@ pub fn validate(
         postgres,
         redis,
         keys: found.keys,
+        salt: found.salt,
         server,
         secrets,
         jobs: found.jobs,
@@ -267,13 +271,13 @@ fn url_of(
 
 /// All that a migration's pod is given. The debug form of the scheduling is good enough for a hash that only
 /// frees a Job which has not succeeded.
-fn migration_inputs(spec: &AuthServiceSpec, image: &str, database: &SecretText) -> String {
+fn migration_inputs(spec: &AuthServiceSpec, image: &str, database: &SecretText, salt: &SecretText) -> String {
     let pod = &spec.pod;
     let scheduling = format!(
         "{:?}{:?}{:?}{:?}",
         spec.image.pull_secrets, pod.node_selector, pod.tolerations, pod.priority_class_name
     );
-    fingerprint([image.as_bytes(), database.expose().as_bytes(), scheduling.as_bytes()])
+    fingerprint([image, database.expose(), &scheduling, salt.expose()].map(str::as_bytes))
 }
 
 /// Says nothing of the value: it holds a password.
@@ -298,123 +302,4 @@ fn without_login(url: &SecretText) -> String {
     let _ = url.set_username("");
     url.set_query(None);
     url.to_string()
-}
-
-/// The image of the spec, with what it leaves out taken from the default.
-fn server_image(image: &api::Image, default: &str) -> String {
-    let (default_repository, default_suffix) = split_image(default);
-    let repository = image.repository.as_deref().unwrap_or(default_repository);
-    match (&image.digest, &image.tag) {
-        (Some(digest), _) => format!("{repository}@{digest}"),
-        (None, Some(tag)) => format!("{repository}:{tag}"),
-        // A digest belongs to the repository it was taken from.
-        (None, None) if image.repository.is_some() && default_suffix.starts_with('@') => {
-            format!("{repository}:{}", env!("CARGO_PKG_VERSION"))
-        }
-        (None, None) => format!("{repository}{default_suffix}"),
-    }
-}
-
-/// Repository, and tag or digest with its sign.
-fn split_image(image: &str) -> (&str, &str) {
-    if let Some(at) = image.find('@') {
-        return image.split_at(at);
-    }
-    let path = image.rfind('/').map_or(0, |slash| slash + 1);
-    match image[path..].rfind(':') {
-        Some(colon) => image.split_at(path + colon),
-        None => (image, ""),
-    }
-}
-
-/// The tag of an image, if it has one.
-pub fn tag_of(image: &str) -> Option<&str> {
-    split_image(image).1.strip_prefix(':')
-}
-
-fn file(folder: &str, name: &str) -> SecretSource {
-    SecretSource::File(PathBuf::from(format!("{folder}/{name}")))
-}
-
-fn settings(
-    spec: &AuthServiceSpec,
-    name: &str,
-    namespace: &str,
-    first_superuser: Option<FirstSuperuser>,
-) -> Result<Settings, Problem> {
-    let minutes = |text: &str, field: &str| {
-        parse_ttl(text).map_err(|error| Problem::spec(format!("{field}: {error}."))).and_then(|minutes| {
-            Minutes::new(minutes).ok_or_else(|| Problem::spec(format!("{field} is out of range.")))
-        })
-    };
-    let issuer = spec.issuer.clone().unwrap_or_else(|| format!("http://{name}.{namespace}.svc"));
-    let http = u16::try_from(HTTP_PORT).unwrap_or(8080);
-    Ok(Settings {
-        database_url: file(paths::DATABASE, "url"),
-        redis_url: file(paths::REDIS, "url"),
-        listen_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, http)),
-        management_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, MANAGEMENT_PORT)),
-        issuer_url: url(&issuer, "spec.issuer")?,
-        token_audience: spec.tokens.audience.clone(),
-        jwt_keys_file: PathBuf::from(format!("{}/keys.json", paths::KEYS)),
-        access_token_lifetime: minutes(&spec.tokens.access_token_ttl, "spec.tokens.accessTokenTTL")?,
-        refresh_token_lifetime: minutes(&spec.tokens.refresh_token_ttl, "spec.tokens.refreshTokenTTL")?,
-        email: email(&spec.email)?,
-        public_url: spec
-            .email
-            .public_url
-            .as_deref()
-            .map(|text| url(text, "spec.email.publicURL"))
-            .transpose()?,
-        first_superuser,
-        otlp_endpoint: spec.tracing.otlp_endpoint.clone(),
-        log_level: match spec.logging.level {
-            api::LogLevel::Trace => LogLevel::Trace,
-            api::LogLevel::Debug => LogLevel::Debug,
-            api::LogLevel::Info => LogLevel::Info,
-            api::LogLevel::Warn => LogLevel::Warn,
-            api::LogLevel::Error => LogLevel::Error,
-        },
-        log_format: match spec.logging.format {
-            api::LogFormat::Json => LogFormat::Json,
-            api::LogFormat::Text => LogFormat::Text,
-        },
-    })
-}
-
-fn url(text: &str, field: &str) -> Result<Url, Problem> {
-    Url::parse(text)
-        .ok()
-        .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
-        .ok_or_else(|| Problem::spec(format!("{field} must be an http or https URL: correct it.")))
-}
-
-fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
-    if !email.enabled {
-        return Ok(None);
-    }
-    let (Some(host), Some(address)) = (&email.smtp.host, &email.from.address) else {
-        return Err(Problem::spec(
-            "spec.email.smtp.host and spec.email.from.address are required: set them.",
-        ));
-    };
-    let port = u16::try_from(email.smtp.port)
-        .map_err(|_| Problem::spec("spec.email.smtp.port must be between 1 and 65535: correct it."))?;
-    Ok(Some(Email {
-        smtp: Smtp {
-            host: host.clone(),
-            port,
-            security: match email.smtp.security {
-                api::SmtpSecurity::StartTls => SmtpSecurity::StartTls,
-                api::SmtpSecurity::Tls => SmtpSecurity::Implicit,
-                api::SmtpSecurity::None => SmtpSecurity::None,
-            },
-            credentials: email.smtp.credentials_secret_ref.as_ref().map(|_| SmtpCredentials {
-                user: file(paths::SMTP, "username"),
-                password: file(paths::SMTP, "password"),
-            }),
-        },
-        from_address: address.clone(),
-        from_name: email.from.name.clone(),
-    }))
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use latchkey_crds::conditions as types;
 
 use crate::auth_service::build::Schema;
@@ -108,7 +107,7 @@ pub(super) fn is_trouble(reason: &str) -> bool {
 
 /// Decides every condition, and how things stand as a whole.
 pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
-    let (ready, progressing, verdict) = decide_ready(facts);
+    let (ready, progressing, verdict) = super::rollout::decide_ready(facts);
     let conditions = vec![
         ready,
         progressing,
@@ -123,176 +122,13 @@ pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
     (conditions, verdict)
 }
 
-fn state(type_: &'static str, status: Truth, reason: &'static str, message: impl Into<String>) -> Stated {
+pub(super) fn state(
+    type_: &'static str,
+    status: Truth,
+    reason: &'static str,
+    message: impl Into<String>,
+) -> Stated {
     Stated { type_, status, reason, message: message.into() }
-}
-
-fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
-    if let Some(Problem { reason, message }) = blocking_problem(facts) {
-        return (
-            state(types::READY, Truth::False, reason, message),
-            state(
-                types::PROGRESSING,
-                Truth::False,
-                "Blocked",
-                "Somebody has to act: Ready says what is wrong.",
-            ),
-            Verdict::Blocked,
-        );
-    }
-    let waiting = match facts.schema {
-        Schema::WaitingForDatabase => {
-            Some(("WaitingForDatabase", "The embedded PostgreSQL is starting; nothing to do."))
-        }
-        Schema::Migrating => Some(("Migrating", "The schema is being migrated; nothing to do.")),
-        Schema::Migrated | Schema::Failed(_) | Schema::Blocked(_) => None,
-    };
-    if let Some((reason, message)) = waiting {
-        return (
-            state(types::READY, Truth::False, reason, message),
-            state(types::PROGRESSING, Truth::True, reason, message),
-            Verdict::UnderWay,
-        );
-    }
-    match rollout(facts) {
-        Rollout::Complete if facts.service.spec.replicas == 0 => (
-            state(
-                types::READY,
-                Truth::False,
-                "ScaledToZero",
-                "Nothing serves: raise spec.replicas to start again.",
-            ),
-            state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
-            Verdict::Settled,
-        ),
-        Rollout::Complete => (
-            state(
-                types::READY,
-                Truth::True,
-                "Available",
-                format!("{} of {0} replicas are ready.", facts.service.spec.replicas),
-            ),
-            state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
-            Verdict::Settled,
-        ),
-        Rollout::Stuck(message) => (
-            state(types::READY, Truth::False, "RolloutStuck", message.clone()),
-            state(types::PROGRESSING, Truth::False, "Blocked", message),
-            Verdict::Blocked,
-        ),
-        Rollout::UnderWay { replaces, message } => (
-            state(types::READY, Truth::False, "ReplicasNotReady", message.clone()),
-            // Replicas that were ready once and are not any more: nothing is being changed.
-            if replaces {
-                state(types::PROGRESSING, Truth::True, "RollingOut", message)
-            } else {
-                state(
-                    types::PROGRESSING,
-                    Truth::False,
-                    "Settled",
-                    "The spec is rolled out; replicas are missing.",
-                )
-            },
-            Verdict::UnderWay,
-        ),
-    }
-}
-
-/// What somebody has to set right before anything goes on, the most fundamental first.
-fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
-    if let Err(problem) = &facts.service.secrets {
-        return Some(problem.clone());
-    }
-    if let Some((kind, name)) = facts.taken.first() {
-        return Some(Problem::new(
-            "NameTaken",
-            format!(
-                "the {kind} {name} exists and belongs to somebody else: delete or rename it, or give the AuthService another name."
-            ),
-        ));
-    }
-    if let KeyMaterial::Lost(what) = &facts.service.keys {
-        return Some(Problem::new("KeyMaterialLost", keys_lost(facts, what)));
-    }
-    if let Err(problem) = &facts.service.server {
-        return Some(problem.clone());
-    }
-    if let Some(problem) = facts.refused.first() {
-        return Some(problem.clone());
-    }
-    if let Schema::Failed(why) = facts.schema {
-        return Some(Problem::new("MigrationFailed", migration_failed(facts, why)));
-    }
-    None
-}
-
-enum Rollout {
-    Complete,
-    UnderWay { replaces: bool, message: String },
-    Stuck(String),
-}
-
-fn rollout(facts: &Facts<'_>) -> Rollout {
-    let wanted = facts.service.spec.replicas;
-    let Some(deployment) = facts.deployment else {
-        return Rollout::UnderWay { replaces: true, message: "The Deployment is being made.".to_owned() };
-    };
-    let status = deployment.status.clone().unwrap_or_default();
-    let observed = status.observed_generation.unwrap_or(0) >= deployment.metadata.generation.unwrap_or(0);
-    let (updated, all, ready) = (
-        status.updated_replicas.unwrap_or(0),
-        status.replicas.unwrap_or(0),
-        status.ready_replicas.unwrap_or(0),
-    );
-    let rolled_out = observed && updated == wanted && all == wanted;
-    if rolled_out && ready == wanted {
-        return Rollout::Complete;
-    }
-    let why = why_not_ready(facts).map(|why| format!(" {why}")).unwrap_or_default();
-    let stuck = status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"));
-    if observed && stuck {
-        return Rollout::Stuck(format!("The rollout makes no progress: look at the pods.{why}"));
-    }
-    let message = if rolled_out {
-        format!("{ready} of {wanted} replicas are ready.{why}")
-    } else {
-        format!("{updated} of {wanted} replicas are updated, {ready} are ready.{why}")
-    };
-    Rollout::UnderWay { replaces: !rolled_out, message }
-}
-
-/// Why the first pod that is not ready is not: what its container waits for, or what it says itself.
-fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
-    let pod = facts.pods.iter().find(|pod| {
-        let conditions =
-            pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        !conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    })?;
-    let name = pod.name_any();
-    let status = pod.status.as_ref()?;
-    let waiting = status
-        .container_statuses
-        .iter()
-        .flatten()
-        .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
-    if let Some(reason) = waiting {
-        return Some(format!("Pod {name} waits: {reason}."));
-    }
-    let unscheduled = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
-    if let Some(message) = unscheduled.and_then(|condition| condition.message.as_deref()) {
-        return Some(format!("Pod {name} has no node: {message}"));
-    }
-    let report = facts.answers.iter().find(|answer| answer.pod == name)?.report.as_ref()?;
-    let (dependency, what) = report.dependencies.iter().find(|(_, dependency)| !dependency.ready)?;
-    Some(format!("Pod {name} waits for {dependency}: {}", what.message))
 }
 
 fn decide_secrets(facts: &Facts<'_>) -> Stated {
@@ -324,14 +160,14 @@ fn decide_schema(facts: &Facts<'_>) -> Stated {
     }
 }
 
-fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
+pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
     format!(
         "the migration Job failed ({why}): read the log of its pods (kubectl logs -l app.kubernetes.io/component=migration,app.kubernetes.io/instance={}) and set right what it says; it is tried again when its inputs change, and every five minutes.",
         facts.service.name
     )
 }
 
-fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
+pub(super) fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
     format!(
         "the signing keys are lost, {what}: restore the Secret {} from a backup; nothing is written over it, and running replicas go on with the keys they hold.",
         facts.service.names.jwt_keys()

@@ -1,0 +1,114 @@
+//! AuthServices for the tests: the smallest and a full one, with what they refer to.
+
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use latchkey_config::SecretText;
+use latchkey_crds::{AuthService, AuthServiceSpec};
+use serde_json::{Value, json};
+
+use super::dereference::{Admin, Dereferenced, SmtpLogin};
+use super::validate::{Validated, validate};
+use crate::cache::Presence;
+use crate::context::Images;
+use crate::credentials::StorePassword;
+use crate::signing_keys::{KeyMaterial, KeySet};
+
+pub const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"eA","d":"ZA","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
+
+pub fn images() -> Images {
+    Images {
+        server: "registry.example/latchkey-server:1.2.3".to_owned(),
+        postgres: "registry.example/postgres:17".to_owned(),
+        valkey: "registry.example/valkey:8".to_owned(),
+    }
+}
+
+pub fn auth_service(spec: Value) -> AuthService {
+    let spec: AuthServiceSpec = serde_json::from_value(spec).unwrap();
+    let mut auth_service = AuthService::new("demo", spec);
+    auth_service.metadata.namespace = Some("apps".to_owned());
+    auth_service.metadata.uid = Some("00000000-0000-0000-0000-000000000001".to_owned());
+    auth_service
+}
+
+pub fn embedded() -> Dereferenced {
+    Dereferenced {
+        database_url: None,
+        redis_url: None,
+        smtp: None,
+        admin: None,
+        postgres_password: Some(StorePassword::Stored(SecretText::new("pg-secret"))),
+        redis_password: Some(StorePassword::Stored(SecretText::new("redis-secret"))),
+        keys: KeyMaterial::Stored(KeySet::parse(KEYS).unwrap()),
+        salt: SecretText::new("salt"),
+        postgres_ready: true,
+        jobs: Vec::new(),
+        deployment: None,
+        service_monitors: Presence::Absent,
+    }
+}
+
+pub fn full_spec() -> Value {
+    json!({
+        "replicas": 3,
+        "image": {"repository": "registry.example/mine", "digest": format!("sha256:{}", "a".repeat(64)), "pullPolicy": "Always", "pullSecrets": [{"name": "pull"}]},
+        "issuer": "https://auth.example.com",
+        "database": {"urlSecretRef": {"name": "db", "key": "uri"}},
+        "redis": {"urlSecretRef": {"name": "cache"}},
+        "tokens": {"algorithm": "EdDSA", "accessTokenTTL": "15m", "refreshTokenTTL": "720h", "audience": "apps"},
+        "email": {"enabled": true, "from": {"name": "Example", "address": "no-reply@example.com"}, "smtp": {"host": "smtp.example.com", "port": 465, "security": "tls", "credentialsSecretRef": {"name": "mail", "passwordKey": "pw"}}, "publicURL": "https://www.example.com"},
+        "bootstrapAdmin": {"secretRef": {"name": "admin"}},
+        "monitoring": {"serviceMonitor": {"interval": "30s", "labels": {"release": "prometheus"}}},
+        "logging": {"level": "debug", "format": "text"},
+        "tracing": {"otlpEndpoint": "http://collector:4317"},
+        "pod": {
+            "resources": {"requests": {"cpu": "1"}},
+            "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+            "affinity": {"nodeAffinity": {}},
+            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+            "priorityClassName": "high",
+            "labels": {"team": "a"},
+            "annotations": {"note": "b"},
+        },
+    })
+}
+
+pub fn full() -> Dereferenced {
+    Dereferenced {
+        database_url: Some(Ok(SecretText::new("postgres://u:database-secret@db.example:5432/auth"))),
+        redis_url: Some(Ok(SecretText::new("rediss://:cache-secret@cache.example:6380"))),
+        smtp: Some(Ok(SmtpLogin {
+            username: SecretText::new("mailer"),
+            password: SecretText::new("mail-secret"),
+        })),
+        admin: Some(Ok(Admin {
+            username: "root".to_owned(),
+            email: "root@example.com".to_owned(),
+            password: SecretText::new("admin-secret"),
+        })),
+        postgres_password: None,
+        redis_password: None,
+        service_monitors: Presence::Present,
+        ..embedded()
+    }
+}
+
+/// The same with the migration done.
+pub fn migrated(auth_service: &AuthService, found: Dereferenced) -> Validated {
+    let before = validate(auth_service, found.clone(), &images()).unwrap();
+    let name = before.names.migration(&before.server.unwrap().migration);
+    let job = Job {
+        metadata: ObjectMeta { name: Some(name), ..ObjectMeta::default() },
+        status: Some(JobStatus {
+            conditions: Some(vec![JobCondition {
+                type_: "Complete".to_owned(),
+                status: "True".to_owned(),
+                ..JobCondition::default()
+            }]),
+            ..JobStatus::default()
+        }),
+        ..Job::default()
+    };
+    validate(auth_service, Dereferenced { jobs: vec![job], ..found }, &images()).unwrap()
+}

@@ -1,0 +1,244 @@
+//! What is said about an AuthService, by what was observed.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::api::core::v1::Pod;
+use latchkey_crds::conditions as types;
+use serde_json::json;
+
+use super::ask::{Dependency, LoadedKey, Revocation};
+use super::conditions::Truth;
+use super::*;
+use crate::auth_service::build::Schema;
+use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, migrated};
+use crate::auth_service::validate::Problem;
+use crate::signing_keys::KeyMaterial;
+
+/// What was observed; a healthy service until a test changes something.
+struct World {
+    service: Validated,
+    schema: Schema,
+    taken: Vec<(Kind, String)>,
+    refused: Vec<Problem>,
+    deployment: Option<Deployment>,
+    pods: Vec<Pod>,
+    answers: Vec<Answer>,
+}
+
+impl World {
+    fn healthy() -> Self {
+        let service = migrated(&auth_service(json!({})), embedded());
+        Self {
+            service,
+            schema: Schema::Migrated,
+            taken: Vec::new(),
+            refused: Vec::new(),
+            deployment: Some(deployment(1, 1)),
+            pods: Vec::new(),
+            answers: vec![Answer { pod: "demo-1".to_owned(), report: Some(report()) }],
+        }
+    }
+
+    fn decide(&self) -> (BTreeMap<&'static str, Stated>, Verdict) {
+        let facts = Facts {
+            service: &self.service,
+            schema: &self.schema,
+            taken: &self.taken,
+            refused: &self.refused,
+            deployment: self.deployment.as_ref(),
+            pods: &self.pods,
+            answers: &self.answers,
+        };
+        let (stated, verdict) = decide_conditions(&facts);
+        let order: Vec<&str> = stated.iter().map(|stated| stated.type_).collect();
+        assert_eq!(order, types::ALL, "every condition is always there");
+        (stated.into_iter().map(|stated| (stated.type_, stated)).collect(), verdict)
+    }
+
+    fn says(&self, type_: &str, status: Truth, reason: &str) -> String {
+        let (stated, _) = self.decide();
+        let stated = &stated[type_];
+        assert_eq!((stated.status, stated.reason), (status, reason), "{stated:?}");
+        stated.message.clone()
+    }
+
+    fn report(&mut self) -> &mut Report {
+        self.answers[0].report.as_mut().unwrap()
+    }
+}
+
+fn deployment(updated: i32, ready: i32) -> Deployment {
+    let mut deployment = Deployment::default();
+    deployment.metadata.generation = Some(2);
+    deployment.status = Some(DeploymentStatus {
+        observed_generation: Some(2),
+        replicas: Some(updated),
+        updated_replicas: Some(updated),
+        ready_replicas: Some(ready),
+        ..DeploymentStatus::default()
+    });
+    deployment
+}
+
+fn report() -> Report {
+    let dependency = Dependency { ready: true, message: String::new() };
+    Report {
+        version: Some("1.2.3".to_owned()),
+        schema_version: Some(1),
+        signing_keys: vec![LoadedKey { kid: "k1".to_owned() }],
+        revocation: Some(Revocation { mode: "redis".to_owned(), message: String::new() }),
+        dependencies: ["database", "redis", "mail"]
+            .into_iter()
+            .map(|name| (name.to_owned(), dependency.clone()))
+            .collect(),
+    }
+}
+
+#[test]
+fn a_healthy_service_is_ready_and_settled() {
+    let world = World::healthy();
+    world.says(types::READY, Truth::True, "Available");
+    world.says(types::PROGRESSING, Truth::False, "Settled");
+    world.says(types::DATABASE_REACHABLE, Truth::True, "Reachable");
+    world.says(types::KEYS_READY, Truth::True, "Loaded");
+    world.says(types::REVOCATION_STORE_READY, Truth::True, "Redis");
+    assert_eq!(world.decide().1, Verdict::Settled);
+}
+
+#[test]
+fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
+    let mut world = World::healthy();
+    world.deployment.as_mut().unwrap().metadata.generation = Some(3);
+    world.says(types::READY, Truth::False, "ReplicasNotReady");
+    world.says(types::PROGRESSING, Truth::True, "RollingOut");
+    assert_eq!(world.decide().1, Verdict::UnderWay);
+}
+
+#[test]
+fn a_replica_that_is_missing_is_no_rollout() {
+    let mut world = World::healthy();
+    world.deployment = Some(deployment(1, 0));
+    world.says(types::READY, Truth::False, "ReplicasNotReady");
+    world.says(types::PROGRESSING, Truth::False, "Settled");
+}
+
+#[test]
+fn a_waiting_container_is_named_in_the_message() {
+    let mut world = World::healthy();
+    world.deployment = Some(deployment(1, 0));
+    world.pods = vec![
+        serde_json::from_value(json!({
+            "metadata": {"name": "demo-1"},
+            "status": {"containerStatuses": [{"name": "server", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]},
+        }))
+        .unwrap(),
+    ];
+    let message = world.says(types::READY, Truth::False, "ReplicasNotReady");
+    assert!(message.contains("demo-1") && message.contains("ImagePullBackOff"), "{message}");
+}
+
+#[test]
+fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
+    let mut world = World::healthy();
+    world.deployment = Some(deployment(1, 0));
+    world.pods = vec![serde_json::from_value(json!({"metadata": {"name": "demo-1"}, "status": {}})).unwrap()];
+    let dependency = Dependency { ready: false, message: "connection refused".to_owned() };
+    world.report().dependencies.insert("database".to_owned(), dependency);
+    let message = world.says(types::READY, Truth::False, "ReplicasNotReady");
+    assert!(message.contains("database: connection refused"), "{message}");
+    world.says(types::DATABASE_REACHABLE, Truth::False, "Unreachable");
+}
+
+#[test]
+fn without_an_answer_nothing_is_claimed() {
+    let mut world = World::healthy();
+    world.answers[0].report = None;
+    for type_ in [types::DATABASE_REACHABLE, types::REVOCATION_STORE_READY] {
+        world.says(type_, Truth::Unknown, "NoReplicaAnswers");
+    }
+    world.says(types::KEYS_READY, Truth::True, "Stored");
+}
+
+#[test]
+fn lost_keys_are_said_by_both_conditions_and_the_secret_is_named() {
+    let mut world = World::healthy();
+    world.service.keys = KeyMaterial::Lost("the Secret is gone".to_owned());
+    world.says(types::KEYS_READY, Truth::False, "KeyMaterialLost");
+    let message = world.says(types::READY, Truth::False, "KeyMaterialLost");
+    assert!(message.contains("demo-jwt-keys"), "{message}");
+    assert_eq!(world.decide().1, Verdict::Blocked);
+}
+
+#[test]
+fn a_replica_without_the_key_is_named() {
+    let mut world = World::healthy();
+    world.report().signing_keys.clear();
+    let message = world.says(types::KEYS_READY, Truth::False, "NotLoaded");
+    assert!(message.contains("demo-1"), "{message}");
+}
+
+#[test]
+fn a_missing_secret_comes_before_everything_else() {
+    let problem = Problem::new("SecretMissing", "the Secret db does not exist");
+    let mut found = full();
+    found.database_url = Some(Err(problem.clone()));
+    let service = crate::auth_service::validate::validate(
+        &auth_service(full_spec()),
+        found,
+        &crate::auth_service::fixtures::images(),
+    )
+    .unwrap();
+    let mut world = World { service, schema: Schema::Blocked(problem), ..World::healthy() };
+    world.taken = vec![(Kind::Service, "demo".to_owned())];
+    world.says(types::SECRETS_RESOLVED, Truth::False, "SecretMissing");
+    world.says(types::READY, Truth::False, "SecretMissing");
+    world.says(types::SCHEMA_MIGRATED, Truth::False, "Blocked");
+}
+
+#[test]
+fn a_name_that_is_taken_is_said_with_the_object() {
+    let mut world = World::healthy();
+    world.taken = vec![(Kind::ConfigMap, "demo-settings".to_owned())];
+    let message = world.says(types::READY, Truth::False, "NameTaken");
+    assert!(message.contains("ConfigMap demo-settings"), "{message}");
+}
+
+#[test]
+fn redis_that_is_down_is_no_reason_to_be_unready() {
+    let mut world = World::healthy();
+    world.report().revocation = Some(Revocation { mode: "postgres".to_owned(), message: "down".to_owned() });
+    world.says(types::REVOCATION_STORE_READY, Truth::False, "FallenBackToPostgres");
+    world.says(types::READY, Truth::True, "Available");
+}
+
+#[test]
+fn mail_that_is_off_is_disabled_and_mail_that_is_on_is_asked_for() {
+    World::healthy().says(types::MAIL_READY, Truth::False, "Disabled");
+    let service = migrated(&auth_service(full_spec()), full());
+    let world = World { service, ..World::healthy() };
+    world.says(types::MAIL_READY, Truth::True, "Reachable");
+}
+
+#[test]
+fn a_migration_that_failed_says_where_to_look() {
+    let mut world = World::healthy();
+    world.schema = Schema::Failed("BackoffLimitExceeded".to_owned());
+    let message = world.says(types::SCHEMA_MIGRATED, Truth::False, "MigrationFailed");
+    assert!(message.contains("kubectl logs"), "{message}");
+    world.says(types::READY, Truth::False, "MigrationFailed");
+}
+
+#[test]
+fn the_version_is_what_the_replicas_agree_on() {
+    let mut world = World::healthy();
+    let running: Deployment = serde_json::from_value(json!({
+        "metadata": {},
+        "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "server", "image": "a/b:9"}]}}},
+    }))
+    .unwrap();
+    assert_eq!(version(&world.answers, Some(&running)).as_deref(), Some("1.2.3"));
+    world.answers[0].report = None;
+    assert_eq!(version(&world.answers, Some(&running)).as_deref(), Some("9"));
+    assert_eq!(version(&world.answers, None), None);
+}

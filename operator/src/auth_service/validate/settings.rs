@@ -1,0 +1,102 @@
+//! The server's settings out of the spec.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use latchkey_config::{
+    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity,
+};
+use latchkey_crds::AuthServiceSpec;
+use latchkey_crds::auth_service::{self as api, parse_ttl};
+use url::Url;
+
+use super::{Problem, paths};
+use crate::names::{HTTP_PORT, MANAGEMENT_PORT};
+
+pub(super) fn file(folder: &str, name: &str) -> SecretSource {
+    SecretSource::File(PathBuf::from(format!("{folder}/{name}")))
+}
+
+pub(super) fn settings(
+    spec: &AuthServiceSpec,
+    name: &str,
+    namespace: &str,
+    first_superuser: Option<FirstSuperuser>,
+) -> Result<Settings, Problem> {
+    let minutes = |text: &str, field: &str| {
+        parse_ttl(text).map_err(|error| Problem::spec(format!("{field}: {error}."))).and_then(|minutes| {
+            Minutes::new(minutes).ok_or_else(|| Problem::spec(format!("{field} is out of range.")))
+        })
+    };
+    let issuer = spec.issuer.clone().unwrap_or_else(|| format!("http://{name}.{namespace}.svc"));
+    let http = u16::try_from(HTTP_PORT).unwrap_or(8080);
+    Ok(Settings {
+        database_url: file(paths::DATABASE, "url"),
+        redis_url: file(paths::REDIS, "url"),
+        listen_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, http)),
+        management_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, MANAGEMENT_PORT)),
+        issuer_url: url(&issuer, "spec.issuer")?,
+        token_audience: spec.tokens.audience.clone(),
+        jwt_keys_file: PathBuf::from(format!("{}/keys.json", paths::KEYS)),
+        access_token_lifetime: minutes(&spec.tokens.access_token_ttl, "spec.tokens.accessTokenTTL")?,
+        refresh_token_lifetime: minutes(&spec.tokens.refresh_token_ttl, "spec.tokens.refreshTokenTTL")?,
+        email: email(&spec.email)?,
+        public_url: spec
+            .email
+            .public_url
+            .as_deref()
+            .map(|text| url(text, "spec.email.publicURL"))
+            .transpose()?,
+        first_superuser,
+        otlp_endpoint: spec.tracing.otlp_endpoint.clone(),
+        log_level: match spec.logging.level {
+            api::LogLevel::Trace => LogLevel::Trace,
+            api::LogLevel::Debug => LogLevel::Debug,
+            api::LogLevel::Info => LogLevel::Info,
+            api::LogLevel::Warn => LogLevel::Warn,
+            api::LogLevel::Error => LogLevel::Error,
+        },
+        log_format: match spec.logging.format {
+            api::LogFormat::Json => LogFormat::Json,
+            api::LogFormat::Text => LogFormat::Text,
+        },
+    })
+}
+
+fn url(text: &str, field: &str) -> Result<Url, Problem> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+        .ok_or_else(|| Problem::spec(format!("{field} must be an http or https URL: correct it.")))
+}
+
+fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
+    if !email.enabled {
+        return Ok(None);
+    }
+    let (Some(host), Some(address)) = (&email.smtp.host, &email.from.address) else {
+        return Err(Problem::spec(
+            "spec.email.smtp.host and spec.email.from.address are required: set them.",
+        ));
+    };
+    let port = u16::try_from(email.smtp.port)
+        .map_err(|_| Problem::spec("spec.email.smtp.port must be between 1 and 65535: correct it."))?;
+    Ok(Some(Email {
+        smtp: Smtp {
+            host: host.clone(),
+            port,
+            security: match email.smtp.security {
+                api::SmtpSecurity::StartTls => SmtpSecurity::StartTls,
+                api::SmtpSecurity::Tls => SmtpSecurity::Implicit,
+                api::SmtpSecurity::None => SmtpSecurity::None,
+            },
+            credentials: email.smtp.credentials_secret_ref.as_ref().map(|_| SmtpCredentials {
+                user: file(paths::SMTP, "username"),
+                password: file(paths::SMTP, "password"),
+            }),
+        },
+        from_address: address.clone(),
+        from_name: email.from.name.clone(),
+    }))
+}
