@@ -11,6 +11,7 @@ pub mod answer;
 pub mod app;
 pub mod audit;
 pub mod chart;
+pub mod cluster;
 pub mod control_plane;
 pub mod forge;
 pub mod key_set;

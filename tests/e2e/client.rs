@@ -1,0 +1,191 @@
+//! An application in the cluster: a pod from which requests are made.
+
+use latchkey_tests::answer::Answer;
+use latchkey_tests::app::{Session, User, path};
+use latchkey_tests::cluster::run_with_input;
+use latchkey_tests::logs::secret;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use crate::namespace::{NAME, Namespace};
+use crate::waiting::wait_for;
+
+/// The pod, and whom it talks to.
+pub struct Client<'a> {
+    namespace: &'a Namespace,
+    /// What every path is put behind: the Service.
+    base: String,
+}
+
+/// A request, as curl's configuration.
+#[derive(Clone)]
+pub struct Request(Vec<(&'static str, String)>);
+
+impl Request {
+    /// A GET of a whole URL.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self(vec![("url", url.into())])
+    }
+
+    /// A POST without a body.
+    pub fn post(url: impl Into<String>) -> Self {
+        Self::get(url).with("request", "POST")
+    }
+
+    /// With an access token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header(&format!("Authorization: Bearer {token}"))
+    }
+
+    /// With a header.
+    pub fn header(self, line: &str) -> Self {
+        self.with("header", line)
+    }
+
+    /// With a field of a form.
+    pub fn field(self, name: &str, value: &str) -> Self {
+        self.with("data-urlencode", &format!("{name}={value}"))
+    }
+
+    /// With a JSON body.
+    pub fn json(self, body: &Value) -> Self {
+        self.header("Content-Type: application/json").with("data-raw", &body.to_string())
+    }
+
+    fn with(mut self, option: &'static str, value: &str) -> Self {
+        self.0.push((option, value.to_owned()));
+        self
+    }
+
+    fn config(&self) -> String {
+        let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let line = |(option, value): &(&str, String)| format!("{option} = \"{}\"\n", escape(value));
+        self.0.iter().map(line).collect::<Vec<_>>().concat()
+    }
+}
+
+impl<'a> Client<'a> {
+    /// Starts the pod.
+    pub async fn start(namespace: &'a Namespace) -> Self {
+        let container = json!({"image": namespace.cluster.images.client, "command": ["sleep", "1000000"]});
+        namespace.run("client", container, None, false).await;
+        namespace.wait_for_pod("client").await;
+        Self { namespace, base: format!("http://{NAME}.{}.svc", namespace.name) }
+    }
+
+    /// The URL of a path behind the Service.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Runs a command in the pod and returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn exec(&self, command: &[&str], input: &str) -> String {
+        let mut kubectl = self.namespace.cluster.kubectl();
+        kubectl.args(["-n", &self.namespace.name, "exec", "-i", "client", "--"]).args(command);
+        let output = run_with_input(&mut kubectl, input);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?} in the client's pod failed: {complaint}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Sends a request. What it carries goes through standard input, never through arguments.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    pub fn send(&self, request: &Request) -> Answer {
+        let answer = self.exec(&["curl", "-sS", "-i", "--max-time", "20", "-K", "-"], &request.config());
+        parse(&answer)
+    }
+
+    /// Sends requests one after the other, without a pause, and returns the status of each answer.
+    pub fn statuses(&self, requests: &[Request]) -> Vec<u16> {
+        let each = |request: &Request| {
+            format!(
+                "{}silent\nmax-time = 20\noutput = /dev/null\nwrite-out = \"%{{http_code}}\\n\"\n",
+                request.config()
+            )
+        };
+        let config = requests.iter().map(each).collect::<Vec<_>>().join("next\n");
+        let answer = self.exec(&["curl", "-K", "-"], &config);
+        answer.lines().map(|line| line.parse().expect("a status")).collect()
+    }
+
+    /// `POST /login`.
+    pub fn post_login(&self, username: &str, password: &str) -> Answer {
+        let request =
+            Request::post(self.url(path::LOGIN)).field("username", username).field("password", password);
+        self.send(&request)
+    }
+
+    /// Logs in.
+    pub fn log_in(&self, username: &str, password: &str) -> Session {
+        Session::from_answer(&self.post_login(username, password))
+    }
+
+    /// `GET /me`.
+    pub fn me(&self, access: &str) -> Answer {
+        self.send(&Request::get(self.url(path::ME)).bearer(access))
+    }
+
+    /// `POST /refresh`.
+    pub fn refresh(&self, session: &Session) -> Answer {
+        let request = Request::post(self.url(path::REFRESH)).bearer(&session.access);
+        self.send(&request.json(&json!({"token": session.refresh})))
+    }
+
+    /// Makes an account as the first superuser.
+    pub fn create_user(&self, admin_password: &str, username: &str) -> User {
+        let admin = self.log_in("root.admin", admin_password);
+        let (email, password) = (format!("{username}@example.test"), secret("user"));
+        let body = json!({"username": username, "email": email, "name": "John Doe", "password": password});
+        let request = Request::post(self.url(path::USERS)).bearer(&admin.access).json(&body);
+        let id = self.send(&request).ok(201)["id"].as_i64().expect("an id");
+        User { id, username: username.to_owned(), email, password }
+    }
+
+    /// `POST /password-recovery/{email}`.
+    pub fn ask_for_recovery(&self, email: &str) {
+        let answer = self.send(&Request::post(self.url(&format!("{}/{email}", path::RECOVERY))));
+        assert_eq!(answer.ok(200)["message"], "Password recovery email sent.");
+    }
+
+    /// Waits until this many messages have come to an address, and returns their text parts, oldest first.
+    pub async fn mail_to(&self, email: &str, count: usize) -> Vec<String> {
+        let get = |path: &str| self.send(&Request::get(format!("http://mailpit:8025/api/v1/{path}"))).json();
+        wait_for(&format!("{count} messages to {email}"), async || {
+            let found = get(&format!("search?query=to:{email}"));
+            let summaries = found["messages"].as_array().expect("a list of messages");
+            if summaries.len() < count {
+                return Err(format!("{found}"));
+            }
+            let ids = summaries.iter().rev().map(|summary| summary["ID"].as_str().expect("an ID"));
+            let text = |id| get(&format!("message/{id}"))["Text"].as_str().expect("a text part").to_owned();
+            Ok(ids.map(text).collect())
+        })
+        .await
+    }
+}
+
+/// The only link in a mail.
+pub fn link(text: &str) -> reqwest::Url {
+    let mut links = text.split_whitespace().filter(|word| word.contains("://"));
+    let link = links.next().expect("a link in the text part");
+    assert_eq!(links.next(), None, "one link only");
+    link.parse().expect("the link is a URL")
+}
+
+/// Head and body, as `curl -i` prints them.
+fn parse(text: &str) -> Answer {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        let name: HeaderName = name.parse().expect("the name of a header");
+        headers.append(name, HeaderValue::from_str(value).expect("the value of a header"));
+    }
+    Answer { status: status.expect("a status"), headers, body: body.to_owned() }
+}

@@ -1,0 +1,48 @@
+//! Deleting an AuthService.
+
+use latchkey_crds::AuthService;
+use latchkey_tests::logs::secret;
+use serde_json::json;
+
+use crate::namespace::{NAME, Namespace};
+use crate::waiting::wait_for;
+use crate::{objects, stores};
+
+#[tokio::test]
+async fn deletion_leaves_nothing_but_what_others_made() {
+    let namespace = Namespace::new("deletion").await;
+    stores::apply_admin(&namespace, &secret("admin")).await;
+    stores::apply_smtp_credentials(&namespace, &secret("smtp")).await;
+    objects::wait_for_namespace(&namespace.client, &namespace.name).await;
+    let before = objects::of_namespace(&namespace.client, &namespace.name).await;
+
+    let mut spec = stores::spec(2);
+    spec["database"] = json!({"embedded": {"storage": "64Mi"}});
+    spec["redis"] = json!({"embedded": {}});
+    namespace.bring_up("embedded stores with a volume, 2 replicas", spec).await;
+    let with_it = objects::of_namespace(&namespace.client, &namespace.name).await;
+    for kind in
+        ["PersistentVolumeClaim", "Deployment", "Job", "PodDisruptionBudget", "Service", "StatefulSet"]
+    {
+        assert!(
+            with_it.iter().any(|object| object.contains(&format!("/{kind}/"))),
+            "no {kind} in {with_it:?}"
+        );
+    }
+    assert!(with_it.contains(&format!("{}/Secret/auth-jwt-keys", namespace.name)), "{with_it:?}");
+
+    namespace
+        .api::<AuthService>()
+        .delete(NAME, &kube::api::DeleteParams::default())
+        .await
+        .expect("it is deleted");
+    wait_for("everything of the AuthService to go", async || {
+        let now = objects::of_namespace(&namespace.client, &namespace.name).await;
+        if now == before {
+            Ok(())
+        } else {
+            Err(format!("left: {:?}; missing: {:?}", &now - &before, &before - &now))
+        }
+    })
+    .await;
+}

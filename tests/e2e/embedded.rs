@@ -1,0 +1,33 @@
+//! An AuthService that brings its own stores, for trying things out.
+
+use latchkey_crds::conditions;
+use latchkey_tests::logs::secret;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::namespace::{Namespace, uids};
+use crate::stores;
+
+#[tokio::test]
+async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
+    let namespace = Namespace::new("embedded").await;
+    let ready = namespace.bring_up("embedded stores", json!({})).await;
+    let status = ready.status.expect("a status");
+    assert_eq!(status.ready_replicas, 1);
+    assert_eq!(status.endpoint.as_deref(), Some("http://auth.e2e-embedded.svc"));
+    let client = Client::start(&namespace).await;
+    client.post_login("root.admin", "not the password").problem(401);
+    for kind in [conditions::DATABASE_REACHABLE, conditions::REVOCATION_STORE_READY, conditions::KEYS_READY] {
+        namespace.wait_for_condition(kind, "True").await;
+    }
+
+    let old = uids(&namespace.server_pods().await);
+    let password = secret("admin");
+    stores::apply_admin(&namespace, &password).await;
+    namespace.merge(json!({"spec": {"bootstrapAdmin": {"secretRef": {"name": "admin"}}}})).await;
+    namespace.wait_until_ready().await;
+    namespace.wait_for_server_pods(1, &old).await;
+    let session = client.log_in("root.admin", &password);
+    let me = client.me(&session.access).ok(200);
+    assert_eq!((&me["username"], &me["is_superuser"]), (&json!("root.admin"), &json!(true)));
+}

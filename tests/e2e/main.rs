@@ -1,0 +1,22 @@
+//! Latchkey on a real cluster: pods run, Services route, names resolve, volumes bind.
+//!
+//! All tests share one cluster and one release of the chart; each has a namespace of its own, which enforces
+//! Pod Security `restricted`. What a caller does is done from a pod, through the Service.
+
+mod client;
+mod deletion;
+mod embedded;
+mod failover;
+mod install;
+mod journey;
+mod namespace;
+mod objects;
+mod pods;
+mod poller;
+mod release;
+mod revocation;
+mod scale;
+mod smtp_password;
+mod stores;
+mod uninstall;
+mod waiting;

@@ -1,0 +1,187 @@
+//! The release of the chart that all tests share. Whoever needs it first installs it, on a cluster without
+//! any trace of another.
+
+use std::process::Command;
+use std::sync::LazyLock;
+
+use kube::Client;
+use latchkey_tests::chart;
+use latchkey_tests::cluster::Cluster;
+use latchkey_tests::control_plane::apply;
+use latchkey_tests::process::{run, run_ok};
+use serde_json::json;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::objects::{self, Objects};
+
+/// The namespace of the release.
+pub const SYSTEM: &str = "latchkey-system";
+
+/// The name of the release, and of the operator's Deployment with it.
+const RELEASE: &str = "latchkey";
+const OPERATOR: &str = "deployment/latchkey-operator";
+
+/// On the namespaces of the tests, so that the next run finds those of one that was killed.
+pub const LABEL: &str = "latchkey.dev/e2e";
+
+/// What there is of the release.
+pub enum State {
+    /// Nothing.
+    Absent,
+    /// It is installed; before, the cluster held these objects.
+    Installed(Objects),
+    /// It could not be installed, which need not be tried again for every test.
+    Failed(String),
+}
+
+/// Holding this keeps the release installed.
+pub type Held = RwLockReadGuard<'static, State>;
+
+static RELEASE_STATE: LazyLock<RwLock<State>> = LazyLock::new(|| RwLock::new(State::Absent));
+
+/// The release, installed if it is not.
+///
+/// # Panics
+/// When it cannot be installed.
+pub async fn hold() -> Held {
+    RwLockWriteGuard::downgrade(hold_alone().await)
+}
+
+/// The same for the one test that takes it away: returns when no other test holds it.
+///
+/// # Panics
+/// When it cannot be installed.
+pub async fn hold_alone() -> RwLockWriteGuard<'static, State> {
+    let mut state = RELEASE_STATE.write().await;
+    if matches!(*state, State::Absent) {
+        *state = install().await;
+    }
+    if let State::Failed(reason) = &*state {
+        panic!("the chart could not be installed: {reason}");
+    }
+    state
+}
+
+async fn install() -> State {
+    let cluster = Cluster::shared();
+    let client = cluster.client().await;
+    remove_traces(cluster);
+    make_namespace(&client, SYSTEM).await;
+    objects::wait_for_namespace(&client, SYSTEM).await;
+    let before = objects::all(&client).await;
+    let output = run(&mut helm("install", &[]));
+    if output.status.success() {
+        return State::Installed(before);
+    }
+    State::Failed(format!("{}{}", String::from_utf8_lossy(&output.stderr), describe_operator()))
+}
+
+/// `helm upgrade` to these values; waits until the operator runs with them.
+///
+/// # Panics
+/// When helm fails.
+pub fn upgrade(values: &[&str]) {
+    let output = run(&mut helm("upgrade", values));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "helm upgrade failed: {complaint}{}", describe_operator());
+}
+
+/// `helm uninstall`; waits until what it deleted is gone.
+///
+/// # Panics
+/// When helm fails.
+pub fn uninstall() {
+    run_ok(Cluster::shared().helm().args([
+        "uninstall",
+        RELEASE,
+        "--namespace",
+        SYSTEM,
+        "--wait",
+        "--timeout",
+        "60s",
+    ]));
+}
+
+fn helm(action: &str, values: &[&str]) -> Command {
+    let cluster = Cluster::shared();
+    let (operator, server) = (split(&cluster.images.operator), split(&cluster.images.server));
+    let mut command = cluster.helm();
+    command.args([action, RELEASE]).arg(chart::folder()).args(["--namespace", SYSTEM]);
+    command.args(["--wait", "--timeout", "120s"]);
+    let images = [
+        ("image.repository", operator.0),
+        ("image.tag", operator.1),
+        ("serverImage.repository", server.0),
+        ("serverImage.tag", server.1),
+        ("embedded.postgresImage", &cluster.images.postgres),
+        ("embedded.valkeyImage", &cluster.images.valkey),
+    ];
+    for (name, value) in images {
+        // A tag of digits only stays a text.
+        command.args(["--set-string", &format!("{name}={value}")]);
+    }
+    for value in values {
+        command.args(["--set", value]);
+    }
+    command
+}
+
+fn split(image: &str) -> (&str, &str) {
+    image.rsplit_once(':').expect("an image with a tag")
+}
+
+/// Makes a namespace as a careful cluster has them.
+pub async fn make_namespace(client: &Client, name: &str) {
+    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted", LABEL: "true"});
+    let metadata = json!({"name": name, "labels": labels});
+    apply(client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
+}
+
+/// What a run left that was killed, or that somebody installed into this cluster by hand.
+fn remove_traces(cluster: &Cluster) {
+    let kubectl = |arguments: &[&str]| run_ok(cluster.kubectl().args(arguments));
+    // The AuthServices while there is an operator still, then all the rest.
+    kubectl(&["delete", "crd", "authservices.latchkey.dev", "--ignore-not-found", "--timeout=60s"]);
+    let installed = run_ok(cluster.helm().args([
+        "list",
+        "--all-namespaces",
+        "--filter",
+        "^latchkey$",
+        "--output",
+        "json",
+    ]));
+    let installed: Vec<serde_json::Value> = serde_json::from_str(&installed).expect("JSON");
+    for release in installed {
+        let namespace = release["namespace"].as_str().expect("a namespace");
+        run_ok(cluster.helm().args([
+            "uninstall",
+            RELEASE,
+            "--namespace",
+            namespace,
+            "--wait",
+            "--timeout",
+            "60s",
+        ]));
+    }
+    kubectl(&["delete", "namespace", "-l", LABEL, "--timeout=120s"]);
+}
+
+/// What the operator does and says, for a test that failed.
+pub fn describe_operator() -> String {
+    let kubectl = |arguments: &[&str]| {
+        let mut command = Cluster::shared().kubectl();
+        let output = run(command.args(["-n", SYSTEM]).args(arguments));
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    format!(
+        "\n--- the operator:\n{}{}\n--- its log:\n{}",
+        kubectl(&["get", "pods,events"]),
+        kubectl(&["describe", OPERATOR]),
+        kubectl(&["logs", OPERATOR, "--all-pods", "--prefix", "--tail=60"]),
+    )
+}
+
+/// The whole log of the operator.
+pub fn operator_log() -> String {
+    run_ok(Cluster::shared().kubectl().args(["-n", SYSTEM, "logs", OPERATOR, "--all-pods", "--tail=-1"]))
+}

@@ -1,0 +1,36 @@
+//! `helm uninstall`. It takes the release away from all other tests, so it waits for those that run.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::DeleteParams;
+use kube::{Api, Client};
+use latchkey_tests::cluster::Cluster;
+
+use crate::objects::{self, Objects};
+use crate::release::{self, State};
+use crate::waiting::wait_for;
+
+const CRD: &str = "authservices.latchkey.dev";
+
+#[tokio::test]
+async fn uninstalling_leaves_nothing_but_the_definition() {
+    let mut release = release::hold_alone().await;
+    let State::Installed(before) = std::mem::replace(&mut *release, State::Absent) else {
+        unreachable!("whoever holds the release has it installed")
+    };
+    let client = Cluster::shared().client().await;
+    release::uninstall();
+    let kept = [format!("/CustomResourceDefinition/{CRD}")].into();
+    wait_for_what_is_left(&client, &before, &kept).await;
+
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    crds.delete(CRD, &DeleteParams::default()).await.expect("the definition is deleted");
+    wait_for_what_is_left(&client, &before, &Objects::new()).await;
+}
+
+async fn wait_for_what_is_left(client: &Client, before: &Objects, expected: &Objects) {
+    wait_for(&format!("nothing but {expected:?} to be left"), async || {
+        let left = &objects::all(client).await - before;
+        if left == *expected { Ok(()) } else { Err(format!("left: {left:?}")) }
+    })
+    .await;
+}
