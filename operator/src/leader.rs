@@ -122,13 +122,15 @@ impl Election {
     /// Keeps leading; returns when that is over.
     pub async fn hold(&mut self) -> LeaderError {
         let mut renewed = Instant::now();
+        let mut pause = self.terms.retry;
         loop {
-            tokio::time::sleep(self.terms.retry).await;
+            tokio::time::sleep(pause).await;
+            pause = self.terms.retry;
             let left = self.terms.renew_deadline.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.step()).await {
                 Ok(Ok(Outcome::Leads)) => renewed = Instant::now(),
-                // Written by somebody who does not lead, perhaps: the next try reads it.
-                Ok(Ok(Outcome::Contended)) => {}
+                // Written by somebody who does not lead, perhaps: the next try reads it, and that at once.
+                Ok(Ok(Outcome::Contended)) => pause = Duration::ZERO,
                 Ok(Ok(Outcome::Waits)) | Err(_) => return LeaderError::Lost,
                 Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed; trying again"),
             }
