@@ -20,7 +20,12 @@ fn main() -> anyhow::Result<()> {
                     let mut done = 0;
                     while started.elapsed() < until {
                         if argon2
-                            .hash_password_into_with_memory(b"correct horse", &[7; 16], &mut output, &mut memory)
+                            .hash_password_into_with_memory(
+                                b"correct horse",
+                                &[7; 16],
+                                &mut output,
+                                &mut memory,
+                            )
                             .is_ok()
                         {
                             done += 1;

@@ -13,13 +13,14 @@ use kube::{Api, ResourceExt};
 use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::{SecretKeyRef, SmtpCredentialsRef};
+use latchkey_keyset::KeySetError;
 
 use crate::cache::{Presence, controller_of};
 use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
 use crate::kinds::Kind;
 use crate::names::{KEYS_KEY, Names, SALT_KEY};
-use crate::signing_keys::{GenerateError, KeyMaterial, decide_key_material, generate};
+use crate::signing_keys::{KeyMaterial, decide_key_material, generate};
 
 use super::validate::Problem;
 
@@ -36,7 +37,7 @@ pub enum DereferenceError {
     },
     /// A first key set could not be made.
     #[error(transparent)]
-    Keys(#[from] GenerateError),
+    Keys(#[from] KeySetError),
     /// Random bytes could not be had.
     #[error("the system has no random bytes")]
     Random,

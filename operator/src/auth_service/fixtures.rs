@@ -13,7 +13,8 @@ use crate::context::Images;
 use crate::credentials::StorePassword;
 use crate::signing_keys::{KeyMaterial, KeySet};
 
-pub const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"eA","d":"ZA","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
+/// The key of RFC 8037 appendix A.1, known to everybody.
+pub const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
 
 pub fn images() -> Images {
     Images {

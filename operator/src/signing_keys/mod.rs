@@ -1,17 +1,8 @@
-//! The signing keys: what a key set is, and what to do about the one that is there. Pure.
-//!
-//! A key set is JSON, `{"keys": [private JWK, …]}` (RFC 7517 §5), each key with `kid`, `alg`, `use` and
-//! `latchkey_phase`.
-
-mod generate;
-mod rsa_private_key;
-
-use std::collections::BTreeSet;
+//! The signing keys: what to do about the set that is there. Pure. What a key set is, `latchkey_keyset` knows,
+//! which the server reads it with.
 
 use latchkey_crds::auth_service::{Algorithm, KeyPhase, SigningKeyStatus};
-use serde_json::Value;
-
-pub use generate::{GenerateError, generate};
+use latchkey_keyset::{KeySetError, Phase, PrivateKeySet};
 
 /// The phases and ids of the keys in a set, and the set as it is stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,49 +27,18 @@ pub struct KeyEntry {
     pub phase: KeyPhase,
 }
 
-/// Why a stored key set is of no use. No message repeats what the set holds.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeySetError {
-    /// Not JSON of the shape that RFC 7517 §5 gives.
-    #[error("it is not a JSON object with a list of keys")]
-    NotAKeySet,
-    /// A key without one of the members that it needs.
-    #[error("key number {number} lacks `{member}` or its value is not usable")]
-    BadMember {
-        /// Counted from 1.
-        number: usize,
-        /// The member's name.
-        member: &'static str,
-    },
-    /// Not exactly one key signs.
-    #[error("it has {0} active keys where there must be exactly one")]
-    NotOneActive(usize),
-    /// Two keys of the same id.
-    #[error("two of its keys have the same id")]
-    DuplicateKid,
-}
-
 impl KeySet {
     /// Reads a stored key set.
     ///
     /// # Errors
     /// When the server could not use it.
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
-        let document: Value = serde_json::from_slice(json).map_err(|_| KeySetError::NotAKeySet)?;
-        let list = document.get("keys").and_then(Value::as_array).ok_or(KeySetError::NotAKeySet)?;
-        let keys = list
+        let set = PrivateKeySet::parse(json)?;
+        let keys = set
+            .keys()
             .iter()
-            .enumerate()
-            .map(|(index, key)| parse_key(index + 1, key))
-            .collect::<Result<Vec<_>, _>>()?;
-        let active = keys.iter().filter(|key| key.phase == KeyPhase::Active).count();
-        if active != 1 {
-            return Err(KeySetError::NotOneActive(active));
-        }
-        let kids: BTreeSet<&str> = keys.iter().map(|key| key.kid.as_str()).collect();
-        if kids.len() != keys.len() {
-            return Err(KeySetError::DuplicateKid);
-        }
+            .map(|key| KeyEntry { kid: key.public.kid.clone(), phase: phase(key.latchkey_phase) })
+            .collect();
         Ok(Self { json: json.to_vec(), keys })
     }
 
@@ -93,30 +53,26 @@ impl KeySet {
     }
 }
 
-fn parse_key(number: usize, key: &Value) -> Result<KeyEntry, KeySetError> {
-    let member = |member: &'static str| {
-        key.get(member)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-            .ok_or(KeySetError::BadMember { number, member })
-    };
-    let private: &[&'static str] = match member("kty")? {
-        "EC" => &["crv", "x", "y", "d"],
-        "OKP" => &["crv", "x", "d"],
-        "RSA" => &["n", "e", "d", "p", "q", "dp", "dq", "qi"],
-        _ => return Err(KeySetError::BadMember { number, member: "kty" }),
-    };
-    for name in private {
-        member(name)?;
+fn phase(phase: Phase) -> KeyPhase {
+    match phase {
+        Phase::Published => KeyPhase::Published,
+        Phase::Active => KeyPhase::Active,
+        Phase::Retiring => KeyPhase::Retiring,
     }
-    member("alg")?;
-    let phase = match member("latchkey_phase")? {
-        "published" => KeyPhase::Published,
-        "active" => KeyPhase::Active,
-        "retiring" => KeyPhase::Retiring,
-        _ => return Err(KeySetError::BadMember { number, member: "latchkey_phase" }),
+}
+
+/// A key set with one new key, which signs.
+///
+/// # Errors
+/// When the cryptographic library cannot make a key.
+pub fn generate(algorithm: Algorithm) -> Result<KeySet, KeySetError> {
+    let algorithm = match algorithm {
+        Algorithm::ES256 => latchkey_keyset::Algorithm::Es256,
+        Algorithm::EdDSA => latchkey_keyset::Algorithm::EdDsa,
+        Algorithm::RS256 => latchkey_keyset::Algorithm::Rs256,
     };
-    Ok(KeyEntry { kid: member("kid")?.to_owned(), phase })
+    let set = PrivateKeySet::new(vec![latchkey_keyset::generate(algorithm, Phase::Active)?])?;
+    KeySet::parse(set.to_json().as_bytes())
 }
 
 /// The key set of an AuthService, and where it stands.
@@ -168,11 +124,6 @@ pub fn decide_key_material<E>(
 
 fn shares_a_key(set: &KeySet, remembered: &[SigningKeyStatus]) -> bool {
     set.keys.iter().any(|key| remembered.iter().any(|known| known.kid == key.kid))
-}
-
-/// The name of an algorithm in a JWK.
-fn alg(algorithm: Algorithm) -> &'static str {
-    algorithm.as_str()
 }
 
 #[cfg(test)]
@@ -233,7 +184,7 @@ mod tests {
     #[test]
     fn debug_output_and_messages_hold_no_private_key() {
         let set = generate(Algorithm::EdDSA).unwrap();
-        let document: Value = serde_json::from_slice(set.json()).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(set.json()).unwrap();
         let private = document["keys"][0]["d"].as_str().unwrap();
         assert!(!format!("{set:?}").contains(private));
     }

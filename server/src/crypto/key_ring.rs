@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -54,6 +55,8 @@ pub(super) struct VerificationKey {
 
 /// The set in use.
 pub(super) struct Keys {
+    /// Counts the sets that this ring has loaded.
+    pub(super) serial: u64,
     pub(super) active_kid: String,
     pub(super) active_algorithm: JwtAlgorithm,
     pub(super) signing: EncodingKey,
@@ -66,12 +69,13 @@ pub(super) struct Keys {
 pub struct KeyRing {
     path: PathBuf,
     current: ArcSwapOption<Keys>,
+    next_serial: AtomicU64,
 }
 
 impl KeyRing {
     /// A ring without keys; [`KeyRing::reload`] fills it.
     pub fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self { path, current: ArcSwapOption::empty() })
+        Arc::new(Self { path, current: ArcSwapOption::empty(), next_serial: AtomicU64::new(0) })
     }
 
     /// Reads the file and takes its set into use.
@@ -125,7 +129,7 @@ impl KeyRing {
 
     fn install(&self, text: &[u8]) -> Result<Vec<LoadedKey>, KeyRingError> {
         let keys = PrivateKeySet::parse(text)
-            .and_then(|set| Keys::build(&set))
+            .and_then(|set| Keys::build(&set, self.next_serial.fetch_add(1, Ordering::Relaxed)))
             .map_err(|reason| KeyRingError::Refused { path: self.path.display().to_string(), reason })?;
         let loaded = keys.loaded.clone();
         self.current.store(Some(Arc::new(keys)));
@@ -134,7 +138,7 @@ impl KeyRing {
 }
 
 impl Keys {
-    fn build(set: &PrivateKeySet) -> Result<Self, KeySetError> {
+    fn build(set: &PrivateKeySet, serial: u64) -> Result<Self, KeySetError> {
         let mut verification = HashMap::new();
         let mut active = None;
         for key in set.keys() {
@@ -157,7 +161,15 @@ impl Keys {
                 phase: key.latchkey_phase,
             })
             .collect();
-        Ok(Self { active_kid, active_algorithm, signing, verification, loaded, public: set.to_public() })
+        Ok(Self {
+            serial,
+            active_kid,
+            active_algorithm,
+            signing,
+            verification,
+            loaded,
+            public: set.to_public(),
+        })
     }
 }
 

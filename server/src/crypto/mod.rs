@@ -8,7 +8,7 @@ mod tokens;
 pub use hashing::{HashError, HashPool, HashPoolState};
 pub use key_ring::{KeyRing, KeyRingError, LoadedKey};
 pub use one_time::OneTimeSecret;
-pub use tokens::{Claims, TokenError, TokenIssuer, TokenKind, TokenVerifier};
+pub use tokens::{TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken};
 
 /// Makes aws-lc-rs the provider of rustls; called first in `main`. jsonwebtoken takes it from its feature.
 /// Calling it again does nothing.

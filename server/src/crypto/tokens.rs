@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Header, Validation};
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::KeyRing;
+use super::key_ring::Keys;
 
 /// How far the clocks of two replicas may be apart before one refuses what the other has just signed.
 const CLOCK_SKEW_SECONDS: u64 = 5;
 
 /// The two kinds, told apart by the header's `typ` (RFC 8725 §3.11).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenKind {
     /// `at+jwt` (RFC 9068 §2.1)
     Access,
@@ -31,35 +34,35 @@ impl TokenKind {
 }
 
 /// The claims of both kinds. Times are seconds since the epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claims {
-    /// Issuer.
-    pub iss: String,
-    /// The user id, as a string.
-    pub sub: String,
-    /// Audience.
-    pub aud: String,
-    /// Issued at.
-    pub iat: i64,
-    /// Not before; equals `iat`.
-    pub nbf: i64,
-    /// Expires at.
-    pub exp: i64,
-    /// Unique id of the token.
-    pub jti: Uuid,
-    /// The session it belongs to.
-    pub sid: Uuid,
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    jti: Uuid,
+    sid: Uuid,
 }
 
-impl Claims {
-    /// The user id; `None` when `sub` is not one.
-    pub fn user_id(&self) -> Option<i64> {
-        self.sub.parse().ok()
-    }
+/// What a token whose signature and claims are good says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedToken {
+    /// `sub`
+    pub user_id: i64,
+    /// `sid`
+    pub session_id: Uuid,
+    /// Unique id of the token.
+    pub jti: Uuid,
+    /// `exp`, seconds since the epoch.
+    expires_at: i64,
+}
 
+impl VerifiedToken {
     /// Whether it has expired at `now`.
     pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
-        self.exp <= now.timestamp()
+        self.expires_at <= now.timestamp()
     }
 }
 
@@ -120,35 +123,64 @@ impl TokenIssuer {
     }
 }
 
-/// Checks tokens against the keys in use.
+/// A token that was verified, by its kind and the SHA-256 of its text.
+type CacheKey = (TokenKind, [u8; 32]);
+
+/// Verified tokens that are remembered: an application sends the same access token with every request, and
+/// checking its signature is most of what a request costs. Some 100 bytes each.
+const REMEMBERED: usize = 8_192;
+
+/// Checks tokens against the keys in use. Cheap to clone.
 #[derive(Clone)]
 pub struct TokenVerifier {
     ring: Arc<KeyRing>,
     issuer: Arc<str>,
     audience: Arc<str>,
+    /// With the serial number of the key set that verified it: a token whose key was taken out of the set must
+    /// not live on in here.
+    remembered: Arc<Cache<CacheKey, (u64, VerifiedToken)>>,
 }
 
 impl TokenVerifier {
     /// A verifier that wants these `iss` and `aud`.
     pub fn new(ring: Arc<KeyRing>, issuer: &str, audience: &str) -> Self {
-        Self { ring, issuer: issuer.into(), audience: audience.into() }
+        let remembered = Arc::new(Cache::new(REMEMBERED));
+        Self { ring, issuer: issuer.into(), audience: audience.into(), remembered }
     }
 
     /// Checks everything but whether the token was revoked.
     ///
     /// # Errors
     /// [`TokenError::Expired`] when that is its only fault.
-    pub fn verify(&self, kind: TokenKind, token: &str, now: DateTime<Utc>) -> Result<Claims, TokenError> {
-        let claims = self.verify_ignoring_expiry(kind, token)?;
-        if claims.has_expired(now) { Err(TokenError::Expired) } else { Ok(claims) }
+    pub fn verify(
+        &self,
+        kind: TokenKind,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedToken, TokenError> {
+        let verified = self.verify_ignoring_expiry(kind, token)?;
+        if verified.has_expired(now) { Err(TokenError::Expired) } else { Ok(verified) }
     }
 
     /// The same for the one place where an expired access token is accepted, `/refresh`.
     ///
     /// # Errors
     /// [`TokenError::Invalid`], [`TokenError::NoKeys`]
-    pub fn verify_ignoring_expiry(&self, kind: TokenKind, token: &str) -> Result<Claims, TokenError> {
+    pub fn verify_ignoring_expiry(&self, kind: TokenKind, token: &str) -> Result<VerifiedToken, TokenError> {
         let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
+        let mut hash = [0_u8; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        if let Some((serial, verified)) = self.remembered.get(&(kind, hash))
+            && serial == keys.serial
+        {
+            return Ok(verified);
+        }
+        let verified = self.check(&keys, kind, token)?;
+        self.remembered.insert((kind, hash), (keys.serial, verified));
+        Ok(verified)
+    }
+
+    fn check(&self, keys: &Keys, kind: TokenKind, token: &str) -> Result<VerifiedToken, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
         // RFC 8725 §3.11: the kind is told by typ alone, so that no token passes for the other kind.
         // RFC 7515 §4.1.11: a critical extension that is not understood makes the token invalid.
@@ -166,8 +198,14 @@ impl TokenVerifier {
         validation.leeway = CLOCK_SKEW_SECONDS;
         // The caller does, to the second: leeway must not make a token live longer than it says.
         validation.validate_exp = false;
-        jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
-            .map(|data| data.claims)
-            .map_err(|_| TokenError::Invalid)
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
+            .map_err(|_| TokenError::Invalid)?
+            .claims;
+        Ok(VerifiedToken {
+            user_id: claims.sub.parse().map_err(|_| TokenError::Invalid)?,
+            session_id: claims.sid,
+            jti: claims.jti,
+            expires_at: claims.exp,
+        })
     }
 }

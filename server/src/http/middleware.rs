@@ -100,10 +100,7 @@ pub struct AnswerPanic;
 impl ResponseForPanic for AnswerPanic {
     type ResponseBody = axum::body::Body;
 
-    fn response_for_panic(
-        &mut self,
-        _: Box<dyn Any + Send + 'static>,
-    ) -> Response<Self::ResponseBody> {
+    fn response_for_panic(&mut self, _: Box<dyn Any + Send + 'static>) -> Response<Self::ResponseBody> {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").into_response()
     }
 }

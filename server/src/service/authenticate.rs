@@ -25,15 +25,14 @@ pub async fn authenticate(
     token: &str,
     now: DateTime<Utc>,
 ) -> Result<Authenticated, ServiceError> {
-    let claims = service
+    let verified = service
         .verifier
         .verify(TokenKind::Access, token, now)
         .map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))?;
-    let user_id = claims.user_id().ok_or(ServiceError::InvalidAccessToken)?;
-    if service.revocation.is_revoked(claims.sid).await? {
+    if service.revocation.is_revoked(verified.session_id).await? {
         return Err(ServiceError::InvalidAccessToken);
     }
-    Ok(Authenticated { user_id, session_id: claims.sid })
+    Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })
 }
 
 pub(super) fn map_token_error(error: TokenError, otherwise: ServiceError) -> ServiceError {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::tokens::TokenSubject;
 use super::{Service, ServiceError, TokenPair};
-use crate::crypto::{Claims, TokenKind};
+use crate::crypto::{TokenKind, VerifiedToken};
 use crate::store::{RefreshOutcome, RefreshRequest};
 
 /// Rotates a refresh token (RFC 9700 §4.14.2). `bearer` is the access token of the same session, whose only
@@ -20,22 +20,22 @@ pub async fn refresh(
     request_id: &str,
     now: DateTime<Utc>,
 ) -> Result<TokenPair, ServiceError> {
-    let session = match bearer {
+    let bearer = match bearer {
         Some(token) => Some(verify_bearer(service, token)?),
         None => None,
     };
-    let claims = service
+    let presented = service
         .verifier
         .verify(TokenKind::Refresh, refresh_token, now)
         .map_err(|error| super::authenticate::map_token_error(error, ServiceError::InvalidRefreshToken))?;
-    let user_id = claims.user_id().ok_or(ServiceError::InvalidRefreshToken)?;
-    if session.is_some_and(|bearer| bearer.sid != claims.sid || bearer.sub != claims.sub) {
+    let user_id = presented.user_id;
+    if bearer.is_some_and(|bearer| (bearer.session_id, bearer.user_id) != (presented.session_id, user_id)) {
         return Err(ServiceError::InvalidRefreshToken);
     }
     let request = RefreshRequest {
-        session_id: claims.sid,
+        session_id: presented.session_id,
         user_id,
-        jti: claims.jti,
+        jti: presented.jti,
         next_jti: Uuid::new_v4(),
         access_expires_at: now + service.access_lifetime,
         refresh_expires_at: now + service.refresh_lifetime,
@@ -65,12 +65,11 @@ pub async fn refresh(
     }
 }
 
-fn verify_bearer(service: &Service, token: &str) -> Result<Claims, ServiceError> {
-    let claims = service
+/// Revocation is not asked for here: the exchange itself refuses a session that has ended, in the same
+/// transaction that would rotate.
+fn verify_bearer(service: &Service, token: &str) -> Result<VerifiedToken, ServiceError> {
+    service
         .verifier
         .verify_ignoring_expiry(TokenKind::Access, token)
-        .map_err(|error| super::authenticate::map_token_error(error, ServiceError::InvalidAccessToken))?;
-    // Revocation is not asked for here: the exchange itself refuses a session that has ended, in the same
-    // transaction that would rotate.
-    Ok(claims)
+        .map_err(|error| super::authenticate::map_token_error(error, ServiceError::InvalidAccessToken))
 }

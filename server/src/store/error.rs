@@ -1,5 +1,7 @@
 //! What can go wrong with the database, as the rest of the server needs to know it.
 
+use std::sync::Arc;
+
 /// A unique name that somebody else has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
@@ -10,7 +12,7 @@ pub enum Conflict {
 }
 
 /// A failed database operation. `Display` never holds SQL, parameters or the URL.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// `DATABASE_URL` is not one.
     #[error("DATABASE_URL is not valid: it is not a PostgreSQL URL")]
@@ -23,7 +25,7 @@ pub enum StoreError {
     Unavailable(&'static str),
     /// Anything else: a fault of ours.
     #[error("a query failed")]
-    Unexpected(#[source] sqlx::Error),
+    Unexpected(#[source] Arc<sqlx::Error>),
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -47,10 +49,10 @@ impl From<sqlx::Error> for StoreError {
                         Self::Unavailable("it refuses the user, the password or the database name")
                     }
                     (_, Some("25006")) => Self::Unavailable("it is read-only"),
-                    _ => Self::Unexpected(error),
+                    _ => Self::Unexpected(Arc::new(error)),
                 }
             }
-            _ => Self::Unexpected(error),
+            _ => Self::Unexpected(Arc::new(error)),
         }
     }
 }

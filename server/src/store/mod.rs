@@ -3,6 +3,7 @@
 mod error;
 mod one_time_tokens;
 mod outbox;
+mod profile_reader;
 mod refresh_tokens;
 mod revocations;
 mod schema;
@@ -11,7 +12,10 @@ mod users;
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use profile_reader::ProfileReader;
 
 pub use error::{Conflict, StoreError};
 pub use one_time_tokens::ResetSubject;
@@ -22,6 +26,8 @@ pub use schema::{MigrateError, REQUIRED_SCHEMA_VERSION, migrate};
 pub use sessions::{NewSession, SessionOwner};
 pub use users::{Credentials, NewUser, Profile};
 
+/// A connection that was idle longer is tested before it is used.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection before it is told that the database is down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -29,6 +35,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    profiles: ProfileReader,
 }
 
 impl Store {
@@ -41,8 +48,18 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A connection that was in use a moment ago needs no round trip to see that it still is.
+            .test_before_acquire(false)
+            .before_acquire(|connection, usage| {
+                Box::pin(async move {
+                    if usage.idle_for > TEST_AFTER_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options.application_name("latchkey-server"));
-        Ok(Self { pool })
+        Ok(Self { profiles: ProfileReader::spawn(pool.clone()), pool })
     }
 
     /// Connections that exist, and how many of them are idle.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use super::{Store, StoreError};
 
@@ -40,8 +40,7 @@ pub async fn migrate(database_url: &str) -> Result<i64, MigrateError> {
     let mut migrator = Migrator { migrations: MIGRATOR.migrations.clone(), ..Migrator::DEFAULT };
     migrator.set_ignore_missing(true);
     migrator.run(&pool).await.map_err(MigrateError::Migration)?;
-    let store = Store { pool };
-    Ok(store.schema_version().await?.unwrap_or_default())
+    Ok(fetch_schema_version(&pool).await?.unwrap_or_default())
 }
 
 impl Store {
@@ -50,18 +49,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn schema_version(&self) -> Result<Option<i64>, StoreError> {
-        let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-            .fetch_one(&self.pool)
-            .await?;
-        if !exists {
-            return Ok(None);
-        }
-        let version: Option<i64> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-                .fetch_one(&self.pool)
-                .await?;
-        Ok(version)
+        fetch_schema_version(&self.pool).await
     }
+}
+
+async fn fetch_schema_version(pool: &PgPool) -> Result<Option<i64>, StoreError> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
+    if !exists {
+        return Ok(None);
+    }
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(pool).await?;
+    Ok(version)
 }
 
 #[cfg(test)]

@@ -72,12 +72,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn find_profile(&self, user_id: i64) -> Result<Option<Profile>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT id, username, email, name, is_superuser, is_active FROM users WHERE id = $1",
-        )
-        .bind(user_id)
-        .fetch_optional(&self.pool)
-        .await?)
+        self.profiles.read(user_id).await
     }
 
     /// Makes an account and records who made it.

@@ -1,0 +1,61 @@
+//! Reads of profiles, gathered: what is asked for while a query runs is answered by the next one. Every answer was
+//! read after its question, so nothing is stale, and under load one query serves many requests.
+
+use std::collections::HashMap;
+
+use sqlx::postgres::PgPool;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Profile, StoreError};
+
+/// The most that one query asks for.
+const BATCH: usize = 256;
+
+type Answer = Result<Option<Profile>, StoreError>;
+
+struct Question {
+    user_id: i64,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Asks on behalf of many. Cheap to clone; its task ends with the last clone.
+#[derive(Debug, Clone)]
+pub(super) struct ProfileReader(mpsc::UnboundedSender<Question>);
+
+impl ProfileReader {
+    pub(super) fn spawn(pool: PgPool) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(answer_all(pool, receiver));
+        Self(sender)
+    }
+
+    pub(super) async fn read(&self, user_id: i64) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let gone = || StoreError::Unavailable("shutting down");
+        self.0.send(Question { user_id, answer }).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+async fn answer_all(pool: PgPool, mut questions: mpsc::UnboundedReceiver<Question>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while questions.recv_many(&mut batch, BATCH).await > 0 {
+        let ids: Vec<i64> = batch.iter().map(|question| question.user_id).collect();
+        let found = fetch_profiles(&pool, &ids).await;
+        for question in batch.drain(..) {
+            let answer = found.as_ref().map(|profiles| profiles.get(&question.user_id).cloned());
+            // Who does not wait any more needs no answer.
+            let _ = question.answer.send(answer.map_err(Clone::clone));
+        }
+    }
+}
+
+async fn fetch_profiles(pool: &PgPool, ids: &[i64]) -> Result<HashMap<i64, Profile>, StoreError> {
+    let profiles: Vec<Profile> = sqlx::query_as(
+        "SELECT id, username, email, name, is_superuser, is_active FROM users WHERE id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    Ok(profiles.into_iter().map(|profile| (profile.id, profile)).collect())
+}
