@@ -43,12 +43,13 @@ async fn killed_after_every_write_it_still_gets_there_with_one_key_set() {
     fixture.wait_for_condition("Ready", "True").await;
     let keys = fixture.api::<Secret>().get("auth-jwt-keys").await.expect("the keys");
     assert_eq!(Some((keys.uid(), keys.data)), first_keys);
+    // A request whose sender was killed is not always recorded as one that succeeded.
     let created = |name: &str| {
         let writes = fixture.writes();
         writes.iter().filter(|w| w.resource == "secrets" && w.name == name && w.code == 201).count()
     };
-    assert_eq!(created("auth-jwt-keys"), 1, "one key set was made, and no other");
-    assert_eq!(created("auth-postgres"), 1);
+    assert!(created("auth-jwt-keys") <= 1, "another key set was made");
+    assert!(created("auth-postgres") <= 1, "other credentials were made");
     let owned = fixture.owned().await;
     assert_eq!(owned.keys().filter(|name| name.starts_with("Job/")).count(), 1, "{:?}", owned.keys());
 }
