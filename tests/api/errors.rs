@@ -66,15 +66,16 @@ async fn a_request_id_that_could_spoil_a_log_is_replaced() {
 async fn a_body_over_the_limit_is_refused_before_it_is_read() {
     let app = App::start().await;
     let access = &app.superuser().await.access;
-    let large = "x".repeat(3 * 1024 * 1024);
-
-    let form = app.post(path::LOGIN).form(&[("username", "a"), ("password", &large)]).answer().await;
-    assert_json_snapshot!(form.problem(413), { ".instance" => "<request id>" });
-    let json = serde_json::json!({ "token": large });
-    app.post(path::REFRESH).bearer_auth(access).json(&json).answer().await.problem(413);
-    app.post(path::USERS).bearer_auth(access).json(&json).answer().await.problem(413);
-    let multipart = reqwest::multipart::Form::new().text("username", "a").text("password", large);
-    app.post(path::LOGIN).multipart(multipart).answer().await.problem(413);
+    for size in [100_000, 1_000_000, 3_000_000] {
+        let large = "x".repeat(size);
+        let form = app.post(path::LOGIN).form(&[("username", "a"), ("password", &large)]).answer().await;
+        assert_json_snapshot!("too_large", form.problem(413), { ".instance" => "<request id>" });
+        let json = serde_json::json!({ "token": large });
+        app.post(path::REFRESH).bearer_auth(access).json(&json).answer().await.problem(413);
+        app.post(path::USERS).bearer_auth(access).json(&json).answer().await.problem(413);
+        let multipart = reqwest::multipart::Form::new().text("username", "a").text("password", large);
+        app.post(path::LOGIN).multipart(multipart).answer().await.problem(413);
+    }
 }
 
 #[tokio::test]
@@ -83,6 +84,5 @@ async fn answers_say_nothing_of_what_the_server_is_made_of() {
     for answer in [app.get(path::ME).answer().await, app.get(path::JWKS).answer().await] {
         assert_eq!(answer.header("server"), None);
         assert_eq!(answer.header("x-powered-by"), None);
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     }
 }

@@ -110,7 +110,7 @@ async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
         app.me(&session.access).await.ok(200);
         app.log_in_as(SUPERUSER, &superuser_password()).await;
     }
-    let failures = app.server().metric("latchkey_key_set_reloads_total", &["fail"]).await;
+    let failures = app.server().metric("latchkey_key_set_reloads_total", &["refused"]).await;
     assert!(failures >= 1.0, "refusals are metered: {failures}");
 
     let keys = [key_set::generate("EdDSA"), in_phase(key, "retiring")];

@@ -1,6 +1,7 @@
 //! What the tests of this target share.
 
 use std::process::Output;
+use std::sync::LazyLock;
 
 use latchkey_tests::app::default_variables;
 use latchkey_tests::key_set::{self, KeyFile};
@@ -30,17 +31,20 @@ impl Parts {
     }
 }
 
-/// Settings that name nothing that exists: whatever is wrong with them has to be seen before anything is tried.
+/// Settings whose stores do not exist: whatever else is wrong with them has to be seen before these are tried.
 pub fn unreachable() -> Variables {
+    static KEYS: LazyLock<KeyFile> = LazyLock::new(|| KeyFile::new(&[key_set::generate("ES256")]));
     let text = [
         ("DATABASE_URL", "postgres://u:NeverLogged@127.0.0.1:1/d"),
         ("REDIS_URL", "redis://:NeverLogged@127.0.0.1:1"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
         ("MANAGEMENT_ADDR", "127.0.0.1:0"),
         ("ISSUER_URL", "https://auth.example.test"),
-        ("JWT_KEYS_FILE", "/nonexistent/keys.json"),
     ];
-    text.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let mut variables: Variables =
+        text.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    variables.insert("JWT_KEYS_FILE".to_owned(), KEYS.path().display().to_string());
+    variables
 }
 
 /// Asserts that a command stopped with a single sentence that names `variable`, and returns it.

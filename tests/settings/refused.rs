@@ -114,3 +114,17 @@ fn the_same_is_true_of_check_and_migrate() {
     assert_refused(&run_command(&["check"], &variables), "LOG_LEVEL");
     assert_refused(&run_command(&["migrate"], &latchkey_tests::server::Variables::new()), "DATABASE_URL");
 }
+
+#[test]
+fn a_value_that_is_no_text_is_malformed_and_not_unset() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    for name in ["LOG_LEVEL", "DATABASE_URL", "EMAILS_ENABLED"] {
+        let mut command = std::process::Command::new("timeout");
+        command.args(["--signal=KILL", "30"]).arg(latchkey_tests::programs::latchkey_server()).arg("serve");
+        command.env_clear().envs(unreachable()).env(name, OsStr::from_bytes(b"postgres://\xff"));
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        let said = assert_refused(&latchkey_tests::process::run(&mut command), name);
+        assert!(!said.contains("required"), "{said}");
+    }
+}

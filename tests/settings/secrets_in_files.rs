@@ -36,7 +36,7 @@ async fn every_secret_may_be_a_file() {
 
     let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
     server.post(path::LOGIN).form(&form).answer().await.ok(200);
-    server.post(&format!("{}/root@example.test", path::RECOVERY)).answer().await.ok(200);
+    server.post(&format!("{}/Root@Example.Test", path::RECOVERY)).answer().await.ok(200);
     mail.wait_for("Root@Example.Test", 1).await;
 }
 

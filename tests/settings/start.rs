@@ -41,17 +41,16 @@ async fn waits_for_postgres() {
 }
 
 #[tokio::test]
-async fn goes_on_without_redis_until_it_comes() {
+async fn waits_for_redis() {
     let mut parts = Parts::start().await;
     parts.redis.stop();
 
     let server = Server::start(&parts.variables).await;
-    wait_until_it_waits_for(&server, "redis").await;
-    server.wait_until_ready().await;
-    let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
-    server.post(path::LOGIN).form(&form).answer().await.ok(200);
+    let (status, body) = wait_until_it_waits_for(&server, "redis").await;
+    assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
 
     parts.redis.start_again();
+    server.wait_until_ready().await;
     wait::until("revocation by redis", || async {
         (server.status().await["revocation"]["mode"] == "redis").then_some(())
     })
@@ -79,12 +78,16 @@ async fn a_redis_that_may_evict_keys_is_refused_with_the_reason() {
     parts.redis = Redis::with_eviction("allkeys-lru");
     parts.variables.insert("REDIS_URL".to_owned(), parts.redis.url());
 
-    let output = run_command(&["serve"], &parts.variables);
+    let server = Server::start(&parts.variables).await;
+    let (status, body) = wait_until_it_waits_for(&server, "redis").await;
 
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code().is_some_and(|code| (1..=2).contains(&code)), "{:?}: {said}", output.status);
-    assert!(said.contains("maxmemory-policy"), "{said}");
-    assert!(said.contains("noeviction"), "it says what to set: {said}");
+    assert_eq!(status, 503, "{body}");
+    let said = body["dependencies"]["redis"]["message"].as_str().unwrap_or_default();
+    assert!(said.contains("maxmemory-policy") && said.contains("noeviction"), "it says what to set: {said}");
+    assert_eq!(server.status().await["revocation"]["mode"], "postgres");
+
+    parts.redis.set_eviction("noeviction").await;
+    server.wait_until_ready().await;
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ pub struct Setup {
     replicas: usize,
     smtp: Option<Smtp>,
     own_postgres: bool,
+    c_locale: bool,
     keys: Option<Vec<Value>>,
     variables: Variables,
 }
@@ -109,6 +110,13 @@ impl Setup {
         self
     }
 
+    /// A database whose locale knows the case of ASCII letters only.
+    #[must_use]
+    pub fn in_c_locale(mut self) -> Self {
+        self.c_locale = true;
+        self
+    }
+
     /// These signing keys instead of one new ES256 key.
     #[must_use]
     pub fn keys(mut self, keys: Vec<Value>) -> Self {
@@ -135,7 +143,14 @@ impl Setup {
     /// Starts everything without waiting until the replicas are ready.
     pub async fn start_parts(self) -> App {
         let postgres = self.own_postgres.then(Postgres::start);
-        let database = postgres.as_ref().unwrap_or_else(|| Postgres::shared()).create_database().await;
+        let instance = postgres.as_ref().unwrap_or_else(|| Postgres::shared());
+        let database = if self.c_locale {
+            let database = instance.create_empty_database_in_c_locale().await;
+            database.migrate();
+            database
+        } else {
+            instance.create_database().await
+        };
         let redis = Redis::start();
         let keys = KeyFile::new(&self.keys.unwrap_or_else(|| vec![key_set::generate("ES256")]));
         let mut variables = default_variables(&database, &redis, &keys);

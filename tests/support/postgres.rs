@@ -116,21 +116,26 @@ impl Postgres {
     /// A new database with Latchkey's current schema.
     pub async fn create_database(&self) -> Database {
         self.template.get_or_init(|| self.migrate_template());
-        self.create_from(TEMPLATE).await
+        self.create_from(&format!("TEMPLATE {TEMPLATE}")).await
     }
 
     /// A new database with nothing in it.
     pub async fn create_empty_database(&self) -> Database {
-        self.create_from("template0").await
+        self.create_from("TEMPLATE template0").await
     }
 
-    async fn create_from(&self, template: &str) -> Database {
+    /// A new database with nothing in it whose locale knows the case of ASCII letters only.
+    pub async fn create_empty_database_in_c_locale(&self) -> Database {
+        self.create_from("TEMPLATE template0 LOCALE 'C'").await
+    }
+
+    async fn create_from(&self, options: &str) -> Database {
         let database = self.database(&format!("test_{}", Uuid::new_v4().simple()));
         let mut admin = self.database("postgres").connect().await;
         QueryBuilder::new("CREATE DATABASE ")
             .push(&database.name)
-            .push(" TEMPLATE ")
-            .push(template)
+            .push(" ")
+            .push(options)
             .build()
             .persistent(false)
             .execute(&mut admin)
@@ -145,17 +150,24 @@ impl Postgres {
     }
 
     fn migrate_template(&self) {
-        let bin = programs::postgres_bin();
-        run_ok(
-            Command::new(bin.join("createdb"))
-                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "latchkey", TEMPLATE])
-                .env("PGPASSWORD", &self.password),
-        );
-        run_ok(
-            Command::new(programs::latchkey_server())
-                .arg("migrate")
-                .env("DATABASE_URL", self.database(TEMPLATE).url()),
-        );
+        // An earlier try may have failed half-way: the next test is to say why, not that there is one already.
+        for (program, option) in [("dropdb", "--if-exists"), ("createdb", "--no-password")] {
+            run_ok(
+                Command::new(programs::postgres_bin().join(program))
+                    .args([
+                        option,
+                        "-h",
+                        "127.0.0.1",
+                        "-p",
+                        &self.port.to_string(),
+                        "-U",
+                        "latchkey",
+                        TEMPLATE,
+                    ])
+                    .env("PGPASSWORD", &self.password),
+            );
+        }
+        self.database(TEMPLATE).migrate();
     }
 }
 
@@ -169,6 +181,11 @@ impl Database {
     /// Its URL, with the password.
     pub fn url(&self) -> String {
         format!("postgres://latchkey:{}@127.0.0.1:{}/{}", self.password, self.port, self.name)
+    }
+
+    /// Runs `latchkey-server migrate` on it.
+    pub fn migrate(&self) {
+        run_ok(Command::new(programs::latchkey_server()).arg("migrate").env("DATABASE_URL", self.url()));
     }
 
     /// A connection, for what a test cannot reach through the API.

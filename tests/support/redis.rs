@@ -103,6 +103,16 @@ impl Redis {
         wait::until_ok("Redis to answer", || client.get_multiplexed_async_connection()).await
     }
 
+    /// Changes the `maxmemory-policy` while it runs.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn set_eviction(&self, policy: &str) {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg("maxmemory-policy").arg(policy);
+        let _: () = command.query_async(&mut self.connect().await).await.expect("CONFIG SET");
+    }
+
     /// Removes every key.
     ///
     /// # Panics

@@ -154,8 +154,8 @@ async fn an_inactive_account_cannot_log_in_and_its_tokens_are_void() {
         .await;
     assert_eq!(changed, 1);
 
-    // The same answer as for a wrong password: whether there is such an account is nobody's business.
-    app.post_login(&user.username, &user.password).await.problem(401);
+    // Only who knows the password is told; for everybody else there might be no such account.
+    app.post_login(&user.username, &user.password).await.problem(403);
     app.post_login(&user.username, "not the password").await.problem(401);
     app.me(&session.access).await.problem(401);
     app.refresh(&session).await.problem(401);

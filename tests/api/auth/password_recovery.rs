@@ -45,7 +45,6 @@ async fn sends_a_letter_in_text_and_html() {
     assert_eq!(mail.message["From"]["Address"], "no-reply@example.test");
     assert_eq!(mail.message["From"]["Name"], "Example Accounts");
     assert!(mail.subject().to_lowercase().contains("password"), "{}", mail.subject());
-    assert!(mail.text().contains(&user.username), "{}", mail.text());
     let link = mail.link();
     assert!(link.as_str().starts_with("https://login.example.test/base/"), "{link}");
     assert!(mail.html().contains(&link.as_str().replace('&', "&amp;")), "{}", mail.html());

@@ -8,10 +8,10 @@ async fn post(app: &App, form: &[(&str, &str)]) -> Answer {
     app.post(path::TOKEN).form(form).answer().await
 }
 
-/// Asserts RFC 6749 §5.2: status 400 and these members beside those of every problem.
+/// Asserts the members of RFC 6749 §5.2 beside those of every problem.
 #[track_caller]
-fn assert_oauth_error(answer: &Answer, error: &str) {
-    let problem = answer.problem(400);
+fn assert_oauth_error(answer: &Answer, status: u16, error: &str) {
+    let problem = answer.problem(status);
     assert_eq!(problem["error"], error, "{problem}");
     assert!(problem["error_description"].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -71,8 +71,8 @@ async fn a_wrong_password_and_an_unknown_user_are_the_same_invalid_grant() {
     let wrong = post(&app, &[("username", SUPERUSER), ("password", "wrong")]).await;
     let unknown = post(&app, &[("username", "nobody"), ("password", "wrong")]).await;
 
-    assert_oauth_error(&wrong, "invalid_grant");
-    assert_oauth_error(&unknown, "invalid_grant");
+    assert_oauth_error(&wrong, 401, "invalid_grant");
+    assert_oauth_error(&unknown, 401, "invalid_grant");
     assert_json_snapshot!(wrong.json(), { ".instance" => "<request id>" });
     assert_eq!(wrong.json()["detail"], unknown.json()["detail"]);
     assert_eq!(wrong.json()["error_description"], unknown.json()["error_description"]);
@@ -89,7 +89,7 @@ async fn a_missing_parameter_is_an_invalid_request() {
         vec![],
     ] {
         let answer = post(&app, &form).await;
-        assert_oauth_error(&answer, "invalid_request");
+        assert_oauth_error(&answer, 422, "invalid_request");
     }
 }
 
@@ -99,7 +99,7 @@ async fn another_grant_type_is_unsupported() {
     for grant in ["client_credentials", "authorization_code", "PASSWORD"] {
         let password = superuser_password();
         let form = [("grant_type", grant), ("username", SUPERUSER), ("password", &password)];
-        assert_oauth_error(&post(&app, &form).await, "unsupported_grant_type");
+        assert_oauth_error(&post(&app, &form).await, 400, "unsupported_grant_type");
     }
 }
 
@@ -107,5 +107,6 @@ async fn another_grant_type_is_unsupported() {
 async fn takes_no_other_content_type() {
     let app = App::start().await;
     let json = serde_json::json!({ "username": SUPERUSER, "password": superuser_password() });
-    app.post(path::TOKEN).json(&json).answer().await.problem(415);
+    let answer = app.post(path::TOKEN).json(&json).answer().await;
+    assert_oauth_error(&answer, 415, "invalid_request");
 }

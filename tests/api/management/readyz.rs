@@ -3,6 +3,7 @@
 use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
+use latchkey_tests::server::Server;
 use latchkey_tests::smtp::Smtp;
 use latchkey_tests::wait;
 use serde_json::Value;
@@ -42,11 +43,27 @@ async fn shows_mail_where_it_is_on_but_does_not_wait_for_it() {
 #[tokio::test]
 async fn stays_ready_without_redis_and_says_so() {
     let mut app = App::start().await;
+    let server = &app.servers[0];
+    let message = async || {
+        let answer = app_readiness(server).await;
+        answer["dependencies"]["redis"]["message"].as_str().unwrap().to_owned()
+    };
+    let before = message().await;
     app.redis.stop();
-    let (status, body) = wait_for(&app, "redis", false).await;
-    assert_eq!((status, &body["ready"]), (200, &true.into()), "{body}");
+    wait::until("the loss of Redis to be shown", || async {
+        message().await.contains("PostgreSQL").then_some(())
+    })
+    .await;
     app.redis.start_again();
-    wait_for(&app, "redis", true).await;
+    wait::until("the return of Redis to be shown", || async { (message().await == before).then_some(()) })
+        .await;
+}
+
+/// What `/readyz` shows, which is that the server is ready.
+async fn app_readiness(server: &Server) -> Value {
+    let answer = server.readiness().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
 }
 
 #[tokio::test]

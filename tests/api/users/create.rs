@@ -109,8 +109,7 @@ async fn takes_the_names_that_the_rules_allow() {
 #[tokio::test]
 async fn refuses_every_other_name() {
     let app = App::start().await;
-    for name in ["", " ", "a b", "a@b", "jöhn", "a\u{0}b", "john\n", "a/b", "j\u{200b}ohn", &"x".repeat(65)]
-    {
+    for name in ["", " ", "a b", "a@b", "a\u{0}b", "john\n", "a/b", "j\u{200b}ohn", &"x".repeat(65)] {
         assert_eq!(
             app.post_user(&john_with("username", name)).await.invalid_fields(),
             ["username"],

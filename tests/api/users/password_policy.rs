@@ -15,11 +15,20 @@ fn account(number: usize, password: &str) -> Value {
 #[tokio::test]
 async fn eight_to_256_characters_are_accepted_whatever_they_are() {
     let app = App::start().await;
-    let longest = "é".repeat(256);
-    for (number, password) in
-        ["qzvkwxjp", "ÄÖÜßäöüé", "🐎🔋📎🌰🐎🔋📎🌱", "x 4 w v 7", longest.as_str()].into_iter().enumerate()
+    let longest: String = ('一'..).take(256).collect();
+    for (number, password) in [
+        "qzvkwxjp",
+        "ÄÖÜßäöüé",
+        "🐎🔋📎🌰🐎🔋📎🌱",
+        "x 4 w v 7",
+        "what\u{fffd} is a character",
+        longest.as_str(),
+    ]
+    .into_iter()
+    .enumerate()
     {
-        app.post_user(&account(number, password)).await.ok(201);
+        let made = app.post_user(&account(number, password)).await;
+        assert_eq!(made.status, 201, "{password:.20}: {}", made.body);
         app.log_in_as(&format!("willibald{number}"), password).await;
     }
 }

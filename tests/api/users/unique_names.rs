@@ -63,3 +63,21 @@ async fn a_restart_neither_makes_nor_changes_a_superuser() {
     assert_eq!(app.database.count(count, "renamed").await, 0, "there is a superuser already");
     app.log_in_as("renamed", &latchkey_tests::app::superuser_password()).await;
 }
+
+#[tokio::test]
+async fn the_case_of_every_letter_counts_for_nothing_whatever_the_databases_locale() {
+    let app = App::setup().in_c_locale().start().await;
+    for (number, name) in ["jöhn", "ПЁТР"].into_iter().enumerate() {
+        let made = app.post_user(&account(name, &format!("{number}@example.test"))).await;
+        // Only ASCII letters might be allowed in names: then there is nothing to confuse.
+        if made.status == 422 {
+            continue;
+        }
+        made.ok(201);
+        for other in [name.to_uppercase(), name.to_lowercase()] {
+            let again = app.post_user(&account(&other, &format!("again-{number}@example.test"))).await;
+            again.problem(409);
+            app.log_in_as(&other, &format!("{SECRET_MARK} shared")).await;
+        }
+    }
+}
