@@ -1,0 +1,64 @@
+//! What is linked into what, as Cargo resolves it for this platform.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use latchkey_tests::process::run_ok;
+use latchkey_tests::programs::workspace;
+
+/// The names of all crates that `arguments` of `cargo tree` show.
+fn tree(arguments: &[&str]) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(workspace()).args(["tree", "--locked", "--prefix", "none", "--format", "{p}"]);
+    let printed = run_ok(cargo.args(arguments));
+    let names: BTreeSet<_> =
+        printed.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    assert!(names.len() > 1, "cargo tree showed nothing: {printed}");
+    names
+}
+
+/// What is linked into a package's library and binaries.
+fn linked_into(package: &str) -> BTreeSet<String> {
+    tree(&["--edges", "normal", "--package", package])
+}
+
+#[track_caller]
+fn assert_absent(names: &BTreeSet<String>, whose: &str, forbidden: &[&str]) {
+    for name in forbidden {
+        assert!(!names.contains(*name), "{whose} links {name}: cargo tree --invert {name}");
+    }
+}
+
+#[test]
+fn the_server_knows_nothing_of_kubernetes() {
+    let names = linked_into("latchkey-server");
+    assert_absent(&names, "latchkey-server", &["kube", "kube-core", "kube-client", "k8s-openapi"]);
+    assert_absent(&names, "latchkey-server", &["latchkey-crds", "latchkey-operator"]);
+}
+
+#[test]
+fn the_operator_knows_nothing_of_the_servers_stores() {
+    let names = linked_into("latchkey-operator");
+    assert_absent(&names, "latchkey-operator", &["sqlx", "sqlx-core", "redis", "latchkey-server", "lettre"]);
+}
+
+#[test]
+fn the_settings_contract_does_no_io() {
+    let names = linked_into("latchkey-config");
+    let forbidden = ["tokio", "mio", "async-std", "reqwest", "hyper", "sqlx", "redis", "kube", "socket2"];
+    assert_absent(&names, "latchkey-config", &forbidden);
+}
+
+#[test]
+fn the_tests_see_what_a_user_sees() {
+    let names = linked_into("latchkey-tests");
+    assert_absent(&names, "latchkey-tests", &["latchkey-server", "latchkey-operator"]);
+}
+
+#[test]
+fn there_is_one_provider_of_cryptography() {
+    let forbidden = ["ring", "openssl", "openssl-sys", "native-tls", "rust-crypto"];
+    let everything = tree(&["--workspace", "--edges", "normal,build,dev", "--all-features"]);
+    assert!(everything.contains("aws-lc-rs"), "{everything:?}");
+    assert_absent(&everything, "the workspace", &forbidden);
+}

@@ -1,0 +1,158 @@
+//! Which module of a crate may use which.
+
+use std::path::{Path, PathBuf};
+
+use crate::sources::{code_of, mentions_crate, names_after, rust_sources};
+
+/// The first part of a path below `folder`: `http` for `server/src/http/auth/login.rs`, `app` for `app.rs`.
+fn module_of(file: &Path, folder: &str) -> String {
+    let inner = file.strip_prefix(folder).expect("a file of that folder");
+    inner.with_extension("").iter().next().expect("a file").to_string_lossy().into_owned()
+}
+
+const SERVER: &str = "server/src";
+const OPERATOR: &str = "operator/src";
+
+#[track_caller]
+fn assert_none(what: &str, offenders: &[String]) {
+    assert!(offenders.is_empty(), "{what}:\n{}", offenders.join("\n"));
+}
+
+#[test]
+fn in_the_server_nothing_looks_upwards() {
+    // http -> service -> {store, revocation, crypto, mail} -> domain
+    let above = |module: &str| -> &[&str] {
+        match module {
+            "service" => &["http", "app"],
+            "store" | "revocation" | "crypto" | "mail" => &["http", "service", "app"],
+            "http" => &["app"],
+            _ => &[],
+        }
+    };
+    let mut offenders = Vec::new();
+    for file in rust_sources(SERVER) {
+        let module = module_of(&file, SERVER);
+        for used in names_after(&code_of(&file), "crate::") {
+            let domain_leaves_home = module == "domain" && used != "domain";
+            if domain_leaves_home || above(&module).contains(&used.as_str()) {
+                offenders.push(format!("{} uses crate::{used}", file.display()));
+            }
+        }
+    }
+    assert_none(
+        "the direction is http -> service -> {store, revocation, crypto, mail} -> domain",
+        &offenders,
+    );
+}
+
+#[test]
+fn the_servers_domain_is_pure() {
+    let mut offenders = Vec::new();
+    for file in rust_sources("server/src/domain") {
+        let code = code_of(&file);
+        for name in ["tokio", "axum", "reqwest", "sqlx", "redis", "aws_lc_rs", "tracing"] {
+            if mentions_crate(&code, name) {
+                offenders.push(format!("{} uses {name}", file.display()));
+            }
+        }
+        for call in [
+            "SystemTime::now",
+            "Instant::now",
+            "Utc::now",
+            "new_v4",
+            "now_v7",
+            "async fn",
+            "std::fs",
+            "std::env",
+        ] {
+            if code.contains(call) {
+                offenders
+                    .push(format!("{} has {call}: time and randomness come in as arguments", file.display()));
+            }
+        }
+    }
+    assert_none("the domain does no I/O and asks neither the clock nor the dice", &offenders);
+}
+
+/// The files of the server that name a crate outside the module that owns it.
+fn strangers_to(owner: &str, name: &str) -> Vec<String> {
+    let outside = rust_sources(SERVER).into_iter().filter(|file| module_of(file, SERVER) != owner);
+    let offenders = outside.filter(|file| mentions_crate(&code_of(file), name));
+    offenders.map(|file| format!("{} uses {name}", file.display())).collect()
+}
+
+#[test]
+fn each_dependency_of_the_server_has_one_owner() {
+    for (owner, name) in
+        [("store", "sqlx"), ("revocation", "redis"), ("mail", "lettre"), ("http", "axum_extra")]
+    {
+        assert_none(&format!("only {owner}/ knows {name}"), &strangers_to(owner, name));
+    }
+}
+
+#[test]
+fn axum_ends_where_the_service_begins() {
+    // `app` binds the routers to sockets, `telemetry` reads a header of the request it traces.
+    let mut offenders = strangers_to("http", "axum");
+    offenders.retain(|offender| {
+        !["server/src/app.rs ", "server/src/telemetry.rs "].iter().any(|file| offender.starts_with(file))
+    });
+    assert_none("only http/ knows axum", &offenders);
+}
+
+#[test]
+fn in_the_operator_only_few_see_a_client() {
+    // What starts the operator hands the client on; nothing else touches it.
+    let wiring = ["main.rs", "run.rs", "context.rs", "leader.rs", "watches.rs", "cache.rs"];
+    let acting = ["auth_service/dereference", "auth_service/apply", "auth_service/status"];
+    let may = |file: &PathBuf| {
+        let inner = file.strip_prefix(OPERATOR).expect("a file of that folder");
+        let path = inner.with_extension("").to_string_lossy().into_owned();
+        wiring.iter().any(|name| inner == Path::new(name))
+            || acting.iter().any(|part| path == *part || path.starts_with(&format!("{part}/")))
+    };
+    let mut offenders = Vec::new();
+    for file in rust_sources(OPERATOR).into_iter().filter(|file| !may(file)) {
+        let code = code_of(&file);
+        let kube = names_after(&code, "kube::");
+        let api = names_after(&code, "kube::api::");
+        for name in ["Client", "Api"] {
+            if kube.contains(name) || api.contains(name) {
+                offenders.push(format!("{} uses kube's {name}", file.display()));
+            }
+        }
+    }
+    assert_none("only dereference, apply and status, and what wires them, see a client", &offenders);
+}
+
+#[test]
+fn what_the_operator_builds_and_decides_is_pure() {
+    let mut offenders = Vec::new();
+    let pure = [
+        "operator/src/auth_service/build",
+        "operator/src/auth_service/validate",
+        "operator/src/signing_keys",
+    ];
+    for file in pure.iter().flat_map(|folder| rust_sources(folder)) {
+        let code = code_of(&file);
+        for call in [
+            "async fn",
+            "SystemTime::now",
+            "Instant::now",
+            "Timestamp::now",
+            "Utc::now",
+            "std::fs",
+            "std::env",
+        ] {
+            if code.contains(call) {
+                offenders.push(format!("{} has {call}", file.display()));
+            }
+        }
+        for name in ["tokio", "reqwest", "axum"] {
+            if mentions_crate(&code, name) {
+                offenders.push(format!("{} uses {name}", file.display()));
+            }
+        }
+    }
+    assert_none("build_* and decide_* do no I/O and ask no clock", &offenders);
+}
