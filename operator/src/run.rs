@@ -193,8 +193,11 @@ async fn reconcile_until(
     };
     let mut working = std::pin::pin!(working);
     tokio::select! {
-        () = &mut working => return Err(RunError::ControllerEnded),
-        () = stop => {}
+        // Stopping ends the queue, and with it the work: when there is nothing to finish, both happen at once.
+        () = &mut working => {
+            return if stop.now_or_never().is_some() { Ok(()) } else { Err(RunError::ControllerEnded) };
+        }
+        () = stop.clone() => {}
     }
     if tokio::time::timeout(STOP_WITHIN, working).await.is_err() {
         tracing::warn!("reconciles that had begun were cut off");

@@ -70,9 +70,12 @@ impl Watches {
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Apply(object) | Event::InitApply(object)) => self.trigger(&object),
+                Ok(Event::Apply(object)) => self.trigger(&object),
+                // What a list brings is in the store only once the list is complete, and what is not in the
+                // store is not triggered.
+                Ok(Event::InitDone) => self.trigger_all(),
                 // Its objects are garbage-collected by their owner references.
-                Ok(Event::Delete(_) | Event::Init | Event::InitDone) => {}
+                Ok(Event::Delete(_) | Event::Init | Event::InitApply(_)) => {}
                 Err(error) => self.report("AuthService", &error),
             }
         }

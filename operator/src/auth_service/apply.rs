@@ -159,6 +159,11 @@ impl Work<'_> {
             None => api.get_opt(name).await?.map(Arc::new),
         };
         let Some(live) = live else {
+            // Rendered from what it held a moment ago, and deleted since: the next look, which its deletion
+            // leads to, decides what that means.
+            if rendered.adopts {
+                return Ok(None);
+            }
             return self.patch(&api, rendered, None).await.map(Some);
         };
         let may_touch = self.is_ours(&live) || (rendered.adopts && controller_of(&live).is_none());

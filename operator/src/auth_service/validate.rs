@@ -160,7 +160,7 @@ pub fn validate(
     let name = auth_service.name_any();
     let names = Names::new(&name);
     let image = image::server_image(&spec.image, &images.server);
-    let secrets = first_problem(&found);
+    let secrets = first_problem(&found).and_then(|()| check_urls(&found));
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
             let host = format!("{}.{namespace}.svc:5432", names.postgres());
@@ -185,8 +185,6 @@ pub fn validate(
         let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;
         let admin = found.admin.transpose()?;
         let smtp = found.smtp.transpose()?;
-        check_url(&database, &["postgres", "postgresql"], "spec.database.urlSecretRef")?;
-        check_url(&redis, &["redis", "rediss"], "spec.redis.urlSecretRef")?;
         let superuser = admin.as_ref().map(|admin| FirstSuperuser {
             username: admin.username.clone(),
             email: admin.email.clone(),
@@ -244,6 +242,17 @@ fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
     .flatten()
     .next()
     .map_or(Ok(()), |problem| Err(problem.clone()))
+}
+
+/// The URLs in the Secrets that the spec names; ours are well-formed.
+fn check_urls(found: &Dereferenced) -> Result<(), Problem> {
+    if let Some(Ok(database)) = &found.database_url {
+        check_url(database, &["postgres", "postgresql"], "spec.database.urlSecretRef")?;
+    }
+    if let Some(Ok(redis)) = &found.redis_url {
+        check_url(redis, &["redis", "rediss"], "spec.redis.urlSecretRef")?;
+    }
+    Ok(())
 }
 
 fn secret_key(external: Option<&api::SecretKeyRef>, own: String) -> SecretKey {
