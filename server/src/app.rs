@@ -77,7 +77,7 @@ impl App {
         let service = Arc::new(Service {
             store: store.clone(),
             revocation: Arc::clone(&revocation),
-            hashing,
+            hashing: Arc::clone(&hashing),
             issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
             verifier: TokenVerifier::new(Arc::clone(&ring), issuer, audience),
             access_lifetime: TimeDelta::seconds(settings.access_token_lifetime.as_seconds()),
@@ -112,6 +112,7 @@ impl App {
         app.workers.spawn(serve(management, management_router(management_state), app.stop_working.clone()));
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
         app.spawn_worker(watch_keys(ring, metrics));
+        app.spawn_worker(hashing.release_idle_memory());
         if let Some(outbox) = outbox {
             app.workers.spawn(outbox.run(app.stop_working.clone()));
         }

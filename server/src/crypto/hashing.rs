@@ -20,6 +20,12 @@ use crate::domain::Password;
 const MAX_WAIT: Duration = Duration::from_secs(3);
 /// What one hash is taken to cost before the first was measured.
 const FIRST_GUESS_MICROS: u64 = 20_000;
+/// How long free blocks are kept for the next hash; making one anew costs a tenth of a hash.
+const MEMORY_KEPT: Duration = Duration::from_secs(5);
+/// 33 MiB of address space, of which only what is used becomes memory. What is larger than 32 MiB the allocator
+/// takes from the system for itself and gives back at once when it is freed (mallopt(3), M_MMAP_THRESHOLD);
+/// what is smaller it keeps.
+const LEAST_CAPACITY: usize = 33 * 1024;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
@@ -45,6 +51,12 @@ pub struct HashPoolState {
     pub waiting: usize,
 }
 
+/// Blocks that are free to be used again.
+struct Memory {
+    free: Vec<Vec<Block>>,
+    used_at: Instant,
+}
+
 /// The pool. Share it with an [`Arc`].
 pub struct HashPool {
     params: Params,
@@ -53,7 +65,7 @@ pub struct HashPool {
     waiting: AtomicUsize,
     /// Moving average of what one hash takes.
     average_micros: AtomicU64,
-    memory: Mutex<Vec<Vec<Block>>>,
+    memory: Mutex<Memory>,
     /// The hash of no password at all: verified against when the account is unknown, so that it takes as long.
     decoy: String,
 }
@@ -74,12 +86,12 @@ impl HashPool {
             permits: Arc::new(Semaphore::new(workers)),
             waiting: AtomicUsize::new(0),
             average_micros: AtomicU64::new(FIRST_GUESS_MICROS),
-            memory: Mutex::new(Vec::new()),
+            memory: Mutex::new(Memory { free: Vec::new(), used_at: Instant::now() }),
             decoy: String::new(),
         };
-        let mut nobody = [0_u8; 32];
+        let mut nobody = [0_u8; HASH_BYTES];
         aws_lc_rs::rand::fill(&mut nobody).map_err(|_| HashError::Failed)?;
-        pool.decoy = pool.compute_new(&nobody)?;
+        pool.decoy = pool.phc(&nobody[..SALT_BYTES], &nobody)?;
         Ok(Arc::new(pool))
     }
 
@@ -116,6 +128,19 @@ impl HashPool {
     pub fn needs_rehash(&self, stored: &str) -> bool {
         let Some((_, _, params)) = parse(stored) else { return false };
         params.m_cost() < self.params.m_cost() || params.t_cost() < self.params.t_cost()
+    }
+
+    /// Gives back the memory of a pool that was not used for [`MEMORY_KEPT`]: for ever, every so often.
+    pub async fn release_idle_memory(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(MEMORY_KEPT);
+        loop {
+            ticks.tick().await;
+            if let Ok(mut memory) = self.memory.lock()
+                && memory.used_at.elapsed() >= MEMORY_KEPT
+            {
+                memory.free = Vec::new();
+            }
+        }
     }
 
     /// How busy it is.
@@ -168,12 +193,16 @@ impl HashPool {
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| HashError::Failed)?;
         let mut output = [0_u8; HASH_BYTES];
         self.fill(&self.params, password, &salt, &mut output)?;
+        self.phc(&salt, &output)
+    }
+
+    fn phc(&self, salt: &[u8], output: &[u8]) -> Result<String, HashError> {
         let hash = PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),
             params: (&self.params).try_into().map_err(|_| HashError::Failed)?,
-            salt: Some(Salt::new(&salt).map_err(|_| HashError::Failed)?),
-            hash: Some(Output::new(&output).map_err(|_| HashError::Failed)?),
+            salt: Some(Salt::new(salt).map_err(|_| HashError::Failed)?),
+            hash: Some(Output::new(output).map_err(|_| HashError::Failed)?),
         };
         Ok(hash.to_string())
     }
@@ -192,7 +221,8 @@ impl HashPool {
         salt: &[u8],
         output: &mut [u8],
     ) -> Result<(), HashError> {
-        let mut blocks = self.memory.lock().ok().and_then(|mut free| free.pop()).unwrap_or_default();
+        let free = self.memory.lock().ok().and_then(|mut memory| memory.free.pop());
+        let mut blocks = free.unwrap_or_else(|| Vec::with_capacity(LEAST_CAPACITY));
         blocks.resize(params.block_count().max(blocks.len()), Block::default());
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let result = argon2.hash_password_into_with_memory(
@@ -203,9 +233,10 @@ impl HashPool {
         );
         // Kept only at our own size, so that an imported hash with huge parameters does not pin its memory.
         if blocks.len() <= self.params.block_count()
-            && let Ok(mut free) = self.memory.lock()
+            && let Ok(mut memory) = self.memory.lock()
         {
-            free.push(blocks);
+            memory.free.push(blocks);
+            memory.used_at = Instant::now();
         }
         result.map_err(|_| HashError::Failed)
     }
