@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tokio::runtime::Runtime;
 
 /// Runs a property against one running app.
-fn check<S: Strategy>(cases: u32, inputs: &S, property: impl AsyncFn(&App, S::Value)) {
+fn check<S: Strategy>(cases: u32, inputs: &S, property: &impl AsyncFn(&App, S::Value)) {
     let runtime = Runtime::new().unwrap();
     let app = runtime.block_on(App::start());
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
@@ -59,7 +59,7 @@ fn any_body_of_any_type_at_any_endpoint() {
         "",
     ];
     let inputs = (prop::sample::select(paths.to_vec()), prop::sample::select(kinds.to_vec()), bytes());
-    check(300, &inputs, async |app, (path, kind, body)| {
+    check(300, &inputs, &async |app, (path, kind, body)| {
         let answer = send(app, &format!("POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\n"), &body).await;
         assert_refused(wire::status(&answer), &answer);
     });
@@ -68,7 +68,7 @@ fn any_body_of_any_type_at_any_endpoint() {
 #[test]
 fn any_body_sent_by_somebody_who_is_let_in() {
     let inputs = (prop::sample::select(vec![path::REFRESH, path::USERS]), bytes());
-    check(150, &inputs, async |app, (path, body)| {
+    check(150, &inputs, &async |app, (path, body)| {
         let access = &app.superuser().await.access;
         let request = app.post(path).bearer_auth(access).header("content-type", "application/json");
         let answer = request.body(body).answer().await;
@@ -91,7 +91,7 @@ fn any_header() {
         "Traceparent: ",
         "Origin: ",
     ];
-    check(200, &(prop::sample::select(names.to_vec()), value), async |app, (name, value)| {
+    check(200, &(prop::sample::select(names.to_vec()), value), &async |app, (name, value)| {
         let head = [b"GET /api/v1/auth/me HTTP/1.1\r\n", name.as_bytes(), &value, b"\r\nHost: localhost\r\n"]
             .concat();
         let request = [&head[..], b"Connection: close\r\n\r\n"].concat();
@@ -114,7 +114,7 @@ fn any_token() {
         "[!-~]{0,80}",
         prop::collection::vec(part(), 0..6).prop_map(|parts| parts.join(".")),
     ];
-    check(200, &tokens, async |app, token| {
+    check(200, &tokens, &async |app, token| {
         let me = app.get(path::ME).bearer_auth(&token).answer().await;
         assert!([400, 401].contains(&me.status), "{me:?}");
         me.problem(me.status);
@@ -137,7 +137,7 @@ fn any_claims_under_a_signature_that_is_none() {
     ];
     let names = ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "alg", "typ", "kid"];
     let changes = prop::collection::vec((prop::sample::select(names.to_vec()), json), 1..6);
-    check(150, &changes, async |app, changes| {
+    check(150, &changes, &async |app, changes| {
         let mut forged = Forged::from_token(&app.superuser().await.access);
         for (name, value) in changes {
             forged = if ["alg", "typ", "kid"].contains(&name) {
@@ -152,7 +152,7 @@ fn any_claims_under_a_signature_that_is_none() {
 
 #[test]
 fn any_path() {
-    check(200, &"(/|api|v1|auth|\\.\\.|%[0-9A-F]{2}|[!-\"$-~]){0,20}", async |app, rest| {
+    check(200, &"(/|api|v1|auth|\\.\\.|%[0-9A-F]{2}|[!-\"$-~]){0,20}", &async |app, rest| {
         let request = format!("GET /{rest} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let answer = wire::exchange(app.server().authority(), request.as_bytes()).await;
         let status = wire::status(&answer).unwrap_or_else(|| panic!("no answer: {answer:?}"));
@@ -162,7 +162,7 @@ fn any_path() {
 
 #[test]
 fn any_name_that_logs_in_is_one_that_exists() {
-    check(40, &("\\PC{0,40}", "\\PC{0,40}"), async |app, (name, password)| {
+    check(40, &("\\PC{0,40}", "\\PC{0,40}"), &async |app, (name, password)| {
         let answer = app.post_login(&name, &password).await;
         assert!([401, 422].contains(&answer.status), "{answer:?}");
         answer.problem(answer.status);
@@ -171,7 +171,7 @@ fn any_name_that_logs_in_is_one_that_exists() {
 
 #[test]
 fn any_address_for_recovery() {
-    check(60, &"\\PC{0,40}", async |app, address| {
+    check(60, &"\\PC{0,40}", &async |app, address| {
         let encoded: String =
             address.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();
         let answer = app.post(&format!("{}/{encoded}", path::RECOVERY)).answer().await;

@@ -89,6 +89,20 @@ async fn a_wrong_claim_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_good_a_moment_ago_still_expires() {
+    let app = App::start().await;
+    let session = app.superuser().await;
+    let expires = Utc::now().timestamp() + 2;
+    let token = Forged::from_token(&session.access).claim("exp", expires).sign(&keys(&app)[0]);
+    app.me(&token).await.ok(200);
+    latchkey_tests::wait::until("the token to expire", || async {
+        (app.me(&token).await.status == 401).then_some(())
+    })
+    .await;
+    assert!(Utc::now().timestamp() >= expires, "not before its time");
+}
+
+#[tokio::test]
 async fn a_missing_claim_is_refused() {
     let app = App::start().await;
     let session = app.superuser().await;

@@ -83,9 +83,7 @@ fn strangers_to(owner: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn each_dependency_of_the_server_has_one_owner() {
-    for (owner, name) in
-        [("store", "sqlx"), ("revocation", "redis"), ("mail", "lettre"), ("http", "axum_extra")]
-    {
+    for (owner, name) in [("store", "sqlx"), ("revocation", "redis"), ("http", "axum_extra")] {
         assert_none(&format!("only {owner}/ knows {name}"), &strangers_to(owner, name));
     }
 }

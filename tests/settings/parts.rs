@@ -13,7 +13,7 @@ use latchkey_tests::server::Variables;
 pub struct Parts {
     pub database: Database,
     pub redis: Redis,
-    pub keys: KeyFile,
+    _keys: KeyFile,
     pub variables: Variables,
 }
 
@@ -27,7 +27,7 @@ impl Parts {
         let redis = Redis::start();
         let keys = KeyFile::new(&[key_set::generate("ES256")]);
         let variables = default_variables(&database, &redis, &keys);
-        Self { database, redis, keys, variables }
+        Self { database, redis, _keys: keys, variables }
     }
 }
 

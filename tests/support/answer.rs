@@ -94,6 +94,8 @@ impl Answer {
 
     #[track_caller]
     fn assert_problem_members(&self, problem: &Value) {
+        const KNOWN: [&str; 8] =
+            ["type", "title", "status", "detail", "instance", "errors", "error", "error_description"];
         let members = problem.as_object().expect("an object");
         for name in ["type", "title", "detail", "instance"] {
             let text = members.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -109,8 +111,6 @@ impl Answer {
             "instance {} is not the request id {request_id}",
             problem["instance"]
         );
-        const KNOWN: [&str; 8] =
-            ["type", "title", "status", "detail", "instance", "errors", "error", "error_description"];
         for name in members.keys() {
             assert!(KNOWN.contains(&name.as_str()), "a member that API.md does not name: {name}");
         }

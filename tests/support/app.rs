@@ -217,9 +217,9 @@ impl App {
         self.mail.as_ref().expect("an SMTP server was asked for")
     }
 
-    /// Replaces a replica, as a rollout does: the old one is stopped, a new one takes its place.
+    /// Replaces a replica, as after a crash: the old one is killed, a new one takes its place.
     pub async fn restart(&mut self, replica: usize) {
-        self.servers[replica].stop().await;
+        self.servers[replica].kill();
         self.servers[replica] = Server::start(&self.variables).await;
         self.servers[replica].wait_until_ready().await;
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::run_ok;
+use crate::process::{run_ok, temporary_folder};
 use crate::programs;
 
 /// A key set file that the server reads (`JWT_KEYS_FILE`).
@@ -22,7 +22,7 @@ impl KeyFile {
     /// # Panics
     /// When it cannot be written.
     pub fn new(keys: &[Value]) -> Self {
-        let folder = tempfile::Builder::new().prefix("latchkey-keys-").tempdir().expect("a folder");
+        let folder = temporary_folder("keys-");
         let file = Self { folder };
         file.replace(keys);
         file

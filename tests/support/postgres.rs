@@ -1,7 +1,6 @@
 //! PostgreSQL: one instance for a test executable, a fresh database for each test.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, OnceLock};
 
@@ -10,11 +9,14 @@ use sqlx::{Connection, QueryBuilder};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::process::{OnParentDeath, Process, free_port, is_root, run_ok};
-use crate::{logs, programs, scratch, wait};
+use crate::process::{OnParentDeath, Process, as_user, free_port, is_root, run_ok, temporary_folder};
+use crate::{logs, programs, wait};
 
 /// A database that `latchkey-server migrate` has been run on; each test's database is a copy of it.
 const TEMPLATE: &str = "latchkey_template";
+
+/// The user that the package of PostgreSQL makes.
+const USER: &str = "postgres";
 
 /// An instance that listens on 127.0.0.1.
 #[derive(Debug)]
@@ -22,10 +24,8 @@ pub struct Postgres {
     process: Option<Process>,
     port: u16,
     password: String,
-    folder: PathBuf,
+    folder: TempDir,
     template: OnceLock<()>,
-    /// Removes the folder when the instance is dropped, where it has an owner.
-    _temporary: Option<TempDir>,
 }
 
 /// A database of one test.
@@ -40,8 +40,7 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> =
-            LazyLock::new(|| Postgres::begin(scratch::folder("postgres"), None));
+        static SHARED: LazyLock<Postgres> = LazyLock::new(Postgres::start);
         &SHARED
     }
 
@@ -50,39 +49,30 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("latchkey-postgres-").tempdir().expect("a folder");
-        Self::begin(folder.path().to_owned(), Some(folder))
-    }
-
-    fn begin(folder: PathBuf, temporary: Option<TempDir>) -> Self {
+        let temporary = temporary_folder("postgres-");
+        let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
         fs::write(folder.join("password"), &password).expect("the password file");
         let data = folder.join("data");
         if is_root() {
-            run_ok(Command::new("chown").args(["-R", "postgres"]).arg(&folder));
+            run_ok(Command::new("chown").args(["-R", USER]).arg(&folder));
         }
-        let mut initdb = unprivileged(&programs::postgres_bin().join("initdb"));
+        let mut initdb = Command::new(programs::postgres_bin().join("initdb"));
         initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(folder.join("password"));
         initdb.args(["--no-sync", "--username=latchkey", "--auth=scram-sha-256", "--encoding=UTF8"]);
         initdb.args(["--locale=C.UTF-8", "--no-instructions"]);
-        run_ok(initdb.current_dir(&folder));
-        let mut postgres = Self {
-            process: None,
-            port: free_port(),
-            password,
-            folder,
-            template: OnceLock::new(),
-            _temporary: temporary,
-        };
+        run_ok(&mut as_user(USER, initdb.current_dir(&folder)));
+        let mut postgres =
+            Self { process: None, port: free_port(), password, folder: temporary, template: OnceLock::new() };
         postgres.start_again();
         postgres
     }
 
     /// Starts it, on the same port and data, and waits until it answers.
     pub fn start_again(&mut self) {
-        let mut command = unprivileged(&programs::postgres_bin().join("postgres"));
-        command.arg("-D").arg(self.folder.join("data")).arg("-p").arg(self.port.to_string());
-        command.current_dir(&self.folder);
+        let mut command = Command::new(programs::postgres_bin().join("postgres"));
+        command.arg("-D").arg(self.folder.path().join("data")).arg("-p").arg(self.port.to_string());
+        command.current_dir(self.folder.path());
         for setting in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
@@ -96,7 +86,7 @@ impl Postgres {
         ] {
             command.args(["-c", setting]);
         }
-        let mut process = Process::start(&command, OnParentDeath::Quit);
+        let mut process = Process::start_as(USER, &command, OnParentDeath::Quit);
         wait::until_blocking("PostgreSQL to accept connections", || {
             let log = process.stderr.all();
             assert!(process.is_running(), "PostgreSQL ended: {log:?}");
@@ -237,14 +227,4 @@ impl Database {
         let mut connection = self.connect().await;
         sqlx::query_scalar(sql).bind(key).fetch_one(&mut connection).await.expect(sql)
     }
-}
-
-/// PostgreSQL refuses to run as root.
-fn unprivileged(program: &Path) -> Command {
-    if !is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
-    command
 }

@@ -3,13 +3,16 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 
-use crate::wait;
+use tempfile::TempDir;
+
+use crate::{scratch, wait};
 
 /// What a child writes, line by line, while it runs.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +66,19 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     pub fn start(command: &Command, on_parent_death: OnParentDeath) -> Self {
-        let mut tied = tied(command, on_parent_death);
+        Self::start_tied(command, tied(command, on_parent_death))
+    }
+
+    /// The same as another user, when the tests run as root.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_as(user: &str, command: &Command, on_parent_death: OnParentDeath) -> Self {
+        // In this order: a change of user makes the kernel forget what to send when the parent dies.
+        Self::start_tied(command, as_user(user, &tied(command, on_parent_death)))
+    }
+
+    fn start_tied(command: &Command, mut tied: Command) -> Self {
         tied.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = spawn_on_lasting_thread(tied).unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let stderr = Lines::default();
@@ -139,6 +154,20 @@ pub fn run_ok(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A folder that goes when it is dropped, and at the latest when the test process has ended.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn temporary_folder(name: &str) -> TempDir {
+    static OF_THIS_PROCESS: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = scratch::folder("tests");
+        // PostgreSQL runs as a user of its own and has to reach its data, somewhere below.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).expect("the folder's permissions");
+        folder
+    });
+    tempfile::Builder::new().prefix(name).tempdir_in(&*OF_THIS_PROCESS).expect("a temporary folder")
+}
+
 /// A TCP port that was free a moment ago.
 ///
 /// # Panics
@@ -163,17 +192,31 @@ fn tied(command: &Command, on_parent_death: OnParentDeath) -> Command {
             OnParentDeath::Quit => "QUIT",
         },
     ]);
-    tied.arg("--").arg(command.get_program()).args(command.get_args());
+    wrap(tied, command)
+}
+
+/// The same command as another user, when the tests run as root, whom PostgreSQL refuses.
+pub fn as_user(user: &str, command: &Command) -> Command {
+    let mut switching = Command::new(if is_root() { "setpriv" } else { "env" });
+    if is_root() {
+        switching.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+    }
+    wrap(switching, command)
+}
+
+/// `wrapper -- command`, with the command's environment and folder.
+fn wrap(mut wrapper: Command, command: &Command) -> Command {
+    wrapper.arg("--").arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => tied.env(name, value),
-            None => tied.env_remove(name),
+            Some(value) => wrapper.env(name, value),
+            None => wrapper.env_remove(name),
         };
     }
     if let Some(folder) = command.get_current_dir() {
-        tied.current_dir(folder);
+        wrapper.current_dir(folder);
     }
-    tied
+    wrapper
 }
 
 type Request = (Command, Sender<io::Result<Child>>);

@@ -7,7 +7,7 @@ use std::process::Command;
 use redis::{AsyncCommands, Client, aio::MultiplexedConnection};
 use tempfile::TempDir;
 
-use crate::process::{OnParentDeath, Process, free_port};
+use crate::process::{OnParentDeath, Process, free_port, temporary_folder};
 use crate::{logs, programs, wait};
 
 /// An instance that listens on 127.0.0.1 and asks for a password.
@@ -31,7 +31,7 @@ impl Redis {
     /// # Panics
     /// When it does not start.
     pub fn with_eviction(eviction: &'static str) -> Self {
-        let folder = tempfile::Builder::new().prefix("latchkey-redis-").tempdir().expect("a folder");
+        let folder = temporary_folder("redis-");
         let mut redis =
             Self { process: None, port: free_port(), password: logs::secret("redis"), folder, eviction };
         redis.start_again();

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{OnParentDeath, Process, free_port, run_ok};
+use crate::process::{OnParentDeath, Process, free_port, run_ok, temporary_folder};
 use crate::{logs, programs, wait};
 
 /// The user that [`Smtp::StartTls`] and [`Smtp::Implicit`] ask for.
@@ -48,7 +48,7 @@ impl Mailpit {
     /// # Panics
     /// When it does not start.
     pub async fn start(smtp: Smtp) -> Self {
-        let folder = tempfile::Builder::new().prefix("latchkey-mail-").tempdir().expect("a folder");
+        let folder = temporary_folder("mail-");
         let password = logs::secret("smtp");
         std::fs::write(folder.path().join("logins"), format!("{USER}:{password}\n")).expect("the logins");
         let mut mailpit = Self {
