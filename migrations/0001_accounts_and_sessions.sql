@@ -13,9 +13,10 @@ CREATE TABLE users (
     password_changed_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The constraint's name is what tells the client which of the two is taken.
-CREATE UNIQUE INDEX users_username_key ON users (lower(username));
-CREATE UNIQUE INDEX users_email_key ON users (lower(email));
+-- The constraint's name is what tells the client which of the two is taken. Both are ASCII, and compared as
+-- such: in a Turkish locale lower('I') is not 'i'.
+CREATE UNIQUE INDEX users_username_key ON users (lower(username COLLATE "C"));
+CREATE UNIQUE INDEX users_email_key ON users (lower(email COLLATE "C"));
 
 CREATE TABLE sessions (
     id                       uuid PRIMARY KEY,

@@ -36,9 +36,12 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let filter =
         EnvFilter::try_new(format!("warn,latchkey_server={level}")).context("LOG_LEVEL is not valid")?;
     let provider = settings.otlp_endpoint.as_ref().map(|_| tracer_provider()).transpose()?;
-    let traces = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("latchkey-server")));
+    // A filter of its own: quieter log lines must not mean fewer traces.
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("latchkey-server"))
+            .with_filter(EnvFilter::new("off,latchkey_server=info"))
+    });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match settings.log_format {
         LogFormat::Json => {
@@ -46,7 +49,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
         }
         LogFormat::Text => lines.with_target(false).boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(lines).with(traces).try_init()?;
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces).try_init()?;
     Ok(Telemetry(provider))
 }
 

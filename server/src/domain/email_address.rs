@@ -6,15 +6,17 @@ use std::str::FromStr as _;
 /// Longest address that SMTP carries (RFC 5321 §4.5.3.1.3, less the angle brackets).
 const MAX_CHARS: usize = 254;
 
-/// An address that can be mailed to, as its owner spells it. Compared without regard to case by the database.
+/// An address that can be mailed to, as its owner spells it; compared without regard to case by the database.
+/// ASCII only: addresses that need SMTPUTF8 (RFC 6531) are refused, since their case cannot be compared safely.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
     /// Parses an addr-spec (RFC 5322 §3.4.1); `None` when it is none.
     pub fn parse(text: &str) -> Option<Self> {
-        let sane =
-            text.chars().count() <= MAX_CHARS && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+        let sane = text.is_ascii()
+            && text.chars().count() <= MAX_CHARS
+            && !text.chars().any(|c| c.is_control() || c.is_whitespace());
         (sane && lettre::Address::from_str(text).is_ok()).then(|| Self(text.to_owned()))
     }
 
@@ -45,9 +47,17 @@ mod tests {
             assert!(EmailAddress::parse(good).is_some(), "{good}");
         }
         let long = format!("{}@example.com", "a".repeat(250));
-        for bad in
-            ["", "john", "@example.com", "john@", "a b@example.com", "a\u{0}@example.com", "a@b@c", &long]
-        {
+        for bad in [
+            "",
+            "john",
+            "@example.com",
+            "john@",
+            "a b@example.com",
+            "jöhn@example.com",
+            "a\u{0}@example.com",
+            "a@b@c",
+            &long,
+        ] {
             assert!(EmailAddress::parse(bad).is_none(), "{bad}");
         }
     }

@@ -43,10 +43,18 @@ pub fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY_BYTES} bytes."))
 }
 
+/// What a JSON body must and may have.
+pub trait JsonBody: DeserializeOwned {
+    /// The fields that must be there.
+    const REQUIRED: &'static [&'static str];
+    /// The fields that may be there.
+    const OPTIONAL: &'static [&'static str];
+}
+
 /// A JSON body.
 pub struct ApiJson<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
+impl<S: Send + Sync, T: JsonBody> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -57,54 +65,36 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
         let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let field = error.path().to_string();
-            describe(error.inner(), &field)
+            describe::<T>(&bytes, error.inner(), &field)
         })?;
-        deserializer.end().map_err(|error| describe(&error, "."))?;
+        deserializer.end().map_err(|error| describe::<T>(&bytes, &error, "."))?;
         Ok(Self(value))
     }
 }
 
-/// `400` when it is no JSON, `422` when it is not what is asked for. serde's own words are kept to the kind of
-/// fault: they may repeat the value, which may be a password.
-fn describe(error: &serde_json::Error, field: &str) -> Problem {
+/// `400` when it is no JSON, `422` when it is not what is asked for. serde's own words stay out of the answer:
+/// they may repeat the value, which may be a password. Of names only those that we know are repeated.
+fn describe<T: JsonBody>(bytes: &[u8], error: &serde_json::Error, field: &str) -> Problem {
     if !error.is_data() {
         return Problem::new(StatusCode::BAD_REQUEST, "The body is not valid JSON.");
     }
-    let text = error.to_string();
-    let named =
-        |prefix: &str| text.strip_prefix(prefix).and_then(|rest| rest.split('`').next()).map(str::to_owned);
-    let (field, message) = if let Some(missing) = named("missing field `") {
-        (missing, "is required")
-    } else if let Some(unknown) = named("unknown field `") {
-        (unknown, "is not known")
-    } else if let Some(twice) = named("duplicate field `") {
-        (twice, "is given twice")
-    } else if field == "." {
-        ("body".to_owned(), "must be a JSON object")
-    } else {
-        (field.to_owned(), "has the wrong type")
+    let fault = |field, message: &str| FieldError { field, message: message.to_owned() };
+    let Ok(object) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes) else {
+        return ServiceError::Invalid(vec![fault("body", "must be a JSON object")]).into();
     };
-    // A field's name is a short word from our own types, or the caller's: cut, since it is echoed.
-    let field: String = field.chars().filter(|c| !c.is_control()).take(64).collect();
-    Problem::from(ServiceError::Invalid(vec![FieldError {
-        field: leak_free(&field),
-        message: message.to_owned(),
-    }]))
-}
-
-/// The names that our bodies have; anything else is called `body`.
-fn leak_free(field: &str) -> &'static str {
-    const FIELDS: [&str; 10] = [
-        "token",
-        "expires_in",
-        "token_type",
-        "new_password",
-        "username",
-        "email",
-        "name",
-        "password",
-        "is_superuser",
-        "body",
-    ];
-    FIELDS.into_iter().find(|known| *known == field).unwrap_or("body")
+    let absent: Vec<_> = T::REQUIRED
+        .iter()
+        .filter(|name| !object.contains_key(**name))
+        .map(|name| fault(*name, "is required"))
+        .collect();
+    if !absent.is_empty() {
+        return ServiceError::Invalid(absent).into();
+    }
+    let known = T::REQUIRED.iter().chain(T::OPTIONAL).find(|known| **known == field);
+    let fault = match known {
+        Some(name) if error.to_string().starts_with("duplicate field") => fault(*name, "is given twice"),
+        Some(name) => fault(*name, "has the wrong type"),
+        None => fault("body", "has a field twice, or one that is not known"),
+    };
+    ServiceError::Invalid(vec![fault]).into()
 }

@@ -53,15 +53,12 @@ impl FormFields {
     }
 
     fn parse_urlencoded(bytes: &[u8]) -> Result<Self, Problem> {
-        let unreadable = || Problem::new(StatusCode::BAD_REQUEST, "The form is not valid UTF-8.");
-        std::str::from_utf8(bytes).map_err(|_| unreadable())?;
         let mut fields = Self::default();
-        for (name, value) in url::form_urlencoded::parse(bytes) {
-            // The parser puts U+FFFD for what is no UTF-8 after decoding; a password must not be changed so.
-            if name.contains('\u{FFFD}') || value.contains('\u{FFFD}') {
-                return Err(unreadable());
-            }
-            fields.insert(name.into_owned(), value.into_owned())?;
+        for pair in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = decode(halves.next().unwrap_or_default())?;
+            let value = decode(halves.next().unwrap_or_default())?;
+            fields.insert(name, value)?;
         }
         Ok(fields)
     }
@@ -84,6 +81,16 @@ impl FormFields {
         }
         Ok(fields)
     }
+}
+
+/// Undoes the encoding of one name or value (WHATWG URL §5.1), but refuses what is no UTF-8 instead of putting
+/// U+FFFD in its place: a password must not be changed in silence.
+fn decode(encoded: &[u8]) -> Result<String, Problem> {
+    let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_encoding::percent_decode(&spaced)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The form is not valid UTF-8."))
 }
 
 /// A form of either kind.

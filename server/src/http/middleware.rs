@@ -1,23 +1,28 @@
 //! What happens around every request: its id, its span, its log line, its metrics, its problem body.
 
 use std::any::Any;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::ALLOW;
+use axum::http::header::{ALLOW, CONTENT_LENGTH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use tower_http::catch_panic::ResponseForPanic;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::body::{MAX_BODY_BYTES, too_large};
 use super::problem::Problem;
 use super::state::ApiState;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A caller's id longer than this is replaced by ours.
 const MAX_REQUEST_ID: usize = 64;
+/// How much of a body that is too large is read and thrown away, and for how long.
+const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The id of a request, in the answer, in every log line and in the audit.
 #[derive(Debug, Clone)]
@@ -83,6 +88,29 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
     drop(entered);
     state.metrics.observe_request(&route, method.as_str(), status, elapsed);
     response
+}
+
+/// Refuses a body that says it is too large, without keeping any of it. It is read and thrown away within bounds,
+/// since a client that is still sending would see a broken connection instead of the answer.
+pub async fn refuse_large_bodies(request: Request, next: Next) -> Response {
+    let declared =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_none_or(|length| length <= MAX_BODY_BYTES) {
+        return next.run(request).await;
+    }
+    let mut left = MAX_DISCARDED_BYTES;
+    let mut chunks = request.into_body().into_data_stream();
+    let discard = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it was all read makes no difference to the answer.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
+    too_large().into_response()
 }
 
 /// Keeps what inner layers said beside the problem, such as `Allow` with 405.

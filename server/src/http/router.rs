@@ -40,6 +40,7 @@ pub fn api_router(state: ApiState) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path does not know that method.")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(axum::middleware::from_fn(middleware::refuse_large_bodies))
         .layer(CatchPanicLayer::custom(middleware::AnswerPanic))
         // Outermost: gives every request its id and every problem its body.
         .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::observe))

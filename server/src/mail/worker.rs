@@ -128,18 +128,18 @@ impl OutboxWorker {
 
     async fn send(&self, mail: &DueMail) -> Result<Sent, SendError> {
         let failed = |error: askama::Error| SendError::Transient(format!("the template failed: {error}"));
+        let mut recipient = mail.recipient.clone();
         let content = match mail.kind {
             MailKind::PasswordRecovery => {
                 let secret = OneTimeSecret::generate()
                     .ok_or_else(|| SendError::Transient("the system gives no randomness".to_owned()))?;
-                let made = self
+                let owner = self
                     .store
                     .create_reset_token(&mail.recipient, &secret.hash(), RESET_TOKEN_LIFETIME)
                     .await
                     .map_err(|error| SendError::Transient(error.to_string()))?;
-                if !made {
-                    return Ok(Sent::NobodyThere);
-                }
+                let Some(owner) = owner else { return Ok(Sent::NobodyThere) };
+                recipient = owner;
                 let link = format!("{}/reset-password?token={}", self.link_base, secret.expose());
                 templates::password_recovery(&link, RESET_TOKEN_LIFETIME.num_minutes()).map_err(failed)?
             }
@@ -147,7 +147,7 @@ impl OutboxWorker {
         };
         // The same id at every attempt, so that a receiver can recognise a message sent twice.
         let message_id = format!("<latchkey-{}-{}@{}>", mail.kind.as_str(), mail.id, self.sender.domain());
-        self.sender.send(&mail.recipient, message_id, content).await.map(|()| Sent::Yes)
+        self.sender.send(&recipient, message_id, content).await.map(|()| Sent::Yes)
     }
 
     fn note_fault(&self, reason: &str) {
@@ -167,7 +167,9 @@ impl OutboxWorker {
 fn backoff(attempts: i32, jitter: f64) -> Duration {
     let exponent = u32::try_from(attempts).unwrap_or(0).min(16);
     let full = Duration::from_secs(1 << exponent).min(LONGEST_DELAY);
-    full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
+    let shortened = full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0);
+    // An interval of PostgreSQL has no nanoseconds.
+    Duration::from_millis(u64::try_from(shortened.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn jitter() -> f64 {

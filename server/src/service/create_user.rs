@@ -1,6 +1,6 @@
 //! Making an account, by a superuser.
 
-use super::{Authenticated, FieldError, Service, ServiceError, show_profile};
+use super::{FieldError, Service, ServiceError, Superuser};
 use crate::domain::{EmailAddress, Password, PersonName, Username};
 use crate::store::{NewUser, Profile};
 
@@ -22,17 +22,14 @@ pub struct UserForm {
 /// Makes the account.
 ///
 /// # Errors
-/// [`ServiceError::NotSuperuser`], [`ServiceError::Invalid`], [`ServiceError::Conflict`],
-/// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
+/// [`ServiceError::Invalid`], [`ServiceError::Conflict`], [`ServiceError::Overloaded`],
+/// [`ServiceError::Unavailable`]
 pub async fn create_user(
     service: &Service,
-    bearer: Authenticated,
+    superuser: Superuser,
     form: UserForm,
     request_id: &str,
 ) -> Result<Profile, ServiceError> {
-    if !show_profile(service, bearer).await?.is_superuser {
-        return Err(ServiceError::NotSuperuser);
-    }
     let (username, email, name) = form.check_names()?;
     let user = NewUser {
         username,
@@ -41,7 +38,7 @@ pub async fn create_user(
         password_hash: service.hashing.hash(form.password).await?,
         is_superuser: form.is_superuser,
     };
-    Ok(service.store.create_user(&user, bearer.user_id, request_id).await?)
+    Ok(service.store.create_user(&user, superuser.user_id(), request_id).await?)
 }
 
 impl UserForm {
@@ -51,7 +48,7 @@ impl UserForm {
         let mut fault = |field, message: &str| faults.push(FieldError { field, message: message.to_owned() });
         let username = Username::parse(&self.username);
         if username.is_none() {
-            fault("username", "must have 1 to 64 letters, digits, dots, underscores or hyphens");
+            fault("username", "must have 1 to 64 ASCII letters, digits, dots, underscores or hyphens");
         }
         let email = EmailAddress::parse(&self.email);
         if email.is_none() {

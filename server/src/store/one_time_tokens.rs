@@ -18,7 +18,8 @@ pub struct ResetSubject {
 }
 
 impl Store {
-    /// Makes a reset token for the active account with this address and voids its older ones. `false` when
+    /// Makes a reset token for the active account with this address and voids its older ones. Gives the address
+    /// on record, which alone may be written to: the one that was asked for might only look like it. `None` when
     /// there is no such account.
     ///
     /// # Errors
@@ -28,21 +29,24 @@ impl Store {
         email: &str,
         token_hash: &[u8],
         lifetime: TimeDelta,
-    ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "WITH owner AS (SELECT id FROM users WHERE lower(email) = lower($1) AND is_active),
+    ) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "WITH owner AS (
+                 SELECT id, email FROM users
+                 WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\") AND is_active),
              voided AS (
                  DELETE FROM one_time_tokens USING owner
-                 WHERE user_id = owner.id AND purpose = 'password_reset')
-             INSERT INTO one_time_tokens (user_id, purpose, token_hash, expires_at)
-             SELECT id, 'password_reset', $2, now() + $3 FROM owner",
+                 WHERE user_id = owner.id AND purpose = 'password_reset'),
+             made AS (
+                 INSERT INTO one_time_tokens (user_id, purpose, token_hash, expires_at)
+                 SELECT id, 'password_reset', $2, now() + $3 FROM owner)
+             SELECT email FROM owner",
         )
         .bind(email)
         .bind(token_hash)
         .bind(lifetime)
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() == 1)
+        .fetch_optional(&self.pool)
+        .await?)
     }
 
     /// Whose token this is, while it is good.

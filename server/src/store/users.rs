@@ -56,11 +56,11 @@ impl Store {
     pub async fn find_credentials(&self, name: &LoginName) -> Result<Option<Credentials>, StoreError> {
         let (sql, name) = match name {
             LoginName::Username(username) => (
-                "SELECT id, username, password_hash, is_active FROM users WHERE lower(username) = lower($1)",
+                "SELECT id, username, password_hash, is_active FROM users WHERE lower(username COLLATE \"C\") = lower($1 COLLATE \"C\")",
                 username.as_str(),
             ),
             LoginName::Email(email) => (
-                "SELECT id, username, password_hash, is_active FROM users WHERE lower(email) = lower($1)",
+                "SELECT id, username, password_hash, is_active FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
                 email.as_str(),
             ),
         };

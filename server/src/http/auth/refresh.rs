@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::token_pair;
 use crate::http::bearer::bearer_token;
-use crate::http::body::ApiJson;
+use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestId;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
@@ -27,6 +27,11 @@ pub struct RefreshBody {
     /// Optional and not trusted.
     #[expect(dead_code, reason = "as above")]
     token_type: Option<String>,
+}
+
+impl JsonBody for RefreshBody {
+    const REQUIRED: &'static [&'static str] = &["token"];
+    const OPTIONAL: &'static [&'static str] = &["expires_in", "token_type"];
 }
 
 /// Exchange a refresh token for a new pair

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::password_recovery::MessageBody;
 use crate::domain::Password;
-use crate::http::body::ApiJson;
+use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestId;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
@@ -21,6 +21,11 @@ pub struct ResetPasswordBody {
     /// 8 to 256 characters.
     #[schema(format = Password, min_length = 8, max_length = 256)]
     new_password: String,
+}
+
+impl JsonBody for ResetPasswordBody {
+    const REQUIRED: &'static [&'static str] = &["token", "new_password"];
+    const OPTIONAL: &'static [&'static str] = &[];
 }
 
 /// Set a new password by a mailed link

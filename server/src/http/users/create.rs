@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::domain::Password;
 use crate::http::auth::me::ProfileBody;
 use crate::http::bearer::Bearer;
-use crate::http::body::ApiJson;
+use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestId;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
@@ -38,6 +38,11 @@ pub struct CreateUserBody {
     is_superuser: bool,
 }
 
+impl JsonBody for CreateUserBody {
+    const REQUIRED: &'static [&'static str] = &["username", "email", "name", "password"];
+    const OPTIONAL: &'static [&'static str] = &["is_superuser"];
+}
+
 /// Make an account
 ///
 /// For superusers.
@@ -62,8 +67,11 @@ pub async fn create_user(
     State(state): State<ApiState>,
     Extension(request_id): Extension<RequestId>,
     Bearer(bearer): Bearer,
-    ApiJson(body): ApiJson<CreateUserBody>,
+    body: Result<ApiJson<CreateUserBody>, Problem>,
 ) -> Result<Response, Problem> {
+    // Who may not do it is told so before what is wrong with the body.
+    let superuser = service::require_superuser(&state.service, bearer).await?;
+    let ApiJson(body) = body?;
     let form = UserForm {
         username: body.username,
         email: body.email,
@@ -71,7 +79,7 @@ pub async fn create_user(
         password: Password::presented(body.password),
         is_superuser: body.is_superuser,
     };
-    let profile = service::create_user(&state.service, bearer, form, request_id.as_str()).await?;
+    let profile = service::create_user(&state.service, superuser, form, request_id.as_str()).await?;
     let location = format!("/api/v1/users/{}", profile.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(ProfileBody::from(profile))).into_response())
 }
