@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::revocation::Revocation;
 use crate::secrets::read_secret;
-use crate::service::{FirstSuperuserError, Service, UserForm, create_first_superuser};
+use crate::service::{FirstSuperuserError, Service, UserForm, check_first_superuser, create_first_superuser};
 use crate::store::Store;
 
 /// Connections to PostgreSQL: a few more than hashes run at once, since other requests need some too.
@@ -200,13 +200,15 @@ fn build_outbox(
 fn first_superuser_form(settings: &Settings) -> anyhow::Result<Option<UserForm>> {
     let Some(first) = &settings.first_superuser else { return Ok(None) };
     let password: SecretText = read_secret("FIRST_SUPERUSER_PASSWORD", &first.password)?;
-    Ok(Some(UserForm {
+    let form = UserForm {
         username: first.username.clone(),
         email: first.email.clone(),
         name: first.username.clone(),
         password: Password::presented(password.expose()),
         is_superuser: true,
-    }))
+    };
+    check_first_superuser(&form)?;
+    Ok(Some(form))
 }
 
 async fn watch_keys(ring: Arc<KeyRing>, metrics: Arc<Metrics>) {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use latchkey_config::{SecretSource, Settings};
+use latchkey_config::{SecretSource, Settings, variables};
 use latchkey_keyset::{Algorithm, Phase, PrivateKeySet};
 use latchkey_server::app::App;
 use latchkey_server::secrets::read_secret;
@@ -80,14 +80,27 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")
 }
 
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// The process's environment. What is not ours may be anything; what is ours must be text.
+fn environment() -> anyhow::Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => _ = variables.insert(name, value),
+            Err(_)
+                if variables::ALL.contains(&name.trim_end_matches("_FILE"))
+                    || name == variables::JWT_KEYS_FILE =>
+            {
+                bail!("{name} is not valid: it is not UTF-8 text")
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(variables)
 }
 
 async fn serve() -> anyhow::Result<()> {
-    let settings = Settings::from_variables(&environment())?;
+    let settings = Settings::from_variables(&environment()?)?;
     let _telemetry = telemetry::start(&settings)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -109,7 +122,7 @@ async fn serve() -> anyhow::Result<()> {
 }
 
 async fn migrate() -> anyhow::Result<()> {
-    let variables = environment();
+    let variables = environment()?;
     let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
     // Only this setting: the Job that migrates needs no others.
     let source = match (given("DATABASE_URL"), given("DATABASE_URL_FILE")) {
@@ -126,7 +139,7 @@ async fn migrate() -> anyhow::Result<()> {
 }
 
 async fn run_check() -> anyhow::Result<ExitCode> {
-    let settings = Settings::from_variables(&environment())?;
+    let settings = Settings::from_variables(&environment()?)?;
     let findings = check::check(&settings).await;
     let mut code = ExitCode::SUCCESS;
     for finding in findings {

@@ -1,6 +1,6 @@
 //! Reading secrets from where the settings say they are.
 
-use latchkey_config::{SecretSource, SecretText};
+use latchkey_config::{SecretSource, SecretText, SettingsError, check_secret};
 
 /// A secret file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,9 @@ pub enum SecretError {
         /// The system's word for it.
         reason: std::io::Error,
     },
+    /// Its text is not what the variable must be.
+    #[error(transparent)]
+    Invalid(#[from] SettingsError),
     /// The file is empty.
     #[error("{name}_FILE {path} is empty")]
     Empty {
@@ -43,6 +46,7 @@ pub fn read_secret(name: &'static str, source: &SecretSource) -> Result<SecretTe
             if trimmed.is_empty() {
                 return Err(SecretError::Empty { name, path: shown });
             }
+            check_secret(name, trimmed)?;
             Ok(SecretText::new(trimmed))
         }
     }

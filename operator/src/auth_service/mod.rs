@@ -12,6 +12,7 @@ pub mod validate;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use latchkey_crds::AuthService;
@@ -67,7 +68,7 @@ async fn reconcile_once(auth_service: &AuthService, context: &Context) -> Result
     }
     let found = dereference::dereference(auth_service, context).await?;
     let service = validate::validate(auth_service, found, &context.images)?;
-    let objects = build::build(&service)?;
+    let objects = build::build(&service, Timestamp::now())?;
     let applied = apply::apply(&service, objects, context).await?;
     let look_again_after = status::update(auth_service, &service, &applied, context).await?;
     Ok(Action::requeue(look_again_after))

@@ -13,6 +13,7 @@ mod settings;
 pub mod variables;
 
 pub use error::SettingsError;
+pub use parse::check_secret;
 pub use secret::{SecretSource, SecretText};
 pub use settings::{
     Email, FirstSuperuser, LogFormat, LogLevel, Minutes, Settings, Smtp, SmtpCredentials, SmtpSecurity,

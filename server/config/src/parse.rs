@@ -47,8 +47,12 @@ impl Settings {
             log_level: given.log_level()?,
             log_format: given.log_format()?,
         };
-        check_scheme(v::DATABASE_URL, &settings.database_url, &["postgres://", "postgresql://"])?;
-        check_scheme(v::REDIS_URL, &settings.redis_url, &["redis://", "rediss://"])?;
+        for (name, source) in [(v::DATABASE_URL, &settings.database_url), (v::REDIS_URL, &settings.redis_url)]
+        {
+            if let SecretSource::Inline(text) = source {
+                check_secret(name, text.expose())?;
+            }
+        }
         if settings.listen_addr == settings.management_addr && settings.listen_addr.port() != 0 {
             return Err(SettingsError::Conflict {
                 name: v::MANAGEMENT_ADDR,
@@ -67,13 +71,21 @@ fn invalid(name: &'static str, reason: impl Into<String>) -> SettingsError {
     SettingsError::Invalid { name, reason: reason.into() }
 }
 
-/// Checks the scheme alone, without ever repeating the value: it holds a password.
-fn check_scheme(name: &'static str, source: &SecretSource, schemes: &[&str]) -> Result<(), SettingsError> {
-    match source {
-        SecretSource::Inline(text) if !schemes.iter().any(|scheme| text.expose().starts_with(scheme)) => {
-            Err(invalid(name, format!("it must start with {}", schemes.join(" or "))))
-        }
-        SecretSource::Inline(_) | SecretSource::File(_) => Ok(()),
+/// Checks the text of a secret as far as its variable says what it must be: the scheme of a URL. For secrets that
+/// come from a file it is called when the file has been read.
+///
+/// # Errors
+/// [`SettingsError::Invalid`]; it never repeats the value, which holds a password.
+pub fn check_secret(name: &'static str, text: &str) -> Result<(), SettingsError> {
+    let schemes: &[&str] = match name {
+        v::DATABASE_URL => &["postgres://", "postgresql://"],
+        v::REDIS_URL => &["redis://", "rediss://"],
+        _ => return Ok(()),
+    };
+    if schemes.iter().any(|scheme| text.starts_with(scheme)) {
+        Ok(())
+    } else {
+        Err(invalid(name, format!("it must start with {}", schemes.join(" or "))))
     }
 }
 

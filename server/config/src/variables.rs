@@ -31,6 +31,35 @@ pub const OTEL_EXPORTER_OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
+/// Every variable, without the `_FILE` forms.
+pub const ALL: [&str; 25] = [
+    DATABASE_URL,
+    REDIS_URL,
+    LISTEN_ADDR,
+    MANAGEMENT_ADDR,
+    ISSUER_URL,
+    TOKEN_AUDIENCE,
+    JWT_KEYS_FILE,
+    ACCESS_TOKEN_EXPIRE_MINUTES,
+    REFRESH_TOKEN_EXPIRE_MINUTES,
+    EMAILS_ENABLED,
+    SMTP_HOST,
+    SMTP_PORT,
+    SMTP_USER,
+    SMTP_PASSWORD,
+    SMTP_TLS,
+    SMTP_SSL,
+    EMAILS_FROM_EMAIL,
+    EMAILS_FROM_NAME,
+    PUBLIC_URL,
+    FIRST_SUPERUSER,
+    FIRST_SUPERUSER_EMAIL,
+    FIRST_SUPERUSER_PASSWORD,
+    OTEL_EXPORTER_OTLP_ENDPOINT,
+    LOG_LEVEL,
+    LOG_FORMAT,
+];
+
 /// The variables that hold secrets; each may be given as `NAME_FILE` instead, a path.
 pub const SECRETS: [&str; 5] = [DATABASE_URL, REDIS_URL, SMTP_USER, SMTP_PASSWORD, FIRST_SUPERUSER_PASSWORD];
 

@@ -11,6 +11,8 @@ pub const MAX_CHARS: usize = 256;
 
 /// A password within this many guesses of an attacker who tries the common and breached ones first is refused.
 const TOO_FEW_GUESSES: u64 = 100_000;
+/// No list of common or breached passwords has longer ones worth trying.
+const LONGEST_COMMON: usize = 32;
 
 /// A password as it was given: not trimmed, not normalised. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,7 +79,7 @@ impl Password {
         if own.iter().any(|own| own.to_lowercase() == folded) {
             return Err(PasswordRefusal::OwnName);
         }
-        if zxcvbn::zxcvbn(&self.0, &[]).guesses() < TOO_FEW_GUESSES {
+        if length <= LONGEST_COMMON && zxcvbn::zxcvbn(&self.0, &[]).guesses() < TOO_FEW_GUESSES {
             return Err(PasswordRefusal::Common);
         }
         Ok(())

@@ -19,7 +19,7 @@ use chrono::TimeDelta;
 use tokio::sync::Notify;
 
 pub use authenticate::{Authenticated, authenticate};
-pub use create_first_superuser::{FirstSuperuserError, create_first_superuser};
+pub use create_first_superuser::{FirstSuperuserError, check_first_superuser, create_first_superuser};
 pub use create_user::{UserForm, create_user};
 pub use error::{FieldError, ServiceError};
 pub use login::login;

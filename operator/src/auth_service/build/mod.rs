@@ -71,19 +71,11 @@ pub enum Schema {
     Blocked(Problem),
 }
 
-/// Renders everything.
+/// Renders everything. The time decides whether a migration that failed is tried again.
 ///
 /// # Errors
 /// When an object cannot be written as JSON.
-pub fn build(service: &Validated) -> Result<Objects, BuildError> {
-    build_at(service, Timestamp::now())
-}
-
-/// The same, at a given time: a migration that failed is tried again after a while.
-///
-/// # Errors
-/// When an object cannot be written as JSON.
-pub fn build_at(service: &Validated, now: Timestamp) -> Result<Objects, BuildError> {
+pub fn build(service: &Validated, now: Timestamp) -> Result<Objects, BuildError> {
     let base = service.names.base();
     let (schema, migration) = build_migration(service, now)?;
     let (postgres_credentials, postgres_service, postgres) = build_postgres(service)?;

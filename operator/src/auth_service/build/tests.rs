@@ -12,7 +12,7 @@ use crate::signing_keys::KeySet;
 /// Built with the migration done.
 fn migrated(auth_service: &latchkey_crds::AuthService, found: Dereferenced) -> Objects {
     let service = crate::auth_service::fixtures::migrated(auth_service, found);
-    build_at(&service, Timestamp::UNIX_EPOCH).unwrap()
+    build(&service, Timestamp::UNIX_EPOCH).unwrap()
 }
 
 /// Everything, as one list in the order of the fields.
@@ -114,7 +114,7 @@ fn every_pod_passes_pod_security_restricted() {
 #[test]
 fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
     let service = validate(&auth_service(json!({"replicas": 4})), embedded(), &images()).unwrap();
-    let objects = build_at(&service, Timestamp::UNIX_EPOCH).unwrap();
+    let objects = build(&service, Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(objects.schema, Schema::Migrating);
     assert_eq!(objects.deployment, Wanted::Scaled { name: "demo".to_owned(), replicas: 4 });
     assert!(matches!(objects.migration, Wanted::Applied(_)));
@@ -124,7 +124,7 @@ fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
 fn the_migration_waits_for_the_embedded_database() {
     let found = Dereferenced { postgres_ready: false, ..embedded() };
     let service = validate(&auth_service(json!({})), found, &images()).unwrap();
-    let objects = build_at(&service, Timestamp::UNIX_EPOCH).unwrap();
+    let objects = build(&service, Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(objects.schema, Schema::WaitingForDatabase);
     assert!(matches!(objects.migration, Wanted::Kept { .. }));
 }
@@ -141,7 +141,7 @@ fn lost_keys_leave_the_secret_and_the_deployment_alone() {
 fn a_lost_password_leaves_the_store_and_all_that_needs_it_alone() {
     let found = Dereferenced { postgres_password: Some(StorePassword::Lost), ..embedded() };
     let service = validate(&auth_service(json!({})), found, &images()).unwrap();
-    let objects = build_at(&service, Timestamp::UNIX_EPOCH).unwrap();
+    let objects = build(&service, Timestamp::UNIX_EPOCH).unwrap();
     for wanted in [&objects.postgres_credentials, &objects.postgres, &objects.settings] {
         assert!(matches!(wanted, Wanted::Kept { .. }));
     }
