@@ -1,5 +1,7 @@
 //! An application in the cluster: a pod from which requests are made.
 
+use std::process::Output;
+
 use latchkey_tests::answer::Answer;
 use latchkey_tests::app::{Session, User, path};
 use latchkey_tests::cluster::run_with_input;
@@ -73,6 +75,22 @@ impl<'a> Client<'a> {
         Self { namespace, base: format!("http://{NAME}.{}.svc", namespace.name) }
     }
 
+    /// Waits until the Service leads to a pod: every node learns of the first ready pod by itself, and a moment
+    /// after the Deployment's status has it.
+    pub async fn wait_until_routed(&self) {
+        let request = Request::get(self.url(path::JWKS)).config();
+        wait_for("the Service to lead to a pod", async || {
+            let output =
+                self.run(&["curl", "-sS", "-o", "/dev/null", "--max-time", "5", "-K", "-"], &request);
+            if output.status.success() {
+                Ok(())
+            } else {
+                Err(String::from_utf8_lossy(&output.stderr).into_owned())
+            }
+        })
+        .await;
+    }
+
     /// The URL of a path behind the Service.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
@@ -83,12 +101,16 @@ impl<'a> Client<'a> {
     /// # Panics
     /// When it fails.
     pub fn exec(&self, command: &[&str], input: &str) -> String {
-        let mut kubectl = self.namespace.cluster.kubectl();
-        kubectl.args(["-n", &self.namespace.name, "exec", "-i", "client", "--"]).args(command);
-        let output = run_with_input(&mut kubectl, input);
+        let output = self.run(command, input);
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command:?} in the client's pod failed: {complaint}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn run(&self, command: &[&str], input: &str) -> Output {
+        let mut kubectl = self.namespace.cluster.kubectl();
+        kubectl.args(["-n", &self.namespace.name, "exec", "-i", "client", "--"]).args(command);
+        run_with_input(&mut kubectl, input)
     }
 
     /// Sends a request. What it carries goes through standard input, never through arguments.

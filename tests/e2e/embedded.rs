@@ -16,6 +16,7 @@ async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
     assert_eq!(status.ready_replicas, 1);
     assert_eq!(status.endpoint.as_deref(), Some("http://auth.e2e-embedded.svc"));
     let client = Client::start(&namespace).await;
+    client.wait_until_routed().await;
     client.post_login("root.admin", "not the password").problem(401);
     for kind in [conditions::DATABASE_REACHABLE, conditions::REVOCATION_STORE_READY, conditions::KEYS_READY] {
         namespace.wait_for_condition(kind, "True").await;
@@ -27,6 +28,7 @@ async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
     namespace.merge(json!({"spec": {"bootstrapAdmin": {"secretRef": {"name": "admin"}}}})).await;
     namespace.wait_until_ready().await;
     namespace.wait_for_server_pods(1, &old).await;
+    client.wait_until_routed().await;
     let session = client.log_in("root.admin", &password);
     let me = client.me(&session.access).ok(200);
     assert_eq!((&me["username"], &me["is_superuser"]), (&json!("root.admin"), &json!(true)));

@@ -14,6 +14,7 @@ async fn the_service_answers_while_pods_are_drained_and_killed_and_they_are_repl
     let namespace = Namespace::new("failover").await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("embedded stores, 2 replicas", json!({"replicas": 2})).await;
+    client.wait_until_routed().await;
 
     let pods = namespace.wait_for_server_pods(2, &[]).await;
     let poller = Poller::start(&namespace, &client, Tries::One).await;

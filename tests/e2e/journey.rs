@@ -14,6 +14,7 @@ async fn login_profile_refresh_recovery_reset_and_logout() {
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;
     let ready = namespace.bring_up("external stores, 2 replicas", stores::spec(2)).await;
+    client.wait_until_routed().await;
     assert_eq!(ready.status.and_then(|status| status.endpoint), Some(client.url("")));
     assert_eq!(namespace.server_pods().await.iter().filter(|pod| is_ready(pod)).count(), 2);
     let john = client.create_user(&stores.admin_password, "john");

@@ -1,5 +1,6 @@
 //! What each test starts with: a namespace of its own, in which the release's operator serves.
 
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -159,6 +160,22 @@ impl Namespace {
         self.kubectl(&["logs", "-l", SERVER_PODS, "--all-containers", "--tail=-1"])
     }
 
+    /// It goes while other tests run. What ends by itself goes first: Kubernetes looks again at a namespace that
+    /// is not empty only when the longest grace period in it is over.
+    fn remove_in_background(&self) {
+        const SCRIPT: &str = r#"
+            "$1" -n "$2" delete authsvc --all
+            "$1" -n "$2" delete pod --all --now
+            "$1" delete namespace "$2" --wait=false"#;
+        let kubectl = self.cluster.kubectl();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", SCRIPT, "sh"]).arg(kubectl.get_program()).arg(&self.name);
+        shell.envs(kubectl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Without a shell there is a namespace left for the next run to remove.
+        let _ = shell.spawn();
+    }
+
     fn describe(&self) -> String {
         let kubectl = |arguments: &[&str]| {
             let output = run(self.cluster.kubectl().args(["-n", &self.name]).args(arguments));
@@ -189,8 +206,7 @@ impl Drop for Namespace {
                 eprintln!("{}{}", self.describe(), release::describe_operator());
             }
         } else {
-            // It goes while other tests run.
-            run(self.cluster.kubectl().args(["delete", "namespace", &self.name, "--wait=false"]));
+            self.remove_in_background();
         }
     }
 }

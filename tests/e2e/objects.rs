@@ -53,8 +53,12 @@ async fn resources(client: &Client, wanted: impl Fn(&Scope) -> bool) -> Vec<ApiR
         .filter(|(resource, capabilities)| {
             wanted(&capabilities.scope)
                 && capabilities.supports_operation(verbs::LIST)
-                // A volume goes some time after its claim.
-                && !matches!(resource.kind.as_str(), "Event" | "PersistentVolume")
+                && !matches!(
+                    resource.kind.as_str(),
+                    // A volume goes some time after its claim; with the other two the API server keeps account
+                    // of kinds and of the addresses of Services.
+                    "Event" | "PersistentVolume" | "APIService" | "IPAddress"
+                )
         })
         .map(|(resource, _)| resource)
         .collect()

@@ -44,6 +44,11 @@ static RELEASE_STATE: LazyLock<RwLock<State>> = LazyLock::new(|| RwLock::new(Sta
 /// # Panics
 /// When it cannot be installed.
 pub async fn hold() -> Held {
+    let state = RELEASE_STATE.read().await;
+    if matches!(*state, State::Installed(_)) {
+        return state;
+    }
+    drop(state);
     RwLockWriteGuard::downgrade(hold_alone().await)
 }
 
@@ -140,7 +145,13 @@ pub async fn make_namespace(client: &Client, name: &str) {
 /// What a run left that was killed, or that somebody installed into this cluster by hand.
 fn remove_traces(cluster: &Cluster) {
     let kubectl = |arguments: &[&str]| run_ok(cluster.kubectl().args(arguments));
-    // The AuthServices while there is an operator still, then all the rest.
+    // What ends by itself goes first, as at the end of each test.
+    if run(cluster.kubectl().args(["get", "crd", "authservices.latchkey.dev"])).status.success() {
+        kubectl(&["delete", "authsvc", "--all", "--all-namespaces"]);
+    }
+    for label in ["e2e", "app.kubernetes.io/managed-by=latchkey-operator"] {
+        kubectl(&["delete", "pod", "--all-namespaces", "-l", label, "--now"]);
+    }
     kubectl(&["delete", "crd", "authservices.latchkey.dev", "--ignore-not-found", "--timeout=60s"]);
     let installed = run_ok(cluster.helm().args([
         "list",

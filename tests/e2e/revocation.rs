@@ -13,6 +13,7 @@ async fn a_token_logged_out_on_one_pod_is_refused_by_the_other_at_once() {
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("external stores, 2 replicas", stores::spec(2)).await;
+    client.wait_until_routed().await;
     let john = client.create_user(&stores.admin_password, "john");
     let pods = namespace.wait_for_server_pods(2, &[]).await;
     let mut at: Vec<String> = pods

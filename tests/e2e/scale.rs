@@ -14,6 +14,7 @@ async fn replicas_follow_the_spec_and_kubectl_scale_and_no_call_is_lost() {
     let namespace = Namespace::new("scale").await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("embedded stores, 2 replicas", json!({"replicas": 2})).await;
+    client.wait_until_routed().await;
     wait_for_budget(&namespace, Some(2)).await;
     let poller = Poller::start(&namespace, &client, Tries::One).await;
 

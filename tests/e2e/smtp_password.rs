@@ -13,6 +13,7 @@ async fn a_changed_smtp_password_reaches_the_pods_and_no_mail_is_lost() {
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("external stores", stores::spec(1)).await;
+    client.wait_until_routed().await;
     let john = client.create_user(&stores.admin_password, "john");
     client.ask_for_recovery(&john.email);
     client.mail_to(&john.email, 1).await;
