@@ -22,7 +22,7 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Copy, Subcommand)]
 enum Command {
     /// Serve the API and the management port until SIGTERM or SIGINT
     Serve,
