@@ -32,7 +32,7 @@ fn path() -> impl Strategy<Value = PathBuf> {
 /// A URL without a trailing slash, since an issuer is compared as a string and the slash is dropped.
 fn url() -> impl Strategy<Value = Url> {
     "https?://[a-z][a-z0-9]{0,10}(\\.[a-z]{2,6})?(:[1-9][0-9]{0,3})?(/[a-z0-9~_-]{1,8}){0,3}"
-        .prop_map(|text| Url::parse(&text).unwrap())
+        .prop_map(|text| Url::parse(&text).expect("a URL by construction"))
 }
 
 fn addresses() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
@@ -59,7 +59,7 @@ fn first_superuser() -> impl Strategy<Value = FirstSuperuser> {
 }
 
 fn minutes() -> impl Strategy<Value = Minutes> {
-    (1..=Minutes::MAX).prop_map(|minutes| Minutes::new(minutes).unwrap())
+    (1..=Minutes::MAX).prop_map(|minutes| Minutes::new(minutes).expect("within the limits by construction"))
 }
 
 fn log() -> impl Strategy<Value = (LogLevel, LogFormat)> {
