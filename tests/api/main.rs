@@ -10,6 +10,7 @@ mod keys;
 mod logging;
 mod mail;
 mod management;
+mod overload;
 mod properties;
 mod revocation;
 mod revocation_outage;

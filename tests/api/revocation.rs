@@ -1,7 +1,14 @@
 //! Once a logout has been answered, no replica accepts the tokens it covers: whatever Redis has forgotten since.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use latchkey_tests::app::{App, Session};
 use latchkey_tests::wait;
+use tokio::time::Instant;
+
+/// The time between two logouts of a steady stream of them.
+const PACE: Duration = Duration::from_millis(40);
 
 /// Two replicas, a session that was logged out at the first, and one that was not.
 struct Case {
@@ -179,4 +186,37 @@ async fn a_session_is_as_good_after_a_restart_as_before() {
     case.app.restart(0).await;
     case.app.me_at(0, &case.open.access).await.ok(200);
     case.app.refresh_at(0, &case.open).await.ok(200);
+}
+
+#[tokio::test]
+async fn a_flushed_redis_is_believed_again_although_sessions_end_all_the_time() {
+    let case = Case::start().await;
+    case.wait_for_mode("redis").await;
+    let user = case.app.create_user("busy").await;
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        sessions.extend(join_all((0..25).map(|_| case.app.log_in(&user))).await);
+    }
+    case.app.redis.flush().await;
+
+    let logouts = async {
+        // A steady stream, 25 in a second, whether or not an earlier one has been answered.
+        let begun = Instant::now();
+        let logouts = sessions.iter().zip(0_u32..).map(async |(session, number)| {
+            tokio::time::sleep_until(begun + PACE * number).await;
+            case.app.log_out_at(usize::from(number % 2 == 1), session).await.ok(200);
+        });
+        join_all(logouts).await;
+        "every session had ended before"
+    };
+    let believed = async {
+        // Only a check notices the flush.
+        case.app.me_at(0, &case.open.access).await.ok(200);
+        wait::until("PostgreSQL to take over", || async { (case.mode(0).await == "postgres").then_some(()) })
+            .await;
+        case.wait_for_mode("redis").await;
+        "Redis was believed again"
+    };
+    let first = tokio::select! { first = logouts => first, first = believed => first };
+    assert_eq!(first, "Redis was believed again");
 }

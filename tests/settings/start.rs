@@ -107,3 +107,18 @@ async fn a_port_that_is_taken_is_named() {
         assert!(said.contains(name), "{said}");
     }
 }
+
+#[tokio::test]
+async fn traces_that_nobody_takes_hold_nothing_up() {
+    let mut parts = Parts::start().await;
+    parts.variables.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:1".to_owned());
+
+    let mut server = Server::start(&parts.variables).await;
+    server.wait_until_ready().await;
+    let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
+    server.post(path::LOGIN).form(&form).answer().await.ok(200);
+
+    let begun = std::time::Instant::now();
+    server.stop().await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(25), "{:?}", begun.elapsed());
+}

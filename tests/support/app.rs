@@ -152,7 +152,7 @@ impl Setup {
             instance.create_database().await
         };
         let redis = Redis::start();
-        let keys = KeyFile::new(&self.keys.unwrap_or_else(|| vec![key_set::generate("ES256")]));
+        let keys = KeyFile::new(&self.keys.unwrap_or_else(|| vec![key_set::of_this_process().clone()]));
         let mut variables = default_variables(&database, &redis, &keys);
         let mail = match self.smtp {
             Some(smtp) => Some(Mailpit::start(smtp).await),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -65,6 +66,12 @@ pub fn generate(algorithm: &str) -> Value {
     let keys = set["keys"].as_array_mut().expect("a list of keys");
     assert_eq!(keys.len(), 1, "one key");
     keys.remove(0)
+}
+
+/// An ES256 key that all tests share to which it does not matter.
+pub fn of_this_process() -> &'static Value {
+    static KEY: LazyLock<Value> = LazyLock::new(|| generate("ES256"));
+    &KEY
 }
 
 /// The same key in another phase (`published`, `active`, `retiring`).

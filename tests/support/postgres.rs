@@ -1,8 +1,9 @@
 //! PostgreSQL: one instance for a test executable, a fresh database for each test.
 
 use std::fs;
-use std::process::Command;
-use std::sync::{LazyLock, OnceLock};
+use std::io::Write;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, QueryBuilder};
@@ -26,21 +27,23 @@ pub struct Postgres {
     password: String,
     folder: TempDir,
     template: OnceLock<()>,
+    is_shared: bool,
 }
 
-/// A database of one test.
-#[derive(Debug, Clone)]
+/// A database of one test. In the shared instance it goes when it is dropped.
+#[derive(Debug)]
 pub struct Database {
     port: u16,
     password: String,
     /// Its name.
     pub name: String,
+    goes_with_this: bool,
 }
 
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::begin(true));
         &SHARED
     }
 
@@ -49,6 +52,10 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
+        Self::begin(false)
+    }
+
+    fn begin(is_shared: bool) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
@@ -62,8 +69,14 @@ impl Postgres {
         initdb.args(["--no-sync", "--username=latchkey", "--auth=scram-sha-256", "--encoding=UTF8"]);
         initdb.args(["--locale=C.UTF-8", "--no-instructions"]);
         run_ok(&mut as_user(USER, initdb.current_dir(&folder)));
-        let mut postgres =
-            Self { process: None, port: free_port(), password, folder: temporary, template: OnceLock::new() };
+        let mut postgres = Self {
+            process: None,
+            port: free_port(),
+            password,
+            folder: temporary,
+            template: OnceLock::new(),
+            is_shared,
+        };
         postgres.start_again();
         postgres
     }
@@ -78,6 +91,8 @@ impl Postgres {
             "unix_socket_directories=",
             "max_connections=600",
             "shared_buffers=64MB",
+            "max_wal_size=64MB",
+            "min_wal_size=32MB",
             // A test's data does not have to survive the machine.
             "fsync=off",
             "synchronous_commit=off",
@@ -120,7 +135,8 @@ impl Postgres {
     }
 
     async fn create_from(&self, options: &str) -> Database {
-        let database = self.database(&format!("test_{}", Uuid::new_v4().simple()));
+        let mut database = self.database(&format!("test_{}", Uuid::new_v4().simple()));
+        database.goes_with_this = self.is_shared;
         let mut admin = self.database("postgres").connect().await;
         QueryBuilder::new("CREATE DATABASE ")
             .push(&database.name)
@@ -136,7 +152,8 @@ impl Postgres {
     }
 
     fn database(&self, name: &str) -> Database {
-        Database { port: self.port, password: self.password.clone(), name: name.to_owned() }
+        let (port, password) = (self.port, self.password.clone());
+        Database { port, password, name: name.to_owned(), goes_with_this: false }
     }
 
     fn migrate_template(&self) {
@@ -167,7 +184,41 @@ impl Drop for Postgres {
     }
 }
 
+impl Drop for Database {
+    fn drop(&mut self) {
+        // One psql for all of them, which nobody waits for: the next test need not pay for this one.
+        static PSQL: Mutex<Option<ChildStdin>> = Mutex::new(None);
+        if !self.goes_with_this {
+            return;
+        }
+        let mut psql = PSQL.lock().unwrap_or_else(PoisonError::into_inner);
+        let commands = psql.get_or_insert_with(|| self.start_psql());
+        // What is left over goes with the instance.
+        let _ = writeln!(commands, "DROP DATABASE IF EXISTS {} WITH (FORCE);", self.name);
+    }
+}
+
 impl Database {
+    #[expect(clippy::zombie_processes, reason = "it serves until this process ends, and ends with its input")]
+    fn start_psql(&self) -> ChildStdin {
+        let mut psql = Command::new(programs::postgres_bin().join("psql"));
+        psql.args([
+            "-X",
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            "latchkey",
+            "postgres",
+        ]);
+        psql.env("PGPASSWORD", &self.password);
+        psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut psql = psql.spawn().expect("psql");
+        psql.stdin.take().expect("its standard input is a pipe")
+    }
+
     /// Its URL, with the password.
     pub fn url(&self) -> String {
         format!("postgres://latchkey:{}@127.0.0.1:{}/{}", self.password, self.port, self.name)

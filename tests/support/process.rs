@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -160,12 +160,28 @@ pub fn run_ok(command: &mut Command) -> String {
 /// When it cannot be made.
 pub fn temporary_folder(name: &str) -> TempDir {
     static OF_THIS_PROCESS: LazyLock<PathBuf> = LazyLock::new(|| {
-        let folder = scratch::folder("tests");
+        let folder = scratch::folder_in(fastest_place(), "tests");
         // PostgreSQL runs as a user of its own and has to reach its data, somewhere below.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).expect("the folder's permissions");
         folder
     });
     tempfile::Builder::new().prefix(name).tempdir_in(&*OF_THIS_PROCESS).expect("a temporary folder")
+}
+
+/// Memory, where there is enough of it that looks like a disk: making a database, some 300 small files, is ten
+/// times as fast there, and every test makes one.
+fn fastest_place() -> &'static Path {
+    const MEMORY: &str = "/dev/shm";
+    const ENOUGH_KIB: u64 = 1024 * 1024;
+    static ELSEWHERE: LazyLock<PathBuf> = LazyLock::new(std::env::temp_dir);
+    let asked = Command::new("df").args(["--output=avail", "-k", MEMORY]).output();
+    let free = asked.ok().and_then(|output| {
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .nth(1)
+            .and_then(|line| line.trim().parse::<u64>().ok())
+    });
+    if free.is_some_and(|free| free >= ENOUGH_KIB) { Path::new(MEMORY) } else { &ELSEWHERE }
 }
 
 /// A TCP port that was free a moment ago.

@@ -14,9 +14,17 @@ use std::{env, process};
 /// # Panics
 /// When the folder cannot be made.
 pub fn folder(name: &str) -> PathBuf {
+    folder_in(&env::temp_dir(), name)
+}
+
+/// The same in a place of one's choice.
+///
+/// # Panics
+/// When the folder cannot be made.
+pub fn folder_in(place: &Path, name: &str) -> PathBuf {
     let folder = tempfile::Builder::new()
         .prefix(&format!("latchkey-{name}-"))
-        .tempdir()
+        .tempdir_in(place)
         .expect("a folder in the temporary folder")
         .keep();
     if env::var_os("KEEP_TEST_FILES").is_none() {

@@ -15,7 +15,8 @@ fn account(number: usize, password: &str) -> Value {
 #[tokio::test]
 async fn eight_to_256_characters_are_accepted_whatever_they_are() {
     let app = App::start().await;
-    let longest: String = ('一'..).take(256).collect();
+    let longest: String =
+        (0..256).filter_map(|number| char::from_u32(0x4e00 + number * 7919 % 20_000)).collect();
     for (number, password) in [
         "qzvkwxjp",
         "ÄÖÜßäöüé",
