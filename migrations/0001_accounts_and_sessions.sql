@@ -63,6 +63,8 @@ CREATE INDEX revocations_revoked_at_idx ON revocations (revoked_at);
 CREATE TABLE revocation_state (
     only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     redis_epoch  text,
+    -- The marker that a filling under way will set.
+    filling      text,
     generation   bigint NOT NULL DEFAULT 0,
     changed_at   timestamptz NOT NULL DEFAULT now()
 );

@@ -23,7 +23,7 @@ use link::RedisLink;
 pub use trust::TRUST;
 use trust::Trust;
 
-use crate::store::{RevokedSession, Store, StoreError};
+use crate::store::{RevocationState, RevokedSession, Store, StoreError};
 
 const MARKER_KEY: &str = "latchkey:epoch";
 const REVOKED_PREFIX: &str = "latchkey:revoked:";
@@ -88,8 +88,20 @@ impl Revocation {
     /// [`RevocationError`] when it cannot be known that every replica learnt of them; the caller must not say
     /// that it is done.
     pub async fn announce(&self, revoked: &[RevokedSession]) -> Result<(), RevocationError> {
-        if revoked.is_empty() || self.write_to_trusted_redis(revoked).await {
+        if revoked.is_empty() {
             return Ok(());
+        }
+        if let Some(written) = self.write_to_redis(revoked).await {
+            if written.trusted {
+                return Ok(());
+            }
+            // Asked after the writing: which Redis is believed now, or being filled to be believed?
+            let asked_at = Instant::now();
+            let state = self.store.revocation_state().await?;
+            self.trust.confirm(&state, asked_at, Instant::now());
+            if written.stands_where_it_counts(&state) {
+                return Ok(());
+            }
         }
         let state = self.store.distrust_redis().await?;
         let until = self.trust.everybody_knows_at(&state, Instant::now());
@@ -211,26 +223,53 @@ impl Revocation {
         }
     }
 
-    /// Whether they now stand in the Redis that everybody believes.
-    async fn write_to_trusted_redis(&self, revoked: &[RevokedSession]) -> bool {
-        let Some(connection) = self.link.connection() else { return false };
+    /// Writes them to the Redis at hand; `None` when that failed.
+    async fn write_to_redis(&self, revoked: &[RevokedSession]) -> Option<Written> {
+        let connection = self.link.connection()?;
         let mut pipeline = redis::pipe();
         for session in revoked {
             add_revocation(&mut pipeline, session);
         }
-        // Read last: the marker is seen after the keys were written.
-        pipeline.cmd("GET").arg(MARKER_KEY);
-        let answer: Result<(Option<String>,), _> = pipeline.query_async(&mut connection.stream()).await;
+        // Read last: the marker and the guard are seen after the keys were written.
+        pipeline.cmd("MGET").arg(MARKER_KEY).arg(refill::GUARD_KEY);
+        let answer: Result<((Option<String>, Option<String>),), _> =
+            pipeline.query_async(&mut connection.stream()).await;
         match answer {
-            Ok((marker,)) => {
+            Ok(((marker, guard),)) => {
                 let trusted = self.trust.epoch_for(&connection, Instant::now());
-                trusted.is_some_and(|trusted| marker.as_deref() == Some(&*trusted))
+                Some(Written {
+                    trusted: trusted.is_some_and(|trusted| marker.as_deref() == Some(&*trusted)),
+                    // One of another process was copied or restored along with its data.
+                    shown: [marker, guard]
+                        .into_iter()
+                        .flatten()
+                        .filter(|shown| shown.starts_with(connection.run_id()))
+                        .collect(),
+                })
             }
             Err(error) => {
                 self.link.report_failure(&connection, &error);
-                false
+                None
             }
         }
+    }
+}
+
+/// Where revocations were written to.
+struct Written {
+    /// Into the Redis that everybody believes.
+    trusted: bool,
+    /// The marker and the guard that it showed after they were written.
+    shown: Vec<String>,
+}
+
+impl Written {
+    /// Whether they stand in the Redis that is believed by now, or will be when the filling under way is done.
+    /// What is lost between the writing and then takes the marker or the guard along. Nobody believes an older
+    /// one: a filling begins when the last belief has run out.
+    fn stands_where_it_counts(&self, state: &RevocationState) -> bool {
+        let counts = state.redis_epoch.as_ref().or(state.filling.as_ref());
+        counts.is_some_and(|counts| self.shown.contains(counts))
     }
 }
 

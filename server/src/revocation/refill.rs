@@ -10,7 +10,7 @@ use super::{MARKER_KEY, Revocation, add_revocation};
 use crate::store::StoreError;
 
 /// Shows that nothing was lost between the first and the last command of a filling.
-const GUARD_KEY: &str = "latchkey:filling";
+pub(super) const GUARD_KEY: &str = "latchkey:filling";
 /// A filling that takes longer was given up by its replica.
 const GUARD_SECONDS: u64 = 600;
 const BATCH: usize = 1_000;
@@ -74,9 +74,10 @@ impl Revocation {
         let withdrawn = self.store.distrust_redis().await?;
         tokio::time::sleep_until(self.trust.everybody_knows_at(&withdrawn, std::time::Instant::now()).into())
             .await;
-        // 2. From here on every revocation that goes past Redis raises the generation, and the last step fails.
-        let generation = self.store.revocation_state().await?.generation;
+        // 2. From here on a revocation stands in this Redis, written while the guard was there, or it raises the
+        //    generation and the last step fails.
         let epoch = format!("{}/{}", connection.run_id(), Uuid::new_v4());
+        let Some(generation) = self.store.begin_filling(&epoch).await? else { return Ok(Outcome::Overtaken) };
         redis::cmd("SET")
             .arg(GUARD_KEY)
             .arg(&epoch)

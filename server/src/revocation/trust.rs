@@ -72,6 +72,7 @@ mod tests {
     fn state(epoch: Option<&str>, changed: i64) -> RevocationState {
         RevocationState {
             redis_epoch: epoch.map(str::to_owned),
+            filling: None,
             generation: 0,
             changed_at: DateTime::from_timestamp(changed, 0).unwrap(),
         }

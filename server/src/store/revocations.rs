@@ -21,6 +21,8 @@ pub struct RevokedSession {
 pub struct RevocationState {
     /// The marker that a trusted Redis shows.
     pub redis_epoch: Option<String>,
+    /// The marker that a filling under way will set.
+    pub filling: Option<String>,
     /// Counts revocations that went past Redis.
     pub generation: i64,
     /// When `redis_epoch` last changed.
@@ -33,7 +35,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn revocation_state(&self) -> Result<RevocationState, StoreError> {
-        Ok(sqlx::query_as("SELECT redis_epoch, generation, changed_at FROM revocation_state")
+        Ok(sqlx::query_as("SELECT redis_epoch, filling, generation, changed_at FROM revocation_state")
             .fetch_one(&self.pool)
             .await?)
     }
@@ -45,11 +47,25 @@ impl Store {
     pub async fn distrust_redis(&self) -> Result<RevocationState, StoreError> {
         Ok(sqlx::query_as(
             "UPDATE revocation_state
-             SET generation = generation + 1, redis_epoch = NULL,
+             SET generation = generation + 1, redis_epoch = NULL, filling = NULL,
                  changed_at = CASE WHEN redis_epoch IS NULL THEN changed_at ELSE clock_timestamp() END
-             RETURNING redis_epoch, generation, changed_at",
+             RETURNING redis_epoch, filling, generation, changed_at",
         )
         .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Says which marker a filling will set, and gives the generation it begins at. `None` when some Redis is
+    /// believed: then there is nothing to fill.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn begin_filling(&self, epoch: &str) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL RETURNING generation",
+        )
+        .bind(epoch)
+        .fetch_optional(&self.pool)
         .await?)
     }
 
@@ -60,8 +76,8 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn trust_redis(&self, epoch: &str, generation: i64) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "UPDATE revocation_state SET redis_epoch = $1, changed_at = clock_timestamp()
-             WHERE generation = $2 AND redis_epoch IS NULL",
+            "UPDATE revocation_state SET redis_epoch = $1, filling = NULL, changed_at = clock_timestamp()
+             WHERE generation = $2 AND redis_epoch IS NULL AND filling = $1",
         )
         .bind(epoch)
         .bind(generation)
