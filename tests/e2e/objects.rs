@@ -47,7 +47,9 @@ async fn add(found: &mut Objects, resource: &ApiResource, api: Api<DynamicObject
 }
 
 async fn resources(client: &Client, wanted: impl Fn(&Scope) -> bool) -> Vec<ApiResource> {
-    let discovery = Discovery::new(client.clone()).run().await.expect("the API server says what it serves");
+    // In one request: a group that goes between two would be an error.
+    let discovery =
+        Discovery::new(client.clone()).run_aggregated().await.expect("the API server says what it serves");
     let resources = discovery.groups().flat_map(ApiGroup::recommended_resources);
     resources
         .filter(|(resource, capabilities)| {
