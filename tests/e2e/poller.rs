@@ -1,5 +1,7 @@
 //! A caller that never stops calling, to see whether the Service answers throughout.
 
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
 use latchkey_tests::app::path;
 use latchkey_tests::process::{OnParentDeath, Process};
 
@@ -44,9 +46,14 @@ impl<'a> Poller<'a> {
             Tries::One => "1",
             Tries::Three => "3",
         };
+        // By its address, not by its name: what is asked is whether the Service answers, and a lost packet to the
+        // name server of the test cluster would count as a lost call.
+        let services: Api<Service> = Api::namespaced(namespace.cluster.client().await, &namespace.name);
+        let service = services.get("auth").await.expect("the Service");
+        let address = service.spec.and_then(|spec| spec.cluster_ip).expect("the Service's address");
         let mut kubectl = namespace.cluster.kubectl();
         kubectl.args(["-n", &namespace.name, "exec", "client", "--", "sh", "-c", SCRIPT, "sh"]);
-        kubectl.args([&client.url(path::JWKS), tries]);
+        kubectl.args([&format!("http://{address}{}", path::JWKS), tries]);
         let poller = Self { client, process: Process::start(&kubectl, OnParentDeath::Kill) };
         poller.wait_for_answers(1).await;
         poller
