@@ -13,6 +13,8 @@ use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
 
+use crate::causes::Causes;
+
 /// How the election is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
@@ -107,13 +109,17 @@ impl Election {
         }
     }
 
-    /// Returns when this replica leads.
-    pub async fn acquire(&mut self) {
+    /// Returns when this replica leads. After each try `answered` hears whether the API server answered.
+    pub async fn acquire(&mut self, answered: impl Fn(bool)) {
         loop {
-            match self.step().await {
+            let outcome = self.step().await;
+            answered(outcome.is_ok());
+            match outcome {
                 Ok(Outcome::Leads) => return,
                 Ok(Outcome::Waits | Outcome::Contended) => {}
-                Err(error) => tracing::warn!(%error, "the lease cannot be read or written; trying again"),
+                Err(error) => {
+                    tracing::warn!(error = %Causes(&error), "the lease cannot be read or written; trying again");
+                }
             }
             tokio::time::sleep(self.terms.retry).await;
         }
@@ -132,7 +138,9 @@ impl Election {
                 // Written by somebody who does not lead, perhaps: the next try reads it, and that at once.
                 Ok(Ok(Outcome::Contended)) => pause = Duration::ZERO,
                 Ok(Ok(Outcome::Waits)) | Err(_) => return LeaderError::Lost,
-                Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed; trying again"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = %Causes(&error), "the lease was not renewed; trying again");
+                }
             }
             if renewed.elapsed() >= self.terms.renew_deadline {
                 return LeaderError::Lost;

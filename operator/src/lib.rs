@@ -6,6 +6,7 @@
 pub mod arguments;
 pub mod auth_service;
 pub mod cache;
+pub mod causes;
 pub mod context;
 pub mod credentials;
 pub mod fingerprint;

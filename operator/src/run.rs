@@ -15,6 +15,7 @@ use tower::util::MapRequestLayer;
 use crate::arguments::RunArguments;
 use crate::auth_service;
 use crate::cache::Cache;
+use crate::causes::Causes;
 use crate::context::{Context, Images};
 use crate::leader::{Election, LeaderError, Terms};
 use crate::metrics::Metrics;
@@ -103,11 +104,10 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     let mut election = arguments
         .leader_elect
         .then(|| Election::new(client.clone(), &namespace, OPERATOR, identity, Terms::default()));
-    readiness.set(true);
     if let Some(election) = election.as_mut() {
         tracing::info!("waiting to lead");
         tokio::select! {
-            () = election.acquire() => {}
+            () = election.acquire(|answered| readiness.set(answered)) => {}
             () = stop.clone() => return Ok(()),
         }
         tracing::info!("leading");
@@ -126,7 +126,9 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
             };
             match tokio::time::timeout(RELEASE_WITHIN, election.release()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the lease was not given up and has to run out"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = %Causes(&error), "the lease was not given up and has to run out");
+                }
                 Err(_) => tracing::warn!("the lease was not given up in time and has to run out"),
             }
             ended
@@ -187,7 +189,7 @@ async fn reconcile_until(
                 Ok(None) => break,
                 // Done; or an AuthService that was deleted while a reconcile for it was due.
                 Ok(Some(_)) | Err(controller::Error::ObjectNotFound(_)) => {}
-                Err(error) => tracing::debug!(%error, "a reconcile failed"),
+                Err(error) => tracing::debug!(error = %Causes(&error), "a reconcile failed"),
             }
         }
     };

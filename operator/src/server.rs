@@ -11,8 +11,8 @@ use axum::routing::get;
 
 use crate::metrics::Metrics;
 
-/// Whether this replica can do its work. A replica that waits to lead is ready; the leader is once its watches
-/// have listed.
+/// Whether this replica can do its work. A replica that waits to lead is ready while the API
+/// server answers it; the leader is once its watches have listed.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
@@ -46,7 +46,11 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     if shared.readiness.get() {
         "ok".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the watches have not listed yet").into_response()
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the API server has not answered yet, or the watches have not listed",
+        )
+            .into_response()
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::auth_service::references;
 use crate::cache::{Cache, controller_of};
+use crate::causes::Causes;
 use crate::kinds::{Kind, SERVICE_MONITOR_DEFINITION};
 use crate::metrics::Metrics;
 use crate::names::{INSTANCE, MANAGED_BY, Names, OPERATOR};
@@ -201,6 +202,6 @@ impl Watches {
 
     fn report(&self, kind: &'static str, error: &watcher::Error) {
         self.metrics.watch_failed(kind);
-        tracing::warn!(kind, %error, "a watch failed and is tried again");
+        tracing::warn!(kind, error = %Causes(error), "a watch failed and is tried again");
     }
 }

@@ -33,6 +33,8 @@ const NOTICE: Duration = Duration::from_secs(3);
 /// How long requests in flight may take to finish.
 const DRAIN: Duration = Duration::from_secs(20);
 
+const FIRST_SUPERUSER_DUE: &str = "the first superuser is yet to be made";
+
 /// A bound, running application.
 pub struct App {
     /// Where the API listens.
@@ -117,7 +119,7 @@ impl App {
             app.workers.spawn(outbox.run(app.stop_working.clone()));
         }
         if let Some(form) = first_superuser {
-            readiness.set_first_superuser_fault(Some("the first superuser is yet to be made".to_owned()));
+            readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));
             app.spawn_worker(keep_creating_first_superuser(service, readiness, form));
         }
         Ok(app)
@@ -235,7 +237,9 @@ async fn keep_creating_first_superuser(service: Arc<Service>, readiness: Arc<Rea
                     tracing::info!(username = form.username, "the first superuser was made");
                 }
                 readiness.set_first_superuser_fault(None);
-                return;
+                // A database that was lost and made anew has no superuser either.
+                readiness.schema_found_missing().await;
+                readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));
             }
             Err(FirstSuperuserError::Refused(reason)) => {
                 tracing::error!(reason, "the first superuser cannot be made");

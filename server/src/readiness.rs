@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use latchkey_keyset::PublicKeySet;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use crate::crypto::{HashPool, KeyRing, LoadedKey};
 use crate::mail::OutboxWorker;
@@ -41,6 +42,8 @@ pub struct Readiness {
     stopping: AtomicBool,
     /// -1 before the database was asked.
     schema_version: AtomicI64,
+    /// Told whenever the schema is found missing or too old.
+    schema_missing: Notify,
     /// What stands in the way of the first superuser, if one was asked for.
     first_superuser: Mutex<Option<String>>,
 }
@@ -62,6 +65,7 @@ impl Readiness {
             outbox,
             stopping: AtomicBool::new(false),
             schema_version: AtomicI64::new(-1),
+            schema_missing: Notify::new(),
             first_superuser: Mutex::new(None),
         })
     }
@@ -151,6 +155,12 @@ impl Readiness {
         Some(self.schema_version.load(Ordering::Relaxed)).filter(|version| *version >= 0)
     }
 
+    /// Waits until a look finds the schema missing or too old; with one that was running before, that is a
+    /// database that was lost or restored from an older backup.
+    pub async fn schema_found_missing(&self) {
+        self.schema_missing.notified().await;
+    }
+
     /// The keys in use.
     pub fn loaded_keys(&self) -> Vec<LoadedKey> {
         self.ring.loaded()
@@ -172,6 +182,7 @@ impl Readiness {
         let schema = if version >= REQUIRED_SCHEMA_VERSION {
             good("current")
         } else {
+            self.schema_missing.notify_one();
             waiting(format!(
                 "the schema is at version {version}, version {REQUIRED_SCHEMA_VERSION} is needed; run `latchkey-server migrate`"
             ))

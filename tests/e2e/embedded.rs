@@ -1,5 +1,7 @@
 //! An AuthService that brings its own stores, for trying things out.
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
 use latchkey_crds::conditions;
 use latchkey_tests::logs::secret;
 use serde_json::json;
@@ -32,4 +34,39 @@ async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
     let session = client.log_in("root.admin", &password);
     let me = client.me(&session.access).ok(200);
     assert_eq!((&me["username"], &me["is_superuser"]), (&json!("root.admin"), &json!(true)));
+
+    // Without a volume the data goes with the pod, which is said; but it serves again, and lets nobody in by
+    // what the lost database knew.
+    lose_the_database(&namespace).await;
+    client.me(&session.access).problem(401);
+    client.log_in("root.admin", &password);
+}
+
+#[tokio::test]
+async fn what_is_on_a_volume_outlives_the_database_pod() {
+    let namespace = Namespace::new("volume").await;
+    let password = secret("admin");
+    stores::apply_admin(&namespace, &password).await;
+    let spec = json!({
+        "database": {"embedded": {"storage": "1Gi"}},
+        "bootstrapAdmin": {"secretRef": {"name": "admin"}},
+    });
+    namespace.bring_up("embedded stores on a volume", spec).await;
+    let client = Client::start(&namespace).await;
+    client.wait_until_routed().await;
+    let session = client.log_in("root.admin", &password);
+
+    lose_the_database(&namespace).await;
+    // The same account, and the session goes on.
+    client.me(&session.access).ok(200);
+    client.refresh(&session).ok(200);
+}
+
+/// Deletes the PostgreSQL pod, and waits until the AuthService noticed, and until it serves again.
+async fn lose_the_database(namespace: &Namespace) {
+    let pods = namespace.api::<Pod>();
+    let params = DeleteParams::default().grace_period(0);
+    pods.delete("auth-postgres-0", &params).await.expect("the pod is deleted");
+    namespace.wait_for_condition(conditions::READY, "False").await;
+    namespace.wait_until_ready().await;
 }

@@ -8,6 +8,9 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+/// Selects the server's pods.
+pub const SERVERS: &str = "app.kubernetes.io/component=server";
+
 /// Lets pods start until it is dropped: a Job's pod succeeds, any other becomes ready. What has started is
 /// left alone, so that a test may change it afterwards.
 pub struct Kubelet(JoinHandle<()>);

@@ -8,11 +8,9 @@ use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
-use crate::kubelet::set_ready;
+use crate::kubelet::{SERVERS, set_ready};
 use crate::status_port::healthy;
 use crate::waiting::wait_for;
-
-const SERVERS: &str = "app.kubernetes.io/component=server";
 
 #[tokio::test]
 async fn ready_follows_the_pods() {

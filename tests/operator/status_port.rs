@@ -63,6 +63,7 @@ pub fn healthy(kids: &[String]) -> Value {
     json!({
         "version": "0.1.0",
         "schema_version": 1,
+        "required_schema_version": 1,
         "signing_keys": keys,
         "revocation": {"mode": "redis", "message": "ok"},
         "dependencies": {

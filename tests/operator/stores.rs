@@ -1,9 +1,13 @@
 //! Embedded and external stores.
 
 use kube::ResourceExt;
+use kube::api::ListParams;
 use serde_json::json;
 
 use crate::fixture::{Fixture, NAME};
+use crate::kubelet::{SERVERS, set_ready};
+use crate::status_port::healthy;
+use crate::waiting::wait_for;
 
 #[tokio::test]
 async fn moving_to_external_stores_takes_the_embedded_ones_away() {
@@ -59,4 +63,30 @@ async fn the_credentials_of_a_database_with_a_volume_are_never_made_anew() {
     fixture.wait_for_condition("Ready", "True").await;
     let now = secrets.get("auth-postgres").await.expect("the credentials");
     assert_eq!(now.data["data"], backup.data["data"]);
+}
+
+#[tokio::test]
+async fn a_database_that_lost_its_schema_is_migrated_again() {
+    let fixture = Fixture::new("lost").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let jobs = fixture.any("Job");
+    let first = jobs.list(&ListParams::default()).await.expect("Jobs").items.remove(0);
+
+    // Its pod came back with an empty database, as it does without a volume.
+    let mut answer = healthy(&[]);
+    answer["schema_version"] = json!(0);
+    fixture.servers.answer(answer);
+    set_ready(fixture.client.clone(), &fixture.namespace, SERVERS, false).await;
+    wait_for(jobs, &first.name_any(), |job| {
+        let again = job.is_some_and(|job| job.uid() != first.uid());
+        again.then_some(()).ok_or_else(|| "the schema is not migrated again".to_owned())
+    })
+    .await;
+    fixture.servers.answer(healthy(&[]));
+    set_ready(fixture.client.clone(), &fixture.namespace, SERVERS, true).await;
+    fixture.wait_for_reason("SchemaMigrated", "True", "Migrated").await;
+    fixture.wait_for_condition("Ready", "True").await;
 }

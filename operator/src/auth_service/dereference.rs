@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use latchkey_config::SecretText;
@@ -19,9 +20,10 @@ use crate::cache::{Presence, controller_of};
 use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
 use crate::kinds::Kind;
-use crate::names::{KEYS_KEY, Names, SALT_KEY};
+use crate::names::{Component, KEYS_KEY, Names, SALT_KEY};
 use crate::signing_keys::{KeyMaterial, decide_key_material, generate};
 
+use super::replicas::{self, Answer};
 use super::validate::Problem;
 
 /// What could not be read.
@@ -88,6 +90,12 @@ pub struct Dereferenced {
     pub jobs: Vec<Job>,
     /// The Deployment, as last seen.
     pub deployment: Option<Deployment>,
+    /// The server's pods, by name.
+    pub pods: Vec<Pod>,
+    /// What each of them says of itself.
+    pub answers: Vec<Answer>,
+    /// The migration's pods, by name.
+    pub migration_pods: Vec<Pod>,
     /// Whether ServiceMonitors can be made.
     pub service_monitors: Presence,
 }
@@ -130,6 +138,8 @@ pub async fn dereference(
         Some(lookup.password(&names.redis(), false).await?)
     };
     let (keys, salt) = lookup.keys(&names.jwt_keys(), auth_service).await?;
+    let pods = lookup.pods(&names, Component::Server);
+    let answers = replicas::ask_all(&pods).await;
     Ok(Dereferenced {
         database_url: spec
             .database
@@ -155,6 +165,9 @@ pub async fn dereference(
             .is_some_and(|ready| ready > 0),
         jobs: lookup.jobs(),
         deployment: lookup.owned(Kind::Deployment, names.base()),
+        pods,
+        answers,
+        migration_pods: lookup.pods(&names, Component::Migration),
         service_monitors: context.cache.service_monitors(),
     })
 }
@@ -192,6 +205,17 @@ impl<'a> Lookup<'a> {
             return None;
         }
         DynamicObject::clone(&object).try_parse().ok()
+    }
+
+    fn pods(&self, names: &Names, component: Component) -> Vec<Pod> {
+        let selector = names.selector(component);
+        let selected =
+            |pod: &DynamicObject| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value));
+        let found = self.context.cache.find(Kind::Pod, &self.namespace, selected);
+        let mut pods: Vec<Pod> =
+            found.iter().filter_map(|pod| DynamicObject::clone(pod).try_parse().ok()).collect();
+        pods.sort_by_key(ResourceExt::name_any);
+        pods
     }
 
     fn jobs(&self) -> Vec<Job> {

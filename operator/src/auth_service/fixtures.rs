@@ -45,6 +45,9 @@ pub fn embedded() -> Dereferenced {
         postgres_ready: true,
         jobs: Vec::new(),
         deployment: None,
+        pods: Vec::new(),
+        answers: Vec::new(),
+        migration_pods: Vec::new(),
         service_monitors: Presence::Absent,
     }
 }

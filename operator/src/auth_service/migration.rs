@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::names::INPUTS_ANNOTATION;
 
+/// How long the replicas have, after a Job succeeded, to see what it did.
+const SEEN_AFTER: Duration = Duration::from_secs(10);
 /// How long a Job that failed stays before it is tried again with the same inputs.
 const TRY_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
@@ -23,12 +25,13 @@ pub enum Migration {
     /// It failed, and its inputs are still the same.
     Failed(String),
     /// It failed or could not start, and something that it is given has changed since, or enough time has
-    /// passed: it is deleted, so that it can be made again.
+    /// passed; or it succeeded, and its database was lost since: it is deleted, so that it can be made again.
     Stale,
 }
 
-/// Decides where the migration called `name` stands.
-pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, now: Timestamp) -> Migration {
+/// Decides where the migration called `name` stands. `missed` says that a replica misses the schema: the Job
+/// tells only what was once done, to a database that may be another one today.
+pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, missed: bool, now: Timestamp) -> Migration {
     let Some(job) = jobs.iter().find(|job| job.name_any() == name) else { return Migration::Due };
     if job.metadata.deletion_timestamp.is_some() {
         return Migration::Running;
@@ -37,8 +40,13 @@ pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, now: Timestamp) 
     let holds = |type_: &str| {
         conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
     };
-    if holds("Complete").is_some() {
-        return Migration::Done;
+    let passed_since = |condition: &JobCondition, pause: Duration| {
+        let since = condition.last_transition_time.as_ref().map_or(now, |time| time.0);
+        now.duration_since(since) >= SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX)
+    };
+    if let Some(complete) = holds("Complete") {
+        let lost = missed && passed_since(complete, SEEN_AFTER);
+        return if lost { Migration::Stale } else { Migration::Done };
     }
     let changed = job.annotations().get(INPUTS_ANNOTATION).is_none_or(|before| before != inputs);
     let Some(failed) = holds("Failed") else {
@@ -49,10 +57,7 @@ pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, now: Timestamp) 
     if changed {
         return Migration::Stale;
     }
-    let since = failed.last_transition_time.as_ref().map_or(now, |time| time.0);
-    if now.duration_since(since)
-        >= k8s_openapi::jiff::SignedDuration::try_from(TRY_AGAIN_AFTER).unwrap_or_default()
-    {
+    if passed_since(failed, TRY_AGAIN_AFTER) {
         return Migration::Stale;
     }
     Migration::Failed(failed.message.clone().unwrap_or_default())
@@ -62,7 +67,7 @@ pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, now: Timestamp) 
 mod tests {
     use std::collections::BTreeMap;
 
-    use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
+    use k8s_openapi::api::batch::v1::JobStatus;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
     use k8s_openapi::jiff::ToSpan;
 
@@ -92,7 +97,7 @@ mod tests {
     }
 
     fn decide(job: Option<Job>, inputs: &str, now: Timestamp) -> Migration {
-        decide_migration(&job.into_iter().collect::<Vec<_>>(), "a-migrate-1", inputs, now)
+        decide_migration(&job.into_iter().collect::<Vec<_>>(), "a-migrate-1", inputs, false, now)
     }
 
     #[test]
@@ -116,6 +121,16 @@ mod tests {
         let mut at_work = job(None);
         at_work.status = Some(JobStatus { ready: Some(1), ..JobStatus::default() });
         assert_eq!(decide(Some(at_work), "other", now), Migration::Running);
+    }
+
+    #[test]
+    fn a_database_that_was_lost_is_migrated_again_but_not_before_the_replicas_can_have_seen_the_last_time() {
+        let done = Timestamp::UNIX_EPOCH;
+        let jobs = [job(Some(("Complete", done)))];
+        let decide = |missed, now| decide_migration(&jobs, "a-migrate-1", "same", missed, now);
+        assert_eq!(decide(false, done + 1.hour()), Migration::Done);
+        assert_eq!(decide(true, done + 9.seconds()), Migration::Done);
+        assert_eq!(decide(true, done + 10.seconds()), Migration::Stale);
     }
 
     #[test]

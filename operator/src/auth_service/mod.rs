@@ -6,6 +6,7 @@ pub mod dereference;
 #[cfg(test)]
 mod fixtures;
 pub mod migration;
+pub mod replicas;
 pub mod status;
 pub mod validate;
 
@@ -17,6 +18,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use latchkey_crds::AuthService;
 
+use crate::causes::Causes;
 use crate::context::Context;
 
 pub use dereference::references;
@@ -85,7 +87,7 @@ pub fn retry(auth_service: Arc<AuthService>, error: &ReconcileError, context: Ar
     tracing::warn!(
         namespace = auth_service.namespace(),
         name = auth_service.name_any(),
-        %error,
+        error = %Causes(error),
         failures,
         again_in = ?pause,
         "a reconcile failed and is tried again"

@@ -1,7 +1,6 @@
 //! Says what was observed: asks the pods, decides the conditions, writes the status and the events where
 //! something changed.
 
-mod ask;
 mod conditions;
 mod rollout;
 #[cfg(test)]
@@ -11,25 +10,23 @@ mod transition;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::core::DynamicObject;
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use latchkey_crds::auth_service::SigningKeyStatus;
 use latchkey_crds::{AuthService, AuthServiceStatus};
 use serde_json::json;
 
+use crate::causes::Causes;
 use crate::context::Context;
-use crate::kinds::Kind;
-use crate::names::{Component, OPERATOR};
+use crate::names::OPERATOR;
 
 use super::apply::Applied;
+use super::replicas::Answer;
 use super::validate::{Validated, tag_of};
 
-pub use ask::{Answer, Report};
 pub use conditions::{Facts, Stated, Verdict, decide_conditions};
 
 /// The status could not be written.
@@ -62,8 +59,6 @@ pub async fn update(
     applied: &Applied,
     context: &Context,
 ) -> Result<Duration, StatusError> {
-    let pods = server_pods(service, context);
-    let answers = ask::ask_all(&pods).await;
     let before = last_written(auth_service, context);
     let now = Timestamp::now();
     let facts = Facts {
@@ -72,8 +67,6 @@ pub async fn update(
         taken: &applied.taken,
         refused: &applied.refused,
         deployment: applied.deployment.as_ref(),
-        pods: &pods,
-        answers: &answers,
     };
     let (stated, verdict) = decide_conditions(&facts);
     let generation = auth_service.metadata.generation;
@@ -84,8 +77,9 @@ pub async fn update(
         signing_keys: signing_keys(&before.signing_keys, service, applied, now),
         selector: Some(service.names.selector_text()),
         endpoint: Some(format!("http://{}.{}.svc", service.name, service.namespace)),
-        version: version(&answers, applied.deployment.as_ref()),
-        schema_version: answers
+        version: version(&service.answers, applied.deployment.as_ref()),
+        schema_version: service
+            .answers
             .iter()
             .filter_map(|answer| answer.report.as_ref()?.schema_version)
             .max()
@@ -101,20 +95,6 @@ pub async fn update(
         return Err(StatusError::Refused(problem.message.clone()));
     }
     Ok(verdict.look_again_after())
-}
-
-fn server_pods(service: &Validated, context: &Context) -> Vec<Pod> {
-    let selector = service.names.selector(Component::Server);
-    let mut pods: Vec<Pod> = context
-        .cache
-        .find(Kind::Pod, &service.namespace, |pod| {
-            selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
-        })
-        .iter()
-        .filter_map(|pod| DynamicObject::clone(pod).try_parse().ok())
-        .collect();
-    pods.sort_by_key(ResourceExt::name_any);
-    pods
 }
 
 fn observed(
@@ -225,7 +205,7 @@ async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Cond
             secondary: None,
         };
         if let Err(error) = context.recorder.publish(&event, &reference).await {
-            tracing::warn!(%error, "an event could not be written");
+            tracing::warn!(error = %Causes(&error), "an event could not be written");
         }
     }
 }

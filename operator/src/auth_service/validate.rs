@@ -5,6 +5,7 @@ mod settings;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use latchkey_config::{FirstSuperuser, SecretText, Settings};
@@ -20,6 +21,7 @@ use crate::names::Names;
 use crate::signing_keys::KeyMaterial;
 
 use super::dereference::{Dereferenced, SmtpLogin};
+use super::replicas::Answer;
 
 pub use image::tag_of;
 
@@ -139,6 +141,12 @@ pub struct Validated {
     pub jobs: Vec<Job>,
     /// The Deployment, as last seen.
     pub deployment: Option<Deployment>,
+    /// The server's pods, by name.
+    pub pods: Vec<Pod>,
+    /// What each of them says of itself.
+    pub answers: Vec<Answer>,
+    /// The migration's pods, by name.
+    pub migration_pods: Vec<Pod>,
     /// Whether ServiceMonitors can be made.
     pub service_monitors: Presence,
 }
@@ -221,6 +229,9 @@ pub fn validate(
         secrets,
         jobs: found.jobs,
         deployment: found.deployment,
+        pods: found.pods,
+        answers: found.answers,
+        migration_pods: found.migration_pods,
         service_monitors: found.service_monitors,
         name,
         namespace,

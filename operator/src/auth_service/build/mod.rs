@@ -28,6 +28,7 @@ use crate::names::Component;
 use crate::signing_keys::KeyMaterial;
 
 use super::migration::{Migration, decide_migration};
+use super::replicas::Report;
 use super::validate::{Embedded, Problem, Server, Validated};
 
 pub use rendered::{BuildError, Rendered, Wanted};
@@ -145,7 +146,9 @@ fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Wante
         Err(problem) => return Ok((Schema::Blocked(problem.clone()), kept())),
     };
     let name = service.names.migration(&server.migration);
-    let state = decide_migration(&service.jobs, &name, &server.migration_inputs, now);
+    let missed =
+        service.answers.iter().filter_map(|answer| answer.report.as_ref()).any(Report::misses_schema);
+    let state = decide_migration(&service.jobs, &name, &server.migration_inputs, missed, now);
     let waits = service.postgres.as_ref().is_some_and(|postgres| !postgres.ready);
     let job = || Wanted::applied(service, Kind::Job, &migration_job::build(service, server, &name));
     Ok(match state {

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
 use latchkey_crds::conditions as types;
 
 use crate::auth_service::build::Schema;
+use crate::auth_service::replicas::Report;
 use crate::auth_service::validate::{Problem, Validated};
 use crate::cache::Presence;
 use crate::kinds::{Kind, SERVICE_MONITOR_DEFINITION};
 use crate::signing_keys::KeyMaterial;
 
-use super::ask::{Answer, Report};
+use super::rollout::migrating;
 
 /// How long until a pod is asked again what it sees: nothing announces that a dependency went away. It costs
 /// the API server nothing.
@@ -85,8 +85,6 @@ pub struct Facts<'a> {
     pub taken: &'a [(Kind, String)],
     pub refused: &'a [Problem],
     pub deployment: Option<&'a Deployment>,
-    pub pods: &'a [Pod],
-    pub answers: &'a [Answer],
 }
 
 /// Whether a reason calls for somebody to act; others pass by themselves.
@@ -148,7 +146,8 @@ fn decide_schema(facts: &Facts<'_>) -> Stated {
     match facts.schema {
         Schema::Migrated => say(Truth::True, "Migrated", "The schema fits the server's image.".to_owned()),
         Schema::Migrating => {
-            say(Truth::False, "Migrating", "The migration Job is at work; nothing to do.".to_owned())
+            let (reason, message) = migrating(facts);
+            say(Truth::False, reason, message)
         }
         Schema::WaitingForDatabase => say(
             Truth::False,
@@ -175,7 +174,12 @@ pub(super) fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
 }
 
 fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
-    facts.answers.iter().filter_map(|answer| Some((answer.pod.as_str(), answer.report.as_ref()?))).collect()
+    facts
+        .service
+        .answers
+        .iter()
+        .filter_map(|answer| Some((answer.pod.as_str(), answer.report.as_ref()?)))
+        .collect()
 }
 
 fn decide_keys(facts: &Facts<'_>) -> Stated {

@@ -1,5 +1,6 @@
 //! Whether an AuthService serves as specified, and what holds it up. Pure.
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use latchkey_crds::conditions as types;
 
@@ -24,14 +25,14 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
     }
     let waiting = match facts.schema {
         Schema::WaitingForDatabase => {
-            Some(("WaitingForDatabase", "The embedded PostgreSQL is starting; nothing to do."))
+            Some(("WaitingForDatabase", "The embedded PostgreSQL is starting; nothing to do.".to_owned()))
         }
-        Schema::Migrating => Some(("Migrating", "The schema is being migrated; nothing to do.")),
+        Schema::Migrating => Some(migrating(facts)),
         Schema::Migrated | Schema::Failed(_) | Schema::Blocked(_) => None,
     };
     if let Some((reason, message)) = waiting {
         return (
-            state(types::READY, Truth::False, reason, message),
+            state(types::READY, Truth::False, reason, message.clone()),
             state(types::PROGRESSING, Truth::True, reason, message),
             Verdict::UnderWay,
         );
@@ -149,11 +150,22 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
 
 /// Why the first pod that is not ready is not: what its container waits for, or what it says itself.
 fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
-    let pod = facts.pods.iter().find(|pod| {
+    let pod = facts.service.pods.iter().find(|pod| {
         let conditions =
             pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         !conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
     })?;
+    if let Some(why) = why_not_started(pod) {
+        return Some(why);
+    }
+    let name = pod.name_any();
+    let report = facts.service.answers.iter().find(|answer| answer.pod == name)?.report.as_ref()?;
+    let (dependency, what) = report.dependencies.iter().find(|(_, dependency)| !dependency.ready)?;
+    Some(format!("Pod {name} waits for {dependency}: {}", what.message))
+}
+
+/// What holds up a pod's start, if anything does.
+fn why_not_started(pod: &Pod) -> Option<String> {
     let name = pod.name_any();
     let status = pod.status.as_ref()?;
     let waiting = status
@@ -169,10 +181,17 @@ fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
         .iter()
         .flatten()
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
-    if let Some(message) = unscheduled.and_then(|condition| condition.message.as_deref()) {
-        return Some(format!("Pod {name} has no node: {message}"));
+    let message = unscheduled.and_then(|condition| condition.message.as_deref())?;
+    Some(format!("Pod {name} has no node: {message}"))
+}
+
+/// That the migration is under way, or what its pod waits for.
+pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
+    /// What every pod waits for, for a moment.
+    const ORDINARY: [&str; 2] = ["ContainerCreating.", "PodInitializing."];
+    let held_up = facts.service.migration_pods.iter().find_map(why_not_started);
+    match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
+        None => ("Migrating", "The schema is being migrated; nothing to do.".to_owned()),
+        Some(why) => ("MigrationWaiting", format!("The schema cannot be migrated yet. {why}")),
     }
-    let report = facts.answers.iter().find(|answer| answer.pod == name)?.report.as_ref()?;
-    let (dependency, what) = report.dependencies.iter().find(|(_, dependency)| !dependency.ready)?;
-    Some(format!("Pod {name} waits for {dependency}: {}", what.message))
 }

@@ -7,12 +7,13 @@ use k8s_openapi::api::core::v1::Pod;
 use latchkey_crds::conditions as types;
 use serde_json::json;
 
-use super::ask::{Dependency, LoadedKey, Revocation};
 use super::conditions::Truth;
 use super::*;
 use crate::auth_service::build::Schema;
 use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, migrated};
+use crate::auth_service::replicas::{Dependency, LoadedKey, Report, Revocation};
 use crate::auth_service::validate::Problem;
+use crate::kinds::Kind;
 use crate::signing_keys::KeyMaterial;
 
 /// What was observed; a healthy service until a test changes something.
@@ -22,21 +23,18 @@ struct World {
     taken: Vec<(Kind, String)>,
     refused: Vec<Problem>,
     deployment: Option<Deployment>,
-    pods: Vec<Pod>,
-    answers: Vec<Answer>,
 }
 
 impl World {
     fn healthy() -> Self {
-        let service = migrated(&auth_service(json!({})), embedded());
+        let mut service = migrated(&auth_service(json!({})), embedded());
+        service.answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()) }];
         Self {
             service,
             schema: Schema::Migrated,
             taken: Vec::new(),
             refused: Vec::new(),
             deployment: Some(deployment(1, 1)),
-            pods: Vec::new(),
-            answers: vec![Answer { pod: "demo-1".to_owned(), report: Some(report()) }],
         }
     }
 
@@ -47,8 +45,6 @@ impl World {
             taken: &self.taken,
             refused: &self.refused,
             deployment: self.deployment.as_ref(),
-            pods: &self.pods,
-            answers: &self.answers,
         };
         let (stated, verdict) = decide_conditions(&facts);
         let order: Vec<&str> = stated.iter().map(|stated| stated.type_).collect();
@@ -64,7 +60,7 @@ impl World {
     }
 
     fn report(&mut self) -> &mut Report {
-        self.answers[0].report.as_mut().unwrap()
+        self.service.answers[0].report.as_mut().unwrap()
     }
 }
 
@@ -81,11 +77,20 @@ fn deployment(updated: i32, ready: i32) -> Deployment {
     deployment
 }
 
+fn waiting_pod(name: &str, reason: &str) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "status": {"containerStatuses": [{"name": "it", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": reason}}}]},
+    }))
+    .unwrap()
+}
+
 fn report() -> Report {
     let dependency = Dependency { ready: true, message: String::new() };
     Report {
         version: Some("1.2.3".to_owned()),
         schema_version: Some(1),
+        required_schema_version: Some(1),
         signing_keys: vec![LoadedKey { kid: "k1".to_owned() }],
         revocation: Some(Revocation { mode: "redis".to_owned(), message: String::new() }),
         dependencies: ["database", "redis", "mail"]
@@ -127,22 +132,30 @@ fn a_replica_that_is_missing_is_no_rollout() {
 fn a_waiting_container_is_named_in_the_message() {
     let mut world = World::healthy();
     world.deployment = Some(deployment(1, 0));
-    world.pods = vec![
-        serde_json::from_value(json!({
-            "metadata": {"name": "demo-1"},
-            "status": {"containerStatuses": [{"name": "server", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]},
-        }))
-        .unwrap(),
-    ];
+    world.service.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
     let message = world.says(types::READY, Truth::False, "ReplicasNotReady");
     assert!(message.contains("demo-1") && message.contains("ImagePullBackOff"), "{message}");
+}
+
+#[test]
+fn a_migration_that_cannot_start_says_why() {
+    let mut world = World::healthy();
+    world.schema = Schema::Migrating;
+    world.says(types::SCHEMA_MIGRATED, Truth::False, "Migrating");
+    for (reason, said) in [("ContainerCreating", "Migrating"), ("ImagePullBackOff", "MigrationWaiting")] {
+        world.service.migration_pods = vec![waiting_pod("demo-migrate-1", reason)];
+        world.says(types::READY, Truth::False, said);
+        let message = world.says(types::SCHEMA_MIGRATED, Truth::False, said);
+        assert_eq!(message.contains("Pod demo-migrate-1 waits: ImagePullBackOff."), said != "Migrating");
+    }
 }
 
 #[test]
 fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
     let mut world = World::healthy();
     world.deployment = Some(deployment(1, 0));
-    world.pods = vec![serde_json::from_value(json!({"metadata": {"name": "demo-1"}, "status": {}})).unwrap()];
+    world.service.pods =
+        vec![serde_json::from_value(json!({"metadata": {"name": "demo-1"}, "status": {}})).unwrap()];
     let dependency = Dependency { ready: false, message: "connection refused".to_owned() };
     world.report().dependencies.insert("database".to_owned(), dependency);
     let message = world.says(types::READY, Truth::False, "ReplicasNotReady");
@@ -153,7 +166,7 @@ fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
 #[test]
 fn without_an_answer_nothing_is_claimed() {
     let mut world = World::healthy();
-    world.answers[0].report = None;
+    world.service.answers[0].report = None;
     for type_ in [types::DATABASE_REACHABLE, types::REVOCATION_STORE_READY] {
         world.says(type_, Truth::Unknown, "NoReplicaAnswers");
     }
@@ -215,8 +228,9 @@ fn redis_that_is_down_is_no_reason_to_be_unready() {
 #[test]
 fn mail_that_is_off_is_disabled_and_mail_that_is_on_is_asked_for() {
     World::healthy().says(types::MAIL_READY, Truth::False, "Disabled");
-    let service = migrated(&auth_service(full_spec()), full());
-    let world = World { service, ..World::healthy() };
+    let mut world = World::healthy();
+    let answers = world.service.answers;
+    world.service = Validated { answers, ..migrated(&auth_service(full_spec()), full()) };
     world.says(types::MAIL_READY, Truth::True, "Reachable");
 }
 
@@ -237,8 +251,8 @@ fn the_version_is_what_the_replicas_agree_on() {
         "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "server", "image": "a/b:9"}]}}},
     }))
     .unwrap();
-    assert_eq!(version(&world.answers, Some(&running)).as_deref(), Some("1.2.3"));
-    world.answers[0].report = None;
-    assert_eq!(version(&world.answers, Some(&running)).as_deref(), Some("9"));
-    assert_eq!(version(&world.answers, None), None);
+    assert_eq!(version(&world.service.answers, Some(&running)).as_deref(), Some("1.2.3"));
+    world.service.answers[0].report = None;
+    assert_eq!(version(&world.service.answers, Some(&running)).as_deref(), Some("9"));
+    assert_eq!(version(&world.service.answers, None), None);
 }

@@ -27,6 +27,9 @@ pub struct Report {
     /// Version of the schema it found.
     #[serde(default)]
     pub schema_version: Option<i64>,
+    /// Version of the schema it cannot do without.
+    #[serde(default)]
+    pub required_schema_version: Option<i64>,
     /// The signing keys it has loaded.
     #[serde(default)]
     pub signing_keys: Vec<LoadedKey>,
@@ -65,6 +68,15 @@ pub struct Dependency {
     pub message: String,
 }
 
+impl Report {
+    /// Whether it reaches a database whose schema is older than it needs, or that has none.
+    pub fn misses_schema(&self) -> bool {
+        // Of a database that does not answer it remembers what it saw last.
+        let answers = self.dependencies.get("database").is_some_and(|database| database.ready);
+        answers && self.schema_version < self.required_schema_version
+    }
+}
+
 /// What came of asking one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -75,7 +87,7 @@ pub struct Answer {
 }
 
 /// Asks all pods that run, some at a time.
-pub(super) async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
+pub async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
     let questions: Vec<_> = pods.iter().map(|pod| (pod.name_any(), address(pod))).collect();
     futures::stream::iter(questions)
         .map(|(pod, address)| async move {
@@ -133,6 +145,24 @@ mod tests {
         assert_eq!(report.version.as_deref(), Some("0.1.0"));
         assert_eq!(report.signing_keys[0].kid, "k");
         assert!(report.dependencies["database"].ready);
+    }
+
+    #[test]
+    fn only_a_database_that_answers_is_said_to_miss_the_schema() {
+        let report = |answers, found, needed| Report {
+            version: None,
+            schema_version: found,
+            required_schema_version: needed,
+            signing_keys: Vec::new(),
+            revocation: None,
+            dependencies: [("database".to_owned(), Dependency { ready: answers, message: String::new() })]
+                .into(),
+        };
+        assert!(report(true, Some(0), Some(1)).misses_schema());
+        assert!(!report(false, Some(0), Some(1)).misses_schema());
+        assert!(!report(true, Some(2), Some(1)).misses_schema());
+        // A server that does not say what it needs.
+        assert!(!report(true, Some(1), None).misses_schema());
     }
 
     #[test]
