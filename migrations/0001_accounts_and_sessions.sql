@@ -66,7 +66,10 @@ CREATE TABLE revocation_state (
     -- The marker that a filling under way will set.
     filling      text,
     generation   bigint NOT NULL DEFAULT 0,
-    changed_at   timestamptz NOT NULL DEFAULT now()
+    changed_at   timestamptz NOT NULL DEFAULT now(),
+    -- Tokens that were issued before speak of another database, in which the same id may have been another
+    -- account: this one was made anew, or restored (then it is to be set to the time of that).
+    tokens_valid_from timestamptz NOT NULL DEFAULT now()
 );
 
 INSERT INTO revocation_state DEFAULT VALUES;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use latchkey_tests::app::{App, Session};
+use latchkey_tests::app::{App, SUPERUSER, Session, superuser_password};
 use latchkey_tests::wait;
 use tokio::time::Instant;
 
@@ -220,4 +220,34 @@ async fn a_flushed_redis_is_believed_again_although_sessions_end_all_the_time() 
     };
     let first = tokio::select! { first = logouts => first, first = believed => first };
     assert_eq!(first, "Redis was believed again");
+}
+
+#[tokio::test]
+async fn a_database_made_anew_accepts_nothing_that_the_one_before_gave_out() {
+    // Its first account has the id that another had before: in the worst case a superuser's.
+    let case = Case::start().await;
+    let old = case.app.superuser().await.clone();
+    let given = chrono::Utc::now().timestamp();
+    wait::until("a second to pass, since a token's time has whole ones", || async {
+        (chrono::Utc::now().timestamp() > given).then_some(())
+    })
+    .await;
+    case.app.database.execute("DROP SCHEMA public CASCADE").await;
+    case.app.database.execute("CREATE SCHEMA public").await;
+    // As the cluster does all the time.
+    assert_eq!(case.app.server().readiness().await.status, 503);
+    case.app.database.migrate();
+    for server in &case.app.servers {
+        server.wait_until_ready().await;
+    }
+    let new = case.app.log_in_as(SUPERUSER, &superuser_password()).await;
+    case.wait_for_mode("redis").await;
+    for replica in 0..case.app.servers.len() {
+        let me = case.app.me_at(replica, &new.access).await.ok(200);
+        assert_eq!(me["id"], 1);
+        for before in [&old, &case.open, &case.out] {
+            case.app.me_at(replica, &before.access).await.problem(401);
+            case.app.refresh_at(replica, before).await.problem(401);
+        }
+    }
 }

@@ -1,14 +1,16 @@
 //! An AuthService that brings its own stores, for trying things out.
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::DeleteParams;
 use latchkey_crds::conditions;
 use latchkey_tests::logs::secret;
 use serde_json::json;
 
 use crate::client::Client;
-use crate::namespace::{Namespace, uids};
+use crate::namespace::{Namespace, is_ready, uids};
 use crate::stores;
+use crate::waiting::wait_for;
 
 #[tokio::test]
 async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
@@ -37,7 +39,10 @@ async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
 
     // Without a volume the data goes with the pod, which is said; but it serves again, and lets nobody in by
     // what the lost database knew.
-    lose_the_database(&namespace).await;
+    replace_the_database_pod(&namespace).await;
+    namespace.wait_for_condition(conditions::READY, "False").await;
+    namespace.wait_until_ready().await;
+    client.wait_until_routed().await;
     client.me(&session.access).problem(401);
     client.log_in("root.admin", &password);
 }
@@ -56,17 +61,24 @@ async fn what_is_on_a_volume_outlives_the_database_pod() {
     client.wait_until_routed().await;
     let session = client.log_in("root.admin", &password);
 
-    lose_the_database(&namespace).await;
+    replace_the_database_pod(&namespace).await;
+    namespace.wait_for_server_pods(1, &[]).await;
+    client.wait_until_routed().await;
     // The same account, and the session goes on.
     client.me(&session.access).ok(200);
     client.refresh(&session).ok(200);
 }
 
-/// Deletes the PostgreSQL pod, and waits until the AuthService noticed, and until it serves again.
-async fn lose_the_database(namespace: &Namespace) {
+/// Deletes the PostgreSQL pod and waits until the next one answers.
+async fn replace_the_database_pod(namespace: &Namespace) {
+    const NAME: &str = "auth-postgres-0";
     let pods = namespace.api::<Pod>();
-    let params = DeleteParams::default().grace_period(0);
-    pods.delete("auth-postgres-0", &params).await.expect("the pod is deleted");
-    namespace.wait_for_condition(conditions::READY, "False").await;
-    namespace.wait_until_ready().await;
+    let before = pods.get(NAME).await.expect("the pod").uid();
+    pods.delete(NAME, &DeleteParams::default().grace_period(0)).await.expect("the pod is deleted");
+    wait_for("the next PostgreSQL pod", async || {
+        let pod = pods.get(NAME).await.map_err(|error| error.to_string())?;
+        let holds = pod.uid() != before && is_ready(&pod);
+        holds.then_some(()).ok_or_else(|| format!("{:?}", pod.status))
+    })
+    .await;
 }

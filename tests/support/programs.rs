@@ -7,9 +7,14 @@ use std::{env, fs};
 
 use crate::process::run_ok;
 
-/// The checkout.
+/// The checkout: the one that cargo runs the tests of. What was compiled in may be another one that shares the
+/// build cache.
 pub fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the checkout")
+    static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&package).parent().expect("tests/ lies in the checkout").to_owned()
+    });
+    &WORKSPACE
 }
 
 /// The auth server: `LATCHKEY_SERVER_BIN`, else the one built beside the test executable.

@@ -55,6 +55,8 @@ pub struct VerifiedToken {
     pub session_id: Uuid,
     /// Unique id of the token.
     pub jti: Uuid,
+    /// `iat`
+    pub issued_at: DateTime<Utc>,
     /// `exp`, seconds since the epoch.
     expires_at: i64,
 }
@@ -205,6 +207,7 @@ impl TokenVerifier {
             user_id: claims.sub.parse().map_err(|_| TokenError::Invalid)?,
             session_id: claims.sid,
             jti: claims.jti,
+            issued_at: DateTime::from_timestamp(claims.iat, 0).ok_or(TokenError::Invalid)?,
             expires_at: claims.exp,
         })
     }

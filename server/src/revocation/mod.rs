@@ -13,7 +13,7 @@ mod trust;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -71,12 +71,16 @@ impl Revocation {
         Ok(Arc::new(Self { link, trust: Trust::default(), store, suspicion: Notify::new() }))
     }
 
-    /// Whether this session's tokens are revoked.
+    /// Whether a token of this session, issued then, is revoked.
     ///
     /// # Errors
     /// [`RevocationError`] when neither can answer: the caller must refuse.
-    pub async fn is_revoked(&self, session_id: Uuid) -> Result<bool, RevocationError> {
-        match self.ask_redis(session_id).await {
+    pub async fn is_revoked(
+        &self,
+        session_id: Uuid,
+        issued_at: DateTime<Utc>,
+    ) -> Result<bool, RevocationError> {
+        match self.ask_redis(session_id, issued_at).await {
             Some(answer) => Ok(answer),
             None => Ok(self.store.session_is_over(session_id).await?),
         }
@@ -113,7 +117,7 @@ impl Revocation {
     /// Who would answer a check now.
     pub fn mode(&self) -> RevocationMode {
         match self.link.connection() {
-            Some(connection) if self.trust.epoch_for(&connection, Instant::now()).is_some() => {
+            Some(connection) if self.trust.belief(&connection, Instant::now()).is_some() => {
                 RevocationMode::Redis
             }
             _ => RevocationMode::Postgres,
@@ -197,9 +201,9 @@ impl Revocation {
     }
 
     /// `None` when Redis cannot be believed.
-    async fn ask_redis(&self, session_id: Uuid) -> Option<bool> {
+    async fn ask_redis(&self, session_id: Uuid, issued_at: DateTime<Utc>) -> Option<bool> {
         let connection = self.link.connection()?;
-        self.trust.epoch_for(&connection, Instant::now())?;
+        self.trust.belief(&connection, Instant::now())?;
         let answer: Result<(Option<String>, Option<i32>), _> = redis::cmd("MGET")
             .arg(MARKER_KEY)
             .arg(revoked_key(session_id))
@@ -208,9 +212,11 @@ impl Revocation {
         match answer {
             Ok((marker, revoked)) => {
                 // Looked at again after the answer: the belief must have held when Redis was read.
-                let trusted = self.trust.epoch_for(&connection, Instant::now())?;
-                if marker.as_deref() == Some(&*trusted) {
-                    return Some(revoked.is_some());
+                let belief = self.trust.belief(&connection, Instant::now())?;
+                if marker.as_deref() == Some(&*belief.epoch) {
+                    // A token's time has whole seconds.
+                    let too_old = issued_at.timestamp() < belief.tokens_valid_from.timestamp();
+                    return Some(too_old || revoked.is_some());
                 }
                 self.suspicion.notify_one();
                 None
@@ -236,9 +242,9 @@ impl Revocation {
             pipeline.query_async(&mut connection.stream()).await;
         match answer {
             Ok(((marker, guard),)) => {
-                let trusted = self.trust.epoch_for(&connection, Instant::now());
+                let belief = self.trust.belief(&connection, Instant::now());
                 Some(Written {
-                    trusted: trusted.is_some_and(|trusted| marker.as_deref() == Some(&*trusted)),
+                    trusted: belief.is_some_and(|belief| marker.as_deref() == Some(&*belief.epoch)),
                     // One of another process was copied or restored along with its data.
                     shown: [marker, guard]
                         .into_iter()

@@ -20,8 +20,18 @@ struct Confirmed {
     epoch: Option<Arc<str>>,
     believed_until: Instant,
     changed_at: DateTime<Utc>,
+    tokens_valid_from: DateTime<Utc>,
     /// When this replica first saw the present value.
     seen_since: Instant,
+}
+
+/// What a replica may believe just now.
+#[derive(Debug, Clone)]
+pub(super) struct Belief {
+    /// The marker that Redis must show.
+    pub(super) epoch: Arc<str>,
+    /// Tokens issued before are of a database that is no more: Redis knows nothing of them.
+    pub(super) tokens_valid_from: DateTime<Utc>,
 }
 
 /// PostgreSQL's last word on Redis.
@@ -39,18 +49,20 @@ impl Trust {
             epoch: state.redis_epoch.as_deref().map(Arc::from),
             believed_until: asked_at + TRUST,
             changed_at: state.changed_at,
+            tokens_valid_from: state.tokens_valid_from,
             seen_since: unchanged.map_or(now, |before| before.seen_since),
         })));
     }
 
-    /// The marker that the Redis behind `connection` must show to be believed at `now`; `None` when it cannot
+    /// What the Redis behind `connection` must show to be believed at `now`; `None` when it cannot
     /// be believed whatever it shows. A marker begins with the run id of the Redis process it was set in: one
     /// that was restarted, restored or promoted has another.
-    pub(super) fn epoch_for(&self, connection: &Connection, now: Instant) -> Option<Arc<str>> {
+    pub(super) fn belief(&self, connection: &Connection, now: Instant) -> Option<Belief> {
         let confirmed = self.0.load();
         let confirmed = confirmed.as_ref()?;
         let epoch = confirmed.epoch.as_ref()?;
-        (now < confirmed.believed_until && epoch.starts_with(connection.run_id())).then(|| Arc::clone(epoch))
+        let holds = now < confirmed.believed_until && epoch.starts_with(connection.run_id());
+        holds.then(|| Belief { epoch: Arc::clone(epoch), tokens_valid_from: confirmed.tokens_valid_from })
     }
 
     /// When no replica can still believe any Redis, given that `state` withdrew the belief and was committed
@@ -75,6 +87,7 @@ mod tests {
             filling: None,
             generation: 0,
             changed_at: DateTime::from_timestamp(changed, 0).unwrap(),
+            tokens_valid_from: DateTime::UNIX_EPOCH,
         }
     }
 

@@ -29,7 +29,7 @@ pub async fn authenticate(
         .verifier
         .verify(TokenKind::Access, token, now)
         .map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))?;
-    if service.revocation.is_revoked(verified.session_id).await? {
+    if service.revocation.is_revoked(verified.session_id, verified.issued_at).await? {
         return Err(ServiceError::InvalidAccessToken);
     }
     Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })

@@ -27,6 +27,8 @@ pub struct RevocationState {
     pub generation: i64,
     /// When `redis_epoch` last changed.
     pub changed_at: DateTime<Utc>,
+    /// Tokens issued before are of a database that is no more.
+    pub tokens_valid_from: DateTime<Utc>,
 }
 
 impl Store {
@@ -35,9 +37,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn revocation_state(&self) -> Result<RevocationState, StoreError> {
-        Ok(sqlx::query_as("SELECT redis_epoch, filling, generation, changed_at FROM revocation_state")
-            .fetch_one(&self.pool)
-            .await?)
+        Ok(sqlx::query_as(
+            "SELECT redis_epoch, filling, generation, changed_at, tokens_valid_from FROM revocation_state",
+        )
+        .fetch_one(&self.pool)
+        .await?)
     }
 
     /// Withdraws the trust in every Redis and makes a refill that is under way fail.
@@ -49,7 +53,7 @@ impl Store {
             "UPDATE revocation_state
              SET generation = generation + 1, redis_epoch = NULL, filling = NULL,
                  changed_at = CASE WHEN redis_epoch IS NULL THEN changed_at ELSE clock_timestamp() END
-             RETURNING redis_epoch, filling, generation, changed_at",
+             RETURNING redis_epoch, filling, generation, changed_at, tokens_valid_from",
         )
         .fetch_one(&self.pool)
         .await?)
