@@ -21,6 +21,13 @@ async fn moving_to_external_stores_takes_the_embedded_ones_away() {
     assert_eq!(claim["resources"]["requests"]["storage"], "1Gi");
     let before = fixture.checksum().await;
 
+    // While the Secret is missing there is nowhere to move to.
+    fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
+    fixture.wait_for_reason("Ready", "False", "SecretMissing").await;
+    let still = fixture.any("StatefulSet").get("auth-postgres").await.expect("the StatefulSet");
+    assert_eq!(still.uid(), stateful_set.uid());
+    assert!(still.metadata.deletion_timestamp.is_none());
+
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
     fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
     for kind in ["StatefulSet", "Service", "Secret"] {

@@ -79,8 +79,9 @@ pub enum Schema {
 pub fn build(service: &Validated, now: Timestamp) -> Result<Objects, BuildError> {
     let base = service.names.base();
     let (schema, migration) = build_migration(service, now)?;
-    let (postgres_credentials, postgres_service, postgres) = build_postgres(service)?;
-    let (redis_credentials, redis_service, redis) = build_redis(service)?;
+    let moved = schema == Schema::Migrated;
+    let (postgres_credentials, postgres_service, postgres) = build_postgres(service, moved)?;
+    let (redis_credentials, redis_service, redis) = build_redis(service, moved)?;
     Ok(Objects {
         service_account: Wanted::applied(service, Kind::ServiceAccount, &service_account::build(service))?,
         jwt_keys: build_keys(service)?,
@@ -162,9 +163,11 @@ fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Wante
 
 type Store = (Wanted, Wanted, Wanted);
 
-fn build_postgres(service: &Validated) -> Result<Store, BuildError> {
+/// An embedded store that the spec no longer names goes when `moved` says that its successor has a schema; until
+/// then the running replicas go on with it.
+fn build_postgres(service: &Validated, moved: bool) -> Result<Store, BuildError> {
     let name = service.names.postgres();
-    let Some(store) = &service.postgres else { return Ok(gone(&name)) };
+    let Some(store) = &service.postgres else { return Ok(if moved { gone(&name) } else { kept(&name) }) };
     let Some(credentials) = postgres::build_credentials(service, store) else { return Ok(kept(&name)) };
     Ok((
         wanted_credentials(service, store, &credentials)?,
@@ -173,9 +176,9 @@ fn build_postgres(service: &Validated) -> Result<Store, BuildError> {
     ))
 }
 
-fn build_redis(service: &Validated) -> Result<Store, BuildError> {
+fn build_redis(service: &Validated, moved: bool) -> Result<Store, BuildError> {
     let name = service.names.redis();
-    let Some(store) = &service.redis else { return Ok(gone(&name)) };
+    let Some(store) = &service.redis else { return Ok(if moved { gone(&name) } else { kept(&name) }) };
     let Some(credentials) = redis::build_credentials(service, store) else { return Ok(kept(&name)) };
     Ok((
         wanted_credentials(service, store, &credentials)?,
