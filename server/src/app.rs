@@ -84,6 +84,8 @@ impl App {
             verifier: TokenVerifier::new(Arc::clone(&ring), issuer, audience),
             access_lifetime: TimeDelta::seconds(settings.access_token_lifetime.as_seconds()),
             refresh_lifetime: TimeDelta::seconds(settings.refresh_token_lifetime.as_seconds()),
+            accounts: settings.accounts.clone(),
+            registration: settings.registration.clone(),
             mail_enabled: settings.email.is_some(),
             outbox_wake,
             metrics: Arc::clone(&metrics),
@@ -105,6 +107,7 @@ impl App {
         let state = ApiState {
             service: Arc::clone(&service),
             readiness: Arc::clone(&readiness),
+            trusted_proxies: settings.trusted_proxies.clone().into(),
             metrics: Arc::clone(&metrics),
         };
         let management_state =
@@ -168,8 +171,9 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
         // Small answers must not wait for more to send; without the option they are merely slower.
         let _ = stream.set_nodelay(true);
     });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let served =
-        axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
+        axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await }).await;
     if let Err(error) = served {
         tracing::error!(%error, "a server ended");
     }

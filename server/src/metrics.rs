@@ -11,6 +11,7 @@ pub struct Metrics {
     http_requests: IntCounterVec,
     http_duration: HistogramVec,
     logins: IntCounterVec,
+    audit_events: IntCounterVec,
     mail: IntCounterVec,
     key_reloads: IntCounterVec,
     hash_pool: GaugeVec,
@@ -58,6 +59,13 @@ impl Metrics {
                 IntCounterVec::new(
                     Opts::new("latchkey_logins_total", "Password logins, by outcome"),
                     &["outcome"],
+                )?,
+            )?,
+            audit_events: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("latchkey_audit_events_total", "Audit events, by kind and outcome"),
+                    &["kind", "outcome"],
                 )?,
             )?,
             mail: register(
@@ -141,6 +149,11 @@ impl Metrics {
     /// Counts a password login.
     pub fn count_login(&self, outcome: &str) {
         self.logins.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts an audit event.
+    pub fn count_audit_event(&self, kind: &str, outcome: &str) {
+        self.audit_events.with_label_values(&[kind, outcome]).inc();
     }
 
     /// Counts an attempt to send a message.

@@ -7,6 +7,7 @@
 
 mod error;
 mod parse;
+mod parse_accounts;
 mod render;
 mod secret;
 mod settings;
@@ -16,5 +17,6 @@ pub use error::SettingsError;
 pub use parse::check_secret;
 pub use secret::{SecretSource, SecretText};
 pub use settings::{
-    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, RateLimits,
+    Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };

@@ -43,6 +43,14 @@ impl Settings {
             email: given.email()?,
             public_url: given.url(v::PUBLIC_URL)?,
             first_superuser: given.first_superuser()?,
+            registration: given.registration()?,
+            accounts: given.accounts()?,
+            mail_templates_dir: given.text(v::MAIL_TEMPLATES_DIR).map(PathBuf::from),
+            audit_retention: given.audit_retention()?,
+            rate_limits: given.rate_limits()?,
+            trusted_proxies: given.trusted_proxies()?,
+            cors_allowed_origins: given.cors_allowed_origins()?,
+            introspection_client: given.introspection_client()?,
             otlp_endpoint: given.text(v::OTEL_EXPORTER_OTLP_ENDPOINT).map(str::to_owned),
             log_level: given.log_level()?,
             log_format: given.log_format()?,
@@ -52,6 +60,12 @@ impl Settings {
             if let SecretSource::Inline(text) = source {
                 check_secret(name, text.expose())?;
             }
+        }
+        if settings.registration.enabled && settings.email.is_none() {
+            return Err(SettingsError::Conflict {
+                name: v::REGISTRATION_ENABLED,
+                reason: "is true, so EMAILS_ENABLED must be: an address is verified by mail",
+            });
         }
         if settings.listen_addr == settings.management_addr && settings.listen_addr.port() != 0 {
             return Err(SettingsError::Conflict {
@@ -67,7 +81,7 @@ fn missing(name: &'static str) -> SettingsError {
     SettingsError::Missing { name, hint: "" }
 }
 
-fn invalid(name: &'static str, reason: impl Into<String>) -> SettingsError {
+pub(crate) fn invalid(name: &'static str, reason: impl Into<String>) -> SettingsError {
     SettingsError::Invalid { name, reason: reason.into() }
 }
 
@@ -89,14 +103,14 @@ pub fn check_secret(name: &'static str, text: &str) -> Result<(), SettingsError>
     }
 }
 
-struct Given<'a>(&'a BTreeMap<String, String>);
+pub(crate) struct Given<'a>(&'a BTreeMap<String, String>);
 
 impl Given<'_> {
-    fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    fn secret(&self, name: &'static str) -> Result<Option<SecretSource>, SettingsError> {
+    pub(crate) fn secret(&self, name: &'static str) -> Result<Option<SecretSource>, SettingsError> {
         match (self.text(name), self.text(&v::file_variant(name))) {
             (Some(_), Some(_)) => Err(SettingsError::GivenTwice { name }),
             (Some(text), None) => Ok(Some(SecretSource::inline(text))),
@@ -112,7 +126,7 @@ impl Given<'_> {
         })
     }
 
-    fn parsed<T: std::str::FromStr>(
+    pub(crate) fn parsed<T: std::str::FromStr>(
         &self,
         name: &'static str,
         default: T,
@@ -157,7 +171,7 @@ impl Given<'_> {
             .ok_or_else(|| invalid(name, format!("`{number}` is not between 1 and {} minutes", Minutes::MAX)))
     }
 
-    fn flag(&self, name: &'static str) -> Result<Option<bool>, SettingsError> {
+    pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>, SettingsError> {
         match self.text(name) {
             None => Ok(None),
             Some("true" | "True" | "1") => Ok(Some(true)),

@@ -24,6 +24,14 @@ impl Settings {
             email,
             public_url,
             first_superuser,
+            registration,
+            accounts,
+            mail_templates_dir,
+            audit_retention,
+            rate_limits,
+            trusted_proxies,
+            cors_allowed_origins,
+            introspection_client,
             otlp_endpoint,
             log_level,
             log_format,
@@ -48,6 +56,23 @@ impl Settings {
             variables.set(v::FIRST_SUPERUSER_EMAIL, &superuser.email);
             variables.secret(v::FIRST_SUPERUSER_PASSWORD, &superuser.password);
         }
+        variables.set(v::REGISTRATION_ENABLED, registration.enabled);
+        variables.set_list(v::REGISTRATION_EMAIL_DOMAINS, &registration.email_domains);
+        variables.set(v::UNVERIFIED_LOGIN_ENABLED, accounts.unverified_login);
+        variables.set(v::ACCOUNT_DELETION_ENABLED, accounts.self_deletion);
+        variables.set(v::ADMIN_PASSWORDS_ENABLED, accounts.admin_passwords);
+        variables.set(v::DEFAULT_LOCALE, &accounts.default_locale);
+        variables.set_some(v::MAIL_TEMPLATES_DIR, mail_templates_dir.as_ref().map(|path| path.display()));
+        variables.set(v::AUDIT_RETENTION_DAYS, audit_retention.get());
+        variables.set(v::RATE_LIMITS_ENABLED, rate_limits.enabled);
+        variables.set(v::RATE_LIMIT_PER_ACCOUNT, rate_limits.per_account);
+        variables.set(v::RATE_LIMIT_PER_NETWORK, rate_limits.per_network);
+        variables.set_list(v::TRUSTED_PROXIES, trusted_proxies);
+        variables.set_list(v::CORS_ALLOWED_ORIGINS, cors_allowed_origins);
+        if let Some(client) = introspection_client {
+            variables.set(v::INTROSPECTION_CLIENT_ID, &client.id);
+            variables.secret(v::INTROSPECTION_CLIENT_SECRET, &client.secret);
+        }
         variables.set_some(v::OTEL_EXPORTER_OTLP_ENDPOINT, otlp_endpoint.as_ref());
         variables.set(v::LOG_LEVEL, log_level.as_str());
         variables.set(v::LOG_FORMAT, log_format.as_str());
@@ -66,6 +91,13 @@ impl Variables {
     fn set_some(&mut self, name: &str, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {
             self.set(name, value);
+        }
+    }
+
+    fn set_list(&mut self, name: &str, values: &[impl std::fmt::Display]) {
+        if !values.is_empty() {
+            let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+            self.set(name, texts.join(","));
         }
     }
 

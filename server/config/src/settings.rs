@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use url::Url;
 
 use crate::SecretSource;
@@ -58,6 +59,22 @@ pub struct Settings {
     pub public_url: Option<Url>,
     /// The account made at start when no superuser exists.
     pub first_superuser: Option<FirstSuperuser>,
+    /// Whether and how people make accounts for themselves.
+    pub registration: Registration,
+    /// What accounts may do.
+    pub accounts: Accounts,
+    /// A folder whose files replace the built-in texts of mail.
+    pub mail_templates_dir: Option<PathBuf>,
+    /// How long audit events are kept.
+    pub audit_retention: Days,
+    /// How fast an attacker may guess.
+    pub rate_limits: RateLimits,
+    /// The networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The origins (scheme, host and port) whose pages may call the API from a browser. None by default.
+    pub cors_allowed_origins: Vec<String>,
+    /// What resource servers authenticate with to introspect and revoke tokens, beside a superuser's token.
+    pub introspection_client: Option<IntrospectionClient>,
     /// Where traces go (OTLP over gRPC); the exporter reads the other `OTEL_*` variables itself.
     pub otlp_endpoint: Option<String>,
     /// The least severe level that is logged.
@@ -136,6 +153,91 @@ pub struct FirstSuperuser {
     pub email: String,
     /// `FIRST_SUPERUSER_PASSWORD`.
     pub password: SecretSource,
+}
+
+/// Whether and how people make accounts for themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registration {
+    /// `REGISTRATION_ENABLED`, off by default. Needs mail.
+    pub enabled: bool,
+    /// Only addresses of these domains (lower case) may register; empty: any.
+    pub email_domains: Vec<String>,
+}
+
+/// What accounts may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounts {
+    /// Whether a login is allowed before the address is verified. Off by default.
+    pub unverified_login: bool,
+    /// Whether people may delete their own accounts. Off by default.
+    pub self_deletion: bool,
+    /// Whether an administrator may choose the first password of an account that he makes. On by default.
+    pub admin_passwords: bool,
+    /// The language of people who have not chosen one: a BCP 47 tag.
+    pub default_locale: String,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self {
+            unverified_login: false,
+            self_deletion: false,
+            admin_passwords: true,
+            default_locale: "en".to_owned(),
+        }
+    }
+}
+
+/// How fast an attacker may guess; what succeeds does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// On by default.
+    pub enabled: bool,
+    /// Attempts an hour on one account by devices that it does not know.
+    pub per_account: u32,
+    /// Attempts an hour from one IPv4 address or IPv6 /64.
+    pub per_network: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { enabled: true, per_account: 30, per_network: 300 }
+    }
+}
+
+/// What resource servers authenticate with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntrospectionClient {
+    /// `INTROSPECTION_CLIENT_ID`.
+    pub id: String,
+    /// `INTROSPECTION_CLIENT_SECRET`.
+    pub secret: SecretSource,
+}
+
+/// A whole number of days, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Days(u32);
+
+impl Default for Days {
+    /// A year.
+    fn default() -> Self {
+        Self(365)
+    }
+}
+
+impl Days {
+    /// Ten years.
+    pub const MAX: u32 = 3660;
+
+    /// `days` when it lies between 1 and [`Days::MAX`].
+    pub fn new(days: u32) -> Option<Self> {
+        (1..=Self::MAX).contains(&days).then_some(Self(days))
+    }
+
+    /// The number of days.
+    pub fn get(self) -> u32 {
+        self.0
+    }
 }
 
 /// The least severe level that is logged.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use latchkey_config::{
-    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, SecretSource, Settings, Smtp, SmtpCredentials,
-    SmtpSecurity, variables,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, RateLimits,
+    Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity, variables,
 };
 use proptest::prelude::*;
 use url::Url;
@@ -70,6 +71,50 @@ fn log() -> impl Strategy<Value = (LogLevel, LogFormat)> {
     )
 }
 
+fn networks() -> impl Strategy<Value = Vec<IpNet>> {
+    let network = (any::<IpAddr>(), 0..=32_u8)
+        .prop_map(|(address, prefix)| IpNet::new(address, prefix).expect("a prefix that both families have"));
+    prop::collection::vec(network, 0..3)
+}
+
+fn origins() -> impl Strategy<Value = Vec<String>> {
+    let origin = url().prop_map(|url| url.origin().ascii_serialization());
+    prop::collection::vec(origin, 0..3)
+}
+
+prop_compose! {
+    /// What mail has to be there for.
+    fn registration(mail: bool)(
+        enabled in any::<bool>(),
+        email_domains in prop::collection::vec("[a-z0-9]{1,8}\\.[a-z]{2,6}", 0..3),
+    ) -> Registration {
+        Registration { enabled: enabled && mail, email_domains }
+    }
+}
+
+prop_compose! {
+    fn accounts()(
+        (unverified_login, self_deletion, admin_passwords) in any::<(bool, bool, bool)>(),
+        default_locale in "[a-z]{2}(-[A-Z]{2})?",
+    ) -> Accounts {
+        Accounts { unverified_login, self_deletion, admin_passwords, default_locale }
+    }
+}
+
+prop_compose! {
+    fn rate_limits()(enabled in any::<bool>(), per_account in 1..=1_000_000_u32, per_network in 1..=1_000_000_u32) -> RateLimits {
+        RateLimits { enabled, per_account, per_network }
+    }
+}
+
+fn introspection_client() -> impl Strategy<Value = IntrospectionClient> {
+    (TEXT, secret()).prop_map(|(id, secret)| IntrospectionClient { id, secret })
+}
+
+fn days() -> impl Strategy<Value = Days> {
+    (1..=Days::MAX).prop_map(|days| Days::new(days).expect("within the limits by construction"))
+}
+
 prop_compose! {
     fn settings()(
         database_url in secret_url(&["postgres://", "postgresql://"]),
@@ -79,21 +124,27 @@ prop_compose! {
         (token_audience, otlp_endpoint) in (prop::option::of(TEXT), prop::option::of(TEXT)),
         jwt_keys_file in path(),
         (access_token_lifetime, refresh_token_lifetime) in (minutes(), minutes()),
-        email in prop::option::of(email()),
+        (email, registration) in prop::option::of(email())
+            .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
+        (accounts, rate_limits, audit_retention) in (accounts(), rate_limits(), days()),
+        mail_templates_dir in prop::option::of(path()),
+        (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
+        introspection_client in prop::option::of(introspection_client()),
         first_superuser in prop::option::of(first_superuser()),
         (log_level, log_format) in log(),
     ) -> Settings {
         Settings {
             database_url, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
-            log_level, log_format,
+            log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, rate_limits,
+            trusted_proxies, cors_allowed_origins, introspection_client,
         }
     }
 }
 
 /// Some of the variables, set to anything. What a secret is set to has a mark that no sentence may repeat.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 20] = [
+    const PLAIN: [&str; 34] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -112,6 +163,20 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::FIRST_SUPERUSER,
         variables::FIRST_SUPERUSER_EMAIL,
         variables::OTEL_EXPORTER_OTLP_ENDPOINT,
+        variables::REGISTRATION_ENABLED,
+        variables::REGISTRATION_EMAIL_DOMAINS,
+        variables::UNVERIFIED_LOGIN_ENABLED,
+        variables::ACCOUNT_DELETION_ENABLED,
+        variables::ADMIN_PASSWORDS_ENABLED,
+        variables::DEFAULT_LOCALE,
+        variables::MAIL_TEMPLATES_DIR,
+        variables::AUDIT_RETENTION_DAYS,
+        variables::RATE_LIMITS_ENABLED,
+        variables::RATE_LIMIT_PER_ACCOUNT,
+        variables::RATE_LIMIT_PER_NETWORK,
+        variables::TRUSTED_PROXIES,
+        variables::CORS_ALLOWED_ORIGINS,
+        variables::INTROSPECTION_CLIENT_ID,
         variables::LOG_LEVEL,
         variables::LOG_FORMAT,
     ];

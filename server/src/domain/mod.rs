@@ -1,14 +1,18 @@
 //! The rules themselves: pure, without I/O, clock or randomness. Time comes in as an argument.
 
+pub mod audit;
 pub mod email_address;
 pub mod login_name;
+pub mod origin;
 pub mod password;
 pub mod person_name;
 pub mod rotation;
 pub mod username;
 
+pub use audit::{AuditEvent, AuditKind, Outcome};
 pub use email_address::EmailAddress;
 pub use login_name::LoginName;
+pub use origin::Origin;
 pub use password::{Password, PasswordRefusal};
 pub use person_name::PersonName;
 pub use username::Username;

@@ -1,21 +1,28 @@
 //! What happens around every request: its id, its span, its log line, its metrics, its problem body.
 
 use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{ALLOW, CONTENT_LENGTH};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, USER_AGENT};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
+use ipnet::IpNet;
 use tower_http::catch_panic::ResponseForPanic;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::body::{MAX_BODY_BYTES, too_large};
+use super::client_address::decide_client_address;
 use super::problem::Problem;
 use super::state::ApiState;
+use crate::domain::Origin;
+use crate::service::ServiceError;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A caller's id longer than this is replaced by ours.
@@ -24,31 +31,51 @@ const MAX_REQUEST_ID: usize = 64;
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The id of a request, in the answer, in every log line and in the audit.
-#[derive(Debug, Clone)]
-pub struct RequestId(String);
+/// The id of a request, in the answer, in every log line and in the audit: the caller's own if it is harmless,
+/// else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let harmless = |text: &&str| {
+        (1..=MAX_REQUEST_ID).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
+    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
 
-impl RequestId {
-    /// The caller's own id if it is harmless, else a new one.
-    fn of(headers: &HeaderMap) -> Self {
-        let harmless = |text: &&str| {
-            (1..=MAX_REQUEST_ID).contains(&text.len())
-                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        };
-        let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
-        Self(given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
+/// Where a request comes from. Handlers find it as [`RequestOrigin`].
+fn origin(request: &Request, trusted_proxies: &[IpNet]) -> Origin {
+    let headers = request.headers();
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
+    let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+    Origin {
+        request_id: request_id(headers),
+        address: decide_client_address(peer, headers, trusted_proxies),
+        user_agent: user_agent
+            .map(|text| text.chars().filter(|c| !c.is_control()).take(Origin::MAX_USER_AGENT).collect()),
     }
+}
 
-    /// Its text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+/// Where the request at hand comes from, for handlers.
+#[derive(Clone)]
+pub struct RequestOrigin(pub Arc<Origin>);
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestOrigin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let found = parts.extensions.get::<Self>().cloned();
+        found.ok_or_else(|| ServiceError::Internal("a route outside the middleware".to_owned()).into())
     }
 }
 
 /// The outermost layer.
 pub async fn observe(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let request_id = RequestId::of(request.headers());
+    let origin = Arc::new(origin(&request, &state.trusted_proxies));
+    let request_id = origin.request_id.as_str();
     let method = request.method().clone();
     // The template, not the path: a path may hold an address, and there are as many as callers like.
     let route = request
@@ -59,13 +86,13 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
         "request",
         otel.name = format!("{method} {route}"),
         otel.kind = "server",
-        request_id = request_id.as_str(),
+        request_id,
         method = method.as_str(),
         route,
         http.response.status_code = tracing::field::Empty,
     );
     crate::telemetry::continue_trace(&span, request.headers());
-    request.extensions_mut().insert(request_id.clone());
+    request.extensions_mut().insert(RequestOrigin(Arc::clone(&origin)));
     let mut response = next.run(request).instrument(span.clone()).await;
     let entered = span.enter();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -76,9 +103,9 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
                 tracing::warn!(cause, "a request could not be answered");
             }
         }
-        response = with_headers_of(&response, problem.render(request_id.as_str()));
+        response = with_headers_of(&response, problem.render(request_id));
     }
-    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(&REQUEST_ID, value);
     }
     let status = response.status().as_u16();

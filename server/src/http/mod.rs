@@ -3,6 +3,7 @@
 mod auth;
 mod bearer;
 mod body;
+mod client_address;
 mod docs;
 mod form;
 pub mod management;

@@ -155,7 +155,7 @@ impl From<ServiceError> for Problem {
             ServiceError::InvalidAccessToken | ServiceError::InvalidRefreshToken => {
                 Self { challenge: Some(CHALLENGE_INVALID), ..plain(StatusCode::UNAUTHORIZED) }
             }
-            ServiceError::Deactivated => plain(StatusCode::FORBIDDEN),
+            ServiceError::Deactivated | ServiceError::Unverified => plain(StatusCode::FORBIDDEN),
             ServiceError::NotSuperuser => {
                 Self { challenge: Some(CHALLENGE_SCOPE), ..plain(StatusCode::FORBIDDEN) }
             }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::service::Service;
@@ -13,6 +15,8 @@ pub struct ApiState {
     pub service: Arc<Service>,
     /// What is waited for.
     pub readiness: Arc<Readiness>,
+    /// The networks of proxies whose word about the caller's address is taken.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

@@ -1,7 +1,7 @@
 //! Making an account, by a superuser.
 
 use super::{FieldError, Service, ServiceError, Superuser};
-use crate::domain::{EmailAddress, Password, PersonName, Username};
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Password, PersonName, Username};
 use crate::store::{NewUser, Profile};
 
 /// What was asked for, not yet checked.
@@ -28,7 +28,7 @@ pub async fn create_user(
     service: &Service,
     superuser: Superuser,
     form: UserForm,
-    request_id: &str,
+    origin: &Origin,
 ) -> Result<Profile, ServiceError> {
     let (username, email, name) = form.check_names()?;
     let user = NewUser {
@@ -38,7 +38,10 @@ pub async fn create_user(
         password_hash: service.hashing.hash(form.password).await?,
         is_superuser: form.is_superuser,
     };
-    Ok(service.store.create_user(&user, superuser.user_id(), request_id).await?)
+    let actor_id = superuser.user_id();
+    let profile = service.store.create_user(&user, actor_id, origin).await?;
+    service.tell(&AuditEvent::own(AuditKind::UserCreated, profile.id, origin).by(actor_id));
+    Ok(profile)
 }
 
 impl UserForm {

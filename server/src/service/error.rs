@@ -24,6 +24,9 @@ pub enum ServiceError {
     /// The password was right, the account is deactivated.
     #[error("This account is deactivated.")]
     Deactivated,
+    /// The password was right, the address is not verified yet.
+    #[error("The e-mail address is not verified yet: follow the link in the mail that was sent to it.")]
+    Unverified,
     /// The access token is malformed, of the wrong kind, expired or revoked.
     #[error("The access token is not valid, has expired or was revoked.")]
     InvalidAccessToken,

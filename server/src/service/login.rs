@@ -1,30 +1,33 @@
 //! Logging in by name and password.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::tokens::TokenSubject;
 use super::{Service, ServiceError, TokenPair};
-use crate::domain::{LoginName, Password};
+use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password};
 use crate::store::NewSession;
 
 /// Begins a session. An unknown name costs as much time as a wrong password (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
-/// [`ServiceError::InvalidCredentials`], [`ServiceError::Deactivated`], [`ServiceError::Overloaded`],
+/// [`ServiceError::InvalidCredentials`], [`ServiceError::Deactivated`], [`ServiceError::Unverified`],
+/// [`ServiceError::Overloaded`],
 /// [`ServiceError::Unavailable`]
 pub async fn login(
     service: &Service,
     name: &str,
     password: Password,
-    request_id: &str,
+    origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<TokenPair, ServiceError> {
-    let result = log_in(service, name, password, request_id, now).await;
+    let result = log_in(service, name, password, origin, now).await;
     service.metrics.count_login(match &result {
         Ok(_) => "succeeded",
         Err(ServiceError::InvalidCredentials) => "refused",
         Err(ServiceError::Deactivated) => "deactivated",
+        Err(ServiceError::Unverified) => "unverified",
         Err(ServiceError::Overloaded(_)) => "overloaded",
         Err(_) => "failed",
     });
@@ -35,22 +38,38 @@ async fn log_in(
     service: &Service,
     name: &str,
     password: Password,
-    request_id: &str,
+    origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<TokenPair, ServiceError> {
     let account = match LoginName::parse(name) {
         Some(name) => service.store.find_credentials(&name).await?,
         None => None,
     };
-    let stored = account.as_ref().map(|account| account.password_hash.clone());
-    let correct = service.hashing.verify(password.clone(), stored).await?;
-    let Some(account) = account.filter(|_| correct) else {
+    let stored = account.as_ref().and_then(|account| account.password_hash.clone());
+    let correct = service.hashing.verify(password.clone(), stored.clone()).await?;
+    let user_id = account.as_ref().map(|account| account.id);
+    let refused = |why| AuditEvent {
+        kind: AuditKind::Login,
+        outcome: Outcome::Refused,
+        actor_id: None,
+        user_id,
+        session_id: None,
+        origin: Some(origin),
+        detail: json!({ "reason": why }),
+    };
+    let Some((account, stored)) = account.zip(stored).filter(|_| correct) else {
+        service.record(&refused("wrong_credentials")).await?;
         return Err(ServiceError::InvalidCredentials);
     };
     if !account.is_active {
+        service.record(&refused("deactivated")).await?;
         return Err(ServiceError::Deactivated);
     }
-    let verified_hash = rehash_if_weak(service, account.id, account.password_hash, password).await?;
+    if !account.is_verified && !service.accounts.unverified_login {
+        service.record(&refused("unverified")).await?;
+        return Err(ServiceError::Unverified);
+    }
+    let verified_hash = rehash_if_weak(service, account.id, stored, password).await?;
     let subject = TokenSubject {
         user_id: account.id,
         session_id: Uuid::new_v4(),
@@ -69,10 +88,14 @@ async fn log_in(
             refresh_jti: subject.refresh_jti,
             access_expires_at: subject.access_expires_at,
             refresh_expires_at: subject.refresh_expires_at,
-            request_id,
+            origin,
         })
         .await?;
-    if begun { Ok(pair) } else { Err(ServiceError::InvalidCredentials) }
+    if !begun {
+        return Err(ServiceError::InvalidCredentials);
+    }
+    service.tell(&AuditEvent::own(AuditKind::Login, account.id, origin).in_session(subject.session_id));
+    Ok(pair)
 }
 
 /// The hash that now stands for the verified password.

@@ -1,6 +1,7 @@
 //! Ending the own session.
 
 use super::{Authenticated, Service, ServiceError};
+use crate::domain::{AuditEvent, AuditKind, Origin};
 
 /// Ends the session: its access tokens and its refresh token are refused by every replica when this returns.
 /// The cookie's refresh token is of this very session or is none of our business, so it need not be read:
@@ -8,9 +9,13 @@ use super::{Authenticated, Service, ServiceError};
 ///
 /// # Errors
 /// [`ServiceError::Unavailable`] when the end could not be made known; it may be asked for again.
-pub async fn logout(service: &Service, bearer: Authenticated, request_id: &str) -> Result<(), ServiceError> {
-    let revoked = match service.store.end_session(bearer.session_id, bearer.user_id, request_id).await? {
-        Some(revoked) => Some(revoked),
+pub async fn logout(service: &Service, bearer: Authenticated, origin: &Origin) -> Result<(), ServiceError> {
+    let event = AuditEvent::own(AuditKind::Logout, bearer.user_id, origin).in_session(bearer.session_id);
+    let revoked = match service.store.end_session(bearer.session_id, bearer.user_id, &event).await? {
+        Some(revoked) => {
+            service.tell(&event);
+            Some(revoked)
+        }
         // An earlier attempt ended it and could not make it known: only now may the answer be yes.
         None => service.store.find_revocation(bearer.session_id).await?,
     };

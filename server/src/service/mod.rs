@@ -1,5 +1,6 @@
 //! The use cases, one a file: no HTTP, no SQL.
 
+mod audit;
 mod authenticate;
 mod create_first_superuser;
 mod create_user;
@@ -16,6 +17,7 @@ mod tokens;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use latchkey_config::{Accounts, Registration};
 use tokio::sync::Notify;
 
 pub use authenticate::{Authenticated, authenticate};
@@ -52,6 +54,10 @@ pub struct Service {
     pub access_lifetime: TimeDelta,
     /// Lifetime of a refresh token.
     pub refresh_lifetime: TimeDelta,
+    /// What accounts may do.
+    pub accounts: Accounts,
+    /// Whether and how people make accounts for themselves.
+    pub registration: Registration,
     /// Whether mail can be sent at all.
     pub mail_enabled: bool,
     /// Wakes this replica's outbox worker.

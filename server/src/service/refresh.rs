@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::tokens::TokenSubject;
 use super::{Service, ServiceError, TokenPair};
 use crate::crypto::{TokenKind, VerifiedToken};
+use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::store::{RefreshOutcome, RefreshRequest};
 
 /// Rotates a refresh token (RFC 9700 §4.14.2). `bearer` is the access token of the same session, whose only
@@ -17,7 +18,7 @@ pub async fn refresh(
     service: &Service,
     refresh_token: &str,
     bearer: Option<&str>,
-    request_id: &str,
+    origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<TokenPair, ServiceError> {
     let bearer = match bearer {
@@ -39,7 +40,7 @@ pub async fn refresh(
         next_jti: Uuid::new_v4(),
         access_expires_at: now + service.access_lifetime,
         refresh_expires_at: now + service.refresh_lifetime,
-        request_id,
+        origin,
     };
     match service.store.exchange_refresh_token(&request).await? {
         RefreshOutcome::Granted { owner, jti, refresh_expires_at } => {
@@ -54,11 +55,11 @@ pub async fn refresh(
         }
         RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
         RefreshOutcome::Theft(revoked) => {
-            tracing::warn!(
-                user_id,
-                session_id = %revoked.session_id,
-                "a rotated refresh token was presented again: the session was ended"
-            );
+            let event = AuditEvent {
+                actor_id: None,
+                ..AuditEvent::own(AuditKind::RefreshTokenReused, user_id, origin)
+            };
+            service.tell(&event.refused().in_session(revoked.session_id));
             service.revocation.announce(&[revoked]).await?;
             Err(ServiceError::InvalidRefreshToken)
         }

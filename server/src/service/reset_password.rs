@@ -2,7 +2,7 @@
 
 use super::{FieldError, Service, ServiceError};
 use crate::crypto::OneTimeSecret;
-use crate::domain::{EmailAddress, Password, PersonName, Username};
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Password, PersonName, Username};
 
 /// Whether a form for this token makes sense.
 ///
@@ -22,7 +22,7 @@ pub async fn reset_password(
     service: &Service,
     token: &str,
     new_password: Password,
-    request_id: &str,
+    origin: &Origin,
 ) -> Result<(), ServiceError> {
     let token_hash = OneTimeSecret::hash_of(token);
     // Before the hash, so that guessing tokens does not keep the hash pool busy.
@@ -41,11 +41,12 @@ pub async fn reset_password(
         ServiceError::Invalid(vec![FieldError { field: "new_password", message: refusal.to_string() }])
     })?;
     let password_hash = service.hashing.hash(new_password).await?;
-    let revoked = service
+    let (user_id, revoked) = service
         .store
-        .reset_password(&token_hash, &password_hash, request_id)
+        .reset_password(&token_hash, &password_hash, origin)
         .await?
         .ok_or(ServiceError::InvalidOneTimeToken)?;
+    service.tell(&AuditEvent::own(AuditKind::PasswordReset, user_id, origin));
     service.outbox_wake.notify_one();
     service.revocation.announce(&revoked).await?;
     Ok(())

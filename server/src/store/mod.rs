@@ -1,5 +1,6 @@
 //! The only SQL. Every method is one transaction; what it promises is in its docstring.
 
+mod audit;
 mod error;
 mod one_time_tokens;
 mod outbox;

@@ -2,7 +2,10 @@
 
 use chrono::TimeDelta;
 
+use super::audit::insert_event;
+use super::sessions::end_sessions_of;
 use super::{RevokedSession, Store, StoreError};
+use crate::domain::{AuditEvent, AuditKind, Origin};
 
 /// Whose password a reset token may change.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -74,8 +77,8 @@ impl Store {
         &self,
         token_hash: &[u8],
         password_hash: &str,
-        request_id: &str,
-    ) -> Result<Option<Vec<RevokedSession>>, StoreError> {
+        origin: &Origin,
+    ) -> Result<Option<(i64, Vec<RevokedSession>)>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let user_id: Option<i64> = sqlx::query_scalar(
             "UPDATE one_time_tokens SET used_at = now()
@@ -87,7 +90,10 @@ impl Store {
         .await?;
         let Some(user_id) = user_id else { return Ok(None) };
         let email: Option<String> = sqlx::query_scalar(
-            "UPDATE users SET password_hash = $2, password_changed_at = now() WHERE id = $1 AND is_active
+            // Who reads the mail at the address has just shown it.
+            "UPDATE users SET password_hash = $2, password_changed_at = now(),
+                    email_verified_at = coalesce(email_verified_at, now())
+             WHERE id = $1 AND is_active
              RETURNING email",
         )
         .bind(user_id)
@@ -95,31 +101,17 @@ impl Store {
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(email) = email else { return Ok(None) };
-        // A statement of its own, after the row lock on the user was granted: it sees the sessions of logins
-        // that were verified against the old hash and committed first; later ones see the new hash.
-        let revoked: Vec<RevokedSession> = sqlx::query_as(
-            "WITH ended AS (
-                 UPDATE sessions SET ended_at = now() WHERE user_id = $1 AND ended_at IS NULL
-                 RETURNING id, access_tokens_expire_at)
-             INSERT INTO revocations (session_id, expires_at)
-             SELECT id, access_tokens_expire_at FROM ended
-             ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at
-             RETURNING session_id, expires_at",
-        )
-        .bind(user_id)
-        .fetch_all(&mut *transaction)
-        .await?;
+        let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
         sqlx::query(
-            "WITH notice AS (INSERT INTO outbox (kind, recipient) VALUES ('password_changed', $2)),
-             voided AS (DELETE FROM one_time_tokens WHERE user_id = $1 AND used_at IS NULL)
-             INSERT INTO audit_events (kind, user_id, request_id) VALUES ('password_reset', $1, $3)",
+            "WITH notice AS (INSERT INTO outbox (kind, recipient, user_id) VALUES ('password_changed', $2, $1))
+             DELETE FROM one_time_tokens WHERE user_id = $1 AND used_at IS NULL",
         )
         .bind(user_id)
         .bind(email)
-        .bind(request_id)
         .execute(&mut *transaction)
         .await?;
+        insert_event(&mut transaction, &AuditEvent::own(AuditKind::PasswordReset, user_id, origin)).await?;
         transaction.commit().await?;
-        Ok(Some(revoked))
+        Ok(Some((user_id, revoked)))
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{RevokedSession, SessionOwner, Store, StoreError};
+use crate::domain::Origin;
 use crate::domain::rotation::{Decision, GRACE, Generation, decide_rotation};
 
 /// A refresh token that was presented, and what would replace it.
@@ -21,8 +22,8 @@ pub struct RefreshRequest<'a> {
     pub access_expires_at: DateTime<Utc>,
     /// When the next generation expires.
     pub refresh_expires_at: DateTime<Utc>,
-    /// The request it came by.
-    pub request_id: &'a str,
+    /// Where it comes from.
+    pub origin: &'a Origin,
 }
 
 /// What became of it.
@@ -162,16 +163,21 @@ async fn end_stolen_session(
         "WITH ended AS (
              UPDATE sessions SET ended_at = now() WHERE id = $1 RETURNING id, user_id, access_tokens_expire_at),
          audited AS (
-             INSERT INTO audit_events (kind, user_id, session_id, request_id, detail)
-             SELECT 'refresh_token_reused', user_id, id, $2, jsonb_build_object('jti', $3::uuid) FROM ended)
+             INSERT INTO audit_events
+                 (kind, outcome, user_id, session_id, request_id, address, user_agent, detail)
+             SELECT 'refresh_token_reused', 'refused', user_id, id, $2, $4, $5,
+                    jsonb_build_object('jti', $3::uuid)
+             FROM ended)
          INSERT INTO revocations (session_id, expires_at)
          SELECT id, access_tokens_expire_at FROM ended
          ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at
          RETURNING session_id, expires_at",
     )
     .bind(request.session_id)
-    .bind(request.request_id)
+    .bind(&request.origin.request_id)
     .bind(request.jti)
+    .bind(request.origin.address.to_string())
+    .bind(request.origin.user_agent.as_deref())
     .fetch_one(&mut **transaction)
     .await?)
 }

@@ -10,7 +10,7 @@ use super::{Store, StoreError};
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// The newest migration this binary was built with; it cannot run on an older schema.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 1;
+pub const REQUIRED_SCHEMA_VERSION: i64 = 2;
 
 /// A migration run that did not succeed.
 #[derive(Debug, thiserror::Error)]

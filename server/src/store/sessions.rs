@@ -1,9 +1,12 @@
 //! Sessions: beginning one, ending one.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::audit::insert_event;
 use super::{RevokedSession, Store, StoreError};
+use crate::domain::{AuditEvent, Origin};
 
 /// A session to begin after a password was verified.
 #[derive(Debug, Clone)]
@@ -20,8 +23,8 @@ pub struct NewSession<'a> {
     pub access_expires_at: DateTime<Utc>,
     /// When the first refresh token expires.
     pub refresh_expires_at: DateTime<Utc>,
-    /// The request it came by.
-    pub request_id: &'a str,
+    /// Where it comes from.
+    pub origin: &'a Origin,
 }
 
 /// Whose a session is.
@@ -44,11 +47,12 @@ impl Store {
             "WITH owner AS (
                  SELECT id FROM users WHERE id = $2 AND password_hash = $3 AND is_active FOR SHARE),
              begun AS (
-                 INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at)
-                 SELECT $1, id, $5, $6 FROM owner RETURNING id, user_id),
+                 INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, address, user_agent)
+                 SELECT $1, id, $5, $6, $8, $9 FROM owner RETURNING id, user_id),
              audited AS (
-                 INSERT INTO audit_events (kind, user_id, session_id, request_id)
-                 SELECT 'login_succeeded', user_id, id, $7 FROM begun)
+                 INSERT INTO audit_events
+                     (kind, actor_id, user_id, session_id, request_id, address, user_agent)
+                 SELECT 'login', user_id, user_id, id, $7, $8, $9 FROM begun)
              INSERT INTO refresh_tokens (jti, session_id, expires_at) SELECT $4, id, $6 FROM begun",
         )
         .bind(session.id)
@@ -57,14 +61,17 @@ impl Store {
         .bind(session.refresh_jti)
         .bind(session.access_expires_at)
         .bind(session.refresh_expires_at)
-        .bind(session.request_id)
+        .bind(&session.origin.request_id)
+        .bind(session.origin.address.to_string())
+        .bind(session.origin.user_agent.as_deref())
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)
     }
 
-    /// Ends a session and records the revocation, in one transaction. `None` when it had ended already or is
-    /// not this user's; then there is nothing new to announce, but announcing again does no harm.
+    /// Ends a session and records the revocation and the event, in one transaction. `None`, and no event, when it
+    /// had ended already or is not this user's; then there is nothing new to announce, but announcing again does
+    /// no harm.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -72,15 +79,13 @@ impl Store {
         &self,
         session_id: Uuid,
         user_id: i64,
-        request_id: &str,
+        event: &AuditEvent<'_>,
     ) -> Result<Option<RevokedSession>, StoreError> {
-        Ok(sqlx::query_as(
+        let mut transaction = self.pool.begin().await?;
+        let revoked: Option<RevokedSession> = sqlx::query_as(
             "WITH ended AS (
                  UPDATE sessions SET ended_at = now() WHERE id = $1 AND user_id = $2 AND ended_at IS NULL
-                 RETURNING id, access_tokens_expire_at),
-             audited AS (
-                 INSERT INTO audit_events (kind, user_id, session_id, request_id)
-                 SELECT 'logout', $2, id, $3 FROM ended)
+                 RETURNING id, access_tokens_expire_at)
              INSERT INTO revocations (session_id, expires_at)
              SELECT id, access_tokens_expire_at FROM ended
              ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at
@@ -88,9 +93,13 @@ impl Store {
         )
         .bind(session_id)
         .bind(user_id)
-        .bind(request_id)
-        .fetch_optional(&self.pool)
-        .await?)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if revoked.is_some() {
+            insert_event(&mut transaction, event).await?;
+            transaction.commit().await?;
+        }
+        Ok(revoked)
     }
 
     /// Whether this session was ended, or never was. What is asked when Redis cannot be trusted.
@@ -106,4 +115,28 @@ impl Store {
         .fetch_one(&self.pool)
         .await?)
     }
+}
+
+/// Ends every session of an account but `except`, within a transaction; the revocations are to be announced when it
+/// is committed. Call it after the row of the user is locked, in a statement of its own: it then sees the sessions
+/// of logins that were verified before what the transaction changes, and later ones see the change.
+pub(super) async fn end_sessions_of(
+    connection: &mut PgConnection,
+    user_id: i64,
+    except: Option<Uuid>,
+) -> Result<Vec<RevokedSession>, StoreError> {
+    Ok(sqlx::query_as(
+        "WITH ended AS (
+             UPDATE sessions SET ended_at = now()
+             WHERE user_id = $1 AND ended_at IS NULL AND id IS DISTINCT FROM $2
+             RETURNING id, access_tokens_expire_at)
+         INSERT INTO revocations (session_id, expires_at)
+         SELECT id, access_tokens_expire_at FROM ended
+         ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at
+         RETURNING session_id, expires_at",
+    )
+    .bind(user_id)
+    .bind(except)
+    .fetch_all(connection)
+    .await?)
 }

@@ -1,7 +1,8 @@
 //! Accounts.
 
+use super::audit::insert_event;
 use super::{Store, StoreError};
-use crate::domain::{EmailAddress, LoginName, PersonName, Username};
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, LoginName, Origin, PersonName, Username};
 
 /// What a login needs to know of an account.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -10,8 +11,10 @@ pub struct Credentials {
     pub id: i64,
     /// Its name as it was given.
     pub username: String,
-    /// PHC string.
-    pub password_hash: String,
+    /// PHC string; `None` while the account has no password yet.
+    pub password_hash: Option<String>,
+    /// Whether anybody has shown to read mail at its address.
+    pub is_verified: bool,
     /// Whether it may log in.
     pub is_active: bool,
 }
@@ -56,11 +59,11 @@ impl Store {
     pub async fn find_credentials(&self, name: &LoginName) -> Result<Option<Credentials>, StoreError> {
         let (sql, name) = match name {
             LoginName::Username(username) => (
-                "SELECT id, username, password_hash, is_active FROM users WHERE lower(username COLLATE \"C\") = lower($1 COLLATE \"C\")",
+                "SELECT id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified FROM users WHERE lower(username COLLATE \"C\") = lower($1 COLLATE \"C\")",
                 username.as_str(),
             ),
             LoginName::Email(email) => (
-                "SELECT id, username, password_hash, is_active FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
+                "SELECT id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
                 email.as_str(),
             ),
         };
@@ -84,27 +87,26 @@ impl Store {
         &self,
         user: &NewUser,
         created_by: i64,
-        request_id: &str,
+        origin: &Origin,
     ) -> Result<Profile, StoreError> {
-        Ok(sqlx::query_as(
-            "WITH created AS (
-                 INSERT INTO users (username, email, name, password_hash, is_superuser)
-                 VALUES ($1, $2, $3, $4, $5)
-                 RETURNING id, username, email, name, is_superuser, is_active),
-             audited AS (
-                 INSERT INTO audit_events (kind, user_id, request_id, detail)
-                 SELECT 'user_created', id, $7, jsonb_build_object('by', $6::bigint) FROM created)
-             SELECT * FROM created",
+        let mut transaction = self.pool.begin().await?;
+        // Who makes the account vouches for its address.
+        let profile: Profile = sqlx::query_as(
+            "INSERT INTO users (username, email, name, password_hash, is_superuser, email_verified_at)
+             VALUES ($1, $2, $3, $4, $5, now())
+             RETURNING id, username, email, name, is_superuser, is_active",
         )
         .bind(user.username.as_str())
         .bind(user.email.as_str())
         .bind(user.name.as_str())
         .bind(&user.password_hash)
         .bind(user.is_superuser)
-        .bind(created_by)
-        .bind(request_id)
-        .fetch_one(&self.pool)
-        .await?)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let event = AuditEvent::own(AuditKind::UserCreated, profile.id, origin).by(created_by);
+        insert_event(&mut transaction, &event).await?;
+        transaction.commit().await?;
+        Ok(profile)
     }
 
     /// Whether any superuser exists.
@@ -130,8 +132,8 @@ impl Store {
             .await?;
         let made = sqlx::query(
             "WITH created AS (
-                 INSERT INTO users (username, email, name, password_hash, is_superuser)
-                 SELECT $1, $2, $3, $4, true WHERE NOT EXISTS (SELECT FROM users WHERE is_superuser)
+                 INSERT INTO users (username, email, name, password_hash, is_superuser, email_verified_at)
+                 SELECT $1, $2, $3, $4, true, now() WHERE NOT EXISTS (SELECT FROM users WHERE is_superuser)
                  RETURNING id)
              INSERT INTO audit_events (kind, user_id) SELECT 'first_superuser_created', id FROM created",
         )

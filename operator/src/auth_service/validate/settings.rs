@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use latchkey_config::{
-    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, SecretSource, Settings, Smtp, SmtpCredentials,
-    SmtpSecurity,
+    Accounts, Days, Email, FirstSuperuser, LogFormat, LogLevel, Minutes, RateLimits, Registration,
+    SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{self as api, parse_ttl};
@@ -49,6 +49,15 @@ pub(super) fn settings(
             .map(|text| url(text, "spec.email.publicURL"))
             .transpose()?,
         first_superuser,
+        // The spec does not have these yet: what the server does by default.
+        registration: Registration::default(),
+        accounts: Accounts::default(),
+        mail_templates_dir: None,
+        audit_retention: Days::default(),
+        rate_limits: RateLimits::default(),
+        trusted_proxies: Vec::new(),
+        cors_allowed_origins: Vec::new(),
+        introspection_client: None,
         otlp_endpoint: spec.tracing.otlp_endpoint.clone(),
         log_level: match spec.logging.level {
             api::LogLevel::Trace => LogLevel::Trace,

@@ -1,6 +1,5 @@
 //! `POST /api/v1/auth/login`
 
-use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::Utc;
@@ -10,7 +9,7 @@ use utoipa::ToSchema;
 use super::token_pair;
 use crate::domain::Password;
 use crate::http::form::AnyForm;
-use crate::http::middleware::RequestId;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service;
@@ -48,17 +47,11 @@ pub struct LoginForm {
 )]
 pub async fn login(
     State(state): State<ApiState>,
-    Extension(request_id): Extension<RequestId>,
+    RequestOrigin(origin): RequestOrigin,
     AnyForm(form): AnyForm,
 ) -> Result<Response, Problem> {
     let [username, password] = form.require(["username", "password"])?;
-    let pair = service::login(
-        &state.service,
-        username,
-        Password::presented(password),
-        request_id.as_str(),
-        Utc::now(),
-    )
-    .await?;
+    let pair =
+        service::login(&state.service, username, Password::presented(password), &origin, Utc::now()).await?;
     token_pair::answer(pair)
 }

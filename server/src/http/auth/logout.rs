@@ -1,15 +1,15 @@
 //! `POST /api/v1/auth/logout`
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 
 use super::cookie;
 use super::password_recovery::MessageBody;
 use crate::http::bearer::Bearer;
-use crate::http::middleware::RequestId;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service;
@@ -29,10 +29,10 @@ use crate::service;
 )]
 pub async fn logout(
     State(state): State<ApiState>,
-    Extension(request_id): Extension<RequestId>,
+    RequestOrigin(origin): RequestOrigin,
     Bearer(bearer): Bearer,
 ) -> Result<Response, Problem> {
-    service::logout(&state.service, bearer, request_id.as_str()).await?;
+    service::logout(&state.service, bearer, &origin).await?;
     let cookie = cookie::clear()
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side."))?;
     Ok(([(SET_COOKIE, cookie)], Json(MessageBody { message: "Logged out successfully." })).into_response())

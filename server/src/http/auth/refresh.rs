@@ -1,6 +1,5 @@
 //! `POST /api/v1/auth/refresh`
 
-use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 use super::token_pair;
 use crate::http::bearer::bearer_token;
 use crate::http::body::{ApiJson, JsonBody};
-use crate::http::middleware::RequestId;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service;
@@ -55,14 +54,13 @@ impl JsonBody for RefreshBody {
 )]
 pub async fn refresh(
     State(state): State<ApiState>,
-    Extension(request_id): Extension<RequestId>,
+    RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
     body: Result<ApiJson<RefreshBody>, Problem>,
 ) -> Result<Response, Problem> {
     // Who is not logged in is told so before what is wrong with the body.
     let bearer = bearer_token(&headers)?;
     let ApiJson(body) = body?;
-    let pair =
-        service::refresh(&state.service, &body.token, Some(bearer), request_id.as_str(), Utc::now()).await?;
+    let pair = service::refresh(&state.service, &body.token, Some(bearer), &origin, Utc::now()).await?;
     token_pair::answer(pair)
 }

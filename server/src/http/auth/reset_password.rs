@@ -1,14 +1,14 @@
 //! `POST /api/v1/auth/reset-password`
 
+use axum::Json;
 use axum::extract::State;
-use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::password_recovery::MessageBody;
 use crate::domain::Password;
 use crate::http::body::{ApiJson, JsonBody};
-use crate::http::middleware::RequestId;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service;
@@ -45,10 +45,10 @@ impl JsonBody for ResetPasswordBody {
 )]
 pub async fn reset_password(
     State(state): State<ApiState>,
-    Extension(request_id): Extension<RequestId>,
+    RequestOrigin(origin): RequestOrigin,
     ApiJson(body): ApiJson<ResetPasswordBody>,
 ) -> Result<Json<MessageBody>, Problem> {
     let new_password = Password::presented(body.new_password);
-    service::reset_password(&state.service, &body.token, new_password, request_id.as_str()).await?;
+    service::reset_password(&state.service, &body.token, new_password, &origin).await?;
     Ok(Json(MessageBody { message: "Password updated successfully." }))
 }

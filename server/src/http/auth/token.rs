@@ -1,6 +1,5 @@
 //! `POST /api/v1/auth/token`
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,9 +9,10 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::Origin;
 use crate::domain::Password;
 use crate::http::form::{FormFields, UrlEncodedForm};
-use crate::http::middleware::RequestId;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service::{self, IssuedToken, ServiceError};
@@ -73,13 +73,13 @@ pub struct AccessTokenBody {
 )]
 pub async fn token(
     State(state): State<ApiState>,
-    Extension(request_id): Extension<RequestId>,
+    RequestOrigin(origin): RequestOrigin,
     form: Result<UrlEncodedForm, Problem>,
 ) -> Result<Response, Problem> {
     let UrlEncodedForm(form) = form.map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     let body = match form.get("grant_type").unwrap_or("password") {
-        "password" => grant_by_password(&state, &form, &request_id).await?,
-        "refresh_token" => grant_by_refresh_token(&state, &form, &request_id).await?,
+        "password" => grant_by_password(&state, &form, &origin).await?,
+        "refresh_token" => grant_by_refresh_token(&state, &form, &origin).await?,
         _ => {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -94,13 +94,13 @@ pub async fn token(
 async fn grant_by_password(
     state: &ApiState,
     form: &FormFields,
-    request_id: &RequestId,
+    origin: &Origin,
 ) -> Result<AccessTokenBody, Problem> {
     let [username, password] = form
         .require(["username", "password"])
         .map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     let password = Password::presented(password);
-    let pair = service::login(&state.service, username, password, request_id.as_str(), Utc::now())
+    let pair = service::login(&state.service, username, password, origin, Utc::now())
         .await
         .map_err(|error| oauth_problem(error, StatusCode::UNAUTHORIZED))?;
     Ok(AccessTokenBody::new(pair.access, None))
@@ -109,11 +109,11 @@ async fn grant_by_password(
 async fn grant_by_refresh_token(
     state: &ApiState,
     form: &FormFields,
-    request_id: &RequestId,
+    origin: &Origin,
 ) -> Result<AccessTokenBody, Problem> {
     let [token] =
         form.require(["refresh_token"]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
-    let pair = service::refresh(&state.service, token, None, request_id.as_str(), Utc::now())
+    let pair = service::refresh(&state.service, token, None, origin, Utc::now())
         .await
         // RFC 6749 §5.2: a refresh token that is invalid, expired or revoked is 400 invalid_grant.
         .map_err(|error| oauth_problem(error, StatusCode::BAD_REQUEST))?;

@@ -1,7 +1,6 @@
 //! `/reset-password`, the page at the link in a recovery mail.
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -11,7 +10,7 @@ use serde::Deserialize;
 
 use crate::domain::Password;
 use crate::http::form::UrlEncodedForm;
-use crate::http::middleware::RequestId;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 use crate::service::{self, ServiceError};
@@ -55,12 +54,12 @@ pub async fn show(
 /// Sets the password, or shows the form again with what is wrong.
 pub async fn submit(
     State(state): State<ApiState>,
-    Extension(request_id): Extension<RequestId>,
+    RequestOrigin(origin): RequestOrigin,
     UrlEncodedForm(form): UrlEncodedForm,
 ) -> Result<Response, Problem> {
     let token = form.get("token").unwrap_or_default();
     let password = Password::presented(form.get("new_password").unwrap_or_default());
-    match service::reset_password(&state.service, token, password, request_id.as_str()).await {
+    match service::reset_password(&state.service, token, password, &origin).await {
         Ok(()) => page(
             StatusCode::OK,
             "Your password was changed",

@@ -1,10 +1,10 @@
 //! `POST /api/v1/users`
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -12,7 +12,7 @@ use crate::domain::Password;
 use crate::http::auth::me::ProfileBody;
 use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody};
-use crate::http::middleware::RequestId;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service::{self, UserForm};
@@ -65,7 +65,7 @@ impl JsonBody for CreateUserBody {
 )]
 pub async fn create_user(
     State(state): State<ApiState>,
-    Extension(request_id): Extension<RequestId>,
+    RequestOrigin(origin): RequestOrigin,
     Bearer(bearer): Bearer,
     body: Result<ApiJson<CreateUserBody>, Problem>,
 ) -> Result<Response, Problem> {
@@ -79,7 +79,7 @@ pub async fn create_user(
         password: Password::presented(body.password),
         is_superuser: body.is_superuser,
     };
-    let profile = service::create_user(&state.service, superuser, form, request_id.as_str()).await?;
+    let profile = service::create_user(&state.service, superuser, form, &origin).await?;
     let location = format!("/api/v1/users/{}", profile.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(ProfileBody::from(profile))).into_response())
 }

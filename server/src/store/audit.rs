@@ -1,0 +1,42 @@
+//! The audit: written with the change that it speaks of, in the same transaction.
+
+use sqlx::PgConnection;
+
+use super::{Store, StoreError};
+use crate::domain::AuditEvent;
+
+impl Store {
+    /// Records something that changed nothing, such as a refused login.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn record(&self, event: &AuditEvent<'_>) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        insert_event(&mut connection, event).await
+    }
+}
+
+/// Records something in the transaction that does it.
+pub(super) async fn insert_event(
+    connection: &mut PgConnection,
+    event: &AuditEvent<'_>,
+) -> Result<(), StoreError> {
+    let origin = event.origin;
+    sqlx::query(
+        "INSERT INTO audit_events
+             (kind, outcome, actor_id, user_id, session_id, request_id, address, user_agent, detail)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(event.kind.as_str())
+    .bind(event.outcome.as_str())
+    .bind(event.actor_id)
+    .bind(event.user_id)
+    .bind(event.session_id)
+    .bind(origin.map(|origin| origin.request_id.as_str()))
+    .bind(origin.map(|origin| origin.address.to_string()))
+    .bind(origin.and_then(|origin| origin.user_agent.as_deref()))
+    .bind(&event.detail)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
