@@ -10,6 +10,7 @@ pub mod management;
 mod middleware;
 mod pages;
 mod problem;
+mod problem_docs;
 mod router;
 mod state;
 mod users;

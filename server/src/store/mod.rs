@@ -19,8 +19,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use profile_reader::ProfileReader;
 
 pub use error::{Conflict, StoreError};
-pub use one_time_tokens::ResetSubject;
-pub use outbox::{DueMail, MailKind, OutboxCounts};
+pub use one_time_tokens::{ResetSubject, TokenPurpose};
+pub use outbox::{DueMail, MailKind, NewMail, OutboxCounts};
 pub use refresh_tokens::{RefreshOutcome, RefreshRequest};
 pub use revocations::{RevocationState, RevokedSession};
 pub use schema::{MigrateError, REQUIRED_SCHEMA_VERSION, migrate};

@@ -7,6 +7,31 @@ use super::sessions::end_sessions_of;
 use super::{RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, Origin};
 
+/// What a one-time token is good for; never for anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenPurpose {
+    /// Choosing a new password.
+    PasswordReset,
+    /// Showing that the account's address is read.
+    EmailVerification,
+    /// Making the address it was mailed to the account's.
+    EmailChange,
+    /// Choosing a first password.
+    Invitation,
+}
+
+impl TokenPurpose {
+    /// The name in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PasswordReset => "password_reset",
+            Self::EmailVerification => "email_verification",
+            Self::EmailChange => "email_change",
+            Self::Invitation => "invitation",
+        }
+    }
+}
+
 /// Whose password a reset token may change.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ResetSubject {

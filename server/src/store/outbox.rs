@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use serde_json::Value;
+use sqlx::PgConnection;
 
 use super::{Store, StoreError};
 
@@ -13,6 +15,22 @@ pub enum MailKind {
     PasswordRecovery,
     /// Notice that the password was changed.
     PasswordChanged,
+    /// The link that shows that an address is read by the account's owner.
+    EmailVerification,
+    /// To the owner of an account: somebody wanted to register with its address.
+    RegistrationExists,
+    /// To an address that wanted to register: the name is taken. `data`: `username`.
+    UsernameTaken,
+    /// The link to make a new address the account's; goes to the new address.
+    EmailChange,
+    /// To the old address: another one was asked for. `data`: `new_email`.
+    EmailChangeNotice,
+    /// To the old address: the account has another one now. `data`: `new_email`.
+    EmailChanged,
+    /// The link to choose a first password.
+    Invitation,
+    /// The account is gone.
+    AccountDeleted,
 }
 
 impl MailKind {
@@ -21,12 +39,62 @@ impl MailKind {
         match self {
             Self::PasswordRecovery => "password_recovery",
             Self::PasswordChanged => "password_changed",
+            Self::EmailVerification => "email_verification",
+            Self::RegistrationExists => "registration_exists",
+            Self::UsernameTaken => "username_taken",
+            Self::EmailChange => "email_change",
+            Self::EmailChangeNotice => "email_change_notice",
+            Self::EmailChanged => "email_changed",
+            Self::Invitation => "invitation",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::PasswordRecovery,
+        Self::PasswordChanged,
+        Self::EmailVerification,
+        Self::RegistrationExists,
+        Self::UsernameTaken,
+        Self::EmailChange,
+        Self::EmailChangeNotice,
+        Self::EmailChanged,
+        Self::Invitation,
+        Self::AccountDeleted,
+    ];
+
     fn parse(text: &str) -> Option<Self> {
-        [Self::PasswordRecovery, Self::PasswordChanged].into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
+}
+
+/// A message to be put into the outbox with the change that causes it.
+#[derive(Debug, Clone)]
+pub struct NewMail<'a> {
+    /// What it says.
+    pub kind: MailKind,
+    /// The address it goes to.
+    pub recipient: &'a str,
+    /// Whose account it is about; the message goes with the account.
+    pub user_id: Option<i64>,
+    /// The language it is asked for in, where no account says (BCP 47).
+    pub locale: Option<&'a str>,
+    /// What the text needs beside that, as an object; never a secret.
+    pub data: Value,
+}
+
+/// Puts a message into the outbox within a transaction. Wake the worker when it is committed.
+pub(super) async fn insert_mail(connection: &mut PgConnection, mail: &NewMail<'_>) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO outbox (kind, recipient, user_id, locale, data) VALUES ($1, $2, $3, $4, $5)")
+        .bind(mail.kind.as_str())
+        .bind(mail.recipient)
+        .bind(mail.user_id)
+        .bind(mail.locale)
+        .bind(&mail.data)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// A message whose turn it is; this replica holds a lease on it.
@@ -38,6 +106,12 @@ pub struct DueMail {
     pub kind: MailKind,
     /// To whom.
     pub recipient: String,
+    /// Whose account it is about.
+    pub user_id: Option<i64>,
+    /// The language it was asked for in.
+    pub locale: Option<String>,
+    /// See [`NewMail`].
+    pub data: Value,
     /// How often it was tried before.
     pub attempts: i32,
     /// How long it has been waiting.
@@ -49,6 +123,9 @@ struct Row {
     id: i64,
     kind: String,
     recipient: String,
+    user_id: Option<i64>,
+    locale: Option<String>,
+    data: Value,
     attempts: i32,
     age_seconds: f64,
 }
@@ -87,7 +164,7 @@ impl Store {
             "UPDATE outbox SET next_attempt_at = now() + $2
              WHERE id IN (SELECT id FROM outbox WHERE dead_at IS NULL AND next_attempt_at <= now()
                           ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-             RETURNING id, kind, recipient, attempts,
+             RETURNING id, kind, recipient, user_id, locale, data, attempts,
                        extract(epoch FROM now() - created_at)::float8 AS age_seconds",
         )
         .bind(limit)
@@ -104,6 +181,9 @@ impl Store {
                     id: row.id,
                     kind,
                     recipient: row.recipient,
+                    user_id: row.user_id,
+                    locale: row.locale,
+                    data: row.data,
                     attempts: row.attempts,
                     age,
                 })

@@ -14,6 +14,7 @@ use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem_docs::{JsonProblems, SuperuserProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, UserForm};
 
@@ -53,14 +54,8 @@ impl JsonBody for CreateUserBody {
     responses(
         (status = 201, description = "The account", body = ProfileBody,
          headers(("location" = String, description = "Path of the account"))),
-        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid access token", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "Not a superuser", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The name or the address is taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A field is not valid", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+        JsonProblems, SuperuserProblems, UnavailableProblem,
     )
 )]
 pub async fn create_user(

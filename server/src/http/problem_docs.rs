@@ -1,0 +1,63 @@
+//! The error answers of the OpenAPI document, in sets: an endpoint names the sets that are true of it.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::problem::ProblemBody;
+
+type Responses = BTreeMap<String, RefOr<Response>>;
+
+fn problems(rows: &[(&str, &str)]) -> Responses {
+    let schema = Ref::from_schema_name(ProblemBody::name());
+    let row = |(status, description): &(&str, &str)| {
+        let content = ContentBuilder::new().schema(Some(schema.clone())).build();
+        let response = ResponseBuilder::new()
+            .description(*description)
+            .content("application/problem+json", content)
+            .build();
+        ((*status).to_owned(), RefOr::T(response))
+    };
+    rows.iter().map(row).collect()
+}
+
+macro_rules! problem_sets {
+    ($($(#[$doc:meta])* $name:ident { $($row:expr),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> Responses {
+                problems(&[$($row),+])
+            }
+        }
+    )+};
+}
+
+problem_sets! {
+    /// Of an endpoint that reads a JSON body.
+    JsonProblems {
+        ("400", "Unreadable"),
+        ("413", "Too large"),
+        ("415", "Not JSON"),
+        ("422", "A field is not valid"),
+    }
+    /// Of an endpoint that reads a form.
+    FormProblems {
+        ("400", "Unreadable"),
+        ("413", "Too large"),
+        ("415", "Not a form"),
+        ("422", "A field is missing or not valid"),
+    }
+    /// Of an endpoint that needs an access token.
+    BearerProblems { ("401", "No valid access token") }
+    /// Of an endpoint for superusers.
+    SuperuserProblems { ("401", "No valid access token"), ("403", "Not a superuser") }
+    /// Of an endpoint that speaks of one thing by its id.
+    NotFoundProblem { ("404", "There is no such thing") }
+    /// Of an endpoint whose use is limited.
+    LimitedProblem { ("429", "Too often; Retry-After says when to try again") }
+    /// Of every endpoint that works with the database or Redis.
+    UnavailableProblem { ("503", "Overloaded, or a dependency is down; Retry-After says when to try again") }
+}
