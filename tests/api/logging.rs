@@ -4,7 +4,7 @@ use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 use latchkey_tests::server::parsed;
 use latchkey_tests::smtp::Smtp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn every_line_is_a_json_object_with_time_level_and_message() {
@@ -68,4 +68,33 @@ async fn text_is_for_people() {
     let output = latchkey_tests::server::run_command(&["check"], &variables);
     assert!(!output.status.success());
     assert!(!String::from_utf8_lossy(&output.stderr).trim_start().starts_with('{'));
+}
+
+#[tokio::test]
+async fn what_is_audited_is_logged_and_counted_too() {
+    let app = App::start().await;
+    let (user, session) = app.new_session("audited").await;
+    let wrong = [("username", user.username.as_str()), ("password", "NeverLogged wrong one")];
+    app.post(path::LOGIN).form(&wrong).header("x-request-id", "wrong-one").answer().await.problem(401);
+    let denied = app.post(path::USERS).bearer_auth(&session.access).header("x-request-id", "denied-one");
+    denied.json(&json!({})).answer().await.problem(403);
+
+    let line = async |id: &str| -> Value {
+        let log = app.server().wait_for_log(id).await;
+        let all = app.server().log();
+        let found = parsed(&all).find(|line| line["message"] == "audit" && line["span"]["request_id"] == id);
+        found.unwrap_or_else(|| panic!("no audit line of {id}: {log}"))
+    };
+    let refused = line("wrong-one").await;
+    assert_eq!((&refused["audit"], &refused["outcome"]), (&json!("login"), &json!("refused")));
+    assert_eq!((&refused["user_id"], &refused["address"]), (&json!(user.id), &json!("127.0.0.1")));
+    assert_eq!(refused["detail"], r#"{"reason":"wrong_credentials"}"#);
+    let denied = line("denied-one").await;
+    assert_eq!((&denied["audit"], &denied["actor_id"]), (&json!("access_denied"), &json!(user.id)));
+
+    let rows = "SELECT count(*) FROM audit_events WHERE kind = 'login' AND outcome = 'refused'
+                AND request_id = 'wrong-one' AND user_id = $1::bigint AND address = '127.0.0.1'";
+    assert_eq!(app.database.count(rows, &user.id.to_string()).await, 1);
+    let counted = app.server().metric("latchkey_audit_events_total", &["kind=\"login\"", "refused"]).await;
+    assert!((counted - 1.0).abs() < f64::EPSILON, "{counted}");
 }

@@ -32,13 +32,14 @@ pub enum AuditKind {
     UserDeleted,
     UserSessionsEnded,
     TokenRevoked,
+    AccessDenied,
     RateLimited,
     MailGivenUp,
 }
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Login,
         Self::Logout,
         Self::LogoutAll,
@@ -62,6 +63,7 @@ impl AuditKind {
         Self::UserDeleted,
         Self::UserSessionsEnded,
         Self::TokenRevoked,
+        Self::AccessDenied,
         Self::RateLimited,
         Self::MailGivenUp,
     ];
@@ -92,6 +94,7 @@ impl AuditKind {
             Self::UserDeleted => "user_deleted",
             Self::UserSessionsEnded => "user_sessions_ended",
             Self::TokenRevoked => "token_revoked",
+            Self::AccessDenied => "access_denied",
             Self::RateLimited => "rate_limited",
             Self::MailGivenUp => "mail_given_up",
         }
