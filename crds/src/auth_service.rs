@@ -1,5 +1,6 @@
 //! `AuthService`: an auth server that the operator keeps running.
 
+mod accounts;
 mod email;
 mod image;
 mod observability;
@@ -8,6 +9,7 @@ mod status;
 mod stores;
 mod tokens;
 
+pub use accounts::{Accounts, Audit, ClientSecretRef, IntrospectionClient, RateLimits, Registration};
 pub use email::{BootstrapAdmin, Email, From, Smtp, SmtpCredentialsRef, SmtpSecurity};
 pub use image::{Image, PullPolicy};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
@@ -71,6 +73,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
         .message("metadata.name must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service")
 )]
 #[x_kube(
+    validation = Rule::new("!(has(self.registration) && self.registration.enabled) || (has(self.email) && self.email.enabled)")
+        .message("spec.registration.enabled needs spec.email.enabled: addresses are verified by mail"),
     validation = Rule::new(STORAGE_IS_KEPT)
         .message("spec.database.embedded.storage cannot be changed, since the volume exists already: move to an external database with spec.database.urlSecretRef instead")
 )]
@@ -111,6 +115,34 @@ pub struct AuthServiceSpec {
     /// The first superuser, made when the service has none. Without it nobody can create accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap_admin: Option<BootstrapAdmin>,
+    /// Whether and how people make accounts for themselves.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub registration: Registration,
+    /// What accounts may do.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub accounts: Accounts,
+    /// The audit of who did what.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub audit: Audit,
+    /// How fast an attacker may guess.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rate_limits: RateLimits,
+    /// The networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8; limits and the audit go by the
+    /// address that they name. Empty: every caller is taken for itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 2, max = 49)))]
+    #[x_kube(validation = Rule::new("self.all(network, isCIDR(network) || isIP(network))")
+        .message("spec.trustedProxies must hold networks such as 10.0.0.0/8, or addresses"))]
+    pub trusted_proxies: Vec<String>,
+    /// The origins (scheme, host and port) whose pages may call the API from a browser. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 8, max = 300)))]
+    #[x_kube(validation = Rule::new("self.all(origin, origin.matches('^https?://[^/?#@,\\\\s]+$') && isURL(origin))")
+        .message("spec.corsAllowedOrigins must hold origins such as https://app.example.com: scheme, host and port, nothing else"))]
+    pub cors_allowed_origins: Vec<String>,
+    /// What programs authenticate with to introspect and revoke tokens, beside a superuser's token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection_client: Option<IntrospectionClient>,
     /// Prometheus.
     #[serde(default, skip_serializing_if = "is_default")]
     pub monitoring: Monitoring,

@@ -35,6 +35,7 @@ async fn settings_reach_the_server_and_roll_its_pods() {
             &[("username", "root"), ("email", "root@example.com"), ("password", "correct horse battery")],
         )
         .await;
+    fixture.apply_secret("gateway", &[("secret", "what only the gateway knows")]).await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
     let mail = json!({"email": {
@@ -68,6 +69,35 @@ async fn settings_reach_the_server_and_roll_its_pods() {
             json!({"email": {"publicURL": "https://id.example.com"}}),
             "/data/PUBLIC_URL",
             "https://id.example.com",
+        ),
+        setting(json!({"registration": {"enabled": true}}), "/data/REGISTRATION_ENABLED", "true"),
+        setting(
+            json!({"registration": {"enabled": false, "emailDomains": ["Example.com", "example.org"]}}),
+            "/data/REGISTRATION_EMAIL_DOMAINS",
+            "example.com,example.org",
+        ),
+        setting(json!({"accounts": {"unverifiedLogin": true}}), "/data/UNVERIFIED_LOGIN_ENABLED", "true"),
+        setting(json!({"accounts": {"selfDeletion": true}}), "/data/ACCOUNT_DELETION_ENABLED", "true"),
+        setting(json!({"accounts": {"adminPasswords": false}}), "/data/ADMIN_PASSWORDS_ENABLED", "false"),
+        setting(json!({"accounts": {"defaultLocale": "de"}}), "/data/DEFAULT_LOCALE", "de"),
+        setting(json!({"audit": {"retentionDays": 30}}), "/data/AUDIT_RETENTION_DAYS", "30"),
+        setting(json!({"rateLimits": {"perAccount": 7}}), "/data/RATE_LIMIT_PER_ACCOUNT", "7"),
+        setting(json!({"rateLimits": {"perNetwork": 70}}), "/data/RATE_LIMIT_PER_NETWORK", "70"),
+        setting(json!({"rateLimits": {"enabled": false}}), "/data/RATE_LIMITS_ENABLED", "false"),
+        setting(
+            json!({"trustedProxies": ["10.0.0.0/8", "192.0.2.1"]}),
+            "/data/TRUSTED_PROXIES",
+            "10.0.0.0/8,192.0.2.1/32",
+        ),
+        setting(
+            json!({"corsAllowedOrigins": ["https://App.example.com:443"]}),
+            "/data/CORS_ALLOWED_ORIGINS",
+            "https://app.example.com",
+        ),
+        setting(
+            json!({"introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway"}}}),
+            "/data/INTROSPECTION_CLIENT_ID",
+            "gateway",
         ),
         setting(json!({"email": {"enabled": false}}), "/data/EMAILS_ENABLED", "false"),
         setting(json!({"bootstrapAdmin": {"secretRef": {"name": "admin"}}}), "/data/FIRST_SUPERUSER", "root"),

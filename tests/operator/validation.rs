@@ -98,6 +98,30 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.email.publicURL must be an http or https URL without user, query and fragment, such as https://auth.example.com",
         ),
         (
+            json!({"registration": {"enabled": true}}),
+            "spec.registration.enabled needs spec.email.enabled: addresses are verified by mail",
+        ),
+        (
+            json!({"registration": {"emailDomains": ["@example.com"]}}),
+            "spec.registration.emailDomains must hold domains such as example.com",
+        ),
+        (
+            json!({"accounts": {"defaultLocale": "en_GB"}}),
+            "spec.accounts.defaultLocale must be a language tag such as en or pt-BR",
+        ),
+        (
+            json!({"trustedProxies": ["10.0.0.0/40"]}),
+            "spec.trustedProxies must hold networks such as 10.0.0.0/8, or addresses",
+        ),
+        (
+            json!({"corsAllowedOrigins": ["https://app.example.com/path"]}),
+            "spec.corsAllowedOrigins must hold origins such as https://app.example.com: scheme, host and port, nothing else",
+        ),
+        (
+            json!({"introspectionClient": {"id": "a:b", "secretRef": {"name": "x"}}}),
+            "spec.introspectionClient.id may hold letters, digits and . _ ~ -",
+        ),
+        (
             json!({"monitoring": {"serviceMonitor": {"interval": "often"}}}),
             "spec.monitoring.serviceMonitor.interval must be a duration of at least 1s, such as 30s",
         ),

@@ -13,7 +13,7 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
-use latchkey_crds::auth_service::{SecretKeyRef, SmtpCredentialsRef};
+use latchkey_crds::auth_service::SmtpCredentialsRef;
 use latchkey_keyset::KeySetError;
 
 use crate::cache::{Presence, controller_of};
@@ -76,6 +76,8 @@ pub struct Dereferenced {
     pub smtp: Option<Result<SmtpLogin, Problem>>,
     /// The first superuser.
     pub admin: Option<Result<Admin, Problem>>,
+    /// The secret that programs introspect tokens with.
+    pub introspection_secret: Option<Result<SecretText, Problem>>,
     /// The embedded PostgreSQL's password.
     pub postgres_password: Option<StorePassword>,
     /// The embedded Valkey's password.
@@ -109,6 +111,7 @@ pub fn references(auth_service: &AuthService) -> impl Iterator<Item = &str> {
         spec.redis.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
         smtp.map(|reference| reference.name.as_str()),
         spec.bootstrap_admin.as_ref().map(|admin| admin.secret_ref.name.as_str()),
+        spec.introspection_client.as_ref().map(|client| client.secret_ref.name.as_str()),
     ]
     .into_iter()
     .flatten()
@@ -145,8 +148,12 @@ pub async fn dereference(
             .database
             .url_secret_ref
             .as_ref()
-            .map(|r| lookup.url(r, "spec.database.urlSecretRef")),
-        redis_url: spec.redis.url_secret_ref.as_ref().map(|r| lookup.url(r, "spec.redis.urlSecretRef")),
+            .map(|r| lookup.value(&r.name, &r.key, "spec.database.urlSecretRef")),
+        redis_url: spec
+            .redis
+            .url_secret_ref
+            .as_ref()
+            .map(|r| lookup.value(&r.name, &r.key, "spec.redis.urlSecretRef")),
         smtp: spec
             .email
             .smtp
@@ -155,6 +162,10 @@ pub async fn dereference(
             .filter(|_| spec.email.enabled)
             .map(|reference| lookup.smtp(reference)),
         admin: spec.bootstrap_admin.as_ref().map(|admin| lookup.admin(&admin.secret_ref.name)),
+        introspection_secret: spec.introspection_client.as_ref().map(|client| {
+            let secret = &client.secret_ref;
+            lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")
+        }),
         postgres_password,
         redis_password,
         keys,
@@ -267,9 +278,9 @@ impl<'a> Lookup<'a> {
         Ok(values)
     }
 
-    fn url(&self, reference: &SecretKeyRef, field: &str) -> Result<SecretText, Problem> {
-        let [url] = self.values(&reference.name, [&reference.key], field)?;
-        Ok(url)
+    fn value(&self, name: &str, key: &str, field: &str) -> Result<SecretText, Problem> {
+        let [value] = self.values(name, [key], field)?;
+        Ok(value)
     }
 
     fn smtp(&self, reference: &SmtpCredentialsRef) -> Result<SmtpLogin, Problem> {

@@ -37,6 +37,8 @@ pub mod paths {
     pub const SMTP: &str = "/etc/latchkey/smtp";
     /// The first superuser's folder.
     pub const ADMIN: &str = "/etc/latchkey/admin";
+    /// The folder of the secret that programs introspect tokens with.
+    pub const INTROSPECTION: &str = "/etc/latchkey/introspection";
 }
 
 /// Something that the user can set right; it becomes a condition.
@@ -193,6 +195,7 @@ pub fn validate(
         let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;
         let admin = found.admin.transpose()?;
         let smtp = found.smtp.transpose()?;
+        let introspection = found.introspection_secret.transpose()?;
         let superuser = admin.as_ref().map(|admin| FirstSuperuser {
             username: admin.username.clone(),
             email: admin.email.clone(),
@@ -207,6 +210,7 @@ pub fn validate(
             smtp.iter()
                 .flat_map(|login| [login.username.expose().to_owned(), login.password.expose().to_owned()]),
         );
+        parts.extend(introspection.map(|secret| secret.expose().to_owned()));
         // The salt is secret: who may read Deployments and Jobs must not be able to try passwords out.
         parts.push(found.salt.expose().to_owned());
         let migration = fingerprint([image.as_bytes(), without_login(&database).as_bytes()]);
@@ -248,6 +252,7 @@ fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
         found.redis_url.as_ref().and_then(|result| result.as_ref().err()),
         found.smtp.as_ref().and_then(|result| result.as_ref().err()),
         found.admin.as_ref().and_then(|result| result.as_ref().err()),
+        found.introspection_secret.as_ref().and_then(|result| result.as_ref().err()),
     ]
     .into_iter()
     .flatten()

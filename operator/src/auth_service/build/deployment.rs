@@ -147,6 +147,11 @@ fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>
         volumes.push(pod::secret_volume_of("admin", &admin.secret_ref.name, &[("password", "password")]));
         mounts.push(pod::read_only("admin", paths::ADMIN));
     }
+    if let Some(client) = &service.spec.introspection_client {
+        let items = [(client.secret_ref.key.as_str(), "secret")];
+        volumes.push(pod::secret_volume_of("introspection", &client.secret_ref.name, &items));
+        mounts.push(pod::read_only("introspection", paths::INTROSPECTION));
+    }
     (volumes, mounts)
 }
 

@@ -1,11 +1,12 @@
 //! The server's settings out of the spec.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, LogFormat, LogLevel, Minutes, RateLimits, Registration,
-    SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, RateLimits,
+    Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{self as api, parse_ttl};
@@ -49,15 +50,44 @@ pub(super) fn settings(
             .map(|text| url(text, "spec.email.publicURL"))
             .transpose()?,
         first_superuser,
-        // The spec does not have these yet: what the server does by default.
-        registration: Registration::default(),
-        accounts: Accounts::default(),
+        registration: Registration {
+            enabled: spec.registration.enabled,
+            email_domains: lower_case(&spec.registration.email_domains),
+        },
+        accounts: Accounts {
+            unverified_login: spec.accounts.unverified_login,
+            self_deletion: spec.accounts.self_deletion,
+            admin_passwords: spec.accounts.admin_passwords,
+            default_locale: spec.accounts.default_locale.clone(),
+        },
+        // The image's own texts; the spec has no field for others yet.
         mail_templates_dir: None,
-        audit_retention: Days::default(),
-        rate_limits: RateLimits::default(),
-        trusted_proxies: Vec::new(),
-        cors_allowed_origins: Vec::new(),
-        introspection_client: None,
+        audit_retention: u32::try_from(spec.audit.retention_days)
+            .ok()
+            .and_then(Days::new)
+            .ok_or_else(|| Problem::spec("spec.audit.retentionDays is out of range: correct it."))?,
+        rate_limits: RateLimits {
+            enabled: spec.rate_limits.enabled,
+            per_account: per_hour(spec.rate_limits.per_account, "spec.rateLimits.perAccount")?,
+            per_network: per_hour(spec.rate_limits.per_network, "spec.rateLimits.perNetwork")?,
+        },
+        trusted_proxies: spec
+            .trusted_proxies
+            .iter()
+            .map(|text| parse_network(text))
+            .collect::<Option<_>>()
+            .ok_or_else(|| {
+            Problem::spec("spec.trustedProxies must hold networks or addresses: correct it.")
+        })?,
+        cors_allowed_origins: spec
+            .cors_allowed_origins
+            .iter()
+            .map(|text| Ok(url(text, "spec.corsAllowedOrigins")?.origin().ascii_serialization()))
+            .collect::<Result<_, Problem>>()?,
+        introspection_client: spec.introspection_client.as_ref().map(|client| IntrospectionClient {
+            id: client.id.clone(),
+            secret: file(paths::INTROSPECTION, "secret"),
+        }),
         otlp_endpoint: spec.tracing.otlp_endpoint.clone(),
         log_level: match spec.logging.level {
             api::LogLevel::Trace => LogLevel::Trace,
@@ -71,6 +101,19 @@ pub(super) fn settings(
             api::LogFormat::Text => LogFormat::Text,
         },
     })
+}
+
+fn lower_case(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| text.to_ascii_lowercase()).collect()
+}
+
+fn per_hour(number: i32, field: &str) -> Result<u32, Problem> {
+    let positive = u32::try_from(number).ok().filter(|number| *number > 0);
+    positive.ok_or_else(|| Problem::spec(format!("{field} must be at least 1: correct it.")))
+}
+
+fn parse_network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn url(text: &str, field: &str) -> Result<Url, Problem> {
