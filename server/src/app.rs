@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::crypto::{HashPool, KeyRing, TokenIssuer, TokenVerifier};
+use crate::crypto::{ClientSecret, HashPool, KeyRing, TokenIssuer, TokenVerifier};
 use crate::domain::Password;
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, api_router, management_router};
@@ -86,6 +86,7 @@ impl App {
             refresh_lifetime: TimeDelta::seconds(settings.refresh_token_lifetime.as_seconds()),
             accounts: settings.accounts.clone(),
             registration: settings.registration.clone(),
+            introspection_client: introspection_client(settings)?,
             mail_enabled: settings.email.is_some(),
             outbox_wake,
             metrics: Arc::clone(&metrics),
@@ -201,6 +202,16 @@ fn build_outbox(
         Arc::clone(wake),
         Arc::clone(metrics),
     )))
+}
+
+fn introspection_client(settings: &Settings) -> anyhow::Result<Option<ClientSecret>> {
+    let Some(client) = &settings.introspection_client else { return Ok(None) };
+    let secret = read_secret("INTROSPECTION_CLIENT_SECRET", &client.secret)?;
+    let kept = ClientSecret::new(&client.id, secret.expose()).with_context(|| {
+        let least = ClientSecret::MIN_BYTES;
+        format!("INTROSPECTION_CLIENT_SECRET is not valid: it must have at least {least} random characters")
+    })?;
+    Ok(Some(kept))
 }
 
 fn first_superuser_form(settings: &Settings) -> anyhow::Result<Option<UserForm>> {

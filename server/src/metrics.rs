@@ -12,6 +12,7 @@ pub struct Metrics {
     http_duration: HistogramVec,
     logins: IntCounterVec,
     audit_events: IntCounterVec,
+    introspections: IntCounterVec,
     mail: IntCounterVec,
     key_reloads: IntCounterVec,
     hash_pool: GaugeVec,
@@ -66,6 +67,16 @@ impl Metrics {
                 IntCounterVec::new(
                     Opts::new("latchkey_audit_events_total", "Audit events, by kind and outcome"),
                     &["kind", "outcome"],
+                )?,
+            )?,
+            introspections: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "latchkey_introspections_total",
+                        "Tokens that programs asked about, by outcome",
+                    ),
+                    &["outcome"],
                 )?,
             )?,
             mail: register(
@@ -154,6 +165,11 @@ impl Metrics {
     /// Counts an audit event.
     pub fn count_audit_event(&self, kind: &str, outcome: &str) {
         self.audit_events.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// Counts a token that a program asked about.
+    pub fn count_introspection(&self, outcome: &str) {
+        self.introspections.with_label_values(&[outcome]).inc();
     }
 
     /// Counts an attempt to send a message.

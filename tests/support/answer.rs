@@ -81,7 +81,8 @@ impl Answer {
         match status {
             401 => {
                 let challenge = self.header("www-authenticate").unwrap_or_default();
-                assert!(challenge.starts_with("Bearer"), "WWW-Authenticate: {challenge:?}");
+                let known = ["Bearer ", "Basic "].iter().any(|scheme| challenge.starts_with(scheme));
+                assert!(known, "WWW-Authenticate: {challenge:?}");
             }
             429 | 503 => {
                 let seconds = self.header("retry-after").unwrap_or_default();

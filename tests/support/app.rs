@@ -25,7 +25,11 @@ pub mod path {
     pub const LOGOUT: &str = "/api/v1/auth/logout";
     pub const RECOVERY: &str = "/api/v1/auth/password-recovery";
     pub const RESET: &str = "/api/v1/auth/reset-password";
+    pub const VERIFY: &str = "/api/v1/auth/verify";
+    pub const INTROSPECT: &str = "/api/v1/auth/introspect";
+    pub const REVOKE: &str = "/api/v1/auth/revoke";
     pub const USERS: &str = "/api/v1/users";
+    pub const METADATA: &str = "/.well-known/oauth-authorization-server";
     pub const JWKS: &str = "/.well-known/jwks.json";
 }
 

@@ -1,10 +1,12 @@
 //! Password hashing, signing keys, tokens.
 
+mod client_secret;
 mod hashing;
 mod key_ring;
 mod one_time;
 mod tokens;
 
+pub use client_secret::ClientSecret;
 pub use hashing::{HashError, HashPool, HashPoolState};
 pub use key_ring::{KeyRing, KeyRingError, LoadedKey};
 pub use one_time::OneTimeSecret;

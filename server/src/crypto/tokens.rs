@@ -25,6 +25,14 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
+    /// The name in RFC 7009 §2.1.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "access_token",
+            Self::Refresh => "refresh_token",
+        }
+    }
+
     fn typ(self) -> &'static str {
         match self {
             Self::Access => "at+jwt",
@@ -57,8 +65,10 @@ pub struct VerifiedToken {
     pub jti: Uuid,
     /// `iat`
     pub issued_at: DateTime<Utc>,
+    /// `nbf`, seconds since the epoch.
+    pub not_before: i64,
     /// `exp`, seconds since the epoch.
-    expires_at: i64,
+    pub expires_at: i64,
 }
 
 impl VerifiedToken {
@@ -150,6 +160,16 @@ impl TokenVerifier {
         Self { ring, issuer: issuer.into(), audience: audience.into(), remembered }
     }
 
+    /// `iss` of every token.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// `aud` of every token.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
     /// Checks everything but whether the token was revoked.
     ///
     /// # Errors
@@ -208,6 +228,7 @@ impl TokenVerifier {
             session_id: claims.sid,
             jti: claims.jti,
             issued_at: DateTime::from_timestamp(claims.iat, 0).ok_or(TokenError::Invalid)?,
+            not_before: claims.nbf,
             expires_at: claims.exp,
         })
     }

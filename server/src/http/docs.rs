@@ -1,7 +1,7 @@
 //! The OpenAPI document and Swagger UI.
 
 use utoipa::openapi::security::{
-    Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme,
+    ApiKey, ApiKeyValue, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme,
 };
 use utoipa::openapi::{OpenApi, OpenApiVersion};
 use utoipa::{Modify, OpenApi as _};
@@ -17,6 +17,7 @@ use utoipa::{Modify, OpenApi as _};
     tags(
         (name = "auth", description = "Logging in and out, tokens, the own account"),
         (name = "users", description = "Accounts, for superusers"),
+        (name = "programs", description = "Proxies and resource servers that ask about tokens"),
         (name = "keys", description = "What verifiers need"),
     )
 )]
@@ -33,6 +34,14 @@ impl Modify for SecuritySchemes {
             SecurityScheme::Http(
                 HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build(),
             ),
+        );
+        components.add_security_scheme(
+            "client",
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Basic).build()),
+        );
+        components.add_security_scheme(
+            "cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("access_token"))),
         );
         components.add_security_scheme(
             "password",

@@ -56,8 +56,8 @@ impl FormFields {
         let mut fields = Self::default();
         for pair in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
-            let name = decode(halves.next().unwrap_or_default())?;
-            let value = decode(halves.next().unwrap_or_default())?;
+            let name = decode_component(halves.next().unwrap_or_default())?;
+            let value = decode_component(halves.next().unwrap_or_default())?;
             fields.insert(name, value)?;
         }
         Ok(fields)
@@ -85,7 +85,7 @@ impl FormFields {
 
 /// Undoes the encoding of one name or value (WHATWG URL §5.1), but refuses what is no UTF-8 instead of putting
 /// U+FFFD in its place: a password must not be changed in silence.
-fn decode(encoded: &[u8]) -> Result<String, Problem> {
+pub fn decode_component(encoded: &[u8]) -> Result<String, Problem> {
     let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_encoding::percent_decode(&spaced)
         .decode_utf8()

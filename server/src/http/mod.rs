@@ -4,6 +4,7 @@ mod auth;
 mod bearer;
 mod body;
 mod client_address;
+mod client_auth;
 mod docs;
 mod form;
 pub mod management;

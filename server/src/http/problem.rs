@@ -47,10 +47,10 @@ pub struct ProblemBody {
     /// The fields that are not valid, with status 422.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
-    /// RFC 6749 §5.2, only from `/token`.
+    /// RFC 6749 §5.2, only from `/token`, `/introspect` and `/revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,
-    /// RFC 6749 §5.2, only from `/token`.
+    /// RFC 6749 §5.2, only from `/token`, `/introspect` and `/revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_description: Option<String>,
 }
@@ -68,6 +68,9 @@ pub struct FieldProblem {
 const CHALLENGE: &str = r#"Bearer realm="latchkey""#;
 const CHALLENGE_INVALID: &str =
     r#"Bearer realm="latchkey", error="invalid_token", error_description="The access token is not valid""#;
+/// RFC 7617 §2.1
+const CHALLENGE_CLIENT: &str = r#"Basic realm="latchkey", charset="UTF-8""#;
+const CHALLENGE_EITHER: &str = r#"Bearer realm="latchkey", Basic realm="latchkey", charset="UTF-8""#;
 const CHALLENGE_SCOPE: &str = r#"Bearer realm="latchkey", error="insufficient_scope""#;
 
 impl Problem {
@@ -88,6 +91,14 @@ impl Problem {
     pub fn no_token() -> Self {
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, "An access token is needed.");
         problem.challenge = Some(CHALLENGE);
+        problem
+    }
+
+    /// `401` for a program that presents no credentials where its own or an access token would do.
+    pub fn no_client() -> Self {
+        let mut problem =
+            Self::new(StatusCode::UNAUTHORIZED, "A client secret or an access token is needed.");
+        problem.challenge = Some(CHALLENGE_EITHER);
         problem
     }
 
@@ -154,6 +165,9 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::InvalidAccessToken | ServiceError::InvalidRefreshToken => {
                 Self { challenge: Some(CHALLENGE_INVALID), ..plain(StatusCode::UNAUTHORIZED) }
+            }
+            ServiceError::InvalidClient => {
+                Self { challenge: Some(CHALLENGE_CLIENT), ..plain(StatusCode::UNAUTHORIZED) }
             }
             ServiceError::Deactivated | ServiceError::Unverified => plain(StatusCode::FORBIDDEN),
             ServiceError::NotSuperuser => {

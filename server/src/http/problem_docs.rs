@@ -54,6 +54,8 @@ problem_sets! {
     BearerProblems { ("401", "No valid access token") }
     /// Of an endpoint for superusers.
     SuperuserProblems { ("401", "No valid access token"), ("403", "Not a superuser") }
+    /// Of an endpoint for programs, which show a client secret or a superuser's access token.
+    ClientProblems { ("401", "No valid client secret or access token"), ("403", "Not a superuser") }
     /// Of an endpoint that speaks of one thing by its id.
     NotFoundProblem { ("404", "There is no such thing") }
     /// Of an endpoint whose use is limited.

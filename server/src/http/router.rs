@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,7 +25,11 @@ pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(auth::logout::logout))
         .routes(routes!(auth::password_recovery::recover_password))
         .routes(routes!(auth::reset_password::reset_password))
+        .routes(routes!(auth::introspect::introspect))
+        .routes(routes!(auth::revoke::revoke))
+        .routes(routes!(auth::verify::verify))
         .routes(routes!(users::create::create_user))
+        .routes(routes!(well_known::authorization_server::authorization_server))
         .routes(routes!(well_known::jwks::jwks))
 }
 
@@ -34,6 +38,13 @@ pub fn api_router(state: ApiState) -> Router {
     let (router, document) = documented_routes().split_for_parts();
     router
         .route("/reset-password", get(pages::reset_password::show).post(pages::reset_password::submit))
+        // Envoy sends the method and the path of the request that it asks about, behind this one.
+        .route("/api/v1/auth/verify/", any(auth::verify::verify))
+        .route("/api/v1/auth/verify/{*path}", any(auth::verify::verify))
+        .route(
+            "/.well-known/oauth-authorization-server/{*path}",
+            get(well_known::authorization_server::at_issuer_path),
+        )
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
         .method_not_allowed_fallback(async || {

@@ -33,6 +33,9 @@ pub enum ServiceError {
     /// The refresh token is, or it does not belong to the session of the access token.
     #[error("The refresh token is not valid, has expired or was revoked.")]
     InvalidRefreshToken,
+    /// The program that asks about a token is not known.
+    #[error("The client id or the client secret is wrong.")]
+    InvalidClient,
     /// The token in a mailed link.
     #[error("The link is not valid, was used already or has expired.")]
     InvalidOneTimeToken,

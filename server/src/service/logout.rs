@@ -1,5 +1,7 @@
 //! Ending the own session.
 
+use uuid::Uuid;
+
 use super::{Authenticated, Service, ServiceError};
 use crate::domain::{AuditEvent, AuditKind, Origin};
 
@@ -11,13 +13,23 @@ use crate::domain::{AuditEvent, AuditKind, Origin};
 /// [`ServiceError::Unavailable`] when the end could not be made known; it may be asked for again.
 pub async fn logout(service: &Service, bearer: Authenticated, origin: &Origin) -> Result<(), ServiceError> {
     let event = AuditEvent::own(AuditKind::Logout, bearer.user_id, origin).in_session(bearer.session_id);
-    let revoked = match service.store.end_session(bearer.session_id, bearer.user_id, &event).await? {
+    end_session(service, bearer.session_id, bearer.user_id, &event).await
+}
+
+/// Ends one session of an account and makes it known to every replica.
+pub(super) async fn end_session(
+    service: &Service,
+    session_id: Uuid,
+    user_id: i64,
+    event: &AuditEvent<'_>,
+) -> Result<(), ServiceError> {
+    let revoked = match service.store.end_session(session_id, user_id, event).await? {
         Some(revoked) => {
-            service.tell(&event);
+            service.tell(event);
             Some(revoked)
         }
         // An earlier attempt ended it and could not make it known: only now may the answer be yes.
-        None => service.store.find_revocation(bearer.session_id).await?,
+        None => service.store.find_revocation(session_id).await?,
     };
     service.revocation.announce(revoked.as_slice()).await?;
     Ok(())

@@ -105,6 +105,34 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The name of the account whose current refresh token this is, while it could be exchanged. Only looks.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_owner_of_refresh_token(
+        &self,
+        jti: Uuid,
+        session_id: Uuid,
+        user_id: i64,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT users.username
+             FROM refresh_tokens
+                 JOIN sessions ON sessions.id = refresh_tokens.session_id
+                 JOIN users ON users.id = sessions.user_id
+             WHERE refresh_tokens.jti = $1 AND sessions.id = $2 AND users.id = $3
+               AND refresh_tokens.rotated_at IS NULL AND refresh_tokens.expires_at > now()
+               AND sessions.ended_at IS NULL AND users.is_active",
+        )
+        .bind(jti)
+        .bind(session_id)
+        .bind(user_id)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+}
+
 type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
 async fn fetch_generation(

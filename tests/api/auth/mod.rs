@@ -1,5 +1,7 @@
 //! `/api/v1/auth/…`
 
+mod clients;
+mod introspect;
 mod login;
 mod login_rehash;
 mod logout;
@@ -9,5 +11,7 @@ mod refresh;
 mod refresh_reuse;
 mod reset_password;
 mod reset_password_page;
+mod revoke;
 mod token;
 mod token_refresh_grant;
+mod verify;

@@ -41,7 +41,11 @@ async fn describes_every_endpoint_and_each_of_them_exists() {
         ("post", "/api/v1/auth/password-recovery/{email}"),
         ("post", "/api/v1/auth/reset-password"),
         ("post", "/api/v1/auth/logout"),
+        ("get", "/api/v1/auth/verify"),
+        ("post", "/api/v1/auth/introspect"),
+        ("post", "/api/v1/auth/revoke"),
         ("post", "/api/v1/users"),
+        ("get", "/.well-known/oauth-authorization-server"),
         ("get", "/.well-known/jwks.json"),
     ] {
         assert!(

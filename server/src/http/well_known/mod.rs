@@ -1,3 +1,4 @@
 //! `/.well-known`
 
+pub mod authorization_server;
 pub mod jwks;

@@ -1,0 +1,118 @@
+//! `GET /.well-known/oauth-authorization-server`
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::problem::Problem;
+use crate::http::state::ApiState;
+
+/// Where the metadata is.
+pub const PATH: &str = "/.well-known/oauth-authorization-server";
+
+/// What a program needs to know of this server (RFC 8414 §2). What is not said is not there: there is no
+/// authorization endpoint, since nobody is sent here by a browser, and there are no scopes and no clients.
+#[derive(Serialize, ToSchema)]
+pub struct MetadataBody {
+    /// `iss` of every token.
+    #[schema(example = "https://auth.example.com")]
+    issuer: String,
+    /// Where tokens are got by password or by refresh token.
+    token_endpoint: String,
+    /// Clients are not told apart.
+    #[schema(example = json!(["none"]))]
+    token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// How tokens are got.
+    #[schema(example = json!(["password", "refresh_token"]))]
+    grant_types_supported: Vec<&'static str>,
+    /// None. RFC 8414 §2 requires the member, and §3.2 has no lists without elements; left out, more programs fail.
+    response_types_supported: Vec<&'static str>,
+    /// The public keys.
+    jwks_uri: String,
+    /// What a token is worth.
+    introspection_endpoint: String,
+    /// How a program shows there who it is; `Bearer` is a superuser's access token.
+    #[schema(example = json!(["Bearer", "client_secret_basic", "client_secret_post"]))]
+    introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Making a token worth nothing.
+    revocation_endpoint: String,
+    /// As at the introspection endpoint.
+    #[schema(example = json!(["Bearer", "client_secret_basic", "client_secret_post"]))]
+    revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// For people.
+    service_documentation: String,
+}
+
+/// What this authorization server offers
+///
+/// RFC 8414. Where the issuer has a path, the same is at this path with the issuer's after it (§3.1).
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server", tag = "keys", operation_id = "authorization_server",
+    responses((status = 200, description = "The metadata", body = MetadataBody)),
+)]
+pub async fn authorization_server(State(state): State<ApiState>) -> Response {
+    let verifier = &state.service.verifier;
+    let body = build_metadata(verifier.issuer(), state.service.introspection_client.is_some());
+    ([(CACHE_CONTROL, "public, max-age=300")], Json(body)).into_response()
+}
+
+/// The same behind the issuer's path, and nothing behind another one: an answer there would speak of an issuer that
+/// was not asked about (RFC 8414 §3.3).
+pub async fn at_issuer_path(
+    state: State<ApiState>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    if uri.path().strip_prefix(PATH) == path_of(state.service.verifier.issuer()) {
+        Ok(authorization_server(state).await)
+    } else {
+        Err(Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
+    }
+}
+
+/// The path of the issuer, if it has one.
+fn path_of(issuer: &str) -> Option<&str> {
+    let after_scheme = issuer.split_once("://")?.1;
+    after_scheme.find('/').map(|at| &after_scheme[at..])
+}
+
+fn build_metadata(issuer: &str, has_client: bool) -> MetadataBody {
+    let at = |path: &str| format!("{issuer}{path}");
+    let mut methods = vec!["Bearer"];
+    if has_client {
+        methods.extend(["client_secret_basic", "client_secret_post"]);
+    }
+    MetadataBody {
+        issuer: issuer.to_owned(),
+        token_endpoint: at("/api/v1/auth/token"),
+        token_endpoint_auth_methods_supported: vec!["none"],
+        grant_types_supported: vec!["password", "refresh_token"],
+        response_types_supported: vec![],
+        jwks_uri: at("/.well-known/jwks.json"),
+        introspection_endpoint: at("/api/v1/auth/introspect"),
+        introspection_endpoint_auth_methods_supported: methods.clone(),
+        revocation_endpoint: at("/api/v1/auth/revoke"),
+        revocation_endpoint_auth_methods_supported: methods,
+        service_documentation: at("/docs/"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path_of;
+
+    #[test]
+    fn the_path_is_what_follows_the_host() {
+        for (issuer, path) in [
+            ("https://auth.example.com", None),
+            ("http://auth.example.com:8080", None),
+            ("https://auth.example.com/a", Some("/a")),
+            ("https://auth.example.com/a/b", Some("/a/b")),
+        ] {
+            assert_eq!(path_of(issuer), path, "{issuer}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Revoking a token on behalf of a program (RFC 7009).
+
+use serde_json::json;
+
+use super::introspect::verify_either_kind;
+use super::logout::end_session;
+use super::{Service, ServiceError, TokenClient};
+use crate::domain::{AuditEvent, AuditKind, Origin};
+
+/// Ends the session of a token of either kind: all its tokens are refused by every replica when this returns.
+/// A token that has expired or was rotated still names its session, and whoever wants it revoked wants that to
+/// end. What is no token of ours needs no revoking (RFC 7009 §2.2).
+///
+/// # Errors
+/// [`ServiceError::Unavailable`] when the end could not be made known; it may be asked for again.
+pub async fn revoke_token(
+    service: &Service,
+    asked_by: TokenClient,
+    token: &str,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    let Some((kind, token)) = verify_either_kind(service, token)? else { return Ok(()) };
+    let event = AuditEvent {
+        actor_id: asked_by.actor_id(),
+        ..AuditEvent::own(AuditKind::TokenRevoked, token.user_id, origin)
+    }
+    .in_session(token.session_id)
+    .with(json!({ "token": kind.as_str(), "jti": token.jti }));
+    end_session(service, token.session_id, token.user_id, &event).await
+}

@@ -1,0 +1,98 @@
+//! How programs show who they are at `/introspect` and `/revoke`.
+
+use latchkey_tests::answer::{Answer, Answered};
+use latchkey_tests::app::{App, Setup, path};
+use reqwest::RequestBuilder;
+
+pub const CLIENT_ID: &str = "orders api";
+/// With characters that RFC 6749 §2.3.1 wants encoded.
+pub const CLIENT_SECRET: &str = "NeverLogged+%41:0123456789abcdef0123";
+
+/// An app with a client set.
+pub fn with_client() -> Setup {
+    App::setup().set("INTROSPECTION_CLIENT_ID", CLIENT_ID).set("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET)
+}
+
+#[track_caller]
+fn assert_refused(answer: &Answer, status: u16, error: &str, challenge: &str) {
+    let problem = answer.problem(status);
+    assert_eq!(problem["error"], error, "{problem}");
+    let found = answer.header("www-authenticate").unwrap_or_default();
+    assert!(found.contains(challenge), "{found}");
+}
+
+/// Every way in, and every way that is none.
+pub async fn assert_authenticates(endpoint: &str) {
+    let app = with_client().start().await;
+    let (_, session) = app.new_session("ordinary").await;
+    let ask = || app.post(endpoint);
+    let form = [("token", "nonsense")];
+    let credentials = |secret: &'static str| [("client_id", CLIENT_ID), ("client_secret", secret), form[0]];
+
+    let encoded_id = "orders%20api";
+    let encoded_secret = "NeverLogged%2B%2541%3A0123456789abcdef0123";
+    let superuser = &app.superuser().await.access;
+    let accepted: [RequestBuilder; 4] = [
+        ask().bearer_auth(superuser).form(&form),
+        ask().basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&form),
+        ask().basic_auth(encoded_id, Some(encoded_secret)).form(&form),
+        ask().form(&credentials(CLIENT_SECRET)),
+    ];
+    for request in accepted {
+        assert_eq!(request.answer().await.status, 200);
+    }
+
+    assert_refused(&ask().form(&form).answer().await, 401, "invalid_client", "Basic");
+    assert_refused(&ask().form(&form).answer().await, 401, "invalid_client", "Bearer");
+    for (id, secret) in [
+        (CLIENT_ID, "wrong"),
+        (CLIENT_ID, ""),
+        ("", CLIENT_SECRET),
+        ("ORDERS API", CLIENT_SECRET),
+        (CLIENT_ID, &CLIENT_SECRET[1..]),
+        ("%ff", "%ff"),
+    ] {
+        let answer = ask().basic_auth(id, Some(secret)).form(&form).answer().await;
+        assert_refused(&answer, 401, "invalid_client", "Basic");
+    }
+    for header in ["Basic", "Basic !", "Basic bm8gY29sb24=", "Digest x", "", "Basic /w=="] {
+        let answer = ask().header("authorization", header).form(&form).answer().await;
+        assert_refused(&answer, 401, "invalid_client", "Basic");
+    }
+    let answer = ask().form(&credentials("NeverLogged, and wrong")).answer().await;
+    assert_refused(&answer, 401, "invalid_client", "Basic");
+    for token in ["nonsense", session.refresh.as_str()] {
+        assert_refused(&ask().bearer_auth(token).form(&form).answer().await, 401, "invalid_token", "Bearer");
+    }
+    let answer = ask().bearer_auth(&session.access).form(&form).answer().await;
+    assert_refused(&answer, 403, "insufficient_scope", "insufficient_scope");
+    // Who asks is settled before what is asked.
+    let answer = ask().bearer_auth(&session.access).body("nonsense").answer().await;
+    assert_refused(&answer, 403, "insufficient_scope", "insufficient_scope");
+    // A cookie authenticates nobody here.
+    let cookie = format!("access_token={superuser}");
+    assert_refused(
+        &ask().header("cookie", cookie).form(&form).answer().await,
+        401,
+        "invalid_client",
+        "Basic",
+    );
+    // RFC 6749 §2.3: one method a request.
+    let twice = ask().basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&credentials(CLIENT_SECRET));
+    assert_eq!(twice.answer().await.problem(400)["error"], "invalid_request");
+
+    let without = App::start().await;
+    let answer = without.post(endpoint).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&form).answer().await;
+    assert_refused(&answer, 401, "invalid_client", "Basic");
+    let answer = without.post(endpoint).basic_auth("", Some("")).form(&form).answer().await;
+    assert_refused(&answer, 401, "invalid_client", "Basic");
+}
+
+#[tokio::test]
+async fn the_client_opens_nothing_else() {
+    let app = with_client().start().await;
+    for path in [path::ME, path::VERIFY] {
+        app.get(path).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).answer().await.problem(401);
+    }
+    app.post(path::USERS).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).answer().await.problem(401);
+}
