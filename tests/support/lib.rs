@@ -21,6 +21,7 @@ pub mod operator;
 pub mod postgres;
 pub mod process;
 pub mod programs;
+pub mod proxies;
 pub mod redis;
 pub mod scratch;
 pub mod server;

@@ -75,6 +75,14 @@ pub fn redis_server() -> &'static Path {
     &PROGRAM
 }
 
+/// A program of the Debian package of the same name.
+pub fn debian(name: &str) -> PathBuf {
+    found(name).unwrap_or_else(|| {
+        install(name);
+        found(name).unwrap_or_else(|| panic!("the package {name} brings {name}"))
+    })
+}
+
 fn found(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists())

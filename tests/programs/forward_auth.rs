@@ -1,0 +1,169 @@
+//! The settings in docs/forward-authentication.md, word for word, in the real proxies.
+
+use std::fs;
+
+use latchkey_tests::answer::{Answer, Answered};
+use latchkey_tests::app::{App, Session, User};
+use latchkey_tests::programs::workspace;
+use latchkey_tests::proxies::{EchoApplication, Proxy};
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+
+/// An application behind a proxy that asks a Latchkey.
+struct Case {
+    app: App,
+    proxy: Proxy,
+    _application: EchoApplication,
+    user: User,
+    session: Session,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Nginx,
+    Caddy,
+}
+
+/// The first fenced block of this language in the documentation.
+fn documented(language: &str) -> String {
+    let text = fs::read_to_string(workspace().join("docs/forward-authentication.md")).unwrap();
+    let fenced = text.split_once(&format!("```{language}\n")).expect("a fenced block").1;
+    fenced.split_once("```").expect("its end").0.to_owned()
+}
+
+impl Case {
+    async fn start(kind: Kind) -> Self {
+        let app = App::setup().own_postgres().start().await;
+        let application = EchoApplication::start().await;
+        let language = if kind == Kind::Nginx { "nginx" } else { "caddyfile" };
+        let settings = documented(language);
+        for stand_in in ["latchkey.auth.svc:8080", "app.example.svc:3000"] {
+            assert!(settings.contains(stand_in), "{stand_in} is not in the documented settings");
+        }
+        let settings = settings
+            .replace("latchkey.auth.svc:8080", app.server().authority())
+            .replace("app.example.svc:3000", &application.authority());
+        let proxy = match kind {
+            Kind::Nginx => Proxy::nginx(&settings).await,
+            Kind::Caddy => Proxy::caddy(&settings).await,
+        };
+        let (user, session) = app.new_session("anna").await;
+        Self { app, proxy, _application: application, user, session }
+    }
+
+    fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        Client::new().request(method.parse().unwrap(), format!("{}{path}", self.proxy.url))
+    }
+
+    fn get(&self) -> RequestBuilder {
+        self.request("GET", "/")
+    }
+
+    /// The application was reached, and knows who by; nothing but Latchkey's word is in the headers.
+    #[track_caller]
+    fn assert_let_in(&self, answer: &Answer, user: &User) -> Value {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let seen = answer.json();
+        let told: Value = seen["headers"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(name, _)| name.replace('_', "-").starts_with("x-auth-"))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        assert_eq!(
+            told,
+            json!({
+                "x-auth-user-id": [user.id.to_string()],
+                "x-auth-username": [user.username],
+                "x-auth-email": [user.email],
+                "x-auth-superuser": ["false"],
+            })
+        );
+        assert_eq!(seen["headers"].get("authorization"), None, "the token went on to the application");
+        seen
+    }
+}
+
+#[track_caller]
+fn assert_kept_out(answer: &Answer) {
+    assert_eq!(answer.status, 401, "{answer:?}");
+    let challenge = answer.header("www-authenticate").unwrap_or_default();
+    assert!(challenge.starts_with("Bearer"), "{challenge}");
+    assert!(!answer.body.contains("headers"), "the application answered: {answer:?}");
+}
+
+async fn lets_in_who_is_logged_in(kind: Kind) {
+    let case = Case::start(kind).await;
+    let bearer = case.get().bearer_auth(&case.session.access).answer().await;
+    case.assert_let_in(&bearer, &case.user);
+    let cookie = case.get().header("cookie", format!("a=b; access_token={}", case.session.access));
+    case.assert_let_in(&cookie.answer().await, &case.user);
+    for (method, path) in [("POST", "/orders?page=2"), ("DELETE", "/a/b"), ("PUT", "/")] {
+        let request = case.request(method, path).bearer_auth(&case.session.access);
+        let seen = case.assert_let_in(&request.body("a body").answer().await, &case.user);
+        assert_eq!(seen["line"].as_str().unwrap().split(' ').take(2).collect::<Vec<_>>(), [method, path]);
+    }
+
+    assert_kept_out(&case.get().answer().await);
+    assert_kept_out(&case.request("POST", "/orders").body("a body").answer().await);
+    assert_kept_out(&case.get().bearer_auth("nonsense").answer().await);
+    assert_kept_out(&case.get().bearer_auth(&case.session.refresh).answer().await);
+    let refresh = case.get().header("cookie", format!("refresh_token={}", case.session.refresh));
+    assert_kept_out(&refresh.answer().await);
+
+    case.app.log_out(&case.session).await.ok(200);
+    assert_kept_out(&case.get().bearer_auth(&case.session.access).answer().await);
+}
+
+async fn keeps_what_the_caller_claims_from_the_application(kind: Kind) {
+    let case = Case::start(kind).await;
+    let mut request = case.get().bearer_auth(&case.session.access);
+    for name in ["X-Auth-User-Id", "x-auth-username", "X-AUTH-EMAIL", "X-Auth-Superuser", "X-Auth-User-Id"] {
+        request = request.header(name, "1").header(name.replace('-', "_"), "1");
+    }
+    // Caddy strips all that begin so; nginx only those that it sets, and nobody else's name counts.
+    if kind == Kind::Caddy {
+        request = request.header("X-Auth-Other", "1");
+    }
+    case.assert_let_in(&request.answer().await, &case.user);
+    let mut request = case.get();
+    for name in ["X-Auth-User-Id", "X-Auth-Username", "X-Auth-Email", "X-Auth-Superuser"] {
+        request = request.header(name, "1");
+    }
+    assert_kept_out(&request.answer().await);
+}
+
+async fn lets_nobody_in_while_latchkey_cannot_tell(kind: Kind) {
+    let mut case = Case::start(kind).await;
+    case.app.postgres.as_mut().unwrap().stop();
+    let answer = case.get().bearer_auth(&case.session.access).answer().await;
+    assert_eq!(answer.status, if kind == Kind::Nginx { 500 } else { 503 }, "{answer:?}");
+    case.app.servers[0].kill();
+    let answer = case.get().bearer_auth(&case.session.access).answer().await;
+    assert_eq!(answer.status, if kind == Kind::Nginx { 500 } else { 502 }, "{answer:?}");
+}
+
+macro_rules! for_each_proxy {
+    ($($property:ident),+ $(,)?) => {
+        mod nginx {
+            $(#[tokio::test]
+            async fn $property() {
+                super::$property(super::Kind::Nginx).await;
+            })+
+        }
+        mod caddy {
+            $(#[tokio::test]
+            async fn $property() {
+                super::$property(super::Kind::Caddy).await;
+            })+
+        }
+    };
+}
+
+for_each_proxy!(
+    lets_in_who_is_logged_in,
+    keeps_what_the_caller_claims_from_the_application,
+    lets_nobody_in_while_latchkey_cannot_tell,
+);

@@ -1,0 +1,123 @@
+//! Proxies that ask Latchkey about each request, and the application behind them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::process::{OnParentDeath, Process, free_port, temporary_folder};
+use crate::{programs, wait};
+
+/// An application that answers every request with the request's line and headers, as JSON. It ends when it is
+/// dropped.
+#[derive(Debug)]
+pub struct EchoApplication {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl EchoApplication {
+    /// Starts it.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("the address just bound");
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream));
+            }
+        });
+        Self { address, serving }
+    }
+
+    /// `127.0.0.1:<port>`
+    pub fn authority(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+impl Drop for EchoApplication {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn answer(stream: TcpStream) -> Option<()> {
+    let mut lines = BufReader::new(stream).lines();
+    let line = lines.next_line().await.ok()??;
+    let mut headers = BTreeMap::<String, Vec<String>>::new();
+    while let Some((name, value)) = lines.next_line().await.ok()??.split_once(':') {
+        headers.entry(name.to_lowercase()).or_default().push(value.trim().to_owned());
+    }
+    let body = json!({ "line": line, "headers": headers }).to_string();
+    let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\nX-Request-Id: -", body.len());
+    let text = format!("HTTP/1.1 200 OK\r\n{head}\r\nConnection: close\r\n\r\n{body}");
+    lines.into_inner().write_all(text.as_bytes()).await.ok()
+}
+
+/// A running proxy. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    process: Process,
+    _folder: TempDir,
+    /// `http://127.0.0.1:<port>`
+    pub url: String,
+}
+
+impl Proxy {
+    /// nginx with this `server` block, in which `listen 80` stands for the port.
+    pub async fn nginx(server: &str) -> Self {
+        let folder = temporary_folder("nginx-");
+        let port = free_port();
+        let server = server.replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
+        let place = folder.path().display();
+        let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .iter()
+            .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
+            .collect();
+        let text = format!(
+            "daemon off; master_process off; error_log stderr warn; pid {place}/pid; events {{}}\n\
+             http {{ access_log off; {paths}\n{server} }}"
+        );
+        let file = written(folder.path(), "nginx.conf", &text);
+        let mut command = Command::new(programs::debian("nginx"));
+        command.args(["-e", "stderr", "-p"]).arg(folder.path()).arg("-c").arg(file);
+        Self::start(&command, folder, port).await
+    }
+
+    /// Caddy with this site, in which `app.example.com` stands for the address.
+    pub async fn caddy(site: &str) -> Self {
+        let folder = temporary_folder("caddy-");
+        let port = free_port();
+        let site = site.replace("app.example.com", &format!("http://127.0.0.1:{port}"));
+        let text = format!("{{\n\tadmin off\n\tauto_https off\n}}\n{site}");
+        let file = written(folder.path(), "Caddyfile", &text);
+        let mut command = Command::new(programs::debian("caddy"));
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file).env("HOME", folder.path());
+        Self::start(&command, folder, port).await
+    }
+
+    async fn start(command: &Command, folder: TempDir, port: u16) -> Self {
+        let process = Process::start(command, OnParentDeath::Kill);
+        let mut proxy = Self { process, _folder: folder, url: format!("http://127.0.0.1:{port}") };
+        wait::until("the proxy to listen", || {
+            let running = proxy.process.is_running();
+            assert!(running, "it ended: {:?}", proxy.process.stderr.all());
+            async move { TcpStream::connect(("127.0.0.1", port)).await.ok() }
+        })
+        .await;
+        proxy
+    }
+}
+
+fn written(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    let file = folder.join(name);
+    fs::write(&file, text).expect("a configuration file");
+    file
+}
