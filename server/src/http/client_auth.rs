@@ -10,7 +10,7 @@ use super::bearer::bearer_token;
 use super::form::{FormFields, UrlEncodedForm, decode_component};
 use super::problem::Problem;
 use super::state::ApiState;
-use crate::service::{ClientCredentials, ServiceError, TokenClient, authenticate_client};
+use crate::service::{ClientCredentials, FieldError, ServiceError, TokenClient, authenticate_client};
 
 /// Checks who asks, then that the form is one. Credentials are taken from the header (a superuser's bearer token,
 /// or RFC 7617 Basic) or, where there is no such header, from the form's `client_id` and `client_secret`
@@ -31,8 +31,11 @@ pub async fn authenticated_form(
         let form = form?;
         // RFC 6749 §2.3: not more than one method in a request.
         if form.get("client_secret").is_some() {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "The credentials are given twice.")
-                .with_oauth_error("invalid_request"));
+            let fault = "is given beside the Authorization header".to_owned();
+            return Err(oauth_problem(ServiceError::Invalid(vec![FieldError {
+                field: "client_secret",
+                message: fault,
+            }])));
         }
         return Ok((client, form));
     }

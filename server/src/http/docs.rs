@@ -1,10 +1,16 @@
 //! The OpenAPI document and Swagger UI.
 
+use std::collections::BTreeSet;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme,
 };
-use utoipa::openapi::{OpenApi, OpenApiVersion};
+use utoipa::openapi::{Content, Object, ObjectBuilder, OpenApi, OpenApiVersion, PathItem, RefOr};
 use utoipa::{Modify, OpenApi as _};
+
+use super::form::{MAX_FIELDS, MULTIPART, URLENCODED};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -55,7 +61,54 @@ impl Modify for SecuritySchemes {
 
 /// The OpenAPI 3.1 document, generated from the handlers.
 pub fn openapi_document() -> OpenApi {
-    super::router::documented_routes().split_for_parts().1
+    finish(super::router::documented_routes().split_for_parts().1)
+}
+
+/// Adds what is true of every endpoint and is said by none.
+pub(super) fn finish(mut document: OpenApi) -> OpenApi {
+    let forms: BTreeSet<String> =
+        document.paths.paths.values().flat_map(operations).flat_map(forms_of).collect();
+    if let Some(components) = &mut document.components {
+        for (_, schema) in components.schemas.iter_mut().filter(|(name, _)| forms.contains(*name)) {
+            if let RefOr::T(Schema::Object(form)) = schema {
+                describe_form(form);
+            }
+        }
+    }
+    document
+}
+
+fn operations(item: &PathItem) -> impl Iterator<Item = &Operation> {
+    [&item.get, &item.put, &item.post, &item.delete, &item.patch].into_iter().flatten()
+}
+
+/// The names of the schemas that an operation reads as forms.
+fn forms_of(operation: &Operation) -> Vec<String> {
+    let Some(RefOr::T(body)) = &operation.request_body else { return vec![] };
+    let forms = body.content.iter().filter(|(kind, _)| [URLENCODED, MULTIPART].contains(&kind.as_str()));
+    let reference = |content: &RefOr<Content>| match content {
+        RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. }) => {
+            reference.ref_location.rsplit('/').next().map(str::to_owned)
+        }
+        _ => None,
+    };
+    forms.filter_map(|(_, content)| reference(content)).collect()
+}
+
+/// A form has a bounded number of fields, each once and each a text; there is no null in it. Fields that an endpoint
+/// does not know are ignored (RFC 6749 §3.2).
+fn describe_form(form: &mut Object) {
+    form.max_properties = Some(MAX_FIELDS);
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    form.additional_properties = Some(Box::new(AdditionalProperties::RefOr(text.into())));
+    for property in form.properties.values_mut() {
+        if let RefOr::T(Schema::Object(field)) = property
+            && let SchemaType::Array(types) = &field.schema_type
+            && types.contains(&Type::String)
+        {
+            field.schema_type = SchemaType::Type(Type::String);
+        }
+    }
 }
 
 pub(super) fn base_document() -> OpenApi {

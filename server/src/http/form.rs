@@ -9,10 +9,12 @@ use super::body::{media_type, read_bytes, too_large, unsupported};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
 
-const URLENCODED: &str = "application/x-www-form-urlencoded";
-const MULTIPART: &str = "multipart/form-data";
+/// The usual media type of a form.
+pub const URLENCODED: &str = "application/x-www-form-urlencoded";
+/// The other one.
+pub const MULTIPART: &str = "multipart/form-data";
 /// No form of ours has more fields than this.
-const MAX_FIELDS: usize = 32;
+pub const MAX_FIELDS: usize = 32;
 
 /// The fields of a form; each name occurs once.
 #[derive(Default)]

@@ -79,7 +79,9 @@ pub async fn assert_authenticates(endpoint: &str) {
     );
     // RFC 6749 §2.3: one method a request.
     let twice = ask().basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&credentials(CLIENT_SECRET));
-    assert_eq!(twice.answer().await.problem(400)["error"], "invalid_request");
+    let answer = twice.answer().await;
+    assert_eq!(answer.invalid_fields(), ["client_secret"]);
+    assert_eq!(answer.json()["error"], "invalid_request");
 
     let without = App::start().await;
     let answer = without.post(endpoint).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&form).answer().await;

@@ -1,0 +1,59 @@
+//! Schemathesis takes the OpenAPI document at its word: all its checks, with input that the document allows and input
+//! that it forbids, by somebody who may do everything and by nobody.
+
+use std::fs;
+use std::process::Command;
+
+use latchkey_tests::app::{App, SUPERUSER, superuser_password};
+use latchkey_tests::process::run;
+use latchkey_tests::programs::workspace;
+use latchkey_tests::smtp::Smtp;
+use tokio::sync::Mutex;
+
+use crate::verifiers::prepared;
+
+/// Both runs are busy all the time; one after the other they take no longer.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+async fn finds_nothing(superuser: bool) {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    // Everything that can be on is, so that its endpoints do more than refuse; nothing is limited.
+    let app = App::setup()
+        .mail(Smtp::Plain)
+        .set("RATE_LIMITS_ENABLED", "false")
+        .set("REGISTRATION_ENABLED", "true")
+        .set("ACCOUNT_DELETION_ENABLED", "true")
+        .start()
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = workspace().join("tests/programs/python/schemathesis.toml");
+    let mut command = Command::new(prepared("python").join("bin/schemathesis"));
+    command
+        .arg("--config-file")
+        .arg(config)
+        .args(["run", &format!("{}/openapi.json", app.server().api), "--no-color"])
+        .current_dir(folder.path())
+        .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
+        .env("PYTHONPATH", workspace().join("tests/programs/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("LATCHKEY_URL", &app.server().api);
+    if superuser {
+        command.env("LATCHKEY_USERNAME", SUPERUSER).env("LATCHKEY_PASSWORD", superuser_password());
+    }
+    let output = run(&mut command);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if let Some(file) = std::env::var_os("SCHEMATHESIS_OUTPUT") {
+        fs::write(file, printed.as_bytes()).unwrap();
+    }
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn finds_nothing_without_a_token() {
+    finds_nothing(false).await;
+}
+
+#[tokio::test]
+async fn finds_nothing_as_a_superuser() {
+    finds_nothing(true).await;
+}
