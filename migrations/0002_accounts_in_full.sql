@@ -21,6 +21,9 @@ ALTER TABLE sessions
     ADD COLUMN address text,
     ADD COLUMN user_agent text;
 
+-- Without it, deleting an account reads every session there is.
+CREATE INDEX sessions_all_of_user_idx ON sessions (user_id);
+
 -- For housekeeping.
 CREATE INDEX sessions_ended_at_idx ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 

@@ -28,6 +28,15 @@ pub mod path {
     pub const VERIFY: &str = "/api/v1/auth/verify";
     pub const INTROSPECT: &str = "/api/v1/auth/introspect";
     pub const REVOKE: &str = "/api/v1/auth/revoke";
+    pub const REGISTER: &str = "/api/v1/auth/register";
+    pub const VERIFY_EMAIL: &str = "/api/v1/auth/verify-email";
+    pub const RESEND_VERIFICATION: &str = "/api/v1/auth/verify-email/resend";
+    pub const PREFERENCES: &str = "/api/v1/auth/me/preferences";
+    pub const MY_PASSWORD: &str = "/api/v1/auth/me/password";
+    pub const MY_EMAIL: &str = "/api/v1/auth/me/email";
+    pub const CONFIRM_EMAIL: &str = "/api/v1/auth/confirm-email";
+    pub const SESSIONS: &str = "/api/v1/auth/sessions";
+    pub const LOGOUT_ALL: &str = "/api/v1/auth/logout-all";
     pub const USERS: &str = "/api/v1/users";
     pub const METADATA: &str = "/.well-known/oauth-authorization-server";
     pub const JWKS: &str = "/.well-known/jwks.json";

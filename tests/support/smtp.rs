@@ -216,4 +216,14 @@ impl Mail {
         assert_eq!(links.next(), None, "one link only");
         link.parse().expect("the link is a URL")
     }
+
+    /// The token in that link.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn token(&self) -> String {
+        let link = self.link();
+        let (_, token) = link.query_pairs().find(|(name, _)| name == "token").expect("a token in the link");
+        token.into_owned()
+    }
 }

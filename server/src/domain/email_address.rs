@@ -29,6 +29,13 @@ impl EmailAddress {
     pub fn local_part(&self) -> &str {
         self.0.rsplit_once('@').map_or(self.0.as_str(), |(local, _)| local)
     }
+
+    /// Whether it belongs to one of these domains, whatever their case. A domain is not its subdomains. No
+    /// domains: any.
+    pub fn is_within(&self, domains: &[String]) -> bool {
+        let own = self.0.rsplit_once('@').map_or("", |(_, domain)| domain);
+        domains.is_empty() || domains.iter().any(|domain| domain.eq_ignore_ascii_case(own))
+    }
 }
 
 impl fmt::Display for EmailAddress {
@@ -60,5 +67,16 @@ mod tests {
         ] {
             assert!(EmailAddress::parse(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_domain_is_compared_whole_and_in_any_case() {
+        let domains = ["example.com".to_owned(), "example.org".to_owned()];
+        let within = |text: &str| EmailAddress::parse(text).unwrap().is_within(&domains);
+        assert!(within("john@example.com") && within("john@EXAMPLE.org"));
+        for outside in ["john@evil-example.com", "john@sub.example.com", "example.com@evil.test", "j@com"] {
+            assert!(!within(outside), "{outside}");
+        }
+        assert!(EmailAddress::parse("john@anywhere.test").unwrap().is_within(&[]));
     }
 }

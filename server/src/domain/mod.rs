@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod email_address;
+pub mod locale;
 pub mod login_name;
 pub mod origin;
 pub mod password;
@@ -11,6 +12,7 @@ pub mod username;
 
 pub use audit::{AuditEvent, AuditKind, Outcome};
 pub use email_address::EmailAddress;
+pub use locale::Locale;
 pub use login_name::LoginName;
 pub use origin::Origin;
 pub use password::{Password, PasswordRefusal};

@@ -7,6 +7,7 @@ mod client_address;
 mod client_auth;
 mod docs;
 mod form;
+mod languages;
 pub mod management;
 mod middleware;
 mod pages;

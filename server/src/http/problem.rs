@@ -169,7 +169,11 @@ impl From<ServiceError> for Problem {
             ServiceError::InvalidClient => {
                 Self { challenge: Some(CHALLENGE_CLIENT), ..plain(StatusCode::UNAUTHORIZED) }
             }
-            ServiceError::Deactivated | ServiceError::Unverified => plain(StatusCode::FORBIDDEN),
+            ServiceError::Deactivated
+            | ServiceError::Unverified
+            | ServiceError::RegistrationDisabled
+            | ServiceError::AccountDeletionDisabled => plain(StatusCode::FORBIDDEN),
+            ServiceError::NotFound => plain(StatusCode::NOT_FOUND),
             ServiceError::NotSuperuser => {
                 Self { challenge: Some(CHALLENGE_SCOPE), ..plain(StatusCode::FORBIDDEN) }
             }
@@ -180,7 +184,7 @@ impl From<ServiceError> for Problem {
                 }],
                 ..plain(StatusCode::UNPROCESSABLE_ENTITY)
             },
-            ServiceError::Conflict(_) => plain(StatusCode::CONFLICT),
+            ServiceError::Conflict(_) | ServiceError::LastSuperuser => plain(StatusCode::CONFLICT),
             ServiceError::Invalid(errors) => Self { errors, ..plain(StatusCode::UNPROCESSABLE_ENTITY) },
             ServiceError::MailDisabled => {
                 Self { retry_after: Some(3600), ..plain(StatusCode::SERVICE_UNAVAILABLE) }

@@ -28,6 +28,18 @@ pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(auth::introspect::introspect))
         .routes(routes!(auth::revoke::revoke))
         .routes(routes!(auth::verify::verify))
+        .routes(routes!(auth::register::register))
+        .routes(routes!(auth::verify_email::verify_email))
+        .routes(routes!(auth::resend_verification::resend_verification))
+        .routes(routes!(auth::change_profile::change_profile))
+        .routes(routes!(auth::preferences::preferences))
+        .routes(routes!(auth::change_password::change_password))
+        .routes(routes!(auth::change_email::change_email))
+        .routes(routes!(auth::confirm_email::confirm_email))
+        .routes(routes!(auth::delete_account::delete_account))
+        .routes(routes!(auth::list_sessions::list_sessions))
+        .routes(routes!(auth::end_session::end_session))
+        .routes(routes!(auth::logout_all::logout_all))
         .routes(routes!(users::create::create_user))
         .routes(routes!(well_known::authorization_server::authorization_server))
         .routes(routes!(well_known::jwks::jwks))
@@ -45,6 +57,8 @@ pub fn api_router(state: ApiState) -> Router {
             "/.well-known/oauth-authorization-server/{*path}",
             get(well_known::authorization_server::at_issuer_path),
         )
+        .route("/verify-email", get(pages::verify_email::show).post(pages::verify_email::submit))
+        .route("/confirm-email", get(pages::confirm_email::show).post(pages::confirm_email::submit))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", docs::finish(document)))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
         .method_not_allowed_fallback(async || {

@@ -46,3 +46,8 @@ pub(super) fn password_changed() -> Result<Content, askama::Error> {
         html: ChangedHtml.render()?,
     })
 }
+
+/// A message that has no template yet.
+pub(super) fn plain(subject: &'static str, text: &str) -> Content {
+    Content { subject, text: text.to_owned(), html: String::new() }
+}

@@ -13,7 +13,7 @@ use super::sender::{MailSender, SendError};
 use super::templates;
 use crate::crypto::OneTimeSecret;
 use crate::metrics::Metrics;
-use crate::store::{DueMail, MailKind, Store};
+use crate::store::{DueMail, MailKind, Store, TokenPurpose};
 
 /// How long a mailed reset link is good, from when it is sent (OWASP ASVS 5.0 §6.4.3).
 pub const RESET_TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(30);
@@ -144,12 +144,58 @@ impl OutboxWorker {
                 templates::password_recovery(&link, RESET_TOKEN_LIFETIME.num_minutes()).map_err(failed)?
             }
             MailKind::PasswordChanged => templates::password_changed().map_err(failed)?,
-            // Nothing asks for these yet.
-            _ => return Ok(Sent::NobodyThere),
+            MailKind::EmailVerification => {
+                let (purpose, days) = (TokenPurpose::EmailVerification, 1);
+                let Some(link) = self.link(mail, purpose, days, "verify-email").await? else {
+                    return Ok(Sent::NobodyThere);
+                };
+                templates::plain("Confirm your e-mail address", &link)
+            }
+            MailKind::EmailChange => {
+                let (purpose, days) = (TokenPurpose::EmailChange, 1);
+                let Some(link) = self.link(mail, purpose, days, "confirm-email").await? else {
+                    return Ok(Sent::NobodyThere);
+                };
+                templates::plain("Confirm your new e-mail address", &link)
+            }
+            MailKind::Invitation => {
+                let (purpose, days) = (TokenPurpose::Invitation, 7);
+                let Some(link) = self.link(mail, purpose, days, "reset-password").await? else {
+                    return Ok(Sent::NobodyThere);
+                };
+                templates::plain("Choose a password", &link)
+            }
+            MailKind::RegistrationExists => templates::plain("You have an account already", ""),
+            MailKind::UsernameTaken => templates::plain("The name is taken", &mail.data.to_string()),
+            MailKind::EmailChangeNotice => {
+                templates::plain("Another e-mail address was asked for", &mail.data.to_string())
+            }
+            MailKind::EmailChanged => {
+                templates::plain("Your e-mail address was changed", &mail.data.to_string())
+            }
+            MailKind::AccountDeleted => templates::plain("Your account was deleted", ""),
         };
         // The same id at every attempt, so that a receiver can recognise a message sent twice.
         let message_id = format!("<latchkey-{}-{}@{}>", mail.kind.as_str(), mail.id, self.sender.domain());
         self.sender.send(&recipient, message_id, content).await.map(|()| Sent::Yes)
+    }
+
+    /// The link of a message, with a new token; `None` when it is for nobody any more.
+    async fn link(
+        &self,
+        mail: &DueMail,
+        purpose: TokenPurpose,
+        days: i64,
+        page: &str,
+    ) -> Result<Option<String>, SendError> {
+        let secret = OneTimeSecret::generate()
+            .ok_or_else(|| SendError::Transient("the system gives no randomness".to_owned()))?;
+        let recipient = self
+            .store
+            .create_link_token(mail.id, purpose, &secret.hash(), TimeDelta::days(days))
+            .await
+            .map_err(|error| SendError::Transient(error.to_string()))?;
+        Ok(recipient.map(|_| format!("{}/{page}?token={}", self.link_base, secret.expose())))
     }
 
     fn note_fault(&self, reason: &str) {

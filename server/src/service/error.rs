@@ -42,6 +42,18 @@ pub enum ServiceError {
     /// Known, but not allowed.
     #[error("This needs a superuser.")]
     NotSuperuser,
+    /// People may not make accounts for themselves here.
+    #[error("Registration is not open: ask the people who run this service for an account.")]
+    RegistrationDisabled,
+    /// People may not delete their own accounts here.
+    #[error("Accounts are not deleted by their owners here: ask the people who run this service.")]
+    AccountDeletionDisabled,
+    /// Nobody would be left to administer accounts.
+    #[error("This is the last active superuser: make another one first.")]
+    LastSuperuser,
+    /// There is no such thing, or it is not the caller's.
+    #[error("There is no such thing.")]
+    NotFound,
     /// A unique name is taken.
     #[error("{}", match .0 { Conflict::Username => "The username is taken.", Conflict::Email => "The e-mail address is taken." })]
     Conflict(Conflict),

@@ -3,19 +3,28 @@
 mod audit;
 mod authenticate;
 mod authenticate_client;
+mod change_email;
+mod change_password;
+mod change_profile;
 mod create_first_superuser;
 mod create_user;
+mod delete_account;
 mod error;
 mod introspect;
 mod login;
 mod logout;
+mod own_account;
+mod own_sessions;
 mod recover_password;
 mod refresh;
+mod register;
 mod require_superuser;
 mod reset_password;
 mod revoke_token;
+mod show_link;
 mod show_profile;
 mod tokens;
+mod verify_email;
 
 use std::sync::Arc;
 
@@ -25,19 +34,27 @@ use tokio::sync::Notify;
 
 pub use authenticate::{Authenticated, authenticate};
 pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_client};
+pub use change_email::{confirm_email_change, request_email_change};
+pub use change_password::{PasswordForm, change_password};
+pub use change_profile::{ProfileForm, change_profile, show_locale};
 pub use create_first_superuser::{FirstSuperuserError, check_first_superuser, create_first_superuser};
 pub use create_user::{UserForm, create_user};
+pub use delete_account::{check_account_deletion_enabled, delete_account};
 pub use error::{FieldError, ServiceError};
 pub use introspect::{Introspection, introspect};
 pub use login::login;
 pub use logout::logout;
+pub use own_sessions::{end_session, list_sessions, logout_all};
 pub use recover_password::recover_password;
 pub use refresh::refresh;
+pub use register::{RegistrationForm, check_registration_enabled, register};
 pub use require_superuser::{Superuser, require_superuser};
-pub use reset_password::{reset_password, reset_token_is_good};
+pub use reset_password::{PASSWORD_LINKS, reset_password};
 pub use revoke_token::revoke_token;
+pub use show_link::show_link;
 pub use show_profile::show_profile;
 pub use tokens::{IssuedToken, TokenPair};
+pub use verify_email::{resend_verification, verify_email};
 
 use crate::crypto::{ClientSecret, HashPool, TokenIssuer, TokenVerifier};
 use crate::metrics::Metrics;

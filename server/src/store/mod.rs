@@ -1,11 +1,17 @@
 //! The only SQL. Every method is one transaction; what it promises is in its docstring.
 
 mod audit;
+mod email_changes;
 mod error;
+mod links;
 mod one_time_tokens;
 mod outbox;
+mod own_account;
+mod own_sessions;
+mod passwords;
 mod profile_reader;
 mod refresh_tokens;
+mod registrations;
 mod revocations;
 mod schema;
 mod sessions;
@@ -18,10 +24,16 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use profile_reader::ProfileReader;
 
+pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
-pub use one_time_tokens::{ResetSubject, TokenPurpose};
+pub use links::LinkOwner;
+pub use one_time_tokens::TokenPurpose;
 pub use outbox::{DueMail, MailKind, NewMail, OutboxCounts};
+pub use own_account::{DeletionOutcome, OwnAccount, ProfileChange};
+pub use own_sessions::SessionRow;
+pub use passwords::{PasswordChange, PasswordReset};
 pub use refresh_tokens::{RefreshOutcome, RefreshRequest};
+pub use registrations::{Registration, RegistrationOutcome};
 pub use revocations::{RevocationState, RevokedSession};
 pub use schema::{MigrateError, REQUIRED_SCHEMA_VERSION, migrate};
 pub use sessions::{NewSession, SessionOwner};

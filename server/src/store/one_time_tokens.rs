@@ -1,11 +1,8 @@
-//! One-time tokens, and what a password reset does.
+//! One-time tokens: making them. What they are used for is in `links`.
 
 use chrono::TimeDelta;
 
-use super::audit::insert_event;
-use super::sessions::end_sessions_of;
-use super::{RevokedSession, Store, StoreError};
-use crate::domain::{AuditEvent, AuditKind, Origin};
+use super::{Store, StoreError};
 
 /// What a one-time token is good for; never for anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +18,10 @@ pub enum TokenPurpose {
 }
 
 impl TokenPurpose {
+    /// Every purpose.
+    pub const ALL: [Self; 4] =
+        [Self::PasswordReset, Self::EmailVerification, Self::EmailChange, Self::Invitation];
+
     /// The name in the table.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,19 +31,6 @@ impl TokenPurpose {
             Self::Invitation => "invitation",
         }
     }
-}
-
-/// Whose password a reset token may change.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct ResetSubject {
-    /// The account.
-    pub user_id: i64,
-    /// Its names, which the new password must not equal.
-    pub username: String,
-    /// See `username`.
-    pub email: String,
-    /// See `username`.
-    pub name: String,
 }
 
 impl Store {
@@ -66,8 +54,8 @@ impl Store {
                  DELETE FROM one_time_tokens USING owner
                  WHERE user_id = owner.id AND purpose = 'password_reset'),
              made AS (
-                 INSERT INTO one_time_tokens (user_id, purpose, token_hash, expires_at)
-                 SELECT id, 'password_reset', $2, now() + $3 FROM owner)
+                 INSERT INTO one_time_tokens (user_id, purpose, token_hash, mailed_to, expires_at)
+                 SELECT id, 'password_reset', $2, email, now() + $3 FROM owner)
              SELECT email FROM owner",
         )
         .bind(email)
@@ -77,66 +65,47 @@ impl Store {
         .await?)
     }
 
-    /// Whose token this is, while it is good.
+    /// Makes the token of a message that is about an account, and voids its older ones of this purpose. Gives the
+    /// address to write to. `None` when there is nobody (any more) whom the message could be for.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn find_reset_subject(&self, token_hash: &[u8]) -> Result<Option<ResetSubject>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT users.id AS user_id, username, email, name
-             FROM one_time_tokens JOIN users ON users.id = user_id
-             WHERE token_hash = $1 AND purpose = 'password_reset'
-               AND used_at IS NULL AND expires_at > now() AND is_active",
-        )
-        .bind(token_hash)
-        .fetch_optional(&self.pool)
-        .await?)
-    }
-
-    /// Uses the token up, changes the password, ends every session and puts a notice into the outbox, all or
-    /// nothing. `None` when the token was used, voided or expired meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn reset_password(
+    pub async fn create_link_token(
         &self,
+        mail_id: i64,
+        purpose: TokenPurpose,
         token_hash: &[u8],
-        password_hash: &str,
-        origin: &Origin,
-    ) -> Result<Option<(i64, Vec<RevokedSession>)>, StoreError> {
+        lifetime: TimeDelta,
+    ) -> Result<Option<String>, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let user_id: Option<i64> = sqlx::query_scalar(
-            "UPDATE one_time_tokens SET used_at = now()
-             WHERE token_hash = $1 AND purpose = 'password_reset' AND used_at IS NULL AND expires_at > now()
-             RETURNING user_id",
-        )
-        .bind(token_hash)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(user_id) = user_id else { return Ok(None) };
-        let email: Option<String> = sqlx::query_scalar(
-            // Who reads the mail at the address has just shown it.
-            "UPDATE users SET password_hash = $2, password_changed_at = now(),
-                    email_verified_at = coalesce(email_verified_at, now())
-             WHERE id = $1 AND is_active
-             RETURNING email",
-        )
-        .bind(user_id)
-        .bind(password_hash)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(email) = email else { return Ok(None) };
-        let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
+        // The user's row first, as everything does that makes links void: what it took out of the outbox is then
+        // seen to be gone.
         sqlx::query(
-            "WITH notice AS (INSERT INTO outbox (kind, recipient, user_id) VALUES ('password_changed', $2, $1))
-             DELETE FROM one_time_tokens WHERE user_id = $1 AND used_at IS NULL",
+            "SELECT FROM users WHERE id = (SELECT user_id FROM outbox WHERE id = $1) FOR NO KEY UPDATE",
         )
-        .bind(user_id)
-        .bind(email)
+        .bind(mail_id)
         .execute(&mut *transaction)
         .await?;
-        insert_event(&mut transaction, &AuditEvent::own(AuditKind::PasswordReset, user_id, origin)).await?;
+        let recipient = sqlx::query_scalar(
+            "WITH owner AS (
+                 SELECT users.id, recipient FROM outbox JOIN users ON users.id = outbox.user_id
+                 WHERE outbox.id = $1 AND is_active
+                   AND ($2 = 'email_change' OR lower(email COLLATE \"C\") = lower(recipient COLLATE \"C\"))
+                   AND ($2 <> 'email_verification' OR email_verified_at IS NULL)),
+             voided AS (
+                 DELETE FROM one_time_tokens USING owner WHERE user_id = owner.id AND purpose = $2),
+             made AS (
+                 INSERT INTO one_time_tokens (user_id, purpose, token_hash, mailed_to, expires_at)
+                 SELECT id, $2, $3, recipient, now() + $4 FROM owner)
+             SELECT recipient FROM owner",
+        )
+        .bind(mail_id)
+        .bind(purpose.as_str())
+        .bind(token_hash)
+        .bind(lifetime)
+        .fetch_optional(&mut *transaction)
+        .await?;
         transaction.commit().await?;
-        Ok(Some((user_id, revoked)))
+        Ok(recipient)
     }
 }

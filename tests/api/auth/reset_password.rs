@@ -15,9 +15,7 @@ async fn app_with_mail() -> App {
 async fn request_token(app: &App, user: &User, number: usize) -> String {
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
     let mail = app.mail().wait_for(&user.email, number).await;
-    let link = mail[number - 1].link();
-    let (_, token) = link.query_pairs().find(|(name, _)| name == "token").expect("a token in the link");
-    token.into_owned()
+    mail[number - 1].token()
 }
 
 async fn reset(app: &App, token: &str, password: &str) -> Answer {

@@ -11,8 +11,8 @@ pub fn set(token: &str, seconds: i64) -> Result<HeaderValue, InvalidHeaderValue>
 }
 
 /// Clears the cookie.
-pub fn clear() -> Result<HeaderValue, InvalidHeaderValue> {
-    set("", 0)
+pub fn clear() -> HeaderValue {
+    HeaderValue::from_static("refresh_token=; HttpOnly; Secure; SameSite=Lax; Path=/api/v1/auth; Max-Age=0")
 }
 
 /// What a request has under a cookie's name.

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 
@@ -33,7 +32,6 @@ pub async fn logout(
     Bearer(bearer): Bearer,
 ) -> Result<Response, Problem> {
     service::logout(&state.service, bearer, &origin).await?;
-    let cookie = cookie::clear()
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side."))?;
-    Ok(([(SET_COOKIE, cookie)], Json(MessageBody { message: "Logged out successfully." })).into_response())
+    Ok(([(SET_COOKIE, cookie::clear())], Json(MessageBody { message: "Logged out successfully." }))
+        .into_response())
 }

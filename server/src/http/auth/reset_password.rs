@@ -9,7 +9,8 @@ use super::password_recovery::MessageBody;
 use crate::domain::Password;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{JsonProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
@@ -28,19 +29,16 @@ impl JsonBody for ResetPasswordBody {
     const OPTIONAL: &'static [&'static str] = &[];
 }
 
-/// Set a new password by a mailed link
+/// Set a password by a mailed link
 ///
-/// Ends every session of the account. The token is used up only when it succeeds.
+/// A new one, or the first one of an invited account. Ends every session of the account and logs nobody in. The
+/// token is used up only when it succeeds; what is wrong with it is said of the field `token`.
 #[utoipa::path(
     post, path = "/api/v1/auth/reset-password", tag = "auth", operation_id = "reset_password",
     request_body = ResetPasswordBody,
     responses(
         (status = 200, description = "The password was changed", body = MessageBody),
-        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The token is not good, or the password is refused", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+        JsonProblems, UnavailableProblem,
     )
 )]
 pub async fn reset_password(

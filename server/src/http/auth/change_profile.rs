@@ -1,0 +1,65 @@
+//! `PATCH /api/v1/auth/me`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+use super::me::ProfileBody;
+use crate::http::bearer::Bearer;
+use crate::http::body::{ApiJson, JsonBody};
+use crate::http::middleware::RequestOrigin;
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{BearerProblems, JsonProblems, UnavailableProblem};
+use crate::http::state::ApiState;
+use crate::service::{self, ProfileForm};
+
+/// What to change; what is not there stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeProfileBody {
+    /// The person's name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(example = "John Doe", min_length = 1, max_length = 200, nullable = false)]
+    name: Option<String>,
+    /// The language to be written to in: a BCP 47 tag of a language, perhaps a script and a region; null: the
+    /// default of this service.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(example = "pt-BR", value_type = Option<String>)]
+    locale: Option<Option<String>>,
+}
+
+/// Tells null from what is not there.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl JsonBody for ChangeProfileBody {
+    const REQUIRED: &'static [&'static str] = &[];
+    const OPTIONAL: &'static [&'static str] = &["name", "locale"];
+}
+
+/// Change the own profile
+///
+/// The language is to be read at `/me/preferences`.
+#[utoipa::path(
+    patch, path = "/api/v1/auth/me", tag = "auth", operation_id = "change_profile",
+    security(("bearer" = []), ("password" = [])),
+    request_body = ChangeProfileBody,
+    responses(
+        (status = 200, description = "The account as it is now", body = ProfileBody),
+        JsonProblems, BearerProblems, UnavailableProblem,
+    )
+)]
+pub async fn change_profile(
+    State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
+    Bearer(bearer): Bearer,
+    ApiJson(body): ApiJson<ChangeProfileBody>,
+) -> Result<Response, Problem> {
+    let form = ProfileForm { name: body.name, locale: body.locale };
+    let profile = service::change_profile(&state.service, bearer, form, &origin).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(ProfileBody::from(profile))).into_response())
+}

@@ -1,0 +1,44 @@
+//! `DELETE /api/v1/auth/sessions/{id}`
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use super::cookie;
+use crate::http::bearer::Bearer;
+use crate::http::middleware::RequestOrigin;
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{BearerProblems, NotFoundProblem, UnavailableProblem};
+use crate::http::state::ApiState;
+use crate::service::{self, ServiceError};
+
+/// End one of the own sessions
+///
+/// Its tokens are refused everywhere from now on. Ending one that has ended already changes nothing.
+#[utoipa::path(
+    delete, path = "/api/v1/auth/sessions/{id}", tag = "auth", operation_id = "end_session",
+    security(("bearer" = []), ("password" = [])),
+    params(("id" = Uuid, Path, description = "The session, as the list names it")),
+    responses(
+        (status = 204, description = "The session has ended"),
+        BearerProblems, NotFoundProblem, UnavailableProblem,
+    )
+)]
+pub async fn end_session(
+    State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
+    Bearer(bearer): Bearer,
+    id: Result<Path<Uuid>, PathRejection>,
+) -> Result<Response, Problem> {
+    // What is no id names no session.
+    let Path(id) = id.map_err(|_| ServiceError::NotFound)?;
+    service::end_session(&state.service, bearer, id, &origin).await?;
+    if id == bearer.session_id {
+        Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie::clear())]).into_response())
+    } else {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+}

@@ -1,0 +1,48 @@
+//! `POST /api/v1/auth/verify-email/resend`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::password_recovery::MessageBody;
+use crate::http::body::{ApiJson, JsonBody};
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{JsonProblems, UnavailableProblem};
+use crate::http::state::ApiState;
+use crate::service;
+
+/// The address to verify.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResendVerificationBody {
+    /// In any case.
+    #[schema(example = "john@example.com", format = Email)]
+    email: String,
+}
+
+impl JsonBody for ResendVerificationBody {
+    const REQUIRED: &'static [&'static str] = &["email"];
+    const OPTIONAL: &'static [&'static str] = &[];
+}
+
+/// Ask for another verification mail
+///
+/// The answer is the same whether or not there is an account that needs one. The link before it is void.
+#[utoipa::path(
+    post, path = "/api/v1/auth/verify-email/resend", tag = "auth", operation_id = "resend_verification",
+    request_body = ResendVerificationBody,
+    responses(
+        (status = 202, description = "Mail is sent if an account needs it", body = MessageBody),
+        JsonProblems, UnavailableProblem,
+    )
+)]
+pub async fn resend_verification(
+    State(state): State<ApiState>,
+    ApiJson(body): ApiJson<ResendVerificationBody>,
+) -> Result<(StatusCode, Json<MessageBody>), Problem> {
+    service::resend_verification(&state.service, &body.email).await?;
+    let message = "A mail is sent if an account with this address is yet to be verified.";
+    Ok((StatusCode::ACCEPTED, Json(MessageBody { message })))
+}

@@ -1,0 +1,80 @@
+//! Giving the own account another address.
+
+use serde_json::json;
+
+use super::own_account::wrong_password;
+use super::{Authenticated, FieldError, Service, ServiceError};
+use crate::crypto::OneTimeSecret;
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Password};
+use crate::store::{ConfirmationOutcome, EmailChange};
+
+/// Asks for another address: a link goes to it, a notice to the present one, which stays until the link is followed.
+/// Whether another account has the address is not told (OWASP ASVS 5.0 §6.3.8).
+///
+/// # Errors
+/// [`ServiceError::Invalid`] for a wrong password or an address that cannot be the account's,
+/// [`ServiceError::MailDisabled`], [`ServiceError::InvalidAccessToken`], [`ServiceError::Overloaded`],
+/// [`ServiceError::Unavailable`]
+pub async fn request_email_change(
+    service: &Service,
+    bearer: Authenticated,
+    password: Password,
+    email: &str,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    if !service.mail_enabled {
+        return Err(ServiceError::MailDisabled);
+    }
+    let fault = |message: &str| {
+        ServiceError::Invalid(vec![FieldError { field: "email", message: message.to_owned() }])
+    };
+    let new_email = EmailAddress::parse(email).ok_or_else(|| fault("is not an e-mail address"))?;
+    // Where only some domains may register, a registered account must not leave them by itself either.
+    let registration = &service.registration;
+    if registration.enabled && !new_email.is_within(&registration.email_domains) {
+        return Err(fault("is not of a domain that may register here"));
+    }
+    let kind = AuditKind::EmailChangeRequested;
+    let confirmed = service.confirm_password(bearer, ("password", password), kind, origin).await?;
+    if new_email.as_str() == confirmed.account.email {
+        return Err(fault("is the address of this account already"));
+    }
+    let change = EmailChange {
+        user_id: confirmed.account.id,
+        verified_hash: &confirmed.verified_hash,
+        new_email: &new_email,
+        session_id: bearer.session_id,
+        origin,
+    };
+    if !service.store.request_email_change(&change).await? {
+        return Err(wrong_password("password"));
+    }
+    service.tell(&change.event());
+    service.outbox_wake.notify_one();
+    Ok(())
+}
+
+/// Makes the address that the link was mailed to the account's; every other link is void. That another account has
+/// it by now looks to the caller as any bad link does.
+///
+/// # Errors
+/// [`ServiceError::InvalidOneTimeToken`], [`ServiceError::Unavailable`]
+pub async fn confirm_email_change(
+    service: &Service,
+    token: &str,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    let event = |user_id| AuditEvent::own(AuditKind::EmailChanged, user_id, origin);
+    match service.store.confirm_email_change(&OneTimeSecret::hash_of(token), origin).await? {
+        ConfirmationOutcome::Changed(user_id) => {
+            service.tell(&event(user_id));
+            service.outbox_wake.notify_one();
+            Ok(())
+        }
+        ConfirmationOutcome::Taken(user_id) => {
+            service.record(&event(user_id).refused().with(json!({ "reason": "email_taken" }))).await?;
+            Err(ServiceError::InvalidOneTimeToken)
+        }
+        ConfirmationOutcome::BadLink => Err(ServiceError::InvalidOneTimeToken),
+    }
+}

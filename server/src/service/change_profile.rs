@@ -1,0 +1,67 @@
+//! Changing what the own profile says.
+
+use super::register::LOCALE_FAULT;
+use super::{Authenticated, FieldError, Service, ServiceError, show_profile};
+use crate::domain::{Locale, Origin, PersonName};
+use crate::store::{Profile, ProfileChange};
+
+/// What is to be changed, not yet checked; `None`: stays.
+#[derive(Debug, Clone, Default)]
+pub struct ProfileForm {
+    /// See [`PersonName`].
+    pub name: Option<String>,
+    /// See [`Locale`], or back to the default of the service.
+    pub locale: Option<Option<String>>,
+}
+
+/// Changes the profile and gives it as it is then.
+///
+/// # Errors
+/// [`ServiceError::Invalid`], [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated,
+/// [`ServiceError::Unavailable`]
+pub async fn change_profile(
+    service: &Service,
+    bearer: Authenticated,
+    form: ProfileForm,
+    origin: &Origin,
+) -> Result<Profile, ServiceError> {
+    let change = form.check()?;
+    if change == ProfileChange::default() {
+        return show_profile(service, bearer).await;
+    }
+    let changed = service.store.change_profile(bearer.user_id, &change, origin).await?;
+    let profile = changed.ok_or(ServiceError::InvalidAccessToken)?;
+    service.tell(&change.event(bearer.user_id, origin));
+    Ok(profile)
+}
+
+/// The language that the account has chosen; `None`: the default of the service.
+///
+/// # Errors
+/// [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated, [`ServiceError::Unavailable`]
+pub async fn show_locale(service: &Service, bearer: Authenticated) -> Result<Option<String>, ServiceError> {
+    let found = service.store.find_own_account(bearer.user_id).await?;
+    Ok(found.ok_or(ServiceError::InvalidAccessToken)?.locale)
+}
+
+impl ProfileForm {
+    fn check(self) -> Result<ProfileChange, ServiceError> {
+        let mut faults = Vec::new();
+        let name = self.name.as_deref().map(PersonName::parse);
+        if name == Some(None) {
+            faults.push(FieldError {
+                field: "name",
+                message: "must have 1 to 200 characters and no control characters".to_owned(),
+            });
+        }
+        let locale = self.locale.map(|chosen| chosen.map(|tag| Locale::parse(&tag)));
+        if locale == Some(Some(None)) {
+            faults.push(FieldError { field: "locale", message: LOCALE_FAULT.to_owned() });
+        }
+        if faults.is_empty() {
+            Ok(ProfileChange { name: name.flatten(), locale: locale.map(Option::flatten) })
+        } else {
+            Err(ServiceError::Invalid(faults))
+        }
+    }
+}

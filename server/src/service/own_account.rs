@@ -1,0 +1,67 @@
+//! What changes to the own account have in common: the password is asked for again, since an open browser or a
+//! stolen token must not be enough (OWASP ASVS 5.0 §7.5.1).
+
+use serde_json::json;
+
+use super::{Authenticated, FieldError, Service, ServiceError};
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Password, PersonName, Username};
+use crate::store::OwnAccount;
+
+/// The account of the bearer, whose password was just shown to be known.
+pub(super) struct ConfirmedAccount {
+    pub(super) account: OwnAccount,
+    /// The hash that it was verified against.
+    pub(super) verified_hash: String,
+}
+
+impl Service {
+    /// Checks the bearer's password, given in the field `field`. A wrong one is recorded as a refused `kind`. The
+    /// access token is good all the same, so that the answer is not 401.
+    ///
+    /// # Errors
+    /// [`wrong_password`], [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated,
+    /// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
+    pub(super) async fn confirm_password(
+        &self,
+        bearer: Authenticated,
+        (field, password): (&'static str, Password),
+        kind: AuditKind,
+        origin: &Origin,
+    ) -> Result<ConfirmedAccount, ServiceError> {
+        let found = self.store.find_own_account(bearer.user_id).await?;
+        let account = found.ok_or(ServiceError::InvalidAccessToken)?;
+        let stored = account.password_hash.clone();
+        let correct = self.hashing.verify(password, stored.clone()).await?;
+        if let Some(verified_hash) = stored.filter(|_| correct) {
+            return Ok(ConfirmedAccount { account, verified_hash });
+        }
+        let event = AuditEvent::own(kind, bearer.user_id, origin).in_session(bearer.session_id);
+        self.record(&event.refused().with(json!({ "reason": "wrong_password" }))).await?;
+        Err(wrong_password(field))
+    }
+}
+
+/// The password is not, or is no longer, the account's.
+pub(super) fn wrong_password(field: &'static str) -> ServiceError {
+    ServiceError::Invalid(vec![FieldError {
+        field,
+        message: "is not the password of this account".to_owned(),
+    }])
+}
+
+/// Checks the new password, given in the field `new_password`, of the account with this username, address and name.
+///
+/// # Errors
+/// [`ServiceError::Invalid`]
+pub(super) fn check_new_password(
+    password: &Password,
+    (username, email, name): (&str, &str, &str),
+) -> Result<(), ServiceError> {
+    let names = (Username::parse(username), EmailAddress::parse(email), PersonName::parse(name));
+    let (Some(username), Some(email), Some(name)) = names else {
+        return Err(ServiceError::Internal("a stored name breaks today's rules".to_owned()));
+    };
+    password.check_new(&username, &email, &name).map_err(|refusal| {
+        ServiceError::Invalid(vec![FieldError { field: "new_password", message: refusal.to_string() }])
+    })
+}

@@ -1,0 +1,118 @@
+//! Another address for an account: asked for, then confirmed by whoever reads mail there.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::audit::insert_event;
+use super::links::{use_link, void_links};
+use super::outbox::insert_mail;
+use super::{Conflict, MailKind, NewMail, Store, StoreError, TokenPurpose};
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin};
+
+/// An address that an owner, who has shown to know the password, wants to have.
+#[derive(Debug, Clone)]
+pub struct EmailChange<'a> {
+    /// Whose.
+    pub user_id: i64,
+    /// The hash that the password was verified against.
+    pub verified_hash: &'a str,
+    /// The address.
+    pub new_email: &'a EmailAddress,
+    /// The session that asks.
+    pub session_id: Uuid,
+    /// From where.
+    pub origin: &'a Origin,
+}
+
+impl<'a> EmailChange<'a> {
+    /// What the audit says of it.
+    pub fn event(&self) -> AuditEvent<'a> {
+        AuditEvent::own(AuditKind::EmailChangeRequested, self.user_id, self.origin)
+            .in_session(self.session_id)
+    }
+}
+
+/// What became of a confirmation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfirmationOutcome {
+    /// This account has the address now.
+    Changed(i64),
+    /// Another one has it; this account stays as it was.
+    Taken(i64),
+    /// The link is not good.
+    BadLink,
+}
+
+impl Store {
+    /// Puts the messages to both addresses into the outbox; earlier links to confirm an address are void. `false`
+    /// when the password was changed or the account deactivated since it was verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn request_email_change(&self, change: &EmailChange<'_>) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let old_email: Option<String> = sqlx::query_scalar(
+            "SELECT email FROM users WHERE id = $1 AND password_hash = $2 AND is_active FOR NO KEY UPDATE",
+        )
+        .bind(change.user_id)
+        .bind(change.verified_hash)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(old_email) = old_email else { return Ok(false) };
+        void_links(&mut transaction, change.user_id, &[TokenPurpose::EmailChange]).await?;
+        let new_email = change.new_email.as_str();
+        for (kind, recipient, data) in [
+            (MailKind::EmailChange, new_email, json!({})),
+            (MailKind::EmailChangeNotice, old_email.as_str(), json!({ "new_email": new_email })),
+        ] {
+            let mail = NewMail { kind, recipient, user_id: Some(change.user_id), locale: None, data };
+            insert_mail(&mut transaction, &mail).await?;
+        }
+        insert_event(&mut transaction, &change.event()).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Uses the link up and makes the address that it was mailed to the account's; all other links are void. The
+    /// unique index decides whether the address is free.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn confirm_email_change(
+        &self,
+        token_hash: &[u8],
+        origin: &Origin,
+    ) -> Result<ConfirmationOutcome, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let Some(owner) = use_link(&mut transaction, token_hash, &[TokenPurpose::EmailChange]).await? else {
+            return Ok(ConfirmationOutcome::BadLink);
+        };
+        let Some(new_email) = &owner.mailed_to else { return Ok(ConfirmationOutcome::BadLink) };
+        let changed = sqlx::query("UPDATE users SET email = $2, email_verified_at = now() WHERE id = $1")
+            .bind(owner.user_id)
+            .bind(new_email)
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::from);
+        match changed {
+            Ok(_) => {}
+            Err(StoreError::Conflict(Conflict::Email)) => {
+                return Ok(ConfirmationOutcome::Taken(owner.user_id));
+            }
+            Err(other) => return Err(other),
+        }
+        void_links(&mut transaction, owner.user_id, &TokenPurpose::ALL).await?;
+        let notice = NewMail {
+            kind: MailKind::EmailChanged,
+            recipient: &owner.email,
+            user_id: Some(owner.user_id),
+            locale: None,
+            data: json!({ "new_email": new_email }),
+        };
+        insert_mail(&mut transaction, &notice).await?;
+        let event = AuditEvent::own(AuditKind::EmailChanged, owner.user_id, origin);
+        insert_event(&mut transaction, &event).await?;
+        transaction.commit().await?;
+        Ok(ConfirmationOutcome::Changed(owner.user_id))
+    }
+}

@@ -1,0 +1,149 @@
+//! What people do to their own accounts.
+
+use serde_json::json;
+
+use super::audit::insert_event;
+use super::outbox::insert_mail;
+use super::sessions::end_sessions_of;
+use super::{MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
+use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PersonName};
+
+/// What a change by the owner needs to know.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct OwnAccount {
+    /// The account.
+    pub id: i64,
+    /// Its name.
+    pub username: String,
+    /// Its address.
+    pub email: String,
+    /// The person's name.
+    pub name: String,
+    /// Its language; `None`: the default of the service.
+    pub locale: Option<String>,
+    /// PHC string.
+    pub password_hash: Option<String>,
+}
+
+/// What of a profile is to be changed; `None`: stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// The person's name.
+    pub name: Option<PersonName>,
+    /// The language, or back to the default of the service.
+    pub locale: Option<Option<Locale>>,
+}
+
+impl ProfileChange {
+    /// What the audit says of it.
+    pub fn event<'a>(&self, user_id: i64, origin: &'a Origin) -> AuditEvent<'a> {
+        let given = [("name", self.name.is_some()), ("locale", self.locale.is_some())];
+        let fields: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        AuditEvent::own(AuditKind::ProfileChanged, user_id, origin).with(json!({ "fields": fields }))
+    }
+}
+
+/// What became of a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeletionOutcome {
+    /// The account is gone; these sessions are to be announced.
+    Deleted(Vec<RevokedSession>),
+    /// Nobody would be left to administer accounts.
+    LastSuperuser,
+    /// The password was changed or the account deactivated since it was verified.
+    NotVerified,
+}
+
+impl Store {
+    /// The active account with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_own_account(&self, user_id: i64) -> Result<Option<OwnAccount>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT id, username, email, name, locale, password_hash FROM users WHERE id = $1 AND is_active",
+        )
+        .bind(user_id)
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Changes the profile; `None` when the account is gone or deactivated.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn change_profile(
+        &self,
+        user_id: i64,
+        change: &ProfileChange,
+        origin: &Origin,
+    ) -> Result<Option<Profile>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let profile: Option<Profile> = sqlx::query_as(
+            "UPDATE users SET name = coalesce($2, name), locale = CASE WHEN $3 THEN $4 ELSE locale END
+             WHERE id = $1 AND is_active
+             RETURNING id, username, email, name, is_superuser, is_active",
+        )
+        .bind(user_id)
+        .bind(change.name.as_ref().map(PersonName::as_str))
+        .bind(change.locale.is_some())
+        .bind(change.locale.as_ref().and_then(Option::as_ref).map(Locale::as_str))
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if profile.is_some() {
+            insert_event(&mut transaction, &change.event(user_id, origin)).await?;
+            transaction.commit().await?;
+        }
+        Ok(profile)
+    }
+
+    /// Deletes an account whose owner has shown to know its password, with its sessions, links and messages, and
+    /// puts a notice into the outbox. `event` is what the audit says of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn delete_own_account(
+        &self,
+        user_id: i64,
+        verified_hash: &str,
+        event: &AuditEvent<'_>,
+    ) -> Result<DeletionOutcome, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // The rows of all active superusers are locked, in one order, so that of two who leave at once the second
+        // sees that the first is gone.
+        let locked: Vec<(i64, bool)> = sqlx::query_as(
+            "SELECT id, is_superuser AND is_active FROM users
+             WHERE id = $1 OR (is_superuser AND is_active)
+             ORDER BY id FOR UPDATE",
+        )
+        .bind(user_id)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let is_superuser = locked.contains(&(user_id, true));
+        if is_superuser && !locked.iter().any(|(id, superuser)| *superuser && *id != user_id) {
+            return Ok(DeletionOutcome::LastSuperuser);
+        }
+        let owner: Option<(String, Option<String>)> = sqlx::query_as(
+            "SELECT email, locale FROM users WHERE id = $1 AND password_hash = $2 AND is_active",
+        )
+        .bind(user_id)
+        .bind(verified_hash)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some((email, locale)) = owner else { return Ok(DeletionOutcome::NotVerified) };
+        let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
+        sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
+        let notice = NewMail {
+            kind: MailKind::AccountDeleted,
+            recipient: &email,
+            // A message of the account would go with it.
+            user_id: None,
+            locale: locale.as_deref(),
+            data: json!({}),
+        };
+        insert_mail(&mut transaction, &notice).await?;
+        insert_event(&mut transaction, event).await?;
+        transaction.commit().await?;
+        Ok(DeletionOutcome::Deleted(revoked))
+    }
+}

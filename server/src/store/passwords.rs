@@ -1,0 +1,146 @@
+//! New passwords.
+
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::audit::insert_event;
+use super::links::{use_link, void_links};
+use super::outbox::insert_mail;
+use super::sessions::end_sessions_of;
+use super::{MailKind, NewMail, RevokedSession, Store, StoreError, TokenPurpose};
+use crate::domain::{AuditEvent, AuditKind, Origin};
+
+/// A password to be changed by its owner, who has shown to know the old one.
+#[derive(Debug, Clone)]
+pub struct PasswordChange<'a> {
+    /// Whose.
+    pub user_id: i64,
+    /// The hash that the current password was verified against.
+    pub verified_hash: &'a str,
+    /// PHC string of the new one.
+    pub new_hash: &'a str,
+    /// The session that asks, which goes on.
+    pub session_id: Uuid,
+    /// Whether the other sessions go on too.
+    pub keep_other_sessions: bool,
+    /// From where.
+    pub origin: &'a Origin,
+}
+
+/// A password that was set by a link.
+#[derive(Debug, Clone)]
+pub struct PasswordReset {
+    /// Whose.
+    pub user_id: i64,
+    /// What the link was for.
+    pub purpose: TokenPurpose,
+    /// The sessions that ended by it, to be announced.
+    pub revoked: Vec<RevokedSession>,
+}
+
+impl PasswordReset {
+    /// What the audit says of it.
+    pub fn event<'a>(&self, origin: &'a Origin) -> AuditEvent<'a> {
+        AuditEvent::own(AuditKind::PasswordReset, self.user_id, origin)
+            .with(json!({ "link": self.purpose.as_str() }))
+    }
+}
+
+impl Store {
+    /// Uses the link up, sets the password, ends every session, makes all other links void and puts a notice into
+    /// the outbox, all or nothing. Who reads the mail at the address has shown it, so it is verified. `None` when
+    /// the link was used, voided or expired meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn reset_password(
+        &self,
+        token_hash: &[u8],
+        password_hash: &str,
+        origin: &Origin,
+    ) -> Result<Option<PasswordReset>, StoreError> {
+        let purposes = [TokenPurpose::PasswordReset, TokenPurpose::Invitation];
+        let mut transaction = self.pool.begin().await?;
+        let Some(owner) = use_link(&mut transaction, token_hash, &purposes).await? else { return Ok(None) };
+        sqlx::query(
+            "UPDATE users SET password_hash = $2, password_changed_at = now(),
+                    email_verified_at = coalesce(email_verified_at, now())
+             WHERE id = $1",
+        )
+        .bind(owner.user_id)
+        .bind(password_hash)
+        .execute(&mut *transaction)
+        .await?;
+        let revoked = end_sessions_of(&mut transaction, owner.user_id, None).await?;
+        void_links(&mut transaction, owner.user_id, &TokenPurpose::ALL).await?;
+        // Who has just chosen a first password need not be told.
+        if owner.purpose == TokenPurpose::PasswordReset {
+            insert_notice(&mut transaction, owner.user_id, &owner.email, true).await?;
+        }
+        let reset = PasswordReset { user_id: owner.user_id, purpose: owner.purpose, revoked };
+        insert_event(&mut transaction, &reset.event(origin)).await?;
+        transaction.commit().await?;
+        Ok(Some(reset))
+    }
+
+    /// Changes a password, ends the other sessions unless they are to go on, makes the links void that could undo
+    /// it and puts a notice into the outbox, all or nothing. `None` when the password was changed or the account
+    /// deactivated since it was verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn change_password(
+        &self,
+        change: &PasswordChange<'_>,
+    ) -> Result<Option<Vec<RevokedSession>>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let email: Option<String> = sqlx::query_scalar(
+            "UPDATE users SET password_hash = $3, password_changed_at = now()
+             WHERE id = $1 AND password_hash = $2 AND is_active
+             RETURNING email",
+        )
+        .bind(change.user_id)
+        .bind(change.verified_hash)
+        .bind(change.new_hash)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(email) = email else { return Ok(None) };
+        let revoked = if change.keep_other_sessions {
+            Vec::new()
+        } else {
+            end_sessions_of(&mut transaction, change.user_id, Some(change.session_id)).await?
+        };
+        let stale = [TokenPurpose::PasswordReset, TokenPurpose::EmailChange, TokenPurpose::Invitation];
+        void_links(&mut transaction, change.user_id, &stale).await?;
+        insert_notice(&mut transaction, change.user_id, &email, !change.keep_other_sessions).await?;
+        insert_event(&mut transaction, &change.event()).await?;
+        transaction.commit().await?;
+        Ok(Some(revoked))
+    }
+}
+
+impl<'a> PasswordChange<'a> {
+    /// What the audit says of it.
+    pub fn event(&self) -> AuditEvent<'a> {
+        AuditEvent::own(AuditKind::PasswordChanged, self.user_id, self.origin)
+            .in_session(self.session_id)
+            .with(json!({ "other_sessions_ended": !self.keep_other_sessions }))
+    }
+}
+
+async fn insert_notice(
+    connection: &mut PgConnection,
+    user_id: i64,
+    email: &str,
+    sessions_ended: bool,
+) -> Result<(), StoreError> {
+    let notice = NewMail {
+        kind: MailKind::PasswordChanged,
+        recipient: email,
+        user_id: Some(user_id),
+        locale: None,
+        data: json!({ "sessions_ended": sessions_ended }),
+    };
+    insert_mail(connection, &notice).await
+}

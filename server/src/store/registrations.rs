@@ -1,0 +1,153 @@
+//! Accounts that people make for themselves, and the proof that their address is theirs.
+
+use serde_json::json;
+
+use super::audit::insert_event;
+use super::links::{use_link, void_links};
+use super::outbox::insert_mail;
+use super::{MailKind, NewMail, Store, StoreError, TokenPurpose};
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Locale, Origin, Outcome, PersonName, Username};
+
+/// An account that somebody wants to have.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Unique whatever its case.
+    pub username: Username,
+    /// Unique whatever its case.
+    pub email: EmailAddress,
+    /// The person's name.
+    pub name: PersonName,
+    /// PHC string.
+    pub password_hash: String,
+    /// The person's language.
+    pub locale: Option<Locale>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistrationOutcome {
+    /// There is an account now, whose address is yet to be verified.
+    Made(i64),
+    /// This account has the address.
+    EmailTaken(i64),
+    /// Some account has the name.
+    UsernameTaken,
+}
+
+impl RegistrationOutcome {
+    /// What the audit says of it.
+    pub fn event(self, origin: &Origin) -> AuditEvent<'_> {
+        let refused = |user_id, reason| AuditEvent {
+            kind: AuditKind::Registered,
+            outcome: Outcome::Refused,
+            actor_id: None,
+            user_id,
+            session_id: None,
+            origin: Some(origin),
+            detail: json!({ "reason": reason }),
+        };
+        match self {
+            Self::Made(id) => AuditEvent::own(AuditKind::Registered, id, origin),
+            Self::EmailTaken(id) => refused(Some(id), "email_taken"),
+            Self::UsernameTaken => refused(None, "username_taken"),
+        }
+    }
+}
+
+impl Store {
+    /// Makes the account unless its name or its address is taken, and puts the message into the outbox that tells
+    /// how it went. The unique indexes decide. Either way it takes the same steps, and so the same time.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn register(
+        &self,
+        registration: &Registration,
+        origin: &Origin,
+    ) -> Result<RegistrationOutcome, StoreError> {
+        let locale = registration.locale.as_ref().map(Locale::as_str);
+        let mut transaction = self.pool.begin().await?;
+        let made: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO users (username, email, name, password_hash, locale) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT DO NOTHING RETURNING id",
+        )
+        .bind(registration.username.as_str())
+        .bind(registration.email.as_str())
+        .bind(registration.name.as_str())
+        .bind(&registration.password_hash)
+        .bind(locale)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        // Its address as it stands on record: the one that was given might only look like it.
+        let owner: Option<(i64, String)> = sqlx::query_as(
+            "SELECT id, email FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
+        )
+        .bind(registration.email.as_str())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let (outcome, kind, recipient, data) = match (made, &owner) {
+            (Some(id), _) => (
+                RegistrationOutcome::Made(id),
+                MailKind::EmailVerification,
+                registration.email.as_str(),
+                json!({}),
+            ),
+            (None, Some((id, email))) => (
+                RegistrationOutcome::EmailTaken(*id),
+                MailKind::RegistrationExists,
+                email.as_str(),
+                json!({}),
+            ),
+            (None, None) => (
+                RegistrationOutcome::UsernameTaken,
+                MailKind::UsernameTaken,
+                registration.email.as_str(),
+                json!({ "username": registration.username.as_str() }),
+            ),
+        };
+        let user_id = owner.as_ref().map(|(id, _)| *id);
+        insert_mail(&mut transaction, &NewMail { kind, recipient, user_id, locale, data }).await?;
+        insert_event(&mut transaction, &outcome.event(origin)).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+
+    /// Asks for another verification mail. A row is written whether or not an unverified account has the address,
+    /// so that it takes the same time; one that is nobody's is thrown away by the worker.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn enqueue_verification(&self, email: &EmailAddress) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO outbox (kind, recipient, user_id)
+             SELECT 'email_verification', coalesce(owner.email, asked), owner.id
+             FROM (SELECT $1::text AS asked) AS request LEFT JOIN users AS owner
+               ON lower(owner.email COLLATE \"C\") = lower(asked COLLATE \"C\")
+                  AND owner.is_active AND owner.email_verified_at IS NULL",
+        )
+        .bind(email.as_str())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Uses the link up and notes that the account's address is read. Gives the account; `None` when the link is
+    /// not good.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn verify_email(&self, token_hash: &[u8], origin: &Origin) -> Result<Option<i64>, StoreError> {
+        let purposes = [TokenPurpose::EmailVerification];
+        let mut transaction = self.pool.begin().await?;
+        let Some(owner) = use_link(&mut transaction, token_hash, &purposes).await? else { return Ok(None) };
+        sqlx::query("UPDATE users SET email_verified_at = coalesce(email_verified_at, now()) WHERE id = $1")
+            .bind(owner.user_id)
+            .execute(&mut *transaction)
+            .await?;
+        void_links(&mut transaction, owner.user_id, &purposes).await?;
+        let event = AuditEvent::own(AuditKind::EmailVerified, owner.user_id, origin);
+        insert_event(&mut transaction, &event).await?;
+        transaction.commit().await?;
+        Ok(Some(owner.user_id))
+    }
+}

@@ -1,0 +1,53 @@
+//! `POST /api/v1/auth/logout-all`
+
+use latchkey_tests::answer::{Answer, Answered};
+use latchkey_tests::app::{App, Session, path};
+use serde_json::json;
+
+async fn log_out_everywhere(app: &App, session: &Session) -> Answer {
+    app.post(path::LOGOUT_ALL).bearer_auth(&session.access).answer().await
+}
+
+#[tokio::test]
+async fn every_session_of_the_account_ends_and_no_other() {
+    let app = App::setup().replicas(2).start().await;
+    let (user, session) = app.new_session("john").await;
+    let (_, stranger) = app.new_session("stranger").await;
+    let all = [session.clone(), app.log_in(&user).await, app.log_in(&user).await];
+    for session in &all {
+        app.me_at(1, &session.access).await.ok(200);
+    }
+
+    let answer = log_out_everywhere(&app, &session).await;
+
+    assert_eq!(answer.ok(200), json!({ "message": "Logged out everywhere." }));
+    assert_eq!(answer.cookie()[0], "refresh_token=");
+    for session in &all {
+        app.me_at(1, &session.access).await.problem(401);
+        app.refresh_at(1, session).await.problem(401);
+    }
+    app.me(&stranger.access).await.ok(200);
+    app.log_in(&user).await;
+    let audited = "SELECT count(*) FROM audit_events WHERE kind = $1";
+    assert_eq!(app.database.count(audited, "logout_all").await, 1);
+}
+
+#[tokio::test]
+async fn holds_after_redis_was_flushed() {
+    let app = App::start().await;
+    let (user, session) = app.new_session("john").await;
+    let other = app.log_in(&user).await;
+    log_out_everywhere(&app, &session).await.ok(200);
+    app.redis.flush().await;
+    app.me(&session.access).await.problem(401);
+    app.me(&other.access).await.problem(401);
+}
+
+#[tokio::test]
+async fn needs_a_token() {
+    let app = App::start().await;
+    let (_, session) = app.new_session("john").await;
+    let cookie = format!("refresh_token={}", session.refresh);
+    app.post(path::LOGOUT_ALL).header("cookie", cookie).answer().await.problem(401);
+    app.me(&session.access).await.ok(200);
+}

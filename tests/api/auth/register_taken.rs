@@ -1,0 +1,89 @@
+//! `POST /api/v1/auth/register` with a name or an address that somebody has: only the mail tells.
+
+use futures::future::join_all;
+use latchkey_tests::answer::{Answer, Answered};
+use latchkey_tests::app::path;
+use serde_json::json;
+
+use super::register::{body, open, password, register, verify};
+
+const USERS: &str = "SELECT count(*) FROM users WHERE lower(username) LIKE $1";
+
+/// All that a caller can compare.
+fn seen(answer: &Answer) -> (u16, String, Vec<String>) {
+    let mut headers: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+    headers.sort();
+    (answer.status, answer.body.clone(), headers)
+}
+
+#[tokio::test]
+async fn a_taken_address_gets_the_same_answer_and_its_owner_is_told() {
+    let app = open().start().await;
+    let (owner, session) = app.new_session("owner").await;
+    let free = register(&app, &body("free", "free@example.test")).await;
+
+    let taken = register(&app, &body("intruder", &owner.email.to_uppercase())).await;
+
+    assert_eq!(seen(&taken), seen(&free));
+    // The address on record, not the one that might only look like it.
+    let mail = app.mail().wait_for(&owner.email, 1).await.remove(0);
+    assert!(!mail.text().contains("token="), "nothing to press for whoever registered: {}", mail.text());
+    assert_eq!(app.database.count(USERS, "intruder").await, 0);
+    app.post_login(&owner.email, &password()).await.problem(401);
+    app.post_login(&owner.email, &owner.password).await.ok(200);
+    app.me(&session.access).await.ok(200);
+}
+
+#[tokio::test]
+async fn a_taken_name_gets_the_same_answer_and_the_address_is_told() {
+    let app = open().start().await;
+    let owner = app.create_user("owner").await;
+    let free = register(&app, &body("free", "free@example.test")).await;
+
+    let taken = register(&app, &body(&owner.username.to_uppercase(), "late@example.test")).await;
+
+    assert_eq!(seen(&taken), seen(&free));
+    let mail = app.mail().wait_for("late@example.test", 1).await.remove(0);
+    assert!(!mail.text().contains("token="), "{}", mail.text());
+    assert!(app.mail().mail_to(&owner.email).await.is_empty(), "it is no business of the name's owner");
+    app.post_login("late@example.test", &password()).await.problem(401);
+}
+
+#[tokio::test]
+async fn of_many_at_once_one_gets_the_name_and_one_the_address() {
+    let app = open().start().await;
+    let names: Vec<_> = (0..5).map(|n| body("Wanted", &format!("w{n}@example.test"))).collect();
+    let addresses: Vec<_> = (0..5).map(|n| body(&format!("shared-{n}"), "Shared@example.test")).collect();
+
+    let answers = join_all(names.iter().chain(&addresses).map(|body| register(&app, body))).await;
+
+    for answer in &answers {
+        answer.ok(202);
+    }
+    assert_eq!(app.database.count(USERS, "wanted").await, 1);
+    assert_eq!(app.database.count(USERS, "shared-%").await, 1);
+    app.mail().wait_for("Shared@example.test", 5).await;
+    for n in 0..5 {
+        app.mail().wait_for(&format!("w{n}@example.test"), 1).await;
+    }
+}
+
+#[tokio::test]
+async fn somebody_elses_registration_gives_no_lasting_hold_on_an_address() {
+    let app = open().start().await;
+    register(&app, &body("squatter", "victim@example.test")).await.ok(202);
+    let first = app.mail().wait_for("victim@example.test", 1).await.remove(0);
+
+    // The owner of the address comes later, learns that there is an account, and takes it over by its mail.
+    register(&app, &body("victim", "victim@example.test")).await.ok(202);
+    app.mail().wait_for("victim@example.test", 2).await;
+    app.post(&format!("{}/victim@example.test", path::RECOVERY)).answer().await.ok(200);
+    let link = app.mail().wait_for("victim@example.test", 3).await.remove(2);
+    let fresh = format!("{} by the owner", password());
+    let body = json!({ "token": link.token(), "new_password": fresh });
+    app.post(path::RESET).json(&body).answer().await.ok(200);
+
+    app.post_login("squatter", &password()).await.problem(401);
+    app.post_login("victim@example.test", &fresh).await.ok(200);
+    verify(&app, &first.token()).await.problem(422);
+}
