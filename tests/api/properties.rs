@@ -49,7 +49,18 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn any_body_of_any_type_at_any_endpoint() {
-    let paths = [path::LOGIN, path::TOKEN, path::RESET, path::REFRESH, path::LOGOUT, path::USERS];
+    let paths = [
+        path::LOGIN,
+        path::TOKEN,
+        path::RESET,
+        path::REFRESH,
+        path::LOGOUT,
+        path::USERS,
+        path::REGISTER,
+        path::VERIFY_EMAIL,
+        path::CONFIRM_EMAIL,
+        path::MY_PASSWORD,
+    ];
     let kinds = [
         "application/x-www-form-urlencoded",
         "application/json",
@@ -67,7 +78,7 @@ fn any_body_of_any_type_at_any_endpoint() {
 
 #[test]
 fn any_body_sent_by_somebody_who_is_let_in() {
-    let inputs = (prop::sample::select(vec![path::REFRESH, path::USERS]), bytes());
+    let inputs = (prop::sample::select(vec![path::REFRESH, path::USERS, path::MY_PASSWORD]), bytes());
     check(150, &inputs, &async |app, (path, body)| {
         let access = &app.superuser().await.access;
         let request = app.post(path).bearer_auth(access).header("content-type", "application/json");

@@ -1,9 +1,12 @@
 //! The languages that people read.
 
-use icu_locale_core::subtags::{Language, Region, Script};
+use icu_locale_core::subtags::{Language, Region, Script, Variant};
 
-/// A language tag (BCP 47, RFC 5646 §2.1) of a language, perhaps a script and a region, in its usual case: `de`,
-/// `pt-BR`, `zh-Hant-TW`. Variants and extensions decide nothing that is written here.
+/// Longest tag that is kept (RFC 5646 §4.4.1).
+const MAX_CHARS: usize = 35;
+
+/// A language tag (BCP 47, RFC 5646 §2.1): a language, perhaps a script, a region and variants, in their usual case:
+/// `de`, `pt-BR`, `zh-Hant-TW`, `de-1996`. Extensions decide nothing that is written here, and are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locale(String);
 
@@ -14,17 +17,22 @@ impl Locale {
         let language =
             Language::try_from_str(parts.next()?).ok().filter(|language| !language.is_unknown())?;
         let mut tag = language.as_str().to_owned();
-        let script = parts.peek().and_then(|part| Script::try_from_str(part).ok());
-        if let Some(script) = script {
-            tag = format!("{tag}-{}", script.as_str());
+        let mut push = |subtag: &str| {
+            tag.push('-');
+            tag.push_str(subtag);
+        };
+        if let Some(script) = parts.peek().and_then(|part| Script::try_from_str(part).ok()) {
+            push(script.as_str());
             parts.next();
         }
-        let region = parts.peek().and_then(|part| Region::try_from_str(part).ok());
-        if let Some(region) = region {
-            tag = format!("{tag}-{}", region.as_str());
+        if let Some(region) = parts.peek().and_then(|part| Region::try_from_str(part).ok()) {
+            push(region.as_str());
             parts.next();
         }
-        parts.next().is_none().then_some(Self(tag))
+        for part in parts {
+            push(Variant::try_from_str(part).ok()?.as_str());
+        }
+        (tag.len() <= MAX_CHARS).then_some(Self(tag))
     }
 
     /// The languages that an `Accept-Language` header asks for (RFC 9110 §12.5.4), the dearest first. What is no
@@ -70,9 +78,13 @@ mod tests {
 
     #[test]
     fn a_tag_gets_its_usual_case() {
-        for (given, usual) in
-            [("EN", "en"), ("pt-br", "pt-BR"), ("ZH-hant-tw", "zh-Hant-TW"), ("es-419", "es-419")]
-        {
+        for (given, usual) in [
+            ("EN", "en"),
+            ("pt-br", "pt-BR"),
+            ("ZH-hant-tw", "zh-Hant-TW"),
+            ("es-419", "es-419"),
+            ("sl-ROZAJ-biske", "sl-rozaj-biske"),
+        ] {
             assert_eq!(parsed(given).as_deref(), Some(usual));
         }
     }
@@ -101,7 +113,7 @@ mod tests {
         #[test]
         fn whatever_is_accepted_is_a_tag_that_stays_what_it_is(header in "\\PC{0,60}") {
             for locale in Locale::accepted(&header) {
-                prop_assert!(locale.as_str().len() <= 11, "{locale:?}");
+                prop_assert!(locale.as_str().len() <= MAX_CHARS, "{locale:?}");
                 prop_assert_eq!(Locale::parse(locale.as_str()), Some(locale.clone()));
                 prop_assert!(locale.as_str().starts_with(locale.language()));
             }

@@ -68,8 +68,17 @@ impl<S: Send + Sync, T: JsonBody> FromRequest<S> for ApiJson<T> {
             describe::<T>(&bytes, error.inner(), &field)
         })?;
         deserializer.end().map_err(|error| describe::<T>(&bytes, &error, "."))?;
+        // serde would also take an array of the values.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(no_object());
+        }
         Ok(Self(value))
     }
+}
+
+fn no_object() -> Problem {
+    let fault = FieldError { field: "body", message: "must be a JSON object".to_owned() };
+    ServiceError::Invalid(vec![fault]).into()
 }
 
 /// `400` when it is no JSON, `422` when it is not what is asked for. serde's own words stay out of the answer:
@@ -80,7 +89,7 @@ fn describe<T: JsonBody>(bytes: &[u8], error: &serde_json::Error, field: &str) -
     }
     let fault = |field, message: &str| FieldError { field, message: message.to_owned() };
     let Ok(object) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes) else {
-        return ServiceError::Invalid(vec![fault("body", "must be a JSON object")]).into();
+        return no_object();
     };
     let absent: Vec<_> = T::REQUIRED
         .iter()

@@ -36,7 +36,7 @@ pub async fn request_email_change(
     }
     let kind = AuditKind::EmailChangeRequested;
     let confirmed = service.confirm_password(bearer, ("password", password), kind, origin).await?;
-    if new_email.as_str() == confirmed.account.email {
+    if new_email.as_str().eq_ignore_ascii_case(&confirmed.account.email) {
         return Err(fault("is the address of this account already"));
     }
     let change = EmailChange {

@@ -48,8 +48,8 @@ pub enum ServiceError {
     /// People may not delete their own accounts here.
     #[error("Accounts are not deleted by their owners here: ask the people who run this service.")]
     AccountDeletionDisabled,
-    /// Nobody would be left to administer accounts.
-    #[error("This is the last active superuser: make another one first.")]
+    /// Nobody could administer accounts any more.
+    #[error("This is the last superuser who can log in: make another one first.")]
     LastSuperuser,
     /// There is no such thing, or it is not the caller's.
     #[error("There is no such thing.")]

@@ -109,11 +109,11 @@ impl Store {
         event: &AuditEvent<'_>,
     ) -> Result<DeletionOutcome, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        // The rows of all active superusers are locked, in one order, so that of two who leave at once the second
-        // sees that the first is gone.
+        // The rows of all superusers who can log in are locked, in one order, so that of two who leave at once the
+        // second sees that the first is gone.
         let locked: Vec<(i64, bool)> = sqlx::query_as(
-            "SELECT id, is_superuser AND is_active FROM users
-             WHERE id = $1 OR (is_superuser AND is_active)
+            "SELECT id, is_superuser AND is_active AND password_hash IS NOT NULL FROM users
+             WHERE id = $1 OR (is_superuser AND is_active AND password_hash IS NOT NULL)
              ORDER BY id FOR UPDATE",
         )
         .bind(user_id)

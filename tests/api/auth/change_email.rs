@@ -47,9 +47,9 @@ async fn the_answer_does_not_tell_whether_somebody_has_the_address() {
     let taken = request(&app, &session, &user.password, &owner.email).await;
     assert_eq!(taken.ok(202), free.ok(202));
 
-    let token = app.mail().wait_for(&owner.email, 1).await[0].token();
+    let mail = app.mail().wait_for(&owner.email, 1).await.remove(0);
     // Not even its own owner hands the address over by following the link.
-    confirm(&app, &token).await.problem(422);
+    confirm(&app, &mail.token()).await.problem(422);
     assert_eq!(app.me(&session.access).await.ok(200)["email"], json!(user.email));
     app.log_in_as(&owner.email, &owner.password).await;
     let refused = "SELECT detail ->> 'reason' FROM audit_events WHERE kind = $1 AND outcome = 'refused'";

@@ -1,5 +1,6 @@
 //! `/api/v1/auth/…`
 
+mod at_once;
 mod change_email;
 mod change_password;
 mod change_profile;

@@ -28,6 +28,7 @@ pub struct ChangeProfileBody {
     /// default of this service.
     #[serde(default, deserialize_with = "given")]
     #[schema(example = "pt-BR", value_type = Option<String>)]
+    #[expect(clippy::option_option, reason = "absent, null and given are three things (RFC 7396)")]
     locale: Option<Option<String>>,
 }
 

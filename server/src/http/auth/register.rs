@@ -21,7 +21,7 @@ use crate::service::{self, RegistrationForm};
 #[serde(deny_unknown_fields)]
 pub struct RegisterBody {
     /// 1 to 64 letters, digits, `.`, `_` or `-`; unique whatever its case.
-    #[schema(example = "john", min_length = 1, max_length = 64)]
+    #[schema(example = "john", min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
     username: String,
     /// Unique whatever its case; of a domain that may register here.
     #[schema(example = "john@example.com", format = Email)]

@@ -1,0 +1,49 @@
+//! Changes to one account that come all at once wait for each other: no deadlock, no 5xx, one outcome.
+
+use futures::future::{BoxFuture, FutureExt as _, join_all};
+use latchkey_tests::answer::{Answer, Answered};
+use latchkey_tests::app::{App, path};
+use latchkey_tests::logs::SECRET_MARK;
+use latchkey_tests::smtp::Smtp;
+use serde_json::json;
+
+#[tokio::test]
+async fn no_two_changes_wait_for_each_other() {
+    let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
+    for round in 0..4 {
+        let (user, session) = app.new_session("busy").await;
+        let new_email = format!("new-{round}@example.test");
+        let asked = json!({ "password": user.password, "email": new_email });
+        app.post(path::MY_EMAIL).bearer_auth(&session.access).json(&asked).answer().await.ok(202);
+        app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+        let confirm = app.mail().wait_for(&new_email, 1).await[0].token();
+        let mail = app.mail().wait_for(&user.email, 2).await;
+        let reset = mail.iter().find(|mail| mail.text().contains("token=")).expect("a link").token();
+
+        let at =
+            |replica: usize, path: &str| app.servers[replica % 2].post(path).bearer_auth(&session.access);
+        let chosen = |by: &str| format!("{SECRET_MARK} by {by}");
+        let mut requests: Vec<BoxFuture<'_, Answer>> = Vec::new();
+        for replica in 0..2 {
+            let change = json!({ "current_password": user.password, "new_password": chosen("change") });
+            requests.push(at(replica, path::MY_PASSWORD).json(&change).answer().boxed());
+            let body = json!({ "token": reset, "new_password": chosen("reset") });
+            requests.push(at(replica, path::RESET).json(&body).answer().boxed());
+            requests
+                .push(at(replica, path::CONFIRM_EMAIL).json(&json!({ "token": confirm })).answer().boxed());
+            requests.push(at(replica, path::MY_EMAIL).json(&asked).answer().boxed());
+            requests.push(at(replica, &format!("{}/{}", path::RECOVERY, user.email)).answer().boxed());
+            requests.push(at(replica, path::LOGOUT_ALL).answer().boxed());
+        }
+        let answers = join_all(requests).await;
+
+        assert!(answers.iter().all(|answer| answer.status < 500), "{answers:?}");
+        let address = "SELECT email FROM users WHERE username = $1";
+        let address = app.database.text(address, &user.username).await;
+        let mut works = Vec::new();
+        for password in [user.password.clone(), chosen("change"), chosen("reset")] {
+            works.push(app.post_login(&address, &password).await.status == 200);
+        }
+        assert_eq!(works.iter().filter(|works| **works).count(), 1, "{works:?} {answers:?}");
+    }
+}
