@@ -36,6 +36,7 @@ async fn finds_nothing(superuser: bool) {
         .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
         .env("PYTHONPATH", workspace().join("tests/programs/python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONHASHSEED", "0")
         .env("LATCHKEY_URL", &app.server().api);
     if superuser {
         command.env("LATCHKEY_USERNAME", SUPERUSER).env("LATCHKEY_PASSWORD", superuser_password());

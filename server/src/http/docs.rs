@@ -12,6 +12,9 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::form::{MAX_FIELDS, MULTIPART, URLENCODED};
 
+/// No control characters, quotes or backslashes.
+const QUOTABLE: &str = r#"^[^\x00-\x1f\x7f"\\]*$"#;
+
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -66,13 +69,21 @@ pub fn openapi_document() -> OpenApi {
 
 /// Adds what is true of every endpoint and is said by none.
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
-    let forms: BTreeSet<String> =
-        document.paths.paths.values().flat_map(operations).flat_map(forms_of).collect();
-    if let Some(components) = &mut document.components {
-        for (_, schema) in components.schemas.iter_mut().filter(|(name, _)| forms.contains(*name)) {
-            if let RefOr::T(Schema::Object(form)) = schema {
-                describe_form(form);
-            }
+    let names_of = |kind: &str| -> BTreeSet<String> {
+        let operations = document.paths.paths.values().flat_map(operations);
+        operations.filter_map(|operation| schema_of_body(operation, kind)).collect()
+    };
+    let (urlencoded, multipart) = (names_of(URLENCODED), names_of(MULTIPART));
+    let Some(components) = &mut document.components else { return document };
+    for (name, schema) in &mut components.schemas {
+        let RefOr::T(Schema::Object(form)) = schema else { continue };
+        if urlencoded.contains(name) || multipart.contains(name) {
+            describe_form(form);
+        }
+        if multipart.contains(name) {
+            // A name stands in a header, in quotes (RFC 7578 §4.2).
+            let plain = ObjectBuilder::new().schema_type(Type::String).pattern(Some(QUOTABLE));
+            form.property_names = Some(Box::new(plain.into()));
         }
     }
     document
@@ -82,17 +93,15 @@ fn operations(item: &PathItem) -> impl Iterator<Item = &Operation> {
     [&item.get, &item.put, &item.post, &item.delete, &item.patch].into_iter().flatten()
 }
 
-/// The names of the schemas that an operation reads as forms.
-fn forms_of(operation: &Operation) -> Vec<String> {
-    let Some(RefOr::T(body)) = &operation.request_body else { return vec![] };
-    let forms = body.content.iter().filter(|(kind, _)| [URLENCODED, MULTIPART].contains(&kind.as_str()));
-    let reference = |content: &RefOr<Content>| match content {
-        RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. }) => {
+/// The name of the schema of what an operation reads in this media type.
+fn schema_of_body(operation: &Operation, kind: &str) -> Option<String> {
+    let Some(RefOr::T(body)) = &operation.request_body else { return None };
+    match body.content.get(kind) {
+        Some(RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. })) => {
             reference.ref_location.rsplit('/').next().map(str::to_owned)
         }
         _ => None,
-    };
-    forms.filter_map(|(_, content)| reference(content)).collect()
+    }
 }
 
 /// A form has a bounded number of fields, each once and each a text; there is no null in it. Fields that an endpoint
