@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::stored_hash::{Argon2Hash, StoredHash};
 use crate::domain::Password;
 
 /// Longest time that a request may be expected to wait for its turn.
@@ -35,7 +36,7 @@ pub enum HashError {
     /// Too many are waiting; try again after this time.
     #[error("too many passwords are being checked at once")]
     Overloaded(Duration),
-    /// A stored hash is not a PHC string of argon2, or the system failed.
+    /// A stored hash has no form that is known, or the system failed.
     #[error("a password could not be hashed")]
     Failed,
 }
@@ -62,12 +63,15 @@ pub struct HashPool {
     params: Params,
     workers: usize,
     permits: Arc<Semaphore>,
+    /// Of hashes that take more memory than ours only one runs at a time, so that imported accounts do not
+    /// multiply what the server needs.
+    large: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// Moving average of what one hash takes.
     average_micros: AtomicU64,
     memory: Mutex<Memory>,
     /// The hash of no password at all: verified against when the account is unknown, so that it takes as long.
-    decoy: String,
+    decoy: Option<StoredHash>,
 }
 
 impl HashPool {
@@ -84,14 +88,16 @@ impl HashPool {
             params,
             workers,
             permits: Arc::new(Semaphore::new(workers)),
+            large: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
             average_micros: AtomicU64::new(FIRST_GUESS_MICROS),
             memory: Mutex::new(Memory { free: Vec::new(), used_at: Instant::now() }),
-            decoy: String::new(),
+            decoy: None,
         };
         let mut nobody = [0_u8; HASH_BYTES];
         aws_lc_rs::rand::fill(&mut nobody).map_err(|_| HashError::Failed)?;
-        pool.decoy = pool.phc(&nobody[..SALT_BYTES], &nobody)?;
+        let decoy = pool.phc(&nobody[..SALT_BYTES], &nobody)?;
+        pool.decoy = Some(StoredHash::parse(&decoy).map_err(|_| HashError::Failed)?);
         Ok(Arc::new(pool))
     }
 
@@ -100,11 +106,11 @@ impl HashPool {
     /// # Errors
     /// [`HashError`]
     pub async fn hash(self: &Arc<Self>, password: Password) -> Result<String, HashError> {
-        self.run(move |pool| pool.compute_new(password.expose().as_bytes())).await
+        self.run(false, move |pool| pool.compute_new(password.expose().as_bytes())).await
     }
 
-    /// Whether `password` is the one behind `stored`. With no `stored` hash, or a password longer than any can
-    /// be, it takes just as long and says no.
+    /// Whether `password` is the one behind `stored`, which may be another system's hash. With no `stored` hash,
+    /// or a password longer than any can be, it takes just as long as with one of ours and says no.
     ///
     /// # Errors
     /// [`HashError`]
@@ -113,21 +119,35 @@ impl HashPool {
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, HashError> {
-        self.run(move |pool| {
-            let known = stored.is_some() && !password.exceeds_limit();
-            let stored = stored.as_deref().unwrap_or(&pool.decoy);
+        let known = stored.is_some() && !password.exceeds_limit();
+        let stored = match stored {
+            Some(text) => StoredHash::parse(&text).map_err(|_| HashError::Failed)?,
+            None => self.decoy.clone().ok_or(HashError::Failed)?,
+        };
+        let large = stored.memory_kib() > LEAST_CAPACITY as u64;
+        self.run(large, move |pool| {
             // A longer one is hashed all the same, cut: the time must not tell whether the account exists.
             let bytes = password.expose().as_bytes();
-            let matches = pool.compute_verify(&bytes[..bytes.len().min(4 * 256)], stored)?;
+            let matches = pool.compute_verify(&bytes[..bytes.len().min(4 * 256)], &stored)?;
             Ok(matches && known)
         })
         .await
     }
 
-    /// Whether `stored` was made with weaker parameters than ours.
+    /// Whether `stored` is to be replaced by a hash of ours: another algorithm, or other parameters. A hash that
+    /// costs more than ours is replaced as well, since the time of a login would tell such accounts apart.
     pub fn needs_rehash(&self, stored: &str) -> bool {
-        let Some((_, _, params)) = parse(stored) else { return false };
-        params.m_cost() < self.params.m_cost() || params.t_cost() < self.params.t_cost()
+        match StoredHash::parse(stored) {
+            Ok(StoredHash::Argon2(argon2)) => {
+                let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+                argon2.algorithm != Algorithm::Argon2id
+                    || argon2.version != Version::V0x13
+                    || argon2.hash.len() != HASH_BYTES
+                    || costs(&argon2.params) != costs(&self.params)
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        }
     }
 
     /// Gives back the memory of a pool that was not used for [`MEMORY_KEPT`]: for ever, every so often.
@@ -151,18 +171,16 @@ impl HashPool {
 
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
+        large: bool,
         work: impl FnOnce(&Self) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
-        let permit = if let Ok(free) = Arc::clone(&self.permits).try_acquire_owned() {
-            free
-        } else {
-            let _place = self.join_queue()?;
-            Arc::clone(&self.permits).acquire_owned().await.map_err(|_| HashError::Failed)?
-        };
+        // Before a place in the pool is taken, which would be held while waiting.
+        let large = if large { Some(self.acquire(&self.large).await?) } else { None };
+        let permit = self.acquire(&self.permits).await?;
         let pool = Arc::clone(self);
-        // The permit moves into the work: a caller that goes away frees no place while its hash still runs.
+        // The permits move into the work: a caller that goes away frees no place while its hash still runs.
         tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _permits = (permit, large);
             let started = Instant::now();
             let result = work(&pool);
             pool.learn(started.elapsed());
@@ -170,6 +188,14 @@ impl HashPool {
         })
         .await
         .map_err(|_| HashError::Failed)?
+    }
+
+    async fn acquire(&self, places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, HashError> {
+        if let Ok(free) = Arc::clone(places).try_acquire_owned() {
+            return Ok(free);
+        }
+        let _place = self.join_queue()?;
+        Arc::clone(places).acquire_owned().await.map_err(|_| HashError::Failed)
     }
 
     fn join_queue(&self) -> Result<QueuePlace<'_>, HashError> {
@@ -192,7 +218,8 @@ impl HashPool {
         let mut salt = [0_u8; SALT_BYTES];
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| HashError::Failed)?;
         let mut output = [0_u8; HASH_BYTES];
-        self.fill(&self.params, password, &salt, &mut output)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
+        self.fill(&argon2, password, &salt, &mut output)?;
         self.phc(&salt, &output)
     }
 
@@ -207,24 +234,29 @@ impl HashPool {
         Ok(hash.to_string())
     }
 
-    fn compute_verify(&self, password: &[u8], stored: &str) -> Result<bool, HashError> {
-        let (salt, expected, params) = parse(stored).ok_or(HashError::Failed)?;
-        let mut output = vec![0_u8; expected.len()];
-        self.fill(&params, password, &salt, &mut output)?;
-        Ok(verify_slices_are_equal(&output, &expected).is_ok())
+    fn compute_verify(&self, password: &[u8], stored: &StoredHash) -> Result<bool, HashError> {
+        match stored {
+            StoredHash::Argon2(Argon2Hash { algorithm, version, params, salt, hash }) => {
+                let argon2 = Argon2::new(*algorithm, *version, params.clone());
+                let mut output = vec![0_u8; hash.len()];
+                self.fill(&argon2, password, salt, &mut output)?;
+                Ok(verify_slices_are_equal(&output, hash).is_ok())
+            }
+            other => other.verify_without_argon2(password).ok_or(HashError::Failed),
+        }
     }
 
     fn fill(
         &self,
-        params: &Params,
+        argon2: &Argon2<'_>,
         password: &[u8],
         salt: &[u8],
         output: &mut [u8],
     ) -> Result<(), HashError> {
+        let params = argon2.params();
         let free = self.memory.lock().ok().and_then(|mut memory| memory.free.pop());
         let mut blocks = free.unwrap_or_else(|| Vec::with_capacity(LEAST_CAPACITY));
         blocks.resize(params.block_count().max(blocks.len()), Block::default());
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let result = argon2.hash_password_into_with_memory(
             password,
             salt,
@@ -248,16 +280,6 @@ impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Salt, hash and parameters of an argon2id PHC string.
-fn parse(stored: &str) -> Option<(Vec<u8>, Vec<u8>, Params)> {
-    let hash = PasswordHash::new(stored).ok()?;
-    if hash.algorithm != Algorithm::Argon2id.ident() {
-        return None;
-    }
-    let params = Params::try_from(&hash).ok()?;
-    Some((hash.salt?.as_ref().to_vec(), hash.hash?.as_bytes().to_vec(), params))
 }
 
 #[cfg(test)]
@@ -285,7 +307,8 @@ mod tests {
         let stored = weak.hash(password("correct horse")).await.unwrap();
         assert!(pool.needs_rehash(&stored));
         assert!(pool.verify(password("correct horse"), Some(stored)).await.unwrap());
-        assert!(!pool.needs_rehash(&pool.decoy));
+        let own = pool.hash(password("correct horse")).await.unwrap();
+        assert!(!pool.needs_rehash(&own));
     }
 
     #[tokio::test]

@@ -4,12 +4,14 @@ mod client_secret;
 mod hashing;
 mod key_ring;
 mod one_time;
+mod stored_hash;
 mod tokens;
 
 pub use client_secret::ClientSecret;
 pub use hashing::{HashError, HashPool, HashPoolState};
 pub use key_ring::{KeyRing, KeyRingError, LoadedKey};
 pub use one_time::OneTimeSecret;
+pub use stored_hash::{ForeignHash, HashRefusal};
 pub use tokens::{TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken};
 
 /// Makes aws-lc-rs the provider of rustls; called first in `main`. jsonwebtoken takes it from its feature.
