@@ -16,6 +16,7 @@ UPDATE users SET email_verified_at = created_at;
 CREATE INDEX users_name_idx ON users (lower(name COLLATE "C"));
 CREATE INDEX users_superusers_idx ON users (id) WHERE is_superuser;
 CREATE INDEX users_inactive_idx ON users (id) WHERE NOT is_active;
+CREATE INDEX users_unverified_idx ON users (id) WHERE email_verified_at IS NULL;
 
 ALTER TABLE sessions
     ADD COLUMN address text,

@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
@@ -49,6 +50,14 @@ pub trait JsonBody: DeserializeOwned {
     const REQUIRED: &'static [&'static str];
     /// The fields that may be there.
     const OPTIONAL: &'static [&'static str];
+}
+
+/// For optional fields: what is given must have the field's type, and null has none.
+///
+/// # Errors
+/// Those of the field's type.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A JSON body.

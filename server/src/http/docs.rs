@@ -27,6 +27,7 @@ const QUOTABLE: &str = r#"^[^\x00-\x1f\x7f"\\]*$"#;
         (name = "auth", description = "Logging in and out, tokens, the own account"),
         (name = "users", description = "Accounts, for superusers"),
         (name = "programs", description = "Proxies and resource servers that ask about tokens"),
+        (name = "audit", description = "Who did what, for superusers"),
         (name = "keys", description = "What verifiers need"),
     )
 )]

@@ -1,5 +1,6 @@
 //! The REST API: routes, what requests are read by, what answers look like.
 
+mod audit;
 mod auth;
 mod bearer;
 mod body;
@@ -13,6 +14,7 @@ mod middleware;
 mod pages;
 mod problem;
 mod problem_docs;
+mod query;
 mod router;
 mod state;
 mod users;

@@ -184,9 +184,12 @@ impl From<ServiceError> for Problem {
                 }],
                 ..plain(StatusCode::UNPROCESSABLE_ENTITY)
             },
-            ServiceError::Conflict(_) | ServiceError::LastSuperuser => plain(StatusCode::CONFLICT),
+            ServiceError::UnknownAccount => plain(StatusCode::NOT_FOUND),
+            ServiceError::Conflict(_) | ServiceError::LastSuperuser | ServiceError::AccountInactive => {
+                plain(StatusCode::CONFLICT)
+            }
             ServiceError::Invalid(errors) => Self { errors, ..plain(StatusCode::UNPROCESSABLE_ENTITY) },
-            ServiceError::MailDisabled => {
+            ServiceError::MailDisabled | ServiceError::InvitationNeedsMail => {
                 Self { retry_after: Some(3600), ..plain(StatusCode::SERVICE_UNAVAILABLE) }
             }
             ServiceError::Overloaded(wait) => {

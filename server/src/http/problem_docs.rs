@@ -50,6 +50,8 @@ problem_sets! {
         ("415", "Not a form"),
         ("422", "A field is missing or not valid"),
     }
+    /// Of an endpoint that reads the query of its URL.
+    QueryProblems { ("400", "Unreadable"), ("422", "A parameter is not valid") }
     /// Of an endpoint that needs an access token.
     BearerProblems { ("401", "No valid access token") }
     /// Of an endpoint for superusers.

@@ -13,7 +13,7 @@ use super::body::MAX_BODY_BYTES;
 use super::management::{self, ManagementState};
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{auth, docs, middleware, pages, users, well_known};
+use super::{audit, auth, docs, middleware, pages, users, well_known};
 
 /// The documented routes: what is in the OpenAPI document is what is served.
 pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
@@ -40,8 +40,12 @@ pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(auth::list_sessions::list_sessions))
         .routes(routes!(auth::end_session::end_session))
         .routes(routes!(auth::logout_all::logout_all))
-        .routes(routes!(users::create::create_user))
         .routes(routes!(well_known::authorization_server::authorization_server))
+        .routes(routes!(users::list::list_users, users::create::create_user))
+        .routes(routes!(users::read::read_user, users::change::change_user, users::delete::delete_user))
+        .routes(routes!(users::end_sessions::end_user_sessions))
+        .routes(routes!(users::start_reset::start_user_reset))
+        .routes(routes!(audit::list::list_audit))
         .routes(routes!(well_known::jwks::jwks))
 }
 

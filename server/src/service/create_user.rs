@@ -1,10 +1,11 @@
 //! Making an account, by a superuser.
 
 use super::{FieldError, Service, ServiceError, Superuser};
-use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Password, PersonName, Username};
-use crate::store::{NewUser, Profile};
+use crate::crypto::ForeignHash;
+use crate::domain::{EmailAddress, Locale, Origin, Password, PersonName, Username};
+use crate::store::{NewAccount, Profile};
 
-/// What was asked for, not yet checked.
+/// What an account with a chosen password needs, not yet checked.
 #[derive(Debug, Clone)]
 pub struct UserForm {
     /// See [`Username`].
@@ -19,54 +20,148 @@ pub struct UserForm {
     pub is_superuser: bool,
 }
 
+/// What an administrator asks for, not yet checked.
+#[derive(Debug, Clone)]
+pub struct AccountForm {
+    /// See [`Username`].
+    pub username: String,
+    /// See [`EmailAddress`].
+    pub email: String,
+    /// See [`PersonName`].
+    pub name: String,
+    /// See [`Password::check_new`].
+    pub password: Option<Password>,
+    /// See [`ForeignHash`]. Without a password and without a hash the owner is invited.
+    pub password_hash: Option<String>,
+    /// Whether it may administer accounts.
+    pub is_superuser: bool,
+    /// See [`Locale`].
+    pub locale: Option<String>,
+}
+
+/// How the account's first password comes about.
+enum FirstPassword {
+    Chosen(Password),
+    Brought(ForeignHash),
+    Invited,
+}
+
 /// Makes the account.
 ///
 /// # Errors
-/// [`ServiceError::Invalid`], [`ServiceError::Conflict`], [`ServiceError::Overloaded`],
-/// [`ServiceError::Unavailable`]
+/// [`ServiceError::Invalid`], [`ServiceError::Conflict`], [`ServiceError::InvitationNeedsMail`],
+/// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
 pub async fn create_user(
     service: &Service,
     superuser: Superuser,
-    form: UserForm,
+    form: AccountForm,
     origin: &Origin,
 ) -> Result<Profile, ServiceError> {
-    let (username, email, name) = form.check_names()?;
-    let user = NewUser {
-        username,
-        email,
-        name,
-        password_hash: service.hashing.hash(form.password).await?,
-        is_superuser: form.is_superuser,
+    let (mut new, first_password) = form.check(service.accounts.admin_passwords)?;
+    new.password_hash = match first_password {
+        FirstPassword::Chosen(password) => Some(service.hashing.hash(password).await?),
+        FirstPassword::Brought(hash) => Some(hash.as_str().to_owned()),
+        FirstPassword::Invited if service.mail_enabled => None,
+        FirstPassword::Invited => return Err(ServiceError::InvitationNeedsMail),
     };
-    let actor_id = superuser.user_id();
-    let profile = service.store.create_user(&user, actor_id, origin).await?;
-    service.tell(&AuditEvent::own(AuditKind::UserCreated, profile.id, origin).by(actor_id));
+    let (profile, event) = service.store.create_account(&new, superuser.actor(origin)).await?;
+    service.tell(&event);
+    if new.password_hash.is_none() {
+        service.outbox_wake.notify_one();
+    }
     Ok(profile)
+}
+
+/// The names as types; a fault for each that is none.
+pub(super) fn check_account_names(
+    (username, email, name): (&str, &str, &str),
+    faults: &mut Vec<FieldError>,
+) -> (Option<Username>, Option<EmailAddress>, Option<PersonName>) {
+    let username = Username::parse(username);
+    if username.is_none() {
+        faults.push(FieldError::new(
+            "username",
+            "must have 1 to 64 ASCII letters, digits, dots, underscores or hyphens",
+        ));
+    }
+    (username, check_email(email, faults), check_name(name, faults))
+}
+
+pub(super) fn check_email(email: &str, faults: &mut Vec<FieldError>) -> Option<EmailAddress> {
+    let email = EmailAddress::parse(email);
+    if email.is_none() {
+        faults.push(FieldError::new("email", "is not an e-mail address"));
+    }
+    email
+}
+
+pub(super) fn check_name(name: &str, faults: &mut Vec<FieldError>) -> Option<PersonName> {
+    let name = PersonName::parse(name);
+    if name.is_none() {
+        faults.push(FieldError::new("name", "must have 1 to 200 characters and no control characters"));
+    }
+    name
+}
+
+pub(super) fn check_locale(locale: Option<&str>, faults: &mut Vec<FieldError>) -> Option<Locale> {
+    let parsed = locale.map(Locale::parse);
+    if parsed == Some(None) {
+        faults.push(FieldError::new("locale", "is not a language tag such as en or pt-BR"));
+    }
+    parsed.flatten()
+}
+
+impl AccountForm {
+    /// All faults at once, so that a person need not find them one by one.
+    fn check(self, passwords_allowed: bool) -> Result<(NewAccount, FirstPassword), ServiceError> {
+        let mut faults = Vec::new();
+        let names = check_account_names((&self.username, &self.email, &self.name), &mut faults);
+        let locale = check_locale(self.locale.as_deref(), &mut faults);
+        if let Some(password) = &self.password {
+            if !passwords_allowed {
+                faults.push(FieldError::new("password", "is for the owner to choose, by an invitation"));
+            } else if let (Some(username), Some(email), Some(name)) = &names
+                && let Err(refusal) = password.check_new(username, email, name)
+            {
+                faults.push(FieldError::new("password", &refusal.to_string()));
+            }
+        }
+        let hash = self.password_hash.as_deref().map(ForeignHash::parse);
+        let first_password = match (self.password, hash) {
+            (Some(_), Some(_)) => {
+                faults.push(FieldError::new("password_hash", "cannot be given beside a password"));
+                FirstPassword::Invited
+            }
+            (None, Some(Err(refusal))) => {
+                faults.push(FieldError::new("password_hash", &refusal.to_string()));
+                FirstPassword::Invited
+            }
+            (None, Some(Ok(hash))) => FirstPassword::Brought(hash),
+            (Some(password), None) => FirstPassword::Chosen(password),
+            (None, None) => FirstPassword::Invited,
+        };
+        match names {
+            (Some(username), Some(email), Some(name)) if faults.is_empty() => {
+                let is_superuser = self.is_superuser;
+                let new = NewAccount { username, email, name, password_hash: None, is_superuser, locale };
+                Ok((new, first_password))
+            }
+            _ => Err(ServiceError::Invalid(faults)),
+        }
+    }
 }
 
 impl UserForm {
     /// All faults at once, so that a person need not find them one by one.
     pub(super) fn check_names(&self) -> Result<(Username, EmailAddress, PersonName), ServiceError> {
         let mut faults = Vec::new();
-        let mut fault = |field, message: &str| faults.push(FieldError { field, message: message.to_owned() });
-        let username = Username::parse(&self.username);
-        if username.is_none() {
-            fault("username", "must have 1 to 64 ASCII letters, digits, dots, underscores or hyphens");
-        }
-        let email = EmailAddress::parse(&self.email);
-        if email.is_none() {
-            fault("email", "is not an e-mail address");
-        }
-        let name = PersonName::parse(&self.name);
-        if name.is_none() {
-            fault("name", "must have 1 to 200 characters and no control characters");
-        }
-        if let (Some(username), Some(email), Some(name)) = (&username, &email, &name)
+        let names = check_account_names((&self.username, &self.email, &self.name), &mut faults);
+        if let (Some(username), Some(email), Some(name)) = &names
             && let Err(refusal) = self.password.check_new(username, email, name)
         {
-            fault("password", &refusal.to_string());
+            faults.push(FieldError::new("password", &refusal.to_string()));
         }
-        match (username, email, name) {
+        match names {
             (Some(username), Some(email), Some(name)) if faults.is_empty() => Ok((username, email, name)),
             _ => Err(ServiceError::Invalid(faults)),
         }

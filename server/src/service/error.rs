@@ -15,6 +15,13 @@ pub struct FieldError {
     pub message: String,
 }
 
+impl FieldError {
+    /// What is wrong with a field.
+    pub fn new(field: &'static str, message: &str) -> Self {
+        Self { field, message: message.to_owned() }
+    }
+}
+
 /// Every way a use case can fail. The HTTP layer turns each into one problem answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -57,6 +64,15 @@ pub enum ServiceError {
     /// A unique name is taken.
     #[error("{}", match .0 { Conflict::Username => "The username is taken.", Conflict::Email => "The e-mail address is taken." })]
     Conflict(Conflict),
+    /// No account has that id.
+    #[error("There is no such account.")]
+    UnknownAccount,
+    /// A link would not work for it.
+    #[error("The account is deactivated: activate it first.")]
+    AccountInactive,
+    /// An account without a password is of use only when its owner can be invited.
+    #[error("Without a password the owner is invited by mail, and e-mail is not enabled on this server.")]
+    InvitationNeedsMail,
     /// Understood, but not valid.
     #[error("The request is not valid.")]
     Invalid(Vec<FieldError>),

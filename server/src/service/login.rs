@@ -69,7 +69,7 @@ async fn log_in(
         service.record(&refused("unverified")).await?;
         return Err(ServiceError::Unverified);
     }
-    let verified_hash = rehash_if_weak(service, account.id, stored, password).await?;
+    let verified_hash = rehash_if_needed(service, account.id, stored, password).await?;
     let subject = TokenSubject {
         user_id: account.id,
         session_id: Uuid::new_v4(),
@@ -98,8 +98,9 @@ async fn log_in(
     Ok(pair)
 }
 
-/// The hash that now stands for the verified password.
-async fn rehash_if_weak(
+/// The hash that now stands for the verified password. Of several logins at once one replaces it; the others
+/// verify the password against what it put there, which may also be a password that was changed meanwhile.
+async fn rehash_if_needed(
     service: &Service,
     user_id: i64,
     stored: String,
@@ -108,6 +109,13 @@ async fn rehash_if_weak(
     if !service.hashing.needs_rehash(&stored) {
         return Ok(stored);
     }
-    let stronger = service.hashing.hash(password).await?;
-    if service.store.replace_hash(user_id, &stored, &stronger).await? { Ok(stronger) } else { Ok(stored) }
+    let ours = service.hashing.hash(password.clone()).await?;
+    if service.store.replace_hash(user_id, &stored, &ours).await? {
+        return Ok(ours);
+    }
+    let present = service.store.find_password_hash(user_id).await?;
+    if present.is_some() && service.hashing.verify(password, present.clone()).await? {
+        return present.ok_or(ServiceError::InvalidCredentials);
+    }
+    Err(ServiceError::InvalidCredentials)
 }

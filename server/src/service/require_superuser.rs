@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{Authenticated, Service, ServiceError, show_profile};
-use crate::domain::{AuditEvent, AuditKind, Outcome};
+use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
+use crate::store::Actor;
 
 /// Proof that the bearer is a superuser now; only [`require_superuser`] makes one.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +14,11 @@ impl Superuser {
     /// The account.
     pub fn user_id(self) -> i64 {
         self.0.user_id
+    }
+
+    /// Who acts, for the audit.
+    pub(super) fn actor(self, origin: &Origin) -> Actor<'_> {
+        Actor { id: self.user_id(), origin }
     }
 }
 

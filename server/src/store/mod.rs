@@ -1,6 +1,9 @@
 //! The only SQL. Every method is one transaction; what it promises is in its docstring.
 
+mod accounts;
+mod administration;
 mod audit;
+mod audit_search;
 mod email_changes;
 mod error;
 mod links;
@@ -15,6 +18,7 @@ mod registrations;
 mod revocations;
 mod schema;
 mod sessions;
+mod superusers;
 mod users;
 
 use std::time::Duration;
@@ -24,6 +28,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use profile_reader::ProfileReader;
 
+pub use accounts::{Account, AccountQuery};
+pub use administration::{AccountChange, Actor, Administered, ChangedAccount, NewAccount, ResetStarted};
+pub use audit_search::{AuditEntry, AuditQuery};
 pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
 pub use links::LinkOwner;

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::audit::insert_event;
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
+use super::superusers::is_last_superuser;
 use super::{MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PersonName};
 
@@ -109,28 +110,17 @@ impl Store {
         event: &AuditEvent<'_>,
     ) -> Result<DeletionOutcome, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        // The rows of all superusers who can log in are locked, in one order, so that of two who leave at once the
-        // second sees that the first is gone.
-        let locked: Vec<(i64, bool)> = sqlx::query_as(
-            "SELECT id, is_superuser AND is_active AND password_hash IS NOT NULL FROM users
-             WHERE id = $1 OR (is_superuser AND is_active AND password_hash IS NOT NULL)
-             ORDER BY id FOR UPDATE",
-        )
-        .bind(user_id)
-        .fetch_all(&mut *transaction)
-        .await?;
-        let is_superuser = locked.contains(&(user_id, true));
-        if is_superuser && !locked.iter().any(|(id, superuser)| *superuser && *id != user_id) {
-            return Ok(DeletionOutcome::LastSuperuser);
-        }
         let owner: Option<(String, Option<String>)> = sqlx::query_as(
-            "SELECT email, locale FROM users WHERE id = $1 AND password_hash = $2 AND is_active",
+            "SELECT email, locale FROM users WHERE id = $1 AND password_hash = $2 AND is_active FOR UPDATE",
         )
         .bind(user_id)
         .bind(verified_hash)
         .fetch_optional(&mut *transaction)
         .await?;
         let Some((email, locale)) = owner else { return Ok(DeletionOutcome::NotVerified) };
+        if is_last_superuser(&mut transaction, user_id).await? {
+            return Ok(DeletionOutcome::LastSuperuser);
+        }
         let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
         sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
         let notice = NewMail {

@@ -1,8 +1,7 @@
 //! Accounts.
 
-use super::audit::insert_event;
 use super::{Store, StoreError};
-use crate::domain::{AuditEvent, AuditKind, EmailAddress, LoginName, Origin, PersonName, Username};
+use crate::domain::{EmailAddress, LoginName, PersonName, Username};
 
 /// What a login needs to know of an account.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -78,37 +77,6 @@ impl Store {
         self.profiles.read(user_id).await
     }
 
-    /// Makes an account and records who made it.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when the name or the address is taken: the unique index decides, so that of
-    /// two requests at once exactly one succeeds.
-    pub async fn create_user(
-        &self,
-        user: &NewUser,
-        created_by: i64,
-        origin: &Origin,
-    ) -> Result<Profile, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        // Who makes the account vouches for its address.
-        let profile: Profile = sqlx::query_as(
-            "INSERT INTO users (username, email, name, password_hash, is_superuser, email_verified_at)
-             VALUES ($1, $2, $3, $4, $5, now())
-             RETURNING id, username, email, name, is_superuser, is_active",
-        )
-        .bind(user.username.as_str())
-        .bind(user.email.as_str())
-        .bind(user.name.as_str())
-        .bind(&user.password_hash)
-        .bind(user.is_superuser)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let event = AuditEvent::own(AuditKind::UserCreated, profile.id, origin).by(created_by);
-        insert_event(&mut transaction, &event).await?;
-        transaction.commit().await?;
-        Ok(profile)
-    }
-
     /// Whether any superuser exists.
     ///
     /// # Errors
@@ -145,6 +113,19 @@ impl Store {
         .await?;
         transaction.commit().await?;
         Ok(made.rows_affected() == 1)
+    }
+
+    /// The hash of an account; `None` while it has no password, or is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_password_hash(&self, user_id: i64) -> Result<Option<String>, StoreError> {
+        let found: Option<Option<String>> =
+            sqlx::query_scalar("SELECT password_hash FROM users WHERE id = $1")
+                .bind(user_id)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(found.flatten())
     }
 
     /// Replaces a hash by one of the same password with other parameters; `false` when it changed meanwhile.

@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use crate::domain::Password;
 use crate::http::auth::me::ProfileBody;
 use crate::http::bearer::Bearer;
-use crate::http::body::{ApiJson, JsonBody};
+use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{JsonProblems, SuperuserProblems, UnavailableProblem};
 use crate::http::state::ApiState;
-use crate::service::{self, UserForm};
+use crate::service::{self, AccountForm};
 
 /// The account to make.
 #[derive(Deserialize, ToSchema)]
@@ -31,22 +31,31 @@ pub struct CreateUserBody {
     /// The person's name.
     #[schema(example = "John Doe", min_length = 1, max_length = 200)]
     name: String,
-    /// 8 to 256 characters, not a common one, not one of the names.
-    #[schema(format = Password, min_length = 8, max_length = 256)]
-    password: String,
+    /// 8 to 256 characters, not a common one, not one of the names. A setting may forbid it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, format = Password, min_length = 8, max_length = 256)]
+    password: Option<String>,
+    /// Instead of a password: its hash by another system. bcrypt, argon2, scrypt or PBKDF2-SHA256/512.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, max_length = 512)]
+    password_hash: Option<String>,
     /// Whether it may administer accounts.
     #[serde(default)]
     is_superuser: bool,
+    /// The language of its owner (BCP 47).
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "en", max_length = 35)]
+    locale: Option<String>,
 }
 
 impl JsonBody for CreateUserBody {
-    const REQUIRED: &'static [&'static str] = &["username", "email", "name", "password"];
-    const OPTIONAL: &'static [&'static str] = &["is_superuser"];
+    const REQUIRED: &'static [&'static str] = &["username", "email", "name"];
+    const OPTIONAL: &'static [&'static str] = &["password", "password_hash", "is_superuser", "locale"];
 }
 
 /// Make an account
 ///
-/// For superusers.
+/// For superusers. Without a password and without a hash its owner is invited by mail to choose one.
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "users", operation_id = "create_user",
     security(("bearer" = []), ("password" = [])),
@@ -67,12 +76,14 @@ pub async fn create_user(
     // Who may not do it is told so before what is wrong with the body.
     let superuser = service::require_superuser(&state.service, bearer).await?;
     let ApiJson(body) = body?;
-    let form = UserForm {
+    let form = AccountForm {
         username: body.username,
         email: body.email,
         name: body.name,
-        password: Password::presented(body.password),
+        password: body.password.map(Password::presented),
+        password_hash: body.password_hash,
         is_superuser: body.is_superuser,
+        locale: body.locale,
     };
     let profile = service::create_user(&state.service, superuser, form, &origin).await?;
     let location = format!("/api/v1/users/{}", profile.id);

@@ -1,0 +1,74 @@
+//! `PATCH /api/v1/users/{id}`
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::account::{AccountBody, UserId, show};
+use crate::http::bearer::Bearer;
+use crate::http::body::{ApiJson, JsonBody, given};
+use crate::http::middleware::RequestOrigin;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem_docs::{JsonProblems, NotFoundProblem, SuperuserProblems, UnavailableProblem};
+use crate::http::state::ApiState;
+use crate::service::{self, UserChangeForm};
+
+/// What is to be different; what is absent stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeUserBody {
+    /// The person's name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "John Doe", min_length = 1, max_length = 200)]
+    name: Option<String>,
+    /// The address, unique whatever its case. It counts as verified; who reads mail at the old one is told.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "john@example.com", format = Email)]
+    email: Option<String>,
+    /// Whether it may log in. `false` ends its sessions.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    is_active: Option<bool>,
+    /// Whether it may administer accounts.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    is_superuser: Option<bool>,
+}
+
+impl JsonBody for ChangeUserBody {
+    const REQUIRED: &'static [&'static str] = &[];
+    const OPTIONAL: &'static [&'static str] = &["name", "email", "is_active", "is_superuser"];
+}
+
+/// Change an account
+///
+/// For superusers. The last superuser who can log in is neither demoted nor deactivated.
+#[utoipa::path(
+    patch, path = "/api/v1/users/{id}", tag = "users", operation_id = "change_user",
+    security(("bearer" = []), ("password" = [])),
+    params(("id" = i64, Path, description = "The account")),
+    request_body = ChangeUserBody,
+    responses(
+        (status = 200, description = "The account as it is now", body = AccountBody),
+        (status = 409, description = "The address is taken, or this is the last superuser", body = ProblemBody, content_type = "application/problem+json"),
+        JsonProblems, SuperuserProblems, NotFoundProblem, UnavailableProblem,
+    )
+)]
+pub async fn change_user(
+    State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
+    Bearer(bearer): Bearer,
+    user_id: UserId,
+    body: Result<ApiJson<ChangeUserBody>, Problem>,
+) -> Result<Response, Problem> {
+    let superuser = service::require_superuser(&state.service, bearer).await?;
+    let ApiJson(body) = body?;
+    let form = UserChangeForm {
+        name: body.name,
+        email: body.email,
+        is_active: body.is_active,
+        is_superuser: body.is_superuser,
+    };
+    Ok(show(service::change_user(&state.service, superuser, user_id.get()?, form, &origin).await?))
+}

@@ -1,0 +1,36 @@
+//! `DELETE /api/v1/users/{id}`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::account::UserId;
+use crate::http::bearer::Bearer;
+use crate::http::middleware::RequestOrigin;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableProblem};
+use crate::http::state::ApiState;
+use crate::service;
+
+/// Remove an account
+///
+/// For superusers. Its sessions end; what the audit knows of it stays.
+#[utoipa::path(
+    delete, path = "/api/v1/users/{id}", tag = "users", operation_id = "delete_user",
+    security(("bearer" = []), ("password" = [])),
+    params(("id" = i64, Path, description = "The account")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 409, description = "This is the last superuser", body = ProblemBody, content_type = "application/problem+json"),
+        SuperuserProblems, NotFoundProblem, UnavailableProblem,
+    )
+)]
+pub async fn delete_user(
+    State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
+    Bearer(bearer): Bearer,
+    user_id: UserId,
+) -> Result<StatusCode, Problem> {
+    let superuser = service::require_superuser(&state.service, bearer).await?;
+    service::delete_user(&state.service, superuser, user_id.get()?, &origin).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,35 @@
+//! `DELETE /api/v1/users/{id}/sessions`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::account::UserId;
+use crate::http::bearer::Bearer;
+use crate::http::middleware::RequestOrigin;
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableProblem};
+use crate::http::state::ApiState;
+use crate::service;
+
+/// End the sessions of an account
+///
+/// For superusers. The account is logged out everywhere when this is answered.
+#[utoipa::path(
+    delete, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "end_user_sessions",
+    security(("bearer" = []), ("password" = [])),
+    params(("id" = i64, Path, description = "The account")),
+    responses(
+        (status = 204, description = "They have ended"),
+        SuperuserProblems, NotFoundProblem, UnavailableProblem,
+    )
+)]
+pub async fn end_user_sessions(
+    State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
+    Bearer(bearer): Bearer,
+    user_id: UserId,
+) -> Result<StatusCode, Problem> {
+    let superuser = service::require_superuser(&state.service, bearer).await?;
+    service::end_user_sessions(&state.service, superuser, user_id.get()?, &origin).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

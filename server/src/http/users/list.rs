@@ -1,0 +1,86 @@
+//! `GET /api/v1/users`
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::account::AccountBody;
+use crate::domain::NamePrefix;
+use crate::http::bearer::Bearer;
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{QueryProblems, SuperuserProblems, UnavailableProblem};
+use crate::http::query::{QueryFields, encode_cursor};
+use crate::http::state::ApiState;
+use crate::service::{self, Page};
+use crate::store::AccountQuery;
+
+const PARAMETERS: [&str; 6] = ["search", "is_active", "is_superuser", "verified", "limit", "cursor"];
+
+/// A page of accounts.
+#[derive(Serialize, ToSchema)]
+pub struct AccountsBody {
+    /// The accounts, by id.
+    users: Vec<AccountBody>,
+    /// `cursor` of the next page; null when this is the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// List accounts
+///
+/// For superusers. Ordered by id; the next page is asked for with the same parameters and the `cursor` of the
+/// answer.
+#[utoipa::path(
+    get, path = "/api/v1/users", tag = "users", operation_id = "list_users",
+    security(("bearer" = []), ("password" = [])),
+    params(
+        ("search" = Option<String>, Query, description = "Only those whose username, address or name begins so, in any case", max_length = 254),
+        ("is_active" = Option<bool>, Query, description = "Only those that may, or may not, log in"),
+        ("is_superuser" = Option<bool>, Query, description = "Only superusers, or all others"),
+        ("verified" = Option<bool>, Query, description = "Only those whose address is, or is not, verified"),
+        ("limit" = Option<i64>, Query, description = "How many; 50 when absent", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "Where the page begins: `next_cursor` of the page before", pattern = "^[A-Za-z0-9_-]{11}$"),
+    ),
+    responses(
+        (status = 200, description = "The accounts", body = AccountsBody),
+        QueryProblems, SuperuserProblems, UnavailableProblem,
+    )
+)]
+pub async fn list_users(
+    State(state): State<ApiState>,
+    Bearer(bearer): Bearer,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let superuser = service::require_superuser(&state.service, bearer).await?;
+    let page = match read(query.as_deref())? {
+        Some(query) => service::list_users(&state.service, superuser, query).await?,
+        None => Page { items: Vec::new(), next: None },
+    };
+    let body = AccountsBody {
+        next_cursor: page.next.map(encode_cursor),
+        users: page.items.into_iter().map(AccountBody::from).collect(),
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// `None` when nothing can be found.
+fn read(query: Option<&str>) -> Result<Option<AccountQuery>, Problem> {
+    const MAX_SEARCH: usize = 254;
+    let mut fields = QueryFields::parse(query, &PARAMETERS)?;
+    let search = fields.read("search", "must have at most 254 characters", |text| {
+        (text.chars().count() <= MAX_SEARCH).then(|| NamePrefix::build(text))
+    });
+    let query = AccountQuery {
+        prefix: search.clone().flatten(),
+        is_active: fields.flag("is_active"),
+        is_superuser: fields.flag("is_superuser"),
+        verified: fields.flag("verified"),
+        after: fields.cursor(),
+        limit: fields.limit(),
+    };
+    fields.finish()?;
+    Ok((search != Some(None)).then_some(query))
+}

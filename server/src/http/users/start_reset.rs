@@ -1,0 +1,38 @@
+//! `POST /api/v1/users/{id}/password-reset`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::account::UserId;
+use crate::http::auth::password_recovery::MessageBody;
+use crate::http::bearer::Bearer;
+use crate::http::middleware::RequestOrigin;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableProblem};
+use crate::http::state::ApiState;
+use crate::service;
+
+/// Start a password reset for an account
+///
+/// For superusers. Its owner is mailed a link to choose a password: an invitation when the account has none yet.
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/password-reset", tag = "users", operation_id = "start_user_reset",
+    security(("bearer" = []), ("password" = [])),
+    params(("id" = i64, Path, description = "The account")),
+    responses(
+        (status = 202, description = "The mail will be sent", body = MessageBody),
+        (status = 409, description = "The account is deactivated", body = ProblemBody, content_type = "application/problem+json"),
+        SuperuserProblems, NotFoundProblem, UnavailableProblem,
+    )
+)]
+pub async fn start_user_reset(
+    State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
+    Bearer(bearer): Bearer,
+    user_id: UserId,
+) -> Result<(StatusCode, Json<MessageBody>), Problem> {
+    let superuser = service::require_superuser(&state.service, bearer).await?;
+    service::start_user_reset(&state.service, superuser, user_id.get()?, &origin).await?;
+    Ok((StatusCode::ACCEPTED, Json(MessageBody { message: "Password recovery email sent." })))
+}

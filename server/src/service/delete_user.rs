@@ -1,0 +1,30 @@
+//! Removing an account, by a superuser.
+
+use super::change_user::refused_as_last;
+use super::{Service, ServiceError, Superuser};
+use crate::domain::{AuditKind, Origin};
+use crate::store::Administered;
+
+/// Removes the account; its tokens are refused by every replica when this returns.
+///
+/// # Errors
+/// [`ServiceError::UnknownAccount`], [`ServiceError::LastSuperuser`], [`ServiceError::Unavailable`]
+pub async fn delete_user(
+    service: &Service,
+    superuser: Superuser,
+    user_id: i64,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    match service.store.delete_account(user_id, superuser.actor(origin)).await? {
+        Administered::Unknown => Err(ServiceError::UnknownAccount),
+        Administered::LastSuperuser => {
+            service.record(&refused_as_last(AuditKind::UserDeleted, superuser, user_id, origin)).await?;
+            Err(ServiceError::LastSuperuser)
+        }
+        Administered::Done((event, revoked)) => {
+            service.tell(&event);
+            service.revocation.announce(&revoked).await?;
+            Ok(())
+        }
+    }
+}

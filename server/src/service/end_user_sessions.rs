@@ -1,0 +1,28 @@
+//! Ending the sessions of an account, by a superuser.
+
+use super::{Service, ServiceError, Superuser};
+use crate::domain::Origin;
+use crate::store::Administered;
+
+/// Ends every session of the account: their tokens are refused by every replica when this returns.
+///
+/// # Errors
+/// [`ServiceError::UnknownAccount`]; [`ServiceError::Unavailable`] when the end could not be made known; it may be
+/// asked for again.
+pub async fn end_user_sessions(
+    service: &Service,
+    superuser: Superuser,
+    user_id: i64,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    match service.store.end_account_sessions(user_id, superuser.actor(origin)).await? {
+        Administered::Done((event, revoked)) => {
+            if let Some(event) = &event {
+                service.tell(event);
+            }
+            service.revocation.announce(&revoked).await?;
+            Ok(())
+        }
+        Administered::Unknown | Administered::LastSuperuser => Err(ServiceError::UnknownAccount),
+    }
+}

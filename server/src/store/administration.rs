@@ -1,0 +1,353 @@
+//! What administrators do to accounts. Each method is one transaction, with its audit event, its mail and the
+//! sessions that it ends.
+
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::accounts::account_columns;
+use super::audit::insert_event;
+use super::outbox::insert_mail;
+use super::sessions::end_sessions_of;
+use super::superusers::is_last_superuser;
+use super::{Account, MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Locale, Origin, PersonName, Username};
+
+/// An account to be made by an administrator.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Unique whatever its case.
+    pub username: Username,
+    /// Unique whatever its case.
+    pub email: EmailAddress,
+    /// The person's name.
+    pub name: PersonName,
+    /// As it is stored; `None`: its owner is invited to choose a password.
+    pub password_hash: Option<String>,
+    /// Whether it may administer accounts.
+    pub is_superuser: bool,
+    /// The language of its owner.
+    pub locale: Option<Locale>,
+}
+
+/// What is to be different; `None` leaves a thing as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AccountChange {
+    /// The person's name.
+    pub name: Option<PersonName>,
+    /// The address.
+    pub email: Option<EmailAddress>,
+    /// Whether it may log in.
+    pub is_active: Option<bool>,
+    /// Whether it may administer accounts.
+    pub is_superuser: Option<bool>,
+}
+
+/// What came of something done to an account.
+#[derive(Debug)]
+pub enum Administered<T> {
+    /// It was done.
+    Done(T),
+    /// There is no such account.
+    Unknown,
+    /// It would have left no superuser who can log in; nothing was done.
+    LastSuperuser,
+}
+
+/// A change that was made.
+#[derive(Debug)]
+pub struct ChangedAccount<'a> {
+    /// The account as it is now.
+    pub account: Account,
+    /// What was recorded; `None` when all was so already.
+    pub event: Option<AuditEvent<'a>>,
+    /// The sessions to announce.
+    pub revoked: Vec<RevokedSession>,
+}
+
+/// A link to choose a password that was asked for.
+#[derive(Debug)]
+pub enum ResetStarted<'a> {
+    /// The mail is in the outbox.
+    Yes(AuditEvent<'a>),
+    /// The account is deactivated: the link would not work.
+    Deactivated,
+    /// There is no such account.
+    Unknown,
+}
+
+/// Who does it, and from where.
+#[derive(Debug, Clone, Copy)]
+pub struct Actor<'a> {
+    /// The administrator.
+    pub id: i64,
+    /// Where the request comes from.
+    pub origin: &'a Origin,
+}
+
+impl<'a> Actor<'a> {
+    fn event(self, kind: AuditKind, user_id: i64) -> AuditEvent<'a> {
+        AuditEvent::own(kind, user_id, self.origin).by(self.id)
+    }
+}
+
+impl Store {
+    /// Makes an account and records who made it. Without a hash its owner is invited by mail, and the address
+    /// counts as verified only when the invitation is followed; otherwise who makes it vouches for the address.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name or the address is taken: the unique index decides, so that of
+    /// two requests at once exactly one succeeds.
+    pub async fn create_account<'a>(
+        &self,
+        new: &NewAccount,
+        actor: Actor<'a>,
+    ) -> Result<(Profile, AuditEvent<'a>), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let locale = new.locale.as_ref().map(Locale::as_str);
+        let profile: Profile = sqlx::query_as(
+            "INSERT INTO users (username, email, name, password_hash, is_superuser, locale, email_verified_at)
+             VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $4::text IS NOT NULL THEN now() END)
+             RETURNING id, username, email, name, is_superuser, is_active",
+        )
+        .bind(new.username.as_str())
+        .bind(new.email.as_str())
+        .bind(new.name.as_str())
+        .bind(&new.password_hash)
+        .bind(new.is_superuser)
+        .bind(locale)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let kind = if new.password_hash.is_some() { AuditKind::UserCreated } else { AuditKind::UserInvited };
+        if new.password_hash.is_none() {
+            mail_owner(&mut transaction, MailKind::Invitation, profile.id, (&profile.email, locale)).await?;
+        }
+        let event = actor.event(kind, profile.id);
+        insert_event(&mut transaction, &event).await?;
+        transaction.commit().await?;
+        Ok((profile, event))
+    }
+
+    /// Changes an account. Deactivating it ends its sessions and voids its links; another address is verified by
+    /// the administrator's word, voids the links that were mailed to the old one, and is told to the old one when
+    /// `tell` says so.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the address is taken.
+    pub async fn change_account<'a>(
+        &self,
+        user_id: i64,
+        change: &AccountChange,
+        actor: Actor<'a>,
+        tell: bool,
+    ) -> Result<Administered<ChangedAccount<'a>>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let Some(old) = lock_account(&mut transaction, user_id).await? else {
+            return Ok(Administered::Unknown);
+        };
+        let removes_power = change.is_active == Some(false) || change.is_superuser == Some(false);
+        if removes_power && old.is_superuser && is_last_superuser(&mut transaction, user_id).await? {
+            return Ok(Administered::LastSuperuser);
+        }
+        let account: Account = sqlx::query_as(concat!(
+            "UPDATE users SET
+                 name = coalesce($2, name),
+                 email_verified_at = CASE
+                     WHEN lower($3::text COLLATE \"C\") <> lower(email COLLATE \"C\") THEN now()
+                     ELSE email_verified_at END,
+                 email = coalesce($3, email),
+                 is_active = coalesce($4, is_active),
+                 is_superuser = coalesce($5, is_superuser)
+             WHERE id = $1 RETURNING ",
+            account_columns!()
+        ))
+        .bind(user_id)
+        .bind(change.name.as_ref().map(PersonName::as_str))
+        .bind(change.email.as_ref().map(EmailAddress::as_str))
+        .bind(change.is_active)
+        .bind(change.is_superuser)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let moved = !old.email.eq_ignore_ascii_case(&account.email);
+        if moved || (old.is_active && !account.is_active) {
+            void_links(&mut transaction, user_id).await?;
+        }
+        if moved && tell {
+            let mail = NewMail {
+                kind: MailKind::EmailChanged,
+                recipient: &old.email,
+                user_id: Some(user_id),
+                locale: account.locale.as_deref(),
+                data: json!({ "new_email": account.email }),
+            };
+            insert_mail(&mut transaction, &mail).await?;
+        }
+        let revoked = if change.is_active == Some(false) {
+            end_sessions_of(&mut transaction, user_id, None).await?;
+            recently_revoked(&mut transaction, user_id).await?
+        } else {
+            Vec::new()
+        };
+        let event = describe_change(&old, &account)
+            .map(|detail| actor.event(AuditKind::UserChanged, user_id).with(detail));
+        if let Some(event) = &event {
+            insert_event(&mut transaction, event).await?;
+        }
+        transaction.commit().await?;
+        Ok(Administered::Done(ChangedAccount { account, event, revoked }))
+    }
+
+    /// Removes an account and everything of it but its audit.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn delete_account<'a>(
+        &self,
+        user_id: i64,
+        actor: Actor<'a>,
+    ) -> Result<Administered<(AuditEvent<'a>, Vec<RevokedSession>)>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let Some(old) = lock_account(&mut transaction, user_id).await? else {
+            return Ok(Administered::Unknown);
+        };
+        if old.is_superuser && is_last_superuser(&mut transaction, user_id).await? {
+            return Ok(Administered::LastSuperuser);
+        }
+        // The revocations outlive the sessions, which go with the account.
+        let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
+        sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
+        // The id alone would say nothing to whoever reads it later.
+        let event = actor.event(AuditKind::UserDeleted, user_id).with(json!({ "username": old.username }));
+        insert_event(&mut transaction, &event).await?;
+        transaction.commit().await?;
+        Ok(Administered::Done((event, revoked)))
+    }
+
+    /// Ends every session of an account. The event is `None` when there was none to end; what was ended a moment
+    /// ago is given all the same, since it may not have been announced.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn end_account_sessions<'a>(
+        &self,
+        user_id: i64,
+        actor: Actor<'a>,
+    ) -> Result<Administered<(Option<AuditEvent<'a>>, Vec<RevokedSession>)>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        if lock_account(&mut transaction, user_id).await?.is_none() {
+            return Ok(Administered::Unknown);
+        }
+        let ended = end_sessions_of(&mut transaction, user_id, None).await?.len();
+        let event = (ended > 0)
+            .then(|| actor.event(AuditKind::UserSessionsEnded, user_id).with(json!({ "sessions": ended })));
+        if let Some(event) = &event {
+            insert_event(&mut transaction, event).await?;
+        }
+        let revoked = recently_revoked(&mut transaction, user_id).await?;
+        transaction.commit().await?;
+        Ok(Administered::Done((event, revoked)))
+    }
+
+    /// Puts the link to choose a password into the outbox: an invitation where there is no password yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn start_reset<'a>(
+        &self,
+        user_id: i64,
+        actor: Actor<'a>,
+    ) -> Result<ResetStarted<'a>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let Some(account) = lock_account(&mut transaction, user_id).await? else {
+            return Ok(ResetStarted::Unknown);
+        };
+        if !account.is_active {
+            return Ok(ResetStarted::Deactivated);
+        }
+        let invited: bool = sqlx::query_scalar("SELECT password_hash IS NULL FROM users WHERE id = $1")
+            .bind(user_id)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let (mail, kind) = if invited {
+            (MailKind::Invitation, AuditKind::UserInvited)
+        } else {
+            (MailKind::PasswordRecovery, AuditKind::PasswordResetRequested)
+        };
+        mail_owner(&mut transaction, mail, user_id, (&account.email, account.locale.as_deref())).await?;
+        let event = actor.event(kind, user_id);
+        insert_event(&mut transaction, &event).await?;
+        transaction.commit().await?;
+        Ok(ResetStarted::Yes(event))
+    }
+}
+
+/// The account, which nobody else changes and nobody logs in to until the transaction ends.
+async fn lock_account(connection: &mut PgConnection, user_id: i64) -> Result<Option<Account>, StoreError> {
+    Ok(sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1 FOR UPDATE"))
+        .bind(user_id)
+        .fetch_optional(connection)
+        .await?)
+}
+
+async fn mail_owner(
+    connection: &mut PgConnection,
+    kind: MailKind,
+    user_id: i64,
+    (recipient, locale): (&str, Option<&str>),
+) -> Result<(), StoreError> {
+    insert_mail(connection, &NewMail { kind, recipient, user_id: Some(user_id), locale, data: json!({}) })
+        .await
+}
+
+/// Links that were mailed, and those that are about to be.
+async fn void_links(connection: &mut PgConnection, user_id: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "WITH unsent AS (
+             DELETE FROM outbox
+             WHERE user_id = $1
+               AND kind IN ('password_recovery', 'email_verification', 'email_change', 'invitation'))
+         DELETE FROM one_time_tokens WHERE user_id = $1 AND used_at IS NULL",
+    )
+    .bind(user_id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What was revoked of an account within the last minutes: an earlier attempt may have ended sessions and failed to
+/// announce it. Later every replica has copied them by itself (docs/decisions/0002).
+async fn recently_revoked(
+    connection: &mut PgConnection,
+    user_id: i64,
+) -> Result<Vec<RevokedSession>, StoreError> {
+    Ok(sqlx::query_as(
+        "SELECT session_id, revocations.expires_at
+         FROM sessions JOIN revocations ON session_id = sessions.id
+         WHERE ended_at > now() - interval '5 minutes' AND ended_at IS NOT NULL AND user_id = $1",
+    )
+    .bind(user_id)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// What is different, without the addresses: the audit outlives the account. `None` when nothing is.
+fn describe_change(old: &Account, new: &Account) -> Option<serde_json::Value> {
+    let mut detail = serde_json::Map::new();
+    let mut changed = Vec::new();
+    if old.name != new.name {
+        changed.push("name");
+    }
+    if old.email != new.email {
+        changed.push("email");
+    }
+    let flags =
+        [("is_active", old.is_active, new.is_active), ("is_superuser", old.is_superuser, new.is_superuser)];
+    for (name, old, new) in flags {
+        if old != new {
+            changed.push(name);
+            detail.insert(name.to_owned(), new.into());
+        }
+    }
+    let any = !changed.is_empty();
+    detail.insert("changed".to_owned(), changed.into());
+    any.then_some(detail.into())
+}

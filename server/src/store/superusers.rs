@@ -1,0 +1,57 @@
+//! The rule that somebody who can administer accounts always remains.
+
+use sqlx::PgConnection;
+
+use super::{NewUser, Store, StoreError};
+use crate::domain::AuditKind;
+
+/// Whether this account is the only superuser who can log in; holds off, until the transaction ends, everybody
+/// else who asks.
+///
+/// Call it after the row of the account is locked, before it is removed, demoted or deactivated. Two such changes
+/// at once then come one after the other, and the second sees the first (under READ COMMITTED each statement
+/// looks anew): without the lock each could count on the other's superuser.
+pub(super) async fn is_last_superuser(
+    connection: &mut PgConnection,
+    user_id: i64,
+) -> Result<bool, StoreError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.superusers'))")
+        .execute(&mut *connection)
+        .await?;
+    // Who was invited and has no password yet administers nothing.
+    Ok(sqlx::query_scalar(
+        "SELECT NOT EXISTS (
+             SELECT FROM users
+             WHERE is_superuser AND is_active AND password_hash IS NOT NULL AND id <> $1)
+         AND EXISTS (
+             SELECT FROM users
+             WHERE is_superuser AND is_active AND password_hash IS NOT NULL AND id = $1)",
+    )
+    .bind(user_id)
+    .fetch_one(connection)
+    .await?)
+}
+
+impl Store {
+    /// Makes a superuser on the command line, and records it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name or the address is taken.
+    pub async fn create_superuser(&self, user: &NewUser) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(
+            "WITH created AS (
+                 INSERT INTO users (username, email, name, password_hash, is_superuser, email_verified_at)
+                 VALUES ($1, $2, $3, $4, true, now())
+                 RETURNING id),
+             audited AS (INSERT INTO audit_events (kind, user_id) SELECT $5, id FROM created)
+             SELECT id FROM created",
+        )
+        .bind(user.username.as_str())
+        .bind(user.email.as_str())
+        .bind(user.name.as_str())
+        .bind(&user.password_hash)
+        .bind(AuditKind::SuperuserCreated.as_str())
+        .fetch_one(&self.pool)
+        .await?)
+    }
+}
