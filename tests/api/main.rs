@@ -2,6 +2,7 @@
 //! rule that all endpoints keep to.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its own functions too")]
 
+mod audit;
 mod auth;
 mod bad_input;
 mod docs;

@@ -71,23 +71,25 @@ impl<S: Send + Sync, T: JsonBody> FromRequest<S> for ApiJson<T> {
             return Err(unsupported("application/json"));
         }
         let bytes = read_bytes(request, state).await?;
+        // serde would take an array for a struct, its items for the fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(refuse_non_object(&bytes));
+        }
         let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let field = error.path().to_string();
             describe::<T>(&bytes, error.inner(), &field)
         })?;
         deserializer.end().map_err(|error| describe::<T>(&bytes, &error, "."))?;
-        // serde would also take an array of the values.
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(no_object());
-        }
         Ok(Self(value))
     }
 }
 
-fn no_object() -> Problem {
-    let fault = FieldError { field: "body", message: "must be a JSON object".to_owned() };
-    ServiceError::Invalid(vec![fault]).into()
+fn refuse_non_object(bytes: &[u8]) -> Problem {
+    if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_err() {
+        return Problem::new(StatusCode::BAD_REQUEST, "The body is not valid JSON.");
+    }
+    ServiceError::Invalid(vec![FieldError::new("body", "must be a JSON object")]).into()
 }
 
 /// `400` when it is no JSON, `422` when it is not what is asked for. serde's own words stay out of the answer:
@@ -98,7 +100,7 @@ fn describe<T: JsonBody>(bytes: &[u8], error: &serde_json::Error, field: &str) -
     }
     let fault = |field, message: &str| FieldError { field, message: message.to_owned() };
     let Ok(object) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes) else {
-        return no_object();
+        return refuse_non_object(bytes);
     };
     let absent: Vec<_> = T::REQUIRED
         .iter()

@@ -58,6 +58,13 @@ async fn describes_every_endpoint_and_each_of_them_exists() {
         ("post", "/api/v1/auth/logout-all"),
         ("post", "/api/v1/users"),
         ("get", "/.well-known/oauth-authorization-server"),
+        ("get", "/api/v1/users"),
+        ("get", "/api/v1/users/{id}"),
+        ("patch", "/api/v1/users/{id}"),
+        ("delete", "/api/v1/users/{id}"),
+        ("delete", "/api/v1/users/{id}/sessions"),
+        ("post", "/api/v1/users/{id}/password-reset"),
+        ("get", "/api/v1/audit"),
         ("get", "/.well-known/jwks.json"),
     ] {
         assert!(
@@ -66,8 +73,10 @@ async fn describes_every_endpoint_and_each_of_them_exists() {
         );
     }
     for (method, path) in &operations {
-        let answer =
-            app.server().request(&method.to_uppercase(), &path.replace("{email}", "a@b.test")).answer();
+        let answer = app
+            .server()
+            .request(&method.to_uppercase(), &path.replace("{email}", "a@b.test").replace("{id}", "1"))
+            .answer();
         let status = answer.await.status;
         assert!(![404, 405].contains(&status), "{method} {path} is described but answers {status}");
     }
