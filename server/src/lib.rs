@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod check;
+pub mod commands;
 pub mod crypto;
 pub mod domain;
 pub mod http;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use latchkey_config::{SecretSource, Settings, variables};
+use latchkey_config::{Settings, variables};
 use latchkey_keyset::{Algorithm, Phase, PrivateKeySet};
 use latchkey_server::app::App;
-use latchkey_server::secrets::read_secret;
+use latchkey_server::commands::{self, ImportArguments, SuperuserArguments, print_line};
 use latchkey_server::{check, crypto, http, store, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,7 +22,7 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Command {
     /// Serve the API and the management port until SIGTERM or SIGINT
     Serve,
@@ -38,6 +38,41 @@ enum Command {
     Openapi,
     /// Read the settings, try each dependency and say what is wrong
     Check,
+    /// Accounts
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Superusers
+    #[command(subcommand)]
+    Superuser(SuperuserCommand),
+    /// Sessions
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+}
+
+#[derive(Clone, Subcommand)]
+enum UsersCommand {
+    /// Import accounts from another system (needs DATABASE_URL only)
+    ///
+    /// Each record has a username and an email, and may have: name, password_hash (bcrypt, argon2, scrypt or
+    /// PBKDF2-SHA256/512 in their usual string forms; absent: no password yet), is_superuser (false), is_active (true),
+    /// email_verified (false), locale. Accounts that are there already, with the same username and address, are left
+    /// as they are, so an import that ended early is run again to go on. The exit status is 1 when any record was
+    /// refused.
+    Import(ImportArguments),
+}
+
+#[derive(Clone, Subcommand)]
+enum SuperuserCommand {
+    /// Make a superuser, for a team that is locked out (needs DATABASE_URL only)
+    ///
+    /// The password is asked for in a terminal, or is the first line of the standard input.
+    Create(SuperuserArguments),
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum SessionsCommand {
+    /// End every session and void every token, after a backup was restored (needs DATABASE_URL only)
+    EndAll,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -72,6 +107,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate => runtime()?.block_on(migrate())?,
         Command::Check => return runtime()?.block_on(run_check()),
         Command::Serve => runtime()?.block_on(serve())?,
+        Command::Users(UsersCommand::Import(arguments)) => {
+            return runtime()?.block_on(async {
+                commands::import_users(&commands::open_store(&environment()?).await?, &arguments).await
+            });
+        }
+        Command::Superuser(SuperuserCommand::Create(arguments)) => runtime()?.block_on(async {
+            commands::create_superuser(&commands::open_store(&environment()?).await?, arguments).await
+        })?,
+        Command::Sessions(SessionsCommand::EndAll) => runtime()?.block_on(async {
+            commands::end_all_sessions(&commands::open_store(&environment()?).await?).await
+        })?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -122,18 +168,8 @@ async fn serve() -> anyhow::Result<()> {
 }
 
 async fn migrate() -> anyhow::Result<()> {
-    let variables = environment()?;
-    let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
     // Only this setting: the Job that migrates needs no others.
-    let source = match (given("DATABASE_URL"), given("DATABASE_URL_FILE")) {
-        (Some(_), Some(_)) => bail!("DATABASE_URL and DATABASE_URL_FILE are both set; give only one of them"),
-        (Some(url), None) => SecretSource::inline(url),
-        (None, Some(path)) => SecretSource::File(path.into()),
-        (None, None) => {
-            bail!("DATABASE_URL is required but not set (a path may be given as DATABASE_URL_FILE)")
-        }
-    };
-    let url = read_secret("DATABASE_URL", &source)?;
+    let url = commands::database_url(&environment()?)?;
     let version = store::migrate(url.expose()).await?;
     print_line(&format!("the schema is at version {version}"))
 }
@@ -162,9 +198,4 @@ fn print_key_set(algorithm: KeyAlgorithm) -> anyhow::Result<()> {
     };
     let key = latchkey_keyset::generate(algorithm, Phase::Active)?;
     print_line(&PrivateKeySet::new(vec![key])?.to_json())
-}
-
-/// A closed pipe is the reader's business, not a panic.
-fn print_line(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("the output cannot be written")
 }

@@ -7,4 +7,7 @@ mod migrate;
 mod parts;
 mod refused;
 mod secrets_in_files;
+mod sessions_end_all;
 mod start;
+mod superuser_create;
+mod users_import;

@@ -2,10 +2,12 @@
 
 mod accounts;
 mod administration;
+mod all_sessions;
 mod audit;
 mod audit_search;
 mod email_changes;
 mod error;
+mod import;
 mod links;
 mod one_time_tokens;
 mod outbox;
@@ -33,6 +35,7 @@ pub use administration::{AccountChange, Actor, Administered, ChangedAccount, New
 pub use audit_search::{AuditEntry, AuditQuery};
 pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
+pub use import::{Imported, ImportedUser};
 pub use links::LinkOwner;
 pub use one_time_tokens::TokenPurpose;
 pub use outbox::{DueMail, MailKind, NewMail, OutboxCounts};

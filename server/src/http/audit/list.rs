@@ -95,8 +95,8 @@ impl From<AuditEntry> for AuditEventBody {
     get, path = "/api/v1/audit", tag = "audit", operation_id = "list_audit",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("kind" = Option<KindName>, Query, description = "What happened"),
-        ("outcome" = Option<OutcomeName>, Query, description = "What came of it"),
+        ("kind" = inline(Option<KindName>), Query, description = "What happened"),
+        ("outcome" = inline(Option<OutcomeName>), Query, description = "What came of it"),
         ("actor_id" = Option<i64>, Query, description = "Who did it"),
         ("user_id" = Option<i64>, Query, description = "To whom it was done"),
         ("request_id" = Option<String>, Query, description = "The request that it came with", max_length = 64, pattern = "^[A-Za-z0-9._-]+$"),

@@ -1,0 +1,41 @@
+//! The database of a command that needs no other setting.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use latchkey_config::{SecretSource, SecretText};
+
+use crate::secrets::read_secret;
+use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
+
+/// `DATABASE_URL`, or the text of `DATABASE_URL_FILE`.
+///
+/// # Errors
+/// Neither is set, both are, or the file cannot be read.
+pub fn database_url(variables: &BTreeMap<String, String>) -> anyhow::Result<SecretText> {
+    let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    let source = match (given("DATABASE_URL"), given("DATABASE_URL_FILE")) {
+        (Some(_), Some(_)) => bail!("DATABASE_URL and DATABASE_URL_FILE are both set; give only one of them"),
+        (Some(url), None) => SecretSource::inline(url),
+        (None, Some(path)) => SecretSource::File(path.into()),
+        (None, None) => {
+            bail!("DATABASE_URL is required but not set (a path may be given as DATABASE_URL_FILE)")
+        }
+    };
+    Ok(read_secret("DATABASE_URL", &source)?)
+}
+
+/// The store, of a schema that this binary knows.
+///
+/// # Errors
+/// It does not answer, or is not migrated.
+pub async fn open_store(variables: &BTreeMap<String, String>) -> anyhow::Result<Store> {
+    let store = Store::connect_lazily(database_url(variables)?.expose(), 2)?;
+    let version = store.schema_version().await?.unwrap_or(0);
+    if version < REQUIRED_SCHEMA_VERSION {
+        bail!(
+            "the schema is at version {version}, version {REQUIRED_SCHEMA_VERSION} is needed; run `latchkey-server migrate`"
+        );
+    }
+    Ok(store)
+}

@@ -1,0 +1,127 @@
+//! Accounts from another system, many at a time.
+
+use super::{Store, StoreError};
+use crate::domain::{AuditKind, EmailAddress, Locale, PersonName, Username};
+
+/// An account to be imported.
+#[derive(Debug, Clone)]
+pub struct ImportedUser {
+    /// Unique whatever its case.
+    pub username: Username,
+    /// Unique whatever its case.
+    pub email: EmailAddress,
+    /// The person's name.
+    pub name: PersonName,
+    /// As it is stored; `None`: no password yet.
+    pub password_hash: Option<String>,
+    /// Whether it may administer accounts.
+    pub is_superuser: bool,
+    /// Whether it may log in.
+    pub is_active: bool,
+    /// Whether its address is known to be read by its owner.
+    pub email_verified: bool,
+    /// The language of its owner.
+    pub locale: Option<Locale>,
+}
+
+/// What became of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// It was made.
+    Made,
+    /// An account has this username and this address already.
+    Present,
+    /// Another account has the username.
+    UsernameTaken,
+    /// Another account has the address.
+    EmailTaken,
+}
+
+#[derive(sqlx::FromRow)]
+struct Taken {
+    present: bool,
+    username_taken: bool,
+}
+
+impl Store {
+    /// Makes those accounts whose names are free and records each, in one transaction: a batch is imported whole or
+    /// not at all. `run` stands in the audit as the request id, by which everything of one import is found. Says what
+    /// became of each, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn import_users(&self, users: &[ImportedUser], run: &str) -> Result<Vec<Imported>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // Two imports of the same people would otherwise wait for each other's names.
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.import'))")
+            .execute(&mut *transaction)
+            .await?;
+        let usernames: Vec<_> = users.iter().map(|user| user.username.as_str()).collect();
+        let emails: Vec<_> = users.iter().map(|user| user.email.as_str()).collect();
+        let made: Vec<(String, String)> = sqlx::query_as(
+            "WITH made AS (
+                 INSERT INTO users (username, email, name, password_hash, is_superuser, is_active,
+                                    email_verified_at, locale)
+                 SELECT username, email, name, password_hash, is_superuser, is_active,
+                        CASE WHEN email_verified THEN now() END, locale
+                 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::boolean[],
+                             $7::boolean[], $8::text[])
+                     WITH ORDINALITY AS given (username, email, name, password_hash, is_superuser, is_active,
+                                               email_verified, locale, place)
+                 ORDER BY place
+                 ON CONFLICT DO NOTHING
+                 RETURNING id, username, email, is_superuser),
+             audited AS (
+                 INSERT INTO audit_events (kind, user_id, request_id, detail)
+                 SELECT $9, id, $10, jsonb_build_object('is_superuser', is_superuser) FROM made)
+             SELECT username, email FROM made",
+        )
+        .bind(&usernames)
+        .bind(&emails)
+        .bind(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>())
+        .bind(users.iter().map(|user| user.password_hash.as_deref()).collect::<Vec<_>>())
+        .bind(users.iter().map(|user| user.is_superuser).collect::<Vec<_>>())
+        .bind(users.iter().map(|user| user.is_active).collect::<Vec<_>>())
+        .bind(users.iter().map(|user| user.email_verified).collect::<Vec<_>>())
+        .bind(users.iter().map(|user| user.locale.as_ref().map(Locale::as_str)).collect::<Vec<_>>())
+        .bind(AuditKind::UserImported.as_str())
+        .bind(run)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if made.len() == users.len() {
+            transaction.commit().await?;
+            return Ok(vec![Imported::Made; users.len()]);
+        }
+        let taken: Vec<Taken> = sqlx::query_as(
+            "SELECT EXISTS (
+                        SELECT FROM users
+                        WHERE lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\")
+                          AND lower(users.email COLLATE \"C\") = lower(given.email COLLATE \"C\")) AS present,
+                    EXISTS (
+                        SELECT FROM users
+                        WHERE lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\"))
+                        AS username_taken
+             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS given (username, email, place)
+             ORDER BY place",
+        )
+        .bind(&usernames)
+        .bind(&emails)
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        let mut made: std::collections::HashSet<_> = made.into_iter().collect();
+        let outcome = |(user, taken): (&ImportedUser, &Taken)| {
+            // Of several in one batch it is the first that was made.
+            if made.remove(&(user.username.to_string(), user.email.to_string())) {
+                Imported::Made
+            } else if taken.present {
+                Imported::Present
+            } else if taken.username_taken {
+                Imported::UsernameTaken
+            } else {
+                Imported::EmailTaken
+            }
+        };
+        Ok(users.iter().zip(&taken).map(outcome).collect())
+    }
+}

@@ -1,0 +1,53 @@
+//! `latchkey-server sessions end-all`
+
+use latchkey_tests::app::App;
+use latchkey_tests::server::{Variables, run_command};
+use latchkey_tests::wait;
+
+#[tokio::test]
+async fn no_token_of_before_is_accepted_by_any_replica_when_it_returns() {
+    let app = App::setup().replicas(2).start().await;
+    let (user, first) = app.new_session("restored").await;
+    let mut sessions = vec![first];
+    for _ in 0..4 {
+        sessions.push(app.log_in(&user).await);
+    }
+    for replica in 0..2 {
+        app.me_at(replica, &sessions[0].access).await.ok(200);
+    }
+    let variables = Variables::from([("DATABASE_URL".to_owned(), app.database.url())]);
+
+    let output = run_command(&["sessions", "end-all"], &variables);
+
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for session in &sessions {
+        for replica in 0..2 {
+            app.me_at(replica, &session.access).await.problem(401);
+            app.refresh_at(replica, session).await.problem(401);
+        }
+    }
+    let open = "SELECT count(*) FROM sessions WHERE ended_at IS NULL AND $1 <> ''";
+    assert_eq!(app.database.count(open, "any").await, 0);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.starts_with("5 sessions have ended") || said.starts_with("6 sessions"), "{said}");
+    let audited = "SELECT count(*) FROM audit_events WHERE detail->>'accounts' = $1";
+    assert_eq!(app.database.count(audited, "all").await, 1);
+
+    let again = app.log_in(&user).await;
+    app.me_at(1, &again.access).await.ok(200);
+    app.refresh_at(1, &again).await.ok(200);
+}
+
+#[tokio::test]
+async fn nor_by_one_that_asks_postgres_because_redis_is_away() {
+    let mut app = App::start().await;
+    let (_, session) = app.new_session("restored").await;
+    app.redis.stop();
+    wait::until("PostgreSQL to answer", || async {
+        (app.me(&session.access).await.status == 200).then_some(())
+    })
+    .await;
+    let variables = Variables::from([("DATABASE_URL".to_owned(), app.database.url())]);
+    assert!(run_command(&["sessions", "end-all"], &variables).status.success());
+    app.me(&session.access).await.problem(401);
+}

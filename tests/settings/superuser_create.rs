@@ -1,0 +1,77 @@
+//! `latchkey-server superuser create`
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use latchkey_tests::app::App;
+use latchkey_tests::logs::SECRET_MARK;
+use latchkey_tests::programs;
+
+/// Runs the command on the database alone, with a text on its standard input.
+fn create(app: &App, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(programs::latchkey_server());
+    command.env_clear().env("DATABASE_URL", app.database.url());
+    command.args(["superuser", "create"]).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    for said in [&output.stdout, &output.stderr] {
+        assert_eq!(latchkey_tests::logs::leak(&String::from_utf8_lossy(said)), None);
+    }
+    output
+}
+
+const RESCUE: [&str; 4] = ["--username", "rescue", "--email", "rescue@example.test"];
+
+#[tokio::test]
+async fn makes_a_superuser_who_can_do_everything_at_once() {
+    let app = App::start().await;
+    // Locked out: nobody is left who could let anybody in.
+    app.database.execute("UPDATE users SET is_active = false").await;
+    let password = format!("{SECRET_MARK} rescue");
+
+    let output = create(&app, &RESCUE, &format!("{password}\n"));
+
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let session = app.log_in_as("rescue", &password).await;
+    let me = app.me(&session.access).await.ok(200);
+    assert_eq!((&me["is_superuser"], &me["name"]), (&true.into(), &"rescue".into()));
+    let audited = "SELECT count(*) FROM audit_events WHERE kind = $1";
+    assert_eq!(app.database.count(audited, "superuser_created").await, 1);
+}
+
+#[tokio::test]
+async fn reads_the_password_from_a_file() {
+    let app = App::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password").display().to_string();
+    let password = format!("{SECRET_MARK} in a file");
+    fs::write(&path, format!("{password}\n")).unwrap();
+    let output = create(&app, &[&RESCUE[..], &["--password-file", &path, "--name", "R"]].concat(), "");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    app.log_in_as("rescue@example.test", &password).await;
+}
+
+#[tokio::test]
+async fn says_in_one_sentence_what_is_wrong_and_makes_nobody() {
+    let app = App::start().await;
+    let good = format!("{SECRET_MARK} good one");
+    let weak = ["--username", "rescue", "--email", "none"];
+    let taken = ["--username", "ROOT.admin", "--email", "rescue@example.test"];
+    for (arguments, input, expected) in [
+        (&RESCUE, "", "password must have at least"),
+        (&RESCUE, "password\n", "password is one of the most common"),
+        (&weak, good.as_str(), "email is not an e-mail address"),
+        (&taken, &good, "The username is taken"),
+    ] {
+        let output = create(&app, arguments, input);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+    }
+    let as_argument = create(&app, &[&RESCUE[..], &["--password", "x"]].concat(), "");
+    assert!(!as_argument.status.success(), "a password is no argument");
+    assert_eq!(app.database.count("SELECT count(*) FROM users WHERE username = $1", "rescue").await, 0);
+}

@@ -1,0 +1,210 @@
+//! `latchkey-server users import`
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Output;
+
+use latchkey_tests::app::App;
+use latchkey_tests::logs::SECRET_MARK;
+use latchkey_tests::server::{Variables, run_command};
+use serde_json::Value;
+
+const HASH: &str = "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m";
+
+struct Import {
+    app: App,
+    folder: tempfile::TempDir,
+}
+
+impl Import {
+    async fn start() -> Self {
+        Self { app: App::start().await, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn run(&self, name: &str, text: &str, more: &[&str]) -> Output {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        let arguments = [&["users", "import", &path], more].concat();
+        let output = run_command(&arguments, &only_database(&self.app));
+        for said in [&output.stdout, &output.stderr] {
+            let said = String::from_utf8_lossy(said);
+            assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
+            assert!(!said.contains("$2b$"), "a hash is shown: {said}");
+        }
+        output
+    }
+
+    async fn count(&self, sql: &'static str, key: &str) -> i64 {
+        self.app.database.count(sql, key).await
+    }
+}
+
+fn only_database(app: &App) -> Variables {
+    Variables::from([("DATABASE_URL".to_owned(), app.database.url())])
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const IMPORTED: &str = "SELECT count(*) FROM audit_events WHERE kind = 'user_imported' AND $1 <> ''";
+
+#[tokio::test]
+async fn makes_accounts_that_log_in_with_the_passwords_they_had() {
+    let import = Import::start().await;
+    let text = format!(
+        "{{\"username\":\"ann\",\"email\":\"Ann@example.test\",\"name\":\"Ann A\",\"password_hash\":\"{HASH}\",\
+         \"email_verified\":true,\"locale\":\"de\"}}\n\
+         {{\"username\":\"bob\",\"email\":\"bob@example.test\",\"password_hash\":\"{HASH}\",\"email_verified\":true,\
+         \"is_superuser\":true,\"is_active\":false}}\n\
+         {{\"username\":\"eve\",\"email\":\"eve@example.test\",\"password_hash\":\"{HASH}\"}}\n\
+         {{\"username\":\"new\",\"email\":\"new@example.test\",\"email_verified\":true}}\n"
+    );
+    let output = import.run("users.jsonl", &text, &[]);
+
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("4 accounts made"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("1 of them have an address that is not verified"));
+    assert_eq!(import.count(IMPORTED, "any").await, 4);
+    let app = &import.app;
+    let ann = app.log_in_as("ann", "correct horse").await;
+    let me = app.me(&ann.access).await.ok(200);
+    assert_eq!((&me["email"], &me["name"]), (&"Ann@example.test".into(), &"Ann A".into()));
+    app.post_login("bob", "correct horse").await.problem(403);
+    app.post_login("eve", "correct horse").await.problem(403);
+    app.post_login("new", "correct horse").await.problem(401);
+    let text = async |column: &'static str| app.database.text(column, "bob").await;
+    assert_eq!(text("SELECT is_superuser::text FROM users WHERE username = $1").await, "true");
+    assert_eq!(app.database.text("SELECT locale FROM users WHERE username = $1", "ann").await, "de");
+}
+
+#[tokio::test]
+async fn again_it_makes_nobody_twice_and_goes_on_where_it_ended() {
+    let import = Import::start().await;
+    let line =
+        |number: usize| format!("user-{number},user-{number}@example.test,User {number},{HASH},true\n");
+    let header = "username,email,name,password_hash,email_verified\n";
+    let half: String =
+        header.chars().chain((0..1_500).flat_map(|n| line(n).into_bytes()).map(char::from)).collect();
+    let whole: String =
+        header.chars().chain((0..2_500).flat_map(|n| line(n).into_bytes()).map(char::from)).collect();
+
+    assert!(
+        stdout(&import.run("users.csv", &half, &[])).contains("1500 accounts made, 0 were there already")
+    );
+    let output = import.run("users.csv", &whole, &[]);
+
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("1000 accounts made, 1500 were there already, 0 records refused"),
+        "{}",
+        stdout(&output)
+    );
+    assert_eq!(import.count("SELECT count(*) FROM users WHERE username LIKE $1", "user-%").await, 2_500);
+    assert_eq!(import.count(IMPORTED, "any").await, 2_500);
+    // What an import made is not undone by the next one.
+    import.app.database.execute("UPDATE users SET is_active = false WHERE username = 'user-7'").await;
+    import.run("users.csv", &half, &[]);
+    assert_eq!(
+        import.count("SELECT count(*) FROM users WHERE NOT is_active AND username = $1", "user-7").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn says_of_each_record_that_it_refuses_where_it_is_and_why() {
+    let import = Import::start().await;
+    let mut text = String::from("{\"username\":\"ann\",\"email\":\"ann@example.test\"}\n");
+    for (member, value) in [
+        ("password_hash", format!("\"{SECRET_MARK} in clear\"")),
+        ("password_hash", format!("\"{}\"", HASH.replace("$05$", "$31$"))),
+        ("is_active", "\"yes\"".to_owned()),
+        ("password", format!("\"{SECRET_MARK}\"")),
+        ("locale", "\"en_US\"".to_owned()),
+        ("name", "\"\\u0000\"".to_owned()),
+    ] {
+        writeln!(text, "{{\"username\":\"bad\",\"email\":\"bad@example.test\",\"{member}\":{value}}}")
+            .unwrap();
+    }
+    text.push_str("{\"username\":\"ANN\",\"email\":\"other@example.test\"}\n");
+    text.push_str("{\"username\":\"other\",\"email\":\"ANN@example.test\"}\n");
+    text.push_str("{\"username\":\"ANN\",\"email\":\"ANN@example.test\"}\n");
+    text.push_str("nonsense\n\n{\"username\":\"\",\"email\":\"\"}\n{\"username\":\"last\",\"email\":\"last@example.test\"}");
+    let report = import.path("report.jsonl");
+
+    let output = import.run("users.ndjson", &text, &["--report", &report]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).contains("2 accounts made, 1 were there already, 10 records refused"),
+        "{}",
+        stdout(&output)
+    );
+    let report = fs::read_to_string(report).unwrap();
+    assert_eq!(latchkey_tests::logs::leak(&report), None);
+    let mut refused: Vec<Value> = report.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    refused.sort_by_key(|refusal| refusal["line"].as_u64());
+    insta::assert_json_snapshot!(refused);
+
+    let shown = stderr(&import.run("users.ndjson", &text, &[]));
+    assert!(shown.contains("line 2: password_hash is not a hash of"), "{shown}");
+}
+
+#[tokio::test]
+async fn reads_the_standard_input_when_told_how_it_is_written() {
+    let import = Import::start().await;
+    let unknown = import.run("users.txt", "", &[]);
+    assert!(!unknown.status.success() && stderr(&unknown).contains("--format"), "{}", stderr(&unknown));
+    let empty = import.run("users.txt", "username,email\n", &["--format", "csv"]);
+    assert!(empty.status.success() && stdout(&empty).starts_with("0 records read"));
+    let headless = import.run("users.csv", "ann,ann@example.test\n", &[]);
+    assert!(!headless.status.success() && stderr(&headless).contains("the first line must name columns"));
+    let missing = run_command(&["users", "import", "/nowhere.csv"], &only_database(&import.app));
+    assert!(!missing.status.success() && stderr(&missing).contains("/nowhere.csv cannot be imported"));
+    let dash = run_command(&["users", "import", "-", "--format", "jsonl"], &only_database(&import.app));
+    assert!(dash.status.success(), "{}", stderr(&dash));
+}
+
+#[tokio::test]
+async fn two_imports_at_once_make_each_account_once() {
+    let import = Import::start().await;
+    let mut text = String::from("username,email\n");
+    for number in 0..3_000 {
+        writeln!(text, "twin-{number},twin-{number}@example.test").unwrap();
+    }
+    // The other one in the opposite order.
+    let (header, rows) = text.split_once('\n').unwrap();
+    let reversed: String =
+        std::iter::once(header).chain(rows.lines().rev()).map(|line| format!("{line}\n")).collect();
+    std::thread::scope(|scope| {
+        let runs = [("a.csv", &text), ("b.csv", &reversed)]
+            .map(|(name, text)| scope.spawn(|| import.run(name, text, &[])));
+        for run in runs {
+            let output = run.join().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+    });
+    assert_eq!(import.count("SELECT count(*) FROM users WHERE username LIKE $1", "twin-%").await, 3_000);
+    assert_eq!(import.count(IMPORTED, "any").await, 3_000);
+}
+
+#[test]
+fn a_database_that_is_down_is_said_in_one_sentence() {
+    let variables =
+        Variables::from([("DATABASE_URL".to_owned(), "postgres://u:NeverLogged@127.0.0.1:1/d".to_owned())]);
+    for command in [&["users", "import", "-", "--format", "csv"][..], &["sessions", "end-all"]] {
+        let output = run_command(command, &variables);
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains("database"), "{}", stderr(&output));
+        assert_eq!(latchkey_tests::logs::leak(&stderr(&output)), None);
+        assert!(!run_command(command, &Variables::new()).status.success());
+    }
+}
