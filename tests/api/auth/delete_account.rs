@@ -5,6 +5,7 @@ use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, SUPERUSER, Session, Setup, path, superuser_password};
 use latchkey_tests::logs::SECRET_MARK;
 use latchkey_tests::smtp::Smtp;
+use latchkey_tests::wait;
 use serde_json::json;
 
 fn allowed() -> Setup {
@@ -91,7 +92,23 @@ async fn of_all_superusers_who_leave_at_once_one_stays() {
     for name in ["second", "third", "fourth"] {
         leavers.push((make_superuser(&app, name).await, password_of(name)));
     }
-    let answers = join_all(leavers.iter().map(|(session, password)| delete(&app, session, password))).await;
+    // All are held up until the last one has got as far as it can.
+    let mut lock = app.database.connect().await;
+    for sql in ["BEGIN", "SELECT FROM users FOR UPDATE"] {
+        sqlx::query(sql).execute(&mut lock).await.unwrap();
+    }
+    let deletions = join_all(leavers.iter().map(|(session, password)| delete(&app, session, password)));
+    let release = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock' AND $1 <> ''";
+        wait::until("all of them to wait", || async {
+            (app.database.count(waiting, "any").await == 4).then_some(())
+        })
+        .await;
+        sqlx::query("COMMIT").execute(&mut lock).await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(deletions, release);
+
     let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [204, 204, 204, 409], "{answers:?}");
