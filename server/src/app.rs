@@ -18,9 +18,11 @@ use crate::crypto::{ClientSecret, HashPool, KeyRing, TokenIssuer, TokenVerifier}
 use crate::domain::Password;
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, api_router, management_router};
+use crate::limits::Limits;
 use crate::mail::{MailSender, OutboxWorker};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::redis_link::RedisLink;
 use crate::revocation::Revocation;
 use crate::secrets::read_secret;
 use crate::service::{FirstSuperuserError, Service, UserForm, check_first_superuser, create_first_superuser};
@@ -60,7 +62,8 @@ impl App {
         let database_url = read_secret("DATABASE_URL", &settings.database_url)?;
         let redis_url = read_secret("REDIS_URL", &settings.redis_url)?;
         let store = Store::connect_lazily(database_url.expose(), pool_size(cores))?;
-        let revocation = Revocation::new(redis_url.expose(), store.clone()).map_err(anyhow::Error::msg)?;
+        let link = Arc::new(RedisLink::new(redis_url.expose()).map_err(anyhow::Error::msg)?);
+        let revocation = Revocation::new(Arc::clone(&link), store.clone());
         let metrics = Arc::new(Metrics::new()?);
         let hashing = HashPool::new(cores)?;
         let ring = KeyRing::new(settings.jwt_keys_file.clone());
@@ -79,6 +82,8 @@ impl App {
         let service = Arc::new(Service {
             store: store.clone(),
             revocation: Arc::clone(&revocation),
+            limits: Limits::new(link),
+            rate_limits: settings.rate_limits,
             hashing: Arc::clone(&hashing),
             issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
             verifier: TokenVerifier::new(Arc::clone(&ring), issuer, audience),

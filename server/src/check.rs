@@ -4,7 +4,7 @@ use latchkey_config::Settings;
 
 use crate::crypto::KeyRing;
 use crate::mail::MailSender;
-use crate::revocation::{LinkState, Revocation};
+use crate::redis_link::{LinkState, RedisLink};
 use crate::secrets::read_secret;
 use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
 
@@ -27,9 +27,7 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         Ok(store) => find("database", check_database(store).await),
         Err(error) => find("database", Err(error.clone())),
     }
-    if let Ok(store) = store {
-        find("redis", check_redis(settings, store).await);
-    }
+    find("redis", check_redis(settings).await);
     let keys = KeyRing::new(settings.jwt_keys_file.clone()).reload();
     find(
         "signing keys",
@@ -51,11 +49,11 @@ async fn check_database(store: &Store) -> Result<String, String> {
     Ok(format!("answers, schema version {version}"))
 }
 
-async fn check_redis(settings: &Settings, store: Store) -> Result<String, String> {
+async fn check_redis(settings: &Settings) -> Result<String, String> {
     let url = read_secret("REDIS_URL", &settings.redis_url).map_err(|error| error.to_string())?;
-    let revocation = Revocation::new(url.expose(), store)?;
-    revocation.try_link().await;
-    match revocation.link_state() {
+    let link = RedisLink::new(url.expose())?;
+    link.ensure_connected().await;
+    match link.state() {
         LinkState::Up => Ok("answers, evicts nothing".to_owned()),
         LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason) => Err(reason),
     }

@@ -1,7 +1,7 @@
 //! The Latchkey auth server.
 //!
-//! `http -> service -> {store, revocation, crypto, mail} -> domain`: an HTTP handler calls one use case, a use
-//! case works with the four modules that do I/O, and the rules themselves are in `domain`, which does none.
+//! `http -> service -> {store, revocation, limits, crypto, mail} -> domain`: an HTTP handler calls one use case, a
+//! use case works with the five modules that do I/O, and the rules themselves are in `domain`, which does none.
 
 pub mod app;
 pub mod check;
@@ -9,9 +9,11 @@ pub mod commands;
 pub mod crypto;
 pub mod domain;
 pub mod http;
+pub mod limits;
 pub mod mail;
 pub mod metrics;
 pub mod readiness;
+pub mod redis_link;
 pub mod revocation;
 pub mod secrets;
 pub mod service;

@@ -13,6 +13,7 @@ pub struct Metrics {
     logins: IntCounterVec,
     audit_events: IntCounterVec,
     introspections: IntCounterVec,
+    rate_limited: IntCounterVec,
     mail: IntCounterVec,
     key_reloads: IntCounterVec,
     hash_pool: GaugeVec,
@@ -77,6 +78,16 @@ impl Metrics {
                         "Tokens that programs asked about, by outcome",
                     ),
                     &["outcome"],
+                )?,
+            )?,
+            rate_limited: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "latchkey_rate_limited_total",
+                        "Attempts refused with 429, by endpoint and scope",
+                    ),
+                    &["endpoint", "scope"],
                 )?,
             )?,
             mail: register(
@@ -170,6 +181,11 @@ impl Metrics {
     /// Counts a token that a program asked about.
     pub fn count_introspection(&self, outcome: &str) {
         self.introspections.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts an attempt that came too soon.
+    pub fn count_rate_limited(&self, endpoint: &str, scope: &str) {
+        self.rate_limited.with_label_values(&[endpoint, scope]).inc();
     }
 
     /// Counts an attempt to send a message.

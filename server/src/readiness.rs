@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 use crate::crypto::{HashPool, KeyRing, LoadedKey};
 use crate::mail::OutboxWorker;
 use crate::metrics::{Metrics, StateGauge};
-use crate::revocation::{LinkState, Revocation, RevocationMode};
+use crate::redis_link::LinkState;
+use crate::revocation::{Revocation, RevocationMode};
 use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
 
 /// One dependency.

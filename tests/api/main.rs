@@ -8,6 +8,7 @@ mod bad_input;
 mod docs;
 mod errors;
 mod keys;
+mod limits;
 mod logging;
 mod mail;
 mod management;

@@ -133,17 +133,27 @@ impl Answer {
         errors.iter().filter_map(|error| error["field"].as_str().map(str::to_owned)).collect()
     }
 
-    /// The attributes of the cookie that the answer sets, sorted, its value first.
+    /// The attributes of the cookie of this name that the answer sets, sorted, its value first; `None` when it sets none.
     ///
     /// # Panics
-    /// When it sets none, or several.
-    pub fn cookie(&self) -> Vec<String> {
-        let mut cookies = self.headers.get_all("set-cookie").iter();
-        let cookie = cookies.next().expect("a cookie").to_str().expect("a printable cookie");
-        assert!(cookies.next().is_none(), "more than one cookie");
+    /// When it sets several of them.
+    pub fn cookie_named(&self, name: &str) -> Option<Vec<String>> {
+        let all = self.headers.get_all("set-cookie").iter();
+        let all = all.map(|cookie| cookie.to_str().expect("a printable cookie"));
+        let mut named = all.filter(|cookie| cookie.split_once('=').is_some_and(|(found, _)| found == name));
+        let cookie = named.next()?;
+        assert!(named.next().is_none(), "the cookie {name} is set twice");
         let mut parts: Vec<String> = cookie.split("; ").map(str::to_owned).collect();
         parts[1..].sort();
-        parts
+        Some(parts)
+    }
+
+    /// The attributes of the cookie `refresh_token`, sorted, its value first.
+    ///
+    /// # Panics
+    /// When the answer does not set it.
+    pub fn cookie(&self) -> Vec<String> {
+        self.cookie_named("refresh_token").expect("the cookie refresh_token")
     }
 
     /// Whether the answer sets or clears any cookie.

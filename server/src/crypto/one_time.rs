@@ -8,6 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub struct OneTimeSecret(String);
 
 impl OneTimeSecret {
+    /// How long the text is.
+    pub const CHARS: usize = 43;
+
     /// A new one; `None` when the system gives no randomness.
     pub fn generate() -> Option<Self> {
         let mut bytes = [0_u8; 32];

@@ -8,6 +8,7 @@ pub mod name_prefix;
 pub mod origin;
 pub mod password;
 pub mod person_name;
+pub mod rate_limit;
 pub mod rotation;
 pub mod username;
 

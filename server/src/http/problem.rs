@@ -192,8 +192,11 @@ impl From<ServiceError> for Problem {
             ServiceError::MailDisabled | ServiceError::InvitationNeedsMail => {
                 Self { retry_after: Some(3600), ..plain(StatusCode::SERVICE_UNAVAILABLE) }
             }
+            ServiceError::RateLimited(wait) => {
+                Self { retry_after: Some(whole_seconds(wait)), ..plain(StatusCode::TOO_MANY_REQUESTS) }
+            }
             ServiceError::Overloaded(wait) => {
-                Self { retry_after: Some(seconds(wait)), ..plain(StatusCode::SERVICE_UNAVAILABLE) }
+                Self { retry_after: Some(whole_seconds(wait)), ..plain(StatusCode::SERVICE_UNAVAILABLE) }
             }
             ServiceError::Unavailable(cause) => Self {
                 retry_after: Some(RETRY_SECONDS),
@@ -207,8 +210,9 @@ impl From<ServiceError> for Problem {
     }
 }
 
-fn seconds(wait: Duration) -> u64 {
-    wait.as_secs().max(1)
+/// Rounded up: who comes back then is let in.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 impl IntoResponse for Problem {

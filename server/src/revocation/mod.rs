@@ -1,4 +1,4 @@
-//! Strict revocation, and the only Redis (docs/decisions/0002-strict-revocation.md).
+//! Strict revocation (docs/decisions/0002-strict-revocation.md).
 //!
 //! PostgreSQL decides; Redis is a copy that answers fast and may lose everything at any moment. The rule that
 //! keeps this strict: **no replica believes a Redis unless PostgreSQL confirmed within the last [`TRUST`]
@@ -6,7 +6,6 @@
 //! - it stands in the Redis that everybody believes (the ordinary case, one round trip), or
 //! - the belief was withdrawn in PostgreSQL and [`TRUST`] has passed, so that nobody believes any Redis.
 
-mod link;
 mod refill;
 mod trust;
 
@@ -18,11 +17,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use link::LinkState;
-use link::RedisLink;
 pub use trust::TRUST;
 use trust::Trust;
 
+use crate::redis_link::{Connection, LinkState, RedisLink};
 use crate::store::{RevocationState, RevokedSession, Store, StoreError};
 
 const MARKER_KEY: &str = "latchkey:epoch";
@@ -54,7 +52,7 @@ impl RevocationMode {
 
 /// Checks and announces revocations. Share it with an [`Arc`].
 pub struct Revocation {
-    link: RedisLink,
+    link: Arc<RedisLink>,
     trust: Trust,
     store: Store,
     /// Wakes the upkeep when a check saw that Redis has lost something.
@@ -62,13 +60,9 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// Takes the Redis URL; connects when [`Revocation::keep_up`] runs.
-    ///
-    /// # Errors
-    /// A sentence without the URL when it is none.
-    pub fn new(redis_url: &str, store: Store) -> Result<Arc<Self>, String> {
-        let link = RedisLink::new(redis_url)?;
-        Ok(Arc::new(Self { link, trust: Trust::default(), store, suspicion: Notify::new() }))
+    /// Connects the link while [`Revocation::keep_up`] runs.
+    pub fn new(link: Arc<RedisLink>, store: Store) -> Arc<Self> {
+        Arc::new(Self { link, trust: Trust::default(), store, suspicion: Notify::new() })
     }
 
     /// Whether a token of this session, issued then, is revoked.
@@ -129,11 +123,6 @@ impl Revocation {
         self.link.state()
     }
 
-    /// Tries once to connect, for `latchkey-server check`.
-    pub async fn try_link(&self) {
-        self.link.ensure_connected().await;
-    }
-
     /// Keeps the trust fresh and Redis filled until `stop`.
     pub async fn keep_up(self: Arc<Self>, stop: CancellationToken) {
         tokio::select! {
@@ -184,7 +173,7 @@ impl Revocation {
         }
     }
 
-    fn report(&self, connection: &link::Connection, result: Result<refill::Outcome, refill::RefillError>) {
+    fn report(&self, connection: &Connection, result: Result<refill::Outcome, refill::RefillError>) {
         match result {
             Ok(refill::Outcome::Filled(count)) => {
                 tracing::info!(revocations = count, "Redis was filled from PostgreSQL and is trusted");

@@ -5,8 +5,8 @@ use futures::StreamExt as _;
 use redis::{RedisError, Script};
 use uuid::Uuid;
 
-use super::link::Connection;
 use super::{MARKER_KEY, Revocation, add_revocation};
+use crate::redis_link::Connection;
 use crate::store::StoreError;
 
 /// Shows that nothing was lost between the first and the last command of a filling.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 
-use super::link::Connection;
+use crate::redis_link::Connection;
 use crate::store::RevocationState;
 
 /// How long PostgreSQL's word for a marker is good. A revocation that cannot be written to Redis waits as long.

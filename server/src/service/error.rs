@@ -79,6 +79,9 @@ pub enum ServiceError {
     /// Mail is off.
     #[error("E-mail is not enabled on this server.")]
     MailDisabled,
+    /// Tried too often.
+    #[error("Too many attempts; try again later.")]
+    RateLimited(Duration),
     /// Too many passwords are being checked.
     #[error("Too many logins at once; try again shortly.")]
     Overloaded(Duration),

@@ -5,42 +5,80 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::tokens::TokenSubject;
-use super::{Service, ServiceError, TokenPair};
+use super::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
+use crate::crypto::OneTimeSecret;
 use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password};
-use crate::store::NewSession;
+use crate::store::{KnownDevice, NewSession};
+
+/// What somebody logs in with.
+pub struct LoginForm<'a> {
+    /// A username or an address, in any case.
+    pub name: &'a str,
+    /// The password.
+    pub password: Password,
+    /// What the browser keeps since it logged in before.
+    pub device: Option<DeviceCookie<'a>>,
+    /// Whether a browser that is new to the account is to be known from now on.
+    pub remember_device: bool,
+}
+
+/// A session that has begun.
+pub struct LoggedIn {
+    /// Its tokens.
+    pub pair: TokenPair,
+    /// What the browser is to keep, when it is new to the account and to be known.
+    pub new_device: Option<OneTimeSecret>,
+}
 
 /// Begins a session. An unknown name costs as much time as a wrong password (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
 /// [`ServiceError::InvalidCredentials`], [`ServiceError::Deactivated`], [`ServiceError::Unverified`],
-/// [`ServiceError::Overloaded`],
-/// [`ServiceError::Unavailable`]
+/// [`ServiceError::RateLimited`], [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
 pub async fn login(
     service: &Service,
-    name: &str,
-    password: Password,
+    form: LoginForm<'_>,
     origin: &Origin,
     now: DateTime<Utc>,
-) -> Result<TokenPair, ServiceError> {
-    let result = log_in(service, name, password, origin, now).await;
+) -> Result<LoggedIn, ServiceError> {
+    let result = log_in_within_limits(service, form, origin, now).await;
     service.metrics.count_login(match &result {
         Ok(_) => "succeeded",
         Err(ServiceError::InvalidCredentials) => "refused",
         Err(ServiceError::Deactivated) => "deactivated",
         Err(ServiceError::Unverified) => "unverified",
+        Err(ServiceError::RateLimited(_)) => "limited",
         Err(ServiceError::Overloaded(_)) => "overloaded",
         Err(_) => "failed",
     });
     result
 }
 
-async fn log_in(
+async fn log_in_within_limits(
     service: &Service,
-    name: &str,
-    password: Password,
+    form: LoginForm<'_>,
     origin: &Origin,
     now: DateTime<Utc>,
-) -> Result<TokenPair, ServiceError> {
+) -> Result<LoggedIn, ServiceError> {
+    let device = service.find_device(form.device).await?;
+    let attempt = service.limit(LimitedAction::Login, form.name, device.as_ref(), origin).await?;
+    let result = log_in(service, form, device, origin, now).await;
+    match &result {
+        // A guess that was answered counts. Of the others nobody has learnt anything.
+        Err(ServiceError::InvalidCredentials | ServiceError::Deactivated | ServiceError::Unverified) => {}
+        _ => attempt.give_back().await,
+    }
+    result
+}
+
+async fn log_in(
+    service: &Service,
+    form: LoginForm<'_>,
+    device: Option<KnownDevice>,
+    origin: &Origin,
+    now: DateTime<Utc>,
+) -> Result<LoggedIn, ServiceError> {
+    let LoginForm { name, password, remember_device, .. } = form;
     let account = match LoginName::parse(name) {
         Some(name) => service.store.find_credentials(&name).await?,
         None => None,
@@ -79,6 +117,12 @@ async fn log_in(
     };
     // Signed first: a session whose tokens cannot be signed is not begun.
     let pair = service.sign_pair(account.username, subject, now)?;
+    let known = device.filter(|device| device.user_id == account.id).map(|device| device.token_hash);
+    let new_device = match &known {
+        None if remember_device => Some(OneTimeSecret::generate().ok_or_else(no_randomness)?),
+        _ => None,
+    };
+    let device = known.or_else(|| new_device.as_ref().map(OneTimeSecret::hash));
     let begun = service
         .store
         .begin_session(&NewSession {
@@ -89,13 +133,18 @@ async fn log_in(
             access_expires_at: subject.access_expires_at,
             refresh_expires_at: subject.refresh_expires_at,
             origin,
+            device: device.as_deref(),
         })
         .await?;
     if !begun {
         return Err(ServiceError::InvalidCredentials);
     }
     service.tell(&AuditEvent::own(AuditKind::Login, account.id, origin).in_session(subject.session_id));
-    Ok(pair)
+    Ok(LoggedIn { pair, new_device })
+}
+
+fn no_randomness() -> ServiceError {
+    ServiceError::Internal("the system gives no randomness".to_owned())
 }
 
 /// The hash that now stands for the verified password. Of several logins at once one replaces it; the others

@@ -18,6 +18,7 @@ mod import_reader;
 mod import_record;
 mod import_users;
 mod introspect;
+mod limit;
 mod list_audit;
 mod list_users;
 mod login;
@@ -40,7 +41,7 @@ mod verify_email;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use latchkey_config::{Accounts, Registration};
+use latchkey_config::{Accounts, RateLimits, Registration};
 use tokio::sync::Notify;
 
 pub use authenticate::{Authenticated, authenticate};
@@ -60,9 +61,10 @@ pub use import_reader::{ImportFormat, ReadRecord, Records, read_records};
 pub use import_record::ImportRecord;
 pub use import_users::{ImportCounts, ImportError, ImportObserver, ImportRefusal, import_users};
 pub use introspect::{Introspection, introspect};
+pub use limit::{DeviceCookie, LimitedAction};
 pub use list_audit::list_audit;
 pub use list_users::{Page, list_users};
-pub use login::login;
+pub use login::{LoggedIn, LoginForm, login};
 pub use logout::logout;
 pub use own_sessions::{end_session, list_sessions, logout_all};
 pub use recover_password::recover_password;
@@ -79,6 +81,7 @@ pub use tokens::{IssuedToken, TokenPair};
 pub use verify_email::{resend_verification, verify_email};
 
 use crate::crypto::{ClientSecret, HashPool, TokenIssuer, TokenVerifier};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::store::Store;
@@ -89,6 +92,10 @@ pub struct Service {
     pub store: Store,
     /// Revocation checks and announcements.
     pub revocation: Arc<Revocation>,
+    /// How often something was tried.
+    pub limits: Limits,
+    /// How often it may be.
+    pub rate_limits: RateLimits,
     /// The password hash pool.
     pub hashing: Arc<HashPool>,
     /// Signs tokens.

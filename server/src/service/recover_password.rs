@@ -1,15 +1,21 @@
 //! Asking for a password reset.
 
-use super::{FieldError, Service, ServiceError};
-use crate::domain::EmailAddress;
+use super::{DeviceCookie, FieldError, LimitedAction, Service, ServiceError};
+use crate::domain::{EmailAddress, Origin};
 use crate::store::MailKind;
 
 /// Puts the request into the outbox. Whether an account has the address is not asked here, so that neither the
 /// answer nor its time can tell (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
-/// [`ServiceError::MailDisabled`], [`ServiceError::Invalid`] when it is no address, [`ServiceError::Unavailable`]
-pub async fn recover_password(service: &Service, email: &str) -> Result<(), ServiceError> {
+/// [`ServiceError::MailDisabled`], [`ServiceError::Invalid`] when it is no address, [`ServiceError::RateLimited`],
+/// [`ServiceError::Unavailable`]
+pub async fn recover_password(
+    service: &Service,
+    email: &str,
+    device: Option<DeviceCookie<'_>>,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
     if !service.mail_enabled {
         return Err(ServiceError::MailDisabled);
     }
@@ -19,6 +25,9 @@ pub async fn recover_password(service: &Service, email: &str) -> Result<(), Serv
             message: "is not an e-mail address".to_owned(),
         }]));
     };
+    let device = service.find_device(device).await?;
+    // Kept: each asks for a letter.
+    let _attempt = service.limit(LimitedAction::Recovery, email.as_str(), device.as_ref(), origin).await?;
     service.store.enqueue_mail(MailKind::PasswordRecovery, email.as_str()).await?;
     service.outbox_wake.notify_one();
     Ok(())

@@ -1,7 +1,7 @@
 //! Choosing a password by a mailed link: a new one, or the first one of an invited account.
 
 use super::own_account::check_new_password;
-use super::{Service, ServiceError, show_link};
+use super::{LimitedAction, Service, ServiceError, show_link};
 use crate::crypto::OneTimeSecret;
 use crate::domain::{Origin, Password};
 use crate::store::TokenPurpose;
@@ -14,8 +14,24 @@ pub const PASSWORD_LINKS: [TokenPurpose; 2] = [TokenPurpose::PasswordReset, Toke
 ///
 /// # Errors
 /// [`ServiceError::InvalidOneTimeToken`], [`ServiceError::Invalid`] for a password that is refused,
-/// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
+/// [`ServiceError::RateLimited`], [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
 pub async fn reset_password(
+    service: &Service,
+    token: &str,
+    new_password: Password,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    // The link stands for its account: an account has one that is good at most.
+    let attempt = service.limit(LimitedAction::Reset, token, None, origin).await?;
+    let result = reset_within_limits(service, token, new_password, origin).await;
+    match &result {
+        Err(ServiceError::InvalidOneTimeToken | ServiceError::Invalid(_)) => {}
+        _ => attempt.give_back().await,
+    }
+    result
+}
+
+async fn reset_within_limits(
     service: &Service,
     token: &str,
     new_password: Password,

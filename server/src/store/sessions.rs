@@ -25,6 +25,8 @@ pub struct NewSession<'a> {
     pub refresh_expires_at: DateTime<Utc>,
     /// Where it comes from.
     pub origin: &'a Origin,
+    /// The hash of the device's cookie: one that the account knows, or a new one to know it by.
+    pub device: Option<&'a [u8]>,
 }
 
 /// Whose a session is.
@@ -52,7 +54,10 @@ impl Store {
              audited AS (
                  INSERT INTO audit_events
                      (kind, actor_id, user_id, session_id, request_id, address, user_agent)
-                 SELECT 'login', user_id, user_id, id, $7, $8, $9 FROM begun)
+                 SELECT 'login', user_id, user_id, id, $7, $8, $9 FROM begun),
+             device AS (
+                 INSERT INTO devices (token_hash, user_id) SELECT $10, user_id FROM begun WHERE $10 IS NOT NULL
+                 ON CONFLICT (token_hash) DO UPDATE SET last_used_at = now())
              INSERT INTO refresh_tokens (jti, session_id, expires_at) SELECT $4, id, $6 FROM begun",
         )
         .bind(session.id)
@@ -64,6 +69,7 @@ impl Store {
         .bind(&session.origin.request_id)
         .bind(session.origin.address.to_string())
         .bind(session.origin.user_agent.as_deref())
+        .bind(session.device)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)

@@ -1,7 +1,10 @@
-//! Cookies: `refresh_token`, which is set here, and reading any.
+//! Cookies: `refresh_token` and `latchkey_device`, which are set here, and reading any.
 
 use axum::http::header::{COOKIE, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderValue};
+
+use crate::crypto::OneTimeSecret;
+use crate::service::DeviceCookie;
 
 /// Sets the cookie for this many seconds. A JWT needs no quoting: base64url and dots.
 pub fn set(token: &str, seconds: i64) -> Result<HeaderValue, InvalidHeaderValue> {
@@ -42,6 +45,26 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Found<'a> {
         found = Found::One(value);
     }
     found
+}
+
+const DEVICE: &str = "latchkey_device";
+/// A year; the database forgets it then too.
+const DEVICE_SECONDS: u32 = 31_536_000;
+
+/// Lets the browser be known again.
+pub fn remember_device(device: &OneTimeSecret) -> Result<HeaderValue, InvalidHeaderValue> {
+    HeaderValue::from_str(&format!(
+        "{DEVICE}={}; HttpOnly; Secure; SameSite=Lax; Path=/api/v1/auth; Max-Age={DEVICE_SECONDS}",
+        device.expose()
+    ))
+}
+
+/// What the browser was given by [`remember_device`], if it sends it (RFC 6265 §4.2.1).
+pub fn device(headers: &HeaderMap) -> Option<DeviceCookie<'_>> {
+    match find(headers, DEVICE) {
+        Found::One(value) => DeviceCookie::parse(value),
+        Found::None | Found::Several => None,
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cookie;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem_docs::LimitedProblem;
 use crate::http::state::ApiState;
 use crate::service;
 
@@ -28,15 +31,18 @@ pub struct MessageBody {
         (status = 200, description = "Mail is sent if an account has the address", body = MessageBody),
         (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an e-mail address", body = ProblemBody, content_type = "application/problem+json"),
+        LimitedProblem,
         (status = 503, description = "E-mail is off, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn recover_password(
     State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
+    headers: HeaderMap,
     email: Result<Path<String>, PathRejection>,
 ) -> Result<Json<MessageBody>, Problem> {
     let Path(email) = email
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The address in the path is not valid UTF-8."))?;
-    service::recover_password(&state.service, &email).await?;
+    service::recover_password(&state.service, &email, cookie::device(&headers), &origin).await?;
     Ok(Json(MessageBody { message: "Password recovery email sent." }))
 }

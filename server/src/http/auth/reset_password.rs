@@ -10,7 +10,7 @@ use crate::domain::Password;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{JsonProblems, UnavailableProblem};
+use crate::http::problem_docs::{JsonProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
@@ -38,7 +38,7 @@ impl JsonBody for ResetPasswordBody {
     request_body = ResetPasswordBody,
     responses(
         (status = 200, description = "The password was changed", body = MessageBody),
-        JsonProblems, UnavailableProblem,
+        JsonProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn reset_password(

@@ -2,18 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::cookie;
 use crate::domain::Origin;
 use crate::domain::Password;
 use crate::http::form::{FormFields, UrlEncodedForm};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem_docs::LimitedProblem;
 use crate::http::state::ApiState;
 use crate::service::{self, IssuedToken, ServiceError};
 
@@ -68,17 +70,19 @@ pub struct AccessTokenBody {
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),
+        LimitedProblem,
         (status = 503, description = "Overloaded, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn token(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
+    headers: HeaderMap,
     form: Result<UrlEncodedForm, Problem>,
 ) -> Result<Response, Problem> {
     let UrlEncodedForm(form) = form.map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     let body = match form.get("grant_type").unwrap_or("password") {
-        "password" => grant_by_password(&state, &form, &origin).await?,
+        "password" => grant_by_password(&state, &form, &headers, &origin).await?,
         "refresh_token" => grant_by_refresh_token(&state, &form, &origin).await?,
         _ => {
             return Err(Problem::new(
@@ -94,16 +98,23 @@ pub async fn token(
 async fn grant_by_password(
     state: &ApiState,
     form: &FormFields,
+    headers: &HeaderMap,
     origin: &Origin,
 ) -> Result<AccessTokenBody, Problem> {
     let [username, password] = form
         .require(["username", "password"])
         .map_err(|problem| problem.with_oauth_error("invalid_request"))?;
-    let password = Password::presented(password);
-    let pair = service::login(&state.service, username, password, origin, Utc::now())
+    let login = service::LoginForm {
+        name: username,
+        password: Password::presented(password),
+        device: cookie::device(headers),
+        // Programs come here, which keep no cookies.
+        remember_device: false,
+    };
+    let logged_in = service::login(&state.service, login, origin, Utc::now())
         .await
         .map_err(|error| oauth_problem(error, StatusCode::UNAUTHORIZED))?;
-    Ok(AccessTokenBody::new(pair.access, None))
+    Ok(AccessTokenBody::new(logged_in.pair.access, None))
 }
 
 async fn grant_by_refresh_token(
@@ -137,7 +148,7 @@ fn oauth_problem(error: ServiceError, bad_grant: StatusCode) -> Problem {
             Problem::from(error).with_status(bad_grant).with_oauth_error("invalid_grant")
         }
         ServiceError::Deactivated => Problem::from(error).with_oauth_error("invalid_grant"),
-        ServiceError::Overloaded(_) | ServiceError::Unavailable(_) => {
+        ServiceError::RateLimited(_) | ServiceError::Overloaded(_) | ServiceError::Unavailable(_) => {
             Problem::from(error).with_oauth_error("temporarily_unavailable")
         }
         other => Problem::from(other).with_oauth_error("server_error"),

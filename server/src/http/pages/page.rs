@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::texts::PageTexts;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, whole_seconds};
 use crate::service::ServiceError;
 
 const STYLE: &str = include_str!("../../../templates/page.css");
@@ -113,6 +113,12 @@ pub(super) fn failure(texts: &PageTexts, error: ServiceError) -> Result<Response
         ServiceError::Overloaded(_) | ServiceError::Unavailable(_) => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             answer(status, texts, texts.try_again_title, PageBody::Message(texts.try_again))
+        }
+        ServiceError::RateLimited(wait) => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            let mut page = answer(status, texts, texts.try_again_title, PageBody::Message(texts.too_often))?;
+            page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+            Ok(page)
         }
         other => Err(other.into()),
     }

@@ -1,5 +1,5 @@
-//! The connection to Redis. It is not re-made behind our back: a new connection may lead to another Redis,
-//! so every one learns first whom it talks to.
+//! The connection to Redis that revocation and limits share. It is not re-made behind our back: a new connection
+//! may lead to another Redis, so every one learns first whom it talks to.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection to one Redis process.
-pub(super) struct Connection {
+pub struct Connection {
     id: u64,
     run_id: String,
     stream: MultiplexedConnection,
@@ -22,12 +22,12 @@ pub(super) struct Connection {
 
 impl Connection {
     /// The process's own id; a restarted Redis has another.
-    pub(super) fn run_id(&self) -> &str {
+    pub fn run_id(&self) -> &str {
         &self.run_id
     }
 
     /// A handle to send commands by; all handles share the connection.
-    pub(super) fn stream(&self) -> MultiplexedConnection {
+    pub fn stream(&self) -> MultiplexedConnection {
         self.stream.clone()
     }
 }
@@ -45,7 +45,8 @@ pub enum LinkState {
     Refused(String),
 }
 
-pub(super) struct RedisLink {
+/// At most one connection at a time. Share it with an [`Arc`].
+pub struct RedisLink {
     client: Client,
     current: ArcSwapOption<Connection>,
     was_up: AtomicBool,
@@ -55,7 +56,11 @@ pub(super) struct RedisLink {
 }
 
 impl RedisLink {
-    pub(super) fn new(url: &str) -> Result<Self, String> {
+    /// Takes the URL; connects when [`RedisLink::ensure_connected`] is called.
+    ///
+    /// # Errors
+    /// A sentence without the URL when it is none.
+    pub fn new(url: &str) -> Result<Self, String> {
         let client =
             Client::open(url).map_err(|_| "REDIS_URL is not valid: it is not a Redis URL".to_owned())?;
         Ok(Self {
@@ -67,11 +72,13 @@ impl RedisLink {
         })
     }
 
-    pub(super) fn connection(&self) -> Option<Arc<Connection>> {
+    /// The connection, if there is one just now. Whether what stands behind it may be believed is another question.
+    pub fn connection(&self) -> Option<Arc<Connection>> {
         self.current.load_full()
     }
 
-    pub(super) fn state(&self) -> LinkState {
+    /// How the connection is.
+    pub fn state(&self) -> LinkState {
         if self.current.load().is_some() {
             return LinkState::Up;
         }
@@ -84,7 +91,7 @@ impl RedisLink {
     }
 
     /// Connects if need be; a failure is remembered for [`RedisLink::state`] and logged once.
-    pub(super) async fn ensure_connected(&self) {
+    pub async fn ensure_connected(&self) {
         if self.current.load().is_some() {
             return;
         }
@@ -99,7 +106,7 @@ impl RedisLink {
     }
 
     /// Drops the connection after an error that says it is of no use any more.
-    pub(super) fn report_failure(&self, connection: &Connection, error: &RedisError) {
+    pub fn report_failure(&self, connection: &Connection, error: &RedisError) {
         // Compared by id, so that a late error of an old connection does not drop the one that followed.
         if self.current.load().as_ref().is_some_and(|current| current.id == connection.id) {
             self.current.store(None);

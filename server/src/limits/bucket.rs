@@ -1,0 +1,110 @@
+//! What an attempt draws from.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::domain::rate_limit::Rate;
+
+/// Whose attempts a bucket counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// One name of an account, whether or not there is such an account.
+    Account,
+    /// A device that has logged in to the account before.
+    Device,
+    /// An IPv4 address or an IPv6 /64.
+    Network,
+}
+
+impl Scope {
+    /// The name in metrics and in the audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Device => "device",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// Names a bucket without naming anybody: 128 bits of a SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BucketKey([u8; 16]);
+
+impl BucketKey {
+    /// The bucket of `subject`. The parts cannot run into each other: the first two are words from code.
+    fn new(action: &str, scope: Scope, subject: &[u8]) -> Self {
+        let mut context = Context::new(&SHA256);
+        for part in [action.as_bytes(), b"\0", scope.as_str().as_bytes(), b"\0", subject] {
+            context.update(part);
+        }
+        let mut key = [0; 16];
+        key.copy_from_slice(&context.finish().as_ref()[..16]);
+        Self(key)
+    }
+
+    /// The key in Redis.
+    pub(super) fn in_redis(self) -> String {
+        format!("latchkey:limit:{self}")
+    }
+}
+
+impl fmt::Display for BucketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for BucketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One bucket and its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Which.
+    pub key: BucketKey,
+    /// What kind.
+    pub scope: Scope,
+    /// How fast it fills.
+    pub rate: Rate,
+}
+
+impl Bucket {
+    /// The bucket of a name as it was typed, in any case; or of what else stands for one account.
+    pub fn of_account(action: &str, name: &str, rate: Rate) -> Self {
+        let folded = name.to_ascii_lowercase();
+        Self { key: BucketKey::new(action, Scope::Account, folded.as_bytes()), scope: Scope::Account, rate }
+    }
+
+    /// The bucket of a device, by the hash that it is stored under.
+    pub fn of_device(action: &str, token_hash: &[u8], rate: Rate) -> Self {
+        Self { key: BucketKey::new(action, Scope::Device, token_hash), scope: Scope::Device, rate }
+    }
+
+    /// The bucket of a network, as `Origin::network` gives it.
+    pub fn of_network(action: &str, network: IpAddr, rate: Rate) -> Self {
+        let text = network.to_string();
+        Self { key: BucketKey::new(action, Scope::Network, text.as_bytes()), scope: Scope::Network, rate }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_bucket_in_any_case_and_shares_it_with_nothing_else() {
+        let rate = Rate::per_hour(10);
+        let key = |action, name| Bucket::of_account(action, name, rate).key;
+        assert_eq!(key("login", "John@Example.com"), key("login", "john@example.COM"));
+        assert_ne!(key("login", "john"), key("login", "john@example.com"));
+        assert_ne!(key("login", "john"), key("recovery", "john"));
+        let network = Bucket::of_network("login", "192.0.2.1".parse().unwrap(), rate).key;
+        assert_ne!(key("login", "192.0.2.1"), network);
+    }
+}

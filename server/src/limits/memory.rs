@@ -1,0 +1,103 @@
+//! Each replica's own count, for while Redis is away.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use quick_cache::unsync::Cache;
+
+use super::bucket::{Bucket, BucketKey};
+use super::{Answer, TOLD_FOR};
+use crate::domain::rate_limit::{decide_gcra, decide_refund};
+
+/// What is kept at most, some ten megabytes; what was asked for least is forgotten first.
+const MOST_BUCKETS: usize = 100_000;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    full_at: Option<i64>,
+    told_until: Option<i64>,
+}
+
+/// Buckets in memory, on this process's own clock.
+pub(super) struct Memory {
+    begun: Instant,
+    buckets: Mutex<Cache<BucketKey, State>>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self { begun: Instant::now(), buckets: Mutex::new(Cache::new(MOST_BUCKETS)) }
+    }
+
+    fn now(&self) -> i64 {
+        i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn consume(&self, buckets: &[Bucket]) -> Answer {
+        self.consume_at(buckets, self.now())
+    }
+
+    fn consume_at(&self, buckets: &[Bucket], now: i64) -> Answer {
+        // A panic while it was held can have left no half-made change: each is one insert.
+        let mut cache = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let states: Vec<State> =
+            buckets.iter().map(|bucket| cache.get(&bucket.key).copied().unwrap_or_default()).collect();
+        let rates = states.iter().zip(buckets).map(|(state, bucket)| (state.full_at, bucket.rate));
+        match decide_gcra(&rates.collect::<Vec<_>>(), now) {
+            Ok(taken) => {
+                for ((bucket, state), full_at) in buckets.iter().zip(states).zip(taken) {
+                    cache.insert(bucket.key, State { full_at: Some(full_at), ..state });
+                }
+                Answer::Taken
+            }
+            Err(refusal) => {
+                let state = states[refusal.bucket];
+                let tell = state.told_until.is_none_or(|until| until <= now);
+                if tell {
+                    let told_until = Some(now + i64::try_from(TOLD_FOR.as_micros()).unwrap_or(i64::MAX));
+                    cache.insert(buckets[refusal.bucket].key, State { told_until, ..state });
+                }
+                Answer::Refused { refusal, tell }
+            }
+        }
+    }
+
+    pub(super) fn refund(&self, buckets: &[Bucket]) {
+        let now = self.now();
+        let mut cache = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for bucket in buckets {
+            if let Some(state) = cache.get(&bucket.key).copied() {
+                let full_at = decide_refund(state.full_at, bucket.rate, now);
+                cache.insert(bucket.key, State { full_at, ..state });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rate_limit::Rate;
+
+    #[test]
+    fn a_refusal_is_told_once_a_minute() {
+        let memory = Memory::new();
+        let bucket = [Bucket::of_account("login", "john", Rate::per_hour(1))];
+        assert!(matches!(memory.consume_at(&bucket, 0), Answer::Taken));
+        let told = |now| match memory.consume_at(&bucket, now) {
+            Answer::Refused { tell, .. } => tell,
+            Answer::Taken => panic!("not refused"),
+        };
+        assert_eq!([told(1), told(2), told(59_000_000), told(60_000_001)], [true, false, false, true]);
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_taken_again() {
+        let memory = Memory::new();
+        let bucket = [Bucket::of_account("login", "john", Rate::per_hour(1))];
+        for _ in 0..100 {
+            assert!(matches!(memory.consume(&bucket), Answer::Taken));
+            memory.refund(&bucket);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! How often something may be tried (docs/decisions/0005-rate-limits.md). All replicas count together in Redis, each
+//! for itself in memory while Redis is away. What Redis says here decides about no token: it need not be the one that
+//! revocation trusts, and what it loses only lets an attacker try some more.
+
+mod bucket;
+mod in_flight;
+mod memory;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use redis::{RedisError, Script};
+
+pub use bucket::{Bucket, BucketKey, Scope};
+use in_flight::{InFlight, Place, Prospect};
+use memory::Memory;
+
+use crate::domain::rate_limit::Refusal;
+use crate::redis_link::RedisLink;
+
+/// A refusal of the same bucket is told again after this time; `consume.lua` says so too.
+const TOLD_FOR: Duration = Duration::from_secs(60);
+/// How long an attempt waits for what others in flight may give back.
+const MOST_PATIENCE: Duration = Duration::from_secs(3);
+
+/// When to come back after that.
+const SOON: Duration = Duration::from_secs(1);
+
+static CONSUME: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("consume.lua")));
+static REFUND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("refund.lua")));
+
+enum Answer {
+    Taken,
+    Refused { refusal: Refusal, tell: bool },
+}
+
+/// An attempt that must wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    /// How long.
+    pub wait: Duration,
+    /// What refused it.
+    pub scope: Scope,
+    /// Whether the audit is to know: once a minute for each bucket, so that nobody floods it.
+    pub tell: bool,
+}
+
+/// Counts attempts. Share it with an [`Arc`].
+pub struct Limits {
+    link: Arc<RedisLink>,
+    memory: Memory,
+    in_flight: InFlight,
+}
+
+/// An attempt that was let in. What it has taken stays taken unless it is given back.
+#[must_use]
+pub struct Attempt<'a> {
+    limits: &'a Limits,
+    buckets: Vec<Bucket>,
+    place: Place<'a>,
+}
+
+impl Limits {
+    /// Counts by way of this link.
+    pub fn new(link: Arc<RedisLink>) -> Self {
+        Self { link, memory: Memory::new(), in_flight: InFlight::default() }
+    }
+
+    /// Takes one unit from each bucket, or none from any. What only attempts in flight have emptied is waited for: if
+    /// they succeed, they give back, so that right passwords are not limited however many come at once.
+    ///
+    /// # Errors
+    /// [`Limited`] when one of them stays empty.
+    pub async fn begin(&self, buckets: Vec<Bucket>) -> Result<Attempt<'_>, Limited> {
+        let deadline = tokio::time::Instant::now() + MOST_PATIENCE;
+        let mut told = false;
+        loop {
+            let mut place = self.in_flight.ask(&buckets);
+            let (refusal, tell) = match self.consume(&buckets).await {
+                Answer::Taken => {
+                    place.hold();
+                    return Ok(Attempt { limits: self, buckets, place });
+                }
+                Answer::Refused { refusal, tell } => (refusal, tell),
+            };
+            // Not lost when it is asked again: the bucket remembers that it told.
+            told |= tell;
+            let scarce = buckets[refusal.bucket];
+            let wait = Duration::from_micros(refusal.wait.unsigned_abs());
+            let limited = Limited { wait, scope: scarce.scope, tell: told };
+            // Whoever it waits for may yet succeed.
+            let soon = Limited { wait: SOON, ..limited };
+            match place.wait(refusal.bucket) {
+                Prospect::AskAgain if tokio::time::Instant::now() < deadline => {}
+                Prospect::AskAgain => return Err(soon),
+                Prospect::Wait(wait) => {
+                    match tokio::time::timeout_at(deadline, wait.something_returned()).await {
+                        Ok(true) => {}
+                        Ok(false) => return Err(limited),
+                        Err(_) => return Err(soon),
+                    }
+                }
+                Prospect::None => return Err(limited),
+            }
+        }
+    }
+
+    async fn consume(&self, buckets: &[Bucket]) -> Answer {
+        if buckets.is_empty() {
+            return Answer::Taken;
+        }
+        match self.call_consume(buckets).await {
+            Some((0, ..)) => Answer::Taken,
+            Some((number, wait, tell, _)) => {
+                Answer::Refused { refusal: Refusal { bucket: number - 1, wait }, tell }
+            }
+            None => self.memory.consume(buckets),
+        }
+    }
+
+    /// Which bucket refuses (from 1; 0 is none), the wait, whether to tell, the time of Redis.
+    async fn call_consume(&self, buckets: &[Bucket]) -> Option<(usize, i64, bool, i64)> {
+        let mut call = CONSUME.prepare_invoke();
+        for bucket in buckets {
+            call.key(bucket.key.in_redis()).arg(bucket.rate.interval()).arg(bucket.rate.span());
+        }
+        self.call(&call).await
+    }
+
+    async fn refund(&self, buckets: &[Bucket]) {
+        // What was taken in one place is not given back in the other: rare, and it costs nobody but one attempt.
+        if self.call_refund(buckets).await.is_none() {
+            self.memory.refund(buckets);
+        }
+    }
+
+    /// The time of Redis.
+    async fn call_refund(&self, buckets: &[Bucket]) -> Option<i64> {
+        let mut call = REFUND.prepare_invoke();
+        for bucket in buckets {
+            call.key(bucket.key.in_redis()).arg(bucket.rate.interval());
+        }
+        self.call(&call).await
+    }
+
+    /// `None` when Redis cannot answer.
+    async fn call<T: redis::FromRedisValue>(&self, call: &redis::ScriptInvocation<'_>) -> Option<T> {
+        let connection = self.link.connection()?;
+        match call.invoke_async(&mut connection.stream()).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                if is_of_the_connection(&error) {
+                    self.link.report_failure(&connection, &error);
+                } else {
+                    tracing::warn!(code = error.code(), "Redis did not count an attempt; this replica does");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Revocation shares the connection: it is given up only for a reason that is one for revocation too, not because
+/// Redis knows no scripts or has no memory left.
+fn is_of_the_connection(error: &RedisError) -> bool {
+    error.is_timeout() || error.is_io_error() || error.is_connection_dropped()
+}
+
+impl Attempt<'_> {
+    /// Gives back what it has taken: it was no guess, or nothing came of it that a guesser could learn from.
+    pub async fn give_back(self) {
+        if !self.buckets.is_empty() {
+            self.limits.refund(&self.buckets).await;
+        }
+        self.place.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! What makes us send letters, and the links in them.
+
+use latchkey_tests::answer::{Answer, Answered};
+use latchkey_tests::app::{App, path};
+use latchkey_tests::smtp::Smtp;
+use serde_json::json;
+
+async fn recover(app: &App, address: &str) -> Answer {
+    app.post(&format!("{}/{address}", path::RECOVERY)).answer().await
+}
+
+#[tokio::test]
+async fn an_address_gets_a_few_letters_an_hour_whether_or_not_it_is_known() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    let user = app.create_user("flooded").await;
+    for address in [user.email.as_str(), "nobody@example.test"] {
+        for spelling in [address.to_owned(), address.to_uppercase(), address.to_owned()] {
+            recover(&app, &spelling).await.ok(200);
+        }
+        recover(&app, address).await.problem(429);
+    }
+    assert!(app.server().metric("latchkey_rate_limited_total", &["recovery", "account"]).await > 0.0);
+    assert_eq!(app.mail().wait_for(&user.email, 3).await.len(), 3);
+    // What was asked for too often is no reason to refuse the password.
+    app.log_in(&user).await;
+}
+
+#[tokio::test]
+async fn the_owners_own_device_may_ask_all_the_same() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    let user = app.create_user("patient").await;
+    let login = app.post_login(&user.username, &user.password).await;
+    let device = login.cookie_named("latchkey_device").unwrap()[0].clone();
+    while recover(&app, &user.email).await.status == 200 {}
+
+    let own = app.post(&format!("{}/{}", path::RECOVERY, user.email)).header("cookie", device);
+
+    own.answer().await.ok(200);
+}
+
+#[tokio::test]
+async fn a_network_makes_us_send_a_fifth_of_what_it_may_try() {
+    let app = App::setup().mail(Smtp::Plain).set("RATE_LIMIT_PER_NETWORK", "75").start().await;
+    for number in 0..5 {
+        recover(&app, &format!("somebody-{number}@example.test")).await.ok(200);
+    }
+    recover(&app, "somebody-5@example.test").await.problem(429);
+    assert!(app.server().metric("latchkey_rate_limited_total", &["recovery", "network"]).await > 0.0);
+    // Those of one kind do not use up what another may.
+    app.superuser().await;
+}
+
+#[tokio::test]
+async fn tokens_of_links_cannot_be_tried_for_ever() {
+    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "15").start().await;
+    let reset = |token: String| {
+        let body = json!({ "token": token, "new_password": "a decent passphrase" });
+        app.post(path::RESET).json(&body).answer()
+    };
+    for number in 0..5 {
+        reset(format!("guess-{number}")).await.problem(422);
+    }
+    reset("guess-5".to_owned()).await.problem(429);
+    assert!(app.server().metric("latchkey_rate_limited_total", &["reset", "network"]).await > 0.0);
+
+    let form = [("token", "guess-6"), ("new_password", "a decent passphrase")];
+    let page = app.post("/reset-password").form(&form).answer().await;
+    assert_eq!(page.status, 429, "{page:?}");
+    assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{page:?}");
+    assert!(page.header("retry-after").is_some_and(|wait| wait.parse::<u32>().is_ok_and(|wait| wait > 0)));
+    assert!(page.body.contains("Try again later"), "{}", page.body);
+}

@@ -1,0 +1,162 @@
+//! Guessing passwords, at `/login` and `/token`.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use insta::assert_json_snapshot;
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path};
+
+use super::{audited, guess, guess_until_refused};
+
+#[tokio::test]
+async fn guessing_at_an_account_is_refused_and_says_when_to_come_back() {
+    let app = App::start().await;
+    let user = app.create_user("guessed").await;
+
+    let (guesses, refused) = guess_until_refused(app.server(), &user.username).await;
+
+    // Half of 30 an hour, since an account has two names; a third of them at once.
+    assert_eq!(guesses, 5);
+    assert_json_snapshot!(refused.problem(429), { ".instance" => "<request id>" });
+    let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=400).contains(&wait), "{wait}");
+    assert!(app.server().metric("latchkey_rate_limited_total", &["login", "account"]).await > 0.0);
+    assert!(app.server().metric("latchkey_logins_total", &["limited"]).await > 0.0);
+    // The right password must wait as well, or a guesser would know it.
+    app.post_login(&user.username, &user.password).await.problem(429);
+    // The same allowance at the other endpoint.
+    let form = [("username", user.username.as_str()), ("password", user.password.as_str())];
+    let token = app.post(path::TOKEN).form(&form).answer().await;
+    assert_eq!(token.problem(429)["error"], "temporarily_unavailable");
+    // Another account is not concerned.
+    let other = app.create_user("other").await;
+    app.log_in(&other).await;
+}
+
+#[tokio::test]
+async fn whether_there_is_such_an_account_makes_no_difference() {
+    let app = App::start().await;
+    let user = app.create_user("known").await;
+    let mut found = BTreeMap::new();
+    for (known, unknown) in [(user.username.as_str(), "nobody"), (user.email.as_str(), "nobody@example.test")]
+    {
+        for name in [known, unknown] {
+            let (guesses, refused) = guess_until_refused(app.server(), name).await;
+            let mut problem = refused.problem(429);
+            problem.as_object_mut().unwrap().remove("instance");
+            found.entry(problem.to_string()).or_insert_with(Vec::new).push((name, guesses));
+        }
+    }
+    // Had the name and the address one allowance, the second would have been refused at once.
+    let counts: Vec<_> = found.values().flatten().map(|(_, guesses)| *guesses).collect();
+    assert_eq!((found.len(), counts), (1, vec![5; 4]), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_name_is_the_same_in_any_case() {
+    let app = App::start().await;
+    let user = app.create_user("Shouted").await;
+    let (guesses, _) = guess_until_refused(app.server(), &user.username).await;
+    assert_eq!(guesses, 5);
+    guess(app.server(), &user.username.to_uppercase()).await.problem(429);
+}
+
+#[tokio::test]
+async fn right_passwords_are_never_limited_however_many() {
+    // A burst of five for the name and the network alike.
+    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "15").start().await;
+    let user = app.create_user("busy").await;
+    for _ in 0..8 {
+        app.log_in(&user).await;
+    }
+    let answers = join_all((0..20).map(|_| app.post_login(&user.username, &user.password))).await;
+    for answer in answers {
+        answer.ok(200);
+    }
+}
+
+#[tokio::test]
+async fn all_replicas_count_together() {
+    let app = App::setup().replicas(3).start().await;
+    let user = app.create_user("spread").await;
+    let mut let_in = 0;
+    for number in 0..15 {
+        let answer = guess(&app.servers[number % 3], &user.username).await;
+        let_in += usize::from(answer.status == 401);
+    }
+    assert_eq!(let_in, 5);
+}
+
+#[tokio::test]
+async fn guesses_at_once_are_not_more_than_guesses_in_turn() {
+    let app = App::setup().replicas(2).start().await;
+    let user = app.create_user("parallel").await;
+    let answers = join_all((0..60).map(|number| guess(&app.servers[number % 2], &user.username))).await;
+    let let_in = answers.iter().filter(|answer| answer.status == 401).count();
+    assert_eq!(let_in, 5);
+    assert!(answers.iter().all(|answer| [401, 429].contains(&answer.status)));
+}
+
+#[tokio::test]
+async fn without_redis_each_replica_counts_for_itself() {
+    let mut app = App::setup().replicas(2).start().await;
+    let user = app.create_user("alone").await;
+    app.redis.stop();
+    for server in &app.servers {
+        let (guesses, _) = guess_until_refused(server, &user.username).await;
+        assert_eq!(guesses, 5);
+    }
+    app.redis.start_again();
+    let other = app.create_user("again").await;
+    app.log_in(&other).await;
+}
+
+#[tokio::test]
+async fn the_audit_hears_of_it_once_a_minute_and_not_who_was_meant() {
+    let app = App::start().await;
+    let user = app.create_user("told").await;
+    guess_until_refused(app.server(), &user.username).await;
+    for _ in 0..10 {
+        guess(app.server(), &user.username).await.problem(429);
+    }
+    assert_eq!(audited(&app, "rate_limited").await, 1);
+    let row = app
+        .database
+        .text(
+            "SELECT concat_ws(' ', outcome, user_id, detail->>'endpoint', detail->>'scope', address)
+             FROM audit_events WHERE kind = $1",
+            "rate_limited",
+        )
+        .await;
+    assert_eq!(row, format!("refused {} login account 127.0.0.1", user.id));
+
+    guess_until_refused(app.server(), "NeverLogged-typed-into-the-wrong-field").await;
+    let dump = "SELECT string_agg(a::text, ' ') FROM audit_events a WHERE kind = $1";
+    assert!(!app.database.text(dump, "rate_limited").await.contains("NeverLogged"));
+}
+
+#[tokio::test]
+async fn redis_holds_no_name() {
+    let app = App::start().await;
+    let user = app.create_user("hidden").await;
+    guess_until_refused(app.server(), &user.username).await;
+    let keys = app.redis.keys().await;
+    assert!(keys.iter().any(|key| key.starts_with("latchkey:limit:")), "{keys:?}");
+    for key in keys {
+        assert!(!key.contains("hidden") && !key.contains("127.0.0.1"), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn the_limits_come_from_the_settings_and_may_be_off() {
+    let app = App::setup().set("RATE_LIMIT_PER_ACCOUNT", "60").start().await;
+    let (guesses, _) = guess_until_refused(app.server(), "sixty").await;
+    assert_eq!(guesses, 10);
+
+    let off = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
+    for _ in 0..20 {
+        guess(off.server(), "anybody").await.problem(401);
+    }
+    assert!(!off.redis.keys().await.iter().any(|key| key.contains("limit")));
+}
