@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::crypto::{ClientSecret, HashPool, KeyRing, TokenIssuer, TokenVerifier};
 use crate::domain::Password;
 use crate::http::management::ManagementState;
-use crate::http::{ApiState, api_router, management_router};
+use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
 use crate::limits::Limits;
 use crate::mail::{MailSender, OutboxWorker};
 use crate::metrics::Metrics;
@@ -119,7 +119,8 @@ impl App {
         let management_state =
             ManagementState { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics) };
         // The management port outlives the API's: readiness is to be seen failing while requests drain.
-        app.servers.spawn(serve(api, api_router(state), app.stop_taking.clone()));
+        let browsers = BrowserPolicy::new(issuer, &settings.cors_allowed_origins);
+        app.servers.spawn(serve(api, api_router(state, browsers), app.stop_taking.clone()));
         app.workers.spawn(serve(management, management_router(management_state), app.stop_working.clone()));
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
         app.spawn_worker(watch_keys(ring, metrics));

@@ -5,8 +5,10 @@
 mod audit;
 mod auth;
 mod bad_input;
+mod cors;
 mod docs;
 mod errors;
+mod headers;
 mod keys;
 mod limits;
 mod logging;

@@ -4,6 +4,7 @@ mod audit;
 mod auth;
 mod bearer;
 mod body;
+mod browser;
 mod client_address;
 mod client_auth;
 mod docs;
@@ -20,6 +21,7 @@ mod state;
 mod users;
 mod well_known;
 
+pub use browser::BrowserPolicy;
 pub use docs::openapi_document;
 pub use router::{api_router, management_router};
 pub use state::ApiState;

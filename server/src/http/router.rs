@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::body::MAX_BODY_BYTES;
+use super::browser::BrowserPolicy;
 use super::management::{self, ManagementState};
 use super::problem::Problem;
 use super::state::ApiState;
@@ -50,9 +51,9 @@ pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
 }
 
 /// The public API.
-pub fn api_router(state: ApiState) -> Router {
+pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
     let (router, document) = documented_routes().split_for_parts();
-    router
+    let router = router
         .route("/reset-password", get(pages::reset_password::show).post(pages::reset_password::submit))
         // Envoy sends the method and the path of the request that it asks about, behind this one.
         .route("/api/v1/auth/verify/", any(auth::verify::verify))
@@ -71,9 +72,10 @@ pub fn api_router(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(axum::middleware::from_fn(middleware::refuse_large_bodies))
         .layer(CatchPanicLayer::custom(middleware::AnswerPanic))
-        // Outermost: gives every request its id and every problem its body.
+        // Outside of them: gives every request its id and every problem its body.
         .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::observe))
-        .with_state(state)
+        .with_state(state);
+    browsers.apply(router)
 }
 
 /// Health, readiness, metrics and status, on a port of its own.
