@@ -30,7 +30,8 @@ CREATE TABLE sessions (
     ended_at                 timestamptz
 );
 
-CREATE INDEX sessions_user_id_idx ON sessions (user_id) WHERE ended_at IS NULL;
+-- Ended ones too: deleting an account looks for all of its sessions.
+CREATE INDEX sessions_user_id_idx ON sessions (user_id);
 CREATE INDEX sessions_expires_at_idx ON sessions (expires_at);
 
 -- The generations of a session's refresh token that still matter: the current one (rotated_at is null) and

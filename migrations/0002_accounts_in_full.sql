@@ -22,11 +22,8 @@ ALTER TABLE sessions
     ADD COLUMN address text,
     ADD COLUMN user_agent text;
 
--- Without it, deleting an account reads every session there is.
-CREATE INDEX sessions_all_of_user_idx ON sessions (user_id);
-
--- For housekeeping.
-CREATE INDEX sessions_ended_at_idx ON sessions (ended_at) WHERE ended_at IS NOT NULL;
+-- For housekeeping: an ended session goes when its access tokens have expired.
+CREATE INDEX sessions_ended_idx ON sessions (access_tokens_expire_at) WHERE ended_at IS NOT NULL;
 
 -- Devices that have logged in before. They have an allowance of their own where logins are limited, so that
 -- nobody is locked out by somebody else's attempts.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use chrono::TimeDelta;
-use latchkey_config::{SecretText, Settings};
+use latchkey_config::{Email, SecretText, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -19,13 +19,15 @@ use crate::domain::Password;
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
 use crate::limits::Limits;
-use crate::mail::{MailSender, OutboxWorker};
+use crate::mail::{Deliverer, MailSender, OutboxWorker, Templates};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::redis_link::RedisLink;
 use crate::revocation::Revocation;
 use crate::secrets::read_secret;
-use crate::service::{FirstSuperuserError, Service, UserForm, check_first_superuser, create_first_superuser};
+use crate::service::{
+    FirstSuperuserError, Housekeeper, Service, UserForm, check_first_superuser, create_first_superuser,
+};
 use crate::store::Store;
 
 /// Connections to PostgreSQL: a few more than hashes run at once, since other requests need some too.
@@ -123,7 +125,13 @@ impl App {
         app.servers.spawn(serve(api, api_router(state, browsers), app.stop_taking.clone()));
         app.workers.spawn(serve(management, management_router(management_state), app.stop_working.clone()));
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
+        let housekeeper = Housekeeper {
+            store: app.store.clone(),
+            metrics: Arc::clone(&metrics),
+            audit_retention: TimeDelta::days(settings.audit_retention.get().into()),
+        };
         app.spawn_worker(watch_keys(ring, metrics));
+        app.spawn_worker(housekeeper.keep_house());
         app.spawn_worker(hashing.release_idle_memory());
         if let Some(outbox) = outbox {
             app.workers.spawn(outbox.run(app.stop_working.clone()));
@@ -201,13 +209,23 @@ fn build_outbox(
         )),
     };
     let sender = MailSender::new(email, credentials).map_err(anyhow::Error::msg)?;
-    Ok(Some(OutboxWorker::new(
-        store.clone(),
+    // A broken text is an error to be seen at once, not when the first message is due.
+    let templates = Templates::load(settings.mail_templates_dir.as_deref())?;
+    let deliverer = Deliverer {
+        store: store.clone(),
         sender,
-        settings.public_base(),
-        Arc::clone(wake),
-        Arc::clone(metrics),
-    )))
+        templates: Arc::new(templates),
+        link_base: settings.public_base().to_owned(),
+        service_name: service_name(email, settings),
+        default_locale: settings.accounts.default_locale.clone(),
+    };
+    Ok(Some(OutboxWorker::new(deliverer, Arc::clone(wake), Arc::clone(metrics))))
+}
+
+/// What messages call the service: the sender's name, or else the host that their links lead to.
+fn service_name(email: &Email, settings: &Settings) -> String {
+    let host = || settings.public_url.as_ref().unwrap_or(&settings.issuer_url).host_str().unwrap_or_default();
+    email.from_name.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(host).to_owned()
 }
 
 fn introspection_client(settings: &Settings) -> anyhow::Result<Option<ClientSecret>> {

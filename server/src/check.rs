@@ -3,7 +3,7 @@
 use latchkey_config::Settings;
 
 use crate::crypto::KeyRing;
-use crate::mail::MailSender;
+use crate::mail::{MailSender, Templates};
 use crate::redis_link::{LinkState, RedisLink};
 use crate::secrets::read_secret;
 use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
@@ -70,6 +70,7 @@ async fn check_mail(settings: &Settings) -> Result<String, String> {
             Some((user.expose().to_owned(), password.expose().to_owned()))
         }
     };
+    Templates::load(settings.mail_templates_dir.as_deref()).map_err(|error| error.to_string())?;
     let sender = MailSender::new(email, credentials)?;
     sender.check().await.map(|()| "takes mail".to_owned()).map_err(|error| error.to_string())
 }

@@ -4,6 +4,7 @@
 //! use case works with the five modules that do I/O, and the rules themselves are in `domain`, which does none.
 
 pub mod app;
+pub mod audit_log;
 pub mod check;
 pub mod commands;
 pub mod crypto;

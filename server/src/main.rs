@@ -47,6 +47,9 @@ enum Command {
     /// Sessions
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Look at the messages that are mailed
+    #[command(subcommand)]
+    Mail(commands::mail_preview::MailCommand),
 }
 
 #[derive(Clone, Subcommand)]
@@ -118,6 +121,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sessions(SessionsCommand::EndAll) => runtime()?.block_on(async {
             commands::end_all_sessions(&commands::open_store(&environment()?).await?).await
         })?,
+        Command::Mail(command) => commands::mail_preview::run(&command)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,8 @@ pub struct Metrics {
     rate_limited: IntCounterVec,
     mail: IntCounterVec,
     key_reloads: IntCounterVec,
+    housekeeping_deleted: IntCounterVec,
+    housekeeping_runs: IntCounterVec,
     hash_pool: GaugeVec,
     database_pool: GaugeVec,
     outbox: GaugeVec,
@@ -101,6 +103,23 @@ impl Metrics {
                 &registry,
                 IntCounterVec::new(
                     Opts::new("latchkey_key_set_reloads_total", "Key sets read, by outcome"),
+                    &["outcome"],
+                )?,
+            )?,
+            housekeeping_deleted: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("latchkey_housekeeping_deleted_total", "Expired rows deleted, by table"),
+                    &["table"],
+                )?,
+            )?,
+            housekeeping_runs: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "latchkey_housekeeping_runs_total",
+                        "Runs of housekeeping, by outcome: completed, skipped (another replica was at it), failed",
+                    ),
                     &["outcome"],
                 )?,
             )?,
@@ -196,6 +215,16 @@ impl Metrics {
     /// Counts a key set that was read.
     pub fn count_key_reload(&self, outcome: &str) {
         self.key_reloads.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts expired rows that were deleted.
+    pub fn count_housekeeping_deleted(&self, table: &str, rows: u64) {
+        self.housekeeping_deleted.with_label_values(&[table]).inc_by(rows);
+    }
+
+    /// Counts a run of housekeeping.
+    pub fn count_housekeeping_run(&self, outcome: &str) {
+        self.housekeeping_runs.with_label_values(&[outcome]).inc();
     }
 
     /// Sets what is measured only when asked.

@@ -69,7 +69,34 @@ async fn what_waited_survives_a_restart_of_the_server() {
 }
 
 #[tokio::test]
-async fn two_replicas_send_each_letter_once() {
+async fn several_replicas_send_each_letter_once() {
+    let app = App::setup().mail(Smtp::Plain).replicas(3).start().await;
+    let letters = 300;
+    let written = app
+        .database
+        .execute(
+            "INSERT INTO outbox (kind, recipient, data)
+             SELECT 'username_taken', 'once-' || n || '@example.test', '{\"username\": \"taken\"}'
+             FROM generate_series(1, 300) AS n",
+        )
+        .await;
+    assert_eq!(written, letters);
+
+    wait::until("an outbox with nothing left", || async {
+        (app.database.count(UNSENT, "any").await == 0).then_some(())
+    })
+    .await;
+
+    let recipients = app.mail().recipients().await;
+    let once: BTreeSet<_> = recipients.iter().collect();
+    assert_eq!((recipients.len() as u64, once.len() as u64), (letters, letters));
+    for server in &app.servers {
+        assert!(server.metric("latchkey_mail_total", &["outcome=\"sent\""]).await > 0.0, "all took part");
+    }
+}
+
+#[tokio::test]
+async fn two_replicas_asked_at_once_send_each_letter_once() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let mut users = Vec::new();
     for _ in 0..10 {
@@ -78,16 +105,27 @@ async fn two_replicas_send_each_letter_once() {
 
     futures::future::join_all(users.iter().map(|user| recover(&app, user))).await;
 
-    for user in &users {
-        app.mail().wait_for(&user.email, 1).await;
-    }
     wait::until("an outbox with nothing left", || async {
         (app.database.count(UNSENT, "any").await == 0).then_some(())
     })
     .await;
     for user in &users {
-        assert_eq!(app.mail().mail_to(&user.email).await.len(), 1, "{}", user.email);
+        assert_eq!(app.mail().wait_for(&user.email, 1).await.len(), 1, "{}", user.email);
     }
+}
+
+#[tokio::test]
+async fn a_message_of_a_later_version_is_left_to_it() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    app.database
+        .execute("INSERT INTO outbox (kind, recipient) VALUES ('of_tomorrow', 'a@example.test')")
+        .await;
+    let user = app.create_user("today").await;
+    recover(&app, &user).await;
+    app.mail().wait_for(&user.email, 1).await;
+    let untouched =
+        "SELECT count(*) FROM outbox WHERE kind = $1 AND attempts = 0 AND next_attempt_at = created_at";
+    assert_eq!(app.database.count(untouched, "of_tomorrow").await, 1);
 }
 
 #[tokio::test]
@@ -126,6 +164,73 @@ async fn a_refusal_for_good_is_given_up_and_shown() {
         dead.map(|_| ())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_in_the_audit_without_the_address() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    let user = app.create_user("given-up").await;
+    app.mail().refuse_recipients(Some(451)).await;
+    app.database
+        .execute_for(
+            "INSERT INTO outbox (kind, recipient, user_id, created_at)
+             SELECT 'password_changed', email, id, now() - interval '25 hours' FROM users WHERE username = $1",
+            &user.username,
+        )
+        .await;
+
+    wait::until("a dead letter", || async { (app.database.count(DEAD, "any").await == 1).then_some(()) })
+        .await;
+
+    let event = "SELECT detail::text || ' ' || outcome || ' ' || (user_id = outbox.user_id)
+                 FROM audit_events JOIN outbox USING (user_id)
+                 WHERE audit_events.kind = $1 AND (detail->>'outbox_id')::bigint = outbox.id";
+    let event = app.database.text(event, "mail_given_up").await;
+    assert!(event.contains(r#""mail": "password_changed""#), "{event}");
+    assert!(event.contains(r#""reason": "smtp""#) && event.ends_with("refused true"), "{event}");
+    assert!(!event.contains(&user.email), "{event}");
+    let metrics = app.server();
+    assert!(metrics.metric("latchkey_audit_events_total", &["mail_given_up"]).await >= 1.0);
+    assert!(metrics.metric("latchkey_mail_total", &["outcome=\"given_up\""]).await >= 1.0);
+    let line = app.server().wait_for_log("mail_given_up").await;
+    assert!(!line.contains(&user.email), "{line}");
+}
+
+#[tokio::test]
+async fn a_bad_message_does_not_hold_up_the_others() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    // Each takes a sender's time and never leaves: what its text needs is missing, or its address is none.
+    app.database
+        .execute(
+            "INSERT INTO outbox (kind, recipient)
+             SELECT 'username_taken', 'bad-' || n || '@example.test' FROM generate_series(1, 20) AS n",
+        )
+        .await;
+    app.database
+        .execute("INSERT INTO outbox (kind, recipient) VALUES ('account_deleted', 'not an address')")
+        .await;
+    let user = app.create_user("behind").await;
+    recover(&app, &user).await;
+
+    app.mail().wait_for(&user.email, 1).await;
+
+    wait::until("the bad ones to have been tried", || async {
+        let tried = "SELECT count(*) FROM outbox WHERE kind = $1 AND attempts > 0 AND dead_at IS NULL";
+        (app.database.count(tried, "username_taken").await == 20).then_some(())
+    })
+    .await;
+    wait::until("the one without an address to be parked", || async {
+        (app.database.count(DEAD, "any").await == 1).then_some(())
+    })
+    .await;
+    // After a day they are parked too.
+    app.database.execute("UPDATE outbox SET created_at = now() - interval '25 hours'").await;
+    wait::until("all of them to be parked", || async {
+        hurry(&app).await;
+        (app.database.count(DEAD, "any").await == 21).then_some(())
+    })
+    .await;
+    assert_eq!(app.server().readiness().await.json()["dependencies"]["mail"]["ready"], true);
 }
 
 #[tokio::test]

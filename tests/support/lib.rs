@@ -13,6 +13,7 @@ pub mod audit;
 pub mod chart;
 pub mod cluster;
 pub mod control_plane;
+pub mod explain;
 pub mod forge;
 pub mod key_set;
 pub mod link;

@@ -118,6 +118,11 @@ impl Postgres {
         }
     }
 
+    /// What it has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.process.as_ref().map(|process| process.stderr.all()).unwrap_or_default()
+    }
+
     /// A new database with Latchkey's current schema.
     pub async fn create_database(&self) -> Database {
         self.template.get_or_init(|| self.migrate_template());

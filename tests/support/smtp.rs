@@ -135,6 +135,17 @@ impl Mailpit {
         found
     }
 
+    /// The recipient of every message, as often as it got one.
+    ///
+    /// # Panics
+    /// When Mailpit does not answer.
+    pub async fn recipients(&self) -> Vec<String> {
+        let all = self.get_json("messages?limit=10000").await;
+        let messages = all["messages"].as_array().expect("a list of messages").iter();
+        let to = messages.flat_map(|message| message["To"].as_array().into_iter().flatten());
+        to.filter_map(|to| to["Address"].as_str().map(str::to_owned)).collect()
+    }
+
     /// Waits until `count` messages have come to `address`.
     pub async fn wait_for(&self, address: &str, count: usize) -> Vec<Mail> {
         wait::until(&format!("{count} messages to {address}"), || async {

@@ -1,6 +1,8 @@
-//! What the command line does beside serving: on the database alone, so that it works while nothing else does.
+//! What the command line does beside serving, one command a file. What works on accounts needs the database alone, so
+//! that it works while nothing else does.
 
 mod database;
+pub mod mail_preview;
 mod sessions_end_all;
 mod superuser_create;
 mod users_import;

@@ -1,8 +1,28 @@
-//! Mail: what it says, who sends it, when.
+//! Mail: what it says, who sends it, when (docs/mail.md).
 
+mod builtin;
+mod delivery;
+mod failure;
+mod language;
+mod message;
+mod schedule;
 mod sender;
 mod templates;
 mod worker;
 
-pub use sender::{MailSender, SendError};
-pub use worker::{OutboxWorker, RESET_TOKEN_LIFETIME};
+use chrono::TimeDelta;
+
+pub use delivery::Deliverer;
+pub use failure::{Failure, FailureClass};
+pub use message::{Facts, Link, LinkRule, Validity, link_rule, sample_facts};
+pub use sender::MailSender;
+pub use templates::{Content, TemplateError, Templates};
+pub use worker::OutboxWorker;
+
+/// How long a mailed reset link is good, from when it is sent (OWASP ASVS 5.0 §6.4.3).
+pub const RESET_TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(30);
+/// How long a link that shows an address to be read is good. NIST SP 800-63B-4 §4.2.1.2 allows a code that is sent
+/// by mail 24 hours.
+pub const EMAIL_TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(24);
+/// How long an invitation is good: people are away for a weekend.
+pub const INVITATION_LIFETIME: TimeDelta = TimeDelta::days(7);

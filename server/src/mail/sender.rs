@@ -7,21 +7,11 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
+use super::failure::{Failure, FailureClass};
 use super::templates::Content;
 
-/// How long one exchange with the SMTP server may take.
+/// How long one answer of the SMTP server may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Why a message did not leave. `Display` holds no credentials.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// Trying again cannot help: the address or the message is refused.
-    #[error("the message is refused for good: {0}")]
-    Permanent(String),
-    /// The server is down, busy, or refuses us just now.
-    #[error("the SMTP server did not take the message: {0}")]
-    Transient(String),
-}
 
 /// Sends messages. Cheap to clone.
 #[derive(Clone)]
@@ -56,12 +46,12 @@ impl MailSender {
     /// Whether the server greets us and accepts the login.
     ///
     /// # Errors
-    /// [`SendError::Transient`] with the reason.
-    pub async fn check(&self) -> Result<(), SendError> {
+    /// [`FailureClass::Smtp`] with the reason.
+    pub async fn check(&self) -> Result<(), Failure> {
         match self.transport.test_connection().await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(SendError::Transient("it does not answer as an SMTP server".to_owned())),
-            Err(error) => Err(SendError::Transient(describe(&error))),
+            Ok(false) => Err(smtp("it does not answer as an SMTP server")),
+            Err(error) => Err(smtp(&describe(&error))),
         }
     }
 
@@ -70,9 +60,10 @@ impl MailSender {
         recipient: &str,
         message_id: String,
         content: Content,
-    ) -> Result<(), SendError> {
-        let to: Address =
-            recipient.parse().map_err(|_| SendError::Permanent("the address is malformed".to_owned()))?;
+    ) -> Result<(), Failure> {
+        let to: Address = recipient
+            .parse()
+            .map_err(|_| Failure::new(FailureClass::Recipient, "the address is malformed"))?;
         let message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
@@ -81,18 +72,25 @@ impl MailSender {
             // RFC 3834 §5: automatic answers are to be kept from replying.
             .header(AutoSubmitted)
             .multipart(MultiPart::alternative_plain_html(content.text, content.html))
-            .map_err(|error| SendError::Permanent(error.to_string()))?;
+            .map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
         match self.transport.send(message).await {
             Ok(_) => Ok(()),
             // 550-553: the mailbox is refused. Other 5xx (535 login, 554 policy) can be put right at our end.
-            Err(error) if is_refused_mailbox(&error) => Err(SendError::Permanent(describe(&error))),
-            Err(error) => Err(SendError::Transient(describe(&error))),
+            Err(error) if is_refused_mailbox(&error) => Err(Failure::new(
+                FailureClass::Recipient,
+                format!("the address is refused: {}", describe(&error)),
+            )),
+            Err(error) => Err(smtp(&describe(&error))),
         }
     }
 
     pub(super) fn domain(&self) -> &str {
         self.from.email.domain()
     }
+}
+
+fn smtp(reason: &str) -> Failure {
+    Failure::new(FailureClass::Smtp, format!("the SMTP server did not take the message: {reason}"))
 }
 
 fn is_refused_mailbox(error: &lettre::transport::smtp::Error) -> bool {

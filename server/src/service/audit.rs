@@ -1,6 +1,7 @@
-//! The audit's other two faces: every event is also a log line and a count.
+//! What a use case does with an audit event.
 
 use super::{Service, ServiceError};
+use crate::audit_log;
 use crate::domain::AuditEvent;
 
 impl Service {
@@ -11,21 +12,8 @@ impl Service {
         Ok(())
     }
 
-    /// Logs and counts an event whose row the store has written with the change. The request id, which ties the
-    /// line to the answer, is in the span.
+    /// Logs and counts an event whose row the store has written with the change.
     pub(super) fn tell(&self, event: &AuditEvent<'_>) {
-        let AuditEvent { kind, outcome, actor_id, user_id, session_id, origin, detail } = event;
-        self.metrics.count_audit_event(kind.as_str(), outcome.as_str());
-        tracing::info!(
-            audit = kind.as_str(),
-            outcome = outcome.as_str(),
-            actor_id,
-            user_id,
-            session_id = session_id.map(tracing::field::display),
-            address = origin.map(|origin| tracing::field::display(origin.address)),
-            user_agent = origin.and_then(|origin| origin.user_agent.as_deref()),
-            %detail,
-            "audit"
-        );
+        audit_log::tell(&self.metrics, event);
     }
 }

@@ -6,7 +6,9 @@ use chrono::TimeDelta;
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::audit::insert_event;
 use super::{Store, StoreError};
+use crate::domain::AuditEvent;
 
 /// What a message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,20 +157,24 @@ impl Store {
     }
 
     /// Takes up to `limit` due messages. They are due again after `lease`, should this replica die meanwhile;
-    /// other replicas pass over them until then.
+    /// other replicas pass over them until then. Messages of a kind that a newer version wrote are left to it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn claim_due_mail(&self, limit: i64, lease: Duration) -> Result<Vec<DueMail>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(
+            // An array is made once; a plan might run a subquery again for each row, and claim more than the limit.
             "UPDATE outbox SET next_attempt_at = now() + $2
-             WHERE id IN (SELECT id FROM outbox WHERE dead_at IS NULL AND next_attempt_at <= now()
-                          ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+             WHERE id = ANY (ARRAY(
+                 SELECT id FROM outbox
+                 WHERE dead_at IS NULL AND next_attempt_at <= now() AND kind = ANY($3)
+                 ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED))
              RETURNING id, kind, recipient, user_id, locale, data, attempts,
                        extract(epoch FROM now() - created_at)::float8 AS age_seconds",
         )
         .bind(limit)
         .bind(lease)
+        .bind(MailKind::ALL.map(MailKind::as_str))
         .fetch_all(&self.pool)
         .await?;
         Ok(rows
@@ -176,7 +182,6 @@ impl Store {
             .filter_map(|row| {
                 #[expect(clippy::cast_possible_truncation, reason = "an age in milliseconds fits")]
                 let age = TimeDelta::milliseconds((row.age_seconds * 1000.0) as i64);
-                // An unknown kind was written by a newer version; its lease leaves it to a newer replica.
                 MailKind::parse(&row.kind).map(|kind| DueMail {
                     id: row.id,
                     kind,
@@ -216,18 +221,25 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a message up; it stays in the table and in a metric.
+    /// Gives a message up and records that; it stays in the table and in a metric for a while.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn bury_mail(&self, id: i64, reason: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE outbox SET attempts = attempts + 1, dead_at = now(), last_error = $2 WHERE id = $1",
+    /// [`StoreError::Unavailable`] when the database does not answer; it will then be tried again.
+    pub async fn bury_mail(&self, id: i64, reason: &str, event: &AuditEvent<'_>) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let buried = sqlx::query(
+            "UPDATE outbox SET attempts = attempts + 1, dead_at = now(), last_error = $2
+             WHERE id = $1 AND dead_at IS NULL",
         )
         .bind(id)
         .bind(reason)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        // It may have gone with its account.
+        if buried.rows_affected() == 1 {
+            insert_event(&mut transaction, event).await?;
+            transaction.commit().await?;
+        }
         Ok(())
     }
 
@@ -237,9 +249,9 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn count_mail(&self) -> Result<OutboxCounts, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT count(*) FILTER (WHERE dead_at IS NULL) AS pending,
-                    count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
-             FROM outbox",
+            // Each count has a partial index of its own.
+            "SELECT (SELECT count(*) FROM outbox WHERE dead_at IS NULL) AS pending,
+                    (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL) AS dead",
         )
         .fetch_one(&self.pool)
         .await?)

@@ -95,14 +95,15 @@ impl Store {
         &self,
         within: Option<TimeDelta>,
     ) -> BoxStream<'_, Result<RevokedSession, StoreError>> {
-        sqlx::query_as(
-            "SELECT session_id, expires_at FROM revocations
-             WHERE expires_at > now() AND ($1::interval IS NULL OR revoked_at > now() - $1::interval)",
-        )
-        .bind(within)
-        .fetch(&self.pool)
-        .map_err(StoreError::from)
-        .boxed()
+        let query = match within {
+            None => sqlx::query_as("SELECT session_id, expires_at FROM revocations WHERE expires_at > now()"),
+            Some(within) => sqlx::query_as(
+                "SELECT session_id, expires_at FROM revocations
+                 WHERE expires_at > now() AND revoked_at > now() - $1",
+            )
+            .bind(within),
+        };
+        query.fetch(&self.pool).map_err(StoreError::from).boxed()
     }
 
     /// The revocation of this session, if it was revoked.

@@ -1,0 +1,90 @@
+//! `latchkey-server mail preview`
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::mail::{Content, Templates, sample_facts};
+use crate::store::MailKind;
+use anyhow::{Context as _, bail};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand, ValueEnum};
+
+/// What can be done with the messages.
+#[derive(Clone, Subcommand)]
+pub enum MailCommand {
+    /// Print a message with sample values, or write all of them into a folder
+    Preview(Preview),
+}
+
+/// What to show.
+#[derive(Clone, Args)]
+pub struct Preview {
+    /// Which message
+    #[arg(long, default_value = "password_recovery",
+          value_parser = PossibleValuesParser::new(MailKind::ALL.map(MailKind::as_str)))]
+    kind: String,
+    /// In which language, as for an account whose owner chose it: a language that there is none of falls back
+    #[arg(long, default_value = "en")]
+    locale: String,
+    /// Which of its two parts
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write every message in every language into this folder instead
+    #[arg(long, conflicts_with_all = ["kind", "locale", "format"])]
+    out: Option<PathBuf>,
+    /// A folder whose files replace the built-in texts
+    #[arg(long, env = "MAIL_TEMPLATES_DIR")]
+    templates: Option<PathBuf>,
+    /// What messages call the service
+    #[arg(long, env = "EMAILS_FROM_NAME", default_value = "Example Accounts")]
+    service: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// The subject and the text part
+    Text,
+    /// The HTML part
+    Html,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One sentence: a template that is broken, a folder that cannot be written.
+pub fn run(command: &MailCommand) -> anyhow::Result<()> {
+    let MailCommand::Preview(preview) = command;
+    let folder = preview.templates.as_deref().filter(|folder| !folder.as_os_str().is_empty());
+    let templates = Templates::load(folder)?;
+    if let Some(out) = &preview.out {
+        return write_all(&templates, &preview.service, out);
+    }
+    let Some(kind) = MailKind::ALL.into_iter().find(|kind| kind.as_str() == preview.kind) else {
+        bail!("there is no message of the kind `{}`", preview.kind)
+    };
+    let locale = templates.choose_locale(kind, [preview.locale.as_str()]);
+    let content = templates.render(kind, locale, &sample_facts(kind, &preview.service))?;
+    let shown = match preview.format {
+        Format::Text => text_of(&content),
+        Format::Html => content.html,
+    };
+    write!(std::io::stdout(), "{shown}").context("the output cannot be written")
+}
+
+fn write_all(templates: &Templates, service: &str, out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("the folder {} cannot be made", out.display()))?;
+    let pairs = templates.pairs();
+    for (kind, locale) in &pairs {
+        let content = templates.render(*kind, locale, &sample_facts(*kind, service))?;
+        for (part, text) in [("txt", text_of(&content)), ("html", content.html.clone())] {
+            let file = out.join(format!("{}.{locale}.{part}", kind.as_str()));
+            std::fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+        }
+    }
+    writeln!(std::io::stdout(), "{} messages written to {}", pairs.len(), out.display())
+        .context("the output cannot be written")
+}
+
+fn text_of(content: &Content) -> String {
+    format!("Subject: {}\n\n{}", content.subject, content.text)
+}

@@ -1,0 +1,133 @@
+//! What a message tells: the variables of its templates.
+
+use minijinja::Value;
+
+use super::{EMAIL_TOKEN_LIFETIME, INVITATION_LIFETIME, RESET_TOKEN_LIFETIME};
+use crate::store::{MailKind, TokenPurpose};
+
+/// The variables that templates may use; docs/mail.md lists them. What a message does not have is undefined in its
+/// templates, and using it is an error.
+///
+/// What people write about themselves stays out, but for names that are limited to a few characters: a message to
+/// an address that nobody has shown to be theirs must not carry what a stranger wants it to say.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The name in `From`, or else the host that the links lead to.
+    pub service: &'a str,
+    /// The account's name.
+    pub username: Option<&'a str>,
+    /// The address that is asked for or in use now.
+    pub new_email: Option<&'a str>,
+    /// Where to click, and for how long.
+    pub link: Option<Link>,
+}
+
+impl Facts<'_> {
+    /// As templates see it: what there is not is undefined.
+    pub(super) fn values(&self) -> Vec<(&'static str, Value)> {
+        let mut values = vec![("service", Value::from(self.service))];
+        values.extend(self.username.map(|username| ("username", Value::from(username))));
+        values.extend(self.new_email.map(|address| ("new_email", Value::from(address))));
+        if let Some(Link { link, validity }) = &self.link {
+            values.push(("link", Value::from(link.as_str())));
+            values.push(match *validity {
+                Validity::Minutes(minutes) => ("minutes", Value::from(minutes)),
+                Validity::Hours(hours) => ("hours", Value::from(hours)),
+                Validity::Days(days) => ("days", Value::from(days)),
+            });
+        }
+        values
+    }
+}
+
+/// A link with a one-time token.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The URL.
+    pub link: String,
+    /// How long it is good, in whole units that are at least one.
+    pub validity: Validity,
+}
+
+/// How long a link is good, in the unit that its message speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the units' names")]
+pub enum Validity {
+    Minutes(i64),
+    Hours(i64),
+    Days(i64),
+}
+
+/// What a kind of message with a link leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkRule {
+    /// What its token is good for.
+    pub purpose: TokenPurpose,
+    /// The page it leads to.
+    pub path: &'static str,
+    /// From when it is sent.
+    pub lifetime: chrono::TimeDelta,
+}
+
+/// The rule for a kind; `None` for messages without a link.
+pub fn link_rule(kind: MailKind) -> Option<LinkRule> {
+    let (purpose, path, lifetime) = match kind {
+        MailKind::PasswordRecovery => (TokenPurpose::PasswordReset, "/reset-password", RESET_TOKEN_LIFETIME),
+        MailKind::EmailVerification => {
+            (TokenPurpose::EmailVerification, "/verify-email", EMAIL_TOKEN_LIFETIME)
+        }
+        MailKind::EmailChange => (TokenPurpose::EmailChange, "/confirm-email", EMAIL_TOKEN_LIFETIME),
+        MailKind::Invitation => (TokenPurpose::Invitation, "/reset-password", INVITATION_LIFETIME),
+        MailKind::PasswordChanged
+        | MailKind::RegistrationExists
+        | MailKind::UsernameTaken
+        | MailKind::EmailChangeNotice
+        | MailKind::EmailChanged
+        | MailKind::AccountDeleted => return None,
+    };
+    Some(LinkRule { purpose, path, lifetime })
+}
+
+impl LinkRule {
+    /// The link with this token.
+    pub fn build_link(&self, base: &str, token: &str) -> Link {
+        let validity = match self.purpose {
+            TokenPurpose::PasswordReset => Validity::Minutes(self.lifetime.num_minutes()),
+            TokenPurpose::EmailVerification | TokenPurpose::EmailChange => {
+                Validity::Hours(self.lifetime.num_hours())
+            }
+            TokenPurpose::Invitation => Validity::Days(self.lifetime.num_days()),
+        };
+        Link { link: format!("{base}{}?token={token}", self.path), validity }
+    }
+}
+
+/// What a message of this kind tells, by example: for previews, and to try templates before they are needed.
+pub fn sample_facts(kind: MailKind, service: &str) -> Facts<'_> {
+    let link = link_rule(kind).map(|rule| {
+        rule.build_link("https://auth.example.com", "SAMPLE-Xv0hQ2m1vK8b6d3fWcY9rT5uJ7pLzA4e_sN")
+    });
+    let username = (shows_username(kind)).then_some("jane.doe");
+    let new_email = (shows_new_email(kind)).then_some("jane@new.example.com");
+    Facts { service, username, new_email, link }
+}
+
+/// Whether the templates of a kind are told the account's name. It is told only where the address is the
+/// account's, or was typed together with the name.
+pub fn shows_username(kind: MailKind) -> bool {
+    match kind {
+        MailKind::PasswordRecovery
+        | MailKind::PasswordChanged
+        | MailKind::RegistrationExists
+        | MailKind::UsernameTaken
+        | MailKind::EmailChangeNotice
+        | MailKind::EmailChanged
+        | MailKind::Invitation => true,
+        MailKind::EmailVerification | MailKind::EmailChange | MailKind::AccountDeleted => false,
+    }
+}
+
+/// Whether the templates of a kind are told another address.
+pub fn shows_new_email(kind: MailKind) -> bool {
+    matches!(kind, MailKind::EmailChangeNotice | MailKind::EmailChanged)
+}

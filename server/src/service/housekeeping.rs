@@ -1,0 +1,95 @@
+//! Deleting what nobody needs any more, beside the requests and without slowing them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+
+use crate::metrics::Metrics;
+use crate::store::{Expired, Store, StoreError};
+
+/// Rows of one statement: some tens of milliseconds, so that no lock and no write burst lasts longer.
+const BATCH: u32 = 1000;
+/// Between two runs of a replica.
+const INTERVAL: Duration = Duration::from_mins(5);
+/// After a run that failed, or one that the schema is not there for yet.
+const RETRY: Duration = Duration::from_secs(10);
+/// Between two batches, so that a fast database is not kept busy by this alone either.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Keeps the tables from growing. Every replica has one; one of them works at a time.
+pub struct Housekeeper {
+    /// The database.
+    pub store: Store,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// How long audit events are kept.
+    pub audit_retention: TimeDelta,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// Nothing expired was left.
+    Completed,
+    /// Another replica is at it.
+    Skipped,
+}
+
+impl Housekeeper {
+    /// Runs now and then again and again, until it is dropped.
+    pub async fn keep_house(self) {
+        loop {
+            let pause = match self.run().await {
+                Ok(run) => {
+                    let outcome = if run == Run::Completed { "completed" } else { "skipped" };
+                    self.metrics.count_housekeeping_run(outcome);
+                    INTERVAL
+                }
+                Err(error) => {
+                    self.metrics.count_housekeeping_run("failed");
+                    tracing::warn!(%error, "housekeeping stopped; it is tried again soon");
+                    RETRY
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn run(&self) -> Result<Run, StoreError> {
+        let Some(right) = self.store.try_housekeeping_right().await? else { return Ok(Run::Skipped) };
+        for expired in Expired::ALL {
+            let mut deleted = 0;
+            loop {
+                let begun = Instant::now();
+                let rows = self.store.delete_expired(&right, expired, self.audit_retention, BATCH).await?;
+                self.metrics.count_housekeeping_deleted(expired.table(), rows);
+                deleted += rows;
+                if rows < u64::from(BATCH) {
+                    break;
+                }
+                tokio::time::sleep(pause_after(begun.elapsed())).await;
+            }
+            if deleted > 0 {
+                tracing::info!(table = expired.table(), deleted, "expired rows deleted");
+            }
+        }
+        Ok(Run::Completed)
+    }
+}
+
+/// Twice as long as the batch took: at most a third of one connection's time, and less the busier the database is.
+fn pause_after(batch: Duration) -> Duration {
+    (batch * 2).max(SHORTEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_database_is_given_more_time() {
+        assert_eq!(pause_after(Duration::from_millis(1)), SHORTEST_PAUSE);
+        assert_eq!(pause_after(Duration::from_millis(300)), Duration::from_millis(600));
+    }
+}

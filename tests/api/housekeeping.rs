@@ -1,0 +1,197 @@
+//! What nobody needs any more is deleted, what strict revocation needs is not.
+
+use latchkey_tests::app::App;
+use latchkey_tests::server::Server;
+use latchkey_tests::wait;
+use sqlx::Connection as _;
+
+/// Waits until a replica, which begins with it when it starts, has come to the end of a run.
+async fn wait_for_run(server: &Server, outcome: &str) {
+    let label = format!("outcome=\"{outcome}\"");
+    wait::until(&format!("a {outcome} run"), || async {
+        (server.metric("latchkey_housekeeping_runs_total", &[&label]).await > 0.0).then_some(())
+    })
+    .await;
+}
+
+/// Runs a replica's housekeeping again, by starting it again.
+async fn keep_house(app: &mut App) {
+    app.restart(0).await;
+    wait_for_run(app.server(), "completed").await;
+}
+
+async fn deleted(app: &App, table: &str) -> f64 {
+    app.server().metric("latchkey_housekeeping_deleted_total", &[&format!("table=\"{table}\"")]).await
+}
+
+/// Rows in each table whose time is `ago`, of an account named `owner`; sessions of three sorts.
+const ROWS: &str = "
+    WITH owner AS (SELECT id FROM users WHERE username = split_part($1, '|', 1)),
+         time AS (SELECT now() - split_part($1, '|', 2)::interval AS at),
+         all_expired AS (
+             INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at)
+             SELECT gen_random_uuid(), id, at, at FROM owner, time RETURNING id),
+         generations AS (
+             INSERT INTO refresh_tokens (jti, session_id, expires_at)
+             SELECT gen_random_uuid(), all_expired.id, at FROM all_expired, time),
+         ended AS (
+             INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, ended_at)
+             SELECT gen_random_uuid(), id, at, now() + interval '1 year', at - interval '1 day' FROM owner, time),
+         revoked AS (
+             INSERT INTO revocations (session_id, expires_at) SELECT gen_random_uuid(), at FROM time),
+         tokens AS (
+             INSERT INTO one_time_tokens (user_id, purpose, token_hash, expires_at)
+             SELECT id, 'password_reset', decode(md5(random()::text), 'hex'), at FROM owner, time),
+         audited AS (
+             INSERT INTO audit_events (kind, user_id, at) SELECT 'login', id, at FROM owner, time),
+         parked AS (
+             INSERT INTO outbox (kind, recipient, dead_at) SELECT 'account_deleted', 'a@example.test', at FROM time)
+    INSERT INTO devices (token_hash, user_id, last_used_at)
+    SELECT decode(md5(random()::text), 'hex'), id, at FROM owner, time";
+
+const COUNTS: &str = "
+    SELECT format('sessions %s, refresh_tokens %s, revocations %s, one_time_tokens %s, old events %s, outbox %s, devices %s',
+        (SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE username = $1),
+        (SELECT count(*) FROM refresh_tokens JOIN sessions ON sessions.id = session_id
+                              JOIN users ON users.id = user_id WHERE username = $1),
+        (SELECT count(*) FROM revocations), (SELECT count(*) FROM one_time_tokens),
+        (SELECT count(*) FROM audit_events WHERE at < now() - interval '1 hour'),
+        (SELECT count(*) FROM outbox), (SELECT count(*) FROM devices))";
+
+#[tokio::test]
+async fn deletes_what_has_expired_and_nothing_else() {
+    let mut app = App::setup().set("AUDIT_RETENTION_DAYS", "400").start().await;
+    let user = app.create_user("tidy").await;
+    // Sessions, revocations and tokens go an hour after they have expired.
+    for (ago, left) in [
+        (
+            "30 minutes",
+            "sessions 2, refresh_tokens 1, revocations 1, one_time_tokens 1, old events 0, outbox 1, devices 1",
+        ),
+        (
+            "2 hours",
+            "sessions 0, refresh_tokens 0, revocations 0, one_time_tokens 0, old events 1, outbox 1, devices 1",
+        ),
+        (
+            "31 days",
+            "sessions 0, refresh_tokens 0, revocations 0, one_time_tokens 0, old events 1, outbox 0, devices 1",
+        ),
+        (
+            "366 days",
+            "sessions 0, refresh_tokens 0, revocations 0, one_time_tokens 0, old events 1, outbox 0, devices 0",
+        ),
+        (
+            "401 days",
+            "sessions 0, refresh_tokens 0, revocations 0, one_time_tokens 0, old events 0, outbox 0, devices 0",
+        ),
+    ] {
+        app.database.execute_for(ROWS, &format!("{}|{ago}", user.username)).await;
+        keep_house(&mut app).await;
+        assert_eq!(app.database.text(COUNTS, &user.username).await, left, "of {ago} ago");
+        app.database
+            .execute(
+                "WITH a AS (DELETE FROM sessions), b AS (DELETE FROM revocations), c AS (DELETE FROM outbox),
+                      d AS (DELETE FROM one_time_tokens), e AS (DELETE FROM devices)
+                 DELETE FROM audit_events WHERE at < now() - interval '10 minutes'",
+            )
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_only_when_all_of_its_tokens_have_expired() {
+    let mut app = App::start().await;
+    let user = app.create_user("tokens").await;
+    let sql = "INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, ended_at)
+               SELECT gen_random_uuid(), id, now() + access::interval, now() + refresh::interval, now() + ended::interval
+               FROM users, (VALUES
+                   ('1 day', '-2 days', NULL), ('-2 days', '1 day', NULL), ('1 day', '-2 days', '-3 days'),
+                   -- These two alone.
+                   ('-2 days', '-2 days', NULL), ('-2 days', '1 day', '-3 days')) AS expiry (access, refresh, ended)
+               WHERE username = $1";
+    assert_eq!(app.database.execute_for(sql, &user.username).await, 5);
+    keep_house(&mut app).await;
+    let left = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE username = $1";
+    assert_eq!(app.database.count(left, &user.username).await, 3);
+    assert!((deleted(&app, "sessions").await - 2.0).abs() < 0.1);
+}
+
+#[tokio::test]
+async fn what_was_revoked_stays_revoked() {
+    let mut app = App::start().await;
+    let (_, session) = app.new_session("revoked").await;
+    app.log_out(&session).await.ok(200);
+    // It ended long ago, but its access token is good for days by itself.
+    app.database
+        .execute("UPDATE sessions SET ended_at = now() - interval '6 days' WHERE ended_at IS NOT NULL")
+        .await;
+
+    keep_house(&mut app).await;
+
+    app.me(&session.access).await.problem(401);
+    app.redis.flush().await;
+    app.me(&session.access).await.problem(401);
+}
+
+#[tokio::test]
+async fn a_backlog_goes_in_batches_while_requests_are_served() {
+    let mut app = App::start().await;
+    let rows = 12_345;
+    app.database
+        .execute(
+            "INSERT INTO audit_events (kind, at)
+             SELECT 'login', now() - interval '3 years' FROM generate_series(1, 12345)",
+        )
+        .await;
+
+    app.restart(0).await;
+    let (_, session) = app.new_session("meanwhile").await;
+    app.me(&session.access).await.ok(200);
+    wait_for_run(app.server(), "completed").await;
+
+    assert!((deleted(&app, "audit_events").await - f64::from(rows)).abs() < 0.1);
+    let left = "SELECT count(*) FROM audit_events WHERE kind = $1 AND at < now() - interval '2 years'";
+    assert_eq!(app.database.count(left, "login").await, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_holds_is_left_for_the_next_time() {
+    let mut app = App::start().await;
+    let user = app.create_user("held").await;
+    app.database.execute_for(ROWS, &format!("{}|2 days", user.username)).await;
+    let mut connection = app.database.connect().await;
+    let mut holder = connection.begin().await.unwrap();
+    sqlx::query("SELECT FROM sessions WHERE ended_at IS NULL AND expires_at < now() FOR UPDATE")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+
+    keep_house(&mut app).await;
+    let left = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE username = $1";
+    assert_eq!(app.database.count(left, &user.username).await, 1);
+
+    holder.rollback().await.unwrap();
+    keep_house(&mut app).await;
+    assert_eq!(app.database.count(left, &user.username).await, 0);
+}
+
+#[tokio::test]
+async fn one_replica_at_a_time() {
+    let mut app = App::start().await;
+    let user = app.create_user("one").await;
+    app.database.execute_for(ROWS, &format!("{}|2 days", user.username)).await;
+    let mut other = app.database.connect().await;
+    sqlx::query("SELECT pg_advisory_lock(hashtext('latchkey.housekeeping'))")
+        .execute(&mut other)
+        .await
+        .unwrap();
+
+    app.restart(0).await;
+    wait_for_run(app.server(), "skipped").await;
+    let left = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE username = $1";
+    assert_eq!(app.database.count(left, &user.username).await, 2);
+
+    other.close().await.unwrap();
+    keep_house(&mut app).await;
+    assert_eq!(app.database.count(left, &user.username).await, 0);
+}

@@ -1,0 +1,158 @@
+//! With many accounts and sessions in the database no endpoint reads a table through.
+//!
+//! Every statement that the endpoints really run is judged by its plan, as PostgreSQL logs it. An endpoint that is
+//! new needs a call in [`call_every_endpoint`], nothing else; without one the test fails and says so.
+
+use std::collections::BTreeSet;
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, User, path};
+use latchkey_tests::explain::{Plan, log_plans, logged_plans};
+use latchkey_tests::smtp::Smtp;
+
+/// The accounts of the test, each with five sessions. Plans are the same as with a million, which
+/// `LATCHKEY_PLANS_USERS=1000000` shows (docs/performance.md).
+const USERS: u32 = 20_000;
+
+/// No statement of an endpoint needs more rows of a table than this.
+const MOST_ROWS: u64 = 1_500;
+
+/// The tables that grow.
+const LARGE: [&str; 8] = [
+    "users",
+    "sessions",
+    "refresh_tokens",
+    "revocations",
+    "one_time_tokens",
+    "audit_events",
+    "devices",
+    "outbox",
+];
+
+/// Statements that are there to read everything: the copy of all revocations into a Redis that lost them, and the
+/// count of the mail that waits or was given up, of which housekeeping keeps little.
+const READS_ALL: [&str; 2] = [
+    "SELECT session_id, expires_at FROM revocations WHERE expires_at > now()",
+    "SELECT (SELECT count(*) FROM outbox WHERE dead_at IS NULL) AS pending, \
+     (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL) AS dead",
+];
+
+/// Accounts, sessions and what comes with them over the last months. Nothing is to be tidied away.
+const ROWS: [&str; 8] = [
+    "INSERT INTO users (username, email, name, password_hash, is_superuser, is_active, created_at)
+     SELECT 'load-' || n, 'load-' || n || '@example.test', 'Load ' || md5(n::text), 'none', n % 50000 = 1, n % 100 <> 0,
+            now() - random() * interval '300 days'
+     FROM generate_series(1, $1) AS n",
+    "INSERT INTO sessions (id, user_id, created_at, last_used_at, access_tokens_expire_at, expires_at, ended_at, address)
+     SELECT gen_random_uuid(), users.id, at, at, now() + random() * interval '7 days', at + interval '365 days',
+            CASE WHEN n % 10 = 0 THEN now() - random() * interval '6 days' END, '192.0.2.1'
+     FROM users, generate_series(1, 5) AS n, LATERAL (SELECT now() - random() * interval '300 days' + users.id * interval '0' AS at) AS time
+     WHERE $1 > 0",
+    "INSERT INTO refresh_tokens (jti, session_id, issued_at, expires_at)
+     SELECT gen_random_uuid(), id, last_used_at, expires_at FROM sessions WHERE $1 > 0",
+    "INSERT INTO revocations (session_id, revoked_at, expires_at)
+     SELECT gen_random_uuid(), now() - random() * interval '6 days', now() + random() * interval '7 days'
+     FROM generate_series(1, $1 / 2)",
+    "INSERT INTO one_time_tokens (user_id, purpose, token_hash, expires_at)
+     SELECT id, (ARRAY['password_reset', 'email_verification', 'invitation'])[1 + id % 3],
+            sha256(id::text::bytea), now() + random() * interval '7 days'
+     FROM users WHERE id % 4 = 0 AND $1 > 0",
+    "INSERT INTO audit_events (kind, actor_id, user_id, session_id, request_id, at)
+     SELECT (ARRAY['login', 'logout', 'password_changed', 'login', 'login'])[n], id, id, gen_random_uuid(),
+            gen_random_uuid()::text, now() - random() * interval '300 days'
+     FROM users, generate_series(1, 5) AS n WHERE $1 > 0",
+    "INSERT INTO devices (token_hash, user_id, last_used_at)
+     SELECT sha256(id::text::bytea), id, now() - random() * interval '300 days' FROM users WHERE $1 > 0",
+    "INSERT INTO outbox (kind, recipient, dead_at)
+     SELECT 'username_taken', 'dead-' || n || '@example.test', now() - random() * interval '29 days'
+     FROM generate_series(1, 2000) AS n WHERE $1 > 0",
+];
+
+async fn load(app: &App) {
+    let users =
+        std::env::var("LATCHKEY_PLANS_USERS").ok().and_then(|text| text.parse().ok()).unwrap_or(USERS);
+    let mut connection = app.database.connect().await;
+    // The rows fit by construction.
+    sqlx::query("SET session_replication_role = replica").execute(&mut connection).await.unwrap();
+    for sql in ROWS {
+        sqlx::query(sql).bind(i32::try_from(users).unwrap()).execute(&mut connection).await.expect(sql);
+    }
+    sqlx::query("VACUUM ANALYZE").execute(&mut connection).await.unwrap();
+}
+
+/// Calls every documented endpoint, and every page, so that it succeeds.
+async fn call_every_endpoint(app: &App, user: &User) {
+    let session = app.log_in(user).await;
+    app.log_in_as(&user.email, &user.password).await;
+    let form = [("username", &user.username), ("password", &user.password)];
+    app.post(path::TOKEN).form(&form).answer().await.ok(200);
+    app.me(&session.access).await.ok(200);
+    app.refresh(&session).await.ok(200);
+    app.log_out(&session).await.ok(200);
+    app.get(path::JWKS).answer().await.ok(200);
+    app.create_user("listed").await;
+
+    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+    let link = app.mail().wait_for(&user.email, 1).await.remove(0).link();
+    let token = link.query_pairs().find(|(name, _)| name == "token").expect("a token").1.into_owned();
+    app.get(&format!("/reset-password?token={token}")).answer().await;
+    let body = serde_json::json!({ "token": token, "new_password": "another good pass phrase" });
+    app.post(path::RESET).json(&body).answer().await.ok(200);
+}
+
+/// The operations of the OpenAPI document that were not answered with success.
+async fn not_called(app: &App) -> BTreeSet<String> {
+    let document = app.get("/openapi.json").answer().await.json();
+    let metrics = app.server().metrics().await;
+    let mut missing = BTreeSet::new();
+    for (route, operations) in document["paths"].as_object().expect("paths") {
+        for method in operations.as_object().expect("operations").keys().map(|method| method.to_uppercase()) {
+            let labels =
+                [format!("route=\"{route}\""), format!("method=\"{method}\""), "status=\"2xx\"".to_owned()];
+            let called = metrics.lines().any(|line| {
+                line.starts_with("latchkey_http_requests_total{")
+                    && labels.iter().all(|label| line.contains(label))
+            });
+            if !called {
+                missing.insert(format!("{method} {route}"));
+            }
+        }
+    }
+    missing
+}
+
+/// What is wrong with a plan.
+fn faults(plan: &Plan) -> Vec<String> {
+    let query = plan.query.split_whitespace().collect::<Vec<_>>().join(" ");
+    if READS_ALL.contains(&query.as_str()) {
+        return Vec::new();
+    }
+    let large = plan.scans.iter().filter(|scan| LARGE.contains(&scan.table.as_str()));
+    large
+        .filter(|scan| scan.method == "Seq Scan" || scan.rows > MOST_ROWS)
+        .map(|scan| format!("{} of {} ({} rows): {query}", scan.method, scan.table, scan.rows))
+        .collect()
+}
+
+#[tokio::test]
+async fn no_endpoint_reads_a_table_through() {
+    let mut app = App::setup().own_postgres().mail(Smtp::Plain).start().await;
+    let user = app.create_user("planned").await;
+    load(&app).await;
+    log_plans(&app.database).await;
+    app.restart(0).await;
+
+    call_every_endpoint(&app, &user).await;
+    // Until an endpoint does it: what comes with an account goes with it.
+    app.database.execute("DELETE FROM users WHERE username = 'load-7'").await;
+
+    let missing = not_called(&app).await;
+    assert!(missing.is_empty(), "no call, or none that succeeds, in call_every_endpoint: {missing:#?}");
+    let plans = logged_plans(app.postgres.as_ref().unwrap(), &app.database).await;
+    for table in ["users", "sessions", "refresh_tokens", "one_time_tokens", "outbox"] {
+        let seen = plans.iter().flat_map(|plan| &plan.scans).any(|scan| scan.table == table);
+        assert!(seen, "no plan reads {table}: the plans are not all here");
+    }
+    let faults: BTreeSet<_> = plans.iter().flat_map(faults).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
