@@ -5,6 +5,7 @@ use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
 use latchkey_tests::logs::SECRET_MARK;
 use latchkey_tests::smtp::Smtp;
+use latchkey_tests::wait;
 use serde_json::json;
 
 #[tokio::test]
@@ -46,4 +47,42 @@ async fn no_two_changes_wait_for_each_other() {
         }
         assert_eq!(works.iter().filter(|works| **works).count(), 1, "{works:?} {answers:?}");
     }
+}
+
+#[tokio::test]
+async fn a_link_that_is_used_while_it_is_made_void_is_no_deadlock() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    let (user, session) = app.new_session("busy").await;
+    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+    let token = app.mail().wait_for(&user.email, 1).await[0].token();
+    let mut lock = app.database.connect().await;
+    for sql in ["BEGIN", "SELECT FROM users FOR UPDATE"] {
+        sqlx::query(sql).execute(&mut lock).await.unwrap();
+    }
+    let waiting = async |number: i64| {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock' AND $1 <> ''";
+        wait::until("them to wait", || async {
+            (app.database.count(waiting, "any").await == number).then_some(())
+        })
+        .await;
+    };
+
+    // The change of the password comes first and makes the link void, which the reset already holds up for itself.
+    let change =
+        json!({ "current_password": user.password, "new_password": format!("{SECRET_MARK} by change") });
+    let change = app.post(path::MY_PASSWORD).bearer_auth(&session.access).json(&change).answer();
+    let reset = async {
+        waiting(1).await;
+        let body = json!({ "token": token, "new_password": format!("{SECRET_MARK} by reset") });
+        app.post(path::RESET).json(&body).answer().await
+    };
+    let release = async {
+        waiting(2).await;
+        sqlx::query("COMMIT").execute(&mut lock).await.unwrap();
+    };
+    let (change, reset, ()) = tokio::join!(change, reset, release);
+
+    change.ok(200);
+    reset.problem(422);
 }

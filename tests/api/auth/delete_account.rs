@@ -30,6 +30,9 @@ async fn the_account_and_its_sessions_are_gone_everywhere() {
     assert_eq!(answer.cookie()[0], "refresh_token=");
     for gone in [&session, &other] {
         app.me_at(1, &gone.access).await.problem(401);
+        // Where the account is not looked up, the session must be known to have ended.
+        let sessions = app.servers[1].get(path::SESSIONS).bearer_auth(&gone.access);
+        sessions.answer().await.problem(401);
         app.refresh_at(1, gone).await.problem(401);
     }
     app.post_login(&user.username, &user.password).await.problem(401);

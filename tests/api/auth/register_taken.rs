@@ -1,5 +1,7 @@
 //! `POST /api/v1/auth/register` with a name or an address that somebody has: only the mail tells.
 
+use std::time::{Duration, Instant};
+
 use futures::future::join_all;
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::path;
@@ -86,4 +88,35 @@ async fn somebody_elses_registration_gives_no_lasting_hold_on_an_address() {
     app.post_login("squatter", &password()).await.problem(401);
     app.post_login("victim@example.test", &fresh).await.ok(200);
     verify(&app, &first.token()).await.problem(422);
+}
+
+#[tokio::test]
+async fn takes_as_long_whether_or_not_the_address_is_taken() {
+    let app = open().start().await;
+    let mut owners = Vec::new();
+    for _ in 0..25 {
+        owners.push(app.create_user("owner").await.email);
+    }
+    let (mut free, mut taken) = (Vec::new(), Vec::new());
+    for (n, owner) in owners.iter().enumerate() {
+        let mut requests = [
+            (&mut taken, body(&format!("taken-{n}"), owner)),
+            (&mut free, body(&format!("free-{n}"), &format!("free-{n}@example.test"))),
+        ];
+        // In pairs and in turns, so that whatever else the machine does falls on both alike.
+        if n % 2 == 0 {
+            requests.reverse();
+        }
+        for (times, body) in requests {
+            let begun = Instant::now();
+            register(&app, &body).await.ok(202);
+            times.push(begun.elapsed());
+        }
+    }
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64()
+    };
+    let ratio = median(taken) / median(free);
+    assert!((0.7..1.4).contains(&ratio), "taken / free = {ratio:.2}");
 }
