@@ -61,7 +61,7 @@ impl Case {
 
     /// The application was reached, and knows who by; nothing but Latchkey's word is in the headers.
     #[track_caller]
-    fn assert_let_in(&self, answer: &Answer, user: &User) -> Value {
+    fn assert_let_in(answer: &Answer, user: &User) -> Value {
         assert_eq!(answer.status, 200, "{answer:?}");
         let seen = answer.json();
         let told: Value = seen["headers"]
@@ -97,12 +97,12 @@ fn assert_kept_out(answer: &Answer) {
 async fn lets_in_who_is_logged_in(kind: Kind) {
     let case = Case::start(kind).await;
     let bearer = case.get().bearer_auth(&case.session.access).answer().await;
-    case.assert_let_in(&bearer, &case.user);
+    Case::assert_let_in(&bearer, &case.user);
     let cookie = case.get().header("cookie", format!("a=b; access_token={}", case.session.access));
-    case.assert_let_in(&cookie.answer().await, &case.user);
+    Case::assert_let_in(&cookie.answer().await, &case.user);
     for (method, path) in [("POST", "/orders?page=2"), ("DELETE", "/a/b"), ("PUT", "/")] {
         let request = case.request(method, path).bearer_auth(&case.session.access);
-        let seen = case.assert_let_in(&request.body("a body").answer().await, &case.user);
+        let seen = Case::assert_let_in(&request.body("a body").answer().await, &case.user);
         assert_eq!(seen["line"].as_str().unwrap().split(' ').take(2).collect::<Vec<_>>(), [method, path]);
     }
 
@@ -127,7 +127,7 @@ async fn keeps_what_the_caller_claims_from_the_application(kind: Kind) {
     if kind == Kind::Caddy {
         request = request.header("X-Auth-Other", "1");
     }
-    case.assert_let_in(&request.answer().await, &case.user);
+    Case::assert_let_in(&request.answer().await, &case.user);
     let mut request = case.get();
     for name in ["X-Auth-User-Id", "X-Auth-Username", "X-Auth-Email", "X-Auth-Superuser"] {
         request = request.header(name, "1");

@@ -50,7 +50,7 @@ impl Verifier {
         match output.status.code() {
             Some(0) => Ok(serde_json::from_str(&printed).unwrap()),
             Some(1) if printed.starts_with("refused: ") => Err(printed),
-            _ => panic!("{:?}: {}", self.script, String::from_utf8_lossy(&output.stderr)),
+            _ => panic!("{}: {}", self.script.display(), String::from_utf8_lossy(&output.stderr)),
         }
     }
 }

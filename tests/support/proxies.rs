@@ -77,10 +77,9 @@ impl Proxy {
         let port = free_port();
         let server = server.replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
         let place = folder.path().display();
-        let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
+        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
-            .collect();
+            .concat();
         let text = format!(
             "daemon off; master_process off; error_log stderr warn; pid {place}/pid; events {{}}\n\
              http {{ access_log off; {paths}\n{server} }}"

@@ -23,7 +23,7 @@ const SWAGGER_UI: &str = "default-src 'none'; script-src 'self'; style-src 'self
 /// Two years and every host below, as ASVS 5.0 §3.4.1 asks from level 2 on.
 const HTTPS_ONLY: &str = "max-age=63072000; includeSubDomains";
 /// How long a browser remembers what it may ask; Chromium remembers no longer.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(7200);
+const PREFLIGHT_AGE: Duration = Duration::from_hours(2);
 
 /// What the settings say of browsers. Cheap to clone.
 #[derive(Debug, Clone)]

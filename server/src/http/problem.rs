@@ -173,7 +173,6 @@ impl From<ServiceError> for Problem {
             | ServiceError::Unverified
             | ServiceError::RegistrationDisabled
             | ServiceError::AccountDeletionDisabled => plain(StatusCode::FORBIDDEN),
-            ServiceError::NotFound => plain(StatusCode::NOT_FOUND),
             ServiceError::NotSuperuser => {
                 Self { challenge: Some(CHALLENGE_SCOPE), ..plain(StatusCode::FORBIDDEN) }
             }
@@ -184,7 +183,7 @@ impl From<ServiceError> for Problem {
                 }],
                 ..plain(StatusCode::UNPROCESSABLE_ENTITY)
             },
-            ServiceError::UnknownAccount => plain(StatusCode::NOT_FOUND),
+            ServiceError::NotFound | ServiceError::UnknownAccount => plain(StatusCode::NOT_FOUND),
             ServiceError::Conflict(_) | ServiceError::LastSuperuser | ServiceError::AccountInactive => {
                 plain(StatusCode::CONFLICT)
             }

@@ -19,7 +19,7 @@ use crate::domain::rate_limit::Refusal;
 use crate::redis_link::RedisLink;
 
 /// A refusal of the same bucket is told again after this time; `consume.lua` says so too.
-const TOLD_FOR: Duration = Duration::from_secs(60);
+const TOLD_FOR: Duration = Duration::from_mins(1);
 /// How long an attempt waits for what others in flight may give back.
 const MOST_PATIENCE: Duration = Duration::from_secs(3);
 

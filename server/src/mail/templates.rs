@@ -1,4 +1,4 @@
-//! The texts of mail: the built-in ones, and those of a folder that take their place (docs/decisions/0006).
+//! The texts of mail: the built-in ones, and those of a folder that take their place (docs/decisions/0007).
 
 use std::collections::BTreeSet;
 use std::path::Path;

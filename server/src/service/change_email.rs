@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::own_account::wrong_password;
-use super::{Authenticated, FieldError, Service, ServiceError};
+use super::{Authenticated, FieldError, LimitedAction, Service, ServiceError};
 use crate::crypto::OneTimeSecret;
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Password};
 use crate::store::{ConfirmationOutcome, EmailChange};
@@ -39,6 +39,8 @@ pub async fn request_email_change(
     if new_email.as_str().eq_ignore_ascii_case(&confirmed.account.email) {
         return Err(fault("is the address of this account already"));
     }
+    // Kept: each sends letters.
+    let _attempt = service.limit(LimitedAction::EmailChange, new_email.as_str(), None, origin).await?;
     let change = EmailChange {
         user_id: confirmed.account.id,
         verified_hash: &confirmed.verified_hash,

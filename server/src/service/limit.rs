@@ -29,8 +29,12 @@ pub enum LimitedAction {
     Registration,
     /// Asking for the verification mail again.
     VerifyResend,
+    /// Asking for another address of the own account.
+    EmailChange,
     /// Presenting the token of a mailed link.
     Reset,
+    /// Presenting the own password again before a change.
+    Confirmation,
 }
 
 impl LimitedAction {
@@ -41,12 +45,14 @@ impl LimitedAction {
             Self::Recovery => "recovery",
             Self::Registration => "registration",
             Self::VerifyResend => "verify_resend",
+            Self::EmailChange => "email_change",
             Self::Reset => "reset",
+            Self::Confirmation => "confirmation",
         }
     }
 
     fn sends_mail(self) -> bool {
-        matches!(self, Self::Recovery | Self::Registration | Self::VerifyResend)
+        matches!(self, Self::Recovery | Self::Registration | Self::VerifyResend | Self::EmailChange)
     }
 }
 

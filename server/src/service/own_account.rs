@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Authenticated, FieldError, Service, ServiceError};
+use super::{Authenticated, FieldError, LimitedAction, Service, ServiceError};
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Password, PersonName, Username};
 use crate::store::OwnAccount;
 
@@ -19,7 +19,7 @@ impl Service {
     /// access token is good all the same, so that the answer is not 401.
     ///
     /// # Errors
-    /// [`wrong_password`], [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated,
+    /// [`wrong_password`], [`ServiceError::RateLimited`], [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated,
     /// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
     pub(super) async fn confirm_password(
         &self,
@@ -28,11 +28,15 @@ impl Service {
         kind: AuditKind,
         origin: &Origin,
     ) -> Result<ConfirmedAccount, ServiceError> {
+        // Whoever holds a stolen token must not find the password by trying (OWASP ASVS 5.0 §6.3.1).
+        let name = format!("user:{}", bearer.user_id);
+        let attempt = self.limit(LimitedAction::Confirmation, &name, None, origin).await?;
         let found = self.store.find_own_account(bearer.user_id).await?;
         let account = found.ok_or(ServiceError::InvalidAccessToken)?;
         let stored = account.password_hash.clone();
         let correct = self.hashing.verify(password, stored.clone()).await?;
         if let Some(verified_hash) = stored.filter(|_| correct) {
+            attempt.give_back().await;
             return Ok(ConfirmedAccount { account, verified_hash });
         }
         let event = AuditEvent::own(kind, bearer.user_id, origin).in_session(bearer.session_id);

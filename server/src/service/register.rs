@@ -1,6 +1,6 @@
 //! Making an account for oneself.
 
-use super::{FieldError, Service, ServiceError, UserForm};
+use super::{FieldError, LimitedAction, Service, ServiceError, UserForm};
 use crate::domain::{Locale, Origin, Password};
 use crate::store::Registration;
 
@@ -40,8 +40,8 @@ pub fn check_registration_enabled(service: &Service) -> Result<(), ServiceError>
 /// §6.3.8).
 ///
 /// # Errors
-/// Those of [`check_registration_enabled`], [`ServiceError::Invalid`], [`ServiceError::Overloaded`],
-/// [`ServiceError::Unavailable`]
+/// Those of [`check_registration_enabled`], [`ServiceError::Invalid`], [`ServiceError::RateLimited`],
+/// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
 pub async fn register(
     service: &Service,
     form: RegistrationForm,
@@ -49,6 +49,9 @@ pub async fn register(
 ) -> Result<(), ServiceError> {
     check_registration_enabled(service)?;
     let (registration, password) = check(service, form)?;
+    // Kept: each sends a letter.
+    let _attempt =
+        service.limit(LimitedAction::Registration, registration.email.as_str(), None, origin).await?;
     let password_hash = service.hashing.hash(password).await?;
     let outcome = service.store.register(&Registration { password_hash, ..registration }, origin).await?;
     service.tell(&outcome.event(origin));

@@ -1,6 +1,6 @@
 //! Showing that the own address is read.
 
-use super::{FieldError, Service, ServiceError};
+use super::{FieldError, LimitedAction, Service, ServiceError};
 use crate::crypto::OneTimeSecret;
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin};
 
@@ -19,8 +19,13 @@ pub async fn verify_email(service: &Service, token: &str, origin: &Origin) -> Re
 /// one (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
-/// [`ServiceError::MailDisabled`], [`ServiceError::Invalid`] when it is no address, [`ServiceError::Unavailable`]
-pub async fn resend_verification(service: &Service, email: &str) -> Result<(), ServiceError> {
+/// [`ServiceError::MailDisabled`], [`ServiceError::Invalid`] when it is no address, [`ServiceError::RateLimited`],
+/// [`ServiceError::Unavailable`]
+pub async fn resend_verification(
+    service: &Service,
+    email: &str,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
     if !service.mail_enabled {
         return Err(ServiceError::MailDisabled);
     }
@@ -30,6 +35,8 @@ pub async fn resend_verification(service: &Service, email: &str) -> Result<(), S
             message: "is not an e-mail address".to_owned(),
         }])
     })?;
+    // Kept: each asks for a letter.
+    let _attempt = service.limit(LimitedAction::VerifyResend, email.as_str(), None, origin).await?;
     service.store.enqueue_verification(&email).await?;
     service.outbox_wake.notify_one();
     Ok(())

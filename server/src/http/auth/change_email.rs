@@ -12,7 +12,7 @@ use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{BearerProblems, JsonProblems, UnavailableProblem};
+use crate::http::problem_docs::{BearerProblems, JsonProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
@@ -43,7 +43,7 @@ impl JsonBody for ChangeEmailBody {
     request_body = ChangeEmailBody,
     responses(
         (status = 202, description = "A link is mailed to the new address", body = MessageBody),
-        JsonProblems, BearerProblems, UnavailableProblem,
+        JsonProblems, BearerProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn change_email(

@@ -11,7 +11,7 @@ use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{BearerProblems, JsonProblems, UnavailableProblem};
+use crate::http::problem_docs::{BearerProblems, JsonProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, PasswordForm};
 
@@ -45,7 +45,7 @@ impl JsonBody for ChangePasswordBody {
     request_body = ChangePasswordBody,
     responses(
         (status = 200, description = "The password was changed", body = MessageBody),
-        JsonProblems, BearerProblems, UnavailableProblem,
+        JsonProblems, BearerProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn change_password(

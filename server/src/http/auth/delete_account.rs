@@ -13,7 +13,7 @@ use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::{BearerProblems, JsonProblems, UnavailableProblem};
+use crate::http::problem_docs::{BearerProblems, JsonProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
@@ -44,7 +44,7 @@ impl JsonBody for DeleteAccountBody {
          headers(("set-cookie" = String, description = "clears refresh_token"))),
         (status = 403, description = "Accounts are not deleted by their owners here", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The last active superuser", body = ProblemBody, content_type = "application/problem+json"),
-        JsonProblems, BearerProblems, UnavailableProblem,
+        JsonProblems, BearerProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn delete_account(

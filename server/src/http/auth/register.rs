@@ -12,7 +12,7 @@ use crate::http::body::{ApiJson, JsonBody};
 use crate::http::languages::AcceptedLanguages;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::{JsonProblems, UnavailableProblem};
+use crate::http::problem_docs::{JsonProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, RegistrationForm};
 
@@ -53,7 +53,7 @@ impl JsonBody for RegisterBody {
     responses(
         (status = 202, description = "A mail to the address tells what became of it", body = MessageBody),
         (status = 403, description = "Registration is not open", body = ProblemBody, content_type = "application/problem+json"),
-        JsonProblems, UnavailableProblem,
+        JsonProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn register(

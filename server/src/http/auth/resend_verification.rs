@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 
 use super::password_recovery::MessageBody;
 use crate::http::body::{ApiJson, JsonBody};
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{JsonProblems, UnavailableProblem};
+use crate::http::problem_docs::{JsonProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
@@ -35,14 +36,15 @@ impl JsonBody for ResendVerificationBody {
     request_body = ResendVerificationBody,
     responses(
         (status = 202, description = "Mail is sent if an account needs it", body = MessageBody),
-        JsonProblems, UnavailableProblem,
+        JsonProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn resend_verification(
     State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
     ApiJson(body): ApiJson<ResendVerificationBody>,
 ) -> Result<(StatusCode, Json<MessageBody>), Problem> {
-    service::resend_verification(&state.service, &body.email).await?;
+    service::resend_verification(&state.service, &body.email, &origin).await?;
     let message = "A mail is sent if an account with this address is yet to be verified.";
     Ok((StatusCode::ACCEPTED, Json(MessageBody { message })))
 }
