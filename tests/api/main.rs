@@ -25,5 +25,6 @@ mod revocation_outage;
 mod shutdown;
 mod timing;
 mod tokens;
+mod tracing;
 mod users;
 mod well_known;

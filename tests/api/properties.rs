@@ -1,5 +1,7 @@
 //! Whatever bytes arrive, and wherever: never a 5xx, never a panic, never a yes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 use latchkey_tests::forge::Forged;
@@ -8,10 +10,14 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio::runtime::Runtime;
 
+const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef-0123456789abcdef";
+
 /// Runs a property against one running app.
 fn check<S: Strategy>(cases: u32, inputs: &S, property: &impl AsyncFn(&App, S::Value)) {
     let runtime = Runtime::new().unwrap();
-    let app = runtime.block_on(App::start());
+    let (id, secret) = (("INTROSPECTION_CLIENT_ID", "api"), ("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET));
+    let setup = App::setup().set("TRUSTED_PROXIES", "127.0.0.0/8").set(id.0, id.1).set(secret.0, secret.1);
+    let app = runtime.block_on(setup.start());
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(inputs, |input| {
         runtime.block_on(property(&app, input));
@@ -44,6 +50,9 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         "(username|password|token|grant_type|%[0-9a-f]{0,2}|=|&|\\+|\\PC){0,12}".prop_map(String::into_bytes),
         "(\\{|\\}|\\[|\\]|\"token\"|\"new_password\"|:|,|\"\\PC{0,8}\"|null|1e999|-0){0,12}"
             .prop_map(String::into_bytes),
+        "(--b|--b--|\r\n|Content-Disposition: form-data; |name=\"(username|password)?\"|filename=\"a\"|\
+          Content-Type: \\PC{0,6}|\\PC{0,6}|;|\"){0,16}"
+            .prop_map(String::into_bytes),
     ]
 }
 
@@ -60,6 +69,8 @@ fn any_body_of_any_type_at_any_endpoint() {
         path::VERIFY_EMAIL,
         path::CONFIRM_EMAIL,
         path::MY_PASSWORD,
+        path::INTROSPECT,
+        path::REVOKE,
     ];
     let kinds = [
         "application/x-www-form-urlencoded",
@@ -94,17 +105,28 @@ fn any_header() {
     let names = [
         "Authorization: ",
         "Authorization: Bearer ",
+        "Authorization: Basic ",
         "Cookie: ",
+        "Cookie: access_token=",
         "Cookie: refresh_token=",
         "X-Request-Id: ",
+        "X-Forwarded-For: ",
+        "X-Forwarded-For: 192.0.2.1, ",
+        "User-Agent: ",
         "Content-Type: ",
         "Accept: ",
         "Traceparent: ",
         "Origin: ",
     ];
-    check(200, &(prop::sample::select(names.to_vec()), value), &async |app, (name, value)| {
-        let head = [b"GET /api/v1/auth/me HTTP/1.1\r\n", name.as_bytes(), &value, b"\r\nHost: localhost\r\n"]
-            .concat();
+    let lines = [
+        "GET /api/v1/auth/me HTTP/1.1\r\n",
+        "GET /api/v1/auth/verify HTTP/1.1\r\n",
+        "PATCH /api/v1/auth/verify/a HTTP/1.1\r\n",
+        "POST /api/v1/auth/introspect HTTP/1.1\r\nContent-Length: 0\r\n",
+    ];
+    let inputs = (prop::sample::select(lines.to_vec()), prop::sample::select(names.to_vec()), value);
+    check(400, &inputs, &async |app, (line, name, value)| {
+        let head = [line.as_bytes(), name.as_bytes(), &value, b"\r\nHost: localhost\r\n"].concat();
         let request = [&head[..], b"Connection: close\r\n\r\n"].concat();
         let answer = wire::exchange(app.server().authority(), &request).await;
         assert_refused(wire::status(&answer), &answer);
@@ -134,6 +156,30 @@ fn any_token() {
         let refresh = app.post(path::REFRESH).bearer_auth(access).json(&body).answer().await;
         assert!([401, 422].contains(&refresh.status), "{refresh:?}");
         refresh.problem(refresh.status);
+    });
+}
+
+#[test]
+fn any_bytes_for_a_token_that_a_program_asks_about() {
+    check(150, &bytes(), &async |app, token| {
+        let encoded: String = token.iter().map(|byte| format!("%{byte:02x}")).collect();
+        for path in [path::INTROSPECT, path::REVOKE] {
+            let request = app.post(path).basic_auth("api", Some(CLIENT_SECRET));
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            let answer = request.body(format!("token={encoded}")).answer().await;
+            assert!([200, 400, 422].contains(&answer.status), "{answer:?}");
+            assert!(!answer.body.contains("true"), "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn any_basic_credentials() {
+    let credentials = prop_oneof![bytes(), "(api|:|%[0-9a-f]{0,2}|\\PC){0,6}".prop_map(String::into_bytes)];
+    check(150, &credentials, &async |app, credentials| {
+        let header = format!("Basic {}", STANDARD.encode(credentials));
+        let request = app.post(path::REVOKE).header("authorization", header);
+        request.form(&[("token", "x")]).answer().await.problem(401);
     });
 }
 

@@ -12,6 +12,7 @@ pub mod app;
 pub mod audit;
 pub mod chart;
 pub mod cluster;
+pub mod collector;
 pub mod control_plane;
 pub mod explain;
 pub mod forge;

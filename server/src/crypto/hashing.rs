@@ -13,9 +13,11 @@ use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 
 use super::stored_hash::{Argon2Hash, StoredHash};
 use crate::domain::Password;
+use crate::telemetry::detail_span;
 
 /// Longest time that a request may be expected to wait for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(3);
@@ -174,13 +176,20 @@ impl HashPool {
         large: bool,
         work: impl FnOnce(&Self) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
+        let wait = detail_span("wait for the hash pool");
         // Before a place in the pool is taken, which would be held while waiting.
-        let large = if large { Some(self.acquire(&self.large).await?) } else { None };
-        let permit = self.acquire(&self.permits).await?;
+        let (large, permit) = async {
+            let large = if large { Some(self.acquire(&self.large).await?) } else { None };
+            Ok::<_, HashError>((large, self.acquire(&self.permits).await?))
+        }
+        .instrument(wait)
+        .await?;
         let pool = Arc::clone(self);
+        let span = detail_span("hash the password");
         // The permits move into the work: a caller that goes away frees no place while its hash still runs.
         tokio::task::spawn_blocking(move || {
             let _permits = (permit, large);
+            let _entered = span.enter();
             let started = Instant::now();
             let result = work(&pool);
             pool.learn(started.elapsed());

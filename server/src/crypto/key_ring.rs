@@ -206,3 +206,69 @@ fn decoding_key(key: &PrivateJwk) -> Result<DecodingKey, KeySetError> {
         reason: "has a public half that cannot be used".to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(text: &[u8]) -> Result<Keys, KeySetError> {
+        PrivateKeySet::parse(text).and_then(|set| Keys::build(&set, 0))
+    }
+
+    /// A key of each elliptic kind; RSA keys take too long to make.
+    fn good_set() -> Value {
+        let key = |algorithm, phase| latchkey_keyset::generate(algorithm, phase).unwrap();
+        let keys = vec![key(Algorithm::Es256, Phase::Active), key(Algorithm::EdDsa, Phase::Retiring)];
+        serde_json::from_str(&PrivateKeySet::new(keys).unwrap().to_json()).unwrap()
+    }
+
+    fn any_member() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,12}".prop_map(Value::from),
+            "[A-Za-z0-9_-]{0,90}".prop_map(Value::from),
+            prop::sample::select(vec!["ES256", "EdDSA", "RS256", "RSA", "EC", "OKP", "P-256", "active", ""])
+                .prop_map(Value::from),
+            Just(json!(["sign"])),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_key_set(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(read(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_set_with_anything_changed_is_read_or_refused_without_its_secrets(
+            changes in prop::collection::vec(
+                (0..2_usize, prop::sample::select(vec!["kid", "alg", "kty", "crv", "x", "y", "d", "n", "e", "p",
+                    "latchkey_phase", "use"]), any_member()),
+                1..4,
+            ),
+        ) {
+            let mut set = good_set();
+            let secrets: Vec<String> =
+                (0..2).map(|at| set["keys"][at]["d"].as_str().unwrap_or_default().to_owned()).collect();
+            for (at, name, value) in changes {
+                set["keys"][at][name] = value;
+            }
+            if let Err(error) = read(set.to_string().as_bytes()) {
+                let sentence = error.to_string();
+                prop_assert!(secrets.iter().all(|secret| !sentence.contains(secret)), "{}", sentence);
+            }
+        }
+
+        #[test]
+        fn a_set_with_bytes_changed_is_read_or_refused(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut text = good_set().to_string().into_bytes();
+            let at = at.index(text.len());
+            text[at] = byte;
+            let _ = read(&text);
+        }
+    }
+}

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 pub use trust::TRUST;
@@ -22,6 +23,7 @@ use trust::Trust;
 
 use crate::redis_link::{Connection, LinkState, RedisLink};
 use crate::store::{RevocationState, RevokedSession, Store, StoreError};
+use crate::telemetry::call_span;
 
 const MARKER_KEY: &str = "latchkey:epoch";
 const REVOKED_PREFIX: &str = "latchkey:revoked:";
@@ -197,6 +199,7 @@ impl Revocation {
             .arg(MARKER_KEY)
             .arg(revoked_key(session_id))
             .query_async(&mut connection.stream())
+            .instrument(call_span("redis", "MGET"))
             .await;
         match answer {
             Ok((marker, revoked)) => {
@@ -228,7 +231,7 @@ impl Revocation {
         // Read last: the marker and the guard are seen after the keys were written.
         pipeline.cmd("MGET").arg(MARKER_KEY).arg(refill::GUARD_KEY);
         let answer: Result<((Option<String>, Option<String>),), _> =
-            pipeline.query_async(&mut connection.stream()).await;
+            pipeline.query_async(&mut connection.stream()).instrument(call_span("redis", "PIPELINE")).await;
         match answer {
             Ok(((marker, guard),)) => {
                 let belief = self.trust.belief(&connection, Instant::now());

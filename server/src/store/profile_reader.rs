@@ -5,8 +5,10 @@ use std::collections::HashMap;
 
 use sqlx::postgres::PgPool;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 use super::{Profile, StoreError};
+use crate::telemetry::call_span;
 
 /// The most that one query asks for.
 const BATCH: usize = 256;
@@ -33,7 +35,8 @@ impl ProfileReader {
         let (answer, answered) = oneshot::channel();
         let gone = || StoreError::Unavailable("shutting down");
         self.0.send(Question { user_id, answer }).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        // The query is run by a task of its own, for many at once.
+        answered.instrument(call_span("postgresql", "SELECT users")).await.map_err(|_| gone())?
     }
 }
 

@@ -1,5 +1,7 @@
 //! Log lines and traces.
 
+mod query_spans;
+
 use anyhow::Context as _;
 use axum::http::{HeaderMap, HeaderName};
 use latchkey_config::{LogFormat, Settings};
@@ -7,7 +9,9 @@ use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use query_spans::QuerySpans;
 use tracing::Span;
+use tracing::level_filters::LevelFilter;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -36,12 +40,6 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let filter =
         EnvFilter::try_new(format!("warn,latchkey_server={level}")).context("LOG_LEVEL is not valid")?;
     let provider = settings.otlp_endpoint.as_ref().map(|_| tracer_provider()).transpose()?;
-    // A filter of its own: quieter log lines must not mean fewer traces.
-    let traces = provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("latchkey-server"))
-            .with_filter(EnvFilter::new("off,latchkey_server=info"))
-    });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match settings.log_format {
         LogFormat::Json => {
@@ -49,8 +47,21 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
         }
         LogFormat::Text => lines.with_target(false).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces).try_init()?;
-    Ok(Telemetry(provider))
+    let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let Some(provider) = &provider else {
+        registry.try_init()?;
+        return Ok(Telemetry(None));
+    };
+    let tracer = provider.tracer("latchkey-server");
+    // Filters of their own: quieter log lines must not mean fewer traces. Each layer sees the spans that its own
+    // filter lets through. Neither stands in an Option, which does not hand on the dispatcher.
+    let spans = format!("off,latchkey_server=info,{DETAIL}=trace");
+    let queries = format!("{spans},{}=debug", query_spans::TARGET);
+    registry
+        .with(tracing_opentelemetry::layer().with_tracer(tracer.clone()).with_filter(EnvFilter::new(spans)))
+        .with(QuerySpans::new(tracer).with_filter(EnvFilter::new(queries)))
+        .try_init()?;
+    Ok(Telemetry(Some(provider.clone())))
 }
 
 /// The exporter reads the standard `OTEL_*` variables itself: endpoint, headers, timeout, resource attributes.
@@ -61,6 +72,38 @@ fn tracer_provider() -> anyhow::Result<SdkTracerProvider> {
         .context("OTEL_EXPORTER_OTLP_ENDPOINT is not valid")?;
     let resource = opentelemetry_sdk::Resource::builder().with_service_name("latchkey-server").build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+/// The target of spans that only traces show. No log line is filtered by it, so that the innermost span of a line is
+/// the request's; and where no traces are exported they cost a comparison.
+const DETAIL: &str = "detail";
+
+/// Whether traces are exported and this is not a worker, which would make a trace of every look at the database.
+fn belongs_to_a_request() -> bool {
+    LevelFilter::current() == LevelFilter::TRACE && !Span::current().is_none()
+}
+
+/// Something that is worth its own place in a trace.
+pub fn detail_span(name: &'static str) -> Span {
+    if !belongs_to_a_request() {
+        return Span::none();
+    }
+    tracing::trace_span!(target: DETAIL, "detail", otel.name = name)
+}
+
+/// A call to a dependency, by OpenTelemetry's semantic conventions for databases.
+pub fn call_span(system: &'static str, operation: &'static str) -> Span {
+    if !belongs_to_a_request() {
+        return Span::none();
+    }
+    tracing::trace_span!(
+        target: DETAIL,
+        "call",
+        otel.name = operation,
+        otel.kind = "client",
+        db.system.name = system,
+        db.operation.name = operation,
+    )
 }
 
 /// Makes `span` a child of the caller's, if it sent a `traceparent` (W3C Trace Context).

@@ -1,0 +1,101 @@
+//! What a trace shows, as a collector gets it.
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, SUPERUSER, path, superuser_password};
+use latchkey_tests::collector::{Collector, attribute};
+use latchkey_tests::{logs, wait};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+
+async fn traced() -> (App, Collector) {
+    let collector = Collector::start().await;
+    let app = App::setup()
+        .set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
+        .set("OTEL_BSP_SCHEDULE_DELAY", "50")
+        .start()
+        .await;
+    (app, collector)
+}
+
+/// Asserts that these spans and no others are below the request's, in this order, and inside it.
+#[track_caller]
+fn assert_children(trace: &[Span], request: &str, names: &[&str]) {
+    let root = trace.iter().find(|span| span.name == request).expect("the request's span");
+    assert_eq!(root.kind(), SpanKind::Server);
+    let found: Vec<_> = trace.iter().filter(|span| span.name != request).collect();
+    assert_eq!(found.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), names);
+    for span in found {
+        assert_eq!(span.parent_span_id, root.span_id, "{span:?}");
+        assert!(span.end_time_unix_nano >= span.start_time_unix_nano, "{span:?}");
+        assert!(span.end_time_unix_nano <= root.end_time_unix_nano, "{span:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_shows_the_wait_the_hash_and_each_query() {
+    let (app, collector) = traced().await;
+    app.post_login(SUPERUSER, &superuser_password()).await.ok(200);
+
+    let trace = collector.trace_with("POST /api/v1/auth/login").await;
+
+    let names = ["SELECT users", "wait for the hash pool", "hash the password", "WITH users"];
+    assert_children(&trace, "POST /api/v1/auth/login", &names);
+    let hash = trace.iter().find(|span| span.name == "hash the password").unwrap();
+    let took = hash.end_time_unix_nano - hash.start_time_unix_nano;
+    assert!(took > 5_000_000, "a hash takes milliseconds: {took} ns");
+    for query in trace.iter().filter(|span| span.name.ends_with(" users")) {
+        assert_eq!(query.kind(), SpanKind::Client);
+        assert_eq!(attribute(query, "db.system.name"), Some("postgresql"));
+        assert!(attribute(query, "db.query.text").unwrap().contains("FROM users"), "{query:?}");
+    }
+    assert_eq!(logs::leak(&format!("{trace:?}")), None);
+    assert!(!format!("{trace:?}").contains(SUPERUSER), "values stay out of traces");
+}
+
+#[tokio::test]
+async fn a_check_and_a_logout_show_each_call_to_redis() {
+    let (app, collector) = traced().await;
+    let access = app.superuser().await.access.clone();
+    wait::until("Redis to be trusted", || async {
+        (app.server().status().await["revocation"]["mode"] == "redis").then_some(())
+    })
+    .await;
+    app.me(&access).await.ok(200);
+    app.post(path::LOGOUT).bearer_auth(&access).answer().await.ok(200);
+
+    let trace = collector.trace_with("GET /api/v1/auth/me").await;
+    assert_children(&trace, "GET /api/v1/auth/me", &["MGET", "SELECT users"]);
+    assert_eq!(attribute(&trace[1], "db.system.name"), Some("redis"));
+
+    let trace = collector.trace_with("POST /api/v1/auth/logout").await;
+    let names: Vec<_> = trace.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names.first(), Some(&"POST /api/v1/auth/logout"));
+    assert_eq!(names.last(), Some(&"PIPELINE"), "the session ends in the database first: {names:?}");
+    assert!(names.contains(&"WITH sessions"), "{names:?}");
+}
+
+#[tokio::test]
+async fn goes_on_with_the_callers_trace() {
+    let (app, collector) = traced().await;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    app.get(path::JWKS).header("traceparent", parent).answer().await.ok(200);
+
+    let trace = collector.trace_with("GET /.well-known/jwks.json").await;
+    assert_eq!(trace[0].trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes());
+    assert_eq!(trace[0].parent_span_id, 0xb7ad_6b71_6920_3331_u64.to_be_bytes());
+}
+
+#[tokio::test]
+async fn workers_that_poll_make_no_traces_and_log_lines_keep_their_request_id() {
+    let (app, collector) = traced().await;
+    app.post(path::LOGIN).header("x-request-id", "traced-1").form(&[("a", "b")]).answer().await.problem(422);
+    let form = [("username", SUPERUSER), ("password", "wrong")];
+    app.post(path::LOGIN).header("x-request-id", "traced-2").form(&form).answer().await.problem(401);
+    for id in ["traced-1", "traced-2"] {
+        app.server().wait_for_log(id).await;
+    }
+    collector.trace_with("POST /api/v1/auth/login").await;
+    let strays: Vec<_> = collector.all().into_iter().filter(|span| span.kind() != SpanKind::Server).collect();
+    let orphans = strays.iter().filter(|span| span.parent_span_id.is_empty()).count();
+    assert_eq!(orphans, 0, "{strays:?}");
+}
