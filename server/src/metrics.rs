@@ -33,6 +33,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A name declared twice: a fault of the code.
+    #[expect(clippy::too_many_lines, reason = "one list of all metrics")]
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let route = ["route", "method", "status"];

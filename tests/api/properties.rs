@@ -31,6 +31,10 @@ fn check<S: Strategy>(cases: u32, inputs: &S, property: &impl AsyncFn(&App, S::V
     runtime.block_on(async { drop(app) });
 }
 
+fn percent_encoded(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect()
+}
+
 fn assert_refused(status: Option<u16>, answer: &str) {
     let status = status.unwrap_or_else(|| panic!("no answer: {answer:?}"));
     assert!((400..500).contains(&status), "{answer}");
@@ -162,7 +166,7 @@ fn any_token() {
 #[test]
 fn any_bytes_for_a_token_that_a_program_asks_about() {
     check(150, &bytes(), &async |app, token| {
-        let encoded: String = token.iter().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded = percent_encoded(&token);
         for path in [path::INTROSPECT, path::REVOKE] {
             let request = app.post(path).basic_auth("api", Some(CLIENT_SECRET));
             let request = request.header("content-type", "application/x-www-form-urlencoded");
@@ -229,8 +233,7 @@ fn any_name_that_logs_in_is_one_that_exists() {
 #[test]
 fn any_address_for_recovery() {
     check(60, &"\\PC{0,40}", &async |app, address| {
-        let encoded: String =
-            address.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();
+        let encoded = percent_encoded(address.as_bytes());
         let answer = app.post(&format!("{}/{encoded}", path::RECOVERY)).answer().await;
         assert!([404, 405, 422, 503].contains(&answer.status), "{answer:?}");
         answer.problem(answer.status);

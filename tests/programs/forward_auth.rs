@@ -58,32 +58,32 @@ impl Case {
     fn get(&self) -> RequestBuilder {
         self.request("GET", "/")
     }
+}
 
-    /// The application was reached, and knows who by; nothing but Latchkey's word is in the headers.
-    #[track_caller]
-    fn assert_let_in(answer: &Answer, user: &User) -> Value {
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let seen = answer.json();
-        let told: Value = seen["headers"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .filter(|(name, _)| name.replace('_', "-").starts_with("x-auth-"))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect::<serde_json::Map<_, _>>()
-            .into();
-        assert_eq!(
-            told,
-            json!({
-                "x-auth-user-id": [user.id.to_string()],
-                "x-auth-username": [user.username],
-                "x-auth-email": [user.email],
-                "x-auth-superuser": ["false"],
-            })
-        );
-        assert_eq!(seen["headers"].get("authorization"), None, "the token went on to the application");
-        seen
-    }
+/// The application was reached, and knows who by; nothing but Latchkey's word is in the headers.
+#[track_caller]
+fn assert_let_in(answer: &Answer, user: &User) -> Value {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let seen = answer.json();
+    let told: Value = seen["headers"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| name.replace('_', "-").starts_with("x-auth-"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    assert_eq!(
+        told,
+        json!({
+            "x-auth-user-id": [user.id.to_string()],
+            "x-auth-username": [user.username],
+            "x-auth-email": [user.email],
+            "x-auth-superuser": ["false"],
+        })
+    );
+    assert_eq!(seen["headers"].get("authorization"), None, "the token went on to the application");
+    seen
 }
 
 #[track_caller]
@@ -97,12 +97,12 @@ fn assert_kept_out(answer: &Answer) {
 async fn lets_in_who_is_logged_in(kind: Kind) {
     let case = Case::start(kind).await;
     let bearer = case.get().bearer_auth(&case.session.access).answer().await;
-    Case::assert_let_in(&bearer, &case.user);
+    assert_let_in(&bearer, &case.user);
     let cookie = case.get().header("cookie", format!("a=b; access_token={}", case.session.access));
-    Case::assert_let_in(&cookie.answer().await, &case.user);
+    assert_let_in(&cookie.answer().await, &case.user);
     for (method, path) in [("POST", "/orders?page=2"), ("DELETE", "/a/b"), ("PUT", "/")] {
         let request = case.request(method, path).bearer_auth(&case.session.access);
-        let seen = Case::assert_let_in(&request.body("a body").answer().await, &case.user);
+        let seen = assert_let_in(&request.body("a body").answer().await, &case.user);
         assert_eq!(seen["line"].as_str().unwrap().split(' ').take(2).collect::<Vec<_>>(), [method, path]);
     }
 
@@ -127,7 +127,7 @@ async fn keeps_what_the_caller_claims_from_the_application(kind: Kind) {
     if kind == Kind::Caddy {
         request = request.header("X-Auth-Other", "1");
     }
-    Case::assert_let_in(&request.answer().await, &case.user);
+    assert_let_in(&request.answer().await, &case.user);
     let mut request = case.get();
     for name in ["X-Auth-User-Id", "X-Auth-Username", "X-Auth-Email", "X-Auth-Superuser"] {
         request = request.header(name, "1");

@@ -27,6 +27,14 @@ fn what_is_required_and_missing_is_named() {
 }
 
 #[test]
+fn a_client_secret_that_can_be_guessed_is_refused() {
+    for short in ["NeverLogged", "NeverLogged-0123456789abcdef012"] {
+        let client = [("INTROSPECTION_CLIENT_ID", Some("api")), ("INTROSPECTION_CLIENT_SECRET", Some(short))];
+        assert_refused(&start_with(&client), "INTROSPECTION_CLIENT_SECRET");
+    }
+}
+
+#[test]
 fn what_is_malformed_is_named() {
     for (name, value) in [
         ("DATABASE_URL", "mysql://u:NeverLogged@127.0.0.1/d"),

@@ -18,8 +18,16 @@ fn into_file(parts: &mut Parts, folder: &Path, name: &str, line_break: &str) {
     parts.variables.insert(format!("{name}_FILE"), file.display().to_string());
 }
 
-const SECRETS: [&str; 5] =
-    ["DATABASE_URL", "REDIS_URL", "SMTP_USER", "SMTP_PASSWORD", "FIRST_SUPERUSER_PASSWORD"];
+const SECRETS: [&str; 6] = [
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SMTP_USER",
+    "SMTP_PASSWORD",
+    "FIRST_SUPERUSER_PASSWORD",
+    "INTROSPECTION_CLIENT_SECRET",
+];
+
+const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef-0123456789abcdef";
 
 #[tokio::test]
 async fn every_secret_may_be_a_file() {
@@ -27,7 +35,11 @@ async fn every_secret_may_be_a_file() {
     let mut parts = Parts::start().await;
     let mail = Mailpit::start(Smtp::StartTls).await;
     parts.variables.extend(mail.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    for (name, line_break) in SECRETS.iter().zip(["", "\n", "\r\n", "\n", "\n"]) {
+    for (name, value) in [("INTROSPECTION_CLIENT_ID", "api"), ("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET)]
+    {
+        parts.variables.insert(name.to_owned(), value.to_owned());
+    }
+    for (name, line_break) in SECRETS.iter().zip(["", "\n", "\r\n", "\n", "\n", "\n"]) {
         into_file(&mut parts, folder.path(), name, line_break);
     }
 
@@ -36,6 +48,8 @@ async fn every_secret_may_be_a_file() {
 
     let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
     server.post(path::LOGIN).form(&form).answer().await.ok(200);
+    let request = server.post(path::INTROSPECT).basic_auth("api", Some(CLIENT_SECRET));
+    request.form(&[("token", "x")]).answer().await.ok(200);
     server.post(&format!("{}/Root@Example.Test", path::RECOVERY)).answer().await.ok(200);
     mail.wait_for("Root@Example.Test", 1).await;
 }

@@ -79,7 +79,7 @@ impl Proxy {
         let place = folder.path().display();
         let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
-            .concat();
+            .join(" ");
         let text = format!(
             "daemon off; master_process off; error_log stderr warn; pid {place}/pid; events {{}}\n\
              http {{ access_log off; {paths}\n{server} }}"
