@@ -90,7 +90,7 @@ fn the_command_line_explains_itself() {
     let help = run_command(&["--help"], &Variables::new());
     assert!(help.status.success());
     let text = String::from_utf8(help.stdout).unwrap();
-    for command in ["serve", "migrate", "keygen", "openapi", "check"] {
+    for command in ["serve", "migrate", "keygen", "openapi", "check", "users", "superuser", "sessions"] {
         assert!(text.contains(command), "{command} is missing: {text}");
     }
     assert!(run_command(&["--version"], &Variables::new()).status.success());

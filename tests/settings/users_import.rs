@@ -89,13 +89,14 @@ async fn makes_accounts_that_log_in_with_the_passwords_they_had() {
 #[tokio::test]
 async fn again_it_makes_nobody_twice_and_goes_on_where_it_ended() {
     let import = Import::start().await;
-    let line =
-        |number: usize| format!("user-{number},user-{number}@example.test,User {number},{HASH},true\n");
-    let header = "username,email,name,password_hash,email_verified\n";
-    let half: String =
-        header.chars().chain((0..1_500).flat_map(|n| line(n).into_bytes()).map(char::from)).collect();
-    let whole: String =
-        header.chars().chain((0..2_500).flat_map(|n| line(n).into_bytes()).map(char::from)).collect();
+    let file = |count: usize| {
+        let mut text = String::from("username,email,name,password_hash,email_verified\n");
+        for number in 0..count {
+            writeln!(text, "user-{number},user-{number}@example.test,User {number},{HASH},true").unwrap();
+        }
+        text
+    };
+    let (half, whole) = (file(1_500), file(2_500));
 
     assert!(
         stdout(&import.run("users.csv", &half, &[])).contains("1500 accounts made, 0 were there already")
@@ -182,8 +183,9 @@ async fn two_imports_at_once_make_each_account_once() {
     }
     // The other one in the opposite order.
     let (header, rows) = text.split_once('\n').unwrap();
-    let reversed: String =
-        std::iter::once(header).chain(rows.lines().rev()).map(|line| format!("{line}\n")).collect();
+    let mut reversed: Vec<_> = rows.lines().rev().collect();
+    reversed.insert(0, header);
+    let reversed = reversed.join("\n");
     std::thread::scope(|scope| {
         let runs = [("a.csv", &text), ("b.csv", &reversed)]
             .map(|(name, text)| scope.spawn(|| import.run(name, text, &[])));

@@ -44,7 +44,12 @@ pub struct CreateUserBody {
     is_superuser: bool,
     /// The language of its owner (BCP 47).
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, example = "en", max_length = 35)]
+    #[schema(
+        nullable = false,
+        example = "en",
+        max_length = 35,
+        pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
+    )]
     locale: Option<String>,
 }
 
