@@ -98,7 +98,10 @@ fn parse_json(text: &[u8]) -> Result<ImportRecord, String> {
 
 fn read_csv<'a>(input: impl BufRead + 'a) -> io::Result<Records<'a>> {
     let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(input);
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(UnixLines { input, held: false, last: b'\n' });
     let header = reader.byte_headers().map_err(csv_error)?.clone();
     let mut columns = Vec::new();
     for name in &header {
@@ -115,11 +118,61 @@ fn read_csv<'a>(input: impl BufRead + 'a) -> io::Result<Records<'a>> {
             return Err(invalid(format!("the column {required} is missing in the first line")));
         }
     }
-    Ok(Box::new(reader.into_byte_records().map(move |row| {
-        let row = row.map_err(csv_error)?;
-        let line = row.position().map_or(0, csv::Position::line);
-        Ok(ReadRecord { line, record: parse_row(&columns, &row) })
+    let mut row = csv::ByteRecord::new();
+    Ok(Box::new(std::iter::from_fn(move || match reader.read_byte_record(&mut row) {
+        Ok(false) => None,
+        Err(error) => Some(Err(csv_error(error))),
+        Ok(true) => {
+            // The reader stands behind the record's last line; where it began it knew before it skipped empty lines.
+            let within = row.as_slice().iter().filter(|byte| **byte == b'\n').count();
+            let within = u64::try_from(within).unwrap_or(u64::MAX);
+            let line = reader.position().line().saturating_sub(1 + within);
+            Some(Ok(ReadRecord { line, record: parse_row(&columns, &row) }))
+        }
     })))
+}
+
+/// The same text with `\n` at the end of every line, also of the last, so that lines can be counted.
+struct UnixLines<R> {
+    input: R,
+    /// A carriage return was read; it goes if a line feed follows.
+    held: bool,
+    last: u8,
+}
+
+impl<R: BufRead> UnixLines<R> {
+    fn next(&mut self) -> io::Result<Option<u8>> {
+        let next = self.input.fill_buf()?.first().copied();
+        let (byte, consumed) = match next {
+            Some(b'\r') if !self.held => {
+                self.held = true;
+                self.input.consume(1);
+                return self.next();
+            }
+            // A carriage return within a line is the value's.
+            Some(byte) if self.held && byte != b'\n' => (b'\r', 0),
+            Some(byte) => (byte, 1),
+            None if self.held => (b'\r', 0),
+            None if self.last != b'\n' => (b'\n', 0),
+            None => return Ok(None),
+        };
+        self.held = false;
+        self.input.consume(consumed);
+        self.last = byte;
+        Ok(Some(byte))
+    }
+}
+
+impl<R: BufRead> io::Read for UnixLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for (filled, place) in buffer.iter_mut().enumerate() {
+            match self.next()? {
+                Some(byte) => *place = byte,
+                None => return Ok(filled),
+            }
+        }
+        Ok(buffer.len())
+    }
 }
 
 fn csv_error(error: csv::Error) -> io::Error {
@@ -199,6 +252,11 @@ mod tests {
         let found = read(ImportFormat::Csv, text.as_bytes()).unwrap();
         let lines: Vec<_> = found.iter().map(|read| read.line).collect();
         assert_eq!(lines, [2, 4, 5, 7]);
+        let unix = read(ImportFormat::Csv, text.replace("\r\n", "\n").trim_end().as_bytes()).unwrap();
+        assert_eq!(unix, found);
+        let stray = read(ImportFormat::Csv, b"username,email\na\r,a@x\r\nb,\"b@x\r\"\r").unwrap();
+        assert_eq!(stray[0].record.as_ref().unwrap().username, "a\r");
+        assert_eq!(stray.len(), 2);
         let first = found[0].record.as_ref().unwrap();
         assert_eq!((first.name.as_deref(), first.is_active), (Some("Doe, \"J\"\nJr"), None));
         assert_eq!(found[1].record, Err("is_active must be true or false".to_owned()));
