@@ -8,7 +8,7 @@ use super::failure::FailureClass;
 
 /// The longest that one attempt may take, whatever the SMTP server does: its parts have limits too, but there are
 /// many of them.
-pub(super) const ATTEMPT_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const ATTEMPT_LIMIT: Duration = Duration::from_mins(1);
 /// How long a claimed message is this replica's: as long as its attempt can take, which begins at once, and the
 /// database then needs to hear of it.
 pub(super) const LEASE: Duration = Duration::from_mins(2);
