@@ -23,7 +23,6 @@ mod properties;
 mod revocation;
 mod revocation_outage;
 mod shutdown;
-mod timing;
 mod tokens;
 mod tracing;
 mod users;

@@ -9,7 +9,10 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::{scratch, wait};
@@ -95,6 +98,13 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).output();
         assert!(sent.is_ok_and(|sent| sent.status.success()), "the process had ended before SIG{name}");
+    }
+
+    /// How many seconds of the processors it has used since it began.
+    pub fn processor_seconds(&self) -> f64 {
+        let pid = Pid::from_raw(self.child.id().try_into().expect("a process id"));
+        let clock = clock_getcpuclockid(pid).expect("the clock of a running process");
+        Duration::from(clock_gettime(clock).expect("its time")).as_secs_f64()
     }
 
     /// Whether it still runs.

@@ -123,6 +123,11 @@ impl Server {
         .await
     }
 
+    /// How many seconds of the processors it has used.
+    pub fn processor_seconds(&self) -> f64 {
+        self.process.processor_seconds()
+    }
+
     /// Asks it to end (SIGTERM).
     pub fn terminate(&self) {
         self.process.terminate();

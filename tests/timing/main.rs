@@ -1,0 +1,93 @@
+//! Known and unknown accounts cost the caller the same time (OWASP ASVS 5.0 §6.3.8): a difference of a tenth of a
+//! password hash would be found. A new endpoint is one more test here; see `comparison.rs` for how it is judged.
+
+mod comparison;
+
+use comparison::Comparison;
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, Setup, User, path};
+use latchkey_tests::smtp::Smtp;
+
+/// Limits that count and are never reached.
+fn setup() -> Setup {
+    App::setup().set("RATE_LIMIT_PER_ACCOUNT", "1000000").set("RATE_LIMIT_PER_NETWORK", "1000000")
+}
+
+async fn present(app: &App, endpoint: &str, name: &str, password: &str) {
+    let form = [("username", name), ("password", password)];
+    app.post(endpoint).form(&form).answer().await.problem(401);
+}
+
+/// One wrong password: what takes a hash and little else.
+async fn one_hash(app: &App, user: &User) {
+    present(app, path::LOGIN, &user.username, "not the password").await;
+}
+
+/// Two requests that each check one password before they are answered.
+async fn assert_same_login(app: &App, what: &str, known: impl AsyncFn(u64), unknown: impl AsyncFn(u64)) {
+    let user = app.create_user("yardstick").await;
+    Comparison { what, server: app.server(), all_before_the_answer: true }
+        .assert_same(async || one_hash(app, &user).await, known, unknown)
+        .await;
+}
+
+#[tokio::test]
+async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
+    let app = setup().start().await;
+    let user = app.create_user("timed").await;
+    for endpoint in [path::LOGIN, path::TOKEN] {
+        assert_same_login(
+            &app,
+            endpoint,
+            async |_| present(&app, endpoint, &user.username, "not the password").await,
+            async |number| present(&app, endpoint, &format!("nobody-{number}"), "not the password").await,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_address_takes_as_long_as_a_wrong_password() {
+    let app = setup().start().await;
+    let user = app.create_user("timed").await;
+    let nobody = |number| format!("nobody-{number}@example.test");
+    assert_same_login(
+        &app,
+        "login by address",
+        async |_| present(&app, path::LOGIN, &user.email, "not the password").await,
+        async |number| present(&app, path::LOGIN, &nobody(number), "not the password").await,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_password_that_is_too_long_to_be_right_takes_as_long_for_both() {
+    let app = setup().start().await;
+    let user = app.create_user("timed").await;
+    let long = "x".repeat(20_000);
+    assert_same_login(
+        &app,
+        "login with a long password",
+        async |_| present(&app, path::LOGIN, &user.username, &long).await,
+        async |number| present(&app, path::LOGIN, &format!("nobody-{number}"), &long).await,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn recovery_takes_as_long_for_an_unknown_address() {
+    // An address gets few letters, and this asks for many.
+    let app = App::setup().mail(Smtp::Plain).set("RATE_LIMITS_ENABLED", "false").start().await;
+    let user = app.create_user("timed").await;
+    let recover = async |address: String| {
+        app.post(&format!("{}/{address}", path::RECOVERY)).answer().await.ok(200);
+    };
+    // The letter is written after the answer.
+    Comparison { what: path::RECOVERY, server: app.server(), all_before_the_answer: false }
+        .assert_same(
+            async || one_hash(&app, &user).await,
+            async |_| recover(user.email.clone()).await,
+            async |number| recover(format!("nobody-{number}@example.test")).await,
+        )
+        .await;
+}
