@@ -67,5 +67,6 @@ ALTER TABLE audit_events
 
 CREATE INDEX audit_events_actor_id_idx ON audit_events (actor_id, id);
 CREATE INDEX audit_events_kind_idx ON audit_events (kind, id);
+CREATE INDEX audit_events_outcome_idx ON audit_events (outcome, id);
 CREATE INDEX audit_events_request_id_idx ON audit_events (request_id);
 CREATE INDEX audit_events_at_idx ON audit_events (at);

@@ -56,7 +56,7 @@ const COUNTS: &str = "
                               JOIN users ON users.id = user_id WHERE username = $1),
         (SELECT count(*) FROM revocations), (SELECT count(*) FROM one_time_tokens),
         (SELECT count(*) FROM audit_events WHERE at < now() - interval '1 hour'),
-        (SELECT count(*) FROM outbox), (SELECT count(*) FROM devices))";
+        (SELECT count(*) FROM outbox), (SELECT count(*) FROM devices JOIN users ON users.id = user_id WHERE username = $1))";
 
 #[tokio::test]
 async fn deletes_what_has_expired_and_nothing_else() {

@@ -18,6 +18,7 @@ mod mail_messages;
 mod mail_templates;
 mod management;
 mod overload;
+mod plan_calls;
 mod plans;
 mod properties;
 mod revocation;

@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 
 use latchkey_tests::answer::Answered;
-use latchkey_tests::app::{App, User, path};
+use latchkey_tests::app::App;
 use latchkey_tests::explain::{Plan, log_plans, logged_plans};
 use latchkey_tests::smtp::Smtp;
+
+use crate::plan_calls::call_every_endpoint;
 
 /// The accounts of the test, each with five sessions. Plans are the same as with a million, which
 /// `LATCHKEY_PLANS_USERS=1000000` shows (docs/performance.md).
@@ -80,26 +82,6 @@ async fn load(app: &App) {
     sqlx::query("VACUUM ANALYZE").execute(&mut connection).await.unwrap();
 }
 
-/// Calls every documented endpoint, and every page, so that it succeeds.
-async fn call_every_endpoint(app: &App, user: &User) {
-    let session = app.log_in(user).await;
-    app.log_in_as(&user.email, &user.password).await;
-    let form = [("username", &user.username), ("password", &user.password)];
-    app.post(path::TOKEN).form(&form).answer().await.ok(200);
-    app.me(&session.access).await.ok(200);
-    app.refresh(&session).await.ok(200);
-    app.log_out(&session).await.ok(200);
-    app.get(path::JWKS).answer().await.ok(200);
-    app.create_user("listed").await;
-
-    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
-    let link = app.mail().wait_for(&user.email, 1).await.remove(0).link();
-    let token = link.query_pairs().find(|(name, _)| name == "token").expect("a token").1.into_owned();
-    app.get(&format!("/reset-password?token={token}")).answer().await;
-    let body = serde_json::json!({ "token": token, "new_password": "another good pass phrase" });
-    app.post(path::RESET).json(&body).answer().await.ok(200);
-}
-
 /// The operations of the OpenAPI document that were not answered with success.
 async fn not_called(app: &App) -> BTreeSet<String> {
     let document = app.get("/openapi.json").answer().await.json();
@@ -136,15 +118,19 @@ fn faults(plan: &Plan) -> Vec<String> {
 
 #[tokio::test]
 async fn no_endpoint_reads_a_table_through() {
-    let mut app = App::setup().own_postgres().mail(Smtp::Plain).start().await;
+    let mut app = App::setup()
+        .own_postgres()
+        .mail(Smtp::Plain)
+        .set("REGISTRATION_ENABLED", "true")
+        .set("ACCOUNT_DELETION_ENABLED", "true")
+        .start()
+        .await;
     let user = app.create_user("planned").await;
     load(&app).await;
     log_plans(&app.database).await;
     app.restart(0).await;
 
     call_every_endpoint(&app, &user).await;
-    // Until an endpoint does it: what comes with an account goes with it.
-    app.database.execute("DELETE FROM users WHERE id = 77").await;
 
     let missing = not_called(&app).await;
     assert!(missing.is_empty(), "no call, or none that succeeds, in call_every_endpoint: {missing:#?}");

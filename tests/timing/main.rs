@@ -7,6 +7,7 @@ use comparison::Comparison;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, Setup, User, path};
 use latchkey_tests::smtp::Smtp;
+use serde_json::json;
 
 /// Limits that count and are never reached.
 fn setup() -> Setup {
@@ -88,6 +89,30 @@ async fn recovery_takes_as_long_for_an_unknown_address() {
             async || one_hash(&app, &user).await,
             async |_| recover(user.email.clone()).await,
             async |number| recover(format!("nobody-{number}@example.test")).await,
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn registration_takes_as_long_for_an_address_that_is_taken() {
+    let app = App::setup()
+        .mail(Smtp::Plain)
+        .set("REGISTRATION_ENABLED", "true")
+        .set("RATE_LIMITS_ENABLED", "false")
+        .start()
+        .await;
+    let owner = app.create_user("owner").await;
+    let register = async |username: String, email: &str| {
+        let body = json!({
+            "username": username, "email": email, "name": "Timed", "password": "NeverLogged and never common",
+        });
+        app.post(path::REGISTER).json(&body).answer().await.ok(202);
+    };
+    Comparison { what: path::REGISTER, server: app.server(), all_before_the_answer: false }
+        .assert_same(
+            async || one_hash(&app, &owner).await,
+            async |number| register(format!("taken-{number}"), &owner.email).await,
+            async |number| register(format!("free-{number}"), &format!("free-{number}@example.test")).await,
         )
         .await;
 }

@@ -43,6 +43,12 @@ pub async fn submit(
     let accounts = &state.service.accounts;
     let owner = match service::show_link(&state.service, token, &PASSWORD_LINKS).await {
         Ok(owner) => owner,
+        Err(ServiceError::InvalidOneTimeToken) => {
+            // It counts as an attempt, as it does at the endpoint.
+            let tried = service::reset_password(&state.service, token, password, &origin).await;
+            let error = tried.err().unwrap_or(ServiceError::InvalidOneTimeToken);
+            return failure(texts_for(None, &accepted, accounts), error);
+        }
         Err(error) => return failure(texts_for(None, &accepted, accounts), error),
     };
     let texts = texts_for(owner.locale.as_deref(), &accepted, accounts);

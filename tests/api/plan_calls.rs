@@ -1,0 +1,130 @@
+//! A call of every documented endpoint, and of every page, that succeeds: what the judgement of plans is fed with.
+
+use latchkey_tests::answer::{Answer, Answered};
+use latchkey_tests::app::{App, Session, User, path};
+use latchkey_tests::logs::SECRET_MARK;
+use serde_json::{Value, json};
+
+/// Calls everything as this user, or as the first superuser.
+pub async fn call_every_endpoint(app: &App, user: &User) {
+    come_and_go(app, user).await;
+    change_the_own_account(app).await;
+    ask_as_a_program(app).await;
+    administer(app).await;
+    follow_links(app, user).await;
+}
+
+async fn send(app: &App, method: &str, path: &str, session: &Session, body: Option<&Value>) -> Answer {
+    let request = app.server().request(method, path).bearer_auth(&session.access);
+    let request = if let Some(body) = body { request.json(body) } else { request };
+    let answer = request.answer().await;
+    assert!((200..300).contains(&answer.status), "{method} {path}: {answer:?}");
+    answer
+}
+
+async fn come_and_go(app: &App, user: &User) {
+    let session = app.log_in(user).await;
+    app.log_in_as(&user.email, &user.password).await;
+    let form = [("username", &user.username), ("password", &user.password)];
+    app.post(path::TOKEN).form(&form).answer().await.ok(200);
+    app.me(&session.access).await.ok(200);
+    app.get(path::VERIFY).bearer_auth(&session.access).answer().await;
+    app.refresh(&session).await.ok(200);
+    app.log_out(&session).await.ok(200);
+    for known in [path::JWKS, path::METADATA] {
+        app.get(known).answer().await.ok(200);
+    }
+}
+
+async fn change_the_own_account(app: &App) {
+    let (user, session) = app.new_session("changing").await;
+    let other = app.log_in(&user).await;
+    let sessions = send(app, "GET", path::SESSIONS, &session, None).await.json();
+    let all = sessions["sessions"].as_array().or(sessions.as_array()).expect("a list of sessions").clone();
+    let theirs = all.iter().find(|one| one["current"] == false).expect("the other session");
+    let id = theirs["id"].as_str().expect("an id");
+    send(app, "DELETE", &format!("{}/{id}", path::SESSIONS), &session, None).await;
+    app.me(&other.access).await.problem(401);
+    send(app, "GET", path::PREFERENCES, &session, None).await;
+    send(app, "PATCH", path::ME, &session, Some(&json!({"name": "Changed", "locale": "de"}))).await;
+    let new = format!("{SECRET_MARK} quite another one");
+    let body = json!({"current_password": user.password, "new_password": new});
+    send(app, "POST", path::MY_PASSWORD, &session, Some(&body)).await;
+    let body = json!({"password": new, "email": "changed@example.test"});
+    send(app, "POST", path::MY_EMAIL, &session, Some(&body)).await;
+    let token = app.mail().wait_for("changed@example.test", 1).await.remove(0).token();
+    app.get(&format!("/confirm-email?token={token}")).answer().await;
+    app.post(path::CONFIRM_EMAIL).json(&json!({ "token": token })).answer().await.ok(200);
+    send(app, "POST", path::LOGOUT_ALL, &session, None).await;
+    let again = app.log_in_as(&user.username, &new).await;
+    send(app, "DELETE", path::ME, &again, Some(&json!({ "password": new }))).await;
+}
+
+async fn ask_as_a_program(app: &App) {
+    let superuser = app.superuser().await;
+    let (_, session) = app.new_session("asked-about").await;
+    for (endpoint, token) in [
+        (path::INTROSPECT, &session.access),
+        (path::INTROSPECT, &session.refresh),
+        (path::REVOKE, &session.refresh),
+    ] {
+        let request = app.post(endpoint).bearer_auth(&superuser.access);
+        let answer = request.form(&[("token", token)]).answer().await;
+        assert_eq!(answer.status, 200, "{endpoint}: {answer:?}");
+    }
+}
+
+async fn administer(app: &App) {
+    let superuser = app.superuser().await;
+    let id = app.create_user("administered").await.id;
+    let one = format!("{}/{id}", path::USERS);
+    for query in [
+        "",
+        "?limit=50",
+        "?search=load-1",
+        "?is_superuser=true",
+        "?is_active=false",
+        "?search=load%2077&is_active=true",
+    ] {
+        let page = send(app, "GET", &format!("{}{query}", path::USERS), superuser, None).await.json();
+        if let Some(cursor) = page["next_cursor"].as_str().or(page["cursor"].as_str()) {
+            let joint = if query.is_empty() { '?' } else { '&' };
+            let next = format!("{}{query}{joint}cursor={cursor}", path::USERS);
+            send(app, "GET", &next, superuser, None).await;
+        }
+    }
+    for query in
+        ["", "?kind=login", "?user_id=77", "?actor_id=77", "?outcome=refused", "?kind=login&user_id=77"]
+    {
+        send(app, "GET", &format!("/api/v1/audit{query}"), superuser, None).await;
+    }
+    send(app, "GET", &one, superuser, None).await;
+    let change = json!({"name": "Administered", "email": "administered@example.test", "is_active": false});
+    send(app, "PATCH", &one, superuser, Some(&change)).await;
+    send(app, "PATCH", &one, superuser, Some(&json!({"is_active": true}))).await;
+    send(app, "POST", &format!("{one}/password-reset"), superuser, None).await;
+    send(app, "DELETE", &format!("{one}/sessions"), superuser, None).await;
+    send(app, "DELETE", &one, superuser, None).await;
+    let invited = json!({"username": "invited", "email": "invited@example.test", "name": "Invited"});
+    app.post_user(&invited).await.ok(201);
+}
+
+async fn follow_links(app: &App, user: &User) {
+    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+    let token = app.mail().wait_for(&user.email, 1).await.remove(0).token();
+    app.get(&format!("/reset-password?token={token}")).answer().await;
+    let body = json!({ "token": token, "new_password": "another good pass phrase" });
+    app.post(path::RESET).json(&body).answer().await.ok(200);
+
+    let registration = json!({
+        "username": "registered", "email": "registered@example.test", "name": "Registered",
+        "password": format!("{SECRET_MARK} of my own"),
+    });
+    app.post(path::REGISTER).json(&registration).answer().await.ok(202);
+    app.mail().wait_for("registered@example.test", 1).await;
+    let body = json!({"email": "registered@example.test"});
+    app.post(path::RESEND_VERIFICATION).json(&body).answer().await.ok(202);
+    let token = app.mail().wait_for("registered@example.test", 2).await.remove(1).token();
+    app.get(&format!("/verify-email?token={token}")).answer().await;
+    app.post(path::VERIFY_EMAIL).json(&json!({ "token": token })).answer().await.ok(200);
+}
