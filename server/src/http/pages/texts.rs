@@ -81,7 +81,7 @@ static ENGLISH: PageTexts = PageTexts {
     dead_link: "It was used already, or it has expired. Ask for a new one.",
     try_again_title: "That did not work just now",
     try_again: "That did not work just now. Try again in a moment.",
-    too_often: "That was tried too often. Open the link again later.",
+    too_often: "That was tried too often. Try again later.",
     reset_title: "Choose a new password",
     invitation_title: "Choose your password",
     new_password: "New password",
