@@ -121,9 +121,16 @@ async fn what_was_revoked_stays_revoked() {
     let mut app = App::start().await;
     let (_, session) = app.new_session("revoked").await;
     app.log_out(&session).await.ok(200);
-    // It ended long ago, but its access token is good for days by itself.
+    // It ended long ago, but its access token is good for a day by itself.
     app.database
-        .execute("UPDATE sessions SET ended_at = now() - interval '6 days' WHERE ended_at IS NOT NULL")
+        .execute(
+            "WITH ended AS (
+                 UPDATE sessions SET ended_at = now() - interval '6 days',
+                        access_tokens_expire_at = now() + interval '1 day'
+                 WHERE ended_at IS NOT NULL)
+             UPDATE revocations
+             SET revoked_at = now() - interval '6 days', expires_at = now() + interval '1 day'",
+        )
         .await;
 
     keep_house(&mut app).await;
@@ -131,6 +138,7 @@ async fn what_was_revoked_stays_revoked() {
     app.me(&session.access).await.problem(401);
     app.redis.flush().await;
     app.me(&session.access).await.problem(401);
+    assert_eq!(app.database.count("SELECT count(*) FROM revocations WHERE $1 <> ''", "any").await, 1);
 }
 
 #[tokio::test]

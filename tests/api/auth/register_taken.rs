@@ -1,6 +1,5 @@
 //! `POST /api/v1/auth/register` with a name or an address that somebody has: only the mail tells.
 
-
 use futures::future::join_all;
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::path;
