@@ -161,3 +161,15 @@ async fn assert_nothing_is_told(fixture: &Fixture, log: &str) {
         assert!(!secrets.iter().any(|secret| text.contains(secret)), "a secret is told in {place}");
     }
 }
+
+#[tokio::test]
+async fn a_client_secret_that_could_be_guessed_is_refused() {
+    let fixture = Fixture::new("guessable").await;
+    let _operator = fixture.start_operator().await;
+    fixture.apply_secret("gateway", &[("secret", "too short")]).await;
+    fixture.apply(json!({"introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway"}}})).await;
+    let words = ["spec.introspectionClient.secretRef", "at least 32 characters"];
+    wait_for_complaint(&fixture, "SecretInvalid", &words).await;
+    fixture.apply_secret("gateway", &[("secret", "long enough that nobody ever guesses it")]).await;
+    fixture.wait_for_condition("SecretsResolved", "True").await;
+}

@@ -99,7 +99,7 @@ pub fn full() -> Dereferenced {
             email: "root@example.com".to_owned(),
             password: SecretText::new("admin-secret"),
         })),
-        introspection_secret: Some(Ok(SecretText::new("introspection-secret"))),
+        introspection_secret: Some(Ok(SecretText::new("introspection-secret-of-the-gateway"))),
         postgres_password: None,
         redis_password: None,
         service_monitors: Presence::Present,

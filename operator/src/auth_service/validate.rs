@@ -41,6 +41,9 @@ pub mod paths {
     pub const INTROSPECTION: &str = "/etc/latchkey/introspection";
 }
 
+/// The shortest client secret that the server accepts.
+const CLIENT_SECRET_BYTES: usize = 32;
+
 /// Something that the user can set right; it becomes a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -170,7 +173,7 @@ pub fn validate(
     let name = auth_service.name_any();
     let names = Names::new(&name);
     let image = image::server_image(&spec.image, &images.server);
-    let secrets = first_problem(&found).and_then(|()| check_urls(&found));
+    let secrets = first_problem(&found).and_then(|()| check_values(&found));
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
             let host = format!("{}.{namespace}.svc:5432", names.postgres());
@@ -260,15 +263,23 @@ fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
     .map_or(Ok(()), |problem| Err(problem.clone()))
 }
 
-/// The URLs in the Secrets that the spec names; ours are well-formed.
-fn check_urls(found: &Dereferenced) -> Result<(), Problem> {
+/// The URLs and the client's secret in the Secrets that the spec names; ours are well-formed.
+fn check_values(found: &Dereferenced) -> Result<(), Problem> {
     if let Some(Ok(database)) = &found.database_url {
         check_url(database, &["postgres", "postgresql"], "spec.database.urlSecretRef")?;
     }
     if let Some(Ok(redis)) = &found.redis_url {
         check_url(redis, &["redis", "rediss"], "spec.redis.urlSecretRef")?;
     }
-    Ok(())
+    match &found.introspection_secret {
+        Some(Ok(secret)) if secret.expose().len() < CLIENT_SECRET_BYTES => Err(Problem::new(
+            "SecretInvalid",
+            format!(
+                "the secret that spec.introspectionClient.secretRef names must have at least {CLIENT_SECRET_BYTES} characters: make one with openssl rand -hex 32."
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn secret_key(external: Option<&api::SecretKeyRef>, own: String) -> SecretKey {

@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{RedisError, Script};
+use tracing::Instrument as _;
 
 pub use bucket::{Bucket, BucketKey, Scope};
 use in_flight::{InFlight, Place, Prospect};
@@ -17,6 +18,7 @@ use memory::Memory;
 
 use crate::domain::rate_limit::Refusal;
 use crate::redis_link::RedisLink;
+use crate::telemetry::call_span;
 
 /// A refusal of the same bucket is told again after this time; `consume.lua` says so too.
 const TOLD_FOR: Duration = Duration::from_mins(1);
@@ -146,7 +148,7 @@ impl Limits {
     /// `None` when Redis cannot answer.
     async fn call<T: redis::FromRedisValue>(&self, call: &redis::ScriptInvocation<'_>) -> Option<T> {
         let connection = self.link.connection()?;
-        match call.invoke_async(&mut connection.stream()).await {
+        match call.invoke_async(&mut connection.stream()).instrument(call_span("redis", "EVALSHA")).await {
             Ok(answer) => Some(answer),
             Err(error) => {
                 if is_of_the_connection(&error) {
