@@ -15,8 +15,8 @@ const DEFAULT_LIMIT: i64 = 50;
 /// The most that a page has.
 pub const MAX_LIMIT: i64 = 200;
 
-/// The parameters of a query, each at most once, none that is not known: a misspelt filter must not list
-/// everything. What is empty counts as absent.
+/// The parameters of a query, each at most once, none that is not known, none that is empty and must not be: a filter
+/// that was misspelt or lost its value must not list everything.
 pub struct QueryFields {
     fields: BTreeMap<&'static str, String>,
     faults: Vec<FieldError>,
@@ -48,7 +48,7 @@ impl QueryFields {
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.fields.remove(name).filter(|value| !value.is_empty())?;
+        let value = self.fields.remove(name)?;
         let parsed = parse(&value);
         if parsed.is_none() {
             self.fault(name, expected);

@@ -128,6 +128,11 @@ async fn names_every_parameter_that_is_not_valid() {
     assert_eq!(send(&app, "GET", &format!("?search={long}")).await.invalid_fields(), ["search"]);
     send(&app, "GET", "?search=%ff").await.problem(400);
     send(&app, "GET", "?limit=200&cursor=__________8").await.ok(200);
+
+    // A filter that lost its value must not list everybody.
+    for name in ["is_active", "verified", "limit", "cursor"] {
+        assert_eq!(send(&app, "GET", &format!("?{name}=")).await.invalid_fields(), [name]);
+    }
 }
 
 #[tokio::test]

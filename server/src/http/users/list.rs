@@ -74,7 +74,8 @@ fn read(query: Option<&str>) -> Result<Option<AccountQuery>, Problem> {
         (text.chars().count() <= MAX_SEARCH).then(|| NamePrefix::build(text))
     });
     let query = AccountQuery {
-        prefix: search.clone().flatten(),
+        // Everybody's name begins with nothing.
+        prefix: search.clone().flatten().filter(|prefix| !prefix.from.is_empty()),
         is_active: fields.flag("is_active"),
         is_superuser: fields.flag("is_superuser"),
         verified: fields.flag("verified"),
