@@ -138,7 +138,7 @@ fn read(query: Option<&str>) -> Result<AuditQuery, Problem> {
         actor_id: fields.id("actor_id"),
         user_id: fields.id("user_id"),
         request_id: fields.read("request_id", "is not a request id", |text| {
-            let good = text.len() <= 64
+            let good = (1..=64).contains(&text.len())
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
             good.then(|| text.to_owned())
         }),
