@@ -1,5 +1,6 @@
 -- What accounts need beyond logging in: verified addresses, languages, devices, an audit that can be searched.
--- Only adds; a server of the schema before goes on beside it.
+-- Adds, and loosens what would stand in the way; a server of the schema before goes on beside it. It answers 500 to who
+-- was invited and has no password yet: they could not log in anyway.
 
 ALTER TABLE users
     -- null: invited, and no password chosen yet. Nobody logs in by it.
