@@ -252,6 +252,16 @@ impl App {
         self.superuser.get_or_init(async || self.log_in_as(SUPERUSER, &superuser_password()).await).await
     }
 
+    /// The accounts of the audit events of a kind that came from this test without an account of its own; `-` where the
+    /// event names none.
+    pub async fn audited_requests(&self, kind: &str) -> String {
+        let sql =
+            "SELECT coalesce(string_agg(coalesce(user_id::text, '-'), ' ' ORDER BY user_id NULLS FIRST), '')
+                   FROM audit_events
+                   WHERE kind = $1 AND actor_id IS NULL AND address = '127.0.0.1' AND request_id IS NOT NULL";
+        self.database.text(sql, kind).await
+    }
+
     /// A new account whose name begins with `name`.
     pub async fn create_user(&self, name: &str) -> User {
         let unique = Uuid::new_v4().simple().to_string();

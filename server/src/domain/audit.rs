@@ -15,6 +15,7 @@ pub enum AuditKind {
     SessionEnded,
     RefreshTokenReused,
     Registered,
+    EmailVerificationRequested,
     EmailVerified,
     EmailChangeRequested,
     EmailChanged,
@@ -31,21 +32,24 @@ pub enum AuditKind {
     UserChanged,
     UserDeleted,
     UserSessionsEnded,
+    TokenIntrospected,
     TokenRevoked,
     AccessDenied,
+    ClientRefused,
     RateLimited,
     MailGivenUp,
 }
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Login,
         Self::Logout,
         Self::LogoutAll,
         Self::SessionEnded,
         Self::RefreshTokenReused,
         Self::Registered,
+        Self::EmailVerificationRequested,
         Self::EmailVerified,
         Self::EmailChangeRequested,
         Self::EmailChanged,
@@ -62,8 +66,10 @@ impl AuditKind {
         Self::UserChanged,
         Self::UserDeleted,
         Self::UserSessionsEnded,
+        Self::TokenIntrospected,
         Self::TokenRevoked,
         Self::AccessDenied,
+        Self::ClientRefused,
         Self::RateLimited,
         Self::MailGivenUp,
     ];
@@ -77,6 +83,7 @@ impl AuditKind {
             Self::SessionEnded => "session_ended",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::Registered => "registered",
+            Self::EmailVerificationRequested => "email_verification_requested",
             Self::EmailVerified => "email_verified",
             Self::EmailChangeRequested => "email_change_requested",
             Self::EmailChanged => "email_changed",
@@ -93,8 +100,10 @@ impl AuditKind {
             Self::UserChanged => "user_changed",
             Self::UserDeleted => "user_deleted",
             Self::UserSessionsEnded => "user_sessions_ended",
+            Self::TokenIntrospected => "token_introspected",
             Self::TokenRevoked => "token_revoked",
             Self::AccessDenied => "access_denied",
+            Self::ClientRefused => "client_refused",
             Self::RateLimited => "rate_limited",
             Self::MailGivenUp => "mail_given_up",
         }

@@ -1,10 +1,12 @@
 //! What a token is worth (RFC 7662).
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use super::authenticate::map_token_error;
 use super::{Service, ServiceError, TokenClient};
 use crate::crypto::{TokenKind, VerifiedToken};
+use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
 
 /// A token that would be accepted now.
 #[derive(Debug, Clone)]
@@ -24,8 +26,9 @@ pub struct Introspection {
 /// [`ServiceError::Unavailable`] when that cannot be known.
 pub async fn introspect(
     service: &Service,
-    _asked_by: TokenClient,
+    asked_by: TokenClient,
     token: &str,
+    origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<Option<Introspection>, ServiceError> {
     let found = match verify_either_kind(service, token)? {
@@ -42,6 +45,16 @@ pub async fn introspect(
         _ => None,
     };
     service.metrics.count_introspection(if found.is_some() { "active" } else { "inactive" });
+    // It changes nothing and may come with every request of a program: a line and a count, no row.
+    service.tell(&AuditEvent {
+        kind: AuditKind::TokenIntrospected,
+        outcome: Outcome::Success,
+        actor_id: asked_by.actor_id(),
+        user_id: found.as_ref().map(|found| found.token.user_id),
+        session_id: found.as_ref().map(|found| found.token.session_id),
+        origin: Some(origin),
+        detail: json!({ "active": found.is_some() }),
+    });
     Ok(found)
 }
 

@@ -35,6 +35,9 @@ pub enum LimitedAction {
     Reset,
     /// Presenting the own password again before a change.
     Confirmation,
+    /// Presenting a client secret, at `/introspect` and at `/revoke`. By the network alone: the client's id is known
+    /// to its attackers too.
+    Client,
 }
 
 impl LimitedAction {
@@ -48,6 +51,7 @@ impl LimitedAction {
             Self::EmailChange => "email_change",
             Self::Reset => "reset",
             Self::Confirmation => "confirmation",
+            Self::Client => "client",
         }
     }
 
@@ -133,6 +137,9 @@ impl Service {
             Some(device) => {
                 let rate = if action.sends_mail() { name_rate } else { limits.per_account };
                 vec![Bucket::of_device(word, &device.token_hash, Rate::per_hour(rate))]
+            }
+            None if action == LimitedAction::Client => {
+                vec![Bucket::of_network(word, origin.network(), Rate::per_hour(network_rate))]
             }
             None => vec![
                 Bucket::of_account(word, name, Rate::per_hour(name_rate)),

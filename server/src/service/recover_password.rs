@@ -2,9 +2,8 @@
 
 use super::{DeviceCookie, FieldError, LimitedAction, Service, ServiceError};
 use crate::domain::{EmailAddress, Origin};
-use crate::store::MailKind;
 
-/// Puts the request into the outbox. Whether an account has the address is not asked here, so that neither the
+/// Puts the request into the outbox. Nothing here depends on whether an account has the address, so that neither the
 /// answer nor its time can tell (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
@@ -28,7 +27,8 @@ pub async fn recover_password(
     let device = service.find_device(device).await?;
     // Kept: each asks for a letter.
     let _attempt = service.limit(LimitedAction::Recovery, email.as_str(), device.as_ref(), origin).await?;
-    service.store.enqueue_mail(MailKind::PasswordRecovery, email.as_str()).await?;
+    let event = service.store.enqueue_recovery(&email, origin).await?;
+    service.tell(&event);
     service.outbox_wake.notify_one();
     Ok(())
 }

@@ -37,7 +37,8 @@ pub async fn resend_verification(
     })?;
     // Kept: each asks for a letter.
     let _attempt = service.limit(LimitedAction::VerifyResend, email.as_str(), None, origin).await?;
-    service.store.enqueue_verification(&email).await?;
+    let event = service.store.enqueue_verification(&email, origin).await?;
+    service.tell(&event);
     service.outbox_wake.notify_one();
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The audit: written with the change that it speaks of, in the same transaction.
 
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{Store, StoreError};
-use crate::domain::AuditEvent;
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Outcome};
 
 impl Store {
     /// Records something that changed nothing, such as a refused login.
@@ -39,4 +40,30 @@ pub(super) async fn insert_event(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Records that somebody, who has shown nothing, asked for mail to an address; of the account that has it, if any.
+pub(super) async fn record_request<'a>(
+    connection: &mut PgConnection,
+    kind: AuditKind,
+    email: &EmailAddress,
+    origin: &'a Origin,
+) -> Result<AuditEvent<'a>, StoreError> {
+    let owner = sqlx::query_scalar(
+        "SELECT id FROM users WHERE lower(email COLLATE \"C\") = lower($1::text COLLATE \"C\")",
+    )
+    .bind(email.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let event = AuditEvent {
+        kind,
+        outcome: Outcome::Success,
+        actor_id: None,
+        user_id: owner,
+        session_id: None,
+        origin: Some(origin),
+        detail: json!({}),
+    };
+    insert_event(connection, &event).await?;
+    Ok(event)
 }

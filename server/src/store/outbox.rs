@@ -6,9 +6,9 @@ use chrono::TimeDelta;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::audit::insert_event;
+use super::audit::{insert_event, record_request};
 use super::{Store, StoreError};
-use crate::domain::AuditEvent;
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin};
 
 /// What a message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,18 +142,26 @@ pub struct OutboxCounts {
 }
 
 impl Store {
-    /// Asks for a message. Whether an account has the address is found out when it is sent, so that asking
-    /// takes the same time either way.
+    /// Asks for the link to choose a new password. Whether an account has the address decides when it is sent; the
+    /// audit is told whose it is, with the same statements either way, so that asking takes the same time.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn enqueue_mail(&self, kind: MailKind, recipient: &str) -> Result<(), StoreError> {
+    pub async fn enqueue_recovery<'a>(
+        &self,
+        email: &EmailAddress,
+        origin: &'a Origin,
+    ) -> Result<AuditEvent<'a>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         sqlx::query("INSERT INTO outbox (kind, recipient) VALUES ($1, $2)")
-            .bind(kind.as_str())
-            .bind(recipient)
-            .execute(&self.pool)
+            .bind(MailKind::PasswordRecovery.as_str())
+            .bind(email.as_str())
+            .execute(&mut *transaction)
             .await?;
-        Ok(())
+        let event =
+            record_request(&mut transaction, AuditKind::PasswordResetRequested, email, origin).await?;
+        transaction.commit().await?;
+        Ok(event)
     }
 
     /// Takes up to `limit` due messages. They are due again after `lease`, should this replica die meanwhile;

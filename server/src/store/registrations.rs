@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::audit::insert_event;
+use super::audit::{insert_event, record_request};
 use super::links::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::{MailKind, NewMail, Store, StoreError, TokenPurpose};
@@ -117,7 +117,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn enqueue_verification(&self, email: &EmailAddress) -> Result<(), StoreError> {
+    pub async fn enqueue_verification<'a>(
+        &self,
+        email: &EmailAddress,
+        origin: &'a Origin,
+    ) -> Result<AuditEvent<'a>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         sqlx::query(
             "INSERT INTO outbox (kind, recipient, user_id)
              SELECT 'email_verification', coalesce(owner.email, asked), owner.id
@@ -126,9 +131,12 @@ impl Store {
                   AND owner.is_active AND owner.email_verified_at IS NULL",
         )
         .bind(email.as_str())
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        let event =
+            record_request(&mut transaction, AuditKind::EmailVerificationRequested, email, origin).await?;
+        transaction.commit().await?;
+        Ok(event)
     }
 
     /// Uses the link up and notes that the account's address is read. Gives the account; `None` when the link is

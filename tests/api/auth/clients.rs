@@ -98,3 +98,30 @@ async fn the_client_opens_nothing_else() {
     }
     app.post(path::USERS).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).answer().await.problem(401);
 }
+
+#[tokio::test]
+async fn who_guesses_at_the_secret_is_slowed_and_the_client_is_not() {
+    let app = with_client().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+    let form = [("token", "nonsense")];
+    for endpoint in [path::INTROSPECT, path::REVOKE] {
+        let guess = || app.post(endpoint).basic_auth(CLIENT_ID, Some("NeverLogged, and wrong")).form(&form);
+        let mut guesses = 0;
+        let limited = loop {
+            let answer = guess().answer().await;
+            if answer.status != 401 {
+                break answer;
+            }
+            guesses += 1;
+            assert!(guesses <= 10, "no limit");
+        };
+        assert_eq!(limited.problem(429)["error"], "temporarily_unavailable");
+        assert!(limited.header("retry-after").is_some());
+        let right = app.post(endpoint).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&form);
+        assert_eq!(right.answer().await.status, 200);
+    }
+    assert_eq!(app.audited_requests("client_refused").await, ["-"; 10].join(" "));
+    assert!(app.server().metric("latchkey_rate_limited_total", &["client", "network"]).await > 0.0);
+    assert!(
+        app.server().metric("latchkey_audit_events_total", &["token_introspected", "success"]).await > 0.0
+    );
+}

@@ -99,3 +99,12 @@ async fn says_so_where_mail_is_off() {
     assert_json_snapshot!(known.problem(503), { ".instance" => "<request id>" });
     recover(&app, "nobody@example.test").await.problem(503);
 }
+
+#[tokio::test]
+async fn the_audit_knows_whose_account_was_asked_for_and_from_where() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    let user = app.create_user("forgetful").await;
+    recover(&app, &user.email.to_uppercase().replace('@', "%40")).await.ok(200);
+    recover(&app, "nobody@example.test").await.ok(200);
+    assert_eq!(app.audited_requests("password_reset_requested").await, format!("- {}", user.id));
+}

@@ -55,3 +55,12 @@ async fn says_what_is_wrong() {
     let silent = App::start().await;
     resend(&silent, "john@example.test").await.problem(503);
 }
+
+#[tokio::test]
+async fn the_audit_knows_who_was_written_to_and_from_where_it_was_asked() {
+    let app = open().start().await;
+    let user = app.create_user("verified").await;
+    resend(&app, &user.email).await.ok(202);
+    resend(&app, "nobody@example.test").await.ok(202);
+    assert_eq!(app.audited_requests("email_verification_requested").await, format!("- {}", user.id));
+}

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use crate::crypto::TokenKind;
 use crate::http::client_auth::{authenticated_form, oauth_problem};
 use crate::http::form::UrlEncodedForm;
+use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{ClientProblems, FormProblems, UnavailableProblem};
+use crate::http::problem_docs::{ClientProblems, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, Introspection};
 
@@ -86,18 +87,20 @@ pub struct IntrospectionBody {
     request_body(content = TokenQueryForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "What is known of the token", body = IntrospectionBody),
-        FormProblems, ClientProblems, UnavailableProblem,
+        FormProblems, ClientProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn introspect(
     State(state): State<ApiState>,
+    RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
     form: Result<UrlEncodedForm, Problem>,
 ) -> Result<Response, Problem> {
-    let (client, form) = authenticated_form(&state, &headers, form).await?;
+    let (client, form) = authenticated_form(&state, &headers, &origin, form).await?;
     let [token] = form.require(["token"]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
-    let found =
-        service::introspect(&state.service, client, token, Utc::now()).await.map_err(oauth_problem)?;
+    let found = service::introspect(&state.service, client, token, &origin, Utc::now())
+        .await
+        .map_err(oauth_problem)?;
     let verifier = &state.service.verifier;
     let body = found.map_or_else(IntrospectionBody::default, |found| {
         IntrospectionBody::active(found, verifier.issuer(), verifier.audience())

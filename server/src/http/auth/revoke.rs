@@ -10,7 +10,7 @@ use crate::http::client_auth::{authenticated_form, oauth_problem};
 use crate::http::form::UrlEncodedForm;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{ClientProblems, FormProblems, UnavailableProblem};
+use crate::http::problem_docs::{ClientProblems, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
@@ -24,7 +24,7 @@ use crate::service;
     request_body(content = TokenQueryForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "The token is good for nothing, if it ever was"),
-        FormProblems, ClientProblems, UnavailableProblem,
+        FormProblems, ClientProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn revoke(
@@ -33,7 +33,7 @@ pub async fn revoke(
     headers: HeaderMap,
     form: Result<UrlEncodedForm, Problem>,
 ) -> Result<Response, Problem> {
-    let (client, form) = authenticated_form(&state, &headers, form).await?;
+    let (client, form) = authenticated_form(&state, &headers, &origin, form).await?;
     let [token] = form.require(["token"]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     service::revoke_token(&state.service, client, token, &origin).await.map_err(oauth_problem)?;
     Ok((StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response())
