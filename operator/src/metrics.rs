@@ -1,7 +1,11 @@
 //! Every metric of the operator, declared here and nowhere else. Label values come from fixed lists.
 
+mod auth_services;
+
+use kube::runtime::reflector::Store;
+use latchkey_crds::AuthService;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
 use crate::kinds::Kind;
@@ -11,7 +15,7 @@ use crate::kinds::Kind;
 pub struct Metrics {
     registry: Registry,
     reconciles: IntCounterVec,
-    durations: Histogram,
+    durations: HistogramVec,
     applied: IntCounterVec,
     deleted: IntCounterVec,
     status_updates: IntCounter,
@@ -47,18 +51,30 @@ impl Metrics {
             "Watches that failed and were retried.",
             &["kind"],
         )?;
-        let durations = Histogram::with_opts(
-            HistogramOpts::new("latchkey_operator_reconcile_duration_seconds", "How long a reconcile took.")
-                .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
+        let durations = HistogramVec::new(
+            HistogramOpts::new(
+                "latchkey_operator_reconcile_duration_seconds",
+                "How long a reconcile took, by how it ended.",
+            )
+            .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
+            &["result"],
         )?;
         registry.register(Box::new(durations.clone()))?;
         let status_updates = IntCounter::new("latchkey_operator_status_updates_total", "Status writes.")?;
         registry.register(Box::new(status_updates.clone()))?;
         let leader = IntGauge::new("latchkey_operator_leader", "1 on the replica that reconciles.")?;
         registry.register(Box::new(leader.clone()))?;
+        // From the start, so that the first of a kind is seen as a rise.
         for result in ["ok", "error"] {
             reconciles.with_label_values(&[result]);
+            durations.with_label_values(&[result]);
         }
+        let build = IntGauge::with_opts(
+            Opts::new("latchkey_operator_build_info", "Always 1; says which version this is.")
+                .const_label("version", env!("CARGO_PKG_VERSION")),
+        )?;
+        build.set(1);
+        registry.register(Box::new(build))?;
         Ok(Self {
             registry,
             reconciles,
@@ -74,8 +90,17 @@ impl Metrics {
 
     /// Counts a reconcile that took `seconds`.
     pub fn reconciled(&self, succeeded: bool, seconds: f64) {
-        self.reconciles.with_label_values(&[if succeeded { "ok" } else { "error" }]).inc();
-        self.durations.observe(seconds);
+        let result = [if succeeded { "ok" } else { "error" }];
+        self.reconciles.with_label_values(&result).inc();
+        self.durations.with_label_values(&result).observe(seconds);
+    }
+
+    /// Shows the conditions and signing keys of these from now on.
+    ///
+    /// # Errors
+    /// When it is called a second time.
+    pub fn show_auth_services(&self, auth_services: Store<AuthService>) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(auth_services::AuthServices::new(auth_services)?))
     }
 
     /// Counts an object that was written.
@@ -127,14 +152,20 @@ impl Metrics {
 }
 
 /// The plurals of what the operator asks for; anything else counts as `other`.
-const RESOURCES: [&str; 14] = [
+const RESOURCES: [&str; 20] = [
     "authservices",
+    "certificates",
     "configmaps",
     "customresourcedefinitions",
     "deployments",
     "events",
+    "horizontalpodautoscalers",
+    "httproutes",
+    "ingresses",
     "jobs",
     "leases",
+    "networkpolicies",
+    "persistentvolumeclaims",
     "poddisruptionbudgets",
     "pods",
     "secrets",

@@ -161,11 +161,12 @@ impl Namespace {
     }
 
     /// It goes while other tests run. What ends by itself goes first: Kubernetes looks again at a namespace that
-    /// is not empty only when the longest grace period in it is over.
+    /// is not empty only when the longest grace period in it is over. Each command has a limit, since nobody waits
+    /// for it, and the cluster may be gone before it ends.
     fn remove_in_background(&self) {
         const SCRIPT: &str = r#"
-            "$1" -n "$2" delete authsvc --all
-            "$1" -n "$2" delete pod --all --now
+            "$1" -n "$2" delete authsvc --all --timeout=120s
+            "$1" -n "$2" delete pod --all --now --timeout=120s
             "$1" delete namespace "$2" --wait=false"#;
         let kubectl = self.cluster.kubectl();
         let mut shell = Command::new("sh");

@@ -10,7 +10,12 @@ pub(super) fn build(service: &Validated) -> Value {
     let spec = &service.spec.monitoring.service_monitor;
     let mut metadata = metadata(service, service.names.base(), Component::Server);
     metadata.labels.get_or_insert_default().extend(spec.labels.clone());
-    let mut endpoint = json!({ "port": "management", "path": "/metrics" });
+    // The dashboard and the alerts of the chart tell the services of a namespace apart by this label.
+    let mut endpoint = json!({
+        "port": "management",
+        "path": "/metrics",
+        "relabelings": [{ "targetLabel": "auth_service", "replacement": service.name }],
+    });
     if let Some(interval) = &spec.interval {
         endpoint["interval"] = json!(interval);
     }
