@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::DynamicObject;
 use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::watch;
 
 use crate::kinds::Kind;
+
+/// How long the start waits to be told which optional kinds there are.
+const OPTIONAL_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether the cluster knows an optional kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +25,29 @@ pub enum Presence {
     Unknown,
 }
 
+/// Which of the optional kinds the cluster knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Optional(BTreeMap<Kind, Presence>);
+
+impl Optional {
+    /// Whether the cluster knows the kind.
+    pub fn presence(&self, kind: Kind) -> Presence {
+        self.0.get(&kind).copied().unwrap_or(Presence::Unknown)
+    }
+
+    /// The same with another answer for one kind.
+    #[must_use]
+    pub fn with(mut self, kind: Kind, presence: Presence) -> Self {
+        self.0.insert(kind, presence);
+        self
+    }
+}
+
 /// The stores.
 #[derive(Clone, Default)]
 pub struct Cache {
     stores: Arc<RwLock<BTreeMap<Kind, Store<DynamicObject>>>>,
-    service_monitors: Arc<RwLock<Option<bool>>>,
+    optional: Arc<watch::Sender<Optional>>,
 }
 
 impl Cache {
@@ -38,25 +61,23 @@ impl Cache {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
     }
 
-    /// Says whether the definition of ServiceMonitors exists; `None` when that cannot be told.
-    pub fn set_service_monitors(&self, known: Option<bool>) {
-        *self.service_monitors.write().unwrap_or_else(PoisonError::into_inner) = known;
+    /// Says whether the cluster knows an optional kind.
+    pub fn set_presence(&self, kind: Kind, presence: Presence) {
+        self.optional.send_modify(|optional| {
+            optional.0.insert(kind, presence);
+        });
     }
 
-    /// Whether ServiceMonitors can be made.
-    pub fn service_monitors(&self) -> Presence {
-        match *self.service_monitors.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(true) if self.store(Kind::ServiceMonitor).is_some() => Presence::Present,
-            Some(false) => Presence::Absent,
-            Some(true) | None => Presence::Unknown,
-        }
+    /// Which of the optional kinds the cluster knows.
+    pub fn optional(&self) -> Optional {
+        self.optional.borrow().clone()
     }
 
     fn store(&self, kind: Kind) -> Option<Store<DynamicObject>> {
         self.stores.read().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned()
     }
 
-    /// Waits until every watch has listed once.
+    /// Waits until every watch of a built-in kind has listed once, and a moment for the optional ones.
     ///
     /// # Errors
     /// When a watch ended before.
@@ -65,6 +86,12 @@ impl Cache {
             if let Some(store) = self.store(kind) {
                 store.wait_until_ready().await?;
             }
+        }
+        let mut optional = self.optional.subscribe();
+        let all_told = optional.wait_for(|optional| optional.0.len() == Kind::OPTIONAL.len());
+        // A kind that cannot be told about must not hold up everything else.
+        if tokio::time::timeout(OPTIONAL_WITHIN, all_told).await.is_err() {
+            tracing::warn!("not all optional kinds could be looked for in time");
         }
         Ok(())
     }

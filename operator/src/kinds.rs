@@ -3,23 +3,28 @@
 use std::fmt;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{ApiResource, GroupVersionKind};
-
-/// The name of the definition that says whether the cluster knows ServiceMonitors.
-pub const SERVICE_MONITOR_DEFINITION: &str = "servicemonitors.monitoring.coreos.com";
 
 /// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names are Kubernetes' own")]
 pub enum Kind {
+    Certificate,
     ConfigMap,
     Deployment,
+    HorizontalPodAutoscaler,
+    HttpRoute,
+    Ingress,
     Job,
+    NetworkPolicy,
     Pod,
     PodDisruptionBudget,
+    PrometheusRule,
     Secret,
     Service,
     ServiceAccount,
@@ -29,10 +34,13 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds that every cluster knows; all of them are watched.
-    pub const BUILT_IN: [Self; 9] = [
+    pub const BUILT_IN: [Self; 12] = [
         Self::ConfigMap,
         Self::Deployment,
+        Self::HorizontalPodAutoscaler,
+        Self::Ingress,
         Self::Job,
+        Self::NetworkPolicy,
         Self::Pod,
         Self::PodDisruptionBudget,
         Self::Secret,
@@ -41,33 +49,53 @@ impl Kind {
         Self::StatefulSet,
     ];
 
+    /// The kinds that others bring to a cluster. They may come and go while the operator runs: each is watched
+    /// as long as its definition is there.
+    pub const OPTIONAL: [Self; 4] =
+        [Self::Certificate, Self::HttpRoute, Self::PrometheusRule, Self::ServiceMonitor];
+
+    /// The name of the definition that says whether the cluster knows the kind.
+    pub fn definition(self) -> String {
+        let resource = self.api_resource();
+        format!("{}.{}", resource.plural, resource.group)
+    }
+
     /// Group, version and plural, as requests need them.
     pub fn api_resource(self) -> ApiResource {
         match self {
+            Self::Certificate => foreign("cert-manager.io", "Certificate", "certificates"),
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            Self::HttpRoute => foreign("gateway.networking.k8s.io", "HTTPRoute", "httproutes"),
+            Self::Ingress => ApiResource::erase::<Ingress>(&()),
             Self::Job => ApiResource::erase::<Job>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
             Self::Pod => ApiResource::erase::<Pod>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::PrometheusRule => foreign("monitoring.coreos.com", "PrometheusRule", "prometheusrules"),
             Self::Secret => ApiResource::erase::<Secret>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
             Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
             Self::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
-            Self::ServiceMonitor => ApiResource::from_gvk_with_plural(
-                &GroupVersionKind::gvk("monitoring.coreos.com", "v1", "ServiceMonitor"),
-                "servicemonitors",
-            ),
+            Self::ServiceMonitor => foreign("monitoring.coreos.com", "ServiceMonitor", "servicemonitors"),
         }
     }
 
     /// The kind's name.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Certificate => "Certificate",
             Self::ConfigMap => "ConfigMap",
             Self::Deployment => "Deployment",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::HttpRoute => "HTTPRoute",
+            Self::Ingress => "Ingress",
             Self::Job => "Job",
+            Self::NetworkPolicy => "NetworkPolicy",
             Self::Pod => "Pod",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::PrometheusRule => "PrometheusRule",
             Self::Secret => "Secret",
             Self::Service => "Service",
             Self::ServiceAccount => "ServiceAccount",
@@ -75,6 +103,11 @@ impl Kind {
             Self::StatefulSet => "StatefulSet",
         }
     }
+}
+
+/// A kind of which this crate has no type; each is at `v1`.
+fn foreign(group: &str, kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
 }
 
 impl fmt::Display for Kind {

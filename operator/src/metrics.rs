@@ -152,7 +152,7 @@ impl Metrics {
 }
 
 /// The plurals of what the operator asks for; anything else counts as `other`.
-const RESOURCES: [&str; 20] = [
+const RESOURCES: [&str; 21] = [
     "authservices",
     "certificates",
     "configmaps",
@@ -168,6 +168,7 @@ const RESOURCES: [&str; 20] = [
     "persistentvolumeclaims",
     "poddisruptionbudgets",
     "pods",
+    "prometheusrules",
     "secrets",
     "serviceaccounts",
     "servicemonitors",

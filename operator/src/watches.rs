@@ -15,9 +15,9 @@ use latchkey_crds::AuthService;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::auth_service::references;
-use crate::cache::{Cache, controller_of};
+use crate::cache::{Cache, Presence, controller_of};
 use crate::causes::Causes;
-use crate::kinds::{Kind, SERVICE_MONITOR_DEFINITION};
+use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::names::{INSTANCE, MANAGED_BY, Names, OPERATOR};
 
@@ -54,7 +54,9 @@ pub fn start(
         watches.cache.insert(kind, writer.as_reader());
         tasks.spawn(watches.clone().follow(kind, writer));
     }
-    tasks.spawn(watches.follow_service_monitor_definition());
+    for kind in Kind::OPTIONAL {
+        tasks.spawn(watches.clone().follow_definition(kind));
+    }
     (auth_services, tasks)
 }
 
@@ -112,11 +114,11 @@ impl Watches {
         }
     }
 
-    /// Follows whether the cluster knows ServiceMonitors, and watches them while it does.
-    async fn follow_service_monitor_definition(self) {
+    /// Follows whether the cluster knows an optional kind, and watches its objects while it does. One watch a
+    /// definition: the right to watch is granted by the definition's name.
+    async fn follow_definition(self, kind: Kind) {
         let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(self.client.clone());
-        let config =
-            watcher::Config::default().fields(&format!("metadata.name={SERVICE_MONITOR_DEFINITION}"));
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", kind.definition()));
         let mut events = std::pin::pin!(watch(api, config).default_backoff());
         let mut tasks = JoinSet::new();
         let mut running: Option<AbortHandle> = None;
@@ -127,37 +129,41 @@ impl Watches {
                 Ok(Event::Apply(_) | Event::InitApply(_)) => {
                     listed = true;
                     if running.is_none() {
-                        let writer = reflector::store::Writer::new(Kind::ServiceMonitor.api_resource());
-                        let store = writer.as_reader();
-                        running = Some(tasks.spawn(self.clone().follow(Kind::ServiceMonitor, writer)));
-                        let (cache, watches) = (self.cache.clone(), self.clone());
-                        tasks.spawn(async move {
-                            if store.wait_until_ready().await.is_ok() {
-                                cache.insert(Kind::ServiceMonitor, store);
-                                watches.trigger_all();
-                            }
-                        });
+                        running = Some(tasks.spawn(self.clone().follow_optional(kind)));
                     }
-                    self.cache.set_service_monitors(Some(true));
                 }
                 Ok(Event::InitDone) if listed => {}
                 Ok(Event::Delete(_) | Event::InitDone) => {
                     if let Some(task) = running.take() {
                         task.abort();
                     }
-                    self.cache.remove(Kind::ServiceMonitor);
-                    self.cache.set_service_monitors(Some(false));
+                    self.cache.remove(kind);
+                    self.cache.set_presence(kind, Presence::Absent);
                     self.trigger_all();
                 }
                 Err(error) => {
                     if running.is_none() {
-                        self.cache.set_service_monitors(None);
+                        self.cache.set_presence(kind, Presence::Unknown);
                     }
                     self.report("CustomResourceDefinition", &error);
                 }
             }
             while tasks.try_join_next().is_some() {}
         }
+    }
+
+    /// Watches the objects of an optional kind, which counts as there once they are listed.
+    async fn follow_optional(self, kind: Kind) {
+        let writer = reflector::store::Writer::new(kind.api_resource());
+        let store = writer.as_reader();
+        let listed = async {
+            if store.wait_until_ready().await.is_ok() {
+                self.cache.insert(kind, store.clone());
+                self.cache.set_presence(kind, Presence::Present);
+                self.trigger_all();
+            }
+        };
+        futures::join!(self.clone().follow(kind, writer), listed);
     }
 
     fn trigger(&self, auth_service: &AuthService) {

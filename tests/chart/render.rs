@@ -72,7 +72,12 @@ fn with_a_namespace_to_watch_its_rights_end_there() {
         json!([{
             "apiGroups": ["apiextensions.k8s.io"],
             "resources": ["customresourcedefinitions"],
-            "resourceNames": ["servicemonitors.monitoring.coreos.com"],
+            "resourceNames": [
+                "certificates.cert-manager.io",
+                "httproutes.gateway.networking.k8s.io",
+                "prometheusrules.monitoring.coreos.com",
+                "servicemonitors.monitoring.coreos.com",
+            ],
             "verbs": ["list", "watch"],
         }])
     );

@@ -61,13 +61,13 @@ pub struct Contents<'a> {
 }
 
 impl ControlPlane {
-    /// The control plane that the tests of this process share: with the CRDs of `AuthService` and
-    /// `ServiceMonitor`, and with controllers. Started by the first caller.
+    /// The control plane that the tests of this process share: with the CRDs of `AuthService` and of all
+    /// optional kinds, and with controllers. Started by the first caller.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED
             .get_or_init(|| async {
-                let crds = [auth_service_crd(), service_monitor_crd()];
+                let crds = [vec![auth_service_crd()], optional_crds()].concat();
                 Self::start(Contents { crds: &crds, controllers: true }).await
             })
             .await
@@ -214,9 +214,15 @@ pub fn auth_service_crd() -> PathBuf {
     programs::workspace().join("crds/auth_service.yaml")
 }
 
+/// The CRDs of the optional kinds: ServiceMonitor first, PrometheusRule, HTTPRoute, Certificate.
+pub fn optional_crds() -> Vec<PathBuf> {
+    let paths = run_ok(&mut Command::new(programs::workspace().join("tests/cluster/crds")));
+    paths.lines().map(PathBuf::from).collect()
+}
+
 /// The CRD of Prometheus Operator's ServiceMonitor.
 pub fn service_monitor_crd() -> PathBuf {
-    PathBuf::from(run_ok(&mut Command::new(programs::workspace().join("tests/cluster/crds"))).trim())
+    optional_crds().swap_remove(0)
 }
 
 /// Applies any object, as `kubectl apply --server-side --force-conflicts` does.

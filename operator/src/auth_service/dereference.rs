@@ -16,7 +16,7 @@ use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::SmtpCredentialsRef;
 use latchkey_keyset::KeySetError;
 
-use crate::cache::{Presence, controller_of};
+use crate::cache::{Optional, controller_of};
 use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
 use crate::kinds::Kind;
@@ -98,8 +98,8 @@ pub struct Dereferenced {
     pub answers: Vec<Answer>,
     /// The migration's pods, by name.
     pub migration_pods: Vec<Pod>,
-    /// Whether ServiceMonitors can be made.
-    pub service_monitors: Presence,
+    /// Which of the optional kinds the cluster knows.
+    pub optional: Optional,
 }
 
 /// The names of the Secrets that the spec refers to.
@@ -179,7 +179,7 @@ pub async fn dereference(
         pods,
         answers,
         migration_pods: lookup.pods(&names, Component::Migration),
-        service_monitors: context.cache.service_monitors(),
+        optional: context.cache.optional(),
     })
 }
 

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::dereference::{Admin, Dereferenced, SmtpLogin};
 use super::validate::{Validated, validate};
-use crate::cache::Presence;
+use crate::cache::{Optional, Presence};
 use crate::context::Images;
 use crate::credentials::StorePassword;
+use crate::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, KeySet};
 
 /// The key of RFC 8037 appendix A.1, known to everybody.
@@ -32,6 +33,11 @@ pub fn auth_service(spec: Value) -> AuthService {
     auth_service
 }
 
+/// The same answer for every optional kind.
+pub fn optional(presence: Presence) -> Optional {
+    Kind::OPTIONAL.into_iter().fold(Optional::default(), |optional, kind| optional.with(kind, presence))
+}
+
 pub fn embedded() -> Dereferenced {
     Dereferenced {
         database_url: None,
@@ -49,7 +55,7 @@ pub fn embedded() -> Dereferenced {
         pods: Vec::new(),
         answers: Vec::new(),
         migration_pods: Vec::new(),
-        service_monitors: Presence::Absent,
+        optional: optional(Presence::Absent),
     }
 }
 
@@ -102,7 +108,7 @@ pub fn full() -> Dereferenced {
         introspection_secret: Some(Ok(SecretText::new("introspection-secret-of-the-gateway"))),
         postgres_password: None,
         redis_password: None,
-        service_monitors: Presence::Present,
+        optional: optional(Presence::Present),
         ..embedded()
     }
 }

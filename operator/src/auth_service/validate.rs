@@ -13,7 +13,7 @@ use latchkey_crds::auth_service as api;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use url::Url;
 
-use crate::cache::Presence;
+use crate::cache::Optional;
 use crate::context::Images;
 use crate::credentials::StorePassword;
 use crate::fingerprint::fingerprint;
@@ -152,8 +152,8 @@ pub struct Validated {
     pub answers: Vec<Answer>,
     /// The migration's pods, by name.
     pub migration_pods: Vec<Pod>,
-    /// Whether ServiceMonitors can be made.
-    pub service_monitors: Presence,
+    /// Which of the optional kinds the cluster knows.
+    pub optional: Optional,
 }
 
 /// Turns the spec and what was found into a type that builders can trust.
@@ -239,7 +239,7 @@ pub fn validate(
         pods: found.pods,
         answers: found.answers,
         migration_pods: found.migration_pods,
-        service_monitors: found.service_monitors,
+        optional: found.optional,
         name,
         namespace,
         names,

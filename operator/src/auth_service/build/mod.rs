@@ -119,7 +119,10 @@ pub fn build(service: &Validated, now: Timestamp) -> Result<Objects, BuildError>
         } else {
             Wanted::gone(Kind::PodDisruptionBudget, base)
         },
-        service_monitor: match (service.service_monitors, service.spec.monitoring.service_monitor.enabled) {
+        service_monitor: match (
+            service.optional.presence(Kind::ServiceMonitor),
+            service.spec.monitoring.service_monitor.enabled,
+        ) {
             (Presence::Present, true) => {
                 Wanted::applied(service, Kind::ServiceMonitor, &service_monitor::build(service))?
             }

@@ -9,7 +9,7 @@ use crate::auth_service::build::Schema;
 use crate::auth_service::replicas::Report;
 use crate::auth_service::validate::{Problem, Validated};
 use crate::cache::Presence;
-use crate::kinds::{Kind, SERVICE_MONITOR_DEFINITION};
+use crate::kinds::Kind;
 use crate::signing_keys::KeyMaterial;
 
 use super::rollout::migrating;
@@ -279,7 +279,7 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
         return say(Truth::False, "Disabled", message.to_owned());
     }
     let taken = facts.taken.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
-    match facts.service.service_monitors {
+    match facts.service.optional.presence(Kind::ServiceMonitor) {
         Presence::Present if taken => {
             say(Truth::False, "NameTaken", "The ServiceMonitor belongs to somebody else: delete or rename it.".to_owned())
         }
@@ -294,7 +294,7 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
         Presence::Unknown => say(
             Truth::Unknown,
             "CannotTell",
-            format!("Whether the cluster knows ServiceMonitors cannot be told yet: the operator has to be allowed to watch the CustomResourceDefinition {SERVICE_MONITOR_DEFINITION}."),
+            format!("Whether the cluster knows ServiceMonitors cannot be told yet: the operator has to be allowed to watch the CustomResourceDefinition {}.", Kind::ServiceMonitor.definition()),
         ),
     }
 }
