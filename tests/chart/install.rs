@@ -1,7 +1,7 @@
 //! The chart on a real API server.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -9,17 +9,28 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::PostParams;
 use kube::{Api, Client};
 use latchkey_tests::control_plane::{Contents, ControlPlane, apply};
+use latchkey_tests::monitoring::prometheus_crds;
 use latchkey_tests::process::{run, run_ok};
-use latchkey_tests::{chart, programs};
+use latchkey_tests::{chart, programs, wait};
 use serde_json::{Value, json};
+
+use crate::conform;
+use crate::linters::PRODUCTION;
 
 const SYSTEM: &str = "latchkey-system";
 
 /// Everything in one test, since starting an API server is what takes the time.
 #[tokio::test]
 async fn helm_installs_upgrades_and_uninstalls() {
-    let control_plane = ControlPlane::start(Contents { crds: &[], controllers: false }).await;
+    let monitoring = prometheus_crds();
+    let monitoring = monitoring.iter().filter(|file| {
+        let name = file.to_string_lossy();
+        name.ends_with("_servicemonitors.yaml") || name.ends_with("_prometheusrules.yaml")
+    });
+    let monitoring: Vec<PathBuf> = monitoring.cloned().collect();
+    let control_plane = ControlPlane::start(Contents { crds: &monitoring, controllers: false }).await;
     let client = control_plane.client().await;
+    conform::kubeconform(&client, control_plane.folder()).await;
     let restricted = json!({"pod-security.kubernetes.io/enforce": "restricted"});
     for name in [SYSTEM, "team-a"] {
         let metadata = json!({"name": name, "labels": restricted});
@@ -39,7 +50,8 @@ async fn helm_installs_upgrades_and_uninstalls() {
     };
     let chart = copy.to_str().expect("a path in UTF-8");
 
-    let notes = helm(&["install", "latchkey", chart, "--set", "replicas=2"]);
+    let production = PRODUCTION.map(|value| ["--set", value]);
+    let notes = helm(&[&["install", "latchkey", chart][..], production.as_flattened()].concat());
     assert!(notes.contains("kubectl explain authsvc.spec"), "{notes}");
     let crd = fetch_crd(&client).await;
     assert!(crd.is_some(), "the CRD came with the release");
@@ -64,7 +76,14 @@ async fn helm_installs_upgrades_and_uninstalls() {
 
     helm(&["uninstall", "latchkey"]);
     assert!(fetch_crd(&client).await.is_some(), "the CRD stays, and so does every AuthService");
-    assert!(control_plane.kubectl(&["-n", SYSTEM, "get", "deployments,services", "-o", "name"]).is_empty());
+    let all = "deployments,services,networkpolicies,configmaps,servicemonitors,prometheusrules";
+    let left = control_plane.kubectl(&["-n", SYSTEM, "get", all, "-o", "name"]);
+    assert_eq!(left.replace("configmap/kube-root-ca.crt\n", ""), "");
+
+    // The definition that stayed is taken over by the next release, and goes with it when that is wanted.
+    helm(&["install", "latchkey", chart, "--set", "crds.keep=false"]);
+    helm(&["uninstall", "latchkey"]);
+    wait::until("the CRD to go", async || fetch_crd(&client).await.is_none().then_some(())).await;
 }
 
 async fn fetch_crd(client: &Client) -> Option<CustomResourceDefinition> {

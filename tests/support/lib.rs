@@ -19,6 +19,7 @@ pub mod forge;
 pub mod key_set;
 pub mod link;
 pub mod logs;
+pub mod monitoring;
 pub mod operator;
 pub mod postgres;
 pub mod process;

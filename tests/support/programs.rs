@@ -83,6 +83,14 @@ pub fn debian(name: &str) -> PathBuf {
     })
 }
 
+/// `promtool`, which judges Prometheus' rules.
+pub fn promtool() -> PathBuf {
+    found("promtool").unwrap_or_else(|| {
+        install("prometheus");
+        found("promtool").expect("the package prometheus brings promtool")
+    })
+}
+
 fn found(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists())

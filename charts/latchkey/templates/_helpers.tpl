@@ -47,3 +47,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- printf "%s:%s" .image.repository (default .default .image.tag) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The block `annotations:` out of (list ROOT OWN…): what every object gets, and what this one has of its own,
+which wins. Nothing when there is nothing. */}}
+{{- define "latchkey.annotations" -}}
+{{- $all := dict -}}
+{{- range rest . -}}
+{{- $all = merge $all (default dict .) -}}
+{{- end -}}
+{{- with merge $all (first .).Values.commonAnnotations -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}

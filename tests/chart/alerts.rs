@@ -1,0 +1,107 @@
+//! The alerts: that Prometheus understands them, when they fire, and that each is explained.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use latchkey_tests::chart::{of_kind, render};
+use latchkey_tests::process::{run_ok, temporary_folder};
+use latchkey_tests::programs::workspace;
+use latchkey_tests::{monitoring, programs};
+use serde_json::Value;
+
+/// `spec` of the PrometheusRule.
+fn rules() -> Value {
+    let objects = render("latchkey", "latchkey-system", &["metrics.prometheusRule.enabled=true"]);
+    of_kind(&objects, "PrometheusRule")[0]["spec"].clone()
+}
+
+fn alerts(rules: &Value) -> Vec<&Value> {
+    let groups = rules["groups"].as_array().expect("groups");
+    groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")).collect()
+}
+
+fn names(rules: &Value) -> BTreeSet<String> {
+    alerts(rules).iter().map(|alert| alert["alert"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[test]
+fn each_alert_fires_when_it_should_and_only_then() {
+    let rules = rules();
+    let cases = workspace().join("tests/chart/alerts.yaml");
+    let text = fs::read_to_string(&cases).expect("the cases");
+    let untested: Vec<String> =
+        names(&rules).into_iter().filter(|name| !text.contains(&format!("- name: {name}"))).collect();
+    assert!(untested.is_empty(), "no case in {} for {untested:?}", cases.display());
+
+    let folder = temporary_folder("alerts");
+    fs::write(folder.path().join("rules.yaml"), serde_yaml_ng::to_string(&rules).expect("YAML"))
+        .expect("written");
+    fs::write(folder.path().join("alerts.yaml"), text).expect("written");
+    for arguments in [["check", "rules", "rules.yaml"], ["test", "rules", "alerts.yaml"]] {
+        let mut promtool = Command::new(programs::promtool());
+        run_ok(promtool.args(arguments).current_dir(folder.path()));
+    }
+}
+
+#[test]
+fn each_alert_has_a_section_that_says_what_to_do_and_each_section_an_alert() {
+    let rules = rules();
+    let guide = fs::read_to_string(workspace().join("docs/operations.md")).expect("docs/operations.md");
+    let sections: BTreeSet<String> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("### Latchkey"))
+        .map(|n| format!("Latchkey{n}"))
+        .collect();
+    assert_eq!(names(&rules), sections);
+    for alert in alerts(&rules) {
+        let annotation = |name: &str| alert["annotations"][name].as_str().unwrap_or_default();
+        for name in ["summary", "description"] {
+            assert!(!annotation(name).is_empty(), "{name} of {alert}");
+        }
+        // GitHub makes the anchor of a heading of one word by lower case.
+        let anchor =
+            format!("docs/operations.md#{}", alert["alert"].as_str().expect("a name").to_lowercase());
+        assert!(annotation("runbook_url").ends_with(&anchor), "{alert}");
+        let severity = alert["labels"]["severity"].as_str().unwrap_or_default();
+        assert!(["critical", "warning"].contains(&severity), "{alert}");
+    }
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_are_declared_and_explained() {
+    let rules = rules();
+    let expressions =
+        alerts(&rules).into_iter().filter_map(|alert| alert["expr"].as_str().map(str::to_owned));
+    let queries = monitoring::dashboard_queries().into_iter().map(|query| query.expression);
+    let asked: BTreeSet<String> =
+        expressions.chain(queries).flat_map(|text| monitoring::metrics_in(&text)).collect();
+    assert!(asked.len() > 15, "{asked:?}");
+    let read = |path: &str| fs::read_to_string(workspace().join(path)).expect(path);
+    let declared = [
+        read("server/src/metrics.rs"),
+        read("operator/src/metrics.rs"),
+        read("operator/src/metrics/auth_services.rs"),
+    ]
+    .concat();
+    let guide = read("docs/operations.md");
+    for metric in &asked {
+        assert!(declared.contains(&format!("\"{metric}\"")), "{metric} is declared nowhere");
+        assert!(guide.contains(&format!("`{metric}`")), "docs/operations.md does not list {metric}");
+    }
+}
+
+#[test]
+fn the_guide_lists_every_metric() {
+    let guide = fs::read_to_string(workspace().join("docs/operations.md")).expect("docs/operations.md");
+    for file in ["server/src/metrics.rs", "operator/src/metrics.rs", "operator/src/metrics/auth_services.rs"]
+    {
+        let source = fs::read_to_string(workspace().join(file)).expect(file);
+        let declared = source.split('"').filter(|text| {
+            text.starts_with("latchkey_") && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        });
+        for metric in declared {
+            assert!(guide.contains(&format!("`{metric}`")), "docs/operations.md does not list {metric}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The dashboard of the chart, and the metrics that an expression asks for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::{chart, control_plane};
+
+/// A query of the dashboard.
+#[derive(Debug)]
+pub struct Query {
+    /// The panel's title.
+    pub panel: String,
+    /// PromQL. Of Grafana's variables those that select are set to everything, and the interval to a minute.
+    pub expression: String,
+}
+
+/// The dashboard, as committed.
+///
+/// # Panics
+/// When it is not JSON.
+pub fn dashboard() -> Value {
+    let text = fs::read_to_string(chart::folder().join("files/dashboard.json")).expect("the dashboard");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// All its queries.
+///
+/// # Panics
+/// When a panel lacks what Grafana needs.
+pub fn dashboard_queries() -> Vec<Query> {
+    let dashboard = dashboard();
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let mut queries = Vec::new();
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        let title = panel["title"].as_str().expect("a title");
+        for target in panel["targets"].as_array().expect("targets") {
+            let expression = target["expr"].as_str().expect("an expression");
+            let expression = expression
+                .replace("$namespace", ".*")
+                .replace("$auth_service", ".*")
+                .replace("$__rate_interval", "1m");
+            assert!(!expression.contains('$'), "{title}: an unknown variable in {expression}");
+            queries.push(Query { panel: title.to_owned(), expression });
+        }
+    }
+    queries
+}
+
+/// The names of Latchkey's metrics in an expression, as they are declared: without what a histogram adds.
+pub fn metrics_in(expression: &str) -> BTreeSet<String> {
+    let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words
+        .filter(|word| word.starts_with("latchkey_"))
+        .map(|word| word.strip_suffix("_bucket").unwrap_or(word).to_owned())
+        .collect()
+}
+
+/// The definitions that Prometheus Operator needs to run a Prometheus, as YAML files.
+pub fn prometheus_crds() -> Vec<PathBuf> {
+    let beside = control_plane::service_monitor_crd();
+    ["prometheuses", "servicemonitors", "podmonitors", "probes", "prometheusrules"]
+        .into_iter()
+        .map(|plural| beside.with_file_name(format!("monitoring.coreos.com_{plural}.yaml")))
+        .collect()
+}
