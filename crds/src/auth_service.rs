@@ -1,6 +1,7 @@
 //! `AuthService`: an auth server that the operator keeps running.
 
 mod accounts;
+mod canary;
 mod email;
 mod image;
 mod observability;
@@ -10,12 +11,13 @@ mod stores;
 mod tokens;
 
 pub use accounts::{Accounts, Audit, ClientSecretRef, IntrospectionClient, RateLimits, Registration};
+pub use canary::Canary;
 pub use email::{BootstrapAdmin, Email, From, Smtp, SmtpCredentialsRef, SmtpSecurity};
 pub use image::{Image, PullPolicy};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
 pub use pod::Pod;
 pub use status::{AuthServiceStatus, KeyPhase, SigningKeyStatus};
-pub use stores::{Database, EmbeddedPostgres, EmbeddedRedis, Redis, SecretKeyRef, SecretName};
+pub use stores::{Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName};
 pub use tokens::{Algorithm, Tokens, TtlError, parse_ttl};
 
 use kube::{CustomResource, KubeSchema};
@@ -124,6 +126,9 @@ pub struct AuthServiceSpec {
     /// The audit of who did what.
     #[serde(default, skip_serializing_if = "is_default")]
     pub audit: Audit,
+    /// Whether it tries itself out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub canary: Canary,
     /// How fast an attacker may guess.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rate_limits: RateLimits,

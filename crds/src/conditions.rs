@@ -16,11 +16,17 @@ pub const KEYS_READY: &str = "KeysReady";
 pub const REVOCATION_STORE_READY: &str = "RevocationStoreReady";
 /// Mail can be sent.
 pub const MAIL_READY: &str = "MailReady";
+/// A login that the replicas try out works.
+pub const LOGIN_WORKS: &str = "LoginWorks";
+/// The external database is named by another AuthService too.
+pub const DATABASE_SHARED: &str = "DatabaseShared";
+/// The operator runs PostgreSQL or Redis for this service: one instance without backups.
+pub const EMBEDDED_STORES: &str = "EmbeddedStores";
 /// A ServiceMonitor tells Prometheus where to scrape.
 pub const MONITORING_CONFIGURED: &str = "MonitoringConfigured";
 
 /// All of them, in the order in which the status lists them.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 12] = [
     READY,
     PROGRESSING,
     SECRETS_RESOLVED,
@@ -30,4 +36,7 @@ pub const ALL: [&str; 9] = [
     REVOCATION_STORE_READY,
     MAIL_READY,
     MONITORING_CONFIGURED,
+    LOGIN_WORKS,
+    DATABASE_SHARED,
+    EMBEDDED_STORES,
 ];

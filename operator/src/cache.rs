@@ -102,6 +102,15 @@ impl Cache {
         self.store(kind)?.get(&key)
     }
 
+    /// The objects in all namespaces for which `wanted` holds.
+    pub fn find_anywhere(
+        &self,
+        kind: Kind,
+        wanted: impl Fn(&DynamicObject) -> bool,
+    ) -> Vec<Arc<DynamicObject>> {
+        self.store(kind).map(|store| store.state_filter(wanted)).unwrap_or_default()
+    }
+
     /// The objects in a namespace for which `wanted` holds.
     pub fn find(
         &self,

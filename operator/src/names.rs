@@ -17,6 +17,8 @@ const PRODUCT: &str = "latchkey";
 pub const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
 /// Hash of what the pods mount, on pod templates.
 pub const CHECKSUM_ANNOTATION: &str = "latchkey.dev/checksum";
+/// Names the database that a Deployment or a migration Job works with; a hash.
+pub const DATABASE_ANNOTATION: &str = "latchkey.dev/database";
 /// Hash of what a migration Job was given, the password included.
 pub const INPUTS_ANNOTATION: &str = "latchkey.dev/inputs";
 

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::canary;
 use crate::crypto::{ClientSecret, HashPool, KeyRing, TokenIssuer, TokenVerifier};
 use crate::domain::Password;
 use crate::http::management::ManagementState;
@@ -84,7 +85,7 @@ impl App {
         let service = Arc::new(Service {
             store: store.clone(),
             revocation: Arc::clone(&revocation),
-            limits: Limits::new(link),
+            limits: Limits::new(Arc::clone(&link)),
             rate_limits: settings.rate_limits,
             hashing: Arc::clone(&hashing),
             issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
@@ -98,6 +99,7 @@ impl App {
             outbox_wake,
             metrics: Arc::clone(&metrics),
         });
+        let tried = settings.canary.then(|| canary::build_service(settings, &service, &ring, link)).transpose()?;
         let first_superuser = first_superuser_form(settings)?;
 
         let api = bind("LISTEN_ADDR", settings.listen_addr).await?;
@@ -135,6 +137,9 @@ impl App {
         app.spawn_worker(hashing.release_idle_memory());
         if let Some(outbox) = outbox {
             app.workers.spawn(outbox.run(app.stop_working.clone()));
+        }
+        if let Some(tried) = tried {
+            app.spawn_worker(canary::keep_trying(tried, Arc::clone(&readiness)));
         }
         if let Some(form) = first_superuser {
             readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));

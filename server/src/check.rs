@@ -6,7 +6,7 @@ use crate::crypto::KeyRing;
 use crate::mail::{MailSender, Templates};
 use crate::redis_link::{LinkState, RedisLink};
 use crate::secrets::read_secret;
-use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
+use crate::store::{Store, describe_unfit};
 
 /// One thing that was tried.
 pub struct Finding {
@@ -40,13 +40,11 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
 }
 
 async fn check_database(store: &Store) -> Result<String, String> {
-    let version = store.schema_version().await.map_err(|error| error.to_string())?.unwrap_or(0);
-    if version < REQUIRED_SCHEMA_VERSION {
-        return Err(format!(
-            "the schema is at version {version}, version {REQUIRED_SCHEMA_VERSION} is needed; run `latchkey-server migrate`"
-        ));
+    let schema = store.schema().await.map_err(|error| error.to_string())?;
+    match describe_unfit(&schema) {
+        Some(reason) => Err(reason),
+        None => Ok(format!("answers, schema version {}", schema.known())),
     }
-    Ok(format!("answers, schema version {version}"))
 }
 
 async fn check_redis(settings: &Settings) -> Result<String, String> {

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod audit_log;
+pub mod canary;
 pub mod check;
 pub mod commands;
 pub mod crypto;

@@ -28,6 +28,8 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date (needs DATABASE_URL only)
     Migrate,
+    /// Print which schema this server needs, and which servers can live with it
+    Schema,
     /// Print a new key set for JWT_KEYS_FILE; it is a secret
     Keygen {
         /// Signature algorithm of the key
@@ -108,6 +110,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keygen { algorithm } => print_key_set(algorithm)?,
         Command::Openapi => print_line(&http::openapi_document().to_pretty_json()?)?,
         Command::Migrate => runtime()?.block_on(migrate())?,
+        Command::Schema => print_line(&format!(
+            "needs schema version {0} or a newer one that is declared to be fit for servers that know version {0}\nmakes schema version {0}, which servers that know version {1} or later can use",
+            store::REQUIRED_SCHEMA_VERSION,
+            store::OLDEST_TOLERATED_SERVER
+        ))?,
         Command::Check => return runtime()?.block_on(run_check()),
         Command::Serve => runtime()?.block_on(serve())?,
         Command::Users(UsersCommand::Import(arguments)) => {

@@ -13,7 +13,7 @@ use crate::mail::OutboxWorker;
 use crate::metrics::{Metrics, StateGauge};
 use crate::redis_link::LinkState;
 use crate::revocation::{Revocation, RevocationMode};
-use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
+use crate::store::{REQUIRED_SCHEMA_VERSION, Store, describe_unfit};
 
 /// One dependency.
 #[derive(Debug, Clone, Serialize)]
@@ -29,7 +29,7 @@ pub struct Dependency {
 pub struct Report {
     /// Whether requests should be sent here.
     pub ready: bool,
-    /// By name: database, schema, redis, signing_keys, first_superuser and mail where they are set.
+    /// By name: database, schema, redis, signing_keys; first_superuser, mail and login where they are set.
     pub dependencies: BTreeMap<&'static str, Dependency>,
 }
 
@@ -47,6 +47,8 @@ pub struct Readiness {
     schema_missing: Notify,
     /// What stands in the way of the first superuser, if one was asked for.
     first_superuser: Mutex<Option<String>>,
+    /// What came of the last login that was tried out; `None` before the first.
+    login: Mutex<Option<Result<(), String>>>,
 }
 
 impl Readiness {
@@ -68,6 +70,7 @@ impl Readiness {
             schema_version: AtomicI64::new(-1),
             schema_missing: Notify::new(),
             first_superuser: Mutex::new(None),
+            login: Mutex::new(None),
         })
     }
 
@@ -83,6 +86,13 @@ impl Readiness {
         }
     }
 
+    /// What came of a login that was tried out.
+    pub fn set_login(&self, outcome: Result<(), String>) {
+        if let Ok(mut slot) = self.login.lock() {
+            *slot = Some(outcome);
+        }
+    }
+
     /// Asks every dependency.
     pub async fn look(&self) -> Report {
         let mut dependencies = BTreeMap::new();
@@ -94,8 +104,12 @@ impl Readiness {
         if let Some(fault) = self.first_superuser.lock().ok().and_then(|fault| fault.clone()) {
             dependencies.insert("first_superuser", waiting(fault));
         }
-        // Mail waits in the outbox: it is shown and holds nothing up.
+        // Mail waits in the outbox: it is shown and holds nothing up. A login that failed is shown too: taking this
+        // replica out of service helps nobody when the others fail alike, and what is not known here may be wrong.
         let ready = dependencies.values().all(|dependency| dependency.ready);
+        if let Some(outcome) = self.login.lock().ok().and_then(|outcome| outcome.clone()) {
+            dependencies.insert("login", outcome.map_or_else(waiting, |()| good("works")));
+        }
         if let Some(outbox) = &self.outbox {
             dependencies
                 .insert("mail", outbox.fault().map_or_else(|| good("the SMTP server takes mail"), waiting));
@@ -173,21 +187,17 @@ impl Readiness {
     }
 
     async fn look_at_database(&self) -> (Dependency, Dependency) {
-        let version = match self.store.schema_version().await {
-            Ok(version) => version.unwrap_or(0),
+        let found = match self.store.schema().await {
+            Ok(found) => found,
             Err(error) => {
                 return (waiting(error.to_string()), waiting("the database has to answer first".to_owned()));
             }
         };
-        self.schema_version.store(version, Ordering::Relaxed);
-        let schema = if version >= REQUIRED_SCHEMA_VERSION {
-            good("current")
-        } else {
+        self.schema_version.store(found.known(), Ordering::Relaxed);
+        if found.known() < REQUIRED_SCHEMA_VERSION {
             self.schema_missing.notify_one();
-            waiting(format!(
-                "the schema is at version {version}, version {REQUIRED_SCHEMA_VERSION} is needed; run `latchkey-server migrate`"
-            ))
-        };
+        }
+        let schema = describe_unfit(&found).map_or_else(|| good("current"), waiting);
         (good("answers"), schema)
     }
 

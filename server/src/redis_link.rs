@@ -114,6 +114,21 @@ impl RedisLink {
         }
     }
 
+    /// Why this Redis may forget revocations; `None` when it may not, or does not say.
+    pub async fn find_eviction(&self, connection: &Connection) -> Option<String> {
+        let info: String = redis::cmd("INFO").arg("memory").query_async(&mut connection.stream()).await.ok()?;
+        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"))?.trim();
+        (policy != "noeviction").then(|| evicts(policy))
+    }
+
+    /// Drops the connection to a Redis that must not be used any more.
+    pub fn refuse(&self, connection: &Connection, reason: String) {
+        if self.current.load().as_ref().is_some_and(|current| current.id == connection.id) {
+            self.current.store(None);
+            self.remember(reason, true);
+        }
+    }
+
     fn remember(&self, reason: String, refused: bool) {
         if let Ok(mut fault) = self.fault.lock() {
             if fault.0 != reason {
@@ -145,12 +160,7 @@ impl RedisLink {
         match field("maxmemory_policy") {
             Some("noeviction") | None => {}
             Some(policy) => {
-                return Err((
-                    format!(
-                        "Redis may evict revocations (maxmemory-policy is {policy}); set it to noeviction"
-                    ),
-                    true,
-                ));
+                return Err((evicts(policy), true));
             }
         }
         if field("role") == Some("slave") {
@@ -161,6 +171,10 @@ impl RedisLink {
         }
         Ok(Connection { id: self.next_id.fetch_add(1, Ordering::Relaxed), run_id, stream })
     }
+}
+
+fn evicts(policy: &str) -> String {
+    format!("Redis may evict revocations (maxmemory-policy is {policy}); set it to noeviction")
 }
 
 /// The error without addresses or credentials.

@@ -1,7 +1,10 @@
 //! PostgreSQL and Redis, and the references to Secrets.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::is_default;
 
 /// A Secret in the same namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
@@ -37,6 +40,10 @@ pub struct Database {
     /// A small PostgreSQL that the operator runs for this service, with generated credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedPostgres>,
+    /// Whether the external database may be one that another AuthService names too. Such services share accounts,
+    /// sessions and mail, but no signing keys: wanted only while one replaces the other.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allow_shared: bool,
 }
 
 /// A small PostgreSQL that the operator runs. One instance without backups: to try things out.
@@ -49,6 +56,19 @@ pub struct EmbeddedPostgres {
     #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))")
         .message("spec.database.embedded.storage must be a size above 0, such as 1Gi"))]
     pub storage: Option<String>,
+    /// What becomes of the volume and its password when the AuthService is deleted, or moves to another database.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reclaim: Reclaim,
+}
+
+/// What becomes of a volume that is no longer used.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reclaim {
+    /// It is deleted with all that it holds.
+    #[default]
+    Delete,
+    /// It stays, and an AuthService of the same name takes it over.
+    Retain,
 }
 
 /// Where revocations are looked up fast.

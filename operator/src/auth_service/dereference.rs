@@ -1,6 +1,8 @@
 //! What the spec refers to, and what is already there. Reads the watches' stores; asks the API server only
 //! before it says that something irreplaceable is gone.
 
+mod claims;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use crate::names::{Component, KEYS_KEY, Names, SALT_KEY};
 use crate::signing_keys::{KeyMaterial, decide_key_material, generate};
 
 use super::replicas::{self, Answer};
+use super::shared_database::Sharing;
 use super::validate::Problem;
 
 /// What could not be read.
@@ -86,6 +89,10 @@ pub struct Dereferenced {
     pub keys: KeyMaterial,
     /// What is mixed into hashes of secrets that stand where others may read them; kept beside the keys.
     pub salt: SecretText,
+    /// Who else uses the external database.
+    pub sharing: Sharing,
+    /// The image that wrote the volume of the embedded PostgreSQL, if it has one.
+    pub postgres_image: Option<String>,
     /// Whether the embedded PostgreSQL is ready.
     pub postgres_ready: bool,
     /// The migration Jobs that there are.
@@ -133,7 +140,8 @@ pub async fn dereference(
         None
     } else {
         let bound = postgres.as_ref().is_some_and(has_volume);
-        Some(lookup.password(&names.postgres(), bound).await?)
+        let kept = lookup.kept_credentials(spec, &names.postgres());
+        Some(lookup.password(&names.postgres(), bound || kept).await?)
     };
     let redis_password = if spec.redis.url_secret_ref.is_some() {
         None
@@ -143,12 +151,19 @@ pub async fn dereference(
     let (keys, salt) = lookup.keys(&names.jwt_keys(), auth_service).await?;
     let pods = lookup.pods(&names, Component::Server);
     let answers = replicas::ask_all(&pods).await;
+    let database_url = spec
+        .database
+        .url_secret_ref
+        .as_ref()
+        .map(|r| lookup.value(&r.name, &r.key, "spec.database.urlSecretRef"));
+    let sharing = match &database_url {
+        Some(Ok(url)) => lookup.sharing(url, auth_service),
+        _ => Sharing::Alone,
+    };
     Ok(Dereferenced {
-        database_url: spec
-            .database
-            .url_secret_ref
-            .as_ref()
-            .map(|r| lookup.value(&r.name, &r.key, "spec.database.urlSecretRef")),
+        database_url,
+        sharing,
+        postgres_image: postgres.as_ref().filter(|postgres| has_volume(postgres)).and_then(image_of),
         redis_url: spec
             .redis
             .url_secret_ref
@@ -188,10 +203,14 @@ fn has_volume(postgres: &StatefulSet) -> bool {
     templates.is_some_and(|templates| !templates.is_empty())
 }
 
-struct Lookup<'a> {
-    context: &'a Context,
-    namespace: String,
-    uid: String,
+fn image_of(postgres: &StatefulSet) -> Option<String> {
+    postgres.spec.template.spec.as_ref()?.containers.first()?.image.clone()
+}
+
+pub(super) struct Lookup<'a> {
+    pub(super) context: &'a Context,
+    pub(super) namespace: String,
+    pub(super) uid: String,
 }
 
 impl<'a> Lookup<'a> {
@@ -203,7 +222,7 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    fn is_ours(&self, object: &DynamicObject) -> bool {
+    pub(super) fn is_ours(&self, object: &DynamicObject) -> bool {
         controller_of(object).is_some_and(|owner| owner.uid == self.uid)
     }
 
@@ -234,7 +253,7 @@ impl<'a> Lookup<'a> {
         ours.iter().filter_map(|object| DynamicObject::clone(object).try_parse().ok()).collect()
     }
 
-    fn secret(&self, name: &str) -> Option<Arc<DynamicObject>> {
+    pub(super) fn secret(&self, name: &str) -> Option<Arc<DynamicObject>> {
         self.context.cache.get(Kind::Secret, &self.namespace, name)
     }
 

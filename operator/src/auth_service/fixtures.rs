@@ -7,6 +7,7 @@ use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
 use super::dereference::{Admin, Dereferenced, SmtpLogin};
+use super::shared_database::Sharing;
 use super::validate::{Validated, validate};
 use crate::cache::{Optional, Presence};
 use crate::context::Images;
@@ -49,6 +50,8 @@ pub fn embedded() -> Dereferenced {
         redis_password: Some(StorePassword::Stored(SecretText::new("redis-secret"))),
         keys: KeyMaterial::Stored(KeySet::parse(KEYS).unwrap()),
         salt: SecretText::new("salt"),
+        sharing: Sharing::Alone,
+        postgres_image: None,
         postgres_ready: true,
         jobs: Vec::new(),
         deployment: None,

@@ -6,7 +6,9 @@ pub mod dereference;
 #[cfg(test)]
 mod fixtures;
 pub mod migration;
+pub mod postgres_image;
 pub mod replicas;
+pub mod shared_database;
 pub mod status;
 pub mod validate;
 

@@ -2,6 +2,8 @@
 //! something changed.
 
 mod conditions;
+mod dependencies;
+mod last_words;
 mod rollout;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ use super::replicas::Answer;
 use super::validate::{Validated, tag_of};
 
 pub use conditions::{Facts, Stated, Verdict, decide_conditions};
+pub use dependencies::database_shared;
 
 /// The status could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +199,7 @@ async fn write(
 async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Condition], context: &Context) {
     let reference = auth_service.object_ref(&());
     for condition in transition::worth_an_event(before, after) {
-        let warning = condition.status == "False" && conditions::is_trouble(&condition.reason);
+        let warning = conditions::is_warning(condition);
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: condition.reason.clone(),

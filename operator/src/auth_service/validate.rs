@@ -21,7 +21,9 @@ use crate::names::Names;
 use crate::signing_keys::KeyMaterial;
 
 use super::dereference::{Dereferenced, SmtpLogin};
+use super::postgres_image::decide_postgres_image;
 use super::replicas::Answer;
+use super::shared_database::{Sharing, database_id};
 
 pub use image::tag_of;
 
@@ -94,6 +96,10 @@ pub struct Embedded {
     pub storage: Option<String>,
     /// Whether it is ready.
     pub ready: bool,
+    /// An image that it is held back from, since it could not read the volume.
+    pub held_back: Option<String>,
+    /// Whether volume and credentials stay when they are no longer used.
+    pub retained: bool,
 }
 
 /// What the server's pods are made of, when everything that it needs is known.
@@ -105,6 +111,8 @@ pub struct Server {
     pub smtp: Option<SmtpLogin>,
     /// Hash of the settings and of every mounted Secret but the key set.
     pub checksum: String,
+    /// Names the database; a hash.
+    pub database: String,
     /// Names image and database, without the password.
     pub migration: String,
     /// Hash of all that a migration is given.
@@ -142,6 +150,8 @@ pub struct Validated {
     pub server: Result<Server, Problem>,
     /// The first problem with a referenced Secret.
     pub secrets: Result<(), Problem>,
+    /// Who else uses the external database.
+    pub sharing: Sharing,
     /// The migration Jobs that there are.
     pub jobs: Vec<Job>,
     /// The Deployment, as last seen.
@@ -174,14 +184,17 @@ pub fn validate(
     let names = Names::new(&name);
     let image = image::server_image(&spec.image, &images.server);
     let secrets = first_problem(&found).and_then(|()| check_values(&found));
+    let postgres_image = decide_postgres_image(&images.postgres, found.postgres_image.as_deref());
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
             let host = format!("{}.{namespace}.svc:5432", names.postgres());
             SecretText::new(format!("postgres://latchkey:{}@{host}/latchkey", text.expose()))
         }),
         password,
-        image: images.postgres.clone(),
+        image: postgres_image.image,
+        held_back: postgres_image.held_back,
         storage: spec.database.embedded.as_ref().and_then(|embedded| embedded.storage.clone()),
+        retained: retains(&spec),
         ready: found.postgres_ready,
     });
     let redis = found.redis_password.clone().map(|password| Embedded {
@@ -192,9 +205,14 @@ pub fn validate(
         image: images.valkey.clone(),
         storage: None,
         ready: false,
+        held_back: None,
+        retained: false,
     });
     let server = secrets.clone().and_then(|()| {
         let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
+        if let Sharing::Refused(other) = &found.sharing {
+            return Err(Problem::new("DatabaseShared", super::status::database_shared(other)));
+        }
         let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;
         let admin = found.admin.transpose()?;
         let smtp = found.smtp.transpose()?;
@@ -221,6 +239,7 @@ pub fn validate(
             settings,
             smtp,
             checksum: fingerprint(parts.iter().map(String::as_bytes)),
+            database: database_id(&database).unwrap_or_default(),
             migration: migration[..10].to_owned(),
             migration_inputs: migration_inputs(&spec, &image, &database, &found.salt),
         })
@@ -234,6 +253,7 @@ pub fn validate(
         salt: found.salt,
         server,
         secrets,
+        sharing: found.sharing,
         jobs: found.jobs,
         deployment: found.deployment,
         pods: found.pods,
@@ -280,6 +300,12 @@ fn check_values(found: &Dereferenced) -> Result<(), Problem> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether the volume of the embedded PostgreSQL outlives its use.
+pub(super) fn retains(spec: &AuthServiceSpec) -> bool {
+    let embedded = spec.database.embedded.as_ref();
+    embedded.is_some_and(|embedded| embedded.storage.is_some() && embedded.reclaim == api::Reclaim::Retain)
 }
 
 fn secret_key(external: Option<&api::SecretKeyRef>, own: String) -> SecretKey {

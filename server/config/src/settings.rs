@@ -67,6 +67,8 @@ pub struct Settings {
     pub mail_templates_dir: Option<PathBuf>,
     /// How long audit events are kept.
     pub audit_retention: Days,
+    /// Whether each replica tries a login out every few minutes. Off by default.
+    pub canary: bool,
     /// How fast an attacker may guess.
     pub rate_limits: RateLimits,
     /// The networks of proxies whose `X-Forwarded-For` is believed.

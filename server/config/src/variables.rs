@@ -34,6 +34,7 @@ pub const ACCOUNT_DELETION_ENABLED: &str = "ACCOUNT_DELETION_ENABLED";
 pub const ADMIN_PASSWORDS_ENABLED: &str = "ADMIN_PASSWORDS_ENABLED";
 pub const DEFAULT_LOCALE: &str = "DEFAULT_LOCALE";
 pub const MAIL_TEMPLATES_DIR: &str = "MAIL_TEMPLATES_DIR";
+pub const CANARY_ENABLED: &str = "CANARY_ENABLED";
 pub const AUDIT_RETENTION_DAYS: &str = "AUDIT_RETENTION_DAYS";
 pub const RATE_LIMITS_ENABLED: &str = "RATE_LIMITS_ENABLED";
 pub const RATE_LIMIT_PER_ACCOUNT: &str = "RATE_LIMIT_PER_ACCOUNT";
@@ -47,7 +48,7 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// Every variable, without the `_FILE` forms.
-pub const ALL: [&str; 40] = [
+pub const ALL: [&str; 41] = [
     DATABASE_URL,
     REDIS_URL,
     LISTEN_ADDR,
@@ -77,6 +78,7 @@ pub const ALL: [&str; 40] = [
     ADMIN_PASSWORDS_ENABLED,
     DEFAULT_LOCALE,
     MAIL_TEMPLATES_DIR,
+    CANARY_ENABLED,
     AUDIT_RETENTION_DAYS,
     RATE_LIMITS_ENABLED,
     RATE_LIMIT_PER_ACCOUNT,

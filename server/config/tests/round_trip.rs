@@ -126,7 +126,7 @@ prop_compose! {
         (access_token_lifetime, refresh_token_lifetime) in (minutes(), minutes()),
         (email, registration) in prop::option::of(email())
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
-        (accounts, rate_limits, audit_retention) in (accounts(), rate_limits(), days()),
+        (accounts, rate_limits, audit_retention, canary) in (accounts(), rate_limits(), days(), any::<bool>()),
         mail_templates_dir in prop::option::of(path()),
         (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
         introspection_client in prop::option::of(introspection_client()),
@@ -136,7 +136,7 @@ prop_compose! {
         Settings {
             database_url, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
-            log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, rate_limits,
+            log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, canary, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client,
         }
     }
@@ -144,7 +144,7 @@ prop_compose! {
 
 /// Some of the variables, set to anything. What a secret is set to has a mark that no sentence may repeat.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 34] = [
+    const PLAIN: [&str; 35] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -170,6 +170,7 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::ADMIN_PASSWORDS_ENABLED,
         variables::DEFAULT_LOCALE,
         variables::MAIL_TEMPLATES_DIR,
+        variables::CANARY_ENABLED,
         variables::AUDIT_RETENTION_DAYS,
         variables::RATE_LIMITS_ENABLED,
         variables::RATE_LIMIT_PER_ACCOUNT,

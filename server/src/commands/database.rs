@@ -6,7 +6,7 @@ use anyhow::bail;
 use latchkey_config::{SecretSource, SecretText};
 
 use crate::secrets::read_secret;
-use crate::store::{REQUIRED_SCHEMA_VERSION, Store};
+use crate::store::{Store, describe_unfit};
 
 /// `DATABASE_URL`, or the text of `DATABASE_URL_FILE`.
 ///
@@ -28,14 +28,11 @@ pub fn database_url(variables: &BTreeMap<String, String>) -> anyhow::Result<Secr
 /// The store, of a schema that this binary knows.
 ///
 /// # Errors
-/// It does not answer, or is not migrated.
+/// It does not answer, is not migrated, or only newer releases can use it.
 pub async fn open_store(variables: &BTreeMap<String, String>) -> anyhow::Result<Store> {
     let store = Store::connect_lazily(database_url(variables)?.expose(), 2)?;
-    let version = store.schema_version().await?.unwrap_or(0);
-    if version < REQUIRED_SCHEMA_VERSION {
-        bail!(
-            "the schema is at version {version}, version {REQUIRED_SCHEMA_VERSION} is needed; run `latchkey-server migrate`"
-        );
+    if let Some(reason) = describe_unfit(&store.schema().await?) {
+        bail!(reason);
     }
     Ok(store)
 }

@@ -27,6 +27,7 @@ struct StatusBody {
     version: &'static str,
     schema_version: Option<i64>,
     required_schema_version: i64,
+    oldest_tolerated_server: i64,
     signing_keys: Vec<KeyBody>,
     revocation: RevocationBody,
     #[serde(flatten)]
@@ -75,6 +76,7 @@ pub async fn status(State(state): State<ManagementState>) -> Response {
         version: env!("CARGO_PKG_VERSION"),
         schema_version: state.readiness.schema_version(),
         required_schema_version: crate::store::REQUIRED_SCHEMA_VERSION,
+        oldest_tolerated_server: crate::store::OLDEST_TOLERATED_SERVER,
         signing_keys: state
             .readiness
             .loaded_keys()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use latchkey_config::{Email, SmtpSecurity};
 use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
@@ -17,6 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct MailSender {
     transport: AsyncSmtpTransport<Tokio1Executor>,
+    /// Keeps no connection, so that each check logs in.
+    checking: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
 }
 
@@ -40,7 +43,9 @@ impl MailSender {
         if let Some((user, password)) = credentials {
             builder = builder.credentials(Credentials::new(user, password));
         }
-        Ok(Self { transport: builder.build(), from: Mailbox::new(email.from_name.clone(), address) })
+        let forgetful = PoolConfig::new().max_size(1).idle_timeout(Duration::from_millis(100));
+        let checking = builder.clone().pool_config(forgetful).build();
+        Ok(Self { transport: builder.build(), checking, from: Mailbox::new(email.from_name.clone(), address) })
     }
 
     /// Whether the server greets us and accepts the login.
@@ -48,10 +53,10 @@ impl MailSender {
     /// # Errors
     /// [`FailureClass::Smtp`] with the reason.
     pub async fn check(&self) -> Result<(), Failure> {
-        match self.transport.test_connection().await {
+        match self.checking.test_connection().await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(smtp("it does not answer as an SMTP server")),
-            Err(error) => Err(smtp(&describe(&error))),
+            Ok(false) => Err(refused("it does not answer as an SMTP server")),
+            Err(error) => Err(refused(&describe(&error))),
         }
     }
 
@@ -87,6 +92,10 @@ impl MailSender {
     pub(super) fn domain(&self) -> &str {
         self.from.email.domain()
     }
+}
+
+fn refused(reason: &str) -> Failure {
+    Failure::new(FailureClass::Smtp, format!("the SMTP server does not let us log in: {reason}"))
 }
 
 fn smtp(reason: &str) -> Failure {

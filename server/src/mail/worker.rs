@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -23,31 +23,55 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Messages that a replica sends at once, so that a slow recipient does not hold the others up.
 const SENDERS: usize = 4;
 
+/// How often a login at the SMTP server is tried.
+const PROBE_INTERVAL: Duration = Duration::from_mins(1);
+/// How long a message that was not taken speaks against a server that lets us log in: another replica may have sent
+/// it since.
+const MESSAGE_FAULT_LASTS: Duration = Duration::from_mins(5);
+
+/// What is wrong with mail.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Faults {
+    /// Why the last login failed.
+    login: Option<String>,
+    /// Why the last message was not taken, and when.
+    message: Option<(String, Instant)>,
+}
+
+impl Faults {
+    fn observe_login(&mut self, fault: Option<String>, now: Instant) {
+        let works = fault.is_none();
+        self.login = fault;
+        self.message =
+            self.message.take().filter(|(_, at)| !works || now.duration_since(*at) < MESSAGE_FAULT_LASTS);
+    }
+}
+
 /// Empties the outbox. Share it with an [`Arc`].
 pub struct OutboxWorker {
     deliverer: Deliverer,
     wake: Arc<Notify>,
     metrics: Arc<Metrics>,
-    /// What the last attempt came to: `None` while all is well.
-    fault: Mutex<Option<String>>,
+    faults: Mutex<Faults>,
 }
 
 impl OutboxWorker {
     /// A worker that looks at once when `wake` is notified.
     pub fn new(deliverer: Deliverer, wake: Arc<Notify>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { deliverer, wake, metrics, fault: Mutex::new(None) })
+        Arc::new(Self { deliverer, wake, metrics, faults: Mutex::default() })
     }
 
-    /// Why the SMTP server did not take the last message; `None` while all is well.
+    /// Why the SMTP server does not let us log in, or did not take a message lately; `None` while all is well.
     pub fn fault(&self) -> Option<String> {
-        self.fault.lock().ok().and_then(|fault| fault.clone())
+        let faults = self.faults.lock().ok()?;
+        faults.login.clone().or_else(|| faults.message.as_ref().map(|(reason, _)| reason.clone()))
     }
 
     /// Works until `stop`; messages that are being sent are finished.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        if let Err(failure) = self.deliverer.sender.check().await {
-            self.set_fault(Some(failure.reason));
-        }
+        let prober = Arc::clone(&self);
+        let probing = stop.clone();
+        tokio::spawn(async move { probing.run_until_cancelled(prober.keep_probing()).await });
         let (senders, sending) = (Arc::new(Semaphore::new(SENDERS)), TaskTracker::new());
         while let Some(free) = stop.run_until_cancelled(take_free(&senders)).await {
             // No more than are begun at once: a lease that is waited with would run out.
@@ -81,7 +105,7 @@ impl OutboxWorker {
         let after = match self.attempt(mail).await {
             Ok(delivered) => {
                 if matches!(delivered, Delivered::Sent) {
-                    self.set_fault(None);
+                    self.note(|faults| *faults = Faults::default());
                     self.metrics.count_mail(kind, "sent");
                     tracing::info!(kind, id, attempts = mail.attempts + 1, "mail sent");
                 }
@@ -111,7 +135,8 @@ impl OutboxWorker {
         let (kind, id, reason) = (mail.kind.as_str(), mail.id, failure.reason.as_str());
         let class = failure.class.as_str();
         if failure.class == FailureClass::Smtp {
-            self.set_fault(Some(failure.reason.clone()));
+            let reason = failure.reason.clone();
+            self.note(|faults| faults.message = Some((reason, Instant::now())));
         }
         match decide_fate(failure.class, mail.attempts, mail.age, jitter()) {
             Fate::Postpone(delay) => {
@@ -138,9 +163,18 @@ impl OutboxWorker {
         }
     }
 
-    fn set_fault(&self, reason: Option<String>) {
-        if let Ok(mut fault) = self.fault.lock() {
-            *fault = reason;
+    /// Logs in at the SMTP server now and then, so that it is known before a message is due whether it works.
+    async fn keep_probing(&self) {
+        loop {
+            let outcome = self.deliverer.sender.check().await;
+            self.note(|faults| faults.observe_login(outcome.err().map(|failure| failure.reason), Instant::now()));
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Faults)) {
+        if let Ok(mut faults) = self.faults.lock() {
+            change(&mut faults);
         }
     }
 }
@@ -174,4 +208,21 @@ fn jitter() -> f64 {
     // Without randomness there is no jitter, which does no harm.
     let _ = aws_lc_rs::rand::fill(&mut byte);
     f64::from(byte[0]) / 255.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_that_works_outweighs_a_message_that_was_not_taken_long_ago() {
+        let start = Instant::now();
+        let mut faults = Faults { login: None, message: Some(("554".to_owned(), start)) };
+        faults.observe_login(None, start + MESSAGE_FAULT_LASTS / 2);
+        assert!(faults.message.is_some(), "it may happen again at once");
+        faults.observe_login(Some("535".to_owned()), start + MESSAGE_FAULT_LASTS * 2);
+        assert_eq!((faults.login.as_deref(), faults.message.is_some()), (Some("535"), true));
+        faults.observe_login(None, start + MESSAGE_FAULT_LASTS * 2);
+        assert_eq!(faults, Faults::default());
+    }
 }

@@ -162,7 +162,10 @@ impl Revocation {
                     // The first time all of them: this replica may be the one that died.
                     let window = last_sweep.map(|_| SWEEP_WINDOW);
                     match self.copy_revocations(&connection, window).await {
-                        Ok(_) => last_sweep = Some(Instant::now()),
+                        Ok(_) => {
+                            last_sweep = Some(Instant::now());
+                            self.refuse_if_it_evicts(&connection).await;
+                        }
                         Err(error) => result = Err(error),
                     }
                 }
@@ -172,6 +175,16 @@ impl Revocation {
                 () = tokio::time::sleep(INTERVAL) => {}
                 () = self.suspicion.notified() => {}
             }
+        }
+    }
+
+    /// What somebody set in Redis since we connected may make it forget revocations, and its marker stays all the same.
+    async fn refuse_if_it_evicts(&self, connection: &Connection) {
+        let Some(reason) = self.link.find_eviction(connection).await else { return };
+        // Every replica is to ask PostgreSQL until Redis has been filled anew; if that cannot be made known now,
+        // the next look does it.
+        if self.store.distrust_redis().await.is_ok() {
+            self.link.refuse(connection, reason);
         }
     }
 

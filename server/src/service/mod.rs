@@ -37,6 +37,7 @@ mod show_profile;
 mod show_user;
 mod start_user_reset;
 mod tokens;
+mod try_login;
 mod verify_email;
 
 use std::sync::Arc;
@@ -80,6 +81,7 @@ pub use show_profile::show_profile;
 pub use show_user::show_user;
 pub use start_user_reset::start_user_reset;
 pub use tokens::{IssuedToken, TokenPair};
+pub use try_login::try_login;
 pub use verify_email::{resend_verification, verify_email};
 
 use crate::crypto::{ClientSecret, HashPool, TokenIssuer, TokenVerifier};

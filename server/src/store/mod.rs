@@ -5,6 +5,7 @@ mod administration;
 mod all_sessions;
 mod audit;
 mod audit_search;
+mod canaries;
 mod devices;
 mod email_changes;
 mod error;
@@ -36,6 +37,7 @@ use profile_reader::ProfileReader;
 pub use accounts::{Account, AccountQuery};
 pub use administration::{AccountChange, Actor, Administered, ChangedAccount, NewAccount, ResetStarted};
 pub use audit_search::{AuditEntry, AuditQuery};
+pub use canaries::CANARY_PREFIX;
 pub use devices::KnownDevice;
 pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
@@ -51,7 +53,9 @@ pub use passwords::{PasswordChange, PasswordReset};
 pub use refresh_tokens::{RefreshOutcome, RefreshRequest};
 pub use registrations::{Registration, RegistrationOutcome};
 pub use revocations::{RevocationState, RevokedSession};
-pub use schema::{MigrateError, REQUIRED_SCHEMA_VERSION, migrate};
+pub use schema::{
+    MigrateError, OLDEST_TOLERATED_SERVER, REQUIRED_SCHEMA_VERSION, Schema, describe_unfit, migrate,
+};
 pub use sessions::{NewSession, SessionOwner};
 pub use users::{Credentials, NewUser, Profile};
 
@@ -87,7 +91,7 @@ impl Store {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(options.application_name("latchkey-server"));
+            .connect_lazy_with(options.application_name(&application_name()));
         Ok(Self { profiles: ProfileReader::spawn(pool.clone()), pool })
     }
 
@@ -100,4 +104,9 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// What connections are called: by it `migrate` sees which servers use the database.
+fn application_name() -> String {
+    format!("{}{REQUIRED_SCHEMA_VERSION}", schema::SERVER_APPLICATION)
 }

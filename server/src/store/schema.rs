@@ -1,11 +1,16 @@
-//! The schema's version and its migrations (see `migrations/README.md`).
+//! The schema's version, its migrations and which servers can live with them (see `migrations/README.md`).
+
+mod tolerance;
 
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 
 use super::{Store, StoreError};
+
+pub(super) use tolerance::SERVER_APPLICATION;
+pub use tolerance::{OLDEST_TOLERATED_SERVER, Schema, describe_unfit};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
@@ -21,13 +26,29 @@ pub enum MigrateError {
     /// A migration failed; the database is as it was before it.
     #[error("a migration failed: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// A newer release made the schema one that this one cannot use.
+    #[error("this release cannot use the database: {0}; go back to the newer release, or restore a backup that is older than its migration")]
+    Downgrade(String),
+    /// Servers that run would break.
+    #[error(
+        "servers that know the schema only up to version {running} use this database, and migration {migration} would break them: nothing was changed; first roll out a release that knows version {needed}, or stop them (spec.replicas: 0) until this one has migrated"
+    )]
+    WouldBreak {
+        /// The newest migration that the oldest of them knows.
+        running: i64,
+        /// The migration.
+        migration: i64,
+        /// The newest migration that a server must know to live with it.
+        needed: i64,
+    },
 }
 
 /// Brings the schema up to date. Runs of several processes at once wait for each other (advisory lock).
 /// Migrations that the database has and this binary does not know are left alone: a newer release made them.
 ///
 /// # Errors
-/// [`MigrateError`]; running it again is always safe.
+/// [`MigrateError`]; running it again is always safe. Nothing was changed when this binary could not use the
+/// schema, or servers that run could not use the next one.
 pub async fn migrate(database_url: &str) -> Result<i64, MigrateError> {
     let options: sqlx::postgres::PgConnectOptions =
         database_url.parse().map_err(|_| StoreError::MalformedUrl)?;
@@ -37,31 +58,34 @@ pub async fn migrate(database_url: &str) -> Result<i64, MigrateError> {
         .connect_with(options.application_name("latchkey-migrate"))
         .await
         .map_err(StoreError::from)?;
+    let before = tolerance::fetch_schema(&pool).await?;
+    if let Some(reason) = describe_unfit(&before).filter(|_| before.known() > REQUIRED_SCHEMA_VERSION) {
+        return Err(MigrateError::Downgrade(reason));
+    }
+    let applied = tolerance::fetch_applied(&pool).await?;
+    let pending: Vec<_> =
+        tolerance::OLDEST_SERVERS.into_iter().filter(|(version, _)| !applied.contains(version)).collect();
+    if let Some(running) = tolerance::fetch_oldest_running(&pool).await?
+        && let Some((migration, needed)) = pending.into_iter().find(|(_, oldest)| *oldest > running)
+    {
+        return Err(MigrateError::WouldBreak { running, migration, needed });
+    }
+    // Declared before it is true: a server that sees the new schema must find what it means for it.
+    tolerance::declare(&pool).await?;
     let mut migrator = Migrator { migrations: MIGRATOR.migrations.clone(), ..Migrator::DEFAULT };
     migrator.set_ignore_missing(true);
     migrator.run(&pool).await.map_err(MigrateError::Migration)?;
-    Ok(fetch_schema_version(&pool).await?.unwrap_or_default())
+    Ok(tolerance::fetch_schema(&pool).await?.known())
 }
 
 impl Store {
-    /// The newest migration that was applied; `None` when there is none.
+    /// The schema as it is; its version is `None` when there is none.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn schema_version(&self) -> Result<Option<i64>, StoreError> {
-        fetch_schema_version(&self.pool).await
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        tolerance::fetch_schema(&self.pool).await
     }
-}
-
-async fn fetch_schema_version(pool: &PgPool) -> Result<Option<i64>, StoreError> {
-    let exists: bool =
-        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
-    if !exists {
-        return Ok(None);
-    }
-    let version: Option<i64> =
-        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(pool).await?;
-    Ok(version)
 }
 
 #[cfg(test)]
@@ -72,5 +96,14 @@ mod tests {
     fn the_required_version_is_the_newest_migration() {
         let newest = MIGRATOR.iter().map(|migration| migration.version).max();
         assert_eq!(newest, Some(REQUIRED_SCHEMA_VERSION));
+    }
+
+    #[test]
+    fn every_migration_says_which_servers_can_live_with_it() {
+        let migrations: Vec<_> = MIGRATOR.iter().map(|migration| migration.version).collect();
+        assert_eq!(tolerance::OLDEST_SERVERS.map(|(version, _)| version).to_vec(), migrations);
+        for (version, oldest) in tolerance::OLDEST_SERVERS {
+            assert!((1..=version).contains(&oldest), "{version}: a server that knows {oldest}");
+        }
     }
 }

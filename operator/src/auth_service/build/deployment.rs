@@ -12,11 +12,15 @@ use kube::core::ObjectMeta;
 
 use super::{metadata, pod};
 use crate::auth_service::validate::{SecretKey, Server, Validated, paths};
-use crate::names::{CHECKSUM_ANNOTATION, Component, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT, SERVER_USER};
+use crate::names::{
+    CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT, SERVER_USER,
+};
 
 pub(super) fn build(service: &Validated, server: &Server) -> Deployment {
+    let mut metadata = metadata(service, service.names.base(), Component::Server);
+    metadata.annotations = Some([(DATABASE_ANNOTATION.to_owned(), server.database.clone())].into());
     Deployment {
-        metadata: metadata(service, service.names.base(), Component::Server),
+        metadata,
         spec: DeploymentSpec {
             replicas: Some(service.spec.replicas),
             selector: selector(service),

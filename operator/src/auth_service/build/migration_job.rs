@@ -9,14 +9,17 @@ use kube::core::ObjectMeta;
 use super::deployment::pull_policy;
 use super::{metadata, pod};
 use crate::auth_service::validate::{Server, Validated, paths};
-use crate::names::{Component, INPUTS_ANNOTATION, SERVER_USER};
+use crate::names::{Component, DATABASE_ANNOTATION, INPUTS_ANNOTATION, SERVER_USER};
 
 pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
     let labels = service.names.labels(Component::Migration);
     let spec = &service.spec.pod;
     let mut metadata = metadata(service, name, Component::Migration);
     metadata.annotations =
-        Some(BTreeMap::from([(INPUTS_ANNOTATION.to_owned(), server.migration_inputs.clone())]));
+        Some(BTreeMap::from([
+            (INPUTS_ANNOTATION.to_owned(), server.migration_inputs.clone()),
+            (DATABASE_ANNOTATION.to_owned(), server.database.clone()),
+        ]));
     Job {
         metadata,
         spec: Some(JobSpec {
@@ -38,6 +41,8 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
                             value: Some(format!("{}/url", paths::DATABASE)),
                             ..EnvVar::default()
                         }]),
+                        // Its last line says why it failed; the pod's status then says so too.
+                        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
                         resources: Some(pod::resources("50m", "64Mi", "256Mi")),
                         security_context: Some(pod::container_security()),
                         volume_mounts: Some(vec![pod::read_only("database", paths::DATABASE)]),

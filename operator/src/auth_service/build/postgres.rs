@@ -27,8 +27,13 @@ const USER: &str = "latchkey";
 pub(super) fn build_credentials(service: &Validated, store: &Embedded) -> Option<Secret> {
     let (password, url) = (store.password.text()?, store.url.as_ref()?);
     let username = SecretText::new(USER);
+    let mut metadata = metadata(service, service.names.postgres(), Component::Postgres);
+    if store.retained {
+        // The volume is of no use without its password: both stay, or neither.
+        metadata.owner_references = None;
+    }
     Some(Secret {
-        metadata: metadata(service, service.names.postgres(), Component::Postgres),
+        metadata,
         data: Some(pod::secret_data([("username", &username), ("password", password), ("url", url)])),
         type_: Some("Opaque".to_owned()),
         ..Secret::default()
@@ -77,7 +82,7 @@ pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> State
             },
             // Without an owner of their own the claims would outlive the AuthService.
             persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
-                when_deleted: Some("Delete".to_owned()),
+                when_deleted: Some(if store.retained { "Retain" } else { "Delete" }.to_owned()),
                 when_scaled: Some("Retain".to_owned()),
             }),
             template: PodTemplateSpec {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use latchkey_crds::conditions as types;
 
 use crate::auth_service::build::Schema;
@@ -12,6 +13,8 @@ use crate::cache::Presence;
 use crate::kinds::Kind;
 use crate::signing_keys::KeyMaterial;
 
+use super::dependencies::{decide_embedded, decide_login, decide_shared};
+use super::last_words::last_words;
 use super::rollout::migrating;
 
 /// How long until a pod is asked again what it sees: nothing announces that a dependency went away. It costs
@@ -96,11 +99,25 @@ pub(super) fn is_trouble(reason: &str) -> bool {
             | "WaitingForDatabase"
             | "Migrating"
             | "Disabled"
+            | "Allowed"
             | "Settled"
             | "ServiceMonitorKindMissing"
             | "Blocked"
             | "NotLoaded"
     )
+}
+
+/// Conditions that are best when they do not hold.
+const BEST_FALSE: [&str; 2] = [types::DATABASE_SHARED, types::EMBEDDED_STORES];
+
+/// Whether a condition is as one would have it.
+pub(super) fn is_well(condition: &Condition) -> bool {
+    condition.status == if BEST_FALSE.contains(&condition.type_.as_str()) { "False" } else { "True" }
+}
+
+/// Whether a condition calls for somebody to act.
+pub(super) fn is_warning(condition: &Condition) -> bool {
+    condition.status != "Unknown" && !is_well(condition) && is_trouble(&condition.reason)
 }
 
 /// Decides every condition, and how things stand as a whole.
@@ -116,6 +133,9 @@ pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
         decide_revocation(facts),
         decide_mail(facts),
         decide_monitoring(facts),
+        decide_login(facts),
+        decide_shared(facts),
+        decide_embedded(facts),
     ];
     (conditions, verdict)
 }
@@ -160,6 +180,11 @@ fn decide_schema(facts: &Facts<'_>) -> Stated {
 }
 
 pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
+    if let Some(words) = last_words(&facts.service.migration_pods) {
+        return format!(
+            "the migration Job failed: {words}. Set that right; it is tried again when its inputs change, and every five minutes."
+        );
+    }
     format!(
         "the migration Job failed ({why}): read the log of its pods (kubectl logs -l app.kubernetes.io/component=migration,app.kubernetes.io/instance={}) and set right what it says; it is tried again when its inputs change, and every five minutes.",
         facts.service.name
@@ -173,7 +198,7 @@ pub(super) fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
     )
 }
 
-fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
+pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
     facts
         .service
         .answers
@@ -243,6 +268,13 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
         .into_iter()
         .filter_map(|(pod, report)| Some((pod, report.revocation.as_ref()?)))
         .collect();
+    let refused = reports(facts).into_iter().find_map(|(pod, report)| {
+        let redis = report.dependencies.get("redis")?;
+        (!redis.ready).then(|| format!("Pod {pod} cannot use this Redis: {}.", redis.message))
+    });
+    if let Some(message) = refused {
+        return state(type_, Truth::False, "RedisUnusable", message);
+    }
     match told.iter().find(|(_, revocation)| revocation.mode != "redis") {
         _ if told.is_empty() => no_answer(type_),
         Some((pod, revocation)) => state(
@@ -255,7 +287,7 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
             ),
         ),
         None => {
-            state(type_, Truth::True, "Redis", "Every replica that answers looks revocations up in Redis.")
+            state(type_, Truth::True, "Redis", "Every replica that answers looks revocations up in Redis, which evicts nothing.")
         }
     }
 }

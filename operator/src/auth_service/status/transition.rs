@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
-use super::conditions::Stated;
+use super::conditions::{Stated, is_well};
 
 /// The stated conditions with the time since when each has its status: that of before where the status is the
 /// same. Conditions that somebody else put there stay.
@@ -47,7 +47,7 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
             changed
                 && condition.status != "Unknown"
                 && condition.type_ != conditions::PROGRESSING
-                && !(known.is_none() && condition.status == "True" && condition.type_ != conditions::READY)
+                && !(known.is_none() && is_well(condition) && condition.type_ != conditions::READY)
         })
         .collect()
 }

@@ -1,0 +1,64 @@
+//! Who else works with a database, by the Deployments and Jobs that the watches show: they say so in an annotation,
+//! so that no other service's Secret has to be looked at.
+
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use latchkey_config::SecretText;
+use latchkey_crds::{AuthService, AuthServiceSpec};
+
+use super::Lookup;
+use crate::auth_service::shared_database::{Claim, Sharing, database_id, decide_sharing};
+use crate::auth_service::validate::retains;
+use crate::cache::controller_of;
+use crate::kinds::Kind;
+use crate::names::{DATABASE_ANNOTATION, MANAGED_BY, OPERATOR};
+
+impl Lookup<'_> {
+    /// Who else uses the database that the URL leads to.
+    pub(super) fn sharing(&self, url: &SecretText, own: &AuthService) -> Sharing {
+        let Some(database) = database_id(url) else { return Sharing::Alone };
+        let mut claims: Vec<Claim> = Vec::new();
+        // Deployments first: they tell more.
+        for kind in [Kind::Deployment, Kind::Job] {
+            let found = self.context.cache.find_anywhere(kind, |object| {
+                object.annotations().get(DATABASE_ANNOTATION) == Some(&database)
+            });
+            for object in found {
+                let Some(owner) = controller_of(&object) else { continue };
+                let Some(namespace) = object.metadata.namespace.as_deref() else { continue };
+                if claims.iter().any(|claim| claim.uid == owner.uid) {
+                    continue;
+                }
+                let reference = ObjectRef::new(&owner.name).within(namespace);
+                // One that is gone claims nothing; what it owned goes too.
+                let Some(other) = self.context.auth_services.get(&reference) else { continue };
+                if other.uid().as_deref() == Some(&owner.uid) {
+                    claims.push(claim(&other, namespace, kind == Kind::Deployment));
+                }
+            }
+        }
+        let deployed = claims.iter().any(|claim| claim.uid == self.uid && claim.deployed);
+        claims.retain(|claim| claim.uid != self.uid);
+        decide_sharing(&claim(own, &self.namespace, deployed), &claims)
+    }
+
+    /// Whether an AuthService of this name left the credentials of a volume behind.
+    pub(super) fn kept_credentials(&self, spec: &AuthServiceSpec, name: &str) -> bool {
+        retains(spec)
+            && self.secret(name).is_some_and(|secret| {
+                controller_of(&secret).is_none()
+                    && secret.labels().get(MANAGED_BY).is_some_and(|by| by == OPERATOR)
+            })
+    }
+}
+
+fn claim(auth_service: &AuthService, namespace: &str, deployed: bool) -> Claim {
+    Claim {
+        namespace: namespace.to_owned(),
+        name: auth_service.name_any(),
+        created: auth_service.creation_timestamp().map(|time| time.0),
+        uid: auth_service.uid().unwrap_or_default(),
+        deployed,
+        allows: auth_service.spec.database.allow_shared,
+    }
+}

@@ -1,0 +1,52 @@
+//! What a migration's pod said last. The kubelet puts the end of a failed container's log into the pod's status
+//! (`FallbackToLogsOnError`), so that reading logs needs no right of its own. Pure.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+
+/// Longer lines are cut: a condition is to be read at a glance.
+const LONGEST: usize = 500;
+
+/// The last line of the log of the youngest pod that failed.
+pub(super) fn last_words(pods: &[Pod]) -> Option<String> {
+    let failed = pods.iter().filter_map(|pod| {
+        let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+        let ended = statuses.iter().find_map(|container| container.state.as_ref()?.terminated.as_ref())?;
+        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+        (ended.exit_code != 0).then_some((created, ended.message.as_deref()?))
+    });
+    let (_, log) = failed.max_by_key(|(created, _)| *created)?;
+    let line = log.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    let line = line.strip_prefix("latchkey-server: ").unwrap_or(line);
+    Some(line.chars().filter(|c| !c.is_control()).take(LONGEST).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(created: &str, exit_code: i32, message: &str) -> Pod {
+        let terminated = json!({"exitCode": exit_code, "message": message});
+        serde_json::from_value(json!({
+            "metadata": {"name": "m", "creationTimestamp": created},
+            "status": {"containerStatuses": [{"name": "migrate", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": terminated}}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_last_line_of_the_youngest_failure_counts() {
+        let pods = [
+            pod("2026-01-01T00:00:02Z", 1, "first\nlatchkey-server: the second try\n\n"),
+            pod("2026-01-01T00:00:01Z", 1, "the first try"),
+            pod("2026-01-01T00:00:03Z", 0, "this one succeeded"),
+        ];
+        assert_eq!(last_words(&pods).as_deref(), Some("the second try"));
+        assert_eq!(last_words(&[]), None);
+        assert_eq!(last_words(&[pod("2026-01-01T00:00:01Z", 1, " \n")]), None);
+        let long = "x".repeat(3000);
+        assert_eq!(last_words(&[pod("2026-01-01T00:00:01Z", 1, &long)]).unwrap().len(), LONGEST);
+    }
+}
