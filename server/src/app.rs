@@ -99,7 +99,8 @@ impl App {
             outbox_wake,
             metrics: Arc::clone(&metrics),
         });
-        let tried = settings.canary.then(|| canary::build_service(settings, &service, &ring, link)).transpose()?;
+        let tried =
+            settings.canary.then(|| canary::build_service(settings, &service, &ring, link)).transpose()?;
         let first_superuser = first_superuser_form(settings)?;
 
         let api = bind("LISTEN_ADDR", settings.listen_addr).await?;

@@ -37,7 +37,7 @@ impl Connection {
 pub enum LinkState {
     /// Connected.
     Up,
-    /// Not connected; it was before.
+    /// Not connected, or not to be used any more; it was before.
     Lost(String),
     /// Not connected yet since the start.
     NeverUp(String),
@@ -84,8 +84,9 @@ impl RedisLink {
         }
         let (reason, refused) = self.fault.lock().map(|fault| fault.clone()).unwrap_or_default();
         match (refused, self.was_up.load(Ordering::Relaxed)) {
-            (true, _) => LinkState::Refused(reason),
-            (false, true) => LinkState::Lost(reason),
+            // One that was good when we started holds nothing up: PostgreSQL answers in its place.
+            (_, true) => LinkState::Lost(reason),
+            (true, false) => LinkState::Refused(reason),
             (false, false) => LinkState::NeverUp(reason),
         }
     }
@@ -116,7 +117,8 @@ impl RedisLink {
 
     /// Why this Redis may forget revocations; `None` when it may not, or does not say.
     pub async fn find_eviction(&self, connection: &Connection) -> Option<String> {
-        let info: String = redis::cmd("INFO").arg("memory").query_async(&mut connection.stream()).await.ok()?;
+        let info: String =
+            redis::cmd("INFO").arg("memory").query_async(&mut connection.stream()).await.ok()?;
         let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"))?.trim();
         (policy != "noeviction").then(|| evicts(policy))
     }

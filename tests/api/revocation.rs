@@ -251,3 +251,27 @@ async fn a_database_made_anew_accepts_nothing_that_the_one_before_gave_out() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_redis_that_may_evict_from_now_on_is_not_believed_until_it_is_filled_anew() {
+    let case = Case::start().await;
+    case.wait_for_mode("redis").await;
+    case.app.redis.set_eviction("allkeys-lru").await;
+    case.wait_for_mode("postgres").await;
+    for server in &case.app.servers {
+        wait::until("the reason to be said", || async {
+            let status = server.status().await;
+            let said = status["revocation"]["message"].as_str().unwrap_or_default().to_owned();
+            said.contains("noeviction").then_some(())
+        })
+        .await;
+    }
+    // PostgreSQL answers in its place.
+    assert_eq!(case.app.server().readiness().await.status, 200);
+    case.log_out().await;
+    case.assert_strict().await;
+    // It forgot while it was allowed to, and its marker stands all the same.
+    case.app.redis.set_eviction("noeviction").await;
+    case.wait_for_mode("redis").await;
+    case.assert_strict().await;
+}

@@ -64,6 +64,13 @@ impl Fixture {
         operator
     }
 
+    /// The same with other arguments in the place of those that the chart gives it.
+    pub async fn start_operator_with(&self, arguments: &[&str]) -> Operator {
+        let mut operator = self.installation.start_with("operator-0", arguments);
+        operator.wait_until_ready().await;
+        operator
+    }
+
     /// Lets pods start until the result is dropped.
     pub fn start_kubelet(&self) -> Kubelet {
         Kubelet::start(self.client.clone(), &self.namespace, self.servers.ip())
@@ -99,6 +106,13 @@ impl Fixture {
     pub async fn merge(&self, patch: Value) -> AuthService {
         let api = self.api::<AuthService>();
         api.patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await.expect("the patch is taken")
+    }
+
+    /// Changes the status by a JSON merge patch.
+    pub async fn merge_status(&self, status: Value) {
+        let api = self.api::<AuthService>();
+        let patch = Patch::Merge(json!({ "status": status }));
+        api.patch_status(NAME, &PatchParams::default(), &patch).await.expect("the patch is taken");
     }
 
     /// Changes something about the AuthService that nothing is made of, so that the operator looks at it.

@@ -3,13 +3,17 @@
 
 mod crash;
 mod create;
+mod database_shared;
 mod deletion;
 mod drift;
+mod embedded;
 mod explain;
 mod fixture;
 mod keys;
 mod kubelet;
 mod leader;
+mod login;
+mod migration;
 mod monitoring;
 mod scale;
 mod secrets;
@@ -19,5 +23,6 @@ mod status_port;
 mod steady;
 mod stores;
 mod strangers;
+mod upgrade;
 mod validation;
 mod waiting;

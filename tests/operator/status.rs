@@ -88,10 +88,15 @@ async fn what_the_servers_say_is_reported() {
 
     let mut answer = healthy(&kids);
     answer["revocation"] = json!({"mode": "postgres", "message": "Redis does not answer"});
-    answer["dependencies"]["redis"] = json!({"ready": false, "message": "Redis does not answer"});
-    fixture.servers.answer(answer);
+    fixture.servers.answer(answer.clone());
     fixture.touch().await;
     fixture.wait_for_reason("RevocationStoreReady", "False", "FallenBackToPostgres").await;
+    let evicts = "Redis may evict revocations; set maxmemory-policy to noeviction";
+    answer["dependencies"]["redis"] = json!({"ready": false, "message": evicts});
+    fixture.servers.answer(answer);
+    fixture.touch().await;
+    let condition = fixture.wait_for_reason("RevocationStoreReady", "False", "RedisUnusable").await;
+    assert!(condition.message.contains(evicts), "{}", condition.message);
 
     let mut answer = healthy(&kids);
     answer["dependencies"]["database"] = json!({"ready": false, "message": "connection refused"});

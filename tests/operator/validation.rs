@@ -35,6 +35,14 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.issuer must be an http or https URL without user, query and fragment, such as https://auth.example.com",
         ),
         (json!({"database": url}), "spec.database: set urlSecretRef or embedded, not both"),
+        (
+            json!({"database": {"allowShared": true}}),
+            "spec.database.allowShared is about a database of yours: set urlSecretRef, or leave it out",
+        ),
+        (
+            json!({"database": {"embedded": {"reclaim": "Retain"}}}),
+            "spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to keep",
+        ),
         (json!({"redis": url}), "spec.redis: set urlSecretRef or embedded, not both"),
         (
             json!({"database": {"embedded": {"storage": "much"}}}),

@@ -55,3 +55,61 @@ async fn serve_does_not_migrate_but_waits_for_it_and_says_so() {
     assert!(run_command(&["migrate"], &only_database(parts.database.url())).status.success());
     server.wait_until_ready().await;
 }
+
+#[tokio::test]
+async fn a_newer_schema_is_used_only_when_it_says_that_it_may_be() {
+    let parts = Parts::start().await;
+    let server = Server::start(&parts.variables).await;
+    server.wait_until_ready().await;
+    let status = server.status().await;
+    let (ours, oldest) = (&status["required_schema_version"], &status["oldest_tolerated_server"]);
+    assert!(oldest.as_i64() >= Some(1) && oldest.as_i64() <= ours.as_i64(), "{status}");
+    let said = run_command(&["schema"], &Variables::new());
+    assert!(String::from_utf8_lossy(&said.stdout).contains(&format!("schema version {ours}")), "{said:?}");
+
+    // A newer release migrates, and has not said what that means for us.
+    parts.database.execute(NEWER).await;
+    let unfit = async |words: &'static str| {
+        wait::until("the server not to be ready", || async {
+            let answer = server.readiness().await;
+            let schema = answer.json()["dependencies"]["schema"].clone();
+            let said = schema["message"].as_str().unwrap_or_default().to_owned();
+            (answer.status == 503 && schema["ready"] == false && said.contains(words)).then_some(())
+        })
+        .await;
+        let output = run_command(&["migrate"], &only_database(parts.database.url()));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words) && said.contains("newer release"), "{said}");
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+    };
+    unfit("nothing says").await;
+    parts.database.execute("INSERT INTO schema_tolerance (version, oldest_server) VALUES (99, 98)").await;
+    unfit("version 98").await;
+
+    // We are among those that can live with it.
+    parts.database.execute("UPDATE schema_tolerance SET oldest_server = 2 WHERE version = 99").await;
+    server.wait_until_ready().await;
+    assert!(run_command(&["migrate"], &only_database(parts.database.url())).status.success());
+}
+
+/// What a newer release leaves behind.
+const NEWER: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+     VALUES (99, 'newer', true, '', 0)";
+
+#[tokio::test]
+async fn nothing_is_migrated_that_would_break_a_server_that_runs() {
+    let database = Postgres::shared().create_empty_database().await;
+    // A server from before the first migration, as far as its name tells.
+    let mut running = database.connect().await;
+    sqlx::query("SET application_name = 'latchkey-server/0'").execute(&mut running).await.unwrap();
+    let output = run_command(&["migrate"], &only_database(database.url()));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("would break them") && said.contains("nothing was changed"), "{said}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND $1 <> ''";
+    assert_eq!(database.count(tables, "any").await, 0);
+
+    // One of the release before goes on beside it.
+    sqlx::query("SET application_name = 'latchkey-server'").execute(&mut running).await.unwrap();
+    assert!(run_command(&["migrate"], &only_database(database.url())).status.success());
+}

@@ -57,10 +57,19 @@ impl Installation {
 
     /// Starts one operator pod of this installation.
     pub fn start(&self, pod_name: &str) -> Operator {
+        self.start_with(pod_name, &[])
+    }
+
+    /// The same with other arguments (`--name=value`) in the place of those that the chart gives it.
+    pub fn start_with(&self, pod_name: &str, others: &[&str]) -> Operator {
+        let name = |argument: &str| argument.split('=').next().unwrap_or_default().to_owned();
+        let kept = |given: &&String| others.iter().all(|other| name(other) != name(given));
+
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(programs::latchkey_operator());
         command
-            .args(&self.arguments)
+            .args(self.arguments.iter().filter(kept))
+            .args(others)
             .arg(format!("--listen-addr={address}"))
             .env("KUBECONFIG", &self.kubeconfig)
             .env("POD_NAME", pod_name)

@@ -32,6 +32,8 @@ fn url_key() -> String {
 
 /// Where accounts and sessions are kept.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[x_kube(validation = Rule::new("!(has(self.allowShared) && self.allowShared) || has(self.urlSecretRef)")
+    .message("spec.database.allowShared is about a database of yours: set urlSecretRef, or leave it out"))]
 #[serde(rename_all = "camelCase")]
 pub struct Database {
     /// A Secret that holds the URL of a PostgreSQL database, such as postgres://USER:PASSWORD@HOST:5432/NAME.
@@ -48,6 +50,8 @@ pub struct Database {
 
 /// A small PostgreSQL that the operator runs. One instance without backups: to try things out.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[x_kube(validation = Rule::new("!(has(self.reclaim) && self.reclaim == 'Retain') || has(self.storage)")
+    .message("spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to keep"))]
 pub struct EmbeddedPostgres {
     /// Size of its volume, such as 1Gi, from the default storage class. Unset: the data live in the pod and are
     /// gone with it.

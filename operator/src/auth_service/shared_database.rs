@@ -57,7 +57,9 @@ pub fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
 pub fn database_id(url: &SecretText) -> Option<String> {
     let url = Url::parse(url.expose()).ok()?;
     let given = |name: &str| {
-        url.query_pairs().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.into_owned())
+        url.query_pairs()
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.into_owned())
     };
     let host = given("host").or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default().to_lowercase();
     let port = given("port").unwrap_or_else(|| url.port().unwrap_or(PORT).to_string());

@@ -45,7 +45,11 @@ impl MailSender {
         }
         let forgetful = PoolConfig::new().max_size(1).idle_timeout(Duration::from_millis(100));
         let checking = builder.clone().pool_config(forgetful).build();
-        Ok(Self { transport: builder.build(), checking, from: Mailbox::new(email.from_name.clone(), address) })
+        Ok(Self {
+            transport: builder.build(),
+            checking,
+            from: Mailbox::new(email.from_name.clone(), address),
+        })
     }
 
     /// Whether the server greets us and accepts the login.

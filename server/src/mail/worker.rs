@@ -167,7 +167,9 @@ impl OutboxWorker {
     async fn keep_probing(&self) {
         loop {
             let outcome = self.deliverer.sender.check().await;
-            self.note(|faults| faults.observe_login(outcome.err().map(|failure| failure.reason), Instant::now()));
+            self.note(|faults| {
+                faults.observe_login(outcome.err().map(|failure| failure.reason), Instant::now())
+            });
             tokio::time::sleep(PROBE_INTERVAL).await;
         }
     }

@@ -154,7 +154,9 @@ impl Revocation {
         let mut last_sweep = None;
         loop {
             self.link.ensure_connected().await;
-            if let Some(connection) = self.link.connection() {
+            if let Some(connection) = self.link.connection()
+                && !self.refuse_if_it_evicts(&connection).await
+            {
                 let mut result = self.refill_if_needed(&connection).await;
                 if matches!(result, Ok(refill::Outcome::NothingToDo))
                     && last_sweep.is_none_or(|at: Instant| at.elapsed() > SWEEP_INTERVAL)
@@ -162,10 +164,7 @@ impl Revocation {
                     // The first time all of them: this replica may be the one that died.
                     let window = last_sweep.map(|_| SWEEP_WINDOW);
                     match self.copy_revocations(&connection, window).await {
-                        Ok(_) => {
-                            last_sweep = Some(Instant::now());
-                            self.refuse_if_it_evicts(&connection).await;
-                        }
+                        Ok(_) => last_sweep = Some(Instant::now()),
                         Err(error) => result = Err(error),
                     }
                 }
@@ -179,13 +178,14 @@ impl Revocation {
     }
 
     /// What somebody set in Redis since we connected may make it forget revocations, and its marker stays all the same.
-    async fn refuse_if_it_evicts(&self, connection: &Connection) {
-        let Some(reason) = self.link.find_eviction(connection).await else { return };
+    async fn refuse_if_it_evicts(&self, connection: &Connection) -> bool {
+        let Some(reason) = self.link.find_eviction(connection).await else { return false };
         // Every replica is to ask PostgreSQL until Redis has been filled anew; if that cannot be made known now,
         // the next look does it.
         if self.store.distrust_redis().await.is_ok() {
             self.link.refuse(connection, reason);
         }
+        true
     }
 
     fn report(&self, connection: &Connection, result: Result<refill::Outcome, refill::RefillError>) {

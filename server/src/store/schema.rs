@@ -27,7 +27,9 @@ pub enum MigrateError {
     #[error("a migration failed: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
     /// A newer release made the schema one that this one cannot use.
-    #[error("this release cannot use the database: {0}; go back to the newer release, or restore a backup that is older than its migration")]
+    #[error(
+        "this release cannot use the database: {0}; go back to the newer release, or restore a backup that is older than its migration"
+    )]
     Downgrade(String),
     /// Servers that run would break.
     #[error(

@@ -1,6 +1,7 @@
 //! The management port.
 
 mod livez;
+mod login;
 mod metrics;
 mod readyz;
 mod status;

@@ -15,11 +15,10 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
     let labels = service.names.labels(Component::Migration);
     let spec = &service.spec.pod;
     let mut metadata = metadata(service, name, Component::Migration);
-    metadata.annotations =
-        Some(BTreeMap::from([
-            (INPUTS_ANNOTATION.to_owned(), server.migration_inputs.clone()),
-            (DATABASE_ANNOTATION.to_owned(), server.database.clone()),
-        ]));
+    metadata.annotations = Some(BTreeMap::from([
+        (INPUTS_ANNOTATION.to_owned(), server.migration_inputs.clone()),
+        (DATABASE_ANNOTATION.to_owned(), server.database.clone()),
+    ]));
     Job {
         metadata,
         spec: Some(JobSpec {

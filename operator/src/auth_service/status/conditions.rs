@@ -286,9 +286,12 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
                 revocation.message
             ),
         ),
-        None => {
-            state(type_, Truth::True, "Redis", "Every replica that answers looks revocations up in Redis, which evicts nothing.")
-        }
+        None => state(
+            type_,
+            Truth::True,
+            "Redis",
+            "Every replica that answers looks revocations up in Redis, which evicts nothing.",
+        ),
     }
 }
 

@@ -12,7 +12,8 @@ pub(super) const LOGIN_FAILS: &str = "LoginFails";
 pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(types::LOGIN_WORKS, status, reason, message);
     if !facts.service.spec.canary.enabled {
-        let message = "No login is tried out: set spec.canary.enabled to hear of one that fails before people do.";
+        let message =
+            "No login is tried out: set spec.canary.enabled to hear of one that fails before people do.";
         return say(Truth::Unknown, "Disabled", message.to_owned());
     }
     let told: Vec<_> = reports(facts)
@@ -20,9 +21,11 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
         .filter_map(|(pod, report)| Some((pod, report.dependencies.get("login")?)))
         .collect();
     match told.iter().find(|(_, login)| !login.ready) {
-        _ if told.is_empty() => {
-            say(Truth::Unknown, "NotTriedYet", "No replica has tried a login out yet; nothing to do.".to_owned())
-        }
+        _ if told.is_empty() => say(
+            Truth::Unknown,
+            "NotTriedYet",
+            "No replica has tried a login out yet; nothing to do.".to_owned(),
+        ),
         Some((pod, login)) => say(
             Truth::False,
             LOGIN_FAILS,

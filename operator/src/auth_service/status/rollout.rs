@@ -8,9 +8,9 @@ use crate::auth_service::build::Schema;
 use crate::auth_service::validate::Problem;
 use crate::signing_keys::KeyMaterial;
 
+use super::conditions::{Facts, Stated, Truth, Verdict, keys_lost, migration_failed, state};
 use super::dependencies::{LOGIN_FAILS, decide_login};
 use super::last_words::last_words;
-use super::conditions::{Facts, Stated, Truth, Verdict, keys_lost, migration_failed, state};
 
 pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
     if let Some(Problem { reason, message }) = blocking_problem(facts) {
@@ -199,7 +199,10 @@ pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
     let held_up = facts.service.migration_pods.iter().find_map(why_not_started);
     match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
         None => match last_words(&facts.service.migration_pods) {
-            Some(words) => ("MigrationRetrying", format!("A try to migrate the schema failed and is made again: {words}")),
+            Some(words) => (
+                "MigrationRetrying",
+                format!("A try to migrate the schema failed and is made again: {words}"),
+            ),
             None => ("Migrating", "The schema is being migrated; nothing to do.".to_owned()),
         },
         Some(why) => ("MigrationWaiting", format!("The schema cannot be migrated yet. {why}")),

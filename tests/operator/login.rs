@@ -1,0 +1,41 @@
+//! The logins that the servers try out.
+
+use serde_json::json;
+
+use crate::fixture::Fixture;
+use crate::status_port::healthy;
+
+#[tokio::test]
+async fn a_login_that_fails_takes_ready_away_and_gives_it_back() {
+    let fixture = Fixture::new("login").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.servers.answer_healthy(&[]);
+    fixture.apply(json!({})).await;
+    fixture.wait_for_reason("LoginWorks", "Unknown", "NotTriedYet").await;
+    // What was not tried yet is no reason to doubt.
+    fixture.wait_for_condition("Ready", "True").await;
+
+    let mut answer = healthy(&[]);
+    answer["dependencies"]["login"] = json!({"ready": false, "message": "logging in failed: no"});
+    fixture.servers.answer(answer.clone());
+    fixture.touch().await;
+    let condition = fixture.wait_for_reason("LoginWorks", "False", "LoginFails").await;
+    assert!(condition.message.contains("logging in failed: no"), "{}", condition.message);
+    fixture.wait_for_reason("Ready", "False", "LoginFails").await;
+    fixture.wait_for_reason("Progressing", "False", "Settled").await;
+
+    answer["dependencies"]["login"] = json!({"ready": true, "message": "works"});
+    fixture.servers.answer(answer.clone());
+    fixture.touch().await;
+    fixture.wait_for_reason("LoginWorks", "True", "Works").await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+
+    // Where nobody wants it, nothing is said of it and nothing depends on it.
+    answer["dependencies"]["login"] = json!({"ready": false, "message": "logging in failed: no"});
+    fixture.servers.answer(answer);
+    fixture.apply(json!({"canary": {"enabled": false}})).await;
+    fixture.wait_for_reason("LoginWorks", "Unknown", "Disabled").await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/CANARY_ENABLED", &json!("false")).await;
+}
