@@ -71,7 +71,8 @@ pub fn spec(replicas: i32) -> Value {
     })
 }
 
-async fn run_postgres(namespace: &Namespace) {
+/// Starts a PostgreSQL with the database `auth`; its password is in the Secret `postgres`.
+pub async fn run_postgres(namespace: &Namespace) {
     let ready = json!(["pg_isready", "-h", "127.0.0.1", "-U", "latchkey", "-d", "auth"]);
     let container = json!({
         "image": namespace.cluster.images.postgres,

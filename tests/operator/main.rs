@@ -15,6 +15,7 @@ mod leader;
 mod login;
 mod migration;
 mod monitoring;
+mod others;
 mod scale;
 mod secrets;
 mod spec;

@@ -70,6 +70,11 @@ impl Cluster {
         Client::try_from(config.expect("a configuration")).expect("a client")
     }
 
+    /// The auth server of this build under another tag: what a next version is, as far as Kubernetes can tell.
+    pub fn load_next_server(&self) -> String {
+        run_ok(script("load-image").arg(product("server", "-next"))).trim().to_owned()
+    }
+
     /// kubectl, with every right.
     pub fn kubectl(&self) -> Command {
         self.program("kubectl")
@@ -89,8 +94,8 @@ impl Cluster {
 
 impl Images {
     fn load() -> Self {
-        let server = product("server");
-        let operator = product("operator");
+        let server = product("server", "");
+        let operator = product("operator", "");
         let loaded = run_ok(script("load-image").args([&server, &operator]).args([
             "postgres",
             "valkey",
@@ -112,11 +117,11 @@ impl Images {
 
 /// The archive of the server's or the operator's image. The tag follows from the binary, so that a rebuilt
 /// one is another image and never hides behind the name of the last.
-fn product(name: &str) -> String {
+fn product(name: &str, suffix: &str) -> String {
     let binary = release_binary(&format!("latchkey-{name}"));
     let digest = run_ok(Command::new("sha256sum").arg(&binary));
-    let tag = digest.get(..12).expect("a digest");
-    run_ok(script("images").arg(name).arg("--binary").arg(&binary).args(["--tag", tag])).trim().to_owned()
+    let tag = format!("{}{suffix}", digest.get(..12).expect("a digest"));
+    run_ok(script("images").arg(name).arg("--binary").arg(&binary).args(["--tag", &tag])).trim().to_owned()
 }
 
 fn release_binary(name: &str) -> PathBuf {

@@ -167,9 +167,8 @@ impl OutboxWorker {
     async fn keep_probing(&self) {
         loop {
             let outcome = self.deliverer.sender.check().await;
-            self.note(|faults| {
-                faults.observe_login(outcome.err().map(|failure| failure.reason), Instant::now())
-            });
+            let fault = outcome.err().map(|failure| failure.reason);
+            self.note(|faults| faults.observe_login(fault, Instant::now()));
             tokio::time::sleep(PROBE_INTERVAL).await;
         }
     }

@@ -21,7 +21,7 @@ async fn it_works_and_leaves_nothing_behind() {
         + (SELECT count(*) FROM refresh_tokens) + (SELECT count(*) FROM audit_events WHERE kind IN ('login', 'logout'))";
     assert_eq!(app.database.count(traces, "canary-%").await, 0);
     // It was a login of nobody's, so that no metric of people's logins has it.
-    assert_eq!(app.server().metric("latchkey_logins_total", &[]).await.abs(), 0.0);
+    assert!(app.server().metric("latchkey_logins_total", &[]).await < 1.0);
     let me = app.superuser().await.access.clone();
     app.me(&me).await.ok(200);
 }

@@ -1,0 +1,59 @@
+//! A new version of the server, and another login at the database.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use latchkey_crds::conditions;
+use latchkey_tests::cluster::run_with_input;
+use latchkey_tests::logs::secret;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::namespace::{Namespace, uids};
+use crate::poller::{Poller, Tries};
+use crate::stores;
+
+#[tokio::test]
+async fn neither_a_new_version_nor_another_database_login_loses_a_call() {
+    let namespace = Namespace::new("rollout").await;
+    let stores = stores::start(&namespace).await;
+    let client = Client::start(&namespace).await;
+    namespace.bring_up("external stores, 2 replicas", stores::spec(2)).await;
+    client.wait_until_routed().await;
+    let session = client.log_in("root.admin", &stores.admin_password);
+    // Each replica has logged in by itself, through everything that a login goes through.
+    namespace.wait_for_condition(conditions::LOGIN_WORKS, "True").await;
+    namespace.wait_for_condition(conditions::MAIL_READY, "True").await;
+    let jobs = namespace.api::<Job>();
+    let first = jobs.list(&ListParams::default()).await.expect("Jobs").items.remove(0).name_any();
+
+    let poller = Poller::start(&namespace, &client, Tries::One).await;
+    let next = namespace.cluster.load_next_server();
+    let (repository, tag) = next.rsplit_once(':').expect("an image with a tag");
+    let old = uids(&namespace.server_pods().await);
+    namespace.merge(json!({"spec": {"image": {"repository": repository, "tag": tag}}})).await;
+    let pods = namespace.wait_for_server_pods(2, &old).await;
+    namespace.wait_until_ready().await;
+    for pod in &pods {
+        assert_eq!(pod.spec.as_ref().expect("a spec").containers[0].image.as_deref(), Some(next.as_str()));
+    }
+    let left = jobs.list(&ListParams::default()).await.expect("Jobs").items;
+    assert!(left.len() == 1 && left[0].name_any() != first, "one migration for each version");
+
+    // A login of its own, as one that rotates passwords makes it; the one before is good for a while.
+    let password = secret("rotated");
+    let role = format!("CREATE ROLE rotated LOGIN PASSWORD '{password}' IN ROLE latchkey;");
+    let mut psql = namespace.cluster.kubectl();
+    psql.args(["-n", &namespace.name, "exec", "-i", "postgres", "--"]);
+    psql.args(["psql", "-h", "/tmp", "-U", "latchkey", "-d", "auth"]);
+    let made = run_with_input(&mut psql, &role);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let old = uids(&pods);
+    let url = format!("postgres://rotated:{password}@postgres:5432/auth");
+    namespace.apply_secret("database", &[("url", &url)]).await;
+    namespace.wait_for_server_pods(2, &old).await;
+    namespace.wait_until_ready().await;
+    poller.stop().await;
+    client.me(&session.access).ok(200);
+    client.refresh(&session).ok(200);
+}

@@ -1,0 +1,57 @@
+//! What other field managers add to our objects stays theirs.
+
+use kube::api::{Patch, PatchParams};
+use latchkey_tests::wait;
+use serde_json::json;
+
+use crate::fixture::{Fixture, NAME};
+
+#[tokio::test]
+async fn what_a_mesh_adds_to_the_deployment_stays_and_is_not_fought_over() {
+    let fixture = Fixture::new("mesh").await;
+    let _kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    let sidecar = json!({
+        "name": "proxy", "image": "mesh.example.com/proxy:1",
+        "securityContext": {
+            "allowPrivilegeEscalation": false, "runAsNonRoot": true, "capabilities": {"drop": ["ALL"]},
+        },
+    });
+    let theirs = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": NAME, "labels": {"mesh.example.com/revision": "1"}},
+        "spec": {"template": {
+            "metadata": {"annotations": {"mesh.example.com/injected": "true"}},
+            "spec": {"containers": [sidecar]},
+        }},
+    });
+    let deployments = fixture.any("Deployment");
+    // Not by force: nothing of it is ours.
+    let parameters = PatchParams::apply("mesh-injector");
+    deployments.patch(NAME, &parameters, &Patch::Apply(&theirs)).await.expect("nothing of it is ours");
+    fixture.wait_for_condition("Ready", "True").await;
+    let writes = fixture.writes().len();
+    let before = operator.metric("latchkey_operator_reconcile_total", &[]).await;
+    wait::until("the operator to have looked several times", async || {
+        fixture.touch().await;
+        (operator.metric("latchkey_operator_reconcile_total", &[]).await > before + 3.0).then_some(())
+    })
+    .await;
+    let written: Vec<_> = fixture.writes().split_off(writes);
+    assert!(written.iter().all(|write| write.resource != "deployments"), "{written:?}");
+
+    // A change of ours reaches what is ours, and nothing else.
+    fixture.apply(json!({"pod": {"annotations": {"ours": "yes"}}})).await;
+    fixture
+        .wait_for_value("Deployment", NAME, "/spec/template/metadata/annotations/ours", &json!("yes"))
+        .await;
+    let now = deployments.get(NAME).await.expect("the Deployment");
+    let template = &now.data["spec"]["template"];
+    assert_eq!(template["metadata"]["annotations"]["mesh.example.com/injected"], "true");
+    let containers: Vec<_> = template["spec"]["containers"].as_array().expect("containers").iter().collect();
+    assert!(containers.iter().any(|container| container["name"] == "proxy"), "{containers:?}");
+    assert_eq!(now.metadata.labels.expect("labels")["mesh.example.com/revision"], "1");
+}
