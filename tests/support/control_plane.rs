@@ -49,6 +49,7 @@ pub struct ControlPlane {
     /// What was asked of the API server, and by whom; reads are left out.
     pub audit: AuditLog,
     processes: Vec<Process>,
+    controllers: Option<Process>,
 }
 
 /// What a control plane starts with.
@@ -89,6 +90,7 @@ impl ControlPlane {
             folder,
             token,
             processes,
+            controllers: None,
         };
         control_plane.wait_until_ready().await;
         for crd in contents.crds {
@@ -195,6 +197,13 @@ impl ControlPlane {
         .to_string()
     }
 
+    /// Ends the controllers: from then on nobody but the tests and what they start asks the API server anything.
+    pub fn stop_controllers(&mut self) {
+        if let Some(mut controllers) = self.controllers.take() {
+            controllers.kill();
+        }
+    }
+
     fn start_controller_manager(&mut self) {
         let kubeconfig = self
             .write_kubeconfig(CONTROLLER_MANAGER_USER, &format!("{CONTROLLER_MANAGER_USER}-{}", self.token));
@@ -205,7 +214,7 @@ impl ControlPlane {
             .args(["--leader-elect=false", "--secure-port=0"])
             // The default of 20 requests a second is for clusters with a hundred other clients.
             .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
-        self.processes.push(Process::start(&command, OnParentDeath::Kill));
+        self.controllers = Some(Process::start(&command, OnParentDeath::Kill));
     }
 }
 

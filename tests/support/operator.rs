@@ -85,7 +85,35 @@ pub struct Operator {
     address: String,
 }
 
+/// What the kernel says of a process's memory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was resident.
+    pub peak: u64,
+}
+
 impl Operator {
+    /// How much memory it takes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn memory(&self) -> Memory {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("the status of a running process");
+        let bytes = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("a line of it");
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") * 1024
+        };
+        Memory { resident: bytes("VmRSS"), peak: bytes("VmHWM") }
+    }
+
+    /// How many seconds of the processors it has used since it began.
+    pub fn processor_seconds(&self) -> f64 {
+        self.process.processor_seconds()
+    }
+
     /// Kills it without warning (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();

@@ -100,6 +100,11 @@ impl Process {
         assert!(sent.is_ok_and(|sent| sent.status.success()), "the process had ended before SIG{name}");
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How many seconds of the processors it has used since it began.
     pub fn processor_seconds(&self) -> f64 {
         let pid = Pid::from_raw(self.child.id().try_into().expect("a process id"));

@@ -1,0 +1,241 @@
+//! The AuthServices: applied all at once, and looked at until each has every object it should have.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use latchkey_crds::AuthService;
+use latchkey_tests::control_plane::{FIELD_MANAGER, apply};
+use latchkey_tests::operator::Operator;
+use serde_json::{Value, json};
+
+const AT_ONCE: usize = 16;
+const IN_A_NAMESPACE: usize = 20;
+/// After that something is wrong.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// After all are Ready, in which nothing is missing.
+const CORRECT_WITHIN: Duration = Duration::from_secs(30);
+/// What each has, by kind: two replicas, external stores, mail.
+const OWNED: [(&str, &str, &str, usize); 8] = [
+    ("", "v1", "ServiceAccount", 1),
+    ("", "v1", "ConfigMap", 1),
+    ("", "v1", "Secret", 2),
+    ("", "v1", "Service", 2),
+    ("batch", "v1", "Job", 1),
+    ("apps", "v1", "Deployment", 1),
+    ("policy", "v1", "PodDisruptionBudget", 1),
+    ("monitoring.coreos.com", "v1", "ServiceMonitor", 1),
+];
+
+/// The name of one.
+pub fn name(number: usize) -> String {
+    format!("auth-{number}")
+}
+
+fn namespace(number: usize) -> String {
+    format!("team-{}", number / IN_A_NAMESPACE)
+}
+
+/// All of them.
+pub struct Fleet {
+    client: Client,
+    count: usize,
+}
+
+impl Fleet {
+    /// Makes the namespaces, and the Secrets that the AuthServices will name.
+    pub async fn prepare(client: Client, count: usize) -> Self {
+        let fleet = Self { client, count };
+        for number in (0..count).step_by(IN_A_NAMESPACE) {
+            let metadata = json!({"name": namespace(number)});
+            apply(&fleet.client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
+                .await;
+            fleet.secret(number, "redis", &json!({"url": "rediss://redis.example.com:6380"})).await;
+            fleet.secret(number, "smtp", &json!({"username": "mailer", "password": "hunter22"})).await;
+        }
+        let secrets = stream::iter(0..count).for_each_concurrent(AT_ONCE, async |number| {
+            let url = format!("postgres://auth:secret@db.example.com/{}", name(number));
+            fleet.secret(number, &format!("database-{number}"), &json!({"url": url})).await;
+        });
+        secrets.await;
+        fleet
+    }
+
+    async fn secret(&self, number: usize, name: &str, data: &Value) {
+        let metadata = json!({"name": name, "namespace": namespace(number)});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
+        apply(&self.client, &secret).await;
+    }
+
+    /// How many namespaces they are in.
+    pub fn namespaces(&self) -> usize {
+        self.count.div_ceil(IN_A_NAMESPACE)
+    }
+
+    /// What each is.
+    pub fn what(&self) -> &'static str {
+        "each with two replicas, mail, and external stores by Secrets"
+    }
+
+    /// Applies all.
+    pub async fn apply_all(&self) {
+        let applied = stream::iter(0..self.count).for_each_concurrent(AT_ONCE, async |number| {
+            let name = name(number);
+            let object = json!({
+                "apiVersion": "latchkey.dev/v1alpha1",
+                "kind": "AuthService",
+                "metadata": {"name": name, "namespace": namespace(number)},
+                "spec": {
+                    "replicas": 2,
+                    "database": {"urlSecretRef": {"name": format!("database-{number}")}},
+                    "redis": {"urlSecretRef": {"name": "redis"}},
+                    "email": {
+                        "enabled": true,
+                        "from": {"address": "no-reply@example.com"},
+                        "smtp": {"host": "smtp.example.com", "credentialsSecretRef": {"name": "smtp"}},
+                    },
+                },
+            });
+            let api: Api<AuthService> = Api::namespaced(self.client.clone(), &namespace(number));
+            let parameters = PatchParams::apply(FIELD_MANAGER).force();
+            api.patch(&name, &parameters, &Patch::Apply(object)).await.expect("it is taken");
+        });
+        applied.await;
+    }
+
+    /// Waits until all are Ready, and says how far they are meanwhile.
+    pub async fn wait_until_ready(&self, begun: Instant, operator: &Operator) {
+        let api: Api<AuthService> = Api::all(self.client.clone());
+        let changes = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
+        let mut changes = std::pin::pin!(changes);
+        let mut ready = HashSet::new();
+        let mut reported = Instant::now();
+        let mut states: HashMap<String, String> = HashMap::new();
+        while ready.len() < self.count {
+            if reported.elapsed() > Duration::from_secs(10) {
+                reported = Instant::now();
+                let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+                for reason in states.values() {
+                    *reasons.entry(reason).or_default() += 1;
+                }
+                let looks = operator.metric("latchkey_operator_reconcile_total", &[]).await;
+                crate::say(&format!(
+                    "  after {:.0} s: {reasons:?}; {looks} looks, {} MB",
+                    begun.elapsed().as_secs_f64(),
+                    operator.memory().resident / 1_048_576
+                ));
+            }
+            assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {} are ready", ready.len());
+            let Ok(Some(Ok(object))) = tokio::time::timeout(Duration::from_secs(5), changes.next()).await
+            else {
+                continue;
+            };
+            let status = object.status.clone().unwrap_or_default();
+            let condition = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+            let name = object.name_any();
+            states.insert(name.clone(), condition.map(|c| c.reason.clone()).unwrap_or_default());
+            if condition.is_some_and(|condition| {
+                condition.status == "True" && condition.observed_generation == object.metadata.generation
+            }) {
+                ready.insert(name);
+            } else {
+                ready.remove(&name);
+            }
+        }
+    }
+
+    /// Waits until each has exactly the objects it should have; how many that are.
+    pub async fn wait_until_correct(&self) -> usize {
+        let begun = Instant::now();
+        loop {
+            match self.complaint().await {
+                Ok(objects) => return objects,
+                Err(complaint) => assert!(begun.elapsed() < CORRECT_WITHIN, "{complaint}"),
+            }
+        }
+    }
+
+    async fn complaint(&self) -> Result<usize, String> {
+        let mut objects = 0;
+        for (group, version, kind, wanted) in OWNED {
+            let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+            let ours = ListParams::default().labels("app.kubernetes.io/managed-by=latchkey-operator");
+            let mut owned: HashMap<(String, String), usize> = HashMap::new();
+            // All are alike but for their names, so that each shows whether another is as it was rendered.
+            let mut contents: HashMap<String, usize> = HashMap::new();
+            for object in api.list(&ours).await.expect("a list") {
+                let owner = object.owner_references().first().map(|owner| owner.name.clone());
+                let owner = owner.ok_or_else(|| format!("{kind} {} has no owner", object.name_any()))?;
+                if kind != "Secret" {
+                    *contents.entry(content(&object, &owner)).or_default() += 1;
+                }
+                *owned.entry((object.namespace().unwrap_or_default(), owner)).or_default() += 1;
+            }
+            for number in 0..self.count {
+                let found = owned.get(&(namespace(number), name(number))).copied().unwrap_or(0);
+                if found != wanted {
+                    return Err(format!("{} has {found} of kind {kind}, not {wanted}", name(number)));
+                }
+            }
+            if kind != "Secret" && contents.len() != wanted {
+                return Err(format!("{} differing {kind}s: {:?}", contents.len(), contents.keys().take(3)));
+            }
+            objects += owned.values().sum::<usize>();
+        }
+        Ok(objects)
+    }
+
+    /// Waits until the operator has had nothing to look at for some seconds.
+    pub async fn wait_until_quiet(&self, operator: &Operator) {
+        let begun = Instant::now();
+        let mut before = f64::MIN;
+        loop {
+            let looks = operator.metric("latchkey_operator_applied_objects_total", &[]).await
+                + operator.metric("latchkey_operator_status_updates_total", &[]).await;
+            if (looks - before).abs() < 0.5 {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it never comes to rest");
+            before = looks;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    }
+}
+
+/// What somebody could have changed, without what is of this one alone.
+fn content(object: &DynamicObject, owner: &str) -> String {
+    let mut data = object.data.clone();
+    if let Some(members) = data.as_object_mut() {
+        members.remove("status");
+    }
+    let spec = &mut data["spec"];
+    for own in ["clusterIP", "clusterIPs"] {
+        if spec.get(own).is_some_and(|value| *value != json!("None") && *value != json!(["None"])) {
+            spec[own] = Value::Null;
+        }
+    }
+    let number = owner.rsplit('-').next().unwrap_or_default();
+    let mut labels = object.labels().clone();
+    labels.retain(|key, _| key.starts_with("app.kubernetes.io/"));
+    let text = format!("{labels:?} {data}");
+    // Names, Jobs' and pods' hashes.
+    let text = text.replace(&format!("database-{number}\""), "DATABASE\"").replace(owner, "NAME");
+    let text = text.replace(&object.namespace().unwrap_or_default(), "NAMESPACE");
+    ["uid\":\"", "checksum\":\"", "-migrate-"].iter().fold(text, |text, mark| mask(&text, mark))
+}
+
+/// Without what follows each `mark` up to the next quotation mark.
+fn mask(text: &str, mark: &str) -> String {
+    let mut parts = text.split(mark);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        masked.push_str(mark);
+        masked.push_str(part.find('"').map_or("", |end| &part[end..]));
+    }
+    masked
+}

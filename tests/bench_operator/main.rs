@@ -1,0 +1,141 @@
+//! A thousand AuthServices on one real API server: how long until every object is as it should be, what a
+//! restart and a steady state cost, and how much memory the operator takes. Prints figures beside their targets.
+//! `make bench-operator` runs it with a release build; it is no test and fails only when something is wrong.
+
+mod fleet;
+mod kubelet;
+mod servers;
+mod witness;
+
+use std::time::{Duration, Instant};
+
+use latchkey_tests::control_plane::{Contents, ControlPlane, auth_service_crd, service_monitor_crd};
+use latchkey_tests::operator::{Installation, Operator};
+
+use fleet::Fleet;
+use kubelet::Kubelet;
+use servers::Servers;
+use witness::{Witness, show};
+
+/// Longer than the minute after which the operator asks every server how it is.
+const STEADY: Duration = Duration::from_secs(75);
+const MEBI: f64 = 1024.0 * 1024.0;
+
+#[expect(clippy::print_stdout, reason = "this is what it is run for")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn figure(name: &str, measured: &str, target: &str) {
+    say(&format!("{name:<44} {measured:<34} {target}"));
+}
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(bench());
+}
+
+async fn bench() {
+    let count = number("LATCHKEY_BENCH_COUNT", 1000);
+    let crds = [auth_service_crd(), service_monitor_crd()];
+    let mut control_plane = ControlPlane::start(Contents { crds: &crds, controllers: true }).await;
+    let client = control_plane.client().await;
+    let installation = Installation::new(&control_plane, "latchkey-system", &[]).await;
+    let fleet = Fleet::prepare(client.clone(), count).await;
+    let servers = Servers::start(client.clone(), count).await;
+    let kubelet = Kubelet::start(client.clone(), servers.addresses());
+    let witness = Witness::new(client.clone());
+    let mut operator = installation.start("operator-0");
+    operator.wait_until_ready().await;
+    let empty = operator.memory();
+
+    say(&format!("{count} AuthServices in {} namespaces, {}", fleet.namespaces(), fleet.what()));
+    let requests = witness.requests().await;
+    let begun = Instant::now();
+    fleet.apply_all().await;
+    let applied = begun.elapsed();
+    fleet.wait_until_ready(begun, &operator).await;
+    let ready = begun.elapsed();
+    let objects = fleet.wait_until_correct().await;
+    let correct = begun.elapsed();
+    let bring_up = witness.requests().await.since(&requests);
+    let writes = control_plane.audit.writes_by(&installation.user);
+    let refused = writes.iter().filter(|write| write.code >= 400).count();
+    let loaded = operator.memory();
+    let busy = operator.processor_seconds();
+
+    // What is left are the API server, its etcd and the operator.
+    drop(kubelet);
+    control_plane.stop_controllers();
+    let looks = operator.metric("latchkey_operator_reconcile_total", &[]).await;
+    fleet.wait_until_quiet(&operator).await;
+    let requests = witness.requests().await;
+    let (busy_before, written) = (operator.processor_seconds(), own_writes(&control_plane, &installation));
+    tokio::time::sleep(STEADY).await;
+    let steady = witness.requests().await.since(&requests);
+    let steady_writes = own_writes(&control_plane, &installation) - written;
+    let steady_busy = (operator.processor_seconds() - busy_before) / STEADY.as_secs_f64();
+    let steady_looks = operator.metric("latchkey_operator_reconcile_total", &[]).await - looks;
+    let settled = operator.memory();
+
+    operator.terminate();
+    let written = own_writes(&control_plane, &installation);
+    let requests = witness.requests().await;
+    let begun = Instant::now();
+    let mut restarted = installation.start("operator-0");
+    restarted.wait_until_ready().await;
+    let again = begun.elapsed();
+    wait_for_looks(&restarted, count).await;
+    let looked = begun.elapsed();
+    fleet.wait_until_quiet(&restarted).await;
+    let restart = witness.requests().await.since(&requests);
+    let restart_writes = own_writes(&control_plane, &installation) - written;
+    let after_restart = restarted.memory();
+
+    let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
+    say("");
+    figure("figure", "measured", "target");
+    figure("applying them took", &seconds(applied), "");
+    figure("all Ready after", &seconds(ready), "");
+    figure(&format!("all {objects} objects correct after"), &seconds(correct), "under 90 s");
+    figure("writes by the operator, refused ones", &format!("{}, {refused}", writes.len()), "");
+    figure("processor time of the operator", &format!("{busy:.1} s"), "");
+    figure("a restarted operator is ready after", &seconds(again), "under 5 s");
+    figure("  has looked at all of them after", &seconds(looked), "");
+    figure("  and has written", &restart_writes.to_string(), "0");
+    figure(&format!("writes in {} s of steady state", STEADY.as_secs()), &steady_writes.to_string(), "0");
+    figure("  looks in that time, processor", &format!("{steady_looks}, {:.1}%", 100.0 * steady_busy), "");
+    let memory = |memory: latchkey_tests::operator::Memory| {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let mebi = |bytes: u64| bytes as f64 / MEBI;
+        format!("{:.0} MB (at most {:.0})", mebi(memory.resident), mebi(memory.peak))
+    };
+    figure("resident memory with no AuthService", &memory(empty), "");
+    figure("  when all are ready", &memory(loaded), "under 80 MB");
+    figure("  after the steady state", &memory(settled), "under 80 MB");
+    figure("  after the restart", &memory(after_restart), "under 80 MB");
+    say("\nrequests that the API server counted, but for watches (operator, controllers and this program):");
+    show("  bring-up", &bring_up);
+    show("  steady state (operator and API server alone)", &steady);
+    show("  restart", &restart);
+}
+
+/// Everything but the lease.
+fn own_writes(control_plane: &ControlPlane, installation: &Installation) -> usize {
+    let writes = control_plane.audit.writes_by(&installation.user);
+    writes.iter().filter(|write| write.resource != "leases").count()
+}
+
+async fn wait_for_looks(operator: &Operator, count: usize) {
+    latchkey_tests::wait::until("a look at each", async || {
+        let looks = operator.metric("latchkey_operator_reconcile_total", &[]).await;
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+        let wanted = count as f64;
+        (looks >= wanted).then_some(())
+    })
+    .await;
+}
