@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::DynamicObject;
-use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
+use crate::kept::Kept;
 use crate::kinds::Kind;
+use crate::named_secrets::NamedSecrets;
+use crate::shelf::{Shelf, WatchEnded};
 
 /// How long the start waits to be told which optional kinds there are.
 const OPTIONAL_WITHIN: Duration = Duration::from_secs(5);
@@ -46,13 +48,15 @@ impl Optional {
 /// The stores.
 #[derive(Clone, Default)]
 pub struct Cache {
-    stores: Arc<RwLock<BTreeMap<Kind, Store<DynamicObject>>>>,
+    stores: Arc<RwLock<BTreeMap<Kind, Shelf>>>,
+    /// The Secrets that AuthServices name; our own are among the stores.
+    pub named_secrets: NamedSecrets,
     optional: Arc<watch::Sender<Optional>>,
 }
 
 impl Cache {
     /// Takes in the store of a kind.
-    pub fn insert(&self, kind: Kind, store: Store<DynamicObject>) {
+    pub fn insert(&self, kind: Kind, store: Shelf) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).insert(kind, store);
     }
 
@@ -73,7 +77,7 @@ impl Cache {
         self.optional.borrow().clone()
     }
 
-    fn store(&self, kind: Kind) -> Option<Store<DynamicObject>> {
+    fn store(&self, kind: Kind) -> Option<Shelf> {
         self.stores.read().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned()
     }
 
@@ -81,7 +85,7 @@ impl Cache {
     ///
     /// # Errors
     /// When a watch ended before.
-    pub async fn wait_until_ready(&self) -> Result<(), kube::runtime::reflector::store::WriterDropped> {
+    pub async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
         for kind in Kind::BUILT_IN {
             if let Some(store) = self.store(kind) {
                 store.wait_until_ready().await?;
@@ -97,34 +101,18 @@ impl Cache {
     }
 
     /// The object of that name, as last seen.
-    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
-        let key = ObjectRef::new_with(name, kind.api_resource()).within(namespace);
-        self.store(kind)?.get(&key)
+    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Kept>> {
+        self.store(kind)?.get(namespace, name)
     }
 
-    /// The objects in all namespaces for which `wanted` holds.
-    pub fn find_anywhere(
-        &self,
-        kind: Kind,
-        wanted: impl Fn(&DynamicObject) -> bool,
-    ) -> Vec<Arc<DynamicObject>> {
-        self.store(kind).map(|store| store.state_filter(wanted)).unwrap_or_default()
+    /// The objects of a namespace that have this controller, by its uid, or this [`crate::shelf::purpose`].
+    pub fn group(&self, kind: Kind, namespace: &str, group: &str) -> Vec<Arc<Kept>> {
+        self.store(kind).map(|store| store.group(namespace, group)).unwrap_or_default()
     }
 
-    /// The objects in a namespace for which `wanted` holds.
-    pub fn find(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        wanted: impl Fn(&DynamicObject) -> bool,
-    ) -> Vec<Arc<DynamicObject>> {
-        self.store(kind)
-            .map(|store| {
-                store.state_filter(|object| {
-                    object.metadata.namespace.as_deref() == Some(namespace) && wanted(object)
-                })
-            })
-            .unwrap_or_default()
+    /// The objects in all namespaces that say that they work with this database, each with its namespace.
+    pub fn users_of_database(&self, kind: Kind, database: &str) -> Vec<(Box<str>, Arc<Kept>)> {
+        self.store(kind).map(|store| store.users_of_database(database)).unwrap_or_default()
     }
 }
 

@@ -7,12 +7,12 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
 use latchkey_crds::{AuthService, AuthServiceStatus};
-use serde_json::Value;
 
 use crate::cache::Cache;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
+use crate::turns::Turns;
 
 /// The images that an AuthService gets where it names none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +25,23 @@ pub struct Images {
     pub valkey: String,
 }
 
+/// What is known of an object that was rendered.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The hash of what was rendered. The rest speaks of exactly that.
+    pub rendered: String,
+    /// The fingerprint of what the API server made of it (it writes `0.5` as `500m`, say), if it was applied by
+    /// this process.
+    pub made: Option<String>,
+    /// The version of the object in which there was nothing left to do.
+    pub right: Option<String>,
+}
+
 /// What is remembered of one AuthService. Losing it costs a needless write at most.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// What the API server made of what was applied (it writes `0.5` as `500m`, say), by kind and name, with
-    /// the hash of what was applied.
-    pub normalised: HashMap<(Kind, String), (String, Value)>,
+    /// What is known of what was applied, by kind and name.
+    pub applied: HashMap<(Kind, String), Known>,
     /// How often its reconcile failed in a row; the next try waits longer each time.
     pub failures: u32,
     /// The status that was written last, with the resource version that it replaced: until the watch has
@@ -52,6 +63,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Where events go.
     pub recorder: Recorder,
+    /// Who may work now.
+    pub turns: Turns,
     memory: Mutex<HashMap<String, Memory>>,
 }
 
@@ -73,6 +86,7 @@ impl Context {
             auth_services,
             images,
             metrics,
+            turns: Turns::default(),
             memory: Mutex::default(),
         })
     }
@@ -85,8 +99,12 @@ impl Context {
         work(memory.entry(uid.to_owned()).or_default())
     }
 
-    /// Forgets the AuthServices that are gone.
+    /// Forgets the AuthServices that are gone, if there are any.
     pub fn forget_gone(&self) {
+        let remembered = self.memory.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if remembered <= self.auth_services.len() {
+            return;
+        }
         let there: HashSet<String> =
             self.auth_services.state().iter().filter_map(|auth_service| auth_service.uid()).collect();
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| there.contains(uid));

@@ -82,6 +82,30 @@ impl Kind {
         }
     }
 
+    /// The parts of its objects that nobody here asks for, so that they are not kept: what changes in them
+    /// alone is no change.
+    pub fn ignored(self) -> &'static [&'static str] {
+        match self {
+            Self::HttpRoute
+            | Self::Ingress
+            | Self::NetworkPolicy
+            | Self::PodDisruptionBudget
+            | Self::PrometheusRule
+            | Self::Service => &["status"],
+            // Its template is the Deployment's; what became of it is in its status.
+            Self::Pod => &["spec"],
+            Self::Certificate
+            | Self::ConfigMap
+            | Self::Deployment
+            | Self::HorizontalPodAutoscaler
+            | Self::Job
+            | Self::Secret
+            | Self::ServiceAccount
+            | Self::ServiceMonitor
+            | Self::StatefulSet => &[],
+        }
+    }
+
     /// The kind's name.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -49,6 +49,9 @@ pub enum Component {
 }
 
 impl Component {
+    /// The label's name.
+    pub const LABEL: &'static str = COMPONENT;
+
     /// The label's value.
     pub fn as_str(self) -> &'static str {
         match self {

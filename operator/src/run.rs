@@ -25,7 +25,6 @@ use crate::watches;
 
 /// Events that come close together are answered by one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-const CONCURRENT_RECONCILES: u16 = 16;
 /// How long reconciles that have begun may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -182,7 +181,8 @@ async fn reconcile_until(
         context,
         auth_services,
         Box::pin(queue),
-        controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENT_RECONCILES),
+        // How many work at once, [`crate::turns`] says.
+        controller::Config::default().debounce(DEBOUNCE).concurrency(0),
     ));
     let working = async {
         loop {

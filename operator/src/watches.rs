@@ -1,9 +1,10 @@
 //! The watches: each fills a store and says which AuthService an event concerns.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::DynamicObject;
 use kube::core::PartialObjectMeta;
@@ -14,12 +15,15 @@ use kube::{Api, Client, Resource, ResourceExt};
 use latchkey_crds::AuthService;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::auth_service::references;
-use crate::cache::{Cache, Presence, controller_of};
+use crate::cache::{Cache, Presence};
 use crate::causes::Causes;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
-use crate::names::{INSTANCE, MANAGED_BY, Names, OPERATOR};
+use crate::names::{MANAGED_BY, OPERATOR};
+use crate::shelf::{Change, Writer};
+
+/// How many objects a list brings at once: what is kept of them is small, what arrives is not.
+const PAGE: u32 = 100;
 
 /// Where the watches say what has to be reconciled.
 pub type Triggers = UnboundedSender<ObjectRef<AuthService>>;
@@ -50,10 +54,11 @@ pub fn start(
         Watches { client, namespace, cache, auth_services: auth_services.clone(), triggers, metrics };
     tasks.spawn(watches.clone().follow_auth_services(writer));
     for kind in Kind::BUILT_IN {
-        let writer = reflector::store::Writer::new(kind.api_resource());
-        watches.cache.insert(kind, writer.as_reader());
+        let writer = Writer::new(kind);
+        watches.cache.insert(kind, writer.shelf());
         tasks.spawn(watches.clone().follow(kind, writer));
     }
+    tasks.spawn(watches.clone().follow_foreign_secrets());
     for kind in Kind::OPTIONAL {
         tasks.spawn(watches.clone().follow_definition(kind));
     }
@@ -73,44 +78,85 @@ impl Watches {
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Apply(object)) => self.trigger(&object),
+                Ok(Event::Apply(object)) => {
+                    self.cache.named_secrets.follow(&object);
+                    self.trigger(&object);
+                }
                 // What a list brings is in the store only once the list is complete, and what is not in the
                 // store is not triggered.
-                Ok(Event::InitDone) => self.trigger_all(),
+                Ok(Event::InitDone) => {
+                    let there = self.auth_services.state();
+                    self.cache.named_secrets.retain(there.iter().map(AsRef::as_ref));
+                    self.trigger_all();
+                }
+                Ok(Event::InitApply(object)) => self.cache.named_secrets.follow(&object),
                 // Its objects are garbage-collected by their owner references.
-                Ok(Event::Delete(_) | Event::Init | Event::InitApply(_)) => {}
+                Ok(Event::Delete(object)) => self.cache.named_secrets.forget(&object),
+                Ok(Event::Init) => {}
                 Err(error) => self.report("AuthService", &error),
             }
         }
     }
 
-    async fn follow(self, kind: Kind, writer: reflector::store::Writer<DynamicObject>) {
+    async fn follow(self, kind: Kind, mut writer: Writer) {
         let resource = kind.api_resource();
         let api: Api<DynamicObject> = if self.namespace.is_empty() {
             Api::all_with(self.client.clone(), &resource)
         } else {
             Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
         };
-        let config = match kind {
-            // Referenced Secrets are anybody's. Helm's releases are the largest Secrets of a cluster and hold
-            // nothing that an AuthService could name.
-            Kind::Secret => watcher::Config::default().fields("type!=helm.sh/release.v1"),
-            _ => watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}")),
-        };
-        let events = watch(api, config).default_backoff().modify(|object| {
-            object.managed_fields_mut().clear();
-        });
-        let mut events = std::pin::pin!(reflector::reflector(writer, events));
+        let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}")).page_size(PAGE);
+        let mut events = std::pin::pin!(watch(api, config).default_backoff());
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
-                    self.trigger_owner(kind, &object);
-                }
-                // An object that vanished while the watch was down has no event of its own.
-                Ok(Event::InitDone) => self.trigger_all(),
-                Ok(Event::Init) => {}
+                // Of a first list nothing is a change: the AuthServices' own list triggers all of them.
+                Ok(event) => writer.take_in(event).iter().for_each(|change| self.trigger_owner(change)),
                 Err(error) => self.report(kind.as_str(), &error),
             }
+        }
+    }
+
+    /// Follows which Secrets change, whosever they are, without what they hold.
+    async fn follow_foreign_secrets(self) {
+        let api: Api<PartialObjectMeta<Secret>> = if self.namespace.is_empty() {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        };
+        // Helm's releases are the most of a cluster's Secrets and hold nothing that an AuthService could name.
+        let config = watcher::Config::default().fields("type!=helm.sh/release.v1");
+        let mut events = std::pin::pin!(watch(api, config).default_backoff());
+        let named = &self.cache.named_secrets;
+        let mut listed = HashMap::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(secret)) => {
+                    self.trigger_naming(&secret, secret.resource_version().as_deref())
+                }
+                Ok(Event::Delete(secret)) => self.trigger_naming(&secret, None),
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(secret)) => {
+                    let key = (secret.namespace().unwrap_or_default(), secret.name_any());
+                    // All that there are may be many; one that is named only from now on is read from now on.
+                    if named.is_named(&key.0, &key.1) {
+                        listed.insert(key, secret.resource_version().unwrap_or_default());
+                    }
+                }
+                Ok(Event::InitDone) => {
+                    for (namespace, name) in named.heard_all(&std::mem::take(&mut listed)) {
+                        self.send(ObjectRef::new(&name).within(&namespace));
+                    }
+                }
+                Err(error) => self.report(Kind::Secret.as_str(), &error),
+            }
+        }
+    }
+
+    /// Triggers the AuthServices that name a Secret, or have it among their own.
+    fn trigger_naming(&self, secret: &PartialObjectMeta<Secret>, version: Option<&str>) {
+        let namespace = secret.namespace().unwrap_or_default();
+        for name in self.cache.named_secrets.heard(&namespace, &secret.name_any(), version) {
+            self.send(ObjectRef::new(&name).within(&namespace));
         }
     }
 
@@ -154,8 +200,8 @@ impl Watches {
 
     /// Watches the objects of an optional kind, which counts as there once they are listed.
     async fn follow_optional(self, kind: Kind) {
-        let writer = reflector::store::Writer::new(kind.api_resource());
-        let store = writer.as_reader();
+        let writer = Writer::new(kind);
+        let store = writer.shelf();
         let listed = async {
             if store.wait_until_ready().await.is_ok() {
                 self.cache.insert(kind, store.clone());
@@ -176,26 +222,15 @@ impl Watches {
         }
     }
 
-    fn trigger_owner(&self, kind: Kind, object: &DynamicObject) {
-        let Some(namespace) = object.metadata.namespace.as_deref() else { return };
-        let owner = controller_of(object)
-            .filter(|owner| owner.kind == AuthService::kind(&()))
-            .map(|owner| owner.name.clone())
-            .or_else(|| object.labels().get(INSTANCE).cloned());
+    fn trigger_owner(&self, change: &Change) {
+        let Change { namespace, object } = change;
+        let owner = object
+            .controller()
+            .filter(|controller| *controller.kind == *AuthService::kind(&()))
+            .map(|controller| &*controller.name)
+            .or(object.instance());
         if let Some(name) = owner {
-            self.send(ObjectRef::new(&name).within(namespace));
-        }
-        if kind == Kind::Secret {
-            let name = object.name_any();
-            let referring: Vec<Arc<AuthService>> = self.auth_services.state_filter(|auth_service| {
-                auth_service.namespace().as_deref() == Some(namespace)
-                    && (references(auth_service).any(|secret| secret == name)
-                        // One that was restored by hand, or a stranger's that is in the way.
-                        || Names::new(&auth_service.name_any()).secrets().contains(&name))
-            });
-            for auth_service in referring {
-                self.trigger(&auth_service);
-            }
+            self.send(ObjectRef::new(name).within(namespace));
         }
     }
 

@@ -197,6 +197,11 @@ impl ControlPlane {
         .to_string()
     }
 
+    /// How many seconds of the processors etcd, the API server and the controllers have used, in this order.
+    pub fn processor_seconds(&self) -> Vec<f64> {
+        self.processes.iter().chain(&self.controllers).map(Process::processor_seconds).collect()
+    }
+
     /// Ends the controllers: from then on nobody but the tests and what they start asks the API server anything.
     pub fn stop_controllers(&mut self) {
         if let Some(mut controllers) = self.controllers.take() {

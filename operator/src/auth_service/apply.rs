@@ -17,9 +17,10 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::cache::controller_of;
-use crate::context::Context;
+use crate::context::{Context, Known};
+use crate::kept::Kept;
 use crate::kinds::Kind;
-use crate::names::OPERATOR;
+use crate::names::{MANAGED_BY, OPERATOR};
 
 use super::build::{Objects, Rendered, Schema, Wanted};
 use super::validate::{Problem, Validated};
@@ -153,8 +154,11 @@ impl Work<'_> {
         let Rendered { kind, name, .. } = &rendered;
         let api = self.api(*kind);
         let seen = self.context.cache.get(*kind, &self.service.namespace, name);
+        if seen.as_ref().is_some_and(|seen| self.is_known_to_be_right(&rendered, seen)) {
+            return Ok(None);
+        }
         let live = match seen {
-            Some(object) => Some(object),
+            Some(seen) => Some(Arc::new(seen.object())),
             // Strangers' objects do not have our label, so that the watches do not show them.
             None => api.get_opt(name).await?.map(Arc::new),
         };
@@ -172,11 +176,13 @@ impl Work<'_> {
             return Ok(None);
         }
         // What is being deleted is made again when it is gone; the watch says when.
-        if live.metadata.deletion_timestamp.is_some() || !self.differs(&rendered, &live) {
+        if live.metadata.deletion_timestamp.is_some() {
             return Ok(Some(live));
         }
         // A Job's pods cannot be changed; its name says what it is for, so that there is no need to.
-        if *kind == Kind::Job && !difference::has_hash(&rendered, &live) {
+        let stays = *kind == Kind::Job && !difference::has_hash(&rendered, &live);
+        if stays || !self.differs(&rendered, &live) {
+            self.remember(&rendered, None, &live);
             return Ok(Some(live));
         }
         match self.patch(&api, rendered.clone(), live.uid()).await {
@@ -205,10 +211,36 @@ impl Work<'_> {
 
     fn differs(&self, rendered: &Rendered, live: &DynamicObject) -> bool {
         let key = (rendered.kind, rendered.name.clone());
+        let made = self.context.with_memory(&self.service.owner.uid, |memory| {
+            memory.applied.get(&key).filter(|known| known.rendered == rendered.hash)?.made.clone()
+        });
+        difference::differs(rendered, live, made.as_deref())
+    }
+
+    /// Whether nothing was left to do in just this version of the object, with just this rendered.
+    fn is_known_to_be_right(&self, rendered: &Rendered, seen: &Kept) -> bool {
+        let key = (rendered.kind, rendered.name.clone());
         self.context.with_memory(&self.service.owner.uid, |memory| {
-            let remembered = memory.normalised.get(&key).filter(|(hash, _)| *hash == rendered.hash);
-            difference::differs(rendered, live, remembered.map(|(_, value)| value))
+            memory.applied.get(&key).is_some_and(|known| {
+                known.rendered == rendered.hash
+                    && known.right.is_some()
+                    && known.right.as_deref() == seen.version()
+            })
         })
+    }
+
+    /// Remembers that nothing is left to do in this version of the object; `made` is what the API server made of
+    /// what was rendered, when it has just been applied.
+    fn remember(&self, rendered: &Rendered, made: Option<String>, object: &DynamicObject) {
+        let key = (rendered.kind, rendered.name.clone());
+        self.context.with_memory(&self.service.owner.uid, |memory| {
+            let known = memory.applied.entry(key).or_default();
+            if known.rendered != rendered.hash {
+                *known = Known { rendered: rendered.hash.clone(), ..Known::default() };
+            }
+            known.made = made.or(known.made.take());
+            known.right.clone_from(&object.metadata.resource_version);
+        });
     }
 
     async fn patch(
@@ -217,21 +249,18 @@ impl Work<'_> {
         rendered: Rendered,
         uid: Option<String>,
     ) -> Result<Arc<DynamicObject>, kube::Error> {
-        let Rendered { kind, name, hash, mut value, adopts: _ } = rendered;
+        let Rendered { kind, name, value, .. } = &rendered;
         let mut parameters = PatchParams::apply(OPERATOR);
-        let shape = value.clone();
+        let mut value = value.clone();
         if let Some(uid) = uid {
             // Ours, so that what somebody else set in it is set right; and this very object.
             parameters = parameters.force();
             value["metadata"]["uid"] = Value::String(uid);
         }
-        let object = api.patch(&name, &parameters, &Patch::Apply(&value)).await?;
-        self.context.metrics.applied(kind);
+        let object = api.patch(name, &parameters, &Patch::Apply(&value)).await?;
+        self.context.metrics.applied(*kind);
         tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "applied");
-        let normalised = difference::normalise(&shape, &object);
-        self.context.with_memory(&self.service.owner.uid, |memory| {
-            memory.normalised.insert((kind, name), (hash, normalised));
-        });
+        self.remember(&rendered, Some(difference::made_of(&rendered.value, &object)), &object);
         Ok(Arc::new(object))
     }
 
@@ -258,6 +287,15 @@ impl Work<'_> {
                         self.taken.push((kind, name));
                         Ok(None)
                     }
+                    // Somebody took the label by which the watch finds it.
+                    Some(found) if found.labels().get(MANAGED_BY).is_none_or(|by| by != OPERATOR) => {
+                        let labels = json!({ MANAGED_BY: OPERATOR });
+                        let change = json!({ "metadata": { "uid": found.uid(), "labels": labels } });
+                        api.patch(&name, &PatchParams::default(), &Patch::Merge(&change))
+                            .await
+                            .map_err(failed)?;
+                        Err(ApplyError::WatchLags(name))
+                    }
                     _ => Err(ApplyError::WatchLags(name)),
                 }
             }
@@ -266,9 +304,10 @@ impl Work<'_> {
     }
 
     async fn scale(&mut self, name: &str, replicas: i32) -> Result<Option<Arc<DynamicObject>>, kube::Error> {
-        let Some(live) = self.context.cache.get(Kind::Deployment, &self.service.namespace, name) else {
+        let Some(seen) = self.context.cache.get(Kind::Deployment, &self.service.namespace, name) else {
             return Ok(None);
         };
+        let live = seen.object();
         if !self.is_ours(&live) || live.data["spec"]["replicas"] == json!(replicas) {
             return Ok(None);
         }
@@ -281,7 +320,7 @@ impl Work<'_> {
 
     async fn delete(&mut self, kind: Kind, name: &str) -> Result<(), kube::Error> {
         let Some(live) = self.context.cache.get(kind, &self.service.namespace, name) else { return Ok(()) };
-        if !self.is_ours(&live) || live.metadata.deletion_timestamp.is_some() {
+        if !live.is_controlled_by(&self.service.owner.uid) || live.is_deleting() {
             return Ok(());
         }
         let parameters = DeleteParams::background()

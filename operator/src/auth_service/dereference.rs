@@ -3,7 +3,7 @@
 
 mod claims;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -22,16 +22,21 @@ use crate::cache::{Optional, controller_of};
 use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
 use crate::kinds::Kind;
+use crate::named_secrets::ReadError;
 use crate::names::{Component, KEYS_KEY, Names, SALT_KEY};
+use crate::shelf::purpose;
 use crate::signing_keys::{KeyMaterial, decide_key_material, generate};
 
-use super::replicas::{self, Answer};
+use super::replicas::Answer;
 use super::shared_database::Sharing;
 use super::validate::Problem;
 
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DereferenceError {
+    /// A Secret that the spec names could not be read.
+    #[error(transparent)]
+    Named(#[from] ReadError),
     /// The API server did not answer.
     #[error("the Secret {name} could not be read: {source}")]
     Secret {
@@ -124,16 +129,32 @@ pub fn references(auth_service: &AuthService) -> impl Iterator<Item = &str> {
     .flatten()
 }
 
-/// Looks up what the spec refers to, and what is already there.
+/// The pods of a component, by name.
+pub fn pods(auth_service: &AuthService, context: &Context, component: Component) -> Vec<Pod> {
+    let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
+    let selector = Names::new(&name).selector(component);
+    let found = context.cache.group(Kind::Pod, &namespace, &purpose(&name, component.as_str()));
+    let mut pods: Vec<Pod> = found.iter().filter_map(|pod| pod.parse()).collect();
+    pods.retain(|pod| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value)));
+    pods.sort_by_key(ResourceExt::name_any);
+    pods
+}
+
+/// Looks up what the spec refers to, and what is already there. `answers` are what its server pods say of
+/// themselves.
 ///
 /// # Errors
 /// When the API server did not answer, or a first key set was wanted and could not be made.
 pub async fn dereference(
     auth_service: &AuthService,
+    answers: Vec<Answer>,
     context: &Context,
 ) -> Result<Dereferenced, DereferenceError> {
     let spec = &auth_service.spec;
-    let lookup = Lookup::new(auth_service, context);
+    let namespace = auth_service.namespace().unwrap_or_default();
+    let named = &context.cache.named_secrets;
+    let named = named.read(&context.client, &namespace, references(auth_service)).await?;
+    let lookup = Lookup::new(auth_service, context, named);
     let names = Names::new(&auth_service.name_any());
     let postgres: Option<StatefulSet> = lookup.owned(Kind::StatefulSet, &names.postgres());
     let postgres_password = if spec.database.url_secret_ref.is_some() {
@@ -149,8 +170,7 @@ pub async fn dereference(
         Some(lookup.password(&names.redis(), false).await?)
     };
     let (keys, salt) = lookup.keys(&names.jwt_keys(), auth_service).await?;
-    let pods = lookup.pods(&names, Component::Server);
-    let answers = replicas::ask_all(&pods).await;
+    let servers = pods(auth_service, context, Component::Server);
     let database_url = spec
         .database
         .url_secret_ref
@@ -191,9 +211,9 @@ pub async fn dereference(
             .is_some_and(|ready| ready > 0),
         jobs: lookup.jobs(),
         deployment: lookup.owned(Kind::Deployment, names.base()),
-        pods,
+        pods: servers,
         answers,
-        migration_pods: lookup.pods(&names, Component::Migration),
+        migration_pods: pods(auth_service, context, Component::Migration),
         optional: context.cache.optional(),
     })
 }
@@ -211,12 +231,19 @@ pub(super) struct Lookup<'a> {
     pub(super) context: &'a Context,
     pub(super) namespace: String,
     pub(super) uid: String,
+    /// The Secrets that the spec names.
+    named: HashMap<String, Option<Arc<DynamicObject>>>,
 }
 
 impl<'a> Lookup<'a> {
-    fn new(auth_service: &AuthService, context: &'a Context) -> Self {
+    fn new(
+        auth_service: &AuthService,
+        context: &'a Context,
+        named: HashMap<String, Option<Arc<DynamicObject>>>,
+    ) -> Self {
         Self {
             context,
+            named,
             namespace: auth_service.namespace().unwrap_or_default(),
             uid: auth_service.uid().unwrap_or_default(),
         }
@@ -231,30 +258,19 @@ impl<'a> Lookup<'a> {
         T: kube::Resource + serde::de::DeserializeOwned,
     {
         let object = self.context.cache.get(kind, &self.namespace, name)?;
-        if !self.is_ours(&object) {
+        if !object.is_controlled_by(&self.uid) {
             return None;
         }
-        DynamicObject::clone(&object).try_parse().ok()
-    }
-
-    fn pods(&self, names: &Names, component: Component) -> Vec<Pod> {
-        let selector = names.selector(component);
-        let selected =
-            |pod: &DynamicObject| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value));
-        let found = self.context.cache.find(Kind::Pod, &self.namespace, selected);
-        let mut pods: Vec<Pod> =
-            found.iter().filter_map(|pod| DynamicObject::clone(pod).try_parse().ok()).collect();
-        pods.sort_by_key(ResourceExt::name_any);
-        pods
+        object.parse()
     }
 
     fn jobs(&self) -> Vec<Job> {
-        let ours = self.context.cache.find(Kind::Job, &self.namespace, |object| self.is_ours(object));
-        ours.iter().filter_map(|object| DynamicObject::clone(object).try_parse().ok()).collect()
+        let ours = self.context.cache.group(Kind::Job, &self.namespace, &self.uid);
+        ours.iter().filter_map(|job| job.parse()).collect()
     }
 
     pub(super) fn secret(&self, name: &str) -> Option<Arc<DynamicObject>> {
-        self.context.cache.get(Kind::Secret, &self.namespace, name)
+        Some(Arc::new(self.context.cache.get(Kind::Secret, &self.namespace, name)?.object()))
     }
 
     /// The values of some keys of a Secret that the spec refers to, in that order.
@@ -264,7 +280,7 @@ impl<'a> Lookup<'a> {
         keys: [&str; N],
         field: &str,
     ) -> Result<[SecretText; N], Problem> {
-        let Some(secret) = self.secret(name) else {
+        let Some(secret) = self.named.get(name).and_then(Option::as_ref) else {
             return Err(Problem::new(
                 "SecretMissing",
                 format!(
@@ -273,7 +289,7 @@ impl<'a> Lookup<'a> {
                 ),
             ));
         };
-        let data = data_of(&secret);
+        let data = data_of(secret);
         let mut values = keys.map(|_| SecretText::new(""));
         for (value, key) in values.iter_mut().zip(keys) {
             let Some(bytes) = data.get(key) else {

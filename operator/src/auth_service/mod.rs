@@ -18,10 +18,16 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use latchkey_crds::AuthService;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::causes::Causes;
 use crate::context::Context;
+use crate::names::Component;
+
+use replicas::Answer;
 
 pub use dereference::references;
 
@@ -46,6 +52,9 @@ pub enum ReconcileError {
     /// The status could not be written.
     #[error(transparent)]
     Status(#[from] status::StatusError),
+    /// It panicked, which is a mistake in this program, or the operator ends.
+    #[error("the reconcile ended before it was done: {0}")]
+    Ended(#[from] JoinError),
 }
 
 /// Makes the cluster what one AuthService says, as far as that is possible now.
@@ -56,8 +65,26 @@ pub async fn reconcile(
     auth_service: Arc<AuthService>,
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
+    // A task of its own: those beside it go on while it reckons, and when it should panic.
+    let task = tokio::spawn(reconcile_in_turn(auth_service, context));
+    AbortOnDropHandle::new(task).await?
+}
+
+async fn reconcile_in_turn(
+    auth_service: Arc<AuthService>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    // Servers that do not answer are waited for without keeping anybody else from working.
+    let answers = replicas::ask_all(&dereference::pods(&auth_service, &context, Component::Server)).await;
+    let uid = auth_service.uid().unwrap_or_default();
+    let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
+    let _turn = context.turns.take(failed_before).await;
+    // What was asked for meanwhile; it was deleted if it is not there any more.
+    let Some(auth_service) = context.auth_services.get(&ObjectRef::from_obj(&*auth_service)) else {
+        return Ok(Action::await_change());
+    };
     let started = Instant::now();
-    let result = reconcile_once(&auth_service, &context).await;
+    let result = reconcile_once(&auth_service, answers, &context).await;
     context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
     if result.is_ok() {
         context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| memory.failures = 0);
@@ -65,12 +92,16 @@ pub async fn reconcile(
     result
 }
 
-async fn reconcile_once(auth_service: &AuthService, context: &Context) -> Result<Action, ReconcileError> {
+async fn reconcile_once(
+    auth_service: &AuthService,
+    answers: Vec<Answer>,
+    context: &Context,
+) -> Result<Action, ReconcileError> {
     if auth_service.metadata.deletion_timestamp.is_some() {
         // What it owns goes with it, by the owner references.
         return Ok(Action::await_change());
     }
-    let found = dereference::dereference(auth_service, context).await?;
+    let found = dereference::dereference(auth_service, answers, context).await?;
     let service = validate::validate(auth_service, found, &context.images)?;
     let objects = build::build(&service, Timestamp::now())?;
     let applied = apply::apply(&service, objects, context).await?;

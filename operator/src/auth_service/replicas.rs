@@ -10,11 +10,14 @@ use kube::ResourceExt;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::names::MANAGEMENT_PORT;
 
 const WITHIN: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 16;
+/// How many connections there are at once, whosever pods are asked.
+static CONNECTIONS: Semaphore = Semaphore::const_new(512);
 /// Far more than a status takes.
 const MOST_BYTES: u64 = 256 * 1024;
 
@@ -92,7 +95,10 @@ pub async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
     futures::stream::iter(questions)
         .map(|(pod, address)| async move {
             let report = match address {
-                Some(address) => tokio::time::timeout(WITHIN, ask(address)).await.ok().flatten(),
+                Some(address) => {
+                    let _connection = CONNECTIONS.acquire().await;
+                    tokio::time::timeout(WITHIN, ask(address)).await.ok().flatten()
+                }
                 None => None,
             };
             Answer { pod, report }

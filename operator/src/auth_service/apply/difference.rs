@@ -8,6 +8,7 @@ use kube::core::DynamicObject;
 use serde_json::{Map, Value};
 
 use crate::auth_service::build::Rendered;
+use crate::fingerprint::fingerprint;
 use crate::names::RENDERED_ANNOTATION;
 
 /// Whether the object carries the hash of what was rendered now.
@@ -15,21 +16,30 @@ pub(super) fn has_hash(rendered: &Rendered, live: &DynamicObject) -> bool {
     live.annotations().get(RENDERED_ANNOTATION) == Some(&rendered.hash)
 }
 
-/// Whether the object has to be applied. `normalised` is [`normalise`]d from what the API server answered when
-/// the same was applied before.
-pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, normalised: Option<&Value>) -> bool {
+/// Whether the object has to be applied. `made` is what [`made_of`] said of what the API server answered when the
+/// same was applied before.
+pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<&str>) -> bool {
     if !has_hash(rendered, live) {
         return true;
     }
-    let actual = normalise(&rendered.value, live);
-    match normalised {
-        Some(expected) => actual != *expected,
-        None => actual != project(&content(&rendered.value), &content(&rendered.value)),
+    match made {
+        Some(expected) => made_of(&rendered.value, live) != *expected,
+        None => {
+            let wanted = content(&rendered.value);
+            normalise(&rendered.value, live) != project(&wanted, &wanted)
+        }
     }
 }
 
+/// The fingerprint of what the API server made of what was rendered. The members of JSON objects are in order here,
+/// so that the same content has the same fingerprint.
+pub(super) fn made_of(rendered: &Value, object: &DynamicObject) -> String {
+    let normalised = normalise(rendered, object).to_string();
+    fingerprint([normalised.as_bytes()])
+}
+
 /// What the API server made of what was rendered.
-pub(super) fn normalise(rendered: &Value, object: &DynamicObject) -> Value {
+fn normalise(rendered: &Value, object: &DynamicObject) -> Value {
     project(&content(rendered), &serde_json::to_value(object).unwrap_or_default())
 }
 
@@ -143,7 +153,7 @@ mod tests {
         };
         let whole: DynamicObject = serde_json::from_value(object).unwrap();
         let listed = DynamicObject { types: None, ..whole.clone() };
-        let remembered = normalise(&rendered.value, &whole);
+        let remembered = made_of(&rendered.value, &whole);
         for live in [&whole, &listed] {
             assert!(!differs(&rendered, live, None));
             assert!(!differs(&rendered, live, Some(&remembered)));

@@ -11,7 +11,7 @@ use crate::auth_service::shared_database::{Claim, Sharing, database_id, decide_s
 use crate::auth_service::validate::retains;
 use crate::cache::controller_of;
 use crate::kinds::Kind;
-use crate::names::{DATABASE_ANNOTATION, MANAGED_BY, OPERATOR};
+use crate::names::{MANAGED_BY, OPERATOR};
 
 impl Lookup<'_> {
     /// Who else uses the database that the URL leads to.
@@ -20,20 +20,16 @@ impl Lookup<'_> {
         let mut claims: Vec<Claim> = Vec::new();
         // Deployments first: they tell more.
         for kind in [Kind::Deployment, Kind::Job] {
-            let found = self.context.cache.find_anywhere(kind, |object| {
-                object.annotations().get(DATABASE_ANNOTATION) == Some(&database)
-            });
-            for object in found {
-                let Some(owner) = controller_of(&object) else { continue };
-                let Some(namespace) = object.metadata.namespace.as_deref() else { continue };
-                if claims.iter().any(|claim| claim.uid == owner.uid) {
+            for (namespace, object) in self.context.cache.users_of_database(kind, &database) {
+                let Some(owner) = object.controller() else { continue };
+                if claims.iter().any(|claim| *claim.uid == *owner.uid) {
                     continue;
                 }
-                let reference = ObjectRef::new(&owner.name).within(namespace);
+                let reference = ObjectRef::new(&owner.name).within(&namespace);
                 // One that is gone claims nothing; what it owned goes too.
                 let Some(other) = self.context.auth_services.get(&reference) else { continue };
                 if other.uid().as_deref() == Some(&owner.uid) {
-                    claims.push(claim(&other, namespace, kind == Kind::Deployment));
+                    claims.push(claim(&other, &namespace, kind == Kind::Deployment));
                 }
             }
         }

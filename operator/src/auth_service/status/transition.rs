@@ -36,7 +36,8 @@ fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// The conditions whose status or reason became another. What is merely not known any more says nothing.
+/// The conditions whose status or reason became another. What is merely not known any more says nothing, and
+/// neither does that something works which was not known to fail.
 pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
     after
         .iter()
@@ -47,7 +48,9 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
             changed
                 && condition.status != "Unknown"
                 && condition.type_ != conditions::PROGRESSING
-                && !(known.is_none() && is_well(condition) && condition.type_ != conditions::READY)
+                && !(is_well(condition)
+                    && condition.type_ != conditions::READY
+                    && known.is_none_or(|known| known.status == "Unknown"))
         })
         .collect()
 }

@@ -1,0 +1,256 @@
+//! The Secrets that AuthServices name. A watch tells of every Secret that it changed, but nothing of what it holds;
+//! what a Secret holds is read only while an AuthService names it, once for each change.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::future::try_join_all;
+use kube::core::DynamicObject;
+use kube::{Api, Client, ResourceExt};
+use latchkey_crds::AuthService;
+
+use crate::auth_service::references;
+use crate::kept::Kept;
+use crate::kinds::Kind;
+use crate::names::Names;
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// A named Secret could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the Secret {name} could not be read: {source}")]
+pub struct ReadError {
+    /// The Secret.
+    pub name: String,
+    /// What went wrong.
+    pub source: kube::Error,
+}
+
+/// Which Secrets are named, by whom, and what was read of them.
+#[derive(Clone, Default)]
+pub struct NamedSecrets(Arc<Mutex<Content>>);
+
+#[derive(Default)]
+struct Content {
+    secrets: HashMap<Key, Named>,
+    /// The Secrets that each AuthService names.
+    by_service: HashMap<Key, BTreeSet<String>>,
+}
+
+/// One Secret.
+#[derive(Default)]
+struct Named {
+    /// The AuthServices of its namespace that it concerns.
+    by: BTreeSet<String>,
+    /// Counts what was heard of it, so that what was asked before is not taken for what was asked after.
+    heard: u64,
+    /// What it holds; nothing before it is read, and again when it has changed.
+    read: Option<Option<Arc<Kept>>>,
+}
+
+impl NamedSecrets {
+    /// Takes in which Secrets an AuthService names now; those whose name nobody names any more are forgotten.
+    pub fn follow(&self, auth_service: &AuthService) {
+        let key = key_of(auth_service);
+        let mut secrets: BTreeSet<String> = references(auth_service).map(str::to_owned).collect();
+        // One of ours that was restored by hand, or a stranger's that is in the way, is heard of here alone.
+        secrets.extend(Names::new(&key.1).secrets());
+        self.lock().set(&key, secrets);
+    }
+
+    /// Forgets an AuthService, and what nobody else names.
+    pub fn forget(&self, auth_service: &AuthService) {
+        self.lock().set(&key_of(auth_service), BTreeSet::new());
+    }
+
+    /// Forgets the AuthServices that are not among these.
+    pub fn retain<'a>(&self, there: impl Iterator<Item = &'a AuthService>) {
+        let there: BTreeSet<Key> = there.map(key_of).collect();
+        let mut content = self.lock();
+        let gone: Vec<Key> = content.by_service.keys().filter(|key| !there.contains(*key)).cloned().collect();
+        for key in gone {
+            content.set(&key, BTreeSet::new());
+        }
+    }
+
+    /// Takes in that a Secret has this version now, or is gone; the names of the AuthServices of its namespace that
+    /// this concerns.
+    pub fn heard(&self, namespace: &str, name: &str, version: Option<&str>) -> Vec<String> {
+        self.lock().heard(&(namespace.to_owned(), name.to_owned()), version)
+    }
+
+    /// Takes in all Secrets that there are, by namespace and name with their version; namespace and name of the
+    /// AuthServices that this concerns.
+    pub fn heard_all(&self, there: &HashMap<Key, String>) -> Vec<Key> {
+        let mut content = self.lock();
+        let secrets: Vec<Key> = content.secrets.keys().cloned().collect();
+        let mut concerned = Vec::new();
+        for key in secrets {
+            let services = content.heard(&key, there.get(&key).map(String::as_str));
+            concerned.extend(services.into_iter().map(|service| (key.0.clone(), service)));
+        }
+        concerned
+    }
+
+    /// Whether any AuthService names it.
+    pub fn is_named(&self, namespace: &str, name: &str) -> bool {
+        self.lock().secrets.contains_key(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The Secrets of these names, as they were after all that has been heard of them; `None` for one that does not
+    /// exist.
+    ///
+    /// # Errors
+    /// When the API server did not answer.
+    pub async fn read(
+        &self,
+        client: &Client,
+        namespace: &str,
+        names: impl Iterator<Item = &str>,
+    ) -> Result<HashMap<String, Option<Arc<DynamicObject>>>, ReadError> {
+        let names: BTreeSet<&str> = names.collect();
+        let found = names.into_iter().map(|name| async move {
+            let secret = self.read_one(client, namespace, name).await?;
+            Ok((name.to_owned(), secret.map(|secret| Arc::new(secret.object()))))
+        });
+        Ok(try_join_all(found).await?.into_iter().collect())
+    }
+
+    async fn read_one(
+        &self,
+        client: &Client,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Kept>>, ReadError> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let heard = match self.lock().secrets.get(&key) {
+            Some(Named { read: Some(read), .. }) => return Ok(read.clone()),
+            Some(named) => Some(named.heard),
+            None => None,
+        };
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), namespace, &Kind::Secret.api_resource());
+        let secret = api.get_opt(name).await.map_err(|source| ReadError { name: name.to_owned(), source })?;
+        let secret = secret.map(|secret| Arc::new(Kept::new(Kind::Secret, secret)));
+        if let Some(named) = self.lock().secrets.get_mut(&key)
+            && Some(named.heard) == heard
+        {
+            named.read = Some(secret.clone());
+        }
+        Ok(secret)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    fn set(&mut self, service: &Key, secrets: BTreeSet<String>) {
+        let before = self.by_service.remove(service).unwrap_or_default();
+        for secret in before.difference(&secrets) {
+            let key = (service.0.clone(), secret.clone());
+            if let Some(named) = self.secrets.get_mut(&key) {
+                named.by.remove(&service.1);
+                if named.by.is_empty() {
+                    self.secrets.remove(&key);
+                }
+            }
+        }
+        for secret in secrets.difference(&before) {
+            let named = self.secrets.entry((service.0.clone(), secret.clone())).or_default();
+            named.by.insert(service.1.clone());
+        }
+        if !secrets.is_empty() {
+            self.by_service.insert(service.clone(), secrets);
+        }
+    }
+
+    fn heard(&mut self, key: &Key, version: Option<&str>) -> Vec<String> {
+        let Some(named) = self.secrets.get_mut(key) else { return Vec::new() };
+        let known =
+            named.read.as_ref().is_some_and(|read| read.as_ref().and_then(|read| read.version()) == version);
+        if known {
+            return Vec::new();
+        }
+        named.heard = named.heard.wrapping_add(1);
+        named.read = None;
+        named.by.iter().cloned().collect()
+    }
+}
+
+fn key_of(auth_service: &AuthService) -> Key {
+    (auth_service.namespace().unwrap_or_default(), auth_service.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn auth_service(name: &str, database: Option<&str>) -> AuthService {
+        let database = database.map(|name| json!({"urlSecretRef": {"name": name}}));
+        serde_json::from_value(json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService",
+            "metadata": {"name": name, "namespace": "a"},
+            "spec": database.map_or(json!({}), |database| json!({"database": database})),
+        }))
+        .unwrap()
+    }
+
+    fn put(secrets: &NamedSecrets, name: &str, version: &str) {
+        let secret = json!({"metadata": {"name": name, "namespace": "a", "resourceVersion": version}});
+        let kept = Kept::new(Kind::Secret, serde_json::from_value(secret).unwrap());
+        let key = ("a".to_owned(), name.to_owned());
+        secrets.lock().secrets.get_mut(&key).unwrap().read = Some(Some(Arc::new(kept)));
+    }
+
+    fn is_read(secrets: &NamedSecrets, name: &str) -> bool {
+        secrets
+            .lock()
+            .secrets
+            .get(&("a".to_owned(), name.to_owned()))
+            .is_some_and(|named| named.read.is_some())
+    }
+
+    #[test]
+    fn what_nobody_names_is_forgotten_and_concerns_nobody() {
+        let secrets = NamedSecrets::default();
+        assert!(secrets.heard("a", "db", Some("1")).is_empty());
+        secrets.follow(&auth_service("x", Some("db")));
+        secrets.follow(&auth_service("y", Some("db")));
+        assert_eq!(secrets.heard("a", "db", Some("1")), ["x", "y"]);
+        assert!(secrets.heard("b", "db", Some("1")).is_empty(), "another namespace's");
+        assert_eq!(secrets.heard("a", "x-jwt-keys", None), ["x"]);
+        put(&secrets, "db", "1");
+        secrets.follow(&auth_service("x", Some("other")));
+        assert!(is_read(&secrets, "db"));
+        secrets.forget(&auth_service("y", None));
+        assert!(!secrets.is_named("a", "db"));
+        secrets.retain(std::iter::empty());
+        assert!(secrets.lock().secrets.is_empty() && secrets.lock().by_service.is_empty());
+    }
+
+    #[test]
+    fn what_was_read_is_good_until_something_else_is_heard() {
+        let secrets = NamedSecrets::default();
+        secrets.follow(&auth_service("x", Some("db")));
+        put(&secrets, "db", "7");
+        assert!(secrets.heard("a", "db", Some("7")).is_empty());
+        assert!(is_read(&secrets, "db"));
+        assert_eq!(secrets.heard("a", "db", Some("8")), ["x"]);
+        assert!(!is_read(&secrets, "db"));
+        put(&secrets, "db", "8");
+        assert_eq!(secrets.heard("a", "db", None), ["x"]);
+        assert!(!is_read(&secrets, "db"));
+        put(&secrets, "db", "9");
+        // A list that does not have it, and one that does.
+        assert_eq!(secrets.heard_all(&HashMap::new()).len(), 5);
+        assert!(!is_read(&secrets, "db"));
+        put(&secrets, "db", "9");
+        secrets.heard_all(&HashMap::from([(("a".to_owned(), "db".to_owned()), "9".to_owned())]));
+        assert!(is_read(&secrets, "db"));
+    }
+}

@@ -1,0 +1,309 @@
+//! The objects of one kind as a watch last saw them, found by name, by controller and by what they are for.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use kube::core::DynamicObject;
+use kube::runtime::watcher::Event;
+use tokio::sync::watch;
+
+use crate::kept::Kept;
+use crate::kinds::Kind;
+
+/// Namespace and name, or namespace and group.
+type Key = (Box<str>, Box<str>);
+
+/// Where a watch puts what it sees. There is one for each [`Shelf`].
+pub struct Writer {
+    kind: Kind,
+    content: Arc<RwLock<Content>>,
+    /// What a list that has begun brought so far.
+    listed: Option<HashMap<Key, Arc<Kept>>>,
+    complete: watch::Sender<bool>,
+}
+
+/// What a watch last saw.
+#[derive(Clone)]
+pub struct Shelf {
+    content: Arc<RwLock<Content>>,
+    complete: watch::Receiver<bool>,
+}
+
+/// The watch of a shelf ended before it had listed once.
+#[derive(Debug, thiserror::Error)]
+#[error("a watch ended before it had listed once")]
+pub struct WatchEnded;
+
+/// An object that is not as it was when it was last seen.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// What it is now, or what it was before it went.
+    pub object: Arc<Kept>,
+}
+
+#[derive(Default)]
+struct Content {
+    objects: HashMap<Key, Arc<Kept>>,
+    groups: HashMap<Key, BTreeSet<Box<str>>>,
+    /// The objects that say which database they work with, in all namespaces.
+    databases: HashMap<Box<str>, BTreeSet<Key>>,
+}
+
+/// The group of what an AuthService runs for one purpose.
+pub fn purpose(instance: &str, component: &str) -> String {
+    format!("{instance}/{component}")
+}
+
+/// By what an object is found without its name.
+fn groups(object: &Kept) -> impl Iterator<Item = Box<str>> {
+    let controller = object.controller().map(|controller| controller.uid.clone());
+    let purpose = object
+        .instance()
+        .zip(object.component())
+        .map(|(instance, component)| purpose(instance, component).into_boxed_str());
+    controller.into_iter().chain(purpose)
+}
+
+impl Content {
+    fn insert(&mut self, key: Key, object: Arc<Kept>) -> Option<Arc<Kept>> {
+        let before = self.remove(&key);
+        for group in groups(&object) {
+            self.groups.entry((key.0.clone(), group)).or_default().insert(key.1.clone());
+        }
+        if let Some(database) = object.database() {
+            self.databases.entry(database.into()).or_default().insert(key.clone());
+        }
+        self.objects.insert(key, object);
+        before
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Arc<Kept>> {
+        let object = self.objects.remove(key)?;
+        for group in groups(&object) {
+            let group = (key.0.clone(), group);
+            if let Some(names) = self.groups.get_mut(&group) {
+                names.remove(&key.1);
+                if names.is_empty() {
+                    self.groups.remove(&group);
+                }
+            }
+        }
+        if let Some(database) = object.database()
+            && let Some(users) = self.databases.get_mut(database)
+        {
+            users.remove(key);
+            if users.is_empty() {
+                self.databases.remove(database);
+            }
+        }
+        Some(object)
+    }
+}
+
+impl Writer {
+    /// An empty shelf of this kind, to be filled.
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, content: Arc::default(), listed: None, complete: watch::Sender::new(false) }
+    }
+
+    /// The shelf.
+    pub fn shelf(&self) -> Shelf {
+        Shelf { content: self.content.clone(), complete: self.complete.subscribe() }
+    }
+
+    /// Takes in an event; what differs now from what was seen before. A first list differs from nothing.
+    pub fn take_in(&mut self, event: Event<DynamicObject>) -> Vec<Change> {
+        match event {
+            Event::Init => {
+                self.listed = Some(HashMap::new());
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                let (key, object) = self.keep(object);
+                if let Some(listed) = &mut self.listed {
+                    listed.insert(key, object);
+                }
+                Vec::new()
+            }
+            Event::InitDone => {
+                let listed = self.listed.take().unwrap_or_default();
+                let changes = self.replace(listed);
+                if self.complete.send_replace(true) { changes } else { Vec::new() }
+            }
+            Event::Apply(object) => {
+                let (key, object) = self.keep(object);
+                let namespace = key.0.clone();
+                let before = self.write().insert(key, object.clone());
+                let same = before.is_some_and(|before| before.is_like(&object));
+                if same { Vec::new() } else { vec![Change { namespace, object }] }
+            }
+            Event::Delete(object) => {
+                let (key, object) = self.keep(object);
+                self.write().remove(&key);
+                vec![Change { namespace: key.0, object }]
+            }
+        }
+    }
+
+    /// Puts a whole list in place of what was there; what differs.
+    fn replace(&self, listed: HashMap<Key, Arc<Kept>>) -> Vec<Change> {
+        let mut content = self.write();
+        let gone: Vec<Key> =
+            content.objects.keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
+        let mut changes: Vec<Change> = gone
+            .into_iter()
+            .filter_map(|key| Some(Change { object: content.remove(&key)?, namespace: key.0 }))
+            .collect();
+        for (key, object) in listed {
+            let namespace = key.0.clone();
+            let before = content.insert(key, object.clone());
+            if !before.is_some_and(|before| before.is_like(&object)) {
+                changes.push(Change { namespace, object });
+            }
+        }
+        changes
+    }
+
+    /// What is kept of an object: the very same as before where it has not changed, so that listing again
+    /// does not need the memory twice.
+    fn keep(&self, object: DynamicObject) -> (Key, Arc<Kept>) {
+        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
+        let key: Key = (text(&object.metadata.namespace), text(&object.metadata.name));
+        let before = self.read_content().objects.get(&key).cloned();
+        let kept = before
+            .filter(|before| {
+                before.version().is_some() && before.version() == object.metadata.resource_version.as_deref()
+            })
+            .unwrap_or_else(|| Arc::new(Kept::new(self.kind, object)));
+        (key, kept)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Content> {
+        self.content.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_content(&self) -> std::sync::RwLockReadGuard<'_, Content> {
+        self.content.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    /// Waits until the watch has listed once.
+    ///
+    /// # Errors
+    /// When it ended before.
+    pub async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
+        self.complete.clone().wait_for(|complete| *complete).await.map(drop).map_err(|_| WatchEnded)
+    }
+
+    /// The object of that name.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Kept>> {
+        self.read().objects.get(&(namespace.into(), name.into())).cloned()
+    }
+
+    /// The objects of a namespace in a group: a controller's uid, or a [`purpose`].
+    pub fn group(&self, namespace: &str, group: &str) -> Vec<Arc<Kept>> {
+        let content = self.read();
+        let names = content.groups.get(&(namespace.into(), group.into()));
+        names
+            .into_iter()
+            .flatten()
+            .filter_map(|name| content.objects.get(&(namespace.into(), name.clone())).cloned())
+            .collect()
+    }
+
+    /// The objects that say that they work with this database, each with its namespace.
+    pub fn users_of_database(&self, database: &str) -> Vec<(Box<str>, Arc<Kept>)> {
+        let content = self.read();
+        let users = content.databases.get(database).into_iter().flatten();
+        users.filter_map(|key| Some((key.0.clone(), content.objects.get(key)?.clone()))).collect()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Content> {
+        self.content.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, version: &str, owner: &str, data: &str) -> DynamicObject {
+        serde_json::from_value(json!({
+            "metadata": {
+                "namespace": "a", "name": name, "uid": name, "resourceVersion": version,
+                "labels": {"app.kubernetes.io/instance": owner, "app.kubernetes.io/component": "server"},
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "AuthService", "name": owner, "uid": format!("uid-{owner}"), "controller": true}
+                ],
+            },
+            "data": {"key": data},
+        }))
+        .unwrap()
+    }
+
+    fn names(changes: &[Change]) -> Vec<String> {
+        let mut names: Vec<_> = changes.iter().filter_map(|change| change.object.uid()).collect();
+        names.sort();
+        names
+    }
+
+    fn listed(writer: &mut Writer, objects: &[DynamicObject]) -> Vec<Change> {
+        assert!(writer.take_in(Event::Init).is_empty());
+        for object in objects {
+            assert!(writer.take_in(Event::InitApply(object.clone())).is_empty());
+        }
+        writer.take_in(Event::InitDone)
+    }
+
+    #[test]
+    fn what_is_kept_is_the_object_and_found_by_name_and_group() {
+        let mut writer = Writer::new(Kind::ConfigMap);
+        let shelf = writer.shelf();
+        let whole = object("one", "1", "x", "1");
+        assert!(listed(&mut writer, &[whole.clone(), object("two", "2", "y", "1")]).is_empty());
+        assert_eq!(shelf.get("a", "one").unwrap().object(), whole);
+        assert!(shelf.get("b", "one").is_none());
+        for group in ["uid-x".to_owned(), purpose("x", "server")] {
+            assert_eq!(shelf.group("a", &group).len(), 1, "{group}");
+            assert!(shelf.group("b", &group).is_empty());
+        }
+        // An object that changes hands leaves its groups.
+        writer.take_in(Event::Apply(object("one", "3", "y", "1")));
+        assert!(shelf.group("a", "uid-x").is_empty());
+        assert_eq!(shelf.group("a", "uid-y").len(), 2);
+    }
+
+    #[test]
+    fn only_what_differs_is_a_change() {
+        let mut writer = Writer::new(Kind::ConfigMap);
+        listed(&mut writer, &[object("one", "1", "x", "1"), object("two", "2", "x", "1")]);
+        assert!(writer.take_in(Event::Apply(object("one", "3", "x", "1"))).is_empty());
+        assert_eq!(writer.shelf().get("a", "one").unwrap().version(), Some("3"));
+        assert_eq!(names(&writer.take_in(Event::Apply(object("one", "4", "x", "2")))), ["one"]);
+        // Listing again tells what changed, came and went meanwhile.
+        let changes = listed(&mut writer, &[object("one", "5", "x", "3"), object("three", "6", "x", "1")]);
+        assert_eq!(names(&changes), ["one", "three", "two"]);
+        let again = listed(&mut writer, &[object("one", "5", "x", "3"), object("three", "6", "x", "1")]);
+        assert!(again.is_empty());
+        assert_eq!(names(&writer.take_in(Event::Delete(object("one", "7", "x", "3")))), ["one"]);
+        assert!(writer.shelf().get("a", "one").is_none());
+        assert_eq!(writer.shelf().group("a", "uid-x").len(), 1);
+    }
+
+    #[test]
+    fn a_status_that_nobody_reads_is_no_change() {
+        let mut writer = Writer::new(Kind::PodDisruptionBudget);
+        let with = |version: &str, healthy: i32| {
+            let mut budget = object("one", version, "x", "1");
+            budget.data["status"] = json!({"currentHealthy": healthy});
+            budget
+        };
+        listed(&mut writer, &[with("1", 0)]);
+        assert!(writer.take_in(Event::Apply(with("2", 1))).is_empty());
+    }
+}
