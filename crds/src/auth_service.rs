@@ -1,9 +1,12 @@
 //! `AuthService`: an auth server that the operator keeps running.
 
 mod accounts;
+mod autoscaling;
 mod canary;
 mod email;
+mod exposure;
 mod image;
+mod network_policy;
 mod observability;
 mod pod;
 mod status;
@@ -11,9 +14,14 @@ mod stores;
 mod tokens;
 
 pub use accounts::{Accounts, Audit, ClientSecretRef, IntrospectionClient, RateLimits, Registration};
+pub use autoscaling::Autoscaling;
 pub use canary::Canary;
-pub use email::{BootstrapAdmin, Email, From, Smtp, SmtpCredentialsRef, SmtpSecurity};
+pub use email::{BootstrapAdmin, ConfigMapName, Email, From, Smtp, SmtpCredentialsRef, SmtpSecurity};
+pub use exposure::{
+    Certificate, Exposure, GatewayExposure, IngressExposure, IngressTls, IssuerRef, ParentRef,
+};
 pub use image::{Image, PullPolicy};
+pub use network_policy::{NetworkPolicy, Peer};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
 pub use pod::Pod;
 pub use status::{AuthServiceStatus, KeyPhase, SigningKeyStatus};
@@ -70,11 +78,40 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
         description = "Version of the server that runs.",
         json_path = ".status.version"
     ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "Why it is ready or not.",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Schema",
+        type_ = "integer",
+        description = "Version of the database schema.",
+        json_path = ".status.schemaVersion",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Endpoint",
+        type_ = "string",
+        description = "Address of the API inside the cluster.",
+        json_path = ".status.endpoint",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$')")
         .message("metadata.name must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service")
 )]
 #[x_kube(
+    validation = Rule::new("!has(self.autoscaling) || self.replicas <= 1")
+        .message("spec.replicas and spec.autoscaling exclude each other: leave spec.replicas out (0 stops serving), or remove spec.autoscaling"),
+    validation = Rule::new("!has(self.autoscaling) || !has(self.pod) || !has(self.pod.resources) || (has(self.pod.resources.requests) && 'cpu' in self.pod.resources.requests) || (has(self.pod.resources.limits) && 'cpu' in self.pod.resources.limits)")
+        .message("spec.autoscaling needs spec.pod.resources.requests.cpu: load is measured in percent of it"),
+    validation = Rule::new("!has(self.exposure) || has(self.issuer)")
+        .message("spec.exposure needs spec.issuer: set the address under which people reach the service, such as https://auth.example.com"),
+    validation = Rule::new("!has(self.exposure) || !has(self.networkPolicy) || !self.networkPolicy.enabled || has(self.networkPolicy.allowFrom)")
+        .message("spec.exposure with spec.networkPolicy.enabled needs spec.networkPolicy.allowFrom: name the namespace of the ingress controller or gateway there"),
     validation = Rule::new("!(has(self.registration) && self.registration.enabled) || (has(self.email) && self.email.enabled)")
         .message("spec.registration.enabled needs spec.email.enabled: addresses are verified by mail"),
     validation = Rule::new(STORAGE_IS_KEPT)
@@ -82,10 +119,17 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AuthServiceSpec {
-    /// How many server replicas run. 0 stops serving and keeps everything else.
+    /// Whether the operator leaves everything as it is, until this is false again. What runs goes on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub paused: bool,
+    /// How many server replicas run. 0 stops serving and keeps everything else. With spec.autoscaling the load
+    /// decides instead, and this can only be left out or 0.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
+    /// Adds and takes away replicas by load, in place of spec.replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
     /// The server's container image. Unset fields are those of the operator's own release.
     #[serde(default, skip_serializing_if = "is_default")]
     pub image: Image,
@@ -148,6 +192,12 @@ pub struct AuthServiceSpec {
     /// What programs authenticate with to introspect and revoke tokens, beside a superuser's token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection_client: Option<IntrospectionClient>,
+    /// How the API is reached from outside of the cluster. Unset: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
+    /// Who may talk to the pods, and whom they may talk to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub network_policy: NetworkPolicy,
     /// Prometheus.
     #[serde(default, skip_serializing_if = "is_default")]
     pub monitoring: Monitoring,

@@ -25,8 +25,17 @@ pub const EMBEDDED_STORES: &str = "EmbeddedStores";
 /// A ServiceMonitor tells Prometheus where to scrape.
 pub const MONITORING_CONFIGURED: &str = "MonitoringConfigured";
 
+/// The API is reached from outside of the cluster, as spec.exposure says.
+pub const EXPOSED: &str = "Exposed";
+/// Reconciling is paused by spec.paused.
+pub const PAUSED: &str = "Paused";
+/// Something is on its way to what the spec says; for tools that judge by kstatus.
+pub const RECONCILING: &str = "Reconciling";
+/// Nothing goes on until somebody acts; for tools that judge by kstatus.
+pub const STALLED: &str = "Stalled";
+
 /// All of them, in the order in which the status lists them.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 16] = [
     READY,
     PROGRESSING,
     SECRETS_RESOLVED,
@@ -39,4 +48,8 @@ pub const ALL: [&str; 12] = [
     LOGIN_WORKS,
     DATABASE_SHARED,
     EMBEDDED_STORES,
+    EXPOSED,
+    PAUSED,
+    RECONCILING,
+    STALLED,
 ];

@@ -4,6 +4,7 @@
 //! says when it is stale.
 
 pub mod auth_service;
+mod bounds;
 pub mod conditions;
 mod yaml;
 

@@ -25,6 +25,12 @@ const HEADER: &str = "# Generated from the Rust types in crds/src by `cargo run 
 pub fn auth_service_yaml() -> Result<String, CrdError> {
     let mut definition = serde_json::to_value(AuthService::crd())?;
     unwrap_descriptions(&mut definition);
+    for version in definition["spec"]["versions"].as_array_mut().into_iter().flatten() {
+        let parts = &mut version["schema"]["openAPIV3Schema"]["properties"];
+        crate::bounds::bound(&mut parts["spec"]);
+        // Tools that judge by kstatus take an object without a status for finished; this one is not observed yet.
+        parts["status"]["default"] = serde_json::json!({ "observedGeneration": -1 });
+    }
     Ok(format!("{HEADER}---\n{}", serde_yaml_ng::to_string(&definition)?))
 }
 

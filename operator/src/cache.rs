@@ -1,11 +1,13 @@
 //! What the watches last saw: one store a kind, fed by one watch each, so that a reconcile asks no API server.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
 use crate::kept::Kept;
@@ -52,6 +54,7 @@ pub struct Cache {
     /// The Secrets that AuthServices name; our own are among the stores.
     pub named_secrets: NamedSecrets,
     optional: Arc<watch::Sender<Optional>>,
+    config_maps: Arc<OnceLock<Store<PartialObjectMeta<ConfigMap>>>>,
 }
 
 impl Cache {
@@ -63,6 +66,18 @@ impl Cache {
     /// Forgets the store of a kind that the cluster no longer knows.
     pub fn remove(&self, kind: Kind) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
+    }
+
+    /// Takes in the store of all ConfigMaps' metadata.
+    pub fn set_config_maps(&self, store: Store<PartialObjectMeta<ConfigMap>>) {
+        if self.config_maps.set(store).is_err() {
+            tracing::debug!("the store of the ConfigMaps is there already");
+        }
+    }
+
+    /// The metadata of a ConfigMap, whoever made it.
+    pub fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<PartialObjectMeta<ConfigMap>>> {
+        self.config_maps.get()?.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// Says whether the cluster knows an optional kind.
@@ -90,6 +105,9 @@ impl Cache {
             if let Some(store) = self.store(kind) {
                 store.wait_until_ready().await?;
             }
+        }
+        if let Some(store) = self.config_maps.get() {
+            store.wait_until_ready().await.map_err(|_| WatchEnded)?;
         }
         let mut optional = self.optional.subscribe();
         let all_told = optional.wait_for(|optional| optional.0.len() == Kind::OPTIONAL.len());

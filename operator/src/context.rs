@@ -59,6 +59,8 @@ pub struct Context {
     pub auth_services: Store<AuthService>,
     /// The images that an AuthService gets where it names none.
     pub images: Images,
+    /// The namespace that the operator runs in.
+    pub operator_namespace: String,
     /// The operator's metrics.
     pub metrics: Metrics,
     /// Where events go.
@@ -75,6 +77,7 @@ impl Context {
         cache: Cache,
         auth_services: Store<AuthService>,
         images: Images,
+        operator_namespace: String,
         metrics: Metrics,
         instance: Option<String>,
     ) -> Arc<Self> {
@@ -85,6 +88,7 @@ impl Context {
             cache,
             auth_services,
             images,
+            operator_namespace,
             metrics,
             turns: Turns::default(),
             memory: Mutex::default(),

@@ -86,18 +86,17 @@ impl Kind {
     /// alone is no change.
     pub fn ignored(self) -> &'static [&'static str] {
         match self {
-            Self::HttpRoute
-            | Self::Ingress
-            | Self::NetworkPolicy
-            | Self::PodDisruptionBudget
-            | Self::PrometheusRule
-            | Self::Service => &["status"],
+            Self::NetworkPolicy | Self::PodDisruptionBudget | Self::PrometheusRule | Self::Service => {
+                &["status"]
+            }
             // Its template is the Deployment's; what became of it is in its status.
             Self::Pod => &["spec"],
             Self::Certificate
             | Self::ConfigMap
             | Self::Deployment
             | Self::HorizontalPodAutoscaler
+            | Self::HttpRoute
+            | Self::Ingress
             | Self::Job
             | Self::Secret
             | Self::ServiceAccount

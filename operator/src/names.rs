@@ -75,7 +75,8 @@ impl Names {
         Self { name: name.to_owned() }
     }
 
-    /// ServiceAccount, Service, Deployment, PodDisruptionBudget, ServiceMonitor.
+    /// ServiceAccount, Service, Deployment, PodDisruptionBudget, ServiceMonitor, HorizontalPodAutoscaler, Ingress,
+    /// HTTPRoute, Certificate, and the servers' NetworkPolicy.
     pub fn base(&self) -> &str {
         &self.name
     }
@@ -108,6 +109,16 @@ impl Names {
     /// StatefulSet, Service and Secret of the embedded Valkey.
     pub fn redis(&self) -> String {
         format!("{}-redis", self.name)
+    }
+
+    /// Secret that cert-manager keeps the certificate in.
+    pub fn tls(&self) -> String {
+        format!("{}-tls", self.name)
+    }
+
+    /// NetworkPolicy of the migration Jobs.
+    pub fn migrations(&self) -> String {
+        format!("{}-migrations", self.name)
     }
 
     /// Every Secret that the operator makes.

@@ -172,8 +172,17 @@ async fn reconcile_until(
     readiness.set(true);
     tracing::info!("the watches have listed; reconciling");
 
-    let context =
-        Context::new(client, cache, auth_services.clone(), images, metrics, arguments.pod_name.clone());
+    let operator_namespace =
+        arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let context = Context::new(
+        client,
+        cache,
+        auth_services.clone(),
+        images,
+        operator_namespace,
+        metrics,
+        arguments.pod_name.clone(),
+    );
     let queue = triggered.map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::DynamicObject;
-use kube::core::PartialObjectMeta;
+use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -15,6 +15,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use latchkey_crds::AuthService;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::auth_service::referenced_config_map;
 use crate::cache::{Cache, Presence};
 use crate::causes::Causes;
 use crate::kinds::Kind;
@@ -59,6 +60,9 @@ pub fn start(
         tasks.spawn(watches.clone().follow(kind, writer));
     }
     tasks.spawn(watches.clone().follow_foreign_secrets());
+    let (config_maps, writer) = reflector::store();
+    watches.cache.set_config_maps(config_maps);
+    tasks.spawn(watches.clone().follow_config_maps(writer));
     for kind in Kind::OPTIONAL {
         tasks.spawn(watches.clone().follow_definition(kind));
     }
@@ -148,6 +152,44 @@ impl Watches {
                     }
                 }
                 Err(error) => self.report(Kind::Secret.as_str(), &error),
+            }
+        }
+    }
+
+    /// Follows the metadata of all ConfigMaps: a spec may refer to one that is anybody's, and its content is for the
+    /// pods alone.
+    async fn follow_config_maps(self, writer: reflector::store::Writer<PartialObjectMeta<ConfigMap>>) {
+        let api: Api<PartialObjectMeta<ConfigMap>> = if self.namespace.is_empty() {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        };
+        let events = watch(api, watcher::Config::default());
+        let events = events.default_backoff().modify(|object| {
+            object.metadata = ObjectMeta {
+                name: object.metadata.name.take(),
+                namespace: object.metadata.namespace.take(),
+                uid: object.metadata.uid.take(),
+                resource_version: object.metadata.resource_version.take(),
+                ..ObjectMeta::default()
+            };
+        });
+        let mut events = std::pin::pin!(reflector::reflector(writer, events));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(object) | Event::Delete(object)) => {
+                    let name = object.name_any();
+                    let referring = self.auth_services.state_filter(|auth_service| {
+                        auth_service.namespace() == object.namespace()
+                            && referenced_config_map(auth_service) == Some(name.as_str())
+                    });
+                    for auth_service in referring {
+                        self.trigger(&auth_service);
+                    }
+                }
+                Ok(Event::InitDone) => self.trigger_all(),
+                Ok(Event::Init | Event::InitApply(_)) => {}
+                Err(error) => self.report(Kind::ConfigMap.as_str(), &error),
             }
         }
     }

@@ -29,6 +29,18 @@ pub struct Email {
     #[x_kube(validation = Rule::new("self.matches('^https?://[^/?#@\\\\s]+(/[^?#\\\\s]*)?$') && isURL(self)")
         .message("spec.email.publicURL must be an http or https URL without user, query and fragment, such as https://auth.example.com"))]
     pub public_url: Option<String>,
+    /// A ConfigMap whose files take the place of the built-in texts: KIND.LANGUAGE.txt, KIND.LANGUAGE.html and
+    /// layout.html. When it changes, the pods roll, since they read it when they start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templates_config_map_ref: Option<ConfigMapName>,
+}
+
+/// A ConfigMap in the same namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub struct ConfigMapName {
+    /// The ConfigMap's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// The sender of mail.

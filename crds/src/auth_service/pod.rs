@@ -19,11 +19,11 @@ pub struct Pod {
     /// Taints that the pods tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
-    /// Rules for choosing a node. Default: replicas prefer different nodes.
+    /// Rules for choosing a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
     /// How replicas spread over zones and nodes. A constraint without a labelSelector counts this service's
-    /// server pods.
+    /// server pods. Default: evenly over zones and over nodes, as far as that is possible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// The pods' priority class.

@@ -7,6 +7,8 @@
 //! made twice is created, which fails where something of that name exists.
 
 mod difference;
+mod pause;
+mod replicas;
 
 use std::sync::Arc;
 
@@ -22,7 +24,9 @@ use crate::kept::Kept;
 use crate::kinds::Kind;
 use crate::names::{MANAGED_BY, OPERATOR};
 
-use super::build::{Objects, Rendered, Schema, Wanted};
+pub use pause::observe;
+
+use super::build::{Exposing, NetworkPolicies, Objects, Rendered, Schema, Wanted};
 use super::validate::{Problem, Validated};
 
 /// An object could not be written, for a reason that may pass.
@@ -56,6 +60,8 @@ pub struct Applied {
     pub taken: Vec<(Kind, String)>,
     /// Objects that the API server refused, with its reason.
     pub refused: Vec<Problem>,
+    /// Whether something is to be written that is held back by a pause.
+    pub pending: bool,
 }
 
 /// Makes the cluster hold what was rendered.
@@ -81,6 +87,15 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
         deployment,
         disruption_budget,
         service_monitor,
+        autoscaler,
+        exposing: Exposing { certificate, ingress, http_route },
+        network_policies:
+            NetworkPolicies {
+                server: server_policy,
+                migration: migration_policy,
+                postgres: postgres_policy,
+                redis: redis_policy,
+            },
         schema,
     } = objects;
     let mut work = Work { service, context, taken: Vec::new(), refused: Vec::new() };
@@ -93,6 +108,11 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     for wanted in [api_service, management_service, postgres_service, redis_service] {
         work.settle(wanted).await?;
     }
+    for wanted in [server_policy, migration_policy, postgres_policy, redis_policy] {
+        work.settle(wanted).await?;
+    }
+    // Before the Deployment, so that never both it and the autoscaler set the number of replicas.
+    work.settle(autoscaler).await?;
     let mut current = service.deployment.clone();
     if mounts_are_ours {
         work.settle(postgres).await?;
@@ -108,7 +128,10 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     }
     work.settle(disruption_budget).await?;
     work.settle(service_monitor).await?;
-    Ok(Applied { deployment: current, schema, taken: work.taken, refused: work.refused })
+    for wanted in [certificate, ingress, http_route] {
+        work.settle(wanted).await?;
+    }
+    Ok(Applied { deployment: current, schema, taken: work.taken, refused: work.refused, pending: false })
 }
 
 struct Work<'a> {
@@ -184,6 +207,9 @@ impl Work<'_> {
         if stays || !self.differs(&rendered, &live) {
             self.remember(&rendered, None, &live);
             return Ok(Some(live));
+        }
+        if *kind == Kind::Deployment {
+            self.hand_over_replicas(&api, name).await?;
         }
         match self.patch(&api, rendered.clone(), live.uid()).await {
             // Lists whose elements are told apart by what somebody changed in them (a Service's ports) cannot

@@ -31,6 +31,10 @@ use super::replicas::Answer;
 use super::shared_database::Sharing;
 use super::validate::Problem;
 
+mod surroundings;
+
+pub use surroundings::{Surroundings, referenced_config_map};
+
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DereferenceError {
@@ -112,6 +116,8 @@ pub struct Dereferenced {
     pub migration_pods: Vec<Pod>,
     /// Which of the optional kinds the cluster knows.
     pub optional: Optional,
+    /// What the service is embedded in.
+    pub surroundings: Surroundings,
 }
 
 /// The names of the Secrets that the spec refers to.
@@ -124,6 +130,7 @@ pub fn references(auth_service: &AuthService) -> impl Iterator<Item = &str> {
         smtp.map(|reference| reference.name.as_str()),
         spec.bootstrap_admin.as_ref().map(|admin| admin.secret_ref.name.as_str()),
         spec.introspection_client.as_ref().map(|client| client.secret_ref.name.as_str()),
+        surroundings::tls_secret(spec.exposure.as_ref()),
     ]
     .into_iter()
     .flatten()
@@ -215,6 +222,7 @@ pub async fn dereference(
         answers,
         migration_pods: pods(auth_service, context, Component::Migration),
         optional: context.cache.optional(),
+        surroundings: lookup.surroundings(auth_service, &names),
     })
 }
 

@@ -6,7 +6,7 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
-use super::dereference::{Admin, Dereferenced, SmtpLogin};
+use super::dereference::{Admin, Dereferenced, SmtpLogin, Surroundings};
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate};
 use crate::cache::{Optional, Presence};
@@ -59,6 +59,10 @@ pub fn embedded() -> Dereferenced {
         answers: Vec::new(),
         migration_pods: Vec::new(),
         optional: optional(Presence::Absent),
+        surroundings: Surroundings {
+            operator_namespace: "latchkey-system".to_owned(),
+            ..Surroundings::default()
+        },
     }
 }
 
@@ -70,7 +74,7 @@ pub fn full_spec() -> Value {
         "database": {"urlSecretRef": {"name": "db", "key": "uri"}},
         "redis": {"urlSecretRef": {"name": "cache"}},
         "tokens": {"algorithm": "EdDSA", "accessTokenTTL": "15m", "refreshTokenTTL": "720h", "audience": "apps"},
-        "email": {"enabled": true, "from": {"name": "Example", "address": "no-reply@example.com"}, "smtp": {"host": "smtp.example.com", "port": 465, "security": "tls", "credentialsSecretRef": {"name": "mail", "passwordKey": "pw"}}, "publicURL": "https://www.example.com"},
+        "email": {"enabled": true, "from": {"name": "Example", "address": "no-reply@example.com"}, "smtp": {"host": "smtp.example.com", "port": 465, "security": "tls", "credentialsSecretRef": {"name": "mail", "passwordKey": "pw"}}, "publicURL": "https://www.example.com", "templatesConfigMapRef": {"name": "texts"}},
         "bootstrapAdmin": {"secretRef": {"name": "admin"}},
         "registration": {"enabled": true, "emailDomains": ["example.com"]},
         "accounts": {"unverifiedLogin": true, "selfDeletion": true, "adminPasswords": false, "defaultLocale": "de"},
@@ -79,6 +83,8 @@ pub fn full_spec() -> Value {
         "trustedProxies": ["10.0.0.0/8", "2001:db8::1"],
         "corsAllowedOrigins": ["https://app.example.com"],
         "introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway", "key": "secret"}},
+        "exposure": {"ingress": {"host": "auth.example.com", "className": "nginx", "annotations": {"a": "b"}, "tls": {"certificate": {"issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}}}}},
+        "networkPolicy": {"enabled": true, "allowFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}], "allowMetricsFrom": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "prometheus"}}}], "egressNetworks": ["10.0.0.0/8"]},
         "monitoring": {"serviceMonitor": {"interval": "30s", "labels": {"release": "prometheus"}}},
         "logging": {"level": "debug", "format": "text"},
         "tracing": {"otlpEndpoint": "http://collector:4317"},
@@ -112,6 +118,7 @@ pub fn full() -> Dereferenced {
         postgres_password: None,
         redis_password: None,
         optional: optional(Presence::Present),
+        surroundings: Surroundings { templates: Some(Ok("uid/1".to_owned())), ..embedded().surroundings },
         ..embedded()
     }
 }

@@ -29,7 +29,7 @@ use crate::names::Component;
 
 use replicas::Answer;
 
-pub use dereference::references;
+pub use dereference::{referenced_config_map, references};
 
 /// The longest pause after repeated failures.
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
@@ -104,7 +104,11 @@ async fn reconcile_once(
     let found = dereference::dereference(auth_service, answers, context).await?;
     let service = validate::validate(auth_service, found, &context.images)?;
     let objects = build::build(&service, Timestamp::now())?;
-    let applied = apply::apply(&service, objects, context).await?;
+    let applied = if service.spec.paused {
+        apply::observe(&service, &objects, context)
+    } else {
+        apply::apply(&service, objects, context).await?
+    };
     let look_again_after = status::update(auth_service, &service, &applied, context).await?;
     Ok(Action::requeue(look_again_after))
 }

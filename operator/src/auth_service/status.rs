@@ -3,8 +3,10 @@
 
 mod conditions;
 mod dependencies;
+mod exposure;
 mod last_words;
 mod rollout;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -24,6 +26,7 @@ use serde_json::json;
 use crate::causes::Causes;
 use crate::context::Context;
 use crate::names::OPERATOR;
+use crate::signing_keys::KeyMaterial;
 
 use super::apply::Applied;
 use super::replicas::Answer;
@@ -70,6 +73,7 @@ pub async fn update(
         taken: &applied.taken,
         refused: &applied.refused,
         deployment: applied.deployment.as_ref(),
+        pending: applied.pending,
     };
     let (stated, verdict) = decide_conditions(&facts);
     let generation = auth_service.metadata.generation;
@@ -130,7 +134,8 @@ fn signing_keys(
 ) -> Vec<SigningKeyStatus> {
     let refused = !applied.refused.is_empty();
     let taken = applied.taken.iter().any(|(_, name)| *name == service.names.jwt_keys());
-    let unwritten = taken || (refused && before.is_empty());
+    let paused = service.spec.paused && matches!(service.keys, KeyMaterial::Minted(_));
+    let unwritten = taken || paused || (refused && before.is_empty());
     let Some(keys) = service.keys.key_set().filter(|_| !unwritten) else {
         return before.to_vec();
     };

@@ -1,6 +1,8 @@
 //! Turns the spec and what was found into a type that builders can trust. Pure.
 
 mod image;
+mod ports;
+mod replicas;
 mod settings;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -20,12 +22,14 @@ use crate::fingerprint::fingerprint;
 use crate::names::Names;
 use crate::signing_keys::KeyMaterial;
 
-use super::dereference::{Dereferenced, SmtpLogin};
+use super::dereference::{Dereferenced, SmtpLogin, Surroundings};
 use super::postgres_image::decide_postgres_image;
 use super::replicas::Answer;
 use super::shared_database::{Sharing, database_id};
 
 pub use image::tag_of;
+pub use ports::Ports;
+pub use replicas::first_replicas;
 
 /// Where the server's pods find their files.
 pub mod paths {
@@ -39,6 +43,8 @@ pub mod paths {
     pub const SMTP: &str = "/etc/latchkey/smtp";
     /// The first superuser's folder.
     pub const ADMIN: &str = "/etc/latchkey/admin";
+    /// The folder of mail texts.
+    pub const TEMPLATES: &str = "/etc/latchkey/mail";
     /// The folder of the secret that programs introspect tokens with.
     pub const INTROSPECTION: &str = "/etc/latchkey/introspection";
 }
@@ -117,6 +123,8 @@ pub struct Server {
     pub migration: String,
     /// Hash of all that a migration is given.
     pub migration_inputs: String,
+    /// The ports of what it talks to.
+    pub ports: Ports,
 }
 
 /// An AuthService that builders can trust.
@@ -164,6 +172,8 @@ pub struct Validated {
     pub migration_pods: Vec<Pod>,
     /// Which of the optional kinds the cluster knows.
     pub optional: Optional,
+    /// What the service is embedded in.
+    pub surroundings: Surroundings,
 }
 
 /// Turns the spec and what was found into a type that builders can trust.
@@ -222,6 +232,7 @@ pub fn validate(
             email: admin.email.clone(),
             password: settings::file(paths::ADMIN, "password"),
         });
+        let templates = found.surroundings.templates.clone().transpose()?;
         let settings = settings::settings(&spec, &name, &namespace, superuser)?;
         let mut parts: Vec<String> =
             settings.to_variables().into_iter().flat_map(|(name, value)| [name, value]).collect();
@@ -231,11 +242,13 @@ pub fn validate(
             smtp.iter()
                 .flat_map(|login| [login.username.expose().to_owned(), login.password.expose().to_owned()]),
         );
+        parts.extend(templates);
         parts.extend(introspection.map(|secret| secret.expose().to_owned()));
         // The salt is secret: who may read Deployments and Jobs must not be able to try passwords out.
         parts.push(found.salt.expose().to_owned());
         let migration = fingerprint([image.as_bytes(), without_login(&database).as_bytes()]);
         Ok(Server {
+            ports: ports::ports(&database, &redis, &settings),
             settings,
             smtp,
             checksum: fingerprint(parts.iter().map(String::as_bytes)),
@@ -260,6 +273,7 @@ pub fn validate(
         answers: found.answers,
         migration_pods: found.migration_pods,
         optional: found.optional,
+        surroundings: found.surroundings,
         name,
         namespace,
         names,

@@ -2,9 +2,8 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMapEnvSource, Container, ContainerPort, EnvFromSource, HTTPGetAction, PodAffinityTerm,
-    PodAntiAffinity, PodSpec, PodTemplateSpec, Probe, TopologySpreadConstraint, Volume, VolumeMount,
-    WeightedPodAffinityTerm,
+    ConfigMapEnvSource, ConfigMapVolumeSource, Container, ContainerPort, EnvFromSource, HTTPGetAction,
+    PodSpec, PodTemplateSpec, Probe, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -22,7 +21,7 @@ pub(super) fn build(service: &Validated, server: &Server) -> Deployment {
     Deployment {
         metadata,
         spec: DeploymentSpec {
-            replicas: Some(service.spec.replicas),
+            replicas: service.replicas(),
             selector: selector(service),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -71,8 +70,8 @@ fn template(service: &Validated, server: &Server) -> PodTemplateSpec {
             termination_grace_period_seconds: Some(30),
             node_selector: (!spec.node_selector.is_empty()).then(|| spec.node_selector.clone()),
             tolerations: (!spec.tolerations.is_empty()).then(|| spec.tolerations.clone()),
-            affinity: Some(spec.affinity.clone().unwrap_or_else(|| spread_over_nodes(service))),
-            topology_spread_constraints: spread(service),
+            affinity: spec.affinity.clone(),
+            topology_spread_constraints: Some(spread(service)),
             priority_class_name: spec.priority_class_name.clone(),
             ..PodSpec::default()
         }),
@@ -156,37 +155,46 @@ fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>
         volumes.push(pod::secret_volume_of("introspection", &client.secret_ref.name, &items));
         mounts.push(pod::read_only("introspection", paths::INTROSPECTION));
     }
+    if let Some(texts) =
+        service.spec.email.templates_config_map_ref.as_ref().filter(|_| service.spec.email.enabled)
+    {
+        volumes.push(Volume {
+            name: "mail-texts".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: texts.name.clone(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        });
+        mounts.push(pod::read_only("mail-texts", paths::TEMPLATES));
+    }
     (volumes, mounts)
 }
 
-/// Replicas prefer nodes where none of them is yet.
-fn spread_over_nodes(service: &Validated) -> Affinity {
-    Affinity {
-        pod_anti_affinity: Some(PodAntiAffinity {
-            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
-                weight: 100,
-                pod_affinity_term: PodAffinityTerm {
-                    topology_key: "kubernetes.io/hostname".to_owned(),
-                    label_selector: Some(selector(service)),
-                    ..PodAffinityTerm::default()
-                },
-            }]),
-            ..PodAntiAffinity::default()
-        }),
-        ..Affinity::default()
-    }
+fn spread(service: &Validated) -> Vec<TopologySpreadConstraint> {
+    let given = &service.spec.pod.topology_spread_constraints;
+    let constraints = if given.is_empty() {
+        vec![evenly("topology.kubernetes.io/zone"), evenly("kubernetes.io/hostname")]
+    } else {
+        given.clone()
+    };
+    constraints
+        .into_iter()
+        .map(|constraint| TopologySpreadConstraint {
+            label_selector: constraint.label_selector.or_else(|| Some(selector(service))),
+            ..constraint
+        })
+        .collect()
 }
 
-fn spread(service: &Validated) -> Option<Vec<TopologySpreadConstraint>> {
-    let constraints = &service.spec.pod.topology_spread_constraints;
-    (!constraints.is_empty()).then(|| {
-        constraints
-            .iter()
-            .cloned()
-            .map(|constraint| TopologySpreadConstraint {
-                label_selector: constraint.label_selector.or_else(|| Some(selector(service))),
-                ..constraint
-            })
-            .collect()
-    })
+/// A wish and no condition: a cluster of one node or zone serves too. The pods of a rollout are spread among
+/// themselves, or else the ones that go would decide where the new ones come to be.
+fn evenly(topology_key: &str) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: topology_key.to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
+        ..TopologySpreadConstraint::default()
+    }
 }

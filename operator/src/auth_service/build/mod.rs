@@ -1,10 +1,16 @@
 //! Every owned object, rendered from a validated AuthService. Pure: no client, no clock but the one handed in.
 
+mod autoscaler;
+mod certificate;
 mod deployment;
 mod disruption_budget;
+mod exposure;
+mod http_route;
+mod ingress;
 mod jwt_keys;
 mod management_service;
 mod migration_job;
+mod network_policies;
 mod pod;
 mod postgres;
 mod redis;
@@ -31,6 +37,8 @@ use super::migration::{Migration, decide_migration};
 use super::replicas::Report;
 use super::validate::{Embedded, Problem, Server, Validated};
 
+pub use exposure::Exposing;
+pub use network_policies::NetworkPolicies;
 pub use rendered::{BuildError, Rendered, Wanted};
 
 /// Every object that an AuthService can own, and what is to become of it.
@@ -53,6 +61,9 @@ pub struct Objects {
     pub deployment: Wanted,
     pub disruption_budget: Wanted,
     pub service_monitor: Wanted,
+    pub autoscaler: Wanted,
+    pub exposing: Exposing,
+    pub network_policies: NetworkPolicies,
     /// Where the schema stands, for the status.
     pub schema: Schema,
 }
@@ -112,9 +123,12 @@ pub fn build(service: &Validated, now: Timestamp) -> Result<Objects, BuildError>
             (Ok(server), _, Schema::Migrated) => {
                 Wanted::applied(service, Kind::Deployment, &deployment::build(service, server))?
             }
-            _ => Wanted::Scaled { name: base.to_owned(), replicas: service.spec.replicas },
+            _ => match service.replicas() {
+                Some(replicas) => Wanted::Scaled { name: base.to_owned(), replicas },
+                None => Wanted::kept(Kind::Deployment, base),
+            },
         },
-        disruption_budget: if service.spec.replicas > 1 {
+        disruption_budget: if service.most_replicas() > 1 {
             Wanted::applied(service, Kind::PodDisruptionBudget, &disruption_budget::build(service))?
         } else {
             Wanted::gone(Kind::PodDisruptionBudget, base)
@@ -129,6 +143,16 @@ pub fn build(service: &Validated, now: Timestamp) -> Result<Objects, BuildError>
             (Presence::Present, false) => Wanted::gone(Kind::ServiceMonitor, base),
             (Presence::Absent | Presence::Unknown, _) => Wanted::kept(Kind::ServiceMonitor, base),
         },
+        autoscaler: match service.autoscaling() {
+            Some(autoscaling) => Wanted::applied(
+                service,
+                Kind::HorizontalPodAutoscaler,
+                &autoscaler::build(service, autoscaling),
+            )?,
+            None => Wanted::gone(Kind::HorizontalPodAutoscaler, base),
+        },
+        exposing: exposure::build(service)?,
+        network_policies: network_policies::build(service, &schema)?,
         schema,
     })
 }

@@ -34,6 +34,15 @@ fn all(objects: Objects) -> Vec<Value> {
         deployment,
         disruption_budget,
         service_monitor,
+        autoscaler,
+        exposing: Exposing { certificate, ingress, http_route },
+        network_policies:
+            NetworkPolicies {
+                server: server_policy,
+                migration: migration_policy,
+                postgres: postgres_policy,
+                redis: redis_policy,
+            },
         schema: _,
     } = objects;
     [
@@ -53,6 +62,14 @@ fn all(objects: Objects) -> Vec<Value> {
         deployment,
         disruption_budget,
         service_monitor,
+        autoscaler,
+        certificate,
+        ingress,
+        http_route,
+        server_policy,
+        migration_policy,
+        postgres_policy,
+        redis_policy,
     ]
     .into_iter()
     .map(|wanted| match wanted {

@@ -14,8 +14,10 @@ use crate::kinds::Kind;
 use crate::signing_keys::KeyMaterial;
 
 use super::dependencies::{decide_embedded, decide_login, decide_shared};
+use super::exposure::decide_exposed;
 use super::last_words::last_words;
 use super::rollout::migrating;
+use super::standing;
 
 /// How long until a pod is asked again what it sees: nothing announces that a dependency went away. It costs
 /// the API server nothing.
@@ -88,6 +90,7 @@ pub struct Facts<'a> {
     pub taken: &'a [(Kind, String)],
     pub refused: &'a [Problem],
     pub deployment: Option<&'a Deployment>,
+    pub pending: bool,
 }
 
 /// Whether a reason calls for somebody to act; others pass by themselves.
@@ -104,11 +107,14 @@ pub(super) fn is_trouble(reason: &str) -> bool {
             | "ServiceMonitorKindMissing"
             | "Blocked"
             | "NotLoaded"
+            | "NotPaused"
+            | "Paused"
     )
 }
 
 /// Conditions that are best when they do not hold.
-const BEST_FALSE: [&str; 2] = [types::DATABASE_SHARED, types::EMBEDDED_STORES];
+const BEST_FALSE: [&str; 5] =
+    [types::DATABASE_SHARED, types::EMBEDDED_STORES, types::PAUSED, types::RECONCILING, types::STALLED];
 
 /// Whether a condition is as one would have it.
 pub(super) fn is_well(condition: &Condition) -> bool {
@@ -122,7 +128,11 @@ pub(super) fn is_warning(condition: &Condition) -> bool {
 
 /// Decides every condition, and how things stand as a whole.
 pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
-    let (ready, progressing, verdict) = super::rollout::decide_ready(facts);
+    let standing = super::rollout::decide_ready(facts);
+    let (ready, progressing, verdict) =
+        if facts.service.spec.paused { standing::while_paused(facts, standing) } else { standing };
+    let (reconciling, stalled) =
+        (standing::decide_reconciling(&progressing), standing::decide_stalled(&ready, verdict));
     let conditions = vec![
         ready,
         progressing,
@@ -136,6 +146,10 @@ pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
         decide_login(facts),
         decide_shared(facts),
         decide_embedded(facts),
+        decide_exposed(facts),
+        standing::decide_paused(facts),
+        reconciling,
+        stalled,
     ];
     (conditions, verdict)
 }
@@ -212,6 +226,13 @@ fn decide_keys(facts: &Facts<'_>) -> Stated {
     let secret = facts.service.names.jwt_keys();
     let keys = match &facts.service.keys {
         KeyMaterial::Lost(what) => return say(Truth::False, "KeyMaterialLost", keys_lost(facts, what)),
+        KeyMaterial::Minted(_) if facts.service.spec.paused => {
+            return say(
+                Truth::False,
+                "Blocked",
+                "There are no keys yet, and reconciling is paused.".to_owned(),
+            );
+        }
         KeyMaterial::Stored(keys) | KeyMaterial::Minted(keys) => keys,
     };
     if facts.taken.iter().any(|(_, name)| *name == secret) {

@@ -40,12 +40,19 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
         );
     }
     match rollout(facts) {
-        Rollout::Complete if facts.service.spec.replicas == 0 => (
+        Rollout::Complete if wanted_replicas(facts) == 0 => (
             state(
                 types::READY,
                 Truth::False,
                 "ScaledToZero",
-                "Nothing serves: raise spec.replicas to start again.",
+                if facts.service.spec.replicas == 0 {
+                    "Nothing serves: raise spec.replicas to start again.".to_owned()
+                } else {
+                    format!(
+                        "Nothing serves: kubectl scale deployment {} --replicas=1 lets the autoscaler go on.",
+                        facts.service.name
+                    )
+                },
             ),
             state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
             Verdict::Settled,
@@ -60,7 +67,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                 types::READY,
                 Truth::True,
                 "Available",
-                format!("{} of {0} replicas are ready.", facts.service.spec.replicas),
+                format!("{} of {0} replicas are ready.", wanted_replicas(facts)),
             ),
             state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
             Verdict::Settled,
@@ -116,6 +123,10 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     None
 }
 
+fn wanted_replicas(facts: &Facts<'_>) -> i32 {
+    facts.service.replicas_now(facts.deployment)
+}
+
 enum Rollout {
     Complete,
     UnderWay { replaces: bool, message: String },
@@ -123,7 +134,7 @@ enum Rollout {
 }
 
 fn rollout(facts: &Facts<'_>) -> Rollout {
-    let wanted = facts.service.spec.replicas;
+    let wanted = wanted_replicas(facts);
     let Some(deployment) = facts.deployment else {
         return Rollout::UnderWay { replaces: true, message: "The Deployment is being made.".to_owned() };
     };

@@ -23,6 +23,7 @@ struct World {
     taken: Vec<(Kind, String)>,
     refused: Vec<Problem>,
     deployment: Option<Deployment>,
+    pending: bool,
 }
 
 impl World {
@@ -35,6 +36,7 @@ impl World {
             taken: Vec::new(),
             refused: Vec::new(),
             deployment: Some(deployment(1, 1)),
+            pending: false,
         }
     }
 
@@ -45,6 +47,7 @@ impl World {
             taken: &self.taken,
             refused: &self.refused,
             deployment: self.deployment.as_ref(),
+            pending: self.pending,
         };
         let (stated, verdict) = decide_conditions(&facts);
         let order: Vec<&str> = stated.iter().map(|stated| stated.type_).collect();

@@ -47,7 +47,8 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
                 .is_none_or(|known| (&known.status, &known.reason) != (&condition.status, &condition.reason));
             changed
                 && condition.status != "Unknown"
-                && condition.type_ != conditions::PROGRESSING
+                && ![conditions::PROGRESSING, conditions::RECONCILING, conditions::STALLED]
+                    .contains(&condition.type_.as_str())
                 && !(is_well(condition)
                     && condition.type_ != conditions::READY
                     && known.is_none_or(|known| known.status == "Unknown"))

@@ -60,8 +60,12 @@ pub(super) fn settings(
             admin_passwords: spec.accounts.admin_passwords,
             default_locale: spec.accounts.default_locale.clone(),
         },
-        // The image's own texts; the spec has no field for others yet.
-        mail_templates_dir: None,
+        mail_templates_dir: spec
+            .email
+            .templates_config_map_ref
+            .as_ref()
+            .filter(|_| spec.email.enabled)
+            .map(|_| PathBuf::from(paths::TEMPLATES)),
         audit_retention: u32::try_from(spec.audit.retention_days)
             .ok()
             .and_then(Days::new)

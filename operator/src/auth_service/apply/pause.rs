@@ -1,0 +1,49 @@
+//! What would be done, while reconciling is paused.
+
+use kube::core::DynamicObject;
+
+use crate::auth_service::build::{Objects, Schema, Wanted};
+use crate::auth_service::validate::{Problem, Validated};
+use crate::context::Context;
+use crate::kinds::Kind;
+
+use super::{Applied, difference};
+
+/// Looks, and writes nothing.
+pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> Applied {
+    let live =
+        |kind: Kind, name: &str| context.cache.get(kind, &service.namespace, name).map(|kept| kept.object());
+    let serving = [
+        &objects.settings,
+        &objects.service,
+        &objects.postgres,
+        &objects.redis,
+        &objects.migration,
+        &objects.deployment,
+    ];
+    Applied {
+        deployment: service.deployment.clone(),
+        schema: match &objects.schema {
+            Schema::Migrating | Schema::WaitingForDatabase => Schema::Blocked(Problem::new(
+                "Paused",
+                "The schema is not migrated while reconciling is paused: set spec.paused to false.",
+            )),
+            other => other.clone(),
+        },
+        taken: Vec::new(),
+        refused: Vec::new(),
+        pending: serving.into_iter().any(|wanted| is_pending(wanted, live)),
+    }
+}
+
+/// Whether an object would be written. What somebody changed in it by hand is not looked for.
+fn is_pending(wanted: &Wanted, live: impl Fn(Kind, &str) -> Option<DynamicObject>) -> bool {
+    match wanted {
+        Wanted::Applied(rendered) => {
+            live(rendered.kind, &rendered.name).is_none_or(|object| !difference::has_hash(rendered, &object))
+        }
+        Wanted::Minted(_) => true,
+        Wanted::Scaled { name, .. } => live(Kind::Deployment, name).is_none(),
+        Wanted::Kept { .. } | Wanted::Gone { .. } => false,
+    }
+}

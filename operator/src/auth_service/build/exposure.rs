@@ -1,0 +1,49 @@
+//! How the API is reached from outside: Ingress, HTTPRoute, Certificate.
+
+use serde_json::Value;
+
+use super::{BuildError, Wanted, certificate, http_route, ingress};
+use crate::auth_service::validate::Validated;
+use crate::cache::Presence;
+use crate::kinds::Kind;
+
+/// What exposes the API.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each is described in docs/operator.md")]
+pub struct Exposing {
+    pub certificate: Wanted,
+    pub ingress: Wanted,
+    pub http_route: Wanted,
+}
+
+pub(super) fn build(service: &Validated) -> Result<Exposing, BuildError> {
+    let exposure = service.spec.exposure.as_ref();
+    let asked = exposure.and_then(certificate::asked);
+    let route = exposure.and_then(|exposure| exposure.gateway.as_ref());
+    Ok(Exposing {
+        certificate: optional(
+            service,
+            Kind::Certificate,
+            asked.map(|(certificate, hosts)| certificate::build(service, certificate, &hosts)),
+        )?,
+        ingress: match exposure.and_then(|exposure| exposure.ingress.as_ref()) {
+            Some(exposure) => Wanted::applied(service, Kind::Ingress, &ingress::build(service, exposure))?,
+            None => Wanted::gone(Kind::Ingress, service.names.base()),
+        },
+        http_route: optional(
+            service,
+            Kind::HttpRoute,
+            route.map(|exposure| http_route::build(service, exposure)),
+        )?,
+    })
+}
+
+/// An object of a kind that the cluster may not know.
+fn optional(service: &Validated, kind: Kind, object: Option<Value>) -> Result<Wanted, BuildError> {
+    let name = service.names.base();
+    match (service.optional.presence(kind), object) {
+        (Presence::Present, Some(object)) => Wanted::applied(service, kind, &object),
+        (Presence::Present, None) => Ok(Wanted::gone(kind, name)),
+        (Presence::Absent | Presence::Unknown, _) => Ok(Wanted::kept(kind, name)),
+    }
+}

@@ -1,0 +1,74 @@
+//! What a service is embedded in: the files that others give it, and what others make of what it exposes.
+
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use latchkey_crds::AuthService;
+use latchkey_crds::auth_service::Exposure;
+
+use super::Lookup;
+use crate::auth_service::validate::Problem;
+use crate::kinds::Kind;
+use crate::names::Names;
+
+/// What a service is embedded in. Where a reference is `None` the spec has none.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The namespace that the operator runs in.
+    pub operator_namespace: String,
+    /// The version of the ConfigMap with mail texts.
+    pub templates: Option<Result<String, Problem>>,
+    /// Whether the Secret is there that the Ingress takes its certificate from.
+    pub tls: Option<Result<(), Problem>>,
+    /// The Ingress, as last seen.
+    pub ingress: Option<Ingress>,
+    /// The HTTPRoute, as last seen.
+    pub http_route: Option<DynamicObject>,
+    /// The Certificate, as last seen.
+    pub certificate: Option<DynamicObject>,
+}
+
+/// The ConfigMap that the spec refers to.
+pub fn referenced_config_map(auth_service: &AuthService) -> Option<&str> {
+    let email = &auth_service.spec.email;
+    email.templates_config_map_ref.as_ref().filter(|_| email.enabled).map(|reference| reference.name.as_str())
+}
+
+/// The Secret that the spec's Ingress takes its certificate from.
+pub(super) fn tls_secret(exposure: Option<&Exposure>) -> Option<&str> {
+    exposure?.ingress.as_ref()?.tls.as_ref()?.secret_name.as_deref()
+}
+
+impl Lookup<'_> {
+    pub(super) fn surroundings(&self, auth_service: &AuthService, names: &Names) -> Surroundings {
+        let tls = tls_secret(auth_service.spec.exposure.as_ref());
+        let foreign = |kind| {
+            let object = self.context.cache.get(kind, &self.namespace, names.base())?;
+            object.is_controlled_by(&self.uid).then(|| object.object())
+        };
+        Surroundings {
+            operator_namespace: self.context.operator_namespace.clone(),
+            templates: referenced_config_map(auth_service).map(|name| self.config_map_version(name)),
+            tls: tls.map(|name| {
+                self.values(name, ["tls.crt", "tls.key"], "spec.exposure.ingress.tls.secretName").map(drop)
+            }),
+            ingress: self.owned(Kind::Ingress, names.base()),
+            http_route: foreign(Kind::HttpRoute),
+            certificate: foreign(Kind::Certificate),
+        }
+    }
+
+    /// Another version is taken for another content: only the metadata is watched.
+    fn config_map_version(&self, name: &str) -> Result<String, Problem> {
+        let found = self.context.cache.config_map(&self.namespace, name).ok_or_else(|| {
+            Problem::new(
+                "ConfigMapMissing",
+                format!(
+                    "spec.email.templatesConfigMapRef names the ConfigMap {name}, which does not exist: create it, or remove the reference."
+                ),
+            )
+        })?;
+        let uid = found.uid().unwrap_or_default();
+        Ok(format!("{uid}/{}", found.resource_version().unwrap_or_default()))
+    }
+}

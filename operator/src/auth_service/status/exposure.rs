@@ -1,0 +1,146 @@
+//! Whether the API is reached from outside as the spec says: what the others say who do it. Pure.
+
+use kube::core::DynamicObject;
+use latchkey_crds::auth_service::{GatewayExposure, IngressExposure};
+use latchkey_crds::conditions::EXPOSED;
+use serde_json::Value;
+
+use super::conditions::{Facts, Stated, Truth, state};
+use crate::cache::Presence;
+use crate::kinds::Kind;
+
+pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
+    let Some(exposure) = &facts.service.spec.exposure else {
+        return say(
+            Truth::False,
+            "Disabled",
+            "Only the cluster reaches the API: set spec.exposure to change that.",
+        );
+    };
+    let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Certificate];
+    if let Some((kind, name)) = facts.taken.iter().find(|(kind, _)| kinds.contains(kind)) {
+        let message = format!("the {kind} {name} belongs to somebody else: delete or rename it.");
+        return say(Truth::False, "NameTaken", message);
+    }
+    match (&exposure.ingress, &exposure.gateway) {
+        (Some(ingress), _) => decide_ingress(facts, ingress),
+        (None, Some(gateway)) => decide_gateway(facts, gateway),
+        (None, None) => {
+            say(Truth::False, "Disabled", "spec.exposure is empty: set ingress or gateway in it.")
+        }
+    }
+}
+
+fn say(status: Truth, reason: &'static str, message: impl Into<String>) -> Stated {
+    state(EXPOSED, status, reason, message)
+}
+
+fn decide_ingress(facts: &Facts<'_>, exposure: &IngressExposure) -> Stated {
+    let surroundings = &facts.service.surroundings;
+    if let Some(Err(problem)) = &surroundings.tls {
+        return say(Truth::False, problem.reason, problem.message.clone());
+    }
+    let certificate = exposure.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
+    if let Some(problem) = certificate.then(|| certificate_problem(facts)).flatten() {
+        return problem;
+    }
+    let addresses = surroundings
+        .ingress
+        .as_ref()
+        .and_then(|ingress| ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref())
+        .is_some_and(|addresses| !addresses.is_empty());
+    let host = &exposure.host;
+    say(
+        Truth::True,
+        "IngressApplied",
+        if addresses {
+            format!("The Ingress serves {host}.")
+        } else {
+            format!(
+                "The Ingress for {host} is made; its controller has not said an address (not all of them do)."
+            )
+        },
+    )
+}
+
+fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
+    if let Some(missing) = missing(facts, Kind::HttpRoute, "HTTPRouteKindMissing", "install the Gateway API")
+    {
+        return missing;
+    }
+    if let Some(problem) = exposure.certificate.as_ref().and_then(|_| certificate_problem(facts)) {
+        return problem;
+    }
+    let parents = facts
+        .service
+        .surroundings
+        .http_route
+        .as_ref()
+        .and_then(|route| route.data.pointer("/status/parents")?.as_array().cloned())
+        .unwrap_or_default();
+    let refusal = parents.iter().find_map(|parent| {
+        ["Accepted", "ResolvedRefs"].into_iter().find_map(|type_| {
+            let condition =
+                condition(&parent["conditions"], type_).filter(|found| found["status"] != "True")?;
+            Some((parent["parentRef"]["name"].as_str()?, condition["message"].as_str().unwrap_or_default()))
+        })
+    });
+    match refusal {
+        Some((gateway, why)) => say(
+            Truth::False,
+            "NotAccepted",
+            format!(
+                "The Gateway {gateway} does not take the route, look at its listeners and spec.exposure.gateway: {why}"
+            ),
+        ),
+        None if parents.is_empty() => say(
+            Truth::Unknown,
+            "NoGatewayAnswers",
+            "No Gateway has taken up the route: look whether the Gateways that spec.exposure.gateway.parentRefs names exist and have a controller.",
+        ),
+        None => {
+            say(Truth::True, "RouteAccepted", format!("The route serves {}.", exposure.hostnames.join(", ")))
+        }
+    }
+}
+
+fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
+    missing(facts, Kind::Certificate, "CertificateKindMissing", "install cert-manager").or_else(|| {
+        let certificate = facts.service.surroundings.certificate.as_ref();
+        let ready = certificate.and_then(ready);
+        if ready.is_some_and(|ready| ready["status"] == "True") {
+            return None;
+        }
+        let why = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("it has not said anything yet");
+        let message =
+            format!("The Certificate {} is not ready, look at its issuer: {why}", facts.service.name);
+        Some(say(Truth::False, "CertificateNotReady", message))
+    })
+}
+
+fn ready(certificate: &DynamicObject) -> Option<&Value> {
+    condition(certificate.data.pointer("/status/conditions")?, "Ready")
+}
+
+fn condition<'a>(conditions: &'a Value, type_: &str) -> Option<&'a Value> {
+    conditions.as_array()?.iter().find(|condition| condition["type"] == type_)
+}
+
+fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) -> Option<Stated> {
+    match facts.service.optional.presence(kind) {
+        Presence::Present => None,
+        Presence::Absent => Some(say(
+            Truth::False,
+            reason,
+            format!("The cluster has no kind {kind}: {remedy}, or change spec.exposure."),
+        )),
+        Presence::Unknown => Some(say(
+            Truth::Unknown,
+            "CannotTell",
+            format!(
+                "Whether the cluster knows the kind {kind} cannot be told yet: the operator has to be allowed to watch the CustomResourceDefinition {}.",
+                kind.definition()
+            ),
+        )),
+    }
+}

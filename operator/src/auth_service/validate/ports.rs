@@ -1,0 +1,29 @@
+//! The ports of what the server talks to, which a NetworkPolicy has to let through. Pure.
+
+use latchkey_config::{SecretText, Settings};
+use url::Url;
+
+/// The ports of what the server talks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ports {
+    /// PostgreSQL.
+    pub database: u16,
+    /// Redis.
+    pub redis: u16,
+    /// The SMTP server.
+    pub smtp: Option<u16>,
+    /// The trace collector.
+    pub traces: Option<u16>,
+}
+
+pub(super) fn ports(database: &SecretText, redis: &SecretText, settings: &Settings) -> Ports {
+    let port = |text: &str, default: u16| {
+        Url::parse(text).ok().and_then(|url| url.port_or_known_default()).unwrap_or(default)
+    };
+    Ports {
+        database: port(database.expose(), 5432),
+        redis: port(redis.expose(), 6379),
+        smtp: settings.email.as_ref().map(|email| email.smtp.port),
+        traces: settings.otlp_endpoint.as_deref().map(|endpoint| port(endpoint, 4317)),
+    }
+}
