@@ -49,4 +49,10 @@ async fn kubectl_get_shows_what_matters() {
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["NAME", "READY", "REPLICAS", "VERSION", "AGE"]);
     assert_eq!(rows[1][..4], ["auth", "True", "1", "1.2.3"]);
+    let wide = fixture.control_plane.kubectl(&["-n", &fixture.namespace, "get", "latchkey", "-o", "wide"]);
+    let rows: Vec<Vec<&str>> = wide.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NAME", "READY", "REPLICAS", "VERSION", "REASON", "SCHEMA", "ENDPOINT", "AGE"]);
+    assert_eq!(rows[1][4], "Available");
+    let waited = ["-n", &fixture.namespace, "wait", "--for=condition=Ready", "authsvc/auth", "--timeout=1s"];
+    assert!(fixture.control_plane.kubectl(&waited).contains("condition met"));
 }

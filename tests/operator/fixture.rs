@@ -172,6 +172,10 @@ impl Fixture {
             "Job" => ("batch", "v1"),
             "PodDisruptionBudget" => ("policy", "v1"),
             "ServiceMonitor" => ("monitoring.coreos.com", "v1"),
+            "HTTPRoute" => ("gateway.networking.k8s.io", "v1"),
+            "Certificate" => ("cert-manager.io", "v1"),
+            "Ingress" | "NetworkPolicy" => ("networking.k8s.io", "v1"),
+            "HorizontalPodAutoscaler" => ("autoscaling", "v2"),
             _ => ("", "v1"),
         };
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));

@@ -1,6 +1,8 @@
 //! The operator on a real API server, with the rights and arguments that the chart gives it. There are no
 //! nodes: controllers make pods, and the tests say what becomes of them.
 
+mod autoscaling;
+mod bounds;
 mod crash;
 mod create;
 mod database_shared;
@@ -8,6 +10,7 @@ mod deletion;
 mod drift;
 mod embedded;
 mod explain;
+mod exposure;
 mod fixture;
 mod keys;
 mod kubelet;
@@ -15,7 +18,11 @@ mod leader;
 mod login;
 mod migration;
 mod monitoring;
+mod network_policy;
 mod others;
+mod paused;
+mod refused;
+mod samples;
 mod scale;
 mod secrets;
 mod spec;

@@ -130,6 +130,63 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.introspectionClient.id may hold letters, digits and . _ ~ -",
         ),
         (
+            json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}),
+            "spec.replicas and spec.autoscaling exclude each other: leave spec.replicas out (0 stops serving), or remove spec.autoscaling",
+        ),
+        (
+            json!({"autoscaling": {"maxReplicas": 3}, "pod": {"resources": {"requests": {"memory": "1Gi"}}}}),
+            "spec.autoscaling needs spec.pod.resources.requests.cpu: load is measured in percent of it",
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}),
+            "spec.autoscaling.maxReplicas must be at least spec.autoscaling.minReplicas: raise the first or lower the second",
+        ),
+        (
+            json!({"exposure": {"ingress": {"host": "auth.example.com"}}}),
+            "spec.exposure needs spec.issuer: set the address under which people reach the service, such as https://auth.example.com",
+        ),
+        (
+            exposed(json!({"ingress": {"host": "auth.example.com"}}), json!({"enabled": true})),
+            "spec.exposure with spec.networkPolicy.enabled needs spec.networkPolicy.allowFrom: name the namespace of the ingress controller or gateway there",
+        ),
+        (exposed(json!({}), json!({})), "spec.exposure: set ingress or gateway, one of the two"),
+        (
+            exposed(
+                json!({
+                    "ingress": {"host": "a.example.com"},
+                    "gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["a.example.com"]},
+                }),
+                json!({}),
+            ),
+            "spec.exposure: set ingress or gateway, one of the two",
+        ),
+        (
+            exposed(json!({"ingress": {"host": "https://auth.example.com"}}), json!({})),
+            "spec.exposure.ingress.host must be a host name in lower case, such as auth.example.com",
+        ),
+        (
+            exposed(
+                json!({"ingress": {"host": "a.example.com", "annotations": {"latchkey.dev/rendered": "x"}}}),
+                json!({}),
+            ),
+            "spec.exposure.ingress.annotations: latchkey.dev/rendered is the operator's own",
+        ),
+        (
+            exposed(json!({"ingress": {"host": "a.example.com", "tls": {}}}), json!({})),
+            "spec.exposure.ingress.tls: set secretName or certificate, one of the two",
+        ),
+        (
+            exposed(
+                json!({"gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["*.example.com"]}}),
+                json!({}),
+            ),
+            "spec.exposure.gateway.hostnames must hold host names in lower case, such as auth.example.com",
+        ),
+        (
+            json!({"networkPolicy": {"egressNetworks": ["10.0.0.1"]}}),
+            "spec.networkPolicy.egressNetworks must hold networks such as 10.0.0.0/8",
+        ),
+        (
             json!({"monitoring": {"serviceMonitor": {"interval": "often"}}}),
             "spec.monitoring.serviceMonitor.interval must be a duration of at least 1s, such as 30s",
         ),
@@ -150,6 +207,10 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.pod.annotations: latchkey.dev/checksum is the operator's own",
         ),
     ]
+}
+
+fn exposed(exposure: Value, policy: Value) -> Value {
+    json!({"issuer": "https://auth.example.com", "exposure": exposure, "networkPolicy": policy})
 }
 
 /// Specs that are of the wrong shape: each with words that the API server's own sentence must contain.
@@ -214,7 +275,10 @@ async fn a_name_that_cannot_become_a_service_s_is_refused() {
         api.patch(name, &PatchParams::apply(FIELD_MANAGER).dry_run(), &Patch::Apply(object)).await
     };
     let sentence = "metadata.name must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service";
-    for bad in ["1auth", "auth.example", "a1234567890123456789012345678901234567890"] {
+    let (longest_label, longest_name) = ("a".repeat(63), "a".repeat(253));
+    let bad =
+        ["1auth", "auth.example", "a1234567890123456789012345678901234567890", &longest_label, &longest_name];
+    for bad in bad {
         let error = try_name(bad).await.expect_err(bad).to_string();
         assert!(error.contains(sentence), "{bad}: {error}");
     }

@@ -1,0 +1,85 @@
+//! Replicas by load. There is no autoscaler here: the tests write to the Deployment as it does.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Patch, PatchParams};
+use latchkey_crds::AuthService;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME};
+
+async fn scale_as_the_autoscaler(fixture: &Fixture, replicas: i32) {
+    let parameters =
+        PatchParams { field_manager: Some("kube-controller-manager".to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    fixture.api::<Deployment>().patch_scale(NAME, &parameters, &patch).await.expect("it is scaled");
+}
+
+fn replicas(fixture: &Fixture) -> impl Future<Output = Option<i32>> {
+    let api = fixture.api::<Deployment>();
+    async move { api.get(NAME).await.expect("the Deployment").spec.replicas }
+}
+
+#[tokio::test]
+async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_jump() {
+    let fixture = Fixture::new("autoscaling").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({"replicas": 3})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    let autoscaling = json!({"minReplicas": 2, "maxReplicas": 5, "scaleDownAfterSeconds": 0});
+    let spec = |more: Value| {
+        let mut spec = json!({"autoscaling": autoscaling});
+        spec.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        spec
+    };
+    let before = fixture.writes().len();
+    fixture.apply(spec(json!({}))).await;
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME});
+    fixture.wait_for_value("HorizontalPodAutoscaler", NAME, "/spec/scaleTargetRef", &target).await;
+    fixture.wait_for_value("HorizontalPodAutoscaler", NAME, "/spec/maxReplicas", &json!(5)).await;
+    // Read at the scale that was there, never at the one replica that the field's default would be.
+    fixture.wait_for_condition("Ready", "True").await;
+    let ready = fixture.wait_for_reason("Ready", "True", "Available").await;
+    assert_eq!(ready.message, "3 of 3 replicas are ready.");
+    assert_eq!(replicas(&fixture).await, Some(3));
+    let handed_over = fixture.api::<Deployment>().get(NAME).await.expect("the Deployment");
+    let owners: Vec<_> = handed_over
+        .metadata
+        .managed_fields
+        .iter()
+        .flatten()
+        .filter(|entry| {
+            entry.fields_v1.as_ref().is_some_and(|fields| !fields.0["f:spec"]["f:replicas"].is_null())
+        })
+        .map(|entry| entry.manager.clone().unwrap_or_default())
+        .collect();
+    assert!(!owners.contains(&"latchkey-operator".to_owned()), "{owners:?}");
+    assert!(fixture.writes()[before..].iter().all(|write| write.code < 400));
+
+    scale_as_the_autoscaler(&fixture, 4).await;
+    // Another rollout leaves the number alone.
+    fixture.apply(spec(json!({"logging": {"level": "debug"}}))).await;
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/LOG_LEVEL", &json!("debug")).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    assert_eq!(replicas(&fixture).await, Some(4));
+    fixture.wait_for_value("PodDisruptionBudget", NAME, "/spec/maxUnavailable", &json!(1)).await;
+
+    // Scaling what the autoscaler scales is refused with the reason; stopping is not.
+    let patch = Patch::Merge(json!({"spec": {"replicas": 3}}));
+    let refused = fixture.api::<AuthService>().patch_scale(NAME, &PatchParams::default(), &patch).await;
+    let error = refused.expect_err("it is refused").to_string();
+    assert!(error.contains("spec.replicas and spec.autoscaling exclude each other"), "{error}");
+    fixture.merge(json!({"spec": {"replicas": 0}})).await;
+    fixture.wait_for_reason("Ready", "False", "ScaledToZero").await;
+    fixture.wait_until_gone("HorizontalPodAutoscaler", NAME).await;
+    fixture.merge(json!({"spec": {"replicas": 1}})).await;
+    // The autoscaler leaves a Deployment of none alone, so that it begins with the fewest.
+    fixture.wait_for_value("Deployment", NAME, "/spec/replicas", &json!(2)).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    fixture.merge(json!({"spec": {"autoscaling": null, "replicas": 1}})).await;
+    fixture.wait_until_gone("HorizontalPodAutoscaler", NAME).await;
+    fixture.wait_for_value("Deployment", NAME, "/spec/replicas", &json!(1)).await;
+    fixture.wait_for_condition("Ready", "True").await;
+}

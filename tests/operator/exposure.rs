@@ -1,0 +1,90 @@
+//! How the API is reached from outside. The controllers of Ingresses, Gateways and Certificates are played.
+
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME};
+
+async fn set_status(fixture: &Fixture, kind: &str, status: Value) {
+    let patch = Patch::Merge(json!({"status": status}));
+    fixture.any(kind).patch_status(NAME, &PatchParams::default(), &patch).await.expect("its status");
+}
+
+fn condition(type_: &str, status: &str, message: &str) -> Value {
+    let time = "2026-01-01T00:00:00Z";
+    json!({"type": type_, "status": status, "reason": "Reason", "message": message, "lastTransitionTime": time})
+}
+
+fn spec(exposure: Value) -> Value {
+    json!({"issuer": "https://auth.example.com", "exposure": exposure})
+}
+
+#[tokio::test]
+async fn an_ingress_waits_for_its_certificate_and_says_so() {
+    let fixture = Fixture::new("ingress").await;
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_reason("Exposed", "False", "Disabled").await;
+    let ingress = |tls: Value| {
+        spec(json!({"ingress": {
+            "host": "auth.example.com", "className": "nginx", "annotations": {"example.com/note": "a"}, "tls": tls,
+        }}))
+    };
+    fixture.apply(ingress(json!({"secretName": "certificate"}))).await;
+    fixture.wait_for_reason("Exposed", "False", "SecretMissing").await;
+    fixture.apply_secret("certificate", &[("tls.crt", "a"), ("tls.key", "b")]).await;
+    fixture.wait_for_reason("Exposed", "True", "IngressApplied").await;
+    let rows = [
+        ("/spec/ingressClassName", json!("nginx")),
+        ("/spec/rules/0/host", json!("auth.example.com")),
+        ("/spec/rules/0/http/paths/0/backend/service", json!({"name": NAME, "port": {"name": "http"}})),
+        ("/spec/tls", json!([{"hosts": ["auth.example.com"], "secretName": "certificate"}])),
+        ("/metadata/annotations/example.com~1note", json!("a")),
+    ];
+    for (pointer, expected) in rows {
+        fixture.wait_for_value("Ingress", NAME, pointer, &expected).await;
+    }
+    set_status(&fixture, "Ingress", json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})).await;
+
+    fixture.apply(ingress(json!({"certificate": {"issuerRef": {"name": "ca"}}}))).await;
+    let condition_now = fixture.wait_for_reason("Exposed", "False", "CertificateNotReady").await;
+    assert!(condition_now.message.contains("look at its issuer"), "{}", condition_now.message);
+    let issuer = json!({"name": "ca", "kind": "Issuer", "group": "cert-manager.io"});
+    fixture.wait_for_value("Certificate", NAME, "/spec/issuerRef", &issuer).await;
+    fixture.wait_for_value("Certificate", NAME, "/spec/dnsNames", &json!(["auth.example.com"])).await;
+    fixture.wait_for_value("Ingress", NAME, "/spec/tls/0/secretName", &json!("auth-tls")).await;
+    set_status(&fixture, "Certificate", json!({"conditions": [condition("Ready", "True", "")]})).await;
+    let condition_now = fixture.wait_for_reason("Exposed", "True", "IngressApplied").await;
+    assert_eq!(condition_now.message, "The Ingress serves auth.example.com.");
+
+    fixture.apply(json!({"issuer": "https://auth.example.com"})).await;
+    fixture.wait_until_gone("Ingress", NAME).await;
+    fixture.wait_until_gone("Certificate", NAME).await;
+    fixture.wait_for_reason("Exposed", "False", "Disabled").await;
+}
+
+#[tokio::test]
+async fn a_route_is_exposed_when_its_gateway_says_so() {
+    let fixture = Fixture::new("gateway").await;
+    let _operator = fixture.start_operator().await;
+    let parent = json!({"name": "public", "namespace": "gateways", "sectionName": "https", "port": 443});
+    fixture
+        .apply(spec(json!({"gateway": {"parentRefs": [parent], "hostnames": ["auth.example.com"]}})))
+        .await;
+    fixture.wait_for_reason("Exposed", "Unknown", "NoGatewayAnswers").await;
+    fixture.wait_for_value("HTTPRoute", NAME, "/spec/hostnames", &json!(["auth.example.com"])).await;
+    fixture.wait_for_value("HTTPRoute", NAME, "/spec/parentRefs/0/port", &json!(443)).await;
+    let backend = json!({"group": "", "kind": "Service", "name": NAME, "port": 80, "weight": 1});
+    fixture.wait_for_value("HTTPRoute", NAME, "/spec/rules/0/backendRefs/0", &backend).await;
+    let says = |status: &str| {
+        json!({"parents": [{
+            "parentRef": {"name": "public", "namespace": "gateways"}, "controllerName": "example.com/gateway",
+            "conditions": [condition("Accepted", status, "no listener for this host")],
+        }]})
+    };
+    set_status(&fixture, "HTTPRoute", says("False")).await;
+    let condition_now = fixture.wait_for_reason("Exposed", "False", "NotAccepted").await;
+    assert!(condition_now.message.ends_with("no listener for this host"), "{}", condition_now.message);
+    set_status(&fixture, "HTTPRoute", says("True")).await;
+    fixture.wait_for_reason("Exposed", "True", "RouteAccepted").await;
+}

@@ -1,0 +1,58 @@
+//! `spec.paused`.
+
+use kube::api::DeleteParams;
+use serde_json::json;
+
+use crate::fixture::{Fixture, NAME};
+
+#[tokio::test]
+async fn nothing_is_written_until_the_pause_ends() {
+    let fixture = Fixture::new("paused").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({"replicas": 2})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_reason("Paused", "False", "NotPaused").await;
+    fixture.wait_for_reason("Reconciling", "False", "Settled").await;
+
+    fixture.merge(json!({"spec": {"paused": true}})).await;
+    fixture.wait_for_reason("Paused", "True", "Paused").await;
+    // It runs as specified, and goes on to.
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+    fixture.wait_for_reason("Progressing", "False", "Paused").await;
+    fixture.wait_for_reason("Stalled", "False", "NotStalled").await;
+
+    let objects = |fixture: &Fixture| {
+        let mut writes = fixture.writes();
+        writes.retain(|write| !write.resource.ends_with("/status"));
+        writes.len()
+    };
+    let before = objects(&fixture);
+    fixture.any("PodDisruptionBudget").delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
+    fixture.merge(json!({"spec": {"logging": {"level": "debug"}}})).await;
+    fixture.wait_for_reason("Ready", "False", "Paused").await;
+    fixture.wait_for_reason("Stalled", "True", "Paused").await;
+    assert_eq!(objects(&fixture), before, "nothing but the status is written");
+    assert!(fixture.any("PodDisruptionBudget").get_opt(NAME).await.expect("an answer").is_none());
+
+    fixture.merge(json!({"spec": {"paused": false}})).await;
+    fixture.wait_for_value("PodDisruptionBudget", NAME, "/spec/maxUnavailable", &json!(1)).await;
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/LOG_LEVEL", &json!("debug")).await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+}
+
+#[tokio::test]
+async fn a_service_that_begins_paused_has_no_keys_and_loses_none() {
+    let fixture = Fixture::new("born-paused").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    let object = fixture.apply(json!({"paused": true})).await;
+    // Until the operator has looked, nobody takes it for finished.
+    assert_eq!(object.status.expect("a status").observed_generation, Some(-1));
+    fixture.wait_for_reason("Ready", "False", "Paused").await;
+    fixture.wait_for_reason("KeysReady", "False", "Blocked").await;
+    assert!(fixture.owned().await.is_empty());
+    assert!(fixture.auth_service().await.status.expect("a status").signing_keys.is_empty());
+    fixture.merge(json!({"spec": {"paused": null}})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+}

@@ -1,0 +1,97 @@
+//! What only the API server can tell to be wrong: it is said, and tried again less and less often.
+
+use kube::Api;
+use latchkey_crds::AuthService;
+use latchkey_tests::wait;
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+
+#[tokio::test]
+async fn an_object_that_is_refused_is_tried_again_later_and_later() {
+    let fixture = Fixture::new("refused").await;
+    let _kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    fixture.apply(json!({"pod": {"labels": {"team": "not a label's value!"}}})).await;
+    let condition = fixture.wait_for_reason("Ready", "False", "ApplyRefused").await;
+    assert!(condition.message.contains("not a label's value!"), "{}", condition.message);
+    fixture.wait_for_condition("Stalled", "True").await;
+    let pauses = wait::until("four tries", async || {
+        let lines: Vec<Value> =
+            operator.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let pauses: Vec<String> =
+            lines.iter().filter_map(|line| find(line, "again_in")).map(str::to_owned).collect();
+        (pauses.len() >= 4).then_some(pauses)
+    })
+    .await;
+    assert_eq!(pauses[..4], ["500ms", "1s", "2s", "4s"]);
+    let refused = fixture.writes().iter().filter(|write| write.code >= 400).count();
+    assert!(refused <= 3 * pauses.len(), "{refused} refused writes in {} tries", pauses.len());
+    // And it gets well as soon as it can.
+    fixture.apply(json!({"pod": {"labels": {"team": "a"}}})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+}
+
+fn find<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    let members = value.as_object()?;
+    members.get(name).and_then(Value::as_str).or_else(|| members.values().find_map(|value| find(value, name)))
+}
+
+#[tokio::test]
+async fn mail_texts_are_waited_for_and_followed() {
+    let fixture = Fixture::new("texts").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    let email = json!({
+        "enabled": true, "from": {"address": "a@example.com"}, "smtp": {"host": "mx.example.com"},
+        "templatesConfigMapRef": {"name": "texts"},
+    });
+    fixture.apply(json!({"email": email})).await;
+    let condition = fixture.wait_for_reason("Ready", "False", "ConfigMapMissing").await;
+    assert!(condition.message.contains("create it, or remove the reference"), "{}", condition.message);
+    let text = |text: &str| {
+        let metadata = json!({"name": "texts", "namespace": fixture.namespace});
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"layout.html": text}})
+    };
+    latchkey_tests::control_plane::apply(&fixture.client, &text("a")).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let folder = json!("/etc/latchkey/mail");
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/MAIL_TEMPLATES_DIR", &folder).await;
+    let volumes = fixture.any("Deployment").get("auth").await.expect("the Deployment").data;
+    let volumes = volumes["spec"]["template"]["spec"]["volumes"].to_string();
+    assert!(volumes.contains(r#""name":"texts""#), "{volumes}");
+    let before = fixture.checksum().await;
+    latchkey_tests::control_plane::apply(&fixture.client, &text("b")).await;
+    fixture.wait_for_other_checksum(&before).await;
+}
+
+/// What is not in the schema does not get stored, and whoever sends it is told.
+#[tokio::test]
+async fn unknown_fields_are_pruned_with_a_warning() {
+    let fixture = Fixture::new("unknown").await;
+    let path = format!(
+        "/apis/latchkey.dev/v1alpha1/namespaces/{}/authservices?fieldValidation=Warn",
+        fixture.namespace
+    );
+    let object = json!({
+        "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": "auth"},
+        "spec": {"replica": 2, "tokens": {"ttl": "1h"}},
+    });
+    let request = http::Request::post(path)
+        .header("content-type", "application/json")
+        .body(kube::client::Body::from(object.to_string().into_bytes()))
+        .expect("a request");
+    let answer = fixture.client.send(request).await.expect("an answer");
+    assert_eq!(answer.status(), 201);
+    let warnings: Vec<&str> =
+        answer.headers().get_all("warning").iter().filter_map(|value| value.to_str().ok()).collect();
+    for field in ["spec.replica", "spec.tokens.ttl"] {
+        assert!(
+            warnings.iter().any(|warning| warning.contains(&format!("unknown field \\\"{field}\\\""))),
+            "{warnings:?}"
+        );
+    }
+    let api: Api<AuthService> = fixture.api();
+    let stored = serde_json::to_value(api.get("auth").await.expect("it is there")).expect("JSON");
+    assert!(stored["spec"].get("replica").is_none());
+}
