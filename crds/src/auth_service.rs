@@ -24,7 +24,7 @@ pub use image::{Image, PullPolicy};
 pub use network_policy::{NetworkPolicy, Peer};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
 pub use pod::Pod;
-pub use status::{AuthServiceStatus, KeyPhase, SigningKeyStatus};
+pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
 pub use stores::{Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName};
 pub use tokens::{Algorithm, Tokens, TtlError, parse_ttl};
 

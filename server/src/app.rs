@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, SecretText, Settings};
+use latchkey_config::{Email, SecretSource, SecretText, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -133,6 +133,11 @@ impl App {
             metrics: Arc::clone(&metrics),
             audit_retention: TimeDelta::days(settings.audit_retention.get().into()),
         };
+        app.spawn_worker(follow_database_login(
+            settings.database_url.clone(),
+            database_url,
+            app.store.clone(),
+        ));
         app.spawn_worker(watch_keys(ring, metrics));
         app.spawn_worker(housekeeper.keep_house());
         app.spawn_worker(hashing.release_idle_memory());
@@ -256,6 +261,31 @@ fn first_superuser_form(settings: &Settings) -> anyhow::Result<Option<UserForm>>
     };
     check_first_superuser(&form)?;
     Ok(Some(form))
+}
+
+/// A login that was changed at the database works for new connections as soon as the file has it: where the old one
+/// is void at once, the replicas do not have to be replaced first.
+async fn follow_database_login(source: SecretSource, mut known: SecretText, store: Store) {
+    const INTERVAL: Duration = Duration::from_secs(2);
+    if matches!(source, SecretSource::Inline(_)) {
+        return;
+    }
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        // A file that cannot be read just now is being replaced.
+        let Ok(url) = read_secret("DATABASE_URL", &source) else { continue };
+        if url.expose() == known.expose() {
+            continue;
+        }
+        match store.follow_login(url.expose()) {
+            Ok(true) => tracing::info!("new connections use the database login that the file has now"),
+            Ok(false) => tracing::warn!("the file names another database now; it is used after a restart"),
+            Err(error) => {
+                tracing::error!(%error, "the file has no database URL any more; the last good one stays");
+            }
+        }
+        known = url;
+    }
 }
 
 async fn watch_keys(ring: Arc<KeyRing>, metrics: Arc<Metrics>) {

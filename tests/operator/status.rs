@@ -85,6 +85,8 @@ async fn what_the_servers_say_is_reported() {
     let status = fixture.auth_service().await.status.expect("a status");
     assert_eq!(status.version.as_deref(), Some("0.1.0"));
     assert_eq!(status.schema_version, Some(1));
+    let range = status.schema_range.expect("what the server can live with");
+    assert_eq!((range.required, range.oldest_server), (1, 1));
 
     let mut answer = healthy(&kids);
     answer["revocation"] = json!({"mode": "postgres", "message": "Redis does not answer"});

@@ -64,6 +64,7 @@ pub fn healthy(kids: &[String]) -> Value {
         "version": "0.1.0",
         "schema_version": 1,
         "required_schema_version": 1,
+        "oldest_tolerated_server": 1,
         "signing_keys": keys,
         "revocation": {"mode": "redis", "message": "ok"},
         "dependencies": {

@@ -7,6 +7,7 @@ use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{SUPERUSER, path, superuser_password};
 use latchkey_tests::server::{Server, run_command};
 use latchkey_tests::smtp::{Mailpit, Smtp};
+use latchkey_tests::wait;
 
 use crate::parts::{Parts, assert_refused, unreachable};
 
@@ -101,4 +102,39 @@ fn a_file_with_something_else_is_named_and_not_repeated() {
             assert_refused(&run_command(&["serve"], &variables), name);
         }
     }
+}
+
+#[tokio::test]
+async fn another_database_login_in_the_file_works_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = Parts::start().await;
+    let ours = parts.variables["DATABASE_URL"].clone();
+    let (login, place) = ours.split_once('@').unwrap();
+    assert!(login.starts_with("postgres://"), "a URL with a login");
+    let file = folder.path().join("url");
+    let write = |password: &str| {
+        fs::write(&file, format!("postgres://rotating:{password}@{place}")).unwrap();
+    };
+    parts.database.execute("CREATE ROLE rotating LOGIN PASSWORD 'NeverLogged-one' IN ROLE latchkey").await;
+    write("NeverLogged-one");
+    parts.variables.remove("DATABASE_URL");
+    parts.variables.insert("DATABASE_URL_FILE".to_owned(), file.display().to_string());
+    let server = Server::start(&parts.variables).await;
+    server.wait_until_ready().await;
+
+    // The old password is void at once, and every connection is gone.
+    parts.database.execute("ALTER ROLE rotating PASSWORD 'NeverLogged-two'").await;
+    let connections = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotating'";
+    parts.database.execute(connections).await;
+    wait::until("the database to refuse the old password", || async {
+        (server.readiness().await.status == 503).then_some(())
+    })
+    .await;
+    write("NeverLogged-two");
+    server.wait_until_ready().await;
+
+    // Another database takes a restart: one server must never write to two.
+    fs::write(&file, format!("postgres://rotating:NeverLogged-two@{place}_other")).unwrap();
+    server.wait_for_log("after a restart").await;
+    assert_eq!(server.readiness().await.status, 200);
 }

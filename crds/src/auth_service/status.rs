@@ -31,6 +31,9 @@ pub struct AuthServiceStatus {
     /// Version of the database schema, as the server reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_version: Option<i64>,
+    /// The schema versions that the server which runs can live with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_range: Option<SchemaRange>,
     /// The address of the API inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -61,4 +64,15 @@ pub enum KeyPhase {
     Active,
     /// Verifies only.
     Retiring,
+}
+
+/// What a server version needs of the schema, and what the schema that it makes needs of servers.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaRange {
+    /// The oldest schema that it runs on, which is the one that it makes. A newer one serves while the database says
+    /// that servers of this number can live with it.
+    pub required: i64,
+    /// The oldest server, by the schema that it requires, which can live with the schema that this one makes.
+    pub oldest_server: i64,
 }

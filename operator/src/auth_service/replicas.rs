@@ -33,6 +33,9 @@ pub struct Report {
     /// Version of the schema it cannot do without.
     #[serde(default)]
     pub required_schema_version: Option<i64>,
+    /// The oldest server that can live with the schema it makes.
+    #[serde(default)]
+    pub oldest_tolerated_server: Option<i64>,
     /// The signing keys it has loaded.
     #[serde(default)]
     pub signing_keys: Vec<LoadedKey>,
@@ -159,6 +162,7 @@ mod tests {
             version: None,
             schema_version: found,
             required_schema_version: needed,
+            oldest_tolerated_server: None,
             signing_keys: Vec::new(),
             revocation: None,
             dependencies: [("database".to_owned(), Dependency { ready: answers, message: String::new() })]

@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
-use latchkey_crds::auth_service::SigningKeyStatus;
+use latchkey_crds::auth_service::{SchemaRange, SigningKeyStatus};
 use latchkey_crds::{AuthService, AuthServiceStatus};
 use serde_json::json;
 
@@ -91,6 +91,7 @@ pub async fn update(
             .filter_map(|answer| answer.report.as_ref()?.schema_version)
             .max()
             .or(before.schema_version),
+        schema_range: schema_range(&service.answers).or(before.schema_range),
         replicas: observed(applied.deployment.as_ref(), |status| status.replicas),
         ready_replicas: observed(applied.deployment.as_ref(), |status| status.ready_replicas),
     };
@@ -122,6 +123,19 @@ fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String
     }
     let pod = deployment?.spec.template.spec.as_ref()?;
     tag_of(pod.containers.first()?.image.as_deref()?).map(str::to_owned)
+}
+
+/// What the newest server among the replicas says of itself.
+fn schema_range(answers: &[Answer]) -> Option<SchemaRange> {
+    let reports = answers.iter().filter_map(|answer| answer.report.as_ref());
+    reports
+        .filter_map(|report| {
+            Some(SchemaRange {
+                required: report.required_schema_version?,
+                oldest_server: report.oldest_tolerated_server?,
+            })
+        })
+        .max_by_key(|range| range.required)
 }
 
 /// The keys that exist, and since when each is in its phase. While they are lost, what was known of them stays:
@@ -168,6 +182,7 @@ async fn write(
         selector,
         version,
         schema_version,
+        schema_range,
         endpoint,
         signing_keys,
     } = status;
@@ -181,6 +196,7 @@ async fn write(
             "selector": selector,
             "version": version,
             "schemaVersion": schema_version,
+            "schemaRange": schema_range,
             "endpoint": endpoint,
             "signingKeys": signing_keys,
         },

@@ -12,6 +12,7 @@ mod error;
 mod housekeeping;
 mod import;
 mod links;
+mod login;
 mod mailed_tokens;
 mod one_time_tokens;
 mod outbox;

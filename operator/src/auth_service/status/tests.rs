@@ -94,6 +94,7 @@ fn report() -> Report {
         version: Some("1.2.3".to_owned()),
         schema_version: Some(1),
         required_schema_version: Some(1),
+        oldest_tolerated_server: Some(1),
         signing_keys: vec![LoadedKey { kid: "k1".to_owned() }],
         revocation: Some(Revocation { mode: "redis".to_owned(), message: String::new() }),
         dependencies: ["database", "redis", "mail"]
