@@ -12,6 +12,7 @@ mod embedded;
 mod explain;
 mod exposure;
 mod fixture;
+mod foreign_secrets;
 mod keys;
 mod kubelet;
 mod leader;

@@ -24,6 +24,21 @@ pub struct Write {
     pub code: u64,
 }
 
+/// One request that reads Secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRead {
+    /// `get`, `list` or `watch`.
+    pub verb: String,
+    /// The Secret's name; empty where several are asked for.
+    pub name: String,
+    /// Whether only Secrets with certain labels are asked for.
+    pub selected: bool,
+    /// The kind of what a list was answered with: `PartialObjectMetadataList` holds no content.
+    pub answer: String,
+}
+
+const READS: [&str; 3] = ["get", "list", "watch"];
+
 impl AuditLog {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self(path)
@@ -34,6 +49,32 @@ impl AuditLog {
     /// # Panics
     /// When the log cannot be read.
     pub fn writes_by(&self, user: &str) -> Vec<Write> {
+        let entries = self.entries_by(user);
+        entries.iter().map(write).filter(|write| !READS.contains(&write.verb.as_str())).collect()
+    }
+
+    /// Every read of Secrets by `user` so far, which is a service account, oldest first.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub fn secrets_read_by(&self, user: &str) -> Vec<SecretRead> {
+        let entries = self.entries_by(user);
+        let reads = entries.iter().map(|entry| (write(entry), entry));
+        reads
+            .filter(|(read, _)| READS.contains(&read.verb.as_str()) && read.resource == "secrets")
+            .map(|(read, entry)| {
+                let text = |path: &str| entry.pointer(path).and_then(Value::as_str).unwrap_or_default();
+                SecretRead {
+                    selected: text("/requestURI").contains("labelSelector="),
+                    answer: text("/responseObject/kind").to_owned(),
+                    verb: read.verb,
+                    name: read.name,
+                }
+            })
+            .collect()
+    }
+
+    fn entries_by(&self, user: &str) -> Vec<Value> {
         let text = fs::read_to_string(&self.0).expect("the audit log");
         // The API server may be writing the last line just now.
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -43,7 +84,6 @@ impl AuditLog {
             .filter(|line| line.contains(user))
             .map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"))
             .filter(|entry| entry.pointer("/user/username").and_then(Value::as_str) == Some(user))
-            .map(|entry| write(&entry))
             .collect()
     }
 }

@@ -46,7 +46,7 @@ pub struct ControlPlane {
     folder: PathBuf,
     url: String,
     token: String,
-    /// What was asked of the API server, and by whom; reads are left out.
+    /// What was asked of the API server, and by whom; of reads only those of Secrets by service accounts.
     pub audit: AuditLog,
     processes: Vec<Process>,
     controllers: Option<Process>,
@@ -272,7 +272,23 @@ fn write_api_server_files(folder: &Path, token: &str) {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{"level": "None", "verbs": ["get", "list", "watch"]}, {"level": "Metadata"}],
+        "rules": [
+            // What an operator reads of Secrets; a list with its answer, which says whether it holds any content.
+            {
+                "level": "RequestResponse",
+                "verbs": ["list"],
+                "userGroups": ["system:serviceaccounts"],
+                "resources": [{"group": "", "resources": ["secrets"]}],
+            },
+            {
+                "level": "Metadata",
+                "verbs": ["get", "watch"],
+                "userGroups": ["system:serviceaccounts"],
+                "resources": [{"group": "", "resources": ["secrets"]}],
+            },
+            {"level": "None", "verbs": ["get", "list", "watch"]},
+            {"level": "Metadata"},
+        ],
     });
     fs::write(folder.join("audit-policy.yaml"), policy.to_string()).expect("the audit policy is written");
     let (private, public) = (folder.join("service-accounts.pem"), folder.join("service-accounts.pub"));

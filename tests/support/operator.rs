@@ -95,6 +95,11 @@ pub struct Memory {
 }
 
 impl Operator {
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// How much memory it takes.
     ///
     /// # Panics

@@ -84,7 +84,8 @@ async fn reconcile_in_turn(
         return Ok(Action::await_change());
     };
     let started = Instant::now();
-    let result = reconcile_once(&auth_service, answers, &context).await;
+    // Boxed: its state is large, and those that wait for their turn do without it.
+    let result = Box::pin(reconcile_once(&auth_service, answers, &context)).await;
     context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
     if result.is_ok() {
         context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| memory.failures = 0);

@@ -111,6 +111,11 @@ pub async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
         .await
 }
 
+/// Whether there is a pod that can be asked. What it says changes without a watch's telling.
+pub fn any_to_ask(pods: &[Pod]) -> bool {
+    pods.iter().any(|pod| address(pod).is_some())
+}
+
 /// Where a pod can be asked, if it runs.
 fn address(pod: &Pod) -> Option<SocketAddr> {
     let status = pod.status.as_ref()?;

@@ -29,7 +29,7 @@ use crate::names::OPERATOR;
 use crate::signing_keys::KeyMaterial;
 
 use super::apply::Applied;
-use super::replicas::Answer;
+use super::replicas::{Answer, any_to_ask};
 use super::validate::{Validated, tag_of};
 
 pub use conditions::{Facts, Stated, Verdict, decide_conditions};
@@ -102,7 +102,7 @@ pub async fn update(
     if let Some(problem) = applied.refused.first() {
         return Err(StatusError::Refused(problem.message.clone()));
     }
-    Ok(verdict.look_again_after())
+    Ok(verdict.look_again_after(any_to_ask(&service.pods)))
 }
 
 fn observed(

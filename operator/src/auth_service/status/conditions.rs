@@ -71,11 +71,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// How long until the next look, where no watch triggers one.
-    pub fn look_again_after(self) -> Duration {
+    /// How long until the next look, where no watch triggers one. `servers_run` says whether there are servers
+    /// to ask: everything else that is under way is told by a watch.
+    pub fn look_again_after(self, servers_run: bool) -> Duration {
         match self {
-            Self::Settled => SETTLED,
-            Self::UnderWay => UNDER_WAY,
+            Self::UnderWay if servers_run => UNDER_WAY,
+            Self::Settled | Self::UnderWay => SETTLED,
             Self::Blocked => BLOCKED,
         }
     }

@@ -1,0 +1,135 @@
+//! What a Secret holds is read only while an AuthService names it, or when it is the operator's own.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+
+use kube::api::{Patch, PatchParams};
+use latchkey_tests::operator::Operator;
+use latchkey_tests::wait;
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+
+fn named(secret: &str) -> Value {
+    json!({"database": {"urlSecretRef": {"name": secret}}})
+}
+
+fn url(password: &str) -> String {
+    format!("postgres://auth:{password}@db.example.com/auth")
+}
+
+/// A text that is nowhere else.
+fn marker() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// Whether the process has a text anywhere in its memory, also in what it has given back to its allocator, or the
+/// text as a Secret's data has it.
+fn remembers(operator: &Operator, text: &str) -> bool {
+    let folder = format!("/proc/{}", operator.process_id());
+    let maps = fs::read_to_string(format!("{folder}/maps")).expect("the memory's map");
+    let mut memory = fs::File::open(format!("{folder}/mem")).expect("the memory");
+    maps.lines().filter(|line| line.contains(" rw-p ")).any(|line| {
+        let range = line.split(' ').next().unwrap_or_default();
+        let (from, to) = range.split_once('-').expect("a range");
+        let number = |text| u64::from_str_radix(text, 16).expect("an address");
+        let (from, to) = (number(from), number(to));
+        let mut content = vec![0; usize::try_from(to - from).expect("a length")];
+        // Guard pages cannot be read.
+        let read = memory.seek(SeekFrom::Start(from)).and_then(|_| memory.read_exact(&mut content));
+        read.is_ok() && content.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+/// As a text's base64 has it, whatever stands before it: the part that does not depend on that.
+fn encoded(password: &str) -> String {
+    use base64::Engine;
+    let text = base64::prelude::BASE64_STANDARD.encode(url(password));
+    text[16..56].to_owned()
+}
+
+#[tokio::test]
+async fn a_secret_that_nobody_names_is_never_read() {
+    let fixture = Fixture::new("foreign").await;
+    let _kubelet = fixture.start_kubelet();
+    let (before, after, wanted) = (marker(), marker(), marker());
+    fixture.apply_secret("there-before", &[("url", &url(&before))]).await;
+    fixture.apply_secret("database", &[("url", &url(&wanted))]).await;
+    let operator = fixture.start_operator().await;
+    fixture.apply(named("database")).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    // One that comes while the operator watches, and one that changes.
+    fixture.apply_secret("came-later", &[("url", &url(&after))]).await;
+    fixture.apply_secret("there-before", &[("url", &url(&before)), ("more", "1")]).await;
+    // What comes after them has been seen, so that they have been too.
+    let checksum = fixture.checksum().await;
+    let wanted_now = marker();
+    fixture.apply_secret("database", &[("url", &url(&wanted_now))]).await;
+    fixture.wait_for_other_checksum(&checksum).await;
+
+    let audit = &fixture.control_plane.audit;
+    for read in audit.secrets_read_by(&fixture.installation.user) {
+        match read.verb.as_str() {
+            "get" => assert!(read.name == "database" || read.name.starts_with("auth-"), "{read:?}"),
+            "list" => assert!(read.selected || read.answer == "PartialObjectMetadataList", "{read:?}"),
+            _ => {}
+        }
+    }
+    assert!(remembers(&operator, &encoded(&wanted_now)), "this test cannot find what is there");
+    for foreign in [before, after] {
+        assert!(!remembers(&operator, &encoded(&foreign)) && !remembers(&operator, &foreign));
+    }
+}
+
+#[tokio::test]
+async fn it_is_read_once_a_change_and_by_whoever_names_it_from_then_on() {
+    let fixture = Fixture::new("named").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    let gets = |name: &str| {
+        let reads = fixture.control_plane.audit.secrets_read_by(&fixture.installation.user);
+        reads.iter().filter(|read| read.verb == "get" && read.name == name).count()
+    };
+    fixture.apply_secret("first", &[("url", &url("one"))]).await;
+    fixture.apply_secret("second", &[("url", &url("two"))]).await;
+    fixture.apply(named("first")).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    assert_eq!((gets("first"), gets("second")), (1, 0));
+    let before = fixture.checksum().await;
+    fixture.apply_secret("first", &[("url", &url("other"))]).await;
+    let before = fixture.wait_for_other_checksum(&before).await;
+    assert_eq!(gets("first"), 2);
+    fixture.apply(named("second")).await;
+    let before = fixture.wait_for_other_checksum(&before).await;
+    assert_eq!((gets("first"), gets("second")), (2, 1));
+    // Named no longer, it is of no interest; named again, it is read as it is then.
+    fixture.apply_secret("first", &[("url", &url("third"))]).await;
+    fixture.apply(named("first")).await;
+    fixture.wait_for_other_checksum(&before).await;
+    assert_eq!((gets("first"), gets("second")), (3, 1));
+}
+
+/// The watch finds the operator's own Secrets by a label, which somebody may take away.
+#[tokio::test]
+async fn an_own_secret_without_its_label_is_neither_lost_nor_made_anew() {
+    let fixture = Fixture::new("unlabelled").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    for name in ["auth-jwt-keys", "auth-redis", "auth-postgres"] {
+        let secrets = fixture.any("Secret");
+        let before = secrets.get(name).await.expect("the Secret");
+        let none = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
+        secrets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.expect("it is taken");
+        let label = "/metadata/labels/app.kubernetes.io~1managed-by";
+        fixture.wait_for_value("Secret", name, label, &json!("latchkey-operator")).await;
+        let after = secrets.get(name).await.expect("the Secret");
+        assert_eq!((before.metadata.uid, &before.data), (after.metadata.uid, &after.data), "{name}");
+    }
+    wait::until("it to be well", async || {
+        let auth_service = fixture.auth_service().await;
+        crate::fixture::condition(&auth_service, "Ready").filter(|ready| ready.status == "True").map(drop)
+    })
+    .await;
+}
