@@ -31,7 +31,7 @@ lint: ## Formatting and lints only
 fmt: ## Format the Rust code
 	@cargo fmt --all
 
-generate: ## Write the generated files: the CRD, its copy in the chart, the OpenAPI document
+generate: ## Write the generated files: the CRD, its copy and README in the chart, the OpenAPI document
 	@scripts/generate
 
 bench: ## Print the figures that docs/performance.md speaks of (several minutes)

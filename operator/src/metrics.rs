@@ -69,6 +69,11 @@ impl Metrics {
             reconciles.with_label_values(&[result]);
             durations.with_label_values(&[result]);
         }
+        for kind in
+            ["AuthService", "CustomResourceDefinition"].into_iter().chain(Kind::BUILT_IN.map(Kind::as_str))
+        {
+            watch_errors.with_label_values(&[kind]);
+        }
         let build = IntGauge::with_opts(
             Opts::new("latchkey_operator_build_info", "Always 1; says which version this is.")
                 .const_label("version", env!("CARGO_PKG_VERSION")),

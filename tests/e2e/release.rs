@@ -8,6 +8,7 @@ use kube::Client;
 use latchkey_tests::chart;
 use latchkey_tests::cluster::Cluster;
 use latchkey_tests::control_plane::apply;
+use latchkey_tests::monitoring::prometheus_crds;
 use latchkey_tests::process::{run, run_ok};
 use serde_json::json;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -71,6 +72,10 @@ async fn install() -> State {
     let cluster = Cluster::shared();
     let client = cluster.client().await;
     remove_traces(cluster);
+    // Before the cluster's objects are counted: these are not the release's.
+    for file in prometheus_crds() {
+        run_ok(cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(file));
+    }
     make_namespace(&client, SYSTEM).await;
     objects::wait_for_namespace(&client, SYSTEM).await;
     let before = objects::all(&client).await;
@@ -124,6 +129,9 @@ fn helm(action: &str, values: &[&str]) -> Command {
     for (name, value) in images {
         // A tag of digits only stays a text.
         command.args(["--set-string", &format!("{name}={value}")]);
+    }
+    for part in ["serviceMonitor", "prometheusRule", "dashboard"] {
+        command.args(["--set", &format!("metrics.{part}.enabled=true")]);
     }
     for value in values {
         command.args(["--set", value]);

@@ -17,6 +17,7 @@ mod keys;
 mod kubelet;
 mod leader;
 mod login;
+mod metrics;
 mod migration;
 mod monitoring;
 mod network_policy;

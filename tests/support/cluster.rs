@@ -85,6 +85,14 @@ impl Cluster {
         self.program("helm")
     }
 
+    /// Loads an image of `tests/cluster/images` that only one test needs, and returns the name pods ask for.
+    ///
+    /// # Panics
+    /// When it cannot be built or loaded.
+    pub fn load_image(&self, name: &str) -> String {
+        run_ok(script("load-image").arg(name)).trim().to_owned()
+    }
+
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.kubeconfig.with_file_name("bin").join(name));
         command.env("KUBECONFIG", &self.kubeconfig);
@@ -115,10 +123,12 @@ impl Images {
     }
 }
 
-/// The archive of the server's or the operator's image. The tag follows from the binary, so that a rebuilt
+/// The archive of the server's or the operator's image, of the release build unless `LATCHKEY_SERVER_BIN` or
+/// `LATCHKEY_OPERATOR_BIN` names another. The tag follows from the binary, so that a rebuilt
 /// one is another image and never hides behind the name of the last.
 fn product(name: &str, suffix: &str) -> String {
-    let binary = release_binary(&format!("latchkey-{name}"));
+    let binary = env::var_os(format!("LATCHKEY_{}_BIN", name.to_uppercase()))
+        .map_or_else(|| release_binary(&format!("latchkey-{name}")), PathBuf::from);
     let digest = run_ok(Command::new("sha256sum").arg(&binary));
     let tag = format!("{}{suffix}", digest.get(..12).expect("a digest"));
     run_ok(script("images").arg(name).arg("--binary").arg(&binary).args(["--tag", &tag])).trim().to_owned()

@@ -1,0 +1,150 @@
+//! A real Prometheus, run by the real Prometheus Operator in the test's namespace.
+
+use http::Request;
+use k8s_openapi::api::core::v1::{Namespace as CoreNamespace, Pod};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::namespace::{Namespace, is_ready};
+use crate::release::SYSTEM;
+use crate::waiting::wait_for;
+
+/// The pod that Prometheus Operator makes for a Prometheus called `e2e`.
+const POD: &str = "prometheus-e2e-0";
+
+/// Asks the Prometheus of a namespace.
+pub struct Prometheus<'a> {
+    namespace: &'a Namespace,
+}
+
+/// Starts Prometheus Operator. It is not waited for.
+pub async fn start_operator(namespace: &Namespace, image: &str) {
+    let name = &namespace.name;
+    let core: Api<CoreNamespace> = Api::all(namespace.client.clone());
+    let owner = core.get(name).await.expect("the namespace").uid();
+    namespace
+        .apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "prometheus"}}))
+        .await;
+    // Of no namespace, but it goes with this one.
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {
+            "name": name,
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Namespace", "name": name, "uid": owner}],
+        },
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": name}],
+    });
+    latchkey_tests::control_plane::apply(&namespace.client, &binding).await;
+    let container = json!({
+        "name": "operator",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["prometheus-operator"],
+        "args": [
+            format!("--namespaces={name},{SYSTEM}"),
+            format!("--prometheus-config-reloader={image}"),
+            // On a busy machine the default of 10m cores takes a minute to start.
+            "--config-reloader-cpu-limit=0",
+            "--config-reloader-memory-limit=0",
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    });
+    namespace
+        .apply(json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "prometheus-operator"},
+            "spec": {
+                "serviceAccountName": "prometheus",
+                "terminationGracePeriodSeconds": 0,
+                "securityContext": pod_security(),
+                "containers": [container],
+            },
+        }))
+        .await;
+}
+
+fn pod_security() -> Value {
+    json!({
+        "runAsNonRoot": true,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+impl<'a> Prometheus<'a> {
+    /// Starts it and waits until it is ready. It follows what is there already at once; what comes later it gets
+    /// with the next look of the kubelet at its Secrets, up to a minute after.
+    pub async fn start(namespace: &'a Namespace, image: &str) -> Self {
+        let reloader = json!(["prometheus-config-reloader"]);
+        namespace
+            .apply(json!({
+                "apiVersion": "monitoring.coreos.com/v1",
+                "kind": "Prometheus",
+                "metadata": {"name": "e2e"},
+                "spec": {
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "version": "v2.42.0",
+                    "serviceAccountName": "prometheus",
+                    "securityContext": pod_security(),
+                    "scrapeInterval": "1s",
+                    "evaluationInterval": "1s",
+                    "serviceMonitorSelector": {},
+                    "serviceMonitorNamespaceSelector": {},
+                    "ruleSelector": {},
+                    "ruleNamespaceSelector": {},
+                    // One image for all of it, so that each container has to be told what it is.
+                    "containers": [
+                        {"name": "prometheus", "command": ["prometheus"]},
+                        {"name": "config-reloader", "command": reloader},
+                    ],
+                    "initContainers": [{"name": "init-config-reloader", "command": reloader}],
+                },
+            }))
+            .await;
+        let pods = namespace.api::<Pod>();
+        wait_for("Prometheus to be ready", async || match pods.get_opt(POD).await {
+            Ok(Some(pod)) if is_ready(&pod) => Ok(()),
+            Ok(Some(pod)) => Err(format!("{:?}", pod.status)),
+            Ok(None) => Err("Prometheus Operator has not made it".to_owned()),
+            Err(error) => Err(error.to_string()),
+        })
+        .await;
+        Self { namespace }
+    }
+
+    /// What a path of its API answers under `data`.
+    ///
+    /// # Errors
+    /// When it does not answer, or with its complaint.
+    pub async fn get(&self, path_and_query: &str) -> Result<Value, String> {
+        let name = &self.namespace.name;
+        let path = format!("/api/v1/namespaces/{name}/pods/{POD}:9090/proxy/api/v1/{path_and_query}");
+        let request = Request::get(path).body(Vec::new()).map_err(|e| e.to_string())?;
+        let answer: Value = self.namespace.client.request(request).await.map_err(|e| e.to_string())?;
+        if answer["status"] == "success" { Ok(answer["data"].clone()) } else { Err(answer.to_string()) }
+    }
+
+    /// The series that an expression gives now.
+    ///
+    /// # Errors
+    /// When there are none, or with what Prometheus says against it.
+    pub async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
+        let encoded: String =
+            expression.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();
+        let data = self.get(&format!("query?query={encoded}")).await?;
+        match data["result"].as_array() {
+            Some(series) if !series.is_empty() => Ok(series.clone()),
+            _ => Err("no series".to_owned()),
+        }
+    }
+}

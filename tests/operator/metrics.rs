@@ -1,0 +1,47 @@
+//! What the operator tells Prometheus about each AuthService.
+
+use kube::api::DeleteParams;
+use latchkey_crds::AuthService;
+use latchkey_tests::wait;
+use serde_json::json;
+
+use crate::fixture::{Fixture, NAME};
+use crate::kubelet::{SERVERS, set_ready};
+
+const CONDITION: &str = "latchkey_operator_auth_service_condition";
+const KEY_SINCE: &str = "latchkey_operator_signing_key_since_timestamp_seconds";
+
+#[tokio::test]
+async fn conditions_and_keys_are_metrics_for_as_long_as_there_is_an_auth_service() {
+    let fixture = Fixture::new("metrics").await;
+    let _kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let own = [format!("namespace=\"{}\"", fixture.namespace), format!("name=\"{NAME}\"")];
+    let shows = async |metric: &str, labels: &[&str], expected: f64| {
+        let labels: Vec<&str> = own.iter().map(String::as_str).chain(labels.iter().copied()).collect();
+        wait::until(&format!("{metric} {labels:?} to be {expected}"), async || {
+            let value = operator.metric(metric, &labels).await;
+            (value.to_bits() == expected.to_bits()).then_some(())
+        })
+        .await;
+    };
+    shows(CONDITION, &["type=\"Ready\"", "status=\"true\""], 1.0).await;
+    shows(CONDITION, &["type=\"Ready\"", "status=\"false\""], 0.0).await;
+    let since = fixture.auth_service().await.status.expect("a status").signing_keys[0].since.0.as_second();
+    #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
+    shows(KEY_SINCE, &["phase=\"active\""], since as f64).await;
+
+    set_ready(fixture.client.clone(), &fixture.namespace, SERVERS, false).await;
+    shows(CONDITION, &["type=\"Ready\"", "status=\"true\""], 0.0).await;
+    shows(CONDITION, &["type=\"Ready\"", "status=\"false\""], 1.0).await;
+
+    fixture.api::<AuthService>().delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
+    wait::until("its series to go", async || {
+        let text = operator.get("/metrics").await.expect("metrics");
+        let left = text.lines().any(|line| own.iter().all(|label| line.contains(label.as_str())));
+        (!left).then_some(())
+    })
+    .await;
+}
