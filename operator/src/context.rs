@@ -37,6 +37,15 @@ pub struct Known {
     pub right: Option<String>,
 }
 
+/// Where this operator runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The namespace.
+    pub namespace: String,
+    /// The pod, where it is one.
+    pub pod_name: Option<String>,
+}
+
 /// What is remembered of one AuthService. Losing it costs a needless write at most.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -77,18 +86,17 @@ impl Context {
         cache: Cache,
         auth_services: Store<AuthService>,
         images: Images,
-        operator_namespace: String,
         metrics: Metrics,
-        instance: Option<String>,
+        place: Place,
     ) -> Arc<Self> {
-        let reporter = Reporter { controller: OPERATOR.to_owned(), instance };
+        let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             cache,
             auth_services,
             images,
-            operator_namespace,
+            operator_namespace: place.namespace,
             metrics,
             turns: Turns::default(),
             memory: Mutex::default(),

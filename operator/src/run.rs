@@ -16,7 +16,7 @@ use crate::arguments::RunArguments;
 use crate::auth_service;
 use crate::cache::Cache;
 use crate::causes::Causes;
-use crate::context::{Context, Images};
+use crate::context::{Context, Images, Place};
 use crate::leader::{Election, LeaderError, Terms};
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
@@ -172,17 +172,9 @@ async fn reconcile_until(
     readiness.set(true);
     tracing::info!("the watches have listed; reconciling");
 
-    let operator_namespace =
-        arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let context = Context::new(
-        client,
-        cache,
-        auth_services.clone(),
-        images,
-        operator_namespace,
-        metrics,
-        arguments.pod_name.clone(),
-    );
+    let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let place = Place { namespace, pod_name: arguments.pod_name.clone() };
+    let context = Context::new(client, cache, auth_services.clone(), images, metrics, place);
     let queue = triggered.map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

@@ -15,7 +15,7 @@ fn condition(type_: &str, status: &str, message: &str) -> Value {
     json!({"type": type_, "status": status, "reason": "Reason", "message": message, "lastTransitionTime": time})
 }
 
-fn spec(exposure: Value) -> Value {
+fn spec(exposure: &Value) -> Value {
     json!({"issuer": "https://auth.example.com", "exposure": exposure})
 }
 
@@ -26,7 +26,7 @@ async fn an_ingress_waits_for_its_certificate_and_says_so() {
     fixture.apply(json!({})).await;
     fixture.wait_for_reason("Exposed", "False", "Disabled").await;
     let ingress = |tls: Value| {
-        spec(json!({"ingress": {
+        spec(&json!({"ingress": {
             "host": "auth.example.com", "className": "nginx", "annotations": {"example.com/note": "a"}, "tls": tls,
         }}))
     };
@@ -69,7 +69,7 @@ async fn a_route_is_exposed_when_its_gateway_says_so() {
     let _operator = fixture.start_operator().await;
     let parent = json!({"name": "public", "namespace": "gateways", "sectionName": "https", "port": 443});
     fixture
-        .apply(spec(json!({"gateway": {"parentRefs": [parent], "hostnames": ["auth.example.com"]}})))
+        .apply(spec(&json!({"gateway": {"parentRefs": [parent], "hostnames": ["auth.example.com"]}})))
         .await;
     fixture.wait_for_reason("Exposed", "Unknown", "NoGatewayAnswers").await;
     fixture.wait_for_value("HTTPRoute", NAME, "/spec/hostnames", &json!(["auth.example.com"])).await;

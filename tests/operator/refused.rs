@@ -32,6 +32,23 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
     fixture.wait_for_condition("Ready", "True").await;
 }
 
+/// The longest names that Kubernetes has, where an AuthService refers to something.
+#[tokio::test]
+async fn long_names_are_waited_for_like_short_ones() {
+    let fixture = Fixture::new("long-names").await;
+    let _operator = fixture.start_operator().await;
+    let name = "a".repeat(253);
+    fixture.apply(json!({"database": {"urlSecretRef": {"name": name, "key": name}}})).await;
+    let condition = fixture.wait_for_reason("SecretsResolved", "False", "SecretMissing").await;
+    assert!(condition.message.contains(&name), "{}", condition.message);
+    wait::until("the event", async || {
+        fixture.events().await.into_iter().find(|(_, reason, _)| reason == "SecretMissing")
+    })
+    .await;
+    fixture.apply_secret(&name, &[(&name, "postgres://auth:x@db.example.com/auth")]).await;
+    fixture.wait_for_condition("SecretsResolved", "True").await;
+}
+
 fn find<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     let members = value.as_object()?;
     members.get(name).and_then(Value::as_str).or_else(|| members.values().find_map(|value| find(value, name)))

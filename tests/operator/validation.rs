@@ -146,39 +146,39 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.exposure needs spec.issuer: set the address under which people reach the service, such as https://auth.example.com",
         ),
         (
-            exposed(json!({"ingress": {"host": "auth.example.com"}}), json!({"enabled": true})),
+            exposed(&json!({"ingress": {"host": "auth.example.com"}}), &json!({"enabled": true})),
             "spec.exposure with spec.networkPolicy.enabled needs spec.networkPolicy.allowFrom: name the namespace of the ingress controller or gateway there",
         ),
-        (exposed(json!({}), json!({})), "spec.exposure: set ingress or gateway, one of the two"),
+        (exposed(&json!({}), &json!({})), "spec.exposure: set ingress or gateway, one of the two"),
         (
             exposed(
-                json!({
+                &json!({
                     "ingress": {"host": "a.example.com"},
                     "gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["a.example.com"]},
                 }),
-                json!({}),
+                &json!({}),
             ),
             "spec.exposure: set ingress or gateway, one of the two",
         ),
         (
-            exposed(json!({"ingress": {"host": "https://auth.example.com"}}), json!({})),
+            exposed(&json!({"ingress": {"host": "https://auth.example.com"}}), &json!({})),
             "spec.exposure.ingress.host must be a host name in lower case, such as auth.example.com",
         ),
         (
             exposed(
-                json!({"ingress": {"host": "a.example.com", "annotations": {"latchkey.dev/rendered": "x"}}}),
-                json!({}),
+                &json!({"ingress": {"host": "a.example.com", "annotations": {"latchkey.dev/rendered": "x"}}}),
+                &json!({}),
             ),
             "spec.exposure.ingress.annotations: latchkey.dev/rendered is the operator's own",
         ),
         (
-            exposed(json!({"ingress": {"host": "a.example.com", "tls": {}}}), json!({})),
+            exposed(&json!({"ingress": {"host": "a.example.com", "tls": {}}}), &json!({})),
             "spec.exposure.ingress.tls: set secretName or certificate, one of the two",
         ),
         (
             exposed(
-                json!({"gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["*.example.com"]}}),
-                json!({}),
+                &json!({"gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["*.example.com"]}}),
+                &json!({}),
             ),
             "spec.exposure.gateway.hostnames must hold host names in lower case, such as auth.example.com",
         ),
@@ -209,7 +209,7 @@ fn refused() -> Vec<(Value, &'static str)> {
     ]
 }
 
-fn exposed(exposure: Value, policy: Value) -> Value {
+fn exposed(exposure: &Value, policy: &Value) -> Value {
     json!({"issuer": "https://auth.example.com", "exposure": exposure, "networkPolicy": policy})
 }
 

@@ -1,5 +1,7 @@
 //! The reconciler of `AuthService`: dereference -> validate -> build -> apply -> status.
 
+#[cfg(test)]
+mod any_spec;
 pub mod apply;
 pub mod build;
 pub mod dereference;

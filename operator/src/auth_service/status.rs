@@ -8,6 +8,8 @@ mod last_words;
 mod rollout;
 mod standing;
 #[cfg(test)]
+mod standing_tests;
+#[cfg(test)]
 mod tests;
 mod transition;
 

@@ -17,17 +17,17 @@ use crate::kinds::Kind;
 use crate::signing_keys::KeyMaterial;
 
 /// What was observed; a healthy service until a test changes something.
-struct World {
-    service: Validated,
-    schema: Schema,
-    taken: Vec<(Kind, String)>,
-    refused: Vec<Problem>,
-    deployment: Option<Deployment>,
-    pending: bool,
+pub(super) struct World {
+    pub(super) service: Validated,
+    pub(super) schema: Schema,
+    pub(super) taken: Vec<(Kind, String)>,
+    pub(super) refused: Vec<Problem>,
+    pub(super) deployment: Option<Deployment>,
+    pub(super) pending: bool,
 }
 
 impl World {
-    fn healthy() -> Self {
+    pub(super) fn healthy() -> Self {
         let mut service = migrated(&auth_service(json!({})), embedded());
         service.answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()) }];
         Self {
@@ -55,7 +55,7 @@ impl World {
         (stated.into_iter().map(|stated| (stated.type_, stated)).collect(), verdict)
     }
 
-    fn says(&self, type_: &str, status: Truth, reason: &str) -> String {
+    pub(super) fn says(&self, type_: &str, status: Truth, reason: &str) -> String {
         let (stated, _) = self.decide();
         let stated = &stated[type_];
         assert_eq!((stated.status, stated.reason), (status, reason), "{stated:?}");
@@ -67,7 +67,7 @@ impl World {
     }
 }
 
-fn deployment(updated: i32, ready: i32) -> Deployment {
+pub(super) fn deployment(updated: i32, ready: i32) -> Deployment {
     let mut deployment = Deployment::default();
     deployment.metadata.generation = Some(2);
     deployment.status = Some(DeploymentStatus {

@@ -1,0 +1,61 @@
+//! Whatever the API server lets through is built or refused, and never a panic.
+
+use k8s_openapi::jiff::Timestamp;
+use latchkey_crds::AuthServiceSpec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::build::build;
+use super::fixtures::{auth_service, full, full_spec, images};
+use super::validate::validate;
+
+/// The paths of all values in a document.
+fn paths(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    found.push(path.clone());
+    let members: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(elements) => {
+            elements.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (name, value) in members {
+        path.push(name);
+        paths(value, path, found);
+        path.pop();
+    }
+}
+
+fn any_damage() -> impl Strategy<Value = (Vec<String>, Value)> {
+    let mut found = Vec::new();
+    paths(&full_spec(), &mut Vec::new(), &mut found);
+    let values = prop_oneof![
+        Just(Value::Null),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!(false)),
+        ".{0,300}".prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+    ];
+    (proptest::sample::select(found), values)
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_spec_is_built_or_refused(damages in proptest::collection::vec(any_damage(), 1..4)) {
+        let mut spec = full_spec();
+        for (path, value) in damages {
+            let escaped: Vec<String> = path.iter().map(|name| name.replace('/', "~1")).collect();
+            let pointer = if escaped.is_empty() { String::new() } else { format!("/{}", escaped.join("/")) };
+            if let Some(found) = spec.pointer_mut(&pointer) {
+                *found = value;
+            }
+        }
+        // What is of the wrong shape never gets here: the API server refuses it by the schema.
+        if serde_json::from_value::<AuthServiceSpec>(spec.clone()).is_err() {
+            return Ok(());
+        }
+        let service = validate(&auth_service(spec), full(), &images()).unwrap();
+        build(&service, Timestamp::UNIX_EPOCH).unwrap();
+    }
+}
