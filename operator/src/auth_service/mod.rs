@@ -4,6 +4,7 @@
 mod any_spec;
 pub mod apply;
 pub mod build;
+pub mod certificate;
 pub mod dereference;
 #[cfg(test)]
 mod fixtures;
