@@ -5,6 +5,7 @@ mod autoscaling;
 mod bounds;
 mod crash;
 mod create;
+mod dashboard;
 mod database_shared;
 mod deletion;
 mod drift;

@@ -153,6 +153,11 @@ impl Operator {
         .await;
     }
 
+    /// Where it serves health and metrics.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// What a path of its health and metrics port answers; an error for any status but 200.
     ///
     /// # Errors
