@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use latchkey_tests::app::path;
 use latchkey_tests::chart;
 use latchkey_tests::monitoring::{dashboard_queries, metrics_in};
 use serde_json::{Value, json};
 
-use crate::client::{Client, Request};
+use crate::client::Client;
 use crate::namespace::{NAME, Namespace};
 use crate::prometheus::{self, Prometheus};
 use crate::release::SYSTEM;
@@ -57,9 +56,6 @@ async fn prometheus_scrapes_everything_and_the_dashboard_shows_it() {
 /// Counters with labels have no series before they have counted.
 async fn cause_every_kind_of_series(client: &Client<'_>, admin_password: &str) {
     let john = client.create_user(admin_password, "john");
-    let admin = client.log_in("root.admin", admin_password);
-    let introspect = Request::post(client.url(path::INTROSPECT)).bearer(&admin.access);
-    client.send(&introspect.field("token", &admin.access)).ok(200);
     client.ask_for_recovery(&john.email);
     client.mail_to(&john.email, 1).await;
     let statuses: Vec<u16> = (0..4).map(|_| client.post_login("john", "a wrong password").status).collect();
