@@ -26,7 +26,7 @@ pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor
 pub use pod::Pod;
 pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
 pub use stores::{Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName};
-pub use tokens::{Algorithm, Tokens, TtlError, parse_ttl};
+pub use tokens::{Algorithm, KeyRotation, Tokens, TtlError, parse_seconds, parse_ttl};
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kube::core::DynamicObject;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
@@ -56,6 +57,28 @@ pub struct Memory {
     /// The status that was written last, with the resource version that it replaced: until the watch has
     /// caught up, that is the truer one.
     pub status: Option<(String, AuthServiceStatus)>,
+    /// The key set that was written last.
+    pub keys: WrittenKeys,
+}
+
+/// The Secret of the key set as it was written last, with the resource version that it replaced: until the watch has
+/// caught up, that is the truer one.
+#[derive(Default)]
+pub struct WrittenKeys(pub Option<(String, Arc<DynamicObject>)>);
+
+impl WrittenKeys {
+    /// The Secret that replaced this version, if that is what was written last.
+    pub fn newer_than(&self, version: Option<&str>) -> Option<Arc<DynamicObject>> {
+        let (replaced, secret) = self.0.as_ref()?;
+        (version == Some(replaced.as_str())).then(|| secret.clone())
+    }
+}
+
+// It holds private keys.
+impl std::fmt::Debug for WrittenKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WrittenKeys")
+    }
 }
 
 /// What every reconcile is given.

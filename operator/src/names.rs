@@ -13,6 +13,10 @@ const NAME: &str = "app.kubernetes.io/name";
 const COMPONENT: &str = "app.kubernetes.io/component";
 const PRODUCT: &str = "latchkey";
 
+/// The prefix of every annotation.
+pub const ANNOTATIONS: &str = "latchkey.dev/";
+/// Hash of the ids and phases of the keys that a pod is to load: a change of it makes the kubelet look at once.
+pub const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
 /// Hash of what was rendered, on every object.
 pub const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
 /// Hash of what the pods mount, on pod templates.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, SecretSource, SecretText, Settings};
+use latchkey_config::{Email, Minutes, SecretSource, SecretText, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -121,8 +121,12 @@ impl App {
             trusted_proxies: settings.trusted_proxies.clone().into(),
             metrics: Arc::clone(&metrics),
         };
-        let management_state =
-            ManagementState { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics) };
+        let lifetimes = [settings.access_token_lifetime, settings.refresh_token_lifetime];
+        let management_state = ManagementState {
+            readiness: Arc::clone(&readiness),
+            metrics: Arc::clone(&metrics),
+            longest_token_lifetime: lifetimes.map(Minutes::as_seconds).into_iter().max().unwrap_or_default(),
+        };
         // The management port outlives the API's: readiness is to be seen failing while requests drain.
         let browsers = BrowserPolicy::new(issuer, &settings.cors_allowed_origins);
         app.servers.spawn(serve(api, api_router(state, browsers), app.stop_taking.clone()));

@@ -181,8 +181,8 @@ impl Readiness {
         self.ring.loaded()
     }
 
-    /// What the JWKS shows.
-    pub fn public_keys(&self) -> Option<PublicKeySet> {
+    /// What the JWKS shows, and for how many seconds a verifier may keep it.
+    pub fn public_keys(&self) -> Option<(PublicKeySet, u32)> {
         self.ring.public()
     }
 

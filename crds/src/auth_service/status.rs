@@ -1,5 +1,7 @@
 //! What was observed.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -41,10 +43,15 @@ pub struct AuthServiceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kid".into()]))]
     pub signing_keys: Vec<SigningKeyStatus>,
+    /// The values of the annotations about keys that were carried out, by the annotation's name without its prefix:
+    /// each value acts once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub key_requests: BTreeMap<String, String>,
 }
 
 /// One signing key.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
 pub struct SigningKeyStatus {
     /// The key's id, as tokens name it: its RFC 7638 thumbprint.
     pub kid: String,
@@ -52,6 +59,9 @@ pub struct SigningKeyStatus {
     pub phase: KeyPhase,
     /// Since when it does so.
     pub since: Time,
+    /// What its next step waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }
 
 /// What a signing key does.

@@ -4,17 +4,20 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::is_default;
+
 /// How tokens are signed and how long they live.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!self.accessTokenTTL.matches('^([0-9]{1,6}[hms])+$') || !self.refreshTokenTTL.matches('^([0-9]{1,6}[hms])+$') || duration(self.refreshTokenTTL) >= duration(self.accessTokenTTL)")
         .message("spec.tokens.refreshTokenTTL must be at least as long as spec.tokens.accessTokenTTL: raise the first or lower the second"),
-    validation = Rule::new("self.algorithm == oldSelf.algorithm")
-        .message("spec.tokens.algorithm cannot be changed yet: another algorithm comes with key rotation; until then keep it, or create another AuthService")
+    validation = Rule::new(FEW_KEYS)
+        .message("spec.tokens.keyRotation.every must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second")
 )]
 pub struct Tokens {
-    /// The signature algorithm of the tokens.
+    /// The signature algorithm of the tokens. A change is a rotation: a key of the new algorithm is published first
+    /// and takes over after that.
     #[serde(default)]
     pub algorithm: Algorithm,
     /// How long an access token is valid: whole minutes, written with h, m and s, such as 15m or 168h.
@@ -33,6 +36,48 @@ pub struct Tokens {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300))]
     pub audience: Option<String>,
+    /// When the signing key is replaced.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub key_rotation: KeyRotation,
+}
+
+/// When the signing key is replaced: by its age, and at once by an annotation (docs/operator.md).
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyRotation {
+    /// How old the signing key gets before another one takes its place: whole minutes, at least 1h, such as 720h.
+    #[serde(default = "default_every")]
+    #[schemars(length(min = 2, max = 20))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,6}[hms])+$') && duration(self).getSeconds() % 60 == 0 && duration(self) >= duration('1h') && duration(self) <= duration('87840h')")
+        .message("spec.tokens.keyRotation.every must be whole minutes between 1h and 87840h (ten years), such as 720h"))]
+    pub every: String,
+    /// How long applications may keep a copy of the public keys, as the Cache-Control of the key set says: whole
+    /// seconds, such as 5m. A new key is published for at least that long before it signs; a revoked one may be
+    /// trusted that much longer by applications that verify tokens themselves.
+    #[serde(default = "default_cache_time")]
+    #[schemars(length(min = 2, max = 20))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,6}[hms])+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')")
+        .message("spec.tokens.keyRotation.jwksCacheTime must be between 1s and 24h, such as 5m"))]
+    pub jwks_cache_time: String,
+}
+
+const FEW_KEYS: &str = "!self.refreshTokenTTL.matches('^([0-9]{1,6}[hms])+$') || \
+    !(has(self.keyRotation) && has(self.keyRotation.every) ? self.keyRotation.every : '720h').matches('^([0-9]{1,6}[hms])+$') || \
+    duration(has(self.keyRotation) && has(self.keyRotation.every) ? self.keyRotation.every : '720h').getSeconds() * 200 \
+        >= duration(self.refreshTokenTTL).getSeconds()";
+
+fn default_every() -> String {
+    "720h".to_owned()
+}
+
+fn default_cache_time() -> String {
+    "5m".to_owned()
+}
+
+impl Default for KeyRotation {
+    fn default() -> Self {
+        Self { every: default_every(), jwks_cache_time: default_cache_time() }
+    }
 }
 
 const WHOLE_MINUTES: &str = "self.matches('^([0-9]{1,6}[hms])+$') && duration(self).getSeconds() % 60 == 0 \
@@ -53,6 +98,7 @@ impl Default for Tokens {
             access_token_ttl: default_access(),
             refresh_token_ttl: default_refresh(),
             audience: None,
+            key_rotation: KeyRotation::default(),
         }
     }
 }
@@ -103,6 +149,22 @@ const MAX_MINUTES: u64 = 10 * 366 * 24 * 60;
 /// # Errors
 /// When it is not a duration, not whole minutes, or not between one minute and ten years.
 pub fn parse_ttl(text: &str) -> Result<u32, TtlError> {
+    let seconds = parse_seconds(text)?;
+    if !seconds.is_multiple_of(60) {
+        return Err(TtlError::NotWholeMinutes(text.to_owned()));
+    }
+    let minutes = seconds / 60;
+    if !(1..=MAX_MINUTES).contains(&minutes) {
+        return Err(TtlError::OutOfRange(text.to_owned()));
+    }
+    u32::try_from(minutes).map_err(|_| TtlError::OutOfRange(text.to_owned()))
+}
+
+/// The seconds in a duration of the same form.
+///
+/// # Errors
+/// When it is not a duration.
+pub fn parse_seconds(text: &str) -> Result<u64, TtlError> {
     let malformed = || TtlError::Malformed(text.to_owned());
     let mut seconds = 0_u64;
     let mut digits = String::new();
@@ -123,14 +185,7 @@ pub fn parse_ttl(text: &str) -> Result<u32, TtlError> {
     if text.is_empty() || !digits.is_empty() {
         return Err(malformed());
     }
-    if !seconds.is_multiple_of(60) {
-        return Err(TtlError::NotWholeMinutes(text.to_owned()));
-    }
-    let minutes = seconds / 60;
-    if !(1..=MAX_MINUTES).contains(&minutes) {
-        return Err(TtlError::OutOfRange(text.to_owned()));
-    }
-    u32::try_from(minutes).map_err(|_| TtlError::OutOfRange(text.to_owned()))
+    Ok(seconds)
 }
 
 #[cfg(test)]

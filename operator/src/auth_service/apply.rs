@@ -7,6 +7,7 @@
 //! made twice is created, which fails where something of that name exists.
 
 mod difference;
+mod keys_hint;
 mod pause;
 mod replicas;
 
@@ -19,7 +20,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::cache::controller_of;
-use crate::context::{Context, Known};
+use crate::context::{Context, Known, WrittenKeys};
 use crate::kept::Kept;
 use crate::kinds::Kind;
 use crate::names::{MANAGED_BY, OPERATOR};
@@ -47,6 +48,9 @@ pub enum ApplyError {
     /// A Secret that was made once exists already: the watch has not caught up.
     #[error("the Secret {0} exists, but the watch does not show it yet")]
     WatchLags(String),
+    /// The key set was written by somebody else since it was read: what was decided may be out of date.
+    #[error("the Secret {0} has changed since it was read")]
+    Outdated(String),
 }
 
 /// What came of it, for the status.
@@ -73,6 +77,7 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     let Objects {
         service_account,
         jwt_keys,
+        keys_hints,
         smtp,
         settings,
         service: api_service,
@@ -105,6 +110,11 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     }
     // A pod must never mount a stranger's Secret because it has the name of one of ours.
     let mounts_are_ours = work.taken.is_empty() && work.refused.is_empty();
+    if mounts_are_ours {
+        for hint in &keys_hints {
+            work.hint(hint).await;
+        }
+    }
     for wanted in [api_service, management_service, postgres_service, redis_service] {
         work.settle(wanted).await?;
     }
@@ -151,6 +161,7 @@ impl Work<'_> {
             Wanted::Kept { kind, name } => (*kind, name.clone(), "kept"),
             Wanted::Scaled { name, .. } => (Kind::Deployment, name.clone(), "scaled"),
         };
+        let guarded = matches!(&wanted, Wanted::Applied(rendered) if rendered.based_on.is_some());
         let result = match wanted {
             Wanted::Applied(rendered) => self.make(rendered).await,
             Wanted::Minted(rendered) => return self.create(rendered).await,
@@ -160,6 +171,7 @@ impl Work<'_> {
         };
         match result {
             Ok(object) => Ok(object),
+            Err(kube::Error::Api(status)) if guarded && status.code == 409 => Err(ApplyError::Outdated(name)),
             Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 405 | 422) => {
                 // An answer about a Secret might repeat what it holds.
                 let why = if kind == Kind::Secret { status.reason.clone() } else { status.message.clone() };
@@ -214,7 +226,9 @@ impl Work<'_> {
         match self.patch(&api, rendered.clone(), live.uid()).await {
             // Lists whose elements are told apart by what somebody changed in them (a Service's ports) cannot
             // be set right by applying: the changed element is theirs and stays beside ours.
-            Err(kube::Error::Api(status)) if status.code == 422 && *kind != Kind::Job => {
+            Err(kube::Error::Api(status))
+                if status.code == 422 && *kind != Kind::Job && rendered.based_on.is_none() =>
+            {
                 self.overwrite(&api, &rendered, &live).await?;
                 self.patch(&api, rendered, live.uid()).await.map(Some)
             }
@@ -275,7 +289,7 @@ impl Work<'_> {
         rendered: Rendered,
         uid: Option<String>,
     ) -> Result<Arc<DynamicObject>, kube::Error> {
-        let Rendered { kind, name, value, .. } = &rendered;
+        let Rendered { kind, name, value, based_on, .. } = &rendered;
         let mut parameters = PatchParams::apply(OPERATOR);
         let mut value = value.clone();
         if let Some(uid) = uid {
@@ -283,11 +297,19 @@ impl Work<'_> {
             parameters = parameters.force();
             value["metadata"]["uid"] = Value::String(uid);
         }
+        if let Some(version) = based_on {
+            value["metadata"]["resourceVersion"] = Value::String(version.clone());
+        }
         let object = api.patch(name, &parameters, &Patch::Apply(&value)).await?;
         self.context.metrics.applied(*kind);
         tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "applied");
         self.remember(&rendered, Some(difference::made_of(&rendered.value, &object)), &object);
-        Ok(Arc::new(object))
+        let object = Arc::new(object);
+        if let Some(version) = based_on {
+            let written = WrittenKeys(Some((version.clone(), object.clone())));
+            self.context.with_memory(&self.service.owner.uid, |memory| memory.keys = written);
+        }
+        Ok(object)
     }
 
     async fn create(&mut self, rendered: Rendered) -> Result<Option<Arc<DynamicObject>>, ApplyError> {

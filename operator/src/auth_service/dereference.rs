@@ -2,6 +2,8 @@
 //! before it says that something irreplaceable is gone.
 
 mod claims;
+mod keys;
+mod surroundings;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,16 +25,15 @@ use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
 use crate::kinds::Kind;
 use crate::named_secrets::ReadError;
-use crate::names::{Component, KEYS_KEY, Names, SALT_KEY};
+use crate::names::{Component, Names};
 use crate::shelf::purpose;
-use crate::signing_keys::{KeyMaterial, decide_key_material, generate};
+use crate::signing_keys::KeyMaterial;
 
 use super::replicas::Answer;
 use super::shared_database::Sharing;
 use super::validate::Problem;
 
-mod surroundings;
-
+pub use keys::Rotation;
 pub use surroundings::{Surroundings, referenced_config_map};
 
 /// What could not be read.
@@ -49,7 +50,7 @@ pub enum DereferenceError {
         /// What went wrong.
         source: kube::Error,
     },
-    /// A first key set could not be made.
+    /// A key could not be made.
     #[error(transparent)]
     Keys(#[from] KeySetError),
     /// Random bytes could not be had.
@@ -96,6 +97,8 @@ pub struct Dereferenced {
     pub redis_password: Option<StorePassword>,
     /// The signing keys.
     pub keys: KeyMaterial,
+    /// What goes with them.
+    pub rotation: Rotation,
     /// What is mixed into hashes of secrets that stand where others may read them; kept beside the keys.
     pub salt: SecretText,
     /// Who else uses the external database.
@@ -176,8 +179,11 @@ pub async fn dereference(
     } else {
         Some(lookup.password(&names.redis(), false).await?)
     };
-    let (keys, salt) = lookup.keys(&names.jwt_keys(), auth_service).await?;
+    let deployment: Option<Deployment> = lookup.owned(Kind::Deployment, names.base());
     let servers = pods(auth_service, context, Component::Server);
+    let (keys, salt, rotation) = lookup
+        .keys(&names.jwt_keys(), auth_service, deployment.is_some(), &keys::replicas(&servers, &answers))
+        .await?;
     let database_url = spec
         .database
         .url_secret_ref
@@ -211,13 +217,14 @@ pub async fn dereference(
         postgres_password,
         redis_password,
         keys,
+        rotation,
         salt,
         postgres_ready: postgres
             .and_then(|postgres| postgres.status)
             .and_then(|status| status.ready_replicas)
             .is_some_and(|ready| ready > 0),
         jobs: lookup.jobs(),
-        deployment: lookup.owned(Kind::Deployment, names.base()),
+        deployment,
         pods: servers,
         answers,
         migration_pods: pods(auth_service, context, Component::Migration),
@@ -367,34 +374,6 @@ impl<'a> Lookup<'a> {
             .filter(|secret| self.is_ours(secret) || (bound_to_volume && controller_of(secret).is_none()))
             .and_then(|secret| text_of(data_of(&secret).remove("password")));
         Ok(decide_password(stored, bound_to_volume, || password_from(&entropy)))
-    }
-
-    async fn keys(
-        &self,
-        name: &str,
-        auth_service: &AuthService,
-    ) -> Result<(KeyMaterial, SecretText), DereferenceError> {
-        let remembered = super::status::last_written(auth_service, self.context).signing_keys;
-        let entropy = entropy()?;
-        let secret = self.own_secret(name, !remembered.is_empty()).await?;
-        let mut data = secret
-            .filter(|secret| {
-                self.is_ours(secret) || (!remembered.is_empty() && controller_of(secret).is_none())
-            })
-            .map(|secret| data_of(&secret));
-        let salt = data.as_mut().and_then(|data| text_of(data.remove(SALT_KEY)));
-        let stored = data.map(|mut data| data.remove(KEYS_KEY).unwrap_or_default());
-        let algorithm = auth_service.spec.tokens.algorithm;
-        // RSA keys take up to a second to find.
-        let fresh = || tokio::task::block_in_place(|| generate(algorithm));
-        let keys = decide_key_material(stored.as_deref(), &remembered, fresh)?;
-        let salt = salt.unwrap_or_else(|| match keys {
-            // Nothing is written, and so the salt must not be another one every time.
-            KeyMaterial::Lost(_) => SecretText::new(self.uid.clone()),
-            // One that somebody removed is made anew; that rolls the pods once.
-            KeyMaterial::Stored(_) | KeyMaterial::Minted(_) => password_from(&entropy),
-        });
-        Ok((keys, salt))
     }
 }
 

@@ -6,7 +6,7 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
-use super::dereference::{Admin, Dereferenced, SmtpLogin, Surroundings};
+use super::dereference::{Admin, Dereferenced, Rotation, SmtpLogin, Surroundings};
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate};
 use crate::cache::{Optional, Presence};
@@ -49,6 +49,7 @@ pub fn embedded() -> Dereferenced {
         postgres_password: Some(StorePassword::Stored(SecretText::new("pg-secret"))),
         redis_password: Some(StorePassword::Stored(SecretText::new("redis-secret"))),
         keys: KeyMaterial::Stored(KeySet::parse(KEYS).unwrap()),
+        rotation: Rotation::default(),
         salt: SecretText::new("salt"),
         sharing: Sharing::Alone,
         postgres_image: None,

@@ -39,6 +39,15 @@ pub struct Report {
     /// The signing keys it has loaded.
     #[serde(default)]
     pub signing_keys: Vec<LoadedKey>,
+    /// Its clock, in seconds since the epoch.
+    #[serde(default)]
+    pub time: Option<i64>,
+    /// How long it lets verifiers keep the public keys, in seconds.
+    #[serde(default)]
+    pub jwks_max_age: Option<u32>,
+    /// The longest lifetime of the tokens it signs, in seconds.
+    #[serde(default)]
+    pub longest_token_lifetime: Option<i64>,
     /// Where it looks revocations up.
     #[serde(default)]
     pub revocation: Option<Revocation>,
@@ -52,6 +61,9 @@ pub struct Report {
 pub struct LoadedKey {
     /// Its id.
     pub kid: String,
+    /// What it does.
+    #[serde(default)]
+    pub phase: Option<String>,
 }
 
 /// Where a server looks revocations up.
@@ -169,6 +181,9 @@ mod tests {
             required_schema_version: needed,
             oldest_tolerated_server: None,
             signing_keys: Vec::new(),
+            time: None,
+            jwks_max_age: None,
+            longest_token_lifetime: None,
             revocation: None,
             dependencies: [("database".to_owned(), Dependency { ready: answers, message: String::new() })]
                 .into(),

@@ -4,6 +4,7 @@
 mod conditions;
 mod dependencies;
 mod exposure;
+mod keys;
 mod last_words;
 mod rollout;
 mod standing;
@@ -16,19 +17,18 @@ mod transition;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
-use latchkey_crds::auth_service::{SchemaRange, SigningKeyStatus};
+use latchkey_crds::auth_service::SchemaRange;
 use latchkey_crds::{AuthService, AuthServiceStatus};
 use serde_json::json;
 
 use crate::causes::Causes;
 use crate::context::Context;
 use crate::names::OPERATOR;
-use crate::signing_keys::KeyMaterial;
 
 use super::apply::Applied;
 use super::replicas::{Answer, any_to_ask};
@@ -80,10 +80,12 @@ pub async fn update(
     let (stated, verdict) = decide_conditions(&facts);
     let generation = auth_service.metadata.generation;
     let conditions = transition::merge(&before.conditions, &stated, generation, now);
+    let (signing_keys, key_requests) = keys::signing_keys(&before, service, applied, now);
     let after = AuthServiceStatus {
         observed_generation: generation,
         conditions,
-        signing_keys: signing_keys(&before.signing_keys, service, applied, now),
+        signing_keys,
+        key_requests,
         selector: Some(service.names.selector_text()),
         endpoint: Some(format!("http://{}.{}.svc", service.name, service.namespace)),
         version: version(&service.answers, applied.deployment.as_ref()),
@@ -104,7 +106,8 @@ pub async fn update(
     if let Some(problem) = applied.refused.first() {
         return Err(StatusError::Refused(problem.message.clone()));
     }
-    Ok(verdict.look_again_after(any_to_ask(&service.pods)))
+    let look_again_after = verdict.look_again_after(any_to_ask(&service.pods));
+    Ok(service.rotation.due.map_or(look_again_after, |due| due.min(look_again_after)))
 }
 
 fn observed(
@@ -140,34 +143,6 @@ fn schema_range(answers: &[Answer]) -> Option<SchemaRange> {
         .max_by_key(|range| range.required)
 }
 
-/// The keys that exist, and since when each is in its phase. While they are lost, what was known of them stays:
-/// it is the proof that they existed.
-fn signing_keys(
-    before: &[SigningKeyStatus],
-    service: &Validated,
-    applied: &Applied,
-    now: Timestamp,
-) -> Vec<SigningKeyStatus> {
-    let refused = !applied.refused.is_empty();
-    let taken = applied.taken.iter().any(|(_, name)| *name == service.names.jwt_keys());
-    let paused = service.spec.paused && matches!(service.keys, KeyMaterial::Minted(_));
-    let unwritten = taken || paused || (refused && before.is_empty());
-    let Some(keys) = service.keys.key_set().filter(|_| !unwritten) else {
-        return before.to_vec();
-    };
-    keys.keys()
-        .iter()
-        .map(|key| {
-            let known = before.iter().find(|known| known.kid == key.kid && known.phase == key.phase);
-            known.cloned().unwrap_or_else(|| SigningKeyStatus {
-                kid: key.kid.clone(),
-                phase: key.phase,
-                since: Time(now),
-            })
-        })
-        .collect()
-}
-
 async fn write(
     auth_service: &AuthService,
     status: &AuthServiceStatus,
@@ -187,6 +162,7 @@ async fn write(
         schema_range,
         endpoint,
         signing_keys,
+        key_requests,
     } = status;
     let change = json!({
         "metadata": { "uid": auth_service.uid() },
@@ -201,6 +177,7 @@ async fn write(
             "schemaRange": schema_range,
             "endpoint": endpoint,
             "signingKeys": signing_keys,
+            "keyRequests": key_requests,
         },
     });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };

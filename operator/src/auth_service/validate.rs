@@ -22,7 +22,7 @@ use crate::fingerprint::fingerprint;
 use crate::names::Names;
 use crate::signing_keys::KeyMaterial;
 
-use super::dereference::{Dereferenced, SmtpLogin, Surroundings};
+use super::dereference::{Dereferenced, Rotation, SmtpLogin, Surroundings};
 use super::postgres_image::decide_postgres_image;
 use super::replicas::Answer;
 use super::shared_database::{Sharing, database_id};
@@ -152,6 +152,8 @@ pub struct Validated {
     pub redis: Option<Embedded>,
     /// The signing keys.
     pub keys: KeyMaterial,
+    /// What goes with them.
+    pub rotation: Rotation,
     /// What is mixed into hashes of secrets that stand where others may read them.
     pub salt: SecretText,
     /// The server, or what is missing for it.
@@ -263,6 +265,7 @@ pub fn validate(
         postgres,
         redis,
         keys: found.keys,
+        rotation: found.rotation,
         salt: found.salt,
         server,
         secrets,

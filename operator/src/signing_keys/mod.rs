@@ -1,30 +1,42 @@
 //! The signing keys: what to do about the set that is there. Pure. What a key set is, `latchkey_keyset` knows,
 //! which the server reads it with.
 
-use latchkey_crds::auth_service::{Algorithm, KeyPhase, SigningKeyStatus};
-use latchkey_keyset::{KeySetError, Phase, PrivateKeySet};
+mod ledger;
+mod observed;
+mod rotation;
+mod telling;
 
-/// The phases and ids of the keys in a set, and the set as it is stored.
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use latchkey_crds::auth_service::{
+    self as api, KeyPhase, SigningKeyStatus, Tokens, parse_seconds, parse_ttl,
+};
+use latchkey_keyset::{Algorithm, KeyNotes, KeySetError, Phase, PrivateJwk, PrivateKeySet, SetNotes};
+
+pub use ledger::{Entry, Ledger};
+pub use observed::{Plan, Replica, Request, Requests, Said};
+pub use rotation::{Decision, decide_next};
+pub use telling::{Progress, Telling};
+
+/// A set of keys, and the text in which it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeySet {
     json: Vec<u8>,
-    keys: Vec<KeyEntry>,
+    set: PrivateKeySet,
+    ledger: Ledger,
 }
 
 // The JSON holds private keys.
 impl std::fmt::Debug for KeySet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeySet").field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("KeySet").field("ledger", &self.ledger).finish_non_exhaustive()
     }
-}
-
-/// What is public about one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyEntry {
-    /// Its id.
-    pub kid: String,
-    /// What it does.
-    pub phase: KeyPhase,
 }
 
 impl KeySet {
@@ -34,12 +46,33 @@ impl KeySet {
     /// When the server could not use it.
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         let set = PrivateKeySet::parse(json)?;
-        let keys = set
-            .keys()
-            .iter()
-            .map(|key| KeyEntry { kid: key.public.kid.clone(), phase: phase(key.latchkey_phase) })
-            .collect();
-        Ok(Self { json: json.to_vec(), keys })
+        Ok(Self { json: json.to_vec(), ledger: Ledger::of(&set), set })
+    }
+
+    /// A first set: one key, which signs. What is asked for by then counts as carried out.
+    ///
+    /// # Errors
+    /// When the cryptographic library cannot make a key.
+    pub fn first(
+        plan: &Plan,
+        requests: &Requests,
+        superseded: Vec<String>,
+        now: i64,
+    ) -> Result<Self, KeySetError> {
+        let mut key = latchkey_keyset::generate(plan.algorithm, Phase::Active)?;
+        key.latchkey_notes =
+            KeyNotes { since: Some(now), longest_lifetime: Some(plan.lifetime), ..KeyNotes::default() };
+        let notes = SetNotes {
+            max_age: Some(plan.max_age),
+            longest_max_age: Some(plan.max_age),
+            handled: requests.all_handled(&SetNotes::default().handled),
+            superseded,
+        };
+        Self::from_set(&PrivateKeySet::with_notes(vec![key], notes)?)
+    }
+
+    fn from_set(set: &PrivateKeySet) -> Result<Self, KeySetError> {
+        Self::parse(set.to_json().as_bytes())
     }
 
     /// The set as it is stored; it holds private keys.
@@ -47,13 +80,54 @@ impl KeySet {
         &self.json
     }
 
-    /// What is public about its keys.
-    pub fn keys(&self) -> &[KeyEntry] {
-        &self.keys
+    /// What is known about its keys.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The ids of its keys with their phases and how long verifiers may keep them: what a replica has to load anew
+    /// when it changes.
+    pub fn in_force(&self) -> impl Iterator<Item = (&str, Phase)> {
+        self.ledger.entries.iter().map(|entry| (entry.kid.as_str(), entry.phase))
+    }
+
+    /// The set and what the next step of each key waits for, after all steps that are due.
+    ///
+    /// # Errors
+    /// When a key was wanted and could not be made.
+    pub fn step(
+        self,
+        now: i64,
+        plan: &Plan,
+        requests: &Requests,
+        replicas: &[Replica],
+    ) -> Result<(Self, Telling, Option<Duration>), KeySetError> {
+        let mut made: HashMap<String, PrivateJwk> = HashMap::new();
+        let mut fresh = |algorithm| {
+            let key = latchkey_keyset::generate(algorithm, Phase::Published)?;
+            let kid = key.public.kid.clone();
+            made.insert(kid.clone(), key);
+            Ok(kid)
+        };
+        let Decision { ledger, telling, due } =
+            decide_next(&self.ledger, now, plan, requests, replicas, &mut fresh)?;
+        if ledger == self.ledger {
+            return Ok((self, telling, due));
+        }
+        let mut keys: HashMap<String, PrivateJwk> =
+            self.set.keys().iter().map(|key| (key.public.kid.clone(), key.clone())).chain(made).collect();
+        let mut kept = Vec::new();
+        for Entry { kid, phase, notes, .. } in &ledger.entries {
+            let mut key = keys.remove(kid).ok_or(KeySetError::Generation)?;
+            (key.latchkey_phase, key.latchkey_notes) = (*phase, notes.clone());
+            kept.push(key);
+        }
+        Ok((Self::from_set(&PrivateKeySet::with_notes(kept, ledger.notes)?)?, telling, due))
     }
 }
 
-fn phase(phase: Phase) -> KeyPhase {
+/// The phase as the status spells it.
+pub fn phase(phase: Phase) -> KeyPhase {
     match phase {
         Phase::Published => KeyPhase::Published,
         Phase::Active => KeyPhase::Active,
@@ -61,26 +135,28 @@ fn phase(phase: Phase) -> KeyPhase {
     }
 }
 
-/// A key set with one new key, which signs.
-///
-/// # Errors
-/// When the cryptographic library cannot make a key.
-pub fn generate(algorithm: Algorithm) -> Result<KeySet, KeySetError> {
-    let algorithm = match algorithm {
-        Algorithm::ES256 => latchkey_keyset::Algorithm::Es256,
-        Algorithm::EdDSA => latchkey_keyset::Algorithm::EdDsa,
-        Algorithm::RS256 => latchkey_keyset::Algorithm::Rs256,
-    };
-    let set = PrivateKeySet::new(vec![latchkey_keyset::generate(algorithm, Phase::Active)?])?;
-    KeySet::parse(set.to_json().as_bytes())
+/// What the spec wants of the keys; `None` when a duration in it cannot be read, which is said elsewhere.
+pub fn plan(tokens: &Tokens) -> Option<Plan> {
+    let lifetimes = [&tokens.access_token_ttl, &tokens.refresh_token_ttl];
+    let [access, refresh] = lifetimes.map(|text| parse_ttl(text).ok());
+    Some(Plan {
+        algorithm: match tokens.algorithm {
+            api::Algorithm::ES256 => Algorithm::Es256,
+            api::Algorithm::EdDSA => Algorithm::EdDsa,
+            api::Algorithm::RS256 => Algorithm::Rs256,
+        },
+        every: i64::from(parse_ttl(&tokens.key_rotation.every).ok()?) * 60,
+        lifetime: i64::from(access?.max(refresh?)) * 60,
+        max_age: u32::try_from(parse_seconds(&tokens.key_rotation.jwks_cache_time).ok()?).ok()?,
+    })
 }
 
 /// The key set of an AuthService, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyMaterial {
-    /// It is in its Secret.
+    /// It is in its Secret, or is the next version of what is there.
     Stored(KeySet),
-    /// There never was one; this one was made just now and has to be written before anything uses it.
+    /// There is no Secret; this set was made just now and has to be written before anything uses it.
     Minted(KeySet),
     /// There was one, and it is gone or damaged. Nothing may be written over what is left.
     Lost(String),
@@ -96,96 +172,49 @@ impl KeyMaterial {
     }
 }
 
-/// Decides what the key set is. `stored` is what the Secret's key holds (`None`: no Secret), `remembered` the
-/// keys that the status says were made, `fresh` makes a new set.
+/// What is known of earlier key sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Remembered<'a> {
+    /// The keys that the status says were made.
+    pub keys: &'a [SigningKeyStatus],
+    /// Whether there is a Deployment, which is made after the keys.
+    pub in_use: bool,
+}
+
+/// Decides what the key set is. `stored` is what the Secret's key holds (`None`: no Secret); `fresh` makes a first
+/// set that supersedes keys with these ids.
 ///
 /// # Errors
 /// When a new set was wanted and could not be made.
 pub fn decide_key_material<E>(
     stored: Option<&[u8]>,
-    remembered: &[SigningKeyStatus],
-    fresh: impl FnOnce() -> Result<KeySet, E>,
+    remembered: Remembered<'_>,
+    requests: &Requests,
+    fresh: impl FnOnce(Vec<String>) -> Result<KeySet, E>,
 ) -> Result<KeyMaterial, E> {
-    let lost = |what: &str| {
-        let kids: Vec<&str> = remembered.iter().map(|key| key.kid.as_str()).collect();
-        Ok(KeyMaterial::Lost(format!("{what} (keys made before: {})", kids.join(", "))))
-    };
-    match stored.map(KeySet::parse) {
-        None if remembered.is_empty() => fresh().map(KeyMaterial::Minted),
-        None => lost("the Secret is gone"),
-        Some(Err(error)) => lost(&format!("the Secret is damaged: {error}")),
+    let what = match stored.map(KeySet::parse) {
+        None if remembered.keys.is_empty() && !remembered.in_use => {
+            return fresh(Vec::new()).map(KeyMaterial::Minted);
+        }
+        None => "the Secret is gone".to_owned(),
+        Some(Err(error)) => format!("the Secret is damaged: {error}"),
         // An older copy, or one of another service, would invalidate every token in silence.
-        Some(Ok(set)) if !remembered.is_empty() && !shares_a_key(&set, remembered) => {
-            lost("the Secret holds none of the keys that were made")
+        Some(Ok(set)) if !remembered.keys.is_empty() && !descends_from(&set, remembered.keys) => {
+            "the Secret holds none of the keys that were made".to_owned()
         }
-        Some(Ok(set)) => Ok(KeyMaterial::Stored(set)),
+        Some(Ok(set)) => return Ok(KeyMaterial::Stored(set)),
+    };
+    let kids: Vec<String> = remembered.keys.iter().map(|key| key.kid.clone()).collect();
+    // A value that is older than the loss was carried out then: the status has it, which outlives the Secret.
+    if requests.is_new(Request::ReplaceLost, &requests.handled) {
+        let set = fresh(kids)?;
+        return Ok(if stored.is_some() { KeyMaterial::Stored(set) } else { KeyMaterial::Minted(set) });
     }
+    Ok(KeyMaterial::Lost(format!("{what} (keys made before: {})", kids.join(", "))))
 }
 
-fn shares_a_key(set: &KeySet, remembered: &[SigningKeyStatus]) -> bool {
-    set.keys.iter().any(|key| remembered.iter().any(|known| known.kid == key.kid))
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    use k8s_openapi::jiff::Timestamp;
-
-    use super::*;
-
-    fn remembered(kid: &str) -> Vec<SigningKeyStatus> {
-        vec![SigningKeyStatus {
-            kid: kid.to_owned(),
-            phase: KeyPhase::Active,
-            since: Time(Timestamp::UNIX_EPOCH),
-        }]
-    }
-
-    fn decide(stored: Option<&[u8]>, remembered: &[SigningKeyStatus]) -> KeyMaterial {
-        decide_key_material(stored, remembered, || generate(Algorithm::EdDSA)).unwrap()
-    }
-
-    #[test]
-    fn every_algorithm_makes_a_set_that_parses_with_one_active_key() {
-        for algorithm in [Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256] {
-            let set = generate(algorithm).unwrap();
-            assert_eq!(KeySet::parse(set.json()).unwrap(), set, "{algorithm:?}");
-            assert_eq!(set.keys().len(), 1);
-            assert_eq!(set.keys()[0].phase, KeyPhase::Active);
-        }
-    }
-
-    #[test]
-    fn two_sets_share_nothing() {
-        assert_ne!(generate(Algorithm::ES256).unwrap().keys(), generate(Algorithm::ES256).unwrap().keys());
-    }
-
-    #[test]
-    fn keys_are_made_only_where_none_ever_were() {
-        assert!(matches!(decide(None, &[]), KeyMaterial::Minted(_)));
-        assert!(matches!(decide(None, &remembered("a")), KeyMaterial::Lost(_)));
-    }
-
-    #[test]
-    fn a_damaged_set_is_lost_and_never_overwritten_even_when_nothing_is_remembered() {
-        for damaged in [b"".as_slice(), b"{}", b"{\"keys\":[]}", b"{\"keys\":[{\"kty\":\"EC\"}]}", b"\xff"] {
-            assert!(matches!(decide(Some(damaged), &[]), KeyMaterial::Lost(_)));
-        }
-    }
-
-    #[test]
-    fn a_strangers_set_is_not_taken_for_ours() {
-        let set = generate(Algorithm::EdDSA).unwrap();
-        assert!(matches!(decide(Some(set.json()), &remembered("a")), KeyMaterial::Lost(_)));
-        let ours = remembered(&set.keys()[0].kid);
-        assert_eq!(decide(Some(set.json()), &ours), KeyMaterial::Stored(set));
-    }
-
-    #[test]
-    fn debug_output_and_messages_hold_no_private_key() {
-        let set = generate(Algorithm::EdDSA).unwrap();
-        let document: serde_json::Value = serde_json::from_slice(set.json()).unwrap();
-        let private = document["keys"][0]["d"].as_str().unwrap();
-        assert!(!format!("{set:?}").contains(private));
-    }
+/// Whether the set, or one that it came from by steps that the status has not seen, holds a key that was made.
+fn descends_from(set: &KeySet, remembered: &[SigningKeyStatus]) -> bool {
+    let kids = set.ledger.entries.iter().map(|entry| &entry.kid);
+    kids.chain(&set.ledger.notes.superseded).any(|kid| remembered.iter().any(|known| known.kid == *kid))
 }

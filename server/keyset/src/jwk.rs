@@ -10,6 +10,7 @@ use pkcs1::der::Encode as _;
 use serde::{Deserialize, Serialize};
 
 use crate::KeySetError;
+use crate::notes::KeyNotes;
 
 /// The signature algorithms that tokens may have (RFC 7518 §3.1, RFC 8037 §3.1); no symmetric one, no `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub struct PrivateJwk {
     pub public: PublicJwk,
     /// What the key is used for.
     pub latchkey_phase: Phase,
+    /// What the operator notes about it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub latchkey_notes: KeyNotes,
     d: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     p: Option<String>,
@@ -116,6 +120,11 @@ pub struct PublicJwk {
 pub struct PublicKeySet {
     /// The keys, in the order of the private set.
     pub keys: Vec<PublicJwk>,
+}
+
+/// Leaves notes out where there are none.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn signature_use() -> String {
@@ -169,7 +178,17 @@ impl PrivateJwk {
 
     fn new(mut public: PublicJwk, phase: Phase, d: &[u8]) -> Self {
         public.kid = public.thumbprint();
-        Self { public, latchkey_phase: phase, d: encode(d), p: None, q: None, dp: None, dq: None, qi: None }
+        Self {
+            public,
+            latchkey_phase: phase,
+            latchkey_notes: KeyNotes::default(),
+            d: encode(d),
+            p: None,
+            q: None,
+            dp: None,
+            dq: None,
+            qi: None,
+        }
     }
 
     /// The private key as DER: PKCS#8 for ES256 and EdDSA, PKCS#1 for RS256.

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::jwk::{Phase, PrivateJwk, PublicKeySet};
+use crate::jwk::{Phase, PrivateJwk, PublicKeySet, is_default};
+use crate::notes::SetNotes;
 
 /// Why a key set is refused. No sentence repeats key material.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,19 +36,31 @@ pub enum KeySetError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PrivateKeySet {
     keys: Vec<PrivateJwk>,
+    #[serde(skip_serializing_if = "is_default")]
+    latchkey_notes: SetNotes,
 }
 
 #[derive(Deserialize)]
 struct Unchecked {
     keys: Vec<PrivateJwk>,
+    #[serde(default)]
+    latchkey_notes: SetNotes,
 }
 
 impl PrivateKeySet {
-    /// Checks `keys` as a whole.
+    /// Checks `keys` as a whole; nothing is noted about them.
     ///
     /// # Errors
     /// The first rule that is broken.
     pub fn new(keys: Vec<PrivateJwk>) -> Result<Self, KeySetError> {
+        Self::with_notes(keys, SetNotes::default())
+    }
+
+    /// Checks `keys` as a whole.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn with_notes(keys: Vec<PrivateJwk>, latchkey_notes: SetNotes) -> Result<Self, KeySetError> {
         let mut kids = HashSet::new();
         for key in &keys {
             if key.public.kid.is_empty() {
@@ -59,7 +72,7 @@ impl PrivateKeySet {
             key.to_der()?;
         }
         match keys.iter().filter(|key| key.latchkey_phase == Phase::Active).count() {
-            1 => Ok(Self { keys }),
+            1 => Ok(Self { keys, latchkey_notes }),
             other => Err(KeySetError::ActiveKeys(other)),
         }
     }
@@ -70,7 +83,7 @@ impl PrivateKeySet {
     /// The first rule that is broken; the sentence holds no key material.
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         let unchecked: Unchecked = serde_json::from_slice(json).map_err(|_| KeySetError::Malformed)?;
-        Self::new(unchecked.keys)
+        Self::with_notes(unchecked.keys, unchecked.latchkey_notes)
     }
 
     /// The set as JSON, keys included: a secret.
@@ -82,6 +95,11 @@ impl PrivateKeySet {
     /// The keys in their order.
     pub fn keys(&self) -> &[PrivateJwk] {
         &self.keys
+    }
+
+    /// What is noted about the set.
+    pub fn notes(&self) -> &SetNotes {
+        &self.latchkey_notes
     }
 
     /// What may be published.

@@ -63,6 +63,7 @@ pub(super) struct Keys {
     pub(super) verification: HashMap<String, VerificationKey>,
     loaded: Vec<LoadedKey>,
     public: PublicKeySet,
+    max_age: u32,
 }
 
 /// The keys in use; the last good set stays when the file turns bad. Share it with an [`Arc`].
@@ -111,9 +112,10 @@ impl KeyRing {
         self.current.load().as_ref().map(|keys| keys.loaded.clone()).unwrap_or_default()
     }
 
-    /// What `/.well-known/jwks.json` shows; `None` before the first set was loaded.
-    pub fn public(&self) -> Option<PublicKeySet> {
-        self.current.load().as_ref().map(|keys| keys.public.clone())
+    /// What `/.well-known/jwks.json` shows, and for how many seconds a verifier may keep it; `None` before the first
+    /// set was loaded.
+    pub fn public(&self) -> Option<(PublicKeySet, u32)> {
+        self.current.load().as_ref().map(|keys| (keys.public.clone(), keys.max_age))
     }
 
     pub(super) fn keys(&self) -> Option<Arc<Keys>> {
@@ -169,6 +171,7 @@ impl Keys {
             verification,
             loaded,
             public: set.to_public(),
+            max_age: set.notes().max_age(),
         })
     }
 }

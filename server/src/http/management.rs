@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use serde::Serialize;
 
 use crate::metrics::Metrics;
@@ -19,16 +20,23 @@ pub struct ManagementState {
     pub readiness: Arc<Readiness>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// The longest lifetime of the tokens that this replica signs, in seconds.
+    pub longest_token_lifetime: i64,
 }
 
 /// The body of `/status`.
 #[derive(Serialize)]
 struct StatusBody {
     version: &'static str,
+    /// This replica's clock, in seconds since the epoch: by it tokens expire.
+    time: i64,
     schema_version: Option<i64>,
     required_schema_version: i64,
     oldest_tolerated_server: i64,
     signing_keys: Vec<KeyBody>,
+    /// For how many seconds it lets verifiers keep the JWKS.
+    jwks_max_age: Option<u32>,
+    longest_token_lifetime: i64,
     revocation: RevocationBody,
     #[serde(flatten)]
     report: Report,
@@ -74,6 +82,7 @@ pub async fn status(State(state): State<ManagementState>) -> Response {
     let (mode, message) = state.readiness.revocation();
     let body = StatusBody {
         version: env!("CARGO_PKG_VERSION"),
+        time: Utc::now().timestamp(),
         schema_version: state.readiness.schema_version(),
         required_schema_version: crate::store::REQUIRED_SCHEMA_VERSION,
         oldest_tolerated_server: crate::store::OLDEST_TOLERATED_SERVER,
@@ -83,6 +92,8 @@ pub async fn status(State(state): State<ManagementState>) -> Response {
             .into_iter()
             .map(|key| KeyBody { kid: key.kid, alg: key.algorithm.as_str(), phase: key.phase.as_str() })
             .collect(),
+        jwks_max_age: state.readiness.public_keys().map(|(_, max_age)| max_age),
+        longest_token_lifetime: state.longest_token_lifetime,
         revocation: RevocationBody { mode: mode.as_str(), message },
         report,
     };

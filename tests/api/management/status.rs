@@ -13,6 +13,7 @@ async fn tells_version_schema_keys_and_revocation() {
     .await;
     assert_json_snapshot!(app.server().status().await, {
         ".version" => "<version>",
+        ".time" => "<seconds>",
         ".schema_version" => "<schema version>",
         ".signing_keys[].kid" => "<kid>",
         ".revocation.message" => "<message>",

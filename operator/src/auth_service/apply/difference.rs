@@ -150,6 +150,7 @@ mod tests {
             hash: "1".to_owned(),
             value: object.clone(),
             adopts: false,
+            based_on: None,
         };
         let whole: DynamicObject = serde_json::from_value(object).unwrap();
         let listed = DynamicObject { types: None, ..whole.clone() };

@@ -8,6 +8,7 @@ mod exposure;
 mod http_route;
 mod ingress;
 mod jwt_keys;
+mod keys_hint;
 mod management_service;
 mod migration_job;
 mod network_policies;
@@ -38,6 +39,7 @@ use super::replicas::Report;
 use super::validate::{Embedded, Problem, Server, Validated};
 
 pub use exposure::Exposing;
+pub use keys_hint::KeysHint;
 pub use network_policies::NetworkPolicies;
 pub use rendered::{BuildError, Rendered, Wanted};
 
@@ -47,6 +49,7 @@ pub use rendered::{BuildError, Rendered, Wanted};
 pub struct Objects {
     pub service_account: Wanted,
     pub jwt_keys: Wanted,
+    pub keys_hints: Vec<KeysHint>,
     pub smtp: Wanted,
     pub settings: Wanted,
     pub service: Wanted,
@@ -96,6 +99,7 @@ pub fn build(service: &Validated, now: Timestamp) -> Result<Objects, BuildError>
     Ok(Objects {
         service_account: Wanted::applied(service, Kind::ServiceAccount, &service_account::build(service))?,
         jwt_keys: build_keys(service)?,
+        keys_hints: keys_hint::build(service),
         smtp: match &service.server {
             Ok(Server { smtp: Some(login), .. }) => {
                 Wanted::applied(service, Kind::Secret, &smtp::build(service, login))?
@@ -161,7 +165,9 @@ fn build_keys(service: &Validated) -> Result<Wanted, BuildError> {
     match &service.keys {
         KeyMaterial::Minted(keys) => Wanted::minted(service, &jwt_keys::build(service, keys)),
         KeyMaterial::Stored(keys) => {
-            Ok(Wanted::applied(service, Kind::Secret, &jwt_keys::build(service, keys))?.adopting())
+            Ok(Wanted::applied(service, Kind::Secret, &jwt_keys::build(service, keys))?
+                .adopting()
+                .based_on(service.rotation.based_on.clone()))
         }
         KeyMaterial::Lost(_) => Ok(Wanted::kept(Kind::Secret, service.names.jwt_keys())),
     }

@@ -32,6 +32,8 @@ pub struct Rendered {
     pub value: Value,
     /// Whether one of that name without any owner may be taken over: a Secret that somebody restored.
     pub adopts: bool,
+    /// The resource version that it was decided from, where it must not be written over any other.
+    pub based_on: Option<String>,
 }
 
 // Secrets are among them.
@@ -96,6 +98,14 @@ impl Wanted {
         Self::Gone { kind, name: name.into() }
     }
 
+    /// Written only over this version of the object.
+    pub(super) fn based_on(self, version: Option<String>) -> Self {
+        match self {
+            Self::Applied(rendered) => Self::Applied(Rendered { based_on: version, ..rendered }),
+            other => other,
+        }
+    }
+
     pub(super) fn adopting(self) -> Self {
         match self {
             Self::Applied(rendered) => Self::Applied(Rendered { adopts: true, ..rendered }),
@@ -110,5 +120,5 @@ fn render(service: &Validated, kind: Kind, object: &impl Serialize) -> Result<Re
     let hash = fingerprint([serde_json::to_vec(&value).map_err(error)?.as_slice()])[..16].to_owned();
     value["metadata"]["annotations"][RENDERED_ANNOTATION] = Value::String(hash.clone());
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    Ok(Rendered { kind, name, hash, value, adopts: false })
+    Ok(Rendered { kind, name, hash, value, adopts: false, based_on: None })
 }

@@ -20,6 +20,7 @@ fn all(objects: Objects) -> Vec<Value> {
     let Objects {
         service_account,
         jwt_keys,
+        keys_hints: _,
         smtp,
         settings,
         service,

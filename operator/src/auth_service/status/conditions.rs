@@ -11,7 +11,6 @@ use crate::auth_service::replicas::Report;
 use crate::auth_service::validate::{Problem, Validated};
 use crate::cache::Presence;
 use crate::kinds::Kind;
-use crate::signing_keys::KeyMaterial;
 
 use super::dependencies::{decide_embedded, decide_login, decide_shared};
 use super::exposure::decide_exposed;
@@ -140,7 +139,7 @@ pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
         decide_secrets(facts),
         decide_dependency(facts, types::DATABASE_REACHABLE, "database", "PostgreSQL"),
         decide_schema(facts),
-        decide_keys(facts),
+        super::keys::decide_keys(facts),
         decide_revocation(facts),
         decide_mail(facts),
         decide_monitoring(facts),
@@ -208,7 +207,7 @@ pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
 
 pub(super) fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
     format!(
-        "the signing keys are lost, {what}: restore the Secret {} from a backup; nothing is written over it, and running replicas go on with the keys they hold.",
+        "the signing keys are lost, {what}: restore the Secret {} from a backup, or give them and every token up by annotating the AuthService with latchkey.dev/replace-lost-keys and a new value; until then nothing is written over it, and running replicas go on with the keys they hold.",
         facts.service.names.jwt_keys()
     )
 }
@@ -220,45 +219,6 @@ pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
         .iter()
         .filter_map(|answer| Some((answer.pod.as_str(), answer.report.as_ref()?)))
         .collect()
-}
-
-fn decide_keys(facts: &Facts<'_>) -> Stated {
-    let say = |status, reason, message: String| state(types::KEYS_READY, status, reason, message);
-    let secret = facts.service.names.jwt_keys();
-    let keys = match &facts.service.keys {
-        KeyMaterial::Lost(what) => return say(Truth::False, "KeyMaterialLost", keys_lost(facts, what)),
-        KeyMaterial::Minted(_) if facts.service.spec.paused => {
-            return say(
-                Truth::False,
-                "Blocked",
-                "There are no keys yet, and reconciling is paused.".to_owned(),
-            );
-        }
-        KeyMaterial::Stored(keys) | KeyMaterial::Minted(keys) => keys,
-    };
-    if facts.taken.iter().any(|(_, name)| *name == secret) {
-        let message = format!("the Secret {secret} belongs to somebody else: Ready says what to do.");
-        return say(Truth::False, "Blocked", message);
-    }
-    let reports = reports(facts);
-    let missing = reports.iter().find_map(|(pod, report)| {
-        let absent =
-            keys.keys().iter().find(|key| report.signing_keys.iter().all(|loaded| loaded.kid != key.kid))?;
-        Some((*pod, absent.kid.as_str()))
-    });
-    match missing {
-        _ if reports.is_empty() => say(
-            Truth::True,
-            "Stored",
-            format!("The keys are in the Secret {secret}; no replica answers yet that it has loaded them."),
-        ),
-        Some((pod, kid)) => say(
-            Truth::False,
-            "NotLoaded",
-            format!("Pod {pod} has not loaded key {kid} yet: if that lasts, read its log."),
-        ),
-        None => say(Truth::True, "Loaded", "Every replica that answers has loaded the keys.".to_owned()),
-    }
 }
 
 fn no_answer(type_: &'static str) -> Stated {

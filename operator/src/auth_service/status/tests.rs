@@ -14,7 +14,7 @@ use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, mig
 use crate::auth_service::replicas::{Dependency, LoadedKey, Report, Revocation};
 use crate::auth_service::validate::Problem;
 use crate::kinds::Kind;
-use crate::signing_keys::KeyMaterial;
+use crate::signing_keys::{KeyMaterial, Progress};
 
 /// What was observed; a healthy service until a test changes something.
 pub(super) struct World {
@@ -95,7 +95,10 @@ fn report() -> Report {
         schema_version: Some(1),
         required_schema_version: Some(1),
         oldest_tolerated_server: Some(1),
-        signing_keys: vec![LoadedKey { kid: "k1".to_owned() }],
+        signing_keys: vec![LoadedKey { kid: "k1".to_owned(), phase: Some("active".to_owned()) }],
+        time: None,
+        jwks_max_age: None,
+        longest_token_lifetime: None,
         revocation: Some(Revocation { mode: "redis".to_owned(), message: String::new() }),
         dependencies: ["database", "redis", "mail"]
             .into_iter()
@@ -193,6 +196,18 @@ fn a_replica_without_the_key_is_named() {
     world.report().signing_keys.clear();
     let message = world.says(types::KEYS_READY, Truth::False, "NotLoaded");
     assert!(message.contains("demo-1"), "{message}");
+}
+
+#[test]
+fn a_rotation_is_said_and_one_that_is_held_up_is_trouble() {
+    let mut world = World::healthy();
+    let why = "key k2 waits for pod demo-1 to load it".to_owned();
+    world.service.rotation.telling.progress = Progress::Rotating(why.clone());
+    world.says(types::KEYS_READY, Truth::True, "Rotating");
+    world.service.rotation.telling.progress = Progress::ReplicaLags(why);
+    let message = world.says(types::KEYS_READY, Truth::False, "ReplicaLags");
+    assert!(message.contains("demo-1"), "{message}");
+    assert!(conditions::is_trouble("ReplicaLags"));
 }
 
 #[test]

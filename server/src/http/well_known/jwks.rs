@@ -9,9 +9,6 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service::ServiceError;
 
-/// How long a verifier may keep the set, in seconds. A new key is published at least as long before it signs.
-const MAX_AGE: &str = "public, max-age=300";
-
 /// The public signing keys
 ///
 /// A JWK Set (RFC 7517) with every key that a token may have been signed by.
@@ -23,9 +20,10 @@ const MAX_AGE: &str = "public, max-age=300";
     )
 )]
 pub async fn jwks(State(state): State<ApiState>) -> Result<Response, Problem> {
-    let set = state
+    let (set, max_age) = state
         .readiness
         .public_keys()
         .ok_or_else(|| ServiceError::Unavailable("no signing key is loaded".to_owned()))?;
-    Ok(([(CACHE_CONTROL, MAX_AGE)], Json(set)).into_response())
+    // A new key is published at least as long before it signs.
+    Ok(([(CACHE_CONTROL, format!("public, max-age={max_age}"))], Json(set)).into_response())
 }

@@ -1,0 +1,188 @@
+//! The signing keys: what the Secret holds, what was asked for, what the replicas have loaded, and what follows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use latchkey_config::SecretText;
+use latchkey_crds::AuthService;
+use latchkey_keyset::Phase;
+
+use super::{DereferenceError, Lookup, data_of, entropy, text_of};
+use crate::auth_service::replicas::{Answer, Report};
+use crate::auth_service::status::last_written;
+use crate::cache::controller_of;
+use crate::credentials::password_from;
+use crate::names::{ANNOTATIONS, KEYS_KEY, SALT_KEY};
+use crate::signing_keys::{
+    KeyMaterial, KeySet, Remembered, Replica, Request, Requests, Said, Telling, decide_key_material, plan,
+};
+
+/// What goes with the signing keys.
+#[derive(Debug, Clone, Default)]
+pub struct Rotation {
+    /// The resource version of the Secret that the decision rests on; with any other one it is not written.
+    pub based_on: Option<String>,
+    /// Whether this reconcile changes the set.
+    pub changed: bool,
+    /// What the status says about it.
+    pub telling: Telling,
+    /// In how long the next step is due.
+    pub due: Option<Duration>,
+}
+
+/// The keys, what is mixed into hashes, and what goes with the keys.
+pub(super) type Keys = (KeyMaterial, SecretText, Rotation);
+
+impl Lookup<'_> {
+    /// The keys after every step that is due. `in_use`: there is a Deployment.
+    pub(super) async fn keys(
+        &self,
+        name: &str,
+        auth_service: &AuthService,
+        in_use: bool,
+        replicas: &[Replica],
+    ) -> Result<Keys, DereferenceError> {
+        let status = last_written(auth_service, self.context);
+        let remembered = Remembered { keys: &status.signing_keys, in_use };
+        let expected = in_use || !remembered.keys.is_empty();
+        let entropy = entropy()?;
+        let secret = self
+            .own_secret(name, expected)
+            .await?
+            .map(|seen| self.newest_keys(seen))
+            .filter(|secret| self.is_ours(secret) || (expected && controller_of(secret).is_none()));
+        let mut data = secret.as_ref().map(|secret| data_of(secret));
+        let salt = data.as_mut().and_then(|data| text_of(data.remove(SALT_KEY)));
+        let stored = data.map(|mut data| data.remove(KEYS_KEY).unwrap_or_default());
+        let requests = requests(auth_service, status.key_requests.clone());
+        let now = Timestamp::now().as_second();
+        let plan = plan(&auth_service.spec.tokens);
+        let fresh = |superseded| match plan {
+            // RSA keys take up to a second to find.
+            Some(plan) => tokio::task::block_in_place(|| KeySet::first(&plan, &requests, superseded, now)),
+            None => Err(latchkey_keyset::KeySetError::Generation),
+        };
+        let material = decide_key_material(stored.as_deref(), remembered, &requests, fresh)?;
+        let mut rotation =
+            Rotation { based_on: secret.and_then(|secret| secret.resource_version()), ..Rotation::default() };
+        let material = match (material, plan) {
+            (KeyMaterial::Stored(set), Some(plan)) => {
+                let (set, telling, due) =
+                    tokio::task::block_in_place(|| set.step(now, &plan, &requests, replicas))?;
+                rotation =
+                    Rotation { changed: stored.as_deref() != Some(set.json()), telling, due, ..rotation };
+                KeyMaterial::Stored(set)
+            }
+            (other, _) => other,
+        };
+        let salt = salt.unwrap_or_else(|| match material {
+            // Nothing is written, and so the salt must not be another one every time.
+            KeyMaterial::Lost(_) => SecretText::new(self.uid.clone()),
+            // One that somebody removed is made anew; that rolls the pods once.
+            KeyMaterial::Stored(_) | KeyMaterial::Minted(_) => password_from(&entropy),
+        });
+        Ok((material, salt, rotation))
+    }
+
+    /// The Secret as it was written last, while the watch still shows the version that this replaced.
+    fn newest_keys(&self, seen: Arc<DynamicObject>) -> Arc<DynamicObject> {
+        let version = seen.resource_version();
+        let newer = self.context.with_memory(&self.uid, |memory| memory.keys.newer_than(version.as_deref()));
+        newer.unwrap_or(seen)
+    }
+}
+
+fn requests(auth_service: &AuthService, handled: std::collections::BTreeMap<String, String>) -> Requests {
+    let annotations = auth_service.annotations();
+    let asked = Request::ALL.into_iter().filter_map(|request| {
+        let value = annotations.get(&format!("{ANNOTATIONS}{}", request.as_str()))?;
+        // The value is remembered where there is little room.
+        let short: String = value.chars().take(64).collect();
+        let short = if short == *value { short } else { crate::fingerprint::fingerprint([value.as_bytes()]) };
+        Some((request.as_str().to_owned(), short))
+    });
+    Requests { asked: asked.collect(), handled }
+}
+
+/// The pods that may be serving or signing, with what each says of its keys.
+pub(super) fn replicas(pods: &[Pod], answers: &[Answer]) -> Vec<Replica> {
+    let mut replicas = Vec::new();
+    for pod in pods {
+        let status = pod.status.as_ref();
+        let name = pod.name_any();
+        let ended = status
+            .and_then(|status| status.phase.as_deref())
+            .is_some_and(|p| p == "Succeeded" || p == "Failed");
+        let report =
+            answers.iter().find(|answer| answer.pod == name).and_then(|answer| answer.report.as_ref());
+        // It finishes its requests until it is gone, and is not asked any more.
+        let ending = pod.metadata.deletion_timestamp.is_some();
+        if !ended && (ending || is_ready(pod) || report.is_some()) {
+            replicas.push(Replica { pod: name, said: report.filter(|_| !ending).map(said) });
+        }
+    }
+    replicas
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn said(report: &Report) -> Said {
+    let phase = |name: &str| {
+        [Phase::Published, Phase::Active, Phase::Retiring].into_iter().find(|phase| phase.as_str() == name)
+    };
+    let keys = report.signing_keys.iter();
+    Said {
+        keys: keys.map(|key| (key.kid.clone(), key.phase.as_deref().and_then(phase))).collect(),
+        time: report.time,
+        max_age: report.jwks_max_age,
+        lifetime: report.longest_token_lifetime,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(name: &str, metadata: Value, phase: &str, ready: &str) -> Pod {
+        let mut pod: Pod = serde_json::from_value(json!({
+            "metadata": metadata,
+            "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]},
+        }))
+        .unwrap();
+        pod.metadata.name = Some(name.to_owned());
+        pod
+    }
+
+    #[test]
+    fn whoever_may_still_sign_is_waited_for() {
+        let ending = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
+        let pods = [
+            pod("ready", json!({}), "Running", "True"),
+            pod("starting", json!({}), "Pending", "False"),
+            pod("answers", json!({}), "Running", "False"),
+            pod("crashing", json!({}), "Running", "False"),
+            pod("ending", ending.clone(), "Running", "True"),
+            pod("ended", ending, "Failed", "False"),
+        ];
+        let report: Report = serde_json::from_value(
+            json!({"signing_keys": [{"kid": "a", "phase": "active"}, {"kid": "b", "phase": "new"}]}),
+        )
+        .unwrap();
+        let answer = |pod: &str| Answer { pod: pod.to_owned(), report: Some(report.clone()) };
+        let found = replicas(&pods, &[answer("answers"), answer("ending")]);
+        let told: Vec<_> =
+            found.iter().map(|replica| (replica.pod.as_str(), replica.said.is_some())).collect();
+        assert_eq!(told, [("ready", false), ("answers", true), ("ending", false)]);
+        let keys = &found[1].said.as_ref().unwrap().keys;
+        assert_eq!((keys["a"], keys["b"]), (Some(Phase::Active), None));
+    }
+}

@@ -1,0 +1,64 @@
+//! What is known about the keys of a set without the keys themselves: what is decided about.
+
+use latchkey_keyset::{Algorithm, KeyNotes, Phase, PrivateKeySet, SetNotes};
+
+/// How many ids of keys that left the set are remembered.
+const REMEMBERED: usize = 32;
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// What it does.
+    pub phase: Phase,
+    /// What is noted about it.
+    pub notes: KeyNotes,
+}
+
+/// A set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    /// Its keys, oldest first.
+    pub entries: Vec<Entry>,
+    /// What is noted about the set.
+    pub notes: SetNotes,
+}
+
+impl Ledger {
+    /// What is known about the keys of a set.
+    pub fn of(set: &PrivateKeySet) -> Self {
+        let entries = set.keys().iter().map(|key| Entry {
+            kid: key.public.kid.clone(),
+            algorithm: key.public.alg,
+            phase: key.latchkey_phase,
+            notes: key.latchkey_notes.clone(),
+        });
+        Self { entries: entries.collect(), notes: set.notes().clone() }
+    }
+
+    /// The key that signs.
+    pub fn active(&self) -> Option<&Entry> {
+        self.in_phase(Phase::Active)
+    }
+
+    /// The key that is to sign next.
+    pub fn published(&self) -> Option<&Entry> {
+        self.in_phase(Phase::Published)
+    }
+
+    fn in_phase(&self, phase: Phase) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.phase == phase)
+    }
+
+    /// Takes the keys out for which `goes` holds, and remembers their ids.
+    pub(super) fn remove(&mut self, goes: impl Fn(&Entry) -> bool) {
+        let gone = self.entries.iter().filter(|entry| goes(entry)).map(|entry| entry.kid.clone());
+        self.notes.superseded.extend(gone);
+        self.entries.retain(|entry| !goes(entry));
+        let surplus = self.notes.superseded.len().saturating_sub(REMEMBERED);
+        self.notes.superseded.drain(..surplus);
+    }
+}

@@ -1,0 +1,206 @@
+//! Which key does what next. Pure, and the only place where that is decided.
+//!
+//! ```text
+//! published --every replica has it, and verifiers' copies of the set without it have expired--> active
+//! active    --its successor signs--> retiring
+//! retiring  --every replica has stopped signing with it, and the last token it signed has expired--> gone
+//! ```
+
+use std::time::Duration;
+
+use latchkey_keyset::{Algorithm, KeyNotes, Phase};
+
+use super::ledger::{Entry, Ledger};
+use super::observed::{Clock, Plan, Replica, Replicas, Request, Requests, Said, longest_max_age};
+use super::telling::{Telling, tell};
+
+/// What is added to the verifiers' cache time: they count whole seconds. In seconds.
+pub(super) const CACHE_SLACK: i64 = 2;
+/// What is added to the life of a key's last token: clocks differ, and verifiers allow for that. In seconds.
+pub(super) const EXPIRY_SLACK: i64 = 600;
+/// The most keys that a set may hold: the Secret and every verifier have to bear them.
+pub(super) const MOST_KEYS: usize = 250;
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The set as it is to be. The same as before: nothing is written.
+    pub ledger: Ledger,
+    /// What the status says about it.
+    pub telling: Telling,
+    /// In how long the next step is due, where time alone decides it or a replica has to be asked again.
+    pub due: Option<Duration>,
+}
+
+/// Decides what becomes of a set. `fresh` makes a key of an algorithm and returns its id.
+///
+/// # Errors
+/// When a key was wanted and could not be made.
+pub fn decide_next<E>(
+    ledger: &Ledger,
+    now: i64,
+    plan: &Plan,
+    requests: &Requests,
+    replicas: &[Replica],
+    fresh: &mut dyn FnMut(Algorithm) -> Result<String, E>,
+) -> Result<Decision, E> {
+    let replicas = Replicas(replicas);
+    let clock = Clock::new(now, replicas);
+    let mut next = ledger.clone();
+    complete_notes(&mut next, clock);
+    take_max_age(&mut next, plan.max_age);
+    let lifetime = longest_lifetime(plan, replicas);
+    note_lifetimes(&mut next, lifetime);
+    if requests.is_new(Request::Revoke, &ledger.notes.handled) {
+        next.remove(|_| true);
+        let kid = fresh(plan.algorithm)?;
+        next.entries.push(entry(kid, plan, Phase::Active, clock, lifetime));
+    } else {
+        let wrong = |entry: &Entry| entry.phase == Phase::Published && entry.algorithm != plan.algorithm;
+        next.remove(wrong);
+        if next.published().is_none()
+            && next.entries.len() < MOST_KEYS
+            && wants_successor(&next, clock, plan, requests)
+        {
+            let kid = fresh(plan.algorithm)?;
+            next.entries.push(entry(kid, plan, Phase::Published, clock, lifetime));
+        }
+        follow_loading(&mut next, clock, replicas);
+        activate(&mut next, clock, plan, replicas, lifetime);
+        follow_stopping(&mut next, clock, replicas);
+        if replicas.all(|_| true) {
+            next.remove(|entry| expires_at(entry).is_some_and(|expires| clock.earliest >= expires));
+        }
+    }
+    if requests.asked.iter().any(|(name, value)| next.notes.handled.get(name) != Some(value)) {
+        next.notes.handled = requests.all_handled(&next.notes.handled);
+    }
+    let (telling, due) = tell(&next, clock, plan, replicas);
+    Ok(Decision { ledger: next, telling, due })
+}
+
+fn entry(kid: String, plan: &Plan, phase: Phase, clock: Clock, lifetime: i64) -> Entry {
+    let notes = KeyNotes {
+        since: Some(clock.latest),
+        max_age: (phase == Phase::Published).then_some(plan.max_age),
+        longest_lifetime: (phase == Phase::Active).then_some(lifetime),
+        ..KeyNotes::default()
+    };
+    Entry { kid, algorithm: plan.algorithm, phase, notes }
+}
+
+/// A set that was made before there were notes, or whose times lie in the future since a clock was wrong: what is
+/// not known counts from now.
+fn complete_notes(next: &mut Ledger, clock: Clock) {
+    let possible = |time: Option<i64>| time.map(|time| time.min(clock.latest));
+    for Entry { notes, .. } in &mut next.entries {
+        notes.since = Some(notes.since.map_or(clock.latest, |since| since.min(clock.latest)));
+        notes.loaded_since = possible(notes.loaded_since);
+        // A key must not go early because the operator's own clock was set back for a while.
+        if clock.told {
+            notes.signed_until = possible(notes.signed_until);
+        }
+    }
+}
+
+/// Takes over how long verifiers may keep the set. Copies that were given out for longer stay until they expire.
+fn take_max_age(next: &mut Ledger, max_age: u32) {
+    if next.notes.max_age == Some(max_age) {
+        return;
+    }
+    let before = next.notes.longest_max_age.unwrap_or(0).max(next.notes.max_age());
+    next.notes.longest_max_age = Some(before.max(max_age));
+    next.notes.max_age = Some(max_age);
+    for entry in &mut next.entries {
+        entry.notes.max_age = None;
+    }
+}
+
+/// The longest lifetime of a token signed now: replicas that were not replaced yet may have a longer one than the
+/// spec.
+fn longest_lifetime(plan: &Plan, replicas: Replicas<'_>) -> i64 {
+    let told = replicas.0.iter().filter_map(|replica| replica.said.as_ref()?.lifetime).max();
+    plan.lifetime.max(told.unwrap_or(0))
+}
+
+/// A key's tokens live as long as the longest lifetime that was set while some replica might sign with it.
+fn note_lifetimes(next: &mut Ledger, lifetime: i64) {
+    for Entry { phase, notes, .. } in &mut next.entries {
+        if *phase != Phase::Published && notes.signed_until.is_none() {
+            notes.longest_lifetime = Some(notes.longest_lifetime.unwrap_or(0).max(lifetime));
+        }
+    }
+}
+
+fn wants_successor(next: &Ledger, clock: Clock, plan: &Plan, requests: &Requests) -> bool {
+    requests.is_new(Request::Rotate, &next.notes.handled)
+        || next.active().is_none_or(|active| {
+            let age = clock.earliest - active.notes.since.unwrap_or(clock.latest);
+            active.algorithm != plan.algorithm || age >= plan.every
+        })
+}
+
+/// A replica that turns up without the key may have given out a set without it just now: waiting begins anew.
+fn follow_loading(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
+    for Entry { kid, phase, notes, .. } in &mut next.entries {
+        if *phase == Phase::Published {
+            let loaded = replicas.all(|said| said.keys.contains_key(kid));
+            notes.loaded_since = loaded.then_some(notes.loaded_since.unwrap_or(clock.latest));
+        }
+    }
+}
+
+/// When a published key may sign, once every replica has it.
+pub(super) fn active_from(published: &Entry, next: &Ledger, replicas: Replicas<'_>) -> Option<i64> {
+    Some(published.notes.loaded_since? + longest_max_age(next, replicas) + CACHE_SLACK)
+}
+
+fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>, lifetime: i64) {
+    let Some(published) = next.published() else { return };
+    if active_from(published, next, replicas).is_none_or(|from| clock.earliest < from) {
+        return;
+    }
+    let (successor, same) = (published.kid.clone(), published.notes.max_age == Some(plan.max_age));
+    // No copy is left of a set that came before this key; all since had the same max-age.
+    if same {
+        next.notes.longest_max_age = Some(plan.max_age);
+    }
+    for Entry { kid, phase, notes, .. } in &mut next.entries {
+        match phase {
+            Phase::Active => {
+                *phase = Phase::Retiring;
+                notes.since = Some(clock.latest);
+            }
+            Phase::Published if *kid == successor => {
+                *phase = Phase::Active;
+                *notes = KeyNotes {
+                    since: Some(clock.latest),
+                    longest_lifetime: Some(lifetime),
+                    ..KeyNotes::default()
+                };
+            }
+            Phase::Published | Phase::Retiring => {}
+        }
+    }
+}
+
+/// Whether a replica says that it signs with this key no more. One that does not tell phases might.
+pub(super) fn has_stopped(said: &Said, kid: &str) -> bool {
+    said.keys.get(kid).is_none_or(|phase| phase.is_some_and(|phase| phase != Phase::Active))
+}
+
+fn follow_stopping(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
+    for Entry { kid, phase, notes, .. } in &mut next.entries {
+        if *phase != Phase::Retiring || !replicas.all(|_| true) {
+            continue;
+        }
+        let stopped = replicas.all(|said| has_stopped(said, kid));
+        notes.signed_until = stopped.then_some(notes.signed_until.unwrap_or(clock.latest));
+    }
+}
+
+/// When the last token that a retiring key signed has expired, for certain.
+pub(super) fn expires_at(entry: &Entry) -> Option<i64> {
+    let signed_until = entry.notes.signed_until.filter(|_| entry.phase == Phase::Retiring)?;
+    Some(signed_until + entry.notes.longest_lifetime? + EXPIRY_SLACK)
+}

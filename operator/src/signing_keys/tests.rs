@@ -1,0 +1,183 @@
+//! The key set on examples.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use latchkey_keyset::{Algorithm, Phase};
+
+use super::*;
+
+const NOW: i64 = 1_800_000_000;
+
+fn plan_of(algorithm: Algorithm) -> Plan {
+    Plan { algorithm, every: 720 * 3600, lifetime: 3600, max_age: 300 }
+}
+
+fn first(algorithm: Algorithm) -> KeySet {
+    KeySet::first(&plan_of(algorithm), &Requests::default(), Vec::new(), NOW).unwrap()
+}
+
+fn remembered(kid: &str) -> Vec<SigningKeyStatus> {
+    let since = Time(Timestamp::UNIX_EPOCH);
+    vec![SigningKeyStatus { kid: kid.to_owned(), phase: KeyPhase::Active, since, waits_for: None }]
+}
+
+fn asked(request: Request, value: &str) -> Requests {
+    let asked = BTreeMap::from([(request.as_str().to_owned(), value.to_owned())]);
+    Requests { asked, handled: BTreeMap::new() }
+}
+
+fn decide(
+    stored: Option<&[u8]>,
+    keys: &[SigningKeyStatus],
+    in_use: bool,
+    requests: &Requests,
+) -> KeyMaterial {
+    let fresh = |superseded| KeySet::first(&plan_of(Algorithm::EdDsa), requests, superseded, NOW);
+    decide_key_material(stored, Remembered { keys, in_use }, requests, fresh).unwrap()
+}
+
+fn kid(set: &KeySet) -> &str {
+    &set.ledger().active().unwrap().kid
+}
+
+/// A replica that has loaded this very set.
+fn loaded(set: &KeySet, time: i64) -> Replica {
+    let keys = set.in_force().map(|(kid, phase)| (kid.to_owned(), Some(phase))).collect();
+    let said = Said { keys, time: Some(time), max_age: Some(300), lifetime: Some(3600) };
+    Replica { pod: "demo-1".to_owned(), said: Some(said) }
+}
+
+#[test]
+fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone() {
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+        let set = first(algorithm);
+        assert_eq!(KeySet::parse(set.json()).unwrap(), set, "{algorithm:?}");
+        assert_eq!(set.in_force().map(|(_, phase)| phase).collect::<Vec<_>>(), [Phase::Active]);
+        let (after, telling, due) = set
+            .clone()
+            .step(NOW + 5, &plan_of(algorithm), &Requests::default(), &[loaded(&set, NOW)])
+            .unwrap();
+        assert_eq!(after, set);
+        assert_eq!(telling.progress, Progress::Steady);
+        assert_eq!(telling.waits_for[kid(&set)], "its age: a successor is made at 2027-02-14T08:00:00Z");
+        assert_eq!(due, Some(Duration::from_secs(720 * 3600)));
+    }
+}
+
+#[test]
+fn keys_are_made_only_where_none_ever_were() {
+    let nothing = Requests::default();
+    assert!(matches!(decide(None, &[], false, &nothing), KeyMaterial::Minted(_)));
+    assert!(matches!(decide(None, &remembered("a"), false, &nothing), KeyMaterial::Lost(_)));
+    // The status was wiped, but the Deployment came after the keys.
+    assert!(matches!(decide(None, &[], true, &nothing), KeyMaterial::Lost(_)));
+}
+
+#[test]
+fn a_damaged_set_is_lost_and_never_overwritten_even_when_nothing_is_remembered() {
+    for damaged in [b"".as_slice(), b"{}", b"{\"keys\":[]}", b"{\"keys\":[{\"kty\":\"EC\"}]}", b"\xff"] {
+        assert!(matches!(decide(Some(damaged), &[], false, &Requests::default()), KeyMaterial::Lost(_)));
+    }
+}
+
+#[test]
+fn a_strangers_set_is_not_taken_for_ours() {
+    let set = first(Algorithm::EdDsa);
+    let nothing = Requests::default();
+    assert!(matches!(decide(Some(set.json()), &remembered("a"), true, &nothing), KeyMaterial::Lost(_)));
+    let ours = remembered(kid(&set));
+    assert_eq!(decide(Some(set.json()), &ours, true, &nothing), KeyMaterial::Stored(set));
+}
+
+#[test]
+fn lost_keys_are_replaced_by_a_new_value_only_and_only_once() {
+    let first_time = asked(Request::ReplaceLost, "1");
+    let KeyMaterial::Minted(set) = decide(None, &remembered("a"), true, &first_time) else {
+        panic!("minted")
+    };
+    // The status was not written before a crash: it still names the lost key.
+    assert_eq!(
+        decide(Some(set.json()), &remembered("a"), true, &first_time),
+        KeyMaterial::Stored(set.clone())
+    );
+    assert!(matches!(decide(Some(b"{}"), &remembered("a"), true, &first_time), KeyMaterial::Stored(_)));
+    let remembers = Requests { handled: set.ledger().notes.handled.clone(), ..first_time };
+    assert!(matches!(decide(None, &remembered(kid(&set)), true, &remembers), KeyMaterial::Lost(_)));
+}
+
+#[test]
+fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash() {
+    let set = first(Algorithm::Es256);
+    let requests = asked(Request::Revoke, "stolen");
+    let plan = plan_of(Algorithm::Es256);
+    let (after, _, _) = set.clone().step(NOW + 5, &plan, &requests, &[]).unwrap();
+    assert_eq!(after.in_force().map(|(_, phase)| phase).collect::<Vec<_>>(), [Phase::Active]);
+    assert_ne!(kid(&after), kid(&set));
+    assert_eq!(after.clone().step(NOW + 9, &plan, &requests, &[]).unwrap().0, after, "it acts once");
+    let before = remembered(kid(&set));
+    assert_eq!(decide(Some(after.json()), &before, true, &requests), KeyMaterial::Stored(after.clone()));
+    // A backup from before the revocation brings nothing back.
+    let now = remembered(kid(&after));
+    assert!(matches!(decide(Some(set.json()), &now, true, &requests), KeyMaterial::Lost(_)));
+}
+
+#[test]
+fn a_rotation_waits_for_the_replicas_and_for_the_verifiers_and_says_so() {
+    let (plan, requests) = (plan_of(Algorithm::Es256), asked(Request::Rotate, "1"));
+    let set = first(Algorithm::Es256);
+    let (both, telling, due) =
+        set.clone().step(NOW + 10, &plan, &requests, &[loaded(&set, NOW + 10)]).unwrap();
+    let new = both.ledger().published().unwrap().kid.clone();
+    assert_eq!(telling.waits_for[&new], "pod demo-1 to load it");
+    assert_eq!(telling.waits_for[kid(&set)], format!("key {new} to take its place"));
+    assert_eq!(due, Some(Duration::from_secs(1)));
+    let (_, telling, _) = both.clone().step(NOW + 200, &plan, &requests, &[loaded(&set, NOW + 200)]).unwrap();
+    assert!(matches!(telling.progress, Progress::ReplicaLags(_)), "{telling:?}");
+
+    let (noted, telling, due) =
+        both.clone().step(NOW + 20, &plan, &requests, &[loaded(&both, NOW + 20)]).unwrap();
+    assert!(matches!(telling.progress, Progress::Rotating(_)), "{telling:?}");
+    assert!(due.is_some_and(|due| due <= Duration::from_secs(304)), "{due:?}");
+    let (same, ..) = noted.clone().step(NOW + 320, &plan, &requests, &[loaded(&both, NOW + 320)]).unwrap();
+    assert_eq!(same, noted, "the verifiers' time is not over");
+    let (after, telling, _) = noted.step(NOW + 324, &plan, &requests, &[loaded(&both, NOW + 324)]).unwrap();
+    assert_eq!(kid(&after), new);
+    assert_eq!(telling.waits_for[kid(&set)], "pod demo-1 to stop signing with it");
+
+    let (after, telling, _) =
+        after.clone().step(NOW + 330, &plan, &requests, &[loaded(&after, NOW + 330)]).unwrap();
+    assert_eq!(
+        telling.waits_for[kid(&set)],
+        "the last token that it signed to expire, at 2027-01-15T09:15:31Z"
+    );
+    let later = NOW + 331 + 3600 + 600;
+    let (kept, ..) = after.clone().step(later - 1, &plan, &requests, &[loaded(&after, later - 1)]).unwrap();
+    assert_eq!(kept.ledger().entries.len(), 2);
+    let (gone, telling, _) = after.clone().step(later, &plan, &requests, &[loaded(&after, later)]).unwrap();
+    assert_eq!((gone.ledger().entries.len(), telling.progress), (1, Progress::Steady));
+    // Nobody answers, or the operator's clock alone is ahead: it stays.
+    for replicas in [vec![], vec![loaded(&after, NOW + 400)]] {
+        let (kept, ..) = after.clone().step(later, &plan, &requests, &replicas).unwrap();
+        assert_eq!(kept.ledger().entries.len(), 2);
+    }
+}
+
+#[test]
+fn a_changed_algorithm_is_a_rotation_that_can_be_taken_back() {
+    let set = first(Algorithm::Es256);
+    let nothing = Requests::default();
+    let (both, ..) = set.clone().step(NOW, &plan_of(Algorithm::EdDsa), &nothing, &[]).unwrap();
+    assert_eq!(both.ledger().published().unwrap().algorithm, Algorithm::EdDsa);
+    let (back, ..) = both.step(NOW, &plan_of(Algorithm::Es256), &nothing, &[]).unwrap();
+    assert_eq!((kid(&back), back.ledger().entries.len()), (kid(&set), 1));
+}
+
+#[test]
+fn debug_output_and_messages_hold_no_private_key() {
+    let set = first(Algorithm::EdDsa);
+    let document: serde_json::Value = serde_json::from_slice(set.json()).unwrap();
+    let private = document["keys"][0]["d"].as_str().unwrap();
+    assert!(!format!("{set:?}").contains(private));
+}
