@@ -78,6 +78,7 @@ struct World {
     tokens: Vec<(String, i64)>,
     /// What verifiers hold, and until when.
     copies: Vec<(BTreeSet<String>, i64)>,
+    revoked: BTreeSet<String>,
 }
 
 fn key(kid: &str, phase: Phase, algorithm: Algorithm) -> Entry {
@@ -101,6 +102,7 @@ impl World {
             made: 0,
             tokens: Vec::new(),
             copies: Vec::new(),
+            revoked: BTreeSet::new(),
         };
         world.take(&Step::Start);
         world.take(&Step::Start);
@@ -142,6 +144,7 @@ impl World {
             // Revoked: nothing that was signed or copied before counts any more.
             self.tokens.retain(|(kid, _)| !gone(kid));
             self.copies.clear();
+            self.revoked.extend(self.secret.entries.iter().map(|entry| entry.kid.clone()));
         }
         self.before = std::mem::replace(&mut self.secret, next);
         self.lifetime = self.plan.lifetime;
@@ -189,7 +192,7 @@ impl World {
             }
             Step::Sign(number) => self.sign(*number),
             Step::Fetch(number) => {
-                if let Some(pod) = self.pods.get(number) {
+                if let Some(pod) = self.pods.get(number).filter(|pod| !self.is_unaware(pod)) {
                     let kids = pod.loaded.entries.iter().map(|entry| entry.kid.clone()).collect();
                     self.copies.push((kids, self.time + i64::from(pod.loaded.notes.max_age())));
                 }
@@ -207,20 +210,24 @@ impl World {
     fn sign(&mut self, number: usize) {
         let Some(pod) = self.pods.get(&number) else { return };
         let kid = pod.loaded.active().unwrap().kid.clone();
-        // A replica that has not heard of a revocation: what it signs now is meant to be refused.
-        if self.secret.entries.iter().all(|entry| entry.kid != kid)
-            && self.secret.notes.superseded.contains(&kid)
-        {
+        // What it signs now is meant to be refused.
+        if self.is_unaware(pod) {
             return;
         }
         let knows = |pod: &Pod| pod.loaded.entries.iter().any(|entry| entry.kid == kid);
-        let revoked =
-            |pod: &Pod| pod.loaded.entries.iter().all(|e| self.secret.notes.superseded.contains(&e.kid));
-        assert!(self.pods.values().all(|pod| knows(pod) || revoked(pod)), "a replica does not know {kid}");
+        assert!(
+            self.pods.values().all(|pod| knows(pod) || self.is_unaware(pod)),
+            "a replica does not know {kid}"
+        );
         for (copy, until) in &self.copies {
             assert!(*until <= self.time || copy.contains(&kid), "a verifier's copy lacks {kid}");
         }
         self.tokens.push((kid, self.time + pod.lifetime));
+    }
+
+    /// Whether a replica has not heard of a revocation.
+    fn is_unaware(&self, pod: &Pod) -> bool {
+        pod.loaded.active().is_some_and(|active| self.revoked.contains(&active.kid))
     }
 
     fn check(&self) {
