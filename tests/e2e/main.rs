@@ -9,6 +9,7 @@ mod embedded;
 mod failover;
 mod install;
 mod journey;
+mod keys;
 mod monitoring;
 mod namespace;
 mod objects;

@@ -121,6 +121,11 @@ impl Fixture {
         self.merge(json!({"metadata": {"annotations": {"touched": now}}})).await;
     }
 
+    /// Annotates the AuthService; the name goes without its prefix.
+    pub async fn annotate(&self, name: &str, value: &str) {
+        self.merge(json!({"metadata": {"annotations": {format!("latchkey.dev/{name}"): value}}})).await;
+    }
+
     /// The AuthService as it is now.
     pub async fn auth_service(&self) -> AuthService {
         self.api::<AuthService>().get(NAME).await.expect("the AuthService")

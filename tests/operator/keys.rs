@@ -1,4 +1,4 @@
-//! The signing keys: made once, never again.
+//! The signing keys: made once, never in silence again.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -111,11 +111,34 @@ async fn keys_are_given_up_only_when_somebody_says_so() {
     secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them");
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
 
-    let forget = Patch::Merge(json!({"status": {"signingKeys": null}}));
-    let api = fixture.api::<AuthService>();
-    api.patch_status(NAME, &PatchParams::default(), &forget).await.expect("the status is written");
-    let now = wait_for(secrets, SECRET, |secret| secret.cloned().ok_or("none".into())).await;
+    fixture.annotate("replace-lost-keys", "1").await;
+    let now = wait_for(secrets.clone(), SECRET, |secret| secret.cloned().ok_or("none".into())).await;
     assert_ne!(now.uid(), before.uid());
     assert_ne!(key_set(&now), key_set(&before));
     fixture.wait_for_condition("Ready", "True").await;
+
+    // The same value gives up no other keys, not even when the status was wiped.
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them again");
+    fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
+    fixture.merge(json!({"spec": {"logging": {"level": "debug"}}})).await;
+    fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
+    assert!(secrets.get_opt(SECRET).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn keys_that_are_gone_are_not_made_anew_because_the_status_was_wiped() {
+    let fixture = Fixture::new("wiped-status").await;
+    let _kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    drop(operator);
+    let secrets = fixture.api::<Secret>();
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them");
+    let forget = Patch::Merge(json!({"status": {"signingKeys": null, "conditions": null}}));
+    let api = fixture.api::<AuthService>();
+    api.patch_status(NAME, &PatchParams::default(), &forget).await.expect("the status is written");
+    let _operator = fixture.start_operator().await;
+    fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
+    assert!(secrets.get_opt(SECRET).await.expect("an answer").is_none());
 }

@@ -26,6 +26,7 @@ mod others;
 mod paused;
 mod refused;
 mod samples;
+mod rotation;
 mod scale;
 mod secrets;
 mod spec;

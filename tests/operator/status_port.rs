@@ -73,6 +73,17 @@ pub fn healthy(kids: &[String]) -> Value {
     })
 }
 
+/// The `/status` of a server that has loaded this key set, as it lies in its Secret.
+pub fn with_keys(set: &Value) -> Value {
+    let mut status = healthy(&[]);
+    let keys = set["keys"].as_array().expect("keys").iter();
+    status["signing_keys"] = keys
+        .map(|key| json!({"kid": key["kid"], "alg": key["alg"], "phase": key["latchkey_phase"]}))
+        .collect();
+    status["jwks_max_age"] = set["latchkey_notes"]["max_age"].clone();
+    status
+}
+
 fn lock(answer: &Mutex<Option<Value>>) -> std::sync::MutexGuard<'_, Option<Value>> {
     answer.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -81,6 +81,18 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.tokens.refreshTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 720h or 8760h",
         ),
         (
+            json!({"tokens": {"keyRotation": {"every": "59m"}}}),
+            "spec.tokens.keyRotation.every must be whole minutes between 1h and 87840h (ten years), such as 720h",
+        ),
+        (
+            json!({"tokens": {"keyRotation": {"jwksCacheTime": "25h"}}}),
+            "spec.tokens.keyRotation.jwksCacheTime must be between 1s and 24h, such as 5m",
+        ),
+        (
+            json!({"tokens": {"refreshTokenTTL": "201h", "keyRotation": {"every": "1h"}}}),
+            "spec.tokens.keyRotation.every must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second",
+        ),
+        (
             json!({"tokens": {"accessTokenTTL": "2h", "refreshTokenTTL": "1h"}}),
             "spec.tokens.refreshTokenTTL must be at least as long as spec.tokens.accessTokenTTL: raise the first or lower the second",
         ),
@@ -298,16 +310,9 @@ async fn what_cannot_be_changed_says_what_to_do_instead() {
     fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
 }
 
-fn unchangeable() -> [(Value, &'static str); 3] {
+fn unchangeable() -> [(Value, &'static str); 2] {
     let storage = "spec.database.embedded.storage cannot be changed, since the volume exists already: move to an external database with spec.database.urlSecretRef instead";
-    [
-        (json!({"database": {"embedded": {"storage": "2Gi"}}}), storage),
-        (json!({}), storage),
-        (
-            json!({"database": {"embedded": {"storage": "1Gi"}}, "tokens": {"algorithm": "EdDSA"}}),
-            "spec.tokens.algorithm cannot be changed yet: another algorithm comes with key rotation; until then keep it, or create another AuthService",
-        ),
-    ]
+    [(json!({"database": {"embedded": {"storage": "2Gi"}}}), storage), (json!({}), storage)]
 }
 
 #[tokio::test]
@@ -319,6 +324,7 @@ async fn good_specs_are_taken() {
         json!({"issuer": "https://example.com/auth/"}),
         json!({"issuer": "https://[2001:db8::1]:8443"}),
         json!({"tokens": {"accessTokenTTL": "1h30m", "refreshTokenTTL": "87840h", "algorithm": "EdDSA"}}),
+        json!({"tokens": {"refreshTokenTTL": "200h", "keyRotation": {"every": "1h", "jwksCacheTime": "1s"}}}),
         json!({"database": {"embedded": {"storage": "500Mi"}}, "redis": {"embedded": {}}}),
         json!({"image": {"repository": "localhost:5000/a/b", "tag": "v1.2_3"}}),
         json!({"email": {"enabled": false, "from": {"address": "a@b"}, "smtp": {"port": 25, "security": "none"}}}),

@@ -53,7 +53,7 @@ pub(super) fn tell(
         let since = entry.notes.since.unwrap_or(clock.latest);
         let laggard = laggard(entry, replicas);
         let (waits_for, time) = match (entry.phase, &laggard) {
-            (Phase::Active, _) => wait_of_active(entry, next, plan),
+            (Phase::Active, None) => wait_of_active(entry, next, plan),
             (_, Some(laggard)) => (laggard.clone(), None),
             (Phase::Published, None) => match active_from(entry, next, replicas) {
                 Some(from) => (
@@ -114,7 +114,12 @@ fn laggard(entry: &Entry, replicas: Replicas<'_>) -> Option<String> {
     };
     let stopped = |said: &Said| has_stopped(said, &entry.kid);
     match entry.phase {
-        Phase::Active => None,
+        // After a revocation; one that does not answer is another's affair.
+        Phase::Active => {
+            let lacks = |said: &Said| !said.keys.contains_key(&entry.kid);
+            let behind = replicas.0.iter().find(|replica| replica.said.as_ref().is_some_and(lacks));
+            behind.map(|replica| says(replica, "load it"))
+        }
         Phase::Published => replicas
             .laggard(|said| said.keys.contains_key(&entry.kid))
             .map(|replica| says(replica, "load it")),

@@ -62,7 +62,7 @@ fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone
         assert_eq!(after, set);
         assert_eq!(telling.progress, Progress::Steady);
         assert_eq!(telling.waits_for[kid(&set)], "its age: a successor is made at 2027-02-14T08:00:00Z");
-        assert_eq!(due, Some(Duration::from_secs(720 * 3600)));
+        assert_eq!(due, Some(Duration::from_hours(720)));
     }
 }
 

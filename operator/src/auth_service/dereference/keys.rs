@@ -152,9 +152,9 @@ mod tests {
 
     use super::*;
 
-    fn pod(name: &str, metadata: Value, phase: &str, ready: &str) -> Pod {
+    fn pod(name: &str, metadata: &Value, phase: &str, ready: &str) -> Pod {
         let mut pod: Pod = serde_json::from_value(json!({
-            "metadata": metadata,
+            "metadata": metadata.clone(),
             "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]},
         }))
         .unwrap();
@@ -166,12 +166,12 @@ mod tests {
     fn whoever_may_still_sign_is_waited_for() {
         let ending = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
         let pods = [
-            pod("ready", json!({}), "Running", "True"),
-            pod("starting", json!({}), "Pending", "False"),
-            pod("answers", json!({}), "Running", "False"),
-            pod("crashing", json!({}), "Running", "False"),
-            pod("ending", ending.clone(), "Running", "True"),
-            pod("ended", ending, "Failed", "False"),
+            pod("ready", &json!({}), "Running", "True"),
+            pod("starting", &json!({}), "Pending", "False"),
+            pod("answers", &json!({}), "Running", "False"),
+            pod("crashing", &json!({}), "Running", "False"),
+            pod("ending", &ending, "Running", "True"),
+            pod("ended", &ending, "Failed", "False"),
         ];
         let report: Report = serde_json::from_value(
             json!({"signing_keys": [{"kid": "a", "phase": "active"}, {"kid": "b", "phase": "new"}]}),
