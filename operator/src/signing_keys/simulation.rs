@@ -22,6 +22,8 @@ enum Step {
     /// A pod does not answer this time.
     Silent(usize),
     Load(usize),
+    /// Every replica loads the set, as they do on good days.
+    Follow,
     Start,
     Stop(usize),
     End(usize),
@@ -37,13 +39,14 @@ fn any_step() -> impl Strategy<Value = Step> {
     let replica = || 0..4_usize;
     let request = prop_oneof![4 => Just(Request::Rotate), 1 => Just(Request::Revoke)];
     prop_oneof![
-        6 => prop::sample::select(vec![1, 7, 60, 301, 4000, 90_000]).prop_map(Step::Pass),
+        6 => prop::sample::select(vec![1, 7, 60, 301, 900, 4000, 90_000]).prop_map(Step::Pass),
         1 => prop::sample::select(vec![-100_000_000, -4000, 0, 0, 4000, 100_000_000]).prop_map(Step::Jump),
         10 => Just(Step::Reconcile),
         2 => Just(Step::Crash),
         2 => Just(Step::Stale),
         2 => replica().prop_map(Step::Silent),
-        8 => replica().prop_map(Step::Load),
+        4 => replica().prop_map(Step::Load),
+        6 => Just(Step::Follow),
         1 => Just(Step::Start),
         1 => replica().prop_map(Step::Stop),
         1 => replica().prop_map(Step::End),
@@ -176,6 +179,7 @@ impl World {
                     pod.loaded = secret;
                 }
             }
+            Step::Follow => self.pods.values_mut().for_each(|pod| pod.loaded = secret.clone()),
             Step::Start => {
                 if let Some(free) = (0..4).find(|number| !self.pods.contains_key(number)) {
                     let pod = Pod { loaded: secret, lifetime: self.lifetime, stopping: false };
