@@ -119,16 +119,19 @@ fn decide_number(application: &str) -> i64 {
 
 /// Writes the declarations of this binary's migrations down.
 pub(super) async fn declare(pool: &PgPool) -> Result<(), StoreError> {
-    // Not a migration: what a migration means must be known before it is applied, the first one's included.
-    if !exists(pool, "schema_tolerance").await? {
-        sqlx::query(
-            "CREATE TABLE IF NOT EXISTS schema_tolerance (
-                 version       bigint PRIMARY KEY,
-                 oldest_server bigint NOT NULL)",
-        )
-        .execute(pool)
+    let mut transaction = pool.begin().await?;
+    // Two that make the table at once would fail, in spite of IF NOT EXISTS.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.schema_tolerance'))")
+        .execute(&mut *transaction)
         .await?;
-    }
+    // Not a migration: what a migration means must be known before it is applied, the first one's included.
+    sqlx::query(
+        "CREATE TABLE IF NOT EXISTS schema_tolerance (
+             version       bigint PRIMARY KEY,
+             oldest_server bigint NOT NULL)",
+    )
+    .execute(&mut *transaction)
+    .await?;
     let (versions, oldest): (Vec<i64>, Vec<i64>) = OLDEST_SERVERS.into_iter().unzip();
     sqlx::query(
         "INSERT INTO schema_tolerance (version, oldest_server) SELECT * FROM unnest($1::bigint[], $2::bigint[])
@@ -136,8 +139,9 @@ pub(super) async fn declare(pool: &PgPool) -> Result<(), StoreError> {
     )
     .bind(versions)
     .bind(oldest)
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     Ok(())
 }
 
