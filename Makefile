@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
 export LATCHKEY_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down run test test-fast lint fmt generate bench cluster-up cluster-down
+.PHONY: help demo demo-down run test test-fast lint fmt generate bench bench-operator cluster-up cluster-down
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ generate: ## Write the generated files: the CRD, its copy and README in the char
 
 bench: ## Print the figures that docs/performance.md speaks of (several minutes)
 	@scripts/bench
+
+bench-operator: ## Print what a thousand AuthServices cost the operator and the API server (ten minutes)
+	@scripts/bench-operator
 
 cluster-up: ## Bring up the one-node test cluster (safe to repeat)
 	@tests/cluster/up

@@ -1,0 +1,215 @@
+//! What the chart's account may do, by the API server's own word: all that is in the snapshots, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::api::PostParams;
+use kube::discovery::Discovery;
+use kube::{Api, Client};
+use latchkey_tests::control_plane::{ControlPlane, apply};
+use latchkey_tests::operator::Installation;
+use serde_json::json;
+
+const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+/// What a discovery does not tell, or what no resource is: subresources and special verbs, each by group,
+/// resource, subresource and verb.
+const SPECIAL: [(&str, &str, &str, &str); 22] = [
+    ("", "pods", "exec", "create"),
+    ("", "pods", "exec", "get"),
+    ("", "pods", "attach", "create"),
+    ("", "pods", "portforward", "create"),
+    ("", "pods", "proxy", "get"),
+    ("", "pods", "log", "get"),
+    ("", "pods", "ephemeralcontainers", "patch"),
+    ("", "pods", "eviction", "create"),
+    ("", "services", "proxy", "get"),
+    ("", "nodes", "proxy", "get"),
+    ("", "serviceaccounts", "token", "create"),
+    ("", "serviceaccounts", "", "impersonate"),
+    ("", "users", "", "impersonate"),
+    ("", "groups", "", "impersonate"),
+    ("apps", "deployments", "scale", "patch"),
+    ("latchkey.dev", "authservices", "status", "patch"),
+    ("latchkey.dev", "authservices", "finalizers", "update"),
+    ("latchkey.dev", "authservices", "scale", "patch"),
+    ("rbac.authorization.k8s.io", "roles", "", "escalate"),
+    ("rbac.authorization.k8s.io", "clusterroles", "", "bind"),
+    ("certificates.k8s.io", "signers", "", "approve"),
+    ("*", "*", "", "*"),
+];
+
+struct Question {
+    namespace: &'static str,
+    group: String,
+    resource: String,
+    subresource: String,
+    verb: &'static str,
+    name: &'static str,
+}
+
+async fn may(client: &Client, installation: &Installation, question: &Question) -> bool {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let groups = ["system:serviceaccounts", "system:authenticated"].map(str::to_owned);
+    let mut groups = groups.to_vec();
+    groups.push(format!("system:serviceaccounts:{}", installation.namespace));
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(installation.user.clone()),
+            groups: Some(groups),
+            resource_attributes: Some(ResourceAttributes {
+                namespace: some(question.namespace),
+                group: some(&question.group),
+                resource: some(&question.resource),
+                subresource: some(&question.subresource),
+                verb: some(question.verb),
+                name: some(question.name),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let api: Api<SubjectAccessReview> = Api::all(client.clone());
+    let answer = api.create(&PostParams::default(), &review).await.expect("an answer");
+    answer.status.expect("a status").allowed
+}
+
+/// Every question there is: each resource that the API server knows, with each verb, in each place.
+async fn questions(client: &Client, namespaces: &[&'static str]) -> Vec<Question> {
+    let discovery = Discovery::new(client.clone()).run().await.expect("what the API server serves");
+    let mut resources: BTreeSet<(String, String)> = discovery
+        .groups()
+        .flat_map(|group| group.recommended_resources())
+        .map(|(resource, _)| (resource.group, resource.plural))
+        .collect();
+    // Kubernetes lets every account ask what it may do and who it is, and every service account read which
+    // authorities are trusted.
+    resources.retain(|(group, resource)| {
+        !matches!(group.as_str(), "authorization.k8s.io" | "authentication.k8s.io")
+            && resource != "clustertrustbundles"
+    });
+    let mut questions = Vec::new();
+    for namespace in namespaces {
+        let mut ask = |group: &str, resource: &str, subresource: &str, verb, name| {
+            questions.push(Question {
+                namespace,
+                group: group.to_owned(),
+                resource: resource.to_owned(),
+                subresource: subresource.to_owned(),
+                verb,
+                name,
+            });
+        };
+        for (group, resource) in &resources {
+            for verb in VERBS {
+                ask(group, resource, "", verb, "");
+            }
+        }
+        for (group, resource, subresource, verb) in SPECIAL {
+            ask(group, resource, subresource, verb, "");
+        }
+        for verb in ["get", "update", "patch", "delete"] {
+            ask("coordination.k8s.io", "leases", "", verb, "latchkey-operator");
+        }
+        for verb in ["list", "watch", "get"] {
+            let definition = "servicemonitors.monitoring.coreos.com";
+            ask("apiextensions.k8s.io", "customresourcedefinitions", "", verb, definition);
+        }
+    }
+    questions
+}
+
+/// What is allowed: by place and resource, the verbs.
+async fn matrix(installation: &Installation, namespaces: &[&'static str]) -> BTreeMap<String, String> {
+    let client = ControlPlane::shared().await.client().await;
+    let questions = questions(&client, namespaces).await;
+    assert!(questions.len() > 400, "the API server serves next to nothing");
+    let answers =
+        stream::iter(&questions).map(async |question| (may(&client, installation, question).await, question));
+    let allowed: Vec<&Question> =
+        answers.buffered(32).filter_map(async |(may, question)| may.then_some(question)).collect().await;
+    let mut matrix: BTreeMap<String, String> = BTreeMap::new();
+    for question in allowed {
+        let Question { namespace, group, resource, subresource, verb, name } = question;
+        let place = if namespace.is_empty() { "everywhere" } else { namespace };
+        let mut what = format!("{place}: {resource}");
+        for (mark, part) in [("/", subresource.as_str()), (".", group.as_str()), (" ", name)] {
+            if !part.is_empty() {
+                what.push_str(mark);
+                what.push_str(part);
+            }
+        }
+        let verbs = matrix.entry(what).or_default();
+        if !verbs.is_empty() {
+            verbs.push(' ');
+        }
+        verbs.push_str(verb);
+    }
+    matrix
+}
+
+async fn namespace(name: &str) {
+    let client = ControlPlane::shared().await.client().await;
+    apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).await;
+}
+
+#[tokio::test]
+async fn with_one_namespace_it_may_do_nothing_anywhere_else() {
+    let control_plane = ControlPlane::shared().await;
+    for name in ["rights-watched", "rights-other"] {
+        namespace(name).await;
+    }
+    let values = ["watchNamespace=rights-watched", "fullnameOverride=rights-one"];
+    let installation = Installation::new(control_plane, "rights-one", &values).await;
+    let matrix = matrix(&installation, &["rights-one", "rights-watched", "rights-other", ""]).await;
+    insta::assert_yaml_snapshot!("one_namespace", matrix);
+    // In words, whatever the snapshot says.
+    for (what, verbs) in &matrix {
+        let (place, resource) = what.split_once(": ").expect("a place");
+        match place {
+            "rights-watched" => {}
+            "rights-one" => {
+                assert!(resource.starts_with("leases.") || resource.starts_with("customresource"))
+            }
+            _ => assert!(resource.starts_with("customresourcedefinitions."), "{what}: {verbs}"),
+        }
+        assert_is_harmless(what, verbs);
+    }
+}
+
+#[tokio::test]
+async fn with_all_namespaces_it_may_do_what_it_does_and_no_more() {
+    let control_plane = ControlPlane::shared().await;
+    namespace("rights-other").await;
+    let installation = Installation::new(control_plane, "rights-all", &["fullnameOverride=rights-all"]).await;
+    let matrix = matrix(&installation, &["rights-all", "rights-other", ""]).await;
+    insta::assert_yaml_snapshot!("all_namespaces", matrix);
+    for (what, verbs) in &matrix {
+        assert_is_harmless(what, verbs);
+        assert!(!what.starts_with("rights-other: leases"), "{what}: {verbs}");
+    }
+}
+
+/// Whatever the snapshot says: nothing by which an account becomes mightier than it is, or deletes at large.
+fn assert_is_harmless(what: &str, verbs: &str) {
+    let (_, resource) = what.split_once(": ").expect("a place");
+    for forbidden in [
+        "nodes",
+        "roles",
+        "rolebindings",
+        "clusterroles",
+        "clusterrolebindings",
+        "pods/",
+        "serviceaccounts/",
+        "*",
+    ] {
+        assert!(!resource.starts_with(forbidden), "{what}: {verbs}");
+    }
+    for forbidden in ["deletecollection", "escalate", "bind", "impersonate", "*"] {
+        assert!(!verbs.split(' ').any(|verb| verb == forbidden), "{what}: {verbs}");
+    }
+    if resource == "pods" {
+        assert_eq!(verbs, "list watch");
+    }
+}
