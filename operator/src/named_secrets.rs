@@ -4,27 +4,23 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::future::try_join_all;
-use kube::core::DynamicObject;
-use kube::{Api, Client, ResourceExt};
+use kube::ResourceExt;
 use latchkey_crds::AuthService;
 
 use crate::auth_service::references;
 use crate::kept::Kept;
-use crate::kinds::Kind;
 use crate::names::Names;
 
 /// Namespace and name.
 type Key = (String, String);
 
-/// A named Secret could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("the Secret {name} could not be read: {source}")]
-pub struct ReadError {
-    /// The Secret.
-    pub name: String,
-    /// What went wrong.
-    pub source: kube::Error,
+/// What is known of a Secret.
+#[derive(Debug)]
+pub enum Known {
+    /// It was read: what it holds, or that it does not exist.
+    Read(Option<Arc<Kept>>),
+    /// The API server has to be asked; with what [`NamedSecrets::keep`] wants back.
+    Ask(Option<u64>),
 }
 
 /// Which Secrets are named, by whom, and what was read of them.
@@ -38,6 +34,22 @@ struct Content {
     by_service: HashMap<Key, BTreeSet<String>>,
 }
 
+/// What the API server answered.
+#[derive(Clone)]
+enum Read {
+    Found(Arc<Kept>),
+    Missing,
+}
+
+impl Read {
+    fn secret(&self) -> Option<&Arc<Kept>> {
+        match self {
+            Self::Found(secret) => Some(secret),
+            Self::Missing => None,
+        }
+    }
+}
+
 /// One Secret.
 #[derive(Default)]
 struct Named {
@@ -46,7 +58,7 @@ struct Named {
     /// Counts what was heard of it, so that what was asked before is not taken for what was asked after.
     heard: u64,
     /// What it holds; nothing before it is read, and again when it has changed.
-    read: Option<Option<Arc<Kept>>>,
+    read: Option<Read>,
 }
 
 impl NamedSecrets {
@@ -98,47 +110,22 @@ impl NamedSecrets {
         self.lock().secrets.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
-    /// The Secrets of these names, as they were after all that has been heard of them; `None` for one that does not
-    /// exist.
-    ///
-    /// # Errors
-    /// When the API server did not answer.
-    pub async fn read(
-        &self,
-        client: &Client,
-        namespace: &str,
-        names: impl Iterator<Item = &str>,
-    ) -> Result<HashMap<String, Option<Arc<DynamicObject>>>, ReadError> {
-        let names: BTreeSet<&str> = names.collect();
-        let found = names.into_iter().map(|name| async move {
-            let secret = self.read_one(client, namespace, name).await?;
-            Ok((name.to_owned(), secret.map(|secret| Arc::new(secret.object()))))
-        });
-        Ok(try_join_all(found).await?.into_iter().collect())
+    /// What was read of a Secret, if nothing else has been heard of it since.
+    pub fn known(&self, namespace: &str, name: &str) -> Known {
+        match self.lock().secrets.get(&(namespace.to_owned(), name.to_owned())) {
+            Some(Named { read: Some(read), .. }) => Known::Read(read.secret().cloned()),
+            Some(named) => Known::Ask(Some(named.heard)),
+            None => Known::Ask(None),
+        }
     }
 
-    async fn read_one(
-        &self,
-        client: &Client,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<Arc<Kept>>, ReadError> {
-        let key = (namespace.to_owned(), name.to_owned());
-        let heard = match self.lock().secrets.get(&key) {
-            Some(Named { read: Some(read), .. }) => return Ok(read.clone()),
-            Some(named) => Some(named.heard),
-            None => None,
-        };
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(client.clone(), namespace, &Kind::Secret.api_resource());
-        let secret = api.get_opt(name).await.map_err(|source| ReadError { name: name.to_owned(), source })?;
-        let secret = secret.map(|secret| Arc::new(Kept::new(Kind::Secret, secret)));
-        if let Some(named) = self.lock().secrets.get_mut(&key)
-            && Some(named.heard) == heard
+    /// Keeps what was read, unless something has been heard since `asked`, which [`NamedSecrets::known`] gave.
+    pub fn keep(&self, namespace: &str, name: &str, asked: Option<u64>, secret: Option<Arc<Kept>>) {
+        if let Some(named) = self.lock().secrets.get_mut(&(namespace.to_owned(), name.to_owned()))
+            && Some(named.heard) == asked
         {
-            named.read = Some(secret.clone());
+            named.read = Some(secret.map_or(Read::Missing, Read::Found));
         }
-        Ok(secret)
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
@@ -169,8 +156,10 @@ impl Content {
 
     fn heard(&mut self, key: &Key, version: Option<&str>) -> Vec<String> {
         let Some(named) = self.secrets.get_mut(key) else { return Vec::new() };
-        let known =
-            named.read.as_ref().is_some_and(|read| read.as_ref().and_then(|read| read.version()) == version);
+        let known = named
+            .read
+            .as_ref()
+            .is_some_and(|read| read.secret().and_then(|secret| secret.version()) == version);
         if known {
             return Vec::new();
         }
@@ -189,6 +178,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::kinds::Kind;
 
     fn auth_service(name: &str, database: Option<&str>) -> AuthService {
         let database = database.map(|name| json!({"urlSecretRef": {"name": name}}));
@@ -204,7 +194,7 @@ mod tests {
         let secret = json!({"metadata": {"name": name, "namespace": "a", "resourceVersion": version}});
         let kept = Kept::new(Kind::Secret, serde_json::from_value(secret).unwrap());
         let key = ("a".to_owned(), name.to_owned());
-        secrets.lock().secrets.get_mut(&key).unwrap().read = Some(Some(Arc::new(kept)));
+        secrets.lock().secrets.get_mut(&key).unwrap().read = Some(Read::Found(Arc::new(kept)));
     }
 
     fn is_read(secrets: &NamedSecrets, name: &str) -> bool {

@@ -135,7 +135,7 @@ impl Watches {
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Apply(secret)) => {
-                    self.trigger_naming(&secret, secret.resource_version().as_deref())
+                    self.trigger_naming(&secret, secret.resource_version().as_deref());
                 }
                 Ok(Event::Delete(secret)) => self.trigger_naming(&secret, None),
                 Ok(Event::Init) => listed.clear(),

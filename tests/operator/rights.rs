@@ -80,7 +80,7 @@ async fn questions(client: &Client, namespaces: &[&'static str]) -> Vec<Question
     let discovery = Discovery::new(client.clone()).run().await.expect("what the API server serves");
     let mut resources: BTreeSet<(String, String)> = discovery
         .groups()
-        .flat_map(|group| group.recommended_resources())
+        .flat_map(kube::discovery::ApiGroup::recommended_resources)
         .map(|(resource, _)| (resource.group, resource.plural))
         .collect();
     // Kubernetes lets every account ask what it may do and who it is, and every service account read which
@@ -170,7 +170,7 @@ async fn with_one_namespace_it_may_do_nothing_anywhere_else() {
         match place {
             "rights-watched" => {}
             "rights-one" => {
-                assert!(resource.starts_with("leases.") || resource.starts_with("customresource"))
+                assert!(resource.starts_with("leases.") || resource.starts_with("customresource"));
             }
             _ => assert!(resource.starts_with("customresourcedefinitions."), "{what}: {verbs}"),
         }

@@ -351,21 +351,6 @@ impl Work<'_> {
         }
     }
 
-    async fn scale(&mut self, name: &str, replicas: i32) -> Result<Option<Arc<DynamicObject>>, kube::Error> {
-        let Some(seen) = self.context.cache.get(Kind::Deployment, &self.service.namespace, name) else {
-            return Ok(None);
-        };
-        let live = seen.object();
-        if !self.is_ours(&live) || live.data["spec"]["replicas"] == json!(replicas) {
-            return Ok(None);
-        }
-        let change = json!({ "metadata": { "uid": live.uid() }, "spec": { "replicas": replicas } });
-        let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-        let object = self.api(Kind::Deployment).patch(name, &parameters, &Patch::Merge(&change)).await?;
-        self.context.metrics.applied(Kind::Deployment);
-        Ok(Some(Arc::new(object)))
-    }
-
     async fn delete(&mut self, kind: Kind, name: &str) -> Result<(), kube::Error> {
         let Some(live) = self.context.cache.get(kind, &self.service.namespace, name) else { return Ok(()) };
         if !live.is_controlled_by(&self.service.owner.uid) || live.is_deleting() {

@@ -3,6 +3,7 @@
 
 mod claims;
 mod keys;
+mod named;
 mod surroundings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +25,6 @@ use crate::cache::{Optional, controller_of};
 use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
 use crate::kinds::Kind;
-use crate::named_secrets::ReadError;
 use crate::names::{Component, Names};
 use crate::shelf::purpose;
 use crate::signing_keys::KeyMaterial;
@@ -39,9 +39,6 @@ pub use surroundings::{Surroundings, referenced_config_map};
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DereferenceError {
-    /// A Secret that the spec names could not be read.
-    #[error(transparent)]
-    Named(#[from] ReadError),
     /// The API server did not answer.
     #[error("the Secret {name} could not be read: {source}")]
     Secret {
@@ -162,9 +159,8 @@ pub async fn dereference(
 ) -> Result<Dereferenced, DereferenceError> {
     let spec = &auth_service.spec;
     let namespace = auth_service.namespace().unwrap_or_default();
-    let named = &context.cache.named_secrets;
-    let named = named.read(&context.client, &namespace, references(auth_service)).await?;
-    let lookup = Lookup::new(auth_service, context, named);
+    let secrets = named::read(context, &namespace, references(auth_service)).await?;
+    let lookup = Lookup::new(auth_service, context, secrets);
     let names = Names::new(&auth_service.name_any());
     let postgres: Option<StatefulSet> = lookup.owned(Kind::StatefulSet, &names.postgres());
     let postgres_password = if spec.database.url_secret_ref.is_some() {

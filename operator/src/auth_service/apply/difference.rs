@@ -22,13 +22,11 @@ pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<&s
     if !has_hash(rendered, live) {
         return true;
     }
-    match made {
-        Some(expected) => made_of(&rendered.value, live) != *expected,
-        None => {
-            let wanted = content(&rendered.value);
-            normalise(&rendered.value, live) != project(&wanted, &wanted)
-        }
+    if let Some(expected) = made {
+        return made_of(&rendered.value, live) != *expected;
     }
+    let wanted = content(&rendered.value);
+    normalise(&rendered.value, live) != project(&wanted, &wanted)
 }
 
 /// The fingerprint of what the API server made of what was rendered. The members of JSON objects are in order here,

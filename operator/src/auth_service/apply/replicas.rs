@@ -1,11 +1,14 @@
 //! Who sets the number of a Deployment's replicas.
 
-use kube::Api;
+use std::sync::Arc;
+
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::auth_service::validate::first_replicas;
+use crate::kinds::Kind;
 use crate::names::OPERATOR;
 
 use super::Work;
@@ -15,6 +18,26 @@ use super::Work;
 const KEEPER: &str = "latchkey-operator-autoscaling";
 
 impl Work<'_> {
+    /// Sets the number in a Deployment that is otherwise left as it is.
+    pub(super) async fn scale(
+        &mut self,
+        name: &str,
+        replicas: i32,
+    ) -> Result<Option<Arc<DynamicObject>>, kube::Error> {
+        let Some(seen) = self.context.cache.get(Kind::Deployment, &self.service.namespace, name) else {
+            return Ok(None);
+        };
+        let live = seen.object();
+        if !self.is_ours(&live) || live.data["spec"]["replicas"] == json!(replicas) {
+            return Ok(None);
+        }
+        let change = json!({ "metadata": { "uid": live.uid() }, "spec": { "replicas": replicas } });
+        let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+        let object = self.api(Kind::Deployment).patch(name, &parameters, &Patch::Merge(&change)).await?;
+        self.context.metrics.applied(Kind::Deployment);
+        Ok(Some(Arc::new(object)))
+    }
+
     /// Gives the number away, before the Deployment is applied without it, when it is ours. The autoscaler's own
     /// writing then takes it from the keeper.
     pub(super) async fn hand_over_replicas(
