@@ -24,7 +24,6 @@ pub enum Kind {
     NetworkPolicy,
     Pod,
     PodDisruptionBudget,
-    PrometheusRule,
     Secret,
     Service,
     ServiceAccount,
@@ -51,8 +50,7 @@ impl Kind {
 
     /// The kinds that others bring to a cluster. They may come and go while the operator runs: each is watched
     /// as long as its definition is there.
-    pub const OPTIONAL: [Self; 4] =
-        [Self::Certificate, Self::HttpRoute, Self::PrometheusRule, Self::ServiceMonitor];
+    pub const OPTIONAL: [Self; 4] = [Self::Certificate, Self::HttpRoute, Self::ServiceMonitor];
 
     /// The name of the definition that says whether the cluster knows the kind.
     pub fn definition(self) -> String {
@@ -73,7 +71,6 @@ impl Kind {
             Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
             Self::Pod => ApiResource::erase::<Pod>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
-            Self::PrometheusRule => foreign("monitoring.coreos.com", "PrometheusRule", "prometheusrules"),
             Self::Secret => ApiResource::erase::<Secret>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
             Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
@@ -86,9 +83,7 @@ impl Kind {
     /// alone is no change.
     pub fn ignored(self) -> &'static [&'static str] {
         match self {
-            Self::NetworkPolicy | Self::PodDisruptionBudget | Self::PrometheusRule | Self::Service => {
-                &["status"]
-            }
+            Self::NetworkPolicy | Self::PodDisruptionBudget | Self::Service => &["status"],
             // Its template is the Deployment's; what became of it is in its status.
             Self::Pod => &["spec"],
             Self::Certificate
@@ -118,7 +113,6 @@ impl Kind {
             Self::NetworkPolicy => "NetworkPolicy",
             Self::Pod => "Pod",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
-            Self::PrometheusRule => "PrometheusRule",
             Self::Secret => "Secret",
             Self::Service => "Service",
             Self::ServiceAccount => "ServiceAccount",

@@ -157,7 +157,7 @@ impl Metrics {
 }
 
 /// The plurals of what the operator asks for; anything else counts as `other`.
-const RESOURCES: [&str; 21] = [
+const RESOURCES: [&str; 20] = [
     "authservices",
     "certificates",
     "configmaps",
@@ -173,7 +173,6 @@ const RESOURCES: [&str; 21] = [
     "persistentvolumeclaims",
     "poddisruptionbudgets",
     "pods",
-    "prometheusrules",
     "secrets",
     "serviceaccounts",
     "servicemonitors",

@@ -75,7 +75,6 @@ fn with_a_namespace_to_watch_its_rights_end_there() {
             "resourceNames": [
                 "certificates.cert-manager.io",
                 "httproutes.gateway.networking.k8s.io",
-                "prometheusrules.monitoring.coreos.com",
                 "servicemonitors.monitoring.coreos.com",
             ],
             "verbs": ["list", "watch"],
