@@ -50,7 +50,7 @@ impl Kind {
 
     /// The kinds that others bring to a cluster. They may come and go while the operator runs: each is watched
     /// as long as its definition is there.
-    pub const OPTIONAL: [Self; 4] = [Self::Certificate, Self::HttpRoute, Self::ServiceMonitor];
+    pub const OPTIONAL: [Self; 3] = [Self::Certificate, Self::HttpRoute, Self::ServiceMonitor];
 
     /// The name of the definition that says whether the cluster knows the kind.
     pub fn definition(self) -> String {
