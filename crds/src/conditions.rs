@@ -27,6 +27,8 @@ pub const MONITORING_CONFIGURED: &str = "MonitoringConfigured";
 
 /// The API is reached from outside of the cluster, as spec.exposure says.
 pub const EXPOSED: &str = "Exposed";
+/// The certificate that the API is exposed with is good, and for this host.
+pub const CERTIFICATE_VALID: &str = "CertificateValid";
 /// Reconciling is paused by spec.paused.
 pub const PAUSED: &str = "Paused";
 /// Something is on its way to what the spec says; for tools that judge by kstatus.
@@ -35,7 +37,7 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 
 /// All of them, in the order in which the status lists them.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 17] = [
     READY,
     PROGRESSING,
     SECRETS_RESOLVED,
@@ -49,6 +51,7 @@ pub const ALL: [&str; 16] = [
     DATABASE_SHARED,
     EMBEDDED_STORES,
     EXPOSED,
+    CERTIFICATE_VALID,
     PAUSED,
     RECONCILING,
     STALLED,

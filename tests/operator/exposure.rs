@@ -1,6 +1,9 @@
 //! How the API is reached from outside. The controllers of Ingresses, Gateways and Certificates are played.
 
+use std::process::Command;
+
 use kube::api::{Patch, PatchParams};
+use latchkey_tests::process::run_ok;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
@@ -13,6 +16,14 @@ async fn set_status(fixture: &Fixture, kind: &str, status: Value) {
 fn condition(type_: &str, status: &str, message: &str) -> Value {
     let time = "2026-01-01T00:00:00Z";
     json!({"type": type_, "status": status, "reason": "Reason", "message": message, "lastTransitionTime": time})
+}
+
+/// A certificate that signs itself, in PEM.
+fn certificate(host: &str, days: &str) -> String {
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+    command.args(["-keyout", "/dev/null", "-subj", "/CN=test", "-days", days]);
+    run_ok(command.args(["-addext", &format!("subjectAltName=DNS:{host}")]))
 }
 
 fn spec(exposure: &Value) -> Value {
@@ -34,6 +45,16 @@ async fn an_ingress_waits_for_its_certificate_and_says_so() {
     fixture.wait_for_reason("Exposed", "False", "SecretMissing").await;
     fixture.apply_secret("certificate", &[("tls.crt", "a"), ("tls.key", "b")]).await;
     fixture.wait_for_reason("Exposed", "True", "IngressApplied").await;
+    fixture.wait_for_reason("CertificateValid", "False", "Unreadable").await;
+    for (host, days, status, reason) in [
+        ("other.example.com", "365", "False", "WrongHost"),
+        ("auth.example.com", "13", "True", "ExpiresSoon"),
+        ("*.example.com", "365", "True", "Valid"),
+    ] {
+        let chain = certificate(host, days);
+        fixture.apply_secret("certificate", &[("tls.crt", &chain), ("tls.key", "b")]).await;
+        fixture.wait_for_reason("CertificateValid", status, reason).await;
+    }
     let rows = [
         ("/spec/ingressClassName", json!("nginx")),
         ("/spec/rules/0/host", json!("auth.example.com")),

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
@@ -204,8 +205,20 @@ fn fastest_place() -> &'static Path {
 /// # Panics
 /// When there is none.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on 127.0.0.1");
-    listener.local_addr().expect("the address just bound").port()
+    // Below those that the system gives to outgoing connections and to whoever asks for any port, so that nobody gets
+    // one before its owner listens; and none twice.
+    const FIRST: u32 = 15_000;
+    const COUNT: u32 = 16_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Another test binary beside this one begins elsewhere.
+    let begin = std::process::id().wrapping_mul(997) % COUNT;
+    (0..COUNT)
+        .find_map(|_| {
+            let next = NEXT.fetch_add(1, Ordering::Relaxed);
+            let port = u16::try_from(FIRST + (begin + next) % COUNT).ok()?;
+            TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+        })
+        .expect("a free port on 127.0.0.1")
 }
 
 /// Whether the tests run as root, which PostgreSQL refuses to.

@@ -1,12 +1,14 @@
 //! What a service is embedded in: the files that others give it, and what others make of what it exposes.
 
 use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::Exposure;
 
 use super::Lookup;
+use crate::auth_service::certificate::{Certificate, decide_certificate};
 use crate::auth_service::validate::Problem;
 use crate::kinds::Kind;
 use crate::names::Names;
@@ -18,8 +20,8 @@ pub struct Surroundings {
     pub operator_namespace: String,
     /// The version of the ConfigMap with mail texts.
     pub templates: Option<Result<String, Problem>>,
-    /// Whether the Secret is there that the Ingress takes its certificate from.
-    pub tls: Option<Result<(), Problem>>,
+    /// What the certificate is worth that the Ingress takes from a Secret.
+    pub tls: Option<Result<Certificate, Problem>>,
     /// The Ingress, as last seen.
     pub ingress: Option<Ingress>,
     /// The HTTPRoute, as last seen.
@@ -41,7 +43,9 @@ pub(super) fn tls_secret(exposure: Option<&Exposure>) -> Option<&str> {
 
 impl Lookup<'_> {
     pub(super) fn surroundings(&self, auth_service: &AuthService, names: &Names) -> Surroundings {
-        let tls = tls_secret(auth_service.spec.exposure.as_ref());
+        let exposure = auth_service.spec.exposure.as_ref();
+        let tls = tls_secret(exposure);
+        let host = exposure.and_then(|exposure| exposure.ingress.as_ref()).map(|ingress| &*ingress.host);
         let foreign = |kind| {
             let object = self.context.cache.get(kind, &self.namespace, names.base())?;
             object.is_controlled_by(&self.uid).then(|| object.object())
@@ -50,7 +54,9 @@ impl Lookup<'_> {
             operator_namespace: self.context.operator_namespace.clone(),
             templates: referenced_config_map(auth_service).map(|name| self.config_map_version(name)),
             tls: tls.map(|name| {
-                self.values(name, ["tls.crt", "tls.key"], "spec.exposure.ingress.tls.secretName").map(drop)
+                let keys = ["tls.crt", "tls.key"];
+                let [chain, _] = self.values(name, keys, "spec.exposure.ingress.tls.secretName")?;
+                Ok(decide_certificate(chain.expose().as_bytes(), Timestamp::now(), host.as_slice()))
             }),
             ingress: self.owned(Kind::Ingress, names.base()),
             http_route: foreign(Kind::HttpRoute),

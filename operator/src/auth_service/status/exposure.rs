@@ -104,7 +104,7 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
     }
 }
 
-fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
+pub(super) fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
     missing(facts, Kind::Certificate, "CertificateKindMissing", "install cert-manager").or_else(|| {
         let certificate = facts.service.surroundings.certificate.as_ref();
         let ready = certificate.and_then(ready);
