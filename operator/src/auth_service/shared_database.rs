@@ -53,8 +53,9 @@ pub fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
     }
 }
 
-/// A name for the database that a URL leads to, whoever logs in: a hash of host, port and database.
-pub fn database_id(url: &SecretText) -> Option<String> {
+/// A name for the database that a URL leads to from the pods of a namespace, whoever logs in: a hash of host, port and
+/// database.
+pub fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
     let url = Url::parse(url.expose()).ok()?;
     let given = |name: &str| {
         url.query_pairs()
@@ -67,8 +68,22 @@ pub fn database_id(url: &SecretText) -> Option<String> {
     let path = url.path().trim_start_matches('/');
     let database =
         given("dbname").unwrap_or_else(|| if path.is_empty() { url.username() } else { path }.to_owned());
-    let id = fingerprint([host.trim_end_matches('.').as_bytes(), port.as_bytes(), database.as_bytes()]);
+    let host = qualified(host.trim_end_matches('.'), namespace);
+    let id = fingerprint([host.as_bytes(), port.as_bytes(), database.as_bytes()]);
     Some(id[..16].to_owned())
+}
+
+/// The names of a Service made one: in a pod `NAME` alone means the one of its own namespace, and `NAME.NAMESPACE`,
+/// `NAME.NAMESPACE.svc` and what follows the cluster's domain mean the same.
+fn qualified(host: &str, namespace: &str) -> String {
+    let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if is_name {
+        return format!("{host}.{namespace}");
+    }
+    match host.split('.').collect::<Vec<_>>()[..] {
+        [name, namespace, "svc"] | [name, namespace, "svc", _, ..] => format!("{name}.{namespace}"),
+        _ => host.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +93,22 @@ mod tests {
     use super::*;
 
     fn id(url: &str) -> Option<String> {
-        database_id(&SecretText::new(url))
+        database_id(&SecretText::new(url), "apps")
+    }
+
+    #[test]
+    fn a_service_has_one_name_however_it_is_called_and_another_in_another_namespace() {
+        let from = |namespace, host: &str| {
+            database_id(&SecretText::new(format!("postgres://a:b@{host}/auth")), namespace)
+        };
+        let one = from("apps", "db");
+        for same in ["db.apps", "db.apps.svc", "db.apps.svc.cluster.local", "DB.apps.svc.example.org."] {
+            assert_eq!(from("other", same), one, "{same}");
+        }
+        assert_ne!(from("other", "db"), one);
+        for everywhere in ["192.0.2.1", "[2001:db8::1]", "db.example.com"] {
+            assert_eq!(from("apps", everywhere), from("other", everywhere), "{everywhere}");
+        }
     }
 
     #[test]

@@ -254,7 +254,7 @@ pub fn validate(
             settings,
             smtp,
             checksum: fingerprint(parts.iter().map(String::as_bytes)),
-            database: database_id(&database).unwrap_or_default(),
+            database: database_id(&database, &namespace).unwrap_or_default(),
             migration: migration[..10].to_owned(),
             migration_inputs: migration_inputs(&spec, &image, &database, &found.salt),
         })

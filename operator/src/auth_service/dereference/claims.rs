@@ -16,7 +16,7 @@ use crate::names::{MANAGED_BY, OPERATOR};
 impl Lookup<'_> {
     /// Who else uses the database that the URL leads to.
     pub(super) fn sharing(&self, url: &SecretText, own: &AuthService) -> Sharing {
-        let Some(database) = database_id(url) else { return Sharing::Alone };
+        let Some(database) = database_id(url, &self.namespace) else { return Sharing::Alone };
         let mut claims: Vec<Claim> = Vec::new();
         // Deployments first: they tell more.
         for kind in [Kind::Deployment, Kind::Job] {
