@@ -42,11 +42,14 @@ async fn an_operator_with_other_defaults_touches_only_what_they_change() {
         "--valkey-image=example.com/valkey:99",
     ];
     let operator = fixture.start_operator_with(&newer).await;
-    latchkey_tests::wait::until("the newer operator to have looked twice", async || {
+    for looks in [1.0, 2.0] {
+        // Once each: changes that come faster than the operator's pause for bursts are one to it.
         fixture.touch().await;
-        (operator.metric("latchkey_operator_reconcile_total", &[]).await >= 2.0).then_some(())
-    })
-    .await;
+        latchkey_tests::wait::until("the newer operator to have looked again", async || {
+            (operator.metric("latchkey_operator_reconcile_total", &[]).await >= looks).then_some(())
+        })
+        .await;
+    }
     assert_eq!(versions(&fixture).await, before);
     assert_eq!(fixture.writes().len(), writes, "{:?}", &fixture.writes()[writes..]);
 }
