@@ -228,7 +228,7 @@ pub fn auth_service_crd() -> PathBuf {
     programs::workspace().join("crds/auth_service.yaml")
 }
 
-/// The CRDs of the optional kinds: ServiceMonitor first, PrometheusRule, HTTPRoute, Certificate.
+/// The CRDs of others that the tests know: ServiceMonitor first, PrometheusRule (the chart's), HTTPRoute, Certificate.
 pub fn optional_crds() -> Vec<PathBuf> {
     let paths = run_ok(&mut Command::new(programs::workspace().join("tests/cluster/crds")));
     paths.lines().map(PathBuf::from).collect()
