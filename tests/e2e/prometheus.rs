@@ -93,7 +93,7 @@ impl<'a> Prometheus<'a> {
                 "spec": {
                     "image": image,
                     "imagePullPolicy": "IfNotPresent",
-                    "version": "v2.42.0",
+                    "version": "v3.16.0",
                     "serviceAccountName": "prometheus",
                     "securityContext": pod_security(),
                     "scrapeInterval": "1s",
