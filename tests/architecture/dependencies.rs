@@ -62,3 +62,28 @@ fn there_is_one_provider_of_cryptography() {
     assert!(everything.contains("aws-lc-rs"), "{everything:?}");
     assert_absent(&everything, "the workspace", &forbidden);
 }
+
+/// Also of what only the tests use: `cargo deny` reads the same list and makes no difference either.
+#[test]
+fn every_licence_is_one_of_those_allowed() {
+    let file = std::fs::read_to_string(workspace().join("deny.toml")).expect("deny.toml");
+    let deny: toml::Table = file.parse().expect("deny.toml is TOML");
+    let list = deny["licenses"]["allow"].as_array().expect("licenses.allow is a list");
+    let allowed: Vec<_> = list
+        .iter()
+        .map(|name| spdx::Licensee::parse(name.as_str().expect("a string")).expect("an SPDX licence"))
+        .collect();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(workspace()).args(["tree", "--locked", "--workspace", "--edges", "normal,build,dev"]);
+    let printed = run_ok(cargo.args(["--all-features", "--prefix", "none", "--format", "{l}\t{p}"]));
+    let mut refused = BTreeSet::new();
+    for line in printed.lines().filter(|line| !line.is_empty() && !line.ends_with("(*)")) {
+        let (licence, package) = line.split_once('\t').expect("a licence and a package");
+        let known = spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX);
+        let is_allowed = |wanted: &spdx::LicenseReq| allowed.iter().any(|one| one.satisfies(wanted));
+        if !known.is_ok_and(|expression| expression.evaluate(is_allowed)) {
+            refused.insert(format!("{package}: {licence}"));
+        }
+    }
+    assert!(refused.is_empty(), "not allowed by deny.toml: {refused:#?}");
+}
