@@ -5,8 +5,10 @@
 
 pub mod arguments;
 pub mod auth_service;
+pub mod bursts;
 pub mod cache;
 pub mod causes;
+pub mod clients;
 pub mod context;
 pub mod credentials;
 pub mod fingerprint;

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use kube::client::ClientBuilder;
+use kube::Config;
 use kube::runtime::controller::{self, applier};
-use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tower::util::MapRequestLayer;
 
 use crate::arguments::RunArguments;
 use crate::auth_service;
+use crate::bursts::gather;
 use crate::cache::Cache;
 use crate::causes::Causes;
+use crate::clients::Clients;
 use crate::context::{Context, Images, Place};
 use crate::leader::{Election, LeaderError, Terms};
 use crate::metrics::Metrics;
@@ -23,8 +23,6 @@ use crate::names::OPERATOR;
 use crate::server::{self, Readiness};
 use crate::watches;
 
-/// Events that come close together are answered by one reconcile.
-const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How long reconciles that have begun may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -96,13 +94,13 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
 
     let config = Config::infer().await?;
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = counting_client(config, metrics.clone())?;
+    let clients = Clients::new(&config, &metrics)?;
     let identity = identity(arguments.pod_name.as_deref())?;
     let stop = stop.shared();
 
     let mut election = arguments
         .leader_elect
-        .then(|| Election::new(client.clone(), &namespace, OPERATOR, identity, Terms::default()));
+        .then(|| Election::new(clients.requests.clone(), &namespace, OPERATOR, identity, Terms::default()));
     if let Some(election) = election.as_mut() {
         tracing::info!("waiting to lead");
         tokio::select! {
@@ -113,7 +111,7 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     }
     metrics.set_leader(true);
     readiness.set(false);
-    let reconciling = reconcile_until(stop, client, &arguments, metrics.clone(), readiness);
+    let reconciling = reconcile_until(stop, clients, &arguments, metrics.clone(), readiness);
     let ended = match election.as_mut() {
         None => reconciling.await,
         Some(election) => {
@@ -141,7 +139,7 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
 
 async fn reconcile_until(
     stop: impl Future<Output = ()> + Send + Clone,
-    client: Client,
+    clients: Clients,
     arguments: &RunArguments,
     metrics: Metrics,
     readiness: Readiness,
@@ -149,7 +147,7 @@ async fn reconcile_until(
     let cache = Cache::default();
     let (triggers, triggered) = mpsc::unbounded();
     let (auth_services, _watches) = watches::start(
-        client.clone(),
+        clients.watches,
         arguments.watch_namespace.clone(),
         cache.clone(),
         metrics.clone(),
@@ -172,10 +170,11 @@ async fn reconcile_until(
     readiness.set(true);
     tracing::info!("the watches have listed; reconciling");
 
+    let client = clients.requests;
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let place = Place { namespace, pod_name: arguments.pod_name.clone() };
     let context = Context::new(client, cache, auth_services.clone(), images, metrics, place);
-    let queue = triggered.map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
+    let queue = gather(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),
         auth_service::retry,
@@ -183,7 +182,7 @@ async fn reconcile_until(
         auth_services,
         Box::pin(queue),
         // How many work at once, [`crate::turns`] says.
-        controller::Config::default().debounce(DEBOUNCE).concurrency(0),
+        controller::Config::default().concurrency(0),
     ));
     let working = async {
         loop {
@@ -207,16 +206,6 @@ async fn reconcile_until(
         tracing::warn!("reconciles that had begun were cut off");
     }
     Ok(())
-}
-
-/// A client that counts what it asks of the API server.
-fn counting_client(config: Config, metrics: Metrics) -> Result<Client, kube::Error> {
-    let counting = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
-        let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-        metrics.requested(request.method().as_str(), request.uri().path(), watches);
-        request
-    });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&counting).build())
 }
 
 /// The pod's name, and a random part: a pod that was restarted is another participant.

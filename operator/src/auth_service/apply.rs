@@ -2,19 +2,20 @@
 //! nothing that is not ours.
 //!
 //! What differs is decided against the watches' stores, so that a steady state asks nothing. The stores may lag;
-//! that is made up for by the API server itself: what is changed or deleted carries the uid that was judged, a
-//! first creation is preceded by a look at the API server and does not force its way in, and what cannot be
-//! made twice is created, which fails where something of that name exists.
+//! that is made up for by the API server itself: what is changed or deleted carries the uid that was judged, and what
+//! is made for the first time is asked for in a way that fails where something of that name exists (see `creation`).
 
+mod creation;
 mod difference;
 mod keys_hint;
 mod pause;
+mod refusal;
 mod replicas;
 
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -23,7 +24,9 @@ use crate::cache::controller_of;
 use crate::context::{Context, Known, WrittenKeys};
 use crate::kept::Kept;
 use crate::kinds::Kind;
-use crate::names::{MANAGED_BY, OPERATOR};
+use crate::names::OPERATOR;
+
+use creation::{Found, Target};
 
 pub use pause::observe;
 
@@ -172,13 +175,8 @@ impl Work<'_> {
         match result {
             Ok(object) => Ok(object),
             Err(kube::Error::Api(status)) if guarded && status.code == 409 => Err(ApplyError::Outdated(name)),
-            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 405 | 422) => {
-                // An answer about a Secret might repeat what it holds.
-                let why = if kind == Kind::Secret { status.reason.clone() } else { status.message.clone() };
-                self.refused.push(Problem::new(
-                    "ApplyRefused",
-                    format!("the API server refused that the {kind} {name} is {verb}: {why}"),
-                ));
+            Err(kube::Error::Api(status)) if refusal::is_refusal(&status) => {
+                self.refused.push(refusal::problem(kind, &name, verb, &status));
                 Ok(None)
             }
             Err(source) => Err(ApplyError::Request { kind, name, verb, source: Box::new(source) }),
@@ -193,17 +191,13 @@ impl Work<'_> {
             return Ok(None);
         }
         let live = match seen {
-            Some(seen) => Some(Arc::new(seen.object())),
+            Some(seen) => Arc::new(seen.object()),
             // Strangers' objects do not have our label, so that the watches do not show them.
-            None => api.get_opt(name).await?.map(Arc::new),
-        };
-        let Some(live) = live else {
-            // Rendered from what it held a moment ago, and deleted since: the next look, which its deletion
-            // leads to, decides what that means.
-            if rendered.adopts {
-                return Ok(None);
-            }
-            return self.patch(&api, rendered, None).await.map(Some);
+            None => match self.first(&api, &rendered).await? {
+                Found::Made(object) => return Ok(Some(object)),
+                Found::There(object) => object,
+                Found::Nothing => return Ok(None),
+            },
         };
         let may_touch = self.is_ours(&live) || (rendered.adopts && controller_of(&live).is_none());
         if !may_touch {
@@ -223,14 +217,14 @@ impl Work<'_> {
         if *kind == Kind::Deployment {
             self.hand_over_replicas(&api, name).await?;
         }
-        match self.patch(&api, rendered.clone(), live.uid()).await {
+        match self.patch(&api, rendered.clone(), Target::Found(live.uid())).await {
             // Lists whose elements are told apart by what somebody changed in them (a Service's ports) cannot
             // be set right by applying: the changed element is theirs and stays beside ours.
             Err(kube::Error::Api(status))
                 if status.code == 422 && *kind != Kind::Job && rendered.based_on.is_none() =>
             {
                 self.overwrite(&api, &rendered, &live).await?;
-                self.patch(&api, rendered, live.uid()).await.map(Some)
+                self.patch(&api, rendered, Target::Found(live.uid())).await.map(Some)
             }
             result => result.map(Some),
         }
@@ -287,15 +281,18 @@ impl Work<'_> {
         &self,
         api: &Api<DynamicObject>,
         rendered: Rendered,
-        uid: Option<String>,
+        target: Target,
     ) -> Result<Arc<DynamicObject>, kube::Error> {
         let Rendered { kind, name, value, based_on, .. } = &rendered;
         let mut parameters = PatchParams::apply(OPERATOR);
         let mut value = value.clone();
-        if let Some(uid) = uid {
-            // Ours, so that what somebody else set in it is set right; and this very object.
-            parameters = parameters.force();
-            value["metadata"]["uid"] = Value::String(uid);
+        match target {
+            Target::New => value["metadata"]["resourceVersion"] = Value::from(creation::NO_VERSION),
+            Target::Found(uid) => {
+                // Ours, so that what somebody else set in it is set right; and this very object.
+                parameters = parameters.force();
+                value["metadata"]["uid"] = json!(uid);
+            }
         }
         if let Some(version) = based_on {
             value["metadata"]["resourceVersion"] = Value::String(version.clone());
@@ -310,45 +307,6 @@ impl Work<'_> {
             self.context.with_memory(&self.service.owner.uid, |memory| memory.keys = written);
         }
         Ok(object)
-    }
-
-    async fn create(&mut self, rendered: Rendered) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
-        let Rendered { kind, name, value, .. } = rendered;
-        let api = self.api(kind);
-        let failed = |source| ApplyError::Request {
-            kind,
-            name: name.clone(),
-            verb: "created",
-            source: Box::new(source),
-        };
-        let object = serde_json::from_value(value).map_err(|error| failed(kube::Error::SerdeError(error)))?;
-        let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-        match api.create(&parameters, &object).await {
-            Ok(object) => {
-                self.context.metrics.applied(kind);
-                tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "created");
-                Ok(Some(Arc::new(object)))
-            }
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                match api.get_opt(&name).await.map_err(failed)? {
-                    Some(found) if !self.is_ours(&found) => {
-                        self.taken.push((kind, name));
-                        Ok(None)
-                    }
-                    // Somebody took the label by which the watch finds it.
-                    Some(found) if found.labels().get(MANAGED_BY).is_none_or(|by| by != OPERATOR) => {
-                        let labels = json!({ MANAGED_BY: OPERATOR });
-                        let change = json!({ "metadata": { "uid": found.uid(), "labels": labels } });
-                        api.patch(&name, &PatchParams::default(), &Patch::Merge(&change))
-                            .await
-                            .map_err(failed)?;
-                        Err(ApplyError::WatchLags(name))
-                    }
-                    _ => Err(ApplyError::WatchLags(name)),
-                }
-            }
-            Err(source) => Err(failed(source)),
-        }
     }
 
     async fn delete(&mut self, kind: Kind, name: &str) -> Result<(), kube::Error> {

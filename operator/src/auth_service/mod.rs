@@ -81,19 +81,22 @@ async fn reconcile_in_turn(
     let answers = replicas::ask_all(&dereference::pods(&auth_service, &context, Component::Server)).await;
     let uid = auth_service.uid().unwrap_or_default();
     let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
-    let _turn = context.turns.take(failed_before).await;
-    // What was asked for meanwhile; it was deleted if it is not there any more.
-    let Some(auth_service) = context.auth_services.get(&ObjectRef::from_obj(&*auth_service)) else {
-        return Ok(Action::await_change());
-    };
-    let started = Instant::now();
-    // Boxed: its state is large, and those that wait for their turn do without it.
-    let result = Box::pin(reconcile_once(&auth_service, answers, &context)).await;
-    context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
-    if result.is_ok() {
-        context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| memory.failures = 0);
-    }
-    result
+    let work = context.turns.work(failed_before, async {
+        // What was asked for meanwhile; it was deleted if it is not there any more.
+        let Some(auth_service) = context.auth_services.get(&ObjectRef::from_obj(&*auth_service)) else {
+            return Ok(Action::await_change());
+        };
+        let started = Instant::now();
+        // Boxed: its state is large, and those that wait for their turn do without it.
+        let result = Box::pin(reconcile_once(&auth_service, answers, &context)).await;
+        context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
+        if result.is_ok() {
+            context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| memory.failures = 0);
+        }
+        result
+    });
+    // There are no more turns only when the operator ends.
+    work.await.unwrap_or_else(|| Ok(Action::await_change()))
 }
 
 async fn reconcile_once(

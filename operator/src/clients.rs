@@ -1,0 +1,58 @@
+//! The ways to the API server. Nothing that is asked of it is waited for without end: a connection that was dropped
+//! somewhere in between looks like one on which nothing is said.
+
+use std::time::Duration;
+
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
+use tower::util::MapRequestLayer;
+
+use crate::metrics::Metrics;
+
+/// How long making a connection may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer may take. An admission webhook has thirty seconds at most
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts>), and what the
+/// API server says when it did not answer is worth hearing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+/// How long a watch may say nothing. The API server sends a bookmark every minute or so; where it does not, a watch
+/// goes on in a new connection, from where it was.
+const SILENT_FOR: Duration = Duration::from_mins(2);
+
+/// The ways to the API server.
+#[derive(Clone)]
+pub struct Clients {
+    /// For what has to be answered soon.
+    pub requests: Client,
+    /// For watches, which say nothing as long as nothing happens.
+    pub watches: Client,
+}
+
+impl Clients {
+    /// Clients that count what they ask.
+    ///
+    /// # Errors
+    /// When the configuration names certificates that cannot be read.
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, kube::Error> {
+        let client = |silent_for| {
+            let mut config = config.clone();
+            config.connect_timeout = Some(CONNECT_WITHIN);
+            config.read_timeout = Some(silent_for);
+            config.write_timeout = Some(ANSWER_WITHIN);
+            // Counted from the request, not from when its connection was used before.
+            config.reset_reader_on_write = true;
+            counting(config, metrics.clone())
+        };
+        Ok(Self { requests: client(ANSWER_WITHIN)?, watches: client(SILENT_FOR)? })
+    }
+}
+
+/// A client that counts what it asks of the API server.
+fn counting(config: Config, metrics: Metrics) -> Result<Client, kube::Error> {
+    let counting = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
+        let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        metrics.requested(request.method().as_str(), request.uri().path(), watches);
+        request
+    });
+    Ok(ClientBuilder::try_from(config)?.with_layer(&counting).build())
+}
