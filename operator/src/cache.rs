@@ -123,7 +123,7 @@ impl Cache {
         self.store(kind)?.get(namespace, name)
     }
 
-    /// The objects of a namespace that have this controller, by its uid, or this [`crate::shelf::purpose`].
+    /// The Jobs of a namespace that have this controller, by its uid, or its pods of this [`crate::shelf::purpose`].
     pub fn group(&self, kind: Kind, namespace: &str, group: &str) -> Vec<Arc<Kept>> {
         self.store(kind).map(|store| store.group(namespace, group)).unwrap_or_default()
     }

@@ -95,8 +95,8 @@ pub struct Context {
     pub operator_namespace: String,
     /// The operator's metrics.
     pub metrics: Metrics,
-    /// Where events go.
-    pub recorder: Recorder,
+    reporter: Reporter,
+    recorder: Recorder,
     /// Who may work now.
     pub turns: Turns,
     memory: Mutex<HashMap<String, Memory>>,
@@ -114,7 +114,8 @@ impl Context {
     ) -> Arc<Self> {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Recorder::new(client.clone(), reporter.clone()),
+            reporter,
             client,
             cache,
             auth_services,
@@ -128,6 +129,16 @@ impl Context {
 }
 
 impl Context {
+    /// Where events go. Warnings are remembered for some minutes, so that what comes again and again is counted
+    /// instead of repeated; remembering all that goes well would take more memory than it is worth.
+    pub fn recorder(&self, warning: bool) -> Recorder {
+        if warning {
+            self.recorder.clone()
+        } else {
+            Recorder::new(self.client.clone(), self.reporter.clone())
+        }
+    }
+
     /// Works with what is remembered of an AuthService.
     pub fn with_memory<T>(&self, uid: &str, work: impl FnOnce(&mut Memory) -> T) -> T {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,8 @@
 
 mod auth_services;
 
+use std::sync::{Arc, OnceLock};
+
 use kube::runtime::reflector::Store;
 use latchkey_crds::AuthService;
 use prometheus::{
@@ -22,6 +24,7 @@ pub struct Metrics {
     api_requests: IntCounterVec,
     leader: IntGauge,
     watch_errors: IntCounterVec,
+    auth_services: Arc<OnceLock<Store<AuthService>>>,
 }
 
 impl Metrics {
@@ -90,6 +93,7 @@ impl Metrics {
             api_requests,
             leader,
             watch_errors,
+            auth_services: Arc::default(),
         })
     }
 
@@ -100,12 +104,17 @@ impl Metrics {
         self.durations.with_label_values(&result).observe(seconds);
     }
 
-    /// Shows the conditions and signing keys of these from now on.
-    ///
-    /// # Errors
-    /// When it is called a second time.
-    pub fn show_auth_services(&self, auth_services: Store<AuthService>) -> Result<(), prometheus::Error> {
-        self.registry.register(Box::new(auth_services::AuthServices::new(auth_services)?))
+    /// Shows the conditions and signing keys of these from now on. Only a replica that leads has any.
+    pub fn show_auth_services(&self, auth_services: Store<AuthService>) {
+        if self.auth_services.set(auth_services).is_err() {
+            tracing::debug!("the AuthServices are shown already");
+        }
+    }
+
+    /// The metrics of each AuthService as Prometheus text, in parts.
+    pub fn auth_services(&self) -> impl Iterator<Item = String> + Send + use<> {
+        let all = self.auth_services.get().map(Store::state);
+        all.into_iter().flat_map(auth_services::parts)
     }
 
     /// Counts an object that was written.
@@ -147,7 +156,7 @@ impl Metrics {
         self.leader.set(i64::from(leads));
     }
 
-    /// All of them as Prometheus text.
+    /// All but those of each AuthService as Prometheus text.
     ///
     /// # Errors
     /// When a metric cannot be written as text.

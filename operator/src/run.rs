@@ -166,7 +166,7 @@ async fn reconcile_until(
         }
         () = stop.clone() => return Ok(()),
     }
-    metrics.show_auth_services(auth_services.clone())?;
+    metrics.show_auth_services(auth_services.clone());
     readiness.set(true);
     tracing::info!("the watches have listed; reconciling");
 

@@ -1,13 +1,16 @@
 //! The operator's own HTTP: `/livez`, `/readyz`, `/metrics`.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::stream;
 
 use crate::metrics::Metrics;
 
@@ -56,7 +59,11 @@ async fn readyz(State(shared): State<Shared>) -> Response {
 
 async fn render_metrics(State(shared): State<Shared>) -> Response {
     match shared.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Ok(text) => {
+            let parts = std::iter::once(text).chain(shared.metrics.auth_services());
+            let body = Body::from_stream(stream::iter(parts.map(Ok::<_, Infallible>)));
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], body).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written as text");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

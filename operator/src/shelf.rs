@@ -1,6 +1,7 @@
 //! The objects of one kind as a watch last saw them, found by name, by controller and by what they are for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kube::core::DynamicObject;
@@ -46,9 +47,10 @@ pub struct Change {
 #[derive(Default)]
 struct Content {
     objects: HashMap<Key, Arc<Kept>>,
-    groups: HashMap<Key, BTreeSet<Box<str>>>,
+    /// Names; few each, and most are alone, so that no more room is taken than for what is there.
+    groups: HashMap<Key, Vec<Box<str>>>,
     /// The objects that say which database they work with, in all namespaces.
-    databases: HashMap<Box<str>, BTreeSet<Key>>,
+    databases: HashMap<Box<str>, Vec<Key>>,
 }
 
 /// The group of what an AuthService runs for one purpose.
@@ -56,47 +58,52 @@ pub fn purpose(instance: &str, component: &str) -> String {
     format!("{instance}/{component}")
 }
 
-/// By what an object is found without its name.
-fn groups(object: &Kept) -> impl Iterator<Item = Box<str>> {
-    let controller = object.controller().map(|controller| controller.uid.clone());
-    let purpose = object
-        .instance()
-        .zip(object.component())
-        .map(|(instance, component)| purpose(instance, component).into_boxed_str());
-    controller.into_iter().chain(purpose)
+/// By what an object is found without its name. Nobody asks for other kinds than these in that way.
+fn group(kind: Kind, object: &Kept) -> Option<Box<str>> {
+    match kind {
+        Kind::Job => Some(object.controller()?.uid.clone()),
+        Kind::Pod => Some(purpose(object.instance()?, object.component()?).into_boxed_str()),
+        _ => None,
+    }
+}
+
+fn enter<K: Hash + Eq, T: PartialEq>(index: &mut HashMap<K, Vec<T>>, key: K, entry: T) {
+    let entries = index.entry(key).or_default();
+    if !entries.contains(&entry) {
+        entries.reserve_exact(1);
+        entries.push(entry);
+    }
+}
+
+fn leave<K: Hash + Eq, T: PartialEq>(index: &mut HashMap<K, Vec<T>>, key: &K, entry: &T) {
+    if let Some(entries) = index.get_mut(key) {
+        entries.retain(|other| other != entry);
+        if entries.is_empty() {
+            index.remove(key);
+        }
+    }
 }
 
 impl Content {
-    fn insert(&mut self, key: Key, object: Arc<Kept>) -> Option<Arc<Kept>> {
-        let before = self.remove(&key);
-        for group in groups(&object) {
-            self.groups.entry((key.0.clone(), group)).or_default().insert(key.1.clone());
+    fn insert(&mut self, kind: Kind, key: Key, object: Arc<Kept>) -> Option<Arc<Kept>> {
+        let before = self.remove(kind, &key);
+        if let Some(group) = group(kind, &object) {
+            enter(&mut self.groups, (key.0.clone(), group), key.1.clone());
         }
         if let Some(database) = object.database() {
-            self.databases.entry(database.into()).or_default().insert(key.clone());
+            enter(&mut self.databases, database.into(), key.clone());
         }
         self.objects.insert(key, object);
         before
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Arc<Kept>> {
+    fn remove(&mut self, kind: Kind, key: &Key) -> Option<Arc<Kept>> {
         let object = self.objects.remove(key)?;
-        for group in groups(&object) {
-            let group = (key.0.clone(), group);
-            if let Some(names) = self.groups.get_mut(&group) {
-                names.remove(&key.1);
-                if names.is_empty() {
-                    self.groups.remove(&group);
-                }
-            }
+        if let Some(group) = group(kind, &object) {
+            leave(&mut self.groups, &(key.0.clone(), group), &key.1);
         }
-        if let Some(database) = object.database()
-            && let Some(users) = self.databases.get_mut(database)
-        {
-            users.remove(key);
-            if users.is_empty() {
-                self.databases.remove(database);
-            }
+        if let Some(database) = object.database() {
+            leave(&mut self.databases, &database.into(), key);
         }
         Some(object)
     }
@@ -135,13 +142,13 @@ impl Writer {
             Event::Apply(object) => {
                 let (key, object) = self.keep(object);
                 let namespace = key.0.clone();
-                let before = self.write().insert(key, object.clone());
+                let before = self.write().insert(self.kind, key, object.clone());
                 let same = before.is_some_and(|before| before.is_like(&object));
                 if same { Vec::new() } else { vec![Change { namespace, object }] }
             }
             Event::Delete(object) => {
                 let (key, object) = self.keep(object);
-                self.write().remove(&key);
+                self.write().remove(self.kind, &key);
                 vec![Change { namespace: key.0, object }]
             }
         }
@@ -154,11 +161,11 @@ impl Writer {
             content.objects.keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
         let mut changes: Vec<Change> = gone
             .into_iter()
-            .filter_map(|key| Some(Change { object: content.remove(&key)?, namespace: key.0 }))
+            .filter_map(|key| Some(Change { object: content.remove(self.kind, &key)?, namespace: key.0 }))
             .collect();
         for (key, object) in listed {
             let namespace = key.0.clone();
-            let before = content.insert(key, object.clone());
+            let before = content.insert(self.kind, key, object.clone());
             if !before.is_some_and(|before| before.is_like(&object)) {
                 changes.push(Change { namespace, object });
             }
@@ -203,7 +210,7 @@ impl Shelf {
         self.read().objects.get(&(namespace.into(), name.into())).cloned()
     }
 
-    /// The objects of a namespace in a group: a controller's uid, or a [`purpose`].
+    /// The objects of a namespace in a group: Jobs by their controller's uid, pods by their [`purpose`].
     pub fn group(&self, namespace: &str, group: &str) -> Vec<Arc<Kept>> {
         let content = self.read();
         let names = content.groups.get(&(namespace.into(), group.into()));
@@ -262,20 +269,22 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_the_object_and_found_by_name_and_group() {
-        let mut writer = Writer::new(Kind::ConfigMap);
-        let shelf = writer.shelf();
-        let whole = object("one", "1", "x", "1");
-        assert!(listed(&mut writer, &[whole.clone(), object("two", "2", "y", "1")]).is_empty());
-        assert_eq!(shelf.get("a", "one").unwrap().object(), whole);
-        assert!(shelf.get("b", "one").is_none());
-        for group in ["uid-x".to_owned(), purpose("x", "server")] {
-            assert_eq!(shelf.group("a", &group).len(), 1, "{group}");
-            assert!(shelf.group("b", &group).is_empty());
+        for (kind, of_x, of_y) in [
+            (Kind::Job, "uid-x".to_owned(), "uid-y".to_owned()),
+            (Kind::Pod, purpose("x", "server"), purpose("y", "server")),
+        ] {
+            let mut writer = Writer::new(kind);
+            let shelf = writer.shelf();
+            let whole = object("one", "1", "x", "1");
+            assert!(listed(&mut writer, &[whole.clone(), object("two", "2", "y", "1")]).is_empty());
+            assert_eq!(shelf.get("a", "one").unwrap().object(), whole);
+            assert!(shelf.get("b", "one").is_none());
+            assert_eq!((shelf.group("a", &of_x).len(), shelf.group("b", &of_x).len()), (1, 0), "{kind}");
+            // An object that changes hands leaves its group.
+            writer.take_in(Event::Apply(object("one", "3", "y", "1")));
+            assert!(shelf.group("a", &of_x).is_empty());
+            assert_eq!(shelf.group("a", &of_y).len(), 2);
         }
-        // An object that changes hands leaves its groups.
-        writer.take_in(Event::Apply(object("one", "3", "y", "1")));
-        assert!(shelf.group("a", "uid-x").is_empty());
-        assert_eq!(shelf.group("a", "uid-y").len(), 2);
     }
 
     #[test]
@@ -292,7 +301,6 @@ mod tests {
         assert!(again.is_empty());
         assert_eq!(names(&writer.take_in(Event::Delete(object("one", "7", "x", "3")))), ["one"]);
         assert!(writer.shelf().get("a", "one").is_none());
-        assert_eq!(writer.shelf().group("a", "uid-x").len(), 1);
     }
 
     #[test]

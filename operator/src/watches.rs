@@ -76,9 +76,10 @@ impl Watches {
         } else {
             Api::namespaced(self.client.clone(), &self.namespace)
         };
-        let events = watch(api, watcher::Config::default()).default_backoff().modify(|object| {
-            object.managed_fields_mut().clear();
-        });
+        let events =
+            watch(api, watcher::Config::default().page_size(PAGE)).default_backoff().modify(|object| {
+                object.managed_fields_mut().clear();
+            });
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         while let Some(event) = events.next().await {
             match event {

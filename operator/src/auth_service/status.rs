@@ -53,7 +53,9 @@ pub enum StatusError {
 pub fn last_written(auth_service: &AuthService, context: &Context) -> AuthServiceStatus {
     let seen = auth_service.resource_version();
     let newer = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
-        memory.status.as_ref().filter(|(replaced, _)| seen.as_ref() == Some(replaced)).cloned()
+        // Never looked at again once the watch has caught up.
+        memory.status.take_if(|(replaced, _)| seen.as_ref() != Some(replaced));
+        memory.status.clone()
     });
     newer.map_or_else(|| auth_service.status.clone().unwrap_or_default(), |(_, status)| status)
 }
@@ -208,7 +210,7 @@ async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Cond
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = context.recorder.publish(&event, &reference).await {
+        if let Err(error) = context.recorder(warning).publish(&event, &reference).await {
             tracing::warn!(error = %Causes(&error), "an event could not be written");
         }
     }

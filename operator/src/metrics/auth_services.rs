@@ -1,87 +1,98 @@
 //! What is known of each `AuthService`, as metrics: read from the watch's store whenever somebody asks, so that
-//! nothing has to be kept up to date and what is gone is gone.
+//! nothing has to be kept up to date and what is gone is gone. A thousand of them are fifty thousand lines, which
+//! are written some at a time: as a whole, and as the objects that a metrics library makes of them, they would take
+//! more memory than everything else that the operator holds.
+
+use std::fmt::Write;
+use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::runtime::reflector::Store;
 use latchkey_crds::auth_service::KeyPhase;
 use latchkey_crds::{AuthService, conditions};
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, IntGaugeVec, Opts};
 
-const CONDITION: &str = "latchkey_operator_auth_service_condition";
-const KEY_SINCE: &str = "latchkey_operator_signing_key_since_timestamp_seconds";
+/// How many AuthServices are written at a time.
+const AT_ONCE: usize = 16;
 
 /// The values of the label `status`, as kube-state-metrics writes them.
 const STATUSES: [(&str, &str); 3] = [("True", "true"), ("False", "false"), ("Unknown", "unknown")];
 
-/// Reads the store. Only a replica that leads has one.
-pub struct AuthServices {
-    store: Store<AuthService>,
-    descriptions: Vec<Desc>,
+/// One metric over all AuthServices.
+#[derive(Clone, Copy)]
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    /// Writes the lines of one AuthService.
+    lines: fn(&mut String, &'static str, &AuthService) -> std::fmt::Result,
 }
 
-impl AuthServices {
-    /// A collector over the store.
-    ///
-    /// # Errors
-    /// When a name is malformed, which is a mistake in this file.
-    pub fn new(store: Store<AuthService>) -> Result<Self, prometheus::Error> {
-        let (conditions, keys) = empty()?;
-        let descriptions = [conditions.desc(), keys.desc()].concat().into_iter().cloned().collect();
-        Ok(Self { store, descriptions })
-    }
-}
+const FAMILIES: [Family; 2] = [
+    Family {
+        name: "latchkey_operator_auth_service_condition",
+        help: "1 for the status that a condition of an AuthService has, 0 for the others.",
+        lines: write_conditions,
+    },
+    Family {
+        name: "latchkey_operator_signing_key_since_timestamp_seconds",
+        help: "Since when a signing key has been in its phase, in seconds since 1970.",
+        lines: write_keys,
+    },
+];
 
-impl Collector for AuthServices {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let all = self.store.state();
-        // Its names have been tried in `new`.
-        measure(all.iter().map(AsRef::as_ref)).unwrap_or_default()
-    }
-}
-
-fn empty() -> Result<(IntGaugeVec, GaugeVec), prometheus::Error> {
-    let conditions = IntGaugeVec::new(
-        Opts::new(CONDITION, "1 for the status that a condition of an AuthService has, 0 for the others."),
-        &["namespace", "name", "type", "status"],
-    )?;
-    let keys = GaugeVec::new(
-        Opts::new(KEY_SINCE, "Since when a signing key has been in its phase, in seconds since 1970."),
-        &["namespace", "name", "kid", "phase"],
-    )?;
-    Ok((conditions, keys))
-}
-
-/// The metrics of these.
-fn measure<'a>(
-    auth_services: impl Iterator<Item = &'a AuthService>,
-) -> Result<Vec<MetricFamily>, prometheus::Error> {
-    let (conditions, keys) = empty()?;
-    for auth_service in auth_services {
-        let Some(status) = &auth_service.status else { continue };
-        let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
-        // Others may write conditions of their own into the status: their number has no bound.
-        let known = status.conditions.iter().filter(|c| conditions::ALL.contains(&c.type_.as_str()));
-        for condition in known {
-            for (value, label) in STATUSES {
-                conditions
-                    .with_label_values(&[&*namespace, &*name, &*condition.type_, label])
-                    .set(i64::from(condition.status == value));
+/// The metrics of these as Prometheus text, in parts
+/// (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
+pub(super) fn parts(auth_services: Vec<Arc<AuthService>>) -> impl Iterator<Item = String> + Send {
+    let auth_services: Arc<[Arc<AuthService>]> = auth_services.into();
+    FAMILIES.into_iter().flat_map(move |family| {
+        let auth_services = auth_services.clone();
+        let Family { name, help, .. } = family;
+        let head = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
+        let starts = (0..auth_services.len()).step_by(AT_ONCE);
+        std::iter::once(head).chain(starts.map(move |start| {
+            let end = auth_services.len().min(start + AT_ONCE);
+            let mut text = String::new();
+            for auth_service in &auth_services[start..end] {
+                // Writing to a text does not fail.
+                let _ = (family.lines)(&mut text, name, auth_service);
             }
-        }
-        for key in &status.signing_keys {
-            let since = key.since.0.as_millisecond();
-            #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
-            keys.with_label_values(&[&*namespace, &*name, &*key.kid, phase(key.phase)])
-                .set(since as f64 / 1000.0);
+            text
+        }))
+    })
+}
+
+fn write_conditions(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
+    let owner = owner(auth_service);
+    // Others may write conditions of their own into the status: their number has no bound.
+    let stated = auth_service.status.iter().flat_map(|status| &status.conditions);
+    for condition in stated.filter(|condition| conditions::ALL.contains(&condition.type_.as_str())) {
+        for (value, label) in STATUSES {
+            let holds = u8::from(condition.status == value);
+            let kind = &condition.type_;
+            writeln!(text, r#"{metric}{{{owner},status="{label}",type="{kind}"}} {holds}"#)?;
         }
     }
-    Ok([conditions.collect(), keys.collect()].concat())
+    Ok(())
+}
+
+fn write_keys(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
+    let owner = owner(auth_service);
+    for key in auth_service.status.iter().flat_map(|status| &status.signing_keys) {
+        let since = key.since.0.as_millisecond();
+        #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
+        let since = since as f64 / 1000.0;
+        let (kid, phase) = (escaped(&key.kid), phase(key.phase));
+        writeln!(text, r#"{metric}{{kid="{kid}",{owner},phase="{phase}"}} {since}"#)?;
+    }
+    Ok(())
+}
+
+fn owner(auth_service: &AuthService) -> String {
+    let (name, namespace) = (auth_service.name_any(), auth_service.namespace().unwrap_or_default());
+    format!(r#"name="{}",namespace="{}""#, escaped(&name), escaped(&namespace))
+}
+
+/// As the format wants a label's value; a status can be written by others.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }
 
 fn phase(phase: KeyPhase) -> &'static str {
@@ -94,9 +105,6 @@ fn phase(phase: KeyPhase) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::reflector;
-    use kube::runtime::watcher::Event;
-    use prometheus::{Registry, TextEncoder};
     use serde_json::json;
 
     use super::*;
@@ -120,27 +128,49 @@ mod tests {
         .unwrap()
     }
 
-    #[test]
-    fn each_auth_service_is_shown_as_long_as_it_exists() {
-        let (store, mut writer) = reflector::store();
-        let registry = Registry::new();
-        registry.register(Box::new(AuthServices::new(store).unwrap())).unwrap();
-        let text = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-        assert_eq!(text(), "", "no series without an AuthService");
+    fn text(auth_services: Vec<AuthService>) -> String {
+        parts(auth_services.into_iter().map(Arc::new).collect()).collect()
+    }
 
-        writer.apply_watcher_event(&Event::Apply(auth_service("auth", "False")));
-        let with_one = text();
+    #[test]
+    fn each_auth_service_is_shown() {
+        assert!(
+            !text(Vec::new()).lines().any(|line| !line.starts_with('#')),
+            "series without an AuthService"
+        );
+        let shown = text(vec![auth_service("auth", "False")]);
         for line in [
             r#"latchkey_operator_auth_service_condition{name="auth",namespace="team-a",status="false",type="Ready"} 1"#,
             r#"latchkey_operator_auth_service_condition{name="auth",namespace="team-a",status="true",type="Ready"} 0"#,
             r#"latchkey_operator_auth_service_condition{name="auth",namespace="team-a",status="unknown",type="Ready"} 0"#,
             r#"latchkey_operator_signing_key_since_timestamp_seconds{kid="abc",name="auth",namespace="team-a",phase="active"} 1767225600.5"#,
         ] {
-            assert!(with_one.contains(line), "{line} is missing in\n{with_one}");
+            assert!(shown.lines().any(|shown| shown == line), "{line} is missing in\n{shown}");
         }
-        assert!(!with_one.contains("SomebodyElses"), "{with_one}");
+        assert!(!shown.contains("SomebodyElses"), "{shown}");
+    }
 
-        writer.apply_watcher_event(&Event::Delete(auth_service("auth", "False")));
-        assert_eq!(text(), "");
+    #[test]
+    fn many_are_shown_in_parts_with_each_metric_in_one_piece() {
+        let number = 10 * AT_ONCE + 1;
+        let many: Vec<_> =
+            (0..number).map(|number| Arc::new(auth_service(&number.to_string(), "True"))).collect();
+        assert!(parts(many.clone()).all(|part| part.lines().count() <= 3 * AT_ONCE));
+        let whole: String = parts(many).collect();
+        let metrics: Vec<&str> = whole
+            .lines()
+            .filter_map(|line| line.split(['{']).next())
+            .filter(|name| !name.starts_with('#'))
+            .collect();
+        assert_eq!(metrics.len(), 4 * number);
+        assert!(metrics.is_sorted(), "the lines of a metric lie apart");
+    }
+
+    #[test]
+    fn what_others_write_stays_in_its_quotes() {
+        let mut strange = auth_service("auth", "True");
+        strange.status.as_mut().unwrap().signing_keys[0].kid = "a\"} 1\n\\".to_owned();
+        let text = text(vec![strange]);
+        assert!(text.lines().any(|line| line.contains(r#"{kid="a\"} 1\n\\","#)), "{text}");
     }
 }

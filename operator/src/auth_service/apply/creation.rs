@@ -59,7 +59,10 @@ impl Work<'_> {
     }
 
     /// Makes what cannot be made twice: it is created, which fails where something of that name exists.
-    pub(super) async fn create(&mut self, rendered: Rendered) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
+    pub(super) async fn create(
+        &mut self,
+        rendered: Rendered,
+    ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
         let Rendered { kind, name, value, .. } = rendered;
         let api = self.api(kind);
         let failed = |source| ApplyError::Request {

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
-use super::conditions::{Stated, is_well};
+use super::conditions::{Stated, is_warning, is_well};
 
 /// The stated conditions with the time since when each has its status: that of before where the status is the
 /// same. Conditions that somebody else put there stay.
@@ -37,7 +37,8 @@ fn seconds(now: Timestamp) -> Time {
 }
 
 /// The conditions whose status or reason became another. What is merely not known any more says nothing, and
-/// neither does that something works which was not known to fail.
+/// neither does that something works which was not known to fail, nor at the first look that something is not asked
+/// for.
 pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
     after
         .iter()
@@ -49,9 +50,12 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
                 && condition.status != "Unknown"
                 && ![conditions::PROGRESSING, conditions::RECONCILING, conditions::STALLED]
                     .contains(&condition.type_.as_str())
-                && !(is_well(condition)
-                    && condition.type_ != conditions::READY
-                    && known.is_none_or(|known| known.status == "Unknown"))
+                && (condition.type_ == conditions::READY
+                    || if is_well(condition) {
+                        known.is_some_and(|known| known.status != "Unknown" && !is_well(known))
+                    } else {
+                        known.is_some() || is_warning(condition)
+                    })
         })
         .collect()
 }
