@@ -34,17 +34,19 @@ impl Clients {
     /// # Errors
     /// When the configuration names certificates that cannot be read.
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, kube::Error> {
-        let client = |silent_for| {
-            let mut config = config.clone();
-            config.connect_timeout = Some(CONNECT_WITHIN);
-            config.read_timeout = Some(silent_for);
-            config.write_timeout = Some(ANSWER_WITHIN);
-            // Counted from the request, not from when its connection was used before.
-            config.reset_reader_on_write = true;
-            counting(config, metrics.clone())
-        };
+        let client = |silent_for| counting(impatient(config.clone(), silent_for), metrics.clone());
         Ok(Self { requests: client(ANSWER_WITHIN)?, watches: client(SILENT_FOR)? })
     }
+}
+
+/// The same, with an end to all waiting.
+fn impatient(mut config: Config, silent_for: Duration) -> Config {
+    config.connect_timeout = Some(CONNECT_WITHIN);
+    config.read_timeout = Some(silent_for);
+    config.write_timeout = Some(silent_for);
+    // Counted from the request, not from when its connection was used before.
+    config.reset_reader_on_write = true;
+    config
 }
 
 /// A client that counts what it asks of the API server.
@@ -55,4 +57,24 @@ fn counting(config: Config, metrics: Metrics) -> Result<Client, kube::Error> {
         request
     });
     Ok(ClientBuilder::try_from(config)?.with_layer(&counting).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::Api;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_says_nothing_is_not_waited_for_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let config = impatient(Config::new(url), Duration::from_millis(50));
+        let client = counting(config, Metrics::new().unwrap()).unwrap();
+        let secrets: Api<Secret> = Api::namespaced(client, "a");
+        let asked = tokio::time::timeout(Duration::from_secs(20), secrets.get("b"));
+        assert!(asked.await.expect("an end").is_err());
+    }
 }

@@ -137,6 +137,9 @@ impl Fleet {
             let status = object.status.clone().unwrap_or_default();
             let condition = status.conditions.iter().find(|condition| condition.type_ == "Ready");
             let name = object.name_any();
+            if name.starts_with(crate::broken::PREFIX) {
+                continue;
+            }
             states.insert(name.clone(), condition.map(|c| c.reason.clone()).unwrap_or_default());
             if condition.is_some_and(|condition| {
                 condition.status == "True" && condition.observed_generation == object.metadata.generation
@@ -171,6 +174,9 @@ impl Fleet {
             for object in api.list(&ours).await.expect("a list") {
                 let owner = object.owner_references().first().map(|owner| owner.name.clone());
                 let owner = owner.ok_or_else(|| format!("{kind} {} has no owner", object.name_any()))?;
+                if owner.starts_with(crate::broken::PREFIX) {
+                    continue;
+                }
                 if kind != "Secret" {
                     *contents.entry(content(&object, &owner)).or_default() += 1;
                 }

@@ -2,6 +2,8 @@
 //! restart and a steady state cost, and how much memory the operator takes. Prints figures beside their targets.
 //! `make bench-operator` runs it with a release build; it is no test and fails only when something is wrong.
 
+mod broken;
+mod calibration;
 mod fleet;
 mod kubelet;
 mod servers;
@@ -11,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use latchkey_tests::control_plane::{Contents, ControlPlane, auth_service_crd, service_monitor_crd};
 use latchkey_tests::operator::{Installation, Operator};
+use nix::time::{ClockId, clock_gettime};
 
+use broken::Broken;
 use fleet::Fleet;
 use kubelet::Kubelet;
 use servers::Servers;
@@ -45,6 +49,7 @@ async fn bench() {
     let mut control_plane = ControlPlane::start(Contents { crds: &crds, controllers: true }).await;
     let client = control_plane.client().await;
     let installation = Installation::new(&control_plane, "latchkey-system", &[]).await;
+    let rate = calibration::first_applies_a_second(&client).await;
     let fleet = Fleet::prepare(client.clone(), count).await;
     let servers = Servers::start(client.clone(), count).await;
     let kubelet = Kubelet::start(client.clone(), servers.addresses());
@@ -54,8 +59,9 @@ async fn bench() {
     let empty = operator.memory();
 
     say(&format!("{count} AuthServices in {} namespaces, {}", fleet.namespaces(), fleet.what()));
+    let broken = Broken::make(client.clone(), number("LATCHKEY_BENCH_BROKEN", 20)).await;
     let requests = witness.requests().await;
-    let others = control_plane.processor_seconds();
+    let (others, own) = (control_plane.processor_seconds(), own_processor_seconds());
     let begun = Instant::now();
     fleet.apply_all().await;
     let applied = begun.elapsed();
@@ -68,12 +74,17 @@ async fn bench() {
     let refused = writes.iter().filter(|write| write.code >= 400).count();
     let loaded = operator.memory();
     let busy = operator.processor_seconds();
+    let own = own_processor_seconds() - own;
     let others: Vec<String> = control_plane
         .processor_seconds()
         .iter()
         .zip(others)
-        .map(|(after, before)| format!("{:.0} s", after - before))
+        .map(|(after, before)| after - before)
+        .chain([own])
+        .map(|seconds| format!("{seconds:.0} s"))
         .collect();
+    let troubles = broken.reasons().await;
+    broken.remove().await;
 
     // What is left are the API server, its etcd and the operator.
     drop(kubelet);
@@ -111,7 +122,13 @@ async fn bench() {
     figure(&format!("all {objects} objects correct after"), &seconds(correct), "under 90 s");
     figure("writes by the operator, refused ones", &format!("{}, {refused}", writes.len()), "");
     figure("processor time of the operator", &format!("{busy:.1} s"), "");
-    figure("  of etcd, API server, controllers", &others.join(", "), "");
+    figure("  of etcd, API server, controllers, this", &others.join(", "), "");
+    let alone = correct.as_secs_f64() * rate;
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    let share = objects as f64 / alone;
+    figure("first applies a second, with nothing else", &format!("{rate:.0}"), "");
+    figure("  that many objects would have taken", &format!("{:.0}% of the time", 100.0 * share), "");
+    figure("meanwhile some never got ready", &format!("{troubles:?}"), "");
     figure("a restarted operator is ready after", &seconds(again), "under 5 s");
     figure("  has looked at all of them after", &seconds(looked), "");
     figure("  and has written", &restart_writes.to_string(), "0");
@@ -130,6 +147,11 @@ async fn bench() {
     show("  bring-up", &bring_up);
     show("  steady state (operator and API server alone)", &steady);
     show("  restart", &restart);
+}
+
+fn own_processor_seconds() -> f64 {
+    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("the clock of this process");
+    Duration::from(time).as_secs_f64()
 }
 
 /// Everything but the lease.

@@ -1,21 +1,16 @@
-//! Plays the auth servers: `GET /status` at an address of the loopback network for each AuthService.
+//! Plays the auth servers: a status port at an address of the loopback network for each AuthService.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use latchkey_crds::AuthService;
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use latchkey_tests::status_port::StatusPort;
+use tokio::task::JoinHandle;
 
 /// The label that names the AuthService of a pod.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
-
-type Kids = Arc<Mutex<HashMap<String, Vec<String>>>>;
 
 /// The address of each AuthService's server pods.
 #[derive(Debug, Clone)]
@@ -34,7 +29,7 @@ impl Addresses {
 /// All servers, until they are dropped.
 pub struct Servers {
     addresses: Addresses,
-    _tasks: JoinSet<()>,
+    task: JoinHandle<()>,
 }
 
 impl Servers {
@@ -43,26 +38,27 @@ impl Servers {
         let [.., low] = std::process::id().to_be_bytes();
         // Two runs on one machine keep apart.
         let addresses = Addresses { first: 128 + (low & 63) };
-        let kids = Kids::default();
-        let mut tasks = JoinSet::new();
+        let mut ports = HashMap::new();
         for number in 0..count {
             let name = crate::fleet::name(number);
-            let listener = TcpListener::bind((addresses.of(&name), 9090)).await;
-            let listener = listener.expect("a port on the loopback network");
-            tasks.spawn(serve(listener, name, kids.clone()));
+            let port = StatusPort::open_at(addresses.of(&name)).await;
+            port.answer_healthy(&[]);
+            ports.insert(name, port);
         }
         let api: Api<AuthService> = Api::all(client);
-        tasks.spawn(async move {
+        let task = tokio::spawn(async move {
             let changes = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
             let mut changes = std::pin::pin!(changes);
             while let Some(change) = changes.next().await {
                 let Ok(object) = change else { continue };
                 let keys = object.status.iter().flat_map(|status| &status.signing_keys);
-                let found = keys.map(|key| key.kid.clone()).collect();
-                kids.lock().unwrap_or_else(PoisonError::into_inner).insert(object.name_any(), found);
+                let kids: Vec<String> = keys.map(|key| key.kid.clone()).collect();
+                if let Some(port) = ports.get(&object.name_any()) {
+                    port.answer_healthy(&kids);
+                }
             }
         });
-        Self { addresses, _tasks: tasks }
+        Self { addresses, task }
     }
 
     /// Where they listen.
@@ -71,39 +67,8 @@ impl Servers {
     }
 }
 
-async fn serve(listener: TcpListener, name: String, kids: Kids) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let kids = kids.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
-        tokio::spawn(answer(stream, healthy(&kids.unwrap_or_default())));
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.task.abort();
     }
-}
-
-fn healthy(kids: &[String]) -> Value {
-    let ready = json!({"ready": true, "message": "ok"});
-    let keys: Vec<Value> =
-        kids.iter().map(|kid| json!({"kid": kid, "alg": "ES256", "phase": "active"})).collect();
-    json!({
-        "version": "0.1.0",
-        "schema_version": 1,
-        "required_schema_version": 1,
-        "signing_keys": keys,
-        "revocation": {"mode": "redis", "message": "ok"},
-        "dependencies": {
-            "database": ready, "schema": ready, "redis": ready, "signing_keys": ready, "mail": ready,
-        },
-    })
-}
-
-async fn answer(mut stream: TcpStream, body: Value) {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        match stream.read_buf(&mut request).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return,
-        }
-    }
-    let body = body.to_string();
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    // The caller may have gone away; then nobody misses the answer.
-    let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
 }

@@ -15,11 +15,11 @@ use latchkey_crds::AuthService;
 use latchkey_tests::audit::Write;
 use latchkey_tests::control_plane::{ControlPlane, FIELD_MANAGER, apply};
 use latchkey_tests::operator::{Installation, Operator};
+use latchkey_tests::status_port::StatusPort;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::kubelet::Kubelet;
-use crate::status_port::StatusPort;
 use crate::waiting::wait_for;
 
 /// The name of the AuthService in every test.

@@ -1,9 +1,9 @@
 //! The logins that the servers try out.
 
+use latchkey_tests::status_port::healthy;
 use serde_json::json;
 
 use crate::fixture::Fixture;
-use crate::status_port::healthy;
 
 #[tokio::test]
 async fn a_login_that_fails_takes_ready_away_and_gives_it_back() {

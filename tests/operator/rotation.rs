@@ -5,11 +5,11 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::SigningKeyStatus;
+use latchkey_tests::status_port::with_keys;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
 use crate::kubelet::SERVERS;
-use crate::status_port::with_keys;
 use crate::waiting::wait_for;
 
 const SECRET: &str = "auth-jwt-keys";

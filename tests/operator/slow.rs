@@ -1,7 +1,5 @@
 //! Servers that do not answer hold up nobody but their own AuthService.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
@@ -10,9 +8,9 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use latchkey_crds::AuthService;
 use latchkey_tests::control_plane::apply;
+use latchkey_tests::silent::Silent;
 use latchkey_tests::wait;
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use crate::fixture::{Fixture, NAME, condition};
 use crate::waiting::wait_for;
@@ -24,20 +22,11 @@ const SLOW: usize = 96;
 const AT_MOST: Duration = Duration::from_secs(4);
 
 /// An address where connections are taken, and nothing is ever said.
-async fn silent_address() -> (String, Arc<AtomicUsize>) {
+async fn silent_address() -> (String, Silent) {
     let [.., high, low] = std::process::id().to_be_bytes();
     let ip = format!("127.{}.250.{}", 64 + (high & 63), low.clamp(1, 254));
-    let listener = TcpListener::bind(format!("{ip}:9090")).await.expect("a port on the loopback network");
-    let taken = Arc::new(AtomicUsize::new(0));
-    let counter = taken.clone();
-    tokio::spawn(async move {
-        let mut open = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            open.push(stream);
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    (ip, taken)
+    let silent = Silent::listen(&format!("{ip}:9090")).await;
+    (ip, silent)
 }
 
 async fn make_slow_one(fixture: &Fixture, number: usize, ip: &str) {
@@ -79,7 +68,7 @@ async fn servers_that_do_not_answer_hold_up_nobody_else() {
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     wait_for(fixture.any("Service"), NAME, |service| service.map(drop).ok_or("no Service".to_owned())).await;
-    let (ip, taken) = silent_address().await;
+    let (ip, silent) = silent_address().await;
     stream::iter(0..SLOW)
         .for_each_concurrent(16, async |number| make_slow_one(&fixture, number, &ip).await)
         .await;
@@ -91,7 +80,7 @@ async fn servers_that_do_not_answer_hold_up_nobody_else() {
     .await;
 
     // All of them at once have to be looked at again.
-    let before = taken.load(Ordering::Relaxed);
+    let before = silent.taken();
     let touch = json!({"metadata": {"annotations": {"touched": "now"}}});
     stream::iter(0..SLOW)
         .for_each_concurrent(16, async |number| {
@@ -99,10 +88,8 @@ async fn servers_that_do_not_answer_hold_up_nobody_else() {
             services.patch(&format!("slow-{number}"), &parameters, &patch).await.expect("it is taken");
         })
         .await;
-    wait::until("the silent servers to be asked", async || {
-        (taken.load(Ordering::Relaxed) >= before + 16).then_some(())
-    })
-    .await;
+    wait::until("the silent servers to be asked", async || (silent.taken() >= before + 16).then_some(()))
+        .await;
     let begun = Instant::now();
     let drift = json!({"spec": {"selector": {"app.kubernetes.io/instance": "somebody-else"}}});
     let patch = Patch::Merge(drift);

@@ -4,12 +4,12 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use latchkey_crds::{AuthService, conditions};
+use latchkey_tests::status_port::healthy;
 use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
 use crate::kubelet::{SERVERS, set_ready};
-use crate::status_port::healthy;
 use crate::waiting::wait_for;
 
 #[tokio::test]

@@ -100,9 +100,12 @@ async fn another_way_to_write_the_same_is_no_change() {
 async fn a_first_creation_takes_few_writes() {
     let fixture = Fixture::new("frugal").await;
     let _kubelet = fixture.start_kubelet();
-    let _operator = fixture.start_operator().await;
+    let operator = fixture.start_operator().await;
+    let reads = async || operator.metric("latchkey_operator_api_requests_total", &["verb=\"read\""]).await;
+    let before = reads().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
+    assert!((reads().await - before).abs() < 0.5, "it looked at what it was about to make");
     let writes = fixture.writes();
     let refused: Vec<_> = writes.iter().filter(|write| write.code >= 400).collect();
     assert!(refused.is_empty(), "the operator was refused something: {refused:?}");

@@ -2,11 +2,11 @@
 
 use kube::ResourceExt;
 use kube::api::ListParams;
+use latchkey_tests::status_port::healthy;
 use serde_json::json;
 
 use crate::fixture::{Fixture, NAME};
 use crate::kubelet::{SERVERS, set_ready};
-use crate::status_port::healthy;
 use crate::waiting::wait_for;
 
 #[tokio::test]

@@ -28,7 +28,9 @@ pub mod proxies;
 pub mod redis;
 pub mod scratch;
 pub mod server;
+pub mod silent;
 pub mod smtp;
+pub mod status_port;
 pub mod wait;
 pub mod wire;
 

@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// The management port of all the server pods of a test: `GET /status` on an address of the loopback network
-/// that no other test has.
+/// The management port of server pods: `GET /status` on an address of the loopback network.
+#[derive(Debug)]
 pub struct StatusPort {
     ip: String,
     answer: Arc<Mutex<Option<Value>>>,
@@ -16,11 +16,15 @@ pub struct StatusPort {
 }
 
 impl StatusPort {
-    /// Listens on 127.84.`number`.1:9090, and does not answer before [`StatusPort::answer`].
+    /// Listens on port 9090 of an address that no other test has, and does not answer before [`StatusPort::answer`].
     pub async fn open(number: u8) -> Self {
         // The process's id keeps apart two runs on one machine.
         let [.., high, low] = std::process::id().to_be_bytes();
-        let ip = format!("127.{}.{number}.{}", 64 + (high & 63), low.clamp(1, 254));
+        Self::open_at(format!("127.{}.{number}.{}", 64 + (high & 63), low.clamp(1, 254))).await
+    }
+
+    /// The same on an address of one's choice.
+    pub async fn open_at(ip: String) -> Self {
         let listener = TcpListener::bind(format!("{ip}:9090")).await.expect("a port on the loopback network");
         let answer = Arc::new(Mutex::new(None));
         let current = answer.clone();

@@ -1,0 +1,152 @@
+//! Some AuthServices that never get ready, each for one of several reasons, in namespaces of their own: what they
+//! wait for must be waited for by nobody else.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::api::DeleteParams;
+use kube::{Api, Client, ResourceExt};
+use latchkey_crds::AuthService;
+use latchkey_tests::control_plane::apply;
+use latchkey_tests::silent::Silent;
+use latchkey_tests::wait;
+use serde_json::{Value, json};
+
+/// What the names of all of them begin with.
+pub const PREFIX: &str = "broken-";
+/// The namespace of those whose objects an admission webhook holds up.
+const HELD_UP: &str = "broken-webhook";
+const WEBHOOK: &str = "latchkey-bench";
+
+/// What is the matter with one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// It names a Secret that there is not.
+    SecretMissing,
+    /// Its migrations fail, since no database answers.
+    Database,
+    /// An admission webhook never answers.
+    Webhook,
+}
+
+const TROUBLES: [Trouble; 3] = [Trouble::SecretMissing, Trouble::Database, Trouble::Webhook];
+
+impl Trouble {
+    fn namespace(self) -> &'static str {
+        match self {
+            Self::SecretMissing => "broken-secret",
+            Self::Database => "broken-database",
+            Self::Webhook => HELD_UP,
+        }
+    }
+}
+
+/// All of them.
+pub struct Broken {
+    client: Client,
+    count: usize,
+    _webhook: Silent,
+}
+
+impl Broken {
+    /// Makes them.
+    pub async fn make(client: Client, count: usize) -> Self {
+        for trouble in TROUBLES {
+            let name = trouble.namespace();
+            let metadata = json!({"name": name, "labels": {"name": name}});
+            apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
+            let secret = json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "urls", "namespace": name},
+                "stringData": {"redis": "rediss://redis.example.com:6380"},
+            });
+            apply(&client, &secret).await;
+        }
+        let webhook = Silent::listen("127.0.0.1:0").await;
+        apply(&client, &held_up(webhook.address(), HELD_UP)).await;
+        let broken = Self { client, count, _webhook: webhook };
+        for number in 0..count {
+            broken.make_one(number, TROUBLES[number % TROUBLES.len()]).await;
+        }
+        broken
+    }
+
+    async fn make_one(&self, number: usize, trouble: Trouble) {
+        let (name, namespace) = (format!("{PREFIX}{number}"), trouble.namespace());
+        let secret = format!("database-{number}");
+        if trouble != Trouble::SecretMissing {
+            let url = format!("postgres://auth:secret@db.example.com/{name}");
+            let metadata = json!({"name": secret, "namespace": namespace});
+            let data = json!({ "url": url });
+            apply(
+                &self.client,
+                &json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}),
+            )
+            .await;
+        }
+        let object = json!({
+            "apiVersion": "latchkey.dev/v1alpha1",
+            "kind": "AuthService",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "database": {"urlSecretRef": {"name": secret}},
+                "redis": {"urlSecretRef": {"name": "urls", "key": "redis"}},
+            },
+        });
+        apply(&self.client, &object).await;
+    }
+
+    /// How many there are by what `Ready` says of them.
+    pub async fn reasons(&self) -> BTreeMap<String, usize> {
+        let mut reasons = BTreeMap::new();
+        for service in self.list().await {
+            let conditions = service.status.map(|status| status.conditions).unwrap_or_default();
+            let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
+            *reasons.entry(ready.map(|ready| ready.reason).unwrap_or_default()).or_default() += 1;
+        }
+        reasons
+    }
+
+    /// Removes them, with all that is theirs.
+    pub async fn remove(self) {
+        let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
+        webhooks.delete(WEBHOOK, &DeleteParams::default()).await.expect("it is deleted");
+        for service in self.list().await {
+            let api: Api<AuthService> =
+                Api::namespaced(self.client.clone(), &service.namespace().unwrap_or_default());
+            let parameters = DeleteParams::foreground();
+            api.delete(&service.name_any(), &parameters).await.expect("it is deleted");
+        }
+        wait::until("the broken ones to go", async || self.list().await.is_empty().then_some(())).await;
+    }
+
+    async fn list(&self) -> Vec<AuthService> {
+        let api: Api<AuthService> = Api::all(self.client.clone());
+        let all = api.list(&kube::api::ListParams::default()).await.expect("a list");
+        let broken: Vec<_> = all.into_iter().filter(|one| one.name_any().starts_with(PREFIX)).collect();
+        assert!(broken.len() <= self.count, "more than were made");
+        broken
+    }
+}
+
+/// A webhook on the ConfigMaps of a namespace, which is to answer at this address.
+fn held_up(address: &str, namespace: &str) -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": WEBHOOK},
+        "webhooks": [{
+            "name": "hangs.latchkey.dev",
+            "clientConfig": {"url": format!("https://{address}/")},
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                "resources": ["configmaps"], "scope": "Namespaced",
+            }],
+            "namespaceSelector": {"matchLabels": {"name": namespace}},
+            "objectSelector": {"matchLabels": {"app.kubernetes.io/managed-by": "latchkey-operator"}},
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "timeoutSeconds": 30,
+            "admissionReviewVersions": ["v1"],
+        }],
+    })
+}

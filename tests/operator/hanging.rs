@@ -1,0 +1,90 @@
+//! Requests that hang hold up nobody but their own AuthService.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::Api;
+use kube::api::DeleteParams;
+use latchkey_crds::AuthService;
+use latchkey_tests::control_plane::apply;
+use latchkey_tests::silent::Silent;
+use latchkey_tests::wait;
+use serde_json::json;
+
+use crate::fixture::{Fixture, condition};
+
+/// More than work at once.
+const HANGING: usize = 40;
+/// How long the API server waits for the webhook.
+const HANGS_FOR: Duration = Duration::from_secs(20);
+const WEBHOOK: &str = "latchkey-hanging";
+
+/// A webhook that never answers, on the ConfigMaps of every AuthService of the namespace but one.
+async fn hang(fixture: &Fixture, webhook: &Silent) {
+    let names: Vec<String> = (0..HANGING).map(|number| format!("hanging-{number}")).collect();
+    let configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": WEBHOOK},
+        "webhooks": [{
+            "name": "hangs.latchkey.dev",
+            "clientConfig": {"url": format!("https://{}/", webhook.address())},
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                "resources": ["configmaps"], "scope": "Namespaced",
+            }],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": fixture.namespace}},
+            "objectSelector": {"matchExpressions": [
+                {"key": "app.kubernetes.io/instance", "operator": "In", "values": names},
+            ]},
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "timeoutSeconds": HANGS_FOR.as_secs(),
+            "admissionReviewVersions": ["v1"],
+        }],
+    });
+    apply(&fixture.client, &configuration).await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
+    let fixture = Fixture::new("hanging").await;
+    let _kubelet = fixture.start_kubelet();
+    let webhook = Silent::listen("127.0.0.1:0").await;
+    hang(&fixture, &webhook).await;
+    let _operator = fixture.start_operator().await;
+    stream::iter(0..HANGING)
+        .for_each_concurrent(8, async |number| {
+            let metadata = json!({"name": format!("hanging-{number}"), "namespace": fixture.namespace});
+            let object = json!({
+                "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {},
+            });
+            apply(&fixture.client, &object).await;
+        })
+        .await;
+    // As many as have a turn hang, if the API server has heard of the webhook by now.
+    wait::until("the webhook to be asked", async || (webhook.taken() >= 16).then_some(())).await;
+    let begun = Instant::now();
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    assert!(begun.elapsed() < HANGS_FOR, "it was held up for {:?}", begun.elapsed());
+
+    let services = fixture.api::<AuthService>();
+    let message = wait::until("the webhook to be named", async || {
+        let one = services.get("hanging-0").await.ok()?;
+        let ready = condition(&one, "Ready")?;
+        (ready.reason == "ApplyRefused").then(|| ready.message.clone())
+    })
+    .await;
+    assert!(message.contains("hangs.latchkey.dev"), "{message}");
+
+    // And it gets well when the webhook does.
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(fixture.client.clone());
+    webhooks.delete(WEBHOOK, &DeleteParams::default()).await.expect("it is deleted");
+    wait::until("it to get well", async || {
+        let one = services.get("hanging-0").await.ok()?;
+        (condition(&one, "Ready")?.reason != "ApplyRefused").then_some(())
+    })
+    .await;
+}
