@@ -62,5 +62,6 @@ fn kube_score_finds_nothing_that_is_not_explained() {
 fn the_readme_is_what_the_values_say() {
     let mut command = Command::new(programs::workspace().join("scripts/chart-readme"));
     let committed = fs::read_to_string(folder().join("README.md")).expect("the README");
+    assert!(committed.contains("| serverImage.repository |"), "helm-docs says nothing when it fails");
     assert_eq!(run_ok(&mut command), committed, "charts/latchkey/README.md is stale: make generate");
 }
