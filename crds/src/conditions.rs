@@ -29,6 +29,8 @@ pub const MONITORING_CONFIGURED: &str = "MonitoringConfigured";
 pub const EXPOSED: &str = "Exposed";
 /// The certificate that the API is exposed with is good, and for this host.
 pub const CERTIFICATE_VALID: &str = "CertificateValid";
+/// The load decides how many replicas there are, as spec.autoscaling says.
+pub const AUTOSCALING_ACTIVE: &str = "AutoscalingActive";
 /// Reconciling is paused by spec.paused.
 pub const PAUSED: &str = "Paused";
 /// Something is on its way to what the spec says; for tools that judge by kstatus.
@@ -37,7 +39,7 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 
 /// All of them, in the order in which the status lists them.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 18] = [
     READY,
     PROGRESSING,
     SECRETS_RESOLVED,
@@ -52,6 +54,7 @@ pub const ALL: [&str; 17] = [
     EMBEDDED_STORES,
     EXPOSED,
     CERTIFICATE_VALID,
+    AUTOSCALING_ACTIVE,
     PAUSED,
     RECONCILING,
     STALLED,

@@ -4,6 +4,7 @@
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::cache::controller_of;
 use crate::kinds::Kind;
@@ -48,8 +49,9 @@ impl Kept {
         // Beside the text, so that a new version of the same content is recognised as that.
         let version = boxed(object.metadata.resource_version.take());
         for part in kind.ignored() {
-            if let Some(members) = object.data.as_object_mut() {
-                members.remove(*part);
+            let (parent, member) = part.rsplit_once('/').unwrap_or_default();
+            if let Some(members) = object.data.pointer_mut(parent).and_then(Value::as_object_mut) {
+                members.remove(member);
             }
         }
         let label = |name: &str| object.labels().get(name).map(|text| text.as_str().into());
@@ -124,12 +126,9 @@ impl Kept {
 
     /// The object, without what is not kept of its kind.
     pub fn object(&self) -> DynamicObject {
-        let mut object: DynamicObject =
-            serde_json::from_slice(&self.text).unwrap_or_else(|_| DynamicObject {
-                types: None,
-                metadata: kube::core::ObjectMeta::default(),
-                data: serde_json::Value::Null,
-            });
+        let mut object: DynamicObject = serde_json::from_slice(&self.text).unwrap_or_else(|_| {
+            DynamicObject { types: None, metadata: kube::core::ObjectMeta::default(), data: Value::Null }
+        });
         object.metadata.resource_version = self.version().map(str::to_owned);
         object
     }

@@ -79,17 +79,23 @@ impl Kind {
         }
     }
 
-    /// The parts of its objects that nobody here asks for, so that they are not kept: what changes in them
-    /// alone is no change.
+    /// The parts of its objects (JSON pointers) that nobody here asks for, so that they are not kept: what changes
+    /// in them alone is no change.
     pub fn ignored(self) -> &'static [&'static str] {
         match self {
-            Self::NetworkPolicy | Self::PodDisruptionBudget | Self::Service => &["status"],
+            Self::NetworkPolicy | Self::PodDisruptionBudget | Self::Service => &["/status"],
             // Its template is the Deployment's; what became of it is in its status.
-            Self::Pod => &["spec"],
+            Self::Pod => &["/spec"],
+            // The load, which is another one whenever the autoscaler looks.
+            Self::HorizontalPodAutoscaler => &[
+                "/status/currentMetrics",
+                "/status/currentReplicas",
+                "/status/desiredReplicas",
+                "/status/lastScaleTime",
+            ],
             Self::Certificate
             | Self::ConfigMap
             | Self::Deployment
-            | Self::HorizontalPodAutoscaler
             | Self::HttpRoute
             | Self::Ingress
             | Self::Job

@@ -314,4 +314,21 @@ mod tests {
         listed(&mut writer, &[with("1", 0)]);
         assert!(writer.take_in(Event::Apply(with("2", 1))).is_empty());
     }
+
+    #[test]
+    fn the_load_that_an_autoscaler_sees_is_no_change_and_what_it_says_is() {
+        let mut writer = Writer::new(Kind::HorizontalPodAutoscaler);
+        let with = |version: &str, load: i32, active: &str| {
+            let mut autoscaler = object("one", version, "x", "1");
+            autoscaler.data["status"] = json!({
+                "currentMetrics": [{"resource": {"current": {"averageUtilization": load}}}],
+                "desiredReplicas": load,
+                "conditions": [{"type": "ScalingActive", "status": active}],
+            });
+            autoscaler
+        };
+        listed(&mut writer, &[with("1", 1, "True")]);
+        assert!(writer.take_in(Event::Apply(with("2", 2, "True"))).is_empty());
+        assert_eq!(names(&writer.take_in(Event::Apply(with("3", 2, "False")))), ["one"]);
+    }
 }

@@ -1,6 +1,7 @@
-//! Replicas by load. There is no autoscaler here: the tests write to the Deployment as it does.
+//! Replicas by load. The autoscaler of here has no metrics: the tests write to the Deployment as it does when it has.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{Patch, PatchParams};
 use latchkey_crds::AuthService;
 use serde_json::{Value, json};
@@ -82,4 +83,42 @@ async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_j
     fixture.wait_until_gone("HorizontalPodAutoscaler", NAME).await;
     fixture.wait_for_value("Deployment", NAME, "/spec/replicas", &json!(1)).await;
     fixture.wait_for_condition("Ready", "True").await;
+}
+
+#[tokio::test]
+async fn an_autoscaler_without_metrics_says_so_and_what_to_do() {
+    let fixture = Fixture::new("without-metrics").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({"replicas": 2})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_reason("AutoscalingActive", "False", "Disabled").await;
+    fixture.apply(json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 3}})).await;
+    fixture.wait_for_reason("AutoscalingActive", "Unknown", "WaitingForMetrics").await;
+    let failed = json!("FailedGetResourceMetric");
+    fixture.wait_for_value("HorizontalPodAutoscaler", NAME, "/status/conditions/1/reason", &failed).await;
+
+    // As if it had been so for long: its controller keeps the time since when.
+    let api = fixture.api::<HorizontalPodAutoscaler>();
+    let found = api.get(NAME).await.expect("the autoscaler").status.expect("a status");
+    let mut conditions = serde_json::to_value(found.conditions.expect("conditions")).expect("JSON");
+    for condition in conditions.as_array_mut().expect("a list") {
+        condition["lastTransitionTime"] = json!("2026-01-01T00:00:00Z");
+    }
+    let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
+    api.patch_status(NAME, &PatchParams::default(), &patch).await.expect("the patch is taken");
+    let condition = fixture.wait_for_reason("AutoscalingActive", "False", "MetricsMissing").await;
+    for part in ["metrics-server", "kubectl top pods", "pods.metrics.k8s.io"] {
+        assert!(condition.message.contains(part), "{condition:?}");
+    }
+    // It serves all the same, and the number of replicas stays.
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+    assert_eq!(replicas(&fixture).await, Some(2));
+    let events = fixture.events().await;
+    let warned =
+        |(kind, reason, _): &(String, String, String)| kind == "Warning" && reason == "MetricsMissing";
+    assert!(events.iter().any(warned), "{events:?}");
+
+    fixture.merge(json!({"spec": {"replicas": 0}})).await;
+    fixture.wait_for_reason("AutoscalingActive", "False", "ScaledToZero").await;
 }

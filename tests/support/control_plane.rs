@@ -27,11 +27,12 @@ pub const FIELD_MANAGER: &str = "tests";
 
 /// The controllers the tests need. The garbage collector among them learns of new kinds only twice a minute,
 /// which is why it starts after the CRDs are there.
-const CONTROLLERS: [&str; 10] = [
+const CONTROLLERS: [&str; 11] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
     "garbage-collector-controller",
+    "horizontal-pod-autoscaler-controller",
     "job-controller",
     "namespace-controller",
     "persistentvolumeclaim-protection-controller",
@@ -132,10 +133,15 @@ impl ControlPlane {
     /// # Panics
     /// When kubectl fails.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        let kubeconfig = self.write_kubeconfig("kubectl", &self.token);
-        run_ok(
-            Command::new(programs::test_bed("kubectl")).arg("--kubeconfig").arg(kubeconfig).args(arguments),
-        )
+        run_ok(self.program("kubectl").args(arguments))
+    }
+
+    /// kubectl or helm with every right, its arguments to follow.
+    pub fn program(&self, name: &str) -> Command {
+        let kubeconfig = self.write_kubeconfig(name, &self.token);
+        let mut command = Command::new(programs::test_bed(name));
+        command.arg("--kubeconfig").arg(kubeconfig);
+        command
     }
 
     /// Applies a CustomResourceDefinition and waits until it is served.
@@ -218,7 +224,9 @@ impl ControlPlane {
             .arg(format!("--controllers={}", CONTROLLERS.join(",")))
             .args(["--leader-elect=false", "--secure-port=0"])
             // The default of 20 requests a second is for clusters with a hundred other clients.
-            .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
+            .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
+            // Autoscalers are looked at every fifteen seconds otherwise.
+            .arg("--horizontal-pod-autoscaler-sync-period=2s");
         self.controllers = Some(Process::start(&command, OnParentDeath::Kill));
     }
 }
@@ -232,6 +240,12 @@ pub fn auth_service_crd() -> PathBuf {
 pub fn optional_crds() -> Vec<PathBuf> {
     let paths = run_ok(&mut Command::new(programs::workspace().join("tests/cluster/crds")));
     paths.lines().map(PathBuf::from).collect()
+}
+
+/// The CRDs of others that only `docs/samples` uses.
+pub fn sample_crds() -> Vec<PathBuf> {
+    let crds = programs::workspace().join("tests/cluster/crds");
+    run_ok(Command::new(crds).arg("samples")).lines().map(PathBuf::from).collect()
 }
 
 /// The CRD of Prometheus Operator's ServiceMonitor.

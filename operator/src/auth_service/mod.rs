@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod any_spec;
 pub mod apply;
+pub mod autoscaler;
 pub mod build;
 pub mod certificate;
 pub mod dereference;

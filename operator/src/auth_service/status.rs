@@ -1,6 +1,7 @@
 //! Says what was observed: asks the pods, decides the conditions, writes the status and the events where
 //! something changed.
 
+mod autoscaling;
 mod certificate;
 mod conditions;
 mod dependencies;

@@ -1,5 +1,6 @@
 //! What a service is embedded in: the files that others give it, and what others make of what it exposes.
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -8,6 +9,7 @@ use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::Exposure;
 
 use super::Lookup;
+use crate::auth_service::autoscaler::{Autoscaler, decide_autoscaler};
 use crate::auth_service::certificate::{Certificate, decide_certificate};
 use crate::auth_service::validate::Problem;
 use crate::kinds::Kind;
@@ -22,6 +24,8 @@ pub struct Surroundings {
     pub templates: Option<Result<String, Problem>>,
     /// What the certificate is worth that the Ingress takes from a Secret.
     pub tls: Option<Result<Certificate, Problem>>,
+    /// What the autoscaler says of itself, as last seen.
+    pub autoscaler: Option<Autoscaler>,
     /// The Ingress, as last seen.
     pub ingress: Option<Ingress>,
     /// The HTTPRoute, as last seen.
@@ -58,6 +62,9 @@ impl Lookup<'_> {
                 let [chain, _] = self.values(name, keys, "spec.exposure.ingress.tls.secretName")?;
                 Ok(decide_certificate(chain.expose().as_bytes(), Timestamp::now(), host.as_slice()))
             }),
+            autoscaler: self
+                .owned::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, names.base())
+                .map(|autoscaler| decide_autoscaler(&autoscaler, Timestamp::now())),
             ingress: self.owned(Kind::Ingress, names.base()),
             http_route: foreign(Kind::HttpRoute),
             certificate: foreign(Kind::Certificate),

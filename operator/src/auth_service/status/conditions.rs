@@ -12,6 +12,7 @@ use crate::auth_service::validate::{Problem, Validated};
 use crate::cache::Presence;
 use crate::kinds::Kind;
 
+use super::autoscaling::decide_autoscaling;
 use super::certificate::decide_certificate;
 use super::dependencies::{decide_embedded, decide_login, decide_shared};
 use super::exposure::decide_exposed;
@@ -149,6 +150,7 @@ pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
         decide_embedded(facts),
         decide_exposed(facts),
         decide_certificate(facts),
+        decide_autoscaling(facts),
         standing::decide_paused(facts),
         reconciling,
         stalled,
