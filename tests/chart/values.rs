@@ -41,7 +41,6 @@ fn unknown_and_malformed_values_are_refused_by_name() {
         ("metrics.serviceMonitor.interval=often", "/metrics/serviceMonitor/interval"),
         ("metrics.prometheusRule.enable=true", "enable"),
         ("metrics.prometheusRule.runbookUrl=wiki", "/metrics/prometheusRule/runbookUrl"),
-        ("metrics.prometheusRule.signingKeyMaxAgeDays=0", "/metrics/prometheusRule/signingKeyMaxAgeDays"),
         ("metrics.prometheusRule.disabled=All", "/metrics/prometheusRule/disabled"),
         ("metrics.prometheusRule.alertLabels.a=1", "/metrics/prometheusRule/alertLabels/a"),
         ("metrics.dashboard.folder=x", "folder"),

@@ -9,6 +9,8 @@ use crate::fixture::{Fixture, NAME};
 use crate::kubelet::{SERVERS, set_ready};
 
 const CONDITION: &str = "latchkey_operator_auth_service_condition";
+const ON_HOLD: &str = "latchkey_operator_auth_service_on_hold";
+const ROTATION_PERIOD: &str = "latchkey_operator_signing_key_rotation_period_seconds";
 const KEY_SINCE: &str = "latchkey_operator_signing_key_since_timestamp_seconds";
 
 #[tokio::test]
@@ -16,7 +18,7 @@ async fn conditions_and_keys_are_metrics_for_as_long_as_there_is_an_auth_service
     let fixture = Fixture::new("metrics").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
-    fixture.apply(json!({})).await;
+    fixture.apply(json!({"tokens": {"keyRotation": {"every": "100h"}}})).await;
     fixture.wait_for_condition("Ready", "True").await;
     let own = [format!("namespace=\"{}\"", fixture.namespace), format!("name=\"{NAME}\"")];
     let shows = async |metric: &str, labels: &[&str], expected: f64| {
@@ -33,9 +35,18 @@ async fn conditions_and_keys_are_metrics_for_as_long_as_there_is_an_auth_service
     #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
     shows(KEY_SINCE, &["phase=\"active\""], since as f64).await;
 
+    shows(ROTATION_PERIOD, &[], 360_000.0).await;
+
     set_ready(fixture.client.clone(), &fixture.namespace, SERVERS, false).await;
     shows(CONDITION, &["type=\"Ready\"", "status=\"true\""], 0.0).await;
     shows(CONDITION, &["type=\"Ready\"", "status=\"false\""], 1.0).await;
+
+    shows(ON_HOLD, &[], 0.0).await;
+    fixture.merge(json!({"spec": {"replicas": 0}})).await;
+    shows(ON_HOLD, &["by=\"scale\""], 1.0).await;
+    fixture.merge(json!({"spec": {"replicas": 1, "paused": true}})).await;
+    shows(ON_HOLD, &["by=\"pause\""], 1.0).await;
+    shows(ON_HOLD, &["by=\"scale\""], 0.0).await;
 
     fixture.api::<AuthService>().delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
     wait::until("its series to go", async || {

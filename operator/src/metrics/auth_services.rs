@@ -7,8 +7,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use latchkey_crds::auth_service::KeyPhase;
-use latchkey_crds::{AuthService, conditions};
+use latchkey_crds::auth_service::{KeyPhase, parse_seconds};
+use latchkey_crds::{AuthService, AuthServiceStatus, conditions};
 
 /// How many AuthServices are written at a time.
 const AT_ONCE: usize = 16;
@@ -25,11 +25,21 @@ struct Family {
     lines: fn(&mut String, &'static str, &AuthService) -> std::fmt::Result,
 }
 
-const FAMILIES: [Family; 2] = [
+const FAMILIES: [Family; 4] = [
     Family {
         name: "latchkey_operator_auth_service_condition",
         help: "1 for the status that a condition of an AuthService has, 0 for the others.",
         lines: write_conditions,
+    },
+    Family {
+        name: "latchkey_operator_auth_service_on_hold",
+        help: "1 where an AuthService is not Ready because somebody wants it so: by a pause, or a scale of 0.",
+        lines: write_holds,
+    },
+    Family {
+        name: "latchkey_operator_signing_key_rotation_period_seconds",
+        help: "How old an active signing key gets, as the spec says.",
+        lines: write_period,
     },
     Family {
         name: "latchkey_operator_signing_key_since_timestamp_seconds",
@@ -85,6 +95,34 @@ fn write_keys(text: &mut String, metric: &str, auth_service: &AuthService) -> st
     Ok(())
 }
 
+fn write_holds(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
+    let Some(status) = &auth_service.status else { return Ok(()) };
+    let (owner, by) = (owner(auth_service), on_hold(status));
+    for cause in [PAUSE, SCALE] {
+        writeln!(text, r#"{metric}{{by="{cause}",{owner}}} {}"#, u8::from(by == Some(cause)))?;
+    }
+    Ok(())
+}
+
+fn write_period(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
+    let Ok(seconds) = parse_seconds(&auth_service.spec.tokens.key_rotation.every) else { return Ok(()) };
+    writeln!(text, "{metric}{{{}}} {seconds}", owner(auth_service))
+}
+
+const PAUSE: &str = "pause";
+const SCALE: &str = "scale";
+
+/// Because of what somebody wants an AuthService not to be Ready. A pause is the reason for changes that wait, not for
+/// replicas that are down meanwhile.
+fn on_hold(status: &AuthServiceStatus) -> Option<&'static str> {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == conditions::READY)?;
+    match ready.reason.as_str() {
+        "ScaledToZero" => Some(SCALE),
+        "Paused" if status.ready_replicas > 0 || status.replicas == 0 => Some(PAUSE),
+        _ => None,
+    }
+}
+
 fn owner(auth_service: &AuthService) -> String {
     let (name, namespace) = (auth_service.name_any(), auth_service.namespace().unwrap_or_default());
     format!(r#"name="{}",namespace="{}""#, escaped(&name), escaped(&namespace))
@@ -133,6 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn on_hold_is_what_somebody_wants_and_no_outage() {
+        let status = |ready: &str, reason: &str, replicas: i32, ready_replicas: i32| -> AuthServiceStatus {
+            let mut status = auth_service("auth", ready).status.unwrap();
+            status.conditions[0].reason = reason.to_owned();
+            AuthServiceStatus { replicas, ready_replicas, ..status }
+        };
+        assert_eq!(on_hold(&status("False", "ScaledToZero", 0, 0)), Some(SCALE));
+        assert_eq!(on_hold(&status("False", "Paused", 2, 1)), Some(PAUSE));
+        assert_eq!(on_hold(&status("False", "Paused", 0, 0)), Some(PAUSE), "it began paused");
+        assert_eq!(on_hold(&status("False", "Paused", 2, 0)), None, "nobody is served");
+        assert_eq!(on_hold(&status("False", "ReplicasNotReady", 2, 1)), None);
+        assert_eq!(on_hold(&status("True", "Available", 2, 2)), None);
+        assert_eq!(on_hold(&AuthServiceStatus::default()), None);
+    }
+
+    #[test]
     fn each_auth_service_is_shown() {
         assert!(
             !text(Vec::new()).lines().any(|line| !line.starts_with('#')),
@@ -144,6 +198,9 @@ mod tests {
             r#"latchkey_operator_auth_service_condition{name="auth",namespace="team-a",status="true",type="Ready"} 0"#,
             r#"latchkey_operator_auth_service_condition{name="auth",namespace="team-a",status="unknown",type="Ready"} 0"#,
             r#"latchkey_operator_signing_key_since_timestamp_seconds{kid="abc",name="auth",namespace="team-a",phase="active"} 1767225600.5"#,
+            r#"latchkey_operator_signing_key_rotation_period_seconds{name="auth",namespace="team-a"} 2592000"#,
+            r#"latchkey_operator_auth_service_on_hold{by="pause",name="auth",namespace="team-a"} 0"#,
+            r#"latchkey_operator_auth_service_on_hold{by="scale",name="auth",namespace="team-a"} 0"#,
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line} is missing in\n{shown}");
         }
@@ -162,7 +219,7 @@ mod tests {
             .filter_map(|line| line.split(['{']).next())
             .filter(|name| !name.starts_with('#'))
             .collect();
-        assert_eq!(metrics.len(), 4 * number);
+        assert_eq!(metrics.len(), 7 * number);
         assert!(metrics.is_sorted(), "the lines of a metric lie apart");
     }
 
