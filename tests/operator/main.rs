@@ -38,6 +38,7 @@ mod status;
 mod steady;
 mod stores;
 mod strangers;
+mod tools;
 mod upgrade;
 mod validation;
 mod waiting;

@@ -1,9 +1,12 @@
 //! Each sample in `docs/samples` is one that works.
 
+use std::collections::BTreeMap;
 use std::fs;
 
+use latchkey_tests::control_plane::{ControlPlane, sample_crds};
 use latchkey_tests::{chart, programs};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::fixture::{Fixture, NAME};
 
@@ -21,22 +24,44 @@ async fn applied(sample: &str) -> Fixture {
         Fixture::new(&format!("sample-{}", sample.trim_end_matches(".yaml").replace('/', "-"))).await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
-    let text =
-        fs::read_to_string(programs::workspace().join("docs/samples").join(sample)).expect("the sample");
+    let (path, objects) = read(&fixture, sample);
+    let text = serde_json::to_string(&objects).expect("JSON");
     for (name, data) in SECRETS.iter().filter(|(name, _)| text.contains(name)) {
         fixture.apply_secret(name, data).await;
     }
-    let objects = chart::parse(&text);
-    let specs: Vec<&Value> = objects
-        .iter()
-        .filter(|object| object["kind"] == "AuthService")
-        .map(|object| &object["spec"])
-        .collect();
-    let [spec] = specs[..] else { panic!("{sample} has one AuthService") };
-    // Strictly: a field that the kind does not have is an error.
-    fixture.apply(spec.clone()).await;
+    apply(&fixture, &path);
     fixture.wait_for_condition("Ready", "True").await;
     fixture
+}
+
+/// Where a sample is, as kubectl takes it, and what it holds. One that ends in no file name is a kustomization.
+fn read(fixture: &Fixture, sample: &str) -> ([String; 2], Vec<Value>) {
+    let path = programs::workspace().join("docs/samples").join(sample);
+    let name = path.to_str().expect("a text").to_owned();
+    if path.is_dir() {
+        let rendered = fixture.control_plane.kubectl(&["kustomize", &name]);
+        return (["--kustomize".to_owned(), name], chart::parse(&rendered));
+    }
+    let text = fs::read_to_string(&path).expect("the sample");
+    (["--filename".to_owned(), name], chart::parse(&text))
+}
+
+/// Strictly: a field that a kind does not have is an error.
+fn apply(fixture: &Fixture, path: &[String; 2]) {
+    let namespace = fixture.namespace.as_str();
+    let arguments = ["-n", namespace, "apply", "--server-side", "--validate=strict", &path[0], &path[1]];
+    fixture.control_plane.kubectl(&arguments);
+}
+
+/// The kinds of others that samples hold.
+async fn teach_the_kinds_of_others(control_plane: &ControlPlane) {
+    static DONE: OnceCell<()> = OnceCell::const_new();
+    DONE.get_or_init(|| async {
+        for crd in sample_crds() {
+            control_plane.apply_crd(&crd).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -55,9 +80,12 @@ async fn the_production_one_has_everything_it_names() {
 
 #[tokio::test]
 async fn the_one_for_cloudnativepg_takes_its_uri() {
+    teach_the_kinds_of_others(ControlPlane::shared().await).await;
     let fixture = applied("cloudnativepg.yaml").await;
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
     assert!(deployment.data.to_string().contains("auth-db-app"));
+    let cluster = fixture.control_plane.kubectl(&["-n", &fixture.namespace, "get", "cluster", "-o", "name"]);
+    assert_eq!(cluster.trim(), "cluster.postgresql.cnpg.io/auth-db");
 }
 
 #[tokio::test]
@@ -68,14 +96,23 @@ async fn the_one_for_a_gateway_has_a_route() {
 
 #[tokio::test]
 async fn the_one_for_gitops_is_built_by_kustomize_and_serves() {
-    let fixture = applied("gitops/auth-service.yaml").await;
-    let folder = programs::workspace().join("docs/samples/gitops");
-    let folder = folder.to_str().expect("a text");
-    let rendered = fixture.control_plane.kubectl(&["kustomize", folder]);
-    assert_eq!(chart::parse(&rendered).len(), 1);
+    teach_the_kinds_of_others(ControlPlane::shared().await).await;
+    let fixture = applied("gitops").await;
+    let (path, objects) = read(&fixture, "gitops");
+    assert_eq!(objects.len(), 3);
+    // Each Secret that the AuthService names is one that External Secrets is told to make, with its key.
+    let made: BTreeMap<_, _> = objects
+        .iter()
+        .filter(|object| object["kind"] == "ExternalSecret")
+        .map(|secret| (secret["spec"]["target"]["name"].as_str(), &secret["spec"]["data"][0]["secretKey"]))
+        .collect();
+    let spec =
+        &objects.iter().find(|object| object["kind"] == "AuthService").expect("an AuthService")["spec"];
+    for store in ["database", "redis"] {
+        assert_eq!(*made[&spec[store]["urlSecretRef"]["name"].as_str()], "url", "{made:?}");
+    }
     // Applied again, as such tools do all the time, it changes nothing.
     let before = fixture.auth_service().await.metadata.generation;
-    let arguments = ["-n", &fixture.namespace, "apply", "--server-side", "--force-conflicts", "-k", folder];
-    fixture.control_plane.kubectl(&arguments);
+    apply(&fixture, &path);
     assert_eq!(fixture.auth_service().await.metadata.generation, before);
 }

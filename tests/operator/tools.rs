@@ -1,0 +1,126 @@
+//! What tools are told that wait for an AuthService: helm, which goes by kstatus as Flux does, and Argo CD, by the
+//! health check that docs/samples gives it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use latchkey_crds::AuthService;
+use latchkey_tests::process::{OnParentDeath, Process, run_ok, temporary_folder};
+use latchkey_tests::programs;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME};
+
+/// A chart of one AuthService, whose spec is a value.
+fn write_chart(folder: &Path) {
+    let template = format!(
+        "apiVersion: latchkey.dev/v1alpha1\nkind: AuthService\nmetadata:\n  name: {NAME}\nspec:\n  {}\n",
+        "{{- toYaml .Values.spec | nindent 2 }}"
+    );
+    fs::create_dir(folder.join("templates")).expect("a folder");
+    fs::write(folder.join("Chart.yaml"), "apiVersion: v2\nname: ours\nversion: 1.0.0\n").expect("written");
+    fs::write(folder.join("templates/auth.yaml"), template).expect("written");
+}
+
+/// `helm upgrade --install --wait` under way.
+fn start_helm(fixture: &Fixture, chart: &Path, spec: &Value, timeout: &str) -> Process {
+    let mut helm = fixture.control_plane.program("helm");
+    helm.args(["upgrade", "--install", "ours"]).arg(chart).args(["--namespace", &fixture.namespace]);
+    helm.args(["--wait", "--timeout", timeout, "--set-json", &format!("spec={spec}")]);
+    Process::start(&helm, OnParentDeath::Kill)
+}
+
+/// Waits for helm to fail; what it complained of.
+fn complaint(mut helm: Process) -> String {
+    assert!(!helm.wait().success(), "helm took it for finished");
+    helm.stderr.all().join("\n")
+}
+
+/// What Argo CD takes an AuthService for. Argo CD's interpreter understands Lua 5.1.
+fn health(object: &AuthService) -> String {
+    let sample = programs::workspace().join("docs/samples/gitops/argo-cd-health.yaml");
+    let sample: Value =
+        serde_yaml_ng::from_str(&fs::read_to_string(sample).expect("the sample")).expect("YAML");
+    let check = &sample["data"]["resource.customizations.health.latchkey.dev_AuthService"];
+    let object = lua(&serde_json::to_value(object).expect("JSON"));
+    let program = format!(
+        "obj = {object}\nlocal function check()\n{}\nend\nlocal health = check()\nassert(type(health.message) == 'string')\nio.write(health.status)",
+        check.as_str().expect("a program")
+    );
+    let folder = temporary_folder("lua");
+    let file = folder.path().join("health.lua");
+    fs::write(&file, program).expect("written");
+    run_ok(Command::new(programs::debian("lua5.1")).arg(file))
+}
+
+/// A value as Lua writes it.
+fn lua(value: &Value) -> String {
+    let text = |text: &str| {
+        let bytes = text.bytes().map(|byte| format!("\\{byte:03}")).collect::<Vec<_>>().concat();
+        format!("\"{bytes}\"")
+    };
+    match value {
+        Value::Null => "nil".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(string) => text(string),
+        Value::Array(items) => format!("{{{}}}", items.iter().map(lua).collect::<Vec<_>>().join(",")),
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| format!("[{}]={}", text(name), lua(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+#[tokio::test]
+async fn helm_waits_until_it_serves_and_not_for_what_somebody_has_to_set_right() {
+    let fixture = Fixture::new("helm-wait").await;
+    let _operator = fixture.start_operator().await;
+    let chart = temporary_folder("chart");
+    write_chart(chart.path());
+    // Nothing starts a pod yet.
+    let late = start_helm(&fixture, chart.path(), &json!({"replicas": 2}), "3s");
+    let late = complaint(late);
+    assert!(late.contains("InProgress"), "{late}");
+
+    let mut helm = start_helm(&fixture, chart.path(), &json!({"replicas": 1}), "120s");
+    fixture.wait_for_reason("Progressing", "True", "WaitingForDatabase").await;
+    assert!(helm.is_running(), "{:?}", helm.stderr.all());
+    let _kubelet = fixture.start_kubelet();
+    fixture.wait_for_condition("Ready", "True").await;
+    assert!(helm.wait().success(), "{:?}", helm.stderr.all());
+
+    let begun = Instant::now();
+    let broken = json!({"database": {"urlSecretRef": {"name": "nowhere"}}});
+    let broken = complaint(start_helm(&fixture, chart.path(), &broken, "120s"));
+    assert!(broken.contains("Failed") && broken.contains("nowhere"), "{broken}");
+    assert!(begun.elapsed() < Duration::from_mins(1), "it waited for what nobody was about to do");
+}
+
+#[tokio::test]
+async fn argo_cd_is_told_the_same_by_the_sample() {
+    let fixture = Fixture::new("argo-cd").await;
+    let new = fixture.apply(json!({})).await;
+    assert_eq!(health(&new), "Progressing", "nobody has looked yet");
+    let _operator = fixture.start_operator().await;
+    fixture.wait_for_reason("Progressing", "True", "WaitingForDatabase").await;
+    assert_eq!(health(&fixture.auth_service().await), "Progressing");
+    let _kubelet = fixture.start_kubelet();
+    fixture.wait_for_condition("Ready", "True").await;
+    assert_eq!(health(&fixture.auth_service().await), "Healthy");
+
+    let mut changed = fixture.auth_service().await;
+    changed.metadata.generation = changed.metadata.generation.map(|generation| generation + 1);
+    assert_eq!(health(&changed), "Progressing", "a change that nobody has looked at yet");
+
+    fixture.merge(json!({"spec": {"replicas": 0}})).await;
+    fixture.wait_for_reason("Ready", "False", "ScaledToZero").await;
+    assert_eq!(health(&fixture.auth_service().await), "Suspended");
+    fixture.merge(json!({"spec": {"database": {"urlSecretRef": {"name": "nowhere"}}}})).await;
+    fixture.wait_for_reason("Stalled", "True", "SecretMissing").await;
+    assert_eq!(health(&fixture.auth_service().await), "Degraded");
+    fixture.merge(json!({"spec": {"paused": true}})).await;
+    fixture.wait_for_condition("Paused", "True").await;
+    assert_eq!(health(&fixture.auth_service().await), "Suspended");
+}
