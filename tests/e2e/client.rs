@@ -122,6 +122,11 @@ impl<'a> Client<'a> {
         parse(&answer)
     }
 
+    /// Leaves a request in the pod, in a file that curl takes as its configuration.
+    pub fn leave(&self, request: &Request, file: &str) {
+        self.exec(&["sh", "-c", r#"cat >"$1""#, "sh", file], &request.config());
+    }
+
     /// Sends requests one after the other, without a pause, and returns the status of each answer.
     pub fn statuses(&self, requests: &[Request]) -> Vec<u16> {
         let each = |request: &Request| {

@@ -3,6 +3,7 @@
 //! All tests share one cluster and one release of the chart; each has a namespace of its own, which enforces
 //! Pod Security `restricted`. What a caller does is done from a pod, through the Service.
 
+mod autoscaling;
 mod client;
 mod deletion;
 mod embedded;

@@ -59,7 +59,13 @@ async fn resources(client: &Client, wanted: impl Fn(&Scope) -> bool) -> Vec<ApiR
                     resource.kind.as_str(),
                     // A volume goes some time after its claim; with the other two the API server keeps account
                     // of kinds and of the addresses of Services.
-                    "Event" | "PersistentVolume" | "APIService" | "IPAddress"
+                    "Event"
+                        | "PersistentVolume"
+                        | "APIService"
+                        | "IPAddress"
+                        // What metrics-server has measured last.
+                        | "PodMetrics"
+                        | "NodeMetrics"
                 )
         })
         .map(|(resource, _)| resource)

@@ -1,0 +1,123 @@
+//! Replicas by load: they come while people log in, and go after that.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::Api;
+use kube::runtime::{WatchStreamExt, watcher};
+use latchkey_crds::conditions;
+use latchkey_tests::app::path;
+use latchkey_tests::cluster::note;
+use latchkey_tests::logs::secret;
+use latchkey_tests::process::{OnParentDeath, Process};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::client::{Client, Request};
+use crate::namespace::{NAME, Namespace};
+use crate::poller::{Poller, Tries};
+use crate::stores;
+
+/// Logs in again and again, one login at a time, some ten a second. Ends by itself too: the load has a bound.
+const LOGINS: &str = r"
+for login in $(seq 1500); do
+  [ -e /tmp/enough ] && exit
+  curl -sS -o /dev/null -w '%{http_code}\n' --max-time 10 -K /tmp/login
+  sleep 0.05
+done >&2";
+
+/// Every number of replicas that the Deployment was given, one after the other.
+struct History {
+    seen: Arc<Mutex<Vec<i32>>>,
+    task: JoinHandle<()>,
+}
+
+impl History {
+    fn follow(namespace: &Namespace) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
+        let changes = watcher(namespace.api::<Deployment>(), config).default_backoff().applied_objects();
+        let writer = seen.clone();
+        let task = tokio::spawn(async move {
+            let mut changes = std::pin::pin!(changes);
+            while let Some(change) = changes.next().await {
+                let replicas = change.ok().and_then(|deployment| deployment.spec.replicas);
+                let mut seen = writer.lock().expect("the history");
+                if let Some(replicas) = replicas
+                    && seen.last() != Some(&replicas)
+                {
+                    seen.push(replicas);
+                }
+            }
+        });
+        Self { seen, task }
+    }
+
+    fn end(self) -> Vec<i32> {
+        self.task.abort();
+        self.seen.lock().expect("the history").clone()
+    }
+}
+
+/// What the operator has written into the Deployment, and when it did so last.
+async fn written_by_the_operator(deployments: &Api<Deployment>) -> Vec<ManagedFieldsEntry> {
+    let deployment = deployments.get(NAME).await.expect("the Deployment");
+    let mut entries = deployment.metadata.managed_fields.expect("managed fields");
+    entries.retain(|entry| entry.manager.as_deref() == Some("latchkey-operator"));
+    entries
+}
+
+#[tokio::test]
+async fn replicas_come_with_the_logins_and_go_after_them_and_no_call_is_lost() {
+    let namespace = Namespace::new("autoscaling").await;
+    let password = secret("admin");
+    stores::apply_admin(&namespace, &password).await;
+    let client = Client::start(&namespace).await;
+    let autoscaling = json!({
+        "minReplicas": 1,
+        "maxReplicas": 2,
+        "targetCPUUtilization": 100,
+        "scaleDownAfterSeconds": 0,
+    });
+    let spec = json!({
+        "autoscaling": autoscaling,
+        "bootstrapAdmin": {"secretRef": {"name": "admin"}},
+        // Little, so that a little load is too much.
+        "pod": {"resources": {"requests": {"cpu": "20m", "memory": "64Mi"}}},
+    });
+    namespace.bring_up("embedded stores, autoscaled", spec).await;
+    client.wait_until_routed().await;
+    let deployments = namespace.api::<Deployment>();
+    let before = written_by_the_operator(&deployments).await;
+    assert!(!before.is_empty());
+    let history = History::follow(&namespace);
+
+    let login = Request::post(client.url(path::LOGIN)).field("username", "root.admin");
+    client.leave(&login.field("password", &password), "/tmp/login");
+    let mut kubectl = namespace.cluster.kubectl();
+    kubectl.args(["-n", &namespace.name, "exec", "client", "--", "sh", "-c", LOGINS]);
+    let begun = Instant::now();
+    let mut logins = Process::start(&kubectl, OnParentDeath::Kill);
+    namespace.wait_for_server_pods(2, &[]).await;
+    note(&format!("logins to a second replica: {:.1} s", begun.elapsed().as_secs_f64()));
+    namespace.wait_for_condition(conditions::AUTOSCALING_ACTIVE, "True").await;
+    let poller = Poller::start(&namespace, &client, Tries::One).await;
+    client.exec(&["touch", "/tmp/enough"], "");
+    assert!(logins.wait().success());
+    let answers = logins.stderr.all();
+    assert!(answers.len() > 20 && answers.iter().all(|status| status == "200"), "{answers:?}");
+
+    let begun = Instant::now();
+    namespace.wait_for_server_pods(1, &[]).await;
+    note(&format!("from the end of the logins to one replica: {:.1} s", begun.elapsed().as_secs_f64()));
+    poller.stop().await;
+    let ready = namespace.wait_until_ready().await;
+    assert_eq!(ready.status.expect("a status").ready_replicas, 1);
+
+    let history = history.end();
+    assert_eq!(history, [1, 2, 1], "nobody sets back what the autoscaler has set");
+    assert_eq!(written_by_the_operator(&deployments).await, before, "the operator has nothing to write");
+}
