@@ -8,10 +8,12 @@ mod exposure;
 mod image;
 mod network_policy;
 mod observability;
+mod password_policy;
 mod pod;
 mod status;
 mod stores;
 mod tokens;
+mod trusted_cas;
 
 pub use accounts::{Accounts, Audit, ClientSecretRef, IntrospectionClient, RateLimits, Registration};
 pub use autoscaling::Autoscaling;
@@ -23,10 +25,12 @@ pub use exposure::{
 pub use image::{Image, PullPolicy};
 pub use network_policy::{NetworkPolicy, Peer};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
+pub use password_policy::PasswordPolicy;
 pub use pod::Pod;
 pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
 pub use stores::{Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName};
 pub use tokens::{Algorithm, KeyRotation, Tokens, TtlError, parse_seconds, parse_ttl};
+pub use trusted_cas::{CaKeyRef, TrustedCa};
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -152,6 +156,12 @@ pub struct AuthServiceSpec {
     #[x_kube(validation = Rule::new("!(has(self.urlSecretRef) && has(self.embedded))")
         .message("spec.redis: set urlSecretRef or embedded, not both"))]
     pub redis: Redis,
+    /// Certificate authorities of yours that the database, Redis and the SMTP server may have their certificates from,
+    /// beside the public ones. With any of these a database URL without `sslmode` means `sslmode=verify-full`; one of a
+    /// database without TLS has to say `sslmode=disable`.
+    #[serde(rename = "trustedCAs", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub trusted_cas: Vec<TrustedCa>,
     /// How tokens are signed and how long they live.
     #[serde(default)]
     pub tokens: Tokens,
@@ -167,6 +177,9 @@ pub struct AuthServiceSpec {
     /// What accounts may do.
     #[serde(default, skip_serializing_if = "is_default")]
     pub accounts: Accounts,
+    /// Which new passwords are good enough.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub password_policy: PasswordPolicy,
     /// The audit of who did what.
     #[serde(default, skip_serializing_if = "is_default")]
     pub audit: Audit,

@@ -59,6 +59,19 @@ pub struct Memory {
     pub status: Option<(String, AuthServiceStatus)>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
+    /// The ConfigMaps with certificate authorities, by name.
+    pub config_maps: HashMap<String, ReadConfigMap>,
+}
+
+/// What was read of a ConfigMap.
+#[derive(Debug, Clone, Default)]
+pub struct ReadConfigMap {
+    /// The version that was read.
+    pub version: String,
+    /// The keys that were asked for.
+    pub keys: Vec<String>,
+    /// What stands under those of them that it has.
+    pub data: HashMap<String, Vec<u8>>,
 }
 
 /// The Secret of the key set as it was written last, with the resource version that it replaced: until the watch has

@@ -237,7 +237,7 @@ mod tests {
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "9");
         // A list that does not have it, and one that does.
-        assert_eq!(secrets.heard_all(&HashMap::new()).len(), 5);
+        assert_eq!(secrets.heard_all(&HashMap::new()).len(), 6);
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "9");
         secrets.heard_all(&HashMap::from([(("a".to_owned(), "db".to_owned()), "9".to_owned())]));

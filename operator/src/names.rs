@@ -100,6 +100,11 @@ impl Names {
         format!("{}-smtp", self.name)
     }
 
+    /// Secret of the certificate authorities.
+    pub fn trusted_cas(&self) -> String {
+        format!("{}-trusted-cas", self.name)
+    }
+
     /// Headless Service of the management port.
     pub fn management(&self) -> String {
         format!("{}-management", self.name)
@@ -126,8 +131,8 @@ impl Names {
     }
 
     /// Every Secret that the operator makes.
-    pub fn secrets(&self) -> [String; 4] {
-        [self.jwt_keys(), self.smtp(), self.postgres(), self.redis()]
+    pub fn secrets(&self) -> [String; 5] {
+        [self.jwt_keys(), self.smtp(), self.trusted_cas(), self.postgres(), self.redis()]
     }
 
     /// The migration Job for what `hash` names.

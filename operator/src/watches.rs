@@ -15,7 +15,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use latchkey_crds::AuthService;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::auth_service::referenced_config_map;
+use crate::auth_service::names_config_map;
 use crate::cache::{Cache, Presence};
 use crate::causes::Causes;
 use crate::kinds::Kind;
@@ -157,8 +157,8 @@ impl Watches {
         }
     }
 
-    /// Follows the metadata of all ConfigMaps: a spec may refer to one that is anybody's, and its content is for the
-    /// pods alone.
+    /// Follows the metadata of all ConfigMaps: a spec may refer to one that is anybody's. What it holds is for the pods
+    /// alone, or read when it is named.
     async fn follow_config_maps(self, writer: reflector::store::Writer<PartialObjectMeta<ConfigMap>>) {
         let api: Api<PartialObjectMeta<ConfigMap>> = if self.namespace.is_empty() {
             Api::all(self.client.clone())
@@ -182,7 +182,7 @@ impl Watches {
                     let name = object.name_any();
                     let referring = self.auth_services.state_filter(|auth_service| {
                         auth_service.namespace() == object.namespace()
-                            && referenced_config_map(auth_service) == Some(name.as_str())
+                            && names_config_map(auth_service, &name)
                     });
                     for auth_service in referring {
                         self.trigger(&auth_service);

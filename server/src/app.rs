@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, Minutes, SecretSource, SecretText, Settings};
+use latchkey_config::{Email, Minutes, PasswordPolicy, SecretSource, SecretText, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ use crate::service::{
     FirstSuperuserError, Housekeeper, Service, UserForm, check_first_superuser, create_first_superuser,
 };
 use crate::store::Store;
+use crate::trusted_roots::TrustedRoots;
 
 /// Connections to PostgreSQL: a few more than hashes run at once, since other requests need some too.
 const CONNECTIONS_PER_CORE: u32 = 8;
@@ -64,8 +65,9 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let database_url = read_secret("DATABASE_URL", &settings.database_url)?;
         let redis_url = read_secret("REDIS_URL", &settings.redis_url)?;
-        let store = Store::connect_lazily(database_url.expose(), pool_size(cores))?;
-        let link = Arc::new(RedisLink::new(redis_url.expose()).map_err(anyhow::Error::msg)?);
+        let roots = TrustedRoots::read(settings.extra_ca_file.as_deref())?;
+        let store = Store::connect_lazily(database_url.expose(), pool_size(cores), &roots)?;
+        let link = Arc::new(RedisLink::new(redis_url.expose(), &roots).map_err(anyhow::Error::msg)?);
         let revocation = Revocation::new(Arc::clone(&link), store.clone());
         let metrics = Arc::new(Metrics::new()?);
         let hashing = HashPool::new(cores)?;
@@ -73,7 +75,7 @@ impl App {
         // A bad set at start is an error to be seen at once; later a bad one leaves the last good one in use.
         ring.reload()?;
         let outbox_wake = Arc::new(Notify::new());
-        let outbox = build_outbox(settings, &store, &outbox_wake, &metrics)?;
+        let outbox = build_outbox(settings, &roots, &store, &outbox_wake, &metrics)?;
         let readiness = Readiness::new(
             store.clone(),
             Arc::clone(&revocation),
@@ -93,6 +95,7 @@ impl App {
             access_lifetime: TimeDelta::seconds(settings.access_token_lifetime.as_seconds()),
             refresh_lifetime: TimeDelta::seconds(settings.refresh_token_lifetime.as_seconds()),
             accounts: settings.accounts.clone(),
+            password_policy: settings.password_policy.clone(),
             registration: settings.registration.clone(),
             introspection_client: introspection_client(settings)?,
             mail_enabled: settings.email.is_some(),
@@ -211,6 +214,7 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
 
 fn build_outbox(
     settings: &Settings,
+    roots: &TrustedRoots,
     store: &Store,
     wake: &Arc<Notify>,
     metrics: &Arc<Metrics>,
@@ -223,7 +227,7 @@ fn build_outbox(
             read_secret("SMTP_PASSWORD", &credentials.password)?.expose().to_owned(),
         )),
     };
-    let sender = MailSender::new(email, credentials).map_err(anyhow::Error::msg)?;
+    let sender = MailSender::new(email, credentials, roots).map_err(anyhow::Error::msg)?;
     // A broken text is an error to be seen at once, not when the first message is due.
     let templates = Templates::load(settings.mail_templates_dir.as_deref())?;
     let deliverer = Deliverer {
@@ -263,7 +267,9 @@ fn first_superuser_form(settings: &Settings) -> anyhow::Result<Option<UserForm>>
         password: Password::presented(password.expose()),
         is_superuser: true,
     };
-    check_first_superuser(&form)?;
+    // What is set beyond the rules that always hold is asked only of an account that is to be made: one that was made
+    // before it was set is no reason not to start.
+    check_first_superuser(&form, &PasswordPolicy::default())?;
     Ok(Some(form))
 }
 

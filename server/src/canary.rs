@@ -50,6 +50,7 @@ pub fn build_service(
         access_lifetime: ACCESS_LIFETIME,
         refresh_lifetime: REFRESH_LIFETIME,
         accounts: service.accounts.clone(),
+        password_policy: service.password_policy.clone(),
         registration: service.registration.clone(),
         introspection_client: None,
         mail_enabled: false,

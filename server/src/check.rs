@@ -7,6 +7,7 @@ use crate::mail::{MailSender, Templates};
 use crate::redis_link::{LinkState, RedisLink};
 use crate::secrets::read_secret;
 use crate::store::{Store, describe_unfit};
+use crate::trusted_roots::TrustedRoots;
 
 /// One thing that was tried.
 pub struct Finding {
@@ -20,21 +21,28 @@ pub struct Finding {
 pub async fn check(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |subject, outcome| findings.push(Finding { subject, outcome });
+    let roots = match TrustedRoots::read(settings.extra_ca_file.as_deref()) {
+        Ok(roots) => roots,
+        Err(error) => {
+            find("certificate authorities", Err(error.to_string()));
+            TrustedRoots::default()
+        }
+    };
     let store = read_secret("DATABASE_URL", &settings.database_url)
         .map_err(|error| error.to_string())
-        .and_then(|url| Store::connect_lazily(url.expose(), 1).map_err(|error| error.to_string()));
+        .and_then(|url| Store::connect_lazily(url.expose(), 1, &roots).map_err(|error| error.to_string()));
     match &store {
         Ok(store) => find("database", check_database(store).await),
         Err(error) => find("database", Err(error.clone())),
     }
-    find("redis", check_redis(settings).await);
+    find("redis", check_redis(settings, &roots).await);
     let keys = KeyRing::new(settings.jwt_keys_file.clone()).reload();
     find(
         "signing keys",
         keys.map(|keys| format!("{} loaded", keys.len())).map_err(|error| error.to_string()),
     );
     if settings.email.is_some() {
-        find("mail", check_mail(settings).await);
+        find("mail", check_mail(settings, &roots).await);
     }
     findings
 }
@@ -47,9 +55,9 @@ async fn check_database(store: &Store) -> Result<String, String> {
     }
 }
 
-async fn check_redis(settings: &Settings) -> Result<String, String> {
+async fn check_redis(settings: &Settings, roots: &TrustedRoots) -> Result<String, String> {
     let url = read_secret("REDIS_URL", &settings.redis_url).map_err(|error| error.to_string())?;
-    let link = RedisLink::new(url.expose())?;
+    let link = RedisLink::new(url.expose(), roots)?;
     link.ensure_connected().await;
     match link.state() {
         LinkState::Up => Ok("answers, evicts nothing".to_owned()),
@@ -57,7 +65,7 @@ async fn check_redis(settings: &Settings) -> Result<String, String> {
     }
 }
 
-async fn check_mail(settings: &Settings) -> Result<String, String> {
+async fn check_mail(settings: &Settings, roots: &TrustedRoots) -> Result<String, String> {
     let Some(email) = &settings.email else { return Ok("off".to_owned()) };
     let credentials = match &email.smtp.credentials {
         None => None,
@@ -69,6 +77,6 @@ async fn check_mail(settings: &Settings) -> Result<String, String> {
         }
     };
     Templates::load(settings.mail_templates_dir.as_deref()).map_err(|error| error.to_string())?;
-    let sender = MailSender::new(email, credentials)?;
+    let sender = MailSender::new(email, credentials, roots)?;
     sender.check().await.map(|()| "takes mail".to_owned()).map_err(|error| error.to_string())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use latchkey_config::{Settings, variables};
+use latchkey_config::{PasswordPolicy, Settings, variables};
 use latchkey_keyset::{Algorithm, Phase, PrivateKeySet};
 use latchkey_server::app::App;
 use latchkey_server::commands::{self, ImportArguments, SuperuserArguments, print_line};
@@ -123,7 +123,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             });
         }
         Command::Superuser(SuperuserCommand::Create(arguments)) => runtime()?.block_on(async {
-            commands::create_superuser(&commands::open_store(&environment()?).await?, arguments).await
+            let variables = environment()?;
+            let policy = PasswordPolicy::from_variables(&variables)?;
+            commands::create_superuser(&commands::open_store(&variables).await?, arguments, &policy).await
         })?,
         Command::Sessions(SessionsCommand::EndAll) => runtime()?.block_on(async {
             commands::end_all_sessions(&commands::open_store(&environment()?).await?).await
@@ -179,9 +181,10 @@ async fn serve() -> anyhow::Result<()> {
 }
 
 async fn migrate() -> anyhow::Result<()> {
-    // Only this setting: the Job that migrates needs no others.
-    let url = commands::database_url(&environment()?)?;
-    let version = store::migrate(url.expose()).await?;
+    // Only these settings: the Job that migrates needs no others.
+    let variables = environment()?;
+    let url = commands::database_url(&variables)?;
+    let version = store::migrate(url.expose(), &commands::trusted_roots(&variables)?).await?;
     print_line(&format!("the schema is at version {version}"))
 }
 

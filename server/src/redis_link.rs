@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{AsyncConnectionConfig, Client, RedisError, TlsCertificates};
+
+use crate::trusted_roots::{TrustedRoots, describe_refusal};
 
 /// A Redis that has not answered by then is treated as down; PostgreSQL answers instead.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -60,9 +62,9 @@ impl RedisLink {
     ///
     /// # Errors
     /// A sentence without the URL when it is none.
-    pub fn new(url: &str) -> Result<Self, String> {
+    pub fn new(url: &str, roots: &TrustedRoots) -> Result<Self, String> {
         let client =
-            Client::open(url).map_err(|_| "REDIS_URL is not valid: it is not a Redis URL".to_owned())?;
+            open(url, roots).map_err(|_| "REDIS_URL is not valid: it is not a Redis URL".to_owned())?;
         Ok(Self {
             client,
             current: ArcSwapOption::empty(),
@@ -175,13 +177,26 @@ impl RedisLink {
     }
 }
 
+/// What this client is given takes the place of what the system trusts.
+fn open(url: &str, roots: &TrustedRoots) -> Result<Client, RedisError> {
+    match roots.pem_with_system().filter(|_| url.starts_with("rediss://")) {
+        Some(pem) => {
+            let root_cert = Some(pem.into_bytes());
+            Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert })
+        }
+        None => Client::open(url),
+    }
+}
+
 fn evicts(policy: &str) -> String {
     format!("Redis may evict revocations (maxmemory-policy is {policy}); set it to noeviction")
 }
 
 /// The error without addresses or credentials.
 fn describe(error: &RedisError) -> String {
-    if error.is_timeout() {
+    if let Some(reason) = describe_refusal(error) {
+        format!("Redis cannot be talked to: {reason}")
+    } else if error.is_timeout() {
         "Redis does not answer in time".to_owned()
     } else if error.is_connection_refusal() {
         "Redis refuses the connection".to_owned()

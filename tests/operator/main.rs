@@ -39,6 +39,7 @@ mod steady;
 mod stores;
 mod strangers;
 mod tools;
+mod trusted_cas;
 mod upgrade;
 mod validation;
 mod waiting;

@@ -80,6 +80,12 @@ async fn settings_reach_the_server_and_roll_its_pods() {
         setting(json!({"accounts": {"selfDeletion": true}}), "/data/ACCOUNT_DELETION_ENABLED", "true"),
         setting(json!({"accounts": {"adminPasswords": false}}), "/data/ADMIN_PASSWORDS_ENABLED", "false"),
         setting(json!({"accounts": {"defaultLocale": "de"}}), "/data/DEFAULT_LOCALE", "de"),
+        setting(json!({"passwordPolicy": {"minLength": 15}}), "/data/PASSWORD_MIN_LENGTH", "15"),
+        setting(
+            json!({"passwordPolicy": {"forbiddenWords": ["Example", "Café & Co."]}}),
+            "/data/PASSWORD_FORBIDDEN_WORDS",
+            "example,café & co.",
+        ),
         setting(json!({"audit": {"retentionDays": 30}}), "/data/AUDIT_RETENTION_DAYS", "30"),
         setting(json!({"rateLimits": {"perAccount": 7}}), "/data/RATE_LIMIT_PER_ACCOUNT", "7"),
         setting(json!({"rateLimits": {"perNetwork": 70}}), "/data/RATE_LIMIT_PER_NETWORK", "70"),

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
 
+const CAS: &str = "spec.trustedCAs: each entry has either secretRef or configMapRef";
+const WORDS: &str = "spec.passwordPolicy.forbiddenWords must hold words or names, such as example, without commas and control characters and without spaces around them";
+
 /// Specs that the rules of the CRD refuse, each with the sentence it is refused with.
 #[expect(clippy::too_many_lines, reason = "a table, one rule a line")]
 fn refused() -> Vec<(Value, &'static str)> {
@@ -44,6 +47,13 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to keep",
         ),
         (json!({"redis": url}), "spec.redis: set urlSecretRef or embedded, not both"),
+        (json!({"trustedCAs": [{}]}), CAS),
+        (json!({"trustedCAs": [{"secretRef": {"name": "a"}, "configMapRef": {"name": "a"}}]}), CAS),
+        (json!({"passwordPolicy": {"forbiddenWords": ["example", "acme,corp"]}}), WORDS),
+        (json!({"passwordPolicy": {"forbiddenWords": ["example", " acme"]}}), WORDS),
+        (json!({"passwordPolicy": {"forbiddenWords": ["example", "acme "]}}), WORDS),
+        (json!({"passwordPolicy": {"forbiddenWords": ["example", "a\u{7}cme"]}}), WORDS),
+        (json!({"passwordPolicy": {"forbiddenWords": ["example", "-.-"]}}), WORDS),
         (
             json!({"database": {"embedded": {"storage": "much"}}}),
             "spec.database.embedded.storage must be a size above 0, such as 1Gi",
@@ -244,6 +254,19 @@ fn malformed() -> Vec<(Value, [&'static str; 2])> {
             json!({"database": {"urlSecretRef": {"key": "url"}}}),
             ["spec.database.urlSecretRef.name", "Required value"],
         ),
+        (
+            json!({"passwordPolicy": {"minLength": 7}}),
+            ["spec.passwordPolicy.minLength", "greater than or equal to 8"],
+        ),
+        (
+            json!({"passwordPolicy": {"minLength": 65}}),
+            ["spec.passwordPolicy.minLength", "less than or equal to 64"],
+        ),
+        (
+            json!({"passwordPolicy": {"forbiddenWords": ["ab"]}}),
+            ["spec.passwordPolicy.forbiddenWords[0]", "at least 3"],
+        ),
+        (json!({"trustedCAs": [{"secretRef": {}}]}), ["spec.trustedCAs[0].secretRef.name", "Required value"]),
         (json!({"bootstrapAdmin": {}}), ["spec.bootstrapAdmin.secretRef", "Required value"]),
         (json!({"logging": {"level": "loud"}}), ["spec.logging.level", "supported values"]),
         (json!({"logging": {"format": "xml"}}), ["spec.logging.format", "supported values"]),
@@ -329,6 +352,8 @@ async fn good_specs_are_taken() {
         json!({"image": {"repository": "localhost:5000/a/b", "tag": "v1.2_3"}}),
         json!({"email": {"enabled": false, "from": {"address": "a@b"}, "smtp": {"port": 25, "security": "none"}}}),
         json!({"monitoring": {"serviceMonitor": {"interval": "1m30s"}}}),
+        json!({"trustedCAs": [{"secretRef": {"name": "a"}}, {"configMapRef": {"name": "b", "key": "c"}}]}),
+        json!({"passwordPolicy": {"minLength": 64, "forbiddenWords": ["馬馬馬", "café & co.", "4711"]}}),
         json!({"pod": {"labels": {"app.kubernetes.io/part-of": "x"}}}),
     ];
     for spec in good {

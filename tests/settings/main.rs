@@ -11,4 +11,5 @@ mod secrets_in_files;
 mod sessions_end_all;
 mod start;
 mod superuser_create;
+mod trusted_cas;
 mod users_import;

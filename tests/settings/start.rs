@@ -122,3 +122,14 @@ async fn traces_that_nobody_takes_hold_nothing_up() {
     server.stop().await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(25), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn a_first_superuser_whose_password_is_too_weak_is_not_made_and_holds_readiness_back() {
+    let mut parts = Parts::start().await;
+    parts.variables.insert("PASSWORD_MIN_LENGTH".to_owned(), "64".to_owned());
+    let server = Server::start(&parts.variables).await;
+    let said = server.wait_for_log("the first superuser cannot be made").await;
+    assert!(said.contains("FIRST_SUPERUSER_PASSWORD must have at least 64 characters"), "{said}");
+    assert_eq!(server.readiness().await.status, 503);
+    assert_eq!(parts.database.count("SELECT count(*) FROM users WHERE username = $1", SUPERUSER).await, 0);
+}

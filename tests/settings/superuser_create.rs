@@ -75,3 +75,17 @@ async fn says_in_one_sentence_what_is_wrong_and_makes_nobody() {
     assert!(!as_argument.status.success(), "a password is no argument");
     assert_eq!(app.database.count("SELECT count(*) FROM users WHERE username = $1", "rescue").await, 0);
 }
+
+#[tokio::test]
+async fn keeps_to_the_password_policy() {
+    let app = App::start().await;
+    let password = format!("{SECRET_MARK} good");
+    let mut command = Command::new(programs::latchkey_server());
+    command.env_clear().env("DATABASE_URL", app.database.url()).env("PASSWORD_MIN_LENGTH", "40");
+    command.args(["superuser", "create"]).args(RESCUE).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("at least 40 characters"), "{said}");
+}

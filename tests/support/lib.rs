@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod app;
 pub mod audit;
+pub mod authority;
 pub mod chart;
 pub mod cluster;
 pub mod collector;

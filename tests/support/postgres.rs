@@ -10,6 +10,7 @@ use sqlx::{Connection, QueryBuilder};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::authority::Certificate;
 use crate::process::{OnParentDeath, Process, as_user, free_port, is_root, run_ok, temporary_folder};
 use crate::{logs, programs, wait};
 
@@ -28,6 +29,7 @@ pub struct Postgres {
     folder: TempDir,
     template: OnceLock<()>,
     is_shared: bool,
+    certificate: Option<Certificate>,
 }
 
 /// A database of one test. In the shared instance it goes when it is dropped.
@@ -43,7 +45,7 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::begin(true));
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::begin(true, None));
         &SHARED
     }
 
@@ -52,15 +54,24 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        Self::begin(false)
+        Self::begin(false, None)
     }
 
-    fn begin(is_shared: bool) -> Self {
+    /// The same, with TLS for those who ask for it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with_tls(certificate: &Certificate) -> Self {
+        Self::begin(false, Some(certificate))
+    }
+
+    fn begin(is_shared: bool, certificate: Option<&Certificate>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
         fs::write(folder.join("password"), &password).expect("the password file");
         let data = folder.join("data");
+        let certificate = certificate.map(|certificate| certificate.copied_into(&folder));
         if is_root() {
             run_ok(Command::new("chown").args(["-R", USER]).arg(&folder));
         }
@@ -76,6 +87,7 @@ impl Postgres {
             folder: temporary,
             template: OnceLock::new(),
             is_shared,
+            certificate,
         };
         postgres.start_again();
         postgres
@@ -100,6 +112,10 @@ impl Postgres {
             "autovacuum=off",
         ] {
             command.args(["-c", setting]);
+        }
+        if let Some(Certificate { certificate, key }) = &self.certificate {
+            command.args(["-c", "ssl=on", "-c"]).arg(format!("ssl_cert_file={}", certificate.display()));
+            command.arg("-c").arg(format!("ssl_key_file={}", key.display()));
         }
         let mut process = Process::start_as(USER, &command, OnParentDeath::Quit);
         wait::until_blocking("PostgreSQL to accept connections", || {

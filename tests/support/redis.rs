@@ -7,6 +7,7 @@ use std::process::Command;
 use redis::{AsyncCommands, Client, aio::MultiplexedConnection};
 use tempfile::TempDir;
 
+use crate::authority::Certificate;
 use crate::process::{OnParentDeath, Process, free_port, temporary_folder};
 use crate::{logs, programs, wait};
 
@@ -18,6 +19,7 @@ pub struct Redis {
     password: String,
     folder: TempDir,
     eviction: &'static str,
+    certificate: Option<Certificate>,
 }
 
 impl Redis {
@@ -31,9 +33,22 @@ impl Redis {
     /// # Panics
     /// When it does not start.
     pub fn with_eviction(eviction: &'static str) -> Self {
+        Self::begin(eviction, None)
+    }
+
+    /// Starts one that speaks TLS and nothing else.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with_tls(certificate: &Certificate) -> Self {
+        Self::begin("noeviction", Some(certificate))
+    }
+
+    fn begin(eviction: &'static str, certificate: Option<&Certificate>) -> Self {
         let folder = temporary_folder("redis-");
-        let mut redis =
-            Self { process: None, port: free_port(), password: logs::secret("redis"), folder, eviction };
+        let certificate = certificate.map(|certificate| certificate.copied_into(folder.path()));
+        let (port, password) = (free_port(), logs::secret("redis"));
+        let mut redis = Self { process: None, port, password, folder, eviction, certificate };
         redis.start_again();
         redis
     }
@@ -42,9 +57,17 @@ impl Redis {
     pub fn start_again(&mut self) {
         // The password goes through a file: arguments can be read by everybody on the machine.
         let settings = self.folder.path().join("redis.conf");
+        let port = match &self.certificate {
+            None => format!("port {}", self.port),
+            Some(Certificate { certificate, key }) => format!(
+                "port 0\ntls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-auth-clients no",
+                self.port,
+                certificate.display(),
+                key.display()
+            ),
+        };
         let text = format!(
-            "bind 127.0.0.1\nport {}\nrequirepass {}\nsave \"\"\nappendonly no\ndir {}\nmaxmemory-policy {}\n",
-            self.port,
+            "bind 127.0.0.1\n{port}\nrequirepass {}\nsave \"\"\nappendonly no\ndir {}\nmaxmemory-policy {}\n",
             self.password,
             self.folder.path().display(),
             self.eviction
@@ -72,7 +95,8 @@ impl Redis {
 
     /// The same URL by way of another port.
     pub fn url_through(&self, port: u16) -> String {
-        format!("redis://:{}@127.0.0.1:{port}", self.password)
+        let scheme = if self.certificate.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://:{}@127.0.0.1:{port}", self.password)
     }
 
     /// Its port.

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::authority::Certificate;
 use crate::process::{OnParentDeath, Process, free_port, run_ok, temporary_folder};
 use crate::{logs, programs, wait};
 
@@ -32,6 +33,8 @@ pub struct Mailpit {
     api_port: u16,
     password: String,
     folder: TempDir,
+    /// By an authority that the server is told of in another way.
+    issued: Option<Certificate>,
     client: reqwest::Client,
 }
 
@@ -48,6 +51,18 @@ impl Mailpit {
     /// # Panics
     /// When it does not start.
     pub async fn start(smtp: Smtp) -> Self {
+        Self::begin(smtp, None).await
+    }
+
+    /// Starts one with this certificate.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with_tls(smtp: Smtp, certificate: &Certificate) -> Self {
+        Self::begin(smtp, Some(certificate.clone())).await
+    }
+
+    async fn begin(smtp: Smtp, issued: Option<Certificate>) -> Self {
         let folder = temporary_folder("mail-");
         let password = logs::secret("smtp");
         std::fs::write(folder.path().join("logins"), format!("{USER}:{password}\n")).expect("the logins");
@@ -58,9 +73,10 @@ impl Mailpit {
             api_port: free_port(),
             password,
             folder,
+            issued,
             client: reqwest::Client::new(),
         };
-        if smtp != Smtp::Plain {
+        if smtp != Smtp::Plain && mailpit.issued.is_none() {
             mailpit.make_certificate();
         }
         mailpit.start_again().await;
@@ -76,8 +92,9 @@ impl Mailpit {
         command.args(["--disable-version-check", "--smtp-disable-rdns", "--enable-chaos"]);
         if self.smtp != Smtp::Plain {
             command.arg("--smtp-auth-file").arg(self.file("logins"));
-            command.arg("--smtp-tls-cert").arg(self.certificate());
-            command.arg("--smtp-tls-key").arg(self.file("key.pem"));
+            let own = Certificate { certificate: self.certificate(), key: self.file("key.pem") };
+            let Certificate { certificate, key } = self.issued.as_ref().unwrap_or(&own);
+            command.arg("--smtp-tls-cert").arg(certificate).arg("--smtp-tls-key").arg(key);
             command.arg(if self.smtp == Smtp::StartTls {
                 "--smtp-require-starttls"
             } else {
@@ -112,6 +129,8 @@ impl Mailpit {
         if self.smtp != Smtp::Plain {
             variables.push(("SMTP_USER", USER.to_owned()));
             variables.push(("SMTP_PASSWORD", self.password.clone()));
+        }
+        if self.smtp != Smtp::Plain && self.issued.is_none() {
             // The server trusts the system's roots, which this variable names on Linux.
             variables.push(("SSL_CERT_FILE", self.certificate().display().to_string()));
         }

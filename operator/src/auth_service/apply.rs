@@ -82,6 +82,7 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
         jwt_keys,
         keys_hints,
         smtp,
+        trusted_cas,
         settings,
         service: api_service,
         management_service,
@@ -108,7 +109,9 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     } = objects;
     let mut work = Work { service, context, taken: Vec::new(), refused: Vec::new() };
     // What pods mount or run as comes before the pods; Services before the names in them are looked up.
-    for wanted in [service_account, jwt_keys, smtp, settings, postgres_credentials, redis_credentials] {
+    for wanted in
+        [service_account, jwt_keys, smtp, trusted_cas, settings, postgres_credentials, redis_credentials]
+    {
         work.settle(wanted).await?;
     }
     // A pod must never mount a stranger's Secret because it has the name of one of ours.

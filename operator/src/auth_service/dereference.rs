@@ -2,9 +2,11 @@
 //! before it says that something irreplaceable is gone.
 
 mod claims;
+mod error;
 mod keys;
 mod named;
 mod surroundings;
+mod trusted_cas;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,7 +21,6 @@ use kube::{Api, ResourceExt};
 use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::SmtpCredentialsRef;
-use latchkey_keyset::KeySetError;
 
 use crate::cache::{Optional, controller_of};
 use crate::context::Context;
@@ -33,27 +34,9 @@ use super::replicas::Answer;
 use super::shared_database::Sharing;
 use super::validate::Problem;
 
+pub use error::DereferenceError;
 pub use keys::Rotation;
-pub use surroundings::{Surroundings, referenced_config_map};
-
-/// What could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DereferenceError {
-    /// The API server did not answer.
-    #[error("the Secret {name} could not be read: {source}")]
-    Secret {
-        /// The Secret.
-        name: String,
-        /// What went wrong.
-        source: kube::Error,
-    },
-    /// A key could not be made.
-    #[error(transparent)]
-    Keys(#[from] KeySetError),
-    /// Random bytes could not be had.
-    #[error("the system has no random bytes")]
-    Random,
-}
+pub use surroundings::{Surroundings, names_config_map};
 
 /// The login at the SMTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +71,8 @@ pub struct Dereferenced {
     pub admin: Option<Result<Admin, Problem>>,
     /// The secret that programs introspect tokens with.
     pub introspection_secret: Option<Result<SecretText, Problem>>,
+    /// The certificate authorities, in PEM form.
+    pub trusted_cas: Option<Result<String, Problem>>,
     /// The embedded PostgreSQL's password.
     pub postgres_password: Option<StorePassword>,
     /// The embedded Valkey's password.
@@ -134,6 +119,7 @@ pub fn references(auth_service: &AuthService) -> impl Iterator<Item = &str> {
     ]
     .into_iter()
     .flatten()
+    .chain(trusted_cas::secrets(auth_service))
 }
 
 /// The pods of a component, by name.
@@ -210,6 +196,7 @@ pub async fn dereference(
             let secret = &client.secret_ref;
             lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")
         }),
+        trusted_cas: lookup.trusted_cas(auth_service).await?,
         postgres_password,
         redis_password,
         keys,

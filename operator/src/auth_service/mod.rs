@@ -14,6 +14,7 @@ pub mod postgres_image;
 pub mod replicas;
 pub mod shared_database;
 pub mod status;
+pub mod trusted_cas;
 pub mod validate;
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::names::Component;
 
 use replicas::Answer;
 
-pub use dereference::{referenced_config_map, references};
+pub use dereference::{names_config_map, references};
 
 /// The longest pause after repeated failures.
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);

@@ -1,6 +1,7 @@
 //! Turns the spec and what was found into a type that builders can trust. Pure.
 
 mod image;
+mod migration;
 mod ports;
 mod replicas;
 mod settings;
@@ -27,6 +28,8 @@ use super::postgres_image::decide_postgres_image;
 use super::replicas::Answer;
 use super::shared_database::{Sharing, database_id};
 
+use migration::{migration_inputs, without_login};
+
 pub use image::tag_of;
 pub use ports::Ports;
 pub use replicas::first_replicas;
@@ -47,6 +50,10 @@ pub mod paths {
     pub const TEMPLATES: &str = "/etc/latchkey/mail";
     /// The folder of the secret that programs introspect tokens with.
     pub const INTROSPECTION: &str = "/etc/latchkey/introspection";
+    /// The folder of the certificate authorities.
+    pub const TRUSTED_CAS: &str = "/etc/latchkey/trusted-cas";
+    /// The file in it.
+    pub const CA_FILE: &str = "ca.crt";
 }
 
 /// The shortest client secret that the server accepts.
@@ -115,6 +122,8 @@ pub struct Server {
     pub settings: Settings,
     /// The login that goes into the SMTP Secret.
     pub smtp: Option<SmtpLogin>,
+    /// The certificate authorities that go into a Secret, in PEM form.
+    pub trusted_cas: Option<String>,
     /// Hash of the settings and of every mounted Secret but the key set.
     pub checksum: String,
     /// Names the database; a hash.
@@ -200,7 +209,9 @@ pub fn validate(
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
             let host = format!("{}.{namespace}.svc:5432", names.postgres());
-            SecretText::new(format!("postgres://latchkey:{}@{host}/latchkey", text.expose()))
+            // It has no TLS, which has to be said where there are authorities to check a certificate by.
+            let query = if spec.trusted_cas.is_empty() { "" } else { "?sslmode=disable" };
+            SecretText::new(format!("postgres://latchkey:{}@{host}/latchkey{query}", text.expose()))
         }),
         password,
         image: postgres_image.image,
@@ -229,6 +240,7 @@ pub fn validate(
         let admin = found.admin.transpose()?;
         let smtp = found.smtp.transpose()?;
         let introspection = found.introspection_secret.transpose()?;
+        let trusted_cas = found.trusted_cas.transpose()?;
         let superuser = admin.as_ref().map(|admin| FirstSuperuser {
             username: admin.username.clone(),
             email: admin.email.clone(),
@@ -245,6 +257,7 @@ pub fn validate(
                 .flat_map(|login| [login.username.expose().to_owned(), login.password.expose().to_owned()]),
         );
         parts.extend(templates);
+        parts.extend(trusted_cas.clone());
         parts.extend(introspection.map(|secret| secret.expose().to_owned()));
         // The salt is secret: who may read Deployments and Jobs must not be able to try passwords out.
         parts.push(found.salt.expose().to_owned());
@@ -256,7 +269,8 @@ pub fn validate(
             checksum: fingerprint(parts.iter().map(String::as_bytes)),
             database: database_id(&database, &namespace).unwrap_or_default(),
             migration: migration[..10].to_owned(),
-            migration_inputs: migration_inputs(&spec, &image, &database, &found.salt),
+            migration_inputs: migration_inputs(&spec, &image, &database, &found.salt, trusted_cas.as_deref()),
+            trusted_cas,
         })
     });
     Ok(Validated {
@@ -293,6 +307,7 @@ fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
         found.smtp.as_ref().and_then(|result| result.as_ref().err()),
         found.admin.as_ref().and_then(|result| result.as_ref().err()),
         found.introspection_secret.as_ref().and_then(|result| result.as_ref().err()),
+        found.trusted_cas.as_ref().and_then(|result| result.as_ref().err()),
     ]
     .into_iter()
     .flatten()
@@ -348,17 +363,6 @@ fn url_of(
     }
 }
 
-/// All that a migration's pod is given. The debug form of the scheduling is good enough for a hash that only
-/// frees a Job which has not succeeded.
-fn migration_inputs(spec: &AuthServiceSpec, image: &str, database: &SecretText, salt: &SecretText) -> String {
-    let pod = &spec.pod;
-    let scheduling = format!(
-        "{:?}{:?}{:?}{:?}",
-        spec.image.pull_secrets, pod.node_selector, pod.tolerations, pod.priority_class_name
-    );
-    fingerprint([image, database.expose(), &scheduling, salt.expose()].map(str::as_bytes))
-}
-
 /// Says nothing of the value: it holds a password.
 fn check_url(url: &SecretText, schemes: &[&str], field: &str) -> Result<(), Problem> {
     let problem = || {
@@ -372,13 +376,4 @@ fn check_url(url: &SecretText, schemes: &[&str], field: &str) -> Result<(), Prob
     };
     let parsed = Url::parse(url.expose()).map_err(|_| problem())?;
     if schemes.contains(&parsed.scheme()) { Ok(()) } else { Err(problem()) }
-}
-
-/// Two URLs with the same host and database name the same database, whoever logs in.
-fn without_login(url: &SecretText) -> String {
-    let Ok(mut url) = Url::parse(url.expose()) else { return String::new() };
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    url.set_query(None);
-    url.to_string()
 }

@@ -8,6 +8,7 @@
 mod error;
 mod parse;
 mod parse_accounts;
+mod password_policy;
 mod render;
 mod secret;
 mod settings;
@@ -15,6 +16,7 @@ pub mod variables;
 
 pub use error::SettingsError;
 pub use parse::check_secret;
+pub use password_policy::{PasswordLength, PasswordPolicy};
 pub use secret::{SecretSource, SecretText};
 pub use settings::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, RateLimits,

@@ -29,6 +29,7 @@ impl Settings {
         let settings = Self {
             database_url: given.required_secret(v::DATABASE_URL)?,
             redis_url: given.required_secret(v::REDIS_URL)?,
+            extra_ca_file: given.text(v::EXTRA_CA_FILE).map(PathBuf::from),
             listen_addr: given.address(v::LISTEN_ADDR, DEFAULT_LISTEN)?,
             management_addr: given.address(v::MANAGEMENT_ADDR, DEFAULT_MANAGEMENT)?,
             issuer_url: given.url(v::ISSUER_URL)?.ok_or_else(|| missing(v::ISSUER_URL))?,
@@ -45,6 +46,7 @@ impl Settings {
             first_superuser: given.first_superuser()?,
             registration: given.registration()?,
             accounts: given.accounts()?,
+            password_policy: given.password_policy()?,
             mail_templates_dir: given.text(v::MAIL_TEMPLATES_DIR).map(PathBuf::from),
             audit_retention: given.audit_retention()?,
             canary: given.flag(v::CANARY_ENABLED)?.unwrap_or(false),
@@ -104,7 +106,7 @@ pub fn check_secret(name: &'static str, text: &str) -> Result<(), SettingsError>
     }
 }
 
-pub(crate) struct Given<'a>(&'a BTreeMap<String, String>);
+pub(crate) struct Given<'a>(pub(crate) &'a BTreeMap<String, String>);
 
 impl Given<'_> {
     pub(crate) fn text(&self, name: &str) -> Option<&str> {

@@ -104,7 +104,7 @@ impl Given<'_> {
     }
 
     /// Values with commas between them.
-    fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, &'static str>,

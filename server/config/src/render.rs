@@ -14,6 +14,7 @@ impl Settings {
         let Self {
             database_url,
             redis_url,
+            extra_ca_file,
             listen_addr,
             management_addr,
             issuer_url,
@@ -26,6 +27,7 @@ impl Settings {
             first_superuser,
             registration,
             accounts,
+            password_policy,
             mail_templates_dir,
             audit_retention,
             canary,
@@ -40,6 +42,7 @@ impl Settings {
         let mut variables = Variables::default();
         variables.secret(v::DATABASE_URL, database_url);
         variables.secret(v::REDIS_URL, redis_url);
+        variables.set_some(v::EXTRA_CA_FILE, extra_ca_file.as_ref().map(|path| path.display()));
         variables.set(v::LISTEN_ADDR, listen_addr);
         variables.set(v::MANAGEMENT_ADDR, management_addr);
         variables.set(v::ISSUER_URL, issuer_url.as_str().trim_end_matches('/'));
@@ -62,6 +65,8 @@ impl Settings {
         variables.set(v::UNVERIFIED_LOGIN_ENABLED, accounts.unverified_login);
         variables.set(v::ACCOUNT_DELETION_ENABLED, accounts.self_deletion);
         variables.set(v::ADMIN_PASSWORDS_ENABLED, accounts.admin_passwords);
+        variables.set(v::PASSWORD_MIN_LENGTH, password_policy.min_length.get());
+        variables.set_list(v::PASSWORD_FORBIDDEN_WORDS, &password_policy.forbidden_words);
         variables.set(v::DEFAULT_LOCALE, &accounts.default_locale);
         variables.set_some(v::MAIL_TEMPLATES_DIR, mail_templates_dir.as_ref().map(|path| path.display()));
         variables.set(v::AUDIT_RETENTION_DAYS, audit_retention.get());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::SecretSource;
+use crate::{PasswordPolicy, SecretSource};
 
 /// A whole number of minutes, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +39,9 @@ pub struct Settings {
     pub database_url: SecretSource,
     /// Redis or Valkey URL.
     pub redis_url: SecretSource,
+    /// A PEM file of certificate authorities that PostgreSQL, Redis and the SMTP server may have their certificates from,
+    /// beside the public ones.
+    pub extra_ca_file: Option<PathBuf>,
     /// Address of the API.
     pub listen_addr: SocketAddr,
     /// Address of health, readiness, metrics and status.
@@ -63,6 +66,8 @@ pub struct Settings {
     pub registration: Registration,
     /// What accounts may do.
     pub accounts: Accounts,
+    /// Which new passwords are good enough.
+    pub password_policy: PasswordPolicy,
     /// A folder whose files replace the built-in texts of mail.
     pub mail_templates_dir: Option<PathBuf>,
     /// How long audit events are kept.

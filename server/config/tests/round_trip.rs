@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, RateLimits,
-    Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity, variables,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
+    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    variables,
 };
 use proptest::prelude::*;
 use url::Url;
@@ -102,6 +103,16 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn password_policy()(
+        characters in PasswordLength::MIN..=PasswordLength::MAX,
+        words in prop::collection::vec("[a-zäß0-9][a-z0-9 !.-]{1,20}[a-zø0-9]", 0..5),
+    ) -> PasswordPolicy {
+        let min_length = PasswordLength::new(characters).expect("within the limits by construction");
+        PasswordPolicy { min_length, forbidden_words: words }
+    }
+}
+
+prop_compose! {
     fn rate_limits()(enabled in any::<bool>(), per_account in 1..=1_000_000_u32, per_network in 1..=1_000_000_u32) -> RateLimits {
         RateLimits { enabled, per_account, per_network }
     }
@@ -127,7 +138,8 @@ prop_compose! {
         (email, registration) in prop::option::of(email())
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
         (accounts, rate_limits, audit_retention, canary) in (accounts(), rate_limits(), days(), any::<bool>()),
-        mail_templates_dir in prop::option::of(path()),
+        (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
+        password_policy in password_policy(),
         (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
         introspection_client in prop::option::of(introspection_client()),
         first_superuser in prop::option::of(first_superuser()),
@@ -137,14 +149,14 @@ prop_compose! {
             database_url, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, canary, rate_limits,
-            trusted_proxies, cors_allowed_origins, introspection_client,
+            trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
         }
     }
 }
 
 /// Some of the variables, set to anything. What a secret is set to has a mark that no sentence may repeat.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 35] = [
+    const PLAIN: [&str; 38] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -168,6 +180,9 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::UNVERIFIED_LOGIN_ENABLED,
         variables::ACCOUNT_DELETION_ENABLED,
         variables::ADMIN_PASSWORDS_ENABLED,
+        variables::PASSWORD_MIN_LENGTH,
+        variables::PASSWORD_FORBIDDEN_WORDS,
+        variables::EXTRA_CA_FILE,
         variables::DEFAULT_LOCALE,
         variables::MAIL_TEMPLATES_DIR,
         variables::CANARY_ENABLED,
@@ -206,6 +221,23 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back_unchanged(settings in settings()) {
         prop_assert_eq!(Settings::from_variables(&settings.to_variables()), Ok(settings));
+    }
+
+    #[test]
+    fn a_word_is_kept_as_it_is_read_again(text in any::<String>()) {
+        if let Some(word) = PasswordPolicy::word(&text) {
+            let given = BTreeMap::from([(variables::PASSWORD_FORBIDDEN_WORDS.to_owned(), word.clone())]);
+            prop_assert_eq!(PasswordPolicy::from_variables(&given).unwrap().forbidden_words, [word]);
+        }
+    }
+
+    #[test]
+    fn no_policy_is_weaker_than_the_rules_that_always_hold(length in any::<u32>()) {
+        let given = BTreeMap::from([(variables::PASSWORD_MIN_LENGTH.to_owned(), length.to_string())]);
+        match PasswordPolicy::from_variables(&given) {
+            Ok(policy) => prop_assert!(policy.min_length.get() == length && (8..=64).contains(&length)),
+            Err(_) => prop_assert!(!(8..=64).contains(&length)),
+        }
     }
 
     #[test]

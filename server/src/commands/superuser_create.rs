@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use latchkey_config::PasswordPolicy;
 
 use super::print_line;
 use crate::domain::Password;
@@ -33,7 +34,11 @@ pub struct SuperuserArguments {
 ///
 /// # Errors
 /// One sentence: what is not valid, what is taken, or that the database does not answer.
-pub async fn create_superuser(store: &Store, arguments: SuperuserArguments) -> anyhow::Result<()> {
+pub async fn create_superuser(
+    store: &Store,
+    arguments: SuperuserArguments,
+    policy: &PasswordPolicy,
+) -> anyhow::Result<()> {
     let password = read_password(arguments.password_file.as_deref())?;
     let form = UserForm {
         name: arguments.name.unwrap_or_else(|| arguments.username.clone()),
@@ -42,7 +47,7 @@ pub async fn create_superuser(store: &Store, arguments: SuperuserArguments) -> a
         password: Password::presented(password),
         is_superuser: true,
     };
-    match service::create_superuser(store, form).await {
+    match service::create_superuser(store, form, policy).await {
         Ok(id) => print_line(&format!("{} is a superuser, with the id {id}", arguments.username)),
         Err(ServiceError::Invalid(faults)) => {
             let sentences: Vec<_> =

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod email_address;
+mod forbidden_words;
 pub mod locale;
 pub mod login_name;
 pub mod name_prefix;

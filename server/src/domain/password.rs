@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use latchkey_config::PasswordPolicy;
+
+use super::forbidden_words::is_made_of;
 use crate::domain::{EmailAddress, PersonName, Username};
 
-/// Shortest password, in characters.
-pub const MIN_CHARS: usize = 8;
 /// Longest password, in characters. A longer one is refused, never cut.
 pub const MAX_CHARS: usize = 256;
 
@@ -30,9 +31,9 @@ impl fmt::Debug for Password {
 /// Why a new password is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordRefusal {
-    /// Fewer than [`MIN_CHARS`].
-    #[error("must have at least {MIN_CHARS} characters")]
-    TooShort,
+    /// Fewer than this many characters.
+    #[error("must have at least {0} characters")]
+    TooShort(u32),
     /// More than [`MAX_CHARS`].
     #[error("must have at most {MAX_CHARS} characters")]
     TooLong,
@@ -42,6 +43,11 @@ pub enum PasswordRefusal {
     /// The account's own name.
     #[error("must not be the account's own name or address")]
     OwnName,
+    /// Nothing but words that are forbidden here.
+    #[error(
+        "is little more than a word that is easy to guess here, such as the name of the service; choose another"
+    )]
+    ForbiddenWord,
 }
 
 impl Password {
@@ -60,19 +66,21 @@ impl Password {
         &self.0
     }
 
-    /// Checks a new password of the account with these names.
+    /// Checks a new password of the account with these names. The policy adds to the rules that always hold.
     ///
     /// # Errors
     /// The first rule that it breaks.
     pub fn check_new(
         &self,
+        policy: &PasswordPolicy,
         username: &Username,
         email: &EmailAddress,
         name: &PersonName,
     ) -> Result<(), PasswordRefusal> {
         let length = self.0.chars().count();
-        if length < MIN_CHARS {
-            return Err(PasswordRefusal::TooShort);
+        let min_length = policy.min_length.get();
+        if length < usize::try_from(min_length).unwrap_or(usize::MAX) {
+            return Err(PasswordRefusal::TooShort(min_length));
         }
         if length > MAX_CHARS {
             return Err(PasswordRefusal::TooLong);
@@ -85,16 +93,26 @@ impl Password {
         if COMMON.as_ref().is_some_and(|common| common.contains(&folded)) {
             return Err(PasswordRefusal::Common);
         }
+        if is_made_of(&folded, &policy.forbidden_words) {
+            return Err(PasswordRefusal::ForbiddenWord);
+        }
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use latchkey_config::PasswordLength;
+
     use super::*;
 
     fn check(password: &str) -> Result<(), PasswordRefusal> {
+        check_by(&PasswordPolicy::default(), password)
+    }
+
+    fn check_by(policy: &PasswordPolicy, password: &str) -> Result<(), PasswordRefusal> {
         Password::presented(password).check_new(
+            policy,
             &Username::parse("johnathan.doe").unwrap(),
             &EmailAddress::parse("john.the.tester@example.com").unwrap(),
             &PersonName::parse("Johnathan Doe").unwrap(),
@@ -103,7 +121,7 @@ mod tests {
 
     #[test]
     fn lengths_are_counted_in_characters() {
-        assert_eq!(check("ünïcödé"), Err(PasswordRefusal::TooShort));
+        assert_eq!(check("ünïcödé"), Err(PasswordRefusal::TooShort(8)));
         assert_eq!(check("ünïcödé×"), Ok(()));
         assert_eq!(check(&"correct horse 馬 ".repeat(16)), Ok(()));
         assert_eq!(check(&"é".repeat(257)), Err(PasswordRefusal::TooLong));
@@ -136,6 +154,20 @@ mod tests {
         for own in ["JOHNATHAN.DOE", "john.the.tester@EXAMPLE.com", "john.the.tester", "johnathan doe"] {
             assert_eq!(check(own), Err(PasswordRefusal::OwnName), "{own}");
         }
+    }
+
+    #[test]
+    fn a_policy_asks_for_more_and_never_for_less() {
+        let policy = PasswordPolicy {
+            min_length: PasswordLength::new(15).unwrap(),
+            forbidden_words: vec!["acme corporation".to_owned()],
+        };
+        assert_eq!(check_by(&policy, "ünïcödé × 14 ch"), Ok(()));
+        assert_eq!(check_by(&policy, "ünïcödé × 14 c"), Err(PasswordRefusal::TooShort(15)));
+        assert_eq!(check_by(&policy, "ACME Corporation 26"), Err(PasswordRefusal::ForbiddenWord));
+        assert_eq!(check_by(&policy, "the acme corporation"), Ok(()));
+        assert_eq!(check_by(&policy, "aaaaaaaaaaaaaaa"), check("aaaaaaaaaaaaaaa"));
+        assert_eq!(check_by(&policy, "john.the.tester@example.com"), Err(PasswordRefusal::OwnName));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::domain::rate_limit::{Rate, decide_gcra, decide_refund};
+use crate::trusted_roots::TrustedRoots;
 
 async fn connected(redis: &Redis) -> Limits {
-    let link = Arc::new(RedisLink::new(&redis.url()).unwrap());
+    let link = Arc::new(RedisLink::new(&redis.url(), &TrustedRoots::default()).unwrap());
     wait::until("the link to be up", || async {
         link.ensure_connected().await;
         link.connection().map(|_| ())

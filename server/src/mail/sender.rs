@@ -6,10 +6,12 @@ use latchkey_config::{Email, SmtpSecurity};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
 use super::failure::{Failure, FailureClass};
 use super::templates::Content;
+use crate::trusted_roots::{TrustedRoots, describe_refusal};
 
 /// How long one answer of the SMTP server may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,18 +30,21 @@ impl MailSender {
     ///
     /// # Errors
     /// One sentence that names the setting.
-    pub fn new(email: &Email, credentials: Option<(String, String)>) -> Result<Self, String> {
+    pub fn new(
+        email: &Email,
+        credentials: Option<(String, String)>,
+        roots: &TrustedRoots,
+    ) -> Result<Self, String> {
         let address: Address = email.from_address.parse().map_err(|_| {
             format!("EMAILS_FROM_EMAIL is not valid: `{}` is not an e-mail address", email.from_address)
         })?;
         let host = email.smtp.host.as_str();
-        let builder = match email.smtp.security {
-            SmtpSecurity::StartTls => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host),
-            SmtpSecurity::Implicit => AsyncSmtpTransport::<Tokio1Executor>::relay(host),
-            SmtpSecurity::None => Ok(AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)),
-        }
-        .map_err(|_| "SMTP_HOST is not valid: TLS cannot be set up for it".to_owned())?;
-        let mut builder = builder.port(email.smtp.port).timeout(Some(TIMEOUT));
+        let tls = tls(host, email.smtp.security, roots)
+            .map_err(|_| "SMTP_HOST is not valid: TLS cannot be set up for it".to_owned())?;
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+            .tls(tls)
+            .port(email.smtp.port)
+            .timeout(Some(TIMEOUT));
         if let Some((user, password)) = credentials {
             builder = builder.credentials(Credentials::new(user, password));
         }
@@ -98,6 +103,26 @@ impl MailSender {
     }
 }
 
+/// What is given here is trusted beside what the system trusts.
+fn tls(
+    host: &str,
+    security: SmtpSecurity,
+    roots: &TrustedRoots,
+) -> Result<Tls, lettre::transport::smtp::Error> {
+    let parameters = || {
+        let mut builder = TlsParameters::builder(host.to_owned());
+        if let Some(pem) = roots.pem() {
+            builder = builder.add_root_certificate(Certificate::from_pem(pem.as_bytes())?);
+        }
+        builder.build()
+    };
+    Ok(match security {
+        SmtpSecurity::StartTls => Tls::Required(parameters()?),
+        SmtpSecurity::Implicit => Tls::Wrapper(parameters()?),
+        SmtpSecurity::None => Tls::None,
+    })
+}
+
 fn refused(reason: &str) -> Failure {
     Failure::new(FailureClass::Smtp, format!("the SMTP server does not let us log in: {reason}"))
 }
@@ -114,6 +139,8 @@ fn is_refused_mailbox(error: &lettre::transport::smtp::Error) -> bool {
 fn describe(error: &lettre::transport::smtp::Error) -> String {
     if let Some(code) = error.status() {
         format!("it answered {code}")
+    } else if let Some(reason) = describe_refusal(error) {
+        reason.to_owned()
     } else if error.is_timeout() {
         "it does not answer in time".to_owned()
     } else if error.is_tls() {

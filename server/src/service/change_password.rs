@@ -33,7 +33,11 @@ pub async fn change_password(
     let current = (CURRENT, form.current_password);
     let confirmed = service.confirm_password(bearer, current, AuditKind::PasswordChanged, origin).await?;
     let account = &confirmed.account;
-    check_new_password(&form.new_password, (&account.username, &account.email, &account.name))?;
+    check_new_password(
+        &service.password_policy,
+        &form.new_password,
+        (&account.username, &account.email, &account.name),
+    )?;
     let new_hash = service.hashing.hash(form.new_password).await?;
     let change = PasswordChange {
         user_id: account.id,

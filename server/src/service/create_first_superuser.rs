@@ -1,6 +1,6 @@
 //! The account made at start when no superuser exists.
 
-use latchkey_config::variables;
+use latchkey_config::{PasswordPolicy, variables};
 
 use super::{Service, ServiceError, UserForm};
 use crate::domain::{EmailAddress, PersonName, Username};
@@ -23,8 +23,9 @@ pub enum FirstSuperuserError {
 /// [`FirstSuperuserError::Refused`] with a sentence that names the variables; never with the password.
 pub fn check_first_superuser(
     form: &UserForm,
+    policy: &PasswordPolicy,
 ) -> Result<(Username, EmailAddress, PersonName), FirstSuperuserError> {
-    form.check_names().map_err(|error| match error {
+    form.check_names(policy).map_err(|error| match error {
         ServiceError::Invalid(faults) => {
             let sentences: Vec<_> =
                 faults.iter().map(|fault| format!("{} {}", variable(fault.field), fault.message)).collect();
@@ -52,7 +53,7 @@ pub async fn create_first_superuser(service: &Service, form: &UserForm) -> Resul
     if service.store.superuser_exists().await.map_err(|error| try_again(&error))? {
         return Ok(false);
     }
-    let (username, email, name) = check_first_superuser(form)?;
+    let (username, email, name) = check_first_superuser(form, &service.password_policy)?;
     let password_hash =
         service.hashing.hash(form.password.clone()).await.map_err(|error| try_again(&error))?;
     let user = NewUser { username, email, name, password_hash, is_superuser: true };

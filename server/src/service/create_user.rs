@@ -1,5 +1,7 @@
 //! Making an account, by a superuser.
 
+use latchkey_config::PasswordPolicy;
+
 use super::{FieldError, Service, ServiceError, Superuser};
 use crate::crypto::ForeignHash;
 use crate::domain::{EmailAddress, Locale, Origin, Password, PersonName, Username};
@@ -57,7 +59,7 @@ pub async fn create_user(
     form: AccountForm,
     origin: &Origin,
 ) -> Result<Profile, ServiceError> {
-    let (mut new, first_password) = form.check(service.accounts.admin_passwords)?;
+    let (mut new, first_password) = form.check(service.accounts.admin_passwords, &service.password_policy)?;
     new.password_hash = match first_password {
         FirstPassword::Chosen(password) => Some(service.hashing.hash(password).await?),
         FirstPassword::Brought(hash) => Some(hash.as_str().to_owned()),
@@ -113,7 +115,11 @@ pub(super) fn check_locale(locale: Option<&str>, faults: &mut Vec<FieldError>) -
 
 impl AccountForm {
     /// All faults at once, so that a person need not find them one by one.
-    fn check(self, passwords_allowed: bool) -> Result<(NewAccount, FirstPassword), ServiceError> {
+    fn check(
+        self,
+        passwords_allowed: bool,
+        policy: &PasswordPolicy,
+    ) -> Result<(NewAccount, FirstPassword), ServiceError> {
         let mut faults = Vec::new();
         let names = check_account_names((&self.username, &self.email, &self.name), &mut faults);
         let locale = check_locale(self.locale.as_deref(), &mut faults);
@@ -121,7 +127,7 @@ impl AccountForm {
             if !passwords_allowed {
                 faults.push(FieldError::new("password", "is for the owner to choose, by an invitation"));
             } else if let (Some(username), Some(email), Some(name)) = &names
-                && let Err(refusal) = password.check_new(username, email, name)
+                && let Err(refusal) = password.check_new(policy, username, email, name)
             {
                 faults.push(FieldError::new("password", &refusal.to_string()));
             }
@@ -153,11 +159,14 @@ impl AccountForm {
 
 impl UserForm {
     /// All faults at once, so that a person need not find them one by one.
-    pub(super) fn check_names(&self) -> Result<(Username, EmailAddress, PersonName), ServiceError> {
+    pub(super) fn check_names(
+        &self,
+        policy: &PasswordPolicy,
+    ) -> Result<(Username, EmailAddress, PersonName), ServiceError> {
         let mut faults = Vec::new();
         let names = check_account_names((&self.username, &self.email, &self.name), &mut faults);
         if let (Some(username), Some(email), Some(name)) = &names
-            && let Err(refusal) = self.password.check_new(username, email, name)
+            && let Err(refusal) = self.password.check_new(policy, username, email, name)
         {
             faults.push(FieldError::new("password", &refusal.to_string()));
         }

@@ -43,7 +43,7 @@ mod verify_email;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use latchkey_config::{Accounts, RateLimits, Registration};
+use latchkey_config::{Accounts, PasswordPolicy, RateLimits, Registration};
 use tokio::sync::Notify;
 
 pub use authenticate::{Authenticated, authenticate};
@@ -112,6 +112,8 @@ pub struct Service {
     pub refresh_lifetime: TimeDelta,
     /// What accounts may do.
     pub accounts: Accounts,
+    /// Which new passwords are good enough.
+    pub password_policy: PasswordPolicy,
     /// Whether and how people make accounts for themselves.
     pub registration: Registration,
     /// The program that may introspect and revoke tokens, beside superusers.

@@ -1,6 +1,7 @@
 //! What changes to the own account have in common: the password is asked for again, since an open browser or a
 //! stolen token must not be enough (OWASP ASVS 5.0 §7.5.1).
 
+use latchkey_config::PasswordPolicy;
 use serde_json::json;
 
 use super::{Authenticated, FieldError, LimitedAction, Service, ServiceError};
@@ -58,6 +59,7 @@ pub(super) fn wrong_password(field: &'static str) -> ServiceError {
 /// # Errors
 /// [`ServiceError::Invalid`]
 pub(super) fn check_new_password(
+    policy: &PasswordPolicy,
     password: &Password,
     (username, email, name): (&str, &str, &str),
 ) -> Result<(), ServiceError> {
@@ -65,7 +67,7 @@ pub(super) fn check_new_password(
     let (Some(username), Some(email), Some(name)) = names else {
         return Err(ServiceError::Internal("a stored name breaks today's rules".to_owned()));
     };
-    password.check_new(&username, &email, &name).map_err(|refusal| {
+    password.check_new(policy, &username, &email, &name).map_err(|refusal| {
         ServiceError::Invalid(vec![FieldError { field: "new_password", message: refusal.to_string() }])
     })
 }

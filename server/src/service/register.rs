@@ -63,7 +63,7 @@ pub async fn register(
 fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Password), ServiceError> {
     let RegistrationForm { username, email, name, password, locale, accepted } = form;
     let names = UserForm { username, email, name, password: password.clone(), is_superuser: false };
-    let (names, mut faults) = match names.check_names() {
+    let (names, mut faults) = match names.check_names(&service.password_policy) {
         Ok(names) => (Some(names), Vec::new()),
         Err(ServiceError::Invalid(faults)) => (None, faults),
         Err(other) => return Err(other),

@@ -39,7 +39,11 @@ async fn reset_within_limits(
 ) -> Result<(), ServiceError> {
     // Before the hash, so that guessing tokens does not keep the hash pool busy.
     let owner = show_link(service, token, &PASSWORD_LINKS).await?;
-    check_new_password(&new_password, (&owner.username, &owner.email, &owner.name))?;
+    check_new_password(
+        &service.password_policy,
+        &new_password,
+        (&owner.username, &owner.email, &owner.name),
+    )?;
     let password_hash = service.hashing.hash(new_password).await?;
     let reset = service
         .store

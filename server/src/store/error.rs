@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::trusted_roots::describe_refusal;
+
 /// A unique name that somebody else has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
@@ -30,11 +32,16 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(reason) = describe_refusal(&error) {
+            return Self::Unavailable(reason);
+        }
         match &error {
             sqlx::Error::Io(_) => Self::Unavailable("the connection was refused or lost"),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection within the time limit"),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable("shutting down"),
-            sqlx::Error::Tls(_) => Self::Unavailable("TLS could not be agreed on"),
+            sqlx::Error::Tls(_) => {
+                Self::Unavailable("it offers no TLS; one that needs none has sslmode=disable in its URL")
+            }
             sqlx::Error::Protocol(_) => Self::Unavailable("the connection was lost"),
             sqlx::Error::Database(database) => {
                 match (database.constraint(), database.code().as_deref()) {

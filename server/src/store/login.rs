@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgConnectOptions;
 
-use super::{Store, StoreError, application_name};
+use super::{Store, StoreError, application_name, connect_options};
 
 impl Store {
     /// Opens every connection from now on by this URL, if it leads to the same database; open ones stay. Returns
@@ -11,7 +11,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::MalformedUrl`]
     pub fn follow_login(&self, database_url: &str) -> Result<bool, StoreError> {
-        let options: PgConnectOptions = database_url.parse().map_err(|_| StoreError::MalformedUrl)?;
+        let options = connect_options(database_url, &self.roots)?;
         let present = self.pool.connect_options();
         let place = |options: &PgConnectOptions| {
             let name = options.get_database().unwrap_or_else(|| options.get_username()).to_owned();
@@ -28,10 +28,13 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trusted_roots::TrustedRoots;
 
     #[tokio::test]
     async fn only_the_login_may_be_another() {
-        let store = Store::connect_lazily("postgres://a:one@db.example:5432/auth", 1).unwrap();
+        let store =
+            Store::connect_lazily("postgres://a:one@db.example:5432/auth", 1, &TrustedRoots::default())
+                .unwrap();
         assert_eq!(store.follow_login("postgres://b:two@db.example/auth").ok(), Some(true));
         assert_eq!(store.pool.connect_options().get_username(), "b");
         for other in [

@@ -6,6 +6,7 @@ mod all_sessions;
 mod audit;
 mod audit_search;
 mod canaries;
+mod connect_options;
 mod devices;
 mod email_changes;
 mod error;
@@ -31,9 +32,12 @@ mod users;
 use std::time::Duration;
 
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgPool, PgPoolOptions};
 
+use connect_options::connect_options;
 use profile_reader::ProfileReader;
+
+use crate::trusted_roots::TrustedRoots;
 
 pub use accounts::{Account, AccountQuery};
 pub use administration::{AccountChange, Actor, Administered, ChangedAccount, NewAccount, ResetStarted};
@@ -69,6 +73,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    roots: TrustedRoots,
     profiles: ProfileReader,
 }
 
@@ -77,8 +82,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unusable`] when the URL cannot be understood; the sentence does not repeat it.
-    pub fn connect_lazily(database_url: &str, max_connections: u32) -> Result<Self, StoreError> {
-        let options: PgConnectOptions = database_url.parse().map_err(|_| StoreError::MalformedUrl)?;
+    pub fn connect_lazily(
+        database_url: &str,
+        max_connections: u32,
+        roots: &TrustedRoots,
+    ) -> Result<Self, StoreError> {
+        let options = connect_options(database_url, roots)?;
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -93,7 +102,7 @@ impl Store {
                 })
             })
             .connect_lazy_with(options.application_name(&application_name()));
-        Ok(Self { profiles: ProfileReader::spawn(pool.clone()), pool })
+        Ok(Self { profiles: ProfileReader::spawn(pool.clone()), pool, roots: roots.clone() })
     }
 
     /// Connections that exist, and how many of them are idle.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, connect_options};
+use crate::trusted_roots::TrustedRoots;
 
 pub(super) use tolerance::SERVER_APPLICATION;
 pub use tolerance::{OLDEST_TOLERATED_SERVER, Schema, describe_unfit};
@@ -51,9 +52,8 @@ pub enum MigrateError {
 /// # Errors
 /// [`MigrateError`]; running it again is always safe. Nothing was changed when this binary could not use the
 /// schema, or servers that run could not use the next one.
-pub async fn migrate(database_url: &str) -> Result<i64, MigrateError> {
-    let options: sqlx::postgres::PgConnectOptions =
-        database_url.parse().map_err(|_| StoreError::MalformedUrl)?;
+pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, MigrateError> {
+    let options = connect_options(database_url, roots)?;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(10))

@@ -1,6 +1,8 @@
 //! Which passwords are accepted (the same rules as for a reset).
 
-use latchkey_tests::app::App;
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path, superuser_password};
+use latchkey_tests::smtp::Smtp;
 use serde_json::{Value, json};
 
 fn account(number: usize, password: &str) -> Value {
@@ -85,4 +87,92 @@ async fn those_equal_to_the_own_names_are_refused() {
         assert_eq!(app.post_user(&account(0, password)).await.invalid_fields(), ["password"], "{password}");
     }
     app.post_user(&account(0, "Willibald0 and more")).await.ok(201);
+}
+
+/// Every way to choose a password, with what it says of one that is refused: `None` where it is taken.
+async fn choose_everywhere(app: &App, round: usize, password: &str) -> Vec<(&'static str, Option<String>)> {
+    let message = |answer: latchkey_tests::answer::Answer| {
+        (answer.status == 422).then(|| answer.json()["errors"][0]["message"].as_str().unwrap().to_owned())
+    };
+    let made = app.post_user(&account(round, password)).await;
+    let body = json!({
+        "username": format!("self{round}"), "email": format!("self{round}@post.example.test"), "name": "S",
+        "password": password,
+    });
+    let registered = app.post(path::REGISTER).json(&body).answer().await;
+    let (user, session) = app.new_session("changes").await;
+    let change = json!({"current_password": user.password, "new_password": password});
+    let changed = app.post(path::MY_PASSWORD).bearer_auth(&session.access).json(&change).answer().await;
+    let user = app.create_user("resets").await;
+    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+    let token = app.mail().wait_for(&user.email, 1).await[0].token();
+    let page =
+        app.post("/reset-password").form(&[("token", &*token), ("new_password", password)]).answer().await;
+    let shown = (page.status == 422).then(|| page.body.clone());
+    let reset = json!({"token": token, "new_password": password});
+    let reset =
+        if shown.is_some() { message(app.post(path::RESET).json(&reset).answer().await) } else { None };
+    vec![
+        ("an administrator", message(made)),
+        ("registration", message(registered)),
+        ("a change", message(changed)),
+        ("a reset", reset),
+        ("the page", shown),
+    ]
+}
+
+#[tokio::test]
+async fn a_setting_asks_for_more_everywhere_and_says_so() {
+    let app = App::setup()
+        .mail(Smtp::Plain)
+        .set("REGISTRATION_ENABLED", "true")
+        .set("PASSWORD_MIN_LENGTH", "15")
+        .set("PASSWORD_FORBIDDEN_WORDS", "Willibald & Sons, Acme")
+        .start()
+        .await;
+    for (round, (password, words)) in [
+        ("qzvkwxjp 14 chr", None),
+        ("qzvkwxjp 13 ch", Some("at least 15 characters")),
+        ("Willibald & SONS 2026!", Some("easy to guess here")),
+        ("acmeACME-acme-acme", Some("easy to guess here")),
+        ("lunch with willibald & sons", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (way, said) in choose_everywhere(&app, round, password).await {
+            match (words, &said) {
+                (None, None) => {}
+                (Some(words), Some(said)) => assert!(said.contains(words), "{way}, {password}: {said}"),
+                _ => panic!("{way}, {password}: {said:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_says_how_long_it_has_to_be() {
+    let app = App::setup().mail(Smtp::Plain).set("PASSWORD_MIN_LENGTH", "12").start().await;
+    let user = app.create_user("reader").await;
+    app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+    let link = app.mail().wait_for(&user.email, 1).await[0].link();
+    let page = format!("{}?{}", link.path(), link.query().unwrap());
+    for (language, hint) in [("en", "At least 12"), ("de", "Mindestens 12"), ("fr", "Au moins 12")] {
+        let answer = app.get(&page).header("accept-language", language).answer().await;
+        assert!(answer.body.contains(r#"minlength="12""#) && answer.body.contains(hint), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn what_was_chosen_before_still_logs_in_and_is_no_reason_not_to_start() {
+    let mut app = App::start().await;
+    let user = app.create_user("early").await;
+    let longer = superuser_password().chars().count().max(user.password.chars().count()) + 1;
+    assert!(longer <= 64);
+    app.variables.insert("PASSWORD_MIN_LENGTH".to_owned(), longer.to_string());
+    app.restart(0).await;
+    app.log_in(&user).await;
+    // The first superuser's is shorter too.
+    let made = app.post_user(&account(0, &user.password)).await;
+    assert_eq!(made.invalid_fields(), ["password"]);
 }

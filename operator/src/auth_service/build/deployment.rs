@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::ObjectMeta;
 
-use super::{metadata, pod};
+use super::{metadata, pod, trusted_cas};
 use crate::auth_service::validate::{SecretKey, Server, Validated, paths};
 use crate::names::{
     CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT, SERVER_USER,
@@ -145,6 +145,11 @@ fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>
         let items = [("username", "username"), ("password", "password")];
         volumes.push(pod::secret_volume_of("smtp", &service.names.smtp(), &items));
         mounts.push(pod::read_only("smtp", paths::SMTP));
+    }
+    if server.trusted_cas.is_some() {
+        let (volume, mount) = trusted_cas::files(service);
+        volumes.push(volume);
+        mounts.push(mount);
     }
     if let Some(admin) = &service.spec.bootstrap_admin {
         volumes.push(pod::secret_volume_of("admin", &admin.secret_ref.name, &[("password", "password")]));

@@ -1,4 +1,5 @@
-//! The Job that brings the schema to what the server's image needs. It gets the database URL and nothing else.
+//! The Job that brings the schema to what the server's image needs. It gets the database URL, the authorities to check
+//! the database's certificate by, and nothing else.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +8,22 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 use kube::core::ObjectMeta;
 
 use super::deployment::pull_policy;
-use super::{metadata, pod};
+use super::{metadata, pod, trusted_cas};
 use crate::auth_service::validate::{Server, Validated, paths};
 use crate::names::{Component, DATABASE_ANNOTATION, INPUTS_ANNOTATION, SERVER_USER};
 
 pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
     let labels = service.names.labels(Component::Migration);
     let spec = &service.spec.pod;
+    let mut volumes = vec![pod::secret_volume("database", &service.database_url, "url")];
+    let mut mounts = vec![pod::read_only("database", paths::DATABASE)];
+    let mut variables = vec![variable("DATABASE_URL_FILE", format!("{}/url", paths::DATABASE))];
+    if server.trusted_cas.is_some() {
+        let (volume, mount) = trusted_cas::files(service);
+        volumes.push(volume);
+        mounts.push(mount);
+        variables.push(variable("EXTRA_CA_FILE", format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE)));
+    }
     let mut metadata = metadata(service, name, Component::Migration);
     metadata.annotations = Some(BTreeMap::from([
         (INPUTS_ANNOTATION.to_owned(), server.migration_inputs.clone()),
@@ -35,19 +45,15 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
                         image: Some(service.image.clone()),
                         image_pull_policy: Some(pull_policy(service)),
                         args: Some(vec!["migrate".to_owned()]),
-                        env: Some(vec![EnvVar {
-                            name: "DATABASE_URL_FILE".to_owned(),
-                            value: Some(format!("{}/url", paths::DATABASE)),
-                            ..EnvVar::default()
-                        }]),
+                        env: Some(variables),
                         // Its last line says why it failed; the pod's status then says so too.
                         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
                         resources: Some(pod::resources("50m", "64Mi", "256Mi")),
                         security_context: Some(pod::container_security()),
-                        volume_mounts: Some(vec![pod::read_only("database", paths::DATABASE)]),
+                        volume_mounts: Some(mounts),
                         ..Container::default()
                     }],
-                    volumes: Some(vec![pod::secret_volume("database", &service.database_url, "url")]),
+                    volumes: Some(volumes),
                     service_account_name: Some(service.names.base().to_owned()),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
@@ -63,4 +69,8 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
         }),
         ..Job::default()
     }
+}
+
+fn variable(name: &str, value: String) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() }
 }

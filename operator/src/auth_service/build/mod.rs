@@ -21,6 +21,7 @@ mod service_account;
 mod service_monitor;
 mod settings;
 mod smtp;
+mod trusted_cas;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub struct Objects {
     pub jwt_keys: Wanted,
     pub keys_hints: Vec<KeysHint>,
     pub smtp: Wanted,
+    pub trusted_cas: Wanted,
     pub settings: Wanted,
     pub service: Wanted,
     pub management_service: Wanted,
@@ -106,6 +108,13 @@ pub fn build(service: &Validated, now: Timestamp) -> Result<Objects, BuildError>
             }
             Ok(_) => Wanted::gone(Kind::Secret, service.names.smtp()),
             Err(_) => Wanted::kept(Kind::Secret, service.names.smtp()),
+        },
+        trusted_cas: match &service.server {
+            Ok(Server { trusted_cas: Some(certificates), .. }) => {
+                Wanted::applied(service, Kind::Secret, &trusted_cas::build(service, certificates))?
+            }
+            Ok(_) => Wanted::gone(Kind::Secret, service.names.trusted_cas()),
+            Err(_) => Wanted::kept(Kind::Secret, service.names.trusted_cas()),
         },
         settings: match &service.server {
             Ok(server) => {

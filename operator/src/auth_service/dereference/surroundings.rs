@@ -8,7 +8,7 @@ use kube::core::DynamicObject;
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::Exposure;
 
-use super::Lookup;
+use super::{Lookup, trusted_cas};
 use crate::auth_service::autoscaler::{Autoscaler, decide_autoscaler};
 use crate::auth_service::certificate::{Certificate, decide_certificate};
 use crate::auth_service::validate::Problem;
@@ -34,8 +34,13 @@ pub struct Surroundings {
     pub certificate: Option<DynamicObject>,
 }
 
-/// The ConfigMap that the spec refers to.
-pub fn referenced_config_map(auth_service: &AuthService) -> Option<&str> {
+/// Whether the spec refers to the ConfigMap of this name.
+pub fn names_config_map(auth_service: &AuthService, name: &str) -> bool {
+    templates(auth_service) == Some(name) || trusted_cas::config_maps(auth_service).any(|named| named == name)
+}
+
+/// The ConfigMap with mail texts.
+fn templates(auth_service: &AuthService) -> Option<&str> {
     let email = &auth_service.spec.email;
     email.templates_config_map_ref.as_ref().filter(|_| email.enabled).map(|reference| reference.name.as_str())
 }
@@ -56,7 +61,7 @@ impl Lookup<'_> {
         };
         Surroundings {
             operator_namespace: self.context.operator_namespace.clone(),
-            templates: referenced_config_map(auth_service).map(|name| self.config_map_version(name)),
+            templates: templates(auth_service).map(|name| self.config_map_version(name)),
             tls: tls.map(|name| {
                 let keys = ["tls.crt", "tls.key"];
                 let [chain, _] = self.values(name, keys, "spec.exposure.ingress.tls.secretName")?;

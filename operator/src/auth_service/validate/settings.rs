@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, RateLimits,
-    Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
+    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{self as api, parse_ttl};
@@ -35,6 +35,8 @@ pub(super) fn settings(
     Ok(Settings {
         database_url: file(paths::DATABASE, "url"),
         redis_url: file(paths::REDIS, "url"),
+        extra_ca_file: (!spec.trusted_cas.is_empty())
+            .then(|| PathBuf::from(format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE))),
         listen_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, http)),
         management_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, MANAGEMENT_PORT)),
         issuer_url: url(&issuer, "spec.issuer")?,
@@ -60,6 +62,7 @@ pub(super) fn settings(
             admin_passwords: spec.accounts.admin_passwords,
             default_locale: spec.accounts.default_locale.clone(),
         },
+        password_policy: password_policy(&spec.password_policy)?,
         mail_templates_dir: spec
             .email
             .templates_config_map_ref
@@ -105,6 +108,20 @@ pub(super) fn settings(
             api::LogFormat::Json => LogFormat::Json,
             api::LogFormat::Text => LogFormat::Text,
         },
+    })
+}
+
+fn password_policy(policy: &api::PasswordPolicy) -> Result<PasswordPolicy, Problem> {
+    let length = u32::try_from(policy.min_length).ok().and_then(PasswordLength::new);
+    let words: Option<Vec<String>> =
+        policy.forbidden_words.iter().map(|text| PasswordPolicy::word(text)).collect();
+    Ok(PasswordPolicy {
+        min_length: length.ok_or_else(|| {
+            Problem::spec("spec.passwordPolicy.minLength must be between 8 and 64: correct it.")
+        })?,
+        forbidden_words: words.filter(|words| words.len() <= PasswordPolicy::MAX_WORDS).ok_or_else(|| {
+            Problem::spec("spec.passwordPolicy.forbiddenWords must hold at most 100 words of 3 to 64 characters without commas: correct it.")
+        })?,
     })
 }
 

@@ -22,7 +22,7 @@ pub struct ChangePasswordBody {
     /// The password of now.
     #[schema(format = Password)]
     current_password: String,
-    /// 8 to 256 characters, not a common one, not one of the names.
+    /// 8 to 256 characters (a setting may ask for more than 8), not a common one, not one of the names.
     #[schema(format = Password, min_length = 8, max_length = 256)]
     new_password: String,
     /// Whether the other sessions go on; by default they end.

@@ -29,7 +29,7 @@ pub struct RegisterBody {
     /// The person's name.
     #[schema(example = "John Doe", min_length = 1, max_length = 200)]
     name: String,
-    /// 8 to 256 characters, not a common one, not one of the names.
+    /// 8 to 256 characters (a setting may ask for more than 8), not a common one, not one of the names.
     #[schema(format = Password, min_length = 8, max_length = 256)]
     password: String,
     /// The language to be written to in: a BCP 47 tag of a language, perhaps a script and a region. By default what

@@ -19,7 +19,7 @@ use crate::service;
 pub struct ResetPasswordBody {
     /// As it stands in the link.
     token: String,
-    /// 8 to 256 characters.
+    /// 8 to 256 characters (a setting may ask for more than 8).
     #[schema(format = Password, min_length = 8, max_length = 256)]
     new_password: String,
 }

@@ -13,6 +13,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use latchkey_config::PasswordPolicy;
 use serde::Deserialize;
 
 use super::texts::PageTexts;
@@ -45,7 +46,7 @@ struct Page<'a> {
 /// What a page is about.
 pub(super) enum PageBody<'a> {
     /// A password is to be chosen.
-    Password { token: &'a str, username: &'a str, error: Option<String> },
+    Password { token: &'a str, username: &'a str, policy: &'a PasswordPolicy, error: Option<String> },
     /// One button is to be pressed, or not.
     Question {
         action: &'a str,

@@ -24,7 +24,12 @@ pub async fn show(
     match service::show_link(&state.service, &token, &PASSWORD_LINKS).await {
         Ok(owner) => {
             let texts = texts_for(owner.locale.as_deref(), &accepted, &state.service.accounts);
-            let body = PageBody::Password { token: &token, username: &owner.username, error: None };
+            let body = PageBody::Password {
+                token: &token,
+                username: &owner.username,
+                policy: &state.service.password_policy,
+                error: None,
+            };
             answer(StatusCode::OK, texts, title(texts, owner.purpose), body)
         }
         Err(error) => failure(texts_for(None, &accepted, &state.service.accounts), error),
@@ -40,7 +45,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     let token = form.get("token").unwrap_or_default();
     let password = Password::presented(form.get("new_password").unwrap_or_default());
-    let accounts = &state.service.accounts;
+    let (accounts, policy) = (&state.service.accounts, &state.service.password_policy);
     let owner = match service::show_link(&state.service, token, &PASSWORD_LINKS).await {
         Ok(owner) => owner,
         Err(ServiceError::InvalidOneTimeToken) => {
@@ -53,7 +58,7 @@ pub async fn submit(
     };
     let texts = texts_for(owner.locale.as_deref(), &accepted, accounts);
     let again = |status, error| {
-        let body = PageBody::Password { token, username: &owner.username, error: Some(error) };
+        let body = PageBody::Password { token, username: &owner.username, policy, error: Some(error) };
         answer(status, texts, title(texts, owner.purpose), body)
     };
     match service::reset_password(&state.service, token, password, &origin).await {
@@ -66,7 +71,7 @@ pub async fn submit(
         }
         Err(ServiceError::Invalid(faults)) => {
             let fault = faults.first().map_or("", |fault| fault.message.as_str());
-            again(StatusCode::UNPROCESSABLE_ENTITY, texts.refusal(fault))
+            again(StatusCode::UNPROCESSABLE_ENTITY, texts.refusal(fault, policy))
         }
         Err(ServiceError::Overloaded(_) | ServiceError::Unavailable(_)) => {
             again(StatusCode::SERVICE_UNAVAILABLE, texts.try_again.to_owned())

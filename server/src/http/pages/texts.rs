@@ -1,6 +1,6 @@
 //! What the pages say. Another language is another [`PageTexts`] in [`ALL`].
 
-use latchkey_config::Accounts;
+use latchkey_config::{Accounts, PasswordPolicy};
 
 use crate::domain::{Locale, PasswordRefusal};
 
@@ -19,7 +19,7 @@ pub(super) struct PageTexts {
     pub(super) reset_title: &'static str,
     pub(super) invitation_title: &'static str,
     pub(super) new_password: &'static str,
-    pub(super) password_hint: &'static str,
+    password_hint: &'static str,
     pub(super) set_password: &'static str,
     pub(super) reset_done_title: &'static str,
     pub(super) reset_done: &'static str,
@@ -39,20 +39,33 @@ pub(super) struct PageTexts {
     too_long: &'static str,
     common: &'static str,
     own_name: &'static str,
+    forbidden_word: &'static str,
 }
 
 impl PageTexts {
     /// Why a password was refused; `fault` is the refusal's own sentence, which stays where no text is known.
-    pub(super) fn refusal(&self, fault: &str) -> String {
+    pub(super) fn refusal(&self, fault: &str, policy: &PasswordPolicy) -> String {
+        let min_length = policy.min_length.get();
         let known = [
-            (PasswordRefusal::TooShort, self.too_short),
+            (PasswordRefusal::TooShort(min_length), self.too_short),
             (PasswordRefusal::TooLong, self.too_long),
             (PasswordRefusal::Common, self.common),
             (PasswordRefusal::OwnName, self.own_name),
+            (PasswordRefusal::ForbiddenWord, self.forbidden_word),
         ];
         let found = known.iter().find(|(refusal, _)| refusal.to_string() == fault);
-        found.map_or_else(|| format!("The password {fault}."), |(_, text)| (*text).to_owned())
+        found.map_or_else(|| format!("The password {fault}."), |(_, text)| with_length(text, min_length))
     }
+
+    /// What a password should be like.
+    pub(super) fn hint(&self, policy: &PasswordPolicy) -> String {
+        with_length(self.password_hint, policy.min_length.get())
+    }
+}
+
+/// Where a text names the least length, it says `{min}`.
+fn with_length(text: &str, min_length: u32) -> String {
+    text.replace("{min}", &min_length.to_string())
 }
 
 /// The first of these that has texts: the account's language, the languages that the browser asks for, the default
@@ -85,7 +98,7 @@ static ENGLISH: PageTexts = PageTexts {
     reset_title: "Choose a new password",
     invitation_title: "Choose your password",
     new_password: "New password",
-    password_hint: "At least 8 characters. A few words that only you would put together are good.",
+    password_hint: "At least {min} characters. A few words that only you would put together are good.",
     set_password: "Set password",
     reset_done_title: "Your password was changed",
     reset_done: "Every device was logged out. Log in with your new password.",
@@ -101,10 +114,11 @@ static ENGLISH: PageTexts = PageTexts {
     confirm_button: "Use this address",
     confirmed_title: "Your e-mail address was changed",
     confirmed: "From now on your account has the new address.",
-    too_short: "The password must have at least 8 characters.",
+    too_short: "The password must have at least {min} characters.",
     too_long: "The password must have at most 256 characters.",
     common: "The password is one of the most common ones. Choose another.",
     own_name: "The password must not be your own name or address.",
+    forbidden_word: "The password is little more than a word that is easy to guess here. Choose another.",
 };
 
 static GERMAN: PageTexts = PageTexts {
@@ -120,7 +134,7 @@ static GERMAN: PageTexts = PageTexts {
     reset_title: "Neues Passwort wählen",
     invitation_title: "Passwort wählen",
     new_password: "Neues Passwort",
-    password_hint: "Mindestens 8 Zeichen. Gut sind ein paar Wörter, die nur Sie so zusammenstellen würden.",
+    password_hint: "Mindestens {min} Zeichen. Gut sind ein paar Wörter, die nur Sie so zusammenstellen würden.",
     set_password: "Passwort setzen",
     reset_done_title: "Ihr Passwort wurde geändert",
     reset_done: "Alle Geräte wurden abgemeldet. Melden Sie sich mit dem neuen Passwort an.",
@@ -136,10 +150,11 @@ static GERMAN: PageTexts = PageTexts {
     confirm_button: "Diese Adresse verwenden",
     confirmed_title: "Ihre E-Mail-Adresse wurde geändert",
     confirmed: "Ihr Konto hat von jetzt an die neue Adresse.",
-    too_short: "Das Passwort muss mindestens 8 Zeichen haben.",
+    too_short: "Das Passwort muss mindestens {min} Zeichen haben.",
     too_long: "Das Passwort darf höchstens 256 Zeichen haben.",
     common: "Das Passwort gehört zu den häufigsten. Wählen Sie ein anderes.",
     own_name: "Das Passwort darf nicht Ihr eigener Name oder Ihre Adresse sein.",
+    forbidden_word: "Das Passwort ist kaum mehr als ein Wort, das hier leicht zu erraten ist. Wählen Sie ein anderes.",
 };
 
 static FRENCH: PageTexts = PageTexts {
@@ -155,7 +170,7 @@ static FRENCH: PageTexts = PageTexts {
     reset_title: "Choisir un nouveau mot de passe",
     invitation_title: "Choisir un mot de passe",
     new_password: "Nouveau mot de passe",
-    password_hint: "Au moins 8 caractères. Quelques mots que vous seul assembleriez conviennent bien.",
+    password_hint: "Au moins {min} caractères. Quelques mots que vous seul assembleriez conviennent bien.",
     set_password: "Enregistrer le mot de passe",
     reset_done_title: "Votre mot de passe a été changé",
     reset_done: "Tous les appareils ont été déconnectés. Connectez-vous avec le nouveau mot de passe.",
@@ -171,14 +186,17 @@ static FRENCH: PageTexts = PageTexts {
     confirm_button: "Utiliser cette adresse",
     confirmed_title: "Votre adresse e-mail a été changée",
     confirmed: "Votre compte a désormais la nouvelle adresse.",
-    too_short: "Le mot de passe doit avoir au moins 8 caractères.",
+    too_short: "Le mot de passe doit avoir au moins {min} caractères.",
     too_long: "Le mot de passe doit avoir au plus 256 caractères.",
     common: "Ce mot de passe est l’un des plus courants. Choisissez-en un autre.",
     own_name: "Le mot de passe ne doit pas être votre nom ou votre adresse.",
+    forbidden_word: "Ce mot de passe n’est guère plus qu’un mot facile à deviner ici. Choisissez-en un autre.",
 };
 
 #[cfg(test)]
 mod tests {
+    use latchkey_config::PasswordLength;
+
     use super::*;
 
     fn chosen(account: Option<&str>, accepted: &str, default: &str) -> &'static str {
@@ -198,12 +216,18 @@ mod tests {
     fn every_refusal_of_a_password_has_a_text() {
         for texts in ALL {
             for refusal in [
-                PasswordRefusal::TooShort,
+                PasswordRefusal::TooShort(15),
                 PasswordRefusal::TooLong,
                 PasswordRefusal::Common,
                 PasswordRefusal::OwnName,
+                PasswordRefusal::ForbiddenWord,
             ] {
-                let text = texts.refusal(&refusal.to_string());
+                let policy = PasswordPolicy {
+                    min_length: PasswordLength::new(15).unwrap(),
+                    ..PasswordPolicy::default()
+                };
+                let text = texts.refusal(&refusal.to_string(), &policy);
+                assert!(texts.hint(&policy).contains("15") && !text.contains("{min}"));
                 assert!(text.ends_with('.') && (texts.lang == "en" || !text.starts_with("The")), "{text}");
             }
         }

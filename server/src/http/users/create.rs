@@ -31,7 +31,7 @@ pub struct CreateUserBody {
     /// The person's name.
     #[schema(example = "John Doe", min_length = 1, max_length = 200)]
     name: String,
-    /// 8 to 256 characters, not a common one, not one of the names. A setting may forbid it.
+    /// 8 to 256 characters (a setting may ask for more than 8), not a common one, not one of the names. A setting may forbid it.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, format = Password, min_length = 8, max_length = 256)]
     password: Option<String>,

@@ -1,0 +1,112 @@
+//! Reads the certificate authorities that the spec names.
+
+use std::collections::HashMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt};
+use latchkey_crds::AuthService;
+
+use super::{DereferenceError, Lookup, data_of};
+use crate::auth_service::trusted_cas::{Fault, Place, decide_all, decide_bundle};
+use crate::auth_service::validate::Problem;
+use crate::context::ReadConfigMap;
+
+/// The names of the Secrets with authorities.
+pub(super) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> {
+    let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.secret_ref.as_ref());
+    named.map(|reference| reference.name.as_str())
+}
+
+/// The names of the ConfigMaps with authorities.
+pub(super) fn config_maps(auth_service: &AuthService) -> impl Iterator<Item = &str> {
+    let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.config_map_ref.as_ref());
+    named.map(|reference| reference.name.as_str())
+}
+
+impl Lookup<'_> {
+    /// All authorities as one bundle; nothing where the spec names none.
+    ///
+    /// # Errors
+    /// When the API server did not answer.
+    pub(super) async fn trusted_cas(
+        &self,
+        auth_service: &AuthService,
+    ) -> Result<Option<Result<String, Problem>>, DereferenceError> {
+        let config_maps = self.read_config_maps(auth_service).await?;
+        let named = &auth_service.spec.trusted_cas;
+        if named.is_empty() {
+            return Ok(None);
+        }
+        let bundles = named.iter().enumerate().map(|(index, ca)| {
+            let (kind, reference) = match (&ca.secret_ref, &ca.config_map_ref) {
+                (Some(reference), _) => ("Secret", reference),
+                (None, Some(reference)) => ("ConfigMap", reference),
+                (None, None) => return Ok(String::new()),
+            };
+            let field = format!("spec.trustedCAs[{index}]");
+            let place = Place { kind, name: &reference.name, key: &reference.key, field: &field };
+            let text = if kind == "Secret" {
+                let secret = self.named.get(&reference.name).and_then(Option::as_ref);
+                secret.map(|secret| data_of(secret).remove(&reference.key))
+            } else {
+                config_maps.get(&reference.name).map(|read| read.data.get(&reference.key).cloned())
+            };
+            let text = text.ok_or_else(|| place.problem(Fault::Missing))?;
+            let text = text.ok_or_else(|| place.problem(Fault::KeyMissing))?;
+            decide_bundle(&text).map_err(|fault| place.problem(fault))
+        });
+        Ok(Some(decide_all(bundles.collect())))
+    }
+
+    /// What the ConfigMaps hold under the keys that are named. The watch tells of their versions alone: each version is
+    /// read once.
+    async fn read_config_maps(
+        &self,
+        auth_service: &AuthService,
+    ) -> Result<HashMap<String, ReadConfigMap>, DereferenceError> {
+        let known = self.context.with_memory(&self.uid, |memory| std::mem::take(&mut memory.config_maps));
+        let mut read = HashMap::new();
+        for name in config_maps(auth_service) {
+            let Some(seen) = self.context.cache.config_map(&self.namespace, name) else { continue };
+            let version = seen.resource_version().unwrap_or_default();
+            let keys: Vec<&str> = auth_service
+                .spec
+                .trusted_cas
+                .iter()
+                .filter_map(|ca| ca.config_map_ref.as_ref())
+                .filter(|reference| reference.name == name)
+                .map(|reference| reference.key.as_str())
+                .collect();
+            let fits = |known: &&ReadConfigMap| known.version == version && known.keys == keys;
+            let found = match known.get(name).filter(fits) {
+                Some(known) => Some(known.clone()),
+                None => self.read_config_map(name, &keys).await?,
+            };
+            read.extend(found.map(|found| (name.to_owned(), found)));
+        }
+        if !read.is_empty() {
+            self.context.with_memory(&self.uid, |memory| memory.config_maps.clone_from(&read));
+        }
+        Ok(read)
+    }
+
+    async fn read_config_map(
+        &self,
+        name: &str,
+        keys: &[&str],
+    ) -> Result<Option<ReadConfigMap>, DereferenceError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let found = api
+            .get_opt(name)
+            .await
+            .map_err(|source| DereferenceError::ConfigMap { name: name.to_owned(), source })?;
+        Ok(found.map(|config_map| {
+            let version = config_map.resource_version().unwrap_or_default();
+            let mut data = config_map.data.unwrap_or_default();
+            let entries =
+                keys.iter().filter_map(|key| Some(((*key).to_owned(), data.remove(*key)?.into_bytes())));
+            let data = entries.collect();
+            ReadConfigMap { version, keys: keys.iter().map(|key| (*key).to_owned()).collect(), data }
+        }))
+    }
+}

@@ -1,0 +1,170 @@
+//! Which certificates a bundle of authorities holds. Pure.
+
+use std::fmt::Write as _;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use x509_parser::pem::Pem;
+
+use super::validate::Problem;
+
+/// All bundles of an AuthService together may have this many bytes: a Secret holds a megabyte, and all public
+/// authorities take a quarter of one.
+const MOST_BYTES: usize = 512 * 1024;
+/// A PEM line holds this many characters (RFC 7468 §2).
+const LINE: usize = 64;
+
+/// Where a bundle is, in the words that a person is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// `Secret` or `ConfigMap`.
+    pub kind: &'static str,
+    /// The object's name.
+    pub name: &'a str,
+    /// The key in its data.
+    pub key: &'a str,
+    /// The field of the spec that names it.
+    pub field: &'a str,
+}
+
+impl Place<'_> {
+    /// A problem with what is there.
+    pub fn problem(self, problem: Fault) -> Problem {
+        let Self { kind, name, key, field } = self;
+        let secret = kind == "Secret";
+        let (reason, message) = match problem {
+            Fault::Missing => (
+                if secret { "SecretMissing" } else { "ConfigMapMissing" },
+                format!(
+                    "{field} names the {kind} {name}, which does not exist: create it with the key {key}."
+                ),
+            ),
+            Fault::KeyMissing => (
+                if secret { "SecretKeyMissing" } else { "ConfigMapKeyMissing" },
+                format!("the {kind} {name}, which {field} names, has no key {key}: add it."),
+            ),
+            Fault::Invalid(why) => (
+                if secret { "SecretInvalid" } else { "ConfigMapInvalid" },
+                format!(
+                    "the key {key} of the {kind} {name}, which {field} names, {why}: put the certificates of authorities there, in PEM form."
+                ),
+            ),
+        };
+        Problem::new(reason, message)
+    }
+}
+
+/// What can be wrong with a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no such object.
+    Missing,
+    /// It has no such key.
+    KeyMissing,
+    /// What is there is not certificates.
+    Invalid(&'static str),
+}
+
+/// The certificates of a text and nothing else of it, in PEM form. Anything but certificates is refused: a private key
+/// that got there by mistake must not be handed on.
+///
+/// # Errors
+/// [`Fault::Invalid`]
+pub fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
+    let mut bundle = String::new();
+    for block in Pem::iter_from_buffer(text) {
+        let block = block.map_err(|_| Fault::Invalid("is not well-formed"))?;
+        if block.label != "CERTIFICATE" {
+            return Err(Fault::Invalid("holds something else than certificates"));
+        }
+        if block.parse_x509().is_err() {
+            return Err(Fault::Invalid("holds a certificate that cannot be understood"));
+        }
+        write_pem(&mut bundle, &block.contents);
+    }
+    if bundle.is_empty() {
+        return Err(Fault::Invalid("holds no certificate"));
+    }
+    Ok(bundle)
+}
+
+/// All bundles as one.
+///
+/// # Errors
+/// The first one's problem, or that they are too large together.
+pub fn decide_all(bundles: Vec<Result<String, Problem>>) -> Result<String, Problem> {
+    let all = bundles.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+    if all.len() > MOST_BYTES {
+        return Err(Problem::new(
+            "InvalidSpec",
+            format!(
+                "the certificates that spec.trustedCAs names have more than {MOST_BYTES} bytes together: leave those out that are not needed."
+            ),
+        ));
+    }
+    Ok(all)
+}
+
+fn write_pem(bundle: &mut String, certificate: &[u8]) {
+    bundle.push_str("-----BEGIN CERTIFICATE-----\n");
+    let text = BASE64_STANDARD.encode(certificate);
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(LINE));
+        let _ = writeln!(bundle, "{line}");
+        rest = after;
+    }
+    bundle.push_str("-----END CERTIFICATE-----\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CERTIFICATE: &str = include_str!("fixtures/certificate.pem");
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+
+    #[test]
+    fn certificates_alone_are_taken_and_what_stands_between_them_is_not() {
+        let one = decide_bundle(CERTIFICATE.as_bytes()).unwrap();
+        let two = decide_bundle(format!("# ours\r\n{CERTIFICATE}\nand\n{CERTIFICATE}").as_bytes()).unwrap();
+        assert_eq!(two, one.repeat(2));
+        assert_eq!(decide_bundle(two.as_bytes()).as_ref(), Ok(&two), "it is kept as it is read again");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        for (text, words) in [
+            (String::new(), "no certificate"),
+            ("hello".to_owned(), "no certificate"),
+            (KEY.to_owned(), "something else"),
+            (format!("{CERTIFICATE}{KEY}"), "something else"),
+            (CERTIFICATE.replace("MII", "AII"), "cannot be understood"),
+            (CERTIFICATE.replace("-----END CERTIFICATE-----", ""), ""),
+        ] {
+            let Err(Fault::Invalid(why)) = decide_bundle(text.as_bytes()) else { panic!("{text}") };
+            assert!(why.contains(words), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_first_problem_counts_and_size_has_a_limit() {
+        let place = Place { kind: "ConfigMap", name: "ca", key: "ca.crt", field: "spec.trustedCAs[0]" };
+        let problem = place.problem(Fault::Missing);
+        assert_eq!(problem.reason, "ConfigMapMissing");
+        assert_eq!(decide_all(vec![Ok("a".to_owned()), Err(problem.clone())]), Err(problem));
+        assert_eq!(decide_all(vec![Ok("a".to_owned()), Ok("b".to_owned())]), Ok("ab".to_owned()));
+        assert!(decide_all(vec![Ok("a".repeat(MOST_BYTES + 1))]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..1500_usize) {
+            let _ = decide_bundle(&bytes);
+            let damaged: String = CERTIFICATE.chars().enumerate().filter(|(place, _)| *place != cut).map(|(_, char)| char).collect();
+            let _ = decide_bundle(damaged.as_bytes());
+        }
+    }
+}

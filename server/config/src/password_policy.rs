@@ -1,0 +1,91 @@
+//! Which new passwords are good enough, as far as that can be set. Nothing here can weaken the rules that always hold:
+//! eight characters, none of the common ones, none of the account's own names. Rules of composition are not offered (NIST
+//! SP 800-63B-4 §3.1.1.2: "SHALL NOT impose other composition rules").
+
+use std::collections::BTreeMap;
+
+use crate::SettingsError;
+use crate::parse::{Given, invalid};
+use crate::variables as v;
+
+/// What is asked of a password when one is chosen; one that was chosen before stays good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PasswordPolicy {
+    /// `PASSWORD_MIN_LENGTH`
+    pub min_length: PasswordLength,
+    /// `PASSWORD_FORBIDDEN_WORDS` in lower case: names of the company, its products, its places (OWASP ASVS 5.0
+    /// §6.2.11). A password that consists of nothing else is refused.
+    pub forbidden_words: Vec<String>,
+}
+
+/// The fewest characters that a password may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PasswordLength(u32);
+
+impl Default for PasswordLength {
+    fn default() -> Self {
+        Self(Self::MIN)
+    }
+}
+
+impl PasswordLength {
+    /// The least that can be asked for (OWASP ASVS 5.0 §6.2.1), and the default.
+    pub const MIN: u32 = 8;
+    /// The most that can be asked for: what every verifier has to accept (NIST SP 800-63B-4 §3.1.1.2).
+    pub const MAX: u32 = 64;
+
+    /// `characters` when it lies between [`PasswordLength::MIN`] and [`PasswordLength::MAX`].
+    pub fn new(characters: u32) -> Option<Self> {
+        (Self::MIN..=Self::MAX).contains(&characters).then_some(Self(characters))
+    }
+
+    /// The number of characters.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl PasswordPolicy {
+    /// The most words that can be forbidden.
+    pub const MAX_WORDS: usize = 100;
+
+    /// A forbidden word as it is kept: in lower case. `None` when it is none: it must have 3 to 64 characters, a letter
+    /// or digit among them, no comma and no control character, and neither begin nor end with a space.
+    pub fn word(text: &str) -> Option<String> {
+        let word = text.to_lowercase();
+        let fits = (3..=64).contains(&word.chars().count())
+            && word.chars().any(char::is_alphanumeric)
+            && !word.chars().any(|char| char == ',' || char.is_control())
+            && word.trim() == word;
+        fits.then_some(word)
+    }
+
+    /// The policy alone, for commands that need no other setting.
+    ///
+    /// # Errors
+    /// [`SettingsError::Invalid`]
+    pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        Given(variables).password_policy()
+    }
+}
+
+impl Given<'_> {
+    pub(crate) fn password_policy(&self) -> Result<PasswordPolicy, SettingsError> {
+        let name = v::PASSWORD_MIN_LENGTH;
+        let number: u32 =
+            self.parsed(name, PasswordLength::default().get(), "a whole number of characters")?;
+        let min_length = PasswordLength::new(number).ok_or_else(|| {
+            let (min, max) = (PasswordLength::MIN, PasswordLength::MAX);
+            invalid(name, format!("`{number}` is not between {min} and {max} characters"))
+        })?;
+        let name = v::PASSWORD_FORBIDDEN_WORDS;
+        let forbidden_words = self.list(name, |text| {
+            PasswordPolicy::word(text)
+                .ok_or("a word or name of 3 to 64 characters without control characters")
+        })?;
+        if forbidden_words.len() > PasswordPolicy::MAX_WORDS {
+            return Err(invalid(name, format!("it has more than {} words", PasswordPolicy::MAX_WORDS)));
+        }
+        Ok(PasswordPolicy { min_length, forbidden_words })
+    }
+}

@@ -1,0 +1,178 @@
+//! The certificate authorities of `EXTRA_CA_FILE`, which PostgreSQL, Redis and the SMTP server may have their certificates
+//! from beside the public ones; and what is wrong with a certificate, in words.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{CertificateError, RootCertStore};
+
+/// A PEM line holds this many characters (RFC 7468 §2).
+const LINE: usize = 64;
+
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// It cannot be read.
+    #[error("EXTRA_CA_FILE {path} cannot be read: {reason}")]
+    Unreadable {
+        /// The path.
+        path: String,
+        /// The system's word for it.
+        reason: std::io::Error,
+    },
+    /// A certificate in it is none.
+    #[error("EXTRA_CA_FILE {path} is not valid: its certificate number {number} cannot be understood")]
+    Malformed {
+        /// The path.
+        path: String,
+        /// Which one, from 1.
+        number: usize,
+    },
+    /// It holds no certificate.
+    #[error("EXTRA_CA_FILE {path} is not valid: it holds no certificate in PEM form")]
+    Empty {
+        /// The path.
+        path: String,
+    },
+}
+
+/// The authorities of `EXTRA_CA_FILE`; none where it is not set. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedRoots {
+    /// Certificates and nothing else, in PEM form.
+    pem: Option<Arc<str>>,
+}
+
+impl TrustedRoots {
+    /// Reads the file, if there is to be one. All of it has to be good: half a bundle would be missed at the worst time.
+    ///
+    /// # Errors
+    /// [`RootsError`]
+    pub fn read(file: Option<&Path>) -> Result<Self, RootsError> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let path = file.display().to_string();
+        let bytes =
+            std::fs::read(file).map_err(|reason| RootsError::Unreadable { path: path.clone(), reason })?;
+        let mut pem = String::new();
+        for (index, certificate) in CertificateDer::pem_slice_iter(&bytes).enumerate() {
+            let malformed = || RootsError::Malformed { path: path.clone(), number: index + 1 };
+            let certificate = certificate.map_err(|_| malformed())?;
+            RootCertStore::empty().add(certificate.clone()).map_err(|_| malformed())?;
+            write_pem(&mut pem, &certificate);
+        }
+        if pem.is_empty() {
+            return Err(RootsError::Empty { path });
+        }
+        Ok(Self { pem: Some(pem.into()) })
+    }
+
+    /// The certificates, in PEM form.
+    pub fn pem(&self) -> Option<&str> {
+        self.pem.as_deref()
+    }
+
+    /// The same with those that the system trusts, for a client that takes either.
+    pub fn pem_with_system(&self) -> Option<String> {
+        let mut pem = self.pem()?.to_owned();
+        for certificate in rustls_native_certs::load_native_certs().certs {
+            // One that cannot be used would make the client refuse all of them.
+            if RootCertStore::empty().add(certificate.clone()).is_ok() {
+                write_pem(&mut pem, &certificate);
+            }
+        }
+        Some(pem)
+    }
+}
+
+fn write_pem(pem: &mut String, certificate: &CertificateDer<'_>) {
+    pem.push_str("-----BEGIN CERTIFICATE-----\n");
+    let text = STANDARD.encode(certificate);
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(LINE));
+        let _ = writeln!(pem, "{line}");
+        rest = after;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+}
+
+/// What is wrong with the other side's certificate, when that is why a connection failed.
+pub fn describe_refusal(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let rustls::Error::InvalidCertificate(reason) = find_tls_error(error)? else {
+        return Some("TLS could not be agreed on");
+    };
+    Some(match reason {
+        CertificateError::UnknownIssuer => {
+            "its certificate is not trusted: name the authority that it is from in EXTRA_CA_FILE (spec.trustedCAs)"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another host name than the one that is set"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet"
+        }
+        _ => "its certificate cannot be accepted",
+    })
+}
+
+fn find_tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // These two name as their source what the error inside them names, and not the error itself.
+        next = if let Some(shared) = error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+            Some(&**shared)
+        } else if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner)
+        } else {
+            error.source()
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<TrustedRoots, RootsError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        TrustedRoots::read(Some(file.path()))
+    }
+
+    #[test]
+    fn what_holds_no_certificate_or_a_broken_one_is_refused() {
+        assert!(matches!(read(""), Err(RootsError::Empty { .. })));
+        assert!(matches!(read("hello"), Err(RootsError::Empty { .. })));
+        let key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+        assert!(matches!(read(key), Err(RootsError::Empty { .. })));
+        let broken = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        assert!(matches!(read(broken), Err(RootsError::Malformed { number: 1, .. })));
+        assert!(matches!(
+            TrustedRoots::read(Some(Path::new("/nowhere"))),
+            Err(RootsError::Unreadable { .. })
+        ));
+        assert_eq!(TrustedRoots::read(None).unwrap().pem(), None);
+    }
+
+    #[test]
+    fn the_words_are_found_however_deep_the_reason_lies() {
+        let reason = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let io = std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
+        let shared: Arc<dyn Error + Send + Sync> = Arc::new(io);
+        assert!(describe_refusal(&shared).unwrap().contains("EXTRA_CA_FILE"));
+        assert_eq!(describe_refusal(&std::io::Error::other("another")), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! Certificate authorities that the spec names: missing, late, wrong, changed, gone.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+use kube::api::DeleteParams;
+use latchkey_crds::AuthService;
+use latchkey_tests::authority::Authority;
+use latchkey_tests::control_plane::apply;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME, condition};
+use crate::waiting::wait_for;
+
+const COPY: &str = "auth-trusted-cas";
+
+fn spec() -> Value {
+    json!({
+        "database": {"urlSecretRef": {"name": "database"}},
+        "trustedCAs": [{"secretRef": {"name": "db-ca"}}, {"configMapRef": {"name": "corporate", "key": "roots.pem"}}],
+    })
+}
+
+async fn apply_config_map(fixture: &Fixture, data: Value) {
+    let metadata = json!({"name": "corporate", "namespace": fixture.namespace});
+    apply(
+        &fixture.client,
+        &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}),
+    )
+    .await;
+}
+
+async fn wait_for_complaint(fixture: &Fixture, reason: &str, words: &[&str]) {
+    wait_for(fixture.api::<AuthService>(), NAME, |object| {
+        let found = object.and_then(|object| condition(object, "SecretsResolved")).ok_or("no condition")?;
+        let fits = found.status == "False"
+            && found.reason == reason
+            && words.iter().all(|word| found.message.contains(word));
+        fits.then_some(()).ok_or_else(|| format!("{found:?}, expected {reason} {words:?}"))
+    })
+    .await;
+}
+
+/// What the pods are given.
+async fn copy(fixture: &Fixture) -> String {
+    let data = fixture.api::<Secret>().get(COPY).await.expect("the copy").data.expect("data");
+    String::from_utf8(data["ca.crt"].0.clone()).expect("text")
+}
+
+#[tokio::test]
+async fn each_that_is_missing_or_wrong_is_named_and_a_late_one_is_picked_up() {
+    let (database, corporate) = (Authority::new("Database"), Authority::new("Corporation"));
+    let fixture = Fixture::new("late-ca").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
+    fixture.apply(spec()).await;
+    wait_for_complaint(&fixture, "SecretMissing", &["db-ca", "spec.trustedCAs[0]", "ca.crt"]).await;
+    fixture.wait_for_reason("Ready", "False", "SecretMissing").await;
+    fixture.apply_secret("db-ca", &[("tls.crt", &database.text())]).await;
+    wait_for_complaint(&fixture, "SecretKeyMissing", &["db-ca", "ca.crt"]).await;
+    fixture.apply_secret("db-ca", &[("ca.crt", "no certificate")]).await;
+    wait_for_complaint(&fixture, "SecretInvalid", &["db-ca", "holds no certificate", "PEM"]).await;
+    fixture.apply_secret("db-ca", &[("ca.crt", &database.text())]).await;
+
+    wait_for_complaint(&fixture, "ConfigMapMissing", &["corporate", "spec.trustedCAs[1]", "roots.pem"]).await;
+    apply_config_map(&fixture, json!({"ca.crt": corporate.text()})).await;
+    wait_for_complaint(&fixture, "ConfigMapKeyMissing", &["corporate", "roots.pem"]).await;
+    let key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+    apply_config_map(&fixture, json!({"roots.pem": format!("{}{key}", corporate.text())})).await;
+    wait_for_complaint(&fixture, "ConfigMapInvalid", &["corporate", "something else than certificates"])
+        .await;
+    // Nothing was made that would have to do without.
+    let owned = fixture.owned().await;
+    assert!(!owned.keys().any(|name| name.starts_with("Deployment/") || name.starts_with("Job/")));
+    assert!(!owned.contains_key(&format!("Secret/{COPY}")));
+
+    apply_config_map(&fixture, json!({"roots.pem": corporate.text()})).await;
+    fixture.wait_for_condition("SecretsResolved", "True").await;
+    fixture.wait_for_condition("Ready", "True").await;
+    assert_eq!(copy(&fixture).await, database.text() + &corporate.text());
+}
+
+#[tokio::test]
+async fn server_and_migration_are_told_and_a_change_rolls_the_pods() {
+    let (first, second) = (Authority::new("First"), Authority::new("Second"));
+    let fixture = Fixture::new("changed-ca").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
+    fixture.apply_secret("db-ca", &[("ca.crt", &first.text())]).await;
+    apply_config_map(&fixture, json!({"roots.pem": first.text()})).await;
+    fixture.apply(spec()).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    let file = json!("/etc/latchkey/trusted-cas/ca.crt");
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/EXTRA_CA_FILE", &file).await;
+    let owned = fixture.owned().await;
+    for kind in ["Deployment/", "Job/"] {
+        let (_, object) = owned.iter().find(|(name, _)| name.starts_with(kind)).expect(kind);
+        let pod = object.data["spec"]["template"]["spec"].to_string();
+        assert!(pod.contains(COPY) && pod.contains(r#""mountPath":"/etc/latchkey/trusted-cas""#), "{pod}");
+        assert!(kind == "Deployment/" || pod.contains("EXTRA_CA_FILE"), "{pod}");
+    }
+
+    let before = fixture.checksum().await;
+    apply_config_map(&fixture, json!({"roots.pem": second.text()})).await;
+    let before = fixture.wait_for_other_checksum(&before).await;
+    assert_eq!(copy(&fixture).await, first.text() + &second.text());
+    fixture.apply_secret("db-ca", &[("ca.crt", &second.text())]).await;
+    let before = fixture.wait_for_other_checksum(&before).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    // What is gone or damaged takes nothing from those that run.
+    let config_maps: Api<ConfigMap> = fixture.api();
+    config_maps.delete("corporate", &DeleteParams::default()).await.expect("it is deleted");
+    wait_for_complaint(&fixture, "ConfigMapMissing", &["corporate"]).await;
+    assert_eq!(fixture.checksum().await, before);
+    assert_eq!(copy(&fixture).await, second.text().repeat(2));
+
+    fixture.merge(json!({"spec": {"trustedCAs": null}})).await;
+    fixture.wait_until_gone("Secret", COPY).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/EXTRA_CA_FILE", &Value::Null).await;
+}
+
+#[tokio::test]
+async fn an_embedded_database_is_known_to_have_no_tls() {
+    let fixture = Fixture::new("embedded-ca").await;
+    let _operator = fixture.start_operator().await;
+    apply_config_map(&fixture, json!({"roots.pem": Authority::new("Mail").text()})).await;
+    fixture.apply(json!({"trustedCAs": [{"configMapRef": {"name": "corporate", "key": "roots.pem"}}]})).await;
+    wait_for(fixture.api::<Secret>(), "auth-postgres", |secret| {
+        let url = secret.and_then(|secret| secret.data.as_ref()).and_then(|data| data.get("url"));
+        let url = String::from_utf8_lossy(&url.ok_or("no URL")?.0).into_owned();
+        url.ends_with("/latchkey?sslmode=disable").then_some(()).ok_or("another end".to_owned())
+    })
+    .await;
+}

@@ -1,0 +1,80 @@
+//! A certificate authority of one's own, made with openssl.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::process::{run_ok, temporary_folder};
+
+/// An authority that nobody knows who is not told of it.
+#[derive(Debug)]
+pub struct Authority {
+    folder: TempDir,
+}
+
+/// A server's certificate and its key.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// The certificate, in PEM form.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+
+impl Authority {
+    /// Makes one with this name.
+    pub fn new(name: &str) -> Self {
+        let authority = Self { folder: temporary_folder("authority-") };
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-days", "2"]).args(KEY);
+        openssl.arg("-subj").arg(format!("/CN={name}"));
+        openssl.args(["-addext", "basicConstraints=critical,CA:TRUE"]);
+        openssl.args(["-addext", "keyUsage=critical,keyCertSign"]);
+        openssl.arg("-keyout").arg(authority.file("ca.key")).arg("-out").arg(authority.bundle());
+        run_ok(&mut openssl);
+        authority
+    }
+
+    /// Its own certificate, in PEM form.
+    pub fn bundle(&self) -> PathBuf {
+        self.file("ca.crt")
+    }
+
+    /// The text of [`Authority::bundle`].
+    ///
+    /// # Panics
+    /// When the file cannot be read.
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(self.bundle()).expect("the authority's certificate")
+    }
+
+    /// A certificate for a server at 127.0.0.1, which has no other name.
+    pub fn issue(&self) -> Certificate {
+        let (certificate, key) = (self.file("server.crt"), self.file("server.key"));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-days", "2"]).args(KEY);
+        openssl.args(["-subj", "/CN=server.example.test", "-addext", "subjectAltName=IP:127.0.0.1"]);
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        openssl.arg("-CA").arg(self.bundle()).arg("-CAkey").arg(self.file("ca.key"));
+        openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+        run_ok(&mut openssl);
+        Certificate { certificate, key }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Certificate {
+    /// A copy in this folder, as a server that checks whose its key is wants it.
+    pub(crate) fn copied_into(&self, folder: &Path) -> Self {
+        let copy = Self { certificate: folder.join("server.crt"), key: folder.join("server.key") };
+        std::fs::copy(&self.certificate, &copy.certificate).expect("the certificate is copied");
+        std::fs::copy(&self.key, &copy.key).expect("the key is copied");
+        copy
+    }
+}
