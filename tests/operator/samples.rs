@@ -11,11 +11,12 @@ use tokio::sync::OnceCell;
 use crate::fixture::{Fixture, NAME};
 
 /// The Secrets that the samples' comments ask for.
-const SECRETS: [(&str, &[(&str, &str)]); 5] = [
+const SECRETS: [(&str, &[(&str, &str)]); 6] = [
     ("auth-database", &[("url", "postgres://auth:x@db.example.com:5432/auth?sslmode=verify-full")]),
     ("auth-cache", &[("url", "rediss://:x@cache.example.com:6380")]),
     ("auth-mail", &[("username", "mailer"), ("password", "x")]),
     ("auth-admin", &[("username", "admin"), ("email", "admin@example.com"), ("password", "correct horse")]),
+    ("auth-db-ca", &[("ca.crt", include_str!("../../operator/src/auth_service/fixtures/certificate.pem"))]),
     ("auth-db-app", &[("uri", "postgresql://auth:x@auth-db-rw.apps:5432/auth")]),
 ];
 
