@@ -19,6 +19,7 @@ async fn deletion_leaves_nothing_but_what_others_made() {
     let mut spec = stores::spec(2);
     spec["database"] = json!({"embedded": {"storage": "64Mi"}});
     spec["redis"] = json!({"embedded": {}});
+    spec["trustedCAs"] = json!([]);
     namespace.bring_up("embedded stores with a volume, 2 replicas", spec).await;
     let with_it = objects::of_namespace(&namespace.client, &namespace.name).await;
     for kind in

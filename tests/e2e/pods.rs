@@ -15,7 +15,7 @@ impl Namespace {
         let mut volumes = vec![json!({"name": "tmp", "emptyDir": {}})];
         if secret {
             mounts.push(json!({"name": "secrets", "mountPath": "/secrets"}));
-            volumes.push(json!({"name": "secrets", "secret": {"secretName": name}}));
+            volumes.push(json!({"name": "secrets", "secret": {"secretName": name, "defaultMode": 0o440}}));
         }
         container["name"] = json!(name);
         container["imagePullPolicy"] = json!("IfNotPresent");

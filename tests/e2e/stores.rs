@@ -1,6 +1,9 @@
 //! PostgreSQL, Redis and SMTP that the operator does not run, as a platform team brings them along: pods in
-//! the test's namespace, and the Secrets that an AuthService refers to.
+//! the test's namespace, all with certificates of an authority of one's own, and the Secrets that an AuthService refers to.
 
+use std::fs;
+
+use latchkey_tests::authority::Authority;
 use latchkey_tests::logs::secret;
 use serde_json::{Value, json};
 
@@ -13,6 +16,34 @@ const SMTP_USER: &str = "latchkey@mail.example.test";
 pub struct Stores {
     /// The first superuser's password.
     pub admin_password: String,
+    tls: Tls,
+}
+
+/// The certificate that all of them have.
+struct Tls {
+    certificate: String,
+    key: String,
+}
+
+impl Tls {
+    /// Makes it, and the ConfigMap `authority` with what it is from.
+    async fn apply(namespace: &Namespace) -> Self {
+        let authority = Authority::new("The platform team");
+        let issued = authority.issue_for("DNS:postgres,DNS:valkey,DNS:mailpit");
+        let metadata = json!({"name": "authority"});
+        let data = json!({"ca.crt": authority.text()});
+        namespace
+            .apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}))
+            .await;
+        let text = |file| fs::read_to_string(file).expect("a file of the certificate");
+        Self { certificate: text(issued.certificate), key: text(issued.key) }
+    }
+
+    /// The Secret that a store finds in /secrets.
+    async fn apply_with(&self, namespace: &Namespace, name: &str, key: &str, value: &str) {
+        let tls = [("tls.crt", self.certificate.as_str()), ("tls.key", &self.key)];
+        namespace.apply_secret(name, &[&[(key, value)], &tls[..]].concat()).await;
+    }
 }
 
 /// Starts all of it, with the Secrets `database`, `redis`, `smtp` and `admin`, and waits until it answers.
@@ -22,22 +53,31 @@ pub async fn start(namespace: &Namespace) -> Stores {
     let admin_password = secret("admin");
     let (db, kv) = (
         format!("postgres://latchkey:{database}@postgres:5432/auth"),
-        format!("redis://:{redis}@valkey:6379"),
+        format!("rediss://:{redis}@valkey:6379"),
     );
     namespace.apply_secret("database", &[("url", &db)]).await;
     namespace.apply_secret("redis", &[("url", &kv)]).await;
     apply_admin(namespace, &admin_password).await;
-    namespace.apply_secret("postgres", &[("password", &database)]).await;
-    namespace.apply_secret("valkey", &[("valkey.conf", &format!("requirepass {redis}\nsave \"\"\n"))]).await;
-    run_postgres(namespace).await;
+    let tls = Tls::apply(namespace).await;
+    tls.apply_with(namespace, "postgres", "password", &database).await;
+    let conf = format!(
+        "requirepass {redis}\nsave \"\"\nport 0\ntls-port 6379\ntls-auth-clients no\ntls-cert-file /secrets/tls.crt\ntls-key-file /secrets/tls.key\n"
+    );
+    tls.apply_with(namespace, "valkey", "valkey.conf", &conf).await;
+    run_postgres_with(
+        namespace,
+        &["ssl=on", "ssl_cert_file=/secrets/tls.crt", "ssl_key_file=/secrets/tls.key"],
+    )
+    .await;
     run_valkey(namespace).await;
     let password = secret("smtp");
     apply_smtp_credentials(namespace, &password).await;
-    run_mailpit(namespace, &password).await;
+    let stores = Stores { admin_password, tls };
+    stores.run_mailpit(namespace, &password).await;
     for pod in ["postgres", "valkey", "mailpit"] {
         namespace.wait_for_pod(pod).await;
     }
-    Stores { admin_password }
+    stores
 }
 
 /// The Secret of the first superuser, `root.admin`.
@@ -57,13 +97,14 @@ pub fn spec(replicas: i32) -> Value {
         "replicas": replicas,
         "database": {"urlSecretRef": {"name": "database"}},
         "redis": {"urlSecretRef": {"name": "redis"}},
+        "trustedCAs": [{"configMapRef": {"name": "authority"}}],
         "email": {
             "enabled": true,
             "from": {"name": "Example Accounts", "address": "no-reply@example.test"},
             "smtp": {
                 "host": "mailpit",
                 "port": 1025,
-                "security": "none",
+                "security": "starttls",
                 "credentialsSecretRef": {"name": "smtp"},
             },
         },
@@ -71,12 +112,19 @@ pub fn spec(replicas: i32) -> Value {
     })
 }
 
-/// Starts a PostgreSQL with the database `auth`; its password is in the Secret `postgres`.
+/// Starts a PostgreSQL without TLS, with the database `auth`; its password is in the Secret `postgres`.
 pub async fn run_postgres(namespace: &Namespace) {
+    run_postgres_with(namespace, &[]).await;
+}
+
+async fn run_postgres_with(namespace: &Namespace, settings: &[&str]) {
+    let settings = [&["unix_socket_directories=/tmp"], settings].concat();
+    let arguments: Vec<&str> =
+        ["postgres"].into_iter().chain(settings.into_iter().flat_map(|setting| ["-c", setting])).collect();
     let ready = json!(["pg_isready", "-h", "127.0.0.1", "-U", "latchkey", "-d", "auth"]);
     let container = json!({
         "image": namespace.cluster.images.postgres,
-        "args": ["postgres", "-c", "unix_socket_directories=/tmp"],
+        "args": arguments,
         "env": [
             {"name": "POSTGRES_USER", "value": "latchkey"},
             {"name": "POSTGRES_DB", "value": "auth"},
@@ -97,29 +145,33 @@ async fn run_valkey(namespace: &Namespace) {
     namespace.run("valkey", container, Some(6379), true).await;
 }
 
-/// Starts an SMTP server that lets in who logs in with this password, and nobody else.
-pub async fn run_mailpit(namespace: &Namespace, password: &str) {
-    namespace.apply_secret("mailpit", &[("logins", &format!("{SMTP_USER}:{password}\n"))]).await;
-    let container = json!({
-        "image": namespace.cluster.images.mailpit,
-        "args": [
-            "--smtp-auth-file=/secrets/logins",
-            "--smtp-auth-allow-insecure",
-            "--smtp-disable-rdns",
-            "--database=/tmp/mail.db",
-        ],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8025}, "periodSeconds": 1},
-    });
-    namespace.run("mailpit", container, None, true).await;
-    namespace
-        .apply(json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "mailpit"},
-            "spec": {
-                "selector": {"e2e": "mailpit"},
-                "ports": [{"name": "smtp", "port": 1025}, {"name": "http", "port": 8025}],
-            },
-        }))
-        .await;
+impl Stores {
+    /// Starts an SMTP server that lets in who logs in with this password, and nobody else.
+    pub async fn run_mailpit(&self, namespace: &Namespace, password: &str) {
+        self.tls.apply_with(namespace, "mailpit", "logins", &format!("{SMTP_USER}:{password}\n")).await;
+        let container = json!({
+            "image": namespace.cluster.images.mailpit,
+            "args": [
+                "--smtp-auth-file=/secrets/logins",
+                "--smtp-tls-cert=/secrets/tls.crt",
+                "--smtp-tls-key=/secrets/tls.key",
+                "--smtp-require-starttls",
+                "--smtp-disable-rdns",
+                "--database=/tmp/mail.db",
+            ],
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8025}, "periodSeconds": 1},
+        });
+        namespace.run("mailpit", container, None, true).await;
+        namespace
+            .apply(json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": "mailpit"},
+                "spec": {
+                    "selector": {"e2e": "mailpit"},
+                    "ports": [{"name": "smtp", "port": 1025}, {"name": "http", "port": 8025}],
+                },
+            }))
+            .await;
+    }
 }

@@ -136,3 +136,26 @@ async fn an_embedded_database_is_known_to_have_no_tls() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_config_map_is_read_once_a_change_and_only_while_it_is_named() {
+    let (first, second) = (Authority::new("First"), Authority::new("Second"));
+    let fixture = Fixture::new("read-ca").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    let gets = || fixture.control_plane.audit.config_map_gets_by(&fixture.installation.user, "corporate");
+    apply_config_map(&fixture, json!({"roots.pem": first.text()})).await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    assert_eq!(gets(), 0);
+    let named = json!([{"configMapRef": {"name": "corporate", "key": "roots.pem"}}]);
+    let before = fixture.checksum().await;
+    fixture.merge(json!({"spec": {"trustedCAs": named}})).await;
+    let before = fixture.wait_for_other_checksum(&before).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    assert_eq!(gets(), 1);
+    apply_config_map(&fixture, json!({"roots.pem": second.text()})).await;
+    fixture.wait_for_other_checksum(&before).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    assert_eq!(gets(), 2);
+}

@@ -53,6 +53,15 @@ impl AuditLog {
         entries.iter().map(write).filter(|write| !READS.contains(&write.verb.as_str())).collect()
     }
 
+    /// How often `user`, which is a service account, has read the ConfigMap of this name so far.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub fn config_map_gets_by(&self, user: &str, name: &str) -> usize {
+        let reads = self.entries_by(user).into_iter().map(|entry| write(&entry));
+        reads.filter(|read| read.verb == "get" && read.resource == "configmaps" && read.name == name).count()
+    }
+
     /// Every read of Secrets by `user` so far, which is a service account, oldest first.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
@@ -11,6 +12,7 @@ use crate::process::{run_ok, temporary_folder};
 #[derive(Debug)]
 pub struct Authority {
     folder: TempDir,
+    issued: AtomicU32,
 }
 
 /// A server's certificate and its key.
@@ -27,7 +29,7 @@ const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", 
 impl Authority {
     /// Makes one with this name.
     pub fn new(name: &str) -> Self {
-        let authority = Self { folder: temporary_folder("authority-") };
+        let authority = Self { folder: temporary_folder("authority-"), issued: AtomicU32::new(0) };
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-days", "2"]).args(KEY);
         openssl.arg("-subj").arg(format!("/CN={name}"));
@@ -53,10 +55,16 @@ impl Authority {
 
     /// A certificate for a server at 127.0.0.1, which has no other name.
     pub fn issue(&self) -> Certificate {
-        let (certificate, key) = (self.file("server.crt"), self.file("server.key"));
+        self.issue_for("IP:127.0.0.1")
+    }
+
+    /// A certificate for servers with these names, as `subjectAltName` has them.
+    pub fn issue_for(&self, names: &str) -> Certificate {
+        let number = self.issued.fetch_add(1, Ordering::Relaxed);
+        let (certificate, key) = (self.file(&format!("{number}.crt")), self.file(&format!("{number}.key")));
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-days", "2"]).args(KEY);
-        openssl.args(["-subj", "/CN=server.example.test", "-addext", "subjectAltName=IP:127.0.0.1"]);
+        openssl.args(["-subj", "/CN=server.example.test", "-addext"]).arg(format!("subjectAltName={names}"));
         openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
         openssl.arg("-CA").arg(self.bundle()).arg("-CAkey").arg(self.file("ca.key"));
         openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);

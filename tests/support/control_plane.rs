@@ -287,7 +287,7 @@ fn write_api_server_files(folder: &Path, token: &str) {
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
         "rules": [
-            // What an operator reads of Secrets; a list with its answer, which says whether it holds any content.
+            // What an operator reads of Secrets and ConfigMaps; a list with its answer, which says whether it holds any content.
             {
                 "level": "RequestResponse",
                 "verbs": ["list"],
@@ -298,7 +298,7 @@ fn write_api_server_files(folder: &Path, token: &str) {
                 "level": "Metadata",
                 "verbs": ["get", "watch"],
                 "userGroups": ["system:serviceaccounts"],
-                "resources": [{"group": "", "resources": ["secrets"]}],
+                "resources": [{"group": "", "resources": ["secrets", "configmaps"]}],
             },
             {"level": "None", "verbs": ["get", "list", "watch"]},
             {"level": "Metadata"},
