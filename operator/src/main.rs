@@ -14,7 +14,9 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-#[tokio::main]
+// Two do all the work that the API server leaves to be done, on a node of many processors too: each thread has
+// memory of its own.
+#[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     rustls::crypto::aws_lc_rs::default_provider()

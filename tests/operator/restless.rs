@@ -8,20 +8,23 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 use crate::waiting::wait_for;
 
+/// How many change it beside each other.
+const TOUCHING: usize = 8;
+
 #[tokio::test]
 async fn what_never_rests_is_repaired() {
     let fixture = Fixture::new("restless").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     wait_for(fixture.any("Service"), NAME, |service| service.map(drop).ok_or("no Service".to_owned())).await;
-    let touching = async {
-        // More often than the operator waits for a pause in the changes.
+    // More often than the operator waits for a pause in the changes, however slow one request is.
+    let touching = futures::future::join_all((0..TOUCHING).map(|_| async {
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         loop {
             ticks.tick().await;
             fixture.touch().await;
         }
-    };
+    }));
     let repaired = async {
         let drift = json!({"spec": {"selector": {"app.kubernetes.io/instance": "somebody-else"}}});
         let patch = Patch::Merge(drift);
@@ -31,6 +34,6 @@ async fn what_never_rests_is_repaired() {
     };
     tokio::select! {
         () = repaired => {}
-        () = touching => {}
+        _ = touching => {}
     }
 }

@@ -39,6 +39,9 @@ impl std::fmt::Debug for KeySet {
     }
 }
 
+/// Makes a key.
+pub type Generate = fn(Algorithm, Phase) -> Result<PrivateJwk, KeySetError>;
+
 impl KeySet {
     /// Reads a stored key set.
     ///
@@ -58,8 +61,9 @@ impl KeySet {
         requests: &Requests,
         superseded: Vec<String>,
         now: i64,
+        generate: Generate,
     ) -> Result<Self, KeySetError> {
-        let mut key = latchkey_keyset::generate(plan.algorithm, Phase::Active)?;
+        let mut key = generate(plan.algorithm, Phase::Active)?;
         key.latchkey_notes =
             KeyNotes { since: Some(now), longest_lifetime: Some(plan.lifetime), ..KeyNotes::default() };
         let notes = SetNotes {
@@ -95,16 +99,17 @@ impl KeySet {
     ///
     /// # Errors
     /// When a key was wanted and could not be made.
-    pub fn step(
+    pub fn next(
         self,
         now: i64,
         plan: &Plan,
         requests: &Requests,
         replicas: &[Replica],
+        generate: Generate,
     ) -> Result<(Self, Telling, Option<Duration>), KeySetError> {
         let mut made: HashMap<String, PrivateJwk> = HashMap::new();
         let mut fresh = |algorithm| {
-            let key = latchkey_keyset::generate(algorithm, Phase::Published)?;
+            let key = generate(algorithm, Phase::Published)?;
             let kid = key.public.kid.clone();
             made.insert(kid.clone(), key);
             Ok(kid)

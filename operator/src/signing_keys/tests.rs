@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use latchkey_keyset::{Algorithm, Phase};
+use latchkey_keyset::{Algorithm, Phase, generate};
 
 use super::*;
 
@@ -14,8 +14,20 @@ fn plan_of(algorithm: Algorithm) -> Plan {
     Plan { algorithm, every: 720 * 3600, lifetime: 3600, max_age: 300 }
 }
 
+impl KeySet {
+    fn step(
+        self,
+        now: i64,
+        plan: &Plan,
+        requests: &Requests,
+        replicas: &[Replica],
+    ) -> Result<(Self, Telling, Option<Duration>), KeySetError> {
+        self.next(now, plan, requests, replicas, generate)
+    }
+}
+
 fn first(algorithm: Algorithm) -> KeySet {
-    KeySet::first(&plan_of(algorithm), &Requests::default(), Vec::new(), NOW).unwrap()
+    KeySet::first(&plan_of(algorithm), &Requests::default(), Vec::new(), NOW, generate).unwrap()
 }
 
 fn remembered(kid: &str) -> Vec<SigningKeyStatus> {
@@ -34,7 +46,7 @@ fn decide(
     in_use: bool,
     requests: &Requests,
 ) -> KeyMaterial {
-    let fresh = |superseded| KeySet::first(&plan_of(Algorithm::EdDsa), requests, superseded, NOW);
+    let fresh = |superseded| KeySet::first(&plan_of(Algorithm::EdDsa), requests, superseded, NOW, generate);
     decide_key_material(stored, Remembered { keys, in_use }, requests, fresh).unwrap()
 }
 

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
-use latchkey_keyset::Phase;
+use latchkey_keyset::{Algorithm, KeySetError, Phase, PrivateJwk};
 
 use super::{DereferenceError, Lookup, data_of, entropy, text_of};
 use crate::auth_service::replicas::{Answer, Report};
@@ -62,17 +62,15 @@ impl Lookup<'_> {
         let now = Timestamp::now().as_second();
         let plan = plan(&auth_service.spec.tokens);
         let fresh = |superseded| match plan {
-            // RSA keys take up to a second to find.
-            Some(plan) => tokio::task::block_in_place(|| KeySet::first(&plan, &requests, superseded, now)),
-            None => Err(latchkey_keyset::KeySetError::Generation),
+            Some(plan) => KeySet::first(&plan, &requests, superseded, now, generate),
+            None => Err(KeySetError::Generation),
         };
         let material = decide_key_material(stored.as_deref(), remembered, &requests, fresh)?;
         let mut rotation =
             Rotation { based_on: secret.and_then(|secret| secret.resource_version()), ..Rotation::default() };
         let material = match (material, plan) {
             (KeyMaterial::Stored(set), Some(plan)) => {
-                let (set, telling, due) =
-                    tokio::task::block_in_place(|| set.step(now, &plan, &requests, replicas))?;
+                let (set, telling, due) = set.next(now, &plan, &requests, replicas, generate)?;
                 rotation =
                     Rotation { changed: stored.as_deref() != Some(set.json()), telling, due, ..rotation };
                 KeyMaterial::Stored(set)
@@ -93,6 +91,15 @@ impl Lookup<'_> {
         let version = seen.resource_version();
         let newer = self.context.with_memory(&self.uid, |memory| memory.keys.newer_than(version.as_deref()));
         newer.unwrap_or(seen)
+    }
+}
+
+/// RSA keys take up to a second to find. Only then: going on in another thread, which is what this means for all
+/// else, leaves behind in each what its allocator keeps.
+fn generate(algorithm: Algorithm, phase: Phase) -> Result<PrivateJwk, KeySetError> {
+    match algorithm {
+        Algorithm::Rs256 => tokio::task::block_in_place(|| latchkey_keyset::generate(algorithm, phase)),
+        Algorithm::Es256 | Algorithm::EdDsa => latchkey_keyset::generate(algorithm, phase),
     }
 }
 

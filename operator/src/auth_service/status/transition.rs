@@ -52,7 +52,7 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
                     .contains(&condition.type_.as_str())
                 && (condition.type_ == conditions::READY
                     || if is_well(condition) {
-                        known.is_some_and(|known| known.status != "Unknown" && !is_well(known))
+                        known.is_some_and(|known| known.status != "Unknown")
                     } else {
                         known.is_some() || is_warning(condition)
                     })
