@@ -25,7 +25,12 @@ struct Family {
     lines: fn(&mut String, &'static str, &AuthService) -> std::fmt::Result,
 }
 
-const FAMILIES: [Family; 4] = [
+const FAMILIES: [Family; 5] = [
+    Family {
+        name: "latchkey_operator_auth_service_autoscaled",
+        help: "1 where an autoscaler is to decide how many replicas there are.",
+        lines: write_autoscaled,
+    },
     Family {
         name: "latchkey_operator_auth_service_condition",
         help: "1 for the status that a condition of an AuthService has, 0 for the others.",
@@ -93,6 +98,12 @@ fn write_keys(text: &mut String, metric: &str, auth_service: &AuthService) -> st
         writeln!(text, r#"{metric}{{kid="{kid}",{owner},phase="{phase}"}} {since}"#)?;
     }
     Ok(())
+}
+
+fn write_autoscaled(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
+    let spec = &auth_service.spec;
+    let load_decides = spec.autoscaling.is_some() && spec.replicas > 0;
+    writeln!(text, "{metric}{{{}}} {}", owner(auth_service), u8::from(load_decides))
 }
 
 fn write_holds(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
@@ -199,6 +210,7 @@ mod tests {
             r#"latchkey_operator_auth_service_condition{name="auth",namespace="team-a",status="unknown",type="Ready"} 0"#,
             r#"latchkey_operator_signing_key_since_timestamp_seconds{kid="abc",name="auth",namespace="team-a",phase="active"} 1767225600.5"#,
             r#"latchkey_operator_signing_key_rotation_period_seconds{name="auth",namespace="team-a"} 2592000"#,
+            r#"latchkey_operator_auth_service_autoscaled{name="auth",namespace="team-a"} 0"#,
             r#"latchkey_operator_auth_service_on_hold{by="pause",name="auth",namespace="team-a"} 0"#,
             r#"latchkey_operator_auth_service_on_hold{by="scale",name="auth",namespace="team-a"} 0"#,
         ] {
@@ -219,7 +231,7 @@ mod tests {
             .filter_map(|line| line.split(['{']).next())
             .filter(|name| !name.starts_with('#'))
             .collect();
-        assert_eq!(metrics.len(), 7 * number);
+        assert_eq!(metrics.len(), 8 * number);
         assert!(metrics.is_sorted(), "the lines of a metric lie apart");
     }
 
