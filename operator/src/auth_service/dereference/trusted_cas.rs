@@ -38,12 +38,15 @@ impl Lookup<'_> {
             return Ok(None);
         }
         let bundles = named.iter().enumerate().map(|(index, ca)| {
+            let field = format!("spec.trustedCAs[{index}]");
             let (kind, reference) = match (&ca.secret_ref, &ca.config_map_ref) {
                 (Some(reference), _) => ("Secret", reference),
                 (None, Some(reference)) => ("ConfigMap", reference),
-                (None, None) => return Ok(String::new()),
+                (None, None) => {
+                    let message = format!("{field} has neither secretRef nor configMapRef: set one of them.");
+                    return Err(Problem::new("InvalidSpec", message));
+                }
             };
-            let field = format!("spec.trustedCAs[{index}]");
             let place = Place { kind, name: &reference.name, key: &reference.key, field: &field };
             let text = if kind == "Secret" {
                 let secret = self.named.get(&reference.name).and_then(Option::as_ref);
