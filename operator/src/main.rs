@@ -6,13 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use latchkey_operator::arguments::{Arguments, Command, LogFormat, RunArguments};
 use latchkey_operator::run;
-use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
-
-/// The system's allocator keeps what was freed here and there between what is still in use: of a thousand AuthServices
-/// it held several times what they need (docs/performance.md).
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 // Two do all the work that the API server leaves to be done, on a node of many processors too: each thread has
 // memory of its own.
