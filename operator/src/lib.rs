@@ -18,6 +18,7 @@ pub mod leader;
 pub mod metrics;
 pub mod named_secrets;
 pub mod names;
+pub mod orphan;
 pub mod run;
 pub mod server;
 pub mod shelf;

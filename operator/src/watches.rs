@@ -13,6 +13,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
 use latchkey_crds::AuthService;
+use latchkey_crds::conditions::DATABASE_SHARED;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::auth_service::names_config_map;
@@ -96,7 +97,10 @@ impl Watches {
                 }
                 Ok(Event::InitApply(object)) => self.cache.named_secrets.follow(&object),
                 // Its objects are garbage-collected by their owner references.
-                Ok(Event::Delete(object)) => self.cache.named_secrets.forget(&object),
+                Ok(Event::Delete(object)) => {
+                    self.cache.named_secrets.forget(&object);
+                    self.trigger_refused_databases();
+                }
                 Ok(Event::Init) => {}
                 Err(error) => self.report("AuthService", &error),
             }
@@ -115,7 +119,15 @@ impl Watches {
         while let Some(event) = events.next().await {
             match event {
                 // Of a first list nothing is a change: the AuthServices' own list triggers all of them.
-                Ok(event) => writer.take_in(event).iter().for_each(|change| self.trigger_owner(change)),
+                Ok(event) => {
+                    let gone = matches!(event, Event::Delete(_));
+                    for change in writer.take_in(event) {
+                        self.trigger_owner(&change);
+                        if gone && change.object.database().is_some() {
+                            self.trigger_refused_databases();
+                        }
+                    }
+                }
                 Err(error) => self.report(kind.as_str(), &error),
             }
         }
@@ -265,6 +277,17 @@ impl Watches {
         }
     }
 
+    /// Triggers those that stand back for another user of their database, and have made nothing by which they are found.
+    fn trigger_refused_databases(&self) {
+        let refused = self.auth_services.state_filter(|auth_service| {
+            let conditions = auth_service.status.iter().flat_map(|status| &status.conditions);
+            conditions.into_iter().any(|found| found.type_ == DATABASE_SHARED && found.status == "True")
+        });
+        for auth_service in refused {
+            self.trigger(&auth_service);
+        }
+    }
+
     fn trigger_owner(&self, change: &Change) {
         let Change { namespace, object } = change;
         let owner = object
@@ -285,7 +308,22 @@ impl Watches {
     }
 
     fn report(&self, kind: &'static str, error: &watcher::Error) {
+        let is_optional = Kind::OPTIONAL.iter().any(|optional| optional.as_str() == kind);
+        if is_optional && is_not_served(error) {
+            // On its way in or out: the definition comes before its objects can be asked for, and goes after.
+            tracing::info!(kind, "the kind is not served, and is asked for again");
+            return;
+        }
         self.metrics.watch_failed(kind);
         tracing::warn!(kind, error = %Causes(error), "a watch failed and is tried again");
+    }
+}
+
+fn is_not_served(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == 404,
+        _ => false,
     }
 }

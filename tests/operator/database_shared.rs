@@ -69,6 +69,5 @@ async fn the_second_one_is_refused_unless_it_says_that_it_may() {
     let api = fixture.api::<AuthService>();
     api.delete(OTHER, &DeleteParams::default()).await.expect("it is deleted");
     fixture.wait_until_gone("Deployment", OTHER).await;
-    fixture.touch().await;
     fixture.wait_for_reason("DatabaseShared", "False", "Exclusive").await;
 }

@@ -1,143 +1,311 @@
-//! Owned objects that somebody edits or deletes.
+//! Owned objects that somebody edits, takes from us or deletes. One table, which knows every owned object.
 
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
+use crate::owned::{apply_both, counts, made_by_the_operator, plural, without_hash};
 use crate::waiting::wait_for;
 
-/// One edit for each object: where, and what somebody writes there. A JSON pointer names the place that must
-/// be as it was afterwards.
-fn edits() -> Vec<(&'static str, &'static str, Value, &'static str)> {
-    let container = |patch: Value| json!({"spec": {"template": {"spec": {"containers": [patch]}}}});
+/// What somebody does to one object.
+struct Row {
+    kind: &'static str,
+    /// The Job's without its hash.
+    name: &'static str,
+    /// An edit of what is ours, and where it must be as it was afterwards.
+    edit: Value,
+    ours: &'static str,
+    /// What another field manager may set beside it, and where it must still be afterwards.
+    beside: Value,
+    theirs: &'static str,
+}
+
+fn row(kind: &'static str, name: &'static str, edit: Value, ours: &'static str) -> Row {
+    let note = "/metadata/annotations/example.com~1note";
+    Row { kind, name, edit, ours, beside: json!({}), theirs: note }
+}
+
+impl Row {
+    fn beside(self, theirs: &'static str, beside: Value) -> Self {
+        Self { beside, theirs, ..self }
+    }
+}
+
+/// Every object that an AuthService can own.
+fn table() -> Vec<Row> {
+    let other = || json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}});
+    let policy = |name| row("NetworkPolicy", name, json!({"spec": {"ingress": [{}]}}), "/spec/ingress");
+    let container =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "server", "image": "evil/x"}]}}}});
+    let url = || json!({"data": {"url": "ZXZpbA=="}});
+    let rules = json!([{"host": "evil.example.com", "http": {"paths": [
+        {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "evil", "port": {"number": 1}}}},
+    ]}}]);
+    let service = |name| {
+        row("Service", name, other(), "/spec/selector")
+            .beside("/spec/sessionAffinity", json!({"spec": {"sessionAffinity": "ClientIP"}}))
+    };
+    let store = |name| {
+        row("StatefulSet", name, json!({"spec": {"replicas": 0}}), "/spec/replicas")
+            .beside("/spec/revisionHistoryLimit", json!({"spec": {"revisionHistoryLimit": 7}}))
+    };
+    let secret = |name, edit, ours| {
+        row("Secret", name, edit, ours).beside("/data/theirs", json!({"data": {"theirs": "eA=="}}))
+    };
     vec![
-        (
-            "ConfigMap",
-            "auth-settings",
-            json!({"data": {"ISSUER_URL": "http://evil.example.com"}}),
-            "/data/ISSUER_URL",
-        ),
-        (
+        row("ConfigMap", "auth-settings", json!({"data": {"ISSUER_URL": "http://evil"}}), "/data/ISSUER_URL"),
+        row(
             "ServiceAccount",
             NAME,
             json!({"automountServiceAccountToken": true}),
             "/automountServiceAccountToken",
-        ),
-        (
-            "Service",
-            NAME,
-            json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}),
-            "/spec/selector",
-        ),
-        (
-            "Service",
-            "auth-management",
-            json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}),
-            "/spec/selector",
-        ),
-        (
-            "Service",
-            "auth-postgres",
-            json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}),
-            "/spec/selector",
-        ),
-        (
-            "Service",
-            "auth-redis",
-            json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}),
-            "/spec/selector",
-        ),
-        ("Deployment", NAME, json!({"spec": {"replicas": 7}}), "/spec/replicas"),
-        (
-            "Deployment",
-            NAME,
-            container(json!({"name": "server", "image": "evil.example.com/x"})),
-            "/spec/template/spec/containers/0/image",
-        ),
-        ("StatefulSet", "auth-postgres", json!({"spec": {"replicas": 0}}), "/spec/replicas"),
-        ("StatefulSet", "auth-redis", json!({"spec": {"replicas": 0}}), "/spec/replicas"),
-        ("PodDisruptionBudget", NAME, json!({"spec": {"maxUnavailable": 2}}), "/spec/maxUnavailable"),
-        ("ServiceMonitor", NAME, json!({"spec": {"endpoints": [{"port": "http"}]}}), "/spec/endpoints"),
-        ("Secret", "auth-smtp", json!({"data": {"password": "ZXZpbA=="}}), "/data/password"),
-        (
-            "Secret",
+        )
+        .beside("/imagePullSecrets", json!({"imagePullSecrets": [{"name": "theirs"}]})),
+        secret(
             "auth-jwt-keys",
-            json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
-            "/metadata/labels",
+            json!({"metadata": {"labels": {"app.kubernetes.io/component": "x"}}}),
+            "/data",
         ),
-        // A label that is taken away also takes the object out of the operator's watch.
-        (
-            "Deployment",
-            NAME,
-            json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}),
-            "/metadata/labels/app.kubernetes.io~1managed-by",
+        secret("auth-postgres", url(), "/data/url"),
+        secret("auth-redis", url(), "/data/url"),
+        secret("auth-smtp", json!({"data": {"password": "ZXZpbA=="}}), "/data/password"),
+        service(NAME),
+        service("auth-management"),
+        service("auth-postgres"),
+        service("auth-redis"),
+        row(
+            "Job",
+            "auth-migrate-HASH",
+            json!({"metadata": {"annotations": {"latchkey.dev/database": "other"}}}),
+            "/metadata/annotations/latchkey.dev~1database",
         ),
+        row("Deployment", NAME, container, "/spec/template/spec/containers/0/image").beside(
+            "/spec/template/metadata/annotations/example.com~1injected",
+            json!({"spec": {"template": {"metadata": {"annotations": {"example.com/injected": "yes"}}}}}),
+        ),
+        store("auth-postgres"),
+        store("auth-redis"),
+        row("PodDisruptionBudget", NAME, json!({"spec": {"maxUnavailable": 2}}), "/spec/maxUnavailable"),
+        row("HorizontalPodAutoscaler", NAME, json!({"spec": {"maxReplicas": 9}}), "/spec/maxReplicas")
+            .beside(
+                "/spec/behavior/scaleUp/stabilizationWindowSeconds",
+                json!({"spec": {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 7}}}}),
+            ),
+        row("Ingress", NAME, json!({"spec": {"rules": rules}}), "/spec/rules").beside(
+            "/spec/defaultBackend",
+            json!({"spec": {"defaultBackend": {"service": {"name": "theirs", "port": {"number": 1}}}}}),
+        ),
+        row("Certificate", NAME, json!({"spec": {"dnsNames": ["evil.example.com"]}}), "/spec/dnsNames")
+            .beside("/spec/duration", json!({"spec": {"duration": "2160h"}})),
+        row("HTTPRoute", "edge", json!({"spec": {"hostnames": ["evil.example.com"]}}), "/spec/hostnames"),
+        policy(NAME),
+        policy("auth-migrations"),
+        policy("auth-postgres"),
+        policy("auth-redis"),
+        row("ServiceMonitor", NAME, json!({"spec": {"endpoints": [{"port": "http"}]}}), "/spec/endpoints")
+            .beside("/spec/jobLabel", json!({"spec": {"jobLabel": "theirs"}})),
     ]
 }
 
-async fn bring_up(name: &str) -> (Fixture, impl Sized) {
-    let fixture = Fixture::new(name).await;
-    let kubelet = fixture.start_kubelet();
-    let operator = fixture.start_operator().await;
-    fixture.apply_secret("smtp", &[("username", "mailer"), ("password", "hunter22")]).await;
-    fixture
-        .apply(json!({
-            "replicas": 2,
-            "email": {
-                "enabled": true,
-                "from": {"address": "no-reply@example.com"},
-                "smtp": {"host": "smtp.example.com", "credentialsSecretRef": {"name": "smtp"}},
-            },
-        }))
-        .await;
-    fixture.wait_for_condition("Ready", "True").await;
-    (fixture, (kubelet, operator))
+fn at(object: &DynamicObject, pointer: &str) -> Value {
+    json!(object).pointer(pointer).cloned().unwrap_or(Value::Null)
 }
 
-#[tokio::test]
-async fn what_somebody_edits_is_put_right() {
-    let (fixture, _running) = bring_up("edits").await;
-    for (kind, name, patch, pointer) in edits() {
-        let api = fixture.any(kind);
-        let value = |object: &kube::api::DynamicObject| {
-            serde_json::to_value(object).expect("JSON").pointer(pointer).cloned().unwrap_or(Value::Null)
-        };
-        let before = value(&api.get(name).await.expect("the object"));
-        // A strategic merge, as `kubectl edit` does; Prometheus' kind knows only the plain one.
-        let edit = if kind == "ServiceMonitor" { Patch::Merge(&patch) } else { Patch::Strategic(&patch) };
-        let edited = api.patch(name, &PatchParams::default(), &edit).await.expect("the edit");
-        assert_ne!(value(&edited), before, "{kind}/{name}: the edit changes something");
-        wait_for(api, name, |object| {
-            let now = object.map(value);
-            (now.as_ref() == Some(&before))
-                .then_some(())
-                .ok_or_else(|| format!("{kind}: {now:?}, not {before}"))
-        })
-        .await;
-    }
-    fixture.wait_for_condition("Ready", "True").await;
+/// As `kubectl edit` does; kinds of others know only the plain merge.
+fn edit_of(kind: &str, patch: Value) -> Patch<Value> {
+    let foreign = ["Certificate", "HTTPRoute", "ServiceMonitor"].contains(&kind);
+    if foreign { Patch::Merge(patch) } else { Patch::Strategic(patch) }
 }
 
-#[tokio::test]
-async fn what_somebody_deletes_is_made_again() {
-    let (fixture, _running) = bring_up("deletes").await;
-    for (name, object) in fixture.owned().await {
+/// Everything owned that the table speaks of, by kind and name without hash.
+async fn owned(fixture: &Fixture) -> BTreeMap<(String, String), DynamicObject> {
+    let all = fixture.owned().await.into_iter();
+    all.filter_map(|(name, object)| {
         let (kind, name) = name.split_once('/').expect("a kind and a name");
-        // Keys are never made again: see keys.rs.
-        if name == "auth-jwt-keys" {
-            continue;
+        counts(kind, &object).then(|| ((kind.to_owned(), without_hash(name)), object))
+    })
+    .collect()
+}
+
+/// Waits until each object is as `check` wants it; given is what it was before.
+async fn wait_for_each(
+    fixture: &Fixture,
+    before: &BTreeMap<(String, String), DynamicObject>,
+    check: impl Fn(&Row, &DynamicObject, &DynamicObject) -> Result<(), String>,
+) {
+    let rows = table();
+    let waits = rows.iter().map(|row| {
+        let before = &before[&(row.kind.to_owned(), row.name.to_owned())];
+        let check = &check;
+        async move {
+            wait_for(fixture.any(row.kind), &before.name_any(), |now| {
+                let now = now.ok_or("it is gone")?;
+                check(row, before, now).map_err(|why| format!("{}/{}: {why}", row.kind, row.name))
+            })
+            .await;
         }
-        let api = fixture.any(kind);
-        api.delete(name, &DeleteParams::background()).await.unwrap_or_else(|e| panic!("{kind}/{name}: {e}"));
-        let before = object.uid();
-        wait_for(api, name, |object| {
-            let made = object
-                .is_some_and(|object| object.uid() != before && object.metadata.deletion_timestamp.is_none());
-            made.then_some(()).ok_or_else(|| format!("{kind}/{name} is not there again"))
-        })
-        .await;
+    });
+    join_all(waits).await;
+}
+
+/// It is the same object, ours again, as it was, and what others have set in it is still there.
+fn is_as_it_was(row: &Row, before: &DynamicObject, now: &DynamicObject) -> Result<(), String> {
+    let same = |what: &str, before: Value, now: Value| {
+        (before == now).then_some(()).ok_or_else(|| format!("{what} is {now}, not {before}"))
+    };
+    same("its uid", json!(before.uid()), json!(now.uid()))?;
+    for label in ["managed-by", "instance", "name", "component"] {
+        let pointer = format!("/metadata/labels/app.kubernetes.io~1{label}");
+        same(&pointer, at(before, &pointer), at(now, &pointer))?;
     }
+    for pointer in ["/metadata/ownerReferences", row.ours, row.theirs, "/metadata/labels/example.com~1label"]
+    {
+        same(pointer, at(before, pointer), at(now, pointer))?;
+    }
+    Ok(())
+}
+
+async fn change_each(fixture: &Fixture, patch_of: impl Fn(&Row) -> Value) {
+    let names: BTreeMap<(String, String), DynamicObject> = owned(fixture).await;
+    for row in table() {
+        let name = names[&(row.kind.to_owned(), row.name.to_owned())].name_any();
+        let patch = patch_of(&row);
+        let edited =
+            fixture.any(row.kind).patch(&name, &PatchParams::default(), &edit_of(row.kind, patch)).await;
+        edited.unwrap_or_else(|e| panic!("{}/{name}: {e}", row.kind));
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_stays() {
+    let fixture = Fixture::new("drift").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    apply_both(&fixture).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_value("HTTPRoute", "edge", "/spec/hostnames/0", &json!("edge.example.com")).await;
+
+    // Nothing that the operator makes is missing from the table, and no kind that it may make.
+    let rows: Vec<_> = table().iter().map(|row| (row.kind.to_owned(), row.name.to_owned())).collect();
+    let known: Vec<_> = owned(&fixture).await.into_keys().collect();
+    let missing: Vec<_> = known.iter().filter(|object| !rows.contains(object)).collect();
+    assert!(missing.is_empty() && known.len() == rows.len(), "without a row: {missing:?}; owned: {known:?}");
+    for made in made_by_the_operator() {
+        assert!(rows.iter().any(|(kind, _)| plural(kind) == made), "{made} has no row");
+    }
+
+    // Others set what is theirs, without force: nothing of it is ours.
+    for row in table() {
+        let name = owned(&fixture).await[&(row.kind.to_owned(), row.name.to_owned())].clone();
+        let types = name.types.clone().expect("an object of a single kind");
+        let mut theirs = row.beside.clone();
+        theirs["apiVersion"] = json!(types.api_version);
+        theirs["kind"] = json!(types.kind);
+        theirs["metadata"] = json!({
+            "name": name.name_any(),
+            "annotations": {"example.com/note": "theirs"}, "labels": {"example.com/label": "theirs"},
+        });
+        let applied = fixture
+            .any(row.kind)
+            .patch(&name.name_any(), &PatchParams::apply("somebody"), &Patch::Apply(&theirs))
+            .await
+            .unwrap_or_else(|e| panic!("{}/{}: {e}", row.kind, row.name));
+        assert_ne!(at(&applied, row.theirs), Value::Null, "{}/{} takes it", row.kind, row.name);
+    }
+    fixture.wait_for_condition("Ready", "True").await;
+    let before = owned(&fixture).await;
+
+    // What is ours is edited; our labels are taken off; our owner reference is.
+    change_each(&fixture, |row| row.edit.clone()).await;
+    wait_for_each(&fixture, &before, is_as_it_was).await;
+    change_each(&fixture, |_| json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}})).await;
+    wait_for_each(&fixture, &before, is_as_it_was).await;
+    change_each(&fixture, |row| {
+        let uid = before[&(row.kind.to_owned(), row.name.to_owned())].owner_references()[0].uid.clone();
+        let foreign = ["Certificate", "HTTPRoute", "ServiceMonitor"].contains(&row.kind);
+        let none = if foreign { json!([]) } else { json!([{"$patch": "delete", "uid": uid}]) };
+        json!({"metadata": {"ownerReferences": none}})
+    })
+    .await;
+    wait_for_each(&fixture, &before, is_as_it_was).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    // And all is deleted, but for the keys: those are never made again (keys.rs), nor are the credentials of a
+    // database with a volume (stores.rs).
+    for ((kind, name), object) in &before {
+        if !["auth-jwt-keys", "auth-postgres"].contains(&name.as_str()) || kind != "Secret" {
+            let deleted = fixture.any(kind).delete(&object.name_any(), &DeleteParams::background()).await;
+            deleted.unwrap_or_else(|e| panic!("{kind}/{name}: {e}"));
+        }
+    }
+    wait_for_each(&fixture, &before, |row, before, now| {
+        let stays = row.kind == "Secret" && ["auth-jwt-keys", "auth-postgres"].contains(&row.name);
+        let made = (now.uid() == before.uid()) == stays && now.metadata.deletion_timestamp.is_none();
+        let same = row.name == "auth-redis" || at(now, row.ours) == at(before, row.ours);
+        (made && same).then_some(()).ok_or_else(|| "it is not as it was made".to_owned())
+    })
+    .await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_condition("KeysReady", "True").await;
+}
+
+/// An autoscaler that the spec asks for owns the number of replicas (autoscaling.rs); without one it is ours.
+#[tokio::test]
+async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
+    let fixture = Fixture::new("more").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({"replicas": 2})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let server = |change: Value| {
+        let mut container = json!({"name": "server"});
+        container.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+        json!({"spec": {"template": {"spec": {"containers": [container]}}}})
+    };
+    let container = "/spec/template/spec/containers/0";
+    let rows = [
+        ("Deployment", NAME, json!({"spec": {"replicas": 7}}), "/spec/replicas".to_owned()),
+        // The settings are the server's environment as a whole.
+        (
+            "ConfigMap",
+            "auth-settings",
+            json!({"data": {"TRUSTED_PROXIES": "0.0.0.0/0"}}),
+            "/data/TRUSTED_PROXIES".to_owned(),
+        ),
+        (
+            "Deployment",
+            NAME,
+            server(json!({"env": [{"name": "ISSUER_URL", "value": "http://evil"}]})),
+            format!("{container}/env"),
+        ),
+        ("Deployment", NAME, server(json!({"command": ["sh"]})), format!("{container}/command")),
+        (
+            "Deployment",
+            NAME,
+            server(json!({"envFrom": [{"configMapRef": {"name": "evil"}}]})),
+            format!("{container}/envFrom"),
+        ),
+    ];
+    for (kind, name, edit, pointer) in rows {
+        let before = at(&fixture.any(kind).get(name).await.expect("the object"), &pointer);
+        let parameters = PatchParams::default();
+        let edited = fixture.any(kind).patch(name, &parameters, &Patch::Strategic(&edit)).await;
+        assert_ne!(at(&edited.expect("the edit"), &pointer), before, "{pointer}: the edit changes something");
+        fixture.wait_for_value(kind, name, &pointer, &before).await;
+    }
+    // Who takes off our label together with the owner reference has taken the object.
+    let change = json!({"metadata": {
+        "ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": null},
+    }});
+    let config_maps = fixture.any("ConfigMap");
+    config_maps.patch("auth-settings", &PatchParams::default(), &Patch::Merge(&change)).await.expect("taken");
+    let condition = fixture.wait_for_reason("Ready", "False", "NameTaken").await;
+    assert!(condition.message.contains("ConfigMap auth-settings exists"), "{}", condition.message);
+    config_maps.delete("auth-settings", &DeleteParams::default()).await.expect("it is deleted");
+    fixture.touch().await;
+    fixture.wait_for_condition("Ready", "True").await;
 }

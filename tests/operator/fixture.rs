@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::{ApiResource, GroupVersionKind, TypeMeta};
 use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 use kube::{Api, Client, ResourceExt};
 use latchkey_crds::AuthService;
@@ -227,7 +227,10 @@ impl Fixture {
         for resource in namespaced_resources(&self.client).await {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(self.client.clone(), &self.namespace, resource);
-            for object in api.list(&ListParams::default()).await.expect("a list") {
+            for mut object in api.list(&ListParams::default()).await.expect("a list") {
+                // A list says it once for all.
+                object.types =
+                    Some(TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() });
                 if object.owner_references().iter().any(|owner| owner.kind == "AuthService") {
                     owned.insert(format!("{}/{}", resource.kind, object.name_any()), object);
                 }

@@ -1,6 +1,7 @@
 //! The operator on a real API server, with the rights and arguments that the chart gives it. There are no
 //! nodes: controllers make pods, and the tests say what becomes of them.
 
+mod arbitrary;
 mod autoscaling;
 mod bounds;
 mod crash;
@@ -21,10 +22,12 @@ mod leader;
 mod login;
 mod metrics;
 mod migration;
-mod monitoring;
 mod network_policy;
+mod optional_kinds;
 mod others;
+mod owned;
 mod paused;
+mod references;
 mod refused;
 mod restless;
 mod rights;

@@ -5,7 +5,8 @@ use latchkey_crds::AuthService;
 use latchkey_tests::wait;
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, condition as condition_of};
+use crate::waiting::wait_for;
 
 #[tokio::test]
 async fn an_object_that_is_refused_is_tried_again_later_and_later() {
@@ -16,6 +17,12 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
     let condition = fixture.wait_for_reason("Ready", "False", "ApplyRefused").await;
     assert!(condition.message.contains("not a label's value!"), "{}", condition.message);
     fixture.wait_for_condition("Stalled", "True").await;
+    // Two elements of one name are refused too, though the API server says that it has failed.
+    let twice = json!({"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "maxSkew": 1});
+    fixture.apply(json!({"pod": {"topologySpreadConstraints": [twice, twice]}})).await;
+    let condition = fixture.wait_for_reason("Ready", "False", "ApplyRefused").await;
+    assert!(condition.message.contains("duplicate entries"), "{}", condition.message);
+    fixture.apply(json!({"pod": {"labels": {"team": "not a label's value!"}}})).await;
     let pauses = wait::until("four tries", async || {
         let lines: Vec<Value> =
             operator.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -30,6 +37,28 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
     // And it gets well as soon as it can.
     fixture.apply(json!({"pod": {"labels": {"team": "a"}}})).await;
     fixture.wait_for_condition("Ready", "True").await;
+}
+
+/// What keeps controllers from making pods (a quota, an admission, a class that does not exist) is in no pod's status.
+#[tokio::test]
+async fn pods_that_cannot_be_made_are_told_of() {
+    let fixture = Fixture::new("no-pods").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
+    let spec = |class: Value| json!({"database": {"urlSecretRef": {"name": "database"}}, "pod": {"priorityClassName": class}});
+    fixture.apply(spec(json!("nowhere"))).await;
+    let condition = fixture.wait_for_reason("SchemaMigrated", "False", "MigrationWaiting").await;
+    assert!(condition.message.contains("kubectl describe job auth-migrate-"), "{}", condition.message);
+    fixture.apply(spec(Value::Null)).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.apply(spec(json!("nowhere"))).await;
+    wait_for(fixture.api::<AuthService>(), "auth", |object| {
+        let ready = object.and_then(|object| condition_of(object, "Ready")).ok_or("no condition")?;
+        let told = ready.status == "False" && ready.message.contains("no PriorityClass with name nowhere");
+        told.then_some(()).ok_or_else(|| format!("{ready:?}"))
+    })
+    .await;
 }
 
 /// The longest names that Kubernetes has, where an AuthService refers to something.

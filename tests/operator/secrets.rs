@@ -128,22 +128,6 @@ async fn a_changed_secret_rolls_the_pods() {
     fixture.wait_for_condition("Ready", "True").await;
 }
 
-#[tokio::test]
-async fn a_trailing_line_break_is_not_part_of_a_secret() {
-    let fixture = Fixture::new("line-break").await;
-    let _kubelet = fixture.start_kubelet();
-    let _operator = fixture.start_operator().await;
-    create_all(&fixture).await;
-    fixture.apply_secret("smtp", &[("user", "mailer\n"), ("password", "s3cr3t-mail\r\n")]).await;
-    fixture.apply(spec()).await;
-    fixture.wait_for_condition("Ready", "True").await;
-    let copy = fixture.api::<Secret>().get("auth-smtp").await.expect("the copy").data.expect("data");
-    assert_eq!(
-        (copy["username"].0.as_slice(), copy["password"].0.as_slice()),
-        (&b"mailer"[..], &b"s3cr3t-mail"[..])
-    );
-}
-
 /// No secret is in the status, an event, the log, or an object that is no Secret.
 async fn assert_nothing_is_told(fixture: &Fixture, log: &str) {
     let secrets = [DATABASE_URL, REDIS_URL, MAIL_PASSWORD, ADMIN_PASSWORD, "s3cr3t"];
@@ -160,16 +144,4 @@ async fn assert_nothing_is_told(fixture: &Fixture, log: &str) {
     for (place, text) in texts {
         assert!(!secrets.iter().any(|secret| text.contains(secret)), "a secret is told in {place}");
     }
-}
-
-#[tokio::test]
-async fn a_client_secret_that_could_be_guessed_is_refused() {
-    let fixture = Fixture::new("guessable").await;
-    let _operator = fixture.start_operator().await;
-    fixture.apply_secret("gateway", &[("secret", "too short")]).await;
-    fixture.apply(json!({"introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway"}}})).await;
-    let words = ["spec.introspectionClient.secretRef", "at least 32 characters"];
-    wait_for_complaint(&fixture, "SecretInvalid", &words).await;
-    fixture.apply_secret("gateway", &[("secret", "long enough that nobody ever guesses it")]).await;
-    fixture.wait_for_condition("SecretsResolved", "True").await;
 }

@@ -1,81 +1,144 @@
-//! Objects of the names we want that belong to somebody else.
+//! Objects of the names we want that belong to somebody else: one of each that an AuthService can own.
 
 use kube::ResourceExt;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use latchkey_crds::AuthService;
 use latchkey_tests::control_plane::apply;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME, condition};
+use crate::owned::{EDGE, apply_both, counts};
 use crate::waiting::wait_for;
 
-fn strangers(namespace: &str, owner_uid: &str) -> Vec<Value> {
-    let owner = json!([{
-        "apiVersion": "v1", "kind": "ConfigMap", "name": "somebody", "uid": owner_uid, "controller": true,
-    }]);
-    let metadata = |name: &str| json!({"name": name, "namespace": namespace});
-    let of_somebody = |name: &str| json!({"name": name, "namespace": namespace, "ownerReferences": owner});
-    let pod = json!({"metadata": {"labels": {"app": "theirs"}}, "spec": {"containers": []}});
+/// A stranger's object of this kind, of which nothing is ours.
+fn stranger(object: &DynamicObject) -> Value {
+    let types = object.types.as_ref().expect("an object of a single kind");
     let selector = json!({"matchLabels": {"app": "theirs"}});
-    let mut deployment_pod = pod;
-    deployment_pod["spec"]["containers"] = json!([{"name": "theirs", "image": "theirs"}]);
-    vec![
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("auth-settings"), "data": {"a": "b"}}),
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": of_somebody("auth-jwt-keys"), "stringData": {"keys.json": "theirs"}}),
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("auth-postgres"), "stringData": {"password": "theirs"}}),
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata(NAME), "spec": {"ports": [{"port": 1}]}}),
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": of_somebody(NAME)}),
-        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata(NAME), "spec": {"selector": selector}}),
-        json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": of_somebody(NAME),
-            "spec": {"replicas": 0, "selector": selector, "template": deployment_pod},
-        }),
-        json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": metadata(NAME),
-            "spec": {"selector": selector, "endpoints": []}}),
-    ]
+    let pod = json!({
+        "metadata": {"labels": {"app": "theirs"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "theirs", "image": "theirs"}]},
+    });
+    let mut server = pod.clone();
+    server["spec"]["restartPolicy"] = json!("Always");
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"});
+    let issuer = json!({"name": "theirs"});
+    let (member, content) = match types.kind.as_str() {
+        "ConfigMap" | "Secret" => ("data", json!({"keys.json": "eA==", "password": "eA==", "A": "eA=="})),
+        "ServiceAccount" => ("automountServiceAccountToken", json!(true)),
+        "Service" => ("spec", json!({"ports": [{"port": 1}]})),
+        "Job" => ("spec", json!({"suspend": true, "template": pod})),
+        "Deployment" => ("spec", json!({"replicas": 0, "selector": selector, "template": server})),
+        "StatefulSet" => (
+            "spec",
+            json!({"replicas": 0, "serviceName": "theirs", "selector": selector, "template": server}),
+        ),
+        "PodDisruptionBudget" => ("spec", json!({"selector": selector})),
+        "HorizontalPodAutoscaler" => ("spec", json!({"scaleTargetRef": target, "maxReplicas": 2})),
+        "NetworkPolicy" => ("spec", json!({"podSelector": selector})),
+        "Ingress" => ("spec", json!({"rules": [{"host": "theirs.example.com"}]})),
+        "Certificate" => {
+            ("spec", json!({"secretName": "theirs", "dnsNames": ["a.com"], "issuerRef": issuer}))
+        }
+        "HTTPRoute" => ("spec", json!({"hostnames": ["theirs.example.com"]})),
+        "ServiceMonitor" => ("spec", json!({"selector": selector, "endpoints": []})),
+        other => panic!("no stranger for the kind {other}"),
+    };
+    let mut object = json!({
+        "apiVersion": types.api_version, "kind": types.kind,
+        "metadata": {"name": object.name_any(), "namespace": object.namespace()},
+    });
+    object[member] = content;
+    object
 }
 
 #[tokio::test]
-async fn they_are_left_alone_named_and_waited_for() {
+async fn each_is_left_alone_named_and_waited_for() {
     let fixture = Fixture::new("strangers").await;
+    let kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    apply_both(&fixture).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_value("HTTPRoute", EDGE, "/spec/hostnames/0", &json!("edge.example.com")).await;
+    let owned = fixture.owned().await;
+    // Names are the same the second time, the Job's hash too.
+    for name in [NAME, EDGE] {
+        fixture.api::<AuthService>().delete(name, &DeleteParams::default()).await.expect("it is deleted");
+    }
+    drop((operator, kubelet));
+    for (name, object) in &owned {
+        let (kind, _) = name.split_once('/').expect("a kind and a name");
+        fixture.wait_until_gone(kind, &object.name_any()).await;
+    }
+
     let somebody = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "somebody", "namespace": fixture.namespace},
     });
-    let owner = apply(&fixture.client, &somebody).await.uid().expect("a uid");
+    let controller = apply(&fixture.client, &somebody).await.uid().expect("a uid");
     let mut theirs = Vec::new();
-    for stranger in strangers(&fixture.namespace, &owner) {
+    for (number, (name, object)) in owned.iter().enumerate() {
+        let (kind, _) = name.split_once('/').expect("a kind and a name");
+        if !counts(kind, object) {
+            continue;
+        }
+        let mut stranger = stranger(object);
+        // Some belong to another controller, some to nobody.
+        if number % 2 == 0 {
+            stranger["metadata"]["ownerReferences"] = json!([{
+                "apiVersion": "v1", "kind": "ConfigMap", "name": "somebody", "uid": controller, "controller": true,
+            }]);
+        }
         let made = apply(&fixture.client, &stranger).await;
-        let kind = stranger["kind"].as_str().expect("a kind").to_owned();
-        theirs.push((kind, made.name_any(), made.uid(), made.metadata.generation));
+        theirs.push((kind.to_owned(), made.name_any(), made.uid(), made.metadata.generation));
     }
+    assert_eq!(theirs.len(), 24, "{theirs:?}");
+
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
-    fixture.apply(json!({"replicas": 2})).await;
-
-    while let Some((kind, name, ..)) = theirs.first() {
-        wait_for(fixture.api::<AuthService>(), NAME, |object| {
-            let ready = object.and_then(|object| condition(object, "Ready")).ok_or("no condition")?;
-            let names_one = theirs
-                .iter()
-                .any(|(kind, name, ..)| ready.message.contains(&format!("{kind} {name} exists")));
-            let fits = ready.status == "False" && ready.reason == "NameTaken" && names_one;
-            fits.then_some(()).ok_or_else(|| format!("{ready:?} names none of {theirs:?}"))
+    apply_both(&fixture).await;
+    let mut kinds = Vec::new();
+    while !theirs.is_empty() {
+        // Each is named in its turn, by the AuthService that wants it.
+        let of_edge = theirs.iter().all(|(kind, ..)| kind == "HTTPRoute");
+        let service = if of_edge { EDGE } else { NAME };
+        let (type_, reason, words) = if of_edge {
+            ("Exposed", "NameTaken", "belongs to")
+        } else {
+            ("Ready", "NameTaken", "exists and")
+        };
+        let index = wait_for(fixture.api::<AuthService>(), service, |object| {
+            let found = object.and_then(|object| condition(object, type_)).ok_or("no condition")?;
+            let tells = |(kind, name, ..): &(String, String, Option<String>, Option<i64>)| {
+                found.message.contains(&format!("the {kind} {name} {words}"))
+            };
+            let index =
+                theirs.iter().position(tells).filter(|_| found.status == "False" && found.reason == reason);
+            index.ok_or_else(|| format!("{found:?} names none of {theirs:?}"))
         })
         .await;
-        // One of them makes room; the others are still as they were.
-        fixture.any(kind).delete(name, &DeleteParams::default()).await.expect("it is deleted");
-        theirs.remove(0);
-        // The operator does not watch what is not its own, and looks again only twice a minute.
-        fixture.touch().await;
         for (kind, name, uid, generation) in &theirs {
             let now = fixture.any(kind).get(name).await.expect("it is still there");
             assert_eq!((&now.uid(), &now.metadata.generation), (uid, generation), "{kind}/{name}");
             let ours = now.managed_fields().iter().any(|f| f.manager.as_deref() == Some("latchkey-operator"));
             assert!(!ours, "{kind}/{name} was written to");
         }
+        // It makes room. The operator does not watch what is not its own, and looks again only twice a minute.
+        let (kind, name, uid, ..) = theirs.remove(index);
+        fixture.any(&kind).delete(&name, &DeleteParams::background()).await.expect("it is deleted");
+        wait_for(fixture.any(&kind), &name, |object| {
+            let gone = object.is_none_or(|object| object.uid() != uid);
+            gone.then_some(()).ok_or_else(|| format!("{kind}/{name} is still there"))
+        })
+        .await;
+        let touch = json!({"metadata": {"annotations": {"touched": uid}}});
+        let api = fixture.api::<AuthService>();
+        api.patch(service, &PatchParams::default(), &Patch::Merge(&touch)).await.expect("it is touched");
+        kinds.push(kind);
     }
     fixture.wait_for_condition("Ready", "True").await;
-    assert!(
-        fixture.events().await.iter().any(|(kind, reason, _)| kind == "Warning" && reason == "NameTaken")
-    );
+    let events = fixture.events().await;
+    let told = events.iter().filter(|(kind, reason, _)| kind == "Warning" && reason == "NameTaken").count();
+    assert!(told > 0, "{events:?}");
+    kinds.sort();
+    kinds.dedup();
+    assert_eq!(kinds.len(), 14, "{kinds:?}");
 }

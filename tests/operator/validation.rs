@@ -79,6 +79,10 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.image.digest must be sha256: and 64 hexadecimal digits",
         ),
         (
+            json!({"image": {"pullSecrets": [{"name": "a"}, {"name": "a"}]}}),
+            "spec.image.pullSecrets names a Secret twice: remove one",
+        ),
+        (
             json!({"tokens": {"accessTokenTTL": "90s"}}),
             "spec.tokens.accessTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 15m, 1h30m or 168h",
         ),

@@ -37,6 +37,8 @@ pub struct Image {
     /// given to every pod that the operator makes for this service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
+    #[x_kube(validation = Rule::new("self.all(secret, self.exists_one(other, other.name == secret.name))")
+        .message("spec.image.pullSecrets names a Secret twice: remove one"))]
     pub pull_secrets: Vec<SecretName>,
 }
 

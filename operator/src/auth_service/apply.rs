@@ -10,6 +10,7 @@ mod difference;
 mod keys_hint;
 mod pause;
 mod refusal;
+mod repair;
 mod replicas;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::context::{Context, Known, WrittenKeys};
 use crate::kept::Kept;
 use crate::kinds::Kind;
 use crate::names::OPERATOR;
+use crate::orphan::is_orphan_of;
 
 use creation::{Found, Target};
 
@@ -178,7 +180,7 @@ impl Work<'_> {
         match result {
             Ok(object) => Ok(object),
             Err(kube::Error::Api(status)) if guarded && status.code == 409 => Err(ApplyError::Outdated(name)),
-            Err(kube::Error::Api(status)) if refusal::is_refusal(&status) => {
+            Err(kube::Error::Api(status)) if refusal::is_refusal(kind, &status) => {
                 self.refused.push(refusal::problem(kind, &name, verb, &status));
                 Ok(None)
             }
@@ -202,7 +204,9 @@ impl Work<'_> {
                 Found::Nothing => return Ok(None),
             },
         };
-        let may_touch = self.is_ours(&live) || (rendered.adopts && controller_of(&live).is_none());
+        let may_touch = self.is_ours(&live)
+            || (rendered.adopts && controller_of(&live).is_none())
+            || is_orphan_of(&live, &self.service.name);
         if !may_touch {
             self.taken.push((*kind, name.clone()));
             return Ok(None);
@@ -213,12 +217,16 @@ impl Work<'_> {
         }
         // A Job's pods cannot be changed; its name says what it is for, so that there is no need to.
         let stays = *kind == Kind::Job && !difference::has_hash(&rendered, &live);
-        if stays || !self.differs(&rendered, &live) {
+        let added = repair::strays(&rendered, &live);
+        if stays || (added.is_none() && !self.differs(&rendered, &live)) {
             self.remember(&rendered, None, &live);
             return Ok(Some(live));
         }
         if *kind == Kind::Deployment {
             self.hand_over_replicas(&api, name).await?;
+        }
+        if let Some(added) = added {
+            repair::take_out(&api, name, &live, added).await?;
         }
         match self.patch(&api, rendered.clone(), Target::Found(live.uid())).await {
             // Lists whose elements are told apart by what somebody changed in them (a Service's ports) cannot
@@ -226,24 +234,11 @@ impl Work<'_> {
             Err(kube::Error::Api(status))
                 if status.code == 422 && *kind != Kind::Job && rendered.based_on.is_none() =>
             {
-                self.overwrite(&api, &rendered, &live).await?;
+                repair::overwrite(&api, &rendered, &live).await?;
                 self.patch(&api, rendered, Target::Found(live.uid())).await.map(Some)
             }
             result => result.map(Some),
         }
-    }
-
-    /// Replaces whole lists, which applying does not.
-    async fn overwrite(
-        &self,
-        api: &Api<DynamicObject>,
-        rendered: &Rendered,
-        live: &DynamicObject,
-    ) -> Result<(), kube::Error> {
-        let mut change = rendered.value.clone();
-        change["metadata"] = json!({ "uid": live.uid() });
-        let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-        api.patch(&rendered.name, &parameters, &Patch::Merge(&change)).await.map(drop)
     }
 
     fn differs(&self, rendered: &Rendered, live: &DynamicObject) -> bool {

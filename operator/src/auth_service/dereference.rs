@@ -7,6 +7,7 @@ mod keys;
 mod named;
 mod surroundings;
 mod trusted_cas;
+mod values;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,13 +21,13 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
-use latchkey_crds::auth_service::SmtpCredentialsRef;
 
 use crate::cache::{Optional, controller_of};
 use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
 use crate::kinds::Kind;
 use crate::names::{Component, Names};
+use crate::orphan::is_orphan_of;
 use crate::shelf::purpose;
 use crate::signing_keys::KeyMaterial;
 
@@ -154,12 +155,12 @@ pub async fn dereference(
     } else {
         let bound = postgres.as_ref().is_some_and(has_volume);
         let kept = lookup.kept_credentials(spec, &names.postgres());
-        Some(lookup.password(&names.postgres(), bound || kept).await?)
+        Some(lookup.password(&names, &names.postgres(), bound || kept).await?)
     };
     let redis_password = if spec.redis.url_secret_ref.is_some() {
         None
     } else {
-        Some(lookup.password(&names.redis(), false).await?)
+        Some(lookup.password(&names, &names.redis(), false).await?)
     };
     let deployment: Option<Deployment> = lookup.owned(Kind::Deployment, names.base());
     let servers = pods(auth_service, context, Component::Server);
@@ -271,64 +272,6 @@ impl<'a> Lookup<'a> {
         Some(Arc::new(self.context.cache.get(Kind::Secret, &self.namespace, name)?.object()))
     }
 
-    /// The values of some keys of a Secret that the spec refers to, in that order.
-    fn values<const N: usize>(
-        &self,
-        name: &str,
-        keys: [&str; N],
-        field: &str,
-    ) -> Result<[SecretText; N], Problem> {
-        let Some(secret) = self.named.get(name).and_then(Option::as_ref) else {
-            return Err(Problem::new(
-                "SecretMissing",
-                format!(
-                    "{field} names the Secret {name}, which does not exist: create it with the key {}.",
-                    keys.join(" and ")
-                ),
-            ));
-        };
-        let data = data_of(secret);
-        let mut values = keys.map(|_| SecretText::new(""));
-        for (value, key) in values.iter_mut().zip(keys) {
-            let Some(bytes) = data.get(key) else {
-                return Err(Problem::new(
-                    "SecretKeyMissing",
-                    format!("the Secret {name}, which {field} names, has no key {key}: add it."),
-                ));
-            };
-            // Values written by hand often end in a line break, which no URL and no login means.
-            let text = std::str::from_utf8(bytes).unwrap_or_default().trim_end_matches(['\r', '\n']);
-            if text.is_empty() {
-                return Err(Problem::new(
-                    "SecretInvalid",
-                    format!(
-                        "the key {key} of the Secret {name}, which {field} names, is empty or no text: correct it."
-                    ),
-                ));
-            }
-            *value = SecretText::new(text);
-        }
-        Ok(values)
-    }
-
-    fn value(&self, name: &str, key: &str, field: &str) -> Result<SecretText, Problem> {
-        let [value] = self.values(name, [key], field)?;
-        Ok(value)
-    }
-
-    fn smtp(&self, reference: &SmtpCredentialsRef) -> Result<SmtpLogin, Problem> {
-        let keys = [reference.username_key.as_str(), reference.password_key.as_str()];
-        let [username, password] =
-            self.values(&reference.name, keys, "spec.email.smtp.credentialsSecretRef")?;
-        Ok(SmtpLogin { username, password })
-    }
-
-    fn admin(&self, name: &str) -> Result<Admin, Problem> {
-        let [username, email, password] =
-            self.values(name, ["username", "email", "password"], "spec.bootstrapAdmin.secretRef")?;
-        Ok(Admin { username: username.expose().to_owned(), email: email.expose().to_owned(), password })
-    }
-
     /// An object's own Secret as stored. Where the watch shows none although there should be one, the API
     /// server is asked: a watch that lags must not look like a loss.
     async fn own_secret(
@@ -349,12 +292,25 @@ impl<'a> Lookup<'a> {
         Ok(found.map(Arc::new))
     }
 
-    async fn password(&self, name: &str, bound_to_volume: bool) -> Result<StorePassword, DereferenceError> {
+    async fn password(
+        &self,
+        names: &Names,
+        name: &str,
+        bound_to_volume: bool,
+    ) -> Result<StorePassword, DereferenceError> {
         let entropy = entropy()?;
-        let secret = self.own_secret(name, bound_to_volume).await?;
+        let runs = self.context.cache.get(Kind::StatefulSet, &self.namespace, name).is_some_and(|store| {
+            store.is_controlled_by(&self.uid) || is_orphan_of(&store.object(), names.base())
+        });
+        let secret = self.own_secret(name, bound_to_volume || runs).await?;
         let stored = secret
-            // A Secret that was restored by hand has no owner yet; a stranger's has another one.
-            .filter(|secret| self.is_ours(secret) || (bound_to_volume && controller_of(secret).is_none()))
+            // A Secret that was restored by hand has no owner yet; a stranger's has another one. Before there is a
+            // store a Secret without an owner may be anybody's.
+            .filter(|secret| {
+                self.is_ours(secret)
+                    || (bound_to_volume && controller_of(secret).is_none())
+                    || (runs && is_orphan_of(secret, names.base()))
+            })
             .and_then(|secret| text_of(data_of(&secret).remove("password")));
         Ok(decide_password(stored, bound_to_volume, || password_from(&entropy)))
     }

@@ -30,6 +30,7 @@ use serde_json::json;
 
 use crate::causes::Causes;
 use crate::context::Context;
+use crate::fingerprint::fingerprint;
 use crate::names::OPERATOR;
 
 use super::apply::Applied;
@@ -204,15 +205,29 @@ async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Cond
     let reference = auth_service.object_ref(&());
     for condition in transition::worth_an_event(before, after) {
         let warning = conditions::is_warning(condition);
+        let note = format!("{}: {}", condition.type_, condition.message);
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: condition.reason.clone(),
-            note: Some(format!("{}: {}", condition.type_, condition.message)),
-            action: "Reconcile".to_owned(),
+            // What is the same but for its note counts as the same event, which would go on naming the first Secret
+            // when it is another one that is missing.
+            action: format!("Reconcile-{}", &fingerprint([note.as_bytes()])[..8]),
+            note: Some(shortened(note)),
             secondary: None,
         };
         if let Err(error) = context.recorder(warning).publish(&event, &reference).await {
             tracing::warn!(error = %Causes(&error), "an event could not be written");
         }
     }
+}
+
+/// The API server takes no longer notes (events.k8s.io/v1), and would refuse the whole event.
+fn shortened(mut note: String) -> String {
+    const BYTES: usize = 1024;
+    const END: &str = "…";
+    if note.len() > BYTES {
+        note.truncate(note.floor_char_boundary(BYTES - END.len()));
+        note.push_str(END);
+    }
+    note
 }

@@ -4,6 +4,7 @@ mod image;
 mod migration;
 mod ports;
 mod replicas;
+mod secret_values;
 mod settings;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -14,7 +15,6 @@ use kube::{Resource, ResourceExt};
 use latchkey_config::{FirstSuperuser, SecretText, Settings};
 use latchkey_crds::auth_service as api;
 use latchkey_crds::{AuthService, AuthServiceSpec};
-use url::Url;
 
 use crate::cache::Optional;
 use crate::context::Images;
@@ -55,9 +55,6 @@ pub mod paths {
     /// The file in it.
     pub const CA_FILE: &str = "ca.crt";
 }
-
-/// The shortest client secret that the server accepts.
-const CLIENT_SECRET_BYTES: usize = 32;
 
 /// Something that the user can set right; it becomes a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +201,7 @@ pub fn validate(
     let name = auth_service.name_any();
     let names = Names::new(&name);
     let image = image::server_image(&spec.image, &images.server);
-    let secrets = first_problem(&found).and_then(|()| check_values(&found));
+    let secrets = first_problem(&found).and_then(|()| secret_values::check(&found));
     let postgres_image = decide_postgres_image(&images.postgres, found.postgres_image.as_deref());
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
@@ -315,25 +312,6 @@ fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
     .map_or(Ok(()), |problem| Err(problem.clone()))
 }
 
-/// The URLs and the client's secret in the Secrets that the spec names; ours are well-formed.
-fn check_values(found: &Dereferenced) -> Result<(), Problem> {
-    if let Some(Ok(database)) = &found.database_url {
-        check_url(database, &["postgres", "postgresql"], "spec.database.urlSecretRef")?;
-    }
-    if let Some(Ok(redis)) = &found.redis_url {
-        check_url(redis, &["redis", "rediss"], "spec.redis.urlSecretRef")?;
-    }
-    match &found.introspection_secret {
-        Some(Ok(secret)) if secret.expose().len() < CLIENT_SECRET_BYTES => Err(Problem::new(
-            "SecretInvalid",
-            format!(
-                "the secret that spec.introspectionClient.secretRef names must have at least {CLIENT_SECRET_BYTES} characters: make one with openssl rand -hex 32."
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// Whether the volume of the embedded PostgreSQL outlives its use.
 pub(super) fn retains(spec: &AuthServiceSpec) -> bool {
     let embedded = spec.database.embedded.as_ref();
@@ -361,19 +339,4 @@ fn url_of(
             )
         }),
     }
-}
-
-/// Says nothing of the value: it holds a password.
-fn check_url(url: &SecretText, schemes: &[&str], field: &str) -> Result<(), Problem> {
-    let problem = || {
-        Problem::new(
-            "SecretInvalid",
-            format!(
-                "the URL in the Secret that {field} names must start with {}:// and name a host: correct it.",
-                schemes[0]
-            ),
-        )
-    };
-    let parsed = Url::parse(url.expose()).map_err(|_| problem())?;
-    if schemes.contains(&parsed.scheme()) { Ok(()) } else { Err(problem()) }
 }

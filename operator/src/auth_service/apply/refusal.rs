@@ -9,10 +9,18 @@ use crate::kinds::Kind;
 /// (`k8s.io/apiserver/pkg/admission/plugin/webhook/errors`); the code is that of any failure.
 const WEBHOOK_FAILS: &str = "failed calling webhook";
 
-/// Whether asking again would not help, or a webhook that others look after has to work first.
-pub(super) fn is_refusal(status: &Status) -> bool {
-    matches!(status.code, 400 | 403 | 404 | 405 | 422)
-        || (status.code == 500 && status.message.contains(WEBHOOK_FAILS))
+/// How it begins to say that a list has two elements of one name, which it takes for its own failure.
+const MALFORMED: &str = "failed to create typed patch object";
+
+/// Whether asking again would not help, or a webhook that others look after has to work first. A kind that others
+/// bring may be on its way out: that it is gone, the watch of its definition tells.
+pub(super) fn is_refusal(kind: Kind, status: &Status) -> bool {
+    match status.code {
+        400 | 403 | 405 | 422 => true,
+        404 => !Kind::OPTIONAL.contains(&kind),
+        500 => status.message.starts_with(MALFORMED) || status.message.contains(WEBHOOK_FAILS),
+        _ => false,
+    }
 }
 
 /// What is said about it.

@@ -1,5 +1,7 @@
 //! Whether an AuthService serves as specified, and what holds it up. Pure.
 
+use k8s_openapi::api::apps::v1::DeploymentStatus;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use latchkey_crds::conditions as types;
@@ -149,7 +151,8 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
     if rolled_out && ready == wanted {
         return Rollout::Complete;
     }
-    let why = why_not_ready(facts).map(|why| format!(" {why}")).unwrap_or_default();
+    let why = why_no_pod(&status).or_else(|| why_not_ready(facts));
+    let why = why.map(|why| format!(" {why}")).unwrap_or_default();
     let stuck = status
         .conditions
         .iter()
@@ -164,6 +167,23 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
         format!("{updated} of {wanted} replicas are updated, {ready} are ready.{why}")
     };
     Rollout::UnderWay { replaces: !rolled_out, message }
+}
+
+/// Why no pod can be made: a quota, a priority class that does not exist, an admission.
+fn why_no_pod(status: &DeploymentStatus) -> Option<String> {
+    let failure = status.conditions.iter().flatten().find(|found| {
+        found.type_.as_deref() == Some("ReplicaFailure") && found.status.as_deref() == Some("True")
+    })?;
+    Some(format!("No pod can be made: {}.", failure.message.as_deref()?.trim_end_matches('.')))
+}
+
+/// Whether the Job's controller has begun and has no pod to show for it, which its events alone explain.
+fn has_no_pod(job: &Job) -> bool {
+    job.status.as_ref().is_some_and(|status| {
+        let none = |count: Option<i32>| count.unwrap_or_default() == 0;
+        status.start_time.is_some()
+            && [status.active, status.failed, status.succeeded, status.terminating].into_iter().all(none)
+    })
 }
 
 /// Why the first pod that is not ready is not: what its container waits for, or what it says itself.
@@ -207,7 +227,10 @@ fn why_not_started(pod: &Pod) -> Option<String> {
 pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
     /// What every pod waits for, for a moment.
     const ORDINARY: [&str; 2] = ["ContainerCreating.", "PodInitializing."];
-    let held_up = facts.service.migration_pods.iter().find_map(why_not_started);
+    let held_up = facts.service.migration_pods.iter().find_map(why_not_started).or_else(|| {
+        let job = facts.service.jobs.iter().find(|job| has_no_pod(job))?.name_any();
+        Some(format!("The Job {job} can make no pod: set right what kubectl describe job {job} says."))
+    });
     match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
         None => match last_words(&facts.service.migration_pods) {
             Some(words) => (

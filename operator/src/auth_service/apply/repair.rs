@@ -1,0 +1,162 @@
+//! Sets right what applying does not: whole lists, and what somebody added where all is ours.
+
+use kube::api::{Patch, PatchParams};
+use kube::core::DynamicObject;
+use kube::{Api, ResourceExt};
+use serde_json::{Map, Value, json};
+
+use crate::auth_service::build::Rendered;
+use crate::kinds::Kind;
+use crate::names::OPERATOR;
+
+/// Replaces whole lists.
+pub(super) async fn overwrite(
+    api: &Api<DynamicObject>,
+    rendered: &Rendered,
+    live: &DynamicObject,
+) -> Result<(), kube::Error> {
+    let mut change = rendered.value.clone();
+    change["metadata"] = json!({ "uid": live.uid() });
+    api.patch(&rendered.name, &as_operator(), &Patch::Merge(&change)).await.map(drop)
+}
+
+/// Takes out what [`strays`] found.
+pub(super) async fn take_out(
+    api: &Api<DynamicObject>,
+    name: &str,
+    live: &DynamicObject,
+    mut strays: Value,
+) -> Result<(), kube::Error> {
+    strays["metadata"] = json!({ "uid": live.uid() });
+    api.patch(name, &as_operator(), &Patch::Strategic(&strays)).await.map(drop)
+}
+
+fn as_operator() -> PatchParams {
+    PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() }
+}
+
+/// What somebody added to that by which it is decided who is let in: more settings, more environment of our
+/// containers, another command, rules of a NetworkPolicy that has none. As a strategic merge patch that takes it out; pure.
+///
+/// Elsewhere what others add is theirs, as server-side apply has it.
+pub(super) fn strays(rendered: &Rendered, live: &DynamicObject) -> Option<Value> {
+    match rendered.kind {
+        Kind::ConfigMap => {
+            let members = ["data", "binaryData"].into_iter().filter_map(|member| {
+                let ours = &rendered.value[member];
+                let theirs =
+                    live.data.get(member)?.as_object()?.keys().filter(|key| ours.get(*key).is_none());
+                let gone: Map<_, _> = theirs.map(|key| (key.clone(), Value::Null)).collect();
+                (!gone.is_empty()).then(|| (member.to_owned(), Value::Object(gone)))
+            });
+            let members: Map<_, _> = members.collect();
+            (!members.is_empty()).then_some(Value::Object(members))
+        }
+        Kind::Deployment | Kind::StatefulSet => {
+            let containers = |object: &Value| object.pointer("/spec/template/spec/containers").cloned();
+            let theirs = containers(&live.data)?;
+            let ours = containers(&rendered.value)?;
+            let changes = ours.as_array()?.iter().filter_map(|ours| {
+                strays_of_container(ours, theirs.as_array()?.iter().find(|c| c["name"] == ours["name"])?)
+            });
+            let changes: Vec<Value> = changes.collect();
+            (!changes.is_empty())
+                .then(|| json!({ "spec": { "template": { "spec": { "containers": changes } } } }))
+        }
+        Kind::NetworkPolicy => {
+            // Where ours lets nothing through, there is nothing in it that applying could set right.
+            let added = ["ingress", "egress"].into_iter().filter(|direction| {
+                !is_list(&rendered.value["spec"], direction) && is_list(&live.data["spec"], direction)
+            });
+            let gone: Map<_, _> = added.map(|direction| (direction.to_owned(), Value::Null)).collect();
+            (!gone.is_empty()).then(|| json!({ "spec": gone }))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a member is a list that holds something.
+fn is_list(object: &Value, member: &str) -> bool {
+    object.get(member).and_then(Value::as_array).is_some_and(|elements| !elements.is_empty())
+}
+
+fn strays_of_container(ours: &Value, theirs: &Value) -> Option<Value> {
+    let mut change: Map<_, _> = ["command", "args", "envFrom"]
+        .into_iter()
+        .filter(|member| is_list(theirs, member) && !is_list(ours, member))
+        .map(|member| (member.to_owned(), Value::Null))
+        .collect();
+    let names = |container: &Value| -> Vec<Value> {
+        container["env"].as_array().into_iter().flatten().map(|variable| variable["name"].clone()).collect()
+    };
+    let known = names(ours);
+    let gone: Vec<Value> = names(theirs)
+        .into_iter()
+        .filter(|name| !known.contains(name))
+        .map(|name| json!({ "name": name, "$patch": "delete" }))
+        .collect();
+    if !gone.is_empty() {
+        change.insert("env".to_owned(), Value::Array(gone));
+    }
+    if change.is_empty() {
+        return None;
+    }
+    change.insert("name".to_owned(), ours["name"].clone());
+    Some(Value::Object(change))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(kind: Kind, ours: Value, theirs: Value) -> Option<Value> {
+        let rendered = Rendered {
+            kind,
+            name: "a".to_owned(),
+            hash: String::new(),
+            value: ours,
+            adopts: false,
+            based_on: None,
+        };
+        let mut live =
+            DynamicObject { types: None, metadata: kube::core::ObjectMeta::default(), data: Value::Null };
+        live.data = theirs;
+        strays(&rendered, &live)
+    }
+
+    #[test]
+    fn settings_that_somebody_adds_are_taken_out() {
+        let ours = json!({"data": {"A": "1"}});
+        assert_eq!(found(Kind::ConfigMap, ours.clone(), json!({"data": {"A": "2"}})), None);
+        let theirs = json!({"data": {"A": "1", "B": "2"}, "binaryData": {"C": "eA=="}});
+        let expected = json!({"data": {"B": null}, "binaryData": {"C": null}});
+        assert_eq!(found(Kind::ConfigMap, ours, theirs), Some(expected));
+    }
+
+    #[test]
+    fn so_are_rules_of_a_policy_that_has_none() {
+        let ours = json!({"spec": {"policyTypes": ["Ingress"], "egress": [{"ports": []}]}});
+        assert_eq!(found(Kind::NetworkPolicy, ours.clone(), json!({"spec": {"egress": [{}]}})), None);
+        let theirs = json!({"spec": {"ingress": [{}], "egress": [{}]}});
+        assert_eq!(found(Kind::NetworkPolicy, ours, theirs), Some(json!({"spec": {"ingress": null}})));
+    }
+
+    #[test]
+    fn so_is_what_changes_how_our_containers_start_but_not_what_stands_beside_them() {
+        let pod = |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}});
+        let ours = pod(json!([{"name": "server", "args": ["serve"], "env": [{"name": "A", "value": "1"}]}]));
+        let beside = pod(json!([
+            {"name": "proxy", "command": ["proxy"], "env": [{"name": "X"}]},
+            {"name": "server", "args": ["other"], "env": [{"name": "A", "value": "2"}], "tty": true},
+        ]));
+        assert_eq!(found(Kind::Deployment, ours.clone(), beside), None, "applying sets right what we name");
+        let theirs = pod(json!([{
+            "name": "server", "args": ["serve"], "command": ["sh"], "envFrom": [{"prefix": "a"}],
+            "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+        }]));
+        let expected = pod(json!([{
+            "name": "server", "command": null, "envFrom": null, "env": [{"name": "B", "$patch": "delete"}],
+        }]));
+        assert_eq!(found(Kind::Deployment, ours, theirs), Some(expected));
+    }
+}

@@ -1,0 +1,68 @@
+//! What the Secrets that the spec names hold.
+
+use latchkey_config::SecretText;
+use latchkey_crds::auth_service::SmtpCredentialsRef;
+
+use super::{Admin, Lookup, SmtpLogin, data_of};
+use crate::auth_service::validate::Problem;
+
+impl Lookup<'_> {
+    /// The values of some keys of a Secret that the spec refers to, in that order.
+    pub(super) fn values<const N: usize>(
+        &self,
+        name: &str,
+        keys: [&str; N],
+        field: &str,
+    ) -> Result<[SecretText; N], Problem> {
+        let Some(secret) = self.named.get(name).and_then(Option::as_ref) else {
+            return Err(Problem::new(
+                "SecretMissing",
+                format!(
+                    "{field} names the Secret {name}, which does not exist: create it with the key {}.",
+                    keys.join(" and ")
+                ),
+            ));
+        };
+        let data = data_of(secret);
+        let mut values = keys.map(|_| SecretText::new(""));
+        for (value, key) in values.iter_mut().zip(keys) {
+            let Some(bytes) = data.get(key) else {
+                return Err(Problem::new(
+                    "SecretKeyMissing",
+                    format!("the Secret {name}, which {field} names, has no key {key}: add it."),
+                ));
+            };
+            let invalid = |what: &str| {
+                let message = format!("the key {key} of the Secret {name}, which {field} names, {what}");
+                Problem::new("SecretInvalid", message)
+            };
+            let text =
+                std::str::from_utf8(bytes).map_err(|_| invalid("is not text in UTF-8: correct it."))?;
+            // Values written by hand often end in a line break, which no URL and no login means.
+            let text = text.trim_end_matches(['\r', '\n']);
+            if text.is_empty() {
+                return Err(invalid("is empty: fill it in."));
+            }
+            *value = SecretText::new(text);
+        }
+        Ok(values)
+    }
+
+    pub(super) fn value(&self, name: &str, key: &str, field: &str) -> Result<SecretText, Problem> {
+        let [value] = self.values(name, [key], field)?;
+        Ok(value)
+    }
+
+    pub(super) fn smtp(&self, reference: &SmtpCredentialsRef) -> Result<SmtpLogin, Problem> {
+        let keys = [reference.username_key.as_str(), reference.password_key.as_str()];
+        let [username, password] =
+            self.values(&reference.name, keys, "spec.email.smtp.credentialsSecretRef")?;
+        Ok(SmtpLogin { username, password })
+    }
+
+    pub(super) fn admin(&self, name: &str) -> Result<Admin, Problem> {
+        let [username, email, password] =
+            self.values(name, ["username", "email", "password"], "spec.bootstrapAdmin.secretRef")?;
+        Ok(Admin { username: username.expose().to_owned(), email: email.expose().to_owned(), password })
+    }
+}

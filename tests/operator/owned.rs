@@ -1,0 +1,94 @@
+//! Everything that an AuthService can own, in one namespace: two of them, since no single one owns all of it.
+
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use latchkey_crds::AuthService;
+use latchkey_tests::chart;
+use latchkey_tests::control_plane::FIELD_MANAGER;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME};
+
+/// The AuthService that is exposed by a Gateway; it lacks its database, so that it runs nothing.
+pub const EDGE: &str = "edge";
+
+/// A spec by which an AuthService owns all but an HTTPRoute.
+pub fn spec() -> Value {
+    json!({
+        "issuer": "https://auth.example.com",
+        "autoscaling": {"maxReplicas": 3},
+        "database": {"embedded": {"storage": "1Gi"}},
+        "email": {
+            "enabled": true,
+            "from": {"address": "no-reply@example.com"},
+            "smtp": {"host": "smtp.example.com", "credentialsSecretRef": {"name": "smtp"}},
+        },
+        "networkPolicy": {"enabled": true, "allowFrom": [{"namespaceSelector": {}}]},
+        "exposure": {"ingress": {
+            "host": "auth.example.com", "tls": {"certificate": {"issuerRef": {"name": "ca"}}},
+        }},
+    })
+}
+
+/// A spec by which one owns an HTTPRoute.
+pub fn edge_spec() -> Value {
+    json!({
+        "issuer": "https://edge.example.com",
+        "database": {"urlSecretRef": {"name": "nowhere"}},
+        "redis": {"urlSecretRef": {"name": "nowhere"}},
+        "exposure": {"gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["edge.example.com"]}},
+    })
+}
+
+/// Applies both, with what they need.
+pub async fn apply_both(fixture: &Fixture) {
+    fixture.apply_secret("smtp", &[("username", "mailer"), ("password", "hunter22")]).await;
+    fixture.apply(spec()).await;
+    let object = json!({
+        "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": EDGE}, "spec": edge_spec(),
+    });
+    let api: Api<AuthService> = fixture.api();
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch(EDGE, &parameters, &Patch::Apply(object)).await.expect("the AuthService is taken");
+}
+
+/// Whether an owned object is one of those that the tables speak of: of the second AuthService only its route.
+pub fn counts(kind: &str, object: &DynamicObject) -> bool {
+    let instance = object.labels().get("app.kubernetes.io/instance").map(String::as_str);
+    instance == Some(NAME) || kind == "HTTPRoute"
+}
+
+/// A Job's name without the hash that it ends with.
+pub fn without_hash(name: &str) -> String {
+    match name.split_once("-migrate-") {
+        Some((service, _)) => format!("{service}-migrate-HASH"),
+        None => name.to_owned(),
+    }
+}
+
+/// The plurals of all that the chart lets the operator make, but for what is no part of an AuthService.
+pub fn made_by_the_operator() -> Vec<String> {
+    let objects = chart::render("latchkey", "latchkey-system", &[]);
+    let roles = chart::of_kind(&objects, "ClusterRole");
+    let granted = roles.iter().flat_map(|role| role["rules"].as_array().into_iter().flatten());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut plurals: Vec<String> = granted
+        .filter(|rule| rule["verbs"].as_array().is_some_and(|verbs| verbs.contains(&json!("create"))))
+        .flat_map(|rule| rule["resources"].as_array().cloned().unwrap_or_default())
+        .map(|plural| text(&plural))
+        .filter(|plural| !["authservices", "events", "leases"].contains(&plural.as_str()))
+        .collect();
+    plurals.sort();
+    plurals.dedup();
+    plurals
+}
+
+/// A kind's plural.
+pub fn plural(kind: &str) -> String {
+    let lower = kind.to_lowercase();
+    match lower.as_str() {
+        "ingress" => "ingresses".to_owned(),
+        "networkpolicy" => "networkpolicies".to_owned(),
+        _ => format!("{lower}s"),
+    }
+}

@@ -1,0 +1,299 @@
+//! Everything that a spec refers to, and each way in which it can be wrong: what is said, word by word, and that
+//! what runs goes on.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use latchkey_crds::AuthService;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, NAME, condition};
+use crate::waiting::wait_for;
+
+/// What a Secret holds, by key.
+type Content = Vec<(String, Vec<u8>)>;
+
+/// One Secret that the spec names.
+struct Reference {
+    field: &'static str,
+    secret: &'static str,
+    /// The keys that it must have, each with a good value.
+    keys: Vec<(&'static str, String)>,
+    /// The condition that speaks of it.
+    condition: &'static str,
+    /// Whether the pods hold what it holds, so that another value rolls them.
+    mounted: bool,
+    /// Values of the first key that are text and no good, each with what is said.
+    bad: Vec<(String, String)>,
+}
+
+const RESOLVED: &str = "SecretsResolved";
+
+fn references() -> Vec<Reference> {
+    let text = str::to_owned;
+    let url = |field: &str, scheme: &str| {
+        let message = format!(
+            "the URL in the Secret that {field} names must start with {scheme}:// and name a host: correct it."
+        );
+        move |value: &str| (value.to_owned(), message.clone())
+    };
+    let database = url("spec.database.urlSecretRef", "postgres");
+    let redis = url("spec.redis.urlSecretRef", "redis");
+    let admin = "in the Secret that spec.bootstrapAdmin.secretRef names must";
+    let short = "the secret that spec.introspectionClient.secretRef names must have at least 32 characters: make one with openssl rand -hex 32.";
+    vec![
+        Reference {
+            field: "spec.database.urlSecretRef",
+            secret: "database",
+            keys: vec![("uri", text("postgres://auth:s3cr3t@db.example.com:5432/auth"))],
+            condition: RESOLVED,
+            mounted: true,
+            bad: vec![
+                database("mysql://auth:x@db/auth"),
+                database("db.example.com"),
+                database("postgres:///auth"),
+            ],
+        },
+        Reference {
+            field: "spec.redis.urlSecretRef",
+            secret: "cache",
+            keys: vec![("url", text("rediss://:s3cr3t@redis.example.com:6380"))],
+            condition: RESOLVED,
+            mounted: true,
+            bad: vec![redis("http://redis.example.com"), redis("redis://")],
+        },
+        Reference {
+            field: "spec.email.smtp.credentialsSecretRef",
+            secret: "smtp",
+            keys: vec![("user", text("mailer")), ("password", text("s3cr3t-mail"))],
+            condition: RESOLVED,
+            mounted: true,
+            bad: Vec::new(),
+        },
+        Reference {
+            field: "spec.bootstrapAdmin.secretRef",
+            secret: "admin",
+            keys: vec![
+                ("username", text("root")),
+                ("email", text("root@example.com")),
+                ("password", text("s3cr3t-admin")),
+            ],
+            condition: RESOLVED,
+            mounted: true,
+            bad: vec![(
+                text("two words"),
+                format!("username {admin} be 1 to 64 letters, digits and . _ -: correct it."),
+            )],
+        },
+        Reference {
+            field: "spec.introspectionClient.secretRef",
+            secret: "gateway",
+            keys: vec![("secret", text("s3cr3t, long enough that nobody guesses it"))],
+            condition: RESOLVED,
+            mounted: true,
+            bad: vec![(text("too short"), text(short))],
+        },
+        Reference {
+            field: "spec.exposure.ingress.tls.secretName",
+            secret: "certificate",
+            keys: vec![("tls.crt", text("chain")), ("tls.key", text("key"))],
+            condition: "Exposed",
+            mounted: false,
+            bad: Vec::new(),
+        },
+    ]
+}
+
+fn spec() -> Value {
+    json!({
+        "issuer": "https://auth.example.com",
+        "database": {"urlSecretRef": {"name": "database", "key": "uri"}},
+        "redis": {"urlSecretRef": {"name": "cache"}},
+        "bootstrapAdmin": {"secretRef": {"name": "admin"}},
+        "introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway"}},
+        "email": {
+            "enabled": true,
+            "from": {"address": "no-reply@example.com"},
+            "smtp": {"host": "smtp.example.com", "credentialsSecretRef": {"name": "smtp", "usernameKey": "user"}},
+            "templatesConfigMapRef": {"name": "texts"},
+        },
+        "exposure": {"ingress": {"host": "auth.example.com", "tls": {"secretName": "certificate"}}},
+    })
+}
+
+impl Reference {
+    /// Its good content, with another value (`None`: without it) for one key.
+    fn with(&self, key: &str, value: Option<&[u8]>) -> Content {
+        let keys = self.keys.iter().filter_map(|(name, good)| {
+            let content = if *name == key { value?.to_vec() } else { good.clone().into_bytes() };
+            Some(((*name).to_owned(), content))
+        });
+        keys.collect()
+    }
+
+    async fn put(&self, fixture: &Fixture, content: Content) {
+        let data = content.into_iter().map(|(key, value)| (key, ByteString(value))).collect();
+        let metadata = ObjectMeta { name: Some(self.secret.to_owned()), ..ObjectMeta::default() };
+        let secret = Secret { metadata, data: Some(data), ..Secret::default() };
+        let api: Api<Secret> = fixture.api();
+        let outcome = match api.get_opt(self.secret).await.expect("an answer") {
+            Some(_) => api.replace(self.secret, &PostParams::default(), &secret).await,
+            None => api.create(&PostParams::default(), &secret).await,
+        };
+        outcome.expect("the Secret is written");
+    }
+
+    async fn put_good(&self, fixture: &Fixture) {
+        self.put(fixture, self.with("", None)).await;
+    }
+
+    /// Every way in which it can be wrong: what it holds then (`None`: it is not there), the reason, the message.
+    fn faults(&self) -> Vec<(Option<Content>, &'static str, String)> {
+        let Self { field, secret, keys, .. } = self;
+        let names: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        let all = names.join(" and ");
+        let mut faults = vec![(
+            None,
+            "SecretMissing",
+            format!("{field} names the Secret {secret}, which does not exist: create it with the key {all}."),
+        )];
+        for key in names {
+            let of_key = format!("the key {key} of the Secret {secret}, which {field} names,");
+            faults.push((
+                Some(self.with(key, None)),
+                "SecretKeyMissing",
+                format!("the Secret {secret}, which {field} names, has no key {key}: add it."),
+            ));
+            let empty = format!("{of_key} is empty: fill it in.");
+            faults.push((Some(self.with(key, Some(b""))), "SecretInvalid", empty.clone()));
+            let bytes = format!("{of_key} is not text in UTF-8: correct it.");
+            faults.push((Some(self.with(key, Some(&[0xff, 0xfe, 0x00]))), "SecretInvalid", bytes));
+            faults.push((Some(self.with(key, Some(b"\r\n"))), "SecretInvalid", empty));
+        }
+        let first = self.keys[0].0;
+        for (value, message) in &self.bad {
+            faults.push((Some(self.with(first, Some(value.as_bytes()))), "SecretInvalid", message.clone()));
+        }
+        faults
+    }
+}
+
+async fn wait_for_words(fixture: &Fixture, kind: &str, reason: &str, message: &str) {
+    wait_for(fixture.api::<AuthService>(), NAME, |object| {
+        let found = object.and_then(|object| condition(object, kind)).ok_or("no condition")?;
+        let fits = found.status == "False" && found.reason == reason && found.message == message;
+        fits.then_some(()).ok_or_else(|| format!("{found:?}, not {reason}: {message}"))
+    })
+    .await;
+}
+
+async fn texts(fixture: &Fixture, content: &str) {
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "texts", "namespace": fixture.namespace},
+        "data": {"layout.html": content},
+    });
+    latchkey_tests::control_plane::apply(&fixture.client, &object).await;
+}
+
+#[tokio::test]
+async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
+    let fixture = Fixture::new("references").await;
+    let _kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    for reference in references() {
+        reference.put_good(&fixture).await;
+    }
+    texts(&fixture, "a").await;
+    fixture.apply(spec()).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_condition("Exposed", "True").await;
+
+    for reference in references() {
+        let generation = async || fixture.any("Deployment").get(NAME).await.expect("it").metadata.generation;
+        let before = generation().await;
+        let faults = reference.faults();
+        for (content, reason, message) in &faults {
+            if let Some(content) = content {
+                reference.put(&fixture, content.clone()).await;
+            } else {
+                let api: Api<Secret> = fixture.api();
+                api.delete(reference.secret, &DeleteParams::default()).await.expect("it is deleted");
+            }
+            wait_for_words(&fixture, reference.condition, reason, message).await;
+        }
+        if reference.mounted {
+            let (_, reason, message) = faults.last().expect("one");
+            wait_for_words(&fixture, "Ready", reason, message).await;
+        }
+        let events = fixture.events().await;
+        let tells = |reason: &str| {
+            events
+                .iter()
+                .any(|event| event.0 == "Warning" && event.1 == reason && event.2.contains(reference.secret))
+        };
+        assert!(tells("SecretMissing"), "{}: {events:?}", reference.field);
+        // With the line break that `echo` leaves it is the same text: nothing rolls.
+        let ends = |value: &String| [value.as_bytes(), b"\n"].concat();
+        let broken = reference.keys.iter().map(|(key, good)| ((*key).to_owned(), ends(good))).collect();
+        reference.put(&fixture, broken).await;
+        fixture.wait_for_condition(reference.condition, "True").await;
+        fixture.wait_for_condition("Ready", "True").await;
+        assert_eq!(generation().await, before, "{}: what runs goes on", reference.field);
+
+        if reference.mounted {
+            let checksum = fixture.checksum().await;
+            let (key, good) = reference.keys.last().expect("a key");
+            // As External Secrets or CloudNativePG do: the same Secret, with another value.
+            let rotated = good.replace("s3cr3t", "r0tated");
+            reference.put(&fixture, reference.with(key, Some(rotated.as_bytes()))).await;
+            fixture.wait_for_other_checksum(&checksum).await;
+            fixture.wait_for_condition("Ready", "True").await;
+        }
+    }
+
+    // The texts of mail.
+    let api: Api<ConfigMap> = fixture.api();
+    let checksum = fixture.checksum().await;
+    api.delete("texts", &DeleteParams::default()).await.expect("it is deleted");
+    let message = "spec.email.templatesConfigMapRef names the ConfigMap texts, which does not exist: create it, or remove the reference.";
+    wait_for_words(&fixture, "Ready", "ConfigMapMissing", message).await;
+    assert_eq!(fixture.checksum().await, checksum);
+    texts(&fixture, "b").await;
+    fixture.wait_for_other_checksum(&checksum).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    assert!(
+        !operator.log().contains("s3cr3t") && !format!("{:?}", fixture.events().await).contains("s3cr3t")
+    );
+    assert!(!json!(fixture.auth_service().await.status).to_string().contains("s3cr3t"));
+}
+
+/// The table knows every reference of the schema.
+#[test]
+fn no_reference_of_the_schema_is_missing_here() {
+    let text = std::fs::read_to_string(latchkey_tests::control_plane::auth_service_crd()).expect("the CRD");
+    let crd: Value = serde_yaml_ng::from_str(&text).expect("YAML");
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let mut found = Vec::new();
+    collect(schema, "spec", &mut found);
+    let mut known: Vec<String> = references().iter().map(|reference| reference.field.to_owned()).collect();
+    // The kubelet's alone to read.
+    known.extend(["spec.image.pullSecrets", "spec.email.templatesConfigMapRef"].map(str::to_owned));
+    found.sort();
+    known.sort();
+    assert_eq!(found, known);
+}
+
+fn collect(schema: &Value, path: &str, found: &mut Vec<String>) {
+    for (name, part) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        let lower = name.to_lowercase();
+        if lower.contains("secret") || lower.contains("configmap") {
+            found.push(path);
+        } else {
+            collect(part, &path, found);
+        }
+    }
+}
