@@ -9,7 +9,7 @@ use kube::discovery::Discovery;
 use kube::{Api, Client};
 use latchkey_tests::control_plane::{ControlPlane, apply};
 use latchkey_tests::operator::Installation;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 /// What a discovery does not tell, or what no resource is: subresources and special verbs, each by group,
@@ -37,6 +37,14 @@ const SPECIAL: [(&str, &str, &str, &str); 22] = [
     ("rbac.authorization.k8s.io", "clusterroles", "", "bind"),
     ("certificates.k8s.io", "signers", "", "approve"),
     ("*", "*", "", "*"),
+];
+
+/// Definitions of kinds: the optional ones, and one that is none of the operator's business.
+const DEFINITIONS: [&str; 4] = [
+    "certificates.cert-manager.io",
+    "httproutes.gateway.networking.k8s.io",
+    "servicemonitors.monitoring.coreos.com",
+    "authservices.latchkey.dev",
 ];
 
 struct Question {
@@ -112,9 +120,10 @@ async fn questions(client: &Client, namespaces: &[&'static str]) -> Vec<Question
         for verb in ["get", "update", "patch", "delete"] {
             ask("coordination.k8s.io", "leases", "", verb, "latchkey-operator");
         }
-        for verb in ["list", "watch", "get"] {
-            let definition = "servicemonitors.monitoring.coreos.com";
-            ask("apiextensions.k8s.io", "customresourcedefinitions", "", verb, definition);
+        for definition in DEFINITIONS {
+            for verb in ["list", "watch", "get"] {
+                ask("apiextensions.k8s.io", "customresourcedefinitions", "", verb, definition);
+            }
         }
     }
     questions
@@ -188,6 +197,55 @@ async fn with_all_namespaces_it_may_do_what_it_does_and_no_more() {
     for (what, verbs) in &matrix {
         assert_is_harmless(what, verbs);
         assert!(!what.starts_with("rights-other: leases"), "{what}: {verbs}");
+    }
+}
+
+/// Every right that the chart grants is among those that the API server was asked about.
+#[test]
+fn no_rule_of_the_chart_goes_unasked() {
+    for (values, snapshot) in [
+        (
+            vec!["watchNamespace=rights-watched"],
+            include_str!("snapshots/operator__rights__one_namespace.snap"),
+        ),
+        (vec![], include_str!("snapshots/operator__rights__all_namespaces.snap")),
+    ] {
+        let objects = latchkey_tests::chart::render("latchkey", "latchkey-system", &values);
+        let roles = objects.iter().filter(|object| {
+            // Those for people are told by their labels.
+            let is_role = object["kind"] == "Role" || object["kind"] == "ClusterRole";
+            is_role && !object["metadata"]["labels"].to_string().contains("aggregate-to")
+        });
+        let texts = |rule: &Value, list: &str| -> Vec<String> {
+            let elements = rule[list].as_array().into_iter().flatten();
+            elements.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        let mut granted_verbs = 0;
+        for rule in roles.flat_map(|role| role["rules"].as_array().into_iter().flatten()) {
+            let names = texts(rule, "resourceNames");
+            let names = if names.is_empty() { vec![String::new()] } else { names };
+            for ((group, resource), name) in texts(rule, "apiGroups")
+                .iter()
+                .flat_map(|group| texts(rule, "resources").into_iter().map(move |resource| (group, resource)))
+                .flat_map(|pair| names.iter().map(move |name| (pair.clone(), name)))
+            {
+                let mut what = resource;
+                for (mark, part) in [(".", group), (" ", name)] {
+                    if !part.is_empty() {
+                        what.push_str(mark);
+                        what.push_str(part);
+                    }
+                }
+                let line = snapshot.lines().find(|line| line.contains(&format!(": {what}\":")));
+                let line = line.unwrap_or_else(|| panic!("{what} is not in the snapshot"));
+                let granted: Vec<&str> = line.rsplit(": ").next().unwrap_or_default().split(' ').collect();
+                for verb in texts(rule, "verbs") {
+                    assert!(granted.contains(&verb.as_str()), "{what}: {verb}: {line}");
+                    granted_verbs += 1;
+                }
+            }
+        }
+        assert!(granted_verbs > 60, "{granted_verbs}");
     }
 }
 
