@@ -165,7 +165,7 @@ pub struct AuthServiceSpec {
     /// How tokens are signed and how long they live.
     #[serde(default)]
     pub tokens: Tokens,
-    /// Mail for password recovery.
+    /// Mail: for password recovery, verified addresses and invitations.
     #[serde(default, skip_serializing_if = "is_default")]
     pub email: Email,
     /// The first superuser, made when the service has none. Without it nobody can create accounts.
@@ -183,7 +183,7 @@ pub struct AuthServiceSpec {
     /// The audit of who did what.
     #[serde(default, skip_serializing_if = "is_default")]
     pub audit: Audit,
-    /// Whether it tries itself out.
+    /// The login that each replica tries out by itself, on which `Ready` rests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub canary: Canary,
     /// How fast an attacker may guess.
@@ -211,7 +211,7 @@ pub struct AuthServiceSpec {
     /// Who may talk to the pods, and whom they may talk to.
     #[serde(default, skip_serializing_if = "is_default")]
     pub network_policy: NetworkPolicy,
-    /// Prometheus.
+    /// What Prometheus is told of the service.
     #[serde(default, skip_serializing_if = "is_default")]
     pub monitoring: Monitoring,
     /// The server's log, on its standard error.
