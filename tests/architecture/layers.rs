@@ -106,7 +106,7 @@ fn axum_ends_where_the_service_begins() {
 #[test]
 fn in_the_operator_only_few_see_a_client() {
     // What starts the operator hands the client on; nothing else touches it.
-    let wiring = ["main.rs", "run.rs", "context.rs", "leader.rs", "watches.rs", "cache.rs"];
+    let wiring = ["main.rs", "run.rs", "clients.rs", "context.rs", "leader.rs", "watches.rs", "cache.rs"];
     let acting = ["auth_service/dereference", "auth_service/apply", "auth_service/status"];
     let may = |file: &PathBuf| {
         let inner = file.strip_prefix(OPERATOR).expect("a file of that folder");
