@@ -255,7 +255,9 @@ async fn whatever_the_api_server_takes_is_made_or_refused_by_name() {
             None => made += 1,
             // Kubernetes' own types, which are its own to judge.
             Some(("ApplyRefused", message)) => {
-                assert!(message.contains("spec.template.") && spec.get("pod").is_some(), "{message}: {spec}");
+                let of_pod = message.contains("spec.template.") && spec.get("pod").is_some();
+                let of_policy = message.contains("Selector.") && spec.get("networkPolicy").is_some();
+                assert!(of_pod || of_policy, "{message}: {spec}");
             }
             // What they refer to is not there, or somebody else's.
             Some((reason, message)) => {

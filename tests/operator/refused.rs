@@ -39,6 +39,29 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
     fixture.wait_for_condition("Ready", "True").await;
 }
 
+/// No server runs unprotected because its policy could not be made.
+#[tokio::test]
+async fn no_server_starts_without_the_policy_it_is_kept_by() {
+    let fixture = Fixture::new("unprotected").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
+    let spec = |operator: &str| {
+        let selector = json!({"matchExpressions": [{"key": "team", "operator": operator}]});
+        json!({
+            "database": {"urlSecretRef": {"name": "database"}},
+            "networkPolicy": {"enabled": true, "allowFrom": [{"namespaceSelector": selector}]},
+        })
+    };
+    fixture.apply(spec("In")).await;
+    let condition = fixture.wait_for_reason("Ready", "False", "ApplyRefused").await;
+    assert!(condition.message.contains("NetworkPolicy auth"), "{}", condition.message);
+    let there = fixture.everything().await;
+    assert!(!there.iter().any(|name| name.starts_with("Deployment/")), "{there:?}");
+    fixture.apply(spec("Exists")).await;
+    fixture.wait_for_condition("Ready", "True").await;
+}
+
 /// What keeps controllers from making pods (a quota, an admission, a class that does not exist) is in no pod's status.
 #[tokio::test]
 async fn pods_that_cannot_be_made_are_told_of() {

@@ -116,9 +116,13 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     {
         work.settle(wanted).await?;
     }
-    // A pod must never mount a stranger's Secret because it has the name of one of ours.
-    let mounts_are_ours = work.taken.is_empty() && work.refused.is_empty();
-    if mounts_are_ours {
+    for wanted in [server_policy, migration_policy, postgres_policy, redis_policy] {
+        work.settle(wanted).await?;
+    }
+    // A pod must never mount a stranger's Secret because it has the name of one of ours, nor start without the policy
+    // that it is to be kept by.
+    let may_run = work.taken.is_empty() && work.refused.is_empty();
+    if may_run {
         for hint in &keys_hints {
             work.hint(hint).await;
         }
@@ -126,13 +130,10 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     for wanted in [api_service, management_service, postgres_service, redis_service] {
         work.settle(wanted).await?;
     }
-    for wanted in [server_policy, migration_policy, postgres_policy, redis_policy] {
-        work.settle(wanted).await?;
-    }
     // Before the Deployment, so that never both it and the autoscaler set the number of replicas.
     work.settle(autoscaler).await?;
     let mut current = service.deployment.clone();
-    if mounts_are_ours {
+    if may_run {
         work.settle(postgres).await?;
         work.settle(redis).await?;
         if let Wanted::Applied(job) | Wanted::Minted(job) = &migration {
