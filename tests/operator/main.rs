@@ -29,7 +29,6 @@ mod owned;
 mod paused;
 mod references;
 mod refused;
-mod restless;
 mod rights;
 mod rotation;
 mod samples;
