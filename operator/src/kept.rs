@@ -1,5 +1,5 @@
-//! One object as the watches keep it: what is asked of it all the time beside its text, which takes a fifth of the
-//! memory that the parsed object takes, and is parsed when it is looked at.
+//! One object as the watches keep it: what is asked of it all the time beside its text, which is packed, takes a tenth
+//! of the memory that the parsed object takes, and is unpacked and parsed when it is looked at.
 
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -9,6 +9,16 @@ use serde_json::Value;
 use crate::cache::controller_of;
 use crate::kinds::Kind;
 use crate::names::{Component, DATABASE_ANNOTATION, INSTANCE};
+
+/// The same text gives the same bytes.
+fn pack(text: &[u8]) -> Box<[u8]> {
+    lz4_flex::compress_prepend_size(text).into_boxed_slice()
+}
+
+/// Nothing, which is no JSON, where it was not packed by [`pack`].
+fn unpack(packed: &[u8]) -> Vec<u8> {
+    lz4_flex::decompress_size_prepended(packed).unwrap_or_default()
+}
 
 /// One object as last seen, without what nobody here asks for.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,7 +30,7 @@ pub struct Kept {
     component: Option<Box<str>>,
     database: Option<Box<str>>,
     deleting: bool,
-    text: Box<[u8]>,
+    packed: Box<[u8]>,
 }
 
 /// The controller that an object names.
@@ -68,7 +78,7 @@ impl Kept {
             database: object.annotations().get(DATABASE_ANNOTATION).map(|text| text.as_str().into()),
             deleting: object.metadata.deletion_timestamp.is_some(),
             // A value made of JSON can be written as JSON.
-            text: serde_json::to_vec(&object).unwrap_or_default().into_boxed_slice(),
+            packed: pack(&serde_json::to_vec(&object).unwrap_or_default()),
         }
     }
 
@@ -114,19 +124,19 @@ impl Kept {
 
     /// Whether the other is the same but for its version.
     pub fn is_like(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.packed == other.packed
     }
 
     /// The object, without what is not kept of its kind; `None` when it is not of the type that is asked for.
     pub fn parse<T: kube::Resource + DeserializeOwned>(&self) -> Option<T> {
-        let mut object: T = serde_json::from_slice(&self.text).ok()?;
+        let mut object: T = serde_json::from_slice(&unpack(&self.packed)).ok()?;
         object.meta_mut().resource_version = self.version().map(str::to_owned);
         Some(object)
     }
 
     /// The object, without what is not kept of its kind.
     pub fn object(&self) -> DynamicObject {
-        let mut object: DynamicObject = serde_json::from_slice(&self.text).unwrap_or_else(|_| {
+        let mut object: DynamicObject = serde_json::from_slice(&unpack(&self.packed)).unwrap_or_else(|_| {
             DynamicObject { types: None, metadata: kube::core::ObjectMeta::default(), data: Value::Null }
         });
         object.metadata.resource_version = self.version().map(str::to_owned);
