@@ -10,6 +10,7 @@ use kube::{Client, ResourceExt};
 use latchkey_crds::{AuthService, AuthServiceStatus};
 
 use crate::cache::Cache;
+use crate::fingerprint::Fingerprint;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
@@ -26,16 +27,20 @@ pub struct Images {
     pub valkey: String,
 }
 
-/// What is known of an object that was rendered.
-#[derive(Debug, Default)]
+/// What is known of an object that was rendered. There are a dozen for each AuthService.
+#[derive(Debug)]
 pub struct Known {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Box<str>,
     /// The hash of what was rendered. The rest speaks of exactly that.
-    pub rendered: String,
+    pub rendered: Box<str>,
     /// The fingerprint of what the API server made of it (it writes `0.5` as `500m`, say), if it was applied by
     /// this process.
-    pub made: Option<String>,
+    pub made: Option<Fingerprint>,
     /// The version of the object in which there was nothing left to do.
-    pub right: Option<String>,
+    pub right: Option<Box<str>>,
 }
 
 /// Where this operator runs.
@@ -50,8 +55,8 @@ pub struct Place {
 /// What is remembered of one AuthService. Losing it costs a needless write at most.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// What is known of what was applied, by kind and name.
-    pub applied: HashMap<(Kind, String), Known>,
+    /// What is known of what was applied; one for each kind and name.
+    pub applied: Vec<Known>,
     /// How often its reconcile failed in a row; the next try waits longer each time.
     pub failures: u32,
     /// The status that was written last, with the resource version that it replaced: until the watch has
@@ -61,6 +66,26 @@ pub struct Memory {
     pub keys: WrittenKeys,
     /// The ConfigMaps with certificate authorities, by name.
     pub config_maps: HashMap<String, ReadConfigMap>,
+}
+
+impl Memory {
+    /// What is known of an object, if that speaks of what was rendered with this hash.
+    pub fn known(&self, kind: Kind, name: &str, rendered: &str) -> Option<&Known> {
+        let mut known = self.applied.iter().filter(|known| known.kind == kind && *known.name == *name);
+        known.next().filter(|known| *known.rendered == *rendered)
+    }
+
+    /// Puts this in place of what was known of the object.
+    pub fn learn(&mut self, learned: Known) {
+        let known =
+            self.applied.iter_mut().find(|known| known.kind == learned.kind && known.name == learned.name);
+        if let Some(known) = known {
+            *known = learned;
+        } else {
+            self.applied.reserve_exact(1);
+            self.applied.push(learned);
+        }
+    }
 }
 
 /// What was read of a ConfigMap.

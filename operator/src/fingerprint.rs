@@ -1,15 +1,30 @@
 //! Short names for content.
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, Digest, SHA256};
+
+/// The first half of a SHA-256, for what is compared only.
+pub type Fingerprint = [u8; 16];
 
 /// The SHA-256 of parts, each with its length before it, so that no two lists of parts run together.
-pub fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    hex::encode(context.finish())
+    context.finish()
+}
+
+/// The SHA-256 of parts in hexadecimal digits.
+pub fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    hex::encode(digest(parts))
+}
+
+/// The fingerprint of one text, in the form that takes little room.
+pub fn short_fingerprint(text: &[u8]) -> Fingerprint {
+    let mut short = Fingerprint::default();
+    short.iter_mut().zip(digest([text]).as_ref()).for_each(|(short, byte)| *short = *byte);
+    short
 }
 
 #[cfg(test)]

@@ -56,6 +56,10 @@ impl Kept {
     pub fn new(kind: Kind, mut object: DynamicObject) -> Self {
         let boxed = |text: Option<String>| text.map(String::into_boxed_str);
         object.metadata.managed_fields = None;
+        if kind == Kind::Pod {
+            // A Job's controller takes its own away from each pod that it has counted.
+            object.metadata.finalizers = None;
+        }
         // Beside the text, so that a new version of the same content is recognised as that.
         let version = boxed(object.metadata.resource_version.take());
         for part in kind.ignored() {

@@ -11,6 +11,7 @@ pub mod causes;
 pub mod clients;
 pub mod context;
 pub mod credentials;
+pub mod echoes;
 pub mod fingerprint;
 pub mod kept;
 pub mod kinds;

@@ -14,6 +14,9 @@ use crate::names::Names;
 /// Namespace and name.
 type Key = (String, String);
 
+/// Some names, each once: most Secrets concern one AuthService, and each of those names a few.
+type Few = Vec<Box<str>>;
+
 /// What is known of a Secret.
 #[derive(Debug)]
 pub enum Known {
@@ -31,7 +34,7 @@ pub struct NamedSecrets(Arc<Mutex<Content>>);
 struct Content {
     secrets: HashMap<Key, Named>,
     /// The Secrets that each AuthService names.
-    by_service: HashMap<Key, BTreeSet<String>>,
+    by_service: HashMap<Key, Few>,
 }
 
 /// What the API server answered.
@@ -54,7 +57,7 @@ impl Read {
 #[derive(Default)]
 struct Named {
     /// The AuthServices of its namespace that it concerns.
-    by: BTreeSet<String>,
+    by: Few,
     /// Counts what was heard of it, so that what was asked before is not taken for what was asked after.
     heard: u64,
     /// What it holds; nothing before it is read, and again when it has changed.
@@ -136,21 +139,23 @@ impl NamedSecrets {
 impl Content {
     fn set(&mut self, service: &Key, secrets: BTreeSet<String>) {
         let before = self.by_service.remove(service).unwrap_or_default();
-        for secret in before.difference(&secrets) {
-            let key = (service.0.clone(), secret.clone());
+        for secret in before.iter().filter(|name| !secrets.contains(&***name)) {
+            let key = (service.0.clone(), secret.to_string());
             if let Some(named) = self.secrets.get_mut(&key) {
-                named.by.remove(&service.1);
+                named.by.retain(|name| **name != *service.1);
                 if named.by.is_empty() {
                     self.secrets.remove(&key);
                 }
             }
         }
-        for secret in secrets.difference(&before) {
+        for secret in secrets.iter().filter(|name| !before.iter().any(|known| **known == ***name)) {
             let named = self.secrets.entry((service.0.clone(), secret.clone())).or_default();
-            named.by.insert(service.1.clone());
+            named.by.reserve_exact(1);
+            named.by.push(service.1.as_str().into());
         }
         if !secrets.is_empty() {
-            self.by_service.insert(service.clone(), secrets);
+            self.by_service
+                .insert(service.clone(), secrets.into_iter().map(String::into_boxed_str).collect());
         }
     }
 
@@ -165,7 +170,7 @@ impl Content {
         }
         named.heard = named.heard.wrapping_add(1);
         named.read = None;
-        named.by.iter().cloned().collect()
+        named.by.iter().map(ToString::to_string).collect()
     }
 }
 

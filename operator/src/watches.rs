@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::auth_service::names_config_map;
 use crate::cache::{Cache, Presence};
 use crate::causes::Causes;
+use crate::echoes::Echoes;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::names::{MANAGED_BY, OPERATOR};
@@ -82,11 +83,14 @@ impl Watches {
                 object.managed_fields_mut().clear();
             });
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
+        let mut echoes = Echoes::default();
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Apply(object)) => {
-                    self.cache.named_secrets.follow(&object);
-                    self.trigger(&object);
+                    if echoes.is_news(&object) {
+                        self.cache.named_secrets.follow(&object);
+                        self.trigger(&object);
+                    }
                 }
                 // What a list brings is in the store only once the list is complete, and what is not in the
                 // store is not triggered.
@@ -95,13 +99,17 @@ impl Watches {
                     self.cache.named_secrets.retain(there.iter().map(AsRef::as_ref));
                     self.trigger_all();
                 }
-                Ok(Event::InitApply(object)) => self.cache.named_secrets.follow(&object),
+                Ok(Event::InitApply(object)) => {
+                    echoes.is_news(&object);
+                    self.cache.named_secrets.follow(&object);
+                }
                 // Its objects are garbage-collected by their owner references.
                 Ok(Event::Delete(object)) => {
+                    echoes.forget(&object);
                     self.cache.named_secrets.forget(&object);
                     self.trigger_refused_databases();
                 }
-                Ok(Event::Init) => {}
+                Ok(Event::Init) => echoes.clear(),
                 Err(error) => self.report("AuthService", &error),
             }
         }

@@ -106,14 +106,14 @@ impl Broken {
         reasons
     }
 
-    /// Removes them, with all that is theirs.
+    /// Removes them; what is theirs goes where there is a garbage collector, and concerns nobody where there is none.
     pub async fn remove(self) {
         let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
         webhooks.delete(WEBHOOK, &DeleteParams::default()).await.expect("it is deleted");
         for service in self.list().await {
             let api: Api<AuthService> =
                 Api::namespaced(self.client.clone(), &service.namespace().unwrap_or_default());
-            let parameters = DeleteParams::foreground();
+            let parameters = DeleteParams::background();
             api.delete(&service.name_any(), &parameters).await.expect("it is deleted");
         }
         wait::until("the broken ones to go", async || self.list().await.is_empty().then_some(())).await;

@@ -6,12 +6,13 @@ mod broken;
 mod calibration;
 mod fleet;
 mod kubelet;
+mod profile;
 mod servers;
 mod witness;
 
 use std::time::{Duration, Instant};
 
-use latchkey_tests::control_plane::{Contents, ControlPlane, auth_service_crd, service_monitor_crd};
+use latchkey_tests::control_plane::{self, Contents, ControlPlane, auth_service_crd, service_monitor_crd};
 use latchkey_tests::operator::{Installation, Operator};
 use nix::time::{ClockId, clock_gettime};
 
@@ -19,10 +20,19 @@ use broken::Broken;
 use fleet::Fleet;
 use kubelet::Kubelet;
 use servers::Servers;
-use witness::{Witness, show};
+use witness::{Requests, Witness, show};
 
 /// Longer than the minute after which the operator asks every server how it is.
 const STEADY: Duration = Duration::from_secs(75);
+/// What makes pods of Deployments and Jobs, without which none gets Ready, and namespaces usable. The others would do
+/// work for each AuthService that the operator neither asks for nor waits for.
+const CONTROLLERS: [&str; 5] = [
+    "deployment-controller",
+    "job-controller",
+    "namespace-controller",
+    "replicaset-controller",
+    "serviceaccount-controller",
+];
 const MEBI: f64 = 1024.0 * 1024.0;
 
 #[expect(clippy::print_stdout, reason = "this is what it is run for")]
@@ -46,7 +56,9 @@ fn main() {
 async fn bench() {
     let count = number("LATCHKEY_BENCH_COUNT", 1000);
     let crds = [auth_service_crd(), service_monitor_crd()];
-    let mut control_plane = ControlPlane::start(Contents { crds: &crds, controllers: true }).await;
+    let all = std::env::var_os("LATCHKEY_BENCH_CONTROLLERS").is_some_and(|which| which == "all");
+    let controllers: &[&str] = if all { &control_plane::CONTROLLERS } else { &CONTROLLERS };
+    let mut control_plane = ControlPlane::start(Contents { crds: &crds, controllers }).await;
     let client = control_plane.client().await;
     let installation = Installation::new(&control_plane, "latchkey-system", &[]).await;
     let rate = calibration::first_applies_a_second(&client).await;
@@ -63,6 +75,7 @@ async fn bench() {
     let requests = witness.requests().await;
     let (others, own) = (control_plane.processor_seconds(), own_processor_seconds());
     let begun = Instant::now();
+    let profile = profile::begin(&control_plane);
     fleet.apply_all().await;
     let applied = begun.elapsed();
     fleet.wait_until_ready(begun, &operator).await;
@@ -72,6 +85,7 @@ async fn bench() {
     let bring_up = witness.requests().await.since(&requests);
     let writes = control_plane.audit.writes_by(&installation.user);
     let refused = writes.iter().filter(|write| write.code >= 400).count();
+    profile.end();
     let loaded = operator.memory();
     let busy = operator.processor_seconds();
     let own = own_processor_seconds() - own;
@@ -145,6 +159,7 @@ async fn bench() {
     figure("  after the restart", &memory(after_restart), "under 80 MB");
     say("\nrequests that the API server counted, but for watches (operator, controllers and this program):");
     show("  bring-up", &bring_up);
+    show("  of these writes by the operator", &Requests::of(&writes));
     show("  steady state (operator and API server alone)", &steady);
     show("  restart", &restart);
 }

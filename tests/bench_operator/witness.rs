@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::Client;
+use latchkey_tests::audit::Write;
 
 /// Asks the API server what it has counted.
 pub struct Witness {
@@ -48,6 +49,15 @@ impl Witness {
 }
 
 impl Requests {
+    /// What an audit log tells of.
+    pub fn of(writes: &[Write]) -> Self {
+        let mut requests = BTreeMap::new();
+        for write in writes {
+            *requests.entry((write.resource.clone(), write.verb.to_uppercase())).or_default() += 1;
+        }
+        Self(requests)
+    }
+
     /// What was added since.
     pub fn since(&self, before: &Self) -> Self {
         let added = self.0.iter().filter_map(|(key, count)| {

@@ -28,7 +28,7 @@ async fn helm_installs_upgrades_and_uninstalls() {
         name.ends_with("_servicemonitors.yaml") || name.ends_with("_prometheusrules.yaml")
     });
     let monitoring: Vec<PathBuf> = monitoring.cloned().collect();
-    let control_plane = ControlPlane::start(Contents { crds: &monitoring, controllers: false }).await;
+    let control_plane = ControlPlane::start(Contents { crds: &monitoring, controllers: &[] }).await;
     let client = control_plane.client().await;
     conform::kubeconform(&client, control_plane.folder()).await;
     let restricted = json!({"pod-security.kubernetes.io/enforce": "restricted"});

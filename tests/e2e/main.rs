@@ -8,6 +8,7 @@ mod client;
 mod deletion;
 mod embedded;
 mod failover;
+mod first_superuser;
 mod install;
 mod journey;
 mod keys;

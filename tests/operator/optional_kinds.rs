@@ -91,8 +91,7 @@ async fn look_again(client: &Client, operator: &Operator) {
 
 #[tokio::test]
 async fn kinds_that_come_and_go_are_followed_in_every_namespace_without_a_restart() {
-    let control_plane =
-        ControlPlane::start(Contents { crds: &[auth_service_crd()], controllers: false }).await;
+    let control_plane = ControlPlane::start(Contents { crds: &[auth_service_crd()], controllers: &[] }).await;
     let client = control_plane.client().await;
     let installation = Installation::new(&control_plane, "latchkey-system", &[]).await;
     let mut operator = installation.start("operator-0");

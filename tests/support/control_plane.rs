@@ -25,9 +25,9 @@ const CONTROLLER_MANAGER_USER: &str = "kube-controller-manager";
 /// Field manager of everything the tests apply.
 pub const FIELD_MANAGER: &str = "tests";
 
-/// The controllers the tests need. The garbage collector among them learns of new kinds only twice a minute,
+/// The controllers that the tests need. The garbage collector among them learns of new kinds only twice a minute,
 /// which is why it starts after the CRDs are there.
-const CONTROLLERS: [&str; 11] = [
+pub const CONTROLLERS: [&str; 11] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
@@ -58,8 +58,8 @@ pub struct ControlPlane {
 pub struct Contents<'a> {
     /// YAML files with the CustomResourceDefinitions that are there from the start.
     pub crds: &'a [PathBuf],
-    /// Whether Deployments, StatefulSets and Jobs get pods and deleted objects' dependents go.
-    pub controllers: bool,
+    /// Which of kube-controller-manager's controllers run, if any; those that tests need are [`CONTROLLERS`].
+    pub controllers: &'a [&'a str],
 }
 
 impl ControlPlane {
@@ -70,7 +70,7 @@ impl ControlPlane {
         SHARED
             .get_or_init(|| async {
                 let crds = [vec![auth_service_crd()], optional_crds()].concat();
-                Self::start(Contents { crds: &crds, controllers: true }).await
+                Self::start(Contents { crds: &crds, controllers: &CONTROLLERS }).await
             })
             .await
     }
@@ -97,8 +97,8 @@ impl ControlPlane {
         for crd in contents.crds {
             control_plane.apply_crd(crd).await;
         }
-        if contents.controllers {
-            control_plane.start_controller_manager();
+        if !contents.controllers.is_empty() {
+            control_plane.start_controller_manager(contents.controllers);
         }
         control_plane
     }
@@ -215,13 +215,13 @@ impl ControlPlane {
         }
     }
 
-    fn start_controller_manager(&mut self) {
+    fn start_controller_manager(&mut self, controllers: &[&str]) {
         let kubeconfig = self
             .write_kubeconfig(CONTROLLER_MANAGER_USER, &format!("{CONTROLLER_MANAGER_USER}-{}", self.token));
         let mut command = Command::new(programs::test_bed("kube-controller-manager"));
         command
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
-            .arg(format!("--controllers={}", CONTROLLERS.join(",")))
+            .arg(format!("--controllers={}", controllers.join(",")))
             .args(["--leader-elect=false", "--secure-port=0"])
             // The default of 20 requests a second is for clusters with a hundred other clients.
             .args(["--kube-api-qps=500", "--kube-api-burst=1000"])

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::cache::controller_of;
 use crate::context::{Context, Known, WrittenKeys};
+use crate::fingerprint::Fingerprint;
 use crate::kept::Kept;
 use crate::kinds::Kind;
 use crate::names::OPERATOR;
@@ -243,37 +244,31 @@ impl Work<'_> {
     }
 
     fn differs(&self, rendered: &Rendered, live: &DynamicObject) -> bool {
-        let key = (rendered.kind, rendered.name.clone());
-        let made = self.context.with_memory(&self.service.owner.uid, |memory| {
-            memory.applied.get(&key).filter(|known| known.rendered == rendered.hash)?.made.clone()
-        });
-        difference::differs(rendered, live, made.as_deref())
+        let made = self.with_known(rendered, |known| known.and_then(|known| known.made));
+        difference::differs(rendered, live, made)
     }
 
     /// Whether nothing was left to do in just this version of the object, with just this rendered.
     fn is_known_to_be_right(&self, rendered: &Rendered, seen: &Kept) -> bool {
-        let key = (rendered.kind, rendered.name.clone());
-        self.context.with_memory(&self.service.owner.uid, |memory| {
-            memory.applied.get(&key).is_some_and(|known| {
-                known.rendered == rendered.hash
-                    && known.right.is_some()
-                    && known.right.as_deref() == seen.version()
-            })
+        self.with_known(rendered, |known| {
+            known.is_some_and(|known| known.right.is_some() && known.right.as_deref() == seen.version())
         })
+    }
+
+    fn with_known<T>(&self, rendered: &Rendered, work: impl FnOnce(Option<&Known>) -> T) -> T {
+        let Rendered { kind, name, hash, .. } = rendered;
+        self.context.with_memory(&self.service.owner.uid, |memory| work(memory.known(*kind, name, hash)))
     }
 
     /// Remembers that nothing is left to do in this version of the object; `made` is what the API server made of
     /// what was rendered, when it has just been applied.
-    fn remember(&self, rendered: &Rendered, made: Option<String>, object: &DynamicObject) {
-        let key = (rendered.kind, rendered.name.clone());
-        self.context.with_memory(&self.service.owner.uid, |memory| {
-            let known = memory.applied.entry(key).or_default();
-            if known.rendered != rendered.hash {
-                *known = Known { rendered: rendered.hash.clone(), ..Known::default() };
-            }
-            known.made = made.or(known.made.take());
-            known.right.clone_from(&object.metadata.resource_version);
-        });
+    fn remember(&self, rendered: &Rendered, made: Option<Fingerprint>, object: &DynamicObject) {
+        let made = made.or_else(|| self.with_known(rendered, |known| known?.made));
+        let Rendered { kind, name, hash, .. } = rendered;
+        let right = object.metadata.resource_version.as_deref().map(Box::from);
+        let known =
+            Known { kind: *kind, name: name.as_str().into(), rendered: hash.as_str().into(), made, right };
+        self.context.with_memory(&self.service.owner.uid, |memory| memory.learn(known));
     }
 
     async fn patch(

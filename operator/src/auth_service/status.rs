@@ -81,6 +81,7 @@ pub async fn update(
         refused: &applied.refused,
         deployment: applied.deployment.as_ref(),
         pending: applied.pending,
+        now,
     };
     let (stated, verdict) = decide_conditions(&facts);
     let generation = auth_service.metadata.generation;
@@ -111,7 +112,10 @@ pub async fn update(
     if let Some(problem) = applied.refused.first() {
         return Err(StatusError::Refused(problem.message.clone()));
     }
-    let look_again_after = verdict.look_again_after(any_to_ask(&service.pods));
+    let mut look_again_after = verdict.look_again_after(any_to_ask(&service.pods));
+    if rollout::lacks_pod(&service.jobs) {
+        look_again_after = look_again_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
+    }
     Ok(service.rotation.due.map_or(look_again_after, |due| due.min(look_again_after)))
 }
 

@@ -8,7 +8,7 @@ use kube::core::DynamicObject;
 use serde_json::{Map, Value};
 
 use crate::auth_service::build::Rendered;
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{Fingerprint, short_fingerprint};
 use crate::names::RENDERED_ANNOTATION;
 
 /// Whether the object carries the hash of what was rendered now.
@@ -18,12 +18,12 @@ pub(super) fn has_hash(rendered: &Rendered, live: &DynamicObject) -> bool {
 
 /// Whether the object has to be applied. `made` is what [`made_of`] said of what the API server answered when the
 /// same was applied before.
-pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<&str>) -> bool {
+pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<Fingerprint>) -> bool {
     if !has_hash(rendered, live) {
         return true;
     }
     if let Some(expected) = made {
-        return made_of(&rendered.value, live) != *expected;
+        return made_of(&rendered.value, live) != expected;
     }
     let wanted = content(&rendered.value);
     normalise(&rendered.value, live) != project(&wanted, &wanted)
@@ -31,9 +31,8 @@ pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<&s
 
 /// The fingerprint of what the API server made of what was rendered. The members of JSON objects are in order here,
 /// so that the same content has the same fingerprint.
-pub(super) fn made_of(rendered: &Value, object: &DynamicObject) -> String {
-    let normalised = normalise(rendered, object).to_string();
-    fingerprint([normalised.as_bytes()])
+pub(super) fn made_of(rendered: &Value, object: &DynamicObject) -> Fingerprint {
+    short_fingerprint(normalise(rendered, object).to_string().as_bytes())
 }
 
 /// What the API server made of what was rendered.
@@ -155,7 +154,7 @@ mod tests {
         let remembered = made_of(&rendered.value, &whole);
         for live in [&whole, &listed] {
             assert!(!differs(&rendered, live, None));
-            assert!(!differs(&rendered, live, Some(&remembered)));
+            assert!(!differs(&rendered, live, Some(remembered)));
         }
     }
 

@@ -99,6 +99,8 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>) -> Container {
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/readyz", 2, 2)),
+        // Should it end at its start, its last line says why, and the pod's status then says so too.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: Some(
             service.spec.pod.resources.clone().unwrap_or_else(|| pod::resources("50m", "64Mi", "256Mi")),
         ),

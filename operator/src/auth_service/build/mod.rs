@@ -137,8 +137,11 @@ pub fn build(service: &Validated, now: Timestamp) -> Result<Objects, BuildError>
                 Wanted::applied(service, Kind::Deployment, &deployment::build(service, server))?
             }
             _ => match service.replicas() {
-                Some(replicas) => Wanted::Scaled { name: base.to_owned(), replicas },
-                None => Wanted::kept(Kind::Deployment, base),
+                // Who stopped it to move to another database would have it serve from the one before.
+                Some(replicas) if replicas == 0 || !service.is_stopped() => {
+                    Wanted::Scaled { name: base.to_owned(), replicas }
+                }
+                _ => Wanted::kept(Kind::Deployment, base),
             },
         },
         disruption_budget: if service.most_replicas() > 1 {

@@ -138,6 +138,15 @@ fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
     assert_eq!(objects.schema, Schema::Migrating);
     assert_eq!(objects.deployment, Wanted::Scaled { name: "demo".to_owned(), replicas: 4 });
     assert!(matches!(objects.migration, Wanted::Applied(_)));
+
+    for (live, wanted) in [(0, 4), (1, 4), (4, 0)] {
+        let mut service =
+            validate(&auth_service(json!({"replicas": wanted})), embedded(), &images()).unwrap();
+        let deployment = json!({"metadata": {}, "spec": {"replicas": live, "selector": {}, "template": {}}});
+        service.deployment = Some(serde_json::from_value(deployment).unwrap());
+        let waits = matches!(build(&service, Timestamp::UNIX_EPOCH).unwrap().deployment, Wanted::Kept { .. });
+        assert_eq!(waits, live == 0, "what is stopped starts with the database that the spec names");
+    }
 }
 
 #[test]

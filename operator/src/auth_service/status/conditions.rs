@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions as types;
 
 use crate::auth_service::build::Schema;
@@ -93,6 +94,7 @@ pub struct Facts<'a> {
     pub refused: &'a [Problem],
     pub deployment: Option<&'a Deployment>,
     pub pending: bool,
+    pub now: Timestamp,
 }
 
 /// Whether a reason calls for somebody to act; others pass by themselves.

@@ -1,7 +1,7 @@
-//! What a migration's pod said last. The kubelet puts the end of a failed container's log into the pod's status
+//! What a pod said last before it failed. The kubelet puts the end of a failed container's log into the pod's status
 //! (`FallbackToLogsOnError`), so that reading logs needs no right of its own. Pure.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
 
 /// Longer lines are cut: a condition is to be read at a glance.
@@ -13,10 +13,21 @@ pub(super) fn last_words(pods: &[Pod]) -> Option<String> {
         let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
         let ended = statuses.iter().find_map(|container| container.state.as_ref()?.terminated.as_ref())?;
         let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
-        (ended.exit_code != 0).then_some((created, ended.message.as_deref()?))
+        (ended.exit_code != 0).then_some((created, ended))
     });
-    let (_, log) = failed.max_by_key(|(created, _)| *created)?;
-    let line = log.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    let (_, ended) = failed.max_by_key(|(created, _)| *created)?;
+    last_line(ended)
+}
+
+/// The last line of the log of a container's run that failed, also when the container has been started again since.
+pub(super) fn last_words_before_restart(container: &ContainerStatus) -> Option<String> {
+    let states = [container.state.as_ref(), container.last_state.as_ref()];
+    let ended = states.into_iter().flatten().find_map(|state| state.terminated.as_ref())?;
+    last_line(ended).filter(|_| ended.exit_code != 0)
+}
+
+fn last_line(ended: &ContainerStateTerminated) -> Option<String> {
+    let line = ended.message.as_deref()?.lines().map(str::trim).rfind(|line| !line.is_empty())?;
     let line = line.strip_prefix("latchkey-server: ").unwrap_or(line);
     Some(line.chars().filter(|c| !c.is_control()).take(LONGEST).collect())
 }

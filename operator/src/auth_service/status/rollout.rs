@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use latchkey_crds::conditions as types;
 
@@ -12,7 +13,7 @@ use crate::signing_keys::KeyMaterial;
 
 use super::conditions::{Facts, Stated, Truth, Verdict, keys_lost, migration_failed, state};
 use super::dependencies::{LOGIN_FAILS, decide_login};
-use super::last_words::last_words;
+use super::last_words::{last_words, last_words_before_restart};
 
 pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
     if let Some(Problem { reason, message }) = blocking_problem(facts) {
@@ -177,13 +178,27 @@ fn why_no_pod(status: &DeploymentStatus) -> Option<String> {
     Some(format!("No pod can be made: {}.", failure.message.as_deref()?.trim_end_matches('.')))
 }
 
-/// Whether the Job's controller has begun and has no pod to show for it, which its events alone explain.
-fn has_no_pod(job: &Job) -> bool {
-    job.status.as_ref().is_some_and(|status| {
-        let none = |count: Option<i32>| count.unwrap_or_default() == 0;
-        status.start_time.is_some()
-            && [status.active, status.failed, status.succeeded, status.terminating].into_iter().all(none)
-    })
+/// How long a Job may have no pod before that is worth a word: its controller retries by itself what only comes
+/// late, like a ServiceAccount that the admission has not seen yet.
+pub(super) const NO_POD_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
+
+/// Since when a Job has no pod to show for itself, which its events alone explain.
+fn without_pod_since(job: &Job) -> Option<Timestamp> {
+    let status = job.status.as_ref()?;
+    let none = |count: Option<i32>| count.unwrap_or_default() == 0;
+    // A pod that has ended is told of here before it is counted.
+    let uncounted = status.uncounted_terminated_pods.as_ref();
+    let ended = uncounted.is_some_and(|pods| {
+        [&pods.failed, &pods.succeeded].into_iter().flatten().any(|uids| !uids.is_empty())
+    });
+    let nowhere =
+        !ended && [status.active, status.failed, status.succeeded, status.terminating].into_iter().all(none);
+    status.start_time.as_ref().filter(|_| nowhere).map(|time| time.0)
+}
+
+/// Whether a Job has no pod yet. No watch tells when [`NO_POD_PATIENCE`] is over.
+pub(super) fn lacks_pod(jobs: &[Job]) -> bool {
+    jobs.iter().any(|job| without_pod_since(job).is_some())
 }
 
 /// Why the first pod that is not ready is not: what its container waits for, or what it says itself.
@@ -193,13 +208,19 @@ fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
             pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         !conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
     })?;
-    if let Some(why) = why_not_started(pod) {
-        return Some(why);
-    }
     let name = pod.name_any();
-    let report = facts.service.answers.iter().find(|answer| answer.pod == name)?.report.as_ref()?;
-    let (dependency, what) = report.dependencies.iter().find(|(_, dependency)| !dependency.ready)?;
-    Some(format!("Pod {name} waits for {dependency}: {}", what.message))
+    let report =
+        facts.service.answers.iter().find(|answer| answer.pod == name).and_then(|a| a.report.as_ref());
+    let waits_for =
+        report.and_then(|report| report.dependencies.iter().find(|(_, dependency)| !dependency.ready));
+    if let Some((dependency, what)) = waits_for {
+        return Some(format!("Pod {name} waits for {dependency}: {}", what.message));
+    }
+    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
+    match containers.unwrap_or_default().iter().find_map(last_words_before_restart) {
+        Some(words) => Some(format!("Pod {name} ended with an error: {words}")),
+        None => why_not_started(pod),
+    }
 }
 
 /// What holds up a pod's start, if anything does.
@@ -228,7 +249,9 @@ pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
     /// What every pod waits for, for a moment.
     const ORDINARY: [&str; 2] = ["ContainerCreating.", "PodInitializing."];
     let held_up = facts.service.migration_pods.iter().find_map(why_not_started).or_else(|| {
-        let job = facts.service.jobs.iter().find(|job| has_no_pod(job))?.name_any();
+        let too_long = |since: Timestamp| facts.now.duration_since(since) >= NO_POD_PATIENCE;
+        let job =
+            facts.service.jobs.iter().find(|job| without_pod_since(job).is_some_and(too_long))?.name_any();
         Some(format!("The Job {job} can make no pod: set right what kubectl describe job {job} says."))
     });
     match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {

@@ -48,6 +48,7 @@ impl World {
             refused: &self.refused,
             deployment: self.deployment.as_ref(),
             pending: self.pending,
+            now: Timestamp::UNIX_EPOCH,
         };
         let (stated, verdict) = decide_conditions(&facts);
         let order: Vec<&str> = stated.iter().map(|stated| stated.type_).collect();
@@ -145,6 +146,20 @@ fn a_waiting_container_is_named_in_the_message() {
 }
 
 #[test]
+fn what_a_server_said_before_it_ended_is_in_the_message() {
+    let mut world = World::healthy();
+    world.deployment = Some(deployment(1, 0));
+    world.service.answers.clear();
+    let mut pod = serde_json::to_value(waiting_pod("demo-1", "CrashLoopBackOff")).unwrap();
+    let ended =
+        json!({"terminated": {"exitCode": 1, "message": "a\nlatchkey-server: the password is too common\n"}});
+    pod["status"]["containerStatuses"][0]["lastState"] = ended;
+    world.service.pods = vec![serde_json::from_value(pod).unwrap()];
+    let message = world.says(types::READY, Truth::False, "ReplicasNotReady");
+    assert!(message.ends_with("Pod demo-1 ended with an error: the password is too common"), "{message}");
+}
+
+#[test]
 fn a_migration_that_cannot_start_says_why() {
     let mut world = World::healthy();
     world.schema = Schema::Migrating;
@@ -155,6 +170,24 @@ fn a_migration_that_cannot_start_says_why() {
         let message = world.says(types::SCHEMA_MIGRATED, Truth::False, said);
         assert_eq!(message.contains("Pod demo-migrate-1 waits: ImagePullBackOff."), said != "Migrating");
     }
+}
+
+#[test]
+fn a_job_that_has_no_pod_yet_is_given_a_moment() {
+    let mut world = World::healthy();
+    world.schema = Schema::Migrating;
+    let told = |world: &mut World, status: serde_json::Value, said: &str| {
+        let job = json!({"metadata": {"name": "demo-migrate-1"}, "status": status});
+        world.service.jobs = vec![serde_json::from_value(job).unwrap()];
+        world.says(types::SCHEMA_MIGRATED, Truth::False, said);
+    };
+    let (now, before) = ("1970-01-01T00:00:00Z", "1969-12-31T23:59:55Z");
+    told(&mut world, json!({}), "Migrating");
+    told(&mut world, json!({"startTime": now}), "Migrating");
+    told(&mut world, json!({"startTime": before}), "MigrationWaiting");
+    told(&mut world, json!({"startTime": before, "active": 1}), "Migrating");
+    let ended = json!({"succeeded": ["0d6c"]});
+    told(&mut world, json!({"startTime": before, "uncountedTerminatedPods": ended}), "Migrating");
 }
 
 #[test]

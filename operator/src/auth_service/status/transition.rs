@@ -36,28 +36,28 @@ fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// The conditions whose status or reason became another. What is merely not known any more says nothing, and
-/// neither does that something works which was not known to fail, nor at the first look that something is not asked
-/// for.
+/// The conditions whose status or reason became another, as far as somebody should hear of it. What is merely not
+/// known any more says nothing, and neither does that something works which was not known to fail, nor at the first
+/// look that something is not asked for, nor each step on the way to being ready.
 pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
-    after
-        .iter()
-        .filter(|condition| {
-            let known = before.iter().find(|known| known.type_ == condition.type_);
-            let changed = known
-                .is_none_or(|known| (&known.status, &known.reason) != (&condition.status, &condition.reason));
-            changed
-                && condition.status != "Unknown"
-                && ![conditions::PROGRESSING, conditions::RECONCILING, conditions::STALLED]
-                    .contains(&condition.type_.as_str())
-                && (condition.type_ == conditions::READY
-                    || if is_well(condition) {
-                        known.is_some_and(|known| known.status != "Unknown")
-                    } else {
-                        known.is_some() || is_warning(condition)
-                    })
-        })
-        .collect()
+    let worth = |condition: &&Condition| {
+        let known = before.iter().find(|known| known.type_ == condition.type_);
+        let same =
+            |known: &Condition| (&known.status, &known.reason) == (&condition.status, &condition.reason);
+        if condition.status == "Unknown" || known.is_some_and(same) {
+            return false;
+        }
+        match condition.type_.as_str() {
+            conditions::PROGRESSING | conditions::RECONCILING | conditions::STALLED => false,
+            conditions::READY => {
+                let on_the_way = |known: &Condition| known.status != "True" && condition.status != "True";
+                is_warning(condition) || !known.is_some_and(on_the_way)
+            }
+            _ if is_well(condition) => known.is_some_and(|known| known.status != "Unknown"),
+            _ => known.is_some() || is_warning(condition),
+        }
+    };
+    after.iter().filter(worth).collect()
 }
 
 #[cfg(test)]
@@ -94,8 +94,16 @@ mod tests {
         let after = merge(&before, &stated(Truth::False, "A"), Some(1), Timestamp::UNIX_EPOCH + 1.hour());
         assert_eq!(before, after);
         assert!(worth_an_event(&before, &after).is_empty());
-        let other = merge(&before, &stated(Truth::False, "B"), Some(1), Timestamp::UNIX_EPOCH);
-        assert_eq!(worth_an_event(&before, &other).len(), 1);
+    }
+
+    #[test]
+    fn an_event_tells_of_trouble_and_of_the_end_of_the_way() {
+        let at = |status, reason| merge(&[], &stated(status, reason), Some(1), Timestamp::UNIX_EPOCH);
+        let told = |before: &[Condition], after: &[Condition]| !worth_an_event(before, after).is_empty();
+        let [migrating, starting] = ["Migrating", "ReplicasNotReady"].map(|reason| at(Truth::False, reason));
+        let [ready, missing] = [at(Truth::True, "Available"), at(Truth::False, "SecretMissing")];
+        assert!(told(&[], &migrating) && !told(&migrating, &starting) && told(&starting, &ready));
+        assert!(told(&ready, &starting) && told(&starting, &missing) && !told(&missing, &missing));
     }
 
     #[test]

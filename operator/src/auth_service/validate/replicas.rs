@@ -21,6 +21,11 @@ impl Validated {
         self.replicas().unwrap_or_else(|| deployment.and_then(|found| found.spec.replicas).unwrap_or(1))
     }
 
+    /// Whether there is a Deployment, and none of its replicas is wanted.
+    pub fn is_stopped(&self) -> bool {
+        self.deployment.as_ref().is_some_and(|found| found.spec.replicas == Some(0))
+    }
+
     /// The most replicas that there can be.
     pub fn most_replicas(&self) -> i32 {
         self.autoscaling().map_or(self.spec.replicas, |autoscaling| autoscaling.max_replicas)

@@ -1,0 +1,34 @@
+//! A server that will not start says why where somebody looks for it.
+
+use latchkey_crds::{AuthService, conditions};
+use latchkey_tests::logs::secret;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::namespace::{NAME, Namespace};
+use crate::stores;
+use crate::waiting::wait_for;
+
+#[tokio::test]
+async fn a_password_that_everybody_has_is_refused_in_words_until_another_is_there() {
+    let namespace = Namespace::new("first-superuser").await;
+    let client = Client::start(&namespace).await;
+    stores::apply_admin(&namespace, "iloveyou1").await;
+    namespace.apply_auth_service(json!({"bootstrapAdmin": {"secretRef": {"name": "admin"}}})).await;
+    let api = namespace.api::<AuthService>();
+    wait_for("the server's reason", async || {
+        let found = api.get(NAME).await.map_err(|e| e.to_string())?;
+        let all = found.status.map(|status| status.conditions).unwrap_or_default();
+        let ready = all.into_iter().find(|condition| condition.type_ == conditions::READY);
+        let message = ready.map(|ready| ready.message).unwrap_or_default();
+        assert!(!message.contains("iloveyou1"), "{message}");
+        let told = message.contains("ended with an error") && message.contains("most common passwords");
+        if told { Ok(()) } else { Err(message) }
+    })
+    .await;
+    let password = secret("admin");
+    stores::apply_admin(&namespace, &password).await;
+    namespace.wait_until_ready().await;
+    client.wait_until_routed().await;
+    client.log_in("root.admin", &password);
+}
