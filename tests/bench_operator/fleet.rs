@@ -41,6 +41,7 @@ fn namespace(number: usize) -> String {
 }
 
 /// All of them.
+#[derive(Clone)]
 pub struct Fleet {
     client: Client,
     count: usize,
@@ -107,8 +108,10 @@ impl Fleet {
         applied.await;
     }
 
-    /// Waits until all are Ready, and says how far they are meanwhile.
-    pub async fn wait_until_ready(&self, begun: Instant, operator: &Operator) {
+    /// Waits until all are Ready, and says how far they are meanwhile. How long it took until each had exactly the
+    /// objects it should have, which is before their pods have come up, and how many objects that were.
+    pub async fn wait_until_ready(&self, begun: Instant, operator: &Operator) -> (Duration, usize) {
+        let mut correct = None;
         let api: Api<AuthService> = Api::all(self.client.clone());
         let changes = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
         let mut changes = std::pin::pin!(changes);
@@ -141,6 +144,16 @@ impl Fleet {
                 continue;
             }
             states.insert(name.clone(), condition.map(|c| c.reason.clone()).unwrap_or_default());
+            // The last object of each is made when its schema is migrated.
+            let made = |reason: &String| matches!(reason.as_str(), "ReplicasNotReady" | "Available");
+            if correct.is_none() && states.len() == self.count && states.values().all(made) {
+                let fleet = self.clone();
+                let check = async move {
+                    let objects = fleet.wait_until_correct().await;
+                    (begun.elapsed(), objects)
+                };
+                correct = Some(tokio::spawn(check));
+            }
             if condition.is_some_and(|condition| {
                 condition.status == "True" && condition.observed_generation == object.metadata.generation
             }) {
@@ -149,6 +162,7 @@ impl Fleet {
                 ready.remove(&name);
             }
         }
+        correct.expect("all had their objects before they were Ready").await.expect("a check")
     }
 
     /// Waits until each has exactly the objects it should have; how many that are.

@@ -25,7 +25,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use latchkey_crds::auth_service::SchemaRange;
-use latchkey_crds::{AuthService, AuthServiceStatus};
+use latchkey_crds::{AuthService, AuthServiceStatus, conditions as types};
 use serde_json::json;
 
 use crate::causes::Causes;
@@ -112,7 +112,8 @@ pub async fn update(
     if let Some(problem) = applied.refused.first() {
         return Err(StatusError::Refused(problem.message.clone()));
     }
-    let mut look_again_after = verdict.look_again_after(any_to_ask(&service.pods));
+    let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
+    let mut look_again_after = verdict.look_again_after(any_to_ask(&service.pods), so_long);
     if rollout::lacks_pod(&service.jobs) {
         look_again_after = look_again_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
     }

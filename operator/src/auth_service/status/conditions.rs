@@ -26,8 +26,9 @@ use super::standing;
 const SETTLED: Duration = Duration::from_mins(1);
 /// How long until something that somebody has to set right is looked at again, where no watch would tell.
 const BLOCKED: Duration = Duration::from_secs(30);
-/// How long until something that is under way is looked at again.
-const UNDER_WAY: Duration = Duration::from_secs(3);
+/// How long until servers are asked again while something is under way: at first, and at last. What pods do is told by
+/// a watch; this is for what a server alone knows.
+const UNDER_WAY: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(30)];
 
 /// A condition's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +75,11 @@ pub enum Verdict {
 
 impl Verdict {
     /// How long until the next look, where no watch triggers one. `servers_run` says whether there are servers
-    /// to ask: everything else that is under way is told by a watch.
-    pub fn look_again_after(self, servers_run: bool) -> Duration {
+    /// to ask: everything else that is under way is told by a watch. What has been under way for `so_long` is looked
+    /// at again when it has been so for half as long again.
+    pub fn look_again_after(self, servers_run: bool, so_long: Duration) -> Duration {
         match self {
-            Self::UnderWay if servers_run => UNDER_WAY,
+            Self::UnderWay if servers_run => (so_long / 2).clamp(UNDER_WAY[0], UNDER_WAY[1]),
             Self::Settled | Self::UnderWay => SETTLED,
             Self::Blocked => BLOCKED,
         }

@@ -13,6 +13,9 @@ use crate::auth_service::apply::Applied;
 use crate::auth_service::validate::Validated;
 use crate::signing_keys::{KeyMaterial, KeySet, Progress, phase};
 
+/// The reason while a rotation is under way.
+pub(super) const ROTATING: &str = "Rotating";
+
 /// The keys that exist and the requests that were carried out. While keys are lost, what was known of them stays: it
 /// is the proof that they existed. The same while a set could not be written.
 pub(super) fn signing_keys(
@@ -67,7 +70,7 @@ pub(super) fn decide_keys(facts: &Facts<'_>) -> Stated {
             "ReplicaLags",
             format!("A rotation is held up, {why}: read that pod's log, or delete the pod."),
         ),
-        Progress::Rotating(why) => say(Truth::True, "Rotating", format!("A rotation is under way, {why}.")),
+        Progress::Rotating(why) => say(Truth::True, ROTATING, format!("A rotation is under way, {why}.")),
         Progress::Steady if reports(facts).is_empty() => say(
             Truth::True,
             "Stored",

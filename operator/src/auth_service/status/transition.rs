@@ -1,10 +1,13 @@
 //! How conditions change. Pure.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
 use super::conditions::{Stated, is_warning, is_well};
+use super::keys::ROTATING;
 
 /// The stated conditions with the time since when each has its status: that of before where the status is the
 /// same. Conditions that somebody else put there stay.
@@ -31,6 +34,14 @@ pub(super) fn merge(
     ours.chain(others).collect()
 }
 
+/// How long a condition has been true; nothing when it is not, or when the clock was set back.
+pub(super) fn true_for(conditions: &[Condition], type_: &str, now: Timestamp) -> Duration {
+    let condition =
+        conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True");
+    let since = condition.map_or(now, |condition| condition.last_transition_time.0);
+    now.duration_since(since).try_into().unwrap_or_default()
+}
+
 /// The API server keeps seconds; a finer time would look like a change when it comes back.
 fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
@@ -38,7 +49,7 @@ fn seconds(now: Timestamp) -> Time {
 
 /// The conditions whose status or reason became another, as far as somebody should hear of it. What is merely not
 /// known any more says nothing, and neither does that something works which was not known to fail, nor at the first
-/// look that something is not asked for, nor each step on the way to being ready.
+/// look that something is not asked for, nor each step on the way there, but for migrations and rotations.
 pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
     let worth = |condition: &&Condition| {
         let known = before.iter().find(|known| known.type_ == condition.type_);
@@ -53,7 +64,12 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
                 let on_the_way = |known: &Condition| known.status != "True" && condition.status != "True";
                 is_warning(condition) || !known.is_some_and(on_the_way)
             }
-            _ if is_well(condition) => known.is_some_and(|known| known.status != "Unknown"),
+            _ if is_well(condition) => known.is_some_and(|known| {
+                is_warning(known)
+                    || known.type_ == conditions::SCHEMA_MIGRATED
+                    || known.reason == ROTATING
+                    || condition.reason == ROTATING
+            }),
             _ => known.is_some() || is_warning(condition),
         }
     };
@@ -85,6 +101,9 @@ mod tests {
             let moved = after[0].last_transition_time != before[0].last_transition_time;
             prop_assert_eq!(moved, first != second);
             prop_assert_eq!(after[0].observed_generation, Some(2));
+            let so_long = true_for(&after, conditions::READY, start + 9.seconds()).as_secs();
+            prop_assert_eq!(so_long, if second != Truth::True { 0 } else if moved { 4 } else { 9 });
+            prop_assert_eq!(true_for(&after, conditions::READY, start - 1.hour()), Duration::ZERO);
         }
     }
 
