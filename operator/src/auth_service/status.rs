@@ -114,7 +114,7 @@ pub async fn update(
     }
     let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
     let mut look_again_after = verdict.look_again_after(any_to_ask(&service.pods), so_long);
-    if rollout::lacks_pod(&service.jobs) {
+    if rollout::awaits_pod(&service.jobs, now) {
         look_again_after = look_again_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
     }
     Ok(service.rotation.due.map_or(look_again_after, |due| due.min(look_again_after)))

@@ -196,9 +196,10 @@ fn without_pod_since(job: &Job) -> Option<Timestamp> {
     status.start_time.as_ref().filter(|_| nowhere).map(|time| time.0)
 }
 
-/// Whether a Job has no pod yet. No watch tells when [`NO_POD_PATIENCE`] is over.
-pub(super) fn lacks_pod(jobs: &[Job]) -> bool {
-    jobs.iter().any(|job| without_pod_since(job).is_some())
+/// Whether a Job has no pod yet, and is given its moment: no watch tells when [`NO_POD_PATIENCE`] is over.
+pub(super) fn awaits_pod(jobs: &[Job], now: Timestamp) -> bool {
+    let mut since = jobs.iter().filter_map(without_pod_since);
+    since.any(|since| now.duration_since(since) < NO_POD_PATIENCE)
 }
 
 /// Why the first pod that is not ready is not: what its container waits for, or what it says itself.
