@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use crate::metrics::Metrics;
 use crate::store::{Expired, Store, StoreError};
 
-/// Rows of one statement: some tens of milliseconds, so that no lock and no write burst lasts longer.
-const BATCH: u32 = 1000;
+/// Rows of one statement: some milliseconds, so that no lock and no burst of writes lasts longer.
+const BATCH: u32 = 250;
 /// Between two runs of a replica.
 const INTERVAL: Duration = Duration::from_mins(5);
 /// After a run that failed, or one that the schema is not there for yet.
