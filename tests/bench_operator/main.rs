@@ -12,7 +12,9 @@ mod witness;
 
 use std::time::{Duration, Instant};
 
-use latchkey_tests::control_plane::{self, Contents, ControlPlane, auth_service_crd, service_monitor_crd};
+use latchkey_tests::control_plane::{
+    CONTROLLERS, Contents, ControlPlane, auth_service_crd, service_monitor_crd,
+};
 use latchkey_tests::operator::{Installation, Operator};
 use nix::time::{ClockId, clock_gettime};
 
@@ -24,9 +26,9 @@ use witness::{Requests, Witness, show};
 
 /// Longer than the minute after which the operator asks every server how it is.
 const STEADY: Duration = Duration::from_secs(75);
-/// What makes pods of Deployments and Jobs, without which none gets Ready, and namespaces usable. The others would do
-/// work for each AuthService that the operator neither asks for nor waits for.
-const CONTROLLERS: [&str; 5] = [
+/// What makes pods of Deployments and Jobs, without which none gets Ready, and namespaces usable. The others do work
+/// for each AuthService that the operator neither asks for nor waits for.
+const POD_MAKERS: [&str; 5] = [
     "deployment-controller",
     "job-controller",
     "namespace-controller",
@@ -56,8 +58,8 @@ fn main() {
 async fn bench() {
     let count = number("LATCHKEY_BENCH_COUNT", 1000);
     let crds = [auth_service_crd(), service_monitor_crd()];
-    let all = std::env::var_os("LATCHKEY_BENCH_CONTROLLERS").is_some_and(|which| which == "all");
-    let controllers: &[&str] = if all { &control_plane::CONTROLLERS } else { &CONTROLLERS };
+    let few = std::env::var_os("LATCHKEY_BENCH_CONTROLLERS").is_some_and(|which| which == "pods");
+    let controllers: &[&str] = if few { &POD_MAKERS } else { &CONTROLLERS };
     let mut control_plane = ControlPlane::start(Contents { crds: &crds, controllers }).await;
     let client = control_plane.client().await;
     let installation = Installation::new(&control_plane, "latchkey-system", &[]).await;
