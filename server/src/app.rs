@@ -68,7 +68,7 @@ impl App {
         let roots = TrustedRoots::read(settings.extra_ca_file.as_deref())?;
         let store = Store::connect_lazily(database_url.expose(), pool_size(cores), &roots)?;
         let link = Arc::new(RedisLink::new(redis_url.expose(), &roots).map_err(anyhow::Error::msg)?);
-        let revocation = Revocation::new(Arc::clone(&link), store.clone());
+        let revocation = Revocation::new(Arc::clone(&link), store.clone(), settings.issuer());
         let metrics = Arc::new(Metrics::new()?);
         let hashing = HashPool::new(cores)?;
         let ring = KeyRing::new(settings.jwt_keys_file.clone());

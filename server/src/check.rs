@@ -1,9 +1,12 @@
 //! `latchkey-server check`: tries each dependency once and says what is wrong.
 
+use chrono::Utc;
 use latchkey_config::Settings;
 
 use crate::crypto::KeyRing;
+use crate::domain::clock::ClockOffset;
 use crate::mail::{MailSender, Templates};
+use crate::readiness::{CLOCK_AGREES, describe_clock};
 use crate::redis_link::{LinkState, RedisLink};
 use crate::secrets::read_secret;
 use crate::store::{Store, describe_unfit};
@@ -32,7 +35,10 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         .map_err(|error| error.to_string())
         .and_then(|url| Store::connect_lazily(url.expose(), 1, &roots).map_err(|error| error.to_string()));
     match &store {
-        Ok(store) => find("database", check_database(store).await),
+        Ok(store) => {
+            find("database", check_database(store).await);
+            find("clock", check_clock(store).await);
+        }
         Err(error) => find("database", Err(error.clone())),
     }
     find("redis", check_redis(settings, &roots).await);
@@ -55,10 +61,18 @@ async fn check_database(store: &Store) -> Result<String, String> {
     }
 }
 
+async fn check_clock(store: &Store) -> Result<String, String> {
+    let asked = Utc::now();
+    let database_time = store.database_time().await.map_err(|error| error.to_string())?;
+    let offset = ClockOffset::measure(asked, database_time, Utc::now());
+    if offset.exceeds_margin() { Err(describe_clock(offset)) } else { Ok(CLOCK_AGREES.to_owned()) }
+}
+
 async fn check_redis(settings: &Settings, roots: &TrustedRoots) -> Result<String, String> {
     let url = read_secret("REDIS_URL", &settings.redis_url).map_err(|error| error.to_string())?;
     let link = RedisLink::new(url.expose(), roots)?;
-    link.ensure_connected().await;
+    // What is wrong is in the state.
+    let _ = link.ensure_connected().await;
     match link.state() {
         LinkState::Up => Ok("answers, evicts nothing".to_owned()),
         LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason) => Err(reason),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::crypto::{HashPool, KeyRing, LoadedKey};
+use crate::domain::clock::{CLOCK_MARGIN, ClockOffset};
 use crate::mail::OutboxWorker;
 use crate::metrics::{Metrics, StateGauge};
 use crate::redis_link::LinkState;
@@ -29,7 +30,7 @@ pub struct Dependency {
 pub struct Report {
     /// Whether requests should be sent here.
     pub ready: bool,
-    /// By name: database, schema, redis, signing_keys; first_superuser, mail and login where they are set.
+    /// By name: database, schema, clock, redis, signing_keys; first_superuser, mail and login where they are set.
     pub dependencies: BTreeMap<&'static str, Dependency>,
 }
 
@@ -99,6 +100,7 @@ impl Readiness {
         let (database, schema) = self.look_at_database().await;
         dependencies.insert("database", database);
         dependencies.insert("schema", schema);
+        dependencies.insert("clock", self.look_at_clock());
         dependencies.insert("redis", self.look_at_redis());
         dependencies.insert("signing_keys", self.look_at_keys());
         if let Some(fault) = self.first_superuser.lock().ok().and_then(|fault| fault.clone()) {
@@ -154,6 +156,11 @@ impl Readiness {
         let mode = self.revocation.mode();
         let message = match (mode, self.revocation.link_state()) {
             (RevocationMode::Redis, _) => "Redis is complete and answers".to_owned(),
+            (RevocationMode::Postgres, _)
+                if self.revocation.clock().is_some_and(ClockOffset::exceeds_margin) =>
+            {
+                "PostgreSQL answers: this replica's clock is too far from the database's".to_owned()
+            }
             (RevocationMode::Postgres, LinkState::Up) => {
                 "PostgreSQL answers until Redis has been filled from it".to_owned()
             }
@@ -201,6 +208,15 @@ impl Readiness {
         (good("answers"), schema)
     }
 
+    /// By this replica's clock it judges when tokens expire.
+    fn look_at_clock(&self) -> Dependency {
+        match self.revocation.clock() {
+            None => waiting("the database has to answer first".to_owned()),
+            Some(offset) if offset.exceeds_margin() => waiting(describe_clock(offset)),
+            Some(_) => good(CLOCK_AGREES),
+        }
+    }
+
     /// A Redis that was there and is gone holds nothing up: PostgreSQL answers in its place.
     fn look_at_redis(&self) -> Dependency {
         match self.revocation.link_state() {
@@ -219,6 +235,16 @@ impl Readiness {
             good("loaded")
         }
     }
+}
+
+/// What is said of a clock that is right.
+pub const CLOCK_AGREES: &str = "agrees with the database's";
+
+/// What is said of a clock that is too far from the database's.
+pub fn describe_clock(offset: ClockOffset) -> String {
+    let margin = CLOCK_MARGIN.num_minutes();
+    let difference = offset.describe("this replica's clock", "the database's");
+    format!("{difference}; at most {margin} minutes are allowed: synchronize both clocks")
 }
 
 fn good(message: &str) -> Dependency {

@@ -1,14 +1,17 @@
 //! The connection to Redis that revocation and limits share. It is not re-made behind our back: a new connection
 //! may lead to another Redis, so every one learns first whom it talks to.
 
+mod identity;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, TlsCertificates};
 
+use self::identity::{DataId, Unusable, identify};
 use crate::trusted_roots::{TrustedRoots, describe_refusal};
 
 /// A Redis that has not answered by then is treated as down; PostgreSQL answers instead.
@@ -18,14 +21,27 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection to one Redis process.
 pub struct Connection {
     id: u64,
-    run_id: String,
+    data_id: DataId,
+    marker_prefix: String,
+    /// When the question was asked whose answer was `data_id`.
+    identified_at: Instant,
     stream: MultiplexedConnection,
 }
 
 impl Connection {
-    /// The process's own id; a restarted Redis has another.
-    pub fn run_id(&self) -> &str {
-        &self.run_id
+    /// Tells connections apart.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What a marker begins with that was set in the data which this connection showed when it was made.
+    pub fn marker_prefix(&self) -> &str {
+        &self.marker_prefix
+    }
+
+    /// When Redis was asked whose data it holds, for this connection to be made.
+    pub fn identified_at(&self) -> Instant {
+        self.identified_at
     }
 
     /// A handle to send commands by; all handles share the connection.
@@ -47,6 +63,15 @@ pub enum LinkState {
     Refused(String),
 }
 
+/// Why a Redis must not be used although it answers and shows the data that it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayForget {
+    /// Its policy lets it evict keys.
+    Evicts,
+    /// Its clock and this replica's are too far apart, so that keys may have expired early.
+    ClockOff,
+}
+
 /// At most one connection at a time. Share it with an [`Arc`].
 pub struct RedisLink {
     client: Client,
@@ -55,6 +80,8 @@ pub struct RedisLink {
     next_id: AtomicU64,
     /// Why there is no connection, and whether that Redis was refused.
     fault: Mutex<(String, bool)>,
+    /// See [`RedisLink::key_prefix`].
+    key_prefix: ArcSwapOption<String>,
 }
 
 impl RedisLink {
@@ -71,12 +98,25 @@ impl RedisLink {
             was_up: AtomicBool::new(false),
             next_id: AtomicU64::new(0),
             fault: Mutex::new(("not connected yet".to_owned(), false)),
+            key_prefix: ArcSwapOption::empty(),
         })
     }
 
     /// The connection, if there is one just now. Whether what stands behind it may be believed is another question.
     pub fn connection(&self) -> Option<Arc<Connection>> {
         self.current.load_full()
+    }
+
+    /// What every key of this service begins with; `None` until the database has said which service this is.
+    pub fn key_prefix(&self) -> Option<Arc<String>> {
+        self.key_prefix.load_full()
+    }
+
+    /// Takes what the keys of this service begin with.
+    pub fn set_key_prefix(&self, prefix: &str) {
+        if self.key_prefix.load().as_deref().map(String::as_str) != Some(prefix) {
+            self.key_prefix.store(Some(Arc::new(prefix.to_owned())));
+        }
     }
 
     /// How the connection is.
@@ -94,42 +134,55 @@ impl RedisLink {
     }
 
     /// Connects if need be; a failure is remembered for [`RedisLink::state`] and logged once.
-    pub async fn ensure_connected(&self) {
+    ///
+    /// # Errors
+    /// [`MayForget`] when that is why there is no connection.
+    pub async fn ensure_connected(&self) -> Result<(), MayForget> {
         if self.current.load().is_some() {
-            return;
+            return Ok(());
         }
         match self.connect().await {
             Ok(connection) => {
-                tracing::info!(run_id = connection.run_id, "connected to Redis");
+                tracing::info!(data_id = %connection.data_id, "connected to Redis");
                 self.was_up.store(true, Ordering::Relaxed);
                 self.current.store(Some(Arc::new(connection)));
+                Ok(())
             }
-            Err((reason, refused)) => self.remember(reason, refused),
+            Err(unusable) => {
+                let (reason, refused, fault) = unusable.into_parts();
+                self.remember(reason, refused);
+                fault.map_or(Ok(()), Err)
+            }
         }
     }
 
     /// Drops the connection after an error that says it is of no use any more.
     pub fn report_failure(&self, connection: &Connection, error: &RedisError) {
-        // Compared by id, so that a late error of an old connection does not drop the one that followed.
-        if self.current.load().as_ref().is_some_and(|current| current.id == connection.id) {
-            self.current.store(None);
-            self.remember(describe(error), false);
-        }
+        self.drop_connection(connection, describe(error), false);
     }
 
-    /// Why this Redis may forget revocations; `None` when it may not, or does not say.
-    pub async fn find_eviction(&self, connection: &Connection) -> Option<String> {
-        let info: String =
-            redis::cmd("INFO").arg("memory").query_async(&mut connection.stream()).await.ok()?;
-        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"))?.trim();
-        (policy != "noeviction").then(|| evicts(policy))
+    /// Asks the Redis behind `connection` whether it is still the one that it was: the same process with the same data, the
+    /// primary, one that evicts nothing, its clock not far from this replica's. Gives the time of the question when it is;
+    /// otherwise the connection has been dropped, and the answer is `None`.
+    ///
+    /// # Errors
+    /// [`MayForget`] when that is why the connection was dropped.
+    pub async fn verify(&self, connection: &Connection) -> Result<Option<Instant>, MayForget> {
+        let asked_at = Instant::now();
+        let (reason, refused, fault) = match identify(&mut connection.stream()).await {
+            Ok(data_id) if data_id == connection.data_id => return Ok(Some(asked_at)),
+            Ok(_) => ("Redis has lost or replaced data since this replica connected".to_owned(), false, None),
+            Err(unusable) => unusable.into_parts(),
+        };
+        self.drop_connection(connection, reason, refused);
+        fault.map_or(Ok(None), Err)
     }
 
-    /// Drops the connection to a Redis that must not be used any more.
-    pub fn refuse(&self, connection: &Connection, reason: String) {
+    /// Compared by id, so that what is learnt late of an old connection does not drop the one that followed.
+    fn drop_connection(&self, connection: &Connection, reason: String, refused: bool) {
         if self.current.load().as_ref().is_some_and(|current| current.id == connection.id) {
             self.current.store(None);
-            self.remember(reason, true);
+            self.remember(reason, refused);
         }
     }
 
@@ -142,38 +195,16 @@ impl RedisLink {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, (String, bool)> {
-        let down = |error: RedisError| (describe(&error), false);
+    async fn connect(&self) -> Result<Connection, Unusable> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let mut stream =
-            self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(down)?;
-        let info: String = redis::cmd("INFO").query_async(&mut stream).await.map_err(down)?;
-        let field = |name: &str| {
-            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-        };
-        let run_id = field("run_id").unwrap_or_default().to_owned();
-        if run_id.is_empty() {
-            return Err((
-                "Redis does not tell its run_id (INFO server), without which a restart cannot be seen"
-                    .to_owned(),
-                true,
-            ));
-        }
-        match field("maxmemory_policy") {
-            Some("noeviction") | None => {}
-            Some(policy) => {
-                return Err((evicts(policy), true));
-            }
-        }
-        if field("role") == Some("slave") {
-            return Err((
-                "Redis is a read-only replica; REDIS_URL must lead to the primary".to_owned(),
-                false,
-            ));
-        }
-        Ok(Connection { id: self.next_id.fetch_add(1, Ordering::Relaxed), run_id, stream })
+        let mut stream = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let identified_at = Instant::now();
+        let data_id = identify(&mut stream).await?;
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let marker_prefix = format!("{data_id}/");
+        Ok(Connection { id, data_id, marker_prefix, identified_at, stream })
     }
 }
 
@@ -189,10 +220,6 @@ fn open(url: &str, roots: &TrustedRoots) -> Result<Client, RedisError> {
         }
         None => Client::open(url),
     }
-}
-
-fn evicts(policy: &str) -> String {
-    format!("Redis may evict revocations (maxmemory-policy is {policy}); set it to noeviction")
 }
 
 /// The error without addresses or credentials.

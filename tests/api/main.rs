@@ -5,6 +5,7 @@
 mod audit;
 mod auth;
 mod bad_input;
+mod clocks;
 mod cors;
 mod docs;
 mod errors;
@@ -22,7 +23,9 @@ mod plan_calls;
 mod plans;
 mod properties;
 mod revocation;
+mod revocation_identity;
 mod revocation_outage;
+mod revocation_unannounced;
 mod shutdown;
 mod tokens;
 mod tracing;

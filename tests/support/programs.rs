@@ -54,6 +54,18 @@ pub fn postgres_bin() -> &'static Path {
     &FOLDER
 }
 
+/// The library that shows a program another time (Debian's package libfaketime).
+pub fn faketime_library() -> PathBuf {
+    let find = || {
+        let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+        folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
+    };
+    find().unwrap_or_else(|| {
+        install("libfaketime");
+        find().expect("the package libfaketime brings the library")
+    })
+}
+
 fn newest_postgres() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     versions

@@ -127,6 +127,58 @@ impl Redis {
         wait::until_ok("Redis to answer", || client.get_multiplexed_async_connection()).await
     }
 
+    /// Makes it a replica of another one, and waits until it has taken over the other one's data.
+    ///
+    /// # Panics
+    /// When that does not happen.
+    pub async fn follow(&self, primary: &Self) {
+        let mut connection = self.connect().await;
+        for (name, value) in [("masterauth", primary.password.as_str()), ("repl-diskless-sync-delay", "0")] {
+            let mut command = redis::cmd("CONFIG");
+            let _: () = command
+                .arg("SET")
+                .arg(name)
+                .arg(value)
+                .query_async(&mut connection)
+                .await
+                .expect("CONFIG SET");
+        }
+        let mut command = redis::cmd("REPLICAOF");
+        command.arg("127.0.0.1").arg(primary.port);
+        let _: () = command.query_async(&mut connection).await.expect("REPLICAOF");
+        wait::until("the data of the primary", || async {
+            let info: String = redis::cmd("INFO")
+                .arg("replication")
+                .query_async(&mut self.connect().await)
+                .await
+                .expect("INFO");
+            info.contains("master_link_status:up").then_some(())
+        })
+        .await;
+    }
+
+    /// Ends [`Redis::follow`]: it is a primary again, with the data that it has.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn promote(&self) {
+        let mut command = redis::cmd("REPLICAOF");
+        let _: () =
+            command.arg("NO").arg("ONE").query_async(&mut self.connect().await).await.expect("REPLICAOF");
+    }
+
+    /// Names the history of its data: another one after each promotion and each resynchronization.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn replication_id(&self) -> String {
+        let mut command = redis::cmd("INFO");
+        let info: String =
+            command.arg("replication").query_async(&mut self.connect().await).await.expect("INFO");
+        let id = info.lines().find_map(|line| line.strip_prefix("master_replid:"));
+        id.expect("a replication id").trim().to_owned()
+    }
+
     /// Changes the `maxmemory-policy` while it runs.
     ///
     /// # Panics

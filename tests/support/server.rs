@@ -201,6 +201,19 @@ pub fn run_command(arguments: &[&str], variables: &Variables) -> Output {
     run(&mut command)
 }
 
+/// Sets the clock of a server to `offset`, such as `-2h`, from the machine's. Its timers go on as they are.
+pub fn shift_clock(variables: &mut Variables, offset: &str) {
+    let library = programs::faketime_library();
+    for (name, value) in [
+        ("LD_PRELOAD", library.to_str().expect("a path in UTF-8")),
+        ("FAKETIME", offset),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ] {
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+}
+
 fn set_environment(command: &mut Command, variables: &Variables) {
     command.env_clear().envs(variables);
     if let Some(path) = std::env::var_os("PATH") {

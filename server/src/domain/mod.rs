@@ -1,6 +1,7 @@
 //! The rules themselves: pure, without I/O, clock or randomness. Time comes in as an argument.
 
 pub mod audit;
+pub mod clock;
 pub mod email_address;
 mod forbidden_words;
 pub mod locale;

@@ -45,9 +45,9 @@ impl BucketKey {
         Self(key)
     }
 
-    /// The key in Redis.
-    pub(super) fn in_redis(self) -> String {
-        format!("latchkey:limit:{self}")
+    /// The key in Redis, where the keys of this service begin with `prefix`.
+    pub(super) fn in_redis(self, prefix: &str) -> String {
+        format!("{prefix}limit:{self}")
     }
 }
 

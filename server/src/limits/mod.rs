@@ -122,9 +122,10 @@ impl Limits {
 
     /// Which bucket refuses (from 1; 0 is none), the wait, whether to tell, the time of Redis.
     async fn call_consume(&self, buckets: &[Bucket]) -> Option<(usize, i64, bool, i64)> {
+        let prefix = self.link.key_prefix()?;
         let mut call = CONSUME.prepare_invoke();
         for bucket in buckets {
-            call.key(bucket.key.in_redis()).arg(bucket.rate.interval()).arg(bucket.rate.span());
+            call.key(bucket.key.in_redis(&prefix)).arg(bucket.rate.interval()).arg(bucket.rate.span());
         }
         self.call(&call).await
     }
@@ -138,9 +139,10 @@ impl Limits {
 
     /// The time of Redis.
     async fn call_refund(&self, buckets: &[Bucket]) -> Option<i64> {
+        let prefix = self.link.key_prefix()?;
         let mut call = REFUND.prepare_invoke();
         for bucket in buckets {
-            call.key(bucket.key.in_redis()).arg(bucket.rate.interval());
+            call.key(bucket.key.in_redis(&prefix)).arg(bucket.rate.interval());
         }
         self.call(&call).await
     }

@@ -1,32 +1,38 @@
 //! Strict revocation (docs/decisions/0002-strict-revocation.md).
 //!
 //! PostgreSQL decides; Redis is a copy that answers fast and may lose everything at any moment. The rule that
-//! keeps this strict: **no replica believes a Redis unless PostgreSQL confirmed within the last [`TRUST`]
-//! that the marker which that Redis shows is the right one.** A revocation is answered when either
-//! - it stands in the Redis that everybody believes (the ordinary case, one round trip), or
-//! - the belief was withdrawn in PostgreSQL and [`TRUST`] has passed, so that nobody believes any Redis.
+//! keeps this strict: **a replica trusts a Redis only while**
+//! - PostgreSQL confirmed within the last [`TRUST`] that the marker which that Redis shows is the right one,
+//! - Redis confirmed within the last [`TRUST`] that it still holds the data in which the marker was set,
+//! - the replica has swept within the last `SWEEP_TRUST`: it has copied to Redis every revocation that was committed since
+//!   its last sweep, whoever did or did not announce it,
+//! - its clock is within `CLOCK_MARGIN` of the database's.
+//!
+//! A revocation is answered when either
+//! - it is in the Redis that every replica trusts (the ordinary case, one round trip), or
+//! - the trust was withdrawn in PostgreSQL and [`TRUST`] has passed, so that no replica trusts any Redis.
 
+mod keys;
 mod refill;
 mod trust;
+mod upkeep;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use keys::Keys;
 pub use trust::TRUST;
-use trust::Trust;
+use trust::{Asked, Trust, is_of};
 
-use crate::redis_link::{Connection, LinkState, RedisLink};
-use crate::store::{RevocationState, RevokedSession, Store, StoreError};
+use crate::domain::clock::{ClockOffset, KEPT_AFTER_EXPIRY};
+use crate::redis_link::{LinkState, RedisLink};
+use crate::store::{RevocationState, RevokedSession, Store, StoreError, SweepCursor};
 use crate::telemetry::call_span;
-
-const MARKER_KEY: &str = "latchkey:epoch";
-const REVOKED_PREFIX: &str = "latchkey:revoked:";
 
 /// Neither Redis nor PostgreSQL could answer.
 #[derive(Debug, thiserror::Error)]
@@ -57,14 +63,26 @@ pub struct Revocation {
     link: Arc<RedisLink>,
     trust: Trust,
     store: Store,
+    issuer: String,
+    /// What the last sweep has seen; `None` before the first.
+    cursor: Mutex<Option<SweepCursor>>,
     /// Wakes the upkeep when a check saw that Redis has lost something.
     suspicion: Notify,
 }
 
 impl Revocation {
     /// Connects the link while [`Revocation::keep_up`] runs.
-    pub fn new(link: Arc<RedisLink>, store: Store) -> Arc<Self> {
-        Arc::new(Self { link, trust: Trust::default(), store, suspicion: Notify::new() })
+    ///
+    /// Services of different `issuer`s never share keys in Redis.
+    pub fn new(link: Arc<RedisLink>, store: Store, issuer: &str) -> Arc<Self> {
+        Arc::new(Self {
+            link,
+            trust: Trust::default(),
+            store,
+            issuer: issuer.to_owned(),
+            cursor: Mutex::default(),
+            suspicion: Notify::new(),
+        })
     }
 
     /// Whether a token of this session, issued then, is revoked.
@@ -96,13 +114,14 @@ impl Revocation {
                 return Ok(());
             }
             // Asked after the writing: which Redis is believed now, or being filled to be believed?
-            let asked_at = Instant::now();
-            let state = self.store.revocation_state().await?;
-            self.trust.confirm(&state, asked_at, Instant::now());
+            let state = self.fetch_state().await?;
             if written.stands_where_it_counts(&state) {
                 return Ok(());
             }
         }
+        tracing::info!(
+            "a revocation could not be written to a trusted Redis; no replica trusts one until it is filled"
+        );
         let state = self.store.distrust_redis().await?;
         let until = self.trust.everybody_knows_at(&state, Instant::now());
         self.suspicion.notify_one();
@@ -120,97 +139,33 @@ impl Revocation {
         }
     }
 
+    /// How far the database's clock is from this replica's; `None` before it has answered.
+    pub fn clock(&self) -> Option<ClockOffset> {
+        self.trust.clock()
+    }
+
     /// How the connection to Redis is.
     pub fn link_state(&self) -> LinkState {
         self.link.state()
     }
 
-    /// Keeps the trust fresh and Redis filled until `stop`.
-    pub async fn keep_up(self: Arc<Self>, stop: CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = self.keep_trust_fresh() => {}
-            () = self.keep_redis_filled() => {}
-        }
+    /// Reads PostgreSQL's word on Redis and takes note of it.
+    async fn fetch_state(&self) -> Result<RevocationState, StoreError> {
+        let asked = Asked::now();
+        let state = self.store.revocation_state().await?;
+        let keys = Keys::new(&self.issuer, &state);
+        self.link.set_key_prefix(&keys.prefix);
+        self.trust.confirm(&state, keys, asked, Asked::now());
+        Ok(state)
     }
 
-    async fn keep_trust_fresh(&self) {
-        let mut ticks = tokio::time::interval(TRUST / 4);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            // Taken before the question: what PostgreSQL answers was true then or later.
-            let asked_at = Instant::now();
-            if let Ok(state) = self.store.revocation_state().await {
-                self.trust.confirm(&state, asked_at, Instant::now());
-            }
-        }
-    }
-
-    async fn keep_redis_filled(&self) {
-        const INTERVAL: Duration = Duration::from_millis(500);
-        const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-        const SWEEP_WINDOW: TimeDelta = TimeDelta::seconds(60);
-        let mut last_sweep = None;
-        loop {
-            self.link.ensure_connected().await;
-            if let Some(connection) = self.link.connection()
-                && !self.refuse_if_it_evicts(&connection).await
-            {
-                let mut result = self.refill_if_needed(&connection).await;
-                if matches!(result, Ok(refill::Outcome::NothingToDo))
-                    && last_sweep.is_none_or(|at: Instant| at.elapsed() > SWEEP_INTERVAL)
-                {
-                    // The first time all of them: this replica may be the one that died.
-                    let window = last_sweep.map(|_| SWEEP_WINDOW);
-                    match self.copy_revocations(&connection, window).await {
-                        Ok(_) => last_sweep = Some(Instant::now()),
-                        Err(error) => result = Err(error),
-                    }
-                }
-                self.report(&connection, result);
-            }
-            tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
-                () = self.suspicion.notified() => {}
-            }
-        }
-    }
-
-    /// What somebody set in Redis since we connected may make it forget revocations, and its marker stays all the same.
-    async fn refuse_if_it_evicts(&self, connection: &Connection) -> bool {
-        let Some(reason) = self.link.find_eviction(connection).await else { return false };
-        // Every replica is to ask PostgreSQL until Redis has been filled anew; if that cannot be made known now,
-        // the next look does it.
-        if self.store.distrust_redis().await.is_ok() {
-            self.link.refuse(connection, reason);
-        }
-        true
-    }
-
-    fn report(&self, connection: &Connection, result: Result<refill::Outcome, refill::RefillError>) {
-        match result {
-            Ok(refill::Outcome::Filled(count)) => {
-                tracing::info!(revocations = count, "Redis was filled from PostgreSQL and is trusted");
-            }
-            Ok(refill::Outcome::NothingToDo | refill::Outcome::AnotherReplica) => {}
-            Ok(refill::Outcome::Overtaken) => {
-                tracing::info!("a revocation or a flush overtook the filling of Redis; trying again");
-            }
-            Err(refill::RefillError::Redis(error)) => self.link.report_failure(connection, &error),
-            Err(refill::RefillError::Store(error)) => {
-                tracing::debug!(%error, "Redis cannot be checked against PostgreSQL just now");
-            }
-        }
-    }
-
-    /// `None` when Redis cannot be believed.
+    /// `None` when Redis cannot be trusted.
     async fn ask_redis(&self, session_id: Uuid, issued_at: DateTime<Utc>) -> Option<bool> {
         let connection = self.link.connection()?;
-        self.trust.belief(&connection, Instant::now())?;
+        let before = self.trust.belief(&connection, Instant::now())?;
         let answer: Result<(Option<String>, Option<i32>), _> = redis::cmd("MGET")
-            .arg(MARKER_KEY)
-            .arg(revoked_key(session_id))
+            .arg(&before.keys.marker)
+            .arg(before.keys.revoked(session_id))
             .query_async(&mut connection.stream())
             .instrument(call_span("redis", "MGET"))
             .await;
@@ -237,12 +192,13 @@ impl Revocation {
     /// Writes them to the Redis at hand; `None` when that failed.
     async fn write_to_redis(&self, revoked: &[RevokedSession]) -> Option<Written> {
         let connection = self.link.connection()?;
+        let keys = self.trust.keys()?;
         let mut pipeline = redis::pipe();
         for session in revoked {
-            add_revocation(&mut pipeline, session);
+            add_revocation(&mut pipeline, &keys, session);
         }
         // Read last: the marker and the guard are seen after the keys were written.
-        pipeline.cmd("MGET").arg(MARKER_KEY).arg(refill::GUARD_KEY);
+        pipeline.cmd("MGET").arg(&keys.marker).arg(&keys.guard);
         let answer: Result<((Option<String>, Option<String>),), _> =
             pipeline.query_async(&mut connection.stream()).instrument(call_span("redis", "PIPELINE")).await;
         match answer {
@@ -250,11 +206,11 @@ impl Revocation {
                 let belief = self.trust.belief(&connection, Instant::now());
                 Some(Written {
                     trusted: belief.is_some_and(|belief| marker.as_deref() == Some(&*belief.epoch)),
-                    // One of another process was copied or restored along with its data.
+                    // One of other data was copied or restored along with it.
                     shown: [marker, guard]
                         .into_iter()
                         .flatten()
-                        .filter(|shown| shown.starts_with(connection.run_id()))
+                        .filter(|shown| is_of(shown, &connection))
                         .collect(),
                 })
             }
@@ -284,12 +240,8 @@ impl Written {
     }
 }
 
-fn revoked_key(session_id: Uuid) -> String {
-    format!("{REVOKED_PREFIX}{session_id}")
-}
-
-fn add_revocation(pipeline: &mut redis::Pipeline, session: &RevokedSession) {
-    // A minute longer than the tokens live: the clocks of Redis and of PostgreSQL may differ.
-    let seconds = (session.expires_at - Utc::now()).num_seconds().max(0) + 60;
-    pipeline.cmd("SET").arg(revoked_key(session.session_id)).arg(1).arg("EX").arg(seconds).ignore();
+fn add_revocation(pipeline: &mut redis::Pipeline, keys: &Keys, session: &RevokedSession) {
+    let left = (session.expires_at - Utc::now()).max(TimeDelta::zero()) + KEPT_AFTER_EXPIRY;
+    let key = keys.revoked(session.session_id);
+    pipeline.cmd("SET").arg(key).arg(1).arg("EX").arg(left.num_seconds()).ignore();
 }

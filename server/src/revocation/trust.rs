@@ -1,4 +1,4 @@
-//! Which marker this replica believes, and for how long.
+//! Whether this replica may trust the Redis that it is connected to, and for how long.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,69 +6,151 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 
+use super::keys::Keys;
+use crate::domain::clock::ClockOffset;
 use crate::redis_link::Connection;
 use crate::store::RevocationState;
 
-/// How long PostgreSQL's word for a marker is good. A revocation that cannot be written to Redis waits as long.
+/// How long PostgreSQL's word for a marker is good, and how long Redis's word for whose data it holds. A revocation that
+/// cannot be written to Redis waits as long.
 pub const TRUST: Duration = Duration::from_secs(1);
+
+/// How long a replica trusts Redis without having swept: without having copied to it the revocations that another replica
+/// committed and did not live to announce.
+pub(super) const SWEEP_TRUST: Duration = Duration::from_secs(10);
 
 /// Added to the wait: timers and the clocks' rates differ a little between machines.
 const MARGIN: Duration = Duration::from_millis(100);
 
+/// PostgreSQL's last answer.
 #[derive(Debug)]
 struct Confirmed {
     epoch: Option<Arc<str>>,
-    believed_until: Instant,
+    keys: Arc<Keys>,
+    trusted_until: Instant,
     changed_at: DateTime<Utc>,
     tokens_valid_from: DateTime<Utc>,
+    /// How far the database's clock was from this replica's.
+    clock: ClockOffset,
     /// When this replica first saw the present value.
     seen_since: Instant,
 }
 
-/// What a replica may believe just now.
+/// Something that was done by way of one connection.
+#[derive(Debug)]
+struct Done {
+    connection_id: u64,
+    /// When it began.
+    at: Instant,
+}
+
+/// What a trusted Redis must show just now.
 #[derive(Debug, Clone)]
 pub(super) struct Belief {
-    /// The marker that Redis must show.
+    /// The marker.
     pub(super) epoch: Arc<str>,
+    /// The names of this service's keys.
+    pub(super) keys: Arc<Keys>,
     /// Tokens issued before are of a database that is no more: Redis knows nothing of them.
     pub(super) tokens_valid_from: DateTime<Utc>,
 }
 
-/// PostgreSQL's last word on Redis.
+/// What this replica knows of PostgreSQL and Redis.
 #[derive(Debug, Default)]
-pub(super) struct Trust(ArcSwapOption<Confirmed>);
+pub(super) struct Trust {
+    confirmed: ArcSwapOption<Confirmed>,
+    verified: ArcSwapOption<Done>,
+    swept: ArcSwapOption<Done>,
+}
+
+/// The times around a question to PostgreSQL.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// Before it was sent: what was answered was true then or later.
+    pub(super) at: Instant,
+    /// The same by the wall clock.
+    pub(super) time: DateTime<Utc>,
+}
+
+impl Asked {
+    /// Take it before the question is sent.
+    pub(super) fn now() -> Self {
+        Self { at: Instant::now(), time: Utc::now() }
+    }
+}
 
 impl Trust {
-    /// Takes PostgreSQL's answer to a question that was asked at `asked_at` and answered by `now`.
-    pub(super) fn confirm(&self, state: &RevocationState, asked_at: Instant, now: Instant) {
-        let before = self.0.load();
+    /// Takes PostgreSQL's answer to a question that was asked at `asked` and answered by `answered`.
+    pub(super) fn confirm(&self, state: &RevocationState, keys: Keys, asked: Asked, answered: Asked) {
+        let before = self.confirmed.load();
         let unchanged = before.as_ref().filter(|before| {
             before.changed_at == state.changed_at && before.epoch.as_deref() == state.redis_epoch.as_deref()
         });
-        self.0.store(Some(Arc::new(Confirmed {
+        self.confirmed.store(Some(Arc::new(Confirmed {
             epoch: state.redis_epoch.as_deref().map(Arc::from),
-            believed_until: asked_at + TRUST,
+            keys: Arc::new(keys),
+            trusted_until: asked.at + TRUST,
             changed_at: state.changed_at,
             tokens_valid_from: state.tokens_valid_from,
-            seen_since: unchanged.map_or(now, |before| before.seen_since),
+            clock: ClockOffset::measure(asked.time, state.database_time, answered.time),
+            seen_since: unchanged.map_or(answered.at, |before| before.seen_since),
         })));
     }
 
-    /// What the Redis behind `connection` must show to be believed at `now`; `None` when it cannot
-    /// be believed whatever it shows. A marker begins with the run id of the Redis process it was set in: one
-    /// that was restarted, restored or promoted has another.
-    pub(super) fn belief(&self, connection: &Connection, now: Instant) -> Option<Belief> {
-        let confirmed = self.0.load();
-        let confirmed = confirmed.as_ref()?;
-        let epoch = confirmed.epoch.as_ref()?;
-        let holds = now < confirmed.believed_until && epoch.starts_with(connection.run_id());
-        holds.then(|| Belief { epoch: Arc::clone(epoch), tokens_valid_from: confirmed.tokens_valid_from })
+    /// The Redis behind `connection` has said, to a question asked at `asked_at`, that it holds the data it should.
+    pub(super) fn verify(&self, connection: &Connection, asked_at: Instant) {
+        self.verified.store(Some(Arc::new(Done { connection_id: connection.id(), at: asked_at })));
     }
 
-    /// When no replica can still believe any Redis, given that `state` withdrew the belief and was committed
+    /// Every revocation that was committed before `begun_at` is in the Redis behind `connection`.
+    pub(super) fn sweep(&self, connection: &Connection, begun_at: Instant) {
+        self.swept.store(Some(Arc::new(Done { connection_id: connection.id(), at: begun_at })));
+    }
+
+    /// When the last sweep by way of `connection` began.
+    pub(super) fn swept_at(&self, connection: &Connection) -> Option<Instant> {
+        done_at(&self.swept, connection)
+    }
+
+    /// What the Redis behind `connection` must show to be trusted at `now`; `None` when it cannot be trusted whatever it
+    /// shows. A marker begins with the id of the data it was set in: a Redis that was restarted, restored, promoted or
+    /// that took over another one's data has another.
+    pub(super) fn belief(&self, connection: &Connection, now: Instant) -> Option<Belief> {
+        let confirmed = self.confirmed.load();
+        let confirmed = confirmed.as_ref()?;
+        let epoch = confirmed.epoch.as_ref()?;
+        let verified_at = done_at(&self.verified, connection).unwrap_or(connection.identified_at());
+        let holds = now < confirmed.trusted_until
+            && !confirmed.clock.exceeds_margin()
+            && is_of(epoch, connection)
+            && now < verified_at + TRUST
+            && self.swept_at(connection).is_some_and(|swept_at| now < swept_at + SWEEP_TRUST);
+        holds.then(|| Belief {
+            epoch: Arc::clone(epoch),
+            keys: Arc::clone(&confirmed.keys),
+            tokens_valid_from: confirmed.tokens_valid_from,
+        })
+    }
+
+    /// The names of this service's keys; `None` before PostgreSQL has answered.
+    pub(super) fn keys(&self) -> Option<Arc<Keys>> {
+        self.confirmed.load().as_ref().map(|confirmed| Arc::clone(&confirmed.keys))
+    }
+
+    /// How far the database's clock is from this replica's; `None` before PostgreSQL has answered.
+    pub(super) fn clock(&self) -> Option<ClockOffset> {
+        self.confirmed.load().as_ref().map(|confirmed| confirmed.clock)
+    }
+
+    /// Whether PostgreSQL, when it last answered, named a marker to be trusted.
+    pub(super) fn names_a_marker(&self) -> bool {
+        self.confirmed.load().as_ref().is_some_and(|confirmed| confirmed.epoch.is_some())
+    }
+
+    /// When no replica can still trust any Redis, given that `state` withdrew the trust and was committed
     /// by `now`.
     pub(super) fn everybody_knows_at(&self, state: &RevocationState, now: Instant) -> Instant {
-        let confirmed = self.0.load();
+        let confirmed = self.confirmed.load();
         let since = confirmed
             .as_ref()
             .filter(|seen| seen.epoch.is_none() && seen.changed_at == state.changed_at)
@@ -77,8 +159,19 @@ impl Trust {
     }
 }
 
+/// Whether `marker` was set in the data that `connection` showed.
+pub(super) fn is_of(marker: &str, connection: &Connection) -> bool {
+    marker.starts_with(connection.marker_prefix())
+}
+
+fn done_at(done: &ArcSwapOption<Done>, connection: &Connection) -> Option<Instant> {
+    done.load().as_ref().filter(|done| done.connection_id == connection.id()).map(|done| done.at)
+}
+
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn state(epoch: Option<&str>, changed: i64) -> RevocationState {
@@ -88,14 +181,25 @@ mod tests {
             generation: 0,
             changed_at: DateTime::from_timestamp(changed, 0).unwrap(),
             tokens_valid_from: DateTime::UNIX_EPOCH,
+            service_id: Uuid::nil(),
+            database_name: String::new(),
+            database_time: Utc::now(),
         }
+    }
+
+    fn confirm(trust: &Trust, state: &RevocationState, instant: Instant) {
+        trust.confirm(state, Keys::new("", state), at(instant), at(instant));
+    }
+
+    fn at(instant: Instant) -> Asked {
+        Asked { at: instant, time: Utc::now() }
     }
 
     #[test]
     fn a_withdrawal_seen_long_ago_needs_no_wait() {
         let (trust, start) = (Trust::default(), Instant::now());
-        trust.confirm(&state(None, 1), start, start);
-        trust.confirm(&state(None, 1), start + TRUST, start + TRUST);
+        confirm(&trust, &state(None, 1), start);
+        confirm(&trust, &state(None, 1), start + TRUST);
         let now = start + TRUST * 3;
         assert!(trust.everybody_knows_at(&state(None, 1), now) < now);
     }
@@ -104,9 +208,9 @@ mod tests {
     fn a_fresh_or_another_withdrawal_is_waited_for() {
         let (trust, start) = (Trust::default(), Instant::now());
         assert!(trust.everybody_knows_at(&state(None, 1), start) > start + TRUST);
-        trust.confirm(&state(None, 1), start, start);
+        confirm(&trust, &state(None, 1), start);
         let now = start + TRUST * 3;
-        // In between it was believed again and withdrawn again.
+        // In between it was trusted again and withdrawn again.
         assert!(trust.everybody_knows_at(&state(None, 2), now) > now + TRUST);
     }
 }

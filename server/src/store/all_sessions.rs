@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::audit::insert_event;
 use super::{Store, StoreError};
+use crate::domain::clock::KEPT_AFTER_EXPIRY;
 use crate::domain::{AuditEvent, AuditKind, Outcome};
 
 /// So many sessions are ended at once, so that none is locked for long.
@@ -39,8 +40,8 @@ impl Store {
         Ok(from)
     }
 
-    /// Ends every session that began before `until`, and says how many. Those that were used within the last hour are
-    /// revoked one by one as well: a replica's clock may be ahead, and its tokens then look newer than `until`. Of all
+    /// Ends every session that began before `until`, and says how many. Those that were used a
+    /// short while ago are revoked one by one as well: a replica's clock may be ahead, and its tokens then look newer than `until`. Of all
     /// others [`Store::void_all_tokens`] has taken care, and Redis need not hold them.
     ///
     /// # Errors
@@ -56,16 +57,18 @@ impl Store {
                  ended AS (
                      UPDATE sessions SET ended_at = now() FROM batch WHERE sessions.id = batch.id
                      RETURNING sessions.id, user_id, access_tokens_expire_at,
-                               greatest(created_at, last_used_at) > now() - interval '1 hour' AS recent),
+                               greatest(created_at, last_used_at) > now() - $4 AS recent),
                  revoked AS (
                      INSERT INTO revocations (session_id, expires_at)
                      SELECT id, access_tokens_expire_at FROM ended WHERE recent
-                     ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at)
+                     ON CONFLICT (session_id)
+             DO UPDATE SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id)
                  SELECT count(*), max(user_id) FROM ended",
             )
             .bind(until)
             .bind(from_user)
             .bind(BATCH)
+            .bind(KEPT_AFTER_EXPIRY)
             .fetch_one(&self.pool)
             .await?;
             let Some(last_user) = last_user else { return Ok(total) };

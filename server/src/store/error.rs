@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use crate::trusted_roots::describe_refusal;
 
+/// Why a standby is not asked.
+pub(super) const IN_RECOVERY: &str =
+    "it is a standby (in recovery), which may lag behind; DATABASE_URL must lead to the primary";
+
 /// A unique name that somebody else has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{Store, StoreError};
+use crate::domain::clock::KEPT_AFTER_EXPIRY;
 
 /// Rows of a kind that are of no more use.
 ///
@@ -10,7 +11,7 @@ use super::{Store, StoreError};
 /// session could be unexpired. A session is needed while one of its tokens could be: where PostgreSQL answers, a
 /// session that does not exist counts as over, so deleting one can only refuse tokens, never let them in; and
 /// where Redis answers, what keeps its access tokens out is that they have expired. Expiry is judged by each
-/// replica's own clock, so both are kept for [`CLOCK_MARGIN`] longer.
+/// replica's own clock, so both are kept for [`KEPT_AFTER_EXPIRY`] longer, as Redis keeps its copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expired {
     /// Sessions whose refresh token and access tokens have expired, with their refresh tokens.
@@ -29,8 +30,6 @@ pub enum Expired {
     Devices,
 }
 
-/// How much a replica's clock may lag behind the database's.
-pub const CLOCK_MARGIN: TimeDelta = TimeDelta::hours(1);
 /// How long a message that was given up can be looked at.
 pub const DEAD_MAIL_RETENTION: TimeDelta = TimeDelta::days(30);
 /// How long a device is remembered after its last login.
@@ -63,7 +62,9 @@ impl Expired {
     /// How long after the time in its row it is kept.
     fn retention(self, audit_retention: TimeDelta) -> TimeDelta {
         match self {
-            Self::Sessions | Self::EndedSessions | Self::Revocations | Self::OneTimeTokens => CLOCK_MARGIN,
+            Self::Sessions | Self::EndedSessions | Self::Revocations | Self::OneTimeTokens => {
+                KEPT_AFTER_EXPIRY
+            }
             Self::AuditEvents => audit_retention,
             Self::DeadMail => DEAD_MAIL_RETENTION,
             Self::Devices => DEVICE_RETENTION,

@@ -57,7 +57,7 @@ pub use own_sessions::SessionRow;
 pub use passwords::{PasswordChange, PasswordReset};
 pub use refresh_tokens::{RefreshOutcome, RefreshRequest};
 pub use registrations::{Registration, RegistrationOutcome};
-pub use revocations::{RevocationState, RevokedSession};
+pub use revocations::{RevocationState, RevokedSession, SweepCursor};
 pub use schema::{
     MigrateError, OLDEST_TOLERATED_SERVER, REQUIRED_SCHEMA_VERSION, Schema, describe_unfit, migrate,
 };

@@ -1,11 +1,13 @@
 //! Revocations, and which Redis may be trusted to know them (docs/decisions/0002).
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
+use super::error::IN_RECOVERY;
 use super::{Store, StoreError};
+use crate::domain::clock::KEPT_AFTER_EXPIRY;
 
 /// A session whose access tokens are no longer accepted.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -29,19 +31,65 @@ pub struct RevocationState {
     pub changed_at: DateTime<Utc>,
     /// Tokens issued before are of a database that is no more.
     pub tokens_valid_from: DateTime<Utc>,
+    /// Made with the database; a copy of the database has the same.
+    pub service_id: Uuid,
+    /// The database's name.
+    pub database_name: String,
+    /// The database's clock when it answered.
+    pub database_time: DateTime<Utc>,
+}
+
+/// What a sweep has seen: every revocation of a transaction before `oldest_running` had been committed or rolled back, as
+/// long as it is the same database on the same server.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct SweepCursor {
+    /// The database.
+    pub service_id: Uuid,
+    /// The server: one that takes over after a failover may use the same transaction ids again.
+    pub server_started_at: DateTime<Utc>,
+    /// The oldest transaction that was still running.
+    pub oldest_running: i64,
+}
+
+impl SweepCursor {
+    /// The first transaction that this cursor does not cover when the database is now at `now`; `None` when it says
+    /// nothing about that database.
+    pub fn next_transaction(&self, now: &Self) -> Option<i64> {
+        let same = self.service_id == now.service_id && self.server_started_at == now.server_started_at;
+        (same && self.oldest_running <= now.oldest_running).then_some(self.oldest_running)
+    }
+}
+
+/// The columns of [`RevocationState`].
+macro_rules! state_columns {
+    () => {
+        "redis_epoch, filling, generation, changed_at, tokens_valid_from, service_id,
+         current_database()::text AS database_name, clock_timestamp() AS database_time"
+    };
 }
 
 impl Store {
-    /// Reads the state.
+    /// Reads the state. A standby is not asked: it may not have heard of the latest withdrawal of trust.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer, or is a standby.
+    pub async fn revocation_state(&self) -> Result<RevocationState, StoreError> {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            state_columns!(),
+            " FROM revocation_state WHERE NOT pg_is_in_recovery()"
+        ))
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or(StoreError::Unavailable(IN_RECOVERY))
+    }
+
+    /// The database's clock.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn revocation_state(&self) -> Result<RevocationState, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT redis_epoch, filling, generation, changed_at, tokens_valid_from FROM revocation_state",
-        )
-        .fetch_one(&self.pool)
-        .await?)
+    pub async fn database_time(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await?)
     }
 
     /// Withdraws the trust in every Redis and makes a refill that is under way fail.
@@ -49,12 +97,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn distrust_redis(&self) -> Result<RevocationState, StoreError> {
-        Ok(sqlx::query_as(
+        Ok(sqlx::query_as(concat!(
             "UPDATE revocation_state
              SET generation = generation + 1, redis_epoch = NULL, filling = NULL,
                  changed_at = CASE WHEN redis_epoch IS NULL THEN changed_at ELSE clock_timestamp() END
-             RETURNING redis_epoch, filling, generation, changed_at, tokens_valid_from",
-        )
+             RETURNING ",
+            state_columns!()
+        ))
         .fetch_one(&self.pool)
         .await?)
     }
@@ -90,18 +139,37 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Every revocation that still matters, or those made within the last `within`.
+    /// Where a sweep that begins now starts from the next time. Ask before reading what it copies.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer, or is a standby.
+    pub async fn sweep_cursor(&self) -> Result<SweepCursor, StoreError> {
+        sqlx::query_as(
+            "SELECT service_id, pg_postmaster_start_time() AS server_started_at,
+                    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_running
+             FROM revocation_state WHERE NOT pg_is_in_recovery()",
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or(StoreError::Unavailable(IN_RECOVERY))
+    }
+
+    /// Every revocation that some replica's clock still needs, or those made by transactions from `since` on.
     pub fn active_revocations(
         &self,
-        within: Option<TimeDelta>,
+        since: Option<i64>,
     ) -> BoxStream<'_, Result<RevokedSession, StoreError>> {
-        let query = match within {
-            None => sqlx::query_as("SELECT session_id, expires_at FROM revocations WHERE expires_at > now()"),
-            Some(within) => sqlx::query_as(
+        let query = match since {
+            None => {
+                sqlx::query_as("SELECT session_id, expires_at FROM revocations WHERE expires_at > now() - $1")
+                    .bind(KEPT_AFTER_EXPIRY)
+            }
+            Some(since) => sqlx::query_as(
                 "SELECT session_id, expires_at FROM revocations
-                 WHERE expires_at > now() AND revoked_at > now() - $1",
+                 WHERE expires_at > now() - $1 AND transaction_id >= $2",
             )
-            .bind(within),
+            .bind(KEPT_AFTER_EXPIRY)
+            .bind(since),
         };
         query.fetch(&self.pool).map_err(StoreError::from).boxed()
     }
@@ -135,4 +203,24 @@ impl Store {
 /// latest.
 pub struct RefillRight {
     _transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_goes_on_from_the_last_one_only_on_the_same_server_of_the_same_database() {
+        let cursor = |service, started, oldest_running| SweepCursor {
+            service_id: Uuid::from_u128(service),
+            server_started_at: DateTime::from_timestamp(started, 0).unwrap(),
+            oldest_running,
+        };
+        let last = cursor(1, 1, 100);
+        assert_eq!(last.next_transaction(&cursor(1, 1, 100)), Some(100));
+        assert_eq!(last.next_transaction(&cursor(1, 1, 200)), Some(100));
+        for other in [cursor(2, 1, 200), cursor(1, 2, 200), cursor(1, 1, 99)] {
+            assert_eq!(last.next_transaction(&other), None, "{other:?}");
+        }
+    }
 }

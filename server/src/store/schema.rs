@@ -16,7 +16,7 @@ pub use tolerance::{OLDEST_TOLERATED_SERVER, Schema, describe_unfit};
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// The newest migration this binary was built with; it cannot run on an older schema.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 2;
+pub const REQUIRED_SCHEMA_VERSION: i64 = 3;
 
 /// A migration run that did not succeed.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::insert_event;
+use super::error::IN_RECOVERY;
 use super::{RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, Origin};
 
@@ -94,7 +95,8 @@ impl Store {
                  RETURNING id, access_tokens_expire_at)
              INSERT INTO revocations (session_id, expires_at)
              SELECT id, access_tokens_expire_at FROM ended
-             ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at
+             ON CONFLICT (session_id)
+             DO UPDATE SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
              RETURNING session_id, expires_at",
         )
         .bind(session_id)
@@ -111,15 +113,17 @@ impl Store {
     /// Whether this session was ended, or never was. What is asked when Redis cannot be trusted.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
+    /// [`StoreError::Unavailable`] when the database does not answer, or is a standby, which may not know of it yet.
     pub async fn session_is_over(&self, session_id: Uuid) -> Result<bool, StoreError> {
-        Ok(sqlx::query_scalar(
+        sqlx::query_scalar(
             "SELECT NOT EXISTS (SELECT FROM sessions WHERE id = $1 AND ended_at IS NULL)
-                 OR EXISTS (SELECT FROM revocations WHERE session_id = $1)",
+                 OR EXISTS (SELECT FROM revocations WHERE session_id = $1)
+             WHERE NOT pg_is_in_recovery()",
         )
         .bind(session_id)
-        .fetch_one(&self.pool)
-        .await?)
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or(StoreError::Unavailable(IN_RECOVERY))
     }
 }
 
@@ -138,7 +142,8 @@ pub(super) async fn end_sessions_of(
              RETURNING id, access_tokens_expire_at)
          INSERT INTO revocations (session_id, expires_at)
          SELECT id, access_tokens_expire_at FROM ended
-         ON CONFLICT (session_id) DO UPDATE SET expires_at = excluded.expires_at
+         ON CONFLICT (session_id)
+             DO UPDATE SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
          RETURNING session_id, expires_at",
     )
     .bind(user_id)

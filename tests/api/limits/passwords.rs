@@ -142,7 +142,7 @@ async fn redis_holds_no_name() {
     let user = app.create_user("hidden").await;
     guess_until_refused(app.server(), &user.username).await;
     let keys = app.redis.keys().await;
-    assert!(keys.iter().any(|key| key.starts_with("latchkey:limit:")), "{keys:?}");
+    assert!(keys.iter().any(|key| key.starts_with("latchkey:{") && key.contains("}:limit:")), "{keys:?}");
     for key in keys {
         assert!(!key.contains("hidden") && !key.contains("127.0.0.1"), "{key}");
     }

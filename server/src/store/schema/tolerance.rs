@@ -10,7 +10,7 @@ use super::REQUIRED_SCHEMA_VERSION;
 use crate::store::StoreError;
 
 /// Every migration, and the oldest server that can live with it.
-pub(super) const OLDEST_SERVERS: [(i64, i64); 2] = [(1, 1), (2, 1)];
+pub(super) const OLDEST_SERVERS: [(i64, i64); 3] = [(1, 1), (2, 1), (3, 1)];
 
 /// The oldest server that can live with the schema that this binary makes.
 pub const OLDEST_TOLERATED_SERVER: i64 = {

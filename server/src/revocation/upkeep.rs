@@ -1,0 +1,126 @@
+//! What keeps a replica's trust in Redis true: it asks PostgreSQL and Redis again and again, sweeps, and fills Redis
+//! when it has lost something.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Revocation;
+use super::refill::{Outcome, RefillError};
+use super::trust::TRUST;
+use crate::redis_link::{Connection, MayForget};
+
+/// Between two looks at whether Redis has to be filled.
+const FILL_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two sweeps: how long a revocation that its replica did not live to announce may go unnoticed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+
+impl Revocation {
+    /// Keeps the trust fresh and Redis filled until `stop`.
+    pub async fn keep_up(self: Arc<Self>, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.keep_confirmed() => {}
+            () = self.keep_verified() => {}
+            () = self.keep_filled() => {}
+        }
+    }
+
+    /// Asks PostgreSQL which marker counts.
+    async fn keep_confirmed(&self) {
+        let mut ticks = ticks();
+        loop {
+            ticks.tick().await;
+            // Without an answer the trust runs out by itself.
+            let _ = self.fetch_state().await;
+        }
+    }
+
+    /// Asks Redis whose data it holds.
+    async fn keep_verified(&self) {
+        let mut ticks = ticks();
+        loop {
+            ticks.tick().await;
+            let Some(connection) = self.link.connection() else { continue };
+            match self.link.verify(&connection).await {
+                Ok(Some(asked_at)) => self.trust.verify(&connection, asked_at),
+                Ok(None) => self.suspicion.notify_one(),
+                Err(fault) => self.withdraw_from_forgetful(fault).await,
+            }
+        }
+    }
+
+    /// Makes every replica ask PostgreSQL until Redis has been filled anew: while it was set up to forget, it may have
+    /// forgotten revocations and kept its marker. Repeated by the next attempt to connect when it fails.
+    async fn withdraw_from_forgetful(&self, fault: MayForget) {
+        // A replica whose own clock is wrong must not take Redis away from all others.
+        let blames_itself =
+            fault == MayForget::ClockOff && self.trust.clock().is_none_or(|offset| offset.exceeds_margin());
+        if self.trust.names_a_marker() && !blames_itself {
+            let _ = self.store.distrust_redis().await;
+        }
+    }
+
+    async fn keep_filled(&self) {
+        loop {
+            if let Err(fault) = self.link.ensure_connected().await {
+                self.withdraw_from_forgetful(fault).await;
+            }
+            if let Some(connection) = self.link.connection() {
+                let result = self.fill_or_sweep(&connection).await;
+                self.report(&connection, result);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(FILL_INTERVAL) => {}
+                () = self.suspicion.notified() => {}
+            }
+        }
+    }
+
+    async fn fill_or_sweep(&self, connection: &Connection) -> Result<Outcome, RefillError> {
+        let outcome = self.refill_if_needed(connection).await?;
+        let due = self.trust.swept_at(connection).is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL);
+        if matches!(outcome, Outcome::NothingToDo) && due {
+            self.sweep(connection).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Copies to Redis what was committed since the last sweep, however long ago that was. A replica may have ended after
+    /// it committed a revocation and before it announced it: it has answered nobody, but what was revoked must be refused.
+    async fn sweep(&self, connection: &Connection) -> Result<(), RefillError> {
+        let begun_at = Instant::now();
+        let Some(keys) = self.trust.keys() else { return Ok(()) };
+        let now = self.store.sweep_cursor().await?;
+        let last = self.cursor.lock().ok().and_then(|cursor| cursor.clone());
+        // Everything the first time, and when the database is not the one that the last sweep saw.
+        let since = last.and_then(|last| last.next_transaction(&now));
+        self.copy_revocations(connection, &keys, since).await?;
+        self.note_sweep(connection, begun_at, now);
+        Ok(())
+    }
+
+    fn report(&self, connection: &Connection, result: Result<Outcome, RefillError>) {
+        match result {
+            Ok(Outcome::Filled(count)) => {
+                tracing::info!(revocations = count, "Redis was filled from PostgreSQL and is trusted");
+            }
+            Ok(Outcome::NothingToDo | Outcome::AnotherReplica) => {}
+            Ok(Outcome::Overtaken) => {
+                tracing::info!("a revocation or a flush overtook the filling of Redis; trying again");
+            }
+            Err(RefillError::Redis(error)) => self.link.report_failure(connection, &error),
+            Err(RefillError::Store(error)) => {
+                tracing::debug!(%error, "Redis cannot be checked against PostgreSQL just now");
+            }
+        }
+    }
+}
+
+/// Four times in the time that an answer is good for.
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(TRUST / 4);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}

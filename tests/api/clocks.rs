@@ -1,0 +1,99 @@
+//! Replicas whose clocks are off.
+
+use chrono::Utc;
+use latchkey_tests::app::{App, Session};
+use latchkey_tests::forge::Forged;
+use latchkey_tests::key_set;
+use latchkey_tests::server::{Server, run_command, shift_clock};
+use latchkey_tests::wait;
+
+/// An application with a second replica whose clock is `offset` from the first one's. The second one need not be ready.
+async fn shifted(offset: &str) -> App {
+    let mut app = App::start().await;
+    let mut variables = app.variables.clone();
+    shift_clock(&mut variables, offset);
+    app.servers.push(Server::start(&variables).await);
+    app
+}
+
+async fn wait_for_mode(app: &App, replica: usize, mode: &str) {
+    wait::until(&format!("revocation by {mode}"), || async {
+        (app.servers[replica].status().await["revocation"]["mode"] == mode).then_some(())
+    })
+    .await;
+}
+
+/// The access token of a session as it is when it has expired, for a replica whose clock is right, `ago` seconds ago.
+fn expired(session: &Session, ago: i64) -> String {
+    let pattern = Forged::from_token(&session.access);
+    let now = Utc::now().timestamp();
+    pattern
+        .claim("iat", now - 600)
+        .claim("nbf", now - 600)
+        .claim("exp", now - ago)
+        .sign(key_set::of_this_process())
+}
+
+#[tokio::test]
+async fn a_replica_that_is_behind_accepts_no_revoked_token_after_it_has_expired() {
+    let app = shifted("-4m").await;
+    app.servers[1].wait_until_ready().await;
+    app.database.execute("UPDATE revocation_state SET tokens_valid_from = now() - interval '1 day'").await;
+    let (_, out) = app.new_session("out").await;
+    let (_, open) = app.new_session("open").await;
+    app.database.execute("UPDATE sessions SET access_tokens_expire_at = now() - interval '2 minutes'").await;
+    app.log_out(&out).await.ok(200);
+    // Redis is filled from PostgreSQL once more, when the token has long expired by the right clock.
+    app.redis.flush().await;
+    app.me(&open.access).await.ok(200);
+    for replica in 0..2 {
+        wait_for_mode(&app, replica, "redis").await;
+    }
+    // By its clock both have two minutes left.
+    app.me_at(1, &expired(&open, 120)).await.ok(200);
+    app.me_at(1, &expired(&out, 120)).await.problem(401);
+    app.me_at(0, &expired(&open, 120)).await.problem(401);
+    // What is kept in Redis is kept for as long as in PostgreSQL.
+    let mut connection = app.redis.connect().await;
+    for key in app.redis.keys().await.iter().filter(|key| key.contains("revoked:")) {
+        let left: i64 = redis::cmd("TTL").arg(key).query_async(&mut connection).await.unwrap();
+        assert!(left > 3_000, "{key} goes in {left} s");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_whose_clock_is_off_says_so_is_not_ready_and_does_not_trust_redis() {
+    for (offset, direction) in [("-11m", "behind"), ("+11m", "ahead of")] {
+        let app = shifted(offset).await;
+        let (_, out) = app.new_session("out").await;
+        let replica = &app.servers[1];
+        let clock = wait::until("the clock to be looked at", || async {
+            let clock = replica.status().await["dependencies"]["clock"].clone();
+            clock["message"].as_str().is_some_and(|message| message.contains(direction)).then_some(clock)
+        })
+        .await;
+        assert_eq!(clock["ready"], false, "{clock}");
+        assert_eq!(replica.readiness().await.status, 503);
+        wait_for_mode(&app, 1, "postgres").await;
+        let message = replica.status().await["revocation"]["message"].clone();
+        assert!(message.as_str().is_some_and(|message| message.contains("clock")), "{message}");
+        // It takes Redis away from nobody else.
+        wait_for_mode(&app, 0, "redis").await;
+        assert_eq!(app.servers[0].readiness().await.status, 200);
+        app.log_out(&out).await.ok(200);
+        app.me_at(1, &out.access).await.problem(401);
+    }
+}
+
+#[tokio::test]
+async fn check_says_that_the_clock_is_off() {
+    let app = App::start().await;
+    let mut variables = app.variables.clone();
+    let right = run_command(&["check"], &variables);
+    assert!(right.status.success(), "{right:?}");
+    shift_clock(&mut variables, "-1h");
+    let wrong = run_command(&["check"], &variables);
+    let text = String::from_utf8_lossy(&wrong.stdout).into_owned() + &String::from_utf8_lossy(&wrong.stderr);
+    assert!(!wrong.status.success(), "{text}");
+    assert!(text.contains("clock") && text.contains("behind the database's"), "{text}");
+}

@@ -1,0 +1,116 @@
+//! A revocation that was committed counts, even when the replica that committed it did not live to announce it, and
+//! however long Redis was away.
+
+use latchkey_tests::app::{App, Session};
+use latchkey_tests::forge;
+use latchkey_tests::wait;
+use sqlx::Connection as _;
+
+/// Ends a session as a replica does that dies after the commit.
+const END: &str = "
+    WITH ended AS (
+        UPDATE sessions SET ended_at = now() WHERE id = $1::uuid RETURNING id, access_tokens_expire_at)
+    INSERT INTO revocations (session_id, expires_at) SELECT id, access_tokens_expire_at FROM ended";
+/// The same, long before anybody looks.
+const END_LONG_AGO: &str = "
+    WITH ended AS (
+        UPDATE sessions SET ended_at = now() - interval '10 minutes' WHERE id = $1::uuid
+        RETURNING id, access_tokens_expire_at)
+    INSERT INTO revocations (session_id, revoked_at, expires_at)
+    SELECT id, now() - interval '10 minutes', access_tokens_expire_at FROM ended";
+
+async fn wait_for_mode(app: &App, mode: &str) {
+    for server in &app.servers {
+        wait::until(&format!("revocation by {mode}"), || async {
+            (server.status().await["revocation"]["mode"] == mode).then_some(())
+        })
+        .await;
+    }
+}
+
+fn id_of(session: &Session) -> String {
+    forge::claim(&session.access, "sid").as_str().unwrap().to_owned()
+}
+
+async fn wait_until_refused(app: &App, session: &Session) {
+    for replica in 0..app.servers.len() {
+        wait::until("the token to be refused", || async {
+            (app.me_at(replica, &session.access).await.status == 401).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_revoked_while_redis_was_frozen_is_refused_when_it_comes_back() {
+    let app = App::setup().replicas(2).start().await;
+    let (_, before) = app.new_session("before").await;
+    let (_, ended) = app.new_session("ended").await;
+    let (_, open) = app.new_session("open").await;
+    wait_for_mode(&app, "redis").await;
+    // The first sweep after a start covers everything; it is not the one in question.
+    app.database.execute_for(END, &id_of(&before)).await;
+    wait_until_refused(&app, &before).await;
+
+    app.redis.pause();
+    wait_for_mode(&app, "postgres").await;
+    app.database.execute_for(END_LONG_AGO, &id_of(&ended)).await;
+    for replica in 0..2 {
+        app.me_at(replica, &ended.access).await.problem(401);
+    }
+    app.redis.resume();
+
+    // Not for a moment, from the first time that Redis answers again.
+    for replica in 0..2 {
+        wait::until("Redis to be trusted", || async {
+            app.me_at(replica, &ended.access).await.problem(401);
+            (app.servers[replica].status().await["revocation"]["mode"] == "redis").then_some(())
+        })
+        .await;
+        app.me_at(replica, &ended.access).await.problem(401);
+        app.me_at(replica, &open.access).await.ok(200);
+    }
+}
+
+#[tokio::test]
+async fn what_is_revoked_beside_a_trusted_redis_is_found_whatever_time_it_says() {
+    let app = App::setup().replicas(2).start().await;
+    let (_, first) = app.new_session("first").await;
+    let (_, second) = app.new_session("second").await;
+    wait_for_mode(&app, "redis").await;
+    app.database.execute_for(END, &id_of(&first)).await;
+    wait_until_refused(&app, &first).await;
+    app.database.execute_for(END_LONG_AGO, &id_of(&second)).await;
+    wait_until_refused(&app, &second).await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_commits_after_later_ones_is_found_too() {
+    let app = App::setup().replicas(2).start().await;
+    let (_, slow) = app.new_session("slow").await;
+    wait_for_mode(&app, "redis").await;
+    let mut connection = app.database.connect().await;
+    let mut transaction = connection.begin().await.unwrap();
+    sqlx::query(END).bind(id_of(&slow)).execute(&mut *transaction).await.unwrap();
+    for name in ["quick", "quicker"] {
+        // When it is refused, a sweep has gone past the transaction that is still open.
+        let (_, quick) = app.new_session(name).await;
+        app.database.execute_for(END, &id_of(&quick)).await;
+        wait_until_refused(&app, &quick).await;
+    }
+    app.me_at(1, &slow.access).await.ok(200);
+    transaction.commit().await.unwrap();
+    wait_until_refused(&app, &slow).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_sweep_does_not_trust_redis() {
+    let app = App::setup().replicas(2).start().await;
+    wait_for_mode(&app, "redis").await;
+    let mut connection = app.database.connect().await;
+    let mut transaction = connection.begin().await.unwrap();
+    sqlx::query("LOCK TABLE revocations IN ACCESS EXCLUSIVE MODE").execute(&mut *transaction).await.unwrap();
+    wait_for_mode(&app, "postgres").await;
+    transaction.rollback().await.unwrap();
+    wait_for_mode(&app, "redis").await;
+}
