@@ -21,6 +21,7 @@ mod overload;
 mod plan_calls;
 mod plans;
 mod properties;
+mod read_only_database;
 mod revocation;
 mod revocation_outage;
 mod shutdown;

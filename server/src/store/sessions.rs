@@ -111,15 +111,17 @@ impl Store {
     /// Whether this session was ended, or never was. What is asked when Redis cannot be trusted.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
+    /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when a standby does.
     pub async fn session_is_over(&self, session_id: Uuid) -> Result<bool, StoreError> {
-        Ok(sqlx::query_scalar(
+        let (is_over, is_stale): (bool, bool) = sqlx::query_as(
             "SELECT NOT EXISTS (SELECT FROM sessions WHERE id = $1 AND ended_at IS NULL)
-                 OR EXISTS (SELECT FROM revocations WHERE session_id = $1)",
+                 OR EXISTS (SELECT FROM revocations WHERE session_id = $1), pg_is_in_recovery()",
         )
         .bind(session_id)
         .fetch_one(&self.pool)
-        .await?)
+        .await?;
+        // A standby may not have heard of the end yet.
+        if is_stale { Err(StoreError::found_standby()) } else { Ok(is_over) }
     }
 }
 
