@@ -8,6 +8,7 @@ mod bad_input;
 mod cors;
 mod docs;
 mod errors;
+mod header_bytes;
 mod headers;
 mod housekeeping;
 mod keys;
