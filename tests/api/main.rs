@@ -5,6 +5,7 @@
 mod audit;
 mod auth;
 mod bad_input;
+mod bound_settings;
 mod cors;
 mod docs;
 mod errors;

@@ -123,17 +123,24 @@ impl AccountForm {
         let mut faults = Vec::new();
         let names = check_account_names((&self.username, &self.email, &self.name), &mut faults);
         let locale = check_locale(self.locale.as_deref(), &mut faults);
-        if let Some(password) = &self.password {
-            if !passwords_allowed {
-                faults.push(FieldError::new("password", "is for the owner to choose, by an invitation"));
-            } else if let (Some(username), Some(email), Some(name)) = &names
-                && let Err(refusal) = password.check_new(policy, username, email, name)
-            {
-                faults.push(FieldError::new("password", &refusal.to_string()));
+        if let (Some(password), Some(username), Some(email), Some(name), true) =
+            (&self.password, &names.0, &names.1, &names.2, passwords_allowed)
+            && let Err(refusal) = password.check_new(policy, username, email, name)
+        {
+            faults.push(FieldError::new("password", &refusal.to_string()));
+        }
+        if !passwords_allowed {
+            // Whoever brings a hash may know its password.
+            let given =
+                [("password", self.password.is_some()), ("password_hash", self.password_hash.is_some())];
+            for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+                faults.push(FieldError::new(field, "is for the owner to choose, by an invitation"));
             }
         }
         let hash = self.password_hash.as_deref().map(ForeignHash::parse);
         let first_password = match (self.password, hash) {
+            // Refused above, whatever was given.
+            _ if !passwords_allowed => FirstPassword::Invited,
             (Some(_), Some(_)) => {
                 faults.push(FieldError::new("password_hash", "cannot be given beside a password"));
                 FirstPassword::Invited
