@@ -4,7 +4,7 @@ use latchkey_config::PasswordPolicy;
 
 use super::{FieldError, Service, ServiceError, Superuser};
 use crate::crypto::ForeignHash;
-use crate::domain::{EmailAddress, Locale, Origin, Password, PersonName, Username};
+use crate::domain::{EmailAddress, Locale, Origin, Password, PasswordHash, PersonName, Username};
 use crate::store::{NewAccount, Profile};
 
 /// What an account with a chosen password needs, not yet checked.
@@ -34,7 +34,7 @@ pub struct AccountForm {
     /// See [`Password::check_new`].
     pub password: Option<Password>,
     /// See [`ForeignHash`]. Without a password and without a hash the owner is invited.
-    pub password_hash: Option<String>,
+    pub password_hash: Option<PasswordHash>,
     /// Whether it may administer accounts.
     pub is_superuser: bool,
     /// See [`Locale`].
@@ -62,7 +62,7 @@ pub async fn create_user(
     let (mut new, first_password) = form.check(service.accounts.admin_passwords, &service.password_policy)?;
     new.password_hash = match first_password {
         FirstPassword::Chosen(password) => Some(service.hashing.hash(password).await?),
-        FirstPassword::Brought(hash) => Some(hash.as_str().to_owned()),
+        FirstPassword::Brought(hash) => Some(hash.into_stored()),
         FirstPassword::Invited if service.mail_enabled => None,
         FirstPassword::Invited => return Err(ServiceError::InvitationNeedsMail),
     };
@@ -137,7 +137,7 @@ impl AccountForm {
                 faults.push(FieldError::new(field, "is for the owner to choose, by an invitation"));
             }
         }
-        let hash = self.password_hash.as_deref().map(ForeignHash::parse);
+        let hash = self.password_hash.as_ref().map(|hash| ForeignHash::parse(hash.expose()));
         let first_password = match (self.password, hash) {
             // Refused above, whatever was given.
             _ if !passwords_allowed => FirstPassword::Invited,

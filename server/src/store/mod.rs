@@ -19,6 +19,7 @@ mod one_time_tokens;
 mod outbox;
 mod own_account;
 mod own_sessions;
+mod password_hash;
 mod passwords;
 mod pool;
 mod profile_reader;

@@ -6,17 +6,17 @@ use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::{RevokedSession, Store, StoreError};
-use crate::domain::{AuditEvent, Origin};
+use crate::domain::{AuditEvent, Origin, PasswordHash};
 
 /// A session to begin after a password was verified.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewSession<'a> {
     /// Its id, `sid` of its tokens.
     pub id: Uuid,
     /// Whose it is.
     pub user_id: i64,
     /// The hash that the password was verified against.
-    pub verified_hash: &'a str,
+    pub verified_hash: &'a PasswordHash,
     /// `jti` of the first refresh token.
     pub refresh_jti: Uuid,
     /// When the first access token expires.

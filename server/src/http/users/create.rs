@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::domain::Password;
+use crate::domain::{Password, PasswordHash};
 use crate::http::auth::me::ProfileBody;
 use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody, given};
@@ -86,7 +86,7 @@ pub async fn create_user(
         email: body.email,
         name: body.name,
         password: body.password.map(Password::presented),
-        password_hash: body.password_hash,
+        password_hash: body.password_hash.map(PasswordHash::new),
         is_superuser: body.is_superuser,
         locale: body.locale,
     };
