@@ -29,7 +29,7 @@ async fn the_entry_of_the_proxy_counts_whatever_the_client_wrote_before_it() {
         "SELECT string_agg(DISTINCT address, ' ') FROM audit_events WHERE kind = $1 AND outcome = 'refused'";
     assert_eq!(app.database.text(rows, "login").await, "192.0.2.7");
 
-    // An entry that cannot be read counts for the proxy that wrote it, not for nobody.
+    // An entry that cannot be read counts for the proxy that wrote it.
     let form = [("username", "unreadable"), ("password", "not the password")];
     let unreadable = bytes(b"198.51.100.1, 192.0.2.\xb9, 10.0.0.9");
     app.post(path::LOGIN).header("x-forwarded-for", unreadable).form(&form).answer().await.problem(401);
@@ -84,7 +84,7 @@ async fn other_headers_are_read_as_far_as_they_can_be() {
     let app = App::start().await;
     let user = app.create_user("ulla").await;
     let form = [("username", &user.username), ("password", &user.password)];
-    // Nobody stays out of the audit by a byte.
+    // One byte keeps no client out of the audit.
     let agent = bytes(b"Rob\xf6t/1.0 (gr\xc3\xbcn)");
     app.post(path::LOGIN).header("user-agent", agent).form(&form).answer().await.ok(200);
     let rows = "SELECT user_agent FROM audit_events WHERE kind = $1 AND user_agent IS NOT NULL ORDER BY id DESC LIMIT 1";

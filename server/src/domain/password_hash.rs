@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// The string form of a hash: ours, or another system's. `Debug` hides it: whoever has a hash can guess at the password
-/// without being limited.
+/// The string form of a hash: ours, or another system's. `Debug` hides it: an attacker who has a hash can guess at the
+/// password without a limit.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct PasswordHash(String);

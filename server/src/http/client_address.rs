@@ -18,7 +18,7 @@ const MAX_ENTRY: usize = 64;
 /// proxy appended, text or not, makes a difference.
 ///
 /// An entry that is no address, where the client's is expected, ends the chain: the request then counts for the proxy that
-/// wrote it, so that nobody evades a limit by an entry that cannot be read.
+/// wrote it, so that no entry evades a limit by being unreadable.
 pub fn decide_client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();

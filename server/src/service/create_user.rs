@@ -130,7 +130,7 @@ impl AccountForm {
             faults.push(FieldError::new("password", &refusal.to_string()));
         }
         if !passwords_allowed {
-            // Whoever brings a hash may know its password.
+            // An administrator who brings a hash may know its password.
             let given =
                 [("password", self.password.is_some()), ("password_hash", self.password_hash.is_some())];
             for (field, _) in given.into_iter().filter(|(_, given)| *given) {

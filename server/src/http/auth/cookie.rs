@@ -26,7 +26,7 @@ pub enum Found<'a> {
     /// One value.
     One(&'a str),
     /// One that is no text, or values that differ: a neighbouring domain can add its own (RFC 6265 §8.6), and nothing
-    /// tells which is which. Whoever added it must not choose, by its place or its form.
+    /// tells which is which. The other domain must not be able to choose, by the place or the form of its cookie.
     Unusable,
 }
 
