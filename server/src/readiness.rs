@@ -14,7 +14,7 @@ use crate::mail::OutboxWorker;
 use crate::metrics::{Metrics, StateGauge};
 use crate::redis_link::LinkState;
 use crate::revocation::{Revocation, RevocationMode};
-use crate::store::{REQUIRED_SCHEMA_VERSION, Store, describe_unfit};
+use crate::store::{REQUIRED_SCHEMA_VERSION, Store, StoreError, describe_unfit};
 
 /// One dependency.
 #[derive(Debug, Clone, Serialize)]
@@ -23,7 +23,13 @@ pub struct Dependency {
     pub ready: bool,
     /// One sentence: what is waited for, or that all is well.
     pub message: String,
+    /// In one word, where the operator tells this fault from others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
 }
+
+/// The database answers, but accepts no writes.
+const READ_ONLY: &str = "read_only";
 
 /// The body of `/readyz`.
 #[derive(Debug, Clone, Serialize)]
@@ -197,7 +203,9 @@ impl Readiness {
         let found = match self.store.schema().await {
             Ok(found) => found,
             Err(error) => {
-                return (waiting(error.to_string()), waiting("the database has to answer first".to_owned()));
+                let reason = matches!(error, StoreError::ReadOnly(_)).then_some(READ_ONLY);
+                let database = Dependency { reason, ..waiting(error.to_string()) };
+                return (database, waiting("the database has to be usable first".to_owned()));
             }
         };
         self.schema_version.store(found.known(), Ordering::Relaxed);
@@ -221,9 +229,7 @@ impl Readiness {
     fn look_at_redis(&self) -> Dependency {
         match self.revocation.link_state() {
             LinkState::Up => good("connected"),
-            LinkState::Lost(reason) => {
-                Dependency { ready: true, message: format!("{reason}; PostgreSQL answers in its place") }
-            }
+            LinkState::Lost(reason) => good(&format!("{reason}; PostgreSQL answers in its place")),
             LinkState::NeverUp(reason) | LinkState::Refused(reason) => waiting(reason),
         }
     }
@@ -248,11 +254,11 @@ pub fn describe_clock(offset: ClockOffset) -> String {
 }
 
 fn good(message: &str) -> Dependency {
-    Dependency { ready: true, message: message.to_owned() }
+    Dependency { ready: true, message: message.to_owned(), reason: None }
 }
 
 fn waiting(message: String) -> Dependency {
-    Dependency { ready: false, message }
+    Dependency { ready: false, message, reason: None }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of threads and connections")]

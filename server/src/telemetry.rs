@@ -37,8 +37,9 @@ impl Drop for Telemetry {
 pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let level = settings.log_level.as_str();
     // Dependencies are quiet unless something is wrong: their debug lines may show headers and queries.
-    let filter =
-        EnvFilter::try_new(format!("warn,latchkey_server={level}")).context("LOG_LEVEL is not valid")?;
+    // The pool would report each connection that is refused, which we do when that begins and ends.
+    let filter = EnvFilter::try_new(format!("warn,sqlx_core::pool=off,latchkey_server={level}"))
+        .context("LOG_LEVEL is not valid")?;
     let provider = settings.otlp_endpoint.as_ref().map(|_| tracer_provider()).transpose()?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match settings.log_format {

@@ -5,4 +5,5 @@ mod dependencies;
 mod files;
 mod generated;
 mod layers;
+mod secrets;
 mod sources;

@@ -108,6 +108,15 @@ async fn what_the_servers_say_is_reported() {
     fixture.wait_for_reason("DatabaseReachable", "False", "Unreachable").await;
     fixture.wait_for_reason("KeysReady", "False", "NotLoaded").await;
 
+    // It answers, but is no primary.
+    let mut answer = healthy(&kids);
+    let standby = "the database is a read-only standby (in recovery): DATABASE_URL must lead to the primary";
+    answer["dependencies"]["database"] = json!({"ready": false, "message": standby, "reason": "read_only"});
+    fixture.servers.answer(answer);
+    fixture.touch().await;
+    let condition = fixture.wait_for_reason("DatabaseReachable", "False", "DatabaseReadOnly").await;
+    assert!(condition.message.contains(standby), "{}", condition.message);
+
     // An answer that is none must not bring the operator down.
     fixture.servers.answer(Value::String("what?".to_owned()));
     fixture.touch().await;

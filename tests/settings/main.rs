@@ -6,6 +6,7 @@ mod commands;
 mod mail_preview;
 mod migrate;
 mod parts;
+mod read_only_database;
 mod refused;
 mod secrets_in_files;
 mod sessions_end_all;

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub struct Link {
     port: u16,
+    target: Arc<AtomicU16>,
     up: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
 }
@@ -27,17 +29,25 @@ impl Link {
         let own_port = listener.local_addr().expect("the address just bound").port();
         let listener = TcpListener::from_std(listener).expect("a tokio listener");
         let (up, state) = watch::channel(true);
+        let target = Arc::new(AtomicU16::new(port));
+        let current = Arc::clone(&target);
         let task = tokio::spawn(async move {
             while let Ok((incoming, _)) = listener.accept().await {
+                let port = current.load(Ordering::Relaxed);
                 tokio::spawn(pass_on(incoming, SocketAddr::from(([127, 0, 0, 1], port)), state.clone()));
             }
         });
-        Self { port: own_port, up: Arc::new(up), task }
+        Self { port: own_port, target, up: Arc::new(up), task }
     }
 
     /// The port to connect to instead.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Leads new connections to another port; open ones stay.
+    pub fn lead_to(&self, port: u16) {
+        self.target.store(port, Ordering::Relaxed);
     }
 
     /// Closes every connection and lets no new one through.

@@ -121,9 +121,57 @@ impl Postgres {
         wait::until_blocking("PostgreSQL to accept connections", || {
             let log = process.stderr.all();
             assert!(process.is_running(), "PostgreSQL ended: {log:?}");
-            log.iter().any(|line| line.contains("ready to accept connections")).then_some(())
+            let ready = ["ready to accept connections", "ready to accept read-only connections"];
+            log.iter().any(|line| ready.iter().any(|ready| line.contains(ready))).then_some(())
         });
         self.process = Some(process);
+    }
+
+    /// A hot standby of this one, which streams from it until it is promoted.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_standby(&self) -> Self {
+        let temporary = temporary_folder("standby-");
+        let folder = temporary.path().to_owned();
+        if is_root() {
+            run_ok(Command::new("chown").arg(USER).arg(&folder));
+        }
+        let mut copy = Command::new(programs::postgres_bin().join("pg_basebackup"));
+        copy.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "latchkey", "-D"]);
+        copy.arg(folder.join("data"));
+        // It writes `standby.signal`, and where to stream from.
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync"]);
+        copy.env("PGPASSWORD", &self.password);
+        run_ok(&mut as_user(USER, copy.current_dir(&folder)));
+        let mut standby = Self {
+            process: None,
+            port: free_port(),
+            password: self.password.clone(),
+            folder: temporary,
+            template: OnceLock::new(),
+            is_shared: false,
+            certificate: None,
+        };
+        standby.start_again();
+        standby
+    }
+
+    /// Makes a standby a primary, and waits until it is one.
+    ///
+    /// # Panics
+    /// When it is none within half a minute.
+    pub fn promote(&self) {
+        let mut promote = Command::new(programs::postgres_bin().join("pg_ctl"));
+        promote.args(["promote", "--wait", "--timeout=30", "--silent", "-D"]);
+        promote.arg(self.folder.path().join("data")).current_dir(self.folder.path());
+        run_ok(&mut as_user(USER, &promote));
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Stops it, cutting every connection ("fast" shutdown).
@@ -238,6 +286,12 @@ impl Database {
         psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut psql = psql.spawn().expect("psql");
         psql.stdin.take().expect("its standard input is a pipe")
+    }
+
+    /// The same database by another way to its instance, or to a copy of the instance.
+    #[must_use]
+    pub fn by_port(&self, port: u16) -> Self {
+        Self { port, password: self.password.clone(), name: self.name.clone(), goes_with_this: false }
     }
 
     /// Its URL, with the password.

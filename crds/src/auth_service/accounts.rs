@@ -28,8 +28,8 @@ pub struct Accounts {
     /// Whether people may delete their own accounts.
     #[serde(default)]
     pub self_deletion: bool,
-    /// Whether an administrator may choose the first password of an account that he makes. Without it accounts
-    /// begin with an invitation by mail.
+    /// Whether an administrator may choose the first password of an account, or bring its hash, through the API. Without
+    /// it accounts begin with an invitation by mail.
     #[serde(default = "yes")]
     pub admin_passwords: bool,
     /// The language of people who have not chosen one, such as en or de-AT.

@@ -84,6 +84,9 @@ pub struct Dependency {
     /// Why not.
     #[serde(default)]
     pub message: String,
+    /// The same in one word, where a condition tells this fault from others.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 impl Report {
@@ -185,8 +188,11 @@ mod tests {
             jwks_max_age: None,
             longest_token_lifetime: None,
             revocation: None,
-            dependencies: [("database".to_owned(), Dependency { ready: answers, message: String::new() })]
-                .into(),
+            dependencies: [(
+                "database".to_owned(),
+                Dependency { ready: answers, message: String::new(), reason: None },
+            )]
+            .into(),
         };
         assert!(report(true, Some(0), Some(1)).misses_schema());
         assert!(!report(false, Some(0), Some(1)).misses_schema());

@@ -178,7 +178,8 @@ pub struct Accounts {
     pub unverified_login: bool,
     /// Whether people may delete their own accounts. Off by default.
     pub self_deletion: bool,
-    /// Whether an administrator may choose the first password of an account that he makes. On by default.
+    /// Whether an administrator may choose the first password of an account, or bring its hash, through the API. On by
+    /// default.
     pub admin_passwords: bool,
     /// The language of people who have not chosen one: a BCP 47 tag.
     pub default_locale: String,

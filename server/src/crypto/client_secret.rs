@@ -4,7 +4,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 
 /// An id and a secret, of which only the SHA-256 is kept. A secret that long needs no slow hash.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientSecret {
     id: Digest,
     secret: Digest,

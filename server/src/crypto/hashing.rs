@@ -9,14 +9,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::password_hash::phc::{self, Output, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 use super::stored_hash::{Argon2Hash, StoredHash};
-use crate::domain::Password;
+use crate::domain::{Password, PasswordHash};
 use crate::telemetry::detail_span;
 
 /// Longest time that a request may be expected to wait for its turn.
@@ -107,7 +107,7 @@ impl HashPool {
     ///
     /// # Errors
     /// [`HashError`]
-    pub async fn hash(self: &Arc<Self>, password: Password) -> Result<String, HashError> {
+    pub async fn hash(self: &Arc<Self>, password: Password) -> Result<PasswordHash, HashError> {
         self.run(false, move |pool| pool.compute_new(password.expose().as_bytes())).await
     }
 
@@ -119,11 +119,11 @@ impl HashPool {
     pub async fn verify(
         self: &Arc<Self>,
         password: Password,
-        stored: Option<String>,
+        stored: Option<PasswordHash>,
     ) -> Result<bool, HashError> {
         let known = stored.is_some() && !password.exceeds_limit();
         let stored = match stored {
-            Some(text) => StoredHash::parse(&text).map_err(|_| HashError::Failed)?,
+            Some(text) => StoredHash::parse(text.expose()).map_err(|_| HashError::Failed)?,
             None => self.decoy.clone().ok_or(HashError::Failed)?,
         };
         let large = stored.memory_kib() > LEAST_CAPACITY as u64;
@@ -138,8 +138,8 @@ impl HashPool {
 
     /// Whether `stored` is to be replaced by a hash of ours: another algorithm, or other parameters. A hash that
     /// costs more than ours is replaced as well, since the time of a login would tell such accounts apart.
-    pub fn needs_rehash(&self, stored: &str) -> bool {
-        match StoredHash::parse(stored) {
+    pub fn needs_rehash(&self, stored: &PasswordHash) -> bool {
+        match StoredHash::parse(stored.expose()) {
             Ok(StoredHash::Argon2(argon2)) => {
                 let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
                 argon2.algorithm != Algorithm::Argon2id
@@ -223,17 +223,17 @@ impl HashPool {
         self.average_micros.store((average * 7 + took) / 8, Ordering::Relaxed);
     }
 
-    fn compute_new(&self, password: &[u8]) -> Result<String, HashError> {
+    fn compute_new(&self, password: &[u8]) -> Result<PasswordHash, HashError> {
         let mut salt = [0_u8; SALT_BYTES];
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| HashError::Failed)?;
         let mut output = [0_u8; HASH_BYTES];
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
         self.fill(&argon2, password, &salt, &mut output)?;
-        self.phc(&salt, &output)
+        Ok(PasswordHash::new(self.phc(&salt, &output)?))
     }
 
     fn phc(&self, salt: &[u8], output: &[u8]) -> Result<String, HashError> {
-        let hash = PasswordHash {
+        let hash = phc::PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),
             params: (&self.params).try_into().map_err(|_| HashError::Failed)?,
@@ -303,7 +303,7 @@ mod tests {
     async fn a_hash_verifies_its_own_password_only() {
         let pool = HashPool::new(1).unwrap();
         let stored = pool.hash(password("correct horse")).await.unwrap();
-        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(stored.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", stored.expose());
         assert!(pool.verify(password("correct horse"), Some(stored.clone())).await.unwrap());
         assert!(!pool.verify(password("correct horsf"), Some(stored)).await.unwrap());
         assert!(!pool.verify(password("correct horse"), None).await.unwrap());

@@ -3,15 +3,18 @@
 //! Each is parsed once into a type that can be computed: what a hash asks of the server (memory, time) is limited
 //! here, so that nobody who can import an account can occupy the server with its logins.
 
+use std::fmt;
 use std::num::NonZeroU32;
 
-use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::phc;
 use argon2::{Algorithm, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::pbkdf2;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::domain::PasswordHash;
 
 /// The longest string that is looked at, in bytes.
 const MAX_TEXT: usize = 512;
@@ -54,7 +57,7 @@ pub enum HashRefusal {
 }
 
 /// A hash that can be computed again for a password.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum StoredHash {
     Argon2(Argon2Hash),
     Bcrypt { cost: u32, salt: [u8; 16], hash: Vec<u8> },
@@ -63,7 +66,7 @@ pub(super) enum StoredHash {
 }
 
 /// Computed by the pool, on memory that is used again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Argon2Hash {
     pub(super) algorithm: Algorithm,
     pub(super) version: Version,
@@ -79,8 +82,8 @@ pub(super) enum Sha {
 }
 
 /// A hash that another system made, checked: it can be verified here, at a cost that the server can bear.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ForeignHash(String);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignHash(PasswordHash);
 
 impl ForeignHash {
     /// Checks a string.
@@ -88,18 +91,24 @@ impl ForeignHash {
     /// # Errors
     /// [`HashRefusal`]
     pub fn parse(text: &str) -> Result<Self, HashRefusal> {
-        StoredHash::parse(text).map(|_| Self(text.to_owned()))
+        StoredHash::parse(text).map(|_| Self(PasswordHash::new(text)))
     }
 
-    /// The string as it is stored.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// As it is stored.
+    pub fn into_stored(self) -> PasswordHash {
+        self.0
     }
 }
 
-impl std::fmt::Debug for ForeignHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(password hash)")
+impl fmt::Debug for StoredHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl fmt::Debug for Argon2Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
     }
 }
 
@@ -229,7 +238,7 @@ fn check_lengths(salt: &[u8], hash: &[u8]) -> Result<(), HashRefusal> {
 
 fn parse_argon2(text: &str) -> Result<StoredHash, HashRefusal> {
     let damaged = HashRefusal::Damaged("argon2");
-    let phc = PasswordHash::new(text).map_err(|_| damaged)?;
+    let phc = phc::PasswordHash::new(text).map_err(|_| damaged)?;
     let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| damaged)?;
     // Strings without a version are older than versions.
     let version = Version::try_from(phc.version.unwrap_or(0x10)).map_err(|_| damaged)?;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::crypto::HashPool;
-use crate::domain::Password;
+use crate::domain::{Password, PasswordHash};
 
 /// Of `correct horse`.
 const HASHES: [&str; 14] = [
@@ -29,19 +29,22 @@ const HASHES: [&str; 14] = [
 const BCRYPT_OF_80: &str = "$2b$04$FxyUukinMkafxvZVD7qXne55YJ1fFSuuy6sMqugoO3JwxdKRu6.d.";
 
 async fn verify(pool: &std::sync::Arc<HashPool>, password: &str, stored: &str) -> bool {
-    pool.verify(Password::presented(password), Some(stored.to_owned())).await.unwrap()
+    pool.verify(Password::presented(password), Some(PasswordHash::new(stored))).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_hash_of_any_program_verifies_its_own_password_only_and_is_to_be_replaced() {
     let pool = HashPool::new(1).unwrap();
     for hash in HASHES {
-        assert_eq!(ForeignHash::parse(hash).map(|hash| hash.as_str().to_owned()), Ok(hash.to_owned()));
+        assert_eq!(
+            ForeignHash::parse(hash).map(|hash| hash.into_stored().expose().to_owned()),
+            Ok(hash.to_owned())
+        );
         assert!(verify(&pool, "correct horse", hash).await, "{hash}");
         for wrong in ["correct horsf", "correct hors", "correct horse ", "", "correct horse\0"] {
             assert!(!verify(&pool, wrong, hash).await, "{wrong:?} {hash}");
         }
-        assert!(pool.needs_rehash(hash), "{hash}");
+        assert!(pool.needs_rehash(&PasswordHash::new(hash)), "{hash}");
     }
 }
 

@@ -8,6 +8,7 @@ use chrono::Utc;
 
 use super::bearer::bearer_token;
 use super::form::{FormFields, UrlEncodedForm, decode_component};
+use super::oauth::oauth_problem;
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::domain::Origin;
@@ -83,19 +84,4 @@ async fn check(
 fn decode_basic(credentials: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
     text.split_once(':').map(|(id, secret)| (id.to_owned(), secret.to_owned()))
-}
-
-/// The problem with the `error` that the RFCs have for it.
-pub fn oauth_problem(error: ServiceError) -> Problem {
-    let name = match &error {
-        ServiceError::InvalidClient => "invalid_client",
-        ServiceError::InvalidAccessToken => "invalid_token",
-        ServiceError::NotSuperuser => "insufficient_scope",
-        ServiceError::Invalid(_) => "invalid_request",
-        ServiceError::RateLimited(_) | ServiceError::Overloaded(_) | ServiceError::Unavailable(_) => {
-            "temporarily_unavailable"
-        }
-        _ => "server_error",
-    };
-    Problem::from(error).with_oauth_error(name)
 }

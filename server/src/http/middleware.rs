@@ -49,7 +49,8 @@ fn origin(request: &Request, trusted_proxies: &[IpNet]) -> Origin {
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
-    let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+    // What is no text in it must not keep the rest out of the audit.
+    let user_agent = headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Origin {
         request_id: request_id(headers),
         address: decide_client_address(peer, headers, trusted_proxies),

@@ -12,6 +12,7 @@ mod form;
 mod languages;
 pub mod management;
 mod middleware;
+mod oauth;
 mod pages;
 mod problem;
 mod problem_docs;

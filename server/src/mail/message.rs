@@ -10,7 +10,7 @@ use crate::store::{MailKind, TokenPurpose};
 ///
 /// What people write about themselves stays out, but for names that are limited to a few characters: a message to
 /// an address that nobody has shown to be theirs must not carry what a stranger wants it to say.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Facts<'a> {
     /// The name in `From`, or else the host that the links lead to.
     pub service: &'a str,
@@ -41,7 +41,7 @@ impl Facts<'_> {
 }
 
 /// A link with a one-time token.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Link {
     /// The URL.
     pub link: String,

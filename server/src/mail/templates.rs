@@ -20,7 +20,7 @@ const SUBJECT: &str = "Subject:";
 const FUEL: u64 = 50_000;
 
 /// A message ready to be addressed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Content {
     /// One line.
     pub subject: String,

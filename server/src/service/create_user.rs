@@ -4,7 +4,7 @@ use latchkey_config::PasswordPolicy;
 
 use super::{FieldError, Service, ServiceError, Superuser};
 use crate::crypto::ForeignHash;
-use crate::domain::{EmailAddress, Locale, Origin, Password, PersonName, Username};
+use crate::domain::{EmailAddress, Locale, Origin, Password, PasswordHash, PersonName, Username};
 use crate::store::{NewAccount, Profile};
 
 /// What an account with a chosen password needs, not yet checked.
@@ -34,7 +34,7 @@ pub struct AccountForm {
     /// See [`Password::check_new`].
     pub password: Option<Password>,
     /// See [`ForeignHash`]. Without a password and without a hash the owner is invited.
-    pub password_hash: Option<String>,
+    pub password_hash: Option<PasswordHash>,
     /// Whether it may administer accounts.
     pub is_superuser: bool,
     /// See [`Locale`].
@@ -62,7 +62,7 @@ pub async fn create_user(
     let (mut new, first_password) = form.check(service.accounts.admin_passwords, &service.password_policy)?;
     new.password_hash = match first_password {
         FirstPassword::Chosen(password) => Some(service.hashing.hash(password).await?),
-        FirstPassword::Brought(hash) => Some(hash.as_str().to_owned()),
+        FirstPassword::Brought(hash) => Some(hash.into_stored()),
         FirstPassword::Invited if service.mail_enabled => None,
         FirstPassword::Invited => return Err(ServiceError::InvitationNeedsMail),
     };
@@ -123,17 +123,24 @@ impl AccountForm {
         let mut faults = Vec::new();
         let names = check_account_names((&self.username, &self.email, &self.name), &mut faults);
         let locale = check_locale(self.locale.as_deref(), &mut faults);
-        if let Some(password) = &self.password {
-            if !passwords_allowed {
-                faults.push(FieldError::new("password", "is for the owner to choose, by an invitation"));
-            } else if let (Some(username), Some(email), Some(name)) = &names
-                && let Err(refusal) = password.check_new(policy, username, email, name)
-            {
-                faults.push(FieldError::new("password", &refusal.to_string()));
+        if let (Some(password), Some(username), Some(email), Some(name), true) =
+            (&self.password, &names.0, &names.1, &names.2, passwords_allowed)
+            && let Err(refusal) = password.check_new(policy, username, email, name)
+        {
+            faults.push(FieldError::new("password", &refusal.to_string()));
+        }
+        if !passwords_allowed {
+            // An administrator who brings a hash may know its password.
+            let given =
+                [("password", self.password.is_some()), ("password_hash", self.password_hash.is_some())];
+            for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+                faults.push(FieldError::new(field, "is for the owner to choose, by an invitation"));
             }
         }
-        let hash = self.password_hash.as_deref().map(ForeignHash::parse);
+        let hash = self.password_hash.as_ref().map(|hash| ForeignHash::parse(hash.expose()));
         let first_password = match (self.password, hash) {
+            // Refused above, whatever was given.
+            _ if !passwords_allowed => FirstPassword::Invited,
             (Some(_), Some(_)) => {
                 faults.push(FieldError::new("password_hash", "cannot be given beside a password"));
                 FirstPassword::Invited

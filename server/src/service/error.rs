@@ -97,7 +97,7 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(conflict) => Self::Conflict(conflict),
-            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::ReadOnly(_) => Self::Unavailable(error.to_string()),
             // The source names the SQL state and stays in the log.
             StoreError::Unexpected(source) => Self::Internal(format!("a query failed: {source}")),
             StoreError::MalformedUrl => Self::Internal(error.to_string()),

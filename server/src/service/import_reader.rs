@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read as _};
 
 use super::import_record::{FIELDS, ImportRecord};
+use crate::domain::PasswordHash;
 
 /// No account needs a longer line, in bytes.
 const MAX_LINE: usize = 64 * 1024;
@@ -201,7 +202,7 @@ fn parse_row(columns: &[&'static str], row: &csv::ByteRecord) -> Result<ImportRe
             "username" => record.username = text(),
             "email" => record.email = text(),
             "name" => record.name = Some(text()),
-            "password_hash" => record.password_hash = Some(text()),
+            "password_hash" => record.password_hash = Some(PasswordHash::new(text())),
             "is_superuser" => record.is_superuser = flag()?,
             "is_active" => record.is_active = flag()?,
             "email_verified" => record.email_verified = flag()?,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::tokens::TokenSubject;
 use super::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
 use crate::crypto::OneTimeSecret;
-use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password};
+use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password, PasswordHash};
 use crate::store::{KnownDevice, NewSession};
 
 /// What somebody logs in with.
@@ -152,9 +152,9 @@ fn no_randomness() -> ServiceError {
 async fn rehash_if_needed(
     service: &Service,
     user_id: i64,
-    stored: String,
+    stored: PasswordHash,
     password: Password,
-) -> Result<String, ServiceError> {
+) -> Result<PasswordHash, ServiceError> {
     if !service.hashing.needs_rehash(&stored) {
         return Ok(stored);
     }

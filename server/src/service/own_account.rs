@@ -5,14 +5,16 @@ use latchkey_config::PasswordPolicy;
 use serde_json::json;
 
 use super::{Authenticated, FieldError, LimitedAction, Service, ServiceError};
-use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Password, PersonName, Username};
+use crate::domain::{
+    AuditEvent, AuditKind, EmailAddress, Origin, Password, PasswordHash, PersonName, Username,
+};
 use crate::store::OwnAccount;
 
 /// The account of the bearer, whose password was just shown to be known.
 pub(super) struct ConfirmedAccount {
     pub(super) account: OwnAccount,
     /// The hash that it was verified against.
-    pub(super) verified_hash: String,
+    pub(super) verified_hash: PasswordHash,
 }
 
 impl Service {

@@ -1,7 +1,7 @@
 //! Making an account for oneself.
 
 use super::{FieldError, LimitedAction, Service, ServiceError, UserForm};
-use crate::domain::{Locale, Origin, Password};
+use crate::domain::{Locale, Origin, Password, PasswordHash};
 use crate::store::Registration;
 
 /// What was asked for, not yet checked.
@@ -80,9 +80,10 @@ fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Pas
     }
     let locale = chosen.flatten().or_else(|| accepted.into_iter().next());
     match names {
-        Some((username, email, name)) if faults.is_empty() => {
-            Ok((Registration { username, email, name, password_hash: String::new(), locale }, password))
-        }
+        Some((username, email, name)) if faults.is_empty() => Ok((
+            Registration { username, email, name, password_hash: PasswordHash::new(""), locale },
+            password,
+        )),
         _ => Err(ServiceError::Invalid(faults)),
     }
 }

@@ -10,7 +10,9 @@ use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
 use super::superusers::is_last_superuser;
 use super::{Account, MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
-use crate::domain::{AuditEvent, AuditKind, EmailAddress, Locale, Origin, PersonName, Username};
+use crate::domain::{
+    AuditEvent, AuditKind, EmailAddress, Locale, Origin, PasswordHash, PersonName, Username,
+};
 
 /// An account to be made by an administrator.
 #[derive(Debug, Clone)]
@@ -22,7 +24,7 @@ pub struct NewAccount {
     /// The person's name.
     pub name: PersonName,
     /// As it is stored; `None`: its owner is invited to choose a password.
-    pub password_hash: Option<String>,
+    pub password_hash: Option<PasswordHash>,
     /// Whether it may administer accounts.
     pub is_superuser: bool,
     /// The language of its owner.

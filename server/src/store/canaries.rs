@@ -1,6 +1,7 @@
 //! The accounts by which a server tries itself out. Each lives for one try.
 
 use super::{Store, StoreError};
+use crate::domain::PasswordHash;
 
 /// What every such account is called before its own part; its address is the same at a domain that no mail ever
 /// reaches (RFC 2606 §2).
@@ -11,7 +12,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer or takes no rows.
-    pub async fn create_canary(&self, username: &str, password_hash: &str) -> Result<i64, StoreError> {
+    pub async fn create_canary(
+        &self,
+        username: &str,
+        password_hash: &PasswordHash,
+    ) -> Result<i64, StoreError> {
         let left: Vec<i64> = sqlx::query_scalar(
             "SELECT id FROM users
              WHERE username COLLATE \"C\" LIKE 'canary-%' AND email = username || '@canary.invalid'

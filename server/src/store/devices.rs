@@ -3,7 +3,7 @@
 use super::{Store, StoreError};
 
 /// A device and the account that it has logged in to.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 pub struct KnownDevice {
     /// SHA-256 of its cookie.
     pub token_hash: Vec<u8>,

@@ -7,7 +7,7 @@ use super::audit::insert_event;
 use super::links::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::{Conflict, MailKind, NewMail, Store, StoreError, TokenPurpose};
-use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin};
+use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, PasswordHash};
 
 /// An address that an owner, who has shown to know the password, wants to have.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub struct EmailChange<'a> {
     /// Whose.
     pub user_id: i64,
     /// The hash that the password was verified against.
-    pub verified_hash: &'a str,
+    pub verified_hash: &'a PasswordHash,
     /// The address.
     pub new_email: &'a EmailAddress,
     /// The session that asks.

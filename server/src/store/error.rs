@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
+use super::pool::suspect;
 use crate::trusted_roots::describe_refusal;
-
-/// Why a standby is not asked.
-pub(super) const IN_RECOVERY: &str =
-    "it is a standby (in recovery), which may lag behind; DATABASE_URL must lead to the primary";
 
 /// A unique name that somebody else has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +12,28 @@ pub enum Conflict {
     Username,
     /// `users_email_key`
     Email,
+}
+
+/// Why a database that answers is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadOnly {
+    /// A standby that replays what a primary sends, or a server that recovers.
+    #[error("the database is a read-only standby (in recovery): DATABASE_URL must lead to the primary")]
+    Standby,
+    /// A primary that was told to accept no writes.
+    #[error(
+        "the database accepts no writes: default_transaction_read_only is on for the server, the database or the user"
+    )]
+    Default,
+    /// A write was refused; which of the two it is, the next test of the connection tells.
+    #[error("the database is read-only: it refused a write")]
+    RefusedWrite,
+}
+
+impl From<ReadOnly> for sqlx::Error {
+    fn from(reason: ReadOnly) -> Self {
+        Self::Configuration(Box::new(reason))
+    }
 }
 
 /// A failed database operation. `Display` never holds SQL, parameters or the URL.
@@ -29,9 +48,20 @@ pub enum StoreError {
     /// The database cannot be reached, is starting, stopping, or has no connection left.
     #[error("the database cannot be reached: {0}")]
     Unavailable(&'static str),
+    /// The database answers, but is not one to work with.
+    #[error("{0}")]
+    ReadOnly(ReadOnly),
     /// Anything else: a fault of ours.
     #[error("a query failed")]
     Unexpected(#[source] Arc<sqlx::Error>),
+}
+
+impl StoreError {
+    /// An answer came from a standby. Every connection is tested before its next use.
+    pub(super) fn found_standby() -> Self {
+        suspect();
+        Self::ReadOnly(ReadOnly::Standby)
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -40,6 +70,9 @@ impl From<sqlx::Error> for StoreError {
             return Self::Unavailable(reason);
         }
         match &error {
+            sqlx::Error::Configuration(cause) if cause.is::<ReadOnly>() => {
+                Self::ReadOnly(cause.downcast_ref().copied().unwrap_or(ReadOnly::RefusedWrite))
+            }
             sqlx::Error::Io(_) => Self::Unavailable("the connection was refused or lost"),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection within the time limit"),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable("shutting down"),
@@ -59,7 +92,11 @@ impl From<sqlx::Error> for StoreError {
                     (_, Some(code)) if ["28", "3D"].contains(&&code[..2]) => {
                         Self::Unavailable("it refuses the user, the password or the database name")
                     }
-                    (_, Some("25006")) => Self::Unavailable("it is read-only"),
+                    // read_only_sql_transaction: the connection leads to another server than when it was tested.
+                    (_, Some("25006")) => {
+                        suspect();
+                        Self::ReadOnly(ReadOnly::RefusedWrite)
+                    }
                     _ => Self::Unexpected(Arc::new(error)),
                 }
             }

@@ -1,7 +1,7 @@
 //! Accounts from another system, many at a time.
 
 use super::{Store, StoreError};
-use crate::domain::{AuditKind, EmailAddress, Locale, PersonName, Username};
+use crate::domain::{AuditKind, EmailAddress, Locale, PasswordHash, PersonName, Username};
 
 /// An account to be imported.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct ImportedUser {
     /// The person's name.
     pub name: PersonName,
     /// As it is stored; `None`: no password yet.
-    pub password_hash: Option<String>,
+    pub password_hash: Option<PasswordHash>,
     /// Whether it may administer accounts.
     pub is_superuser: bool,
     /// Whether it may log in.
@@ -79,7 +79,12 @@ impl Store {
         .bind(&usernames)
         .bind(&emails)
         .bind(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>())
-        .bind(users.iter().map(|user| user.password_hash.as_deref()).collect::<Vec<_>>())
+        .bind(
+            users
+                .iter()
+                .map(|user| user.password_hash.as_ref().map(PasswordHash::expose))
+                .collect::<Vec<_>>(),
+        )
         .bind(users.iter().map(|user| user.is_superuser).collect::<Vec<_>>())
         .bind(users.iter().map(|user| user.is_active).collect::<Vec<_>>())
         .bind(users.iter().map(|user| user.email_verified).collect::<Vec<_>>())

@@ -20,7 +20,7 @@ pub struct Addressee {
 }
 
 /// The one-time token of a link that is about to be mailed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct NewToken<'a> {
     /// What it is good for.
     pub purpose: TokenPurpose,

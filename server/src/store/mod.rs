@@ -19,7 +19,9 @@ mod one_time_tokens;
 mod outbox;
 mod own_account;
 mod own_sessions;
+mod password_hash;
 mod passwords;
+mod pool;
 mod profile_reader;
 mod refresh_tokens;
 mod registrations;
@@ -31,10 +33,8 @@ mod users;
 
 use std::time::Duration;
 
-use sqlx::Connection as _;
-use sqlx::postgres::{PgPool, PgPoolOptions};
-
 use connect_options::connect_options;
+use pool::Pool;
 use profile_reader::ProfileReader;
 
 use crate::trusted_roots::TrustedRoots;
@@ -45,7 +45,7 @@ pub use audit_search::{AuditEntry, AuditQuery};
 pub use canaries::CANARY_PREFIX;
 pub use devices::KnownDevice;
 pub use email_changes::{ConfirmationOutcome, EmailChange};
-pub use error::{Conflict, StoreError};
+pub use error::{Conflict, ReadOnly, StoreError};
 pub use housekeeping::{Expired, HousekeepingRight};
 pub use import::{Imported, ImportedUser};
 pub use links::LinkOwner;
@@ -64,15 +64,13 @@ pub use schema::{
 pub use sessions::{NewSession, SessionOwner};
 pub use users::{Credentials, NewUser, Profile};
 
-/// A connection that was idle longer is tested before it is used.
-const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection before it is told that the database is down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The database behind a pool. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    pool: Pool,
     roots: TrustedRoots,
     profiles: ProfileReader,
 }
@@ -88,26 +86,14 @@ impl Store {
         roots: &TrustedRoots,
     ) -> Result<Self, StoreError> {
         let options = connect_options(database_url, roots)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            // A connection that was in use a moment ago needs no round trip to see that it still is.
-            .test_before_acquire(false)
-            .before_acquire(|connection, usage| {
-                Box::pin(async move {
-                    if usage.idle_for > TEST_AFTER_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options.application_name(&application_name()));
+        let options = options.application_name(&application_name());
+        let pool = Pool::connect_lazily(options, max_connections, ACQUIRE_TIMEOUT);
         Ok(Self { profiles: ProfileReader::spawn(pool.clone()), pool, roots: roots.clone() })
     }
 
     /// Connections that exist, and how many of them are idle.
     pub fn pool_size(&self) -> (u32, usize) {
-        (self.pool.size(), self.pool.num_idle())
+        self.pool.size()
     }
 
     /// Waits for running queries, then closes every connection.

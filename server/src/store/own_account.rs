@@ -7,7 +7,7 @@ use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
 use super::superusers::is_last_superuser;
 use super::{MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
-use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PersonName};
+use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PasswordHash, PersonName};
 
 /// What a change by the owner needs to know.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -23,7 +23,7 @@ pub struct OwnAccount {
     /// Its language; `None`: the default of the service.
     pub locale: Option<String>,
     /// PHC string.
-    pub password_hash: Option<String>,
+    pub password_hash: Option<PasswordHash>,
 }
 
 /// What of a profile is to be changed; `None`: stays.
@@ -106,7 +106,7 @@ impl Store {
     pub async fn delete_own_account(
         &self,
         user_id: i64,
-        verified_hash: &str,
+        verified_hash: &PasswordHash,
         event: &AuditEvent<'_>,
     ) -> Result<DeletionOutcome, StoreError> {
         let mut transaction = self.pool.begin().await?;

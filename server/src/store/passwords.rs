@@ -9,7 +9,7 @@ use super::links::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
 use super::{MailKind, NewMail, RevokedSession, Store, StoreError, TokenPurpose};
-use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::domain::{AuditEvent, AuditKind, Origin, PasswordHash};
 
 /// A password to be changed by its owner, who has shown to know the old one.
 #[derive(Debug, Clone)]
@@ -17,9 +17,9 @@ pub struct PasswordChange<'a> {
     /// Whose.
     pub user_id: i64,
     /// The hash that the current password was verified against.
-    pub verified_hash: &'a str,
+    pub verified_hash: &'a PasswordHash,
     /// PHC string of the new one.
-    pub new_hash: &'a str,
+    pub new_hash: &'a PasswordHash,
     /// The session that asks, which goes on.
     pub session_id: Uuid,
     /// Whether the other sessions go on too.
@@ -57,7 +57,7 @@ impl Store {
     pub async fn reset_password(
         &self,
         token_hash: &[u8],
-        password_hash: &str,
+        password_hash: &PasswordHash,
         origin: &Origin,
     ) -> Result<Option<PasswordReset>, StoreError> {
         let purposes = [TokenPurpose::PasswordReset, TokenPurpose::Invitation];

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use sqlx::postgres::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
+use super::pool::Pool;
 use super::{Profile, StoreError};
 use crate::telemetry::call_span;
 
@@ -25,7 +25,7 @@ struct Question {
 pub(super) struct ProfileReader(mpsc::UnboundedSender<Question>);
 
 impl ProfileReader {
-    pub(super) fn spawn(pool: PgPool) -> Self {
+    pub(super) fn spawn(pool: Pool) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(answer_all(pool, receiver));
         Self(sender)
@@ -40,7 +40,7 @@ impl ProfileReader {
     }
 }
 
-async fn answer_all(pool: PgPool, mut questions: mpsc::UnboundedReceiver<Question>) {
+async fn answer_all(pool: Pool, mut questions: mpsc::UnboundedReceiver<Question>) {
     let mut batch = Vec::with_capacity(BATCH);
     while questions.recv_many(&mut batch, BATCH).await > 0 {
         let ids: Vec<i64> = batch.iter().map(|question| question.user_id).collect();
@@ -53,12 +53,25 @@ async fn answer_all(pool: PgPool, mut questions: mpsc::UnboundedReceiver<Questio
     }
 }
 
-async fn fetch_profiles(pool: &PgPool, ids: &[i64]) -> Result<HashMap<i64, Profile>, StoreError> {
-    let profiles: Vec<Profile> = sqlx::query_as(
-        "SELECT id, username, email, name, is_superuser, is_active FROM users WHERE id = ANY($1)",
+async fn fetch_profiles(pool: &Pool, ids: &[i64]) -> Result<HashMap<i64, Profile>, StoreError> {
+    let found: Vec<Found> = sqlx::query_as(
+        "SELECT id, username, email, name, is_superuser, is_active, pg_is_in_recovery() AS is_stale
+         FROM users WHERE id = ANY($1)",
     )
     .bind(ids)
     .fetch_all(pool)
     .await?;
-    Ok(profiles.into_iter().map(|profile| (profile.id, profile)).collect())
+    if found.iter().any(|found| found.is_stale) {
+        return Err(StoreError::found_standby());
+    }
+    Ok(found.into_iter().map(|Found { profile, .. }| (profile.id, profile)).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct Found {
+    #[sqlx(flatten)]
+    profile: Profile,
+    /// Read from a standby, by a connection that led to the primary when it was tested. Tokens are judged by profiles, so
+    /// that not even the moment until the next test may pass unseen.
+    is_stale: bool,
 }

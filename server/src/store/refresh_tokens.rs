@@ -116,8 +116,8 @@ impl Store {
         session_id: Uuid,
         user_id: i64,
     ) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar(
-            "SELECT users.username
+        let found: Option<(String, bool)> = sqlx::query_as(
+            "SELECT users.username, pg_is_in_recovery()
              FROM refresh_tokens
                  JOIN sessions ON sessions.id = refresh_tokens.session_id
                  JOIN users ON users.id = sessions.user_id
@@ -129,7 +129,12 @@ impl Store {
         .bind(session_id)
         .bind(user_id)
         .fetch_optional(&self.pool)
-        .await?)
+        .await?;
+        match found {
+            // A standby may not have heard of an exchange yet.
+            Some((_, true)) => Err(StoreError::found_standby()),
+            found => Ok(found.map(|(username, _)| username)),
+        }
     }
 }
 

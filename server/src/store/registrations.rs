@@ -6,7 +6,9 @@ use super::audit::{insert_event, record_request};
 use super::links::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::{MailKind, NewMail, Store, StoreError, TokenPurpose};
-use crate::domain::{AuditEvent, AuditKind, EmailAddress, Locale, Origin, Outcome, PersonName, Username};
+use crate::domain::{
+    AuditEvent, AuditKind, EmailAddress, Locale, Origin, Outcome, PasswordHash, PersonName, Username,
+};
 
 /// An account that somebody wants to have.
 #[derive(Debug, Clone)]
@@ -18,7 +20,7 @@ pub struct Registration {
     /// The person's name.
     pub name: PersonName,
     /// PHC string.
-    pub password_hash: String,
+    pub password_hash: PasswordHash,
     /// The person's language.
     pub locale: Option<Locale>,
 }

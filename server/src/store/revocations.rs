@@ -5,7 +5,6 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
-use super::error::IN_RECOVERY;
 use super::{Store, StoreError};
 use crate::domain::clock::KEPT_AFTER_EXPIRY;
 
@@ -72,7 +71,7 @@ impl Store {
     /// Reads the state. A standby is not asked: it may not have heard of the latest withdrawal of trust.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer, or is a standby.
+    /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when it is a standby.
     pub async fn revocation_state(&self) -> Result<RevocationState, StoreError> {
         sqlx::query_as(concat!(
             "SELECT ",
@@ -81,7 +80,7 @@ impl Store {
         ))
         .fetch_optional(&self.pool)
         .await?
-        .ok_or(StoreError::Unavailable(IN_RECOVERY))
+        .ok_or_else(StoreError::found_standby)
     }
 
     /// The database's clock.
@@ -142,7 +141,7 @@ impl Store {
     /// Where a sweep that begins now starts from the next time. Ask before reading what it copies.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer, or is a standby.
+    /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when it is a standby.
     pub async fn sweep_cursor(&self) -> Result<SweepCursor, StoreError> {
         sqlx::query_as(
             "SELECT service_id, pg_postmaster_start_time() AS server_started_at,
@@ -151,7 +150,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?
-        .ok_or(StoreError::Unavailable(IN_RECOVERY))
+        .ok_or_else(StoreError::found_standby)
     }
 
     /// Every revocation that some replica's clock still needs, or those made by transactions from `since` on.

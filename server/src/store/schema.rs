@@ -5,8 +5,8 @@ mod tolerance;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgPoolOptions;
 
+use super::pool::Pool;
 use super::{Store, StoreError, connect_options};
 use crate::trusted_roots::TrustedRoots;
 
@@ -17,6 +17,9 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// The newest migration this binary was built with; it cannot run on an older schema.
 pub const REQUIRED_SCHEMA_VERSION: i64 = 3;
+
+/// How long `migrate` waits for the database.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A migration run that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +57,9 @@ pub enum MigrateError {
 /// schema, or servers that run could not use the next one.
 pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, MigrateError> {
     let options = connect_options(database_url, roots)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options.application_name("latchkey-migrate"))
-        .await
-        .map_err(StoreError::from)?;
+    let pool = Pool::connect_lazily(options.application_name("latchkey-migrate"), 1, PATIENCE);
+    // Asked of a standby, what follows would answer for the primary, or fail for a reason that says nothing.
+    drop(pool.acquire_tested().await.map_err(StoreError::from)?);
     let before = tolerance::fetch_schema(&pool).await?;
     if let Some(reason) = describe_unfit(&before).filter(|_| before.known() > REQUIRED_SCHEMA_VERSION) {
         return Err(MigrateError::Downgrade(reason));
@@ -76,16 +76,19 @@ pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, Mi
     tolerance::declare(&pool).await?;
     let mut migrator = Migrator { migrations: MIGRATOR.migrations.clone(), ..Migrator::DEFAULT };
     migrator.set_ignore_missing(true);
-    migrator.run(&pool).await.map_err(MigrateError::Migration)?;
+    let mut connection = pool.acquire().await.map_err(StoreError::from)?;
+    migrator.run(&mut *connection).await.map_err(MigrateError::Migration)?;
+    drop(connection);
     Ok(tolerance::fetch_schema(&pool).await?.known())
 }
 
 impl Store {
-    /// The schema as it is; its version is `None` when there is none.
+    /// The schema as it is; its version is `None` when there is none. Whether the database accepts writes is asked anew.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
+    /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when it accepts no writes.
     pub async fn schema(&self) -> Result<Schema, StoreError> {
+        drop(self.pool.acquire_tested().await?);
         tolerance::fetch_schema(&self.pool).await
     }
 }

@@ -5,19 +5,18 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::insert_event;
-use super::error::IN_RECOVERY;
 use super::{RevokedSession, Store, StoreError};
-use crate::domain::{AuditEvent, Origin};
+use crate::domain::{AuditEvent, Origin, PasswordHash};
 
 /// A session to begin after a password was verified.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewSession<'a> {
     /// Its id, `sid` of its tokens.
     pub id: Uuid,
     /// Whose it is.
     pub user_id: i64,
     /// The hash that the password was verified against.
-    pub verified_hash: &'a str,
+    pub verified_hash: &'a PasswordHash,
     /// `jti` of the first refresh token.
     pub refresh_jti: Uuid,
     /// When the first access token expires.
@@ -113,17 +112,17 @@ impl Store {
     /// Whether this session was ended, or never was. What is asked when Redis cannot be trusted.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer, or is a standby, which may not know of it yet.
+    /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when a standby does.
     pub async fn session_is_over(&self, session_id: Uuid) -> Result<bool, StoreError> {
-        sqlx::query_scalar(
+        let (is_over, is_stale): (bool, bool) = sqlx::query_as(
             "SELECT NOT EXISTS (SELECT FROM sessions WHERE id = $1 AND ended_at IS NULL)
-                 OR EXISTS (SELECT FROM revocations WHERE session_id = $1)
-             WHERE NOT pg_is_in_recovery()",
+                 OR EXISTS (SELECT FROM revocations WHERE session_id = $1), pg_is_in_recovery()",
         )
         .bind(session_id)
-        .fetch_optional(&self.pool)
-        .await?
-        .ok_or(StoreError::Unavailable(IN_RECOVERY))
+        .fetch_one(&self.pool)
+        .await?;
+        // A standby may not have heard of the end yet.
+        if is_stale { Err(StoreError::found_standby()) } else { Ok(is_over) }
     }
 }
 

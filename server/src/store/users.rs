@@ -1,7 +1,7 @@
 //! Accounts.
 
 use super::{Store, StoreError};
-use crate::domain::{EmailAddress, LoginName, PersonName, Username};
+use crate::domain::{EmailAddress, LoginName, PasswordHash, PersonName, Username};
 
 /// What a login needs to know of an account.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -11,7 +11,7 @@ pub struct Credentials {
     /// Its name as it was given.
     pub username: String,
     /// PHC string; `None` while the account has no password yet.
-    pub password_hash: Option<String>,
+    pub password_hash: Option<PasswordHash>,
     /// Whether anybody has shown to read mail at its address.
     pub is_verified: bool,
     /// Whether it may log in.
@@ -45,7 +45,7 @@ pub struct NewUser {
     /// The person's name.
     pub name: PersonName,
     /// PHC string.
-    pub password_hash: String,
+    pub password_hash: PasswordHash,
     /// Whether it may administer accounts.
     pub is_superuser: bool,
 }
@@ -119,8 +119,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn find_password_hash(&self, user_id: i64) -> Result<Option<String>, StoreError> {
-        let found: Option<Option<String>> =
+    pub async fn find_password_hash(&self, user_id: i64) -> Result<Option<PasswordHash>, StoreError> {
+        let found: Option<Option<PasswordHash>> =
             sqlx::query_scalar("SELECT password_hash FROM users WHERE id = $1")
                 .bind(user_id)
                 .fetch_optional(&self.pool)
@@ -132,7 +132,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn replace_hash(&self, user_id: i64, old: &str, new: &str) -> Result<bool, StoreError> {
+    pub async fn replace_hash(
+        &self,
+        user_id: i64,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<bool, StoreError> {
         let done = sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
             .bind(user_id)
             .bind(old)

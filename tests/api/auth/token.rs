@@ -110,3 +110,25 @@ async fn takes_no_other_content_type() {
     let answer = app.post(path::TOKEN).json(&json).answer().await;
     assert_oauth_error(&answer, 415, "invalid_request");
 }
+
+#[tokio::test]
+async fn an_account_that_may_not_log_in_is_an_invalid_grant_that_says_what_login_says() {
+    let app = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let user = app.create_user("unverified").await;
+    let unverified = "UPDATE users SET email_verified_at = NULL WHERE username = $1";
+    let deactivated = "UPDATE users SET email_verified_at = now(), is_active = false WHERE username = $1";
+    for change in [unverified, deactivated] {
+        assert_eq!(app.database.execute_for(change, &user.username).await, 1);
+
+        let token = post(&app, &[("username", &user.username), ("password", &user.password)]).await;
+
+        assert_oauth_error(&token, 400, "invalid_grant");
+        let login = app.post_login(&user.username, &user.password).await.problem(403);
+        assert_eq!(token.json()["error_description"], login["detail"]);
+        assert_eq!(token.json()["detail"], login["detail"]);
+        // Only to those who know the password.
+        let guess = post(&app, &[("username", &user.username), ("password", "wrong")]).await;
+        assert_oauth_error(&guess, 401, "invalid_grant");
+        assert_ne!(guess.json()["detail"], login["detail"]);
+    }
+}

@@ -15,7 +15,7 @@ use crate::kinds::Kind;
 
 use super::autoscaling::decide_autoscaling;
 use super::certificate::decide_certificate;
-use super::dependencies::{decide_embedded, decide_login, decide_shared};
+use super::dependencies::{decide_database, decide_embedded, decide_login, decide_shared};
 use super::exposure::decide_exposed;
 use super::last_words::last_words;
 use super::rollout::migrating;
@@ -143,7 +143,7 @@ pub fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
         ready,
         progressing,
         decide_secrets(facts),
-        decide_dependency(facts, types::DATABASE_REACHABLE, "database", "PostgreSQL"),
+        decide_database(facts),
         decide_schema(facts),
         super::keys::decide_keys(facts),
         decide_revocation(facts),
@@ -233,7 +233,12 @@ fn no_answer(type_: &'static str) -> Stated {
     state(type_, Truth::Unknown, "NoReplicaAnswers", "No replica could be asked: Ready says why.")
 }
 
-fn decide_dependency(facts: &Facts<'_>, type_: &'static str, dependency: &str, called: &str) -> Stated {
+pub(super) fn decide_dependency(
+    facts: &Facts<'_>,
+    type_: &'static str,
+    dependency: &str,
+    called: &str,
+) -> Stated {
     let told: Vec<_> = reports(facts)
         .into_iter()
         .filter_map(|(pod, report)| Some((pod, report.dependencies.get(dependency)?)))

@@ -1,13 +1,32 @@
-//! What is said of logins, of a database that others name too, and of embedded stores. Pure.
+//! What is said of the database, of logins, of a database that others name too, and of embedded stores. Pure.
 
 use latchkey_crds::conditions as types;
 
 use crate::auth_service::shared_database::Sharing;
 
-use super::conditions::{Facts, Stated, Truth, reports, state};
+use super::conditions::{Facts, Stated, Truth, decide_dependency, reports, state};
 
 /// The reason of a login that the replicas tried out and that failed; `Ready` has it too.
 pub(super) const LOGIN_FAILS: &str = "LoginFails";
+
+/// What `/status` calls a database that answers but accepts no writes.
+const READ_ONLY: &str = "read_only";
+
+pub(super) fn decide_database(facts: &Facts<'_>) -> Stated {
+    let read_only = reports(facts).into_iter().find_map(|(pod, report)| {
+        let database = report.dependencies.get("database")?;
+        (!database.ready && database.reason.as_deref() == Some(READ_ONLY)).then_some((pod, database))
+    });
+    let Some((pod, database)) = read_only else {
+        return decide_dependency(facts, types::DATABASE_REACHABLE, "database", "PostgreSQL");
+    };
+    state(
+        types::DATABASE_REACHABLE,
+        Truth::False,
+        "DatabaseReadOnly",
+        format!("Pod {pod} cannot work with its database: {}.", database.message.trim_end_matches('.')),
+    )
+}
 
 pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(types::LOGIN_WORKS, status, reason, message);

@@ -90,7 +90,7 @@ fn waiting_pod(name: &str, reason: &str) -> Pod {
 }
 
 fn report() -> Report {
-    let dependency = Dependency { ready: true, message: String::new() };
+    let dependency = Dependency { ready: true, message: String::new(), reason: None };
     Report {
         version: Some("1.2.3".to_owned()),
         schema_version: Some(1),
@@ -196,11 +196,24 @@ fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
     world.deployment = Some(deployment(1, 0));
     world.service.pods =
         vec![serde_json::from_value(json!({"metadata": {"name": "demo-1"}, "status": {}})).unwrap()];
-    let dependency = Dependency { ready: false, message: "connection refused".to_owned() };
+    let dependency = Dependency { ready: false, message: "connection refused".to_owned(), reason: None };
     world.report().dependencies.insert("database".to_owned(), dependency);
     let message = world.says(types::READY, Truth::False, "ReplicasNotReady");
     assert!(message.contains("database: connection refused"), "{message}");
     world.says(types::DATABASE_REACHABLE, Truth::False, "Unreachable");
+}
+
+#[test]
+fn a_database_that_accepts_no_writes_has_a_reason_of_its_own() {
+    let mut world = World::healthy();
+    let dependency = Dependency {
+        ready: false,
+        message: "the database is a read-only standby".to_owned(),
+        reason: Some("read_only".to_owned()),
+    };
+    world.report().dependencies.insert("database".to_owned(), dependency);
+    let message = world.says(types::DATABASE_REACHABLE, Truth::False, "DatabaseReadOnly");
+    assert!(message.contains("read-only standby"), "{message}");
 }
 
 #[test]

@@ -25,26 +25,37 @@ pub enum Found<'a> {
     None,
     /// One value.
     One(&'a str),
-    /// Values that differ: a neighbouring domain can add its own (RFC 6265 §8.6), and nothing tells which is
-    /// which.
-    Several,
+    /// One that is no text, or values that differ: a neighbouring domain can add its own (RFC 6265 §8.6), and nothing
+    /// tells which is which. The other domain must not be able to choose, by the place or the form of its cookie.
+    Unusable,
 }
 
-/// Looks for a cookie (RFC 6265 §4.2.1). HTTP/2 may spread them over several headers (RFC 9113 §8.2.3).
+/// Looks for a cookie (RFC 6265 §4.2.1). HTTP/2 may spread them over several headers (RFC 9113 §8.2.3). They are read as
+/// bytes: applications of the same domain may set others that are no ASCII.
 pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Found<'a> {
-    let mut found = Found::None;
-    let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    for (cookie, value) in lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('=')) {
-        let value = value.trim();
-        if cookie.trim() != name || value.is_empty() || found == Found::One(value) {
+    let mut found: Option<&[u8]> = None;
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    for pair in lines.flat_map(|line| line.split(|byte| *byte == b';')) {
+        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        let value = unquoted(pair[equals + 1..].trim_ascii());
+        if pair[..equals].trim_ascii() != name.as_bytes() || value.is_empty() || found == Some(value) {
             continue;
         }
-        if found != Found::None {
-            return Found::Several;
+        if found.is_some() {
+            return Found::Unusable;
         }
-        found = Found::One(value);
+        found = Some(value);
     }
-    found
+    match found.map(std::str::from_utf8) {
+        None => Found::None,
+        Some(Ok(value)) => Found::One(value),
+        Some(Err(_)) => Found::Unusable,
+    }
+}
+
+/// The value without the quotes that RFC 6265 §4.1.1 allows around it.
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 const DEVICE: &str = "latchkey_device";
@@ -63,7 +74,7 @@ pub fn remember_device(device: &OneTimeSecret) -> Result<HeaderValue, InvalidHea
 pub fn device(headers: &HeaderMap) -> Option<DeviceCookie<'_>> {
     match find(headers, DEVICE) {
         Found::One(value) => DeviceCookie::parse(value),
-        Found::None | Found::Several => None,
+        Found::None | Found::Unusable => None,
     }
 }
 
@@ -81,16 +92,30 @@ mod tests {
     #[test]
     fn a_cookie_is_found_by_its_whole_name_and_only_if_it_is_one() {
         for (lines, expected) in [
-            (vec!["a=1"], Found::One("1")),
-            (vec!["b=2; a=1"], Found::One("1")),
-            (vec!["b=2", "a=1;a=1"], Found::One("1")),
-            (vec!["aa=1; A=1; a; =a; a="], Found::None),
-            (vec!["a=1; a=2"], Found::Several),
-            (vec!["a=1", "a=2"], Found::Several),
-            (vec!["a=x=y"], Found::One("x=y")),
+            (vec![&b"a=1"[..]], Found::One("1")),
+            (vec![b"b=2; a=1"], Found::One("1")),
+            (vec![b"b=2", b"a=1;a=1"], Found::One("1")),
+            (vec![b"aa=1; A=1; a; =a; a="], Found::None),
+            (vec![b"a=1; a=2"], Found::Unusable),
+            (vec![b"a=1", b"a=2"], Found::Unusable),
+            (vec![b"a=2", b"b=1", b"a=1"], Found::Unusable),
+            (vec![b"a=x=y"], Found::One("x=y")),
+            (vec![b"a=1;b=2 ;\tc=3"], Found::One("1")),
+            (vec![b"b=2;\ta=1\t"], Found::One("1")),
+            (vec![b"a=\"1\""], Found::One("1")),
+            (vec![b"a=\"1\"; a=1"], Found::One("1")),
+            (vec![b"a=\"1"], Found::One("\"1")),
+            (vec![b"a=\""], Found::One("\"")),
+            (vec![b"a=\"\""], Found::None),
+            // Others may be no ASCII, and no UTF-8.
+            (vec!["city=Zürich; a=1".as_bytes()], Found::One("1")),
+            (vec![b"a=1; city=Z\xfcrich"], Found::One("1")),
+            (vec![b"\xff\xfe", b"a=1"], Found::One("1")),
+            (vec![b"a=\xff"], Found::Unusable),
+            (vec![b"a=\xff; a=1"], Found::Unusable),
             (vec![], Found::None),
         ] {
-            let lines: Vec<_> = lines.into_iter().map(|line| line.as_bytes().to_vec()).collect();
+            let lines: Vec<_> = lines.into_iter().map(<[u8]>::to_vec).collect();
             assert_eq!(find(&headers(&lines), "a"), expected, "{lines:?}");
         }
     }
@@ -102,10 +127,19 @@ mod tests {
         ) {
             let headers = headers(&lines);
             if let Found::One(value) = find(&headers, "a") {
-                let pair = format!("a={value}");
-                let stands = |line: &[u8]| String::from_utf8_lossy(line).replace(' ', "").contains(&pair);
-                prop_assert!(lines.iter().any(|line| stands(line)) || value.contains(' '));
+                let stands = |line: &Vec<u8>| line.windows(value.len()).any(|part| part == value.as_bytes());
+                prop_assert!(lines.iter().any(stands));
             }
+        }
+
+        #[test]
+        fn other_cookies_change_nothing(
+            before in "[^;\\x00-\\x1f\\x7f]{0,20}", after in prop::collection::vec(128_u8.., 0..20),
+        ) {
+            prop_assume!(before.split('=').next().is_some_and(|name| name.trim() != "a"));
+            let line = [before.as_bytes(), b"; a=1; b=", &after].concat();
+            let headers = headers(&[line]);
+            prop_assert_eq!(find(&headers, "a"), Found::One("1"));
         }
     }
 }

@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::crypto::TokenKind;
-use crate::http::client_auth::{authenticated_form, oauth_problem};
+use crate::http::client_auth::authenticated_form;
 use crate::http::form::UrlEncodedForm;
 use crate::http::middleware::RequestOrigin;
+use crate::http::oauth::oauth_problem;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{ClientProblems, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;

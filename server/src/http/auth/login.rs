@@ -42,7 +42,7 @@ pub struct LoginForm {
          headers(("set-cookie" = String, description = "refresh_token, latchkey_device"))),
         (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "Wrong name or password", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "Deactivated account", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Deactivated account, or the address is not verified", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),

@@ -6,9 +6,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::introspect::TokenQueryForm;
-use crate::http::client_auth::{authenticated_form, oauth_problem};
+use crate::http::client_auth::authenticated_form;
 use crate::http::form::UrlEncodedForm;
 use crate::http::middleware::RequestOrigin;
+use crate::http::oauth::oauth_problem;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{ClientProblems, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;

@@ -14,10 +14,11 @@ use crate::domain::Origin;
 use crate::domain::Password;
 use crate::http::form::{FormFields, UrlEncodedForm};
 use crate::http::middleware::RequestOrigin;
+use crate::http::oauth::grant_problem;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::LimitedProblem;
 use crate::http::state::ApiState;
-use crate::service::{self, IssuedToken, ServiceError};
+use crate::service::{self, IssuedToken};
 
 /// The form (RFC 6749 §4.3.2 and §6).
 #[derive(Deserialize, ToSchema)]
@@ -64,9 +65,8 @@ pub struct AccessTokenBody {
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "An access token", body = AccessTokenBody),
-        (status = 400, description = "invalid_request, invalid_grant or unsupported_grant_type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "invalid_request, unsupported_grant_type, or invalid_grant: a refresh token that is not valid, an account that is deactivated or whose address is not verified", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "Wrong name or password", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "Deactivated account", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),
@@ -113,7 +113,7 @@ async fn grant_by_password(
     };
     let logged_in = service::login(&state.service, login, origin, Utc::now())
         .await
-        .map_err(|error| oauth_problem(error, StatusCode::UNAUTHORIZED))?;
+        .map_err(|error| grant_problem(error, StatusCode::UNAUTHORIZED))?;
     Ok(AccessTokenBody::new(logged_in.pair.access, None))
 }
 
@@ -127,7 +127,7 @@ async fn grant_by_refresh_token(
     let pair = service::refresh(&state.service, token, None, origin, Utc::now())
         .await
         // RFC 6749 §5.2: a refresh token that is invalid, expired or revoked is 400 invalid_grant.
-        .map_err(|error| oauth_problem(error, StatusCode::BAD_REQUEST))?;
+        .map_err(|error| grant_problem(error, StatusCode::BAD_REQUEST))?;
     Ok(AccessTokenBody::new(pair.access, Some(pair.refresh.token)))
 }
 
@@ -139,18 +139,5 @@ impl AccessTokenBody {
             token_type: "bearer",
             refresh_token,
         }
-    }
-}
-
-fn oauth_problem(error: ServiceError, bad_grant: StatusCode) -> Problem {
-    match error {
-        ServiceError::InvalidCredentials | ServiceError::InvalidRefreshToken => {
-            Problem::from(error).with_status(bad_grant).with_oauth_error("invalid_grant")
-        }
-        ServiceError::Deactivated => Problem::from(error).with_oauth_error("invalid_grant"),
-        ServiceError::RateLimited(_) | ServiceError::Overloaded(_) | ServiceError::Unavailable(_) => {
-            Problem::from(error).with_oauth_error("temporarily_unavailable")
-        }
-        other => Problem::from(other).with_oauth_error("server_error"),
     }
 }

@@ -61,7 +61,7 @@ fn presented_token(headers: &HeaderMap) -> Result<&str, Problem> {
     match cookie::find(headers, "access_token") {
         cookie::Found::None => Err(Problem::no_token()),
         cookie::Found::One(token) => Ok(token),
-        cookie::Found::Several => Err(ServiceError::InvalidAccessToken.into()),
+        cookie::Found::Unusable => Err(ServiceError::InvalidAccessToken.into()),
     }
 }
 

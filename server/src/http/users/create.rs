@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::domain::Password;
+use crate::domain::{Password, PasswordHash};
 use crate::http::auth::me::ProfileBody;
 use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody, given};
@@ -35,7 +35,7 @@ pub struct CreateUserBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, format = Password, min_length = 8, max_length = 256)]
     password: Option<String>,
-    /// Instead of a password: its hash by another system. bcrypt, argon2, scrypt or PBKDF2-SHA256/512.
+    /// Instead of a password: its hash by another system. bcrypt, argon2, scrypt or PBKDF2-SHA256/512. A setting may forbid it.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, max_length = 512)]
     password_hash: Option<String>,
@@ -86,7 +86,7 @@ pub async fn create_user(
         email: body.email,
         name: body.name,
         password: body.password.map(Password::presented),
-        password_hash: body.password_hash,
+        password_hash: body.password_hash.map(PasswordHash::new),
         is_superuser: body.is_superuser,
         locale: body.locale,
     };

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::postgres::PgPool;
-
 use super::REQUIRED_SCHEMA_VERSION;
 use crate::store::StoreError;
+use crate::store::pool::Pool;
 
 /// Every migration, and the oldest server that can live with it.
 pub(super) const OLDEST_SERVERS: [(i64, i64); 3] = [(1, 1), (2, 1), (3, 1)];
@@ -63,7 +62,7 @@ pub fn describe_unfit(schema: &Schema) -> Option<String> {
     }
 }
 
-pub(super) async fn fetch_schema(pool: &PgPool) -> Result<Schema, StoreError> {
+pub(super) async fn fetch_schema(pool: &Pool) -> Result<Schema, StoreError> {
     let applied = exists(pool, "_sqlx_migrations").await?;
     let version: Option<i64> = if applied {
         sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(pool).await?
@@ -78,7 +77,7 @@ pub(super) async fn fetch_schema(pool: &PgPool) -> Result<Schema, StoreError> {
 }
 
 /// By the migrations that this binary does not know; `None` when one of them declares nothing.
-async fn fetch_oldest_server(pool: &PgPool) -> Result<Option<i64>, StoreError> {
+async fn fetch_oldest_server(pool: &Pool) -> Result<Option<i64>, StoreError> {
     if !exists(pool, "schema_tolerance").await? {
         return Ok(None);
     }
@@ -92,7 +91,7 @@ async fn fetch_oldest_server(pool: &PgPool) -> Result<Option<i64>, StoreError> {
     .await?)
 }
 
-pub(super) async fn fetch_applied(pool: &PgPool) -> Result<BTreeSet<i64>, StoreError> {
+pub(super) async fn fetch_applied(pool: &Pool) -> Result<BTreeSet<i64>, StoreError> {
     if !exists(pool, "_sqlx_migrations").await? {
         return Ok(BTreeSet::new());
     }
@@ -103,7 +102,7 @@ pub(super) async fn fetch_applied(pool: &PgPool) -> Result<BTreeSet<i64>, StoreE
 
 /// The number of the oldest server that is connected to this database. PostgreSQL shows the name of everybody's
 /// connections to everybody; servers from before they had numbers count as 1.
-pub(super) async fn fetch_oldest_running(pool: &PgPool) -> Result<Option<i64>, StoreError> {
+pub(super) async fn fetch_oldest_running(pool: &Pool) -> Result<Option<i64>, StoreError> {
     let names: Vec<String> = sqlx::query_scalar(
         "SELECT DISTINCT application_name FROM pg_stat_activity
          WHERE datname = current_database() AND application_name LIKE 'latchkey-server%'",
@@ -118,7 +117,7 @@ fn decide_number(application: &str) -> i64 {
 }
 
 /// Writes the declarations of this binary's migrations down.
-pub(super) async fn declare(pool: &PgPool) -> Result<(), StoreError> {
+pub(super) async fn declare(pool: &Pool) -> Result<(), StoreError> {
     let mut transaction = pool.begin().await?;
     // Two that make the table at once would fail, in spite of IF NOT EXISTS.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.schema_tolerance'))")
@@ -145,7 +144,7 @@ pub(super) async fn declare(pool: &PgPool) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn exists(pool: &PgPool, table: &str) -> Result<bool, StoreError> {
+async fn exists(pool: &Pool, table: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(pool).await?)
 }
 

@@ -1,0 +1,128 @@
+//! Errors of the OAuth endpoints: `/token` (RFC 6749 §5.2), `/introspect` (RFC 7662 §2.3) and `/revoke` (RFC 7009 §2.2.1).
+
+use axum::http::StatusCode;
+
+use super::problem::Problem;
+use crate::service::ServiceError;
+
+/// The problem with the `error` that the RFCs have for it.
+pub fn oauth_problem(error: ServiceError) -> Problem {
+    let name = error_name(&error);
+    Problem::from(error).with_oauth_error(name)
+}
+
+/// The same for a grant that was asked for at `/token`. `refused` is the status of a grant that is not valid; one whose
+/// account may not log in is `400` in any case.
+pub fn grant_problem(error: ServiceError, refused: StatusCode) -> Problem {
+    let status = match &error {
+        ServiceError::InvalidCredentials | ServiceError::InvalidRefreshToken => Some(refused),
+        ServiceError::Deactivated | ServiceError::Unverified => Some(StatusCode::BAD_REQUEST),
+        _ => None,
+    };
+    let problem = oauth_problem(error);
+    match status {
+        Some(status) => problem.with_status(status),
+        None => problem,
+    }
+}
+
+/// Without a wildcard, so that a new error is decided here too: clients take `server_error` for a fault of ours, and
+/// monitoring counts it as one.
+fn error_name(error: &ServiceError) -> &'static str {
+    match error {
+        ServiceError::InvalidCredentials
+        | ServiceError::InvalidRefreshToken
+        | ServiceError::Deactivated
+        | ServiceError::Unverified => "invalid_grant",
+        ServiceError::InvalidClient => "invalid_client",
+        ServiceError::InvalidAccessToken => "invalid_token",
+        ServiceError::NotSuperuser => "insufficient_scope",
+        ServiceError::Invalid(_)
+        | ServiceError::InvalidOneTimeToken
+        | ServiceError::RegistrationDisabled
+        | ServiceError::AccountDeletionDisabled
+        | ServiceError::LastSuperuser
+        | ServiceError::NotFound
+        | ServiceError::Conflict(_)
+        | ServiceError::UnknownAccount
+        | ServiceError::AccountInactive => "invalid_request",
+        ServiceError::MailDisabled
+        | ServiceError::InvitationNeedsMail
+        | ServiceError::RateLimited(_)
+        | ServiceError::Overloaded(_)
+        | ServiceError::Unavailable(_) => "temporarily_unavailable",
+        ServiceError::Internal(_) => "server_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::header::RETRY_AFTER;
+
+    use super::*;
+    use crate::store::Conflict;
+
+    /// One of each: [`error_name`] does not compile without a decision about a new one.
+    fn every_error() -> Vec<ServiceError> {
+        let wait = Duration::from_millis(1500);
+        vec![
+            ServiceError::InvalidCredentials,
+            ServiceError::Deactivated,
+            ServiceError::Unverified,
+            ServiceError::InvalidAccessToken,
+            ServiceError::InvalidRefreshToken,
+            ServiceError::InvalidClient,
+            ServiceError::InvalidOneTimeToken,
+            ServiceError::NotSuperuser,
+            ServiceError::RegistrationDisabled,
+            ServiceError::AccountDeletionDisabled,
+            ServiceError::LastSuperuser,
+            ServiceError::NotFound,
+            ServiceError::Conflict(Conflict::Email),
+            ServiceError::UnknownAccount,
+            ServiceError::AccountInactive,
+            ServiceError::InvitationNeedsMail,
+            ServiceError::Invalid(Vec::new()),
+            ServiceError::MailDisabled,
+            ServiceError::RateLimited(wait),
+            ServiceError::Overloaded(wait),
+            ServiceError::Unavailable("down".to_owned()),
+            ServiceError::Internal("broken".to_owned()),
+        ]
+    }
+
+    #[test]
+    fn only_a_fault_of_ours_is_a_server_error_and_only_what_passes_is_temporary() {
+        let endpoints: [fn(ServiceError) -> Problem; 3] = [
+            oauth_problem,
+            |error| grant_problem(error, StatusCode::UNAUTHORIZED),
+            |error| grant_problem(error, StatusCode::BAD_REQUEST),
+        ];
+        for endpoint in endpoints {
+            for error in every_error() {
+                let name = error_name(&error);
+                let told = format!("{error:?}");
+                let internal = matches!(error, ServiceError::Internal(_));
+                let problem = endpoint(error);
+                let status = problem.status();
+                assert_eq!(name == "server_error", internal, "{told}");
+                assert_eq!(status == StatusCode::INTERNAL_SERVER_ERROR, internal, "{told}");
+                let passes =
+                    [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+                assert_eq!(name == "temporarily_unavailable", passes, "{told}");
+                let answer = problem.render("id");
+                assert_eq!(answer.headers().contains_key(RETRY_AFTER), passes, "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_grant_of_an_account_that_may_not_log_in_is_invalid() {
+        for error in [ServiceError::Deactivated, ServiceError::Unverified] {
+            assert_eq!(error_name(&error), "invalid_grant");
+            assert_eq!(grant_problem(error, StatusCode::UNAUTHORIZED).status(), StatusCode::BAD_REQUEST);
+        }
+    }
+}
