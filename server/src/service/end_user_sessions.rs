@@ -15,7 +15,12 @@ pub async fn end_user_sessions(
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    match service.store.end_account_sessions(user_id, superuser.actor(origin)).await? {
+    let done = service
+        .store
+        .end_account_sessions(user_id, superuser.administrator(), origin)
+        .await
+        .map_err(|error| superuser.explain(service, error))?;
+    match done {
         Administered::Done((event, revoked)) => {
             if let Some(event) = &event {
                 service.tell(event);
