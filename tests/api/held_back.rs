@@ -258,7 +258,7 @@ async fn a_body_without_a_length_is_read_and_bounded_all_the_same() {
             path::USERS
         );
         for _ in 0..pieces {
-            request.push_str(&format!("{:x}\r\n{piece}\r\n", piece.len()));
+            request += &[&format!("{:x}\r\n", piece.len()), piece.as_str(), "\r\n"].concat();
         }
         request.push_str("2\r\n\"}\r\n0\r\n\r\n");
         let answer = wire::exchange(app.server().authority(), request.as_bytes()).await;

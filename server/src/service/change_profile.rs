@@ -28,8 +28,10 @@ pub async fn change_profile(
 ) -> Result<Profile, ServiceError> {
     let change = form.check()?;
     if change == ProfileChange::default() {
+        let profile = find_active_profile(service, bearer.user_id).await?;
+        // Last: the profile was so before any logout that this does not see.
         service.store.assert_goes_on(bearer.actor()).await?;
-        return find_active_profile(service, bearer.user_id).await;
+        return Ok(profile);
     }
     let profile = service.store.change_profile(bearer.actor(), &change, origin).await?;
     service.tell(&change.event(bearer.user_id, origin));

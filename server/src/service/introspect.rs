@@ -65,7 +65,7 @@ async fn find_owner_of_access_token(
     token: VerifiedToken,
 ) -> Result<Option<String>, ServiceError> {
     let profile = service.store.find_profile(token.user_id).await?;
-    // After the account was read, as in [`super::show_profile`].
+    // After the account was read, however long that took.
     if service.revocation.is_revoked(token.session_id, token.issued_at).await? {
         return Ok(None);
     }

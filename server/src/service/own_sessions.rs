@@ -70,11 +70,16 @@ pub async fn logout_all(
             Ok(())
         }
         Err(StoreError::SessionOver) => {
-            // Perhaps an earlier attempt ended them all and could not make it known.
-            let revoked = service.store.account_revocations(bearer.user_id).await?;
-            service.revocation.announce(&revoked).await?;
+            announce_earlier_ends(service, bearer.user_id).await?;
             Err(ServiceError::InvalidAccessToken)
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// For an account whose own session is over: perhaps an earlier attempt ended them all and could not make it known.
+pub(super) async fn announce_earlier_ends(service: &Service, user_id: i64) -> Result<(), ServiceError> {
+    let revoked = service.store.account_revocations(user_id).await?;
+    service.revocation.announce(&revoked).await?;
+    Ok(())
 }

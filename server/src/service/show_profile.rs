@@ -1,13 +1,19 @@
 //! Whose an access token is, for who only wants to know that: `/me` and `/verify`.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 
 use super::authenticate::{refuse_revoked, verify};
 use super::{Service, ServiceError};
 use crate::store::Profile;
 
-/// The account behind an access token. Revocation is checked last: the account was then read before any logout that
-/// the check does not see, however long the reading took.
+/// A check that is older than this when the account has been read is made again.
+const CHECK_STANDS_FOR: Duration = Duration::from_millis(250);
+
+/// The account behind an access token. Reading it may have to wait for a connection: revocation is then checked once
+/// more, so that no answer is given long after a logout. Ordinarily one check is enough, and this is asked with every
+/// request of every application.
 ///
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`], also when the account is gone or deactivated; [`ServiceError::Unavailable`]
@@ -18,8 +24,12 @@ pub async fn show_profile(
     now: DateTime<Utc>,
 ) -> Result<Profile, ServiceError> {
     let token = verify(service, token, now)?;
-    let profile = find_active_profile(service, token.user_id).await?;
+    let asked_at = Instant::now();
     refuse_revoked(service, token).await?;
+    let profile = find_active_profile(service, token.user_id).await?;
+    if asked_at.elapsed() > CHECK_STANDS_FOR {
+        refuse_revoked(service, token).await?;
+    }
     Ok(profile)
 }
 

@@ -65,11 +65,12 @@ impl Store {
         user_id: i64,
         administrator: Administrator,
     ) -> Result<Option<Account>, StoreError> {
-        let mut transaction = self.begin_reading_as_administrator(administrator).await?;
-        Ok(sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1"))
+        let mut reading = self.read_as_administrator(administrator).await?;
+        let found = sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1"))
             .bind(user_id)
-            .fetch_optional(&mut *transaction)
-            .await?)
+            .fetch_optional(reading.connection())
+            .await?;
+        reading.finish(found).await
     }
 
     /// A page of accounts, by id. The filters stand in the statement as the partial indexes spell them.
@@ -81,7 +82,7 @@ impl Store {
         query: &AccountQuery,
         administrator: Administrator,
     ) -> Result<Vec<Account>, StoreError> {
-        let mut transaction = self.begin_reading_as_administrator(administrator).await?;
+        let mut reading = self.read_as_administrator(administrator).await?;
         let mut sql = QueryBuilder::new(concat!("SELECT ", account_columns!(), " FROM users WHERE id > "));
         sql.push_bind(query.after.unwrap_or(i64::MIN));
         let filters = [
@@ -98,7 +99,8 @@ impl Store {
             push_prefix(&mut sql, prefix);
         }
         sql.push(" ORDER BY id LIMIT ").push_bind(query.limit);
-        Ok(sql.build_query_as().fetch_all(&mut *transaction).await?)
+        let found = sql.build_query_as().fetch_all(reading.connection()).await?;
+        reading.finish(found).await
     }
 }
 

@@ -67,7 +67,7 @@ impl Store {
         query: &AuditQuery,
         administrator: Administrator,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        let mut transaction = self.begin_reading_as_administrator(administrator).await?;
+        let mut reading = self.read_as_administrator(administrator).await?;
         let mut sql = QueryBuilder::new(
             "SELECT id, at, kind, outcome, actor_id, user_id, session_id, request_id, address, user_agent, detail
              FROM audit_events WHERE id < ",
@@ -101,6 +101,7 @@ impl Store {
             sql.push("::timestamptz + interval '1 minute' ORDER BY at LIMIT 1), 9223372036854775807)");
         }
         sql.push(" ORDER BY id DESC LIMIT ").push_bind(query.limit);
-        Ok(sql.build_query_as().fetch_all(&mut *transaction).await?)
+        let found = sql.build_query_as().fetch_all(reading.connection()).await?;
+        reading.finish(found).await
     }
 }

@@ -1,17 +1,18 @@
 //! On whose behalf the store acts. Time passes between the check of an access token and the transaction that it
-//! permits: a body arrives, a password is hashed, a connection or a lock is waited for. So each transaction on behalf of
-//! an account asserts that the session has not ended and that the account still has the right.
+//! permits: a password is hashed, a connection or a lock is waited for. So each transaction on behalf of an account asserts that the session has not ended and that the account still has the right.
 //!
 //! The order of locks, by which no two transactions wait for each other: rows of `users` by ascending id, then the
 //! row of the actor's session, then the lock of [`is_last_superuser`](super::superusers::is_last_superuser), then
 //! everything else. A transaction that ends sessions of an account holds that account's row (logout and refresh excepted,
 //! which lock one session and wait for nothing else).
 
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::{Store, StoreError};
 
-pub(super) type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+pub(super) type Transaction = sqlx::Transaction<'static, Postgres>;
 
 /// The session of an account that acts on what is its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,40 +110,23 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Begins a transaction in which `actor` reads what is its own. All of it reads one snapshot, so that what is
-    /// read was so before any logout that the check does not see.
+    /// Takes a connection on which `actor` reads what is its own.
     ///
     /// # Errors
-    /// [`StoreError::SessionOver`]
-    pub(super) async fn begin_reading_as(&self, actor: Actor) -> Result<Transaction, StoreError> {
-        self.begin_reading(actor, false).await
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub(super) async fn read_as(&self, actor: Actor) -> Result<Reading, StoreError> {
+        Ok(Reading { connection: self.pool.acquire().await?, actor, must_be_superuser: false })
     }
 
     /// The same for what superusers read.
     ///
     /// # Errors
-    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
-    pub(super) async fn begin_reading_as_administrator(
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub(super) async fn read_as_administrator(
         &self,
         Administrator(actor): Administrator,
-    ) -> Result<Transaction, StoreError> {
-        self.begin_reading(actor, true).await
-    }
-
-    async fn begin_reading(&self, actor: Actor, must_be_superuser: bool) -> Result<Transaction, StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let standing: Option<Standing> = sqlx::query_as(
-            "SELECT is_active, is_superuser FROM users
-             WHERE id = $2
-               AND EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL)
-               AND NOT EXISTS (SELECT FROM revocations WHERE session_id = $1)",
-        )
-        .bind(actor.session_id)
-        .bind(actor.user_id)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        standing.ok_or(StoreError::SessionOver)?.check(must_be_superuser)?;
-        Ok(transaction)
+    ) -> Result<Reading, StoreError> {
+        Ok(Reading { connection: self.pool.acquire().await?, actor, must_be_superuser: true })
     }
 
     /// Asserts that the session goes on and that its account is active.
@@ -150,7 +134,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::SessionOver`]
     pub async fn assert_goes_on(&self, actor: Actor) -> Result<(), StoreError> {
-        self.begin_reading_as(actor).await.map(drop)
+        self.read_as(actor).await?.finish(()).await
     }
 
     /// Asserts that the session goes on and that its account is an active superuser's.
@@ -158,7 +142,40 @@ impl Store {
     /// # Errors
     /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
     pub async fn assert_administers(&self, administrator: Administrator) -> Result<(), StoreError> {
-        self.begin_reading_as_administrator(administrator).await.map(drop)
+        self.read_as_administrator(administrator).await?.finish(()).await
+    }
+}
+
+/// Something is read on behalf of an account, and given only after the right to it has been asserted: however long the
+/// reading took, a logout that was answered by then is seen.
+pub(super) struct Reading {
+    connection: PoolConnection<Postgres>,
+    actor: Actor,
+    must_be_superuser: bool,
+}
+
+impl Reading {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    /// Gives what was read.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
+    pub(super) async fn finish<T>(mut self, found: T) -> Result<T, StoreError> {
+        let standing: Option<Standing> = sqlx::query_as(
+            "SELECT is_active, is_superuser FROM users
+             WHERE id = $2
+               AND EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL)
+               AND NOT EXISTS (SELECT FROM revocations WHERE session_id = $1)",
+        )
+        .bind(self.actor.session_id)
+        .bind(self.actor.user_id)
+        .fetch_optional(self.connection())
+        .await?;
+        standing.ok_or(StoreError::SessionOver)?.check(self.must_be_superuser)?;
+        Ok(found)
     }
 }
 

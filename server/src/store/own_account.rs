@@ -62,11 +62,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
     pub async fn find_own_account(&self, actor: Actor) -> Result<OwnAccount, StoreError> {
-        let mut transaction = self.begin_reading_as(actor).await?;
-        Ok(sqlx::query_as("SELECT id, username, email, name, locale, password_hash FROM users WHERE id = $1")
-            .bind(actor.user_id)
-            .fetch_one(&mut *transaction)
-            .await?)
+        let mut reading = self.read_as(actor).await?;
+        let found: Option<OwnAccount> = sqlx::query_as(
+            "SELECT id, username, email, name, locale, password_hash FROM users WHERE id = $1",
+        )
+        .bind(actor.user_id)
+        .fetch_optional(reading.connection())
+        .await?;
+        reading.finish(found).await?.ok_or(StoreError::SessionOver)
     }
 
     /// Changes the profile of `actor`.

@@ -34,8 +34,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
     pub async fn list_sessions(&self, actor: Actor) -> Result<Vec<SessionRow>, StoreError> {
-        let mut transaction = self.begin_reading_as(actor).await?;
-        Ok(sqlx::query_as(
+        let mut reading = self.read_as(actor).await?;
+        let found = sqlx::query_as(
             "SELECT id, created_at, last_used_at, address, user_agent FROM sessions
              WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
              ORDER BY id = $2 DESC, last_used_at DESC, id LIMIT $3",
@@ -43,8 +43,9 @@ impl Store {
         .bind(actor.user_id)
         .bind(actor.session_id)
         .bind(MOST_LISTED)
-        .fetch_all(&mut *transaction)
-        .await?)
+        .fetch_all(reading.connection())
+        .await?;
+        reading.finish(found).await
     }
 
     /// The revocation of a session of this account that has ended; `None` when there is no such session.
