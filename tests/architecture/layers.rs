@@ -93,6 +93,32 @@ fn each_dependency_of_the_server_has_its_owners() {
     }
 }
 
+/// Use cases that assert nothing: a logout ends its own session, whatever has become of it, and the other one makes the
+/// proof that is asserted again.
+const NOTHING_TO_ASSERT: [&str; 2] = ["logout", "require_superuser"];
+
+#[test]
+fn what_is_done_on_behalf_of_an_account_asserts_its_right_in_the_store() {
+    let mut use_cases = 0;
+    let mut offenders = Vec::new();
+    for file in rust_sources("server/src/service") {
+        for function in code_of(&file).split("pub async fn ").skip(1) {
+            let (name, rest) = function.split_once('(').expect("the arguments of a function");
+            let arguments = rest.split_once("->").map_or(rest, |(arguments, _)| arguments);
+            let acts = ["Authenticated,", "Superuser,", "TokenClient,"];
+            if !acts.iter().any(|kind| arguments.contains(kind)) || NOTHING_TO_ASSERT.contains(&name) {
+                continue;
+            }
+            use_cases += 1;
+            if ![".actor()", ".administrator()", ".assert("].iter().any(|call| rest.contains(call)) {
+                offenders.push(format!("{name} in {}", file.display()));
+            }
+        }
+    }
+    assert!(use_cases >= 16, "only {use_cases} use cases were found");
+    assert_none("time passes after a token is checked: the store asserts the right again", &offenders);
+}
+
 #[test]
 fn axum_ends_where_the_service_begins() {
     // `app` binds the routers to sockets, `telemetry` reads a header of the request it traces.

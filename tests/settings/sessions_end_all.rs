@@ -51,3 +51,32 @@ async fn nor_by_one_that_asks_postgres_because_redis_is_away() {
     assert!(run_command(&["sessions", "end-all"], &variables).status.success());
     app.me(&session.access).await.problem(401);
 }
+
+#[tokio::test]
+async fn it_waits_for_a_session_that_is_in_use_and_holds_no_other_meanwhile() {
+    let app = App::start().await;
+    let (user, in_use) = app.new_session("acting").await;
+    let (_, other) = app.new_session("other").await;
+    let mut held = app.database.connect().await;
+    sqlx::query("BEGIN").execute(&mut held).await.unwrap();
+    let sql = "SELECT FROM sessions WHERE user_id = $1 FOR SHARE";
+    sqlx::query(sql).bind(user.id).execute(&mut held).await.unwrap();
+    let variables = Variables::from([("DATABASE_URL".to_owned(), app.database.url())]);
+
+    let command = tokio::task::spawn_blocking(move || run_command(&["sessions", "end-all"], &variables));
+    let open = "SELECT count(*) FROM sessions WHERE ended_at IS NULL AND $1 <> ''";
+    wait::until("all others to have ended", || async {
+        (app.database.count(open, "any").await == 1).then_some(())
+    })
+    .await;
+    // What acts in the session reaches for another one.
+    sqlx::query("SELECT FROM sessions FOR UPDATE").execute(&mut held).await.unwrap();
+    sqlx::query("COMMIT").execute(&mut held).await.unwrap();
+
+    let output = command.await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(app.database.count(open, "any").await, 0);
+    for session in [in_use, other] {
+        app.me(&session.access).await.problem(401);
+    }
+}

@@ -26,14 +26,58 @@ impl Wire {
         let _ = self.0.write_all(bytes).await;
     }
 
+    /// Waits for `100 Continue`, which the server sends when it begins to wait for the body of a request that said
+    /// `Expect: 100-continue`.
+    ///
+    /// # Panics
+    /// When something else comes, or nothing within ten seconds.
+    pub async fn continued(&mut self) {
+        let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let mut bytes = vec![0; expected.len()];
+        let read = tokio::time::timeout(LIMIT, self.0.read_exact(&mut bytes)).await;
+        read.expect("an answer in time").expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(expected));
+    }
+
     /// Everything that comes until the server closes the connection.
     ///
     /// # Panics
     /// When the server neither answers nor closes within ten seconds.
-    pub async fn answer(mut self) -> String {
+    pub async fn answer(self) -> String {
+        self.answer_within(LIMIT).await
+    }
+
+    /// The same, within another time.
+    ///
+    /// # Panics
+    /// When the server neither answers nor closes within it.
+    pub async fn answer_within(mut self, limit: Duration) -> String {
         let mut bytes = Vec::new();
         // A reset after the answer is as good as an orderly end.
-        let _ = tokio::time::timeout(LIMIT, self.0.read_to_end(&mut bytes)).await.expect("an answer in time");
+        let _ = tokio::time::timeout(limit, self.0.read_to_end(&mut bytes)).await.expect("an answer in time");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Sends one byte after another, `pause` apart, until the server closes the connection, and returns all that came.
+    ///
+    /// # Panics
+    /// When the server does not close it within `limit`.
+    pub async fn trickle(self, byte: u8, pause: Duration, limit: Duration) -> String {
+        let (mut reading, mut writing) = self.0.into_split();
+        let mut bytes = Vec::new();
+        let drip = async {
+            let mut ticks = tokio::time::interval(pause);
+            loop {
+                ticks.tick().await;
+                let _ = writing.write_all(&[byte]).await;
+            }
+        };
+        tokio::select! {
+            () = drip => {}
+            read = tokio::time::timeout(limit, reading.read_to_end(&mut bytes)) => {
+                let _ = read.expect("an answer in time");
+            }
+        }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }

@@ -6,17 +6,20 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use chrono::Utc;
 
+use super::arrival::check_arrived;
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::service::{Authenticated, ServiceError, authenticate};
 
-/// The bearer of a valid access token; extracting it is what makes an endpoint need authentication.
+/// The bearer of a valid access token; extracting it is what makes an endpoint need authentication. The token is good
+/// when the whole request is there.
 pub struct Bearer(pub Authenticated);
 
 impl FromRequestParts<ApiState> for Bearer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        check_arrived(parts)?;
         let token = bearer_token(&parts.headers)?;
         Ok(Self(authenticate(&state.service, token, Utc::now()).await?))
     }

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::arrival::check_readable;
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
 
@@ -28,6 +29,7 @@ pub fn unsupported(expected: &str) -> Problem {
 
 /// Reads the whole body within [`MAX_BODY_BYTES`].
 pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    check_readable(&request)?;
     Bytes::from_request(request, state).await.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             too_large()

@@ -8,9 +8,10 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme,
 };
 use utoipa::openapi::{Content, Object, ObjectBuilder, OpenApi, OpenApiVersion, PathItem, RefOr};
-use utoipa::{Modify, OpenApi as _};
+use utoipa::{IntoResponses as _, Modify, OpenApi as _};
 
 use super::form::{MAX_FIELDS, MULTIPART, URLENCODED};
+use super::problem_docs::LateProblem;
 
 /// No control characters, quotes or backslashes.
 const QUOTABLE: &str = r#"^[^\x00-\x1f\x7f"\\]*$"#;
@@ -70,6 +71,11 @@ pub fn openapi_document() -> OpenApi {
 
 /// Adds what is true of every endpoint and is said by none.
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
+    for operation in document.paths.paths.values_mut().flat_map(operations_mut) {
+        if operation.request_body.is_some() {
+            operation.responses.responses.extend(LateProblem::responses());
+        }
+    }
     let names_of = |kind: &str| -> BTreeSet<String> {
         let operations = document.paths.paths.values().flat_map(operations);
         operations.filter_map(|operation| schema_of_body(operation, kind)).collect()
@@ -92,6 +98,10 @@ pub(super) fn finish(mut document: OpenApi) -> OpenApi {
 
 fn operations(item: &PathItem) -> impl Iterator<Item = &Operation> {
     [&item.get, &item.put, &item.post, &item.delete, &item.patch].into_iter().flatten()
+}
+
+fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
 }
 
 /// The name of the schema of what an operation reads in this media type.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
 
+use super::arrival::check_readable;
 use super::body::{media_type, read_bytes, too_large, unsupported};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
@@ -105,6 +106,7 @@ impl<S: Send + Sync> FromRequest<S> for AnyForm {
         match media_type(request.headers()).as_str() {
             URLENCODED => Ok(Self(FormFields::parse_urlencoded(&read_bytes(request, state).await?)?)),
             MULTIPART => {
+                check_readable(&request)?;
                 let multipart = Multipart::from_request(request, state).await.map_err(|_| {
                     Problem::new(StatusCode::BAD_REQUEST, "The multipart form has no valid boundary.")
                 })?;

@@ -3,21 +3,19 @@
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
-use axum::http::header::{ALLOW, CONTENT_LENGTH, USER_AGENT};
+use axum::http::header::{ALLOW, CONNECTION, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use futures::StreamExt as _;
 use ipnet::IpNet;
 use tower_http::catch_panic::ResponseForPanic;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::body::{MAX_BODY_BYTES, too_large};
 use super::client_address::decide_client_address;
 use super::problem::Problem;
 use super::state::ApiState;
@@ -27,9 +25,8 @@ use crate::service::ServiceError;
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A caller's id longer than this is replaced by ours.
 const MAX_REQUEST_ID: usize = 64;
-/// How much of a body that is too large is read and thrown away, and for how long.
-const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+/// The endpoints whose errors have the members of RFC 6749 §5.2, whatever layer they come from.
+const OAUTH_ROUTES: [&str; 3] = ["/api/v1/auth/token", "/api/v1/auth/introspect", "/api/v1/auth/revoke"];
 
 /// The id of a request, in the answer, in every log line and in the audit: the caller's own if it is harmless,
 /// else a new one.
@@ -104,6 +101,7 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
                 tracing::warn!(cause, "a request could not be answered");
             }
         }
+        let problem = if OAUTH_ROUTES.contains(&route.as_str()) { problem.or_oauth_error() } else { problem };
         response = with_headers_of(&response, problem.render(request_id));
     }
     if let Ok(value) = HeaderValue::from_str(request_id) {
@@ -118,33 +116,12 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
     response
 }
 
-/// Refuses a body that says it is too large, without keeping any of it. It is read and thrown away within bounds,
-/// since a client that is still sending would see a broken connection instead of the answer.
-pub async fn refuse_large_bodies(request: Request, next: Next) -> Response {
-    let declared =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_none_or(|length| length <= MAX_BODY_BYTES) {
-        return next.run(request).await;
-    }
-    let mut left = MAX_DISCARDED_BYTES;
-    let mut chunks = request.into_body().into_data_stream();
-    let discard = async {
-        while let Some(Ok(chunk)) = chunks.next().await {
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    // Whether it was all read makes no difference to the answer.
-    let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
-    too_large().into_response()
-}
-
-/// Keeps what inner layers said beside the problem, such as `Allow` with 405.
+/// Keeps what inner layers said beside the problem: `Allow` with 405, `Connection` with 408.
 fn with_headers_of(inner: &Response, mut outer: Response) -> Response {
-    if let Some(allow) = inner.headers().get(ALLOW) {
-        outer.headers_mut().insert(ALLOW, allow.clone());
+    for name in [ALLOW, CONNECTION] {
+        if let Some(value) = inner.headers().get(&name) {
+            outer.headers_mut().insert(name, value.clone());
+        }
     }
     outer
 }

@@ -1,5 +1,6 @@
 //! The REST API: routes, what requests are read by, what answers look like.
 
+mod arrival;
 mod audit;
 mod auth;
 mod bearer;

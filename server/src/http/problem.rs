@@ -108,6 +108,16 @@ impl Problem {
         self
     }
 
+    /// The same problem with those members, which its status chooses where nothing else has.
+    pub fn or_oauth_error(mut self) -> Self {
+        self.oauth_error.get_or_insert(match self.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => "temporarily_unavailable",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request",
+        });
+        self
+    }
+
     /// The same problem under another status.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;

@@ -60,6 +60,8 @@ problem_sets! {
     ClientProblems { ("401", "No valid client secret or access token"), ("403", "Not a superuser") }
     /// Of an endpoint that speaks of one thing by its id.
     NotFoundProblem { ("404", "There is no such thing") }
+    /// Of every endpoint that reads a body.
+    LateProblem { ("408", "The body did not arrive in time") }
     /// Of an endpoint whose use is limited.
     LimitedProblem { ("429", "Too often; Retry-After says when to try again") }
     /// Of every endpoint that works with the database or Redis.

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,7 +15,7 @@ use super::browser::BrowserPolicy;
 use super::management::{self, ManagementState};
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{audit, auth, docs, middleware, pages, users, well_known};
+use super::{arrival, audit, auth, docs, middleware, pages, users, well_known};
 
 /// The documented routes: what is in the OpenAPI document is what is served.
 pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
@@ -28,7 +29,6 @@ pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(auth::reset_password::reset_password))
         .routes(routes!(auth::introspect::introspect))
         .routes(routes!(auth::revoke::revoke))
-        .routes(routes!(auth::verify::verify))
         .routes(routes!(auth::register::register))
         .routes(routes!(auth::verify_email::verify_email))
         .routes(routes!(auth::resend_verification::resend_verification))
@@ -48,13 +48,25 @@ pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(users::start_reset::start_user_reset))
         .routes(routes!(audit::list::list_audit))
         .routes(routes!(well_known::jwks::jwks))
+        .route_layer(from_fn(arrival::await_body))
+        // A proxy may send the head of a request whose body goes elsewhere: this one does not wait for it.
+        .routes(routes!(auth::verify::verify))
+}
+
+/// The pages that mailed links lead to.
+fn pages() -> Router<ApiState> {
+    Router::new()
+        .route("/reset-password", get(pages::reset_password::show).post(pages::reset_password::submit))
+        .route("/verify-email", get(pages::verify_email::show).post(pages::verify_email::submit))
+        .route("/confirm-email", get(pages::confirm_email::show).post(pages::confirm_email::submit))
+        .route_layer(from_fn(arrival::await_body))
 }
 
 /// The public API.
 pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
     let (router, document) = documented_routes().split_for_parts();
     let router = router
-        .route("/reset-password", get(pages::reset_password::show).post(pages::reset_password::submit))
+        .merge(pages())
         // Envoy sends the method and the path of the request that it asks about, behind this one.
         .route("/api/v1/auth/verify/", any(auth::verify::verify))
         .route("/api/v1/auth/verify/{*path}", any(auth::verify::verify))
@@ -62,18 +74,16 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
             "/.well-known/oauth-authorization-server/{*path}",
             get(well_known::authorization_server::at_issuer_path),
         )
-        .route("/verify-email", get(pages::verify_email::show).post(pages::verify_email::submit))
-        .route("/confirm-email", get(pages::confirm_email::show).post(pages::confirm_email::submit))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", docs::finish(document)))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path does not know that method.")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(axum::middleware::from_fn(middleware::refuse_large_bodies))
+        .layer(from_fn(arrival::refuse_large_bodies))
         .layer(CatchPanicLayer::custom(middleware::AnswerPanic))
         // Outside of them: gives every request its id and every problem its body.
-        .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::observe))
+        .layer(from_fn_with_state(state.clone(), middleware::observe))
         .with_state(state);
     browsers.apply(router)
 }

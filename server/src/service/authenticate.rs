@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Service, ServiceError};
-use crate::crypto::{TokenError, TokenKind};
+use crate::crypto::{TokenError, TokenKind, VerifiedToken};
+use crate::store::Actor;
 
 /// The bearer of a valid access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,13 @@ pub struct Authenticated {
     pub user_id: i64,
     /// The session.
     pub session_id: Uuid,
+}
+
+impl Authenticated {
+    /// On whose behalf the store acts; it asserts again, in the transaction that does it, that the session goes on.
+    pub(super) fn actor(self) -> Actor {
+        Actor { user_id: self.user_id, session_id: self.session_id }
+    }
 }
 
 /// Checks an access token: signature, claims, expiry, revocation.
@@ -25,14 +33,27 @@ pub async fn authenticate(
     token: &str,
     now: DateTime<Utc>,
 ) -> Result<Authenticated, ServiceError> {
-    let verified = service
-        .verifier
-        .verify(TokenKind::Access, token, now)
-        .map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))?;
-    if service.revocation.is_revoked(verified.session_id, verified.issued_at).await? {
+    let verified = verify(service, token, now)?;
+    refuse_revoked(service, verified).await?;
+    Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })
+}
+
+/// The first half: signature, claims, expiry.
+pub(super) fn verify(
+    service: &Service,
+    token: &str,
+    now: DateTime<Utc>,
+) -> Result<VerifiedToken, ServiceError> {
+    let verified = service.verifier.verify(TokenKind::Access, token, now);
+    verified.map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))
+}
+
+/// The second half: revocation.
+pub(super) async fn refuse_revoked(service: &Service, token: VerifiedToken) -> Result<(), ServiceError> {
+    if service.revocation.is_revoked(token.session_id, token.issued_at).await? {
         return Err(ServiceError::InvalidAccessToken);
     }
-    Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })
+    Ok(())
 }
 
 pub(super) fn map_token_error(error: TokenError, otherwise: ServiceError) -> ServiceError {

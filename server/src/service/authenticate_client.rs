@@ -20,6 +20,21 @@ pub enum ClientCredentials<'a> {
 pub struct TokenClient(Option<Superuser>);
 
 impl TokenClient {
+    /// The superuser behind it, if it came with one's access token.
+    pub(super) fn superuser(self) -> Option<Superuser> {
+        self.0
+    }
+
+    /// Asserts that who asked may still ask.
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidAccessToken`], [`ServiceError::NotSuperuser`], [`ServiceError::Unavailable`]
+    pub(super) async fn assert(self, service: &Service) -> Result<(), ServiceError> {
+        let Some(superuser) = self.0 else { return Ok(()) };
+        let asserted = service.store.assert_administers(superuser.administrator()).await;
+        asserted.map_err(|error| superuser.explain(service, error))
+    }
+
     /// The account behind it, if it came with one's access token.
     pub fn actor_id(self) -> Option<i64> {
         self.0.map(Superuser::user_id)

@@ -42,10 +42,9 @@ pub async fn request_email_change(
     // Kept: each sends letters.
     let _attempt = service.limit(LimitedAction::EmailChange, new_email.as_str(), None, origin).await?;
     let change = EmailChange {
-        user_id: confirmed.account.id,
+        actor: bearer.actor(),
         verified_hash: &confirmed.verified_hash,
         new_email: &new_email,
-        session_id: bearer.session_id,
         origin,
     };
     if !service.store.request_email_change(&change).await? {

@@ -40,10 +40,9 @@ pub async fn change_password(
     )?;
     let new_hash = service.hashing.hash(form.new_password).await?;
     let change = PasswordChange {
-        user_id: account.id,
+        actor: bearer.actor(),
         verified_hash: &confirmed.verified_hash,
         new_hash: &new_hash,
-        session_id: bearer.session_id,
         keep_other_sessions: form.keep_other_sessions,
         origin,
     };

@@ -1,7 +1,8 @@
 //! Changing what the own profile says.
 
 use super::register::LOCALE_FAULT;
-use super::{Authenticated, FieldError, Service, ServiceError, show_profile};
+use super::show_profile::find_active_profile;
+use super::{Authenticated, FieldError, Service, ServiceError};
 use crate::domain::{Locale, Origin, PersonName};
 use crate::store::{Profile, ProfileChange};
 
@@ -27,10 +28,12 @@ pub async fn change_profile(
 ) -> Result<Profile, ServiceError> {
     let change = form.check()?;
     if change == ProfileChange::default() {
-        return show_profile(service, bearer).await;
+        let profile = find_active_profile(service, bearer.user_id).await?;
+        // Last: the profile was so before any logout that this does not see.
+        service.store.assert_goes_on(bearer.actor()).await?;
+        return Ok(profile);
     }
-    let changed = service.store.change_profile(bearer.user_id, &change, origin).await?;
-    let profile = changed.ok_or(ServiceError::InvalidAccessToken)?;
+    let profile = service.store.change_profile(bearer.actor(), &change, origin).await?;
     service.tell(&change.event(bearer.user_id, origin));
     Ok(profile)
 }
@@ -40,8 +43,7 @@ pub async fn change_profile(
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated, [`ServiceError::Unavailable`]
 pub async fn show_locale(service: &Service, bearer: Authenticated) -> Result<Option<String>, ServiceError> {
-    let found = service.store.find_own_account(bearer.user_id).await?;
-    Ok(found.ok_or(ServiceError::InvalidAccessToken)?.locale)
+    Ok(service.store.find_own_account(bearer.actor()).await?.locale)
 }
 
 impl ProfileForm {

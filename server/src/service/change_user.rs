@@ -21,7 +21,7 @@ pub struct UserChangeForm {
 }
 
 /// Changes the account. Deactivation ends its sessions, everywhere when this returns; a demotion counts from then
-/// on too, since [`super::require_superuser`] asks the database. Who has the old address is told of the new one
+/// on too, since every transaction of a superuser asserts that it still is one. Who has the old address is told of the new one
 /// (OWASP ASVS 5.0 §6.3.7).
 ///
 /// # Errors
@@ -36,8 +36,12 @@ pub async fn change_user(
     origin: &Origin,
 ) -> Result<Account, ServiceError> {
     let change = form.check()?;
-    let actor = superuser.actor(origin);
-    match service.store.change_account(user_id, &change, actor, service.mail_enabled).await? {
+    let changed = service
+        .store
+        .change_account(user_id, &change, superuser.administrator(), origin, service.mail_enabled)
+        .await
+        .map_err(|error| superuser.explain(service, error))?;
+    match changed {
         Administered::Unknown => Err(ServiceError::UnknownAccount),
         Administered::LastSuperuser => {
             service.record(&refused_as_last(AuditKind::UserChanged, superuser, user_id, origin)).await?;

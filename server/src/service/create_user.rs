@@ -66,7 +66,11 @@ pub async fn create_user(
         FirstPassword::Invited if service.mail_enabled => None,
         FirstPassword::Invited => return Err(ServiceError::InvitationNeedsMail),
     };
-    let (profile, event) = service.store.create_account(&new, superuser.actor(origin)).await?;
+    let (profile, event) = service
+        .store
+        .create_account(&new, superuser.administrator(), origin)
+        .await
+        .map_err(|error| superuser.explain(service, error))?;
     service.tell(&event);
     if new.password_hash.is_none() {
         service.outbox_wake.notify_one();

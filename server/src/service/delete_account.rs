@@ -31,7 +31,7 @@ pub async fn delete_account(
     let kind = AuditKind::AccountDeleted;
     let confirmed = service.confirm_password(bearer, ("password", password), kind, origin).await?;
     let event = AuditEvent::own(kind, bearer.user_id, origin).in_session(bearer.session_id);
-    match service.store.delete_own_account(bearer.user_id, &confirmed.verified_hash, &event).await? {
+    match service.store.delete_own_account(bearer.actor(), &confirmed.verified_hash, &event).await? {
         DeletionOutcome::Deleted(revoked) => {
             service.tell(&event);
             service.outbox_wake.notify_one();

@@ -15,7 +15,12 @@ pub async fn delete_user(
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    match service.store.delete_account(user_id, superuser.actor(origin)).await? {
+    let done = service
+        .store
+        .delete_account(user_id, superuser.administrator(), origin)
+        .await
+        .map_err(|error| superuser.explain(service, error))?;
+    match done {
         Administered::Unknown => Err(ServiceError::UnknownAccount),
         Administered::LastSuperuser => {
             service.record(&refused_as_last(AuditKind::UserDeleted, superuser, user_id, origin)).await?;

@@ -1,8 +1,9 @@
 //! Ending the sessions of an account, by a superuser.
 
+use super::own_sessions::announce_earlier_ends;
 use super::{Service, ServiceError, Superuser};
 use crate::domain::Origin;
-use crate::store::Administered;
+use crate::store::{Administered, StoreError};
 
 /// Ends every session of the account: their tokens are refused by every replica when this returns.
 ///
@@ -15,7 +16,11 @@ pub async fn end_user_sessions(
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    match service.store.end_account_sessions(user_id, superuser.actor(origin)).await? {
+    let done = service.store.end_account_sessions(user_id, superuser.administrator(), origin).await;
+    if matches!(done, Err(StoreError::SessionOver)) && user_id == superuser.user_id() {
+        announce_earlier_ends(service, user_id).await?;
+    }
+    match done.map_err(|error| superuser.explain(service, error))? {
         Administered::Done((event, revoked)) => {
             if let Some(event) = &event {
                 service.tell(event);

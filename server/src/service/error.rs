@@ -97,6 +97,8 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(conflict) => Self::Conflict(conflict),
+            StoreError::SessionOver => Self::InvalidAccessToken,
+            StoreError::NotSuperuser => Self::NotSuperuser,
             StoreError::Unavailable(_) | StoreError::ReadOnly(_) => Self::Unavailable(error.to_string()),
             // The source names the SQL state and stays in the log.
             StoreError::Unexpected(source) => Self::Internal(format!("a query failed: {source}")),

@@ -44,6 +44,8 @@ pub async fn introspect(
         }
         _ => None,
     };
+    // Last: the answer was so before any logout that this does not see.
+    asked_by.assert(service).await?;
     service.metrics.count_introspection(if found.is_some() { "active" } else { "inactive" });
     // It changes nothing and may come with every request of a program: a line and a count, no row.
     service.tell(&AuditEvent {
@@ -62,10 +64,11 @@ async fn find_owner_of_access_token(
     service: &Service,
     token: VerifiedToken,
 ) -> Result<Option<String>, ServiceError> {
+    let profile = service.store.find_profile(token.user_id).await?;
+    // After the account was read, however long that took.
     if service.revocation.is_revoked(token.session_id, token.issued_at).await? {
         return Ok(None);
     }
-    let profile = service.store.find_profile(token.user_id).await?;
     Ok(profile.filter(|profile| profile.is_active).map(|profile| profile.username))
 }
 

@@ -26,13 +26,18 @@ impl<T> Page<T> {
 /// The accounts that the query asks for, by id.
 ///
 /// # Errors
+/// [`ServiceError::InvalidAccessToken`] and [`ServiceError::NotSuperuser`] when that has changed since it was asked,
 /// [`ServiceError::Unavailable`]
 pub async fn list_users(
     service: &Service,
-    _superuser: Superuser,
+    superuser: Superuser,
     query: AccountQuery,
 ) -> Result<Page<Account>, ServiceError> {
     let limit = query.limit;
-    let found = service.store.list_accounts(&AccountQuery { limit: limit + 1, ..query }).await?;
+    let found = service
+        .store
+        .list_accounts(&AccountQuery { limit: limit + 1, ..query }, superuser.administrator())
+        .await
+        .map_err(|error| superuser.explain(service, error))?;
     Ok(Page::build(found, limit, |account| account.id))
 }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{Authenticated, Service, ServiceError};
 use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::store::RevokedSession;
 
 /// Ends the session: its access tokens and its refresh token are refused by every replica when this returns.
 /// The cookie's refresh token is of this very session or is none of our business, so it need not be read:
@@ -23,7 +24,18 @@ pub(super) async fn end_session(
     user_id: i64,
     event: &AuditEvent<'_>,
 ) -> Result<(), ServiceError> {
-    let revoked = match service.store.end_session(session_id, user_id, event).await? {
+    let ended = service.store.end_session(session_id, user_id, event).await?;
+    announce_end(service, session_id, ended, event).await
+}
+
+/// Makes it known to every replica that a session has ended, now or before.
+pub(super) async fn announce_end(
+    service: &Service,
+    session_id: Uuid,
+    ended: Option<RevokedSession>,
+    event: &AuditEvent<'_>,
+) -> Result<(), ServiceError> {
+    let revoked = match ended {
         Some(revoked) => {
             service.tell(event);
             Some(revoked)

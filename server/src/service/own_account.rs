@@ -34,16 +34,19 @@ impl Service {
         // Whoever holds a stolen token must not find the password by trying (OWASP ASVS 5.0 §6.3.1).
         let name = format!("user:{}", bearer.user_id);
         let attempt = self.limit(LimitedAction::Confirmation, &name, None, origin).await?;
-        let found = self.store.find_own_account(bearer.user_id).await?;
-        let account = found.ok_or(ServiceError::InvalidAccessToken)?;
+        let account = self.store.find_own_account(bearer.actor()).await?;
         let stored = account.password_hash.clone();
         let correct = self.hashing.verify(password, stored.clone()).await?;
         if let Some(verified_hash) = stored.filter(|_| correct) {
             attempt.give_back().await;
+            // Before anything else is said: whether the password is right is for who is logged in.
+            self.store.assert_goes_on(bearer.actor()).await?;
             return Ok(ConfirmedAccount { account, verified_hash });
         }
         let event = AuditEvent::own(kind, bearer.user_id, origin).in_session(bearer.session_id);
-        self.record(&event.refused().with(json!({ "reason": "wrong_password" }))).await?;
+        let event = event.refused().with(json!({ "reason": "wrong_password" }));
+        self.store.record_as(bearer.actor(), &event).await?;
+        self.tell(&event);
         Err(wrong_password(field))
     }
 }

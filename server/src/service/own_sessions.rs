@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Authenticated, Service, ServiceError};
 use crate::domain::{AuditEvent, AuditKind, Origin};
-use crate::store::SessionRow;
+use crate::store::{SessionRow, StoreError};
 
 /// The sessions of the bearer's account that go on.
 ///
@@ -14,7 +14,7 @@ pub async fn list_sessions(
     service: &Service,
     bearer: Authenticated,
 ) -> Result<Vec<SessionRow>, ServiceError> {
-    Ok(service.store.list_sessions(bearer.user_id, bearer.session_id).await?)
+    Ok(service.store.list_sessions(bearer.actor()).await?)
 }
 
 /// Ends one session of the bearer's account: its tokens are refused by every replica when this returns. One that
@@ -30,7 +30,13 @@ pub async fn end_session(
     origin: &Origin,
 ) -> Result<(), ServiceError> {
     let event = AuditEvent::own(AuditKind::SessionEnded, bearer.user_id, origin).in_session(session_id);
-    let revoked = match service.store.end_session(session_id, bearer.user_id, &event).await? {
+    let ended = if session_id == bearer.session_id {
+        // A logout: what has ended already is ended all the same.
+        service.store.end_session(session_id, bearer.user_id, &event).await?
+    } else {
+        service.store.end_own_session(session_id, bearer.actor(), &event).await?
+    };
+    let revoked = match ended {
         Some(revoked) => {
             service.tell(&event);
             revoked
@@ -49,6 +55,7 @@ pub async fn end_session(
 /// Ends every session of the bearer's account, this one too.
 ///
 /// # Errors
+/// [`ServiceError::InvalidAccessToken`] when this one has ended since it was asked;
 /// [`ServiceError::Unavailable`] when the end could not be made known; it may be asked for again.
 pub async fn logout_all(
     service: &Service,
@@ -56,8 +63,23 @@ pub async fn logout_all(
     origin: &Origin,
 ) -> Result<(), ServiceError> {
     let event = AuditEvent::own(AuditKind::LogoutAll, bearer.user_id, origin).in_session(bearer.session_id);
-    let revoked = service.store.end_every_session(bearer.user_id, &event).await?;
-    service.tell(&event);
+    match service.store.end_every_session(bearer.actor(), &event).await {
+        Ok(revoked) => {
+            service.tell(&event);
+            service.revocation.announce(&revoked).await?;
+            Ok(())
+        }
+        Err(StoreError::SessionOver) => {
+            announce_earlier_ends(service, bearer.user_id).await?;
+            Err(ServiceError::InvalidAccessToken)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// For an account whose own session is over: perhaps an earlier attempt ended them all and could not make it known.
+pub(super) async fn announce_earlier_ends(service: &Service, user_id: i64) -> Result<(), ServiceError> {
+    let revoked = service.store.account_revocations(user_id).await?;
     service.revocation.announce(&revoked).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::introspect::verify_either_kind;
-use super::logout::end_session;
+use super::logout::announce_end;
 use super::{Service, ServiceError, TokenClient};
 use crate::domain::{AuditEvent, AuditKind, Origin};
 
@@ -19,12 +19,22 @@ pub async fn revoke_token(
     token: &str,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    let Some((kind, token)) = verify_either_kind(service, token)? else { return Ok(()) };
+    let Some((kind, token)) = verify_either_kind(service, token)? else {
+        return asked_by.assert(service).await;
+    };
     let event = AuditEvent {
         actor_id: asked_by.actor_id(),
         ..AuditEvent::own(AuditKind::TokenRevoked, token.user_id, origin)
     }
     .in_session(token.session_id)
     .with(json!({ "token": kind.as_str(), "jti": token.jti }));
-    end_session(service, token.session_id, token.user_id, &event).await
+    let ended = match asked_by.superuser() {
+        Some(superuser) => service
+            .store
+            .end_session_of((token.session_id, token.user_id), superuser.administrator(), &event)
+            .await
+            .map_err(|error| superuser.explain(service, error))?,
+        None => service.store.end_session(token.session_id, token.user_id, &event).await?,
+    };
+    announce_end(service, token.session_id, ended, &event).await
 }

@@ -9,8 +9,13 @@ use crate::store::Account;
 /// [`ServiceError::UnknownAccount`], [`ServiceError::Unavailable`]
 pub async fn show_user(
     service: &Service,
-    _superuser: Superuser,
+    superuser: Superuser,
     user_id: i64,
 ) -> Result<Account, ServiceError> {
-    service.store.find_account(user_id).await?.ok_or(ServiceError::UnknownAccount)
+    service
+        .store
+        .find_account(user_id, superuser.administrator())
+        .await
+        .map_err(|error| superuser.explain(service, error))?
+        .ok_or(ServiceError::UnknownAccount)
 }

@@ -19,7 +19,12 @@ pub async fn start_user_reset(
     if !service.mail_enabled {
         return Err(ServiceError::MailDisabled);
     }
-    match service.store.start_reset(user_id, superuser.actor(origin)).await? {
+    let done = service
+        .store
+        .start_reset(user_id, superuser.administrator(), origin)
+        .await
+        .map_err(|error| superuser.explain(service, error))?;
+    match done {
         ResetStarted::Unknown => Err(ServiceError::UnknownAccount),
         ResetStarted::Deactivated => Err(ServiceError::AccountInactive),
         ResetStarted::Yes(event) => {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{Store, StoreError};
+use super::{Administrator, Store, StoreError};
 use crate::domain::NamePrefix;
 
 /// An account, with what administrators need to know of it.
@@ -60,18 +60,29 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn find_account(&self, user_id: i64) -> Result<Option<Account>, StoreError> {
-        Ok(sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1"))
+    pub async fn find_account(
+        &self,
+        user_id: i64,
+        administrator: Administrator,
+    ) -> Result<Option<Account>, StoreError> {
+        let mut reading = self.read_as_administrator(administrator).await?;
+        let found = sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1"))
             .bind(user_id)
-            .fetch_optional(&self.pool)
-            .await?)
+            .fetch_optional(reading.connection())
+            .await?;
+        reading.finish(found).await
     }
 
     /// A page of accounts, by id. The filters stand in the statement as the partial indexes spell them.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn list_accounts(&self, query: &AccountQuery) -> Result<Vec<Account>, StoreError> {
+    pub async fn list_accounts(
+        &self,
+        query: &AccountQuery,
+        administrator: Administrator,
+    ) -> Result<Vec<Account>, StoreError> {
+        let mut reading = self.read_as_administrator(administrator).await?;
         let mut sql = QueryBuilder::new(concat!("SELECT ", account_columns!(), " FROM users WHERE id > "));
         sql.push_bind(query.after.unwrap_or(i64::MIN));
         let filters = [
@@ -88,7 +99,8 @@ impl Store {
             push_prefix(&mut sql, prefix);
         }
         sql.push(" ORDER BY id LIMIT ").push_bind(query.limit);
-        Ok(sql.build_query_as().fetch_all(&self.pool).await?)
+        let found = sql.build_query_as().fetch_all(reading.connection()).await?;
+        reading.finish(found).await
     }
 }
 

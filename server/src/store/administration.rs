@@ -6,10 +6,11 @@ use sqlx::PgConnection;
 
 use super::accounts::account_columns;
 use super::audit::insert_event;
+use super::authority::RowLock;
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
 use super::superusers::is_last_superuser;
-use super::{Account, MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
+use super::{Account, Administrator, MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
 use crate::domain::{
     AuditEvent, AuditKind, EmailAddress, Locale, Origin, PasswordHash, PersonName, Username,
 };
@@ -77,21 +78,6 @@ pub enum ResetStarted<'a> {
     Unknown,
 }
 
-/// Who does it, and from where.
-#[derive(Debug, Clone, Copy)]
-pub struct Actor<'a> {
-    /// The administrator.
-    pub id: i64,
-    /// Where the request comes from.
-    pub origin: &'a Origin,
-}
-
-impl<'a> Actor<'a> {
-    fn event(self, kind: AuditKind, user_id: i64) -> AuditEvent<'a> {
-        AuditEvent::own(kind, user_id, self.origin).by(self.id)
-    }
-}
-
 impl Store {
     /// Makes an account and records who made it. Without a hash its owner is invited by mail, and the address
     /// counts as verified only when the invitation is followed; otherwise who makes it vouches for the address.
@@ -102,9 +88,10 @@ impl Store {
     pub async fn create_account<'a>(
         &self,
         new: &NewAccount,
-        actor: Actor<'a>,
+        administrator: Administrator,
+        origin: &'a Origin,
     ) -> Result<(Profile, AuditEvent<'a>), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_as_administrator(administrator, None).await?;
         let locale = new.locale.as_ref().map(Locale::as_str);
         let profile: Profile = sqlx::query_as(
             "INSERT INTO users (username, email, name, password_hash, is_superuser, locale, email_verified_at)
@@ -123,7 +110,7 @@ impl Store {
         if new.password_hash.is_none() {
             mail_owner(&mut transaction, MailKind::Invitation, profile.id, (&profile.email, locale)).await?;
         }
-        let event = actor.event(kind, profile.id);
+        let event = event_by(administrator, kind, profile.id, origin);
         insert_event(&mut transaction, &event).await?;
         transaction.commit().await?;
         Ok((profile, event))
@@ -139,11 +126,13 @@ impl Store {
         &self,
         user_id: i64,
         change: &AccountChange,
-        actor: Actor<'a>,
+        administrator: Administrator,
+        origin: &'a Origin,
         tell: bool,
     ) -> Result<Administered<ChangedAccount<'a>>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let Some(old) = lock_account(&mut transaction, user_id).await? else {
+        let target = Some((user_id, RowLock::Change));
+        let mut transaction = self.begin_as_administrator(administrator, target).await?;
+        let Some(old) = read_account(&mut transaction, user_id).await? else {
             return Ok(Administered::Unknown);
         };
         let removes_power = change.is_active == Some(false) || change.is_superuser == Some(false);
@@ -190,7 +179,7 @@ impl Store {
             Vec::new()
         };
         let event = describe_change(&old, &account)
-            .map(|detail| actor.event(AuditKind::UserChanged, user_id).with(detail));
+            .map(|detail| event_by(administrator, AuditKind::UserChanged, user_id, origin).with(detail));
         if let Some(event) = &event {
             insert_event(&mut transaction, event).await?;
         }
@@ -205,10 +194,12 @@ impl Store {
     pub async fn delete_account<'a>(
         &self,
         user_id: i64,
-        actor: Actor<'a>,
+        administrator: Administrator,
+        origin: &'a Origin,
     ) -> Result<Administered<(AuditEvent<'a>, Vec<RevokedSession>)>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let Some(old) = lock_account(&mut transaction, user_id).await? else {
+        let target = Some((user_id, RowLock::Remove));
+        let mut transaction = self.begin_as_administrator(administrator, target).await?;
+        let Some(old) = read_account(&mut transaction, user_id).await? else {
             return Ok(Administered::Unknown);
         };
         if old.is_superuser && is_last_superuser(&mut transaction, user_id).await? {
@@ -218,7 +209,8 @@ impl Store {
         let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
         sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
         // The id alone would say nothing to whoever reads it later.
-        let event = actor.event(AuditKind::UserDeleted, user_id).with(json!({ "username": old.username }));
+        let event = event_by(administrator, AuditKind::UserDeleted, user_id, origin)
+            .with(json!({ "username": old.username }));
         insert_event(&mut transaction, &event).await?;
         transaction.commit().await?;
         Ok(Administered::Done((event, revoked)))
@@ -232,15 +224,19 @@ impl Store {
     pub async fn end_account_sessions<'a>(
         &self,
         user_id: i64,
-        actor: Actor<'a>,
+        administrator: Administrator,
+        origin: &'a Origin,
     ) -> Result<Administered<(Option<AuditEvent<'a>>, Vec<RevokedSession>)>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        if lock_account(&mut transaction, user_id).await?.is_none() {
+        let target = Some((user_id, RowLock::Change));
+        let mut transaction = self.begin_as_administrator(administrator, target).await?;
+        if read_account(&mut transaction, user_id).await?.is_none() {
             return Ok(Administered::Unknown);
         }
         let ended = end_sessions_of(&mut transaction, user_id, None).await?.len();
-        let event = (ended > 0)
-            .then(|| actor.event(AuditKind::UserSessionsEnded, user_id).with(json!({ "sessions": ended })));
+        let event = (ended > 0).then(|| {
+            event_by(administrator, AuditKind::UserSessionsEnded, user_id, origin)
+                .with(json!({ "sessions": ended }))
+        });
         if let Some(event) = &event {
             insert_event(&mut transaction, event).await?;
         }
@@ -256,10 +252,12 @@ impl Store {
     pub async fn start_reset<'a>(
         &self,
         user_id: i64,
-        actor: Actor<'a>,
+        administrator: Administrator,
+        origin: &'a Origin,
     ) -> Result<ResetStarted<'a>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let Some(account) = lock_account(&mut transaction, user_id).await? else {
+        let target = Some((user_id, RowLock::Change));
+        let mut transaction = self.begin_as_administrator(administrator, target).await?;
+        let Some(account) = read_account(&mut transaction, user_id).await? else {
             return Ok(ResetStarted::Unknown);
         };
         if !account.is_active {
@@ -275,16 +273,26 @@ impl Store {
             (MailKind::PasswordRecovery, AuditKind::PasswordResetRequested)
         };
         mail_owner(&mut transaction, mail, user_id, (&account.email, account.locale.as_deref())).await?;
-        let event = actor.event(kind, user_id);
+        let event = event_by(administrator, kind, user_id, origin);
         insert_event(&mut transaction, &event).await?;
         transaction.commit().await?;
         Ok(ResetStarted::Yes(event))
     }
 }
 
-/// The account, which nobody else changes and nobody logs in to until the transaction ends.
-async fn lock_account(connection: &mut PgConnection, user_id: i64) -> Result<Option<Account>, StoreError> {
-    Ok(sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1 FOR UPDATE"))
+/// What an administrator does to an account, for the audit.
+fn event_by(
+    Administrator(actor): Administrator,
+    kind: AuditKind,
+    user_id: i64,
+    origin: &Origin,
+) -> AuditEvent<'_> {
+    AuditEvent::own(kind, user_id, origin).by(actor.user_id)
+}
+
+/// The account, whose row is locked: nobody else changes it and nobody logs in to it until the transaction ends.
+async fn read_account(connection: &mut PgConnection, user_id: i64) -> Result<Option<Account>, StoreError> {
+    Ok(sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1"))
         .bind(user_id)
         .fetch_optional(connection)
         .await?)

@@ -1,5 +1,7 @@
 //! Ending every session there is, after a backup was restored.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -10,6 +12,8 @@ use crate::domain::{AuditEvent, AuditKind, Outcome};
 
 /// So many sessions are ended at once, so that none is locked for long.
 const BATCH: i64 = 5_000;
+/// How long is waited for those who have locked a session.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Store {
     /// Declares every token void that was issued until now, and records it. Gives the time from which they are
@@ -47,13 +51,32 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer; what was ended stays ended.
     pub async fn end_sessions_before(&self, until: DateTime<Utc>) -> Result<i64, StoreError> {
+        let mut total = 0;
+        while self.has_sessions_before(until).await? {
+            let ended = self.end_unlocked_sessions_before(until).await?;
+            total += ended;
+            if ended == 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Ok(total)
+    }
+
+    async fn has_sessions_before(&self, until: DateTime<Utc>) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT FROM sessions WHERE ended_at IS NULL AND created_at < $1)";
+        Ok(sqlx::query_scalar(sql).bind(until).fetch_one(&self.pool).await?)
+    }
+
+    /// Passes over sessions that others have locked: whoever acts in one session may wait for another, which this
+    /// would hold.
+    async fn end_unlocked_sessions_before(&self, until: DateTime<Utc>) -> Result<i64, StoreError> {
         let (mut total, mut from_user) = (0, i64::MIN);
         loop {
             let (count, last_user): (i64, Option<i64>) = sqlx::query_as(
                 "WITH batch AS (
                      SELECT id FROM sessions
                      WHERE ended_at IS NULL AND created_at < $1 AND user_id >= $2
-                     ORDER BY user_id LIMIT $3 FOR UPDATE),
+                     ORDER BY user_id LIMIT $3 FOR UPDATE SKIP LOCKED),
                  ended AS (
                      UPDATE sessions SET ended_at = now() FROM batch WHERE sessions.id = batch.id
                      RETURNING sessions.id, user_id, access_tokens_expire_at,
@@ -61,8 +84,8 @@ impl Store {
                  revoked AS (
                      INSERT INTO revocations (session_id, expires_at)
                      SELECT id, access_tokens_expire_at FROM ended WHERE recent
-                     ON CONFLICT (session_id)
-             DO UPDATE SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id)
+                     ON CONFLICT (session_id) DO UPDATE
+                         SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id)
                  SELECT count(*), max(user_id) FROM ended",
             )
             .bind(until)

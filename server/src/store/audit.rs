@@ -3,7 +3,8 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{Store, StoreError};
+use super::authority::RowLock;
+use super::{Actor, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Outcome};
 
 impl Store {
@@ -14,6 +15,16 @@ impl Store {
     pub async fn record(&self, event: &AuditEvent<'_>) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
         insert_event(&mut connection, event).await
+    }
+
+    /// Records something that `actor` was refused.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn record_as(&self, actor: Actor, event: &AuditEvent<'_>) -> Result<(), StoreError> {
+        let mut transaction = self.begin_as(actor, RowLock::Share).await?;
+        insert_event(&mut transaction, event).await?;
+        Ok(transaction.commit().await?)
     }
 }
 

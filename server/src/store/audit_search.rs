@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Administrator, Store, StoreError};
 
 /// An event as it was recorded.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -62,7 +62,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn list_audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+    pub async fn list_audit(
+        &self,
+        query: &AuditQuery,
+        administrator: Administrator,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut reading = self.read_as_administrator(administrator).await?;
         let mut sql = QueryBuilder::new(
             "SELECT id, at, kind, outcome, actor_id, user_id, session_id, request_id, address, user_agent, detail
              FROM audit_events WHERE id < ",
@@ -96,6 +101,7 @@ impl Store {
             sql.push("::timestamptz + interval '1 minute' ORDER BY at LIMIT 1), 9223372036854775807)");
         }
         sql.push(" ORDER BY id DESC LIMIT ").push_bind(query.limit);
-        Ok(sql.build_query_as().fetch_all(&self.pool).await?)
+        let found = sql.build_query_as().fetch_all(reading.connection()).await?;
+        reading.finish(found).await
     }
 }

@@ -1,25 +1,23 @@
 //! Another address for an account: asked for, then confirmed by whoever reads mail there.
 
 use serde_json::json;
-use uuid::Uuid;
 
 use super::audit::insert_event;
+use super::authority::RowLock;
 use super::links::{use_link, void_links};
 use super::outbox::insert_mail;
-use super::{Conflict, MailKind, NewMail, Store, StoreError, TokenPurpose};
+use super::{Actor, Conflict, MailKind, NewMail, Store, StoreError, TokenPurpose};
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, PasswordHash};
 
 /// An address that an owner, who has shown to know the password, wants to have.
 #[derive(Debug, Clone)]
 pub struct EmailChange<'a> {
-    /// Whose.
-    pub user_id: i64,
+    /// Whose, and the session that asks.
+    pub actor: Actor,
     /// The hash that the password was verified against.
     pub verified_hash: &'a PasswordHash,
     /// The address.
     pub new_email: &'a EmailAddress,
-    /// The session that asks.
-    pub session_id: Uuid,
     /// From where.
     pub origin: &'a Origin,
 }
@@ -27,8 +25,8 @@ pub struct EmailChange<'a> {
 impl<'a> EmailChange<'a> {
     /// What the audit says of it.
     pub fn event(&self) -> AuditEvent<'a> {
-        AuditEvent::own(AuditKind::EmailChangeRequested, self.user_id, self.origin)
-            .in_session(self.session_id)
+        AuditEvent::own(AuditKind::EmailChangeRequested, self.actor.user_id, self.origin)
+            .in_session(self.actor.session_id)
     }
 }
 
@@ -50,22 +48,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn request_email_change(&self, change: &EmailChange<'_>) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let old_email: Option<String> = sqlx::query_scalar(
-            "SELECT email FROM users WHERE id = $1 AND password_hash = $2 AND is_active FOR NO KEY UPDATE",
-        )
-        .bind(change.user_id)
-        .bind(change.verified_hash)
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let mut transaction = self.begin_as(change.actor, RowLock::Change).await?;
+        let old_email: Option<String> =
+            sqlx::query_scalar("SELECT email FROM users WHERE id = $1 AND password_hash = $2")
+                .bind(change.actor.user_id)
+                .bind(change.verified_hash)
+                .fetch_optional(&mut *transaction)
+                .await?;
         let Some(old_email) = old_email else { return Ok(false) };
-        void_links(&mut transaction, change.user_id, &[TokenPurpose::EmailChange]).await?;
+        void_links(&mut transaction, change.actor.user_id, &[TokenPurpose::EmailChange]).await?;
         let new_email = change.new_email.as_str();
         for (kind, recipient, data) in [
             (MailKind::EmailChange, new_email, json!({})),
             (MailKind::EmailChangeNotice, old_email.as_str(), json!({ "new_email": new_email })),
         ] {
-            let mail = NewMail { kind, recipient, user_id: Some(change.user_id), locale: None, data };
+            let mail = NewMail { kind, recipient, user_id: Some(change.actor.user_id), locale: None, data };
             insert_mail(&mut transaction, &mail).await?;
         }
         insert_event(&mut transaction, &change.event()).await?;

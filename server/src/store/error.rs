@@ -45,6 +45,12 @@ pub enum StoreError {
     /// A unique name is taken.
     #[error("a unique name is taken")]
     Conflict(Conflict),
+    /// The session on whose behalf it was to be done has ended, or its account is deactivated or gone.
+    #[error("the session is over")]
+    SessionOver,
+    /// The account on whose behalf it was to be done is no superuser's.
+    #[error("the account is not a superuser's")]
+    NotSuperuser,
     /// The database cannot be reached, is starting, stopping, or has no connection left.
     #[error("the database cannot be reached: {0}")]
     Unavailable(&'static str),

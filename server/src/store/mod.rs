@@ -5,6 +5,7 @@ mod administration;
 mod all_sessions;
 mod audit;
 mod audit_search;
+mod authority;
 mod canaries;
 mod connect_options;
 mod devices;
@@ -40,8 +41,9 @@ use profile_reader::ProfileReader;
 use crate::trusted_roots::TrustedRoots;
 
 pub use accounts::{Account, AccountQuery};
-pub use administration::{AccountChange, Actor, Administered, ChangedAccount, NewAccount, ResetStarted};
+pub use administration::{AccountChange, Administered, ChangedAccount, NewAccount, ResetStarted};
 pub use audit_search::{AuditEntry, AuditQuery};
+pub use authority::{Actor, Administrator};
 pub use canaries::CANARY_PREFIX;
 pub use devices::KnownDevice;
 pub use email_changes::{ConfirmationOutcome, EmailChange};

@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use super::audit::insert_event;
+use super::authority::RowLock;
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
 use super::superusers::is_last_superuser;
-use super::{MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
+use super::{Actor, MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PasswordHash, PersonName};
 
 /// What a change by the owner needs to know.
@@ -51,50 +52,50 @@ pub enum DeletionOutcome {
     Deleted(Vec<RevokedSession>),
     /// Nobody would be left to administer accounts.
     LastSuperuser,
-    /// The password was changed or the account deactivated since it was verified.
+    /// The password was changed since it was verified.
     NotVerified,
 }
 
 impl Store {
-    /// The active account with this id.
+    /// The account of `actor`.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn find_own_account(&self, user_id: i64) -> Result<Option<OwnAccount>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT id, username, email, name, locale, password_hash FROM users WHERE id = $1 AND is_active",
+    /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_own_account(&self, actor: Actor) -> Result<OwnAccount, StoreError> {
+        let mut reading = self.read_as(actor).await?;
+        let found: Option<OwnAccount> = sqlx::query_as(
+            "SELECT id, username, email, name, locale, password_hash FROM users WHERE id = $1",
         )
-        .bind(user_id)
-        .fetch_optional(&self.pool)
-        .await?)
+        .bind(actor.user_id)
+        .fetch_optional(reading.connection())
+        .await?;
+        reading.finish(found).await?.ok_or(StoreError::SessionOver)
     }
 
-    /// Changes the profile; `None` when the account is gone or deactivated.
+    /// Changes the profile of `actor`.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
+    /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
     pub async fn change_profile(
         &self,
-        user_id: i64,
+        actor: Actor,
         change: &ProfileChange,
         origin: &Origin,
-    ) -> Result<Option<Profile>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let profile: Option<Profile> = sqlx::query_as(
+    ) -> Result<Profile, StoreError> {
+        let mut transaction = self.begin_as(actor, RowLock::Change).await?;
+        let profile: Profile = sqlx::query_as(
             "UPDATE users SET name = coalesce($2, name), locale = CASE WHEN $3 THEN $4 ELSE locale END
-             WHERE id = $1 AND is_active
+             WHERE id = $1
              RETURNING id, username, email, name, is_superuser, is_active",
         )
-        .bind(user_id)
+        .bind(actor.user_id)
         .bind(change.name.as_ref().map(PersonName::as_str))
         .bind(change.locale.is_some())
         .bind(change.locale.as_ref().and_then(Option::as_ref).map(Locale::as_str))
-        .fetch_optional(&mut *transaction)
+        .fetch_one(&mut *transaction)
         .await?;
-        if profile.is_some() {
-            insert_event(&mut transaction, &change.event(user_id, origin)).await?;
-            transaction.commit().await?;
-        }
+        insert_event(&mut transaction, &change.event(actor.user_id, origin)).await?;
+        transaction.commit().await?;
         Ok(profile)
     }
 
@@ -105,18 +106,18 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn delete_own_account(
         &self,
-        user_id: i64,
+        actor: Actor,
         verified_hash: &PasswordHash,
         event: &AuditEvent<'_>,
     ) -> Result<DeletionOutcome, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let owner: Option<(String, Option<String>)> = sqlx::query_as(
-            "SELECT email, locale FROM users WHERE id = $1 AND password_hash = $2 AND is_active FOR UPDATE",
-        )
-        .bind(user_id)
-        .bind(verified_hash)
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let mut transaction = self.begin_as(actor, RowLock::Remove).await?;
+        let user_id = actor.user_id;
+        let owner: Option<(String, Option<String>)> =
+            sqlx::query_as("SELECT email, locale FROM users WHERE id = $1 AND password_hash = $2")
+                .bind(user_id)
+                .bind(verified_hash)
+                .fetch_optional(&mut *transaction)
+                .await?;
         let Some((email, locale)) = owner else { return Ok(DeletionOutcome::NotVerified) };
         if is_last_superuser(&mut transaction, user_id).await? {
             return Ok(DeletionOutcome::LastSuperuser);

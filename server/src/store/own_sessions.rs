@@ -1,11 +1,13 @@
 //! The sessions of one account, as its owner sees them.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::insert_event;
+use super::authority::RowLock;
 use super::sessions::end_sessions_of;
-use super::{RevokedSession, Store, StoreError};
+use super::{Actor, RevokedSession, Store, StoreError};
 use crate::domain::AuditEvent;
 
 /// The most sessions that are listed.
@@ -27,21 +29,23 @@ pub struct SessionRow {
 }
 
 impl Store {
-    /// The account's sessions that go on: `current` first, then the last used ones, [`MOST_LISTED`] at most.
+    /// The account's sessions that go on: that of `actor` first, then the last used ones, [`MOST_LISTED`] at most.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn list_sessions(&self, user_id: i64, current: Uuid) -> Result<Vec<SessionRow>, StoreError> {
-        Ok(sqlx::query_as(
+    /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn list_sessions(&self, actor: Actor) -> Result<Vec<SessionRow>, StoreError> {
+        let mut reading = self.read_as(actor).await?;
+        let found = sqlx::query_as(
             "SELECT id, created_at, last_used_at, address, user_agent FROM sessions
              WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
              ORDER BY id = $2 DESC, last_used_at DESC, id LIMIT $3",
         )
-        .bind(user_id)
-        .bind(current)
+        .bind(actor.user_id)
+        .bind(actor.session_id)
         .bind(MOST_LISTED)
-        .fetch_all(&self.pool)
-        .await?)
+        .fetch_all(reading.connection())
+        .await?;
+        reading.finish(found).await
     }
 
     /// The revocation of a session of this account that has ended; `None` when there is no such session.
@@ -64,32 +68,44 @@ impl Store {
         .await?)
     }
 
-    /// Ends every session of an account. Gives all its revocations that still matter, so that those are announced
-    /// too that an earlier attempt could not make known.
+    /// Ends every session of the account that `actor` acts for, and gives what is to be announced: see
+    /// [`Store::account_revocations`].
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
+    /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
     pub async fn end_every_session(
         &self,
-        user_id: i64,
+        actor: Actor,
         event: &AuditEvent<'_>,
     ) -> Result<Vec<RevokedSession>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE")
-            .bind(user_id)
-            .execute(&mut *transaction)
-            .await?;
-        end_sessions_of(&mut transaction, user_id, None).await?;
+        let mut transaction = self.begin_as(actor, RowLock::Change).await?;
+        end_sessions_of(&mut transaction, actor.user_id, None).await?;
         insert_event(&mut transaction, event).await?;
-        let revoked = sqlx::query_as(
-            "SELECT session_id, revocations.expires_at
-             FROM revocations JOIN sessions ON sessions.id = session_id
-             WHERE user_id = $1 AND revocations.expires_at > now()",
-        )
-        .bind(user_id)
-        .fetch_all(&mut *transaction)
-        .await?;
+        let revoked = fetch_revocations(&mut transaction, actor.user_id).await?;
         transaction.commit().await?;
         Ok(revoked)
     }
+
+    /// All revocations of an account that still matter, those too that an earlier attempt could not make known.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn account_revocations(&self, user_id: i64) -> Result<Vec<RevokedSession>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        fetch_revocations(&mut connection, user_id).await
+    }
+}
+
+async fn fetch_revocations(
+    connection: &mut PgConnection,
+    user_id: i64,
+) -> Result<Vec<RevokedSession>, StoreError> {
+    Ok(sqlx::query_as(
+        "SELECT session_id, revocations.expires_at
+         FROM revocations JOIN sessions ON sessions.id = session_id
+         WHERE user_id = $1 AND revocations.expires_at > now()",
+    )
+    .bind(user_id)
+    .fetch_all(connection)
+    .await?)
 }

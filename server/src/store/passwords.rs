@@ -2,26 +2,24 @@
 
 use serde_json::json;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::audit::insert_event;
+use super::authority::RowLock;
 use super::links::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
-use super::{MailKind, NewMail, RevokedSession, Store, StoreError, TokenPurpose};
+use super::{Actor, MailKind, NewMail, RevokedSession, Store, StoreError, TokenPurpose};
 use crate::domain::{AuditEvent, AuditKind, Origin, PasswordHash};
 
 /// A password to be changed by its owner, who has shown to know the old one.
 #[derive(Debug, Clone)]
 pub struct PasswordChange<'a> {
-    /// Whose.
-    pub user_id: i64,
+    /// Whose, and the session that asks, which goes on.
+    pub actor: Actor,
     /// The hash that the current password was verified against.
     pub verified_hash: &'a PasswordHash,
     /// PHC string of the new one.
     pub new_hash: &'a PasswordHash,
-    /// The session that asks, which goes on.
-    pub session_id: Uuid,
     /// Whether the other sessions go on too.
     pub keep_other_sessions: bool,
     /// From where.
@@ -85,8 +83,7 @@ impl Store {
     }
 
     /// Changes a password, ends the other sessions unless they are to go on, makes the links void that could undo
-    /// it and puts a notice into the outbox, all or nothing. `None` when the password was changed or the account
-    /// deactivated since it was verified.
+    /// it and puts a notice into the outbox, all or nothing. `None` when the password was changed since it was verified.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -94,13 +91,13 @@ impl Store {
         &self,
         change: &PasswordChange<'_>,
     ) -> Result<Option<Vec<RevokedSession>>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_as(change.actor, RowLock::Change).await?;
         let email: Option<String> = sqlx::query_scalar(
             "UPDATE users SET password_hash = $3, password_changed_at = now()
-             WHERE id = $1 AND password_hash = $2 AND is_active
+             WHERE id = $1 AND password_hash = $2
              RETURNING email",
         )
-        .bind(change.user_id)
+        .bind(change.actor.user_id)
         .bind(change.verified_hash)
         .bind(change.new_hash)
         .fetch_optional(&mut *transaction)
@@ -109,11 +106,11 @@ impl Store {
         let revoked = if change.keep_other_sessions {
             Vec::new()
         } else {
-            end_sessions_of(&mut transaction, change.user_id, Some(change.session_id)).await?
+            end_sessions_of(&mut transaction, change.actor.user_id, Some(change.actor.session_id)).await?
         };
         let stale = [TokenPurpose::PasswordReset, TokenPurpose::EmailChange, TokenPurpose::Invitation];
-        void_links(&mut transaction, change.user_id, &stale).await?;
-        insert_notice(&mut transaction, change.user_id, &email, !change.keep_other_sessions).await?;
+        void_links(&mut transaction, change.actor.user_id, &stale).await?;
+        insert_notice(&mut transaction, change.actor.user_id, &email, !change.keep_other_sessions).await?;
         insert_event(&mut transaction, &change.event()).await?;
         transaction.commit().await?;
         Ok(Some(revoked))
@@ -123,8 +120,8 @@ impl Store {
 impl<'a> PasswordChange<'a> {
     /// What the audit says of it.
     pub fn event(&self) -> AuditEvent<'a> {
-        AuditEvent::own(AuditKind::PasswordChanged, self.user_id, self.origin)
-            .in_session(self.session_id)
+        AuditEvent::own(AuditKind::PasswordChanged, self.actor.user_id, self.origin)
+            .in_session(self.actor.session_id)
             .with(json!({ "other_sessions_ended": !self.keep_other_sessions }))
     }
 }

@@ -203,8 +203,8 @@ async fn end_stolen_session(
              FROM ended)
          INSERT INTO revocations (session_id, expires_at)
          SELECT id, access_tokens_expire_at FROM ended
-         ON CONFLICT (session_id)
-             DO UPDATE SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
+         ON CONFLICT (session_id) DO UPDATE
+             SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
          RETURNING session_id, expires_at",
     )
     .bind(request.session_id)

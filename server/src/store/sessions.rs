@@ -5,7 +5,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::insert_event;
-use super::{RevokedSession, Store, StoreError};
+use super::authority::{RowLock, Transaction};
+use super::{Actor, Administrator, RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, Origin, PasswordHash};
 
 /// A session to begin after a password was verified.
@@ -87,26 +88,38 @@ impl Store {
         user_id: i64,
         event: &AuditEvent<'_>,
     ) -> Result<Option<RevokedSession>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let revoked: Option<RevokedSession> = sqlx::query_as(
-            "WITH ended AS (
-                 UPDATE sessions SET ended_at = now() WHERE id = $1 AND user_id = $2 AND ended_at IS NULL
-                 RETURNING id, access_tokens_expire_at)
-             INSERT INTO revocations (session_id, expires_at)
-             SELECT id, access_tokens_expire_at FROM ended
-             ON CONFLICT (session_id)
-             DO UPDATE SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
-             RETURNING session_id, expires_at",
-        )
-        .bind(session_id)
-        .bind(user_id)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if revoked.is_some() {
-            insert_event(&mut transaction, event).await?;
-            transaction.commit().await?;
-        }
-        Ok(revoked)
+        let transaction = self.pool.begin().await?;
+        end_one(transaction, session_id, user_id, event).await
+    }
+
+    /// The same for another session of the account that `actor` acts for.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn end_own_session(
+        &self,
+        session_id: Uuid,
+        actor: Actor,
+        event: &AuditEvent<'_>,
+    ) -> Result<Option<RevokedSession>, StoreError> {
+        let transaction = self.begin_as(actor, RowLock::Change).await?;
+        end_one(transaction, session_id, actor.user_id, event).await
+    }
+
+    /// The same for a session of any account, by a superuser.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]; [`StoreError::Unavailable`] when the database does
+    /// not answer.
+    pub async fn end_session_of(
+        &self,
+        (session_id, user_id): (Uuid, i64),
+        administrator: Administrator,
+        event: &AuditEvent<'_>,
+    ) -> Result<Option<RevokedSession>, StoreError> {
+        let target = Some((user_id, RowLock::Change));
+        let transaction = self.begin_as_administrator(administrator, target).await?;
+        end_one(transaction, session_id, user_id, event).await
     }
 
     /// Whether this session was ended, or never was. What is asked when Redis cannot be trusted.
@@ -126,6 +139,33 @@ impl Store {
     }
 }
 
+async fn end_one(
+    mut transaction: Transaction,
+    session_id: Uuid,
+    user_id: i64,
+    event: &AuditEvent<'_>,
+) -> Result<Option<RevokedSession>, StoreError> {
+    let revoked: Option<RevokedSession> = sqlx::query_as(
+        "WITH ended AS (
+             UPDATE sessions SET ended_at = now() WHERE id = $1 AND user_id = $2 AND ended_at IS NULL
+             RETURNING id, access_tokens_expire_at)
+         INSERT INTO revocations (session_id, expires_at)
+         SELECT id, access_tokens_expire_at FROM ended
+         ON CONFLICT (session_id) DO UPDATE
+             SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
+         RETURNING session_id, expires_at",
+    )
+    .bind(session_id)
+    .bind(user_id)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if revoked.is_some() {
+        insert_event(&mut transaction, event).await?;
+        transaction.commit().await?;
+    }
+    Ok(revoked)
+}
+
 /// Ends every session of an account but `except`, within a transaction; the revocations are to be announced when it
 /// is committed. Call it after the row of the user is locked, in a statement of its own: it then sees the sessions
 /// of logins that were verified before what the transaction changes, and later ones see the change.
@@ -141,8 +181,8 @@ pub(super) async fn end_sessions_of(
              RETURNING id, access_tokens_expire_at)
          INSERT INTO revocations (session_id, expires_at)
          SELECT id, access_tokens_expire_at FROM ended
-         ON CONFLICT (session_id)
-             DO UPDATE SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
+         ON CONFLICT (session_id) DO UPDATE
+             SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
          RETURNING session_id, expires_at",
     )
     .bind(user_id)

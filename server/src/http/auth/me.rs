@@ -2,12 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::bearer::Bearer;
+use crate::http::bearer::bearer_token;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service;
@@ -59,8 +61,8 @@ impl From<Profile> for ProfileBody {
         (status = 503, description = "A dependency is down", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub async fn me(State(state): State<ApiState>, Bearer(bearer): Bearer) -> Result<Response, Problem> {
-    let profile = service::show_profile(&state.service, bearer).await?;
+pub async fn me(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {
+    let profile = service::show_profile(&state.service, bearer_token(&headers)?, Utc::now()).await?;
     // A person's data is not for shared caches, and a logged-out browser must not show it again.
     Ok(([(CACHE_CONTROL, "no-store")], Json(ProfileBody::from(profile))).into_response())
 }

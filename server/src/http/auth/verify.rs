@@ -39,8 +39,7 @@ const SUPERUSER: HeaderName = HeaderName::from_static("x-auth-superuser");
 )]
 pub async fn verify(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {
     let token = presented_token(&headers)?;
-    let bearer = service::authenticate(&state.service, token, Utc::now()).await?;
-    let profile = service::show_profile(&state.service, bearer).await?;
+    let profile = service::show_profile(&state.service, token, Utc::now()).await?;
     let identity = identity_headers(&profile).ok_or_else(|| {
         // Never a yes without all of them: what is left out here a caller could put there himself.
         ServiceError::Internal(format!(

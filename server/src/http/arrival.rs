@@ -1,0 +1,126 @@
+//! A body arrives before anything is decided about its request. Who holds the body back and lets the headers go ahead
+//! would otherwise be authenticated by them, and act when the token has long been revoked.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
+
+use super::body::{MAX_BODY_BYTES, too_large};
+use super::problem::Problem;
+use crate::service::ServiceError;
+
+/// How long a whole body may take, however steadily it trickles.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// How much of a body that is too large is read and thrown away, and for how long.
+const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// In the extensions of a request whose body has arrived, or has none.
+#[derive(Debug, Clone, Copy)]
+struct Arrived;
+
+/// In the extensions of a request whose body is not there for the reading. It is for the handler to say so, after what
+/// is to be said before: that the caller is not known, or may not do it.
+#[derive(Debug, Clone, Copy)]
+enum Spoilt {
+    TooLarge,
+    Unreadable,
+}
+
+/// Reads the whole body, within [`BODY_DEADLINE`] and [`MAX_BODY_BYTES`], before any extractor runs.
+pub async fn await_body(request: Request, next: Next) -> Response {
+    let (mut parts, mut body) = request.into_parts();
+    if !body.is_end_stream() {
+        body = match tokio::time::timeout(BODY_DEADLINE, collect(body)).await {
+            Ok(Ok(bytes)) => Body::from(bytes),
+            Ok(Err(spoilt)) => {
+                parts.extensions.insert(spoilt);
+                Body::empty()
+            }
+            Err(_) => return refuse_late(parts.version),
+        };
+    }
+    parts.extensions.insert(Arrived);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+async fn collect(body: Body) -> Result<Bytes, Spoilt> {
+    let mut kept = Vec::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Spoilt::Unreadable)?;
+        if kept.len() + chunk.len() > MAX_BODY_BYTES {
+            discard(chunks).await;
+            return Err(Spoilt::TooLarge);
+        }
+        kept.extend_from_slice(&chunk);
+    }
+    Ok(kept.into())
+}
+
+/// What is left of the body is no request: the connection is of no further use.
+fn refuse_late(version: Version) -> Response {
+    let detail = format!("The body did not arrive within {} seconds.", BODY_DEADLINE.as_secs());
+    let mut response = Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();
+    // RFC 9110 §15.5.9; HTTP/2 knows no such header (RFC 9113 §8.2.2).
+    if version <= Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Asserts that the body was waited for: nobody is authenticated before.
+///
+/// # Errors
+/// [`ServiceError::Internal`] for a route outside of [`await_body`].
+pub fn check_arrived(parts: &Parts) -> Result<(), Problem> {
+    match parts.extensions.get::<Arrived>() {
+        Some(Arrived) => Ok(()),
+        None => Err(ServiceError::Internal("a route that does not wait for the body".to_owned()).into()),
+    }
+}
+
+/// Asserts that the body is there for the reading.
+///
+/// # Errors
+/// `400`, `413`
+pub fn check_readable(request: &Request) -> Result<(), Problem> {
+    match request.extensions().get::<Spoilt>() {
+        None => Ok(()),
+        Some(Spoilt::TooLarge) => Err(too_large()),
+        Some(Spoilt::Unreadable) => Err(Problem::new(StatusCode::BAD_REQUEST, "The body could not be read.")),
+    }
+}
+
+/// Refuses a body that says it is too large, without keeping any of it. It is read and thrown away within bounds,
+/// since a client that is still sending would see a broken connection instead of the answer.
+pub async fn refuse_large_bodies(request: Request, next: Next) -> Response {
+    let declared =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_none_or(|length| length <= MAX_BODY_BYTES) {
+        return next.run(request).await;
+    }
+    discard(request.into_body().into_data_stream()).await;
+    too_large().into_response()
+}
+
+async fn discard(mut chunks: axum::body::BodyDataStream) {
+    let mut left = MAX_DISCARDED_BYTES;
+    let discard = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it was all read makes no difference to the answer.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
+}

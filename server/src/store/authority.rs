@@ -1,0 +1,211 @@
+//! On whose behalf the store acts. Time passes between the check of an access token and the transaction that it
+//! permits: a password is hashed, a connection or a lock is waited for. So each transaction on behalf of an account asserts that the session has not ended and that the account still has the right.
+//!
+//! The order of locks, by which no two transactions wait for each other: rows of `users` by ascending id, then the
+//! row of the actor's session, then the lock of [`is_last_superuser`](super::superusers::is_last_superuser), then
+//! everything else. A transaction that ends sessions of an account holds that account's row (logout and refresh excepted,
+//! which lock one session and wait for nothing else).
+
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+
+pub(super) type Transaction = sqlx::Transaction<'static, Postgres>;
+
+/// The session of an account that acts on what is its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actor {
+    /// The account.
+    pub user_id: i64,
+    /// The session.
+    pub session_id: Uuid,
+}
+
+/// A session whose account must be a superuser's for what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Administrator(pub Actor);
+
+/// How a row of `users` is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowLock {
+    /// Nobody changes it: it is not deactivated, demoted or removed until the transaction ends.
+    Share,
+    /// It is about to be changed, or sessions of it to be ended.
+    Change,
+    /// It is about to be removed.
+    Remove,
+}
+
+impl RowLock {
+    fn statement(self) -> &'static str {
+        match self {
+            Self::Share => "SELECT is_active, is_superuser FROM users WHERE id = $1 FOR SHARE",
+            Self::Change => "SELECT is_active, is_superuser FROM users WHERE id = $1 FOR NO KEY UPDATE",
+            Self::Remove => "SELECT is_active, is_superuser FROM users WHERE id = $1 FOR UPDATE",
+        }
+    }
+}
+
+/// What the right of an account depends on.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+struct Standing {
+    is_active: bool,
+    is_superuser: bool,
+}
+
+impl Standing {
+    /// # Errors
+    /// [`StoreError::SessionOver`] before [`StoreError::NotSuperuser`]: who is not logged in is told no more.
+    fn check(self, must_be_superuser: bool) -> Result<(), StoreError> {
+        if !self.is_active {
+            return Err(StoreError::SessionOver);
+        }
+        if must_be_superuser && !self.is_superuser {
+            return Err(StoreError::NotSuperuser);
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Begins a transaction in which `actor` changes its own account, whose row is locked by `lock`. The session does
+    /// not end before the transaction does: a concurrent logout waits, or is seen.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`]
+    pub(super) async fn begin_as(&self, actor: Actor, lock: RowLock) -> Result<Transaction, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let standing = lock_user(&mut transaction, actor.user_id, lock).await?;
+        check(&mut transaction, actor, standing, false).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction in which a superuser changes `target`, whose row is locked by the lock given with it; an
+    /// account that does not exist is left to the caller. Neither the administrator's session ends nor its right
+    /// before the transaction does.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
+    pub(super) async fn begin_as_administrator(
+        &self,
+        Administrator(actor): Administrator,
+        target: Option<(i64, RowLock)>,
+    ) -> Result<Transaction, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // An account that changes itself is locked once: to strengthen a lock is to wait for others who hold it.
+        let mut rows =
+            vec![target.filter(|(id, _)| *id == actor.user_id).unwrap_or((actor.user_id, RowLock::Share))];
+        rows.extend(target.filter(|(id, _)| *id != actor.user_id));
+        rows.sort_unstable_by_key(|(id, _)| *id);
+        let mut standing = None;
+        for (id, lock) in rows {
+            let found = lock_user(&mut transaction, id, lock).await?;
+            if id == actor.user_id {
+                standing = found;
+            }
+        }
+        check(&mut transaction, actor, standing, true).await?;
+        Ok(transaction)
+    }
+
+    /// Takes a connection on which `actor` reads what is its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub(super) async fn read_as(&self, actor: Actor) -> Result<Reading, StoreError> {
+        Ok(Reading { connection: self.pool.acquire().await?, actor, must_be_superuser: false })
+    }
+
+    /// The same for what superusers read.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub(super) async fn read_as_administrator(
+        &self,
+        Administrator(actor): Administrator,
+    ) -> Result<Reading, StoreError> {
+        Ok(Reading { connection: self.pool.acquire().await?, actor, must_be_superuser: true })
+    }
+
+    /// Asserts that the session goes on and that its account is active.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`]
+    pub async fn assert_goes_on(&self, actor: Actor) -> Result<(), StoreError> {
+        self.read_as(actor).await?.finish(()).await
+    }
+
+    /// Asserts that the session goes on and that its account is an active superuser's.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
+    pub async fn assert_administers(&self, administrator: Administrator) -> Result<(), StoreError> {
+        self.read_as_administrator(administrator).await?.finish(()).await
+    }
+}
+
+/// Something is read on behalf of an account, and given only after the right to it has been asserted: however long the
+/// reading took, a logout that was answered by then is seen.
+pub(super) struct Reading {
+    connection: PoolConnection<Postgres>,
+    actor: Actor,
+    must_be_superuser: bool,
+}
+
+impl Reading {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    /// Gives what was read.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
+    pub(super) async fn finish<T>(mut self, found: T) -> Result<T, StoreError> {
+        let standing: Option<Standing> = sqlx::query_as(
+            "SELECT is_active, is_superuser FROM users
+             WHERE id = $2
+               AND EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL)
+               AND NOT EXISTS (SELECT FROM revocations WHERE session_id = $1)",
+        )
+        .bind(self.actor.session_id)
+        .bind(self.actor.user_id)
+        .fetch_optional(self.connection())
+        .await?;
+        standing.ok_or(StoreError::SessionOver)?.check(self.must_be_superuser)?;
+        Ok(found)
+    }
+}
+
+async fn lock_user(
+    transaction: &mut Transaction,
+    user_id: i64,
+    lock: RowLock,
+) -> Result<Option<Standing>, StoreError> {
+    Ok(sqlx::query_as(lock.statement()).bind(user_id).fetch_optional(&mut **transaction).await?)
+}
+
+/// Call it after the rows of `users` are locked.
+async fn check(
+    transaction: &mut Transaction,
+    actor: Actor,
+    standing: Option<Standing>,
+    must_be_superuser: bool,
+) -> Result<(), StoreError> {
+    let locked: Option<bool> = sqlx::query_scalar(
+        "SELECT true FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL FOR SHARE",
+    )
+    .bind(actor.session_id)
+    .bind(actor.user_id)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    // In a statement of its own, which sees what was committed while the lock was waited for.
+    let revoked: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM revocations WHERE session_id = $1)")
+        .bind(actor.session_id)
+        .fetch_one(&mut **transaction)
+        .await?;
+    let standing = standing.filter(|_| locked.is_some() && !revoked);
+    standing.ok_or(StoreError::SessionOver)?.check(must_be_superuser)
+}
