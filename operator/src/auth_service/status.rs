@@ -227,7 +227,7 @@ async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Cond
 }
 
 /// The API server takes no longer notes (events.k8s.io/v1), and would refuse the whole event.
-fn shortened(mut note: String) -> String {
+pub(super) fn shortened(mut note: String) -> String {
     const BYTES: usize = 1024;
     const END: &str = "…";
     if note.len() > BYTES {

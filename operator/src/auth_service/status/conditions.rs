@@ -229,8 +229,15 @@ pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
         .collect()
 }
 
-fn no_answer(type_: &'static str) -> Stated {
-    state(type_, Truth::Unknown, "NoReplicaAnswers", "No replica could be asked: Ready says why.")
+fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
+    let faults = facts.service.answers.iter().filter_map(|answer| Some((&answer.pod, answer.fault?)));
+    let message = match faults.into_iter().next() {
+        Some((pod, fault)) => {
+            format!("Pod {pod} answers GET /status {fault}: check which image it runs (spec.image).")
+        }
+        None => "No replica could be asked: Ready says why.".to_owned(),
+    };
+    state(type_, Truth::Unknown, "NoReplicaAnswers", message)
 }
 
 fn decide_dependency(facts: &Facts<'_>, type_: &'static str, dependency: &str, called: &str) -> Stated {
@@ -239,7 +246,7 @@ fn decide_dependency(facts: &Facts<'_>, type_: &'static str, dependency: &str, c
         .filter_map(|(pod, report)| Some((pod, report.dependencies.get(dependency)?)))
         .collect();
     match told.iter().find(|(_, dependency)| !dependency.ready) {
-        _ if told.is_empty() => no_answer(type_),
+        _ if told.is_empty() => no_answer(facts, type_),
         Some((pod, dependency)) => state(
             type_,
             Truth::False,
@@ -266,7 +273,7 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
         return state(type_, Truth::False, "RedisUnusable", message);
     }
     match told.iter().find(|(_, revocation)| revocation.mode != "redis") {
-        _ if told.is_empty() => no_answer(type_),
+        _ if told.is_empty() => no_answer(facts, type_),
         Some((pod, revocation)) => state(
             type_,
             Truth::False,

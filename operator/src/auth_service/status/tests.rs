@@ -29,7 +29,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn healthy() -> Self {
         let mut service = migrated(&auth_service(json!({})), embedded());
-        service.answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()) }];
+        service.answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()), fault: None }];
         Self {
             service,
             schema: Schema::Migrated,
