@@ -24,6 +24,8 @@ fn unpack(packed: &[u8]) -> Vec<u8> {
 const POD_TEXT: usize = 1024;
 /// How many elements of a list in a pod's status are kept.
 const POD_LIST: usize = 32;
+/// The longest id of a database, in bytes: a hash. What is longer is none, and is not kept a second time.
+const DATABASE_ID: usize = 128;
 /// What the names of the labels start with that are read of a pod.
 const LABELS: &str = "app.kubernetes.io/";
 
@@ -117,7 +119,11 @@ impl Kept {
             }),
             instance: label(INSTANCE),
             component: label(Component::LABEL),
-            database: object.annotations().get(DATABASE_ANNOTATION).map(|text| text.as_str().into()),
+            database: object
+                .annotations()
+                .get(DATABASE_ANNOTATION)
+                .filter(|text| text.len() <= DATABASE_ID)
+                .map(|text| text.as_str().into()),
             deleting: object.metadata.deletion_timestamp.is_some(),
             problem,
             // A value made of JSON can be written as JSON.

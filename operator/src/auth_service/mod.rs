@@ -15,7 +15,6 @@ pub mod replicas;
 pub mod shared_database;
 pub mod status;
 pub mod trusted_cas;
-mod unreadable;
 pub mod validate;
 
 use std::sync::Arc;
@@ -111,12 +110,12 @@ async fn reconcile_once(
     // Deciding by a part of a spec or status could make new keys, or delete what the rest asks for.
     let auth_service = match observed.whole() {
         Ok(auth_service) => auth_service,
-        Err(held) => return Ok(unreadable::report(observed, held, context).await?),
+        Err(held) => return Ok(status::report_unreadable(observed, held, context).await?),
     };
     let found = match dereference::dereference(auth_service, answers, context).await {
         Err(dereference::DereferenceError::Unreadable(problem)) => {
-            let held = unreadable::of_another(auth_service, problem);
-            return Ok(unreadable::report(observed, &held, context).await?);
+            let held = status::held_for(auth_service, problem);
+            return Ok(status::report_unreadable(observed, &held, context).await?);
         }
         found => found?,
     };

@@ -15,6 +15,7 @@ mod standing_tests;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod unreadable;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use super::validate::{Validated, tag_of};
 
 pub use conditions::{Facts, Stated, Verdict, decide_conditions};
 pub use dependencies::database_shared;
+pub use unreadable::{held_for, report_unreadable};
 
 /// The status could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -227,7 +229,7 @@ async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Cond
 }
 
 /// The API server takes no longer notes (events.k8s.io/v1), and would refuse the whole event.
-pub(super) fn shortened(mut note: String) -> String {
+fn shortened(mut note: String) -> String {
     const BYTES: usize = 1024;
     const END: &str = "…";
     if note.len() > BYTES {

@@ -19,7 +19,7 @@ use crate::lenient::AnyObject;
 use crate::names::OPERATOR;
 use crate::observed::{Observed, Unreadable};
 
-use super::status::{StatusError, shortened};
+use super::{StatusError, shortened};
 
 /// The reason of the conditions and of the event.
 const REASON: &str = "UnreadableResource";
@@ -27,7 +27,7 @@ const REASON: &str = "UnreadableResource";
 const AGAIN: Duration = Duration::from_mins(5);
 
 /// An AuthService that can be read, and is held because an object of its own cannot be.
-pub(super) fn of_another(auth_service: &AuthService, problem: Box<str>) -> Unreadable {
+pub fn held_for(auth_service: &AuthService, problem: Box<str>) -> Unreadable {
     let conditions = auth_service.status.iter().flat_map(|status| &status.conditions);
     // What came as JSON can be written as JSON.
     let conditions =
@@ -39,7 +39,7 @@ pub(super) fn of_another(auth_service: &AuthService, problem: Box<str>) -> Unrea
 ///
 /// # Errors
 /// When the status could not be written.
-pub(super) async fn report(
+pub async fn report_unreadable(
     observed: &Observed,
     held: &Unreadable,
     context: &Context,
