@@ -67,6 +67,7 @@ pub struct Kept {
     component: Option<Box<str>>,
     database: Option<Box<str>>,
     deleting: bool,
+    ended: bool,
     problem: Option<Box<str>>,
     packed: Box<[u8]>,
 }
@@ -108,6 +109,8 @@ impl Kept {
             }
         }
         let problem = kind.problem_of(&object);
+        let phase = object.data.pointer("/status/phase").and_then(Value::as_str);
+        let ended = kind == Kind::Pod && matches!(phase, Some("Succeeded" | "Failed"));
         let label = |name: &str| object.labels().get(name).map(|text| text.as_str().into());
         Self {
             uid: boxed(object.metadata.uid.clone()),
@@ -125,6 +128,7 @@ impl Kept {
                 .filter(|text| text.len() <= DATABASE_ID)
                 .map(|text| text.as_str().into()),
             deleting: object.metadata.deletion_timestamp.is_some(),
+            ended,
             problem,
             // A value made of JSON can be written as JSON.
             packed: pack(&serde_json::to_vec(&object).unwrap_or_default()),
@@ -169,6 +173,11 @@ impl Kept {
     /// Whether it is being deleted.
     pub fn is_deleting(&self) -> bool {
         self.deleting
+    }
+
+    /// Whether it is a pod that has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Which part of it cannot be read as its kind, if any.

@@ -93,9 +93,9 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "replicas",
-            json!({"status": {"replicas": "hunter2"}}),
-            "status.replicas",
-            json!({"status": {"replicas": 0}}),
+            json!({"status": {"readyReplicas": "hunter2"}}),
+            "status.readyReplicas",
+            json!({"status": {"readyReplicas": 0}}),
         ),
         case(
             "requests",
@@ -264,18 +264,25 @@ async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() 
 #[tokio::test]
 async fn metadata_that_anybody_may_write_stops_nobody() {
     let fixture = Fixture::new("odd-metadata").await;
+    let _kubelet = fixture.start_kubelet();
     for kind in ["secrets", "configmaps"] {
         let managed = json!({
             "manager": "somebody", "operation": "Update", "apiVersion": "v1", "time": TOO_LATE,
             "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:key": {}}},
         });
         let labels = json!({"app.kubernetes.io/managed-by": "latchkey-operator"});
-        let metadata = json!({"name": "odd", "labels": labels, "managedFields": [managed]});
-        let object = json!({"metadata": metadata, "data": {"key": "dmFsdWU="}});
+        let mut object = json!({"metadata": {"name": "odd", "labels": labels}, "data": {"key": "dmFsdWU="}});
         let path = format!("/api/v1/namespaces/{}/{kind}", fixture.namespace);
-        let request = http::Request::post(path).header("content-type", "application/json");
-        let request = request.body(object.to_string().into_bytes()).expect("a request");
-        let stored: Value = fixture.client.request(request).await.expect("the object is taken");
+        let send = async |method: &str, path: &str, object: &Value| -> Value {
+            let request = http::Request::builder().method(method).uri(path);
+            let request = request.header("content-type", "application/json");
+            let request = request.body(object.to_string().into_bytes()).expect("a request");
+            fixture.client.request(request).await.expect("the object is taken")
+        };
+        send("POST", &path, &object).await;
+        // Whoever may write an object chooses the times of its managed fields.
+        object["metadata"]["managedFields"] = json!([managed]);
+        let stored = send("PUT", &format!("{path}/odd"), &object).await;
         assert!(stored.to_string().contains(TOO_LATE), "the API server corrected it: {stored}");
     }
     let operator = fixture.start_operator().await;

@@ -42,6 +42,11 @@ pub use error::DereferenceError;
 pub use keys::Rotation;
 pub use surroundings::{Surroundings, names_config_map};
 
+/// The most pods of one component that have not ended: two rollouts of the most replicas.
+const MOST_PODS: usize = 400;
+/// How many of those that have ended are looked at.
+const MOST_ENDED_PODS: usize = 50;
+
 /// The login at the SMTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpLogin {
@@ -138,7 +143,14 @@ pub fn pods(
     let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
     let selector = Names::new(&name).selector(component);
     let found = context.cache.group(Kind::Pod, &namespace, &purpose(&name, component.as_str()));
-    let pods: Result<Vec<Pod>, _> = found.iter().map(|pod| parse(Kind::Pod, pod)).collect();
+    // Anybody in the namespace may give pods these labels. Pods that ended are many where a node runs out of something.
+    let (ended, running): (Vec<_>, Vec<_>) = found.iter().partition(|pod| pod.has_ended());
+    if running.len() > MOST_PODS {
+        let problem = format!("all its pods: more than {MOST_PODS} have its labels");
+        return Err(DereferenceError::Unreadable(problem.into_boxed_str()));
+    }
+    let counted = running.into_iter().chain(ended.into_iter().take(MOST_ENDED_PODS));
+    let pods: Result<Vec<Pod>, _> = counted.map(|pod| parse(Kind::Pod, pod)).collect();
     let mut pods = pods?;
     pods.retain(|pod| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value)));
     pods.sort_by_key(ResourceExt::name_any);
