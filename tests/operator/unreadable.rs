@@ -259,6 +259,12 @@ async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() 
     create(&fixture, "another").await;
     wait_until_served(&fixture, "another").await;
     assert!(fixture.any("Deployment").get_opt("phase").await.expect("an answer").is_none(), "it is held");
+
+    // And under the definition of this release, as after a downgrade of both.
+    fixture.control_plane.apply_crd(&auth_service_crd()).await;
+    change(&fixture, "phase", &json!({"status": {"conditions": []}})).await;
+    change(&fixture, "phase", &json!({"metadata": {"annotations": {"touched": "once"}}})).await;
+    wait_for_report(&fixture, "phase", "status.signingKeys[0].phase").await;
 }
 
 #[tokio::test]

@@ -230,14 +230,16 @@ pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
 }
 
 fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
-    let faults = facts.service.answers.iter().filter_map(|answer| Some((&answer.pod, answer.fault?)));
-    let message = match faults.into_iter().next() {
-        Some((pod, fault)) => {
-            format!("Pod {pod} answers GET /status {fault}: check which image it runs (spec.image).")
-        }
-        None => "No replica could be asked: Ready says why.".to_owned(),
-    };
+    let message =
+        first_fault(facts).unwrap_or_else(|| "No replica could be asked: Ready says why.".to_owned());
     state(type_, Truth::Unknown, "NoReplicaAnswers", message)
+}
+
+/// What is wrong with the first answer that is no report.
+fn first_fault(facts: &Facts<'_>) -> Option<String> {
+    let mut answers = facts.service.answers.iter();
+    let (pod, fault) = answers.find_map(|answer| Some((&answer.pod, answer.fault?)))?;
+    Some(format!("Pod {pod} answers GET /status {fault}: check which image it runs (spec.image)."))
 }
 
 fn decide_dependency(facts: &Facts<'_>, type_: &'static str, dependency: &str, called: &str) -> Stated {
@@ -254,7 +256,9 @@ fn decide_dependency(facts: &Facts<'_>, type_: &'static str, dependency: &str, c
             format!("Pod {pod} does not reach {called}: {}", dependency.message),
         ),
         None => {
-            state(type_, Truth::True, "Reachable", format!("Every replica that answers reaches {called}."))
+            let fault = first_fault(facts).map(|fault| format!(" {fault}")).unwrap_or_default();
+            let message = format!("Every replica that answers reaches {called}.{fault}");
+            state(type_, Truth::True, "Reachable", message)
         }
     }
 }

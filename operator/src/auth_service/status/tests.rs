@@ -204,6 +204,19 @@ fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
 }
 
 #[test]
+fn an_answer_that_is_no_report_is_named() {
+    use crate::auth_service::replicas::Fault;
+    let mut world = World::healthy();
+    let faulty = Answer { pod: "demo-2".to_owned(), report: None, fault: Some(Fault::TooLong) };
+    world.service.answers.push(faulty);
+    let message = world.says(types::DATABASE_REACHABLE, Truth::True, "Reachable");
+    assert!(message.contains("Pod demo-2 answers GET /status with more than 16 KiB"), "{message}");
+    world.service.answers.remove(0);
+    let message = world.says(types::DATABASE_REACHABLE, Truth::Unknown, "NoReplicaAnswers");
+    assert!(message.contains("Pod demo-2 answers GET /status with more than 16 KiB"), "{message}");
+}
+
+#[test]
 fn without_an_answer_nothing_is_claimed() {
     let mut world = World::healthy();
     world.service.answers[0].report = None;
