@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::core::DynamicObject;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
 use crate::kept::Kept;
 use crate::kinds::Kind;
+use crate::lenient::Identity;
 use crate::named_secrets::NamedSecrets;
 use crate::shelf::{Shelf, WatchEnded};
 
@@ -54,7 +55,7 @@ pub struct Cache {
     /// The Secrets that AuthServices name; our own are among the stores.
     pub named_secrets: NamedSecrets,
     optional: Arc<watch::Sender<Optional>>,
-    config_maps: Arc<OnceLock<Store<PartialObjectMeta<ConfigMap>>>>,
+    config_maps: Arc<OnceLock<Store<Identity<ConfigMap>>>>,
 }
 
 impl Cache {
@@ -69,14 +70,14 @@ impl Cache {
     }
 
     /// Takes in the store of all ConfigMaps' metadata.
-    pub fn set_config_maps(&self, store: Store<PartialObjectMeta<ConfigMap>>) {
+    pub fn set_config_maps(&self, store: Store<Identity<ConfigMap>>) {
         if self.config_maps.set(store).is_err() {
             tracing::debug!("the store of the ConfigMaps is there already");
         }
     }
 
     /// The metadata of a ConfigMap, whoever made it.
-    pub fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<PartialObjectMeta<ConfigMap>>> {
+    pub fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<Identity<ConfigMap>>> {
         self.config_maps.get()?.get(&ObjectRef::new(name).within(namespace))
     }
 

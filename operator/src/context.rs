@@ -7,13 +7,14 @@ use kube::core::DynamicObject;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
-use latchkey_crds::{AuthService, AuthServiceStatus};
+use latchkey_crds::AuthServiceStatus;
 
 use crate::cache::Cache;
 use crate::fingerprint::Fingerprint;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
+use crate::observed::Observed;
 use crate::turns::Turns;
 
 /// The images that an AuthService gets where it names none.
@@ -64,6 +65,8 @@ pub struct Memory {
     pub status: Option<(String, AuthServiceStatus)>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
+    /// The problem that was reported last, if the AuthService is held for one.
+    pub reported: Option<Box<str>>,
     /// The ConfigMaps with certificate authorities, by name.
     pub config_maps: HashMap<String, ReadConfigMap>,
 }
@@ -126,7 +129,7 @@ pub struct Context {
     /// What the watches last saw.
     pub cache: Cache,
     /// The AuthServices, as the watch last saw them.
-    pub auth_services: Store<AuthService>,
+    pub auth_services: Store<Observed>,
     /// The images that an AuthService gets where it names none.
     pub images: Images,
     /// The namespace that the operator runs in.
@@ -145,7 +148,7 @@ impl Context {
     pub fn new(
         client: Client,
         cache: Cache,
-        auth_services: Store<AuthService>,
+        auth_services: Store<Observed>,
         images: Images,
         metrics: Metrics,
         place: Place,

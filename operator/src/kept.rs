@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cache::controller_of;
 use crate::kinds::Kind;
-use crate::names::{Component, DATABASE_ANNOTATION, INSTANCE};
+use crate::names::{ANNOTATIONS, Component, DATABASE_ANNOTATION, INSTANCE};
 
 /// The same text gives the same bytes.
 fn pack(text: &[u8]) -> Box<[u8]> {
@@ -18,6 +18,43 @@ fn pack(text: &[u8]) -> Box<[u8]> {
 /// Nothing, which is no JSON, where it was not packed by [`pack`].
 fn unpack(packed: &[u8]) -> Vec<u8> {
     lz4_flex::decompress_size_prepended(packed).unwrap_or_default()
+}
+
+/// How long a text in a pod's status may be that is kept, in bytes: the end of it is what is read.
+const POD_TEXT: usize = 1024;
+/// How many elements of a list in a pod's status are kept.
+const POD_LIST: usize = 32;
+/// The longest id of a database, in bytes: a hash. What is longer is none, and is not kept a second time.
+const DATABASE_ID: usize = 128;
+/// What the names of the labels start with that are read of a pod.
+const LABELS: &str = "app.kubernetes.io/";
+
+/// Bounds what is kept of a pod. Its containers write parts of its status, and other programs its annotations.
+fn bound_pod(pod: &mut DynamicObject) {
+    if let Some(labels) = &mut pod.metadata.labels {
+        labels.retain(|name, _| name.starts_with(LABELS));
+    }
+    if let Some(annotations) = &mut pod.metadata.annotations {
+        annotations.retain(|name, _| name.starts_with(ANNOTATIONS));
+    }
+    if let Some(status) = pod.data.get_mut("status") {
+        bound_value(status);
+    }
+}
+
+fn bound_value(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > POD_TEXT => {
+            let start = text.ceil_char_boundary(text.len() - POD_TEXT);
+            *text = text[start..].to_owned();
+        }
+        Value::Array(elements) => {
+            elements.truncate(POD_LIST);
+            elements.iter_mut().for_each(bound_value);
+        }
+        Value::Object(members) => members.values_mut().for_each(bound_value),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// One object as last seen, without what nobody here asks for.
@@ -30,6 +67,8 @@ pub struct Kept {
     component: Option<Box<str>>,
     database: Option<Box<str>>,
     deleting: bool,
+    ended: bool,
+    problem: Option<Box<str>>,
     packed: Box<[u8]>,
 }
 
@@ -59,6 +98,7 @@ impl Kept {
         if kind == Kind::Pod {
             // A Job's controller takes its own away from each pod that it has counted.
             object.metadata.finalizers = None;
+            bound_pod(&mut object);
         }
         // Beside the text, so that a new version of the same content is recognised as that.
         let version = boxed(object.metadata.resource_version.take());
@@ -68,6 +108,9 @@ impl Kept {
                 members.remove(member);
             }
         }
+        let problem = kind.problem_of(&object);
+        let phase = object.data.pointer("/status/phase").and_then(Value::as_str);
+        let ended = kind == Kind::Pod && matches!(phase, Some("Succeeded" | "Failed"));
         let label = |name: &str| object.labels().get(name).map(|text| text.as_str().into());
         Self {
             uid: boxed(object.metadata.uid.clone()),
@@ -79,8 +122,14 @@ impl Kept {
             }),
             instance: label(INSTANCE),
             component: label(Component::LABEL),
-            database: object.annotations().get(DATABASE_ANNOTATION).map(|text| text.as_str().into()),
+            database: object
+                .annotations()
+                .get(DATABASE_ANNOTATION)
+                .filter(|text| text.len() <= DATABASE_ID)
+                .map(|text| text.as_str().into()),
             deleting: object.metadata.deletion_timestamp.is_some(),
+            ended,
+            problem,
             // A value made of JSON can be written as JSON.
             packed: pack(&serde_json::to_vec(&object).unwrap_or_default()),
         }
@@ -126,6 +175,16 @@ impl Kept {
         self.deleting
     }
 
+    /// Whether it is a pod that has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Which part of it cannot be read as its kind, if any.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
     /// Whether the other is the same but for its version.
     pub fn is_like(&self, other: &Self) -> bool {
         self.packed == other.packed
@@ -145,5 +204,53 @@ impl Kept {
         });
         object.metadata.resource_version = self.version().map(str::to_owned);
         object
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::ResourceExt;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_pod_is_bounded() {
+        let terminated = json!({"exitCode": 1, "message": format!("{}the end", "x".repeat(4096))});
+        let container = json!({
+            "name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": terminated},
+        });
+        let pod: DynamicObject = serde_json::from_value(json!({
+            "metadata": {
+                "name": "p",
+                "labels": {"app.kubernetes.io/instance": "auth", "theirs": "x"},
+                "annotations": {"latchkey.dev/keys": "1", "theirs": "x".repeat(200_000)},
+            },
+            "spec": {"containers": []},
+            "status": {"containerStatuses": vec![container; 500], "message": "x".repeat(100_000)},
+        }))
+        .unwrap();
+        let kept = Kept::new(Kind::Pod, pod);
+        assert!(unpack(&kept.packed).len() < 100_000);
+        let pod: Pod = kept.parse().unwrap();
+        assert_eq!((pod.labels().len(), pod.annotations().len()), (1, 1));
+        let statuses = pod.status.unwrap().container_statuses.unwrap();
+        let message = statuses[0].state.as_ref().unwrap().terminated.as_ref().unwrap().message.as_ref();
+        assert!(message.unwrap().ends_with("the end"));
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_says_which_part() {
+        let odd = json!({"status": {"conditions": [{"type": "a", "status": "True", "lastUpdateTime": "9999-12-31T23:59:59Z"}]}});
+        let object: DynamicObject = serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": {"selector": {}, "template": {}}, "status": odd["status"]})).unwrap();
+        let kept = Kept::new(Kind::Deployment, object);
+        assert!(
+            kept.problem().unwrap().contains("status.conditions[0].lastUpdateTime"),
+            "{:?}",
+            kept.problem()
+        );
+        assert!(kept.parse::<k8s_openapi::api::apps::v1::Deployment>().is_none());
     }
 }

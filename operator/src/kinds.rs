@@ -8,7 +8,10 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::Value;
+
+use crate::lenient::problem_of;
 
 /// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +107,29 @@ impl Kind {
             | Self::ServiceMonitor
             | Self::StatefulSet => &[],
         }
+    }
+
+    /// Which part of an object of this kind cannot be read into the type that a reconcile reads it into, if any. The
+    /// types of the other kinds are not needed here: their objects are compared as JSON.
+    pub fn problem_of(self, object: &DynamicObject) -> Option<Box<str>> {
+        let check: fn(&Value) -> Option<Box<str>> = match self {
+            Self::Deployment => problem_of::<Deployment>,
+            Self::HorizontalPodAutoscaler => problem_of::<HorizontalPodAutoscaler>,
+            Self::Ingress => problem_of::<Ingress>,
+            Self::Job => problem_of::<Job>,
+            Self::Pod => problem_of::<Pod>,
+            Self::StatefulSet => problem_of::<StatefulSet>,
+            Self::Certificate
+            | Self::ConfigMap
+            | Self::HttpRoute
+            | Self::NetworkPolicy
+            | Self::PodDisruptionBudget
+            | Self::Secret
+            | Self::Service
+            | Self::ServiceAccount
+            | Self::ServiceMonitor => return None,
+        };
+        check(&object.data)
     }
 
     /// The kind's name.

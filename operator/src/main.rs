@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use clap::Parser;
+use latchkey_config::BoundedLines;
 use latchkey_operator::arguments::{Arguments, Command, LogFormat, RunArguments};
 use latchkey_operator::run;
 use tracing_subscriber::EnvFilter;
@@ -31,7 +32,8 @@ async fn main() -> anyhow::Result<()> {
 fn start_logging(arguments: &RunArguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&arguments.log_level)
         .with_context(|| format!("LOG_LEVEL `{}` is not a level such as info", arguments.log_level))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| BoundedLines(std::io::stderr()));
     match arguments.log_format {
         LogFormat::Json => builder.json().flatten_event(true).init(),
         LogFormat::Text => builder.init(),

@@ -5,12 +5,13 @@ mod auth_services;
 use std::sync::{Arc, OnceLock};
 
 use kube::runtime::reflector::Store;
-use latchkey_crds::AuthService;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::kinds::Kind;
+use crate::observed::Observed;
 
 /// The operator's metrics.
 #[derive(Debug, Clone)]
@@ -24,7 +25,8 @@ pub struct Metrics {
     api_requests: IntCounterVec,
     leader: IntGauge,
     watch_errors: IntCounterVec,
-    auth_services: Arc<OnceLock<Store<AuthService>>>,
+    unreadable: IntGaugeVec,
+    auth_services: Arc<OnceLock<Store<Observed>>>,
 }
 
 impl Metrics {
@@ -54,6 +56,14 @@ impl Metrics {
             "Watches that failed and were retried.",
             &["kind"],
         )?;
+        let unreadable = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_operator_unreadable_objects",
+                "Objects that this release of the operator cannot read, and leaves as they are.",
+            ),
+            &["kind"],
+        )?;
+        registry.register(Box::new(unreadable.clone()))?;
         let durations = HistogramVec::new(
             HistogramOpts::new(
                 "latchkey_operator_reconcile_duration_seconds",
@@ -76,6 +86,9 @@ impl Metrics {
             ["AuthService", "CustomResourceDefinition"].into_iter().chain(Kind::BUILT_IN.map(Kind::as_str))
         {
             watch_errors.with_label_values(&[kind]);
+            if kind != "CustomResourceDefinition" {
+                unreadable.with_label_values(&[kind]);
+            }
         }
         let build = IntGauge::with_opts(
             Opts::new("latchkey_operator_build_info", "Always 1; says which version this is.")
@@ -93,6 +106,7 @@ impl Metrics {
             api_requests,
             leader,
             watch_errors,
+            unreadable,
             auth_services: Arc::default(),
         })
     }
@@ -105,7 +119,7 @@ impl Metrics {
     }
 
     /// Shows the conditions and signing keys of these from now on. Only a replica that leads has any.
-    pub fn show_auth_services(&self, auth_services: Store<AuthService>) {
+    pub fn show_auth_services(&self, auth_services: Store<Observed>) {
         if self.auth_services.set(auth_services).is_err() {
             tracing::debug!("the AuthServices are shown already");
         }
@@ -149,6 +163,11 @@ impl Metrics {
     /// Counts a watch that failed.
     pub fn watch_failed(&self, kind: &'static str) {
         self.watch_errors.with_label_values(&[kind]).inc();
+    }
+
+    /// Says how many objects of a kind cannot be read.
+    pub fn set_unreadable(&self, kind: &'static str, objects: usize) {
+        self.unreadable.with_label_values(&[kind]).set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 
     /// Says whether this replica leads.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
 use crate::kept::Kept;
 use crate::kinds::Kind;
+use crate::lenient::AnyObject;
 
 /// Namespace and name, or namespace and group.
 type Key = (Box<str>, Box<str>);
@@ -51,6 +51,8 @@ struct Content {
     groups: HashMap<Key, Vec<Box<str>>>,
     /// The objects that say which database they work with, in all namespaces.
     databases: HashMap<Box<str>, Vec<Key>>,
+    /// How many objects cannot be read.
+    unreadable: usize,
 }
 
 /// The group of what an AuthService runs for one purpose.
@@ -93,12 +95,14 @@ impl Content {
         if let Some(database) = object.database() {
             enter(&mut self.databases, database.into(), key.clone());
         }
+        self.unreadable += usize::from(object.problem().is_some());
         self.objects.insert(key, object);
         before
     }
 
     fn remove(&mut self, kind: Kind, key: &Key) -> Option<Arc<Kept>> {
         let object = self.objects.remove(key)?;
+        self.unreadable -= usize::from(object.problem().is_some());
         if let Some(group) = group(kind, &object) {
             leave(&mut self.groups, &(key.0.clone(), group), &key.1);
         }
@@ -120,8 +124,13 @@ impl Writer {
         Shelf { content: self.content.clone(), complete: self.complete.subscribe() }
     }
 
+    /// How many objects cannot be read.
+    pub fn unreadable(&self) -> usize {
+        self.read_content().unreadable
+    }
+
     /// Takes in an event; what differs now from what was seen before. A first list differs from nothing.
-    pub fn take_in(&mut self, event: Event<DynamicObject>) -> Vec<Change> {
+    pub fn take_in(&mut self, event: Event<AnyObject>) -> Vec<Change> {
         match event {
             Event::Init => {
                 self.listed = Some(HashMap::new());
@@ -175,7 +184,8 @@ impl Writer {
 
     /// What is kept of an object: the very same as before where it has not changed, so that listing again
     /// does not need the memory twice.
-    fn keep(&self, object: DynamicObject) -> (Key, Arc<Kept>) {
+    fn keep(&self, object: AnyObject) -> (Key, Arc<Kept>) {
+        let AnyObject(object) = object;
         let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
         let key: Key = (text(&object.metadata.namespace), text(&object.metadata.name));
         let before = self.read_content().objects.get(&key).cloned();
@@ -235,6 +245,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::DynamicObject;
     use serde_json::json;
 
     use super::*;
@@ -262,7 +273,7 @@ mod tests {
     fn listed(writer: &mut Writer, objects: &[DynamicObject]) -> Vec<Change> {
         assert!(writer.take_in(Event::Init).is_empty());
         for object in objects {
-            assert!(writer.take_in(Event::InitApply(object.clone())).is_empty());
+            assert!(writer.take_in(Event::InitApply(AnyObject(object.clone()))).is_empty());
         }
         writer.take_in(Event::InitDone)
     }
@@ -281,7 +292,7 @@ mod tests {
             assert!(shelf.get("b", "one").is_none());
             assert_eq!((shelf.group("a", &of_x).len(), shelf.group("b", &of_x).len()), (1, 0), "{kind}");
             // An object that changes hands leaves its group.
-            writer.take_in(Event::Apply(object("one", "3", "y", "1")));
+            writer.take_in(Event::Apply(AnyObject(object("one", "3", "y", "1"))));
             assert!(shelf.group("a", &of_x).is_empty());
             assert_eq!(shelf.group("a", &of_y).len(), 2);
         }
@@ -291,15 +302,15 @@ mod tests {
     fn only_what_differs_is_a_change() {
         let mut writer = Writer::new(Kind::ConfigMap);
         listed(&mut writer, &[object("one", "1", "x", "1"), object("two", "2", "x", "1")]);
-        assert!(writer.take_in(Event::Apply(object("one", "3", "x", "1"))).is_empty());
+        assert!(writer.take_in(Event::Apply(AnyObject(object("one", "3", "x", "1")))).is_empty());
         assert_eq!(writer.shelf().get("a", "one").unwrap().version(), Some("3"));
-        assert_eq!(names(&writer.take_in(Event::Apply(object("one", "4", "x", "2")))), ["one"]);
+        assert_eq!(names(&writer.take_in(Event::Apply(AnyObject(object("one", "4", "x", "2"))))), ["one"]);
         // Listing again tells what changed, came and went meanwhile.
         let changes = listed(&mut writer, &[object("one", "5", "x", "3"), object("three", "6", "x", "1")]);
         assert_eq!(names(&changes), ["one", "three", "two"]);
         let again = listed(&mut writer, &[object("one", "5", "x", "3"), object("three", "6", "x", "1")]);
         assert!(again.is_empty());
-        assert_eq!(names(&writer.take_in(Event::Delete(object("one", "7", "x", "3")))), ["one"]);
+        assert_eq!(names(&writer.take_in(Event::Delete(AnyObject(object("one", "7", "x", "3"))))), ["one"]);
         assert!(writer.shelf().get("a", "one").is_none());
     }
 
@@ -312,7 +323,7 @@ mod tests {
             budget
         };
         listed(&mut writer, &[with("1", 0)]);
-        assert!(writer.take_in(Event::Apply(with("2", 1))).is_empty());
+        assert!(writer.take_in(Event::Apply(AnyObject(with("2", 1)))).is_empty());
     }
 
     #[test]
@@ -328,7 +339,7 @@ mod tests {
             autoscaler
         };
         listed(&mut writer, &[with("1", 1, "True")]);
-        assert!(writer.take_in(Event::Apply(with("2", 2, "True"))).is_empty());
-        assert_eq!(names(&writer.take_in(Event::Apply(with("3", 2, "False")))), ["one"]);
+        assert!(writer.take_in(Event::Apply(AnyObject(with("2", 2, "True")))).is_empty());
+        assert_eq!(names(&writer.take_in(Event::Apply(AnyObject(with("3", 2, "False"))))), ["one"]);
     }
 }

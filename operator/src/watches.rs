@@ -1,13 +1,13 @@
 //! The watches: each fills a store and says which AuthService an event concerns.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::core::DynamicObject;
-use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -19,17 +19,20 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::auth_service::names_config_map;
 use crate::cache::{Cache, Presence};
 use crate::causes::Causes;
+use crate::complaints::{Complaints, Problems};
 use crate::echoes::Echoes;
 use crate::kinds::Kind;
+use crate::lenient::{AnyObject, Identity};
 use crate::metrics::Metrics;
 use crate::names::{MANAGED_BY, OPERATOR};
+use crate::observed::Observed;
 use crate::shelf::{Change, Writer};
 
 /// How many objects a list brings at once: what is kept of them is small, what arrives is not.
 const PAGE: u32 = 100;
 
 /// Where the watches say what has to be reconciled.
-pub type Triggers = UnboundedSender<ObjectRef<AuthService>>;
+pub type Triggers = UnboundedSender<ObjectRef<Observed>>;
 
 /// What the watches share.
 #[derive(Clone)]
@@ -38,9 +41,10 @@ pub struct Watches {
     /// Empty for all.
     namespace: String,
     cache: Cache,
-    auth_services: Store<AuthService>,
+    auth_services: Store<Observed>,
     triggers: Triggers,
     metrics: Metrics,
+    complaints: Arc<Complaints>,
 }
 
 /// Starts all watches as tasks; they end when the set is dropped.
@@ -50,11 +54,18 @@ pub fn start(
     cache: Cache,
     metrics: Metrics,
     triggers: Triggers,
-) -> (Store<AuthService>, JoinSet<()>) {
+) -> (Store<Observed>, JoinSet<()>) {
     let mut tasks = JoinSet::new();
     let (auth_services, writer) = reflector::store();
-    let watches =
-        Watches { client, namespace, cache, auth_services: auth_services.clone(), triggers, metrics };
+    let watches = Watches {
+        client,
+        namespace,
+        cache,
+        auth_services: auth_services.clone(),
+        triggers,
+        metrics,
+        complaints: Arc::default(),
+    };
     tasks.spawn(watches.clone().follow_auth_services(writer));
     for kind in Kind::BUILT_IN {
         let writer = Writer::new(kind);
@@ -72,52 +83,59 @@ pub fn start(
 }
 
 impl Watches {
-    async fn follow_auth_services(self, writer: reflector::store::Writer<AuthService>) {
-        let api: Api<AuthService> = if self.namespace.is_empty() {
+    async fn follow_auth_services(self, writer: reflector::store::Writer<Observed>) {
+        let api: Api<Observed> = if self.namespace.is_empty() {
             Api::all(self.client.clone())
         } else {
             Api::namespaced(self.client.clone(), &self.namespace)
         };
-        let events =
-            watch(api, watcher::Config::default().page_size(PAGE)).default_backoff().modify(|object| {
-                object.managed_fields_mut().clear();
-            });
+        let events = watch(api, watcher::Config::default().page_size(PAGE)).default_backoff();
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         let mut echoes = Echoes::default();
+        let mut problems = Problems::default();
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Apply(object)) => {
-                    if echoes.is_news(&object) {
-                        self.cache.named_secrets.follow(&object);
+                    // A status that becomes readable asks for a reconcile too, although it changes nothing else.
+                    let differs = problems.note(&object);
+                    if echoes.is_news(object.salvaged()) || differs {
+                        self.cache.named_secrets.follow(object.salvaged());
                         self.trigger(&object);
                     }
                 }
                 // What a list brings is in the store only once the list is complete, and what is not in the
                 // store is not triggered.
                 Ok(Event::InitDone) => {
+                    problems.end_list();
                     let there = self.auth_services.state();
-                    self.cache.named_secrets.retain(there.iter().map(AsRef::as_ref));
+                    self.cache.named_secrets.retain(there.iter().map(|object| object.salvaged()));
                     self.trigger_all();
                 }
                 Ok(Event::InitApply(object)) => {
-                    echoes.is_news(&object);
-                    self.cache.named_secrets.follow(&object);
+                    echoes.is_news(object.salvaged());
+                    problems.list(&object);
+                    self.cache.named_secrets.follow(object.salvaged());
                 }
                 // Its objects are garbage-collected by their owner references.
                 Ok(Event::Delete(object)) => {
-                    echoes.forget(&object);
-                    self.cache.named_secrets.forget(&object);
+                    echoes.forget(object.salvaged());
+                    problems.forget(&object);
+                    self.cache.named_secrets.forget(object.salvaged());
                     self.trigger_refused_databases();
                 }
-                Ok(Event::Init) => echoes.clear(),
+                Ok(Event::Init) => {
+                    echoes.clear();
+                    problems.begin_list();
+                }
                 Err(error) => self.report("AuthService", &error),
             }
+            self.metrics.set_unreadable("AuthService", problems.count());
         }
     }
 
     async fn follow(self, kind: Kind, mut writer: Writer) {
         let resource = kind.api_resource();
-        let api: Api<DynamicObject> = if self.namespace.is_empty() {
+        let api: Api<AnyObject> = if self.namespace.is_empty() {
             Api::all_with(self.client.clone(), &resource)
         } else {
             Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
@@ -135,6 +153,7 @@ impl Watches {
                             self.trigger_refused_databases();
                         }
                     }
+                    self.metrics.set_unreadable(kind.as_str(), writer.unreadable());
                 }
                 Err(error) => self.report(kind.as_str(), &error),
             }
@@ -143,7 +162,7 @@ impl Watches {
 
     /// Follows which Secrets change, whosever they are, without what they hold.
     async fn follow_foreign_secrets(self) {
-        let api: Api<PartialObjectMeta<Secret>> = if self.namespace.is_empty() {
+        let api: Api<Identity<Secret>> = if self.namespace.is_empty() {
             Api::all(self.client.clone())
         } else {
             Api::namespaced(self.client.clone(), &self.namespace)
@@ -179,22 +198,13 @@ impl Watches {
 
     /// Follows the metadata of all ConfigMaps: a spec may refer to one that is anybody's. What it holds is for the pods
     /// alone, or read when it is named.
-    async fn follow_config_maps(self, writer: reflector::store::Writer<PartialObjectMeta<ConfigMap>>) {
-        let api: Api<PartialObjectMeta<ConfigMap>> = if self.namespace.is_empty() {
+    async fn follow_config_maps(self, writer: reflector::store::Writer<Identity<ConfigMap>>) {
+        let api: Api<Identity<ConfigMap>> = if self.namespace.is_empty() {
             Api::all(self.client.clone())
         } else {
             Api::namespaced(self.client.clone(), &self.namespace)
         };
-        let events = watch(api, watcher::Config::default());
-        let events = events.default_backoff().modify(|object| {
-            object.metadata = ObjectMeta {
-                name: object.metadata.name.take(),
-                namespace: object.metadata.namespace.take(),
-                uid: object.metadata.uid.take(),
-                resource_version: object.metadata.resource_version.take(),
-                ..ObjectMeta::default()
-            };
-        });
+        let events = watch(api, watcher::Config::default()).default_backoff();
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         while let Some(event) = events.next().await {
             match event {
@@ -202,7 +212,7 @@ impl Watches {
                     let name = object.name_any();
                     let referring = self.auth_services.state_filter(|auth_service| {
                         auth_service.namespace() == object.namespace()
-                            && names_config_map(auth_service, &name)
+                            && names_config_map(auth_service.salvaged(), &name)
                     });
                     for auth_service in referring {
                         self.trigger(&auth_service);
@@ -216,7 +226,7 @@ impl Watches {
     }
 
     /// Triggers the AuthServices that name a Secret, or have it among their own.
-    fn trigger_naming(&self, secret: &PartialObjectMeta<Secret>, version: Option<&str>) {
+    fn trigger_naming(&self, secret: &Identity<Secret>, version: Option<&str>) {
         let namespace = secret.namespace().unwrap_or_default();
         for name in self.cache.named_secrets.heard(&namespace, &secret.name_any(), version) {
             self.send(ObjectRef::new(&name).within(&namespace));
@@ -226,7 +236,7 @@ impl Watches {
     /// Follows whether the cluster knows an optional kind, and watches its objects while it does. One watch a
     /// definition: the right to watch is granted by the definition's name.
     async fn follow_definition(self, kind: Kind) {
-        let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(self.client.clone());
+        let api: Api<Identity<CustomResourceDefinition>> = Api::all(self.client.clone());
         let config = watcher::Config::default().fields(&format!("metadata.name={}", kind.definition()));
         let mut events = std::pin::pin!(watch(api, config).default_backoff());
         let mut tasks = JoinSet::new();
@@ -275,7 +285,7 @@ impl Watches {
         futures::join!(self.clone().follow(kind, writer), listed);
     }
 
-    fn trigger(&self, auth_service: &AuthService) {
+    fn trigger(&self, auth_service: &Observed) {
         self.send(ObjectRef::from_obj(auth_service));
     }
 
@@ -288,7 +298,7 @@ impl Watches {
     /// Triggers those that stand back for another user of their database, and have made nothing by which they are found.
     fn trigger_refused_databases(&self) {
         let refused = self.auth_services.state_filter(|auth_service| {
-            let conditions = auth_service.status.iter().flat_map(|status| &status.conditions);
+            let conditions = auth_service.salvaged().status.iter().flat_map(|status| &status.conditions);
             conditions.into_iter().any(|found| found.type_ == DATABASE_SHARED && found.status == "True")
         });
         for auth_service in refused {
@@ -308,7 +318,7 @@ impl Watches {
         }
     }
 
-    fn send(&self, object: ObjectRef<AuthService>) {
+    fn send(&self, object: ObjectRef<Observed>) {
         // A label can name an AuthService that does not exist.
         if self.auth_services.get(&object).is_some() && self.triggers.unbounded_send(object).is_err() {
             tracing::debug!("the controller has stopped");
@@ -323,7 +333,10 @@ impl Watches {
             return;
         }
         self.metrics.watch_failed(kind);
-        tracing::warn!(kind, error = %Causes(error), "a watch failed and is tried again");
+        let error = Causes(error).to_string();
+        if let Some(unlogged) = self.complaints.note(kind, &error, Instant::now()) {
+            tracing::warn!(kind, error, unlogged, "a watch failed and is tried again");
+        }
     }
 }
 

@@ -99,7 +99,9 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // One sentence; the chain's parts hold no secret.
-            let _ = writeln!(std::io::stderr(), "latchkey-server: {error:#}");
+            let text =
+                latchkey_config::shorten_text(&format!("{error:#}"), latchkey_config::LONGEST_LINE / 2);
+            let _ = writeln!(std::io::stderr(), "latchkey-server: {text}");
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,7 @@ mod query_spans;
 
 use anyhow::Context as _;
 use axum::http::{HeaderMap, HeaderName};
-use latchkey_config::{LogFormat, Settings};
+use latchkey_config::{BoundedLines, LogFormat, Settings};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -41,7 +41,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::try_new(format!("warn,sqlx_core::pool=off,latchkey_server={level}"))
         .context("LOG_LEVEL is not valid")?;
     let provider = settings.otlp_endpoint.as_ref().map(|_| tracer_provider()).transpose()?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| BoundedLines(std::io::stderr()));
     let lines = match settings.log_format {
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()

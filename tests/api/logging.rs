@@ -98,3 +98,16 @@ async fn what_is_audited_is_logged_and_counted_too() {
     let counted = app.server().metric("latchkey_audit_events_total", &["kind=\"login\"", "refused"]).await;
     assert!((counted - 1.0).abs() < f64::EPSILON, "{counted}");
 }
+
+#[tokio::test]
+async fn a_line_has_an_end_and_stays_json() {
+    let app = App::start().await;
+    // A method is any token (RFC 9110 §9.1); the line of the request names it.
+    let request = app.server().request(&"LONG".repeat(5000), path::ME).header("x-request-id", "long-one");
+    assert!(request.send().await.expect("an answer").status().is_client_error());
+    let line = app.server().wait_for_log("long-one").await;
+    assert!(line.len() <= 8 * 1024, "{} bytes", line.len());
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line["message"], "answered");
+    assert!(line.to_string().contains(" bytes cut)"), "{line}");
+}

@@ -103,6 +103,12 @@ impl ControlPlane {
         control_plane
     }
 
+    /// Starts these controllers, where the control plane was started without: the garbage collector learns of new
+    /// kinds only twice a minute, so that definitions come first.
+    pub fn start_controllers(&mut self, controllers: &[&str]) {
+        self.start_controller_manager(controllers);
+    }
+
     /// A client that may do anything. It belongs to the runtime it is made on, so each test makes its own.
     ///
     /// # Panics

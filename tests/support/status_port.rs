@@ -1,5 +1,6 @@
 //! Answers for the server pods on their management port, since no server runs in them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 pub struct StatusPort {
     ip: String,
     answer: Arc<Mutex<Option<Value>>>,
+    requests: Arc<AtomicUsize>,
     server: JoinHandle<()>,
 }
 
@@ -28,18 +30,26 @@ impl StatusPort {
         let listener = TcpListener::bind(format!("{ip}:9090")).await.expect("a port on the loopback network");
         let answer = Arc::new(Mutex::new(None));
         let current = answer.clone();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = requests.clone();
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 let answer: Option<Value> = lock(&current).clone();
                 tokio::spawn(serve(stream, answer));
             }
         });
-        Self { ip, answer, server }
+        Self { ip, answer, requests, server }
     }
 
     /// The pods' address.
     pub fn ip(&self) -> String {
         self.ip.clone()
+    }
+
+    /// How often it has been asked.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// From now on answers this.

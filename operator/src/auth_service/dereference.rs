@@ -21,11 +21,14 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
+use serde::de::DeserializeOwned;
 
 use crate::cache::{Optional, controller_of};
 use crate::context::Context;
 use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
+use crate::kept::Kept;
 use crate::kinds::Kind;
+use crate::lenient::AnyObject;
 use crate::names::{Component, Names};
 use crate::orphan::is_orphan_of;
 use crate::shelf::purpose;
@@ -38,6 +41,11 @@ use super::validate::Problem;
 pub use error::DereferenceError;
 pub use keys::Rotation;
 pub use surroundings::{Surroundings, names_config_map};
+
+/// The most pods of one component that have not ended: two rollouts of the most replicas.
+const MOST_PODS: usize = 400;
+/// How many of those that have ended are looked at.
+const MOST_ENDED_PODS: usize = 50;
 
 /// The login at the SMTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,14 +132,29 @@ pub fn references(auth_service: &AuthService) -> impl Iterator<Item = &str> {
 }
 
 /// The pods of a component, by name.
-pub fn pods(auth_service: &AuthService, context: &Context, component: Component) -> Vec<Pod> {
+///
+/// # Errors
+/// When one cannot be read: it may serve, so that nothing is decided as if it were not there.
+pub fn pods(
+    auth_service: &AuthService,
+    context: &Context,
+    component: Component,
+) -> Result<Vec<Pod>, DereferenceError> {
     let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
     let selector = Names::new(&name).selector(component);
     let found = context.cache.group(Kind::Pod, &namespace, &purpose(&name, component.as_str()));
-    let mut pods: Vec<Pod> = found.iter().filter_map(|pod| pod.parse()).collect();
+    // Anybody in the namespace may give pods these labels. Pods that ended are many where a node runs out of something.
+    let (ended, running): (Vec<_>, Vec<_>) = found.iter().partition(|pod| pod.has_ended());
+    if running.len() > MOST_PODS {
+        let problem = format!("all its pods: more than {MOST_PODS} have its labels");
+        return Err(DereferenceError::Unreadable(problem.into_boxed_str()));
+    }
+    let counted = running.into_iter().chain(ended.into_iter().take(MOST_ENDED_PODS));
+    let pods: Result<Vec<Pod>, _> = counted.map(|pod| parse(Kind::Pod, pod)).collect();
+    let mut pods = pods?;
     pods.retain(|pod| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value)));
     pods.sort_by_key(ResourceExt::name_any);
-    pods
+    Ok(pods)
 }
 
 /// Looks up what the spec refers to, and what is already there. `answers` are what its server pods say of
@@ -149,7 +172,7 @@ pub async fn dereference(
     let secrets = named::read(context, &namespace, references(auth_service)).await?;
     let lookup = Lookup::new(auth_service, context, secrets);
     let names = Names::new(&auth_service.name_any());
-    let postgres: Option<StatefulSet> = lookup.owned(Kind::StatefulSet, &names.postgres());
+    let postgres: Option<StatefulSet> = lookup.owned(Kind::StatefulSet, &names.postgres())?;
     let postgres_password = if spec.database.url_secret_ref.is_some() {
         None
     } else {
@@ -162,8 +185,8 @@ pub async fn dereference(
     } else {
         Some(lookup.password(&names, &names.redis(), false).await?)
     };
-    let deployment: Option<Deployment> = lookup.owned(Kind::Deployment, names.base());
-    let servers = pods(auth_service, context, Component::Server);
+    let deployment: Option<Deployment> = lookup.owned(Kind::Deployment, names.base())?;
+    let servers = pods(auth_service, context, Component::Server)?;
     let (keys, salt, rotation) = lookup
         .keys(&names.jwt_keys(), auth_service, deployment.is_some(), &keys::replicas(&servers, &answers))
         .await?;
@@ -207,13 +230,25 @@ pub async fn dereference(
             .and_then(|postgres| postgres.status)
             .and_then(|status| status.ready_replicas)
             .is_some_and(|ready| ready > 0),
-        jobs: lookup.jobs(),
+        jobs: lookup.jobs()?,
         deployment,
         pods: servers,
         answers,
-        migration_pods: pods(auth_service, context, Component::Migration),
+        migration_pods: pods(auth_service, context, Component::Migration)?,
         optional: context.cache.optional(),
-        surroundings: lookup.surroundings(auth_service, &names),
+        surroundings: lookup.surroundings(auth_service, &names)?,
+    })
+}
+
+/// An object of ours. One that is there and cannot be read must not count as missing.
+fn parse<T>(kind: Kind, object: &Kept) -> Result<T, DereferenceError>
+where
+    T: kube::Resource + DeserializeOwned,
+{
+    object.parse().ok_or_else(|| {
+        let name = object.object().name_any();
+        let problem = object.problem().unwrap_or("an unknown field");
+        DereferenceError::Unreadable(format!("{problem} of the {kind} {name}").into_boxed_str())
     })
 }
 
@@ -252,20 +287,18 @@ impl<'a> Lookup<'a> {
         controller_of(object).is_some_and(|owner| owner.uid == self.uid)
     }
 
-    fn owned<T>(&self, kind: Kind, name: &str) -> Option<T>
+    fn owned<T>(&self, kind: Kind, name: &str) -> Result<Option<T>, DereferenceError>
     where
-        T: kube::Resource + serde::de::DeserializeOwned,
+        T: kube::Resource + DeserializeOwned,
     {
-        let object = self.context.cache.get(kind, &self.namespace, name)?;
-        if !object.is_controlled_by(&self.uid) {
-            return None;
-        }
-        object.parse()
+        let object = self.context.cache.get(kind, &self.namespace, name);
+        let object = object.filter(|object| object.is_controlled_by(&self.uid));
+        object.map(|object| parse(kind, &object)).transpose()
     }
 
-    fn jobs(&self) -> Vec<Job> {
+    fn jobs(&self) -> Result<Vec<Job>, DereferenceError> {
         let ours = self.context.cache.group(Kind::Job, &self.namespace, &self.uid);
-        ours.iter().filter_map(|job| job.parse()).collect()
+        ours.iter().map(|job| parse(Kind::Job, job)).collect()
     }
 
     pub(super) fn secret(&self, name: &str) -> Option<Arc<DynamicObject>> {
@@ -283,13 +316,13 @@ impl<'a> Lookup<'a> {
         if seen.is_some() || !expected {
             return Ok(seen);
         }
-        let api: Api<DynamicObject> =
+        let api: Api<AnyObject> =
             Api::namespaced_with(self.context.client.clone(), &self.namespace, &Kind::Secret.api_resource());
         let found = api
             .get_opt(name)
             .await
             .map_err(|source| DereferenceError::Secret { name: name.to_owned(), source })?;
-        Ok(found.map(Arc::new))
+        Ok(found.map(|AnyObject(secret)| Arc::new(secret)))
     }
 
     async fn password(

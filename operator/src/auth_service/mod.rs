@@ -21,16 +21,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use latchkey_crds::AuthService;
+use kube::{Resource, ResourceExt};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::causes::Causes;
 use crate::context::Context;
 use crate::names::Component;
+use crate::observed::Observed;
 
 use replicas::Answer;
 
@@ -66,34 +66,31 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// When the API server did not answer or refused something; the reconcile is tried again.
-pub async fn reconcile(
-    auth_service: Arc<AuthService>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
+pub async fn reconcile(observed: Arc<Observed>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     // A task of its own: those beside it go on while it reckons, and when it should panic.
-    let task = tokio::spawn(reconcile_in_turn(auth_service, context));
+    let task = tokio::spawn(reconcile_in_turn(observed, context));
     AbortOnDropHandle::new(task).await?
 }
 
-async fn reconcile_in_turn(
-    auth_service: Arc<AuthService>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
-    // Servers that do not answer are waited for without keeping anybody else from working.
-    let answers = replicas::ask_all(&dereference::pods(&auth_service, &context, Component::Server)).await;
-    let uid = auth_service.uid().unwrap_or_default();
+async fn reconcile_in_turn(observed: Arc<Observed>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    // Servers that do not answer are waited for without keeping anybody else from working. A pod that cannot be read
+    // is found again below.
+    let pods =
+        observed.whole().ok().and_then(|whole| dereference::pods(whole, &context, Component::Server).ok());
+    let answers = replicas::ask_all(&pods.unwrap_or_default()).await;
+    let uid = observed.uid().unwrap_or_default();
     let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
     let work = context.turns.work(failed_before, async {
         // What was asked for meanwhile; it was deleted if it is not there any more.
-        let Some(auth_service) = context.auth_services.get(&ObjectRef::from_obj(&*auth_service)) else {
+        let Some(observed) = context.auth_services.get(&ObjectRef::from_obj(&*observed)) else {
             return Ok(Action::await_change());
         };
         let started = Instant::now();
         // Boxed: its state is large, and those that wait for their turn do without it.
-        let result = Box::pin(reconcile_once(&auth_service, answers, &context)).await;
+        let result = Box::pin(reconcile_once(&observed, answers, &context)).await;
         context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
         if result.is_ok() {
-            context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| memory.failures = 0);
+            context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.failures = 0);
         }
         result
     });
@@ -102,15 +99,27 @@ async fn reconcile_in_turn(
 }
 
 async fn reconcile_once(
-    auth_service: &AuthService,
+    observed: &Observed,
     answers: Vec<Answer>,
     context: &Context,
 ) -> Result<Action, ReconcileError> {
-    if auth_service.metadata.deletion_timestamp.is_some() {
+    if observed.meta().deletion_timestamp.is_some() {
         // What it owns goes with it, by the owner references.
         return Ok(Action::await_change());
     }
-    let found = dereference::dereference(auth_service, answers, context).await?;
+    // Deciding by a part of a spec or status could make new keys, or delete what the rest asks for.
+    let auth_service = match observed.whole() {
+        Ok(auth_service) => auth_service,
+        Err(held) => return Ok(status::report_unreadable(observed, held, context).await?),
+    };
+    let found = match dereference::dereference(auth_service, answers, context).await {
+        Err(dereference::DereferenceError::Unreadable(problem)) => {
+            let held = status::held_for(auth_service, problem);
+            return Ok(status::report_unreadable(observed, &held, context).await?);
+        }
+        found => found?,
+    };
+    context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.reported = None);
     let service = validate::validate(auth_service, found, &context.images)?;
     let objects = build::build(&service, Timestamp::now())?;
     let applied = if service.spec.paused {
@@ -124,7 +133,7 @@ async fn reconcile_once(
 
 /// After a failure: tried again, later each time.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
-pub fn retry(auth_service: Arc<AuthService>, error: &ReconcileError, context: Arc<Context>) -> Action {
+pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let failures = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
         memory.failures = memory.failures.saturating_add(1);
         memory.failures

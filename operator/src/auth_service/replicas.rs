@@ -1,5 +1,7 @@
 //! Asks each server pod what it sees: `GET /status` on its management port.
 
+mod bounded;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -18,14 +20,16 @@ const WITHIN: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 16;
 /// How many connections there are at once, whosever pods are asked.
 static CONNECTIONS: Semaphore = Semaphore::const_new(512);
-/// Far more than a status takes.
-const MOST_BYTES: u64 = 256 * 1024;
+/// The longest answer, in bytes: several times what a server has to say. While it is read, that is all that it takes.
+const MOST_BYTES: usize = 16 * 1024;
+/// How many pods of an AuthService are asked: more than it may have replicas, with those of a rollout.
+const MOST_PODS: usize = 150;
 
 /// What a server says about itself; fields that this operator does not know are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Report {
     /// Version of the server.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::optional_name")]
     pub version: Option<String>,
     /// Version of the schema it found.
     #[serde(default)]
@@ -37,7 +41,7 @@ pub struct Report {
     #[serde(default)]
     pub oldest_tolerated_server: Option<i64>,
     /// The signing keys it has loaded.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::keys")]
     pub signing_keys: Vec<LoadedKey>,
     /// Its clock, in seconds since the epoch.
     #[serde(default)]
@@ -52,7 +56,7 @@ pub struct Report {
     #[serde(default)]
     pub revocation: Option<Revocation>,
     /// What it depends on, by name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::dependencies")]
     pub dependencies: BTreeMap<String, Dependency>,
 }
 
@@ -60,9 +64,10 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct LoadedKey {
     /// Its id.
+    #[serde(deserialize_with = "bounded::name")]
     pub kid: String,
     /// What it does.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::optional_name")]
     pub phase: Option<String>,
 }
 
@@ -70,9 +75,10 @@ pub struct LoadedKey {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Revocation {
     /// `redis` or `postgres`.
+    #[serde(deserialize_with = "bounded::name")]
     pub mode: String,
     /// Why.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::message")]
     pub message: String,
 }
 
@@ -82,10 +88,10 @@ pub struct Dependency {
     /// Whether it can be used.
     pub ready: bool,
     /// Why not.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::message")]
     pub message: String,
     /// The same in one word, where a condition tells this fault from others.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::optional_name")]
     pub reason: Option<String>,
 }
 
@@ -105,21 +111,47 @@ pub struct Answer {
     pub pod: String,
     /// Its report; `None` when it could not be asked or did not answer well.
     pub report: Option<Report>,
+    /// What is wrong with its answer, if it gave one that is not a report.
+    pub fault: Option<Fault>,
+}
+
+/// What is wrong with a pod's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It does not end where a report has ended long since.
+    #[error("with more than {} KiB", MOST_BYTES / 1024)]
+    TooLong,
+    /// It comes too slowly.
+    #[error("with what was not complete after {} seconds", WITHIN.as_secs())]
+    TooSlow,
+    /// It is no report, or one with more in it than a server has to say.
+    #[error(
+        "with what is no report of a server: no JSON of that form, or too many keys, dependencies or too long names"
+    )]
+    NoReport,
 }
 
 /// Asks all pods that run, some at a time.
 pub async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
-    let questions: Vec<_> = pods.iter().map(|pod| (pod.name_any(), address(pod))).collect();
+    let mut asked = 0;
+    let questions: Vec<_> = pods
+        .iter()
+        .map(|pod| {
+            let address = address(pod).filter(|_| asked < MOST_PODS);
+            asked += usize::from(address.is_some());
+            (pod.name_any(), address)
+        })
+        .collect();
     futures::stream::iter(questions)
         .map(|(pod, address)| async move {
-            let report = match address {
+            let answer = match address {
                 Some(address) => {
                     let _connection = CONNECTIONS.acquire().await;
-                    tokio::time::timeout(WITHIN, ask(address)).await.ok().flatten()
+                    ask(address).await
                 }
-                None => None,
+                None => Ok(None),
             };
-            Answer { pod, report }
+            Answer { pod, fault: answer.as_ref().err().copied(), report: answer.ok().flatten() }
         })
         .buffered(AT_ONCE)
         .collect()
@@ -141,70 +173,36 @@ fn address(pod: &Pod) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, MANAGEMENT_PORT))
 }
 
-/// One request of HTTP/1.0, whose answer ends with the connection (RFC 1945 §7.2.2): no client library is needed
-/// for it.
-async fn ask(address: SocketAddr) -> Option<Report> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET /status HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
+/// Asks one pod, which has so long for all of its answer. Nothing when there is none, or it is an error.
+async fn ask(address: SocketAddr) -> Result<Option<Report>, Fault> {
     let mut answer = Vec::new();
-    stream.take(MOST_BYTES).read_to_end(&mut answer).await.ok()?;
-    parse(&answer)
+    match tokio::time::timeout(WITHIN, read(address, &mut answer)).await {
+        Ok(Ok(())) if answer.len() > MOST_BYTES => Err(Fault::TooLong),
+        Ok(Ok(())) => parse(&answer),
+        Ok(Err(_)) => Ok(None),
+        Err(_) if answer.is_empty() => Ok(None),
+        Err(_) => Err(Fault::TooSlow),
+    }
 }
 
-/// The report in an HTTP answer; `None` unless it is a good one.
-fn parse(answer: &[u8]) -> Option<Report> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+/// One request of HTTP/1.0, whose answer ends with the connection (RFC 1945 §7.2.2) and is neither compressed nor in
+/// chunks: no client library is needed for it. No more is read than one byte too many.
+async fn read(address: SocketAddr, answer: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /status HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    stream.take(MOST_BYTES as u64 + 1).read_to_end(answer).await.map(drop)
+}
+
+/// The report in an HTTP answer; nothing in an answer that says itself that it is none.
+fn parse(answer: &[u8]) -> Result<Option<Report>, Fault> {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let (head, body) = (&answer[..end], &answer[end + 4..]);
-    let status = head.split(|byte| *byte == b' ').nth(1)?;
-    if status != b"200" {
-        return None;
+    if head.split(|byte| *byte == b' ').nth(1) != Some(b"200") {
+        return Ok(None);
     }
-    serde_json::from_slice(body).ok()
+    serde_json::from_slice(body).map(Some).map_err(|_| Fault::NoReport)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_documented_answer_is_understood() {
-        let answer = b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{\"version\":\"0.1.0\",\"schema_version\":1,\"signing_keys\":[{\"kid\":\"k\",\"alg\":\"ES256\",\"phase\":\"active\"}],\"revocation\":{\"mode\":\"redis\",\"message\":\"\"},\"dependencies\":{\"database\":{\"ready\":true,\"message\":\"ok\"}}}";
-        let report = parse(answer).unwrap();
-        assert_eq!(report.version.as_deref(), Some("0.1.0"));
-        assert_eq!(report.signing_keys[0].kid, "k");
-        assert!(report.dependencies["database"].ready);
-    }
-
-    #[test]
-    fn only_a_database_that_answers_is_said_to_miss_the_schema() {
-        let report = |answers, found, needed| Report {
-            version: None,
-            schema_version: found,
-            required_schema_version: needed,
-            oldest_tolerated_server: None,
-            signing_keys: Vec::new(),
-            time: None,
-            jwks_max_age: None,
-            longest_token_lifetime: None,
-            revocation: None,
-            dependencies: [(
-                "database".to_owned(),
-                Dependency { ready: answers, message: String::new(), reason: None },
-            )]
-            .into(),
-        };
-        assert!(report(true, Some(0), Some(1)).misses_schema());
-        assert!(!report(false, Some(0), Some(1)).misses_schema());
-        assert!(!report(true, Some(2), Some(1)).misses_schema());
-        // A server that does not say what it needs.
-        assert!(!report(true, Some(1), None).misses_schema());
-    }
-
-    #[test]
-    fn anything_else_is_no_report() {
-        for answer in [b"".as_slice(), b"HTTP/1.0 503 No\r\n\r\n{}", b"HTTP/1.0 200 OK\r\n\r\nno", b"200"] {
-            assert_eq!(parse(answer), None);
-        }
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ mod standing_tests;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod unreadable;
 
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use crate::causes::Causes;
 use crate::context::Context;
 use crate::fingerprint::fingerprint;
 use crate::names::OPERATOR;
+use crate::observed::Observed;
 
 use super::apply::Applied;
 use super::replicas::{Answer, any_to_ask};
@@ -39,6 +41,7 @@ use super::validate::{Validated, tag_of};
 
 pub use conditions::{Facts, Stated, Verdict, decide_conditions};
 pub use dependencies::database_shared;
+pub use unreadable::{held_for, report_unreadable};
 
 /// The status could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +161,8 @@ async fn write(
     status: &AuthServiceStatus,
     context: &Context,
 ) -> Result<(), StatusError> {
-    let api: Api<AuthService> =
+    // The answer is read leniently: a status that was written must not count as one that was not.
+    let api: Api<Observed> =
         Api::namespaced(context.client.clone(), &auth_service.namespace().unwrap_or_default());
     // A merge patch leaves alone what it does not name, so that what is unset has to be named as null.
     let AuthServiceStatus {

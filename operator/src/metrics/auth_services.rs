@@ -10,6 +10,8 @@ use kube::ResourceExt;
 use latchkey_crds::auth_service::{KeyPhase, parse_seconds};
 use latchkey_crds::{AuthService, AuthServiceStatus, conditions};
 
+use crate::observed::Observed;
+
 /// How many AuthServices are written at a time.
 const AT_ONCE: usize = 16;
 
@@ -55,8 +57,8 @@ const FAMILIES: [Family; 5] = [
 
 /// The metrics of these as Prometheus text, in parts
 /// (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
-pub(super) fn parts(auth_services: Vec<Arc<AuthService>>) -> impl Iterator<Item = String> + Send {
-    let auth_services: Arc<[Arc<AuthService>]> = auth_services.into();
+pub(super) fn parts(auth_services: Vec<Arc<Observed>>) -> impl Iterator<Item = String> + Send {
+    let auth_services: Arc<[Arc<Observed>]> = auth_services.into();
     FAMILIES.into_iter().flat_map(move |family| {
         let auth_services = auth_services.clone();
         let Family { name, help, .. } = family;
@@ -67,7 +69,7 @@ pub(super) fn parts(auth_services: Vec<Arc<AuthService>>) -> impl Iterator<Item 
             let mut text = String::new();
             for auth_service in &auth_services[start..end] {
                 // Writing to a text does not fail.
-                let _ = (family.lines)(&mut text, name, auth_service);
+                let _ = (family.lines)(&mut text, name, auth_service.salvaged());
             }
             text
         }))
@@ -178,7 +180,7 @@ mod tests {
     }
 
     fn text(auth_services: Vec<AuthService>) -> String {
-        parts(auth_services.into_iter().map(Arc::new).collect()).collect()
+        parts(auth_services.into_iter().map(Observed::from).map(Arc::new).collect()).collect()
     }
 
     #[test]
@@ -223,7 +225,7 @@ mod tests {
     fn many_are_shown_in_parts_with_each_metric_in_one_piece() {
         let number = 10 * AT_ONCE + 1;
         let many: Vec<_> =
-            (0..number).map(|number| Arc::new(auth_service(&number.to_string(), "True"))).collect();
+            (0..number).map(|number| Arc::new(auth_service(&number.to_string(), "True").into())).collect();
         assert!(parts(many.clone()).all(|part| part.lines().count() <= 3 * AT_ONCE));
         let whole: String = parts(many).collect();
         let metrics: Vec<&str> = whole

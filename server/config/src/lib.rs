@@ -6,6 +6,7 @@
 //! ([`SecretSource::File`]) and read by the server.
 
 mod error;
+mod log_line;
 mod parse;
 mod parse_accounts;
 mod password_policy;
@@ -15,6 +16,7 @@ mod settings;
 pub mod variables;
 
 pub use error::SettingsError;
+pub use log_line::{BoundedLines, LONGEST_LINE, shorten_text};
 pub use parse::check_secret;
 pub use password_policy::{PasswordLength, PasswordPolicy};
 pub use secret::{SecretSource, SecretText};

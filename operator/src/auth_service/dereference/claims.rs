@@ -29,7 +29,7 @@ impl Lookup<'_> {
                 // One that is gone claims nothing; what it owned goes too.
                 let Some(other) = self.context.auth_services.get(&reference) else { continue };
                 if other.uid().as_deref() == Some(&owner.uid) {
-                    claims.push(claim(&other, &namespace, kind == Kind::Deployment));
+                    claims.push(claim(other.salvaged(), &namespace, kind == Kind::Deployment));
                 }
             }
         }

@@ -21,6 +21,9 @@ pub enum DereferenceError {
         /// What went wrong.
         source: kube::Error,
     },
+    /// An object of the AuthService's own is there, and this release cannot read it: which part of it.
+    #[error("this release cannot read {0}")]
+    Unreadable(Box<str>),
     /// A key could not be made.
     #[error(transparent)]
     Keys(#[from] KeySetError),

@@ -184,7 +184,7 @@ mod tests {
             json!({"signing_keys": [{"kid": "a", "phase": "active"}, {"kid": "b", "phase": "new"}]}),
         )
         .unwrap();
-        let answer = |pod: &str| Answer { pod: pod.to_owned(), report: Some(report.clone()) };
+        let answer = |pod: &str| Answer { pod: pod.to_owned(), report: Some(report.clone()), fault: None };
         let found = replicas(&pods, &[answer("answers"), answer("ending")]);
         let told: Vec<_> =
             found.iter().map(|replica| (replica.pod.as_str(), replica.said.is_some())).collect();

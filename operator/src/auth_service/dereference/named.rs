@@ -10,6 +10,7 @@ use kube::core::DynamicObject;
 use crate::context::Context;
 use crate::kept::Kept;
 use crate::kinds::Kind;
+use crate::lenient::AnyObject;
 use crate::named_secrets::Known;
 
 use super::DereferenceError;
@@ -43,13 +44,13 @@ async fn read_one(
         Known::Read(secret) => return Ok(secret),
         Known::Ask(asked) => asked,
     };
-    let api: Api<DynamicObject> =
+    let api: Api<AnyObject> =
         Api::namespaced_with(context.client.clone(), namespace, &Kind::Secret.api_resource());
     let secret = api
         .get_opt(name)
         .await
         .map_err(|source| DereferenceError::Secret { name: name.to_owned(), source })?
-        .map(|secret| Arc::new(Kept::new(Kind::Secret, secret)));
+        .map(|AnyObject(secret)| Arc::new(Kept::new(Kind::Secret, secret)));
     secrets.keep(namespace, name, asked, secret.clone());
     Ok(secret)
 }

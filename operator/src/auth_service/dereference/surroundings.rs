@@ -8,7 +8,7 @@ use kube::core::DynamicObject;
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::Exposure;
 
-use super::{Lookup, trusted_cas};
+use super::{DereferenceError, Lookup, trusted_cas};
 use crate::auth_service::autoscaler::{Autoscaler, decide_autoscaler};
 use crate::auth_service::certificate::{Certificate, decide_certificate};
 use crate::auth_service::validate::Problem;
@@ -51,7 +51,11 @@ pub(super) fn tls_secret(exposure: Option<&Exposure>) -> Option<&str> {
 }
 
 impl Lookup<'_> {
-    pub(super) fn surroundings(&self, auth_service: &AuthService, names: &Names) -> Surroundings {
+    pub(super) fn surroundings(
+        &self,
+        auth_service: &AuthService,
+        names: &Names,
+    ) -> Result<Surroundings, DereferenceError> {
         let exposure = auth_service.spec.exposure.as_ref();
         let tls = tls_secret(exposure);
         let host = exposure.and_then(|exposure| exposure.ingress.as_ref()).map(|ingress| &*ingress.host);
@@ -59,7 +63,7 @@ impl Lookup<'_> {
             let object = self.context.cache.get(kind, &self.namespace, names.base())?;
             object.is_controlled_by(&self.uid).then(|| object.object())
         };
-        Surroundings {
+        Ok(Surroundings {
             operator_namespace: self.context.operator_namespace.clone(),
             templates: templates(auth_service).map(|name| self.config_map_version(name)),
             tls: tls.map(|name| {
@@ -68,12 +72,12 @@ impl Lookup<'_> {
                 Ok(decide_certificate(chain.expose().as_bytes(), Timestamp::now(), host.as_slice()))
             }),
             autoscaler: self
-                .owned::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, names.base())
+                .owned::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, names.base())?
                 .map(|autoscaler| decide_autoscaler(&autoscaler, Timestamp::now())),
-            ingress: self.owned(Kind::Ingress, names.base()),
+            ingress: self.owned(Kind::Ingress, names.base())?,
             http_route: foreign(Kind::HttpRoute),
             certificate: foreign(Kind::Certificate),
-        }
+        })
     }
 
     /// Another version is taken for another content: only the metadata is watched.

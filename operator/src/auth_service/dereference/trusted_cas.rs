@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 use latchkey_crds::AuthService;
 
@@ -10,6 +9,8 @@ use super::{DereferenceError, Lookup, data_of};
 use crate::auth_service::trusted_cas::{Fault, Place, decide_all, decide_bundle};
 use crate::auth_service::validate::Problem;
 use crate::context::ReadConfigMap;
+use crate::kinds::Kind;
+use crate::lenient::AnyObject;
 
 /// The names of the Secrets with authorities.
 pub(super) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> {
@@ -98,16 +99,17 @@ impl Lookup<'_> {
         name: &str,
         keys: &[&str],
     ) -> Result<Option<ReadConfigMap>, DereferenceError> {
-        let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let resource = Kind::ConfigMap.api_resource();
+        let api: Api<AnyObject> =
+            Api::namespaced_with(self.context.client.clone(), &self.namespace, &resource);
         let found = api
             .get_opt(name)
             .await
             .map_err(|source| DereferenceError::ConfigMap { name: name.to_owned(), source })?;
-        Ok(found.map(|config_map| {
+        Ok(found.map(|AnyObject(config_map)| {
             let version = config_map.resource_version().unwrap_or_default();
-            let mut data = config_map.data.unwrap_or_default();
-            let entries =
-                keys.iter().filter_map(|key| Some(((*key).to_owned(), data.remove(*key)?.into_bytes())));
+            let text = |key: &str| Some(config_map.data.get("data")?.get(key)?.as_str()?.to_owned());
+            let entries = keys.iter().filter_map(|key| Some(((*key).to_owned(), text(key)?.into_bytes())));
             let data = entries.collect();
             ReadConfigMap { version, keys: keys.iter().map(|key| (*key).to_owned()).collect(), data }
         }))

@@ -229,8 +229,17 @@ pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
         .collect()
 }
 
-fn no_answer(type_: &'static str) -> Stated {
-    state(type_, Truth::Unknown, "NoReplicaAnswers", "No replica could be asked: Ready says why.")
+fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
+    let message =
+        first_fault(facts).unwrap_or_else(|| "No replica could be asked: Ready says why.".to_owned());
+    state(type_, Truth::Unknown, "NoReplicaAnswers", message)
+}
+
+/// What is wrong with the first answer that is no report.
+fn first_fault(facts: &Facts<'_>) -> Option<String> {
+    let mut answers = facts.service.answers.iter();
+    let (pod, fault) = answers.find_map(|answer| Some((&answer.pod, answer.fault?)))?;
+    Some(format!("Pod {pod} answers GET /status {fault}: check which image it runs (spec.image)."))
 }
 
 pub(super) fn decide_dependency(
@@ -244,7 +253,7 @@ pub(super) fn decide_dependency(
         .filter_map(|(pod, report)| Some((pod, report.dependencies.get(dependency)?)))
         .collect();
     match told.iter().find(|(_, dependency)| !dependency.ready) {
-        _ if told.is_empty() => no_answer(type_),
+        _ if told.is_empty() => no_answer(facts, type_),
         Some((pod, dependency)) => state(
             type_,
             Truth::False,
@@ -252,7 +261,9 @@ pub(super) fn decide_dependency(
             format!("Pod {pod} does not reach {called}: {}", dependency.message),
         ),
         None => {
-            state(type_, Truth::True, "Reachable", format!("Every replica that answers reaches {called}."))
+            let fault = first_fault(facts).map(|fault| format!(" {fault}")).unwrap_or_default();
+            let message = format!("Every replica that answers reaches {called}.{fault}");
+            state(type_, Truth::True, "Reachable", message)
         }
     }
 }
@@ -271,7 +282,7 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
         return state(type_, Truth::False, "RedisUnusable", message);
     }
     match told.iter().find(|(_, revocation)| revocation.mode != "redis") {
-        _ if told.is_empty() => no_answer(type_),
+        _ if told.is_empty() => no_answer(facts, type_),
         Some((pod, revocation)) => state(
             type_,
             Truth::False,

@@ -29,7 +29,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn healthy() -> Self {
         let mut service = migrated(&auth_service(json!({})), embedded());
-        service.answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()) }];
+        service.answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()), fault: None }];
         Self {
             service,
             schema: Schema::Migrated,
@@ -214,6 +214,19 @@ fn a_database_that_accepts_no_writes_has_a_reason_of_its_own() {
     world.report().dependencies.insert("database".to_owned(), dependency);
     let message = world.says(types::DATABASE_REACHABLE, Truth::False, "DatabaseReadOnly");
     assert!(message.contains("read-only standby"), "{message}");
+}
+
+#[test]
+fn an_answer_that_is_no_report_is_named() {
+    use crate::auth_service::replicas::Fault;
+    let mut world = World::healthy();
+    let faulty = Answer { pod: "demo-2".to_owned(), report: None, fault: Some(Fault::TooLong) };
+    world.service.answers.push(faulty);
+    let message = world.says(types::DATABASE_REACHABLE, Truth::True, "Reachable");
+    assert!(message.contains("Pod demo-2 answers GET /status with more than 16 KiB"), "{message}");
+    world.service.answers.remove(0);
+    let message = world.says(types::DATABASE_REACHABLE, Truth::Unknown, "NoReplicaAnswers");
+    assert!(message.contains("Pod demo-2 answers GET /status with more than 16 KiB"), "{message}");
 }
 
 #[test]

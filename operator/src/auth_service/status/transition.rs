@@ -8,6 +8,7 @@ use latchkey_crds::conditions;
 
 use super::conditions::{Stated, is_warning, is_well};
 use super::keys::ROTATING;
+use super::shortened;
 
 /// The stated conditions with the time since when each has its status: that of before where the status is the
 /// same. Conditions that somebody else put there stay.
@@ -24,7 +25,7 @@ pub(super) fn merge(
             type_: stated.type_.to_owned(),
             status: stated.status.as_str().to_owned(),
             reason: stated.reason.to_owned(),
-            message: stated.message.clone(),
+            message: shortened(stated.message.clone()),
             observed_generation: generation,
             last_transition_time: known
                 .map_or_else(|| seconds(now), |known| known.last_transition_time.clone()),

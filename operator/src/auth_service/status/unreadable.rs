@@ -1,0 +1,175 @@
+//! Reports an AuthService that this release cannot read, or one with an own object that it cannot read. Everything else
+//! stays as it is: the keys, the running servers, and what the rest of the status says.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::core::ApiResource;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource, ResourceExt};
+use latchkey_crds::{AuthService, conditions as types};
+use serde_json::{Value, json};
+
+use crate::causes::Causes;
+use crate::context::Context;
+use crate::fingerprint::fingerprint;
+use crate::lenient::AnyObject;
+use crate::names::OPERATOR;
+use crate::observed::{Observed, Unreadable};
+
+use super::{StatusError, shortened};
+
+/// The reason of the conditions and of the event.
+const REASON: &str = "UnreadableResource";
+/// The report is looked at again after so long, in case another client removed it.
+const AGAIN: Duration = Duration::from_mins(5);
+
+/// An AuthService that can be read, and is held because an object of its own cannot be.
+pub fn held_for(auth_service: &AuthService, problem: Box<str>) -> Unreadable {
+    let conditions = auth_service.status.iter().flat_map(|status| &status.conditions);
+    // What came as JSON can be written as JSON.
+    let conditions =
+        conditions.map(|condition| serde_json::to_value(condition).unwrap_or_default()).collect();
+    Unreadable { problem, conditions: Some(conditions), counts_generations: true }
+}
+
+/// Reports what cannot be read, by an event and by the conditions `Ready` and `Stalled`.
+///
+/// # Errors
+/// When the status could not be written.
+pub async fn report_unreadable(
+    observed: &Observed,
+    held: &Unreadable,
+    context: &Context,
+) -> Result<Action, StatusError> {
+    let message = message(&held.problem);
+    let now = Timestamp::now();
+    let generation = observed.meta().generation;
+    let reported = held.conditions.as_ref().map(|before| merge(before, &message, generation, now));
+    if reported.is_some() && reported == held.conditions {
+        return Ok(Action::requeue(AGAIN));
+    }
+    let uid = observed.uid().unwrap_or_default();
+    let told = context.with_memory(&uid, |memory| {
+        memory.reported.replace(held.problem.clone()).is_some_and(|before| before == held.problem)
+    });
+    if !told {
+        tracing::warn!(
+            namespace = observed.namespace(),
+            name = observed.name_any(),
+            problem = &*held.problem,
+            "an AuthService cannot be read and is left as it is"
+        );
+        publish(observed, &message, context).await;
+    }
+    if let Some(conditions) = reported {
+        write(observed, held, conditions, context).await?;
+    }
+    Ok(Action::requeue(AGAIN))
+}
+
+fn message(problem: &str) -> String {
+    shortened(format!(
+        "This release of the operator cannot read {problem}: it changes nothing until that can be read. Run the release that wrote it, or correct the field."
+    ))
+}
+
+/// The conditions with `Ready` and `Stalled` in the place of those that there were; all others stay as they are.
+fn merge(before: &[Value], message: &str, generation: Option<i64>, now: Timestamp) -> Vec<Value> {
+    let ours = [(types::READY, "False"), (types::STALLED, "True")];
+    let is_ours = |condition: &&Value| ours.iter().any(|(kind, _)| condition["type"] == *kind);
+    let stated = ours.iter().map(|(kind, status)| {
+        let known = before.iter().find(|known| known["type"] == *kind && known["status"] == *status);
+        let since = known.and_then(|known| known["lastTransitionTime"].as_str()).map(str::to_owned);
+        let seconds = || now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let mut condition = json!({
+            "type": kind, "status": status, "reason": REASON, "message": message,
+            "lastTransitionTime": since.unwrap_or_else(seconds),
+        });
+        if let Some(generation) = generation {
+            condition["observedGeneration"] = generation.into();
+        }
+        condition
+    });
+    stated.chain(before.iter().filter(|condition| !is_ours(condition)).cloned()).collect()
+}
+
+async fn write(
+    observed: &Observed,
+    held: &Unreadable,
+    conditions: Vec<Value>,
+    context: &Context,
+) -> Result<(), StatusError> {
+    let namespace = observed.namespace().unwrap_or_default();
+    let api: Api<AnyObject> =
+        Api::namespaced_with(context.client.clone(), &namespace, &ApiResource::erase::<AuthService>(&()));
+    let mut status = json!({ "conditions": conditions });
+    if held.counts_generations {
+        status["observedGeneration"] = json!(observed.meta().generation);
+    }
+    // With its version: the list is replaced as a whole, and must not undo what another client wrote meanwhile.
+    let metadata = json!({ "uid": observed.uid(), "resourceVersion": observed.resource_version() });
+    let change = json!({ "metadata": metadata, "status": status });
+    let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    match api.patch_status(&observed.name_any(), &parameters, &Patch::Merge(&change)).await {
+        Ok(_) => {
+            context.metrics.status_updated();
+            Ok(())
+        }
+        // Deleted in the meantime.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+        // The API server finds the rest of the object invalid; the event tells of it.
+        Err(kube::Error::Api(answer)) if matches!(answer.code, 400 | 422) => {
+            tracing::debug!(
+                code = answer.code,
+                "the condition of an AuthService that cannot be read is refused"
+            );
+            Ok(())
+        }
+        Err(error) => Err(StatusError::Write(error)),
+    }
+}
+
+/// An event that could not be written is no reason to try again.
+async fn publish(observed: &Observed, message: &str, context: &Context) {
+    let event = Event {
+        type_: EventType::Warning,
+        reason: REASON.to_owned(),
+        // The recorder counts events of one action as one, and keeps the first note.
+        action: format!("Reconcile-{}", &fingerprint([message.as_bytes()])[..8]),
+        note: Some(message.to_owned()),
+        secondary: None,
+    };
+    if let Err(error) = context.recorder(true).publish(&event, &observed.object_ref(&())).await {
+        tracing::warn!(error = %Causes(&error), "an event could not be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_conditions_stay_and_a_second_report_changes_nothing() {
+        let theirs = json!({"type": "example.com/Later", "status": {"level": 3}});
+        let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
+        let before = [theirs.clone(), ready, json!("neither")];
+        let after = merge(&before, "m", Some(3), now);
+        assert_eq!(after.len(), 4);
+        assert_eq!(
+            (&after[0]["status"], &after[0]["lastTransitionTime"]),
+            (&json!("False"), &json!("2026-02-03T04:05:06Z"))
+        );
+        assert!(after.contains(&theirs) && after.contains(&json!("neither")));
+        assert_eq!(merge(&after, "m", Some(3), Timestamp::UNIX_EPOCH), after);
+    }
+
+    #[test]
+    fn a_message_fits_into_an_event() {
+        let message = message(&"ä".repeat(5000));
+        assert!(message.len() <= 1024 && message.ends_with('…'));
+    }
+}

@@ -1,0 +1,264 @@
+//! Types that a list or a watch can always be read into. One object that cannot be read must not hide all others of its
+//! kind: whoever may write any one object could stop the operator for everybody. `kube`'s `DeserializeGuard` needs
+//! metadata that can be read, and a user may write some that cannot be: a time in `managedFields` that is later than
+//! what the time library represents.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use kube::Resource;
+use kube::core::{ApiResource, DynamicObject, DynamicResourceScope, ObjectMeta, TypeMeta};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// How many values are removed from an object to make the rest of it readable.
+const MOST_REMOVED: usize = 32;
+/// The longest path that a problem names, in characters.
+const PATH: usize = 200;
+/// The longest list of expected values that a problem names, in characters.
+const EXPECTED: usize = 300;
+
+/// What could be read of a value, and what could not.
+#[derive(Debug)]
+pub struct Salvaged<T> {
+    /// The value without the parts that cannot be read.
+    pub value: T,
+    /// Which part cannot be read, as a part of a sentence; it repeats no value.
+    pub problem: Option<Box<str>>,
+}
+
+/// Reads a value that stands at `root` in its object. Parts that cannot be read are left out.
+pub fn salvage<T: DeserializeOwned + Default>(root: &str, mut value: Value) -> Salvaged<T> {
+    let mut problem = None;
+    for _ in 0..MOST_REMOVED {
+        match serde_path_to_error::deserialize::<_, T>(&value) {
+            Ok(read) => return Salvaged { value: read, problem },
+            Err(error) => {
+                let path = segments(error.path());
+                problem.get_or_insert_with(|| describe(root, &path, &error.inner().to_string()));
+                if !remove(&mut value, &path) {
+                    break;
+                }
+            }
+        }
+    }
+    Salvaged { value: T::default(), problem }
+}
+
+/// Which part of a value cannot be read as a `T`, if any.
+pub fn problem_of<T: DeserializeOwned>(value: &Value) -> Option<Box<str>> {
+    let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
+    Some(describe("", &segments(error.path()), &error.inner().to_string()))
+}
+
+/// One step from a value to a part of it.
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+fn segments(path: &serde_path_to_error::Path) -> Vec<Step> {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Seq { index } => Some(Step::Index(*index)),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// Removes the part at the path; `false` when there is none, or the path is empty.
+fn remove(value: &mut Value, path: &[Step]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return false };
+    let mut parent = value;
+    for step in parents {
+        let next = match step {
+            Step::Key(key) => parent.get_mut(key),
+            Step::Index(index) => parent.get_mut(index),
+        };
+        match next {
+            Some(next) => parent = next,
+            None => return false,
+        }
+    }
+    match (last, parent) {
+        (Step::Key(key), Value::Object(members)) => members.remove(key).is_some(),
+        (Step::Index(index), Value::Array(elements)) if *index < elements.len() => {
+            elements.remove(*index);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Names the part and what was expected there. The error's own text may repeat the value, so that only the parts of it
+/// are taken that the types of this program determine.
+fn describe(root: &str, path: &[Step], error: &str) -> Box<str> {
+    const OF_THE_TYPES: [&str; 4] =
+        ["unknown variant `", "invalid type: ", "invalid value: ", "invalid length "];
+    let mut place = root.to_owned();
+    for step in path {
+        match step {
+            Step::Key(key) => {
+                if !place.is_empty() {
+                    place.push('.');
+                }
+                place.push_str(key);
+            }
+            Step::Index(index) => place = format!("{place}[{index}]"),
+        }
+    }
+    let place = shortened(&place, PATH);
+    let expected = if OF_THE_TYPES.iter().any(|start| error.starts_with(start)) {
+        error.rsplit_once(", expected ").map(|(_, expected)| format!("expected {expected}"))
+    } else if error.starts_with("missing field `") {
+        Some(error.to_owned())
+    } else {
+        None
+    };
+    let expected = expected.map(|text| format!(" ({})", shortened(&text, EXPECTED))).unwrap_or_default();
+    format!("`{place}`{expected}").into_boxed_str()
+}
+
+/// The text without control characters, and cut.
+pub fn shortened(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().filter(|c| !c.is_control()).take(most).collect();
+    if text.chars().nth(most).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// Metadata without its managed fields, which nothing here reads, and without what cannot be read.
+pub fn metadata(mut value: Value) -> ObjectMeta {
+    if let Some(members) = value.as_object_mut() {
+        members.remove("managedFields");
+    }
+    if value.is_null() {
+        return ObjectMeta::default();
+    }
+    salvage("metadata", value).value
+}
+
+/// Any object. Its metadata is salvaged; the rest is kept as it is.
+#[derive(Debug, Clone)]
+pub struct AnyObject(pub DynamicObject);
+
+impl<'de> Deserialize<'de> for AnyObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut members = Map::deserialize(deserializer)?;
+        let metadata = metadata(members.remove("metadata").unwrap_or_default());
+        let mut text = |name: &str| match members.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let types = match (text("apiVersion"), text("kind")) {
+            (Some(api_version), Some(kind)) => Some(TypeMeta { api_version, kind }),
+            _ => None,
+        };
+        Ok(Self(DynamicObject { types, metadata, data: Value::Object(members) }))
+    }
+}
+
+impl Resource for AnyObject {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(resource: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::kind(resource)
+    }
+
+    fn group(resource: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::group(resource)
+    }
+
+    fn version(resource: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::version(resource)
+    }
+
+    fn plural(resource: &ApiResource) -> Cow<'_, str> {
+        DynamicObject::plural(resource)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.meta()
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.meta_mut()
+    }
+}
+
+/// Which object of the kind `K` it is, and in which version. The API server is asked for metadata only, and of that
+/// nothing else is read: labels, annotations and managed fields of others' objects have no bound here.
+#[derive(Debug)]
+pub struct Identity<K> {
+    metadata: ObjectMeta,
+    kind: PhantomData<fn() -> K>,
+}
+
+// Without a bound on `K`, which a derived implementation would have.
+impl<K> Clone for Identity<K> {
+    fn clone(&self) -> Self {
+        Self { metadata: self.metadata.clone(), kind: PhantomData }
+    }
+}
+
+impl<'de, K> Deserialize<'de> for Identity<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            metadata: Metadata,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata {
+            name: Option<String>,
+            namespace: Option<String>,
+            uid: Option<String>,
+            resource_version: Option<String>,
+        }
+        let Metadata { name, namespace, uid, resource_version } = Object::deserialize(deserializer)?.metadata;
+        let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
+        Ok(Self { metadata, kind: PhantomData })
+    }
+}
+
+impl<K: Resource> Resource for Identity<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::kind(dynamic)
+    }
+
+    fn group(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::group(dynamic)
+    }
+
+    fn version(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::version(dynamic)
+    }
+
+    fn plural(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::plural(dynamic)
+    }
+
+    fn metadata_api() -> bool {
+        true
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+#[path = "lenient_tests.rs"]
+mod tests;

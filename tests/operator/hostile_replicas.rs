@@ -1,0 +1,63 @@
+//! Replicas whose answers on the management port are made to take the operator's memory: the image of a server is its
+//! tenant's choice, and the operator serves all tenants.
+
+use latchkey_tests::wait;
+use serde_json::{Map, Value, json};
+
+use crate::fixture::Fixture;
+
+const REPLICAS: usize = 60;
+/// The size of each answer.
+const BYTES: usize = 250_000;
+/// How much the operator may take for them: the old limit let the answers of so many replicas take 90 MB.
+const MOST_GROWTH: u64 = 24 * 1024 * 1024;
+
+fn many(entry: impl Fn(usize) -> Value) -> Vec<Value> {
+    let length = entry(0).to_string().len() + 1;
+    (0..BYTES / length).map(entry).collect()
+}
+
+fn answers() -> Vec<(&'static str, Value)> {
+    let names: Map<String, Value> =
+        (0..BYTES / 24).map(|number| (format!("{number:05}"), json!({"ready": true}))).collect();
+    let long = "x".repeat(BYTES);
+    let nested = (0..100).fold(json!(many(|_| json!([]))), |inner, _| json!([inner]));
+    vec![
+        ("keys", json!({"signing_keys": many(|_| json!({"kid": ""}))})),
+        ("dependencies", json!({"dependencies": names})),
+        ("version", json!({ "version": long })),
+        ("nesting", json!({ "signing_keys": nested })),
+        ("message", json!({"dependencies": {"database": {"ready": false, "message": long}}})),
+    ]
+}
+
+#[tokio::test]
+async fn answers_of_any_size_take_little_memory_and_are_reported() {
+    let fixture = Fixture::new("hostile-replicas").await;
+    let _kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    fixture.servers.answer(json!({}));
+    fixture.apply(json!({"replicas": REPLICAS, "canary": {"enabled": false}})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let before = operator.memory();
+    for (_, answer) in answers() {
+        let asked = fixture.servers.requests();
+        fixture.servers.answer(answer);
+        wait::until("all replicas to be asked twice", async || {
+            fixture.touch().await;
+            (fixture.servers.requests() >= asked + 2 * REPLICAS).then_some(())
+        })
+        .await;
+    }
+    let growth = operator.memory().peak.saturating_sub(before.resident);
+    assert!(growth < MOST_GROWTH, "the operator took {growth} bytes more");
+    for (name, answer) in answers() {
+        fixture.servers.answer(answer);
+        fixture.touch().await;
+        let condition = fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaAnswers").await;
+        assert!(condition.message.contains("answers GET /status with"), "{name}: {}", condition.message);
+        assert!(condition.message.len() <= 1024, "{name}");
+    }
+    let log = operator.log();
+    assert!(log.lines().all(|line| line.len() <= 8 * 1024), "a line is too long");
+}
