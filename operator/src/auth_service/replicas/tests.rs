@@ -93,6 +93,7 @@ fn what_a_report_may_hold_is_bounded() {
         format!(r#"{{"signing_keys":[{{"kid":"{long}"}}]}}"#),
         format!(r#"{{"dependencies":{{"{long}":{{"ready":true}}}}}}"#),
         format!(r#"{{"revocation":{{"mode":"{long}"}}}}"#),
+        format!(r#"{{"dependencies":{{"database":{{"ready":false,"reason":"{long}"}}}}}}"#),
         deep,
         r#"{"version":"1","version":"2"}"#.to_owned(),
     ] {
