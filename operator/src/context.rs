@@ -14,6 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
+use crate::repairs::Repairs;
 use crate::turns::Turns;
 
 /// The images that an AuthService gets where it names none.
@@ -57,6 +58,8 @@ pub struct Place {
 pub struct Memory {
     /// What is known of what was applied; one for each kind and name.
     pub applied: Vec<Known>,
+    /// What was repaired lately.
+    pub repairs: Repairs,
     /// How often its reconcile failed in a row; the next try waits longer each time.
     pub failures: u32,
     /// The status that was written last, with the resource version that it replaced: until the watch has

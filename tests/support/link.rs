@@ -1,10 +1,10 @@
-//! A connection between a server and one of its dependencies that a test can cut.
+//! A connection between a server and one of its dependencies that a test can cut or hold up.
 
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -12,8 +12,16 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub struct Link {
     port: u16,
-    up: Arc<watch::Sender<bool>>,
+    state: Arc<watch::Sender<State>>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Up,
+    /// What is sent arrives, and what is answered does not.
+    AnswersHeld,
+    Cut,
 }
 
 impl Link {
@@ -22,17 +30,26 @@ impl Link {
     /// # Panics
     /// When there is no free port.
     pub fn to(port: u16) -> Self {
+        Self::from(Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// The same from another address of this machine (127.0.0.0/8), by which the other end can tell who is asking.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub fn from(source: Ipv4Addr, port: u16) -> Self {
         let listener = StdListener::bind(("127.0.0.1", 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listener for tokio");
         let own_port = listener.local_addr().expect("the address just bound").port();
         let listener = TcpListener::from_std(listener).expect("a tokio listener");
-        let (up, state) = watch::channel(true);
+        let (sender, state) = watch::channel(State::Up);
         let task = tokio::spawn(async move {
             while let Ok((incoming, _)) = listener.accept().await {
-                tokio::spawn(pass_on(incoming, SocketAddr::from(([127, 0, 0, 1], port)), state.clone()));
+                let target = SocketAddr::from(([127, 0, 0, 1], port));
+                tokio::spawn(pass_on(incoming, source.into(), target, state.clone()));
             }
         });
-        Self { port: own_port, up: Arc::new(up), task }
+        Self { port: own_port, state: Arc::new(sender), task }
     }
 
     /// The port to connect to instead.
@@ -42,12 +59,17 @@ impl Link {
 
     /// Closes every connection and lets no new one through.
     pub fn cut(&self) {
-        self.up.send_replace(false);
+        self.state.send_replace(State::Cut);
     }
 
-    /// Lets connections through again.
+    /// Lets connections through again, and with them the answers that were held back.
     pub fn mend(&self) {
-        self.up.send_replace(true);
+        self.state.send_replace(State::Up);
+    }
+
+    /// Holds back what is answered; what is sent still arrives.
+    pub fn hold_answers(&self) {
+        self.state.send_replace(State::AnswersHeld);
     }
 }
 
@@ -57,13 +79,46 @@ impl Drop for Link {
     }
 }
 
-async fn pass_on(mut incoming: TcpStream, target: SocketAddr, mut state: watch::Receiver<bool>) {
-    if !*state.borrow() {
+async fn pass_on(incoming: TcpStream, source: IpAddr, target: SocketAddr, mut state: watch::Receiver<State>) {
+    if *state.borrow() == State::Cut {
         return;
     }
-    let Ok(mut outgoing) = TcpStream::connect(target).await else { return };
+    let Ok(outgoing) = connect(source, target).await else { return };
+    let (from_client, to_client) = incoming.into_split();
+    let (from_server, to_server) = outgoing.into_split();
+    let answers = state.clone();
+    let both = async {
+        tokio::join!(copy(from_client, to_server, None), copy(from_server, to_client, Some(answers)));
+    };
     tokio::select! {
-        _ = copy_bidirectional(&mut incoming, &mut outgoing) => {}
-        _ = state.wait_for(|up| !up) => {}
+        () = both => {}
+        _ = state.wait_for(|state| *state == State::Cut) => {}
     }
+}
+
+async fn connect(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((source, 0)))?;
+    socket.connect(target).await
+}
+
+/// Copies until either end closes; with a state, only while that lets answers through.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut state: Option<watch::Receiver<State>>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read) = from.read(&mut buffer).await {
+        if let Some(state) = &mut state
+            && state.wait_for(|state| *state == State::Up).await.is_err()
+        {
+            break;
+        }
+        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+            break;
+        }
+    }
+    // It fails only where the other end has closed already.
+    let _ = to.shutdown().await;
 }

@@ -31,6 +31,7 @@ use serde_json::json;
 use crate::causes::Causes;
 use crate::context::Context;
 use crate::fingerprint::fingerprint;
+use crate::kinds::Kind;
 use crate::names::OPERATOR;
 
 use super::apply::Applied;
@@ -49,6 +50,14 @@ pub enum StatusError {
     /// The API server refused an object for good; it is tried again, but less and less often.
     #[error("{0}")]
     Refused(String),
+    /// Another writer changes an object faster than it is repaired; it is tried again.
+    #[error("another writer keeps changing the {kind} {name}: it does not hold what was rendered")]
+    Contested {
+        /// The object's kind.
+        kind: Kind,
+        /// The object's name.
+        name: String,
+    },
 }
 
 /// The status that was written last: the watch's, unless that has not caught up with our own writing.
@@ -111,6 +120,9 @@ pub async fn update(
     }
     if let Some(problem) = applied.refused.first() {
         return Err(StatusError::Refused(problem.message.clone()));
+    }
+    if let Some((kind, name)) = applied.contested.first() {
+        return Err(StatusError::Contested { kind: *kind, name: name.clone() });
     }
     let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
     let mut look_again_after = verdict.look_again_after(any_to_ask(&service.pods), so_long);
