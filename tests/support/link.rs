@@ -21,6 +21,8 @@ enum State {
     Up,
     /// What is sent arrives, and what is answered does not.
     AnswersHeld,
+    /// What is answered arrives, and what is sent does not.
+    RequestsHeld,
     Cut,
 }
 
@@ -71,6 +73,11 @@ impl Link {
     pub fn hold_answers(&self) {
         self.state.send_replace(State::AnswersHeld);
     }
+
+    /// Holds back what is sent; what is answered still arrives, as do answers that were held back.
+    pub fn hold_requests(&self) {
+        self.state.send_replace(State::RequestsHeld);
+    }
 }
 
 impl Drop for Link {
@@ -86,9 +93,12 @@ async fn pass_on(incoming: TcpStream, source: IpAddr, target: SocketAddr, mut st
     let Ok(outgoing) = connect(source, target).await else { return };
     let (from_client, to_client) = incoming.into_split();
     let (from_server, to_server) = outgoing.into_split();
-    let answers = state.clone();
+    let (requests, answers) = (state.clone(), state.clone());
     let both = async {
-        tokio::join!(copy(from_client, to_server, None), copy(from_server, to_client, Some(answers)));
+        tokio::join!(
+            copy(from_client, to_server, requests, State::RequestsHeld),
+            copy(from_server, to_client, answers, State::AnswersHeld),
+        );
     };
     tokio::select! {
         () = both => {}
@@ -102,20 +112,17 @@ async fn connect(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStrea
     socket.connect(target).await
 }
 
-/// Copies until either end closes; with a state, only while that lets answers through.
+/// Copies until either end closes, but not while the link is in the state that holds this direction.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut state: Option<watch::Receiver<State>>,
+    mut state: watch::Receiver<State>,
+    held: State,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read) = from.read(&mut buffer).await {
-        if let Some(state) = &mut state
-            && state.wait_for(|state| *state == State::Up).await.is_err()
-        {
-            break;
-        }
-        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+        let ended = state.wait_for(|state| *state != held).await.is_err();
+        if ended || read == 0 || to.write_all(&buffer[..read]).await.is_err() {
             break;
         }
     }
