@@ -108,7 +108,7 @@ impl Fence {
     pub async fn finish(&self, within: Duration, margin: Duration) -> bool {
         let end = Instant::now() + within;
         self.until.send_modify(|until| {
-            *until = Until::Finishing(Some(until.end().map_or(end, |own| own.min(end))))
+            *until = Until::Finishing(Some(until.end().map_or(end, |own| own.min(end))));
         });
         self.writes.close();
         self.writes.wait().await;
@@ -139,7 +139,7 @@ impl Fence {
             };
             tokio::select! {
                 () = passes => {}
-                changed = changes.changed() => if changed.is_err() { return },
+                open = changes.changed() => if open.is_err() { return },
             }
         }
     }

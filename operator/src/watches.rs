@@ -83,7 +83,7 @@ impl Watches {
                 object.managed_fields_mut().clear();
             });
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
-        let mut echoes = Echoes::default();
+        let mut echoes = Echoes::new(self.cache.written_statuses.clone());
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Apply(object)) => {

@@ -59,6 +59,7 @@ impl Installation {
     }
 
     /// The same installation, whose operators reach the API server by way of a link.
+    #[must_use]
     pub fn through(&self, control_plane: &ControlPlane, link: &Link) -> Self {
         let name = format!("{}-{}", self.namespace, link.port());
         let kubeconfig = control_plane.write_kubeconfig_through(&name, &self.token, link.port());

@@ -203,6 +203,7 @@ async fn write(
         },
     });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    context.cache.written_statuses.note(&auth_service.uid().unwrap_or_default(), status);
     match api.patch_status(&auth_service.name_any(), &parameters, &Patch::Merge(&change)).await {
         Ok(_) => {}
         // Deleted in the meantime.
