@@ -10,6 +10,7 @@ use kube::core::DynamicObject;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
+use crate::echoes::WrittenStatuses;
 use crate::kept::Kept;
 use crate::kinds::Kind;
 use crate::lenient::Identity;
@@ -54,6 +55,8 @@ pub struct Cache {
     stores: Arc<RwLock<BTreeMap<Kind, Shelf>>>,
     /// The Secrets that AuthServices name; our own are among the stores.
     pub named_secrets: NamedSecrets,
+    /// The status of each AuthService that the operator last wrote.
+    pub written_statuses: WrittenStatuses,
     optional: Arc<watch::Sender<Optional>>,
     config_maps: Arc<OnceLock<Store<Identity<ConfigMap>>>>,
 }

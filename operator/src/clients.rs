@@ -7,6 +7,7 @@ use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use tower::util::MapRequestLayer;
 
+use crate::fence::Fence;
 use crate::metrics::Metrics;
 
 /// How long making a connection may take.
@@ -26,16 +27,24 @@ pub struct Clients {
     pub requests: Client,
     /// For watches, which say nothing as long as nothing happens.
     pub watches: Client,
+    /// For the lease of the election, and nothing else: the only one that may write while this replica does not lead.
+    pub election: Client,
 }
 
 impl Clients {
-    /// Clients that count what they ask.
+    /// Clients that count what they ask. All but that of the election write only when the fence lets them.
     ///
     /// # Errors
     /// When the configuration names certificates that cannot be read.
-    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, kube::Error> {
-        let client = |silent_for| counting(impatient(config.clone(), silent_for), metrics.clone());
-        Ok(Self { requests: client(ANSWER_WITHIN)?, watches: client(SILENT_FOR)? })
+    pub fn new(config: &Config, metrics: &Metrics, fence: &Fence) -> Result<Self, kube::Error> {
+        let client = |silent_for, fence: &Fence| {
+            counting(impatient(config.clone(), silent_for), metrics.clone(), fence)
+        };
+        Ok(Self {
+            requests: client(ANSWER_WITHIN, fence)?,
+            watches: client(SILENT_FOR, fence)?,
+            election: client(ANSWER_WITHIN, &Fence::open())?,
+        })
     }
 }
 
@@ -50,13 +59,13 @@ fn impatient(mut config: Config, silent_for: Duration) -> Config {
 }
 
 /// A client that counts what it asks of the API server.
-fn counting(config: Config, metrics: Metrics) -> Result<Client, kube::Error> {
+fn counting(config: Config, metrics: Metrics, fence: &Fence) -> Result<Client, kube::Error> {
     let counting = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
         let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
         metrics.requested(request.method().as_str(), request.uri().path(), watches);
         request
     });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&counting).build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(fence).with_layer(&counting).build())
 }
 
 #[cfg(test)]
@@ -72,7 +81,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let config = impatient(Config::new(url), Duration::from_millis(50));
-        let client = counting(config, Metrics::new().unwrap()).unwrap();
+        let client = counting(config, Metrics::new().unwrap(), &Fence::open()).unwrap();
         let secrets: Api<Secret> = Api::namespaced(client, "a");
         let asked = tokio::time::timeout(Duration::from_secs(20), secrets.get("b"));
         assert!(asked.await.expect("an end").is_err());

@@ -15,6 +15,7 @@ use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
 use crate::observed::Observed;
+use crate::repairs::Repairs;
 use crate::turns::Turns;
 
 /// The images that an AuthService gets where it names none.
@@ -58,6 +59,8 @@ pub struct Place {
 pub struct Memory {
     /// What is known of what was applied; one for each kind and name.
     pub applied: Vec<Known>,
+    /// What was repaired lately.
+    pub repairs: Repairs,
     /// How often its reconcile failed in a row; the next try waits longer each time.
     pub failures: u32,
     /// The status that was written last, with the resource version that it replaced: until the watch has

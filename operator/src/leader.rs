@@ -1,8 +1,8 @@
-//! Leader election over a Lease: of several operator replicas one reconciles.
+//! Leader election over a Lease: of several operator replicas one reconciles. See `docs/decisions/0018`.
 //!
-//! A record is judged by how long ago *this* replica saw it change, on its own monotonic clock, so that clocks
-//! that differ between nodes do no harm. A holder gives up sooner (renew deadline) than the others may take
-//! over (lease duration).
+//! A candidate judges a record by how long ago *it* saw the record change, on its own monotonic clock, so that clocks
+//! that differ between nodes do no harm. The holder counts from the moment before it sent the renewal, which is earlier
+//! than any candidate can have seen it, and stops (renew deadline) before a candidate may take over (lease duration).
 
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,35 @@ use kube::core::ObjectMeta;
 use kube::{Api, Client};
 
 use crate::causes::Causes;
+use crate::fence::Fence;
+use crate::names::OPERATOR;
 
 /// How the election is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
     /// How long a record that nobody renews is respected.
     pub lease: Duration,
-    /// How long the holder may fail to renew before it gives up; shorter than `lease`.
+    /// How long after it sent a renewal that succeeded the holder may write; shorter than `lease`.
     pub renew_deadline: Duration,
     /// How often it is tried.
     pub retry: Duration,
+}
+
+impl Terms {
+    /// How long one try may take, so that one request without an answer leaves time for another.
+    fn attempt(&self) -> Duration {
+        self.renew_deadline / 2
+    }
+
+    /// The pause after a try that failed, when the next one is urgent.
+    fn soon(&self) -> Duration {
+        self.retry / 8
+    }
+
+    /// How long lies between the last moment at which the holder may write and the first at which another may.
+    pub fn margin(&self) -> Duration {
+        self.lease.saturating_sub(self.renew_deadline)
+    }
 }
 
 impl Default for Terms {
@@ -54,11 +73,12 @@ pub struct Sighting {
     pub holder: Option<String>,
     /// How long its holder asked to be respected.
     pub duration: Duration,
-    /// When this replica first saw it in this version.
+    /// When this replica first saw it in this version, or first saw that it was gone.
     pub seen: Instant,
 }
 
-/// Decides what to do about the record last seen; `None` when there is no Lease.
+/// Decides what to do about the record last seen; `None` when there never was one. A Lease that was deleted counts as
+/// its last record does: its holder may not have noticed yet.
 pub fn decide_election(sighting: Option<&Sighting>, identity: &str, now: Instant) -> Decision {
     let Some(Sighting { holder, duration, seen }) = sighting else { return Decision::Take };
     match holder.as_deref() {
@@ -88,23 +108,37 @@ enum Outcome {
     Contended,
 }
 
+/// A try did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum TryError {
+    /// The API server refused it, or could not be reached.
+    #[error(transparent)]
+    Request(#[from] kube::Error),
+    /// The API server did not answer.
+    #[error("the API server did not answer in time")]
+    TimedOut,
+}
+
 /// One replica's part in the election.
 pub struct Election {
     leases: Api<Lease>,
     name: String,
     identity: String,
     terms: Terms,
-    last: Option<(Lease, Sighting)>,
+    fence: Fence,
+    /// The record last seen, and the Lease unless it is gone.
+    last: Option<(Option<Lease>, Sighting)>,
 }
 
 impl Election {
-    /// Takes part under `identity`, which no other replica may use.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: String, terms: Terms) -> Self {
+    /// Takes part under `identity`, which no other replica may use. The fence is opened while this replica leads.
+    pub fn new(client: Client, namespace: &str, identity: String, terms: Terms, fence: Fence) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
-            name: name.to_owned(),
+            name: OPERATOR.to_owned(),
             identity,
             terms,
+            fence,
             last: None,
         }
     }
@@ -112,7 +146,7 @@ impl Election {
     /// Returns when this replica leads. After each try `answered` hears whether the API server answered.
     pub async fn acquire(&mut self, answered: impl Fn(bool)) {
         loop {
-            let outcome = self.step().await;
+            let outcome = self.attempt(self.terms.attempt(), false).await;
             answered(outcome.is_ok());
             match outcome {
                 Ok(Outcome::Leads) => return,
@@ -125,35 +159,44 @@ impl Election {
         }
     }
 
-    /// Keeps leading; returns when that is over.
+    /// Keeps leading; returns when that is over. From then on the fence lets no write pass.
     pub async fn hold(&mut self) -> LeaderError {
-        let mut renewed = Instant::now();
         let mut pause = self.terms.retry;
         loop {
-            tokio::time::sleep(pause).await;
-            pause = self.terms.retry;
-            let left = self.terms.renew_deadline.saturating_sub(renewed.elapsed());
-            match tokio::time::timeout(left, self.step()).await {
-                Ok(Ok(Outcome::Leads)) => renewed = Instant::now(),
-                // Written by somebody who does not lead, perhaps: the next try reads it, and that at once.
-                Ok(Ok(Outcome::Contended)) => pause = Duration::ZERO,
-                Ok(Ok(Outcome::Waits)) | Err(_) => return LeaderError::Lost,
-                Ok(Err(error)) => {
+            tokio::time::sleep(pause.min(self.left())).await;
+            // Asked before anything is sent: a process that was stopped for a while must not renew what has run out.
+            let left = self.left();
+            if left.is_zero() {
+                break;
+            }
+            pause = match self.attempt(left.min(self.terms.attempt()), true).await {
+                Ok(Outcome::Leads) => self.terms.retry,
+                Ok(Outcome::Waits) => break,
+                // Written by somebody who does not lead, perhaps: the next try reads it.
+                Ok(Outcome::Contended) => self.terms.soon(),
+                Err(error) => {
                     tracing::warn!(error = %Causes(&error), "the lease was not renewed; trying again");
+                    self.terms.soon()
                 }
-            }
-            if renewed.elapsed() >= self.terms.renew_deadline {
-                return LeaderError::Lost;
-            }
+            };
         }
+        self.fence.close();
+        LeaderError::Lost
     }
 
-    /// Gives the lease up, so that another replica need not wait for it to run out.
+    /// How long this replica may still write.
+    fn left(&self) -> Duration {
+        let end = self.fence.end();
+        end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives the lease up, so that another replica need not wait for it to run out. Nothing may be written any more,
+    /// nor may the API server have anything left to carry out.
     ///
     /// # Errors
     /// When it could not be written; it runs out by itself then.
     pub async fn release(&mut self) -> Result<(), kube::Error> {
-        let Some((mut lease, sighting)) = self.last.take() else { return Ok(()) };
+        let Some((Some(mut lease), sighting)) = self.last.take() else { return Ok(()) };
         if sighting.holder.as_deref() != Some(&self.identity) {
             return Ok(());
         }
@@ -164,34 +207,50 @@ impl Election {
         self.leases.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
     }
 
-    async fn step(&mut self) -> Result<Outcome, kube::Error> {
+    async fn attempt(&mut self, within: Duration, leads: bool) -> Result<Outcome, TryError> {
+        match tokio::time::timeout(within, self.step(leads)).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(TryError::TimedOut),
+        }
+    }
+
+    async fn step(&mut self, leads: bool) -> Result<Outcome, kube::Error> {
         // What we wrote last is still there unless somebody took it, and then our writing it again fails.
-        let holds =
-            self.last.as_ref().is_some_and(|(_, seen)| seen.holder.as_deref() == Some(&self.identity));
+        let holds = matches!(
+            &self.last,
+            Some((Some(_), seen)) if seen.holder.as_deref() == Some(&self.identity)
+        );
         if !holds {
             let found = self.leases.get_opt(&self.name).await?;
             self.see(found, Instant::now());
         }
         let sighting = self.last.as_ref().map(|(_, sighting)| sighting);
         let decision = decide_election(sighting, &self.identity, Instant::now());
-        if decision == Decision::Wait {
+        let lease = self.last.as_ref().and_then(|(lease, _)| lease.clone());
+        // Who finds that the lease it holds is no longer its own has lost it, even where it could be taken.
+        if decision == Decision::Wait || (leads && decision == Decision::Take && lease.is_some()) {
             return Ok(Outcome::Waits);
         }
-        let written = match self.last.as_ref() {
+        // Before anything is sent: no other replica can have seen the record earlier.
+        let asked = Instant::now();
+        let written = match lease {
             None => self.leases.create(&PostParams::default(), &self.fresh()).await,
-            Some((lease, _)) => {
-                let lease = self.signed(lease.clone(), decision);
+            Some(lease) => {
+                let lease = self.signed(lease, decision);
                 self.leases.replace(&self.name, &PostParams::default(), &lease).await
             }
         };
         match written {
             Ok(lease) => {
-                self.see(Some(lease), Instant::now());
+                self.see(Some(lease), asked);
+                self.fence.extend(asked + self.terms.renew_deadline);
                 Ok(Outcome::Leads)
             }
-            // Another replica wrote between our reading and our writing.
+            // Another replica wrote between our reading and our writing. What it wrote is news at the next reading.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
-                self.last = None;
+                if holds {
+                    self.last = None;
+                }
                 Ok(Outcome::Contended)
             }
             Err(error) => Err(error),
@@ -199,24 +258,31 @@ impl Election {
     }
 
     fn see(&mut self, found: Option<Lease>, now: Instant) {
-        self.last = found.map(|lease| {
-            let seen = match self.last.take() {
-                Some((before, sighting))
-                    if before.metadata.resource_version == lease.metadata.resource_version =>
-                {
-                    sighting.seen
-                }
-                _ => now,
-            };
-            let spec = lease.spec.as_ref();
-            let seconds = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
-            let sighting = Sighting {
-                holder: spec.and_then(|spec| spec.holder_identity.clone()),
-                duration: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
-                seen,
-            };
-            (lease, sighting)
-        });
+        let last = self.last.take();
+        let Some(lease) = found else {
+            self.last = last.map(|(lease, sighting)| {
+                // Gone just now; from here on its holder is given its time once more.
+                let seen = if lease.is_some() { now } else { sighting.seen };
+                (None, Sighting { seen, ..sighting })
+            });
+            return;
+        };
+        let seen = match last {
+            Some((Some(before), sighting))
+                if before.metadata.resource_version == lease.metadata.resource_version =>
+            {
+                sighting.seen
+            }
+            _ => now,
+        };
+        let spec = lease.spec.as_ref();
+        let seconds = spec.and_then(|spec| spec.lease_duration_seconds).and_then(|s| u64::try_from(s).ok());
+        let sighting = Sighting {
+            holder: spec.and_then(|spec| spec.holder_identity.clone()),
+            duration: seconds.filter(|s| *s > 0).map_or(self.terms.lease, Duration::from_secs),
+            seen,
+        };
+        self.last = Some((Some(lease), sighting));
     }
 
     fn fresh(&self) -> Lease {

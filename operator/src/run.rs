@@ -17,6 +17,7 @@ use crate::cache::Cache;
 use crate::causes::Causes;
 use crate::clients::Clients;
 use crate::context::{Context, Images, Place};
+use crate::fence::Fence;
 use crate::leader::{Election, LeaderError, Terms};
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
@@ -25,6 +26,9 @@ use crate::watches;
 
 /// How long reconciles that have begun may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the answers to writes that were sent are waited for after that.
+const FINISH_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long giving up the lease may take.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
@@ -94,13 +98,15 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
 
     let config = Config::infer().await?;
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let clients = Clients::new(&config, &metrics)?;
+    let fence = if arguments.leader_elect { Fence::closed() } else { Fence::open() };
+    let clients = Clients::new(&config, &metrics, &fence)?;
     let identity = identity(arguments.pod_name.as_deref())?;
     let stop = stop.shared();
 
+    let terms = Terms::default();
     let mut election = arguments
         .leader_elect
-        .then(|| Election::new(clients.requests.clone(), &namespace, OPERATOR, identity, Terms::default()));
+        .then(|| Election::new(clients.election.clone(), &namespace, identity, terms, fence.clone()));
     if let Some(election) = election.as_mut() {
         tracing::info!("waiting to lead");
         tokio::select! {
@@ -115,18 +121,15 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     let ended = match election.as_mut() {
         None => reconciling.await,
         Some(election) => {
-            // On a lost lease the reconciles in progress are dropped where they stand: another replica may
-            // be writing already.
+            // On a lost lease the reconciles in progress are dropped where they stand, and the fence stops what they
+            // would still write: another replica may be writing already.
             let ended = tokio::select! {
                 ended = reconciling => ended,
                 lost = election.hold() => Err(lost.into()),
             };
-            match tokio::time::timeout(RELEASE_WITHIN, election.release()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(error = %Causes(&error), "the lease was not given up and has to run out");
-                }
-                Err(_) => tracing::warn!("the lease was not given up in time and has to run out"),
+            metrics.set_leader(false);
+            if !matches!(ended, Err(RunError::Leader(_))) {
+                give_up_lease(election, &fence, &terms).await;
             }
             ended
         }
@@ -135,6 +138,22 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     http.abort();
     tracing::info!("stopped");
     ended
+}
+
+/// Gives up the lease once no write can follow any more. A write that the API server did not answer may still be
+/// carried out: then the lease has to run out, as if this process had been killed.
+async fn give_up_lease(election: &mut Election, fence: &Fence, terms: &Terms) {
+    if !fence.finish(FINISH_WITHIN, terms.margin()).await {
+        tracing::warn!("a write was not answered; the lease is not given up and has to run out");
+        return;
+    }
+    match tokio::time::timeout(RELEASE_WITHIN, election.release()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(error = %Causes(&error), "the lease was not given up and has to run out");
+        }
+        Err(_) => tracing::warn!("the lease was not given up in time and has to run out"),
+    }
 }
 
 async fn reconcile_until(

@@ -91,7 +91,7 @@ impl Watches {
         };
         let events = watch(api, watcher::Config::default().page_size(PAGE)).default_backoff();
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
-        let mut echoes = Echoes::default();
+        let mut echoes = Echoes::new(self.cache.written_statuses.clone());
         let mut problems = Problems::default();
         while let Some(event) = events.next().await {
             match event {

@@ -41,7 +41,7 @@ const LARGE: [&str; 8] = [
 /// Statements that are there to read everything: the copy of all revocations into a Redis that lost them, and the
 /// count of the mail that waits or was given up, of which housekeeping keeps little.
 const READS_ALL: [&str; 2] = [
-    "SELECT session_id, expires_at FROM revocations WHERE expires_at > now()",
+    "SELECT session_id, expires_at FROM revocations WHERE expires_at > now() - $1",
     "SELECT (SELECT count(*) FROM outbox WHERE dead_at IS NULL) AS pending, \
      (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL) AS dead",
 ];

@@ -259,7 +259,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
     let fixture = Fixture::new("more").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
-    fixture.apply(json!({"replicas": 2})).await;
+    fixture.apply(json!({"replicas": 2, "networkPolicy": {"enabled": true}})).await;
     fixture.wait_for_condition("Ready", "True").await;
     let server = |change: Value| {
         let mut container = json!({"name": "server"});
@@ -267,6 +267,10 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
         json!({"spec": {"template": {"spec": {"containers": [container]}}}})
     };
     let container = "/spec/template/spec/containers/0";
+    let store = fixture.any("StatefulSet").get("auth-postgres").await.expect("the StatefulSet");
+    let first = at(&store, &format!("{container}/env/0/name"));
+    let twice = json!({"name": first, "value": "theirs"});
+    let more = json!({"example.com/none": "x"});
     let rows = [
         ("Deployment", NAME, json!({"spec": {"replicas": 7}}), "/spec/replicas".to_owned()),
         // The settings are the server's environment as a whole.
@@ -289,11 +293,45 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
             server(json!({"envFrom": [{"configMapRef": {"name": "evil"}}]})),
             format!("{container}/envFrom"),
         ),
+        // Of two variables of one name the last counts.
+        (
+            "StatefulSet",
+            "auth-postgres",
+            json!([{"op": "add", "path": format!("{container}/env/-"), "value": twice}]),
+            format!("{container}/env"),
+        ),
+        // One label more, and the policy holds for no pod, and the Service leads to none.
+        (
+            "NetworkPolicy",
+            NAME,
+            json!({"spec": {"podSelector": {"matchLabels": more}}}),
+            "/spec/podSelector".to_owned(),
+        ),
+        ("Service", NAME, json!({"spec": {"selector": more}}), "/spec/selector".to_owned()),
+        // The own namespace becomes every namespace.
+        (
+            "NetworkPolicy",
+            NAME,
+            json!([{"op": "add", "path": "/spec/ingress/0/from/0/namespaceSelector", "value": {}}]),
+            "/spec/ingress".to_owned(),
+        ),
+        (
+            "NetworkPolicy",
+            NAME,
+            json!([{"op": "remove", "path": "/spec/egress/0/ports"}]),
+            "/spec/egress".to_owned(),
+        ),
+        ("NetworkPolicy", "auth-migrations", json!({"spec": {"ingress": [{}]}}), "/spec/ingress".to_owned()),
     ];
     for (kind, name, edit, pointer) in rows {
         let before = at(&fixture.any(kind).get(name).await.expect("the object"), &pointer);
         let parameters = PatchParams::default();
-        let edited = fixture.any(kind).patch(name, &parameters, &Patch::Strategic(&edit)).await;
+        // A list of operations, or an object.
+        let patch = match serde_json::from_value(edit.clone()) {
+            Ok(operations) => Patch::Json::<Value>(operations),
+            Err(_) => Patch::Strategic(edit.clone()),
+        };
+        let edited = fixture.any(kind).patch(name, &parameters, &patch).await;
         assert_ne!(at(&edited.expect("the edit"), &pointer), before, "{pointer}: the edit changes something");
         fixture.wait_for_value(kind, name, &pointer, &before).await;
     }

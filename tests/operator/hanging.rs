@@ -18,15 +18,16 @@ use crate::fixture::{Fixture, condition};
 const HANGING: usize = 40;
 /// How long the API server waits for the webhook.
 const HANGS_FOR: Duration = Duration::from_secs(20);
-const WEBHOOK: &str = "latchkey-hanging";
 
-/// A webhook that never answers, on the ConfigMaps of every AuthService of the namespace but one.
-async fn hang(fixture: &Fixture, webhook: &Silent) {
+/// A webhook that never answers, on the ConfigMaps of every AuthService of the namespace that is called `hanging-` and a
+/// number. Its name.
+pub async fn hang(fixture: &Fixture, webhook: &Silent) -> String {
+    let name = format!("latchkey-{}", fixture.namespace);
     let names: Vec<String> = (0..HANGING).map(|number| format!("hanging-{number}")).collect();
     let configuration = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": WEBHOOK},
+        "metadata": {"name": name},
         "webhooks": [{
             "name": "hangs.latchkey.dev",
             "clientConfig": {"url": format!("https://{}/", webhook.address())},
@@ -45,6 +46,7 @@ async fn hang(fixture: &Fixture, webhook: &Silent) {
         }],
     });
     apply(&fixture.client, &configuration).await;
+    name
 }
 
 #[tokio::test]
@@ -52,7 +54,7 @@ async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
     let fixture = Fixture::new("hanging").await;
     let _kubelet = fixture.start_kubelet();
     let webhook = Silent::listen("127.0.0.1:0").await;
-    hang(&fixture, &webhook).await;
+    let name = hang(&fixture, &webhook).await;
     let _operator = fixture.start_operator().await;
     stream::iter(0..HANGING)
         .for_each_concurrent(8, async |number| {
@@ -81,7 +83,7 @@ async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
 
     // And it gets well when the webhook does.
     let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(fixture.client.clone());
-    webhooks.delete(WEBHOOK, &DeleteParams::default()).await.expect("it is deleted");
+    webhooks.delete(&name, &DeleteParams::default()).await.expect("it is deleted");
     wait::until("it to get well", async || {
         let one = services.get("hanging-0").await.ok()?;
         (condition(&one, "Ready")?.reason != "ApplyRefused").then_some(())

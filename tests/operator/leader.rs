@@ -1,12 +1,23 @@
 //! Several operators: one acts.
 
+use std::cell::Cell;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt, stream};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::DeleteParams;
+use latchkey_tests::control_plane::apply;
+use latchkey_tests::link::Link;
 use latchkey_tests::operator::Operator;
+use latchkey_tests::silent::Silent;
 use latchkey_tests::wait;
 use serde_json::json;
 
 use crate::fixture::{Fixture, NAME};
+use crate::hanging::hang;
 
 async fn leads(operator: &Operator) -> bool {
     operator.metric("latchkey_operator_leader", &[]).await > 0.5
@@ -14,6 +25,57 @@ async fn leads(operator: &Operator) -> bool {
 
 async fn wait_until_leading(operator: &Operator) {
     wait::until("it to lead", async || leads(operator).await.then_some(())).await;
+}
+
+/// So many AuthServices keep all reconciles that may run at once busy.
+const BUSY: usize = 32;
+const LEASE: &str = "latchkey-operator";
+/// How long after its last renewal a replica may write.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// By this address the audit log tells the replica that the tests disturb from the other.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
+
+/// Whether it leads; one that has ended does not.
+async fn still_leads(operator: &Operator) -> bool {
+    operator.get("/metrics").await.is_ok_and(|text| text.contains("latchkey_operator_leader 1"))
+}
+
+async fn lease(fixture: &Fixture) -> Option<Lease> {
+    fixture.api::<Lease>().get_opt(LEASE).await.expect("an answer")
+}
+
+async fn holder(fixture: &Fixture) -> Option<String> {
+    lease(fixture).await?.spec?.holder_identity
+}
+
+/// A replica that leads, by way of a link, and another one that waits.
+async fn start_both(fixture: &Fixture, link: &Link) -> (Operator, Operator) {
+    let mut first = fixture.installation.through(fixture.control_plane, link).start("operator-0");
+    first.wait_until_ready().await;
+    wait_until_leading(&first).await;
+    let mut second = fixture.installation.start("operator-1");
+    second.wait_until_ready().await;
+    (first, second)
+}
+
+/// Makes the leader busy with writes, and holds back the API server's answers when it has sent some.
+async fn hold_in_the_middle_of_writes(fixture: &Fixture, link: &Link) {
+    stream::iter(0..BUSY)
+        .for_each_concurrent(8, async |number| {
+            let metadata = json!({"name": format!("busy-{number}"), "namespace": fixture.namespace});
+            let object = json!({
+                "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {},
+            });
+            apply(&fixture.client, &object).await;
+        })
+        .await;
+    wait::until("some writes", async || (writes_of_first(fixture) >= 10).then_some(())).await;
+    link.hold_answers();
+}
+
+fn writes_of_first(fixture: &Fixture) -> usize {
+    let audit = &fixture.control_plane.audit;
+    audit.writes_from(&fixture.installation.user, &SOURCE.to_string()).len()
 }
 
 async fn applied(operator: &Operator) -> f64 {
@@ -50,4 +112,99 @@ async fn one_acts_and_another_takes_over() {
     assert!(stopped.elapsed() < Duration::from_secs(8), "it waited for the lease to run out");
     fixture.merge(json!({"spec": {"replicas": 3}})).await;
     fixture.wait_for_value("Deployment", NAME, "/spec/replicas", &json!(3)).await;
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_answered_late_counts_from_when_it_was_sent() {
+    let fixture = Fixture::new("late").await;
+    let link = Link::to(fixture.control_plane.port());
+    let (first, second) = start_both(&fixture, &link).await;
+    link.hold_answers();
+    let version = async || lease(&fixture).await.and_then(|lease| lease.metadata.resource_version);
+    let before = version().await;
+    wait::until("a renewal", async || (version().await != before).then_some(())).await;
+    let renewed = Instant::now();
+    // The answer comes in time, and is the last thing that the replica hears.
+    wait::until("the answer to be late", async || (renewed.elapsed() > Duration::from_secs(7)).then_some(()))
+        .await;
+    link.hold_requests();
+    wait::until("it to give up", async || {
+        assert!(!leads(&second).await || !still_leads(&first).await, "two lead");
+        (!still_leads(&first).await).then_some(())
+    })
+    .await;
+    let led = renewed.elapsed();
+    assert!(
+        led < RENEW_DEADLINE + Duration::from_secs(1),
+        "it led for {led:?} after it had renewed its lease"
+    );
+    wait_until_leading(&second).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_was_stopped_for_a_while_sends_no_write_after_another_took_over() {
+    let fixture = Fixture::new("stopped").await;
+    let link = Link::from(SOURCE, fixture.control_plane.port());
+    let (mut first, second) = start_both(&fixture, &link).await;
+    hold_in_the_middle_of_writes(&fixture, &link).await;
+    first.pause();
+    // The answers that its reconciles wait for are there when it goes on.
+    link.mend();
+    wait_until_leading(&second).await;
+    let before = writes_of_first(&fixture);
+    first.resume();
+    first.wait_until_ended();
+    let sent = fixture.control_plane.audit.writes_from(&fixture.installation.user, &SOURCE.to_string());
+    assert_eq!(sent[before..], [], "it wrote although another replica leads");
+    // The other one finishes what was begun.
+    let services = fixture.api::<latchkey_crds::AuthService>();
+    wait::until("all to be looked after", async || {
+        let all = services.list(&kube::api::ListParams::default()).await.ok()?;
+        all.iter()
+            .all(|one| one.status.as_ref().is_some_and(|status| !status.conditions.is_empty()))
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_lease_is_not_given_up_while_a_write_may_still_be_carried_out() {
+    let fixture = Fixture::new("unanswered").await;
+    let webhook = Silent::listen("127.0.0.1:0").await;
+    let webhook_name = hang(&fixture, &webhook).await;
+    let mut first = fixture.start_operator().await;
+    wait_until_leading(&first).await;
+    let held_by = holder(&fixture).await;
+    assert!(held_by.as_deref().is_some_and(|holder| holder.starts_with("operator-0_")), "{held_by:?}");
+    let object = |name: String| {
+        let metadata = json!({"name": name, "namespace": fixture.namespace});
+        json!({"apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {}})
+    };
+    // Until the API server has heard of the webhook.
+    let number = Cell::new(0);
+    wait::until("a write to hang", async || {
+        let next = number.replace(number.get() + 1);
+        if next < 20 {
+            apply(&fixture.client, &object(format!("hanging-{next}"))).await;
+        }
+        (webhook.taken() > 0).then_some(())
+    })
+    .await;
+    first.terminate();
+    assert_eq!(holder(&fixture).await, held_by, "it was given up");
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(fixture.client.clone());
+    webhooks.delete(&webhook_name, &DeleteParams::default()).await.expect("it is deleted");
+}
+
+#[tokio::test]
+async fn a_lease_that_somebody_deletes_stays_its_holders() {
+    let fixture = Fixture::new("deleted-lease").await;
+    let link = Link::from(SOURCE, fixture.control_plane.port());
+    let (first, second) = start_both(&fixture, &link).await;
+    for _ in 0..4 {
+        fixture.api::<Lease>().delete(LEASE, &DeleteParams::default()).await.expect("it is deleted");
+        let holder = wait::until("the lease to be there again", async || holder(&fixture).await).await;
+        assert!(holder.starts_with("operator-0_"), "{holder} took it");
+        assert!(leads(&first).await && !leads(&second).await);
+    }
 }

@@ -28,6 +28,7 @@ mod optional_kinds;
 mod others;
 mod owned;
 mod paused;
+mod racing;
 mod references;
 mod refused;
 mod rights;

@@ -53,6 +53,22 @@ impl AuditLog {
         entries.iter().map(write).filter(|write| !READS.contains(&write.verb.as_str())).collect()
     }
 
+    /// Every write by `user` so far that came from this address, oldest first, but for Leases; with the moment at which
+    /// the API server received it, as the log writes it.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub fn writes_from(&self, user: &str, source: &str) -> Vec<(String, Write)> {
+        let came_from_there = |entry: &Value| {
+            entry["sourceIPs"].as_array().into_iter().flatten().any(|address| address == source)
+        };
+        let entries = self.entries_by(user).into_iter().filter(came_from_there);
+        let writes = entries.map(|entry| {
+            (entry["requestReceivedTimestamp"].as_str().unwrap_or_default().to_owned(), write(&entry))
+        });
+        writes.filter(|(_, w)| !READS.contains(&w.verb.as_str()) && w.resource != "leases").collect()
+    }
+
     /// How often `user`, which is a service account, has read the ConfigMap of this name so far.
     ///
     /// # Panics

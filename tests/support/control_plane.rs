@@ -45,7 +45,7 @@ pub const CONTROLLERS: [&str; 11] = [
 #[derive(Debug)]
 pub struct ControlPlane {
     folder: PathBuf,
-    url: String,
+    port: u16,
     token: String,
     /// What was asked of the API server, and by whom; of reads only those of Secrets by service accounts.
     pub audit: AuditLog,
@@ -86,7 +86,7 @@ impl ControlPlane {
         write_api_server_files(&folder, &token);
         let processes = vec![start_etcd(&folder, etcd_port), start_api_server(&folder, api_port, etcd_port)];
         let mut control_plane = Self {
-            url: format!("https://127.0.0.1:{api_port}"),
+            port: api_port,
             audit: AuditLog::new(folder.join("audit.log")),
             folder,
             token,
@@ -114,7 +114,8 @@ impl ControlPlane {
     /// # Panics
     /// When the kubeconfig just written cannot be read, which does not happen.
     pub async fn client(&self) -> Client {
-        let config = Kubeconfig::from_yaml(&self.kubeconfig_text(&self.token)).expect("a kubeconfig");
+        let config =
+            Kubeconfig::from_yaml(&self.kubeconfig_text(&self.token, self.port)).expect("a kubeconfig");
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
         Client::try_from(config.expect("a configuration")).expect("a client")
     }
@@ -124,9 +125,22 @@ impl ControlPlane {
     /// # Panics
     /// When it cannot be written.
     pub fn write_kubeconfig(&self, name: &str, token: &str) -> PathBuf {
+        self.write_kubeconfig_through(name, token, self.port)
+    }
+
+    /// The same by way of another port of this machine, where somebody passes on what is said.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_kubeconfig_through(&self, name: &str, token: &str, port: u16) -> PathBuf {
         let path = self.folder.join(format!("{name}.kubeconfig"));
-        fs::write(&path, self.kubeconfig_text(token)).expect("a kubeconfig is written");
+        fs::write(&path, self.kubeconfig_text(token, port)).expect("a kubeconfig is written");
         path
+    }
+
+    /// The port of the API server.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where files may be put that go with this control plane, logs for example.
@@ -194,12 +208,12 @@ impl ControlPlane {
         self.folder.join("certificates/apiserver.crt")
     }
 
-    fn kubeconfig_text(&self, token: &str) -> String {
+    fn kubeconfig_text(&self, token: &str, port: u16) -> String {
         json!({
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "tests", "cluster": {
-                "server": self.url,
+                "server": format!("https://127.0.0.1:{port}"),
                 "certificate-authority": self.certificate(),
             }}],
             "users": [{"name": "tests", "user": {"token": token}}],

@@ -1,11 +1,11 @@
-//! A connection between a server and one of its dependencies that a test can cut.
+//! A connection between a server and one of its dependencies that a test can cut or hold up.
 
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -14,8 +14,18 @@ use tokio::task::JoinHandle;
 pub struct Link {
     port: u16,
     target: Arc<AtomicU16>,
-    up: Arc<watch::Sender<bool>>,
+    state: Arc<watch::Sender<State>>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Up,
+    /// What is sent arrives, and what is answered does not.
+    AnswersHeld,
+    /// What is answered arrives, and what is sent does not.
+    RequestsHeld,
+    Cut,
 }
 
 impl Link {
@@ -24,20 +34,28 @@ impl Link {
     /// # Panics
     /// When there is no free port.
     pub fn to(port: u16) -> Self {
+        Self::from(Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// The same from another address of this machine (127.0.0.0/8), by which the other end can tell who is asking.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub fn from(source: Ipv4Addr, port: u16) -> Self {
         let listener = StdListener::bind(("127.0.0.1", 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listener for tokio");
         let own_port = listener.local_addr().expect("the address just bound").port();
         let listener = TcpListener::from_std(listener).expect("a tokio listener");
-        let (up, state) = watch::channel(true);
+        let (sender, state) = watch::channel(State::Up);
         let target = Arc::new(AtomicU16::new(port));
         let current = Arc::clone(&target);
         let task = tokio::spawn(async move {
             while let Ok((incoming, _)) = listener.accept().await {
-                let port = current.load(Ordering::Relaxed);
-                tokio::spawn(pass_on(incoming, SocketAddr::from(([127, 0, 0, 1], port)), state.clone()));
+                let target = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::Relaxed)));
+                tokio::spawn(pass_on(incoming, source.into(), target, state.clone()));
             }
         });
-        Self { port: own_port, target, up: Arc::new(up), task }
+        Self { port: own_port, target, state: Arc::new(sender), task }
     }
 
     /// The port to connect to instead.
@@ -52,12 +70,22 @@ impl Link {
 
     /// Closes every connection and lets no new one through.
     pub fn cut(&self) {
-        self.up.send_replace(false);
+        self.state.send_replace(State::Cut);
     }
 
-    /// Lets connections through again.
+    /// Lets connections through again, and with them the answers that were held back.
     pub fn mend(&self) {
-        self.up.send_replace(true);
+        self.state.send_replace(State::Up);
+    }
+
+    /// Holds back what is answered; what is sent still arrives.
+    pub fn hold_answers(&self) {
+        self.state.send_replace(State::AnswersHeld);
+    }
+
+    /// Holds back what is sent; what is answered still arrives, as do answers that were held back.
+    pub fn hold_requests(&self) {
+        self.state.send_replace(State::RequestsHeld);
     }
 }
 
@@ -67,13 +95,46 @@ impl Drop for Link {
     }
 }
 
-async fn pass_on(mut incoming: TcpStream, target: SocketAddr, mut state: watch::Receiver<bool>) {
-    if !*state.borrow() {
+async fn pass_on(incoming: TcpStream, source: IpAddr, target: SocketAddr, mut state: watch::Receiver<State>) {
+    if *state.borrow() == State::Cut {
         return;
     }
-    let Ok(mut outgoing) = TcpStream::connect(target).await else { return };
+    let Ok(outgoing) = connect(source, target).await else { return };
+    let (from_client, to_client) = incoming.into_split();
+    let (from_server, to_server) = outgoing.into_split();
+    let (requests, answers) = (state.clone(), state.clone());
+    let both = async {
+        tokio::join!(
+            copy(from_client, to_server, requests, State::RequestsHeld),
+            copy(from_server, to_client, answers, State::AnswersHeld),
+        );
+    };
     tokio::select! {
-        _ = copy_bidirectional(&mut incoming, &mut outgoing) => {}
-        _ = state.wait_for(|up| !up) => {}
+        () = both => {}
+        _ = state.wait_for(|state| *state == State::Cut) => {}
     }
+}
+
+async fn connect(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((source, 0)))?;
+    socket.connect(target).await
+}
+
+/// Copies until either end closes, but not while the link is in the state that holds this direction.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut state: watch::Receiver<State>,
+    held: State,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read) = from.read(&mut buffer).await {
+        let ended = state.wait_for(|state| *state != held).await.is_err();
+        if ended || read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+            break;
+        }
+    }
+    // It fails only where the other end has closed already.
+    let _ = to.shutdown().await;
 }

@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, apply};
+use crate::link::Link;
 use crate::process::{OnParentDeath, Process, free_port};
 use crate::{chart, programs, wait};
 
@@ -23,6 +24,7 @@ pub struct Installation {
     /// The operator as the API server knows it.
     pub user: String,
     kubeconfig: PathBuf,
+    token: String,
     arguments: Vec<String>,
 }
 
@@ -51,8 +53,17 @@ impl Installation {
             namespace: namespace.to_owned(),
             user: format!("system:serviceaccount:{namespace}:{account}"),
             kubeconfig: control_plane.write_kubeconfig(namespace, &token),
+            token,
             arguments: arguments(&pod["containers"][0]),
         }
+    }
+
+    /// The same installation, whose operators reach the API server by way of a link.
+    #[must_use]
+    pub fn through(&self, control_plane: &ControlPlane, link: &Link) -> Self {
+        let name = format!("{}-{}", self.namespace, link.port());
+        let kubeconfig = control_plane.write_kubeconfig_through(&name, &self.token, link.port());
+        Self { kubeconfig, ..self.clone() }
     }
 
     /// Starts one operator pod of this installation.
@@ -117,6 +128,24 @@ impl Operator {
     /// How many seconds of the processors it has used since it began.
     pub fn processor_seconds(&self) -> f64 {
         self.process.processor_seconds()
+    }
+
+    /// Stops it where it stands (SIGSTOP), until [`Operator::resume`].
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.process.signal("CONT");
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_until_ended(&mut self) {
+        self.process.wait();
     }
 
     /// Kills it without warning (SIGKILL).

@@ -2,12 +2,15 @@
 //! nothing that is not ours.
 //!
 //! What differs is decided against the watches' stores, so that a steady state asks nothing. The stores may lag;
-//! that is made up for by the API server itself: what is changed or deleted carries the uid that was judged, and what
-//! is made for the first time is asked for in a way that fails where something of that name exists (see `creation`).
+//! that is made up for by the API server itself: what is changed or deleted carries the uid that was judged, a removal
+//! carries the resource version as well, and what is made for the first time is asked for in a way that fails where
+//! something of that name exists (see `creation`). How one object is made what was rendered: `object`.
 
 mod creation;
 mod difference;
+mod inspection;
 mod keys_hint;
+mod object;
 mod pause;
 mod refusal;
 mod repair;
@@ -16,25 +19,22 @@ mod replicas;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
 
 use crate::cache::controller_of;
-use crate::context::{Context, Known, WrittenKeys};
-use crate::fingerprint::Fingerprint;
-use crate::kept::Kept;
+use crate::context::Context;
 use crate::kinds::Kind;
-use crate::names::OPERATOR;
-use crate::orphan::is_orphan_of;
-
-use creation::{Found, Target};
 
 pub use pause::observe;
 
-use super::build::{Exposing, NetworkPolicies, Objects, Rendered, Schema, Wanted};
+use super::build::{Exposing, NetworkPolicies, Objects, Schema, Wanted};
 use super::validate::{Problem, Validated};
+
+/// How many writes one reconcile sends for one object. Another writer that changes the object all the time must not
+/// keep the reconcile from ending: what is not correct after the last write is left to the next reconcile.
+const MOST_WRITES: usize = 5;
 
 /// An object could not be written, for a reason that may pass.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,8 @@ pub struct Applied {
     pub taken: Vec<(Kind, String)>,
     /// Objects that the API server refused, with its reason.
     pub refused: Vec<Problem>,
+    /// Objects that another writer changed faster than they could be repaired.
+    pub contested: Vec<(Kind, String)>,
     /// Whether something is to be written that is held back by a pause.
     pub pending: bool,
 }
@@ -110,7 +112,7 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
             },
         schema,
     } = objects;
-    let mut work = Work { service, context, taken: Vec::new(), refused: Vec::new() };
+    let mut work = Work { service, context, taken: Vec::new(), refused: Vec::new(), contested: Vec::new() };
     // What pods mount or run as comes before the pods; Services before the names in them are looked up.
     for wanted in
         [service_account, jwt_keys, smtp, trusted_cas, settings, postgres_credentials, redis_credentials]
@@ -122,7 +124,10 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     }
     // A pod must never mount a stranger's Secret because it has the name of one of ours, nor start without the policy
     // that it is to be kept by.
-    let may_run = work.taken.is_empty() && work.refused.is_empty();
+    let mut may_run = work.taken.is_empty() && work.refused.is_empty();
+    // The first pods do not start with settings, or behind a policy, that hold what another writer added. A Deployment
+    // that exists is repaired all the same, or that writer would keep it from being repaired.
+    may_run &= work.contested.is_empty() || service.deployment.is_some();
     if may_run {
         for hint in &keys_hints {
             work.hint(hint).await;
@@ -151,7 +156,8 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     for wanted in [certificate, ingress, http_route] {
         work.settle(wanted).await?;
     }
-    Ok(Applied { deployment: current, schema, taken: work.taken, refused: work.refused, pending: false })
+    let Work { taken, refused, contested, .. } = work;
+    Ok(Applied { deployment: current, schema, taken, refused, contested, pending: false })
 }
 
 struct Work<'a> {
@@ -159,6 +165,7 @@ struct Work<'a> {
     context: &'a Context,
     taken: Vec<(Kind, String)>,
     refused: Vec<Problem>,
+    contested: Vec<(Kind, String)>,
 }
 
 impl Work<'_> {
@@ -190,136 +197,37 @@ impl Work<'_> {
         }
     }
 
-    async fn make(&mut self, rendered: Rendered) -> Result<Option<Arc<DynamicObject>>, kube::Error> {
-        let Rendered { kind, name, .. } = &rendered;
-        let api = self.api(*kind);
-        let seen = self.context.cache.get(*kind, &self.service.namespace, name);
-        if seen.as_ref().is_some_and(|seen| self.is_known_to_be_right(&rendered, seen)) {
-            return Ok(None);
-        }
-        let live = match seen {
-            Some(seen) => Arc::new(seen.object()),
-            // Strangers' objects do not have our label, so that the watches do not show them.
-            None => match self.first(&api, &rendered).await? {
-                Found::Made(object) => return Ok(Some(object)),
-                Found::There(object) => object,
-                Found::Nothing => return Ok(None),
-            },
-        };
-        let may_touch = self.is_ours(&live)
-            || (rendered.adopts && controller_of(&live).is_none())
-            || is_orphan_of(&live, &self.service.name);
-        if !may_touch {
-            self.taken.push((*kind, name.clone()));
-            return Ok(None);
-        }
-        // What is being deleted is made again when it is gone; the watch says when.
-        if live.metadata.deletion_timestamp.is_some() {
-            return Ok(Some(live));
-        }
-        // A Job's pods cannot be changed; its name says what it is for, so that there is no need to.
-        let stays = *kind == Kind::Job && !difference::has_hash(&rendered, &live);
-        let added = repair::strays(&rendered, &live);
-        if stays || (added.is_none() && !self.differs(&rendered, &live)) {
-            self.remember(&rendered, None, &live);
-            return Ok(Some(live));
-        }
-        if *kind == Kind::Deployment {
-            self.hand_over_replicas(&api, name).await?;
-        }
-        if let Some(added) = added {
-            repair::take_out(&api, name, &live, added).await?;
-        }
-        match self.patch(&api, rendered.clone(), Target::Found(live.uid())).await {
-            // Lists whose elements are told apart by what somebody changed in them (a Service's ports) cannot
-            // be set right by applying: the changed element is theirs and stays beside ours.
-            Err(kube::Error::Api(status))
-                if status.code == 422 && *kind != Kind::Job && rendered.based_on.is_none() =>
-            {
-                repair::overwrite(&api, &rendered, &live).await?;
-                self.patch(&api, rendered, Target::Found(live.uid())).await.map(Some)
-            }
-            result => result.map(Some),
-        }
-    }
-
-    fn differs(&self, rendered: &Rendered, live: &DynamicObject) -> bool {
-        let made = self.with_known(rendered, |known| known.and_then(|known| known.made));
-        difference::differs(rendered, live, made)
-    }
-
-    /// Whether nothing was left to do in just this version of the object, with just this rendered.
-    fn is_known_to_be_right(&self, rendered: &Rendered, seen: &Kept) -> bool {
-        self.with_known(rendered, |known| {
-            known.is_some_and(|known| known.right.is_some() && known.right.as_deref() == seen.version())
-        })
-    }
-
-    fn with_known<T>(&self, rendered: &Rendered, work: impl FnOnce(Option<&Known>) -> T) -> T {
-        let Rendered { kind, name, hash, .. } = rendered;
-        self.context.with_memory(&self.service.owner.uid, |memory| work(memory.known(*kind, name, hash)))
-    }
-
-    /// Remembers that nothing is left to do in this version of the object; `made` is what the API server made of
-    /// what was rendered, when it has just been applied.
-    fn remember(&self, rendered: &Rendered, made: Option<Fingerprint>, object: &DynamicObject) {
-        let made = made.or_else(|| self.with_known(rendered, |known| known?.made));
-        let Rendered { kind, name, hash, .. } = rendered;
-        let right = object.metadata.resource_version.as_deref().map(Box::from);
-        let known =
-            Known { kind: *kind, name: name.as_str().into(), rendered: hash.as_str().into(), made, right };
-        self.context.with_memory(&self.service.owner.uid, |memory| memory.learn(known));
-    }
-
-    async fn patch(
-        &self,
-        api: &Api<DynamicObject>,
-        rendered: Rendered,
-        target: Target,
-    ) -> Result<Arc<DynamicObject>, kube::Error> {
-        let Rendered { kind, name, value, based_on, .. } = &rendered;
-        let mut parameters = PatchParams::apply(OPERATOR);
-        let mut value = value.clone();
-        match target {
-            Target::New => value["metadata"]["resourceVersion"] = Value::from(creation::NO_VERSION),
-            Target::Found(uid) => {
-                // Ours, so that what somebody else set in it is set right; and this very object.
-                parameters = parameters.force();
-                value["metadata"]["uid"] = json!(uid);
-            }
-        }
-        if let Some(version) = based_on {
-            value["metadata"]["resourceVersion"] = Value::String(version.clone());
-        }
-        let object = api.patch(name, &parameters, &Patch::Apply(&value)).await?;
-        self.context.metrics.applied(*kind);
-        tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "applied");
-        self.remember(&rendered, Some(difference::made_of(&rendered.value, &object)), &object);
-        let object = Arc::new(object);
-        if let Some(version) = based_on {
-            let written = WrittenKeys(Some((version.clone(), object.clone())));
-            self.context.with_memory(&self.service.owner.uid, |memory| memory.keys = written);
-        }
-        Ok(object)
-    }
-
+    /// Deletes an object of ours in the version that was inspected. A version that the watch does not show yet is read
+    /// and decided upon again.
     async fn delete(&mut self, kind: Kind, name: &str) -> Result<(), kube::Error> {
-        let Some(live) = self.context.cache.get(kind, &self.service.namespace, name) else { return Ok(()) };
-        if !live.is_controlled_by(&self.service.owner.uid) || live.is_deleting() {
+        let Some(seen) = self.context.cache.get(kind, &self.service.namespace, name) else { return Ok(()) };
+        if !seen.is_controlled_by(&self.service.owner.uid) || seen.is_deleting() {
             return Ok(());
         }
-        let parameters = DeleteParams::background()
-            .preconditions(Preconditions { uid: live.uid(), resource_version: None });
-        match self.api(kind).delete(name, &parameters).await {
-            Ok(_) => {
-                self.context.metrics.deleted(kind);
-                tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "deleted");
-                Ok(())
+        let api = self.api(kind);
+        let mut inspected = (seen.uid(), seen.version().map(str::to_owned));
+        for _ in 0..MOST_WRITES {
+            let (uid, resource_version) = inspected;
+            let parameters =
+                DeleteParams::background().preconditions(Preconditions { uid, resource_version });
+            match api.delete(name, &parameters).await {
+                Ok(_) => {
+                    self.context.metrics.deleted(kind);
+                    tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "deleted");
+                    return Ok(());
+                }
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => return Err(error),
             }
-            // Gone already, or another object by now.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(error),
+            let Some(live) = api.get_opt(name).await? else { return Ok(()) };
+            if !self.is_ours(&live) || live.metadata.deletion_timestamp.is_some() {
+                return Ok(());
+            }
+            inspected = (live.uid(), live.resource_version());
         }
+        self.contested.push((kind, name.to_owned()));
+        Ok(())
     }
 
     /// Jobs of other images and databases.

@@ -31,6 +31,7 @@ use crate::causes::Causes;
 use crate::context::Context;
 use crate::names::Component;
 use crate::observed::Observed;
+use crate::repairs;
 
 use replicas::Answer;
 
@@ -134,6 +135,17 @@ async fn reconcile_once(
 /// After a failure: tried again, later each time.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    if let ReconcileError::Status(status::StatusError::Contested { kind, name }) = error {
+        // Soon and not less and less often: when the other writer stops, nothing else may lead to the next reconcile.
+        tracing::warn!(
+            namespace = auth_service.namespace(),
+            name = auth_service.name_any(),
+            kind = kind.as_str(),
+            object = name,
+            "another writer keeps changing an object; it is repaired again in a moment"
+        );
+        return Action::requeue(repairs::EVERY);
+    }
     let failures = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
         memory.failures = memory.failures.saturating_add(1);
         memory.failures

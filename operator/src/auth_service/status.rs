@@ -32,6 +32,7 @@ use serde_json::json;
 use crate::causes::Causes;
 use crate::context::Context;
 use crate::fingerprint::fingerprint;
+use crate::kinds::Kind;
 use crate::names::OPERATOR;
 use crate::observed::Observed;
 
@@ -52,6 +53,14 @@ pub enum StatusError {
     /// The API server refused an object for good; it is tried again, but less and less often.
     #[error("{0}")]
     Refused(String),
+    /// Another writer changes an object faster than it is repaired; it is tried again.
+    #[error("another writer keeps changing the {kind} {name}: it does not hold what was rendered")]
+    Contested {
+        /// The object's kind.
+        kind: Kind,
+        /// The object's name.
+        name: String,
+    },
 }
 
 /// The status that was written last: the watch's, unless that has not caught up with our own writing.
@@ -114,6 +123,9 @@ pub async fn update(
     }
     if let Some(problem) = applied.refused.first() {
         return Err(StatusError::Refused(problem.message.clone()));
+    }
+    if let Some((kind, name)) = applied.contested.first() {
+        return Err(StatusError::Contested { kind: *kind, name: name.clone() });
     }
     let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
     let mut look_again_after = verdict.look_again_after(any_to_ask(&service.pods), so_long);
@@ -195,6 +207,7 @@ async fn write(
         },
     });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    context.cache.written_statuses.note(&auth_service.uid().unwrap_or_default(), status);
     match api.patch_status(&auth_service.name_any(), &parameters, &Patch::Merge(&change)).await {
         Ok(_) => {}
         // Deleted in the meantime.

@@ -48,8 +48,8 @@ impl Work<'_> {
             let live = api.get_opt(&rendered.name).await?;
             return Ok(live.map_or(Found::Nothing, |live| Found::There(Arc::new(live))));
         }
-        match self.patch(api, rendered.clone(), Target::New).await {
-            Ok(object) => Ok(Found::Made(object)),
+        match self.patch(api, rendered, Target::New).await {
+            Ok(object) => Ok(Found::Made(Arc::new(object))),
             Err(kube::Error::Api(status)) if status.code == 409 => match api.get_opt(&rendered.name).await? {
                 Some(live) => Ok(Found::There(Arc::new(live))),
                 None => Err(kube::Error::Api(status)),
@@ -88,10 +88,15 @@ impl Work<'_> {
                     // Somebody took the label by which the watch finds it.
                     Some(found) if found.labels().get(MANAGED_BY).is_none_or(|by| by != OPERATOR) => {
                         let labels = json!({ MANAGED_BY: OPERATOR });
-                        let change = json!({ "metadata": { "uid": found.uid(), "labels": labels } });
-                        api.patch(&name, &PatchParams::default(), &Patch::Merge(&change))
-                            .await
-                            .map_err(failed)?;
+                        let version = found.resource_version();
+                        let change = json!({
+                            "metadata": { "uid": found.uid(), "resourceVersion": version, "labels": labels },
+                        });
+                        match api.patch(&name, &PatchParams::default(), &Patch::Merge(&change)).await {
+                            // The next reconcile looks at what it has become.
+                            Err(kube::Error::Api(status)) if status.code == 409 => {}
+                            result => drop(result.map_err(failed)?),
+                        }
                         Err(ApplyError::WatchLags(name))
                     }
                     _ => Err(ApplyError::WatchLags(name)),

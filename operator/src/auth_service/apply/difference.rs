@@ -5,10 +5,11 @@
 
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::auth_service::build::Rendered;
 use crate::fingerprint::{Fingerprint, short_fingerprint};
+use crate::kinds::Kind;
 use crate::names::RENDERED_ANNOTATION;
 
 /// Whether the object carries the hash of what was rendered now.
@@ -23,21 +24,55 @@ pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<Fi
         return true;
     }
     if let Some(expected) = made {
-        return made_of(&rendered.value, live) != expected;
+        return made_of(rendered, live) != expected;
     }
-    let wanted = content(&rendered.value);
-    normalise(&rendered.value, live) != project(&wanted, &wanted)
+    normalise(rendered, &serde_json::to_value(live).unwrap_or_default())
+        != normalise(rendered, &rendered.value)
 }
 
 /// The fingerprint of what the API server made of what was rendered. The members of JSON objects are in order here,
 /// so that the same content has the same fingerprint.
-pub(super) fn made_of(rendered: &Value, object: &DynamicObject) -> Fingerprint {
-    short_fingerprint(normalise(rendered, object).to_string().as_bytes())
+pub(super) fn made_of(rendered: &Rendered, object: &DynamicObject) -> Fingerprint {
+    let object = serde_json::to_value(object).unwrap_or_default();
+    short_fingerprint(normalise(rendered, &object).to_string().as_bytes())
 }
 
-/// What the API server made of what was rendered.
-fn normalise(rendered: &Value, object: &DynamicObject) -> Value {
-    project(&content(rendered), &serde_json::to_value(object).unwrap_or_default())
+/// What the API server made of what was rendered: the part of the object that was rendered, and the whole of what is
+/// replaced as a whole.
+fn normalise(rendered: &Rendered, object: &Value) -> Value {
+    let whole: Vec<Value> = atomic(rendered.kind)
+        .iter()
+        .map(|pointer| object.pointer(pointer).map_or(Value::Null, filled))
+        .collect();
+    json!([project(&content(&rendered.value), object), whole])
+}
+
+/// The parts (JSON pointers) that server-side apply replaces as a whole, and in which an additional member changes what
+/// the others mean: a label that is added to a selector makes it select nothing, and a peer of a NetworkPolicy that
+/// gets an empty `namespaceSelector` lets in the pods of every namespace.
+fn atomic(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::NetworkPolicy => &["/spec"],
+        Kind::Service => &["/spec/selector"],
+        _ => &[],
+    }
+}
+
+/// A value without the empty lists in it, which the API server leaves out. An empty object stays: as a selector it
+/// selects everything.
+fn filled(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let there = members.iter().filter(|(_, member)| match member {
+                Value::Null => false,
+                Value::Array(elements) => !elements.is_empty(),
+                _ => true,
+            });
+            Value::Object(there.map(|(key, member)| (key.clone(), filled(member))).collect())
+        }
+        Value::Array(elements) => Value::Array(elements.iter().map(filled).collect()),
+        other => other.clone(),
+    }
 }
 
 /// Without version and kind, which the API server leaves out of the objects in a list.
@@ -99,10 +134,8 @@ fn is_empty(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
     use super::*;
+    use proptest::prelude::*;
 
     fn same(shape: &Value, actual: &Value) -> bool {
         project(shape, actual) == project(shape, shape)
@@ -142,7 +175,7 @@ mod tests {
             "metadata": {"name": "a", "annotations": {RENDERED_ANNOTATION: "1"}}, "data": {"a": "b"},
         });
         let rendered = Rendered {
-            kind: crate::kinds::Kind::ConfigMap,
+            kind: Kind::ConfigMap,
             name: "a".to_owned(),
             hash: "1".to_owned(),
             value: object.clone(),
@@ -151,10 +184,52 @@ mod tests {
         };
         let whole: DynamicObject = serde_json::from_value(object).unwrap();
         let listed = DynamicObject { types: None, ..whole.clone() };
-        let remembered = made_of(&rendered.value, &whole);
+        let remembered = made_of(&rendered, &whole);
         for live in [&whole, &listed] {
             assert!(!differs(&rendered, live, None));
             assert!(!differs(&rendered, live, Some(remembered)));
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_as_a_whole_is_compared_as_a_whole() {
+        let rendered = |kind, value: &Value| Rendered {
+            kind,
+            name: "a".to_owned(),
+            hash: "1".to_owned(),
+            value: value.clone(),
+            adopts: false,
+            based_on: None,
+        };
+        let with_spec = |spec: &Value| {
+            json!({
+                "metadata": {"name": "a", "annotations": {RENDERED_ANNOTATION: "1"}}, "spec": spec,
+            })
+        };
+        let policy =
+            json!({"podSelector": {"matchLabels": {"a": "b"}}, "ingress": [{"from": [{"podSelector": {}}]}]});
+        let service = json!({"selector": {"a": "b"}});
+        let changes = [
+            (Kind::NetworkPolicy, &policy, "/podSelector/matchLabels", json!({"a": "b", "c": "d"})),
+            (Kind::NetworkPolicy, &policy, "/ingress/0/from/0", json!({"namespaceSelector": {}})),
+            (
+                Kind::NetworkPolicy,
+                &policy,
+                "/ingress/0/from/0",
+                json!({"podSelector": {}, "namespaceSelector": {}}),
+            ),
+            (Kind::Service, &service, "/selector", json!({"a": "b", "c": "d"})),
+        ];
+        for (kind, spec, pointer, change) in changes {
+            let rendered = rendered(kind, &with_spec(spec));
+            let mut edited = spec.clone();
+            *edited.pointer_mut(pointer).unwrap() = change;
+            let as_object = |spec: &Value| serde_json::from_value::<DynamicObject>(with_spec(spec)).unwrap();
+            let made = made_of(&rendered, &as_object(spec));
+            for made in [None, Some(made)] {
+                assert!(!differs(&rendered, &as_object(spec), made), "{kind}");
+                assert!(differs(&rendered, &as_object(&edited), made), "{kind} {edited}");
+            }
         }
     }
 

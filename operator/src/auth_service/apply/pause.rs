@@ -32,6 +32,7 @@ pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> App
         },
         taken: Vec::new(),
         refused: Vec::new(),
+        contested: Vec::new(),
         pending: serving.into_iter().any(|wanted| is_pending(wanted, live)),
     }
 }

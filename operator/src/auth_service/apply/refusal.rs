@@ -29,3 +29,14 @@ pub(super) fn problem(kind: Kind, name: &str, verb: &str, status: &Status) -> Pr
     let why = if kind == Kind::Secret { &status.reason } else { &status.message };
     Problem::new("ApplyRefused", format!("the API server refused that the {kind} {name} is {verb}: {why}"))
 }
+
+/// What is said when the API server accepted a removal and removed nothing.
+pub(super) fn kept_as_it_is(kind: Kind, name: &str) -> Problem {
+    Problem::new(
+        "ApplyRefused",
+        format!(
+            "the {kind} {name} holds fields that were not rendered where none are allowed, and the API server keeps \
+             them: an admission webhook adds them again"
+        ),
+    )
+}

@@ -9,26 +9,31 @@ use crate::auth_service::build::Rendered;
 use crate::kinds::Kind;
 use crate::names::OPERATOR;
 
-/// Replaces whole lists.
+/// Replaces whole lists, in the version of the object that was inspected.
 pub(super) async fn overwrite(
     api: &Api<DynamicObject>,
     rendered: &Rendered,
     live: &DynamicObject,
-) -> Result<(), kube::Error> {
+) -> Result<DynamicObject, kube::Error> {
     let mut change = rendered.value.clone();
-    change["metadata"] = json!({ "uid": live.uid() });
-    api.patch(&rendered.name, &as_operator(), &Patch::Merge(&change)).await.map(drop)
+    change["metadata"] = inspected(live);
+    api.patch(&rendered.name, &as_operator(), &Patch::Merge(&change)).await
 }
 
-/// Takes out what [`strays`] found.
+/// Removes what [`strays`] found, from the version of the object in which it was found.
 pub(super) async fn take_out(
     api: &Api<DynamicObject>,
     name: &str,
     live: &DynamicObject,
     mut strays: Value,
-) -> Result<(), kube::Error> {
-    strays["metadata"] = json!({ "uid": live.uid() });
-    api.patch(name, &as_operator(), &Patch::Strategic(&strays)).await.map(drop)
+) -> Result<DynamicObject, kube::Error> {
+    strays["metadata"] = inspected(live);
+    api.patch(name, &as_operator(), &Patch::Strategic(&strays)).await
+}
+
+/// The metadata that make the API server answer 409 when the object is no longer the one that was inspected.
+fn inspected(live: &DynamicObject) -> Value {
+    json!({ "uid": live.uid(), "resourceVersion": live.resource_version() })
 }
 
 fn as_operator() -> PatchParams {
@@ -80,6 +85,10 @@ fn is_list(object: &Value, member: &str) -> bool {
     object.get(member).and_then(Value::as_array).is_some_and(|elements| !elements.is_empty())
 }
 
+fn has_duplicates(names: &[Value]) -> bool {
+    names.iter().enumerate().any(|(index, name)| names[..index].contains(name))
+}
+
 fn strays_of_container(ours: &Value, theirs: &Value) -> Option<Value> {
     let mut change: Map<_, _> = ["command", "args", "envFrom"]
         .into_iter()
@@ -90,13 +99,13 @@ fn strays_of_container(ours: &Value, theirs: &Value) -> Option<Value> {
         container["env"].as_array().into_iter().flatten().map(|variable| variable["name"].clone()).collect()
     };
     let known = names(ours);
-    let gone: Vec<Value> = names(theirs)
-        .into_iter()
-        .filter(|name| !known.contains(name))
-        .map(|name| json!({ "name": name, "$patch": "delete" }))
-        .collect();
-    if !gone.is_empty() {
-        change.insert("env".to_owned(), Value::Array(gone));
+    let found = names(theirs);
+    if found.iter().any(|name| !known.contains(name)) || has_duplicates(&found) {
+        // Replaced as a whole: of two variables of one name the container gets the last, and a deletion by name
+        // would take ours as well.
+        let mut replaced = vec![json!({ "$patch": "replace" })];
+        replaced.extend(ours["env"].as_array().into_iter().flatten().cloned());
+        change.insert("env".to_owned(), Value::Array(replaced));
     }
     if change.is_empty() {
         return None;
@@ -155,8 +164,17 @@ mod tests {
             "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
         }]));
         let expected = pod(json!([{
-            "name": "server", "command": null, "envFrom": null, "env": [{"name": "B", "$patch": "delete"}],
+            "name": "server", "command": null, "envFrom": null, "env": [{"$patch": "replace"}, {"name": "A", "value": "1"}],
         }]));
-        assert_eq!(found(Kind::Deployment, ours, theirs), Some(expected));
+        assert_eq!(found(Kind::Deployment, ours.clone(), theirs), Some(expected));
+        // The last of two variables of one name is the one that counts.
+        let twice = pod(json!([{
+            "name": "server", "args": ["serve"],
+            "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
+        }]));
+        let expected = pod(json!([{
+            "name": "server", "env": [{"$patch": "replace"}, {"name": "A", "value": "1"}],
+        }]));
+        assert_eq!(found(Kind::Deployment, ours, twice), Some(expected));
     }
 }

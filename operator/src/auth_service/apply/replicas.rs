@@ -59,7 +59,8 @@ impl Work<'_> {
         let change = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": { "uid": live.metadata.uid },
+            // The number that was read, unless somebody has set another since.
+            "metadata": { "uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version },
             "spec": { "replicas": first_replicas(autoscaling, replicas.unwrap_or(1)) },
         });
         api.patch(name, &PatchParams::apply(KEEPER).force(), &Patch::Apply(&change)).await.map(drop)

@@ -1,0 +1,161 @@
+//! Whether an object is what was rendered, and what has to be done if it is not. Pure.
+//!
+//! Everything that the API server says of an object goes through here before it counts as correct: an event of a watch,
+//! the answer to a read, and the answer to the operator's own write. The answer to a server-side apply holds the merged
+//! object, with whatever other writers have added to it since it was last seen.
+
+use kube::core::DynamicObject;
+use serde_json::Value;
+
+use super::{difference, repair};
+use crate::auth_service::build::Rendered;
+use crate::cache::controller_of;
+use crate::fingerprint::Fingerprint;
+use crate::kinds::Kind;
+use crate::orphan::is_orphan_of;
+
+/// What an object is compared with.
+pub(super) struct Expected<'a> {
+    pub(super) rendered: &'a Rendered,
+    /// What the API server made of `rendered`, if this process has applied it.
+    pub(super) made: Option<Fingerprint>,
+    /// The AuthService that owns it.
+    pub(super) owner_uid: &'a str,
+    pub(super) owner_name: &'a str,
+}
+
+/// What an inspection found.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Verdict {
+    /// The object belongs to somebody else.
+    NameConflict,
+    /// It is being deleted; it is made again when it is gone.
+    Deleting,
+    /// Nothing is left to do in this version of it.
+    Correct,
+    /// It holds foreign fields where everything is ours: this strategic merge patch removes them.
+    RemoveForeignFields(Value),
+    /// It has to be applied.
+    Apply,
+}
+
+/// Inspects one version of an object.
+pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict {
+    let Expected { rendered, made, owner_uid, owner_name } = expected;
+    let controller = controller_of(live);
+    let may_touch = controller.is_some_and(|owner| owner.uid == *owner_uid)
+        || (rendered.adopts && controller.is_none())
+        || is_orphan_of(live, owner_name);
+    if !may_touch {
+        return Verdict::NameConflict;
+    }
+    if live.metadata.deletion_timestamp.is_some() {
+        return Verdict::Deleting;
+    }
+    // A Job's pods cannot be changed; its name says what it is for, so that there is no need to.
+    if rendered.kind == Kind::Job && !difference::has_hash(rendered, live) {
+        return Verdict::Correct;
+    }
+    match repair::strays(rendered, live) {
+        Some(patch) => Verdict::RemoveForeignFields(patch),
+        None if difference::differs(rendered, live, *made) => Verdict::Apply,
+        None => Verdict::Correct,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(content: &Value) -> DynamicObject {
+        serde_json::from_value(content.clone()).unwrap()
+    }
+
+    /// The settings as rendered with this data.
+    fn settings(data: &Value) -> Rendered {
+        let value = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {
+                "name": "auth-settings",
+                "labels": {"app.kubernetes.io/managed-by": "latchkey-operator"},
+                "annotations": {"latchkey.dev/rendered": "1"},
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "AuthService", "name": "auth", "uid": "1", "controller": true},
+                ],
+            },
+            "data": data,
+        });
+        Rendered {
+            kind: Kind::ConfigMap,
+            name: "auth-settings".to_owned(),
+            hash: "1".to_owned(),
+            value,
+            adopts: false,
+            based_on: None,
+        }
+    }
+
+    fn verdict(rendered: &Rendered, made: Option<Fingerprint>, live: &DynamicObject) -> Verdict {
+        inspect(&Expected { rendered, made, owner_uid: "1", owner_name: "auth" }, live)
+    }
+
+    #[test]
+    fn the_answer_to_an_apply_is_judged_like_any_other_version() {
+        let rendered = settings(&json!({"A": "1"}));
+        let mut merged = rendered.value.clone();
+        let made = difference::made_of(&rendered, &object(&merged));
+        assert_eq!(verdict(&rendered, Some(made), &object(&merged)), Verdict::Correct);
+        merged["data"]["TRUSTED_PROXIES"] = json!("0.0.0.0/0");
+        // What it was made of is right: only the whole object shows the foreign key.
+        assert_eq!(difference::made_of(&rendered, &object(&merged)), made);
+        let removal = json!({"data": {"TRUSTED_PROXIES": null}});
+        assert_eq!(verdict(&rendered, Some(made), &object(&merged)), Verdict::RemoveForeignFields(removal));
+        merged["metadata"]["ownerReferences"] = json!([]);
+        merged["metadata"]["labels"] = json!({});
+        assert_eq!(verdict(&rendered, Some(made), &object(&merged)), Verdict::NameConflict);
+    }
+
+    fn any_data() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> {
+        proptest::collection::btree_map("[A-E]", "[a-c]{1,2}", 0..5)
+    }
+
+    proptest! {
+        /// The settings are correct exactly when they are those that were rendered, whatever was learned before.
+        #[test]
+        fn settings_are_correct_only_when_they_are_equal(ours in any_data(), theirs in any_data(), applied: bool) {
+            let rendered = settings(&json!(ours));
+            let made = applied.then(|| difference::made_of(&rendered, &object(&rendered.value)));
+            let mut merged = rendered.value.clone();
+            merged["data"] = json!(theirs);
+            let found = verdict(&rendered, made, &object(&merged));
+            prop_assert_eq!(found == Verdict::Correct, ours == theirs, "{:?}", found);
+        }
+
+        /// Removing what was found and applying what was rendered ends with a correct object.
+        #[test]
+        fn a_repair_ends(ours in any_data(), theirs in any_data()) {
+            let rendered = settings(&json!(ours));
+            let mut live = rendered.value.clone();
+            live["data"] = json!(theirs);
+            for _ in 0..2 {
+                match verdict(&rendered, None, &object(&live)) {
+                    Verdict::RemoveForeignFields(patch) => {
+                        for key in patch["data"].as_object().unwrap().keys() {
+                            live["data"].as_object_mut().unwrap().remove(key);
+                        }
+                    }
+                    Verdict::Apply => {
+                        for (key, value) in &ours {
+                            live["data"][key] = json!(value);
+                        }
+                    }
+                    _ => break,
+                }
+            }
+            prop_assert_eq!(verdict(&rendered, None, &object(&live)), Verdict::Correct);
+        }
+    }
+}

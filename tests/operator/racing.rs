@@ -1,0 +1,193 @@
+//! Writers that change an owned object while the operator repairs it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kube::api::{Patch, PatchParams};
+use latchkey_crds::AuthService;
+use latchkey_tests::control_plane::apply;
+use latchkey_tests::wait;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::fixture::{Fixture, condition};
+
+const SETTINGS: &str = "auth-settings";
+const FOREIGN: &str = "/data/TRUSTED_PROXIES";
+/// More than two in three of the mistakes that this looks for show up in three rounds.
+const ROUNDS: usize = 24;
+/// How long three writers write in each round.
+const WRITING: Duration = Duration::from_millis(500);
+/// How long a repair may take after the last write.
+const REPAIRED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Writers that patch one object again and again until they are told to stop.
+struct Writers {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicUsize>,
+    tasks: JoinSet<()>,
+}
+
+impl Writers {
+    fn start(fixture: &Fixture, kind: &str, name: &'static str, patch: &Patch<Value>, count: usize) -> Self {
+        let (stop, written, mut tasks) =
+            (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default(), JoinSet::new());
+        for _ in 0..count {
+            let (api, patch, stop, written) =
+                (fixture.any(kind), patch.clone(), stop.clone(), written.clone());
+            tasks.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    api.patch(name, &PatchParams::default(), &patch).await.expect("the patch is taken");
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Self { stop, written, tasks }
+    }
+
+    fn written(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Stops them; their last answers are in.
+    async fn stop(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.expect("a writer wrote");
+        }
+    }
+}
+
+async fn value(fixture: &Fixture, kind: &str, name: &str, pointer: &str) -> Value {
+    let object = fixture.any(kind).get(name).await.expect("the object");
+    serde_json::to_value(object).expect("JSON").pointer(pointer).cloned().unwrap_or(Value::Null)
+}
+
+/// Lets three writers write for a moment, round after round: what they wrote is gone each time.
+async fn race(
+    fixture: &Fixture,
+    kind: &str,
+    name: &'static str,
+    patch: Patch<Value>,
+    pointer: &str,
+    rounds: usize,
+) {
+    let before = value(fixture, kind, name, pointer).await;
+    for round in 0..rounds {
+        let writers = Writers::start(fixture, kind, name, &patch, 3);
+        let begun = Instant::now();
+        wait::until("the writers to write for a moment", async || (begun.elapsed() > WRITING).then_some(()))
+            .await;
+        writers.stop().await;
+        let stopped = Instant::now();
+        loop {
+            let now = value(fixture, kind, name, pointer).await;
+            if now == before {
+                break;
+            }
+            assert!(
+                stopped.elapsed() < REPAIRED_WITHIN,
+                "round {round}: {kind} {pointer} is still {now}, not {before}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_several_writers_add_at_once_is_gone_when_they_stop() {
+    let fixture = Fixture::new("racing").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({"networkPolicy": {"enabled": true}})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let proxies = Patch::Merge(json!({"data": {"TRUSTED_PROXIES": "0.0.0.0/0"}}));
+    race(&fixture, "ConfigMap", SETTINGS, proxies, FOREIGN, ROUNDS).await;
+    // The same of every other object that holds something that is ours as a whole.
+    let container = json!({"name": "server", "env": [{"name": "TRUSTED_PROXIES", "value": "0.0.0.0/0"}]});
+    let environment = Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": [container]}}}}));
+    race(&fixture, "Deployment", "auth", environment, "/spec/template/spec/containers/0/env", 4).await;
+    let rules = Patch::Merge(json!({"spec": {"ingress": [{}]}}));
+    race(&fixture, "NetworkPolicy", "auth-migrations", rules, "/spec/ingress", 4).await;
+    let selector = Patch::Merge(json!({"spec": {"podSelector": {"matchLabels": {"example.com/none": "x"}}}}));
+    race(&fixture, "NetworkPolicy", "auth", selector, "/spec/podSelector", 4).await;
+    let owner = Patch::Merge(json!({"metadata": {"ownerReferences": null}}));
+    race(&fixture, "Service", "auth", owner, "/metadata/ownerReferences", 4).await;
+    fixture.wait_for_condition("Ready", "True").await;
+}
+
+#[tokio::test]
+async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_measure() {
+    let fixture = Fixture::new("endless").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let repairs = || {
+        let writes = fixture.writes();
+        writes.iter().filter(|w| w.resource == "configmaps" && w.name == SETTINGS && w.code == 200).count()
+    };
+    let (repaired, all) = (repairs(), fixture.writes().len());
+    let patch = Patch::Merge(json!({"data": {"TRUSTED_PROXIES": "0.0.0.0/0"}}));
+    let writers = Writers::start(&fixture, "ConfigMap", SETTINGS, &patch, 1);
+    let begun = Instant::now();
+
+    // Another AuthService comes up meanwhile, and the drift of this one's other objects is repaired.
+    let metadata = json!({"name": "beside", "namespace": fixture.namespace});
+    let object = json!({
+        "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {},
+    });
+    apply(&fixture.client, &object).await;
+    let services = fixture.api::<AuthService>();
+    wait::until("the other to be ready", async || {
+        let other = services.get("beside").await.ok()?;
+        (condition(&other, "Ready")?.status == "True").then_some(())
+    })
+    .await;
+    let drift = Patch::Merge(json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}));
+    fixture.any("Service").patch("auth", &PatchParams::default(), &drift).await.expect("it is taken");
+    let selected = "/spec/selector/app.kubernetes.io~1instance";
+    fixture.wait_for_value("Service", "auth", selected, &json!("auth")).await;
+
+    // It goes on being repaired all the time.
+    wait::until("more repairs", async || (repairs() >= repaired + 3).then_some(())).await;
+    let took = begun.elapsed();
+    let of_the_other = |write: &&latchkey_tests::audit::Write| write.name.starts_with("beside");
+    let own = fixture.writes()[all..].iter().filter(|write| !of_the_other(write)).count();
+    // Five repairs at once and one a second from then on, each of five writes at most; and the status.
+    assert!(
+        own <= 40 + 8 * usize::try_from(took.as_secs() + 1).expect("a number"),
+        "{own} writes within {took:?}, while the writer wrote {}",
+        writers.written()
+    );
+
+    writers.stop().await;
+    let stopped = Instant::now();
+    fixture.wait_for_value("ConfigMap", SETTINGS, FOREIGN, &Value::Null).await;
+    assert!(stopped.elapsed() < REPAIRED_WITHIN, "it was repaired only after {:?}", stopped.elapsed());
+    fixture.wait_for_condition("Ready", "True").await;
+}
+
+/// A status is the operator's as a whole. Nothing but the watch tells of the change: no object is touched.
+#[tokio::test]
+async fn a_status_that_somebody_else_writes_is_written_over_at_once() {
+    let fixture = Fixture::new("status-drift").await;
+    let _kubelet = fixture.start_kubelet();
+    let operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_reason("Progressing", "False", "Settled").await;
+    for round in 0..5 {
+        let written = Instant::now();
+        fixture.merge_status(json!({"version": format!("0.0.{round}"), "readyReplicas": 77})).await;
+        wait::until("the status to be written over", async || {
+            let status = fixture.auth_service().await.status?;
+            (status.ready_replicas != 77).then_some(())
+        })
+        .await;
+        assert!(written.elapsed() < REPAIRED_WITHIN, "only after {:?}", written.elapsed());
+    }
+    // What the operator writes itself leads to no other reconcile.
+    let reconciles = operator.metric("latchkey_operator_reconcile_total", &[]).await;
+    assert!(reconciles < 60.0, "{reconciles} reconciles");
+}
