@@ -124,13 +124,13 @@ mod tests {
 
     const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nrun_id:aa\r\n# Replication\r\nrole:master\r\nmaster_replid:bb\r\n# Memory\r\nmaxmemory_policy:noeviction\r\n# Stats\r\nevicted_keys:0\r\n";
 
-    fn offset(seconds: i64) -> Option<ClockOffset> {
+    fn offset(seconds: i64) -> ClockOffset {
         let now = Utc::now();
-        Some(ClockOffset::measure(now, now + TimeDelta::seconds(seconds), now))
+        ClockOffset::measure(now, now + TimeDelta::seconds(seconds), now)
     }
 
     fn refusal(info: &str, seconds: i64) -> String {
-        match judge(info, offset(seconds)).expect_err("it is not used") {
+        match judge(info, Some(offset(seconds))).expect_err("it is not used") {
             Unusable::Down(reason)
             | Unusable::Refused(reason)
             | Unusable::Evicts(reason)
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_it_holds_is_named_by_process_and_replication() {
-        let named = |info: &str| judge(info, offset(0)).expect("it is used").to_string();
+        let named = |info: &str| judge(info, Some(offset(0))).expect("it is used").to_string();
         assert_eq!(named(INFO), "aa:bb:0");
         assert_eq!(named(&INFO.replace("run_id:aa", "run_id:cc")), "cc:bb:0");
         assert_eq!(named(&INFO.replace("replid:bb", "replid:cc")), "aa:cc:0");
@@ -150,8 +150,7 @@ mod tests {
     #[test]
     fn what_cannot_be_told_apart_or_trusted_is_not_used() {
         for name in ["run_id", "role", "master_replid", "evicted_keys"] {
-            let without: String =
-                INFO.lines().filter(|line| !line.starts_with(name)).map(|line| format!("{line}\n")).collect();
+            let without: String = INFO.split_inclusive('\n').filter(|line| !line.starts_with(name)).collect();
             assert!(refusal(&without, 0).contains(name), "{name}");
             let empty = INFO.replace(&format!("{name}:"), &format!("{name}:\r\nother:"));
             assert!(refusal(&empty, 0).contains(name), "{name}");

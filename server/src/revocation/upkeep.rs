@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Revocation;
 use super::refill::{Outcome, RefillError};
 use super::trust::TRUST;
+use crate::domain::clock::ClockOffset;
 use crate::redis_link::{Connection, MayForget};
 
 /// Between two looks at whether Redis has to be filled.
@@ -56,7 +57,7 @@ impl Revocation {
     async fn withdraw_from_forgetful(&self, fault: MayForget) {
         // A replica whose own clock is wrong must not take Redis away from all others.
         let blames_itself =
-            fault == MayForget::ClockOff && self.trust.clock().is_none_or(|offset| offset.exceeds_margin());
+            fault == MayForget::ClockOff && self.trust.clock().is_none_or(ClockOffset::exceeds_margin);
         if self.trust.names_a_marker() && !blames_itself {
             let _ = self.store.distrust_redis().await;
         }
