@@ -6,15 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
-use kube::core::ObjectMeta;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 
 use crate::causes::Causes;
 use crate::fence::Fence;
+use crate::lease::LeaseRecord;
 use crate::names::OPERATOR;
 
 /// How the election is timed.
@@ -121,13 +118,13 @@ enum TryError {
 
 /// One replica's part in the election.
 pub struct Election {
-    leases: Api<Lease>,
+    leases: Api<LeaseRecord>,
     name: String,
     identity: String,
     terms: Terms,
     fence: Fence,
     /// The record last seen, and the Lease unless it is gone.
-    last: Option<(Option<Lease>, Sighting)>,
+    last: Option<(Option<LeaseRecord>, Sighting)>,
 }
 
 impl Election {
@@ -200,10 +197,7 @@ impl Election {
         if sighting.holder.as_deref() != Some(&self.identity) {
             return Ok(());
         }
-        if let Some(spec) = lease.spec.as_mut() {
-            spec.holder_identity = Some(String::new());
-            spec.lease_duration_seconds = Some(1);
-        }
+        lease.give_up();
         self.leases.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
     }
 
@@ -234,7 +228,10 @@ impl Election {
         // Before anything is sent: no other replica can have seen the record earlier.
         let asked = Instant::now();
         let written = match lease {
-            None => self.leases.create(&PostParams::default(), &self.fresh()).await,
+            None => {
+                let lease = self.signed(LeaseRecord::new(&self.name), Decision::Take);
+                self.leases.create(&PostParams::default(), &lease).await
+            }
             Some(lease) => {
                 let lease = self.signed(lease, decision);
                 self.leases.replace(&self.name, &PostParams::default(), &lease).await
@@ -257,7 +254,7 @@ impl Election {
         }
     }
 
-    fn see(&mut self, found: Option<Lease>, now: Instant) {
+    fn see(&mut self, found: Option<LeaseRecord>, now: Instant) {
         let last = self.last.take();
         let Some(lease) = found else {
             self.last = last.map(|(lease, sighting)| {
@@ -268,38 +265,22 @@ impl Election {
             return;
         };
         let seen = match last {
-            Some((Some(before), sighting))
-                if before.metadata.resource_version == lease.metadata.resource_version =>
-            {
+            Some((Some(before), sighting)) if before.resource_version() == lease.resource_version() => {
                 sighting.seen
             }
             _ => now,
         };
-        let spec = lease.spec.as_ref();
-        let seconds = spec.and_then(|spec| spec.lease_duration_seconds).and_then(|s| u64::try_from(s).ok());
         let sighting = Sighting {
-            holder: spec.and_then(|spec| spec.holder_identity.clone()),
-            duration: seconds.filter(|s| *s > 0).map_or(self.terms.lease, Duration::from_secs),
+            holder: lease.holder().map(str::to_owned),
+            duration: lease.duration().map_or(self.terms.lease, Duration::from_secs),
             seen,
         };
         self.last = Some((Some(lease), sighting));
     }
 
-    fn fresh(&self) -> Lease {
-        let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-        self.signed(Lease { metadata, spec: Some(LeaseSpec::default()) }, Decision::Take)
-    }
-
-    fn signed(&self, mut lease: Lease, decision: Decision) -> Lease {
-        let now = MicroTime(Timestamp::now());
-        let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
-        if decision == Decision::Take {
-            spec.lease_transitions = Some(spec.lease_transitions.map_or(0, |count| count.saturating_add(1)));
-            spec.acquire_time = Some(now.clone());
-        }
-        spec.holder_identity = Some(self.identity.clone());
-        spec.lease_duration_seconds = Some(i32::try_from(self.terms.lease.as_secs()).unwrap_or(i32::MAX));
-        spec.renew_time = Some(now);
+    fn signed(&self, mut lease: LeaseRecord, decision: Decision) -> LeaseRecord {
+        let seconds = i32::try_from(self.terms.lease.as_secs()).unwrap_or(i32::MAX);
+        lease.sign(&self.identity, seconds, decision == Decision::Take);
         lease
     }
 }

@@ -18,6 +18,7 @@ pub mod fingerprint;
 pub mod kept;
 pub mod kinds;
 pub mod leader;
+pub mod lease;
 pub mod lenient;
 pub mod metrics;
 pub mod named_secrets;

@@ -202,7 +202,9 @@ pub fn decide_key_material<E>(
             return fresh(Vec::new()).map(KeyMaterial::Minted);
         }
         None => "the Secret is gone".to_owned(),
-        Some(Err(error)) => format!("the Secret is damaged: {error}"),
+        Some(Err(error)) => {
+            format!("the Secret is damaged, or a later release of the operator wrote it: {error}")
+        }
         // An older copy, or one of another service, would invalidate every token in silence.
         Some(Ok(set)) if !remembered.keys.is_empty() && !descends_from(&set, remembered.keys) => {
             "the Secret holds none of the keys that were made".to_owned()

@@ -215,7 +215,7 @@ pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
 
 pub(super) fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
     format!(
-        "the signing keys are lost, {what}: restore the Secret {} from a backup, or give them and every token up by annotating the AuthService with latchkey.dev/replace-lost-keys and a new value; until then nothing is written over it, and running replicas go on with the keys they hold.",
+        "the signing keys are lost, {what}: restore the Secret {} from a backup (or run the release that wrote it), or give them and every token up by annotating the AuthService with latchkey.dev/replace-lost-keys and a new value; until then nothing is written over it, and running replicas go on with the keys they hold.",
         facts.service.names.jwt_keys()
     )
 }
