@@ -34,7 +34,7 @@ fmt: ## Format the Rust code
 generate: ## Write the generated files: the CRD, its copy and README in the chart, the OpenAPI document
 	@scripts/generate
 
-bench: ## Print the figures that docs/performance.md speaks of (several minutes)
+bench: ## Print the figures that docs/reference/performance.md speaks of (several minutes)
 	@scripts/bench
 
 bench-operator: ## Print what a thousand AuthServices cost the operator and the API server (ten minutes)

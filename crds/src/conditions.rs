@@ -1,4 +1,4 @@
-//! The condition types of an `AuthService`, by name. `docs/operator.md` lists the reasons of each.
+//! The condition types of an `AuthService`, by name. `docs/reference/conditions.md` lists the reasons of each.
 
 /// Serving as specified: every replica of the current generation is ready.
 pub const READY: &str = "Ready";

@@ -13,7 +13,7 @@ use latchkey_tests::smtp::Smtp;
 use crate::plan_calls::call_every_endpoint;
 
 /// The accounts of the test, each with five sessions. Plans are the same as with a million, which
-/// `LATCHKEY_PLANS_USERS=1000000` shows (docs/performance.md).
+/// `LATCHKEY_PLANS_USERS=1000000` shows (docs/reference/performance.md).
 const USERS: u32 = 20_000;
 
 /// No statement of an endpoint needs more rows of a table than this, but for the search.

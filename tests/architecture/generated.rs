@@ -14,8 +14,8 @@ fn the_openapi_document_is_what_the_server_prints() {
     let printed = run_command(&["openapi"], &Variables::new());
     assert!(printed.status.success());
     assert!(
-        committed("docs/openapi.json") == String::from_utf8_lossy(&printed.stdout),
-        "docs/openapi.json is stale: make generate"
+        committed("docs/reference/openapi.json") == String::from_utf8_lossy(&printed.stdout),
+        "docs/reference/openapi.json is stale: make generate"
     );
 }
 

@@ -1,9 +1,11 @@
 //! How the house is built: which part may know of which, how long a file may be, and that what is generated is
-//! what is committed. docs/architecture.md says why.
+//! what is committed. docs/development/layout.md says why.
 
 mod dependencies;
+mod documentation;
 mod files;
 mod generated;
 mod layers;
+mod links;
 mod secrets;
 mod sources;

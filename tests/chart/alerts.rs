@@ -47,7 +47,8 @@ fn each_alert_fires_when_it_should_and_only_then() {
 #[test]
 fn each_alert_has_a_section_that_says_what_to_do_and_each_section_an_alert() {
     let rules = rules();
-    let guide = fs::read_to_string(workspace().join("docs/operations.md")).expect("docs/operations.md");
+    let guide =
+        fs::read_to_string(workspace().join("docs/reference/alerts.md")).expect("docs/reference/alerts.md");
     let sections: BTreeSet<String> = guide
         .lines()
         .filter_map(|line| line.strip_prefix("### Latchkey"))
@@ -61,7 +62,7 @@ fn each_alert_has_a_section_that_says_what_to_do_and_each_section_an_alert() {
         }
         // GitHub makes the anchor of a heading of one word by lower case.
         let anchor =
-            format!("docs/operations.md#{}", alert["alert"].as_str().expect("a name").to_lowercase());
+            format!("docs/reference/alerts.md#{}", alert["alert"].as_str().expect("a name").to_lowercase());
         assert!(annotation("runbook_url").ends_with(&anchor), "{alert}");
         let severity = alert["labels"]["severity"].as_str().unwrap_or_default();
         assert!(["critical", "warning", "info"].contains(&severity), "{alert}");
@@ -84,16 +85,17 @@ fn alerts_and_dashboard_ask_for_metrics_that_are_declared_and_explained() {
         read("operator/src/metrics/auth_services.rs"),
     ]
     .concat();
-    let guide = read("docs/operations.md");
+    let guide = read("docs/reference/metrics.md");
     for metric in &asked {
         assert!(declared.contains(&format!("\"{metric}\"")), "{metric} is declared nowhere");
-        assert!(guide.contains(&format!("`{metric}`")), "docs/operations.md does not list {metric}");
+        assert!(guide.contains(&format!("`{metric}`")), "docs/reference/metrics.md does not list {metric}");
     }
 }
 
 #[test]
 fn the_guide_lists_every_metric() {
-    let guide = fs::read_to_string(workspace().join("docs/operations.md")).expect("docs/operations.md");
+    let guide =
+        fs::read_to_string(workspace().join("docs/reference/metrics.md")).expect("docs/reference/metrics.md");
     for file in ["server/src/metrics.rs", "operator/src/metrics.rs", "operator/src/metrics/auth_services.rs"]
     {
         let source = fs::read_to_string(workspace().join(file)).expect(file);
@@ -101,7 +103,10 @@ fn the_guide_lists_every_metric() {
             text.starts_with("latchkey_") && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
         });
         for metric in declared {
-            assert!(guide.contains(&format!("`{metric}`")), "docs/operations.md does not list {metric}");
+            assert!(
+                guide.contains(&format!("`{metric}`")),
+                "docs/reference/metrics.md does not list {metric}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Out of an embedded PostgreSQL, by the commands of docs/operator.md.
+//! Out of an embedded PostgreSQL, by the commands of docs/how-to/migrate-from-the-embedded-database.md.
 
 use latchkey_tests::app::path;
 use latchkey_tests::logs::secret;

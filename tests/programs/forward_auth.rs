@@ -1,4 +1,4 @@
-//! The settings in docs/forward-authentication.md, word for word, in the real proxies.
+//! The settings in docs/how-to/forward-authentication.md, word for word, in the real proxies.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ enum Kind {
 
 /// The first fenced block of this language in the documentation.
 fn documented(language: &str) -> String {
-    let text = fs::read_to_string(workspace().join("docs/forward-authentication.md")).unwrap();
+    let text = fs::read_to_string(workspace().join("docs/how-to/forward-authentication.md")).unwrap();
     let fenced = text.split_once(&format!("```{language}\n")).expect("a fenced block").1;
     fenced.split_once("```").expect("its end").0.to_owned()
 }

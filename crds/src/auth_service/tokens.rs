@@ -41,7 +41,7 @@ pub struct Tokens {
     pub key_rotation: KeyRotation,
 }
 
-/// When the signing key is replaced: by its age, and at once by an annotation (docs/operator.md).
+/// When the signing key is replaced: by its age, and at once by an annotation (docs/how-to/rotate-signing-keys.md).
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyRotation {

@@ -2,7 +2,7 @@
 
 #![allow(
     missing_docs,
-    reason = "the names are their own documentation; docs/operations.md lists their meaning"
+    reason = "the names are their own documentation; docs/reference/settings.md lists their meaning"
 )]
 
 pub const DATABASE_URL: &str = "DATABASE_URL";

@@ -5,7 +5,7 @@ use minijinja::Value;
 use super::{EMAIL_TOKEN_LIFETIME, INVITATION_LIFETIME, RESET_TOKEN_LIFETIME};
 use crate::store::{MailKind, TokenPurpose};
 
-/// The variables that templates may use; docs/mail.md lists them. What a message does not have is undefined in its
+/// The variables that templates may use; docs/reference/emails.md lists them. What a message does not have is undefined in its
 /// templates, and using it is an error.
 ///
 /// What people write about themselves stays out, but for names that are limited to a few characters: a message to

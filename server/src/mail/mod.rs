@@ -1,4 +1,4 @@
-//! Mail: what it says, who sends it, when (docs/mail.md).
+//! Mail: what it says, who sends it, when (docs/reference/emails.md).
 
 mod builtin;
 mod delivery;

@@ -9,7 +9,7 @@ use crate::kinds::Kind;
 
 /// What exposes the API.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each is described in docs/operator.md")]
+#[expect(missing_docs, reason = "each is described in docs/reference/objects.md")]
 pub struct Exposing {
     pub certificate: Wanted,
     pub ingress: Wanted,

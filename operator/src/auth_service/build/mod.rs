@@ -46,7 +46,7 @@ pub use rendered::{BuildError, Rendered, Wanted};
 
 /// Every object that an AuthService can own, and what is to become of it.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each is described in docs/operator.md")]
+#[expect(missing_docs, reason = "each is described in docs/reference/objects.md")]
 pub struct Objects {
     pub service_account: Wanted,
     pub jwt_keys: Wanted,

@@ -24,7 +24,7 @@ const REDIS: i32 = 6379;
 
 /// The policies of the server, its migrations, and the embedded stores.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each is described in docs/operator.md")]
+#[expect(missing_docs, reason = "each is described in docs/reference/objects.md")]
 pub struct NetworkPolicies {
     pub server: Wanted,
     pub migration: Wanted,

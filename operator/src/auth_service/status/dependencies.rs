@@ -93,7 +93,7 @@ pub(super) fn decide_embedded(facts: &Facts<'_>) -> Stated {
                 Truth::True,
                 "PostgresImageHeld",
                 format!(
-                    "The embedded PostgreSQL stays at {}, since {wanted} could not read its volume: move to an external database as docs/operator.md says, or give the operator an image of the same major version.",
+                    "The embedded PostgreSQL stays at {}, since {wanted} could not read its volume: move to an external database as docs/how-to/migrate-from-the-embedded-database.md says, or give the operator an image of the same major version.",
                     postgres.image
                 ),
             )

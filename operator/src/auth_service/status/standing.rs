@@ -1,7 +1,7 @@
 //! How things stand as a whole, in the words of kstatus, by which Flux, helm and others judge. Pure.
 //!
 //! kstatus takes `Reconciling` and `Stalled` for what they say only when they are `True`, and goes by `Ready`
-//! otherwise; Argo CD needs a health check of its own, see docs/operator.md.
+//! otherwise; Argo CD needs a health check of its own, see docs/how-to/use-gitops.md.
 
 use latchkey_crds::conditions as types;
 

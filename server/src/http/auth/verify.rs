@@ -1,4 +1,4 @@
-//! `GET /api/v1/auth/verify`, forward authentication (docs/forward-authentication.md).
+//! `GET /api/v1/auth/verify`, forward authentication (docs/how-to/forward-authentication.md).
 
 use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};

@@ -1,0 +1,88 @@
+//! Pages of the documentation agree with the code and with the scripts that run their commands.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use latchkey_tests::programs::workspace;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The `sh` blocks of a page, each with the comment in front of it.
+fn commands(page: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut previous = "";
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if line == "```sh" {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            let mark = previous.strip_prefix("<!-- ").and_then(|mark| mark.strip_suffix(" -->"));
+            blocks.push((mark.unwrap_or_default().to_owned(), block.join("\n")));
+        }
+        if !line.trim().is_empty() {
+            previous = line;
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_command_of_getting_started_is_run() {
+    let demo = read("scripts/demo");
+    let run_by_demo: BTreeSet<_> = demo
+        .match_indices("run_block ")
+        .map(|(at, found)| {
+            let rest = &demo[at + found.len()..];
+            rest.split(|character: char| !character.is_ascii_lowercase())
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    assert!(read("scripts/run-api-docs").contains("docs/getting-started.md \"run by scripts/run-api-docs\""));
+
+    let mut named = BTreeSet::new();
+    for (mark, block) in commands(&read("docs/getting-started.md")) {
+        if let Some(name) = mark.strip_prefix("run by scripts/demo: ") {
+            assert!(named.insert(name.to_owned()), "two blocks are called {name}");
+        } else if mark == "printed by scripts/demo" {
+            // It runs until it is interrupted.
+            let printed = demo.replace("$space", "latchkey-demo").replace("$name", "demo");
+            assert!(printed.contains(&block), "scripts/demo does not print: {block}");
+        } else {
+            assert_eq!(mark, "run by scripts/run-api-docs", "nothing runs:\n{block}");
+        }
+    }
+    assert!(!named.is_empty());
+    assert_eq!(named, run_by_demo, "the page and scripts/demo differ");
+}
+
+#[test]
+fn the_reference_lists_every_setting() {
+    let page = read("docs/reference/settings.md");
+    let variables = read("server/config/src/variables.rs");
+    let names: Vec<_> = variables
+        .split('"')
+        .filter(|text| {
+            text.len() > 3
+                && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit())
+        })
+        .filter(|name| !name.starts_with("OTEL_"))
+        .collect();
+    assert!(names.len() > 30, "{names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/reference/settings.md does not list {missing:?}");
+}
+
+#[test]
+fn the_reference_lists_every_condition() {
+    let page = read("docs/reference/conditions.md");
+    let listed: BTreeSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(type_, _)| type_.to_owned())
+        .collect();
+    let types: BTreeSet<_> = latchkey_crds::conditions::ALL.into_iter().map(str::to_owned).collect();
+    assert_eq!(listed, types);
+}
