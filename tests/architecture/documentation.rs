@@ -5,6 +5,8 @@ use std::fs;
 
 use latchkey_tests::programs::workspace;
 
+use crate::sources::rust_sources;
+
 fn read(path: &str) -> String {
     fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -85,4 +87,55 @@ fn the_reference_lists_every_condition() {
         .collect();
     let types: BTreeSet<_> = latchkey_crds::conditions::ALL.into_iter().map(str::to_owned).collect();
     assert_eq!(listed, types);
+}
+
+/// Values of Kubernetes and its controllers in the operator's status code, which are no reasons of its conditions.
+const OTHER_WORDS: [&str; 4] = ["PodScheduled", "ProgressDeadlineExceeded", "ReplicaFailure", "ResolvedRefs"];
+
+/// `"LikeThis"` in the code before a file's tests.
+fn camel_case_texts(file: &str) -> BTreeSet<String> {
+    let source = read(file);
+    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let texts = code.split('"').filter(|text| {
+        text.starts_with(|first: char| first.is_ascii_uppercase())
+            && text.bytes().all(|byte| byte.is_ascii_alphabetic())
+            && text.bytes().any(|byte| byte.is_ascii_lowercase())
+    });
+    texts.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_reference_lists_the_reasons_of_the_code() {
+    let page = read("docs/reference/conditions.md");
+    let mut listed = BTreeSet::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let reasons = row.split('|').nth(2).expect("a second column");
+        // Without the code spans and the explanations in parentheses.
+        let plain: String = reasons.split('`').step_by(2).collect();
+        let outside = plain.split('(').map(|part| part.split_once(')').map_or(part, |(_, after)| after));
+        for word in outside.flat_map(|part| part.split(|character: char| !character.is_ascii_alphabetic())) {
+            if word.starts_with(|first: char| first.is_ascii_uppercase()) {
+                listed.insert(word.to_owned());
+            }
+        }
+    }
+    assert!(listed.len() > 60, "{listed:?}");
+
+    let sources = rust_sources("operator/src");
+    let files =
+        || sources.iter().map(|file| file.to_str().expect("a text")).filter(|file| !file.contains("tests"));
+    let in_code: BTreeSet<_> = files().flat_map(camel_case_texts).collect();
+    let stale: Vec<_> = listed.difference(&in_code).collect();
+    assert!(stale.is_empty(), "no code gives the reasons {stale:?} of docs/reference/conditions.md");
+
+    let humps = |text: &&String| text.bytes().skip(1).any(|byte| byte.is_ascii_uppercase());
+    let status = files().filter(|file| file.starts_with("operator/src/auth_service/status"));
+    let given: BTreeSet<_> = status.flat_map(camel_case_texts).collect();
+    assert!(!given.is_empty());
+    let missing: Vec<_> = given
+        .iter()
+        .filter(humps)
+        .filter(|text| !page.contains(text.as_str()) && !OTHER_WORDS.contains(&text.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "docs/reference/conditions.md does not list {missing:?}");
 }
