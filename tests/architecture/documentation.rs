@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use latchkey_tests::programs::workspace;
+use serde_json::Value;
 
-use crate::sources::rust_sources;
+use crate::sources::{repository_files, rust_sources};
 
 fn read(path: &str) -> String {
     fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -138,4 +139,94 @@ fn the_reference_lists_the_reasons_of_the_code() {
         .filter(|text| !page.contains(text.as_str()) && !OTHER_WORDS.contains(&text.as_str()))
         .collect();
     assert!(missing.is_empty(), "docs/reference/conditions.md does not list {missing:?}");
+}
+
+/// Fields that the documentation has and the CRD does not have yet.
+const NOT_YET: [&str; 2] = ["spec.loginProbe", "spec.tokens.keyRotation.interval"];
+
+/// Whether the schema of the CRD has this field, such as `spec.tokens.algorithm`.
+fn has_field(schema: &Value, field: &str) -> bool {
+    let mut node = schema;
+    for name in field.split('.') {
+        while let Some(items) = node.get("items") {
+            node = items;
+        }
+        match node.get("properties").and_then(|properties| properties.get(name)) {
+            Some(property) => node = property,
+            // A map of labels, of quantities and the like.
+            None => return node.get("additionalProperties").is_some(),
+        }
+    }
+    true
+}
+
+/// The fields of a manifest: `spec.a.b` for each value that is not an object.
+fn fields(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, member) in members {
+                fields(member, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(elements) if elements.iter().any(Value::is_object) => {
+            for element in elements {
+                fields(element, path, found);
+            }
+        }
+        _ => found.push(path.to_owned()),
+    }
+}
+
+/// The specs of AuthServices in the fenced YAML of a page.
+fn yaml_fields(page: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for block in page.split("```yaml\n").skip(1) {
+        let block = block.split("```").next().unwrap_or_default();
+        let Ok(manifest) = serde_yaml_ng::from_str::<Value>(block) else { continue };
+        let is_other = manifest.get("kind").is_some_and(|kind| kind != "AuthService");
+        if let (false, Some(spec)) = (is_other, manifest.get("spec")) {
+            fields(spec, "spec", &mut found);
+        }
+    }
+    found
+}
+
+/// The fields that a page's code spans name: `spec.replicas: 0` names `spec.replicas`.
+fn named_fields(page: &str) -> Vec<String> {
+    let spans = page.split('`').skip(1).step_by(2);
+    let names = spans.filter(|span| span.starts_with("spec.") || span.starts_with("status."));
+    names
+        .map(|span| {
+            let end = span.find(|character: char| !(character.is_ascii_alphanumeric() || character == '.'));
+            span[..end.unwrap_or(span.len())].trim_end_matches('.').to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn the_documentation_names_fields_that_exist() {
+    let crd: Value = serde_yaml_ng::from_str(&read("crds/auth_service.yaml")).expect("YAML");
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    assert!(has_field(schema, "spec.pod.resources.requests.cpu") && !has_field(schema, "spec.pod.nothing"));
+    for field in NOT_YET {
+        assert!(!has_field(schema, field), "{field} exists now: remove it from NOT_YET");
+    }
+
+    let (mut checked, mut unknown) = (0, Vec::new());
+    let pages =
+        repository_files().into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "md"));
+    for page in pages.filter(|page| !page.ends_with("CHANGELOG.md")) {
+        let text = read(page.to_str().expect("a text"));
+        // Code spans are counted outside of fenced blocks, whose marks are backticks too.
+        let prose: String = text.split("```").step_by(2).collect();
+        for field in named_fields(&prose).into_iter().chain(yaml_fields(&text)) {
+            checked += 1;
+            let is_ahead = NOT_YET.iter().any(|ahead| field.starts_with(ahead));
+            if !is_ahead && !has_field(schema, &field) {
+                unknown.push(format!("{}: {field}", page.display()));
+            }
+        }
+    }
+    assert!(checked > 100, "only {checked} fields were found");
+    assert!(unknown.is_empty(), "the CRD does not have:\n{}", unknown.join("\n"));
 }
