@@ -167,6 +167,50 @@ fn every_page_of_the_documentation_is_linked_from_another_page() {
     assert!(lost.is_empty(), "no page links to {lost:?}");
 }
 
+/// The paths below `docs/` that a text names, such as `docs/decisions/0002` or `docs/README.md`; not those of addresses.
+fn documentation_paths(text: &str) -> Vec<&str> {
+    let is_path = |character: char| character.is_ascii_alphanumeric() || "-_./".contains(character);
+    text.match_indices("docs/")
+        .filter(|(at, _)| {
+            let before = text[..*at].trim_end_matches("blob/main/");
+            before.len() < *at || !before.ends_with(|character: char| is_path(character) || character == '$')
+        })
+        .map(|(at, _)| {
+            let rest = &text[at..];
+            let end = rest.find(|character: char| !is_path(character)).unwrap_or(rest.len());
+            // scripts/generate writes beside a file first.
+            rest[..end].trim_end_matches(['.', '/']).trim_end_matches(".new")
+        })
+        .collect()
+}
+
+#[test]
+fn every_path_to_the_documentation_exists() {
+    let files = repository_files();
+    let mut checked = 0;
+    let mut missing = Vec::new();
+    for file in &files {
+        // What was in a release stays as it was; the OpenAPI document and lock files name none.
+        let is_history = file.ends_with("CHANGELOG.md");
+        let Ok(text) = fs::read_to_string(workspace().join(file)) else { continue };
+        if is_history || file.extension().is_some_and(|kind| kind == "json" || kind == "lock") {
+            continue;
+        }
+        for path in documentation_paths(&text).into_iter().filter(|path| *path != "docs") {
+            checked += 1;
+            // A decision may be named by its number.
+            let is_there = workspace().join(path).exists()
+                || (path.starts_with("docs/decisions/0")
+                    && files.iter().any(|file| file.to_string_lossy().starts_with(path)));
+            if !is_there {
+                missing.push(format!("{}: {path}", file.display()));
+            }
+        }
+    }
+    assert!(checked > 50, "only {checked} paths were found");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
 #[test]
 fn broken_links_are_found() {
     let page = Path::new("docs/README.md");
