@@ -211,6 +211,33 @@ fn every_path_to_the_documentation_exists() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
+/// The files that a page names by their paths, such as `tests/api/limits` or `server/src/http/<noun>`.
+fn named_paths(page: &str) -> BTreeSet<&str> {
+    const FOLDERS: [&str; 7] =
+        ["charts/", "crds/src/", "migrations/", "operator/src/", "scripts/", "server/", "tests/"];
+    let is_path = |character: char| character.is_ascii_alphanumeric() || "-_./".contains(character);
+    let words = page.split(|character: char| !is_path(character));
+    words
+        .filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)))
+        .map(|word| word.trim_end_matches(['.', '/']))
+        .collect()
+}
+
+#[test]
+fn every_file_that_a_page_names_exists() {
+    let files = repository_files();
+    let mut missing = Vec::new();
+    for page in pages().into_iter().filter(|page| !page.ends_with("CHANGELOG.md")) {
+        let text = fs::read_to_string(workspace().join(&page)).expect("a readable page");
+        let lost = named_paths(&text).into_iter().filter(|path| {
+            // A name may end in a placeholder.
+            !files.iter().any(|file| file.to_string_lossy().starts_with(path))
+        });
+        missing.extend(lost.map(|path| format!("{}: {path}", page.display())));
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
 #[test]
 fn broken_links_are_found() {
     let page = Path::new("docs/README.md");
