@@ -13,10 +13,12 @@ use latchkey_server::commands::{self, ImportArguments, SuperuserArguments, print
 use latchkey_server::{check, crypto, http, store, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The Latchkey auth server. Settings come from environment variables; each secret may be given as NAME_FILE, a
-/// path, instead.
+/// Runs the Latchkey authentication server or one of its maintenance commands.
+///
+/// Settings come from environment variables, which docs/operations.md lists. Each secret may be given as NAME_FILE, the
+/// path of a file that contains it, instead.
 #[derive(Parser)]
-#[command(name = "latchkey-server", version, about, long_about = None)]
+#[command(name = "latchkey-server", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,71 +26,79 @@ struct Cli {
 
 #[derive(Clone, Subcommand)]
 enum Command {
-    /// Serve the API and the management port until SIGTERM or SIGINT
+    /// Serves the API and the management port until SIGTERM or SIGINT arrives.
     Serve,
-    /// Bring the database's schema up to date (needs DATABASE_URL only)
+    /// Updates the database schema to the version of this release.
+    ///
+    /// The command needs DATABASE_URL, and EXTRA_CA_FILE if it is set. Servers of the previous release keep running
+    /// while the schema changes. It does nothing if the schema is up to date.
     Migrate,
-    /// Print which schema this server needs, and which servers can live with it
+    /// Prints which schema versions this server can use, and which servers can use the schema that it creates.
     Schema,
-    /// Print a new key set for JWT_KEYS_FILE; it is a secret
+    /// Prints a new private key set for JWT_KEYS_FILE; store the output as a secret.
     Keygen {
-        /// Signature algorithm of the key
+        /// The signature algorithm of the key.
         #[arg(long, value_enum, default_value_t = KeyAlgorithm::Es256)]
         algorithm: KeyAlgorithm,
     },
-    /// Print the OpenAPI 3.1 document
+    /// Prints the OpenAPI 3.1 document of the API.
     Openapi,
-    /// Read the settings, try each dependency and say what is wrong
+    /// Checks the settings and each dependency, and reports everything that is wrong.
+    ///
+    /// The exit status is 1 if any check failed.
     Check,
-    /// Accounts
+    /// Manages accounts.
     #[command(subcommand)]
     Users(UsersCommand),
-    /// Superusers
+    /// Manages superusers, who may administer all accounts.
     #[command(subcommand)]
     Superuser(SuperuserCommand),
-    /// Sessions
+    /// Manages the sessions of all accounts.
     #[command(subcommand)]
     Sessions(SessionsCommand),
-    /// Look at the messages that are mailed
+    /// Shows the e-mails that the server sends.
     #[command(subcommand)]
     Mail(commands::mail_preview::MailCommand),
 }
 
 #[derive(Clone, Subcommand)]
 enum UsersCommand {
-    /// Import accounts from another system (needs DATABASE_URL only)
+    /// Imports accounts from another system.
     ///
     /// Each record has a username and an email, and may have: name, password_hash (bcrypt, argon2, scrypt or
-    /// PBKDF2-SHA256/512 in their usual string forms; absent: no password yet), is_superuser (false), is_active (true),
-    /// email_verified (false), locale. Accounts that are there already, with the same username and address, are left
-    /// as they are, so an import that ended early is run again to go on. The exit status is 1 when any record was
-    /// refused.
+    /// PBKDF2-SHA256/512 in their usual string forms; an account without one has no password yet), is_superuser
+    /// (default false), is_active (default true), email_verified (default false), locale. An account that already
+    /// exists with the same username and address is left unchanged, so an import that ended early can be run again.
+    /// The command needs DATABASE_URL, and EXTRA_CA_FILE if it is set. The exit status is 1 if any record was refused.
     Import(ImportArguments),
 }
 
 #[derive(Clone, Subcommand)]
 enum SuperuserCommand {
-    /// Make a superuser, for a team that is locked out (needs DATABASE_URL only)
+    /// Creates a superuser, for example if no administrator can log in any more.
     ///
-    /// The password is asked for in a terminal, or is the first line of the standard input.
+    /// The command asks for the password if standard input is a terminal, and otherwise reads it from the first line
+    /// of standard input. It needs DATABASE_URL, and EXTRA_CA_FILE and the password policy if they are set.
     Create(SuperuserArguments),
 }
 
 #[derive(Clone, Copy, Subcommand)]
 enum SessionsCommand {
-    /// End every session and void every token, after a backup was restored (needs DATABASE_URL only)
+    /// Ends every session and revokes every token, for example after a backup was restored.
+    ///
+    /// The command needs DATABASE_URL, and EXTRA_CA_FILE if it is set.
     EndAll,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum KeyAlgorithm {
-    /// ECDSA on P-256
+    /// The key is for ECDSA on the curve P-256.
     #[value(name = "ES256")]
     Es256,
-    /// Ed25519
+    /// The key is for Ed25519.
     #[value(name = "EdDSA")]
     EdDsa,
-    /// RSA with 2048 bits
+    /// The key is for RSA with 2048 bits.
     #[value(name = "RS256")]
     Rs256,
 }

@@ -3,6 +3,7 @@
 
 mod check;
 mod commands;
+mod help;
 mod mail_preview;
 mod migrate;
 mod parts;
