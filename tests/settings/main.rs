@@ -11,6 +11,7 @@ mod read_only_database;
 mod refused;
 mod secrets_in_files;
 mod sessions_end_all;
+mod several_faults;
 mod start;
 mod superuser_create;
 mod trusted_cas;
