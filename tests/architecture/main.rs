@@ -5,5 +5,6 @@ mod dependencies;
 mod files;
 mod generated;
 mod layers;
+mod release;
 mod secrets;
 mod sources;
