@@ -2,10 +2,11 @@
 
 LATCHKEY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/latchkey
 CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
-export LATCHKEY_CACHE CARGO_TARGET_DIR
+# VERSION goes through the environment, so that no shell reads it as code.
+export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down run test test-fast lint fmt generate bench bench-operator cluster-up cluster-down
+.PHONY: help demo demo-down run test test-fast lint fmt generate bench bench-operator release cluster-up cluster-down
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -39,6 +40,9 @@ bench: ## Print the figures that docs/reference/performance.md speaks of (severa
 
 bench-operator: ## Print what a thousand AuthServices cost the operator and the API server (ten minutes)
 	@scripts/bench-operator
+
+release: ## Build a release into dist/ (VERSION=x.y.z, ARGS=--help explains); publishes nothing
+	@scripts/release "$$VERSION" $(ARGS)
 
 cluster-up: ## Bring up the one-node test cluster (safe to repeat)
 	@tests/cluster/up

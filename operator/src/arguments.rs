@@ -4,64 +4,67 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Keeps the auth servers that AuthServices ask for running.
+/// Runs the Latchkey operator, which keeps an authentication server running for each AuthService of a cluster.
 #[derive(Debug, Parser)]
-#[command(name = "latchkey-operator", version, about, propagate_version = true)]
+#[command(name = "latchkey-operator", version, propagate_version = true)]
 pub struct Arguments {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands of the operator.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the operator against the cluster that the kubeconfig or the pod's service account names.
+    /// Runs the operator until SIGTERM or SIGINT arrives.
+    ///
+    /// The operator works on the cluster that KUBECONFIG names, or on the cluster whose pod it runs in. Each option can
+    /// also be set by the environment variable beside it.
     Run(Box<RunArguments>),
-    /// Print the CustomResourceDefinition of AuthService as YAML.
+    /// Prints the CustomResourceDefinition of AuthService as YAML.
     Crds,
 }
 
 /// Options of `run`; each can be set by the environment variable named beside it.
 #[derive(Debug, Clone, Args)]
 pub struct RunArguments {
-    /// Only this namespace is watched; empty means all of them.
+    /// The namespace to watch; the operator watches all namespaces if it is empty.
     #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
-    /// Image of the auth server, where an AuthService names none.
+    /// The image of the auth server for each AuthService that names none.
     #[arg(long, env = "SERVER_IMAGE", default_value = concat!("ghcr.io/latchkey-dev/latchkey-server:", env!("CARGO_PKG_VERSION")))]
     pub server_image: String,
-    /// Image of the embedded PostgreSQL; it has to follow the official image's contract.
+    /// The image of the embedded PostgreSQL; it must follow the contract of the official image.
     #[arg(long, env = "EMBEDDED_POSTGRES_IMAGE", default_value = "docker.io/library/postgres:17")]
     pub postgres_image: String,
-    /// Image of the embedded Valkey.
+    /// The image of the embedded Valkey; it must follow the contract of the official image.
     #[arg(long, env = "EMBEDDED_VALKEY_IMAGE", default_value = "docker.io/valkey/valkey:8.1")]
     pub valkey_image: String,
-    /// Address of /livez, /readyz and /metrics.
+    /// The address that serves /livez, /readyz and /metrics.
     #[arg(long, env = "LISTEN_ADDR", default_value = "0.0.0.0:8080")]
     pub listen_addr: SocketAddr,
-    /// Whether to hold an election, so that of several replicas only one works.
+    /// Whether the replicas elect a leader; only the leader reconciles.
     #[arg(long, env = "LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub leader_elect: bool,
-    /// This pod's name, for the election and for events; default: the host's name.
+    /// The name of this pod in the leader election and in events; the host name is used if it is absent.
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,
-    /// The namespace of the election's Lease; default: the one the client is configured with.
+    /// The namespace of the leader election's Lease; the namespace of the client's configuration is used if it is absent.
     #[arg(long, env = "POD_NAMESPACE")]
     pub pod_namespace: Option<String>,
-    /// The least severe level that is logged: error, warn, info, debug, trace, or a tracing filter.
+    /// The least severe level that is logged (error, warn, info, debug or trace), or a tracing filter.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
-    /// The shape of a log line.
+    /// The format of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 }
 
-/// The shape of a log line.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// Each line is a JSON object.
     Json,
-    /// For a person's terminal.
+    /// Each line is text for a terminal.
     Text,
 }

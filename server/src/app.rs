@@ -8,32 +8,26 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, Minutes, PasswordPolicy, SecretSource, SecretText, Settings};
+use latchkey_config::{Email, Minutes, SecretSource, SecretText, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::canary;
-use crate::crypto::{ClientSecret, HashPool, KeyRing, TokenIssuer, TokenVerifier};
-use crate::domain::Password;
+use crate::crypto::{HashPool, KeyRing, TokenIssuer, TokenVerifier};
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
 use crate::limits::Limits;
 use crate::mail::{Deliverer, MailSender, OutboxWorker, Templates};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::redis_link::RedisLink;
 use crate::revocation::Revocation;
 use crate::secrets::read_secret;
-use crate::service::{
-    FirstSuperuserError, Housekeeper, Service, UserForm, check_first_superuser, create_first_superuser,
-};
+use crate::service::{FirstSuperuserError, Housekeeper, Service, UserForm, create_first_superuser};
+use crate::start_inputs::{Faults, StartInputs};
 use crate::store::Store;
-use crate::trusted_roots::TrustedRoots;
 
-/// Connections to PostgreSQL: a few more than hashes run at once, since other requests need some too.
-const CONNECTIONS_PER_CORE: u32 = 8;
 /// How long requests are still taken after readiness has failed, so that load balancers notice first.
 const NOTICE: Duration = Duration::from_secs(3);
 /// How long requests in flight may take to finish.
@@ -59,23 +53,15 @@ impl App {
     /// Binds both ports and starts everything. Dependencies that are down are waited for in the background.
     ///
     /// # Errors
-    /// What waiting cannot mend: a malformed setting, an unreadable secret file, a port that is taken, a key
-    /// set that is refused.
-    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let database_url = read_secret("DATABASE_URL", &settings.database_url)?;
-        let redis_url = read_secret("REDIS_URL", &settings.redis_url)?;
-        let roots = TrustedRoots::read(settings.extra_ca_file.as_deref())?;
-        let store = Store::connect_lazily(database_url.expose(), pool_size(cores), &roots)?;
-        let link = Arc::new(RedisLink::new(redis_url.expose(), &roots).map_err(anyhow::Error::msg)?);
+    /// What waiting cannot mend: each port that is taken.
+    pub async fn start(settings: &Settings, inputs: StartInputs) -> anyhow::Result<Self> {
+        let StartInputs { database_url, store, link, ring, mail, introspection_client, first_superuser } =
+            inputs;
         let revocation = Revocation::new(Arc::clone(&link), store.clone(), settings.issuer());
         let metrics = Arc::new(Metrics::new()?);
-        let hashing = HashPool::new(cores)?;
-        let ring = KeyRing::new(settings.jwt_keys_file.clone());
-        // A bad set at start is an error to be seen at once; later a bad one leaves the last good one in use.
-        ring.reload()?;
+        let hashing = HashPool::new(available_cores())?;
         let outbox_wake = Arc::new(Notify::new());
-        let outbox = build_outbox(settings, &roots, &store, &outbox_wake, &metrics)?;
+        let outbox = build_outbox(settings, mail, &store, &outbox_wake, &metrics);
         let readiness = Readiness::new(
             store.clone(),
             Arc::clone(&revocation),
@@ -97,17 +83,18 @@ impl App {
             accounts: settings.accounts.clone(),
             password_policy: settings.password_policy.clone(),
             registration: settings.registration.clone(),
-            introspection_client: introspection_client(settings)?,
+            introspection_client,
             mail_enabled: settings.email.is_some(),
             outbox_wake,
             metrics: Arc::clone(&metrics),
         });
         let tried =
             settings.canary.then(|| canary::build_service(settings, &service, &ring, link)).transpose()?;
-        let first_superuser = first_superuser_form(settings)?;
 
-        let api = bind("LISTEN_ADDR", settings.listen_addr).await?;
-        let management = bind("MANAGEMENT_ADDR", settings.management_addr).await?;
+        let mut faults = Faults::default();
+        let api = faults.keep(bind("LISTEN_ADDR", settings.listen_addr).await);
+        let management = faults.keep(bind("MANAGEMENT_ADDR", settings.management_addr).await);
+        let (Some(api), Some(management)) = (api, management) else { return Err(faults.into()) };
         let app = Self {
             api_addr: api.local_addr()?,
             management_addr: management.local_addr()?,
@@ -191,8 +178,9 @@ impl App {
     }
 }
 
-fn pool_size(cores: usize) -> u32 {
-    u32::try_from(cores).unwrap_or(1).saturating_mul(CONNECTIONS_PER_CORE).clamp(CONNECTIONS_PER_CORE, 64)
+/// The number of cores that this process may use.
+pub fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -214,22 +202,12 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
 
 fn build_outbox(
     settings: &Settings,
-    roots: &TrustedRoots,
+    mail: Option<(MailSender, Templates)>,
     store: &Store,
     wake: &Arc<Notify>,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<Option<Arc<OutboxWorker>>> {
-    let Some(email) = &settings.email else { return Ok(None) };
-    let credentials = match &email.smtp.credentials {
-        None => None,
-        Some(credentials) => Some((
-            read_secret("SMTP_USER", &credentials.user)?.expose().to_owned(),
-            read_secret("SMTP_PASSWORD", &credentials.password)?.expose().to_owned(),
-        )),
-    };
-    let sender = MailSender::new(email, credentials, roots).map_err(anyhow::Error::msg)?;
-    // A broken text is an error to be seen at once, not when the first message is due.
-    let templates = Templates::load(settings.mail_templates_dir.as_deref())?;
+) -> Option<Arc<OutboxWorker>> {
+    let (email, (sender, templates)) = settings.email.as_ref().zip(mail)?;
     let deliverer = Deliverer {
         store: store.clone(),
         sender,
@@ -238,39 +216,13 @@ fn build_outbox(
         service_name: service_name(email, settings),
         default_locale: settings.accounts.default_locale.clone(),
     };
-    Ok(Some(OutboxWorker::new(deliverer, Arc::clone(wake), Arc::clone(metrics))))
+    Some(OutboxWorker::new(deliverer, Arc::clone(wake), Arc::clone(metrics)))
 }
 
 /// What messages call the service: the sender's name, or else the host that their links lead to.
 fn service_name(email: &Email, settings: &Settings) -> String {
     let host = || settings.public_url.as_ref().unwrap_or(&settings.issuer_url).host_str().unwrap_or_default();
     email.from_name.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(host).to_owned()
-}
-
-fn introspection_client(settings: &Settings) -> anyhow::Result<Option<ClientSecret>> {
-    let Some(client) = &settings.introspection_client else { return Ok(None) };
-    let secret = read_secret("INTROSPECTION_CLIENT_SECRET", &client.secret)?;
-    let kept = ClientSecret::new(&client.id, secret.expose()).with_context(|| {
-        let least = ClientSecret::MIN_BYTES;
-        format!("INTROSPECTION_CLIENT_SECRET is not valid: it must have at least {least} random characters")
-    })?;
-    Ok(Some(kept))
-}
-
-fn first_superuser_form(settings: &Settings) -> anyhow::Result<Option<UserForm>> {
-    let Some(first) = &settings.first_superuser else { return Ok(None) };
-    let password: SecretText = read_secret("FIRST_SUPERUSER_PASSWORD", &first.password)?;
-    let form = UserForm {
-        username: first.username.clone(),
-        email: first.email.clone(),
-        name: first.username.clone(),
-        password: Password::presented(password.expose()),
-        is_superuser: true,
-    };
-    // What is set beyond the rules that always hold is asked only of an account that is to be made: one that was made
-    // before it was set is no reason not to start.
-    check_first_superuser(&form, &PasswordPolicy::default())?;
-    Ok(Some(form))
 }
 
 /// A login that was changed at the database works for new connections as soon as the file has it: where the old one
@@ -326,7 +278,8 @@ async fn keep_creating_first_superuser(service: Arc<Service>, readiness: Arc<Rea
                 readiness.schema_found_missing().await;
                 readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));
             }
-            Err(FirstSuperuserError::Refused(reason)) => {
+            Err(error @ FirstSuperuserError::Refused(_)) => {
+                let reason = error.to_string();
                 tracing::error!(reason, "the first superuser cannot be made");
                 readiness.set_first_superuser_fault(Some(reason));
                 return;

@@ -1,14 +1,14 @@
 //! `latchkey-server check`: tries each dependency once and says what is wrong.
 
 use chrono::Utc;
-use latchkey_config::Settings;
+use latchkey_config::{References, Settings};
 
 use crate::crypto::KeyRing;
 use crate::domain::clock::ClockOffset;
-use crate::mail::{MailSender, Templates};
 use crate::readiness::{CLOCK_AGREES, describe_clock};
 use crate::redis_link::{LinkState, RedisLink};
 use crate::secrets::read_secret;
+use crate::start_inputs::{Faults, first_superuser_form, introspection_client, mail};
 use crate::store::{Store, describe_unfit};
 use crate::trusted_roots::TrustedRoots;
 
@@ -47,8 +47,24 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         "signing keys",
         keys.map(|keys| format!("{} loaded", keys.len())).map_err(|error| error.to_string()),
     );
-    if settings.email.is_some() {
-        find("mail", check_mail(settings, &roots).await);
+    let references = References::from(settings);
+    let mut faults = Faults::default();
+    let sender = mail(&references, &roots, &mut faults).filter(|_| faults.is_empty());
+    if let Some((sender, _)) = sender {
+        let outcome = sender.check().await.map(|()| "takes mail".to_owned());
+        find("mail", outcome.map_err(|error| error.to_string()));
+    }
+    for sentence in faults.into_sentences() {
+        find("mail", Err(sentence));
+    }
+    let client = introspection_client(&references).map(|client| client.is_some());
+    let superuser = first_superuser_form(&references).map(|form| form.is_some());
+    for (subject, outcome) in [("introspection client", client), ("first superuser", superuser)] {
+        match outcome {
+            Ok(false) => {}
+            Ok(true) => find(subject, Ok("its settings are valid".to_owned())),
+            Err(error) => format!("{error:#}").lines().for_each(|fault| find(subject, Err(fault.to_owned()))),
+        }
     }
     findings
 }
@@ -77,20 +93,4 @@ async fn check_redis(settings: &Settings, roots: &TrustedRoots) -> Result<String
         LinkState::Up => Ok("answers, evicts nothing".to_owned()),
         LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason) => Err(reason),
     }
-}
-
-async fn check_mail(settings: &Settings, roots: &TrustedRoots) -> Result<String, String> {
-    let Some(email) = &settings.email else { return Ok("off".to_owned()) };
-    let credentials = match &email.smtp.credentials {
-        None => None,
-        Some(login) => {
-            let user = read_secret("SMTP_USER", &login.user).map_err(|error| error.to_string())?;
-            let password =
-                read_secret("SMTP_PASSWORD", &login.password).map_err(|error| error.to_string())?;
-            Some((user.expose().to_owned(), password.expose().to_owned()))
-        }
-    };
-    Templates::load(settings.mail_templates_dir.as_deref()).map_err(|error| error.to_string())?;
-    let sender = MailSender::new(email, credentials, roots)?;
-    sender.check().await.map(|()| "takes mail".to_owned()).map_err(|error| error.to_string())
 }

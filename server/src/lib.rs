@@ -19,6 +19,7 @@ pub mod redis_link;
 pub mod revocation;
 pub mod secrets;
 pub mod service;
+pub mod start_inputs;
 pub mod store;
 pub mod telemetry;
 pub mod trusted_roots;

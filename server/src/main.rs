@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use latchkey_config::{PasswordPolicy, Settings, variables};
+use latchkey_config::{Environment, LONGEST_LINE, PasswordPolicy, References, Settings, shorten_text};
 use latchkey_keyset::{Algorithm, Phase, PrivateKeySet};
-use latchkey_server::app::App;
-use latchkey_server::commands::{self, ImportArguments, SuperuserArguments, print_line};
+use latchkey_server::app::{App, available_cores};
+use latchkey_server::commands::{self, DatabaseConnection, ImportArguments, SuperuserArguments, print_line};
+use latchkey_server::start_inputs::{Faults, StartInputs};
+use latchkey_server::store::Store;
 use latchkey_server::{check, crypto, http, store, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The Latchkey auth server. Settings come from environment variables; each secret may be given as NAME_FILE, a
-/// path, instead.
+/// Runs the Latchkey authentication server or one of its maintenance commands.
+///
+/// Settings come from environment variables, which docs/reference/settings.md lists. Each secret may be given as NAME_FILE, the
+/// path of a file that contains it, instead.
 #[derive(Parser)]
-#[command(name = "latchkey-server", version, about, long_about = None)]
+#[command(name = "latchkey-server", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,71 +28,79 @@ struct Cli {
 
 #[derive(Clone, Subcommand)]
 enum Command {
-    /// Serve the API and the management port until SIGTERM or SIGINT
+    /// Serves the API and the management port until SIGTERM or SIGINT arrives.
     Serve,
-    /// Bring the database's schema up to date (needs DATABASE_URL only)
+    /// Updates the database schema to the version of this release.
+    ///
+    /// The command needs DATABASE_URL, and EXTRA_CA_FILE if it is set. Servers of the previous release keep running
+    /// while the schema changes. It does nothing if the schema is up to date.
     Migrate,
-    /// Print which schema this server needs, and which servers can live with it
+    /// Prints which schema versions this server can use, and which servers can use the schema that it creates.
     Schema,
-    /// Print a new key set for JWT_KEYS_FILE; it is a secret
+    /// Prints a new private key set for JWT_KEYS_FILE; store the output as a secret.
     Keygen {
-        /// Signature algorithm of the key
+        /// The signature algorithm of the key.
         #[arg(long, value_enum, default_value_t = KeyAlgorithm::Es256)]
         algorithm: KeyAlgorithm,
     },
-    /// Print the OpenAPI 3.1 document
+    /// Prints the OpenAPI 3.1 document of the API.
     Openapi,
-    /// Read the settings, try each dependency and say what is wrong
+    /// Checks the settings and each dependency, and reports everything that is wrong.
+    ///
+    /// The exit status is 1 if any check failed.
     Check,
-    /// Accounts
+    /// Manages accounts.
     #[command(subcommand)]
     Users(UsersCommand),
-    /// Superusers
+    /// Manages superusers, who may administer all accounts.
     #[command(subcommand)]
     Superuser(SuperuserCommand),
-    /// Sessions
+    /// Manages the sessions of all accounts.
     #[command(subcommand)]
     Sessions(SessionsCommand),
-    /// Look at the messages that are mailed
+    /// Shows the e-mails that the server sends.
     #[command(subcommand)]
     Mail(commands::mail_preview::MailCommand),
 }
 
 #[derive(Clone, Subcommand)]
 enum UsersCommand {
-    /// Import accounts from another system (needs DATABASE_URL only)
+    /// Imports accounts from another system.
     ///
     /// Each record has a username and an email, and may have: name, password_hash (bcrypt, argon2, scrypt or
-    /// PBKDF2-SHA256/512 in their usual string forms; absent: no password yet), is_superuser (false), is_active (true),
-    /// email_verified (false), locale. Accounts that are there already, with the same username and address, are left
-    /// as they are, so an import that ended early is run again to go on. The exit status is 1 when any record was
-    /// refused.
+    /// PBKDF2-SHA256/512 in their usual string forms; an account without one has no password yet), is_superuser
+    /// (default false), is_active (default true), email_verified (default false), locale. An account that already
+    /// exists with the same username and address is left unchanged, so an import that ended early can be run again.
+    /// The command needs DATABASE_URL, and EXTRA_CA_FILE if it is set. The exit status is 1 if any record was refused.
     Import(ImportArguments),
 }
 
 #[derive(Clone, Subcommand)]
 enum SuperuserCommand {
-    /// Make a superuser, for a team that is locked out (needs DATABASE_URL only)
+    /// Creates a superuser, for example if no administrator can log in any more.
     ///
-    /// The password is asked for in a terminal, or is the first line of the standard input.
+    /// The command asks for the password if standard input is a terminal, and otherwise reads it from the first line
+    /// of standard input. It needs DATABASE_URL, and EXTRA_CA_FILE and the password policy if they are set.
     Create(SuperuserArguments),
 }
 
 #[derive(Clone, Copy, Subcommand)]
 enum SessionsCommand {
-    /// End every session and void every token, after a backup was restored (needs DATABASE_URL only)
+    /// Ends every session and revokes every token, for example after a backup was restored.
+    ///
+    /// The command needs DATABASE_URL, and EXTRA_CA_FILE if it is set.
     EndAll,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum KeyAlgorithm {
-    /// ECDSA on P-256
+    /// The key is for ECDSA on the curve P-256.
     #[value(name = "ES256")]
     Es256,
-    /// Ed25519
+    /// The key is for Ed25519.
     #[value(name = "EdDSA")]
     EdDsa,
-    /// RSA with 2048 bits
+    /// The key is for RSA with 2048 bits.
     #[value(name = "RS256")]
     Rs256,
 }
@@ -98,10 +110,11 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            // One sentence; the chain's parts hold no secret.
-            let text =
-                latchkey_config::shorten_text(&format!("{error:#}"), latchkey_config::LONGEST_LINE / 2);
-            let _ = writeln!(std::io::stderr(), "latchkey-server: {text}");
+            // One sentence a line; the chain's parts hold no secret.
+            for fault in format!("{error:#}").lines() {
+                let text = shorten_text(fault, LONGEST_LINE / 2);
+                let _ = writeln!(std::io::stderr(), "latchkey-server: {text}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -120,18 +133,20 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check => return runtime()?.block_on(run_check()),
         Command::Serve => runtime()?.block_on(serve())?,
         Command::Users(UsersCommand::Import(arguments)) => {
-            return runtime()?.block_on(async {
-                commands::import_users(&commands::open_store(&environment()?).await?, &arguments).await
-            });
+            return runtime()?
+                .block_on(async { commands::import_users(&open_store().await?, &arguments).await });
         }
         Command::Superuser(SuperuserCommand::Create(arguments)) => runtime()?.block_on(async {
-            let variables = environment()?;
-            let policy = PasswordPolicy::from_variables(&variables)?;
-            commands::create_superuser(&commands::open_store(&variables).await?, arguments, &policy).await
+            let variables = variables()?;
+            let mut faults = Faults::default();
+            let policy = faults.keep(PasswordPolicy::from_variables(&variables));
+            let connection = faults.keep(DatabaseConnection::from_variables(&variables));
+            let (Some(policy), Some(connection)) = (policy, connection) else { return Err(faults.into()) };
+            commands::create_superuser(&commands::open_store(&connection).await?, arguments, &policy).await
         })?,
-        Command::Sessions(SessionsCommand::EndAll) => runtime()?.block_on(async {
-            commands::end_all_sessions(&commands::open_store(&environment()?).await?).await
-        })?,
+        Command::Sessions(SessionsCommand::EndAll) => {
+            runtime()?.block_on(async { commands::end_all_sessions(&open_store().await?).await })?
+        }
         Command::Mail(command) => commands::mail_preview::run(&command)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -141,31 +156,43 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")
 }
 
-/// The process's environment. What is not ours may be anything; what is ours must be text.
-fn environment() -> anyhow::Result<BTreeMap<String, String>> {
-    let mut variables = BTreeMap::new();
-    for (name, value) in std::env::vars_os() {
-        let Ok(name) = name.into_string() else { continue };
-        match value.into_string() {
-            Ok(value) => _ = variables.insert(name, value),
-            Err(_)
-                if variables::ALL.contains(&name.trim_end_matches("_FILE"))
-                    || name == variables::JWT_KEYS_FILE =>
-            {
-                bail!("{name} is not valid: it is not UTF-8 text")
-            }
-            Err(_) => {}
+fn environment() -> Environment {
+    Environment::new(std::env::vars_os())
+}
+
+fn variables() -> anyhow::Result<BTreeMap<String, String>> {
+    Ok(environment().into_variables()?)
+}
+
+/// The database of a command that needs no other setting.
+async fn open_store() -> anyhow::Result<Store> {
+    commands::open_store(&DatabaseConnection::from_variables(&variables()?)?).await
+}
+
+/// Reads the settings. If some are not valid, the others are checked all the same, so that one start names every fault.
+fn settings() -> anyhow::Result<Settings> {
+    Settings::from_environment(&environment()).or_else(|errors| {
+        let mut faults = Faults::default();
+        let references = errors.references().clone();
+        faults.add(errors);
+        if let Err(more) = StartInputs::read(&references, available_cores())
+            && !more.is_empty()
+        {
+            faults.add(more);
         }
-    }
-    Ok(variables)
+        Err(faults.into())
+    })
 }
 
 async fn serve() -> anyhow::Result<()> {
-    let settings = Settings::from_variables(&environment()?)?;
-    let _telemetry = telemetry::start(&settings)?;
+    let settings = settings()?;
+    let mut faults = Faults::default();
+    let telemetry = faults.keep(telemetry::start(&settings));
+    let inputs = faults.keep(StartInputs::read(&References::from(&settings), available_cores()));
+    let (Some(_telemetry), Some(inputs)) = (telemetry, inputs) else { return Err(faults.into()) };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let app = App::start(&settings).await?;
+    let app = App::start(&settings, inputs).await?;
     tracing::info!(
         api_addr = %app.api_addr,
         management_addr = %app.management_addr,
@@ -184,14 +211,13 @@ async fn serve() -> anyhow::Result<()> {
 
 async fn migrate() -> anyhow::Result<()> {
     // Only these settings: the Job that migrates needs no others.
-    let variables = environment()?;
-    let url = commands::database_url(&variables)?;
-    let version = store::migrate(url.expose(), &commands::trusted_roots(&variables)?).await?;
+    let connection = DatabaseConnection::from_variables(&variables()?)?;
+    let version = store::migrate(connection.url.expose(), &connection.roots).await?;
     print_line(&format!("the schema is at version {version}"))
 }
 
 async fn run_check() -> anyhow::Result<ExitCode> {
-    let settings = Settings::from_variables(&environment()?)?;
+    let settings = settings()?;
     let findings = check::check(&settings).await;
     let mut code = ExitCode::SUCCESS;
     for finding in findings {

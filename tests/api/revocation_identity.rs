@@ -74,6 +74,36 @@ async fn a_redis_that_became_a_replica_is_not_trusted() {
 }
 
 #[tokio::test]
+async fn a_redis_that_evicted_revocations_for_a_moment_is_filled_again() {
+    let app = App::setup().replicas(2).start().await;
+    let (_, out) = app.new_session("out").await;
+    wait_for_mode(&app, "redis").await;
+    app.log_out(&out).await.ok(200);
+    let before = marker(&app).await;
+    app.database
+        .execute_for(
+            "UPDATE revocations SET revoked_at = now() - interval '1 hour', transaction_id = 3 WHERE $1 <> ''",
+            "all",
+        )
+        .await;
+
+    app.redis.evict_expiring_keys().await;
+    let keys = app.redis.keys().await;
+    assert!(keys.iter().all(|key| !key.contains("revoked")), "the revocation was evicted: {keys:?}");
+    assert!(keys.iter().any(|key| key.ends_with(":epoch")), "the marker was not: {keys:?}");
+
+    for replica in 0..2 {
+        wait::until("Redis to be filled again", || async {
+            let mode = app.servers[replica].status().await["revocation"]["mode"].clone();
+            let now = marker(&app).await;
+            (now != "none" && now != before && mode == "redis").then_some(())
+        })
+        .await;
+        app.me_at(replica, &out.access).await.problem(401);
+    }
+}
+
+#[tokio::test]
 async fn two_services_that_share_a_redis_database_do_not_meet() {
     let one = App::setup().replicas(2).start().await;
     let other = App::setup().replicas(2).set("REDIS_URL", &one.redis.url()).start().await;

@@ -7,5 +7,6 @@ mod files;
 mod generated;
 mod layers;
 mod links;
+mod release;
 mod secrets;
 mod sources;

@@ -3,6 +3,7 @@
 
 mod check;
 mod commands;
+mod help;
 mod mail_preview;
 mod migrate;
 mod parts;
@@ -10,6 +11,7 @@ mod read_only_database;
 mod refused;
 mod secrets_in_files;
 mod sessions_end_all;
+mod several_faults;
 mod start;
 mod superuser_create;
 mod trusted_cas;

@@ -5,7 +5,7 @@ use latchkey_tests::server::run_command;
 use crate::parts::{assert_refused, unreachable};
 
 /// Starts the server with one variable changed (`None` leaves it out).
-fn start_with(changes: &[(&str, Option<&str>)]) -> std::process::Output {
+pub fn start_with(changes: &[(&str, Option<&str>)]) -> std::process::Output {
     let mut variables = unreachable();
     for (name, value) in changes {
         match value {

@@ -3,6 +3,7 @@
 //! make pods; only nothing runs them.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::sync::OnceCell;
 
 use crate::audit::AuditLog;
@@ -134,7 +136,10 @@ impl ControlPlane {
     /// When it cannot be written.
     pub fn write_kubeconfig_through(&self, name: &str, token: &str, port: u16) -> PathBuf {
         let path = self.folder.join(format!("{name}.kubeconfig"));
-        fs::write(&path, self.kubeconfig_text(token, port)).expect("a kubeconfig is written");
+        // Put there as a whole: a program of another test may be reading it.
+        let mut file = NamedTempFile::new_in(&self.folder).expect("a temporary file");
+        file.write_all(self.kubeconfig_text(token, port).as_bytes()).expect("a kubeconfig is written");
+        file.persist(&path).expect("a kubeconfig is renamed");
         path
     }
 

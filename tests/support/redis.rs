@@ -189,6 +189,23 @@ impl Redis {
         let _: () = command.query_async(&mut self.connect().await).await.expect("CONFIG SET");
     }
 
+    /// Evicts every key that expires, in a moment that is too short to be seen from outside.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn evict_expiring_keys(&self) {
+        let mut pipeline = redis::pipe();
+        for (name, value) in [
+            ("maxmemory-policy", "volatile-ttl"),
+            ("maxmemory", "1"),
+            ("maxmemory", "0"),
+            ("maxmemory-policy", "noeviction"),
+        ] {
+            pipeline.cmd("CONFIG").arg("SET").arg(name).arg(value).ignore();
+        }
+        let _: () = pipeline.query_async(&mut self.connect().await).await.expect("CONFIG SET");
+    }
+
     /// Removes every key.
     ///
     /// # Panics

@@ -2,277 +2,240 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use url::Url;
-
+use crate::given::{Given, Parsed, shown};
+use crate::references::References;
 use crate::settings::{
-    Email, FirstSuperuser, LogFormat, LogLevel, Minutes, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Email, FirstSuperuser, LogFormat, LogLevel, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
 use crate::variables as v;
-use crate::{SecretSource, SettingsError};
+use crate::{Environment, SettingsErrors};
 
 const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 const DEFAULT_MANAGEMENT: &str = "0.0.0.0:9090";
 const DEFAULT_ACCESS_MINUTES: u32 = 10_080;
 const DEFAULT_REFRESH_MINUTES: u32 = 525_600;
 const DEFAULT_SMTP_PORT: u16 = 587;
+const ONE_OF_FIRST_SUPERUSER: &str = "is required because another FIRST_SUPERUSER variable is set";
 
 impl Settings {
-    /// Reads the settings out of variables (usually the process environment). A variable that is set to
-    /// nothing counts as unset, since that is how templates leave an option out.
+    /// Reads the settings out of variables. A variable that is set to nothing counts as unset, since that is how
+    /// templates leave an option out.
     ///
     /// # Errors
-    /// The first variable that is missing, malformed or contradicts another one.
-    pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
-        let given = Given(variables);
-        let settings = Self {
-            database_url: given.required_secret(v::DATABASE_URL)?,
-            redis_url: given.required_secret(v::REDIS_URL)?,
-            extra_ca_file: given.text(v::EXTRA_CA_FILE).map(PathBuf::from),
-            listen_addr: given.address(v::LISTEN_ADDR, DEFAULT_LISTEN)?,
-            management_addr: given.address(v::MANAGEMENT_ADDR, DEFAULT_MANAGEMENT)?,
-            issuer_url: given.url(v::ISSUER_URL)?.ok_or_else(|| missing(v::ISSUER_URL))?,
-            token_audience: given.text(v::TOKEN_AUDIENCE).map(str::to_owned),
-            jwt_keys_file: given
-                .text(v::JWT_KEYS_FILE)
-                .map(PathBuf::from)
-                .ok_or_else(|| missing(v::JWT_KEYS_FILE))?,
-            access_token_lifetime: given.minutes(v::ACCESS_TOKEN_EXPIRE_MINUTES, DEFAULT_ACCESS_MINUTES)?,
-            refresh_token_lifetime: given
-                .minutes(v::REFRESH_TOKEN_EXPIRE_MINUTES, DEFAULT_REFRESH_MINUTES)?,
-            email: given.email()?,
-            public_url: given.url(v::PUBLIC_URL)?,
-            first_superuser: given.first_superuser()?,
-            registration: given.registration()?,
-            accounts: given.accounts()?,
-            password_policy: given.password_policy()?,
-            mail_templates_dir: given.text(v::MAIL_TEMPLATES_DIR).map(PathBuf::from),
-            audit_retention: given.audit_retention()?,
-            canary: given.flag(v::CANARY_ENABLED)?.unwrap_or(false),
-            rate_limits: given.rate_limits()?,
-            trusted_proxies: given.trusted_proxies()?,
-            cors_allowed_origins: given.cors_allowed_origins()?,
-            introspection_client: given.introspection_client()?,
-            otlp_endpoint: given.text(v::OTEL_EXPORTER_OTLP_ENDPOINT).map(str::to_owned),
-            log_level: given.log_level()?,
-            log_format: given.log_format()?,
-        };
-        for (name, source) in [(v::DATABASE_URL, &settings.database_url), (v::REDIS_URL, &settings.redis_url)]
-        {
-            if let SecretSource::Inline(text) = source {
-                check_secret(name, text.expose())?;
-            }
+    /// Every variable that is missing, malformed or contradicts another one.
+    pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, SettingsErrors> {
+        Self::from_given(Given::of_variables(variables))
+    }
+
+    /// Reads the settings out of a process's environment, as [`Settings::from_variables`] does.
+    ///
+    /// # Errors
+    /// Every variable that is missing, malformed, not text or contradicts another one.
+    pub fn from_environment(environment: &Environment) -> Result<Self, SettingsErrors> {
+        Self::from_given(Given::of_environment(environment))
+    }
+
+    fn from_given(given: Given<'_>) -> Result<Self, SettingsErrors> {
+        let mut references = References::default();
+        let settings = read(&given, &mut references);
+        let faults = given.into_faults();
+        match settings {
+            Ok(settings) if faults.is_empty() => Ok(settings),
+            _ => Err(SettingsErrors::new(faults, references)),
         }
-        if settings.registration.enabled && settings.email.is_none() {
-            return Err(SettingsError::Conflict {
-                name: v::REGISTRATION_ENABLED,
-                reason: "is true, so EMAILS_ENABLED must be: an address is verified by mail",
-            });
-        }
-        if settings.listen_addr == settings.management_addr && settings.listen_addr.port() != 0 {
-            return Err(SettingsError::Conflict {
-                name: v::MANAGEMENT_ADDR,
-                reason: "must differ from LISTEN_ADDR: metrics and status do not belong on the public port",
-            });
-        }
-        Ok(settings)
     }
 }
 
-fn missing(name: &'static str) -> SettingsError {
-    SettingsError::Missing { name, hint: "" }
-}
-
-pub(crate) fn invalid(name: &'static str, reason: impl Into<String>) -> SettingsError {
-    SettingsError::Invalid { name, reason: reason.into() }
-}
-
-/// Checks the text of a secret as far as its variable says what it must be: the scheme of a URL. For secrets that
-/// come from a file it is called when the file has been read.
-///
-/// # Errors
-/// [`SettingsError::Invalid`]; it never repeats the value, which holds a password.
-pub fn check_secret(name: &'static str, text: &str) -> Result<(), SettingsError> {
-    let schemes: &[&str] = match name {
-        v::DATABASE_URL => &["postgres://", "postgresql://"],
-        v::REDIS_URL => &["redis://", "rediss://"],
-        _ => return Ok(()),
+/// Reads every variable before the first `?`, so that one fault does not hide another.
+fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
+    let database_url = given.required_secret(v::DATABASE_URL);
+    let redis_url = given.required_secret(v::REDIS_URL);
+    let extra_ca_file = given.path(v::EXTRA_CA_FILE);
+    let addresses = given.addresses();
+    let issuer_url = given.required(v::ISSUER_URL, given.url(v::ISSUER_URL));
+    let token_audience = given.owned(v::TOKEN_AUDIENCE);
+    let jwt_keys_file = given.required(v::JWT_KEYS_FILE, given.path(v::JWT_KEYS_FILE));
+    let access_token_lifetime = given.minutes(v::ACCESS_TOKEN_EXPIRE_MINUTES, DEFAULT_ACCESS_MINUTES);
+    let refresh_token_lifetime = given.minutes(v::REFRESH_TOKEN_EXPIRE_MINUTES, DEFAULT_REFRESH_MINUTES);
+    let emails_enabled = given.flag_or(v::EMAILS_ENABLED, false);
+    let email = given.email(emails_enabled);
+    let public_url = given.url(v::PUBLIC_URL);
+    let first_superuser = given.first_superuser();
+    let registration_enabled = given.flag_or(v::REGISTRATION_ENABLED, false);
+    let registration = given.registration(registration_enabled);
+    let accounts = given.accounts();
+    let password_policy = given.password_policy();
+    let mail_templates_dir = given.path(v::MAIL_TEMPLATES_DIR);
+    let audit_retention = given.audit_retention();
+    let canary = given.flag_or(v::CANARY_ENABLED, false);
+    let rate_limits = given.rate_limits();
+    let trusted_proxies = given.trusted_proxies();
+    let cors_allowed_origins = given.cors_allowed_origins();
+    let introspection_client = given.introspection_client();
+    let otlp_endpoint = given.owned(v::OTEL_EXPORTER_OTLP_ENDPOINT);
+    let log_level = given.log_level();
+    let log_format = given.log_format();
+    if (registration_enabled, emails_enabled) == (Ok(true), Ok(false)) {
+        let reason = "is true, so EMAILS_ENABLED must be: an address is verified by mail";
+        let _ = given.conflict(v::REGISTRATION_ENABLED, reason);
+    }
+    *references = References {
+        database_url: database_url.clone().ok(),
+        redis_url: redis_url.clone().ok(),
+        extra_ca_file: extra_ca_file.clone().ok().flatten(),
+        jwt_keys_file: jwt_keys_file.clone().ok(),
+        email: email.clone().ok().flatten(),
+        mail_templates_dir: mail_templates_dir.clone().ok().flatten(),
+        first_superuser: first_superuser.clone().ok().flatten(),
+        introspection_client: introspection_client.clone().ok().flatten(),
     };
-    if schemes.iter().any(|scheme| text.starts_with(scheme)) {
-        Ok(())
-    } else {
-        Err(invalid(name, format!("it must start with {}", schemes.join(" or "))))
-    }
+    let (listen_addr, management_addr) = addresses?;
+    Ok(Settings {
+        database_url: database_url?,
+        redis_url: redis_url?,
+        extra_ca_file: extra_ca_file?,
+        listen_addr,
+        management_addr,
+        issuer_url: issuer_url?,
+        token_audience: token_audience?,
+        jwt_keys_file: jwt_keys_file?,
+        access_token_lifetime: access_token_lifetime?,
+        refresh_token_lifetime: refresh_token_lifetime?,
+        email: email?,
+        public_url: public_url?,
+        first_superuser: first_superuser?,
+        registration: registration?,
+        accounts: accounts?,
+        password_policy: password_policy?,
+        mail_templates_dir: mail_templates_dir?,
+        audit_retention: audit_retention?,
+        canary: canary?,
+        rate_limits: rate_limits?,
+        trusted_proxies: trusted_proxies?,
+        cors_allowed_origins: cors_allowed_origins?,
+        introspection_client: introspection_client?,
+        otlp_endpoint: otlp_endpoint?,
+        log_level: log_level?,
+        log_format: log_format?,
+    })
 }
-
-pub(crate) struct Given<'a>(pub(crate) &'a BTreeMap<String, String>);
 
 impl Given<'_> {
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    pub(crate) fn secret(&self, name: &'static str) -> Result<Option<SecretSource>, SettingsError> {
-        match (self.text(name), self.text(&v::file_variant(name))) {
-            (Some(_), Some(_)) => Err(SettingsError::GivenTwice { name }),
-            (Some(text), None) => Ok(Some(SecretSource::inline(text))),
-            (None, Some(path)) => Ok(Some(SecretSource::File(PathBuf::from(path)))),
-            (None, None) => Ok(None),
+    fn addresses(&self) -> Parsed<(SocketAddr, SocketAddr)> {
+        let listen = self.address(v::LISTEN_ADDR, DEFAULT_LISTEN);
+        let management = self.address(v::MANAGEMENT_ADDR, DEFAULT_MANAGEMENT);
+        let (listen, management) = (listen?, management?);
+        if listen == management && listen.port() != 0 {
+            let reason = "must differ from LISTEN_ADDR: metrics and status do not belong on the public port";
+            return Err(self.conflict(v::MANAGEMENT_ADDR, reason));
         }
+        Ok((listen, management))
     }
 
-    fn required_secret(&self, name: &'static str) -> Result<SecretSource, SettingsError> {
-        self.secret(name)?.ok_or(SettingsError::Missing {
-            name,
-            hint: " (a path may be given instead, with _FILE after the name)",
-        })
-    }
-
-    pub(crate) fn parsed<T: std::str::FromStr>(
-        &self,
-        name: &'static str,
-        default: T,
-        expected: &str,
-    ) -> Result<T, SettingsError> {
-        match self.text(name) {
-            None => Ok(default),
-            Some(text) => text.parse().map_err(|_| invalid(name, format!("`{text}` is not {expected}"))),
-        }
-    }
-
-    fn address(&self, name: &'static str, default: &str) -> Result<SocketAddr, SettingsError> {
-        let text = self.text(name).unwrap_or(default);
-        text.parse().map_err(|_| {
-            invalid(
-                name,
-                format!("`{text}` is not an address with a port, such as 0.0.0.0:8080 or [::]:8080"),
-            )
-        })
-    }
-
-    fn url(&self, name: &'static str) -> Result<Option<Url>, SettingsError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let url = Url::parse(text)
-            .map_err(|_| invalid(name, format!("`{text}` is not a URL such as https://auth.example.com")))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(invalid(name, format!("`{text}` is not an http or https URL")));
-        }
-        if url.query().is_some()
-            || url.fragment().is_some()
-            || !url.username().is_empty()
-            || url.password().is_some()
-        {
-            return Err(invalid(name, "it must have no query, fragment, user or password"));
-        }
-        Ok(Some(url))
-    }
-
-    fn minutes(&self, name: &'static str, default: u32) -> Result<Minutes, SettingsError> {
-        let number: u32 = self.parsed(name, default, "a whole number of minutes")?;
-        Minutes::new(number)
-            .ok_or_else(|| invalid(name, format!("`{number}` is not between 1 and {} minutes", Minutes::MAX)))
-    }
-
-    pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>, SettingsError> {
-        match self.text(name) {
-            None => Ok(None),
-            Some("true" | "True" | "1") => Ok(Some(true)),
-            Some("false" | "False" | "0") => Ok(Some(false)),
-            Some(text) => Err(invalid(name, format!("`{text}` is neither true nor false"))),
-        }
-    }
-
-    fn email(&self) -> Result<Option<Email>, SettingsError> {
+    fn email(&self, enabled: Parsed<bool>) -> Parsed<Option<Email>> {
         // Checked even where mail is off: a malformed value is never passed over in silence.
-        let port = self.parsed(v::SMTP_PORT, DEFAULT_SMTP_PORT, "a port number")?;
-        let security = self.smtp_security()?;
-        let credentials = match (self.secret(v::SMTP_USER)?, self.secret(v::SMTP_PASSWORD)?) {
-            (Some(user), Some(password)) => Some(SmtpCredentials { user, password }),
-            (None, None) => None,
-            (Some(_), None) => {
-                return Err(SettingsError::Conflict {
-                    name: v::SMTP_PASSWORD,
-                    reason: "is required because SMTP_USER is set",
-                });
-            }
-            (None, Some(_)) => {
-                return Err(SettingsError::Conflict {
-                    name: v::SMTP_USER,
-                    reason: "is required because SMTP_PASSWORD is set",
-                });
-            }
-        };
-        if !self.flag(v::EMAILS_ENABLED)?.unwrap_or(false) {
+        let port = self.parsed(v::SMTP_PORT, DEFAULT_SMTP_PORT, "a port number");
+        let security = self.smtp_security();
+        let credentials = self.smtp_credentials();
+        let host = self.text(v::SMTP_HOST);
+        let from_address = self.text(v::EMAILS_FROM_EMAIL);
+        let from_name = self.owned(v::EMAILS_FROM_NAME);
+        if !enabled? {
             return Ok(None);
         }
-        let host = self.text(v::SMTP_HOST).ok_or(SettingsError::Conflict {
-            name: v::SMTP_HOST,
-            reason: "is required because EMAILS_ENABLED is true",
-        })?;
-        let from_address = self.text(v::EMAILS_FROM_EMAIL).ok_or(SettingsError::Conflict {
-            name: v::EMAILS_FROM_EMAIL,
-            reason: "is required because EMAILS_ENABLED is true",
-        })?;
-        if !from_address.contains('@') {
-            return Err(invalid(v::EMAILS_FROM_EMAIL, format!("`{from_address}` is not an e-mail address")));
-        }
+        let reason = "is required because EMAILS_ENABLED is true";
+        let host = self.needed(v::SMTP_HOST, reason, host);
+        let from_address = self.needed(v::EMAILS_FROM_EMAIL, reason, from_address).and_then(|address| {
+            if address.contains('@') {
+                return Ok(address);
+            }
+            let reason = format!("{} is not an e-mail address", shown(address));
+            Err(self.invalid(v::EMAILS_FROM_EMAIL, reason))
+        });
         Ok(Some(Email {
-            smtp: Smtp { host: host.to_owned(), port, security, credentials },
-            from_address: from_address.to_owned(),
-            from_name: self.text(v::EMAILS_FROM_NAME).map(str::to_owned),
+            smtp: Smtp {
+                host: host?.to_owned(),
+                port: port?,
+                security: security?,
+                credentials: credentials?,
+            },
+            from_address: from_address?.to_owned(),
+            from_name: from_name?,
         }))
     }
 
+    fn smtp_credentials(&self) -> Parsed<Option<SmtpCredentials>> {
+        let (user, password) = (self.secret(v::SMTP_USER), self.secret(v::SMTP_PASSWORD));
+        match (user?, password?) {
+            (Some(user), Some(password)) => Ok(Some(SmtpCredentials { user, password })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.conflict(v::SMTP_PASSWORD, "is required because SMTP_USER is set")),
+            (None, Some(_)) => Err(self.conflict(v::SMTP_USER, "is required because SMTP_PASSWORD is set")),
+        }
+    }
+
     /// `SMTP_SSL=true` alone is enough for TLS from the first byte, since `SMTP_TLS` is true by default.
-    fn smtp_security(&self) -> Result<SmtpSecurity, SettingsError> {
-        match (self.flag(v::SMTP_TLS)?, self.flag(v::SMTP_SSL)?.unwrap_or(false)) {
-            (Some(true), true) => Err(SettingsError::Conflict {
-                name: v::SMTP_SSL,
-                reason: "and SMTP_TLS are both true; choose TLS from the first byte (SMTP_SSL) or STARTTLS (SMTP_TLS)",
-            }),
+    fn smtp_security(&self) -> Parsed<SmtpSecurity> {
+        let (start_tls, implicit) = (self.flag(v::SMTP_TLS), self.flag_or(v::SMTP_SSL, false));
+        match (start_tls?, implicit?) {
+            (Some(true), true) => Err(self.conflict(
+                v::SMTP_SSL,
+                "and SMTP_TLS are both true; choose TLS from the first byte (SMTP_SSL) or STARTTLS (SMTP_TLS)",
+            )),
             (_, true) => Ok(SmtpSecurity::Implicit),
             (Some(false), false) => Ok(SmtpSecurity::None),
             (Some(true) | None, false) => Ok(SmtpSecurity::StartTls),
         }
     }
 
-    fn first_superuser(&self) -> Result<Option<FirstSuperuser>, SettingsError> {
-        let needed = |name| SettingsError::Conflict {
-            name,
-            reason: "is required because another FIRST_SUPERUSER variable is set",
+    fn first_superuser(&self) -> Parsed<Option<FirstSuperuser>> {
+        let username = self.owned(v::FIRST_SUPERUSER);
+        let email = self.owned(v::FIRST_SUPERUSER_EMAIL);
+        let password = self.secret(v::FIRST_SUPERUSER_PASSWORD);
+        let (name, reason) = match (username?, email?, password?) {
+            (None, None, None) => return Ok(None),
+            (Some(username), Some(email), Some(password)) => {
+                return Ok(Some(FirstSuperuser { username, email, password }));
+            }
+            (None, Some(_), Some(_)) => (v::FIRST_SUPERUSER, ONE_OF_FIRST_SUPERUSER),
+            (Some(_), None, Some(_)) => (v::FIRST_SUPERUSER_EMAIL, ONE_OF_FIRST_SUPERUSER),
+            (Some(_), Some(_), None) => (v::FIRST_SUPERUSER_PASSWORD, ONE_OF_FIRST_SUPERUSER),
+            (None, None, Some(_)) => (
+                v::FIRST_SUPERUSER,
+                "and FIRST_SUPERUSER_EMAIL are required because another FIRST_SUPERUSER variable is set",
+            ),
+            (None, Some(_), None) => (
+                v::FIRST_SUPERUSER,
+                "and FIRST_SUPERUSER_PASSWORD are required because another FIRST_SUPERUSER variable is set",
+            ),
+            (Some(_), None, None) => (
+                v::FIRST_SUPERUSER_EMAIL,
+                "and FIRST_SUPERUSER_PASSWORD are required because another FIRST_SUPERUSER variable is set",
+            ),
         };
-        let username = self.text(v::FIRST_SUPERUSER);
-        let email = self.text(v::FIRST_SUPERUSER_EMAIL);
-        let password = self.secret(v::FIRST_SUPERUSER_PASSWORD)?;
-        if username.is_none() && email.is_none() && password.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(FirstSuperuser {
-            username: username.ok_or_else(|| needed(v::FIRST_SUPERUSER))?.to_owned(),
-            email: email.ok_or_else(|| needed(v::FIRST_SUPERUSER_EMAIL))?.to_owned(),
-            password: password.ok_or_else(|| needed(v::FIRST_SUPERUSER_PASSWORD))?,
-        }))
+        Err(self.conflict(name, reason))
     }
 
-    fn log_level(&self) -> Result<LogLevel, SettingsError> {
-        match self.text(v::LOG_LEVEL).unwrap_or("info") {
+    fn log_level(&self) -> Parsed<LogLevel> {
+        match self.text(v::LOG_LEVEL)?.unwrap_or("info") {
             "trace" => Ok(LogLevel::Trace),
             "debug" => Ok(LogLevel::Debug),
             "info" => Ok(LogLevel::Info),
             "warn" => Ok(LogLevel::Warn),
             "error" => Ok(LogLevel::Error),
             other => {
-                Err(invalid(v::LOG_LEVEL, format!("`{other}` is not one of trace, debug, info, warn, error")))
+                let reason = format!("{} is not one of trace, debug, info, warn, error", shown(other));
+                Err(self.invalid(v::LOG_LEVEL, reason))
             }
         }
     }
 
-    fn log_format(&self) -> Result<LogFormat, SettingsError> {
-        match self.text(v::LOG_FORMAT).unwrap_or("json") {
+    fn log_format(&self) -> Parsed<LogFormat> {
+        match self.text(v::LOG_FORMAT)?.unwrap_or("json") {
             "json" => Ok(LogFormat::Json),
             "text" => Ok(LogFormat::Text),
-            other => Err(invalid(v::LOG_FORMAT, format!("`{other}` is neither json nor text"))),
+            other => Err(self.invalid(v::LOG_FORMAT, format!("{} is neither json nor text", shown(other)))),
         }
     }
 }

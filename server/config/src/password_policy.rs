@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::SettingsError;
-use crate::parse::{Given, invalid};
+use crate::SettingsErrors;
+use crate::given::{Given, Parsed};
+use crate::references::References;
 use crate::variables as v;
 
 /// What is asked of a password when one is chosen; one that was chosen before stays good.
@@ -63,29 +64,40 @@ impl PasswordPolicy {
     /// The policy alone, for commands that need no other setting.
     ///
     /// # Errors
-    /// [`SettingsError::Invalid`]
-    pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
-        Given(variables).password_policy()
+    /// Each variable of the policy that is not valid.
+    pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, SettingsErrors> {
+        let given = Given::of_variables(variables);
+        let policy = given.password_policy();
+        policy.map_err(|_| SettingsErrors::new(given.into_faults(), References::default()))
     }
 }
 
 impl Given<'_> {
-    pub(crate) fn password_policy(&self) -> Result<PasswordPolicy, SettingsError> {
+    pub(crate) fn password_policy(&self) -> Parsed<PasswordPolicy> {
+        let (min_length, forbidden_words) = (self.password_length(), self.forbidden_words());
+        Ok(PasswordPolicy { min_length: min_length?, forbidden_words: forbidden_words? })
+    }
+
+    fn password_length(&self) -> Parsed<PasswordLength> {
         let name = v::PASSWORD_MIN_LENGTH;
-        let number: u32 =
-            self.parsed(name, PasswordLength::default().get(), "a whole number of characters")?;
-        let min_length = PasswordLength::new(number).ok_or_else(|| {
+        let default = PasswordLength::default().get();
+        let number: u32 = self.parsed(name, default, "a whole number of characters")?;
+        PasswordLength::new(number).ok_or_else(|| {
             let (min, max) = (PasswordLength::MIN, PasswordLength::MAX);
-            invalid(name, format!("`{number}` is not between {min} and {max} characters"))
-        })?;
+            self.invalid(name, format!("`{number}` is not between {min} and {max} characters"))
+        })
+    }
+
+    fn forbidden_words(&self) -> Parsed<Vec<String>> {
         let name = v::PASSWORD_FORBIDDEN_WORDS;
-        let forbidden_words = self.list(name, |text| {
+        let words = self.list(name, |text| {
             PasswordPolicy::word(text)
                 .ok_or("a word or name of 3 to 64 characters without control characters")
         })?;
-        if forbidden_words.len() > PasswordPolicy::MAX_WORDS {
-            return Err(invalid(name, format!("it has more than {} words", PasswordPolicy::MAX_WORDS)));
+        if words.len() > PasswordPolicy::MAX_WORDS {
+            let reason = format!("it has more than {} words", PasswordPolicy::MAX_WORDS);
+            return Err(self.invalid(name, reason));
         }
-        Ok(PasswordPolicy { min_length, forbidden_words })
+        Ok(words)
     }
 }

@@ -266,6 +266,19 @@ proptest! {
     }
 
     #[test]
+    fn every_fault_is_a_line_of_its_own_that_names_a_variable(given in anything()) {
+        if let Err(error) = Settings::from_variables(&given) {
+            let text = error.to_string();
+            let lines: Vec<_> = text.lines().collect();
+            prop_assert_eq!(lines.len(), error.iter().count(), "{}", text);
+            for line in lines {
+                let name = line.split(' ').next().unwrap_or_default();
+                prop_assert!(variables::ALL.contains(&name), "{}", line);
+            }
+        }
+    }
+
+    #[test]
     fn settings_that_are_printed_for_debugging_keep_their_secrets(settings in settings()) {
         let printed = format!("{settings:?}");
         for secret in [&settings.database_url, &settings.redis_url] {

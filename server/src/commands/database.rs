@@ -7,14 +7,34 @@ use anyhow::bail;
 use latchkey_config::{SecretSource, SecretText};
 
 use crate::secrets::read_secret;
+use crate::start_inputs::Faults;
 use crate::store::{Store, describe_unfit};
 use crate::trusted_roots::TrustedRoots;
 
-/// `DATABASE_URL`, or the text of `DATABASE_URL_FILE`.
-///
-/// # Errors
-/// Neither is set, both are, or the file cannot be read.
-pub fn database_url(variables: &BTreeMap<String, String>) -> anyhow::Result<SecretText> {
+/// How the database is reached.
+pub struct DatabaseConnection {
+    /// `DATABASE_URL`, or the text of `DATABASE_URL_FILE`.
+    pub url: SecretText,
+    /// The authorities of `EXTRA_CA_FILE`.
+    pub roots: TrustedRoots,
+}
+
+impl DatabaseConnection {
+    /// Reads both.
+    ///
+    /// # Errors
+    /// One sentence for each variable that is missing, given twice or not valid, or whose file cannot be read.
+    pub fn from_variables(variables: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+        let mut faults = Faults::default();
+        let url = faults.keep(database_url(variables));
+        let file = variables.get("EXTRA_CA_FILE").filter(|path| !path.is_empty());
+        let roots = faults.keep(TrustedRoots::read(file.map(Path::new)));
+        let (Some(url), Some(roots)) = (url, roots) else { return Err(faults.into()) };
+        Ok(Self { url, roots })
+    }
+}
+
+fn database_url(variables: &BTreeMap<String, String>) -> anyhow::Result<SecretText> {
     let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
     let source = match (given("DATABASE_URL"), given("DATABASE_URL_FILE")) {
         (Some(_), Some(_)) => bail!("DATABASE_URL and DATABASE_URL_FILE are both set; give only one of them"),
@@ -27,21 +47,12 @@ pub fn database_url(variables: &BTreeMap<String, String>) -> anyhow::Result<Secr
     Ok(read_secret("DATABASE_URL", &source)?)
 }
 
-/// The authorities of `EXTRA_CA_FILE`.
-///
-/// # Errors
-/// The file cannot be read or is not valid.
-pub fn trusted_roots(variables: &BTreeMap<String, String>) -> anyhow::Result<TrustedRoots> {
-    let file = variables.get("EXTRA_CA_FILE").filter(|path| !path.is_empty());
-    Ok(TrustedRoots::read(file.map(Path::new))?)
-}
-
 /// The store, of a schema that this binary knows.
 ///
 /// # Errors
 /// It does not answer, is not migrated, or only newer releases can use it.
-pub async fn open_store(variables: &BTreeMap<String, String>) -> anyhow::Result<Store> {
-    let store = Store::connect_lazily(database_url(variables)?.expose(), 2, &trusted_roots(variables)?)?;
+pub async fn open_store(connection: &DatabaseConnection) -> anyhow::Result<Store> {
+    let store = Store::connect_lazily(connection.url.expose(), 2, &connection.roots)?;
     if let Some(reason) = describe_unfit(&store.schema().await?) {
         bail!(reason);
     }

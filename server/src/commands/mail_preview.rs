@@ -9,42 +9,42 @@ use anyhow::{Context as _, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What can be done with the messages.
+/// The commands for e-mails.
 #[derive(Clone, Subcommand)]
 pub enum MailCommand {
-    /// Print a message with sample values, or write all of them into a folder
+    /// Prints an e-mail with sample values, or writes all of them into a folder.
     Preview(Preview),
 }
 
-/// What to show.
+/// Which e-mail to show, and how.
 #[derive(Clone, Args)]
 pub struct Preview {
-    /// Which message
+    /// The kind of the e-mail.
     #[arg(long, default_value = "password_recovery",
           value_parser = PossibleValuesParser::new(MailKind::ALL.map(MailKind::as_str)))]
     kind: String,
-    /// In which language, as for an account whose owner chose it: a language that there is none of falls back
+    /// The language that the account's owner chose; the server falls back to another one if it has no such texts.
     #[arg(long, default_value = "en")]
     locale: String,
-    /// Which of its two parts
+    /// The part of the e-mail to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Write every message in every language into this folder instead
+    /// Writes every e-mail in every language into this folder instead of printing one.
     #[arg(long, conflicts_with_all = ["kind", "locale", "format"])]
     out: Option<PathBuf>,
-    /// A folder whose files replace the built-in texts
+    /// The folder whose files replace the built-in texts.
     #[arg(long, env = "MAIL_TEMPLATES_DIR")]
     templates: Option<PathBuf>,
-    /// What messages call the service
+    /// The name of the service in the e-mails.
     #[arg(long, env = "EMAILS_FROM_NAME", default_value = "Example Accounts")]
     service: String,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// The subject and the text part
+    /// Prints the subject and the plain text part.
     Text,
-    /// The HTML part
+    /// Prints the HTML part.
     Html,
 }
 

@@ -7,7 +7,7 @@ mod sessions_end_all;
 mod superuser_create;
 mod users_import;
 
-pub use database::{database_url, open_store, trusted_roots};
+pub use database::{DatabaseConnection, open_store};
 pub use sessions_end_all::end_all_sessions;
 pub use superuser_create::{SuperuserArguments, create_superuser};
 pub use users_import::{ImportArguments, import_users};

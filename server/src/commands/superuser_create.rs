@@ -12,20 +12,19 @@ use crate::domain::Password;
 use crate::service::{self, ServiceError, UserForm};
 use crate::store::Store;
 
-/// Who the superuser is. The password is asked for in a terminal, or is the first line of the standard input; an
-/// argument would be seen by whoever lists processes.
+/// Who the superuser is. No option takes the password itself, since the arguments of a process are visible to others.
 #[derive(Debug, Clone, Args)]
 pub struct SuperuserArguments {
-    /// The name to log in by
+    /// The name that the superuser logs in with.
     #[arg(long)]
     username: String,
-    /// The e-mail address; it counts as verified
+    /// The superuser's e-mail address, which counts as verified.
     #[arg(long)]
     email: String,
-    /// The person's name; the username when absent
+    /// The person's name; the username is used if this is absent.
     #[arg(long)]
     name: Option<String>,
-    /// A file that holds the password, instead of the terminal or the standard input
+    /// Reads the password from this file instead of the terminal or standard input.
     #[arg(long, value_name = "PATH")]
     password_file: Option<PathBuf>,
 }

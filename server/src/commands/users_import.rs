@@ -25,21 +25,21 @@ const SHOWN: u64 = 20;
 /// What to import, and how.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArguments {
-    /// The file, or `-` for the standard input
+    /// The file to import, or `-` for standard input.
     file: PathBuf,
-    /// How it is written; by its extension when absent (.jsonl, .ndjson, .csv)
+    /// The format of the file; the extension (.jsonl, .ndjson, .csv) decides if this is absent.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write each record that is refused to this file, as JSON lines: line, username, reason
+    /// Writes each refused record to this file, as JSON lines with line, username and reason.
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A JSON object a line
+    /// Each line is a JSON object.
     Jsonl,
-    /// Comma-separated values, the first line names the columns
+    /// The lines are comma-separated values, and the first line names the columns.
     Csv,
 }
 

@@ -17,6 +17,7 @@ mod refill;
 mod trust;
 mod upkeep;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -66,6 +67,8 @@ pub struct Revocation {
     issuer: String,
     /// What the last sweep has seen; `None` before the first.
     cursor: Mutex<Option<SweepCursor>>,
+    /// Redis may have forgotten something without showing it, and PostgreSQL does not know that yet.
+    withdrawal_due: AtomicBool,
     /// Wakes the upkeep when a check saw that Redis has lost something.
     suspicion: Notify,
 }
@@ -81,6 +84,7 @@ impl Revocation {
             store,
             issuer: issuer.to_owned(),
             cursor: Mutex::default(),
+            withdrawal_due: AtomicBool::new(false),
             suspicion: Notify::new(),
         })
     }

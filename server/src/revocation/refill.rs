@@ -56,7 +56,8 @@ impl Revocation {
         self.refill(connection).await
     }
 
-    async fn is_complete(&self, connection: &Connection) -> Result<bool, RefillError> {
+    /// Whether Redis shows the marker that PostgreSQL names.
+    pub(super) async fn is_complete(&self, connection: &Connection) -> Result<bool, RefillError> {
         let state = self.fetch_state().await?;
         let keys = Keys::new(&self.issuer, &state);
         let marker: Option<String> =

@@ -142,11 +142,6 @@ impl Trust {
         self.confirmed.load().as_ref().map(|confirmed| confirmed.clock)
     }
 
-    /// Whether PostgreSQL, when it last answered, named a marker to be trusted.
-    pub(super) fn names_a_marker(&self) -> bool {
-        self.confirmed.load().as_ref().is_some_and(|confirmed| confirmed.epoch.is_some())
-    }
-
     /// When no replica can still trust any Redis, given that `state` withdrew the trust and was committed
     /// by `now`.
     pub(super) fn everybody_knows_at(&self, state: &RevocationState, now: Instant) -> Instant {

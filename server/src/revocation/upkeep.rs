@@ -2,6 +2,7 @@
 //! when it has lost something.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use super::refill::{Outcome, RefillError};
 use super::trust::TRUST;
 use crate::domain::clock::ClockOffset;
 use crate::redis_link::{Connection, MayForget};
+use crate::store::StoreError;
 
 /// Between two looks at whether Redis has to be filled.
 const FILL_INTERVAL: Duration = Duration::from_millis(500);
@@ -47,29 +49,48 @@ impl Revocation {
             match self.link.verify(&connection).await {
                 Ok(Some(asked_at)) => self.trust.verify(&connection, asked_at),
                 Ok(None) => self.suspicion.notify_one(),
-                Err(fault) => self.withdraw_from_forgetful(fault).await,
+                Err(fault) => {
+                    self.note_fault(fault);
+                    self.suspicion.notify_one();
+                }
             }
         }
     }
 
-    /// Makes every replica ask PostgreSQL until Redis has been filled anew: while it was set up to forget, it may have
-    /// forgotten revocations and kept its marker. Repeated by the next attempt to connect when it fails.
-    async fn withdraw_from_forgetful(&self, fault: MayForget) {
+    /// While Redis was set up to forget, it may have forgotten revocations and kept its marker: the trust of every replica is
+    /// to be withdrawn.
+    fn note_fault(&self, fault: MayForget) {
         // A replica whose own clock is wrong must not take Redis away from all others.
         let blames_itself =
             fault == MayForget::ClockOff && self.trust.clock().is_none_or(ClockOffset::exceeds_margin);
-        if self.trust.names_a_marker() && !blames_itself {
-            let _ = self.store.distrust_redis().await;
+        if !blames_itself {
+            self.withdrawal_due.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Makes every replica ask PostgreSQL until Redis has been filled anew, if that is due. Until PostgreSQL has taken it,
+    /// this replica does not sweep and so trusts no new connection.
+    async fn withdraw_if_due(&self) -> Result<(), StoreError> {
+        if self.withdrawal_due.load(Ordering::Relaxed) {
+            if self.fetch_state().await?.redis_epoch.is_some() {
+                self.store.distrust_redis().await?;
+            }
+            self.withdrawal_due.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn keep_filled(&self) {
         loop {
             if let Err(fault) = self.link.ensure_connected().await {
-                self.withdraw_from_forgetful(fault).await;
+                self.note_fault(fault);
             }
+            let withdrawn = self.withdraw_if_due().await;
             if let Some(connection) = self.link.connection() {
-                let result = self.fill_or_sweep(&connection).await;
+                let result = match withdrawn {
+                    Ok(()) => self.fill_or_sweep(&connection).await,
+                    Err(error) => Err(error.into()),
+                };
                 self.report(&connection, result);
             }
             tokio::select! {
@@ -98,7 +119,11 @@ impl Revocation {
         // Everything the first time, and when the database is not the one that the last sweep saw.
         let since = last.and_then(|last| last.next_transaction(&now));
         self.copy_revocations(connection, &keys, since).await?;
-        self.note_sweep(connection, begun_at, now);
+        // A Redis that is filled from now on reads what was committed until now. If another one was filled meanwhile, it
+        // may have read less, and the next sweep must not go on from this one.
+        if self.is_complete(connection).await? {
+            self.note_sweep(connection, begun_at, now);
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use latchkey_config::{PasswordPolicy, variables};
 
-use super::{Service, ServiceError, UserForm};
+use super::{FieldError, Service, ServiceError, UserForm};
 use crate::domain::{EmailAddress, PersonName, Username};
 use crate::store::{NewUser, StoreError};
 
@@ -10,8 +10,8 @@ use crate::store::{NewUser, StoreError};
 #[derive(Debug, thiserror::Error)]
 pub enum FirstSuperuserError {
     /// The settings are at fault; trying again cannot help.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.join("; "))]
+    Refused(Vec<String>),
     /// The database or the hash pool is; try again.
     #[error("{0}")]
     TryAgain(String),
@@ -20,16 +20,15 @@ pub enum FirstSuperuserError {
 /// Checks the settings alone, so that a start with bad ones ends at once.
 ///
 /// # Errors
-/// [`FirstSuperuserError::Refused`] with a sentence that names the variables; never with the password.
+/// [`FirstSuperuserError::Refused`] with a sentence for each variable; never with the password.
 pub fn check_first_superuser(
     form: &UserForm,
     policy: &PasswordPolicy,
 ) -> Result<(Username, EmailAddress, PersonName), FirstSuperuserError> {
     form.check_names(policy).map_err(|error| match error {
         ServiceError::Invalid(faults) => {
-            let sentences: Vec<_> =
-                faults.iter().map(|fault| format!("{} {}", variable(fault.field), fault.message)).collect();
-            FirstSuperuserError::Refused(sentences.join("; "))
+            let sentence = |fault: &FieldError| format!("{} {}", variable(fault.field), fault.message);
+            FirstSuperuserError::Refused(faults.iter().map(sentence).collect())
         }
         other => FirstSuperuserError::TryAgain(other.to_string()),
     })
@@ -58,9 +57,9 @@ pub async fn create_first_superuser(service: &Service, form: &UserForm) -> Resul
         service.hashing.hash(form.password.clone()).await.map_err(|error| try_again(&error))?;
     let user = NewUser { username, email, name, password_hash, is_superuser: true };
     service.store.create_first_superuser(&user).await.map_err(|error| match error {
-        StoreError::Conflict(_) => FirstSuperuserError::Refused(
+        StoreError::Conflict(_) => FirstSuperuserError::Refused(vec![
             "FIRST_SUPERUSER names an ordinary account's name or address; choose others".to_owned(),
-        ),
+        ]),
         other => try_again(&other),
     })
 }

@@ -26,10 +26,20 @@ pub(super) fn last_words_before_restart(container: &ContainerStatus) -> Option<S
     last_line(ended).filter(|_| ended.exit_code != 0)
 }
 
+/// The sentences with which a program of Latchkey ended, one for each fault; else the last line.
 fn last_line(ended: &ContainerStateTerminated) -> Option<String> {
-    let line = ended.message.as_deref()?.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    let line = line.strip_prefix("latchkey-server: ").unwrap_or(line);
-    Some(line.chars().filter(|c| !c.is_control()).take(LONGEST).collect())
+    let lines = || ended.message.as_deref().unwrap_or_default().lines().map(str::trim).rev();
+    let mut sentences: Vec<_> = lines()
+        .skip_while(|line| line.is_empty())
+        .map_while(|line| line.strip_prefix("latchkey-server: "))
+        .collect();
+    sentences.reverse();
+    let text = if sentences.is_empty() {
+        lines().find(|line| !line.is_empty())?.to_owned()
+    } else {
+        sentences.join("; ")
+    };
+    Some(text.chars().filter(|c| !c.is_control()).take(LONGEST).collect())
 }
 
 #[cfg(test)]
@@ -57,6 +67,9 @@ mod tests {
         assert_eq!(last_words(&pods).as_deref(), Some("the second try"));
         assert_eq!(last_words(&[]), None);
         assert_eq!(last_words(&[pod("2026-01-01T00:00:01Z", 1, " \n")]), None);
+        let faults = "a log line\nlatchkey-server: one fault\nlatchkey-server: another\n";
+        let faults = pod("2026-01-01T00:00:01Z", 1, faults);
+        assert_eq!(last_words(&[faults]).as_deref(), Some("one fault; another"));
         let long = "x".repeat(3000);
         assert_eq!(last_words(&[pod("2026-01-01T00:00:01Z", 1, &long)]).unwrap().len(), LONGEST);
     }

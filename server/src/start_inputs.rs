@@ -1,0 +1,179 @@
+//! What the server reads and checks before it starts, so that one start names every fault of its settings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use latchkey_config::{PasswordPolicy, References, SecretSource, SecretText};
+
+use crate::crypto::{ClientSecret, KeyRing};
+use crate::domain::Password;
+use crate::mail::{MailSender, Templates};
+use crate::redis_link::RedisLink;
+use crate::secrets::read_secret;
+use crate::service::{FirstSuperuserError, UserForm, check_first_superuser};
+use crate::store::Store;
+use crate::trusted_roots::TrustedRoots;
+
+/// Connections to PostgreSQL: a few more than hashes run at once, since other requests need some too.
+const CONNECTIONS_PER_CORE: u32 = 8;
+
+/// Collects faults instead of stopping at the first one.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<String>);
+
+impl Faults {
+    /// Notes a fault. An error that is itself a list has a line for each fault.
+    pub fn add(&mut self, error: impl Into<anyhow::Error>) {
+        let error: anyhow::Error = error.into();
+        self.0.extend(format!("{error:#}").lines().map(str::to_owned));
+    }
+
+    /// The value, or `None` after its fault was noted.
+    pub fn keep<T>(&mut self, result: Result<T, impl Into<anyhow::Error>>) -> Option<T> {
+        result.map_err(|error| self.add(error)).ok()
+    }
+
+    /// What was noted, one sentence each.
+    pub fn into_sentences(self) -> Vec<String> {
+        self.0
+    }
+
+    /// Whether nothing was noted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// Everything that is made of files and secrets. Nothing in it has been connected yet.
+pub struct StartInputs {
+    /// As it was when the store was made.
+    pub database_url: SecretText,
+    /// The store.
+    pub store: Store,
+    /// The connection to Redis.
+    pub link: Arc<RedisLink>,
+    /// The signing keys, loaded.
+    pub ring: Arc<KeyRing>,
+    /// What sends mail, and its texts, when mail is on.
+    pub mail: Option<(MailSender, Templates)>,
+    /// The client that may introspect tokens.
+    pub introspection_client: Option<ClientSecret>,
+    /// The account to make when no superuser exists.
+    pub first_superuser: Option<UserForm>,
+}
+
+impl StartInputs {
+    /// Reads all of them, for a machine with so many cores.
+    ///
+    /// # Errors
+    /// One sentence for each file that cannot be read and each value that breaks a rule.
+    pub fn read(references: &References, cores: usize) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let roots = faults.keep(TrustedRoots::read(references.extra_ca_file.as_deref()));
+        // The faults of the rest do not depend on which authorities are trusted.
+        let roots = roots.unwrap_or_default();
+        let database = references.database_url.as_ref();
+        let database = database.and_then(|source| faults.keep(open_store(source, cores, &roots)));
+        let redis = references.redis_url.as_ref();
+        let link = redis.and_then(|source| faults.keep(redis_link(source, &roots)));
+        let keys = references.jwt_keys_file.as_ref();
+        let ring = keys.and_then(|file| {
+            let ring = KeyRing::new(file.clone());
+            // A bad set at start is an error to be seen at once; later a bad one leaves the last good one in use.
+            faults.keep(ring.reload()).map(|_| ring)
+        });
+        let mail = mail(references, &roots, &mut faults);
+        let introspection_client = faults.keep(introspection_client(references)).flatten();
+        let first_superuser = faults.keep(first_superuser_form(references)).flatten();
+        match (database, link, ring) {
+            (Some((database_url, store)), Some(link), Some(ring)) if faults.is_empty() => {
+                Ok(Self { database_url, store, link, ring, mail, introspection_client, first_superuser })
+            }
+            _ => Err(faults),
+        }
+    }
+}
+
+fn pool_size(cores: usize) -> u32 {
+    u32::try_from(cores).unwrap_or(1).saturating_mul(CONNECTIONS_PER_CORE).clamp(CONNECTIONS_PER_CORE, 64)
+}
+
+fn open_store(
+    source: &SecretSource,
+    cores: usize,
+    roots: &TrustedRoots,
+) -> anyhow::Result<(SecretText, Store)> {
+    let url = read_secret("DATABASE_URL", source)?;
+    let store = Store::connect_lazily(url.expose(), pool_size(cores), roots)?;
+    Ok((url, store))
+}
+
+fn redis_link(source: &SecretSource, roots: &TrustedRoots) -> anyhow::Result<Arc<RedisLink>> {
+    let url = read_secret("REDIS_URL", source)?;
+    Ok(Arc::new(RedisLink::new(url.expose(), roots).map_err(anyhow::Error::msg)?))
+}
+
+/// What sends mail, and its texts, if mail is on. The sender is only to be used if no fault was added.
+pub fn mail(
+    references: &References,
+    roots: &TrustedRoots,
+    faults: &mut Faults,
+) -> Option<(MailSender, Templates)> {
+    let email = references.email.as_ref()?;
+    let credentials = email.smtp.credentials.as_ref().and_then(|login| {
+        let user = faults.keep(read_secret("SMTP_USER", &login.user));
+        let password = faults.keep(read_secret("SMTP_PASSWORD", &login.password));
+        user.zip(password).map(|(user, password)| (user.expose().to_owned(), password.expose().to_owned()))
+    });
+    let sender = faults.keep(MailSender::new(email, credentials, roots).map_err(anyhow::Error::msg));
+    // A broken text is an error to be seen at once, not when the first message is due.
+    let folder = references.mail_templates_dir.as_deref();
+    let templates = faults.keep(Templates::load(folder));
+    sender.zip(templates)
+}
+
+/// The client that may introspect tokens, if one is set.
+///
+/// # Errors
+/// Its secret cannot be read or can be guessed.
+pub fn introspection_client(references: &References) -> anyhow::Result<Option<ClientSecret>> {
+    let Some(client) = &references.introspection_client else { return Ok(None) };
+    let secret = read_secret("INTROSPECTION_CLIENT_SECRET", &client.secret)?;
+    let kept = ClientSecret::new(&client.id, secret.expose()).with_context(|| {
+        let least = ClientSecret::MIN_BYTES;
+        format!("INTROSPECTION_CLIENT_SECRET is not valid: it must have at least {least} random characters")
+    })?;
+    Ok(Some(kept))
+}
+
+/// The first superuser, if one is set.
+///
+/// # Errors
+/// Its password cannot be read, or something of it breaks the rules of accounts.
+pub fn first_superuser_form(references: &References) -> anyhow::Result<Option<UserForm>> {
+    let Some(first) = &references.first_superuser else { return Ok(None) };
+    let password: SecretText = read_secret("FIRST_SUPERUSER_PASSWORD", &first.password)?;
+    let form = UserForm {
+        username: first.username.clone(),
+        email: first.email.clone(),
+        name: first.username.clone(),
+        password: Password::presented(password.expose()),
+        is_superuser: true,
+    };
+    // What is set beyond the rules that always hold is asked only of an account that is to be made: one that was made
+    // before it was set is no reason not to start.
+    match check_first_superuser(&form, &PasswordPolicy::default()) {
+        Ok(_) => Ok(Some(form)),
+        Err(FirstSuperuserError::Refused(sentences)) => Err(Faults(sentences).into()),
+        Err(error) => Err(error.into()),
+    }
+}
