@@ -35,10 +35,6 @@ pub use trusted_cas::{CaKeyRef, TrustedCa};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-/// The longest name an AuthService may have: the names of what it owns add up to 23 characters to it, and a
-/// label holds 63 (a StatefulSet puts its pods' names, and a hash, into one).
-pub const MAX_NAME_LENGTH: usize = 40;
-
 /// Leaves a section out of the YAML when nothing in it was set.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -10,19 +10,20 @@ use kube::runtime::controller::{self, applier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::RunArguments;
-use crate::auth_service;
-use crate::bursts::gather;
-use crate::cache::Cache;
-use crate::causes::Causes;
-use crate::clients::Clients;
-use crate::context::{Context, Images, Place};
-use crate::fence::Fence;
-use crate::leader::{Election, LeaderError, Terms};
+use crate::auth_service::context::{Context, Images, Place};
+use crate::auth_service::{self, references::REFERENCES};
+use crate::cli::RunArguments;
+use crate::cluster::cache::Cache;
+use crate::cluster::clients::Clients;
+use crate::cluster::fence::Fence;
+use crate::cluster::instrumentation::Instrumentation;
+use crate::cluster::watches;
+use crate::controller::debounce::gather;
+use crate::controller::health::{self, Readiness};
+use crate::controller::leader::{Election, LeaderError, Terms};
+use crate::error_chain::Causes;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
-use crate::server::{self, Readiness};
-use crate::watches;
 
 /// How long reconciles that have begun may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -93,13 +94,14 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    let routes = server::router(metrics.clone(), readiness.clone());
+    let routes = health::router(metrics.clone(), readiness.clone());
     let http = tokio::spawn(axum::serve(listener, routes).into_future());
 
     let config = Config::infer().await?;
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let fence = if arguments.leader_elect { Fence::closed() } else { Fence::open() };
-    let clients = Clients::new(&config, &metrics, &fence)?;
+    let instrumentation: Arc<dyn Instrumentation> = Arc::new(metrics.clone());
+    let clients = Clients::new(&config, &instrumentation, &fence)?;
     let identity = identity(arguments.pod_name.as_deref())?;
     let stop = stop.shared();
 
@@ -163,13 +165,13 @@ async fn reconcile_until(
     metrics: Metrics,
     readiness: Readiness,
 ) -> Result<(), RunError> {
-    let cache = Cache::default();
+    let cache = Cache::new(REFERENCES);
     let (triggers, triggered) = mpsc::unbounded();
     let (auth_services, _watches) = watches::start(
         clients.watches,
         arguments.watch_namespace.clone(),
         cache.clone(),
-        metrics.clone(),
+        Arc::new(metrics.clone()),
         triggers,
     );
     let images = Images {
@@ -200,7 +202,7 @@ async fn reconcile_until(
         context,
         auth_services,
         Box::pin(queue),
-        // How many work at once, [`crate::turns`] says.
+        // How many work at once, [`crate::controller::concurrency`] says.
         controller::Config::default().concurrency(0),
     ));
     let working = async {

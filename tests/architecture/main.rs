@@ -4,6 +4,7 @@
 mod dependencies;
 mod files;
 mod generated;
+mod imports;
 mod layers;
 mod secrets;
 mod sources;

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::dereference::{Admin, Dereferenced, Rotation, SmtpLogin, Surroundings};
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate};
-use crate::cache::{Optional, Presence};
-use crate::context::Images;
+use crate::auth_service::context::Images;
+use crate::cluster::cache::{Optional, Presence};
+use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
-use crate::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, KeySet};
 
 /// The key of RFC 8037 appendix A.1, known to everybody.

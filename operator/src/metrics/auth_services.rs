@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use latchkey_crds::auth_service::{KeyPhase, parse_seconds};
 use latchkey_crds::{AuthService, AuthServiceStatus, conditions};
 
-use crate::observed::Observed;
+use crate::cluster::observed::Observed;
 
 /// How many AuthServices are written at a time.
 const AT_ONCE: usize = 16;

@@ -1,10 +1,11 @@
 //! The signing keys: what to do about the set that is there. Pure. What a key set is, `latchkey_keyset` knows,
 //! which the server reads it with.
 
+mod deadlines;
 mod ledger;
 mod observed;
 mod rotation;
-mod telling;
+mod rotation_status;
 
 #[cfg(test)]
 mod simulation;
@@ -22,7 +23,7 @@ use latchkey_keyset::{Algorithm, KeyNotes, KeySetError, Phase, PrivateJwk, Priva
 pub use ledger::{Entry, Ledger};
 pub use observed::{Plan, Replica, Request, Requests, Said};
 pub use rotation::{Decision, decide_next};
-pub use telling::{Progress, Telling};
+pub use rotation_status::{Progress, Telling};
 
 /// A set of keys, and the text in which it is stored.
 #[derive(Clone, PartialEq, Eq)]

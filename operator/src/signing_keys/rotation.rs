@@ -10,16 +10,10 @@ use std::time::Duration;
 
 use latchkey_keyset::{Algorithm, KeyNotes, Phase};
 
+use super::deadlines::{MOST_KEYS, active_from, expires_at, has_stopped};
 use super::ledger::{Entry, Ledger};
-use super::observed::{Clock, Plan, Replica, Replicas, Request, Requests, Said, longest_max_age};
-use super::telling::{Telling, tell};
-
-/// What is added to the verifiers' cache time: they count whole seconds. In seconds.
-pub(super) const CACHE_SLACK: i64 = 2;
-/// What is added to the life of a key's last token: clocks differ, and verifiers allow for that. In seconds.
-pub(super) const EXPIRY_SLACK: i64 = 600;
-/// The most keys that a set may hold: the Secret and every verifier have to bear them.
-pub(super) const MOST_KEYS: usize = 250;
+use super::observed::{Clock, Plan, Replica, Replicas, Request, Requests};
+use super::rotation_status::{Telling, tell};
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,11 +144,6 @@ fn follow_loading(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
     }
 }
 
-/// When a published key may sign, once every replica has it.
-pub(super) fn active_from(published: &Entry, next: &Ledger, replicas: Replicas<'_>) -> Option<i64> {
-    Some(published.notes.loaded_since? + longest_max_age(next, replicas) + CACHE_SLACK)
-}
-
 fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>, lifetime: i64) {
     let Some(published) = next.published() else { return };
     if active_from(published, next, replicas).is_none_or(|from| clock.earliest < from) {
@@ -184,11 +173,6 @@ fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>
     }
 }
 
-/// Whether a replica says that it signs with this key no more. One that does not tell phases might.
-pub(super) fn has_stopped(said: &Said, kid: &str) -> bool {
-    said.keys.get(kid).is_none_or(|phase| phase.is_some_and(|phase| phase != Phase::Active))
-}
-
 fn follow_stopping(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
     for Entry { kid, phase, notes, .. } in &mut next.entries {
         if *phase != Phase::Retiring || !replicas.all(|_| true) {
@@ -197,10 +181,4 @@ fn follow_stopping(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
         let stopped = replicas.all(|said| has_stopped(said, kid));
         notes.signed_until = stopped.then_some(notes.signed_until.unwrap_or(clock.latest));
     }
-}
-
-/// When the last token that a retiring key signed has expired, for certain.
-pub(super) fn expires_at(entry: &Entry) -> Option<i64> {
-    let signed_until = entry.notes.signed_until.filter(|_| entry.phase == Phase::Retiring)?;
-    Some(signed_until + entry.notes.longest_lifetime? + EXPIRY_SLACK)
 }

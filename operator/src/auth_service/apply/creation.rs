@@ -7,8 +7,8 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::{ApplyError, Work};
-use crate::auth_service::build::Rendered;
+use super::work::{ApplyError, Work};
+use crate::auth_service::render::Rendered;
 use crate::names::{MANAGED_BY, OPERATOR};
 
 /// A resource version that no object has, since etcd counts from one before the first is written. Applying with a

@@ -5,10 +5,10 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::Work;
-use crate::auth_service::build::KeysHint;
-use crate::causes::Causes;
-use crate::kinds::Kind;
+use super::work::Work;
+use crate::auth_service::render::KeysHint;
+use crate::cluster::kinds::Kind;
+use crate::error_chain::Causes;
 use crate::names::{KEYS_ANNOTATION, OPERATOR};
 
 impl Work<'_> {

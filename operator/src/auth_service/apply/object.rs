@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 
 use super::creation::{self, Found, Target};
 use super::inspection::{Expected, Verdict, inspect};
-use super::{MOST_WRITES, Work, difference, refusal, repair};
-use crate::auth_service::build::Rendered;
-use crate::context::{Known, WrittenKeys};
+use super::work::{MOST_WRITES, Work};
+use super::{difference, refusal, repair};
+use crate::auth_service::context::{Known, WrittenKeys};
+use crate::auth_service::render::Rendered;
+use crate::cluster::cached_object::CachedObject;
+use crate::cluster::kinds::Kind;
 use crate::fingerprint::Fingerprint;
-use crate::kept::Kept;
-use crate::kinds::Kind;
 use crate::names::OPERATOR;
 
 impl Work<'_> {
@@ -130,7 +131,7 @@ impl Work<'_> {
     }
 
     /// Whether just this version of the object was found correct, compared with just this rendered.
-    fn is_known_to_be_right(&self, rendered: &Rendered, seen: &Kept) -> bool {
+    fn is_known_to_be_right(&self, rendered: &Rendered, seen: &CachedObject) -> bool {
         self.with_known(rendered, |known| {
             known.is_some_and(|known| known.right.is_some() && known.right.as_deref() == seen.version())
         })

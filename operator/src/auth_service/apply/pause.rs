@@ -2,12 +2,14 @@
 
 use kube::core::DynamicObject;
 
-use crate::auth_service::build::{Objects, Schema, Wanted};
-use crate::auth_service::validate::{Problem, Validated};
-use crate::context::Context;
-use crate::kinds::Kind;
+use crate::auth_service::context::Context;
+use crate::auth_service::problem::Problem;
+use crate::auth_service::render::{Objects, Schema, Wanted};
+use crate::auth_service::validate::Validated;
+use crate::cluster::kinds::Kind;
 
-use super::{Applied, difference};
+use super::applied::Applied;
+use super::difference;
 
 /// Looks, and writes nothing.
 pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> Applied {

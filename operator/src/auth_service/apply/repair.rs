@@ -5,8 +5,8 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
 
-use crate::auth_service::build::Rendered;
-use crate::kinds::Kind;
+use crate::auth_service::render::Rendered;
+use crate::cluster::kinds::Kind;
 use crate::names::OPERATOR;
 
 /// Replaces whole lists, in the version of the object that was inspected.

@@ -11,10 +11,10 @@ use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
 use latchkey_keyset::{Algorithm, KeySetError, Phase, PrivateJwk};
 
-use super::{DereferenceError, Lookup, data_of, entropy, text_of};
-use crate::auth_service::replicas::{Answer, Report};
-use crate::auth_service::status::last_written;
-use crate::cache::controller_of;
+use super::error::DereferenceError;
+use super::lookup::{Lookup, data_of, entropy, text_of};
+use crate::auth_service::server_reports::{Answer, Report};
+use crate::cluster::controller_reference::controller_of;
 use crate::credentials::password_from;
 use crate::names::{ANNOTATIONS, KEYS_KEY, SALT_KEY};
 use crate::signing_keys::{
@@ -46,7 +46,7 @@ impl Lookup<'_> {
         in_use: bool,
         replicas: &[Replica],
     ) -> Result<Keys, DereferenceError> {
-        let status = last_written(auth_service, self.context);
+        let status = self.context.last_status(auth_service);
         let remembered = Remembered { keys: &status.signing_keys, in_use };
         let expected = in_use || !remembered.keys.is_empty();
         let entropy = entropy()?;

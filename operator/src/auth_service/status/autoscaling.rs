@@ -2,9 +2,9 @@
 
 use latchkey_crds::conditions::AUTOSCALING_ACTIVE;
 
-use super::conditions::{Facts, Stated, Truth, state};
+use super::facts::{Facts, Stated, Truth, state};
 use crate::auth_service::autoscaler::Autoscaler;
-use crate::kinds::Kind;
+use crate::cluster::kinds::Kind;
 
 pub(super) fn decide_autoscaling(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(AUTOSCALING_ACTIVE, status, reason, message);

@@ -2,8 +2,8 @@
 
 use latchkey_crds::conditions::CERTIFICATE_VALID;
 
-use super::conditions::{Facts, Stated, Truth, state};
 use super::exposure::certificate_problem;
+use super::facts::{Facts, Stated, Truth, state};
 
 pub(super) fn decide_certificate(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(CERTIFICATE_VALID, status, reason, message);

@@ -2,9 +2,9 @@
 
 use latchkey_crds::conditions as types;
 
-use crate::auth_service::shared_database::Sharing;
+use crate::auth_service::shared_database::{Sharing, shared_message};
 
-use super::conditions::{Facts, Stated, Truth, decide_dependency, reports, state};
+use super::facts::{Facts, Stated, Truth, decide_dependency, reports, state};
 
 /// The reason of a login that the replicas tried out and that failed; `Ready` has it too.
 pub(super) const LOGIN_FAILS: &str = "LoginFails";
@@ -72,15 +72,8 @@ pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {
             "Allowed",
             format!("AuthService {other} uses the same database, which spec.database.allowShared allows."),
         ),
-        Sharing::Refused(other) => say(Truth::True, "DatabaseShared", database_shared(other)),
+        Sharing::Refused(other) => say(Truth::True, "DatabaseShared", shared_message(other)),
     }
-}
-
-/// That another AuthService uses the database, and what to do.
-pub fn database_shared(other: &str) -> String {
-    format!(
-        "AuthService {other} uses the same database: name another one in spec.database.urlSecretRef, or set spec.database.allowShared if both are to have the same accounts."
-    )
 }
 
 pub(super) fn decide_embedded(facts: &Facts<'_>) -> Stated {

@@ -5,9 +5,9 @@ use latchkey_crds::auth_service::{GatewayExposure, IngressExposure};
 use latchkey_crds::conditions::EXPOSED;
 use serde_json::Value;
 
-use super::conditions::{Facts, Stated, Truth, state};
-use crate::cache::Presence;
-use crate::kinds::Kind;
+use super::facts::{Facts, Stated, Truth, state};
+use crate::cluster::cache::Presence;
+use crate::cluster::kinds::Kind;
 
 pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
     let Some(exposure) = &facts.service.spec.exposure else {

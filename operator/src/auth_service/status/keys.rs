@@ -8,7 +8,7 @@ use latchkey_crds::auth_service::{AuthServiceStatus, SigningKeyStatus};
 use latchkey_crds::conditions as types;
 use latchkey_keyset::Phase;
 
-use super::conditions::{Facts, Stated, Truth, keys_lost, reports, state};
+use super::facts::{Facts, Stated, Truth, keys_lost, reports, state};
 use crate::auth_service::apply::Applied;
 use crate::auth_service::validate::Validated;
 use crate::signing_keys::{KeyMaterial, KeySet, Progress, phase};

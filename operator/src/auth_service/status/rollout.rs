@@ -7,13 +7,13 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use latchkey_crds::conditions as types;
 
-use crate::auth_service::build::Schema;
-use crate::auth_service::validate::Problem;
+use crate::auth_service::problem::Problem;
+use crate::auth_service::render::Schema;
 use crate::signing_keys::KeyMaterial;
 
-use super::conditions::{Facts, Stated, Truth, Verdict, keys_lost, migration_failed, state};
 use super::dependencies::{LOGIN_FAILS, decide_login};
-use super::last_words::{last_words, last_words_before_restart};
+use super::facts::{Facts, Stated, Truth, Verdict, keys_lost, migration_failed, state};
+use super::termination_message::{last_words, last_words_before_restart};
 
 pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
     if let Some(Problem { reason, message }) = blocking_problem(facts) {

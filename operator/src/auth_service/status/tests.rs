@@ -7,13 +7,13 @@ use k8s_openapi::api::core::v1::Pod;
 use latchkey_crds::conditions as types;
 use serde_json::json;
 
-use super::conditions::Truth;
+use super::facts::{Stated, Truth, Verdict};
 use super::*;
-use crate::auth_service::build::Schema;
 use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, migrated};
-use crate::auth_service::replicas::{Dependency, LoadedKey, Report, Revocation};
-use crate::auth_service::validate::Problem;
-use crate::kinds::Kind;
+use crate::auth_service::problem::Problem;
+use crate::auth_service::render::Schema;
+use crate::auth_service::server_reports::{Dependency, LoadedKey, Report, Revocation};
+use crate::cluster::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, Progress};
 
 /// What was observed; a healthy service until a test changes something.
@@ -218,7 +218,7 @@ fn a_database_that_accepts_no_writes_has_a_reason_of_its_own() {
 
 #[test]
 fn an_answer_that_is_no_report_is_named() {
-    use crate::auth_service::replicas::Fault;
+    use crate::auth_service::server_reports::Fault;
     let mut world = World::healthy();
     let faulty = Answer { pod: "demo-2".to_owned(), report: None, fault: Some(Fault::TooLong) };
     world.service.answers.push(faulty);
@@ -266,7 +266,7 @@ fn a_rotation_is_said_and_one_that_is_held_up_is_trouble() {
     world.service.rotation.telling.progress = Progress::ReplicaLags(why);
     let message = world.says(types::KEYS_READY, Truth::False, "ReplicaLags");
     assert!(message.contains("demo-1"), "{message}");
-    assert!(conditions::is_trouble("ReplicaLags"));
+    assert!(facts::is_trouble("ReplicaLags"));
 }
 
 #[test]

@@ -6,9 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
-use super::conditions::{Stated, is_warning, is_well};
+use super::event_note::shortened;
+use super::facts::{Stated, is_warning, is_well};
 use super::keys::ROTATING;
-use super::shortened;
 
 /// The stated conditions with the time since when each has its status: that of before where the status is the
 /// same. Conditions that somebody else put there stay.
@@ -82,7 +82,7 @@ mod tests {
     use k8s_openapi::jiff::ToSpan;
     use proptest::prelude::*;
 
-    use super::super::conditions::Truth;
+    use super::super::facts::Truth;
     use super::*;
 
     fn stated(status: Truth, reason: &'static str) -> Vec<Stated> {

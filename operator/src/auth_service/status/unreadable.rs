@@ -12,14 +12,15 @@ use kube::{Api, Resource, ResourceExt};
 use latchkey_crds::{AuthService, conditions as types};
 use serde_json::{Value, json};
 
-use crate::causes::Causes;
-use crate::context::Context;
+use crate::auth_service::context::Context;
+use crate::cluster::lenient::AnyObject;
+use crate::cluster::observed::{Observed, Unreadable};
+use crate::error_chain::Causes;
 use crate::fingerprint::fingerprint;
-use crate::lenient::AnyObject;
 use crate::names::OPERATOR;
-use crate::observed::{Observed, Unreadable};
 
-use super::{StatusError, shortened};
+use super::error::StatusError;
+use super::event_note::shortened;
 
 /// The reason of the conditions and of the event.
 const REASON: &str = "UnreadableResource";

@@ -12,7 +12,8 @@ use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{self as api, parse_ttl};
 use url::Url;
 
-use super::{Problem, paths};
+use super::paths;
+use crate::auth_service::problem::Problem;
 use crate::names::{HTTP_PORT, MANAGEMENT_PORT};
 
 pub(super) fn file(folder: &str, name: &str) -> SecretSource {
