@@ -10,9 +10,9 @@ const LONGEST: usize = 2048;
 
 /// Shows an error and, after a colon each, its causes, but for those that it repeats in its own words. A refused
 /// connection, say, is three causes below what the client calls `client error (Connect)`.
-pub struct Causes<'a>(pub &'a dyn Error);
+pub struct ErrorChain<'a>(pub &'a dyn Error);
 
-impl Display for Causes<'_> {
+impl Display for ErrorChain<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
         let mut said = shorten_text(&self.0.to_string(), LONGEST);
         let mut cause = self.0.source();
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn an_error_that_repeats_an_answer_is_cut() {
         let answer: &'static str = "x".repeat(100_000).leak();
-        let text = Causes(&step("not read", Some(step(answer, Some(step(answer, None)))))).to_string();
+        let text = ErrorChain(&step("not read", Some(step(answer, Some(step(answer, None)))))).to_string();
         assert!(
             text.starts_with("not read: xxx") && text.ends_with(" bytes cut)") && text.len() < 2 * LONGEST
         );
@@ -55,6 +55,6 @@ mod tests {
     fn each_cause_is_named_once() {
         let error =
             step("not read: no answer", Some(step("no answer", Some(step("connection refused", None)))));
-        assert_eq!(Causes(&error).to_string(), "not read: no answer: connection refused");
+        assert_eq!(ErrorChain(&error).to_string(), "not read: no answer: connection refused");
     }
 }

@@ -18,10 +18,10 @@ use crate::cluster::clients::Clients;
 use crate::cluster::fence::Fence;
 use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::watches;
-use crate::controller::debounce::gather;
+use crate::controller::debounce::debounce;
 use crate::controller::health::{self, Readiness};
 use crate::controller::leader::{Election, LeaderError, Terms};
-use crate::error_chain::Causes;
+use crate::error_chain::ErrorChain;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
 
@@ -152,7 +152,7 @@ async fn give_up_lease(election: &mut Election, fence: &Fence, terms: &Terms) {
     match tokio::time::timeout(RELEASE_WITHIN, election.release()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(error = %Causes(&error), "the lease was not given up and has to run out");
+            tracing::warn!(error = %ErrorChain(&error), "the lease was not given up and has to run out");
         }
         Err(_) => tracing::warn!("the lease was not given up in time and has to run out"),
     }
@@ -195,7 +195,7 @@ async fn reconcile_until(
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let place = Place { namespace, pod_name: arguments.pod_name.clone() };
     let context = Context::new(client, cache, auth_services.clone(), images, metrics, place);
-    let queue = gather(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
+    let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),
         auth_service::retry,
@@ -211,7 +211,7 @@ async fn reconcile_until(
                 Ok(None) => break,
                 // Done; or an AuthService that was deleted while a reconcile for it was due.
                 Ok(Some(_)) | Err(controller::Error::ObjectNotFound(_)) => {}
-                Err(error) => tracing::debug!(error = %Causes(&error), "a reconcile failed"),
+                Err(error) => tracing::debug!(error = %ErrorChain(&error), "a reconcile failed"),
             }
         }
     };

@@ -13,7 +13,7 @@ use crate::auth_service::repair_limit::Repairs;
 use crate::cluster::cache::Cache;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
-use crate::controller::concurrency::Turns;
+use crate::controller::concurrency::ReconcileSlots;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
@@ -31,7 +31,7 @@ pub struct Images {
 
 /// What is known of an object that was rendered. There are a dozen for each AuthService.
 #[derive(Debug)]
-pub struct Known {
+pub struct AppliedState {
     /// Its kind.
     pub kind: Kind,
     /// Its name.
@@ -58,7 +58,7 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Memory {
     /// What is known of what was applied; one for each kind and name.
-    pub applied: Vec<Known>,
+    pub applied: Vec<AppliedState>,
     /// What was repaired lately.
     pub repairs: Repairs,
     /// How often its reconcile failed in a row; the next try waits longer each time.
@@ -76,13 +76,13 @@ pub struct Memory {
 
 impl Memory {
     /// What is known of an object, if that speaks of what was rendered with this hash.
-    pub fn known(&self, kind: Kind, name: &str, rendered: &str) -> Option<&Known> {
+    pub fn known(&self, kind: Kind, name: &str, rendered: &str) -> Option<&AppliedState> {
         let mut known = self.applied.iter().filter(|known| known.kind == kind && *known.name == *name);
         known.next().filter(|known| *known.rendered == *rendered)
     }
 
     /// Puts this in place of what was known of the object.
-    pub fn learn(&mut self, learned: Known) {
+    pub fn learn(&mut self, learned: AppliedState) {
         let known =
             self.applied.iter_mut().find(|known| known.kind == learned.kind && known.name == learned.name);
         if let Some(known) = known {
@@ -142,7 +142,7 @@ pub struct Context {
     reporter: Reporter,
     recorder: Recorder,
     /// Who may work now.
-    pub turns: Turns,
+    pub slots: ReconcileSlots,
     memory: Mutex<HashMap<String, Memory>>,
 }
 
@@ -166,7 +166,7 @@ impl Context {
             images,
             operator_namespace: place.namespace,
             metrics,
-            turns: Turns::default(),
+            slots: ReconcileSlots::default(),
             memory: Mutex::default(),
         })
     }

@@ -35,7 +35,7 @@ use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cluster::observed::Observed;
-use crate::error_chain::Causes;
+use crate::error_chain::ErrorChain;
 use crate::names::Component;
 use context::Context;
 
@@ -85,7 +85,7 @@ async fn reconcile_in_turn(observed: Arc<Observed>, context: Arc<Context>) -> Re
     let answers = server_reports::ask_all(&pods.unwrap_or_default()).await;
     let uid = observed.uid().unwrap_or_default();
     let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
-    let work = context.turns.work(failed_before, async {
+    let work = context.slots.work(failed_before, async {
         // What was asked for meanwhile; it was deleted if it is not there any more.
         let Some(observed) = context.auth_services.get(&ObjectRef::from_obj(&*observed)) else {
             return Ok(Action::await_change());
@@ -132,8 +132,8 @@ async fn reconcile_once(
     } else {
         apply::apply(&service, objects, context).await?
     };
-    let look_again_after = status::update(auth_service, &service, &applied, context).await?;
-    Ok(Action::requeue(look_again_after))
+    let requeue_after = status::update(auth_service, &service, &applied, context).await?;
+    Ok(Action::requeue(requeue_after))
 }
 
 /// After a failure: tried again, later each time.
@@ -158,7 +158,7 @@ pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<C
     tracing::warn!(
         namespace = auth_service.namespace(),
         name = auth_service.name_any(),
-        error = %Causes(error),
+        error = %ErrorChain(error),
         failures,
         again_in = ?pause,
         "a reconcile failed and is tried again"

@@ -60,7 +60,7 @@ impl ChangeFilter {
 
     /// Takes in an AuthService; whether it asks for anything that it did not ask for before, or has a status that
     /// somebody else has written.
-    pub fn is_news(&mut self, auth_service: &AuthService) -> bool {
+    pub fn is_change(&mut self, auth_service: &AuthService) -> bool {
         let metadata = &auth_service.metadata;
         let asked = (
             metadata.generation,
@@ -112,27 +112,27 @@ mod tests {
             changed("/metadata/uid", json!("2")),
         ];
         for other in news {
-            let mut echoes = ChangeFilter::default();
-            assert!(echoes.is_news(&same) && !echoes.is_news(&same));
-            assert!(!echoes.is_news(&changed("/status/replicas", json!(2))));
-            assert!(echoes.is_news(&other), "{other:?}");
+            let mut filter = ChangeFilter::default();
+            assert!(filter.is_change(&same) && !filter.is_change(&same));
+            assert!(!filter.is_change(&changed("/status/replicas", json!(2))));
+            assert!(filter.is_change(&other), "{other:?}");
         }
-        let mut echoes = ChangeFilter::default();
-        echoes.is_news(&same);
-        echoes.forget(&same);
-        assert!(echoes.is_news(&same));
+        let mut filter = ChangeFilter::default();
+        filter.is_change(&same);
+        filter.forget(&same);
+        assert!(filter.is_change(&same));
     }
     #[test]
     fn a_status_of_somebody_else_is_news_and_our_own_is_none() {
         let written = WrittenStatuses::default();
-        let mut echoes = ChangeFilter::new(written.clone());
+        let mut filter = ChangeFilter::new(written.clone());
         let first = changed("/status/replicas", json!(0));
-        echoes.is_news(&first);
+        filter.is_change(&first);
         let ours = changed("/status/replicas", json!(1));
         written.note("1", ours.status.as_ref().unwrap());
-        assert!(!echoes.is_news(&ours));
+        assert!(!filter.is_change(&ours));
         let theirs = changed("/status/readyReplicas", json!(5));
-        assert!(echoes.is_news(&theirs) && echoes.is_news(&theirs), "as long as it stays");
-        assert!(!echoes.is_news(&ours));
+        assert!(filter.is_change(&theirs) && filter.is_change(&theirs), "as long as it stays");
+        assert!(!filter.is_change(&ours));
     }
 }

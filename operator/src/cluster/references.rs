@@ -17,11 +17,11 @@ type Few = Vec<Box<str>>;
 
 /// What is known of a Secret.
 #[derive(Debug)]
-pub enum Known {
+pub enum SecretState {
     /// It was read: what it holds, or that it does not exist.
     Read(Option<Arc<CachedObject>>),
     /// The API server has to be asked; with what [`NamedSecrets::keep`] wants back.
-    Ask(Option<u64>),
+    Unread(Option<u64>),
 }
 
 /// Which objects an AuthService refers to. This module only follows them.
@@ -69,7 +69,7 @@ struct Named {
     /// The AuthServices of its namespace that it concerns.
     by: Few,
     /// Counts what was heard of it, so that what was asked before is not taken for what was asked after.
-    heard: u64,
+    changes: u64,
     /// What it holds; nothing before it is read, and again when it has changed.
     read: Option<Read>,
 }
@@ -103,18 +103,18 @@ impl NamedSecrets {
 
     /// Takes in that a Secret has this version now, or is gone; the names of the AuthServices of its namespace that
     /// this concerns.
-    pub fn heard(&self, namespace: &str, name: &str, version: Option<&str>) -> Vec<String> {
-        self.lock().heard(&(namespace.to_owned(), name.to_owned()), version)
+    pub fn observe(&self, namespace: &str, name: &str, version: Option<&str>) -> Vec<String> {
+        self.lock().observe(&(namespace.to_owned(), name.to_owned()), version)
     }
 
     /// Takes in all Secrets that there are, by namespace and name with their version; namespace and name of the
     /// AuthServices that this concerns.
-    pub fn heard_all(&self, there: &HashMap<Key, String>) -> Vec<Key> {
+    pub fn observe_all(&self, there: &HashMap<Key, String>) -> Vec<Key> {
         let mut content = self.lock();
         let secrets: Vec<Key> = content.secrets.keys().cloned().collect();
         let mut concerned = Vec::new();
         for key in secrets {
-            let services = content.heard(&key, there.get(&key).map(String::as_str));
+            let services = content.observe(&key, there.get(&key).map(String::as_str));
             concerned.extend(services.into_iter().map(|service| (key.0.clone(), service)));
         }
         concerned
@@ -126,18 +126,18 @@ impl NamedSecrets {
     }
 
     /// What was read of a Secret, if nothing else has been heard of it since.
-    pub fn known(&self, namespace: &str, name: &str) -> Known {
+    pub fn known(&self, namespace: &str, name: &str) -> SecretState {
         match self.lock().secrets.get(&(namespace.to_owned(), name.to_owned())) {
-            Some(Named { read: Some(read), .. }) => Known::Read(read.secret().cloned()),
-            Some(named) => Known::Ask(Some(named.heard)),
-            None => Known::Ask(None),
+            Some(Named { read: Some(read), .. }) => SecretState::Read(read.secret().cloned()),
+            Some(named) => SecretState::Unread(Some(named.changes)),
+            None => SecretState::Unread(None),
         }
     }
 
     /// Keeps what was read, unless something has been heard since `asked`, which [`NamedSecrets::known`] gave.
     pub fn keep(&self, namespace: &str, name: &str, asked: Option<u64>, secret: Option<Arc<CachedObject>>) {
         if let Some(named) = self.lock().secrets.get_mut(&(namespace.to_owned(), name.to_owned()))
-            && Some(named.heard) == asked
+            && Some(named.changes) == asked
         {
             named.read = Some(secret.map_or(Read::Missing, Read::Found));
         }
@@ -171,7 +171,7 @@ impl Content {
         }
     }
 
-    fn heard(&mut self, key: &Key, version: Option<&str>) -> Vec<String> {
+    fn observe(&mut self, key: &Key, version: Option<&str>) -> Vec<String> {
         let Some(named) = self.secrets.get_mut(key) else { return Vec::new() };
         let known = named
             .read
@@ -180,7 +180,7 @@ impl Content {
         if known {
             return Vec::new();
         }
-        named.heard = named.heard.wrapping_add(1);
+        named.changes = named.changes.wrapping_add(1);
         named.read = None;
         named.by.iter().map(ToString::to_string).collect()
     }
@@ -235,12 +235,12 @@ mod tests {
     #[test]
     fn what_nobody_names_is_forgotten_and_concerns_nobody() {
         let secrets = named_secrets();
-        assert!(secrets.heard("a", "db", Some("1")).is_empty());
+        assert!(secrets.observe("a", "db", Some("1")).is_empty());
         secrets.follow(&auth_service("x", Some("db")));
         secrets.follow(&auth_service("y", Some("db")));
-        assert_eq!(secrets.heard("a", "db", Some("1")), ["x", "y"]);
-        assert!(secrets.heard("b", "db", Some("1")).is_empty(), "another namespace's");
-        assert_eq!(secrets.heard("a", "x-jwt-keys", None), ["x"]);
+        assert_eq!(secrets.observe("a", "db", Some("1")), ["x", "y"]);
+        assert!(secrets.observe("b", "db", Some("1")).is_empty(), "another namespace's");
+        assert_eq!(secrets.observe("a", "x-jwt-keys", None), ["x"]);
         put(&secrets, "db", "1");
         secrets.follow(&auth_service("x", Some("other")));
         assert!(is_read(&secrets, "db"));
@@ -255,19 +255,19 @@ mod tests {
         let secrets = named_secrets();
         secrets.follow(&auth_service("x", Some("db")));
         put(&secrets, "db", "7");
-        assert!(secrets.heard("a", "db", Some("7")).is_empty());
+        assert!(secrets.observe("a", "db", Some("7")).is_empty());
         assert!(is_read(&secrets, "db"));
-        assert_eq!(secrets.heard("a", "db", Some("8")), ["x"]);
+        assert_eq!(secrets.observe("a", "db", Some("8")), ["x"]);
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "8");
-        assert_eq!(secrets.heard("a", "db", None), ["x"]);
+        assert_eq!(secrets.observe("a", "db", None), ["x"]);
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "9");
         // A list that does not have it, and one that does.
-        assert_eq!(secrets.heard_all(&HashMap::new()).len(), 6);
+        assert_eq!(secrets.observe_all(&HashMap::new()).len(), 6);
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "9");
-        secrets.heard_all(&HashMap::from([(("a".to_owned(), "db".to_owned()), "9".to_owned())]));
+        secrets.observe_all(&HashMap::from([(("a".to_owned(), "db".to_owned()), "9".to_owned())]));
         assert!(is_read(&secrets, "db"));
     }
 }

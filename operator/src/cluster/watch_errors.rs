@@ -15,21 +15,21 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// The failures that the watch of each kind logged last.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<HashMap<&'static str, Complaint>>);
+pub struct WatchErrors(Mutex<HashMap<&'static str, LoggedError>>);
 
 #[derive(Debug)]
-struct Complaint {
+struct LoggedError {
     error: String,
     logged: Instant,
     pause: Duration,
     unlogged: u32,
 }
 
-impl Complaints {
+impl WatchErrors {
     /// Takes in a failure; how many of the same were not logged since the last line, if this one is to be logged.
     pub fn note(&self, kind: &'static str, error: &str, now: Instant) -> Option<u32> {
-        let mut complaints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = complaints.get_mut(kind).filter(|last| last.error == error) {
+        let mut watch_errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = watch_errors.get_mut(kind).filter(|last| last.error == error) {
             let passed = now.duration_since(last.logged);
             if passed < last.pause {
                 last.unlogged = last.unlogged.saturating_add(1);
@@ -41,8 +41,9 @@ impl Complaints {
             last.logged = now;
             return Some(std::mem::take(&mut last.unlogged));
         }
-        let complaint = Complaint { error: error.to_owned(), logged: now, pause: FIRST_PAUSE, unlogged: 0 };
-        complaints.insert(kind, complaint);
+        let logged_error =
+            LoggedError { error: error.to_owned(), logged: now, pause: FIRST_PAUSE, unlogged: 0 };
+        watch_errors.insert(kind, logged_error);
         Some(0)
     }
 }
@@ -100,14 +101,14 @@ mod tests {
 
     #[test]
     fn the_same_failure_is_logged_less_and_less_often() {
-        let complaints = Complaints::default();
+        let watch_errors = WatchErrors::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let lines = (0..3600).filter(|second| complaints.note("Pod", "refused", at(*second)).is_some());
+        let lines = (0..3600).filter(|second| watch_errors.note("Pod", "refused", at(*second)).is_some());
         assert!((5..16).contains(&lines.count()));
-        assert_eq!(complaints.note("Pod", "another", at(3600)), Some(0));
-        assert_eq!(complaints.note("Secret", "another", at(3600)), Some(0));
-        assert_eq!(complaints.note("Pod", "another", at(3601)), None);
-        assert_eq!(complaints.note("Pod", "another", at(3606)), Some(1));
+        assert_eq!(watch_errors.note("Pod", "another", at(3600)), Some(0));
+        assert_eq!(watch_errors.note("Secret", "another", at(3600)), Some(0));
+        assert_eq!(watch_errors.note("Pod", "another", at(3601)), None);
+        assert_eq!(watch_errors.note("Pod", "another", at(3606)), Some(1));
     }
 }

@@ -23,8 +23,8 @@ use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::{AnyObject, Identity};
 use crate::cluster::object_store::{Change, Writer};
 use crate::cluster::observed::Observed;
-use crate::cluster::watch_errors::{Complaints, Problems};
-use crate::error_chain::Causes;
+use crate::cluster::watch_errors::{Problems, WatchErrors};
+use crate::error_chain::ErrorChain;
 use crate::names::{MANAGED_BY, OPERATOR};
 
 /// How many objects a list brings at once: what is kept of them is small, what arrives is not.
@@ -43,7 +43,7 @@ pub struct Watches {
     auth_services: Store<Observed>,
     triggers: Triggers,
     metrics: Arc<dyn Instrumentation>,
-    complaints: Arc<Complaints>,
+    watch_errors: Arc<WatchErrors>,
 }
 
 /// Starts all watches as tasks; they end when the set is dropped.
@@ -63,7 +63,7 @@ pub fn start(
         auth_services: auth_services.clone(),
         triggers,
         metrics,
-        complaints: Arc::default(),
+        watch_errors: Arc::default(),
     };
     tasks.spawn(watches.clone().follow_auth_services(writer));
     for kind in Kind::BUILT_IN {
@@ -90,14 +90,14 @@ impl Watches {
         };
         let events = watch(api, watcher::Config::default().page_size(PAGE)).default_backoff();
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
-        let mut echoes = ChangeFilter::new(self.cache.written_statuses.clone());
+        let mut filter = ChangeFilter::new(self.cache.written_statuses.clone());
         let mut problems = Problems::default();
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Apply(object)) => {
                     // A status that becomes readable asks for a reconcile too, although it changes nothing else.
                     let differs = problems.note(&object);
-                    if echoes.is_news(object.salvaged()) || differs {
+                    if filter.is_change(object.salvaged()) || differs {
                         self.cache.named_secrets.follow(object.salvaged());
                         self.trigger(&object);
                     }
@@ -111,19 +111,19 @@ impl Watches {
                     self.trigger_all();
                 }
                 Ok(Event::InitApply(object)) => {
-                    echoes.is_news(object.salvaged());
+                    filter.is_change(object.salvaged());
                     problems.list(&object);
                     self.cache.named_secrets.follow(object.salvaged());
                 }
                 // Its objects are garbage-collected by their owner references.
                 Ok(Event::Delete(object)) => {
-                    echoes.forget(object.salvaged());
+                    filter.forget(object.salvaged());
                     problems.forget(&object);
                     self.cache.named_secrets.forget(object.salvaged());
                     self.trigger_refused_databases();
                 }
                 Ok(Event::Init) => {
-                    echoes.clear();
+                    filter.clear();
                     problems.begin_list();
                 }
                 Err(error) => self.report("AuthService", &error),
@@ -186,7 +186,7 @@ impl Watches {
                     }
                 }
                 Ok(Event::InitDone) => {
-                    for (namespace, name) in named.heard_all(&std::mem::take(&mut listed)) {
+                    for (namespace, name) in named.observe_all(&std::mem::take(&mut listed)) {
                         self.send(ObjectRef::new(&name).within(&namespace));
                     }
                 }
@@ -227,7 +227,7 @@ impl Watches {
     /// Triggers the AuthServices that name a Secret, or have it among their own.
     fn trigger_naming(&self, secret: &Identity<Secret>, version: Option<&str>) {
         let namespace = secret.namespace().unwrap_or_default();
-        for name in self.cache.named_secrets.heard(&namespace, &secret.name_any(), version) {
+        for name in self.cache.named_secrets.observe(&namespace, &secret.name_any(), version) {
             self.send(ObjectRef::new(&name).within(&namespace));
         }
     }
@@ -332,8 +332,8 @@ impl Watches {
             return;
         }
         self.metrics.watch_failed(kind);
-        let error = Causes(error).to_string();
-        if let Some(unlogged) = self.complaints.note(kind, &error, Instant::now()) {
+        let error = ErrorChain(error).to_string();
+        if let Some(unlogged) = self.watch_errors.note(kind, &error, Instant::now()) {
             tracing::warn!(kind, error, unlogged, "a watch failed and is tried again");
         }
     }

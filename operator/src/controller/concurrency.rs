@@ -17,29 +17,29 @@ const FAILED_AT_ONCE: usize = 4;
 /// How long a turn lasts; an ordinary reconcile takes a part of a second.
 const LONGEST_TURN: Duration = Duration::from_secs(3);
 /// How many may go on without a turn.
-const OVERTIME: usize = 64;
+const OVERFLOW: usize = 64;
 
 /// The turns.
 #[derive(Debug)]
-pub struct Turns {
+pub struct ReconcileSlots {
     all: Semaphore,
     failed: Semaphore,
-    overtime: Semaphore,
+    overflow: Semaphore,
     longest: Duration,
 }
 
-impl Default for Turns {
+impl Default for ReconcileSlots {
     fn default() -> Self {
         Self {
             all: Semaphore::new(AT_ONCE),
             failed: Semaphore::new(FAILED_AT_ONCE),
-            overtime: Semaphore::new(OVERTIME),
+            overflow: Semaphore::new(OVERFLOW),
             longest: LONGEST_TURN,
         }
     }
 }
 
-impl Turns {
+impl ReconcileSlots {
     /// Works when there is a turn. `None` only when the operator ends.
     pub async fn work<T>(&self, failed_before: bool, work: impl Future<Output = T>) -> Option<T> {
         let turn = self.take(failed_before).await?;
@@ -47,9 +47,9 @@ impl Turns {
         if let Ok(done) = tokio::time::timeout(self.longest, &mut work).await {
             return Some(done);
         }
-        let _overtime = tokio::select! {
+        let _overflow = tokio::select! {
             done = &mut work => return Some(done),
-            overtime = self.overtime.acquire() => overtime.ok()?,
+            overflow = self.overflow.acquire() => overflow.ok()?,
         };
         drop(turn);
         Some(work.await)
@@ -74,7 +74,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_failed_before_takes_no_turn_of_the_others() {
-        let turns = Turns::default();
+        let turns = ReconcileSlots::default();
         let mut held = Vec::new();
         while let Some(turn) = turns.take(true).now_or_never() {
             held.push(turn);
@@ -85,7 +85,8 @@ mod tests {
 
     /// Whether somebody gets a turn after so many that hang, within far more than the turns that takes.
     async fn comes_after(hanging: usize) -> bool {
-        let turns = Arc::new(Turns { longest: Duration::from_millis(5), ..Turns::default() });
+        let turns =
+            Arc::new(ReconcileSlots { longest: Duration::from_millis(5), ..ReconcileSlots::default() });
         let mut tasks = JoinSet::new();
         let (begun, mut begins) = mpsc::unbounded_channel();
         for _ in 0..hanging {
@@ -104,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_hangs_passes_its_turn_on_up_to_a_limit() {
-        assert!(comes_after(OVERTIME + AT_ONCE - 1).await);
-        assert!(!comes_after(OVERTIME + AT_ONCE).await);
+        assert!(comes_after(OVERFLOW + AT_ONCE - 1).await);
+        assert!(!comes_after(OVERFLOW + AT_ONCE).await);
     }
 }

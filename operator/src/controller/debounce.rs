@@ -32,14 +32,14 @@ struct Burst {
     key: delay_queue::Key,
 }
 
-struct Gathering<S, T> {
+struct Debouncer<S, T> {
     limits: Limits,
     changes: S,
     bursts: HashMap<T, Burst>,
     ends: DelayQueue<T>,
 }
 
-impl<S, T> Gathering<S, T>
+impl<S, T> Debouncer<S, T>
 where
     S: Stream<Item = T> + Unpin,
     T: Hash + Eq + Clone,
@@ -72,21 +72,21 @@ where
 }
 
 /// Gives each once for every burst of changes. Ends with the changes; what is not over then is left out.
-pub fn gather<T>(changes: impl Stream<Item = T> + Unpin) -> impl Stream<Item = T>
+pub fn debounce<T>(changes: impl Stream<Item = T> + Unpin) -> impl Stream<Item = T>
 where
     T: Hash + Eq + Clone,
 {
-    gather_within(Limits { quiet: QUIET, longest: LONGEST }, changes)
+    debounce_within(Limits { quiet: QUIET, longest: LONGEST }, changes)
 }
 
-fn gather_within<T>(limits: Limits, changes: impl Stream<Item = T> + Unpin) -> impl Stream<Item = T>
+fn debounce_within<T>(limits: Limits, changes: impl Stream<Item = T> + Unpin) -> impl Stream<Item = T>
 where
     T: Hash + Eq + Clone,
 {
-    let gathering = Gathering { limits, changes, bursts: HashMap::new(), ends: DelayQueue::new() };
-    futures::stream::unfold(gathering, |mut gathering| async move {
-        let next = gathering.next().await?;
-        Some((next, gathering))
+    let debouncer = Debouncer { limits, changes, bursts: HashMap::new(), ends: DelayQueue::new() };
+    futures::stream::unfold(debouncer, |mut debouncer| async move {
+        let next = debouncer.next().await?;
+        Some((next, debouncer))
     })
 }
 
@@ -103,12 +103,12 @@ mod tests {
         for change in [1, 2, 1, 1] {
             sender.unbounded_send(change).unwrap();
         }
-        let mut told = Box::pin(gather(receiver));
+        let mut told = Box::pin(debounce(receiver));
         let mut both = [told.next().await.unwrap(), told.next().await.unwrap()];
         both.sort_unstable();
         assert_eq!(both, [1, 2]);
         sender.unbounded_send(3).unwrap();
-        assert_eq!(told.next().await, Some(3), "another telling of what came before");
+        assert_eq!(told.next().await, Some(3), "another status of what came before");
     }
 
     #[tokio::test]
@@ -118,7 +118,7 @@ mod tests {
             tokio::task::yield_now().await;
             change
         }));
-        let told: Vec<i32> = gather_within(limits, endless).take(3).collect().await;
+        let told: Vec<i32> = debounce_within(limits, endless).take(3).collect().await;
         assert_eq!(told, [1, 1, 1]);
     }
 

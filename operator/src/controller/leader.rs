@@ -11,7 +11,7 @@ use kube::{Api, Client, ResourceExt as _};
 
 use crate::cluster::fence::Fence;
 use crate::controller::lease::LeaseRecord;
-use crate::error_chain::Causes;
+use crate::error_chain::ErrorChain;
 use crate::names::OPERATOR;
 
 /// How the election is timed.
@@ -149,7 +149,7 @@ impl Election {
                 Ok(Outcome::Leads) => return,
                 Ok(Outcome::Waits | Outcome::Contended) => {}
                 Err(error) => {
-                    tracing::warn!(error = %Causes(&error), "the lease cannot be read or written; trying again");
+                    tracing::warn!(error = %ErrorChain(&error), "the lease cannot be read or written; trying again");
                 }
             }
             tokio::time::sleep(self.terms.retry).await;
@@ -172,7 +172,7 @@ impl Election {
                 // Written by somebody who does not lead, perhaps: the next try reads it.
                 Ok(Outcome::Contended) => self.terms.soon(),
                 Err(error) => {
-                    tracing::warn!(error = %Causes(&error), "the lease was not renewed; trying again");
+                    tracing::warn!(error = %ErrorChain(&error), "the lease was not renewed; trying again");
                     self.terms.soon()
                 }
             };
@@ -221,7 +221,7 @@ impl Election {
         let sighting = self.last.as_ref().map(|(_, sighting)| sighting);
         let decision = decide_election(sighting, &self.identity, Instant::now());
         let lease = self.last.as_ref().and_then(|(lease, _)| lease.clone());
-        // Who finds that the lease it holds is no longer its own has lost it, even where it could be taken.
+        // Who finds that the lease it holds is no longer its own has lost it, even where it could be name_conflicts.
         if decision == Decision::Wait || (leads && decision == Decision::Take && lease.is_some()) {
             return Ok(Outcome::Waits);
         }

@@ -46,9 +46,9 @@ impl LeaseRecord {
     }
 
     /// Writes a holder in, from now on for `seconds`; `taken` when another one had it.
-    pub fn sign(&mut self, holder: &str, seconds: i32, taken: bool) {
+    pub fn sign(&mut self, holder: &str, seconds: i32, name_conflicts: bool) {
         let now = json!(MicroTime(Timestamp::now()));
-        if taken {
+        if name_conflicts {
             let transitions = self.spec.get("leaseTransitions").and_then(Value::as_i64);
             let transitions = transitions.and_then(|count| i32::try_from(count).ok());
             let transitions = transitions.map_or(0, |count| count.saturating_add(1));

@@ -118,7 +118,7 @@ fn write_holds(text: &mut String, metric: &str, auth_service: &AuthService) -> s
 }
 
 fn write_period(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
-    let Ok(seconds) = parse_seconds(&auth_service.spec.tokens.key_rotation.every) else { return Ok(()) };
+    let Ok(seconds) = parse_seconds(&auth_service.spec.tokens.key_rotation.interval) else { return Ok(()) };
     writeln!(text, "{metric}{{{}}} {seconds}", owner(auth_service))
 }
 

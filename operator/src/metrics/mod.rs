@@ -34,7 +34,7 @@ impl Metrics {
     /// Registers all of them in a registry of their own.
     ///
     /// # Errors
-    /// When a name is malformed or taken, which is a mistake in this file.
+    /// When a name is malformed or name_conflicts, which is a mistake in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counters =

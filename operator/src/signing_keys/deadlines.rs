@@ -3,7 +3,7 @@
 use latchkey_keyset::Phase;
 
 use super::ledger::{Entry, Ledger};
-use super::observed::{Replicas, Said, longest_max_age};
+use super::observed::{ReplicaReport, Replicas, longest_max_age};
 
 /// What is added to the verifiers' cache time: they count whole seconds. In seconds.
 pub(super) const CACHE_SLACK: i64 = 2;
@@ -18,8 +18,8 @@ pub(super) fn active_from(published: &Entry, next: &Ledger, replicas: Replicas<'
 }
 
 /// Whether a replica says that it signs with this key no more. One that does not tell phases might.
-pub(super) fn has_stopped(said: &Said, kid: &str) -> bool {
-    said.keys.get(kid).is_none_or(|phase| phase.is_some_and(|phase| phase != Phase::Active))
+pub(super) fn has_stopped(report: &ReplicaReport, kid: &str) -> bool {
+    report.keys.get(kid).is_none_or(|phase| phase.is_some_and(|phase| phase != Phase::Active))
 }
 
 /// When the last token that a retiring key signed has expired, for certain.

@@ -13,7 +13,7 @@ use latchkey_keyset::{Algorithm, KeyNotes, Phase};
 use super::deadlines::{MOST_KEYS, active_from, expires_at, has_stopped};
 use super::ledger::{Entry, Ledger};
 use super::observed::{Clock, Plan, Replica, Replicas, Request, Requests};
-use super::rotation_status::{Telling, tell};
+use super::rotation_status::{RotationStatus, describe};
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Decision {
     /// The set as it is to be. The same as before: nothing is written.
     pub ledger: Ledger,
     /// What the status says about it.
-    pub telling: Telling,
+    pub status: RotationStatus,
     /// In how long the next step is due, where time alone decides it or a replica has to be asked again.
     pub due: Option<Duration>,
 }
@@ -69,8 +69,8 @@ pub fn decide_next<E>(
     if requests.asked.iter().any(|(name, value)| next.notes.handled.get(name) != Some(value)) {
         next.notes.handled = requests.all_handled(&next.notes.handled);
     }
-    let (telling, due) = tell(&next, clock, plan, replicas);
-    Ok(Decision { ledger: next, telling, due })
+    let (status, due) = describe(&next, clock, plan, replicas);
+    Ok(Decision { ledger: next, status, due })
 }
 
 fn entry(kid: String, plan: &Plan, phase: Phase, clock: Clock, lifetime: i64) -> Entry {
@@ -113,7 +113,7 @@ fn take_max_age(next: &mut Ledger, max_age: u32) {
 /// The longest lifetime of a token signed now: replicas that were not replaced yet may have a longer one than the
 /// spec.
 fn longest_lifetime(plan: &Plan, replicas: Replicas<'_>) -> i64 {
-    let told = replicas.0.iter().filter_map(|replica| replica.said.as_ref()?.lifetime).max();
+    let told = replicas.0.iter().filter_map(|replica| replica.report.as_ref()?.lifetime).max();
     plan.lifetime.max(told.unwrap_or(0))
 }
 
@@ -130,7 +130,7 @@ fn wants_successor(next: &Ledger, clock: Clock, plan: &Plan, requests: &Requests
     requests.is_new(Request::Rotate, &next.notes.handled)
         || next.active().is_none_or(|active| {
             let age = clock.earliest - active.notes.since.unwrap_or(clock.latest);
-            active.algorithm != plan.algorithm || age >= plan.every
+            active.algorithm != plan.algorithm || age >= plan.interval
         })
 }
 
@@ -138,7 +138,7 @@ fn wants_successor(next: &Ledger, clock: Clock, plan: &Plan, requests: &Requests
 fn follow_loading(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
     for Entry { kid, phase, notes, .. } in &mut next.entries {
         if *phase == Phase::Published {
-            let loaded = replicas.all(|said| said.keys.contains_key(kid));
+            let loaded = replicas.all(|report| report.keys.contains_key(kid));
             notes.loaded_since = loaded.then_some(notes.loaded_since.unwrap_or(clock.latest));
         }
     }
@@ -178,7 +178,7 @@ fn follow_stopping(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
         if *phase != Phase::Retiring || !replicas.all(|_| true) {
             continue;
         }
-        let stopped = replicas.all(|said| has_stopped(said, kid));
+        let stopped = replicas.all(|report| has_stopped(report, kid));
         notes.signed_until = stopped.then_some(notes.signed_until.unwrap_or(clock.latest));
     }
 }

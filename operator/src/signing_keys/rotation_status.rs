@@ -8,7 +8,7 @@ use latchkey_keyset::Phase;
 
 use super::deadlines::{MOST_KEYS, active_from, expires_at, has_stopped};
 use super::ledger::{Entry, Ledger};
-use super::observed::{Clock, Plan, Replica, Replicas, Said};
+use super::observed::{Clock, Plan, Replica, ReplicaReport, Replicas};
 
 /// How long a replica may take to load a set before that is said, in seconds: a kubelet that missed the hint takes
 /// a minute and a half.
@@ -32,7 +32,7 @@ pub enum Progress {
 
 /// What the status says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Telling {
+pub struct RotationStatus {
     /// What the next step of each key waits for, by its id. No countdowns: it changes only with the facts.
     pub waits_for: BTreeMap<String, String>,
     /// How they stand as a whole.
@@ -40,13 +40,13 @@ pub struct Telling {
 }
 
 /// What is to be said about a set, and in how long the next step is due.
-pub(super) fn tell(
+pub(super) fn describe(
     next: &Ledger,
     clock: Clock,
     plan: &Plan,
     replicas: Replicas<'_>,
-) -> (Telling, Option<Duration>) {
-    let mut telling = Telling::default();
+) -> (RotationStatus, Option<Duration>) {
+    let mut status = RotationStatus::default();
     let mut due: Vec<Duration> = Vec::new();
     let at = |time: i64| Duration::from_secs(u64::try_from(time - clock.earliest).unwrap_or(0).max(1));
     for entry in &next.entries {
@@ -74,19 +74,19 @@ pub(super) fn tell(
         if laggard.is_some() {
             let late = clock.latest - since > PATIENCE;
             due.push(if late { ASK_LATE } else { ASK_AGAIN });
-            if late && telling.progress == Progress::Steady {
-                telling.progress = Progress::ReplicaLags(format!("key {} waits for {waits_for}", entry.kid));
+            if late && status.progress == Progress::Steady {
+                status.progress = Progress::ReplicaLags(format!("key {} waits for {waits_for}", entry.kid));
             }
         }
-        telling.waits_for.insert(entry.kid.clone(), waits_for);
+        status.waits_for.insert(entry.kid.clone(), waits_for);
     }
     if let Some(published) = next.published()
-        && telling.progress == Progress::Steady
+        && status.progress == Progress::Steady
     {
-        let why = telling.waits_for.get(&published.kid).cloned().unwrap_or_default();
-        telling.progress = Progress::Rotating(format!("key {} waits for {why}", published.kid));
+        let why = status.waits_for.get(&published.kid).cloned().unwrap_or_default();
+        status.progress = Progress::Rotating(format!("key {} waits for {why}", published.kid));
     }
-    (telling, due.into_iter().min())
+    (status, due.into_iter().min())
 }
 
 fn wait_of_active(active: &Entry, next: &Ledger, plan: &Plan) -> (String, Option<i64>) {
@@ -102,26 +102,26 @@ fn wait_of_active(active: &Entry, next: &Ledger, plan: &Plan) -> (String, Option
             None,
         );
     }
-    let until = active.notes.since.unwrap_or_default() + plan.every;
+    let until = active.notes.since.unwrap_or_default() + plan.interval;
     (format!("its age: a successor is made at {}", clock_time(until)), Some(until))
 }
 
 /// The replica that a key waits for, and what it has yet to do.
 fn laggard(entry: &Entry, replicas: Replicas<'_>) -> Option<String> {
-    let says = |replica: &Replica, what: &str| match replica.said {
+    let says = |replica: &Replica, what: &str| match replica.report {
         Some(_) => format!("pod {} to {what}", replica.pod),
         None => format!("pod {} to say what it has loaded, or to end", replica.pod),
     };
-    let stopped = |said: &Said| has_stopped(said, &entry.kid);
+    let stopped = |report: &ReplicaReport| has_stopped(report, &entry.kid);
     match entry.phase {
         // After a revocation; one that does not answer is another's affair.
         Phase::Active => {
-            let lacks = |said: &Said| !said.keys.contains_key(&entry.kid);
-            let behind = replicas.0.iter().find(|replica| replica.said.as_ref().is_some_and(lacks));
+            let lacks = |report: &ReplicaReport| !report.keys.contains_key(&entry.kid);
+            let behind = replicas.0.iter().find(|replica| replica.report.as_ref().is_some_and(lacks));
             behind.map(|replica| says(replica, "load it"))
         }
         Phase::Published => replicas
-            .laggard(|said| said.keys.contains_key(&entry.kid))
+            .laggard(|report| report.keys.contains_key(&entry.kid))
             .map(|replica| says(replica, "load it")),
         // Once it is known that all have stopped, one that does not answer holds up its removal only.
         Phase::Retiring if entry.notes.signed_until.is_some() => None,

@@ -14,7 +14,7 @@ pub struct Applied {
     /// Where the schema stands.
     pub schema: Schema,
     /// Objects whose names somebody else has.
-    pub taken: Vec<(Kind, String)>,
+    pub name_conflicts: Vec<(Kind, String)>,
     /// Objects that the API server refused, with its reason.
     pub refused: Vec<Problem>,
     /// Objects that another writer changed faster than they could be repaired.

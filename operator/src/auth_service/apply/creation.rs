@@ -82,7 +82,7 @@ impl Work<'_> {
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 match api.get_opt(&name).await.map_err(failed)? {
                     Some(found) if !self.is_ours(&found) => {
-                        self.taken.push((kind, name));
+                        self.name_conflicts.push((kind, name));
                         Ok(None)
                     }
                     // Somebody took the label by which the watch finds it.

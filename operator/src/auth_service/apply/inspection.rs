@@ -56,7 +56,7 @@ pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict 
     if rendered.kind == Kind::Job && !difference::has_hash(rendered, live) {
         return Verdict::Correct;
     }
-    match repair::strays(rendered, live) {
+    match repair::foreign_fields(rendered, live) {
         Some(patch) => Verdict::RemoveForeignFields(patch),
         None if difference::differs(rendered, live, *made) => Verdict::Apply,
         None => Verdict::Correct,

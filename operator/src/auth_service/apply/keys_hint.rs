@@ -8,7 +8,7 @@ use serde_json::json;
 use super::work::Work;
 use crate::auth_service::render::KeysHint;
 use crate::cluster::kinds::Kind;
-use crate::error_chain::Causes;
+use crate::error_chain::ErrorChain;
 use crate::names::{KEYS_ANNOTATION, OPERATOR};
 
 impl Work<'_> {
@@ -26,7 +26,7 @@ impl Work<'_> {
             Err(error) => tracing::warn!(
                 pod = hint.pod,
                 namespace = self.service.namespace,
-                error = %Causes(&error),
+                error = %ErrorChain(&error),
                 "a pod could not be told of the new key set; its kubelet will find it"
             ),
         }

@@ -21,7 +21,7 @@ mod work;
 use kube::core::DynamicObject;
 
 use crate::auth_service::context::Context;
-use crate::auth_service::render::{Exposing, NetworkPolicies, Objects, Wanted};
+use crate::auth_service::render::{Action, Exposing, NetworkPolicies, Objects};
 use crate::auth_service::validate::Validated;
 
 use work::Work;
@@ -66,19 +66,20 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
             },
         schema,
     } = objects;
-    let mut work = Work { service, context, taken: Vec::new(), refused: Vec::new(), contested: Vec::new() };
+    let mut work =
+        Work { service, context, name_conflicts: Vec::new(), refused: Vec::new(), contested: Vec::new() };
     // What pods mount or run as comes before the pods; Services before the names in them are looked up.
     for wanted in
         [service_account, jwt_keys, smtp, trusted_cas, settings, postgres_credentials, redis_credentials]
     {
-        work.settle(wanted).await?;
+        work.reconcile_object(wanted).await?;
     }
     for wanted in [server_policy, migration_policy, postgres_policy, redis_policy] {
-        work.settle(wanted).await?;
+        work.reconcile_object(wanted).await?;
     }
     // A pod must never mount a stranger's Secret because it has the name of one of ours, nor start without the policy
     // that it is to be kept by.
-    let mut may_run = work.taken.is_empty() && work.refused.is_empty();
+    let mut may_run = work.name_conflicts.is_empty() && work.refused.is_empty();
     // The first pods do not start with settings, or behind a policy, that hold what another writer added. A Deployment
     // that exists is repaired all the same, or that writer would keep it from being repaired.
     may_run &= work.contested.is_empty() || service.deployment.is_some();
@@ -88,28 +89,28 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
         }
     }
     for wanted in [api_service, management_service, postgres_service, redis_service] {
-        work.settle(wanted).await?;
+        work.reconcile_object(wanted).await?;
     }
     // Before the Deployment, so that never both it and the autoscaler set the number of replicas.
-    work.settle(autoscaler).await?;
+    work.reconcile_object(autoscaler).await?;
     let mut current = service.deployment.clone();
     if may_run {
-        work.settle(postgres).await?;
-        work.settle(redis).await?;
-        if let Wanted::Applied(job) | Wanted::Minted(job) = &migration {
+        work.reconcile_object(postgres).await?;
+        work.reconcile_object(redis).await?;
+        if let Action::Apply(job) | Action::Create(job) = &migration {
             work.delete_superseded_jobs(&job.name).await?;
         }
-        work.settle(migration).await?;
+        work.reconcile_object(migration).await?;
         // After the Job: the server refuses to be ready on a schema that is older than itself.
-        if let Some(object) = work.settle(deployment).await? {
+        if let Some(object) = work.reconcile_object(deployment).await? {
             current = DynamicObject::clone(&object).try_parse().ok();
         }
     }
-    work.settle(disruption_budget).await?;
-    work.settle(service_monitor).await?;
+    work.reconcile_object(disruption_budget).await?;
+    work.reconcile_object(service_monitor).await?;
     for wanted in [certificate, ingress, http_route] {
-        work.settle(wanted).await?;
+        work.reconcile_object(wanted).await?;
     }
-    let Work { taken, refused, contested, .. } = work;
-    Ok(Applied { deployment: current, schema, taken, refused, contested, pending: false })
+    let Work { name_conflicts, refused, contested, .. } = work;
+    Ok(Applied { deployment: current, schema, name_conflicts, refused, contested, pending: false })
 }

@@ -16,7 +16,7 @@ use super::creation::{self, Found, Target};
 use super::inspection::{Expected, Verdict, inspect};
 use super::work::{MOST_WRITES, Work};
 use super::{difference, refusal, repair};
-use crate::auth_service::context::{Known, WrittenKeys};
+use crate::auth_service::context::{AppliedState, WrittenKeys};
 use crate::auth_service::render::Rendered;
 use crate::cluster::cached_object::CachedObject;
 use crate::cluster::kinds::Kind;
@@ -50,7 +50,7 @@ impl Work<'_> {
         for _ in 0..MOST_WRITES {
             let written = match self.inspect(&rendered, &live) {
                 Verdict::NameConflict => {
-                    self.taken.push((rendered.kind, rendered.name));
+                    self.name_conflicts.push((rendered.kind, rendered.name));
                     return Ok(None);
                 }
                 Verdict::Deleting => return Ok(Some(live)),
@@ -137,7 +137,7 @@ impl Work<'_> {
         })
     }
 
-    fn with_known<T>(&self, rendered: &Rendered, work: impl FnOnce(Option<&Known>) -> T) -> T {
+    fn with_known<T>(&self, rendered: &Rendered, work: impl FnOnce(Option<&AppliedState>) -> T) -> T {
         let Rendered { kind, name, hash, .. } = rendered;
         self.context.with_memory(&self.service.owner.uid, |memory| work(memory.known(*kind, name, hash)))
     }
@@ -150,7 +150,7 @@ impl Work<'_> {
 
     fn learn(&self, rendered: &Rendered, made: Option<Fingerprint>, right: Option<&str>) {
         let Rendered { kind, name, hash, .. } = rendered;
-        let known = Known {
+        let known = AppliedState {
             kind: *kind,
             name: name.as_str().into(),
             rendered: hash.as_str().into(),

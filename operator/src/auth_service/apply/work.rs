@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt};
 
 use crate::auth_service::context::Context;
 use crate::auth_service::problem::Problem;
-use crate::auth_service::render::Wanted;
+use crate::auth_service::render::Action;
 use crate::auth_service::validate::Validated;
 use crate::cluster::controller_reference::controller_of;
 use crate::cluster::kinds::Kind;
@@ -45,28 +45,31 @@ pub enum ApplyError {
 pub(super) struct Work<'a> {
     pub(super) service: &'a Validated,
     pub(super) context: &'a Context,
-    pub(super) taken: Vec<(Kind, String)>,
+    pub(super) name_conflicts: Vec<(Kind, String)>,
     pub(super) refused: Vec<Problem>,
     pub(super) contested: Vec<(Kind, String)>,
 }
 
 impl Work<'_> {
     /// Makes one object what is wanted; the object as it is then.
-    pub(super) async fn settle(&mut self, wanted: Wanted) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
+    pub(super) async fn reconcile_object(
+        &mut self,
+        wanted: Action,
+    ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
         let (kind, name, verb) = match &wanted {
-            Wanted::Applied(rendered) => (rendered.kind, rendered.name.clone(), "applied"),
-            Wanted::Minted(rendered) => (rendered.kind, rendered.name.clone(), "created"),
-            Wanted::Gone { kind, name } => (*kind, name.clone(), "deleted"),
-            Wanted::Kept { kind, name } => (*kind, name.clone(), "kept"),
-            Wanted::Scaled { name, .. } => (Kind::Deployment, name.clone(), "scaled"),
+            Action::Apply(rendered) => (rendered.kind, rendered.name.clone(), "applied"),
+            Action::Create(rendered) => (rendered.kind, rendered.name.clone(), "created"),
+            Action::Delete { kind, name } => (*kind, name.clone(), "deleted"),
+            Action::Keep { kind, name } => (*kind, name.clone(), "kept"),
+            Action::Scale { name, .. } => (Kind::Deployment, name.clone(), "scaled"),
         };
-        let guarded = matches!(&wanted, Wanted::Applied(rendered) if rendered.based_on.is_some());
+        let guarded = matches!(&wanted, Action::Apply(rendered) if rendered.based_on.is_some());
         let result = match wanted {
-            Wanted::Applied(rendered) => self.make(rendered).await,
-            Wanted::Minted(rendered) => return self.create(rendered).await,
-            Wanted::Gone { kind, name } => self.delete(kind, &name).await.map(|()| None),
-            Wanted::Kept { .. } => Ok(None),
-            Wanted::Scaled { name, replicas } => self.scale(&name, replicas).await,
+            Action::Apply(rendered) => self.make(rendered).await,
+            Action::Create(rendered) => return self.create(rendered).await,
+            Action::Delete { kind, name } => self.delete(kind, &name).await.map(|()| None),
+            Action::Keep { .. } => Ok(None),
+            Action::Scale { name, replicas } => self.scale(&name, replicas).await,
         };
         match result {
             Ok(object) => Ok(object),
@@ -117,7 +120,7 @@ impl Work<'_> {
         for job in &self.service.jobs {
             let name = job.name_any();
             if name != current {
-                self.settle(Wanted::Gone { kind: Kind::Job, name }).await?;
+                self.reconcile_object(Action::Delete { kind: Kind::Job, name }).await?;
             }
         }
         Ok(())

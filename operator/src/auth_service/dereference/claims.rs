@@ -39,7 +39,7 @@ impl Lookup<'_> {
     }
 
     /// Whether an AuthService of this name left the credentials of a volume behind.
-    pub(super) fn kept_credentials(&self, spec: &AuthServiceSpec, name: &str) -> bool {
+    pub(super) fn retained_credentials(&self, spec: &AuthServiceSpec, name: &str) -> bool {
         retains_volume(spec)
             && self.secret(name).is_some_and(|secret| {
                 controller_of(&secret).is_none()

@@ -18,7 +18,7 @@ use crate::names::Names;
 
 /// What a service is embedded in. Where a reference is `None` the spec has none.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct ExternalState {
     /// The namespace that the operator runs in.
     pub operator_namespace: String,
     /// The version of the ConfigMap with mail texts.
@@ -36,11 +36,11 @@ pub struct Surroundings {
 }
 
 impl Lookup<'_> {
-    pub(super) fn surroundings(
+    pub(super) fn external_state(
         &self,
         auth_service: &AuthService,
         names: &Names,
-    ) -> Result<Surroundings, DereferenceError> {
+    ) -> Result<ExternalState, DereferenceError> {
         let exposure = auth_service.spec.exposure.as_ref();
         let tls = tls_secret(exposure);
         let host = exposure.and_then(|exposure| exposure.ingress.as_ref()).map(|ingress| &*ingress.host);
@@ -48,7 +48,7 @@ impl Lookup<'_> {
             let object = self.context.cache.get(kind, &self.namespace, names.base())?;
             object.is_controlled_by(&self.uid).then(|| object.object())
         };
-        Ok(Surroundings {
+        Ok(ExternalState {
             operator_namespace: self.context.operator_namespace.clone(),
             templates: templates(auth_service).map(|name| self.config_map_version(name)),
             tls: tls.map(|name| {

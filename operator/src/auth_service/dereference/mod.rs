@@ -33,7 +33,7 @@ use crate::signing_keys::KeyMaterial;
 use lookup::Lookup;
 
 pub(crate) use error::DereferenceError;
-pub(crate) use external_state::Surroundings;
+pub(crate) use external_state::ExternalState;
 pub(crate) use keys::Rotation;
 pub(crate) use logins::{Admin, SmtpLogin};
 pub(crate) use pods::pods;
@@ -82,7 +82,7 @@ pub struct Dereferenced {
     /// Which of the optional kinds the cluster knows.
     pub optional: Optional,
     /// What the service is embedded in.
-    pub surroundings: Surroundings,
+    pub external_state: ExternalState,
 }
 
 /// Looks up what the spec refers to, and what is already there. `answers` are what its server pods say of
@@ -105,7 +105,7 @@ pub async fn dereference(
         None
     } else {
         let bound = postgres.as_ref().is_some_and(has_volume);
-        let kept = lookup.kept_credentials(spec, &names.postgres());
+        let kept = lookup.retained_credentials(spec, &names.postgres());
         Some(lookup.password(&names, &names.postgres(), bound || kept).await?)
     };
     let redis_password = if spec.redis.url_secret_ref.is_some() {
@@ -164,7 +164,7 @@ pub async fn dereference(
         answers,
         migration_pods: pods(auth_service, context, Component::Migration)?,
         optional: context.cache.optional(),
-        surroundings: lookup.surroundings(auth_service, &names)?,
+        external_state: lookup.external_state(auth_service, &names)?,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::auth_service::context::Context;
 use crate::cluster::cached_object::CachedObject;
 use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::AnyObject;
-use crate::cluster::references::Known;
+use crate::cluster::references::SecretState;
 
 use super::error::DereferenceError;
 
@@ -41,8 +41,8 @@ async fn read_one(
 ) -> Result<Option<Arc<CachedObject>>, DereferenceError> {
     let secrets = &context.cache.named_secrets;
     let asked = match secrets.known(namespace, name) {
-        Known::Read(secret) => return Ok(secret),
-        Known::Ask(asked) => asked,
+        SecretState::Read(secret) => return Ok(secret),
+        SecretState::Unread(asked) => asked,
     };
     let api: Api<AnyObject> =
         Api::namespaced_with(context.client.clone(), namespace, &Kind::Secret.api_resource());

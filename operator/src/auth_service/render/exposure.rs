@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::rendered::{RenderError, Wanted};
+use super::rendered::{Action, RenderError};
 use super::{certificate, http_route, ingress};
 use crate::auth_service::validate::Validated;
 use crate::cluster::cache::Presence;
@@ -11,9 +11,9 @@ use crate::cluster::kinds::Kind;
 /// What exposes the API.
 #[derive(Debug, Clone)]
 pub struct Exposing {
-    pub certificate: Wanted,
-    pub ingress: Wanted,
-    pub http_route: Wanted,
+    pub certificate: Action,
+    pub ingress: Action,
+    pub http_route: Action,
 }
 
 pub(super) fn build(service: &Validated) -> Result<Exposing, RenderError> {
@@ -27,8 +27,8 @@ pub(super) fn build(service: &Validated) -> Result<Exposing, RenderError> {
             asked.map(|(certificate, hosts)| certificate::build(service, certificate, &hosts)),
         )?,
         ingress: match exposure.and_then(|exposure| exposure.ingress.as_ref()) {
-            Some(exposure) => Wanted::applied(service, Kind::Ingress, &ingress::build(service, exposure))?,
-            None => Wanted::gone(Kind::Ingress, service.names.base()),
+            Some(exposure) => Action::apply(service, Kind::Ingress, &ingress::build(service, exposure))?,
+            None => Action::delete(Kind::Ingress, service.names.base()),
         },
         http_route: optional(
             service,
@@ -39,11 +39,11 @@ pub(super) fn build(service: &Validated) -> Result<Exposing, RenderError> {
 }
 
 /// An object of a kind that the cluster may not know.
-fn optional(service: &Validated, kind: Kind, object: Option<Value>) -> Result<Wanted, RenderError> {
+fn optional(service: &Validated, kind: Kind, object: Option<Value>) -> Result<Action, RenderError> {
     let name = service.names.base();
     match (service.optional.presence(kind), object) {
-        (Presence::Present, Some(object)) => Wanted::applied(service, kind, &object),
-        (Presence::Present, None) => Ok(Wanted::gone(kind, name)),
-        (Presence::Absent | Presence::Unknown, _) => Ok(Wanted::kept(kind, name)),
+        (Presence::Present, Some(object)) => Action::apply(service, kind, &object),
+        (Presence::Present, None) => Ok(Action::delete(kind, name)),
+        (Presence::Absent | Presence::Unknown, _) => Ok(Action::keep(kind, name)),
     }
 }

@@ -41,31 +41,31 @@ use crate::signing_keys::KeyMaterial;
 pub(crate) use exposure::Exposing;
 pub(crate) use keys_hint::KeysHint;
 pub(crate) use network_policies::NetworkPolicies;
-pub(crate) use rendered::{RenderError, Rendered, Wanted};
+pub(crate) use rendered::{Action, RenderError, Rendered};
 pub(crate) use schema::Schema;
 
 /// Every object that an AuthService can own, and what is to become of it.
 #[derive(Debug, Clone)]
 pub struct Objects {
-    pub service_account: Wanted,
-    pub jwt_keys: Wanted,
+    pub service_account: Action,
+    pub jwt_keys: Action,
     pub keys_hints: Vec<KeysHint>,
-    pub smtp: Wanted,
-    pub trusted_cas: Wanted,
-    pub settings: Wanted,
-    pub service: Wanted,
-    pub management_service: Wanted,
-    pub postgres_credentials: Wanted,
-    pub postgres_service: Wanted,
-    pub postgres: Wanted,
-    pub redis_credentials: Wanted,
-    pub redis_service: Wanted,
-    pub redis: Wanted,
-    pub migration: Wanted,
-    pub deployment: Wanted,
-    pub disruption_budget: Wanted,
-    pub service_monitor: Wanted,
-    pub autoscaler: Wanted,
+    pub smtp: Action,
+    pub trusted_cas: Action,
+    pub settings: Action,
+    pub service: Action,
+    pub management_service: Action,
+    pub postgres_credentials: Action,
+    pub postgres_service: Action,
+    pub postgres: Action,
+    pub redis_credentials: Action,
+    pub redis_service: Action,
+    pub redis: Action,
+    pub migration: Action,
+    pub deployment: Action,
+    pub disruption_budget: Action,
+    pub service_monitor: Action,
+    pub autoscaler: Action,
     pub exposing: Exposing,
     pub network_policies: NetworkPolicies,
     /// Where the schema stands, for the status.
@@ -83,31 +83,31 @@ pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, Ren
     let (postgres_credentials, postgres_service, postgres) = build_postgres(service, moved)?;
     let (redis_credentials, redis_service, redis) = build_redis(service, moved)?;
     Ok(Objects {
-        service_account: Wanted::applied(service, Kind::ServiceAccount, &service_account::build(service))?,
+        service_account: Action::apply(service, Kind::ServiceAccount, &service_account::build(service))?,
         jwt_keys: build_keys(service)?,
         keys_hints: keys_hint::build(service),
         smtp: match &service.server {
             Ok(Server { smtp: Some(login), .. }) => {
-                Wanted::applied(service, Kind::Secret, &smtp::build(service, login))?
+                Action::apply(service, Kind::Secret, &smtp::build(service, login))?
             }
-            Ok(_) => Wanted::gone(Kind::Secret, service.names.smtp()),
-            Err(_) => Wanted::kept(Kind::Secret, service.names.smtp()),
+            Ok(_) => Action::delete(Kind::Secret, service.names.smtp()),
+            Err(_) => Action::keep(Kind::Secret, service.names.smtp()),
         },
         trusted_cas: match &service.server {
             Ok(Server { trusted_cas: Some(certificates), .. }) => {
-                Wanted::applied(service, Kind::Secret, &trusted_cas::build(service, certificates))?
+                Action::apply(service, Kind::Secret, &trusted_cas::build(service, certificates))?
             }
-            Ok(_) => Wanted::gone(Kind::Secret, service.names.trusted_cas()),
-            Err(_) => Wanted::kept(Kind::Secret, service.names.trusted_cas()),
+            Ok(_) => Action::delete(Kind::Secret, service.names.trusted_cas()),
+            Err(_) => Action::keep(Kind::Secret, service.names.trusted_cas()),
         },
         settings: match &service.server {
             Ok(server) => {
-                Wanted::applied(service, Kind::ConfigMap, &settings::build(service, &server.settings))?
+                Action::apply(service, Kind::ConfigMap, &settings::build(service, &server.settings))?
             }
-            Err(_) => Wanted::kept(Kind::ConfigMap, service.names.settings()),
+            Err(_) => Action::keep(Kind::ConfigMap, service.names.settings()),
         },
-        service: Wanted::applied(service, Kind::Service, &service::build(service))?,
-        management_service: Wanted::applied(service, Kind::Service, &management_service::build(service))?,
+        service: Action::apply(service, Kind::Service, &service::build(service))?,
+        management_service: Action::apply(service, Kind::Service, &management_service::build(service))?,
         postgres_credentials,
         postgres_service,
         postgres,
@@ -116,40 +116,40 @@ pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, Ren
         redis,
         migration,
         deployment: match (&service.server, &service.keys, &schema) {
-            (_, KeyMaterial::Lost(_), _) => Wanted::kept(Kind::Deployment, base),
+            (_, KeyMaterial::Lost(_), _) => Action::keep(Kind::Deployment, base),
             (Ok(server), _, Schema::Migrated) => {
-                Wanted::applied(service, Kind::Deployment, &deployment::build(service, server))?
+                Action::apply(service, Kind::Deployment, &deployment::build(service, server))?
             }
             _ => match service.replicas() {
                 // Who stopped it to move to another database would have it serve from the one before.
                 Some(replicas) if replicas == 0 || !service.is_stopped() => {
-                    Wanted::Scaled { name: base.to_owned(), replicas }
+                    Action::Scale { name: base.to_owned(), replicas }
                 }
-                _ => Wanted::kept(Kind::Deployment, base),
+                _ => Action::keep(Kind::Deployment, base),
             },
         },
         disruption_budget: if service.most_replicas() > 1 {
-            Wanted::applied(service, Kind::PodDisruptionBudget, &disruption_budget::build(service))?
+            Action::apply(service, Kind::PodDisruptionBudget, &disruption_budget::build(service))?
         } else {
-            Wanted::gone(Kind::PodDisruptionBudget, base)
+            Action::delete(Kind::PodDisruptionBudget, base)
         },
         service_monitor: match (
             service.optional.presence(Kind::ServiceMonitor),
             service.spec.monitoring.service_monitor.enabled,
         ) {
             (Presence::Present, true) => {
-                Wanted::applied(service, Kind::ServiceMonitor, &service_monitor::build(service))?
+                Action::apply(service, Kind::ServiceMonitor, &service_monitor::build(service))?
             }
-            (Presence::Present, false) => Wanted::gone(Kind::ServiceMonitor, base),
-            (Presence::Absent | Presence::Unknown, _) => Wanted::kept(Kind::ServiceMonitor, base),
+            (Presence::Present, false) => Action::delete(Kind::ServiceMonitor, base),
+            (Presence::Absent | Presence::Unknown, _) => Action::keep(Kind::ServiceMonitor, base),
         },
         autoscaler: match service.autoscaling() {
-            Some(autoscaling) => Wanted::applied(
+            Some(autoscaling) => Action::apply(
                 service,
                 Kind::HorizontalPodAutoscaler,
                 &autoscaler::build(service, autoscaling),
             )?,
-            None => Wanted::gone(Kind::HorizontalPodAutoscaler, base),
+            None => Action::delete(Kind::HorizontalPodAutoscaler, base),
         },
         exposing: exposure::build(service)?,
         network_policies: network_policies::build(service, &schema)?,
@@ -157,20 +157,20 @@ pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, Ren
     })
 }
 
-fn build_keys(service: &Validated) -> Result<Wanted, RenderError> {
+fn build_keys(service: &Validated) -> Result<Action, RenderError> {
     match &service.keys {
-        KeyMaterial::Minted(keys) => Wanted::minted(service, &jwt_keys::build(service, keys)),
+        KeyMaterial::Generated(keys) => Action::create(service, &jwt_keys::build(service, keys)),
         KeyMaterial::Stored(keys) => {
-            Ok(Wanted::applied(service, Kind::Secret, &jwt_keys::build(service, keys))?
+            Ok(Action::apply(service, Kind::Secret, &jwt_keys::build(service, keys))?
                 .adopting()
                 .based_on(service.rotation.based_on.clone()))
         }
-        KeyMaterial::Lost(_) => Ok(Wanted::kept(Kind::Secret, service.names.jwt_keys())),
+        KeyMaterial::Lost(_) => Ok(Action::keep(Kind::Secret, service.names.jwt_keys())),
     }
 }
 
-fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Wanted), RenderError> {
-    let kept = || Wanted::kept(Kind::Job, "");
+fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Action), RenderError> {
+    let kept = || Action::keep(Kind::Job, "");
     let server = match &service.server {
         Ok(server) => server,
         Err(problem) => return Ok((Schema::Blocked(problem.clone()), kept())),
@@ -180,17 +180,17 @@ fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Wante
         service.answers.iter().filter_map(|answer| answer.report.as_ref()).any(Report::misses_schema);
     let state = decide_migration(&service.jobs, &name, &server.migration_inputs, missed, now);
     let waits = service.postgres.as_ref().is_some_and(|postgres| !postgres.ready);
-    let job = || Wanted::applied(service, Kind::Job, &migration_job::build(service, server, &name));
+    let job = || Action::apply(service, Kind::Job, &migration_job::build(service, server, &name));
     Ok(match state {
         Migration::Done => (Schema::Migrated, job()?),
         Migration::Failed(message) => (Schema::Failed(message), job()?),
         Migration::Due if waits => (Schema::WaitingForDatabase, kept()),
         Migration::Due | Migration::Running => (Schema::Migrating, job()?),
-        Migration::Stale => (Schema::Migrating, Wanted::gone(Kind::Job, name)),
+        Migration::Stale => (Schema::Migrating, Action::delete(Kind::Job, name)),
     })
 }
 
-type Store = (Wanted, Wanted, Wanted);
+type Store = (Action, Action, Action);
 
 /// An embedded store that the spec no longer names goes when `moved` says that its successor has a schema; until
 /// then the running replicas go on with it.
@@ -199,9 +199,9 @@ fn build_postgres(service: &Validated, moved: bool) -> Result<Store, RenderError
     let Some(store) = &service.postgres else { return Ok(if moved { gone(&name) } else { kept(&name) }) };
     let Some(credentials) = postgres::build_credentials(service, store) else { return Ok(kept(&name)) };
     Ok((
-        wanted_credentials(service, store, &credentials)?,
-        Wanted::applied(service, Kind::Service, &postgres::build_service(service))?,
-        Wanted::applied(service, Kind::StatefulSet, &postgres::build_stateful_set(service, store))?,
+        credentials_action(service, store, &credentials)?,
+        Action::apply(service, Kind::Service, &postgres::build_service(service))?,
+        Action::apply(service, Kind::StatefulSet, &postgres::build_stateful_set(service, store))?,
     ))
 }
 
@@ -210,37 +210,37 @@ fn build_redis(service: &Validated, moved: bool) -> Result<Store, RenderError> {
     let Some(store) = &service.redis else { return Ok(if moved { gone(&name) } else { kept(&name) }) };
     let Some(credentials) = redis::build_credentials(service, store) else { return Ok(kept(&name)) };
     Ok((
-        wanted_credentials(service, store, &credentials)?,
-        Wanted::applied(service, Kind::Service, &redis::build_service(service))?,
-        Wanted::applied(service, Kind::StatefulSet, &redis::build_stateful_set(service, store))?,
+        credentials_action(service, store, &credentials)?,
+        Action::apply(service, Kind::Service, &redis::build_service(service))?,
+        Action::apply(service, Kind::StatefulSet, &redis::build_stateful_set(service, store))?,
     ))
 }
 
-fn wanted_credentials(
+fn credentials_action(
     service: &Validated,
     store: &Embedded,
     secret: &k8s_openapi::api::core::v1::Secret,
-) -> Result<Wanted, RenderError> {
+) -> Result<Action, RenderError> {
     match store.password {
-        StorePassword::Minted(_) => Wanted::minted(service, secret),
+        StorePassword::Generated(_) => Action::create(service, secret),
         StorePassword::Stored(_) | StorePassword::Lost => {
-            Ok(Wanted::applied(service, Kind::Secret, secret)?.adopting())
+            Ok(Action::apply(service, Kind::Secret, secret)?.adopting())
         }
     }
 }
 
 fn gone(name: &str) -> Store {
     (
-        Wanted::gone(Kind::Secret, name),
-        Wanted::gone(Kind::Service, name),
-        Wanted::gone(Kind::StatefulSet, name),
+        Action::delete(Kind::Secret, name),
+        Action::delete(Kind::Service, name),
+        Action::delete(Kind::StatefulSet, name),
     )
 }
 
 fn kept(name: &str) -> Store {
     (
-        Wanted::kept(Kind::Secret, name),
-        Wanted::kept(Kind::Service, name),
-        Wanted::kept(Kind::StatefulSet, name),
+        Action::keep(Kind::Secret, name),
+        Action::keep(Kind::Service, name),
+        Action::keep(Kind::StatefulSet, name),
     )
 }

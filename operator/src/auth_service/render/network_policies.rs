@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use latchkey_crds::auth_service::Peer;
 
 use super::metadata::metadata;
-use super::rendered::{RenderError, Wanted};
+use super::rendered::{Action, RenderError};
 use super::schema::Schema;
 use crate::auth_service::validate::{Server, Validated};
 use crate::cluster::kinds::Kind;
@@ -27,18 +27,18 @@ const REDIS: i32 = 6379;
 /// The policies of the server, its migrations, and the embedded stores.
 #[derive(Debug, Clone)]
 pub struct NetworkPolicies {
-    pub server: Wanted,
-    pub migration: Wanted,
-    pub postgres: Wanted,
-    pub redis: Wanted,
+    pub server: Action,
+    pub migration: Action,
+    pub postgres: Action,
+    pub redis: Action,
 }
 
 /// An embedded store's policy goes with the store. Running servers keep their policy until they are replaced by
 /// ones that may need another.
 pub(super) fn build(service: &Validated, schema: &Schema) -> Result<NetworkPolicies, RenderError> {
     let name = |component| name(service, component);
-    let gone = |component| Wanted::gone(Kind::NetworkPolicy, name(component));
-    let kept = |component| Wanted::kept(Kind::NetworkPolicy, name(component));
+    let gone = |component| Action::delete(Kind::NetworkPolicy, name(component));
+    let kept = |component| Action::keep(Kind::NetworkPolicy, name(component));
     if !service.spec.network_policy.enabled {
         return Ok(NetworkPolicies {
             server: gone(Component::Server),
@@ -92,7 +92,7 @@ fn applied(
     component: Component,
     ingress: Vec<NetworkPolicyIngressRule>,
     egress: Vec<NetworkPolicyEgressRule>,
-) -> Result<Wanted, RenderError> {
+) -> Result<Action, RenderError> {
     let policy = NetworkPolicy {
         metadata: metadata(service, name(service, component), component),
         spec: Some(NetworkPolicySpec {
@@ -102,7 +102,7 @@ fn applied(
             egress: (!egress.is_empty()).then_some(egress),
         }),
     };
-    Wanted::applied(service, Kind::NetworkPolicy, &policy)
+    Action::apply(service, Kind::NetworkPolicy, &policy)
 }
 
 fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
@@ -129,7 +129,7 @@ fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
 /// The operator asks each server what it sees.
 fn operator(service: &Validated) -> NetworkPolicyPeer {
     let namespace =
-        ("kubernetes.io/metadata.name".to_owned(), service.surroundings.operator_namespace.clone());
+        ("kubernetes.io/metadata.name".to_owned(), service.external_state.operator_namespace.clone());
     let component = ("app.kubernetes.io/component".to_owned(), "operator".to_owned());
     NetworkPolicyPeer {
         namespace_selector: Some(labels([namespace].into())),

@@ -48,27 +48,27 @@ impl std::fmt::Debug for Rendered {
 
 /// What is to become of an object.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Wanted {
+pub enum Action {
     /// It is to be as rendered.
-    Applied(Rendered),
+    Apply(Rendered),
     /// It was made just now and holds what cannot be made twice: it is created, never written over.
-    Minted(Rendered),
+    Create(Rendered),
     /// Whatever is there stays as it is.
-    Kept {
+    Keep {
         /// Its kind.
         kind: Kind,
         /// Its name.
         name: String,
     },
     /// A Deployment stays as it is, except for its number of replicas.
-    Scaled {
+    Scale {
         /// Its name.
         name: String,
         /// How many there are to be.
         replicas: i32,
     },
     /// It is deleted, if it is ours.
-    Gone {
+    Delete {
         /// Its kind.
         kind: Kind,
         /// Its name.
@@ -76,38 +76,38 @@ pub enum Wanted {
     },
 }
 
-impl Wanted {
-    pub(super) fn applied(
+impl Action {
+    pub(super) fn apply(
         service: &Validated,
         kind: Kind,
         object: &impl Serialize,
     ) -> Result<Self, RenderError> {
-        Ok(Self::Applied(render(service, kind, object)?))
+        Ok(Self::Apply(render(service, kind, object)?))
     }
 
-    pub(super) fn minted(service: &Validated, object: &Secret) -> Result<Self, RenderError> {
-        Ok(Self::Minted(render(service, Kind::Secret, object)?))
+    pub(super) fn create(service: &Validated, object: &Secret) -> Result<Self, RenderError> {
+        Ok(Self::Create(render(service, Kind::Secret, object)?))
     }
 
-    pub(super) fn kept(kind: Kind, name: impl Into<String>) -> Self {
-        Self::Kept { kind, name: name.into() }
+    pub(super) fn keep(kind: Kind, name: impl Into<String>) -> Self {
+        Self::Keep { kind, name: name.into() }
     }
 
-    pub(super) fn gone(kind: Kind, name: impl Into<String>) -> Self {
-        Self::Gone { kind, name: name.into() }
+    pub(super) fn delete(kind: Kind, name: impl Into<String>) -> Self {
+        Self::Delete { kind, name: name.into() }
     }
 
     /// Written only over this version of the object.
     pub(super) fn based_on(self, version: Option<String>) -> Self {
         match self {
-            Self::Applied(rendered) => Self::Applied(Rendered { based_on: version, ..rendered }),
+            Self::Apply(rendered) => Self::Apply(Rendered { based_on: version, ..rendered }),
             other => other,
         }
     }
 
     pub(super) fn adopting(self) -> Self {
         match self {
-            Self::Applied(rendered) => Self::Applied(Rendered { adopts: true, ..rendered }),
+            Self::Apply(rendered) => Self::Apply(Rendered { adopts: true, ..rendered }),
             other => other,
         }
     }

@@ -76,11 +76,11 @@ fn all(objects: Objects) -> Vec<Value> {
     ]
     .into_iter()
     .map(|wanted| match wanted {
-        Wanted::Applied(rendered) => rendered.value,
-        Wanted::Minted(rendered) => json!({ "minted": rendered.value }),
-        Wanted::Kept { kind, name } => json!({ "kept": format!("{kind} {name}") }),
-        Wanted::Scaled { name, replicas } => json!({ "scaled": name, "replicas": replicas }),
-        Wanted::Gone { kind, name } => json!({ "gone": format!("{kind} {name}") }),
+        Action::Apply(rendered) => rendered.value,
+        Action::Create(rendered) => json!({ "generated": rendered.value }),
+        Action::Keep { kind, name } => json!({ "kept": format!("{kind} {name}") }),
+        Action::Scale { name, replicas } => json!({ "scaled": name, "replicas": replicas }),
+        Action::Delete { kind, name } => json!({ "gone": format!("{kind} {name}") }),
     })
     .collect()
 }
@@ -136,8 +136,8 @@ fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
     let service = validate(&auth_service(json!({"replicas": 4})), embedded(), &images()).unwrap();
     let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(objects.schema, Schema::Migrating);
-    assert_eq!(objects.deployment, Wanted::Scaled { name: "demo".to_owned(), replicas: 4 });
-    assert!(matches!(objects.migration, Wanted::Applied(_)));
+    assert_eq!(objects.deployment, Action::Scale { name: "demo".to_owned(), replicas: 4 });
+    assert!(matches!(objects.migration, Action::Apply(_)));
 
     for (live, wanted) in [(0, 4), (1, 4), (4, 0)] {
         let mut service =
@@ -145,7 +145,7 @@ fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
         let deployment = json!({"metadata": {}, "spec": {"replicas": live, "selector": {}, "template": {}}});
         service.deployment = Some(serde_json::from_value(deployment).unwrap());
         let waits =
-            matches!(render(&service, Timestamp::UNIX_EPOCH).unwrap().deployment, Wanted::Kept { .. });
+            matches!(render(&service, Timestamp::UNIX_EPOCH).unwrap().deployment, Action::Keep { .. });
         assert_eq!(waits, live == 0, "what is stopped starts with the database that the spec names");
     }
 }
@@ -156,15 +156,15 @@ fn the_migration_waits_for_the_embedded_database() {
     let service = validate(&auth_service(json!({})), found, &images()).unwrap();
     let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(objects.schema, Schema::WaitingForDatabase);
-    assert!(matches!(objects.migration, Wanted::Kept { .. }));
+    assert!(matches!(objects.migration, Action::Keep { .. }));
 }
 
 #[test]
 fn lost_keys_leave_the_secret_and_the_deployment_alone() {
     let found = Dereferenced { keys: KeyMaterial::Lost("gone".to_owned()), ..embedded() };
     let objects = migrated(&auth_service(json!({})), found);
-    assert!(matches!(objects.jwt_keys, Wanted::Kept { .. }));
-    assert!(matches!(objects.deployment, Wanted::Kept { .. }));
+    assert!(matches!(objects.jwt_keys, Action::Keep { .. }));
+    assert!(matches!(objects.deployment, Action::Keep { .. }));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_lost_password_leaves_the_store_and_all_that_needs_it_alone() {
     let service = validate(&auth_service(json!({})), found, &images()).unwrap();
     let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
     for wanted in [&objects.postgres_credentials, &objects.postgres, &objects.settings] {
-        assert!(matches!(wanted, Wanted::Kept { .. }));
+        assert!(matches!(wanted, Action::Keep { .. }));
     }
     assert!(matches!(&service.server, Err(problem) if problem.reason == "CredentialsLost"));
 }

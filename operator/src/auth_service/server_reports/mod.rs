@@ -158,7 +158,7 @@ pub async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
         .await
 }
 
-/// Whether there is a pod that can be asked. What it says changes without a watch's telling.
+/// Whether there is a pod that can be asked. What it says changes without a watch's status.
 pub fn any_to_ask(pods: &[Pod]) -> bool {
     pods.iter().any(|pod| address(pod).is_some())
 }

@@ -11,7 +11,7 @@ use super::certificate::decide_certificate;
 use super::dependencies::{decide_database, decide_embedded, decide_login, decide_shared};
 use super::exposure::decide_exposed;
 use super::facts::{
-    Facts, Stated, Truth, Verdict, decide_dependency, migration_failed, no_answer, reports, state,
+    ConditionStatus, Facts, Stated, Verdict, decide_dependency, migration_failed, no_answer, reports, state,
 };
 use super::keys::decide_keys;
 use super::kstatus;
@@ -51,29 +51,33 @@ fn decide_secrets(facts: &Facts<'_>) -> Stated {
     match &facts.service.secrets {
         Ok(()) => state(
             types::SECRETS_RESOLVED,
-            Truth::True,
+            ConditionStatus::True,
             "AllFound",
             "Every Secret that the spec names was found.",
         ),
-        Err(problem) => state(types::SECRETS_RESOLVED, Truth::False, problem.reason, problem.message.clone()),
+        Err(problem) => {
+            state(types::SECRETS_RESOLVED, ConditionStatus::False, problem.reason, problem.message.clone())
+        }
     }
 }
 
 fn decide_schema(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(types::SCHEMA_MIGRATED, status, reason, message);
     match facts.schema {
-        Schema::Migrated => say(Truth::True, "Migrated", "The schema fits the server's image.".to_owned()),
+        Schema::Migrated => {
+            say(ConditionStatus::True, "Migrated", "The schema fits the server's image.".to_owned())
+        }
         Schema::Migrating => {
             let (reason, message) = migrating(facts);
-            say(Truth::False, reason, message)
+            say(ConditionStatus::False, reason, message)
         }
         Schema::WaitingForDatabase => say(
-            Truth::False,
+            ConditionStatus::False,
             "WaitingForDatabase",
             "The embedded PostgreSQL is starting; nothing to do.".to_owned(),
         ),
-        Schema::Failed(why) => say(Truth::False, "MigrationFailed", migration_failed(facts, why)),
-        Schema::Blocked(problem) => say(Truth::False, "Blocked", problem.message.clone()),
+        Schema::Failed(why) => say(ConditionStatus::False, "MigrationFailed", migration_failed(facts, why)),
+        Schema::Blocked(problem) => say(ConditionStatus::False, "Blocked", problem.message.clone()),
     }
 }
 
@@ -88,13 +92,13 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
         (!redis.ready).then(|| format!("Pod {pod} cannot use this Redis: {}.", redis.message))
     });
     if let Some(message) = refused {
-        return state(type_, Truth::False, "RedisUnusable", message);
+        return state(type_, ConditionStatus::False, "RedisUnusable", message);
     }
     match told.iter().find(|(_, revocation)| revocation.mode != "redis") {
         _ if told.is_empty() => no_answer(facts, type_),
         Some((pod, revocation)) => state(
             type_,
-            Truth::False,
+            ConditionStatus::False,
             "FallenBackToPostgres",
             format!(
                 "Pod {pod} looks revocations up in PostgreSQL, which is safe but slower; bring Redis back: {}",
@@ -103,7 +107,7 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
         ),
         None => state(
             type_,
-            Truth::True,
+            ConditionStatus::True,
             "Redis",
             "Every replica that answers looks revocations up in Redis, which evicts nothing.",
         ),
@@ -114,7 +118,7 @@ fn decide_mail(facts: &Facts<'_>) -> Stated {
     if !facts.service.spec.email.enabled {
         return state(
             types::MAIL_READY,
-            Truth::False,
+            ConditionStatus::False,
             "Disabled",
             "Password recovery answers 503: set spec.email.enabled to send mail.",
         );
@@ -126,23 +130,23 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(types::MONITORING_CONFIGURED, status, reason, message);
     if !facts.service.spec.monitoring.service_monitor.enabled {
         let message = "There is no ServiceMonitor: set spec.monitoring.serviceMonitor.enabled to have one.";
-        return say(Truth::False, "Disabled", message.to_owned());
+        return say(ConditionStatus::False, "Disabled", message.to_owned());
     }
-    let taken = facts.taken.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
+    let name_conflicts = facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
     match facts.service.optional.presence(Kind::ServiceMonitor) {
-        Presence::Present if taken => {
-            say(Truth::False, "NameTaken", "The ServiceMonitor belongs to somebody else: delete or rename it.".to_owned())
+        Presence::Present if name_conflicts => {
+            say(ConditionStatus::False, "NameTaken", "The ServiceMonitor belongs to somebody else: delete or rename it.".to_owned())
         }
         Presence::Present => {
-            say(Truth::True, "ServiceMonitorApplied", "Prometheus is told where to scrape.".to_owned())
+            say(ConditionStatus::True, "ServiceMonitorApplied", "Prometheus is told where to scrape.".to_owned())
         }
         Presence::Absent => say(
-            Truth::False,
+            ConditionStatus::False,
             "ServiceMonitorKindMissing",
             "The cluster has no ServiceMonitors: install the Prometheus Operator, or set spec.monitoring.serviceMonitor.enabled to false.".to_owned(),
         ),
         Presence::Unknown => say(
-            Truth::Unknown,
+            ConditionStatus::Unknown,
             "CannotTell",
             format!("Whether the cluster knows ServiceMonitors cannot be told yet: the operator has to be allowed to watch the CustomResourceDefinition {}.", Kind::ServiceMonitor.definition()),
         ),

@@ -13,7 +13,7 @@ use crate::auth_service::server_reports::Report;
 use crate::auth_service::validate::Validated;
 use crate::cluster::kinds::Kind;
 
-use super::termination_message::last_words;
+use super::termination_message::termination_message;
 
 /// How long until a pod is asked again what it sees: nothing announces that a dependency went away. It costs
 /// the API server nothing.
@@ -26,13 +26,13 @@ const UNDER_WAY: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(30
 
 /// A condition's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Truth {
+pub enum ConditionStatus {
     True,
     False,
     Unknown,
 }
 
-impl Truth {
+impl ConditionStatus {
     /// The name as a condition spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ pub struct Stated {
     /// Its type.
     pub type_: &'static str,
     /// Whether it holds.
-    pub status: Truth,
+    pub status: ConditionStatus,
     /// Why, in one word.
     pub reason: &'static str,
     /// Why, and what to do, in one sentence.
@@ -71,7 +71,7 @@ impl Verdict {
     /// How long until the next look, where no watch triggers one. `servers_run` says whether there are servers
     /// to ask: everything else that is under way is told by a watch. What has been under way for `so_long` is looked
     /// at again when it has been so for half as long again.
-    pub fn look_again_after(self, servers_run: bool, so_long: Duration) -> Duration {
+    pub fn requeue_after(self, servers_run: bool, so_long: Duration) -> Duration {
         match self {
             Self::UnderWay if servers_run => (so_long / 2).clamp(UNDER_WAY[0], UNDER_WAY[1]),
             Self::Settled | Self::UnderWay => SETTLED,
@@ -85,7 +85,7 @@ impl Verdict {
 pub struct Facts<'a> {
     pub service: &'a Validated,
     pub schema: &'a Schema,
-    pub taken: &'a [(Kind, String)],
+    pub name_conflicts: &'a [(Kind, String)],
     pub refused: &'a [Problem],
     pub deployment: Option<&'a Deployment>,
     pub pending: bool,
@@ -127,7 +127,7 @@ pub(super) fn is_warning(condition: &Condition) -> bool {
 
 pub(super) fn state(
     type_: &'static str,
-    status: Truth,
+    status: ConditionStatus,
     reason: &'static str,
     message: impl Into<String>,
 ) -> Stated {
@@ -146,7 +146,7 @@ pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
 pub(super) fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
     let message =
         first_fault(facts).unwrap_or_else(|| "No replica could be asked: Ready says why.".to_owned());
-    state(type_, Truth::Unknown, "NoReplicaAnswers", message)
+    state(type_, ConditionStatus::Unknown, "NoReplicaAnswers", message)
 }
 
 /// What is wrong with the first answer that is no report.
@@ -170,20 +170,20 @@ pub(super) fn decide_dependency(
         _ if told.is_empty() => no_answer(facts, type_),
         Some((pod, dependency)) => state(
             type_,
-            Truth::False,
+            ConditionStatus::False,
             "Unreachable",
             format!("Pod {pod} does not reach {called}: {}", dependency.message),
         ),
         None => {
             let fault = first_fault(facts).map(|fault| format!(" {fault}")).unwrap_or_default();
             let message = format!("Every replica that answers reaches {called}.{fault}");
-            state(type_, Truth::True, "Reachable", message)
+            state(type_, ConditionStatus::True, "Reachable", message)
         }
     }
 }
 
 pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
-    if let Some(words) = last_words(&facts.service.migration_pods) {
+    if let Some(words) = termination_message(&facts.service.migration_pods) {
         return format!(
             "the migration Job failed: {words}. Set that right; it is tried again when its inputs change, and every five minutes."
         );

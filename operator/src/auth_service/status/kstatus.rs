@@ -5,18 +5,23 @@
 
 use latchkey_crds::conditions as types;
 
-use super::facts::{Facts, Stated, Truth, Verdict, state};
+use super::facts::{ConditionStatus, Facts, Stated, Verdict, state};
 
 pub(super) fn decide_paused(facts: &Facts<'_>) -> Stated {
     if facts.service.spec.paused {
         state(
             types::PAUSED,
-            Truth::True,
+            ConditionStatus::True,
             "Paused",
             "Nothing is changed, repaired or migrated: set spec.paused to false to go on.",
         )
     } else {
-        state(types::PAUSED, Truth::False, "NotPaused", "The operator keeps everything as the spec says.")
+        state(
+            types::PAUSED,
+            ConditionStatus::False,
+            "NotPaused",
+            "The operator keeps everything as the spec says.",
+        )
     }
 }
 
@@ -25,13 +30,17 @@ pub(super) fn while_paused(
     facts: &Facts<'_>,
     (ready, _, verdict): (Stated, Stated, Verdict),
 ) -> (Stated, Stated, Verdict) {
-    let progressing =
-        state(types::PROGRESSING, Truth::False, "Paused", "Reconciling is paused: Paused says what to do.");
+    let progressing = state(
+        types::PROGRESSING,
+        ConditionStatus::False,
+        "Paused",
+        "Reconciling is paused: Paused says what to do.",
+    );
     if !facts.pending {
         return (ready, progressing, verdict);
     }
     let message = "The spec, or what it refers to, asks for something else than what runs, and reconciling is paused: set spec.paused to false to have it applied.";
-    (state(types::READY, Truth::False, "Paused", message), progressing, Verdict::Blocked)
+    (state(types::READY, ConditionStatus::False, "Paused", message), progressing, Verdict::Blocked)
 }
 
 pub(super) fn decide_reconciling(progressing: &Stated) -> Stated {
@@ -40,8 +49,8 @@ pub(super) fn decide_reconciling(progressing: &Stated) -> Stated {
 
 pub(super) fn decide_stalled(ready: &Stated, verdict: Verdict) -> Stated {
     if verdict == Verdict::Blocked {
-        state(types::STALLED, Truth::True, ready.reason, ready.message.clone())
+        state(types::STALLED, ConditionStatus::True, ready.reason, ready.message.clone())
     } else {
-        state(types::STALLED, Truth::False, "NotStalled", "Nobody has to act.")
+        state(types::STALLED, ConditionStatus::False, "NotStalled", "Nobody has to act.")
     }
 }

@@ -38,7 +38,7 @@ use crate::auth_service::image::tag_of;
 use crate::auth_service::server_reports::{Answer, any_to_ask};
 use crate::auth_service::validate::Validated;
 use crate::cluster::observed::Observed;
-use crate::error_chain::Causes;
+use crate::error_chain::ErrorChain;
 use crate::fingerprint::fingerprint;
 use crate::names::OPERATOR;
 
@@ -64,7 +64,7 @@ pub async fn update(
     let facts = Facts {
         service,
         schema: &applied.schema,
-        taken: &applied.taken,
+        name_conflicts: &applied.name_conflicts,
         refused: &applied.refused,
         deployment: applied.deployment.as_ref(),
         pending: applied.pending,
@@ -103,11 +103,11 @@ pub async fn update(
         return Err(StatusError::Contested { kind: *kind, name: name.clone() });
     }
     let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
-    let mut look_again_after = verdict.look_again_after(any_to_ask(&service.pods), so_long);
+    let mut requeue_after = verdict.requeue_after(any_to_ask(&service.pods), so_long);
     if rollout::awaits_pod(&service.jobs, now) {
-        look_again_after = look_again_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
+        requeue_after = requeue_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
     }
-    Ok(service.rotation.due.map_or(look_again_after, |due| due.min(look_again_after)))
+    Ok(service.rotation.due.map_or(requeue_after, |due| due.min(requeue_after)))
 }
 
 fn observed(
@@ -213,7 +213,7 @@ async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Cond
             secondary: None,
         };
         if let Err(error) = context.recorder(warning).publish(&event, &reference).await {
-            tracing::warn!(error = %Causes(&error), "an event could not be written");
+            tracing::warn!(error = %ErrorChain(&error), "an event could not be written");
         }
     }
 }

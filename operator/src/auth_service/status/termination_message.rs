@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 const LONGEST: usize = 500;
 
 /// The last line of the log of the youngest pod that failed.
-pub(super) fn last_words(pods: &[Pod]) -> Option<String> {
+pub(super) fn termination_message(pods: &[Pod]) -> Option<String> {
     let failed = pods.iter().filter_map(|pod| {
         let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
         let ended = statuses.iter().find_map(|container| container.state.as_ref()?.terminated.as_ref())?;
@@ -20,7 +20,7 @@ pub(super) fn last_words(pods: &[Pod]) -> Option<String> {
 }
 
 /// The last line of the log of a container's run that failed, also when the container has been started again since.
-pub(super) fn last_words_before_restart(container: &ContainerStatus) -> Option<String> {
+pub(super) fn termination_message_before_restart(container: &ContainerStatus) -> Option<String> {
     let states = [container.state.as_ref(), container.last_state.as_ref()];
     let ended = states.into_iter().flatten().find_map(|state| state.terminated.as_ref())?;
     last_line(ended).filter(|_| ended.exit_code != 0)
@@ -54,10 +54,10 @@ mod tests {
             pod("2026-01-01T00:00:01Z", 1, "the first try"),
             pod("2026-01-01T00:00:03Z", 0, "this one succeeded"),
         ];
-        assert_eq!(last_words(&pods).as_deref(), Some("the second try"));
-        assert_eq!(last_words(&[]), None);
-        assert_eq!(last_words(&[pod("2026-01-01T00:00:01Z", 1, " \n")]), None);
+        assert_eq!(termination_message(&pods).as_deref(), Some("the second try"));
+        assert_eq!(termination_message(&[]), None);
+        assert_eq!(termination_message(&[pod("2026-01-01T00:00:01Z", 1, " \n")]), None);
         let long = "x".repeat(3000);
-        assert_eq!(last_words(&[pod("2026-01-01T00:00:01Z", 1, &long)]).unwrap().len(), LONGEST);
+        assert_eq!(termination_message(&[pod("2026-01-01T00:00:01Z", 1, &long)]).unwrap().len(), LONGEST);
     }
 }

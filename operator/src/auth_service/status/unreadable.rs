@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::auth_service::context::Context;
 use crate::cluster::lenient::AnyObject;
 use crate::cluster::observed::{Observed, Unreadable};
-use crate::error_chain::Causes;
+use crate::error_chain::ErrorChain;
 use crate::fingerprint::fingerprint;
 use crate::names::OPERATOR;
 
@@ -144,7 +144,7 @@ async fn publish(observed: &Observed, message: &str, context: &Context) {
         secondary: None,
     };
     if let Err(error) = context.recorder(true).publish(&event, &observed.object_ref(&())).await {
-        tracing::warn!(error = %Causes(&error), "an event could not be written");
+        tracing::warn!(error = %ErrorChain(&error), "an event could not be written");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Turns the spec and what was found into a type that the renderer can trust. Pure.
+//! ReconcileSlots the spec and what was found into a type that the renderer can trust. Pure.
 
 mod migration;
 pub(crate) mod paths;
@@ -36,7 +36,7 @@ pub enum ValidateError {
     NoIdentity,
 }
 
-/// Turns the spec and what was found into a type that builders can trust.
+/// ReconcileSlots the spec and what was found into a type that builders can trust.
 ///
 /// # Errors
 /// When the object is not what the API server returns.
@@ -95,7 +95,7 @@ pub fn validate(
             email: admin.email.clone(),
             password: settings::file(paths::ADMIN, "password"),
         });
-        let templates = found.surroundings.templates.clone().transpose()?;
+        let templates = found.external_state.templates.clone().transpose()?;
         let settings = settings::settings(&spec, &name, &namespace, superuser)?;
         let mut parts: Vec<String> =
             settings.to_variables().into_iter().flat_map(|(name, value)| [name, value]).collect();
@@ -139,7 +139,7 @@ pub fn validate(
         answers: found.answers,
         migration_pods: found.migration_pods,
         optional: found.optional,
-        surroundings: found.surroundings,
+        external_state: found.external_state,
         name,
         namespace,
         names,

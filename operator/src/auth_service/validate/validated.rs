@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use latchkey_config::{SecretText, Settings};
 use latchkey_crds::AuthServiceSpec;
 
-use crate::auth_service::dereference::{Rotation, SmtpLogin, Surroundings};
+use crate::auth_service::dereference::{ExternalState, Rotation, SmtpLogin};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::server_reports::Answer;
 use crate::auth_service::shared_database::Sharing;
@@ -115,5 +115,5 @@ pub struct Validated {
     /// Which of the optional kinds the cluster knows.
     pub optional: Optional,
     /// What the service is embedded in.
-    pub surroundings: Surroundings,
+    pub external_state: ExternalState,
 }

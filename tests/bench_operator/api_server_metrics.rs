@@ -6,7 +6,7 @@ use kube::Client;
 use latchkey_tests::audit::Write;
 
 /// Asks the API server what it has counted.
-pub struct Witness {
+pub struct ApiServerMetrics {
     client: Client,
 }
 
@@ -14,7 +14,7 @@ pub struct Witness {
 #[derive(Debug, Clone, Default)]
 pub struct Requests(BTreeMap<(String, String), u64>);
 
-impl Witness {
+impl ApiServerMetrics {
     /// Asks with this client.
     pub fn new(client: Client) -> Self {
         Self { client }
