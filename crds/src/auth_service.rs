@@ -1,11 +1,11 @@
-//! `AuthService`: an auth server that the operator keeps running.
+//! `AuthService`: the resource that describes an auth server.
 
 mod accounts;
 mod autoscaling;
-mod canary;
 mod email;
 mod exposure;
 mod image;
+mod login_probe;
 mod network_policy;
 mod observability;
 mod password_policy;
@@ -17,12 +17,12 @@ mod trusted_cas;
 
 pub use accounts::{Accounts, Audit, ClientSecretRef, IntrospectionClient, RateLimits, Registration};
 pub use autoscaling::Autoscaling;
-pub use canary::Canary;
 pub use email::{BootstrapAdmin, ConfigMapName, Email, From, Smtp, SmtpCredentialsRef, SmtpSecurity};
 pub use exposure::{
     Certificate, Exposure, GatewayExposure, IngressExposure, IngressTls, IssuerRef, ParentRef,
 };
 pub use image::{Image, PullPolicy};
+pub use login_probe::LoginProbe;
 pub use network_policy::{NetworkPolicy, Peer};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
 pub use password_policy::PasswordPolicy;
@@ -35,17 +35,13 @@ pub use trusted_cas::{CaKeyRef, TrustedCa};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-/// The longest name an AuthService may have: the names of what it owns add up to 23 characters to it, and a
-/// label holds 63 (a StatefulSet puts its pods' names, and a hash, into one).
-pub const MAX_NAME_LENGTH: usize = 40;
-
-/// Leaves a section out of the YAML when nothing in it was set.
+/// Whether a section has its default value; such a section is left out of the YAML.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What the auth service should be. `spec: {}` is valid: one replica with a PostgreSQL and a Redis of its own,
-/// to try it out.
+/// The desired state of the auth service. `spec: {}` is valid: it runs one replica with an embedded PostgreSQL and an
+/// embedded Redis, for evaluation.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[kube(
     group = "latchkey.dev",
@@ -123,109 +119,109 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AuthServiceSpec {
-    /// Whether the operator leaves everything as it is, until this is false again. What runs goes on.
+    /// Pauses reconciling: while this is true, the operator changes nothing. Running pods continue to serve.
     #[serde(default, skip_serializing_if = "is_default")]
     pub paused: bool,
-    /// How many server replicas run. 0 stops serving and keeps everything else. With spec.autoscaling the load
-    /// decides instead, and this can only be left out or 0.
+    /// The number of server replicas. 0 stops the server and keeps everything else. With spec.autoscaling the autoscaler
+    /// sets the number, and this field must be unset or 0.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
-    /// Adds and takes away replicas by load, in place of spec.replicas.
+    /// Scales the server by its CPU load, instead of spec.replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// The server's container image. Unset fields are those of the operator's own release.
+    /// The server's container image. The defaults are those of the operator's release.
     #[serde(default, skip_serializing_if = "is_default")]
     pub image: Image,
-    /// The `iss` of every token, and the address under which applications find the service: an http or https
-    /// URL without query and fragment. Default: http://NAME.NAMESPACE.svc, which works inside the cluster.
+    /// The issuer: the `iss` claim of every token, and the base URL that applications use. An http or https URL without
+    /// query and fragment. Default: http://NAME.NAMESPACE.svc, which works inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[^/?#@\\\\s]+(/[^?#\\\\s]*)?$') && isURL(self)")
         .message("spec.issuer must be an http or https URL without user, query and fragment, such as https://auth.example.com"))]
     pub issuer: Option<String>,
-    /// Where accounts and sessions are kept: `urlSecretRef` for a PostgreSQL of yours, or `embedded` (the
-    /// default) for a small one that the operator runs, to try things out.
+    /// The PostgreSQL database for accounts and sessions: `urlSecretRef` for an external database, or `embedded` (the
+    /// default) for a small one that the operator runs, for evaluation.
     #[serde(default, skip_serializing_if = "is_default")]
     #[x_kube(validation = Rule::new("!(has(self.urlSecretRef) && has(self.embedded))")
         .message("spec.database: set urlSecretRef or embedded, not both"))]
     pub database: Database,
-    /// Where revocations are looked up fast: `urlSecretRef` for a Redis or Valkey of yours (one that evicts
-    /// nothing), or `embedded` (the default) for a small one that the operator runs.
+    /// The Redis or Valkey for token revocations: `urlSecretRef` for an external one, which must not evict keys, or
+    /// `embedded` (the default) for a small one that the operator runs.
     #[serde(default, skip_serializing_if = "is_default")]
     #[x_kube(validation = Rule::new("!(has(self.urlSecretRef) && has(self.embedded))")
         .message("spec.redis: set urlSecretRef or embedded, not both"))]
     pub redis: Redis,
-    /// Certificate authorities of yours that the database, Redis and the SMTP server may have their certificates from,
-    /// beside the public ones. With any of these a database URL without `sslmode` means `sslmode=verify-full`; one of a
-    /// database without TLS has to say `sslmode=disable`.
+    /// Custom certificate authorities for connections to the database, Redis and the SMTP server, in addition to the
+    /// public ones. If any is set, a database URL without `sslmode` uses `sslmode=verify-full`; for a database without
+    /// TLS set `sslmode=disable` in the URL.
     #[serde(rename = "trustedCAs", default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub trusted_cas: Vec<TrustedCa>,
-    /// How tokens are signed and how long they live.
+    /// Signature algorithm, lifetimes and key rotation of tokens.
     #[serde(default)]
     pub tokens: Tokens,
-    /// Mail: for password recovery, verified addresses and invitations.
+    /// E-mail for password recovery, address verification and invitations.
     #[serde(default, skip_serializing_if = "is_default")]
     pub email: Email,
-    /// The first superuser, made when the service has none. Without it nobody can create accounts.
+    /// The first superuser, created when the service has none. Only a superuser can create accounts for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap_admin: Option<BootstrapAdmin>,
-    /// Whether and how people make accounts for themselves.
+    /// Self-registration.
     #[serde(default, skip_serializing_if = "is_default")]
     pub registration: Registration,
-    /// What accounts may do.
+    /// Permissions and defaults of accounts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub accounts: Accounts,
-    /// Which new passwords are good enough.
+    /// Requirements for new passwords.
     #[serde(default, skip_serializing_if = "is_default")]
     pub password_policy: PasswordPolicy,
-    /// The audit of who did what.
+    /// The audit log.
     #[serde(default, skip_serializing_if = "is_default")]
     pub audit: Audit,
-    /// The login that each replica tries out by itself, on which `Ready` rests.
+    /// The login probe of each replica. `Ready` requires that it succeeds.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub canary: Canary,
-    /// How fast an attacker may guess.
+    pub login_probe: LoginProbe,
+    /// Limits on failed attempts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rate_limits: RateLimits,
-    /// The networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8; limits and the audit go by the
-    /// address that they name. Empty: every caller is taken for itself.
+    /// The networks of proxies whose X-Forwarded-For header is trusted, such as 10.0.0.0/8. Rate limits and the audit log
+    /// use the client address from that header. Empty: the address of the connection is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 2, max = 49)))]
     #[x_kube(validation = Rule::new("self.all(network, isCIDR(network) || isIP(network))")
         .message("spec.trustedProxies must hold networks such as 10.0.0.0/8, or addresses"))]
     pub trusted_proxies: Vec<String>,
-    /// The origins (scheme, host and port) whose pages may call the API from a browser. Empty: none.
+    /// The origins (scheme, host and port) that may call the API from a browser (CORS). Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 8, max = 300)))]
     #[x_kube(validation = Rule::new("self.all(origin, origin.matches('^https?://[^/?#@,\\\\s]+$') && isURL(origin))")
         .message("spec.corsAllowedOrigins must hold origins such as https://app.example.com: scheme, host and port, nothing else"))]
     pub cors_allowed_origins: Vec<String>,
-    /// What programs authenticate with to introspect and revoke tokens, beside a superuser's token.
+    /// The client that may introspect and revoke tokens, in addition to superusers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection_client: Option<IntrospectionClient>,
-    /// How the API is reached from outside of the cluster. Unset: not at all.
+    /// Exposes the API outside the cluster. Unset: the API is only available inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure: Option<Exposure>,
-    /// Who may talk to the pods, and whom they may talk to.
+    /// NetworkPolicies for the pods.
     #[serde(default, skip_serializing_if = "is_default")]
     pub network_policy: NetworkPolicy,
-    /// What Prometheus is told of the service.
+    /// Prometheus monitoring.
     #[serde(default, skip_serializing_if = "is_default")]
     pub monitoring: Monitoring,
-    /// The server's log, on its standard error.
+    /// The server's log, on standard error.
     #[serde(default, skip_serializing_if = "is_default")]
     pub logging: Logging,
     /// OpenTelemetry traces.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tracing: Tracing,
-    /// How the server's pods are scheduled, sized and labelled.
+    /// Scheduling, resources, labels and annotations of the server's pods.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pod: Pod,
 }
 
-/// A StatefulSet's volume claims cannot be changed. Applies while the database stays embedded.
+/// The volume claim templates of a StatefulSet are immutable. The rule applies while the database stays embedded.
 const STORAGE_IS_KEPT: &str = "\
     (has(oldSelf.database) && has(oldSelf.database.urlSecretRef)) || \
     (has(self.database) && has(self.database.urlSecretRef)) || \

@@ -1,14 +1,14 @@
-//! Bounds for what has none of its own: the types that Kubernetes' own API brings with it, and maps. An unbounded
-//! list, map or text would let one object fill the API server's store and make its rules too dear to be checked.
+//! Default bounds for lists, maps and strings without explicit ones, such as those in types of the Kubernetes API. An
+//! unbounded value would let one object fill etcd, and would exceed the cost limit of CEL validation rules.
 
 use serde_json::{Value, json};
 
-/// The most elements of a list or map that says nothing itself.
+/// Default maximum number of elements of a list or map.
 const ELEMENTS: i64 = 64;
-/// The longest text that says nothing itself, in characters; annotations of meshes hold whole documents.
+/// Default maximum length of a string, in characters; annotations of service meshes hold whole documents.
 const CHARACTERS: i64 = 16_384;
 
-/// Bounds every list, map and text of a schema that is not bounded yet.
+/// Sets the default bounds on every list, map and string of a schema that has none.
 pub(crate) fn bound(schema: &mut Value) {
     let limit = match schema["type"].as_str() {
         Some("array") => Some(("maxItems", ELEMENTS)),

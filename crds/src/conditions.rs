@@ -1,6 +1,6 @@
 //! The condition types of an `AuthService`, by name. `docs/reference/conditions.md` lists the reasons of each.
 
-/// Serving as specified: every replica of the current generation is ready.
+/// Every replica of the current generation is ready.
 pub const READY: &str = "Ready";
 /// A change is being rolled out.
 pub const PROGRESSING: &str = "Progressing";
@@ -8,34 +8,34 @@ pub const PROGRESSING: &str = "Progressing";
 pub const SECRETS_RESOLVED: &str = "SecretsResolved";
 /// The replicas reach PostgreSQL.
 pub const DATABASE_REACHABLE: &str = "DatabaseReachable";
-/// The schema fits the server image.
+/// The database schema is migrated to the version of the server image.
 pub const SCHEMA_MIGRATED: &str = "SchemaMigrated";
 /// The signing keys exist and the replicas have loaded them.
 pub const KEYS_READY: &str = "KeysReady";
-/// The replicas use Redis for revocation, not the slower fallback.
+/// The replicas look up revocations in Redis, not in the slower fallback.
 pub const REVOCATION_STORE_READY: &str = "RevocationStoreReady";
-/// Mail can be sent.
+/// The server can send e-mails.
 pub const MAIL_READY: &str = "MailReady";
-/// A login that the replicas try out works.
+/// The login probe succeeds.
 pub const LOGIN_WORKS: &str = "LoginWorks";
-/// The external database is named by another AuthService too.
+/// Another AuthService uses the same external database.
 pub const DATABASE_SHARED: &str = "DatabaseShared";
 /// The operator runs PostgreSQL or Redis for this service: one instance without backups.
 pub const EMBEDDED_STORES: &str = "EmbeddedStores";
-/// A ServiceMonitor tells Prometheus where to scrape.
+/// A ServiceMonitor for Prometheus exists.
 pub const MONITORING_CONFIGURED: &str = "MonitoringConfigured";
 
-/// The API is reached from outside of the cluster, as spec.exposure says.
+/// The API is exposed outside the cluster as spec.exposure describes.
 pub const EXPOSED: &str = "Exposed";
-/// The certificate that the API is exposed with is good, and for this host.
+/// The TLS certificate of the exposed API is valid for its host.
 pub const CERTIFICATE_VALID: &str = "CertificateValid";
-/// The load decides how many replicas there are, as spec.autoscaling says.
+/// The autoscaler of spec.autoscaling sets the number of replicas.
 pub const AUTOSCALING_ACTIVE: &str = "AutoscalingActive";
-/// Reconciling is paused by spec.paused.
+/// spec.paused is set.
 pub const PAUSED: &str = "Paused";
-/// Something is on its way to what the spec says; for tools that judge by kstatus.
+/// kstatus: the operator is working towards the spec.
 pub const RECONCILING: &str = "Reconciling";
-/// Nothing goes on until somebody acts; for tools that judge by kstatus.
+/// kstatus: the operator cannot continue until a user acts.
 pub const STALLED: &str = "Stalled";
 
 /// All of them, in the order in which the status lists them.

@@ -21,7 +21,7 @@ const HEADER: &str = "# Generated from the Rust types in crds/src by `cargo run 
 /// The CustomResourceDefinition of [`AuthService`] as one YAML document.
 ///
 /// # Errors
-/// Only when a schema holds something that YAML cannot say.
+/// When a schema holds a value that YAML cannot represent.
 pub fn auth_service_yaml() -> Result<String, CrdError> {
     let mut definition = serde_json::to_value(AuthService::crd())?;
     unwrap_descriptions(&mut definition);
@@ -34,7 +34,7 @@ pub fn auth_service_yaml() -> Result<String, CrdError> {
     Ok(format!("{HEADER}---\n{}", serde_yaml_ng::to_string(&definition)?))
 }
 
-/// Docstrings are wrapped for the source file; `kubectl explain` wraps them anew and would keep the old breaks.
+/// Docstrings are wrapped for the source file; `kubectl explain` wraps them again and would keep these line breaks.
 fn unwrap_descriptions(value: &mut Value) {
     match value {
         Value::Object(members) => {

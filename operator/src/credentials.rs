@@ -18,7 +18,7 @@ pub enum StorePassword {
     /// It is in the store's Secret.
     Stored(SecretText),
     /// There was none; this one was made just now and has to be written before anything uses it.
-    Minted(SecretText),
+    Generated(SecretText),
     /// It is gone, and the store that knows it still has a volume: another one would not open it.
     Lost,
 }
@@ -27,7 +27,7 @@ impl StorePassword {
     /// The password, unless it is lost.
     pub fn text(&self) -> Option<&SecretText> {
         match self {
-            Self::Stored(text) | Self::Minted(text) => Some(text),
+            Self::Stored(text) | Self::Generated(text) => Some(text),
             Self::Lost => None,
         }
     }
@@ -43,7 +43,7 @@ pub fn decide_password(
     match stored {
         Some(text) if !text.expose().is_empty() => StorePassword::Stored(text),
         _ if bound_to_volume => StorePassword::Lost,
-        _ => StorePassword::Minted(fresh()),
+        _ => StorePassword::Generated(fresh()),
     }
 }
 
@@ -69,6 +69,6 @@ mod tests {
 
     #[test]
     fn without_a_store_a_password_is_made() {
-        assert_eq!(decide_password(None, false, fresh), StorePassword::Minted(fresh()));
+        assert_eq!(decide_password(None, false, fresh), StorePassword::Generated(fresh()));
     }
 }

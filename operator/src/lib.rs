@@ -1,34 +1,18 @@
-//! The Latchkey operator: keeps what every `AuthService` asks for running.
+//! The Latchkey operator: reconciles `AuthService` resources.
 //!
-//! `auth_service` holds the reconciler, which reads as one sentence: dereference -> validate -> build -> apply
-//! -> status. Only `dereference`, `apply` and `status` ever see a client; everything between them is pure.
+//! [`run`] connects the parts. `cluster` holds what the API server last returned, `controller` decides when a
+//! reconcile runs, and `auth_service` is the reconciler: dereference -> validate -> render -> apply -> status. Only
+//! `dereference`, `apply` and `status` use a client; the steps between them are pure functions.
 
-pub mod arguments;
-pub mod auth_service;
-pub mod bursts;
-pub mod cache;
-pub mod causes;
-pub mod clients;
-pub mod complaints;
-pub mod context;
-pub mod credentials;
-pub mod echoes;
-pub mod fence;
-pub mod fingerprint;
-pub mod kept;
-pub mod kinds;
-pub mod leader;
-pub mod lease;
-pub mod lenient;
-pub mod metrics;
-pub mod named_secrets;
-pub mod names;
-pub mod observed;
-pub mod orphan;
-pub mod repairs;
+pub mod cli;
 pub mod run;
-pub mod server;
-pub mod shelf;
-pub mod signing_keys;
-pub mod turns;
-pub mod watches;
+
+mod auth_service;
+mod cluster;
+mod controller;
+mod credentials;
+mod error_chain;
+mod fingerprint;
+mod metrics;
+mod names;
+mod signing_keys;

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Context;
 use clap::Parser;
 use latchkey_config::BoundedLines;
-use latchkey_operator::arguments::{Arguments, Command, LogFormat, RunArguments};
+use latchkey_operator::cli::{Arguments, Command, LogFormat, RunArguments};
 use latchkey_operator::run;
 use tracing_subscriber::EnvFilter;
 

@@ -10,19 +10,20 @@ use kube::runtime::controller::{self, applier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arguments::RunArguments;
-use crate::auth_service;
-use crate::bursts::gather;
-use crate::cache::Cache;
-use crate::causes::Causes;
-use crate::clients::Clients;
-use crate::context::{Context, Images, Place};
-use crate::fence::Fence;
-use crate::leader::{Election, LeaderError, Terms};
+use crate::auth_service::context::{Context, Images, Place};
+use crate::auth_service::{self, references::REFERENCES};
+use crate::cli::RunArguments;
+use crate::cluster::cache::Cache;
+use crate::cluster::clients::Clients;
+use crate::cluster::fence::Fence;
+use crate::cluster::instrumentation::Instrumentation;
+use crate::cluster::watches;
+use crate::controller::debounce::debounce;
+use crate::controller::health::{self, Readiness};
+use crate::controller::leader::{Election, LeaderError, Terms};
+use crate::error_chain::ErrorChain;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
-use crate::server::{self, Readiness};
-use crate::watches;
 
 /// How long reconciles that have begun may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -93,13 +94,14 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    let routes = server::router(metrics.clone(), readiness.clone());
+    let routes = health::router(metrics.clone(), readiness.clone());
     let http = tokio::spawn(axum::serve(listener, routes).into_future());
 
     let config = Config::infer().await?;
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let fence = if arguments.leader_elect { Fence::closed() } else { Fence::open() };
-    let clients = Clients::new(&config, &metrics, &fence)?;
+    let instrumentation: Arc<dyn Instrumentation> = Arc::new(metrics.clone());
+    let clients = Clients::new(&config, &instrumentation, &fence)?;
     let identity = identity(arguments.pod_name.as_deref())?;
     let stop = stop.shared();
 
@@ -150,7 +152,7 @@ async fn give_up_lease(election: &mut Election, fence: &Fence, terms: &Terms) {
     match tokio::time::timeout(RELEASE_WITHIN, election.release()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(error = %Causes(&error), "the lease was not given up and has to run out");
+            tracing::warn!(error = %ErrorChain(&error), "the lease was not given up and has to run out");
         }
         Err(_) => tracing::warn!("the lease was not given up in time and has to run out"),
     }
@@ -163,13 +165,13 @@ async fn reconcile_until(
     metrics: Metrics,
     readiness: Readiness,
 ) -> Result<(), RunError> {
-    let cache = Cache::default();
+    let cache = Cache::new(REFERENCES);
     let (triggers, triggered) = mpsc::unbounded();
     let (auth_services, _watches) = watches::start(
         clients.watches,
         arguments.watch_namespace.clone(),
         cache.clone(),
-        metrics.clone(),
+        Arc::new(metrics.clone()),
         triggers,
     );
     let images = Images {
@@ -193,14 +195,14 @@ async fn reconcile_until(
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let place = Place { namespace, pod_name: arguments.pod_name.clone() };
     let context = Context::new(client, cache, auth_services.clone(), images, metrics, place);
-    let queue = gather(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
+    let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),
         auth_service::retry,
         context,
         auth_services,
         Box::pin(queue),
-        // How many work at once, [`crate::turns`] says.
+        // How many work at once, [`crate::controller::concurrency`] says.
         controller::Config::default().concurrency(0),
     ));
     let working = async {
@@ -209,7 +211,7 @@ async fn reconcile_until(
                 Ok(None) => break,
                 // Done; or an AuthService that was deleted while a reconcile for it was due.
                 Ok(Some(_)) | Err(controller::Error::ObjectNotFound(_)) => {}
-                Err(error) => tracing::debug!(error = %Causes(&error), "a reconcile failed"),
+                Err(error) => tracing::debug!(error = %ErrorChain(&error), "a reconcile failed"),
             }
         }
     };

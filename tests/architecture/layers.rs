@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::imports::Imports;
 use crate::sources::{code_of, mentions_crate, names_after, rust_sources};
 
 /// The first part of a path below `folder`: `http` for `server/src/http/auth/login.rs`, `app` for `app.rs`.
@@ -132,7 +133,14 @@ fn axum_ends_where_the_service_begins() {
 #[test]
 fn in_the_operator_only_few_see_a_client() {
     // What starts the operator hands the client on; nothing else touches it.
-    let wiring = ["main.rs", "run.rs", "clients.rs", "context.rs", "leader.rs", "watches.rs", "cache.rs"];
+    let wiring = [
+        "main.rs",
+        "run.rs",
+        "cluster/clients.rs",
+        "cluster/watches.rs",
+        "controller/leader.rs",
+        "auth_service/context.rs",
+    ];
     let acting = ["auth_service/dereference", "auth_service/apply", "auth_service/status"];
     let may = |file: &PathBuf| {
         let inner = file.strip_prefix(OPERATOR).expect("a file of that folder");
@@ -155,10 +163,10 @@ fn in_the_operator_only_few_see_a_client() {
 }
 
 #[test]
-fn what_the_operator_builds_and_decides_is_pure() {
+fn what_the_operator_renders_and_decides_is_pure() {
     let mut offenders = Vec::new();
     let pure = [
-        "operator/src/auth_service/build",
+        "operator/src/auth_service/render",
         "operator/src/auth_service/validate",
         "operator/src/signing_keys",
     ];
@@ -183,5 +191,22 @@ fn what_the_operator_builds_and_decides_is_pure() {
             }
         }
     }
-    assert_none("build_* and decide_* do no I/O and ask no clock", &offenders);
+    assert_none("render and decide_* do no I/O and read no clock", &offenders);
+}
+
+#[test]
+fn the_operator_has_no_import_cycle() {
+    let imports = Imports::of(OPERATOR);
+    assert_none("modules of the operator import each other in a cycle", &imports.in_cycles());
+    assert_none("parts of the operator import each other in a cycle", &imports.between_parts().in_cycles());
+}
+
+#[test]
+fn in_the_operator_only_the_wiring_knows_the_reconciler() {
+    let imports = Imports::of(OPERATOR);
+    for part in ["cluster", "controller", "metrics", "signing_keys", "names", "credentials", "fingerprint"] {
+        assert_none(&format!("{part} does not know the reconciler"), &imports.from_to(part, "auth_service"));
+    }
+    assert_none("the cache does not know the controller", &imports.from_to("cluster", "controller"));
+    assert!(!imports.from_to("run", "auth_service").is_empty(), "run.rs wires the reconciler in");
 }

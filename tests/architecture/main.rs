@@ -5,6 +5,7 @@ mod dependencies;
 mod documentation;
 mod files;
 mod generated;
+mod imports;
 mod layers;
 mod links;
 mod release;

@@ -2,13 +2,13 @@
 //! restart and a steady state cost, and how much memory the operator takes. Prints figures beside their targets.
 //! `make bench-operator` runs it with a release build; it is no test and fails only when something is wrong.
 
+mod api_server_metrics;
 mod broken;
 mod calibration;
 mod fleet;
 mod kubelet;
 mod profile;
 mod servers;
-mod witness;
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,11 @@ use latchkey_tests::control_plane::{
 use latchkey_tests::operator::{Installation, Operator};
 use nix::time::{ClockId, clock_gettime};
 
+use api_server_metrics::{ApiServerMetrics, Requests, show};
 use broken::Broken;
 use fleet::Fleet;
 use kubelet::Kubelet;
 use servers::Servers;
-use witness::{Requests, Witness, show};
 
 /// Longer than the minute after which the operator asks every server how it is.
 const STEADY: Duration = Duration::from_secs(75);
@@ -67,14 +67,14 @@ async fn bench() {
     let fleet = Fleet::prepare(client.clone(), count).await;
     let servers = Servers::start(client.clone(), count).await;
     let kubelet = Kubelet::start(client.clone(), servers.addresses());
-    let witness = Witness::new(client.clone());
+    let api_server = ApiServerMetrics::new(client.clone());
     let mut operator = installation.start("operator-0");
     operator.wait_until_ready().await;
     let empty = operator.memory();
 
     say(&format!("{count} AuthServices in {} namespaces, {}", fleet.namespaces(), fleet.what()));
     let broken = Broken::make(client.clone(), number("LATCHKEY_BENCH_BROKEN", 20)).await;
-    let requests = witness.requests().await;
+    let requests = api_server.requests().await;
     let (others, own) = (control_plane.processor_seconds(), own_processor_seconds());
     let begun = Instant::now();
     let profile = profile::begin(&control_plane);
@@ -83,7 +83,7 @@ async fn bench() {
     let (correct, objects) = fleet.wait_until_ready(begun, &operator).await;
     let ready = begun.elapsed();
     assert_eq!(fleet.wait_until_correct().await, objects, "they stay correct");
-    let bring_up = witness.requests().await.since(&requests);
+    let bring_up = api_server.requests().await.since(&requests);
     let writes = control_plane.audit.writes_by(&installation.user);
     let refused = writes.iter().filter(|write| write.code >= 400).count();
     profile.end();
@@ -106,10 +106,10 @@ async fn bench() {
     control_plane.stop_controllers();
     let looks = operator.metric("latchkey_operator_reconcile_total", &[]).await;
     fleet.wait_until_quiet(&operator).await;
-    let requests = witness.requests().await;
+    let requests = api_server.requests().await;
     let (busy_before, written) = (operator.processor_seconds(), own_writes(&control_plane, &installation));
     tokio::time::sleep(STEADY).await;
-    let steady = witness.requests().await.since(&requests);
+    let steady = api_server.requests().await.since(&requests);
     let steady_writes = own_writes(&control_plane, &installation) - written;
     let steady_busy = (operator.processor_seconds() - busy_before) / STEADY.as_secs_f64();
     let steady_looks = operator.metric("latchkey_operator_reconcile_total", &[]).await - looks;
@@ -117,7 +117,7 @@ async fn bench() {
 
     operator.terminate();
     let written = own_writes(&control_plane, &installation);
-    let requests = witness.requests().await;
+    let requests = api_server.requests().await;
     let begun = Instant::now();
     let mut restarted = installation.start("operator-0");
     restarted.wait_until_ready().await;
@@ -125,7 +125,7 @@ async fn bench() {
     wait_for_looks(&restarted, count).await;
     let looked = begun.elapsed();
     fleet.wait_until_quiet(&restarted).await;
-    let restart = witness.requests().await.since(&requests);
+    let restart = api_server.requests().await.since(&requests);
     let restart_writes = own_writes(&control_plane, &installation) - written;
     let after_restart = restarted.memory();
 

@@ -5,6 +5,7 @@
 
 mod autoscaling;
 mod client;
+mod database_migration;
 mod deletion;
 mod embedded;
 mod failover;
@@ -26,4 +27,3 @@ mod smtp_password;
 mod stores;
 mod uninstall;
 mod waiting;
-mod way_out;

@@ -95,7 +95,7 @@ fn texts(path: &str) -> Vec<&'static str> {
         }
         "accessTokenTTL" => vec!["1m", "15m", "1h30m", "168h"],
         "refreshTokenTTL" => vec!["168h", "720h", "8760h", "87840h"],
-        "every" => vec!["720h", "87840h", "1h"],
+        "interval" if path.contains("keyRotation") => vec!["720h", "87840h", "1h"],
         "jwksCacheTime" => vec!["1s", "5m", "24h"],
         "interval" => vec!["1s", "30s", "1m30s"],
         "host" | "hostnames" => vec!["auth.example.com", "a-1.b-2.example"],

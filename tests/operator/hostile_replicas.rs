@@ -37,7 +37,7 @@ async fn answers_of_any_size_take_little_memory_and_are_reported() {
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
     fixture.servers.answer(json!({}));
-    fixture.apply(json!({"replicas": REPLICAS, "canary": {"enabled": false}})).await;
+    fixture.apply(json!({"replicas": REPLICAS, "loginProbe": {"enabled": false}})).await;
     fixture.wait_for_condition("Ready", "True").await;
     let before = operator.memory();
     for (_, answer) in answers() {

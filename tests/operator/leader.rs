@@ -17,7 +17,7 @@ use latchkey_tests::wait;
 use serde_json::json;
 
 use crate::fixture::{Fixture, NAME};
-use crate::hanging::hang;
+use crate::hanging_requests::hang;
 
 async fn leads(operator: &Operator) -> bool {
     operator.metric("latchkey_operator_leader", &[]).await > 0.5

@@ -34,7 +34,7 @@ async fn a_login_that_fails_takes_ready_away_and_gives_it_back() {
     // Where nobody wants it, nothing is said of it and nothing depends on it.
     answer["dependencies"]["login"] = json!({"ready": false, "message": "logging in failed: no"});
     fixture.servers.answer(answer);
-    fixture.apply(json!({"canary": {"enabled": false}})).await;
+    fixture.apply(json!({"loginProbe": {"enabled": false}})).await;
     fixture.wait_for_reason("LoginWorks", "Unknown", "Disabled").await;
     fixture.wait_for_reason("Ready", "True", "Available").await;
     fixture.wait_for_value("ConfigMap", "auth-settings", "/data/CANARY_ENABLED", &json!("false")).await;

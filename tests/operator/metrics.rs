@@ -18,7 +18,7 @@ async fn conditions_and_keys_are_metrics_for_as_long_as_there_is_an_auth_service
     let fixture = Fixture::new("metrics").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
-    fixture.apply(json!({"tokens": {"keyRotation": {"every": "100h"}}})).await;
+    fixture.apply(json!({"tokens": {"keyRotation": {"interval": "100h"}}})).await;
     fixture.wait_for_condition("Ready", "True").await;
     let own = [format!("namespace=\"{}\"", fixture.namespace), format!("name=\"{NAME}\"")];
     let shows = async |metric: &str, labels: &[&str], expected: f64| {

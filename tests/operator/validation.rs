@@ -95,16 +95,16 @@ fn refused() -> Vec<(Value, &'static str)> {
             "spec.tokens.refreshTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 720h or 8760h",
         ),
         (
-            json!({"tokens": {"keyRotation": {"every": "59m"}}}),
-            "spec.tokens.keyRotation.every must be whole minutes between 1h and 87840h (ten years), such as 720h",
+            json!({"tokens": {"keyRotation": {"interval": "59m"}}}),
+            "spec.tokens.keyRotation.interval must be whole minutes between 1h and 87840h (ten years), such as 720h",
         ),
         (
             json!({"tokens": {"keyRotation": {"jwksCacheTime": "25h"}}}),
             "spec.tokens.keyRotation.jwksCacheTime must be between 1s and 24h, such as 5m",
         ),
         (
-            json!({"tokens": {"refreshTokenTTL": "201h", "keyRotation": {"every": "1h"}}}),
-            "spec.tokens.keyRotation.every must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second",
+            json!({"tokens": {"refreshTokenTTL": "201h", "keyRotation": {"interval": "1h"}}}),
+            "spec.tokens.keyRotation.interval must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second",
         ),
         (
             json!({"tokens": {"accessTokenTTL": "2h", "refreshTokenTTL": "1h"}}),
@@ -351,7 +351,7 @@ async fn good_specs_are_taken() {
         json!({"issuer": "https://example.com/auth/"}),
         json!({"issuer": "https://[2001:db8::1]:8443"}),
         json!({"tokens": {"accessTokenTTL": "1h30m", "refreshTokenTTL": "87840h", "algorithm": "EdDSA"}}),
-        json!({"tokens": {"refreshTokenTTL": "200h", "keyRotation": {"every": "1h", "jwksCacheTime": "1s"}}}),
+        json!({"tokens": {"refreshTokenTTL": "200h", "keyRotation": {"interval": "1h", "jwksCacheTime": "1s"}}}),
         json!({"database": {"embedded": {"storage": "500Mi"}}, "redis": {"embedded": {}}}),
         json!({"image": {"repository": "localhost:5000/a/b", "tag": "v1.2_3"}}),
         json!({"email": {"enabled": false, "from": {"address": "a@b"}, "smtp": {"port": 25, "security": "none"}}}),

@@ -1,16 +1,16 @@
-//! What accounts may do, and what keeps attackers busy.
+//! Accounts, the audit log, rate limits and the introspection client.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// Whether and how people make accounts for themselves.
+/// Self-registration.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Registration {
-    /// Whether people may register. Needs spec.email, since addresses are verified by mail.
+    /// Enables self-registration. Requires spec.email, because addresses are verified by e-mail.
     #[serde(default)]
     pub enabled: bool,
-    /// Only addresses of these domains may register, such as example.com. Empty: any.
+    /// The domains whose addresses may register, such as example.com. Empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]
     #[x_kube(validation = Rule::new("self.all(domain, domain.matches('^[A-Za-z0-9.-]+$'))")
@@ -18,21 +18,21 @@ pub struct Registration {
     pub email_domains: Vec<String>,
 }
 
-/// What accounts may do.
+/// Permissions and defaults of accounts.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Accounts {
-    /// Whether a login is allowed before the address is verified.
+    /// Allows a login before the e-mail address is verified.
     #[serde(default)]
     pub unverified_login: bool,
-    /// Whether people may delete their own accounts.
+    /// Allows users to delete their own accounts.
     #[serde(default)]
     pub self_deletion: bool,
-    /// Whether an administrator may choose the first password of an account, or bring its hash, through the API. Without
-    /// it accounts begin with an invitation by mail.
+    /// Allows administrators to set the first password of an account, or to import its hash, through the API. Otherwise
+    /// the user of a new account receives an invitation by e-mail.
     #[serde(default = "yes")]
     pub admin_passwords: bool,
-    /// The language of people who have not chosen one, such as en or de-AT.
+    /// The language of users who have not set one, such as en or de-AT.
     #[serde(default = "english")]
     #[schemars(length(min = 2, max = 35))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9-]+$')")
@@ -59,11 +59,11 @@ impl Default for Accounts {
     }
 }
 
-/// The audit of who did what.
+/// The audit log.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Audit {
-    /// How many days its events are kept.
+    /// The number of days for which events are kept.
     #[serde(default = "a_year")]
     #[schemars(range(min = 1, max = 3660))]
     pub retention_days: i32,
@@ -79,18 +79,18 @@ impl Default for Audit {
     }
 }
 
-/// How fast an attacker may guess. What succeeds does not count.
+/// Limits on failed attempts. Successful requests are not counted.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimits {
-    /// Whether there are limits at all.
+    /// Enables the limits.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Failed attempts an hour on one account by devices that it does not know.
+    /// Failed attempts per hour on one account from devices that have not logged in to it before.
     #[serde(default = "per_account")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_account: i32,
-    /// Failed attempts an hour from one IPv4 address or IPv6 /64.
+    /// Failed attempts per hour from one IPv4 address or IPv6 /64 network.
     #[serde(default = "per_network")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_network: i32,
@@ -110,16 +110,16 @@ impl Default for RateLimits {
     }
 }
 
-/// What programs authenticate with to introspect and revoke tokens (RFC 7662, RFC 7009), beside a superuser's token.
+/// The client that may introspect and revoke tokens (RFC 7662, RFC 7009), in addition to superusers.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct IntrospectionClient {
-    /// The client's id.
+    /// The client id.
     #[schemars(length(min = 1, max = 100))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._~-]+$')")
         .message("spec.introspectionClient.id may hold letters, digits and . _ ~ -"))]
     pub id: String,
-    /// Where the client's secret is.
+    /// The Secret that holds the client secret.
     pub secret_ref: ClientSecretRef,
 }
 

@@ -1,4 +1,4 @@
-//! Mail, and the first superuser.
+//! E-mail, and the first superuser.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SecretName, is_default};
 
-/// Mail for password recovery.
+/// E-mail for password recovery, address verification and invitations.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!self.enabled || (has(self.from) && has(self.from.address))")
@@ -14,7 +14,7 @@ use super::{SecretName, is_default};
 #[x_kube(validation = Rule::new("!self.enabled || (has(self.smtp) && has(self.smtp.host))")
     .message("spec.email.smtp.host is required when spec.email.enabled is true"))]
 pub struct Email {
-    /// Whether mail is sent. Without it password recovery answers 503.
+    /// Enables e-mail. Without it, password recovery returns 503.
     #[serde(default)]
     pub enabled: bool,
     /// The sender.
@@ -23,14 +23,14 @@ pub struct Email {
     /// The SMTP server.
     #[serde(default, skip_serializing_if = "is_default")]
     pub smtp: Smtp,
-    /// The base of the links in mail, as the recipients reach it. Default: the issuer.
+    /// The base URL of links in e-mails. Default: the issuer.
     #[serde(rename = "publicURL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[^/?#@\\\\s]+(/[^?#\\\\s]*)?$') && isURL(self)")
         .message("spec.email.publicURL must be an http or https URL without user, query and fragment, such as https://auth.example.com"))]
     pub public_url: Option<String>,
-    /// A ConfigMap whose files take the place of the built-in texts: KIND.LANGUAGE.txt, KIND.LANGUAGE.html and
-    /// layout.html. When it changes, the pods roll, since they read it when they start.
+    /// A ConfigMap with custom templates: KIND.LANGUAGE.txt, KIND.LANGUAGE.html and layout.html. A change restarts the
+    /// pods with a rolling update, because the server reads the templates at startup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub templates_config_map_ref: Option<ConfigMapName>,
 }
@@ -43,7 +43,7 @@ pub struct ConfigMapName {
     pub name: String,
 }
 
-/// The sender of mail.
+/// The sender of e-mails.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 pub struct From {
     /// Display name, such as Example Accounts.
@@ -52,7 +52,7 @@ pub struct From {
     #[x_kube(validation = Rule::new("!self.matches('[\\\\r\\\\n]')")
         .message("spec.email.from.name must be one line"))]
     pub name: Option<String>,
-    /// Mail address, such as no-reply@example.com.
+    /// E-mail address, such as no-reply@example.com.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254))]
     #[x_kube(validation = Rule::new("self.matches('^[^@\\\\s<>]+@[^@\\\\s<>]+$')")
@@ -74,10 +74,10 @@ pub struct Smtp {
     #[serde(default = "submission_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
-    /// How the connection is protected.
+    /// The transport security of the connection.
     #[serde(default)]
     pub security: SmtpSecurity,
-    /// The login, where the server asks for one.
+    /// The credentials, if the SMTP server requires authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SmtpCredentialsRef>,
 }
@@ -97,20 +97,20 @@ fn submission_port() -> i32 {
     587
 }
 
-/// How the connection to the SMTP server is protected.
+/// The transport security of the connection to the SMTP server.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpSecurity {
-    /// STARTTLS, required: never falls back to clear text.
+    /// STARTTLS, required: the connection fails if the server does not offer it.
     #[default]
     StartTls,
-    /// TLS from the first byte.
+    /// Implicit TLS.
     Tls,
-    /// Clear text; for a relay on the same network or a test.
+    /// No encryption; for a relay on the same network, or for tests.
     None,
 }
 
-/// The login at the SMTP server: two keys of a Secret in the same namespace.
+/// The credentials for the SMTP server: two keys of a Secret in the same namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SmtpCredentialsRef {

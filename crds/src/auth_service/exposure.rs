@@ -1,4 +1,4 @@
-//! How the API is reached from outside of the cluster.
+//! Exposure of the API outside the cluster.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the API is reached from outside of the cluster: by an Ingress, or by a route of a Gateway. The management
-/// port is never exposed.
+/// Exposes the API outside the cluster with an Ingress or with an HTTPRoute. The management port is never exposed.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.ingress) != has(self.gateway)")
@@ -16,7 +15,7 @@ pub struct Exposure {
     /// An Ingress (networking.k8s.io/v1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressExposure>,
-    /// An HTTPRoute of a Gateway (gateway.networking.k8s.io/v1), made when the cluster knows that kind.
+    /// An HTTPRoute (gateway.networking.k8s.io/v1). Created if the Gateway API is installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayExposure>,
 }
@@ -39,13 +38,12 @@ pub struct IngressExposure {
     #[x_kube(validation = Rule::new("!('latchkey.dev/rendered' in self)")
         .message("spec.exposure.ingress.annotations: latchkey.dev/rendered is the operator's own"))]
     pub annotations: BTreeMap<String, String>,
-    /// TLS. Unset: none, so that passwords cross the network in clear unless something in front of the Ingress
-    /// ends TLS.
+    /// TLS. Unset: the Ingress serves unencrypted HTTP; terminate TLS in front of it, because requests carry passwords.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<IngressTls>,
 }
 
-/// Where the certificate of an Ingress comes from.
+/// The source of the Ingress's certificate.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.secretName) != has(self.certificate)")
@@ -55,20 +53,20 @@ pub struct IngressTls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: Option<String>,
-    /// A Certificate of cert-manager, whose Secret is NAME-tls.
+    /// A cert-manager Certificate, stored in the Secret NAME-tls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
 }
 
-/// A Certificate of cert-manager (cert-manager.io/v1), made when the cluster knows that kind.
+/// A cert-manager Certificate (cert-manager.io/v1). Created if cert-manager is installed.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
-    /// Who signs it.
+    /// The issuer of the certificate.
     pub issuer_ref: IssuerRef,
 }
 
-/// An issuer of cert-manager.
+/// A cert-manager issuer.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerRef {
@@ -93,11 +91,11 @@ fn cert_manager() -> String {
     "cert-manager.io".to_owned()
 }
 
-/// An HTTPRoute. TLS ends at the Gateway's listener.
+/// An HTTPRoute. The Gateway's listener terminates TLS.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayExposure {
-    /// The Gateways, or listeners of them, that the route is attached to.
+    /// The Gateways or listeners to which the route is attached.
     #[schemars(length(min = 1, max = 8))]
     pub parent_refs: Vec<ParentRef>,
     /// The host names, such as auth.example.com.
@@ -105,13 +103,13 @@ pub struct GatewayExposure {
     #[x_kube(validation = Rule::new(HOST_NAMES)
         .message("spec.exposure.gateway.hostnames must hold host names in lower case, such as auth.example.com"))]
     pub hostnames: Vec<String>,
-    /// A Certificate of cert-manager for the host names, whose Secret is NAME-tls in this namespace. A Gateway in
+    /// A cert-manager Certificate for the host names, stored in the Secret NAME-tls in this namespace. A Gateway in
     /// another namespace needs a ReferenceGrant to use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
 }
 
-/// A Gateway, or a listener of it.
+/// A Gateway, or one of its listeners.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentRef {
@@ -122,11 +120,11 @@ pub struct ParentRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
-    /// The listener's name. Default: all that fit.
+    /// The listener's name. Default: all compatible listeners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub section_name: Option<String>,
-    /// The listener's port. Default: all that fit.
+    /// The listener's port. Default: all compatible listeners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,

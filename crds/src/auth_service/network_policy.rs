@@ -1,29 +1,29 @@
-//! Who may talk to the pods, and whom they may talk to.
+//! NetworkPolicies for the pods.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// NetworkPolicies that refuse everything but what is named here. They work where the cluster's network plugin
-/// enforces them.
+/// NetworkPolicies that allow only the traffic described here. They take effect if the cluster's network plugin enforces
+/// NetworkPolicies.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
-    /// Whether there are NetworkPolicies.
+    /// Enables the NetworkPolicies.
     #[serde(default)]
     pub enabled: bool,
-    /// The namespaces whose pods may call the API, that of the ingress controller or gateway among them, such as
+    /// The namespaces whose pods may call the API, including that of the ingress controller or gateway, such as
     /// {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: apps}}}. Empty: only pods of the
     /// AuthService's own namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allow_from: Vec<Peer>,
-    /// The namespaces whose pods may read the metrics: that of Prometheus. The operator always may.
+    /// The namespaces whose pods may read the metrics, such as that of Prometheus. The operator always has access.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allow_metrics_from: Vec<Peer>,
-    /// The networks that PostgreSQL, Redis, the SMTP server and the trace collector are in, such as 10.0.0.0/8.
-    /// Empty: any, since their addresses are not known; the ports are those of their URLs.
+    /// The networks of PostgreSQL, Redis, the SMTP server and the trace collector, such as 10.0.0.0/8. Empty: any network.
+    /// The ports are taken from the URLs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 2, max = 49)))]
     #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))")
@@ -31,7 +31,7 @@ pub struct NetworkPolicy {
     pub egress_networks: Vec<String>,
 }
 
-/// Pods of some namespaces.
+/// Pods selected by namespace and labels.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Peer {

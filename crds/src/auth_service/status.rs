@@ -1,4 +1,4 @@
-//! What was observed.
+//! The observed state.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the operator last observed. `kubectl describe authsvc NAME` explains each condition in one sentence.
+/// The observed state. `kubectl describe authsvc NAME` shows a message for each condition.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthServiceStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Progressing and what they rest on.
+    /// The conditions: Ready, Progressing, and those that they depend on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -27,24 +27,24 @@ pub struct AuthServiceStatus {
     /// The label selector of the server's pods, for the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// Version of the server that runs, as it reports it; until it does, the image's tag.
+    /// Version that the running server reports; until it reports one, the image tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Version of the database schema, as the server reports it.
+    /// Version of the database schema that the server reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_version: Option<i64>,
-    /// The schema versions that the server which runs can live with.
+    /// The schema versions with which the running server is compatible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_range: Option<SchemaRange>,
     /// The address of the API inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// The signing keys that were made. A key named here whose material is gone is never made anew in silence.
+    /// The signing keys. If the Secret of a key listed here is lost, the operator reports it and does not create a new key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kid".into()]))]
     pub signing_keys: Vec<SigningKeyStatus>,
-    /// The values of the annotations about keys that were carried out, by the annotation's name without its prefix:
-    /// each value acts once.
+    /// The values of the key annotations that were processed, by the annotation's name without its prefix. Each value is
+    /// processed once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub key_requests: BTreeMap<String, String>,
 }
@@ -53,26 +53,26 @@ pub struct AuthServiceStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SigningKeyStatus {
-    /// The key's id, as tokens name it: its RFC 7638 thumbprint.
+    /// The key id (`kid`): the RFC 7638 thumbprint.
     pub kid: String,
-    /// What the key does.
+    /// The phase of the key.
     pub phase: KeyPhase,
-    /// Since when it does so.
+    /// The time at which the key entered this phase.
     pub since: Time,
-    /// What its next step waits for.
+    /// The reason why the key has not entered the next phase yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
 }
 
-/// What a signing key does.
+/// The phase of a signing key.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyPhase {
-    /// In the public key set, not signing yet.
+    /// In the public key set, not used for signing yet.
     Published,
-    /// Signs.
+    /// Used for signing.
     Active,
-    /// Verifies only.
+    /// Used for verification only.
     Retiring,
 }
 

@@ -30,7 +30,7 @@ fn url_key() -> String {
     "url".to_owned()
 }
 
-/// Where accounts and sessions are kept.
+/// The database for accounts and sessions.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[x_kube(validation = Rule::new("!(has(self.allowShared) && self.allowShared) || has(self.urlSecretRef)")
     .message("spec.database.allowShared is about a database of yours: set urlSecretRef, or leave it out"))]
@@ -42,40 +42,41 @@ pub struct Database {
     /// A small PostgreSQL that the operator runs for this service, with generated credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedPostgres>,
-    /// Whether the external database may be one that another AuthService names too. Such services share accounts,
-    /// sessions and mail, but no signing keys: wanted only while one replaces the other.
+    /// Allows another AuthService to use the same external database. Both then share accounts, sessions and e-mails, but
+    /// not the signing keys. Only for the time in which one replaces the other.
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_shared: bool,
 }
 
-/// A small PostgreSQL that the operator runs. One instance without backups: to try things out.
+/// A small PostgreSQL that the operator runs: one instance without backups, for evaluation.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[x_kube(validation = Rule::new("!(has(self.reclaim) && self.reclaim == 'Retain') || has(self.storage)")
     .message("spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to keep"))]
 pub struct EmbeddedPostgres {
-    /// Size of its volume, such as 1Gi, from the default storage class. Unset: the data live in the pod and are
-    /// gone with it.
+    /// Size of the volume, such as 1Gi, from the default storage class. Unset: the data are stored in the pod and are
+    /// deleted with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))")
         .message("spec.database.embedded.storage must be a size above 0, such as 1Gi"))]
     pub storage: Option<String>,
-    /// What becomes of the volume and its password when the AuthService is deleted, or moves to another database.
+    /// Whether the volume and its password are deleted or retained when the AuthService is deleted or uses an external
+    /// database.
     #[serde(default, skip_serializing_if = "is_default")]
     pub reclaim: Reclaim,
 }
 
-/// What becomes of a volume that is no longer used.
+/// The reclaim policy of a volume that is no longer used.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reclaim {
-    /// It is deleted with all that it holds.
+    /// The volume is deleted.
     #[default]
     Delete,
-    /// It stays, and an AuthService of the same name takes it over.
+    /// The volume is retained, and a new AuthService of the same name uses it again.
     Retain,
 }
 
-/// Where revocations are looked up fast.
+/// The Redis or Valkey for token revocations.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Redis {
@@ -83,8 +84,8 @@ pub struct Redis {
     /// maxmemory-policy must be noeviction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_secret_ref: Option<SecretKeyRef>,
-    /// A small Valkey that the operator runs for this service, with a generated password. What it holds is
-    /// also in PostgreSQL, so that it needs no volume.
+    /// A small Valkey that the operator runs for this service, with a generated password. It needs no volume, because its
+    /// data are also stored in PostgreSQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedRedis>,
 }

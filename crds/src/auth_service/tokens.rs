@@ -1,4 +1,4 @@
-//! Tokens: how they are signed, how long they live.
+//! Signature algorithm, lifetimes and key rotation of tokens.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,54 +6,54 @@ use serde::{Deserialize, Serialize};
 
 use super::is_default;
 
-/// How tokens are signed and how long they live.
+/// Signature algorithm, lifetimes and key rotation of tokens.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!self.accessTokenTTL.matches('^([0-9]{1,6}[hms])+$') || !self.refreshTokenTTL.matches('^([0-9]{1,6}[hms])+$') || duration(self.refreshTokenTTL) >= duration(self.accessTokenTTL)")
         .message("spec.tokens.refreshTokenTTL must be at least as long as spec.tokens.accessTokenTTL: raise the first or lower the second"),
     validation = Rule::new(FEW_KEYS)
-        .message("spec.tokens.keyRotation.every must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second")
+        .message("spec.tokens.keyRotation.interval must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second")
 )]
 pub struct Tokens {
-    /// The signature algorithm of the tokens. A change is a rotation: a key of the new algorithm is published first
-    /// and takes over after that.
+    /// The signature algorithm. A change starts a key rotation: the new key is published before it is used for signing.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// How long an access token is valid: whole minutes, written with h, m and s, such as 15m or 168h.
+    /// Lifetime of access tokens: whole minutes, written with h, m and s, such as 15m or 168h.
     #[serde(rename = "accessTokenTTL", default = "default_access")]
     #[schemars(length(min = 2, max = 20))]
     #[x_kube(validation = Rule::new(WHOLE_MINUTES)
         .message("spec.tokens.accessTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 15m, 1h30m or 168h"))]
     pub access_token_ttl: String,
-    /// How long a session lasts without being refreshed: whole minutes, written with h, m and s, such as 8760h.
+    /// Lifetime of refresh tokens, after which a session that was not refreshed ends: whole minutes, written with h, m
+    /// and s, such as 8760h.
     #[serde(rename = "refreshTokenTTL", default = "default_refresh")]
     #[schemars(length(min = 2, max = 20))]
     #[x_kube(validation = Rule::new(WHOLE_MINUTES)
         .message("spec.tokens.refreshTokenTTL must be whole minutes between 1m and 87840h (ten years), such as 720h or 8760h"))]
     pub refresh_token_ttl: String,
-    /// The `aud` of every token. Default: the issuer.
+    /// The audience: the `aud` claim of every token. Default: the issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300))]
     pub audience: Option<String>,
-    /// When the signing key is replaced.
+    /// Rotation of the signing key.
     #[serde(default, skip_serializing_if = "is_default")]
     pub key_rotation: KeyRotation,
 }
 
-/// When the signing key is replaced: by its age, and at once by an annotation (docs/how-to/rotate-signing-keys.md).
+/// Rotation of the signing key: at an interval, and on demand with an annotation (docs/how-to/rotate-signing-keys.md).
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyRotation {
-    /// How old the signing key gets before another one takes its place: whole minutes, at least 1h, such as 720h.
-    #[serde(default = "default_every")]
+    /// The age at which the signing key is rotated: whole minutes, at least 1h, such as 720h.
+    #[serde(default = "default_interval")]
     #[schemars(length(min = 2, max = 20))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,6}[hms])+$') && duration(self).getSeconds() % 60 == 0 && duration(self) >= duration('1h') && duration(self) <= duration('87840h')")
-        .message("spec.tokens.keyRotation.every must be whole minutes between 1h and 87840h (ten years), such as 720h"))]
-    pub every: String,
-    /// How long applications may keep a copy of the public keys, as the Cache-Control of the key set says: whole
-    /// seconds, such as 5m. A new key is published for at least that long before it signs; a revoked one may be
-    /// trusted that much longer by applications that verify tokens themselves.
+        .message("spec.tokens.keyRotation.interval must be whole minutes between 1h and 87840h (ten years), such as 720h"))]
+    pub interval: String,
+    /// The `max-age` of the key set's Cache-Control header, for which applications may cache the public keys: whole
+    /// seconds, such as 5m. A new key is published for at least this long before it is used for signing. Applications
+    /// that verify tokens themselves may trust a revoked key for this long.
     #[serde(default = "default_cache_time")]
     #[schemars(length(min = 2, max = 20))]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,6}[hms])+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')")
@@ -62,11 +62,11 @@ pub struct KeyRotation {
 }
 
 const FEW_KEYS: &str = "!self.refreshTokenTTL.matches('^([0-9]{1,6}[hms])+$') || \
-    !(has(self.keyRotation) && has(self.keyRotation.every) ? self.keyRotation.every : '720h').matches('^([0-9]{1,6}[hms])+$') || \
-    duration(has(self.keyRotation) && has(self.keyRotation.every) ? self.keyRotation.every : '720h').getSeconds() * 200 \
+    !(has(self.keyRotation) && has(self.keyRotation.interval) ? self.keyRotation.interval : '720h').matches('^([0-9]{1,6}[hms])+$') || \
+    duration(has(self.keyRotation) && has(self.keyRotation.interval) ? self.keyRotation.interval : '720h').getSeconds() * 200 \
         >= duration(self.refreshTokenTTL).getSeconds()";
 
-fn default_every() -> String {
+fn default_interval() -> String {
     "720h".to_owned()
 }
 
@@ -76,7 +76,7 @@ fn default_cache_time() -> String {
 
 impl Default for KeyRotation {
     fn default() -> Self {
-        Self { every: default_every(), jwks_cache_time: default_cache_time() }
+        Self { interval: default_interval(), jwks_cache_time: default_cache_time() }
     }
 }
 
@@ -103,15 +103,15 @@ impl Default for Tokens {
     }
 }
 
-/// The signature algorithm of the tokens.
+/// The signature algorithm.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Algorithm {
-    /// ECDSA with P-256; understood everywhere.
+    /// ECDSA with P-256; supported by all common libraries.
     #[default]
     ES256,
-    /// Ed25519; fastest, not understood by every library.
+    /// Ed25519; the fastest, not supported by every library.
     EdDSA,
-    /// RSA 2048; slow to sign, for old libraries.
+    /// RSA with 2048 bits; slow to sign, for old libraries.
     RS256,
 }
 
@@ -126,7 +126,7 @@ impl Algorithm {
     }
 }
 
-/// A lifetime that cannot be understood.
+/// An invalid lifetime.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TtlError {
     /// Not numbers with h, m or s.

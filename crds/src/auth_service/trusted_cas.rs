@@ -1,18 +1,18 @@
-//! Certificate authorities of one's own.
+//! Custom certificate authorities.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where certificates of authorities are, in PEM form: in a Secret or in a ConfigMap.
+/// A Secret or ConfigMap with certificates of authorities, in PEM form.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.secretRef) != has(self.configMapRef)")
     .message("spec.trustedCAs: each entry has either secretRef or configMapRef"))]
 pub struct TrustedCa {
-    /// A key of a Secret, such as the one that CloudNativePG or cert-manager keeps an authority in.
+    /// A key of a Secret, such as one that CloudNativePG or cert-manager writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<CaKeyRef>,
-    /// A key of a ConfigMap, such as one that trust-manager keeps.
+    /// A key of a ConfigMap, such as one that trust-manager writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<CaKeyRef>,
 }

@@ -5,8 +5,8 @@ use latchkey_crds::AuthServiceSpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::build::build;
 use super::fixtures::{auth_service, full, full_spec, images};
+use super::render::render;
 use super::validate::validate;
 
 /// The paths of all values in a document.
@@ -56,6 +56,6 @@ proptest! {
             return Ok(());
         }
         let service = validate(&auth_service(spec), full(), &images()).unwrap();
-        build(&service, Timestamp::UNIX_EPOCH).unwrap();
+        render(&service, Timestamp::UNIX_EPOCH).unwrap();
     }
 }

@@ -6,13 +6,13 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
-use super::dereference::{Admin, Dereferenced, Rotation, SmtpLogin, Surroundings};
+use super::dereference::{Admin, Dereferenced, ExternalState, Rotation, SmtpLogin};
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate};
-use crate::cache::{Optional, Presence};
-use crate::context::Images;
+use crate::auth_service::context::Images;
+use crate::cluster::cache::{Optional, Presence};
+use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
-use crate::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, KeySet};
 
 /// The key of RFC 8037 appendix A.1, known to everybody.
@@ -61,9 +61,9 @@ pub fn embedded() -> Dereferenced {
         answers: Vec::new(),
         migration_pods: Vec::new(),
         optional: optional(Presence::Absent),
-        surroundings: Surroundings {
+        external_state: ExternalState {
             operator_namespace: "latchkey-system".to_owned(),
-            ..Surroundings::default()
+            ..ExternalState::default()
         },
     }
 }
@@ -123,7 +123,10 @@ pub fn full() -> Dereferenced {
         postgres_password: None,
         redis_password: None,
         optional: optional(Presence::Present),
-        surroundings: Surroundings { templates: Some(Ok("uid/1".to_owned())), ..embedded().surroundings },
+        external_state: ExternalState {
+            templates: Some(Ok("uid/1".to_owned())),
+            ..embedded().external_state
+        },
         ..embedded()
     }
 }

@@ -1,21 +1,28 @@
-//! The reconciler of `AuthService`: dereference -> validate -> build -> apply -> status.
+//! The reconciler of `AuthService`: dereference -> validate -> render -> apply -> status.
 
 #[cfg(test)]
 mod any_spec;
-pub mod apply;
-pub mod autoscaler;
-pub mod build;
-pub mod certificate;
-pub mod dereference;
+mod apply;
+mod autoscaler;
+mod certificate;
+pub(crate) mod context;
+mod dereference;
 #[cfg(test)]
 mod fixtures;
-pub mod migration;
-pub mod postgres_image;
-pub mod replicas;
-pub mod shared_database;
-pub mod status;
-pub mod trusted_cas;
-pub mod validate;
+mod image;
+mod migration;
+mod ownership;
+mod postgres_image;
+mod problem;
+pub(crate) mod references;
+mod render;
+mod repair_limit;
+mod server_reports;
+mod shared_database;
+mod status;
+mod trusted_cas;
+mod validate;
+mod volume_retention;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,15 +34,12 @@ use kube::{Resource, ResourceExt};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::causes::Causes;
-use crate::context::Context;
+use crate::cluster::observed::Observed;
+use crate::error_chain::ErrorChain;
 use crate::names::Component;
-use crate::observed::Observed;
-use crate::repairs;
+use context::Context;
 
-use replicas::Answer;
-
-pub use dereference::{names_config_map, references};
+use server_reports::Answer;
 
 /// The longest pause after repeated failures.
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
@@ -51,7 +55,7 @@ pub enum ReconcileError {
     Validate(#[from] validate::ValidateError),
     /// An object could not be rendered.
     #[error(transparent)]
-    Build(#[from] build::BuildError),
+    Render(#[from] render::RenderError),
     /// An object could not be written.
     #[error(transparent)]
     Apply(#[from] apply::ApplyError),
@@ -78,10 +82,10 @@ async fn reconcile_in_turn(observed: Arc<Observed>, context: Arc<Context>) -> Re
     // is found again below.
     let pods =
         observed.whole().ok().and_then(|whole| dereference::pods(whole, &context, Component::Server).ok());
-    let answers = replicas::ask_all(&pods.unwrap_or_default()).await;
+    let answers = server_reports::ask_all(&pods.unwrap_or_default()).await;
     let uid = observed.uid().unwrap_or_default();
     let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
-    let work = context.turns.work(failed_before, async {
+    let work = context.slots.work(failed_before, async {
         // What was asked for meanwhile; it was deleted if it is not there any more.
         let Some(observed) = context.auth_services.get(&ObjectRef::from_obj(&*observed)) else {
             return Ok(Action::await_change());
@@ -122,14 +126,14 @@ async fn reconcile_once(
     };
     context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.reported = None);
     let service = validate::validate(auth_service, found, &context.images)?;
-    let objects = build::build(&service, Timestamp::now())?;
+    let objects = render::render(&service, Timestamp::now())?;
     let applied = if service.spec.paused {
         apply::observe(&service, &objects, context)
     } else {
         apply::apply(&service, objects, context).await?
     };
-    let look_again_after = status::update(auth_service, &service, &applied, context).await?;
-    Ok(Action::requeue(look_again_after))
+    let requeue_after = status::update(auth_service, &service, &applied, context).await?;
+    Ok(Action::requeue(requeue_after))
 }
 
 /// After a failure: tried again, later each time.
@@ -144,7 +148,7 @@ pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<C
             object = name,
             "another writer keeps changing an object; it is repaired again in a moment"
         );
-        return Action::requeue(repairs::EVERY);
+        return Action::requeue(repair_limit::EVERY);
     }
     let failures = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
         memory.failures = memory.failures.saturating_add(1);
@@ -154,7 +158,7 @@ pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<C
     tracing::warn!(
         namespace = auth_service.namespace(),
         name = auth_service.name_any(),
-        error = %Causes(error),
+        error = %ErrorChain(error),
         failures,
         again_in = ?pause,
         "a reconcile failed and is tried again"

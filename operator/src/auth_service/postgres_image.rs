@@ -22,7 +22,7 @@ pub fn decide_postgres_image(wanted: &str, running: Option<&str>) -> PostgresIma
 
 /// The major version that a tag begins with, as in `postgres:17.6-alpine@sha256:…`.
 fn major(image: &str) -> Option<u32> {
-    let tag = super::validate::tag_of(image.split('@').next()?)?;
+    let tag = super::image::tag_of(image.split('@').next()?)?;
     let end = tag.find(|c: char| !c.is_ascii_digit()).unwrap_or(tag.len());
     tag[..end].parse().ok()
 }

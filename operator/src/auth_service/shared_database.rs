@@ -86,6 +86,13 @@ fn qualified(host: &str, namespace: &str) -> String {
     }
 }
 
+/// That another AuthService uses the database, and what to do.
+pub(crate) fn shared_message(other: &str) -> String {
+    format!(
+        "AuthService {other} uses the same database: name another one in spec.database.urlSecretRef, or set spec.database.allowShared if both are to have the same accounts."
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

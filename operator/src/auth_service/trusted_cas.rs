@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use x509_parser::pem::Pem;
 
-use super::validate::Problem;
+use crate::auth_service::problem::Problem;
 
 /// All bundles of an AuthService together may have this many bytes: a Secret holds a megabyte, and all public
 /// authorities take a quarter of one.

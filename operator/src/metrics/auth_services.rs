@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use latchkey_crds::auth_service::{KeyPhase, parse_seconds};
 use latchkey_crds::{AuthService, AuthServiceStatus, conditions};
 
-use crate::observed::Observed;
+use crate::cluster::observed::Observed;
 
 /// How many AuthServices are written at a time.
 const AT_ONCE: usize = 16;
@@ -118,7 +118,7 @@ fn write_holds(text: &mut String, metric: &str, auth_service: &AuthService) -> s
 }
 
 fn write_period(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
-    let Ok(seconds) = parse_seconds(&auth_service.spec.tokens.key_rotation.every) else { return Ok(()) };
+    let Ok(seconds) = parse_seconds(&auth_service.spec.tokens.key_rotation.interval) else { return Ok(()) };
     writeln!(text, "{metric}{{{}}} {seconds}", owner(auth_service))
 }
 

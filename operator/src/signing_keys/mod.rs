@@ -1,10 +1,11 @@
 //! The signing keys: what to do about the set that is there. Pure. What a key set is, `latchkey_keyset` knows,
 //! which the server reads it with.
 
+mod deadlines;
 mod ledger;
 mod observed;
 mod rotation;
-mod telling;
+mod rotation_status;
 
 #[cfg(test)]
 mod simulation;
@@ -20,9 +21,9 @@ use latchkey_crds::auth_service::{
 use latchkey_keyset::{Algorithm, KeyNotes, KeySetError, Phase, PrivateJwk, PrivateKeySet, SetNotes};
 
 pub use ledger::{Entry, Ledger};
-pub use observed::{Plan, Replica, Request, Requests, Said};
+pub use observed::{Plan, Replica, ReplicaReport, Request, Requests};
 pub use rotation::{Decision, decide_next};
-pub use telling::{Progress, Telling};
+pub use rotation_status::{Progress, RotationStatus};
 
 /// A set of keys, and the text in which it is stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl KeySet {
         requests: &Requests,
         replicas: &[Replica],
         generate: Generate,
-    ) -> Result<(Self, Telling, Option<Duration>), KeySetError> {
+    ) -> Result<(Self, RotationStatus, Option<Duration>), KeySetError> {
         let mut made: HashMap<String, PrivateJwk> = HashMap::new();
         let mut fresh = |algorithm| {
             let key = generate(algorithm, Phase::Published)?;
@@ -114,10 +115,10 @@ impl KeySet {
             made.insert(kid.clone(), key);
             Ok(kid)
         };
-        let Decision { ledger, telling, due } =
+        let Decision { ledger, status, due } =
             decide_next(&self.ledger, now, plan, requests, replicas, &mut fresh)?;
         if ledger == self.ledger {
-            return Ok((self, telling, due));
+            return Ok((self, status, due));
         }
         let mut keys: HashMap<String, PrivateJwk> =
             self.set.keys().iter().map(|key| (key.public.kid.clone(), key.clone())).chain(made).collect();
@@ -127,7 +128,7 @@ impl KeySet {
             (key.latchkey_phase, key.latchkey_notes) = (*phase, notes.clone());
             kept.push(key);
         }
-        Ok((Self::from_set(&PrivateKeySet::with_notes(kept, ledger.notes)?)?, telling, due))
+        Ok((Self::from_set(&PrivateKeySet::with_notes(kept, ledger.notes)?)?, status, due))
     }
 }
 
@@ -150,7 +151,7 @@ pub fn plan(tokens: &Tokens) -> Option<Plan> {
             api::Algorithm::EdDSA => Algorithm::EdDsa,
             api::Algorithm::RS256 => Algorithm::Rs256,
         },
-        every: i64::from(parse_ttl(&tokens.key_rotation.every).ok()?) * 60,
+        interval: i64::from(parse_ttl(&tokens.key_rotation.interval).ok()?) * 60,
         lifetime: i64::from(access?.max(refresh?)) * 60,
         max_age: u32::try_from(parse_seconds(&tokens.key_rotation.jwks_cache_time).ok()?).ok()?,
     })
@@ -162,7 +163,7 @@ pub enum KeyMaterial {
     /// It is in its Secret, or is the next version of what is there.
     Stored(KeySet),
     /// There is no Secret; this set was made just now and has to be written before anything uses it.
-    Minted(KeySet),
+    Generated(KeySet),
     /// There was one, and it is gone or damaged. Nothing may be written over what is left.
     Lost(String),
 }
@@ -171,7 +172,7 @@ impl KeyMaterial {
     /// The key set, unless it is lost.
     pub fn key_set(&self) -> Option<&KeySet> {
         match self {
-            Self::Stored(keys) | Self::Minted(keys) => Some(keys),
+            Self::Stored(keys) | Self::Generated(keys) => Some(keys),
             Self::Lost(_) => None,
         }
     }
@@ -199,7 +200,7 @@ pub fn decide_key_material<E>(
 ) -> Result<KeyMaterial, E> {
     let what = match stored.map(KeySet::parse) {
         None if remembered.keys.is_empty() && !remembered.in_use => {
-            return fresh(Vec::new()).map(KeyMaterial::Minted);
+            return fresh(Vec::new()).map(KeyMaterial::Generated);
         }
         None => "the Secret is gone".to_owned(),
         Some(Err(error)) => {
@@ -215,7 +216,7 @@ pub fn decide_key_material<E>(
     // A value that is older than the loss was carried out then: the status has it, which outlives the Secret.
     if requests.is_new(Request::ReplaceLost, &requests.handled) {
         let set = fresh(kids)?;
-        return Ok(if stored.is_some() { KeyMaterial::Stored(set) } else { KeyMaterial::Minted(set) });
+        return Ok(if stored.is_some() { KeyMaterial::Stored(set) } else { KeyMaterial::Generated(set) });
     }
     Ok(KeyMaterial::Lost(format!("{what} (keys made before: {})", kids.join(", "))))
 }

@@ -12,7 +12,7 @@ pub struct Plan {
     /// The algorithm of the tokens.
     pub algorithm: Algorithm,
     /// How old the signing key gets.
-    pub every: i64,
+    pub interval: i64,
     /// The longest lifetime of a token.
     pub lifetime: i64,
     /// How long verifiers may keep the public set.
@@ -72,7 +72,7 @@ impl Requests {
 
 /// What one replica says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct ReplicaReport {
     /// The keys it has loaded, with their phases where it tells them.
     pub keys: BTreeMap<String, Option<Phase>>,
     /// Its clock, in seconds since the epoch.
@@ -89,7 +89,7 @@ pub struct Replica {
     /// Its pod.
     pub pod: String,
     /// What it says; `None` when it does not answer or must not be counted on any more.
-    pub said: Option<Said>,
+    pub report: Option<ReplicaReport>,
 }
 
 /// What all replicas say together.
@@ -98,13 +98,13 @@ pub(super) struct Replicas<'a>(pub(super) &'a [Replica]);
 
 impl<'a> Replicas<'a> {
     /// Whether there is one, and each says something for which `holds` does.
-    pub(super) fn all(self, holds: impl Fn(&Said) -> bool) -> bool {
+    pub(super) fn all(self, holds: impl Fn(&ReplicaReport) -> bool) -> bool {
         !self.0.is_empty() && self.laggard(holds).is_none()
     }
 
     /// The first that does not say something for which `holds` does.
-    pub(super) fn laggard(self, holds: impl Fn(&Said) -> bool) -> Option<&'a Replica> {
-        self.0.iter().find(|replica| !replica.said.as_ref().is_some_and(&holds))
+    pub(super) fn laggard(self, holds: impl Fn(&ReplicaReport) -> bool) -> Option<&'a Replica> {
+        self.0.iter().find(|replica| !replica.report.as_ref().is_some_and(&holds))
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(now: i64, replicas: Replicas<'_>) -> Self {
-        let times = || replicas.0.iter().filter_map(|replica| replica.said.as_ref()?.time);
+        let times = || replicas.0.iter().filter_map(|replica| replica.report.as_ref()?.time);
         // The next full second: rounding must not shorten a wait.
         let (earliest, latest) = (times().min().unwrap_or(now), times().max().unwrap_or(now));
         Self { earliest: earliest.min(now), latest: latest.max(now) + 1, told: times().next().is_some() }
@@ -130,6 +130,6 @@ impl Clock {
 /// The longest `max-age` that counts, in seconds: of the set, of the spec, of what replicas say they tell.
 pub(super) fn longest_max_age(ledger: &Ledger, replicas: Replicas<'_>) -> i64 {
     let noted = ledger.notes.longest_max_age.unwrap_or(DEFAULT_MAX_AGE).max(ledger.notes.max_age());
-    let told = replicas.0.iter().filter_map(|replica| replica.said.as_ref());
-    i64::from(told.map(|said| said.max_age.unwrap_or(DEFAULT_MAX_AGE)).max().unwrap_or(0).max(noted))
+    let told = replicas.0.iter().filter_map(|replica| replica.report.as_ref());
+    i64::from(told.map(|report| report.max_age.unwrap_or(DEFAULT_MAX_AGE)).max().unwrap_or(0).max(noted))
 }

@@ -10,16 +10,10 @@ use std::time::Duration;
 
 use latchkey_keyset::{Algorithm, KeyNotes, Phase};
 
+use super::deadlines::{MOST_KEYS, active_from, expires_at, has_stopped};
 use super::ledger::{Entry, Ledger};
-use super::observed::{Clock, Plan, Replica, Replicas, Request, Requests, Said, longest_max_age};
-use super::telling::{Telling, tell};
-
-/// What is added to the verifiers' cache time: they count whole seconds. In seconds.
-pub(super) const CACHE_SLACK: i64 = 2;
-/// What is added to the life of a key's last token: clocks differ, and verifiers allow for that. In seconds.
-pub(super) const EXPIRY_SLACK: i64 = 600;
-/// The most keys that a set may hold: the Secret and every verifier have to bear them.
-pub(super) const MOST_KEYS: usize = 250;
+use super::observed::{Clock, Plan, Replica, Replicas, Request, Requests};
+use super::rotation_status::{RotationStatus, describe};
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +21,7 @@ pub struct Decision {
     /// The set as it is to be. The same as before: nothing is written.
     pub ledger: Ledger,
     /// What the status says about it.
-    pub telling: Telling,
+    pub status: RotationStatus,
     /// In how long the next step is due, where time alone decides it or a replica has to be asked again.
     pub due: Option<Duration>,
 }
@@ -75,8 +69,8 @@ pub fn decide_next<E>(
     if requests.asked.iter().any(|(name, value)| next.notes.handled.get(name) != Some(value)) {
         next.notes.handled = requests.all_handled(&next.notes.handled);
     }
-    let (telling, due) = tell(&next, clock, plan, replicas);
-    Ok(Decision { ledger: next, telling, due })
+    let (status, due) = describe(&next, clock, plan, replicas);
+    Ok(Decision { ledger: next, status, due })
 }
 
 fn entry(kid: String, plan: &Plan, phase: Phase, clock: Clock, lifetime: i64) -> Entry {
@@ -119,7 +113,7 @@ fn take_max_age(next: &mut Ledger, max_age: u32) {
 /// The longest lifetime of a token signed now: replicas that were not replaced yet may have a longer one than the
 /// spec.
 fn longest_lifetime(plan: &Plan, replicas: Replicas<'_>) -> i64 {
-    let told = replicas.0.iter().filter_map(|replica| replica.said.as_ref()?.lifetime).max();
+    let told = replicas.0.iter().filter_map(|replica| replica.report.as_ref()?.lifetime).max();
     plan.lifetime.max(told.unwrap_or(0))
 }
 
@@ -136,7 +130,7 @@ fn wants_successor(next: &Ledger, clock: Clock, plan: &Plan, requests: &Requests
     requests.is_new(Request::Rotate, &next.notes.handled)
         || next.active().is_none_or(|active| {
             let age = clock.earliest - active.notes.since.unwrap_or(clock.latest);
-            active.algorithm != plan.algorithm || age >= plan.every
+            active.algorithm != plan.algorithm || age >= plan.interval
         })
 }
 
@@ -144,15 +138,10 @@ fn wants_successor(next: &Ledger, clock: Clock, plan: &Plan, requests: &Requests
 fn follow_loading(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
     for Entry { kid, phase, notes, .. } in &mut next.entries {
         if *phase == Phase::Published {
-            let loaded = replicas.all(|said| said.keys.contains_key(kid));
+            let loaded = replicas.all(|report| report.keys.contains_key(kid));
             notes.loaded_since = loaded.then_some(notes.loaded_since.unwrap_or(clock.latest));
         }
     }
-}
-
-/// When a published key may sign, once every replica has it.
-pub(super) fn active_from(published: &Entry, next: &Ledger, replicas: Replicas<'_>) -> Option<i64> {
-    Some(published.notes.loaded_since? + longest_max_age(next, replicas) + CACHE_SLACK)
 }
 
 fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>, lifetime: i64) {
@@ -184,23 +173,12 @@ fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>
     }
 }
 
-/// Whether a replica says that it signs with this key no more. One that does not tell phases might.
-pub(super) fn has_stopped(said: &Said, kid: &str) -> bool {
-    said.keys.get(kid).is_none_or(|phase| phase.is_some_and(|phase| phase != Phase::Active))
-}
-
 fn follow_stopping(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
     for Entry { kid, phase, notes, .. } in &mut next.entries {
         if *phase != Phase::Retiring || !replicas.all(|_| true) {
             continue;
         }
-        let stopped = replicas.all(|said| has_stopped(said, kid));
+        let stopped = replicas.all(|report| has_stopped(report, kid));
         notes.signed_until = stopped.then_some(notes.signed_until.unwrap_or(clock.latest));
     }
-}
-
-/// When the last token that a retiring key signed has expired, for certain.
-pub(super) fn expires_at(entry: &Entry) -> Option<i64> {
-    let signed_until = entry.notes.signed_until.filter(|_| entry.phase == Phase::Retiring)?;
-    Some(signed_until + entry.notes.longest_lifetime? + EXPIRY_SLACK)
 }

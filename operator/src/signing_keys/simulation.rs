@@ -7,7 +7,7 @@ use latchkey_keyset::{Algorithm, Phase, SetNotes};
 use proptest::prelude::*;
 
 use super::ledger::{Entry, Ledger};
-use super::observed::{Plan, Replica, Request, Requests, Said};
+use super::observed::{Plan, Replica, ReplicaReport, Request, Requests};
 use super::rotation::decide_next;
 
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ fn key(kid: &str, phase: Phase, algorithm: Algorithm) -> Entry {
 
 impl World {
     fn new() -> Self {
-        let plan = Plan { algorithm: Algorithm::Es256, every: 50_000, lifetime: 3600, max_age: 300 };
+        let plan = Plan { algorithm: Algorithm::Es256, interval: 50_000, lifetime: 3600, max_age: 300 };
         let secret =
             Ledger { entries: vec![key("k0", Phase::Active, Algorithm::Es256)], notes: SetNotes::default() };
         let mut world = Self {
@@ -113,7 +113,7 @@ impl World {
     }
 
     fn replicas(&self, silent: Option<usize>) -> Vec<Replica> {
-        let said = |pod: &Pod| Said {
+        let report = |pod: &Pod| ReplicaReport {
             keys: pod.loaded.entries.iter().map(|entry| (entry.kid.clone(), Some(entry.phase))).collect(),
             time: Some(self.time),
             max_age: Some(pod.loaded.notes.max_age()),
@@ -121,7 +121,7 @@ impl World {
         };
         let replica = |(number, pod): (&usize, &Pod)| Replica {
             pod: number.to_string(),
-            said: (!pod.stopping && silent != Some(*number)).then(|| said(pod)),
+            report: (!pod.stopping && silent != Some(*number)).then(|| report(pod)),
         };
         self.pods.iter().map(replica).collect()
     }
@@ -136,7 +136,7 @@ impl World {
         let decision =
             decide_next(from, self.time + self.off, &self.plan, &self.requests, &replicas, &mut fresh)
                 .unwrap();
-        let told: BTreeSet<_> = decision.telling.waits_for.keys().collect();
+        let told: BTreeSet<_> = decision.status.waits_for.keys().collect();
         assert_eq!(told, decision.ledger.entries.iter().map(|entry| &entry.kid).collect());
         decision.ledger
     }

@@ -11,7 +11,7 @@ use super::*;
 const NOW: i64 = 1_800_000_000;
 
 fn plan_of(algorithm: Algorithm) -> Plan {
-    Plan { algorithm, every: 720 * 3600, lifetime: 3600, max_age: 300 }
+    Plan { algorithm, interval: 720 * 3600, lifetime: 3600, max_age: 300 }
 }
 
 impl KeySet {
@@ -21,7 +21,7 @@ impl KeySet {
         plan: &Plan,
         requests: &Requests,
         replicas: &[Replica],
-    ) -> Result<(Self, Telling, Option<Duration>), KeySetError> {
+    ) -> Result<(Self, RotationStatus, Option<Duration>), KeySetError> {
         self.next(now, plan, requests, replicas, generate)
     }
 }
@@ -57,8 +57,8 @@ fn kid(set: &KeySet) -> &str {
 /// A replica that has loaded this very set.
 fn loaded(set: &KeySet, time: i64) -> Replica {
     let keys = set.in_force().map(|(kid, phase)| (kid.to_owned(), Some(phase))).collect();
-    let said = Said { keys, time: Some(time), max_age: Some(300), lifetime: Some(3600) };
-    Replica { pod: "demo-1".to_owned(), said: Some(said) }
+    let report = ReplicaReport { keys, time: Some(time), max_age: Some(300), lifetime: Some(3600) };
+    Replica { pod: "demo-1".to_owned(), report: Some(report) }
 }
 
 #[test]
@@ -67,13 +67,13 @@ fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone
         let set = first(algorithm);
         assert_eq!(KeySet::parse(set.json()).unwrap(), set, "{algorithm:?}");
         assert_eq!(set.in_force().map(|(_, phase)| phase).collect::<Vec<_>>(), [Phase::Active]);
-        let (after, telling, due) = set
+        let (after, status, due) = set
             .clone()
             .step(NOW + 5, &plan_of(algorithm), &Requests::default(), &[loaded(&set, NOW)])
             .unwrap();
         assert_eq!(after, set);
-        assert_eq!(telling.progress, Progress::Steady);
-        assert_eq!(telling.waits_for[kid(&set)], "its age: a successor is made at 2027-02-14T08:00:00Z");
+        assert_eq!(status.progress, Progress::Steady);
+        assert_eq!(status.waits_for[kid(&set)], "its age: a successor is made at 2027-02-14T08:00:00Z");
         assert_eq!(due, Some(Duration::from_hours(720)));
     }
 }
@@ -81,7 +81,7 @@ fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone
 #[test]
 fn keys_are_made_only_where_none_ever_were() {
     let nothing = Requests::default();
-    assert!(matches!(decide(None, &[], false, &nothing), KeyMaterial::Minted(_)));
+    assert!(matches!(decide(None, &[], false, &nothing), KeyMaterial::Generated(_)));
     assert!(matches!(decide(None, &remembered("a"), false, &nothing), KeyMaterial::Lost(_)));
     // The status was wiped, but the Deployment came after the keys.
     assert!(matches!(decide(None, &[], true, &nothing), KeyMaterial::Lost(_)));
@@ -106,8 +106,8 @@ fn a_strangers_set_is_not_taken_for_ours() {
 #[test]
 fn lost_keys_are_replaced_by_a_new_value_only_and_only_once() {
     let first_time = asked(Request::ReplaceLost, "1");
-    let KeyMaterial::Minted(set) = decide(None, &remembered("a"), true, &first_time) else {
-        panic!("minted")
+    let KeyMaterial::Generated(set) = decide(None, &remembered("a"), true, &first_time) else {
+        panic!("generated")
     };
     // The status was not written before a crash: it still names the lost key.
     assert_eq!(
@@ -139,36 +139,36 @@ fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash()
 fn a_rotation_waits_for_the_replicas_and_for_the_verifiers_and_says_so() {
     let (plan, requests) = (plan_of(Algorithm::Es256), asked(Request::Rotate, "1"));
     let set = first(Algorithm::Es256);
-    let (both, telling, due) =
+    let (both, status, due) =
         set.clone().step(NOW + 10, &plan, &requests, &[loaded(&set, NOW + 10)]).unwrap();
     let new = both.ledger().published().unwrap().kid.clone();
-    assert_eq!(telling.waits_for[&new], "pod demo-1 to load it");
-    assert_eq!(telling.waits_for[kid(&set)], format!("key {new} to take its place"));
+    assert_eq!(status.waits_for[&new], "pod demo-1 to load it");
+    assert_eq!(status.waits_for[kid(&set)], format!("key {new} to take its place"));
     assert_eq!(due, Some(Duration::from_secs(1)));
-    let (_, telling, _) = both.clone().step(NOW + 200, &plan, &requests, &[loaded(&set, NOW + 200)]).unwrap();
-    assert!(matches!(telling.progress, Progress::ReplicaLags(_)), "{telling:?}");
+    let (_, status, _) = both.clone().step(NOW + 200, &plan, &requests, &[loaded(&set, NOW + 200)]).unwrap();
+    assert!(matches!(status.progress, Progress::ReplicaLags(_)), "{status:?}");
 
-    let (noted, telling, due) =
+    let (noted, status, due) =
         both.clone().step(NOW + 20, &plan, &requests, &[loaded(&both, NOW + 20)]).unwrap();
-    assert!(matches!(telling.progress, Progress::Rotating(_)), "{telling:?}");
+    assert!(matches!(status.progress, Progress::Rotating(_)), "{status:?}");
     assert!(due.is_some_and(|due| due <= Duration::from_secs(304)), "{due:?}");
     let (same, ..) = noted.clone().step(NOW + 320, &plan, &requests, &[loaded(&both, NOW + 320)]).unwrap();
     assert_eq!(same, noted, "the verifiers' time is not over");
-    let (after, telling, _) = noted.step(NOW + 324, &plan, &requests, &[loaded(&both, NOW + 324)]).unwrap();
+    let (after, status, _) = noted.step(NOW + 324, &plan, &requests, &[loaded(&both, NOW + 324)]).unwrap();
     assert_eq!(kid(&after), new);
-    assert_eq!(telling.waits_for[kid(&set)], "pod demo-1 to stop signing with it");
+    assert_eq!(status.waits_for[kid(&set)], "pod demo-1 to stop signing with it");
 
-    let (after, telling, _) =
+    let (after, status, _) =
         after.clone().step(NOW + 330, &plan, &requests, &[loaded(&after, NOW + 330)]).unwrap();
     assert_eq!(
-        telling.waits_for[kid(&set)],
+        status.waits_for[kid(&set)],
         "the last token that it signed to expire, at 2027-01-15T09:15:31Z"
     );
     let later = NOW + 331 + 3600 + 600;
     let (kept, ..) = after.clone().step(later - 1, &plan, &requests, &[loaded(&after, later - 1)]).unwrap();
     assert_eq!(kept.ledger().entries.len(), 2);
-    let (gone, telling, _) = after.clone().step(later, &plan, &requests, &[loaded(&after, later)]).unwrap();
-    assert_eq!((gone.ledger().entries.len(), telling.progress), (1, Progress::Steady));
+    let (gone, status, _) = after.clone().step(later, &plan, &requests, &[loaded(&after, later)]).unwrap();
+    assert_eq!((gone.ledger().entries.len(), status.progress), (1, Progress::Steady));
     // Nobody answers, or the operator's clock alone is ahead: it stays.
     for replicas in [vec![], vec![loaded(&after, NOW + 400)]] {
         let (kept, ..) = after.clone().step(later, &plan, &requests, &replicas).unwrap();

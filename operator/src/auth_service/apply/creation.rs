@@ -7,8 +7,8 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::{ApplyError, Work};
-use crate::auth_service::build::Rendered;
+use super::work::{ApplyError, Work};
+use crate::auth_service::render::Rendered;
 use crate::names::{MANAGED_BY, OPERATOR};
 
 /// A resource version that no object has, since etcd counts from one before the first is written. Applying with a
@@ -82,7 +82,7 @@ impl Work<'_> {
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 match api.get_opt(&name).await.map_err(failed)? {
                     Some(found) if !self.is_ours(&found) => {
-                        self.taken.push((kind, name));
+                        self.name_conflicts.push((kind, name));
                         Ok(None)
                     }
                     // Somebody took the label by which the watch finds it.

@@ -7,9 +7,9 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::{Map, Value, json};
 
-use crate::auth_service::build::Rendered;
+use crate::auth_service::render::Rendered;
+use crate::cluster::kinds::Kind;
 use crate::fingerprint::{Fingerprint, short_fingerprint};
-use crate::kinds::Kind;
 use crate::names::RENDERED_ANNOTATION;
 
 /// Whether the object carries the hash of what was rendered now.

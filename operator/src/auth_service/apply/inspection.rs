@@ -8,11 +8,11 @@ use kube::core::DynamicObject;
 use serde_json::Value;
 
 use super::{difference, repair};
-use crate::auth_service::build::Rendered;
-use crate::cache::controller_of;
+use crate::auth_service::ownership::is_orphan_of;
+use crate::auth_service::render::Rendered;
+use crate::cluster::controller_reference::controller_of;
+use crate::cluster::kinds::Kind;
 use crate::fingerprint::Fingerprint;
-use crate::kinds::Kind;
-use crate::orphan::is_orphan_of;
 
 /// What an object is compared with.
 pub(super) struct Expected<'a> {
@@ -56,7 +56,7 @@ pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict 
     if rendered.kind == Kind::Job && !difference::has_hash(rendered, live) {
         return Verdict::Correct;
     }
-    match repair::strays(rendered, live) {
+    match repair::foreign_fields(rendered, live) {
         Some(patch) => Verdict::RemoveForeignFields(patch),
         None if difference::differs(rendered, live, *made) => Verdict::Apply,
         None => Verdict::Correct,

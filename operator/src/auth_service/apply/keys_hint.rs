@@ -5,10 +5,10 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::Work;
-use crate::auth_service::build::KeysHint;
-use crate::causes::Causes;
-use crate::kinds::Kind;
+use super::work::Work;
+use crate::auth_service::render::KeysHint;
+use crate::cluster::kinds::Kind;
+use crate::error_chain::ErrorChain;
 use crate::names::{KEYS_ANNOTATION, OPERATOR};
 
 impl Work<'_> {
@@ -26,7 +26,7 @@ impl Work<'_> {
             Err(error) => tracing::warn!(
                 pod = hint.pod,
                 namespace = self.service.namespace,
-                error = %Causes(&error),
+                error = %ErrorChain(&error),
                 "a pod could not be told of the new key set; its kubelet will find it"
             ),
         }

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 
 use super::creation::{self, Found, Target};
 use super::inspection::{Expected, Verdict, inspect};
-use super::{MOST_WRITES, Work, difference, refusal, repair};
-use crate::auth_service::build::Rendered;
-use crate::context::{Known, WrittenKeys};
+use super::work::{MOST_WRITES, Work};
+use super::{difference, refusal, repair};
+use crate::auth_service::context::{AppliedState, WrittenKeys};
+use crate::auth_service::render::Rendered;
+use crate::cluster::cached_object::CachedObject;
+use crate::cluster::kinds::Kind;
 use crate::fingerprint::Fingerprint;
-use crate::kept::Kept;
-use crate::kinds::Kind;
 use crate::names::OPERATOR;
 
 impl Work<'_> {
@@ -49,7 +50,7 @@ impl Work<'_> {
         for _ in 0..MOST_WRITES {
             let written = match self.inspect(&rendered, &live) {
                 Verdict::NameConflict => {
-                    self.taken.push((rendered.kind, rendered.name));
+                    self.name_conflicts.push((rendered.kind, rendered.name));
                     return Ok(None);
                 }
                 Verdict::Deleting => return Ok(Some(live)),
@@ -130,13 +131,13 @@ impl Work<'_> {
     }
 
     /// Whether just this version of the object was found correct, compared with just this rendered.
-    fn is_known_to_be_right(&self, rendered: &Rendered, seen: &Kept) -> bool {
+    fn is_known_to_be_right(&self, rendered: &Rendered, seen: &CachedObject) -> bool {
         self.with_known(rendered, |known| {
             known.is_some_and(|known| known.right.is_some() && known.right.as_deref() == seen.version())
         })
     }
 
-    fn with_known<T>(&self, rendered: &Rendered, work: impl FnOnce(Option<&Known>) -> T) -> T {
+    fn with_known<T>(&self, rendered: &Rendered, work: impl FnOnce(Option<&AppliedState>) -> T) -> T {
         let Rendered { kind, name, hash, .. } = rendered;
         self.context.with_memory(&self.service.owner.uid, |memory| work(memory.known(*kind, name, hash)))
     }
@@ -149,7 +150,7 @@ impl Work<'_> {
 
     fn learn(&self, rendered: &Rendered, made: Option<Fingerprint>, right: Option<&str>) {
         let Rendered { kind, name, hash, .. } = rendered;
-        let known = Known {
+        let known = AppliedState {
             kind: *kind,
             name: name.as_str().into(),
             rendered: hash.as_str().into(),

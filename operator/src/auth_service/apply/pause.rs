@@ -2,12 +2,14 @@
 
 use kube::core::DynamicObject;
 
-use crate::auth_service::build::{Objects, Schema, Wanted};
-use crate::auth_service::validate::{Problem, Validated};
-use crate::context::Context;
-use crate::kinds::Kind;
+use crate::auth_service::context::Context;
+use crate::auth_service::problem::Problem;
+use crate::auth_service::render::{Action, Objects, Schema};
+use crate::auth_service::validate::Validated;
+use crate::cluster::kinds::Kind;
 
-use super::{Applied, difference};
+use super::applied::Applied;
+use super::difference;
 
 /// Looks, and writes nothing.
 pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> Applied {
@@ -30,7 +32,7 @@ pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> App
             )),
             other => other.clone(),
         },
-        taken: Vec::new(),
+        name_conflicts: Vec::new(),
         refused: Vec::new(),
         contested: Vec::new(),
         pending: serving.into_iter().any(|wanted| is_pending(wanted, live)),
@@ -38,13 +40,13 @@ pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> App
 }
 
 /// Whether an object would be written. What somebody changed in it by hand is not looked for.
-fn is_pending(wanted: &Wanted, live: impl Fn(Kind, &str) -> Option<DynamicObject>) -> bool {
+fn is_pending(wanted: &Action, live: impl Fn(Kind, &str) -> Option<DynamicObject>) -> bool {
     match wanted {
-        Wanted::Applied(rendered) => {
+        Action::Apply(rendered) => {
             live(rendered.kind, &rendered.name).is_none_or(|object| !difference::has_hash(rendered, &object))
         }
-        Wanted::Minted(_) => true,
-        Wanted::Scaled { name, .. } => live(Kind::Deployment, name).is_none(),
-        Wanted::Kept { .. } | Wanted::Gone { .. } => false,
+        Action::Create(_) => true,
+        Action::Scale { name, .. } => live(Kind::Deployment, name).is_none(),
+        Action::Keep { .. } | Action::Delete { .. } => false,
     }
 }

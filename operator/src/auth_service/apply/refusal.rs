@@ -2,8 +2,8 @@
 
 use kube::core::Status;
 
-use crate::auth_service::validate::Problem;
-use crate::kinds::Kind;
+use crate::auth_service::problem::Problem;
+use crate::cluster::kinds::Kind;
 
 /// How the API server begins to say that it could not ask an admission webhook whose answer is needed
 /// (`k8s.io/apiserver/pkg/admission/plugin/webhook/errors`); the code is that of any failure.

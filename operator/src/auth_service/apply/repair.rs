@@ -5,8 +5,8 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
 
-use crate::auth_service::build::Rendered;
-use crate::kinds::Kind;
+use crate::auth_service::render::Rendered;
+use crate::cluster::kinds::Kind;
 use crate::names::OPERATOR;
 
 /// Replaces whole lists, in the version of the object that was inspected.
@@ -20,15 +20,15 @@ pub(super) async fn overwrite(
     api.patch(&rendered.name, &as_operator(), &Patch::Merge(&change)).await
 }
 
-/// Removes what [`strays`] found, from the version of the object in which it was found.
+/// Removes what [`foreign_fields`] found, from the version of the object in which it was found.
 pub(super) async fn take_out(
     api: &Api<DynamicObject>,
     name: &str,
     live: &DynamicObject,
-    mut strays: Value,
+    mut foreign_fields: Value,
 ) -> Result<DynamicObject, kube::Error> {
-    strays["metadata"] = inspected(live);
-    api.patch(name, &as_operator(), &Patch::Strategic(&strays)).await
+    foreign_fields["metadata"] = inspected(live);
+    api.patch(name, &as_operator(), &Patch::Strategic(&foreign_fields)).await
 }
 
 /// The metadata that make the API server answer 409 when the object is no longer the one that was inspected.
@@ -44,7 +44,7 @@ fn as_operator() -> PatchParams {
 /// containers, another command, rules of a NetworkPolicy that has none. As a strategic merge patch that takes it out; pure.
 ///
 /// Elsewhere what others add is theirs, as server-side apply has it.
-pub(super) fn strays(rendered: &Rendered, live: &DynamicObject) -> Option<Value> {
+pub(super) fn foreign_fields(rendered: &Rendered, live: &DynamicObject) -> Option<Value> {
     match rendered.kind {
         Kind::ConfigMap => {
             let members = ["data", "binaryData"].into_iter().filter_map(|member| {
@@ -62,7 +62,10 @@ pub(super) fn strays(rendered: &Rendered, live: &DynamicObject) -> Option<Value>
             let theirs = containers(&live.data)?;
             let ours = containers(&rendered.value)?;
             let changes = ours.as_array()?.iter().filter_map(|ours| {
-                strays_of_container(ours, theirs.as_array()?.iter().find(|c| c["name"] == ours["name"])?)
+                foreign_fields_of_container(
+                    ours,
+                    theirs.as_array()?.iter().find(|c| c["name"] == ours["name"])?,
+                )
             });
             let changes: Vec<Value> = changes.collect();
             (!changes.is_empty())
@@ -89,7 +92,7 @@ fn has_duplicates(names: &[Value]) -> bool {
     names.iter().enumerate().any(|(index, name)| names[..index].contains(name))
 }
 
-fn strays_of_container(ours: &Value, theirs: &Value) -> Option<Value> {
+fn foreign_fields_of_container(ours: &Value, theirs: &Value) -> Option<Value> {
     let mut change: Map<_, _> = ["command", "args", "envFrom"]
         .into_iter()
         .filter(|member| is_list(theirs, member) && !is_list(ours, member))
@@ -130,7 +133,7 @@ mod tests {
         let mut live =
             DynamicObject { types: None, metadata: kube::core::ObjectMeta::default(), data: Value::Null };
         live.data = theirs;
-        strays(&rendered, &live)
+        foreign_fields(&rendered, &live)
     }
 
     #[test]

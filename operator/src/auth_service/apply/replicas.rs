@@ -8,10 +8,10 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::auth_service::validate::first_replicas;
-use crate::kinds::Kind;
+use crate::cluster::kinds::Kind;
 use crate::names::OPERATOR;
 
-use super::Work;
+use super::work::Work;
 
 /// Holds the number between us and the autoscaler. When we stop applying a field that nobody else has, the API
 /// server removes it, and a Deployment without it has one replica.

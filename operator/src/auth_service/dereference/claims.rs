@@ -6,11 +6,11 @@ use kube::runtime::reflector::ObjectRef;
 use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 
-use super::Lookup;
+use super::lookup::Lookup;
 use crate::auth_service::shared_database::{Claim, Sharing, database_id, decide_sharing};
-use crate::auth_service::validate::retains;
-use crate::cache::controller_of;
-use crate::kinds::Kind;
+use crate::auth_service::volume_retention::retains_volume;
+use crate::cluster::controller_reference::controller_of;
+use crate::cluster::kinds::Kind;
 use crate::names::{MANAGED_BY, OPERATOR};
 
 impl Lookup<'_> {
@@ -39,8 +39,8 @@ impl Lookup<'_> {
     }
 
     /// Whether an AuthService of this name left the credentials of a volume behind.
-    pub(super) fn kept_credentials(&self, spec: &AuthServiceSpec, name: &str) -> bool {
-        retains(spec)
+    pub(super) fn retained_credentials(&self, spec: &AuthServiceSpec, name: &str) -> bool {
+        retains_volume(spec)
             && self.secret(name).is_some_and(|secret| {
                 controller_of(&secret).is_none()
                     && secret.labels().get(MANAGED_BY).is_some_and(|by| by == OPERATOR)

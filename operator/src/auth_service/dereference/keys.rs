@@ -11,14 +11,15 @@ use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
 use latchkey_keyset::{Algorithm, KeySetError, Phase, PrivateJwk};
 
-use super::{DereferenceError, Lookup, data_of, entropy, text_of};
-use crate::auth_service::replicas::{Answer, Report};
-use crate::auth_service::status::last_written;
-use crate::cache::controller_of;
+use super::error::DereferenceError;
+use super::lookup::{Lookup, data_of, entropy, text_of};
+use crate::auth_service::server_reports::{Answer, Report};
+use crate::cluster::controller_reference::controller_of;
 use crate::credentials::password_from;
 use crate::names::{ANNOTATIONS, KEYS_KEY, SALT_KEY};
 use crate::signing_keys::{
-    KeyMaterial, KeySet, Remembered, Replica, Request, Requests, Said, Telling, decide_key_material, plan,
+    KeyMaterial, KeySet, Remembered, Replica, ReplicaReport, Request, Requests, RotationStatus,
+    decide_key_material, plan,
 };
 
 /// What goes with the signing keys.
@@ -29,7 +30,7 @@ pub struct Rotation {
     /// Whether this reconcile changes the set.
     pub changed: bool,
     /// What the status says about it.
-    pub telling: Telling,
+    pub status: RotationStatus,
     /// In how long the next step is due.
     pub due: Option<Duration>,
 }
@@ -46,7 +47,7 @@ impl Lookup<'_> {
         in_use: bool,
         replicas: &[Replica],
     ) -> Result<Keys, DereferenceError> {
-        let status = last_written(auth_service, self.context);
+        let status = self.context.last_status(auth_service);
         let remembered = Remembered { keys: &status.signing_keys, in_use };
         let expected = in_use || !remembered.keys.is_empty();
         let entropy = entropy()?;
@@ -70,9 +71,9 @@ impl Lookup<'_> {
             Rotation { based_on: secret.and_then(|secret| secret.resource_version()), ..Rotation::default() };
         let material = match (material, plan) {
             (KeyMaterial::Stored(set), Some(plan)) => {
-                let (set, telling, due) = set.next(now, &plan, &requests, replicas, generate)?;
+                let (set, status, due) = set.next(now, &plan, &requests, replicas, generate)?;
                 rotation =
-                    Rotation { changed: stored.as_deref() != Some(set.json()), telling, due, ..rotation };
+                    Rotation { changed: stored.as_deref() != Some(set.json()), status, due, ..rotation };
                 KeyMaterial::Stored(set)
             }
             (other, _) => other,
@@ -81,7 +82,7 @@ impl Lookup<'_> {
             // Nothing is written, and so the salt must not be another one every time.
             KeyMaterial::Lost(_) => SecretText::new(self.uid.clone()),
             // One that somebody removed is made anew; that rolls the pods once.
-            KeyMaterial::Stored(_) | KeyMaterial::Minted(_) => password_from(&entropy),
+            KeyMaterial::Stored(_) | KeyMaterial::Generated(_) => password_from(&entropy),
         });
         Ok((material, salt, rotation))
     }
@@ -129,7 +130,7 @@ pub(super) fn replicas(pods: &[Pod], answers: &[Answer]) -> Vec<Replica> {
         // It finishes its requests until it is gone, and is not asked any more.
         let ending = pod.metadata.deletion_timestamp.is_some();
         if !ended && (ending || is_ready(pod) || report.is_some()) {
-            replicas.push(Replica { pod: name, said: report.filter(|_| !ending).map(said) });
+            replicas.push(Replica { pod: name, report: report.filter(|_| !ending).map(replica_report) });
         }
     }
     replicas
@@ -140,12 +141,12 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-fn said(report: &Report) -> Said {
+fn replica_report(report: &Report) -> ReplicaReport {
     let phase = |name: &str| {
         [Phase::Published, Phase::Active, Phase::Retiring].into_iter().find(|phase| phase.as_str() == name)
     };
     let keys = report.signing_keys.iter();
-    Said {
+    ReplicaReport {
         keys: keys.map(|key| (key.kid.clone(), key.phase.as_deref().and_then(phase))).collect(),
         time: report.time,
         max_age: report.jwks_max_age,
@@ -187,9 +188,9 @@ mod tests {
         let answer = |pod: &str| Answer { pod: pod.to_owned(), report: Some(report.clone()), fault: None };
         let found = replicas(&pods, &[answer("answers"), answer("ending")]);
         let told: Vec<_> =
-            found.iter().map(|replica| (replica.pod.as_str(), replica.said.is_some())).collect();
+            found.iter().map(|replica| (replica.pod.as_str(), replica.report.is_some())).collect();
         assert_eq!(told, [("ready", false), ("answers", true), ("ending", false)]);
-        let keys = &found[1].said.as_ref().unwrap().keys;
+        let keys = &found[1].report.as_ref().unwrap().keys;
         assert_eq!((keys["a"], keys["b"]), (Some(Phase::Active), None));
     }
 }

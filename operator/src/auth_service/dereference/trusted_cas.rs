@@ -5,24 +5,14 @@ use std::collections::HashMap;
 use kube::{Api, ResourceExt};
 use latchkey_crds::AuthService;
 
-use super::{DereferenceError, Lookup, data_of};
+use super::error::DereferenceError;
+use super::lookup::{Lookup, data_of};
+use crate::auth_service::context::ReadConfigMap;
+use crate::auth_service::problem::Problem;
+use crate::auth_service::references::trusted_ca_config_maps;
 use crate::auth_service::trusted_cas::{Fault, Place, decide_all, decide_bundle};
-use crate::auth_service::validate::Problem;
-use crate::context::ReadConfigMap;
-use crate::kinds::Kind;
-use crate::lenient::AnyObject;
-
-/// The names of the Secrets with authorities.
-pub(super) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> {
-    let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.secret_ref.as_ref());
-    named.map(|reference| reference.name.as_str())
-}
-
-/// The names of the ConfigMaps with authorities.
-pub(super) fn config_maps(auth_service: &AuthService) -> impl Iterator<Item = &str> {
-    let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.config_map_ref.as_ref());
-    named.map(|reference| reference.name.as_str())
-}
+use crate::cluster::kinds::Kind;
+use crate::cluster::lenient::AnyObject;
 
 impl Lookup<'_> {
     /// All authorities as one bundle; nothing where the spec names none.
@@ -70,7 +60,7 @@ impl Lookup<'_> {
     ) -> Result<HashMap<String, ReadConfigMap>, DereferenceError> {
         let known = self.context.with_memory(&self.uid, |memory| std::mem::take(&mut memory.config_maps));
         let mut read = HashMap::new();
-        for name in config_maps(auth_service) {
+        for name in trusted_ca_config_maps(auth_service) {
             let Some(seen) = self.context.cache.config_map(&self.namespace, name) else { continue };
             let version = seen.resource_version().unwrap_or_default();
             let keys: Vec<&str> = auth_service

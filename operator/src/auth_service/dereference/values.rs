@@ -3,8 +3,9 @@
 use latchkey_config::SecretText;
 use latchkey_crds::auth_service::SmtpCredentialsRef;
 
-use super::{Admin, Lookup, SmtpLogin, data_of};
-use crate::auth_service::validate::Problem;
+use super::logins::{Admin, SmtpLogin};
+use super::lookup::{Lookup, data_of};
+use crate::auth_service::problem::Problem;
 
 impl Lookup<'_> {
     /// The values of some keys of a Secret that the spec refers to, in that order.

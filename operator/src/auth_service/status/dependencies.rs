@@ -2,9 +2,9 @@
 
 use latchkey_crds::conditions as types;
 
-use crate::auth_service::shared_database::Sharing;
+use crate::auth_service::shared_database::{Sharing, shared_message};
 
-use super::conditions::{Facts, Stated, Truth, decide_dependency, reports, state};
+use super::facts::{ConditionStatus, Facts, Stated, decide_dependency, reports, state};
 
 /// The reason of a login that the replicas tried out and that failed; `Ready` has it too.
 pub(super) const LOGIN_FAILS: &str = "LoginFails";
@@ -22,7 +22,7 @@ pub(super) fn decide_database(facts: &Facts<'_>) -> Stated {
     };
     state(
         types::DATABASE_REACHABLE,
-        Truth::False,
+        ConditionStatus::False,
         "DatabaseReadOnly",
         format!("Pod {pod} cannot work with its database: {}.", database.message.trim_end_matches('.')),
     )
@@ -30,10 +30,10 @@ pub(super) fn decide_database(facts: &Facts<'_>) -> Stated {
 
 pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(types::LOGIN_WORKS, status, reason, message);
-    if !facts.service.spec.canary.enabled {
+    if !facts.service.spec.login_probe.enabled {
         let message =
-            "No login is tried out: set spec.canary.enabled to hear of one that fails before people do.";
-        return say(Truth::Unknown, "Disabled", message.to_owned());
+            "No login is tried out: set spec.loginProbe.enabled to hear of one that fails before people do.";
+        return say(ConditionStatus::Unknown, "Disabled", message.to_owned());
     }
     let told: Vec<_> = reports(facts)
         .into_iter()
@@ -41,12 +41,12 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
         .collect();
     match told.iter().find(|(_, login)| !login.ready) {
         _ if told.is_empty() => say(
-            Truth::Unknown,
+            ConditionStatus::Unknown,
             "NotTriedYet",
             "No replica has tried a login out yet; nothing to do.".to_owned(),
         ),
         Some((pod, login)) => say(
-            Truth::False,
+            ConditionStatus::False,
             LOGIN_FAILS,
             format!(
                 "Pod {pod} tried a login out, and {}: read its log; it is tried again every 15 seconds.",
@@ -54,7 +54,7 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
             ),
         ),
         None => say(
-            Truth::True,
+            ConditionStatus::True,
             "Works",
             "Every replica that has tried it out could log in, verify the token and log out.".to_owned(),
         ),
@@ -65,22 +65,15 @@ pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(types::DATABASE_SHARED, status, reason, message);
     match &facts.service.sharing {
         Sharing::Alone => {
-            say(Truth::False, "Exclusive", "No other AuthService uses the database.".to_owned())
+            say(ConditionStatus::False, "Exclusive", "No other AuthService uses the database.".to_owned())
         }
         Sharing::Allowed(other) => say(
-            Truth::True,
+            ConditionStatus::True,
             "Allowed",
             format!("AuthService {other} uses the same database, which spec.database.allowShared allows."),
         ),
-        Sharing::Refused(other) => say(Truth::True, "DatabaseShared", database_shared(other)),
+        Sharing::Refused(other) => say(ConditionStatus::True, "DatabaseShared", shared_message(other)),
     }
-}
-
-/// That another AuthService uses the database, and what to do.
-pub fn database_shared(other: &str) -> String {
-    format!(
-        "AuthService {other} uses the same database: name another one in spec.database.urlSecretRef, or set spec.database.allowShared if both are to have the same accounts."
-    )
 }
 
 pub(super) fn decide_embedded(facts: &Facts<'_>) -> Stated {
@@ -90,7 +83,7 @@ pub(super) fn decide_embedded(facts: &Facts<'_>) -> Stated {
         (Some(postgres), _) if postgres.held_back.is_some() => {
             let wanted = postgres.held_back.as_deref().unwrap_or_default();
             say(
-                Truth::True,
+                ConditionStatus::True,
                 "PostgresImageHeld",
                 format!(
                     "The embedded PostgreSQL stays at {}, since {wanted} could not read its volume: move to an external database as docs/how-to/migrate-from-the-embedded-database.md says, or give the operator an image of the same major version.",
@@ -99,22 +92,22 @@ pub(super) fn decide_embedded(facts: &Facts<'_>) -> Stated {
             )
         }
         (Some(postgres), _) if postgres.storage.is_none() => say(
-            Truth::True,
+            ConditionStatus::True,
             "NoVolume",
             "The accounts are in an embedded PostgreSQL without a volume and are gone with its pod: set spec.database.urlSecretRef for anything but a trial.".to_owned(),
         ),
         (Some(_), _) => say(
-            Truth::True,
+            ConditionStatus::True,
             "SingleInstance",
             "The accounts are in an embedded PostgreSQL, one instance without backups: set spec.database.urlSecretRef for anything but a trial.".to_owned(),
         ),
         (None, Some(_)) => say(
-            Truth::True,
+            ConditionStatus::True,
             "SingleInstance",
             "Redis is embedded, one instance: while it is away PostgreSQL answers in its place; set spec.redis.urlSecretRef to have a better one.".to_owned(),
         ),
         (None, None) => {
-            say(Truth::False, "NoneEmbedded", "PostgreSQL and Redis are not the operator's.".to_owned())
+            say(ConditionStatus::False, "NoneEmbedded", "PostgreSQL and Redis are not the operator's.".to_owned())
         }
     }
 }

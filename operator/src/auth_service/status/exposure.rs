@@ -5,53 +5,53 @@ use latchkey_crds::auth_service::{GatewayExposure, IngressExposure};
 use latchkey_crds::conditions::EXPOSED;
 use serde_json::Value;
 
-use super::conditions::{Facts, Stated, Truth, state};
-use crate::cache::Presence;
-use crate::kinds::Kind;
+use super::facts::{ConditionStatus, Facts, Stated, state};
+use crate::cluster::cache::Presence;
+use crate::cluster::kinds::Kind;
 
 pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
     let Some(exposure) = &facts.service.spec.exposure else {
         return say(
-            Truth::False,
+            ConditionStatus::False,
             "Disabled",
             "Only the cluster reaches the API: set spec.exposure to change that.",
         );
     };
     let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Certificate];
-    if let Some((kind, name)) = facts.taken.iter().find(|(kind, _)| kinds.contains(kind)) {
+    if let Some((kind, name)) = facts.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
         let message = format!("the {kind} {name} belongs to somebody else: delete or rename it.");
-        return say(Truth::False, "NameTaken", message);
+        return say(ConditionStatus::False, "NameTaken", message);
     }
     match (&exposure.ingress, &exposure.gateway) {
         (Some(ingress), _) => decide_ingress(facts, ingress),
         (None, Some(gateway)) => decide_gateway(facts, gateway),
         (None, None) => {
-            say(Truth::False, "Disabled", "spec.exposure is empty: set ingress or gateway in it.")
+            say(ConditionStatus::False, "Disabled", "spec.exposure is empty: set ingress or gateway in it.")
         }
     }
 }
 
-fn say(status: Truth, reason: &'static str, message: impl Into<String>) -> Stated {
+fn say(status: ConditionStatus, reason: &'static str, message: impl Into<String>) -> Stated {
     state(EXPOSED, status, reason, message)
 }
 
 fn decide_ingress(facts: &Facts<'_>, exposure: &IngressExposure) -> Stated {
-    let surroundings = &facts.service.surroundings;
-    if let Some(Err(problem)) = &surroundings.tls {
-        return say(Truth::False, problem.reason, problem.message.clone());
+    let external_state = &facts.service.external_state;
+    if let Some(Err(problem)) = &external_state.tls {
+        return say(ConditionStatus::False, problem.reason, problem.message.clone());
     }
     let certificate = exposure.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
     if let Some(problem) = certificate.then(|| certificate_problem(facts)).flatten() {
         return problem;
     }
-    let addresses = surroundings
+    let addresses = external_state
         .ingress
         .as_ref()
         .and_then(|ingress| ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref())
         .is_some_and(|addresses| !addresses.is_empty());
     let host = &exposure.host;
     say(
-        Truth::True,
+        ConditionStatus::True,
         "IngressApplied",
         if addresses {
             format!("The Ingress serves {host}.")
@@ -73,7 +73,7 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
     }
     let parents = facts
         .service
-        .surroundings
+        .external_state
         .http_route
         .as_ref()
         .and_then(|route| route.data.pointer("/status/parents")?.as_array().cloned())
@@ -87,26 +87,28 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
     });
     match refusal {
         Some((gateway, why)) => say(
-            Truth::False,
+            ConditionStatus::False,
             "NotAccepted",
             format!(
                 "The Gateway {gateway} does not take the route, look at its listeners and spec.exposure.gateway: {why}"
             ),
         ),
         None if parents.is_empty() => say(
-            Truth::Unknown,
+            ConditionStatus::Unknown,
             "NoGatewayAnswers",
             "No Gateway has taken up the route: look whether the Gateways that spec.exposure.gateway.parentRefs names exist and have a controller.",
         ),
-        None => {
-            say(Truth::True, "RouteAccepted", format!("The route serves {}.", exposure.hostnames.join(", ")))
-        }
+        None => say(
+            ConditionStatus::True,
+            "RouteAccepted",
+            format!("The route serves {}.", exposure.hostnames.join(", ")),
+        ),
     }
 }
 
 pub(super) fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
     missing(facts, Kind::Certificate, "CertificateKindMissing", "install cert-manager").or_else(|| {
-        let certificate = facts.service.surroundings.certificate.as_ref();
+        let certificate = facts.service.external_state.certificate.as_ref();
         let ready = certificate.and_then(ready);
         if ready.is_some_and(|ready| ready["status"] == "True") {
             return None;
@@ -114,7 +116,7 @@ pub(super) fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
         let why = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("it has not said anything yet");
         let message =
             format!("The Certificate {} is not ready, look at its issuer: {why}", facts.service.name);
-        Some(say(Truth::False, "CertificateNotReady", message))
+        Some(say(ConditionStatus::False, "CertificateNotReady", message))
     })
 }
 
@@ -130,12 +132,12 @@ fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) ->
     match facts.service.optional.presence(kind) {
         Presence::Present => None,
         Presence::Absent => Some(say(
-            Truth::False,
+            ConditionStatus::False,
             reason,
             format!("The cluster has no kind {kind}: {remedy}, or change spec.exposure."),
         )),
         Presence::Unknown => Some(say(
-            Truth::Unknown,
+            ConditionStatus::Unknown,
             "CannotTell",
             format!(
                 "Whether the cluster knows the kind {kind} cannot be told yet: the operator has to be allowed to watch the CustomResourceDefinition {}.",

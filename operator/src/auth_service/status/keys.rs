@@ -8,7 +8,7 @@ use latchkey_crds::auth_service::{AuthServiceStatus, SigningKeyStatus};
 use latchkey_crds::conditions as types;
 use latchkey_keyset::Phase;
 
-use super::conditions::{Facts, Stated, Truth, keys_lost, reports, state};
+use super::facts::{ConditionStatus, Facts, Stated, keys_lost, reports, state};
 use crate::auth_service::apply::Applied;
 use crate::auth_service::validate::Validated;
 use crate::signing_keys::{KeyMaterial, KeySet, Progress, phase};
@@ -25,12 +25,12 @@ pub(super) fn signing_keys(
     now: Timestamp,
 ) -> (Vec<SigningKeyStatus>, BTreeMap<String, String>) {
     let refused = !applied.refused.is_empty();
-    let taken = applied.taken.iter().any(|(_, name)| *name == service.names.jwt_keys());
+    let name_conflicts = applied.name_conflicts.iter().any(|(_, name)| *name == service.names.jwt_keys());
     // While reconciling is paused what was decided is not written.
-    let paused =
-        service.spec.paused && (service.rotation.changed || matches!(service.keys, KeyMaterial::Minted(_)));
+    let paused = service.spec.paused
+        && (service.rotation.changed || matches!(service.keys, KeyMaterial::Generated(_)));
     let unwritten =
-        taken || paused || (refused && (before.signing_keys.is_empty() || service.rotation.changed));
+        name_conflicts || paused || (refused && (before.signing_keys.is_empty() || service.rotation.changed));
     let Some(keys) = service.keys.key_set().filter(|_| !unwritten) else {
         return (before.signing_keys.clone(), before.key_requests.clone());
     };
@@ -40,7 +40,7 @@ pub(super) fn signing_keys(
         kid: key.kid.clone(),
         phase: phase(key.phase),
         since: Time(key.notes.since.and_then(|since| Timestamp::from_second(since).ok()).unwrap_or(now)),
-        waits_for: service.rotation.telling.waits_for.get(&key.kid).cloned(),
+        waits_for: service.rotation.status.waits_for.get(&key.kid).cloned(),
     });
     (said.collect(), handled)
 }
@@ -49,35 +49,39 @@ pub(super) fn decide_keys(facts: &Facts<'_>) -> Stated {
     let say = |status, reason, message: String| state(types::KEYS_READY, status, reason, message);
     let secret = facts.service.names.jwt_keys();
     let keys = match &facts.service.keys {
-        KeyMaterial::Lost(what) => return say(Truth::False, "KeyMaterialLost", keys_lost(facts, what)),
-        KeyMaterial::Minted(_) if facts.service.spec.paused => {
-            let message = "There are no keys yet, and reconciling is paused.".to_owned();
-            return say(Truth::False, "Blocked", message);
+        KeyMaterial::Lost(what) => {
+            return say(ConditionStatus::False, "KeyMaterialLost", keys_lost(facts, what));
         }
-        KeyMaterial::Stored(keys) | KeyMaterial::Minted(keys) => keys,
+        KeyMaterial::Generated(_) if facts.service.spec.paused => {
+            let message = "There are no keys yet, and reconciling is paused.".to_owned();
+            return say(ConditionStatus::False, "Blocked", message);
+        }
+        KeyMaterial::Stored(keys) | KeyMaterial::Generated(keys) => keys,
     };
-    if facts.taken.iter().any(|(_, name)| *name == secret) {
+    if facts.name_conflicts.iter().any(|(_, name)| *name == secret) {
         let message = format!("the Secret {secret} belongs to somebody else: Ready says what to do.");
-        return say(Truth::False, "Blocked", message);
+        return say(ConditionStatus::False, "Blocked", message);
     }
     if let Some((pod, kid)) = missing(facts, keys) {
         let message = format!("Pod {pod} has not loaded key {kid} yet: if that lasts, read its log.");
-        return say(Truth::False, "NotLoaded", message);
+        return say(ConditionStatus::False, "NotLoaded", message);
     }
-    match &facts.service.rotation.telling.progress {
+    match &facts.service.rotation.status.progress {
         Progress::ReplicaLags(why) => say(
-            Truth::False,
+            ConditionStatus::False,
             "ReplicaLags",
             format!("A rotation is held up, {why}: read that pod's log, or delete the pod."),
         ),
-        Progress::Rotating(why) => say(Truth::True, ROTATING, format!("A rotation is under way, {why}.")),
+        Progress::Rotating(why) => {
+            say(ConditionStatus::True, ROTATING, format!("A rotation is under way, {why}."))
+        }
         Progress::Steady if reports(facts).is_empty() => say(
-            Truth::True,
+            ConditionStatus::True,
             "Stored",
             format!("The keys are in the Secret {secret}; no replica answers yet that it has loaded them."),
         ),
         Progress::Steady => {
-            say(Truth::True, "Loaded", "Every replica that answers has loaded the keys.".to_owned())
+            say(ConditionStatus::True, "Loaded", "Every replica that answers has loaded the keys.".to_owned())
         }
     }
 }

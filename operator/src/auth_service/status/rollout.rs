@@ -7,21 +7,21 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use latchkey_crds::conditions as types;
 
-use crate::auth_service::build::Schema;
-use crate::auth_service::validate::Problem;
+use crate::auth_service::problem::Problem;
+use crate::auth_service::render::Schema;
 use crate::signing_keys::KeyMaterial;
 
-use super::conditions::{Facts, Stated, Truth, Verdict, keys_lost, migration_failed, state};
 use super::dependencies::{LOGIN_FAILS, decide_login};
-use super::last_words::{last_words, last_words_before_restart};
+use super::facts::{ConditionStatus, Facts, Stated, Verdict, keys_lost, migration_failed, state};
+use super::termination_message::{termination_message, termination_message_before_restart};
 
 pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
     if let Some(Problem { reason, message }) = blocking_problem(facts) {
         return (
-            state(types::READY, Truth::False, reason, message),
+            state(types::READY, ConditionStatus::False, reason, message),
             state(
                 types::PROGRESSING,
-                Truth::False,
+                ConditionStatus::False,
                 "Blocked",
                 "Somebody has to act: Ready says what is wrong.",
             ),
@@ -37,8 +37,8 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
     };
     if let Some((reason, message)) = waiting {
         return (
-            state(types::READY, Truth::False, reason, message.clone()),
-            state(types::PROGRESSING, Truth::True, reason, message),
+            state(types::READY, ConditionStatus::False, reason, message.clone()),
+            state(types::PROGRESSING, ConditionStatus::True, reason, message),
             Verdict::UnderWay,
         );
     }
@@ -46,7 +46,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
         Rollout::Complete if wanted_replicas(facts) == 0 => (
             state(
                 types::READY,
-                Truth::False,
+                ConditionStatus::False,
                 "ScaledToZero",
                 if facts.service.spec.replicas == 0 {
                     "Nothing serves: raise spec.replicas to start again.".to_owned()
@@ -57,38 +57,38 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                     )
                 },
             ),
-            state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
+            state(types::PROGRESSING, ConditionStatus::False, "Settled", "Everything is as the spec says."),
             Verdict::Settled,
         ),
         Rollout::Complete if decide_login(facts).reason == LOGIN_FAILS => (
-            state(types::READY, Truth::False, LOGIN_FAILS, decide_login(facts).message),
-            state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
+            state(types::READY, ConditionStatus::False, LOGIN_FAILS, decide_login(facts).message),
+            state(types::PROGRESSING, ConditionStatus::False, "Settled", "Everything is as the spec says."),
             Verdict::Blocked,
         ),
         Rollout::Complete => (
             state(
                 types::READY,
-                Truth::True,
+                ConditionStatus::True,
                 "Available",
                 format!("{} of {0} replicas are ready.", wanted_replicas(facts)),
             ),
-            state(types::PROGRESSING, Truth::False, "Settled", "Everything is as the spec says."),
+            state(types::PROGRESSING, ConditionStatus::False, "Settled", "Everything is as the spec says."),
             Verdict::Settled,
         ),
         Rollout::Stuck(message) => (
-            state(types::READY, Truth::False, "RolloutStuck", message.clone()),
-            state(types::PROGRESSING, Truth::False, "Blocked", message),
+            state(types::READY, ConditionStatus::False, "RolloutStuck", message.clone()),
+            state(types::PROGRESSING, ConditionStatus::False, "Blocked", message),
             Verdict::Blocked,
         ),
         Rollout::UnderWay { replaces, message } => (
-            state(types::READY, Truth::False, "ReplicasNotReady", message.clone()),
+            state(types::READY, ConditionStatus::False, "ReplicasNotReady", message.clone()),
             // Replicas that were ready once and are not any more: nothing is being changed.
             if replaces {
-                state(types::PROGRESSING, Truth::True, "RollingOut", message)
+                state(types::PROGRESSING, ConditionStatus::True, "RollingOut", message)
             } else {
                 state(
                     types::PROGRESSING,
-                    Truth::False,
+                    ConditionStatus::False,
                     "Settled",
                     "The spec is rolled out; replicas are missing.",
                 )
@@ -103,7 +103,7 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     if let Err(problem) = &facts.service.secrets {
         return Some(problem.clone());
     }
-    if let Some((kind, name)) = facts.taken.first() {
+    if let Some((kind, name)) = facts.name_conflicts.first() {
         return Some(Problem::new(
             "NameTaken",
             format!(
@@ -218,7 +218,7 @@ fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
         return Some(format!("Pod {name} waits for {dependency}: {}", what.message));
     }
     let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
-    match containers.unwrap_or_default().iter().find_map(last_words_before_restart) {
+    match containers.unwrap_or_default().iter().find_map(termination_message_before_restart) {
         Some(words) => Some(format!("Pod {name} ended with an error: {words}")),
         None => why_not_started(pod),
     }
@@ -256,7 +256,7 @@ pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
         Some(format!("The Job {job} can make no pod: set right what kubectl describe job {job} says."))
     });
     match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
-        None => match last_words(&facts.service.migration_pods) {
+        None => match termination_message(&facts.service.migration_pods) {
             Some(words) => (
                 "MigrationRetrying",
                 format!("A try to migrate the schema failed and is made again: {words}"),

@@ -6,9 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
-use super::conditions::{Stated, is_warning, is_well};
+use super::event_note::shortened;
+use super::facts::{Stated, is_warning, is_well};
 use super::keys::ROTATING;
-use super::shortened;
 
 /// The stated conditions with the time since when each has its status: that of before where the status is the
 /// same. Conditions that somebody else put there stay.
@@ -82,15 +82,15 @@ mod tests {
     use k8s_openapi::jiff::ToSpan;
     use proptest::prelude::*;
 
-    use super::super::conditions::Truth;
+    use super::super::facts::ConditionStatus;
     use super::*;
 
-    fn stated(status: Truth, reason: &'static str) -> Vec<Stated> {
+    fn stated(status: ConditionStatus, reason: &'static str) -> Vec<Stated> {
         vec![Stated { type_: conditions::READY, status, reason, message: "m".to_owned() }]
     }
 
-    fn any_truth() -> impl Strategy<Value = Truth> {
-        prop_oneof![Just(Truth::True), Just(Truth::False), Just(Truth::Unknown)]
+    fn any_truth() -> impl Strategy<Value = ConditionStatus> {
+        prop_oneof![Just(ConditionStatus::True), Just(ConditionStatus::False), Just(ConditionStatus::Unknown)]
     }
 
     proptest! {
@@ -103,15 +103,16 @@ mod tests {
             prop_assert_eq!(moved, first != second);
             prop_assert_eq!(after[0].observed_generation, Some(2));
             let so_long = true_for(&after, conditions::READY, start + 9.seconds()).as_secs();
-            prop_assert_eq!(so_long, if second != Truth::True { 0 } else if moved { 4 } else { 9 });
+            prop_assert_eq!(so_long, if second != ConditionStatus::True { 0 } else if moved { 4 } else { 9 });
             prop_assert_eq!(true_for(&after, conditions::READY, start - 1.hour()), Duration::ZERO);
         }
     }
 
     #[test]
     fn the_same_again_is_no_change() {
-        let before = merge(&[], &stated(Truth::False, "A"), Some(1), Timestamp::UNIX_EPOCH);
-        let after = merge(&before, &stated(Truth::False, "A"), Some(1), Timestamp::UNIX_EPOCH + 1.hour());
+        let before = merge(&[], &stated(ConditionStatus::False, "A"), Some(1), Timestamp::UNIX_EPOCH);
+        let after =
+            merge(&before, &stated(ConditionStatus::False, "A"), Some(1), Timestamp::UNIX_EPOCH + 1.hour());
         assert_eq!(before, after);
         assert!(worth_an_event(&before, &after).is_empty());
     }
@@ -120,8 +121,10 @@ mod tests {
     fn an_event_tells_of_trouble_and_of_the_end_of_the_way() {
         let at = |status, reason| merge(&[], &stated(status, reason), Some(1), Timestamp::UNIX_EPOCH);
         let told = |before: &[Condition], after: &[Condition]| !worth_an_event(before, after).is_empty();
-        let [migrating, starting] = ["Migrating", "ReplicasNotReady"].map(|reason| at(Truth::False, reason));
-        let [ready, missing] = [at(Truth::True, "Available"), at(Truth::False, "SecretMissing")];
+        let [migrating, starting] =
+            ["Migrating", "ReplicasNotReady"].map(|reason| at(ConditionStatus::False, reason));
+        let [ready, missing] =
+            [at(ConditionStatus::True, "Available"), at(ConditionStatus::False, "SecretMissing")];
         assert!(told(&[], &migrating) && !told(&migrating, &starting) && told(&starting, &ready));
         assert!(told(&ready, &starting) && told(&starting, &missing) && !told(&missing, &missing));
     }
@@ -136,8 +139,12 @@ mod tests {
             observed_generation: None,
             last_transition_time: Time(Timestamp::UNIX_EPOCH),
         };
-        let after =
-            merge(std::slice::from_ref(&theirs), &stated(Truth::True, "A"), None, Timestamp::UNIX_EPOCH);
+        let after = merge(
+            std::slice::from_ref(&theirs),
+            &stated(ConditionStatus::True, "A"),
+            None,
+            Timestamp::UNIX_EPOCH,
+        );
         assert!(after.contains(&theirs));
     }
 }

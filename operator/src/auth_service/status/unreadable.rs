@@ -12,14 +12,15 @@ use kube::{Api, Resource, ResourceExt};
 use latchkey_crds::{AuthService, conditions as types};
 use serde_json::{Value, json};
 
-use crate::causes::Causes;
-use crate::context::Context;
+use crate::auth_service::context::Context;
+use crate::cluster::lenient::AnyObject;
+use crate::cluster::observed::{Observed, Unreadable};
+use crate::error_chain::ErrorChain;
 use crate::fingerprint::fingerprint;
-use crate::lenient::AnyObject;
 use crate::names::OPERATOR;
-use crate::observed::{Observed, Unreadable};
 
-use super::{StatusError, shortened};
+use super::error::StatusError;
+use super::event_note::shortened;
 
 /// The reason of the conditions and of the event.
 const REASON: &str = "UnreadableResource";
@@ -143,7 +144,7 @@ async fn publish(observed: &Observed, message: &str, context: &Context) {
         secondary: None,
     };
     if let Err(error) = context.recorder(true).publish(&event, &observed.object_ref(&())).await {
-        tracing::warn!(error = %Causes(&error), "an event could not be written");
+        tracing::warn!(error = %ErrorChain(&error), "an event could not be written");
     }
 }
 

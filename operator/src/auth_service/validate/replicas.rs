@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use latchkey_crds::auth_service::Autoscaling;
 
-use super::Validated;
+use super::validated::Validated;
 
 impl Validated {
     /// The autoscaling, while it has a say: it has none over a service that is stopped.

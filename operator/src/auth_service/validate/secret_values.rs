@@ -4,8 +4,8 @@
 use latchkey_config::SecretText;
 use url::Url;
 
-use super::Problem;
 use crate::auth_service::dereference::{Admin, Dereferenced};
+use crate::auth_service::problem::Problem;
 
 /// The shortest client secret that the server accepts.
 const CLIENT_SECRET_BYTES: usize = 32;

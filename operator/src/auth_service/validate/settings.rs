@@ -12,7 +12,8 @@ use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{self as api, parse_ttl};
 use url::Url;
 
-use super::{Problem, paths};
+use super::paths;
+use crate::auth_service::problem::Problem;
 use crate::names::{HTTP_PORT, MANAGEMENT_PORT};
 
 pub(super) fn file(folder: &str, name: &str) -> SecretSource {
@@ -73,7 +74,7 @@ pub(super) fn settings(
             .ok()
             .and_then(Days::new)
             .ok_or_else(|| Problem::spec("spec.audit.retentionDays is out of range: correct it."))?,
-        canary: spec.canary.enabled,
+        canary: spec.login_probe.enabled,
         rate_limits: RateLimits {
             enabled: spec.rate_limits.enabled,
             per_account: per_hour(spec.rate_limits.per_account, "spec.rateLimits.perAccount")?,

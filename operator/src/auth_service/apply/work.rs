@@ -1,0 +1,136 @@
+//! One pass over the objects of an AuthService: what it works with, and how each desired action is carried out.
+
+use std::sync::Arc;
+
+use kube::api::{DeleteParams, Preconditions};
+use kube::core::DynamicObject;
+use kube::{Api, ResourceExt};
+
+use crate::auth_service::context::Context;
+use crate::auth_service::problem::Problem;
+use crate::auth_service::render::Action;
+use crate::auth_service::validate::Validated;
+use crate::cluster::controller_reference::controller_of;
+use crate::cluster::kinds::Kind;
+
+use super::refusal;
+
+/// How many writes one reconcile sends for one object. Another writer that changes the object all the time must not
+/// keep the reconcile from ending: what is not correct after the last write is left to the next reconcile.
+pub(super) const MOST_WRITES: usize = 5;
+
+/// An object could not be written, for a reason that may pass.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The API server did not answer, or asked to be asked again.
+    #[error("the {kind} {name} could not be {verb}: {source}")]
+    Request {
+        /// The object's kind.
+        kind: Kind,
+        /// The object's name.
+        name: String,
+        /// What was tried.
+        verb: &'static str,
+        /// What went wrong.
+        source: Box<kube::Error>,
+    },
+    /// A Secret that was made once exists already: the watch has not caught up.
+    #[error("the Secret {0} exists, but the watch does not show it yet")]
+    WatchLags(String),
+    /// The key set was written by somebody else since it was read: what was decided may be out of date.
+    #[error("the Secret {0} has changed since it was read")]
+    Outdated(String),
+}
+
+pub(super) struct Work<'a> {
+    pub(super) service: &'a Validated,
+    pub(super) context: &'a Context,
+    pub(super) name_conflicts: Vec<(Kind, String)>,
+    pub(super) refused: Vec<Problem>,
+    pub(super) contested: Vec<(Kind, String)>,
+}
+
+impl Work<'_> {
+    /// Makes one object what is wanted; the object as it is then.
+    pub(super) async fn reconcile_object(
+        &mut self,
+        wanted: Action,
+    ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
+        let (kind, name, verb) = match &wanted {
+            Action::Apply(rendered) => (rendered.kind, rendered.name.clone(), "applied"),
+            Action::Create(rendered) => (rendered.kind, rendered.name.clone(), "created"),
+            Action::Delete { kind, name } => (*kind, name.clone(), "deleted"),
+            Action::Keep { kind, name } => (*kind, name.clone(), "kept"),
+            Action::Scale { name, .. } => (Kind::Deployment, name.clone(), "scaled"),
+        };
+        let guarded = matches!(&wanted, Action::Apply(rendered) if rendered.based_on.is_some());
+        let result = match wanted {
+            Action::Apply(rendered) => self.make(rendered).await,
+            Action::Create(rendered) => return self.create(rendered).await,
+            Action::Delete { kind, name } => self.delete(kind, &name).await.map(|()| None),
+            Action::Keep { .. } => Ok(None),
+            Action::Scale { name, replicas } => self.scale(&name, replicas).await,
+        };
+        match result {
+            Ok(object) => Ok(object),
+            Err(kube::Error::Api(status)) if guarded && status.code == 409 => Err(ApplyError::Outdated(name)),
+            Err(kube::Error::Api(status)) if refusal::is_refusal(kind, &status) => {
+                self.refused.push(refusal::problem(kind, &name, verb, &status));
+                Ok(None)
+            }
+            Err(source) => Err(ApplyError::Request { kind, name, verb, source: Box::new(source) }),
+        }
+    }
+
+    /// Deletes an object of ours in the version that was inspected. A version that the watch does not show yet is read
+    /// and decided upon again.
+    async fn delete(&mut self, kind: Kind, name: &str) -> Result<(), kube::Error> {
+        let Some(seen) = self.context.cache.get(kind, &self.service.namespace, name) else { return Ok(()) };
+        if !seen.is_controlled_by(&self.service.owner.uid) || seen.is_deleting() {
+            return Ok(());
+        }
+        let api = self.api(kind);
+        let mut inspected = (seen.uid(), seen.version().map(str::to_owned));
+        for _ in 0..MOST_WRITES {
+            let (uid, resource_version) = inspected;
+            let parameters =
+                DeleteParams::background().preconditions(Preconditions { uid, resource_version });
+            match api.delete(name, &parameters).await {
+                Ok(_) => {
+                    self.context.metrics.deleted(kind);
+                    tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "deleted");
+                    return Ok(());
+                }
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => return Err(error),
+            }
+            let Some(live) = api.get_opt(name).await? else { return Ok(()) };
+            if !self.is_ours(&live) || live.metadata.deletion_timestamp.is_some() {
+                return Ok(());
+            }
+            inspected = (live.uid(), live.resource_version());
+        }
+        self.contested.push((kind, name.to_owned()));
+        Ok(())
+    }
+
+    /// Jobs of other images and databases.
+    pub(super) async fn delete_superseded_jobs(&mut self, current: &str) -> Result<(), ApplyError> {
+        for job in &self.service.jobs {
+            let name = job.name_any();
+            if name != current {
+                self.reconcile_object(Action::Delete { kind: Kind::Job, name }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_ours(&self, object: &DynamicObject) -> bool {
+        controller_of(object).is_some_and(|owner| owner.uid == self.service.owner.uid)
+    }
+
+    pub(super) fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.context.client.clone(), &self.service.namespace, &kind.api_resource())
+    }
+}

@@ -1,0 +1,81 @@
+//! What a service is embedded in: the files that others give it, and what others make of what it exposes.
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use latchkey_crds::AuthService;
+
+use super::error::DereferenceError;
+use super::lookup::Lookup;
+use crate::auth_service::autoscaler::{Autoscaler, decide_autoscaler};
+use crate::auth_service::certificate::{Certificate, decide_certificate};
+use crate::auth_service::problem::Problem;
+use crate::auth_service::references::{templates, tls_secret};
+use crate::cluster::kinds::Kind;
+use crate::names::Names;
+
+/// What a service is embedded in. Where a reference is `None` the spec has none.
+#[derive(Debug, Clone, Default)]
+pub struct ExternalState {
+    /// The namespace that the operator runs in.
+    pub operator_namespace: String,
+    /// The version of the ConfigMap with mail texts.
+    pub templates: Option<Result<String, Problem>>,
+    /// What the certificate is worth that the Ingress takes from a Secret.
+    pub tls: Option<Result<Certificate, Problem>>,
+    /// What the autoscaler says of itself, as last seen.
+    pub autoscaler: Option<Autoscaler>,
+    /// The Ingress, as last seen.
+    pub ingress: Option<Ingress>,
+    /// The HTTPRoute, as last seen.
+    pub http_route: Option<DynamicObject>,
+    /// The Certificate, as last seen.
+    pub certificate: Option<DynamicObject>,
+}
+
+impl Lookup<'_> {
+    pub(super) fn external_state(
+        &self,
+        auth_service: &AuthService,
+        names: &Names,
+    ) -> Result<ExternalState, DereferenceError> {
+        let exposure = auth_service.spec.exposure.as_ref();
+        let tls = tls_secret(exposure);
+        let host = exposure.and_then(|exposure| exposure.ingress.as_ref()).map(|ingress| &*ingress.host);
+        let foreign = |kind| {
+            let object = self.context.cache.get(kind, &self.namespace, names.base())?;
+            object.is_controlled_by(&self.uid).then(|| object.object())
+        };
+        Ok(ExternalState {
+            operator_namespace: self.context.operator_namespace.clone(),
+            templates: templates(auth_service).map(|name| self.config_map_version(name)),
+            tls: tls.map(|name| {
+                let keys = ["tls.crt", "tls.key"];
+                let [chain, _] = self.values(name, keys, "spec.exposure.ingress.tls.secretName")?;
+                Ok(decide_certificate(chain.expose().as_bytes(), Timestamp::now(), host.as_slice()))
+            }),
+            autoscaler: self
+                .owned::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, names.base())?
+                .map(|autoscaler| decide_autoscaler(&autoscaler, Timestamp::now())),
+            ingress: self.owned(Kind::Ingress, names.base())?,
+            http_route: foreign(Kind::HttpRoute),
+            certificate: foreign(Kind::Certificate),
+        })
+    }
+
+    /// Another version is taken for another content: only the metadata is watched.
+    fn config_map_version(&self, name: &str) -> Result<String, Problem> {
+        let found = self.context.cache.config_map(&self.namespace, name).ok_or_else(|| {
+            Problem::new(
+                "ConfigMapMissing",
+                format!(
+                    "spec.email.templatesConfigMapRef names the ConfigMap {name}, which does not exist: create it, or remove the reference."
+                ),
+            )
+        })?;
+        let uid = found.uid().unwrap_or_default();
+        Ok(format!("{uid}/{}", found.resource_version().unwrap_or_default()))
+    }
+}

@@ -1,0 +1,23 @@
+//! The logins that Secrets hold.
+
+use latchkey_config::SecretText;
+
+/// The login at the SMTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpLogin {
+    /// User name.
+    pub username: SecretText,
+    /// Password.
+    pub password: SecretText,
+}
+
+/// The first superuser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// User name.
+    pub username: String,
+    /// Mail address.
+    pub email: String,
+    /// Password; only its hash is used, for the pods mount the Secret itself.
+    pub password: SecretText,
+}

@@ -1,0 +1,144 @@
+//! Looks up objects of one AuthService: in the cache, and where the cache must not be trusted at the API server.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use k8s_openapi::api::batch::v1::Job;
+use kube::core::DynamicObject;
+use kube::{Api, ResourceExt};
+use latchkey_config::SecretText;
+use latchkey_crds::AuthService;
+use serde::de::DeserializeOwned;
+
+use crate::auth_service::context::Context;
+use crate::auth_service::ownership::is_orphan_of;
+use crate::cluster::cached_object::CachedObject;
+use crate::cluster::controller_reference::controller_of;
+use crate::cluster::kinds::Kind;
+use crate::cluster::lenient::AnyObject;
+use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password_from};
+use crate::names::Names;
+
+use super::error::DereferenceError;
+
+/// An object of ours. One that is there and cannot be read must not count as missing.
+pub(super) fn parse<T>(kind: Kind, object: &CachedObject) -> Result<T, DereferenceError>
+where
+    T: kube::Resource + DeserializeOwned,
+{
+    object.parse().ok_or_else(|| {
+        let name = object.object().name_any();
+        let problem = object.problem().unwrap_or("an unknown field");
+        DereferenceError::Unreadable(format!("{problem} of the {kind} {name}").into_boxed_str())
+    })
+}
+
+pub(super) struct Lookup<'a> {
+    pub(super) context: &'a Context,
+    pub(super) namespace: String,
+    pub(super) uid: String,
+    /// The Secrets that the spec names.
+    pub(super) named: HashMap<String, Option<Arc<DynamicObject>>>,
+}
+
+impl<'a> Lookup<'a> {
+    pub(super) fn new(
+        auth_service: &AuthService,
+        context: &'a Context,
+        named: HashMap<String, Option<Arc<DynamicObject>>>,
+    ) -> Self {
+        Self {
+            context,
+            named,
+            namespace: auth_service.namespace().unwrap_or_default(),
+            uid: auth_service.uid().unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn is_ours(&self, object: &DynamicObject) -> bool {
+        controller_of(object).is_some_and(|owner| owner.uid == self.uid)
+    }
+
+    pub(super) fn owned<T>(&self, kind: Kind, name: &str) -> Result<Option<T>, DereferenceError>
+    where
+        T: kube::Resource + DeserializeOwned,
+    {
+        let object = self.context.cache.get(kind, &self.namespace, name);
+        let object = object.filter(|object| object.is_controlled_by(&self.uid));
+        object.map(|object| parse(kind, &object)).transpose()
+    }
+
+    pub(super) fn jobs(&self) -> Result<Vec<Job>, DereferenceError> {
+        let ours = self.context.cache.group(Kind::Job, &self.namespace, &self.uid);
+        ours.iter().map(|job| parse(Kind::Job, job)).collect()
+    }
+
+    pub(super) fn secret(&self, name: &str) -> Option<Arc<DynamicObject>> {
+        Some(Arc::new(self.context.cache.get(Kind::Secret, &self.namespace, name)?.object()))
+    }
+
+    /// An object's own Secret as stored. Where the watch shows none although there should be one, the API
+    /// server is asked: a watch that lags must not look like a loss.
+    pub(super) async fn own_secret(
+        &self,
+        name: &str,
+        expected: bool,
+    ) -> Result<Option<Arc<DynamicObject>>, DereferenceError> {
+        let seen = self.secret(name);
+        if seen.is_some() || !expected {
+            return Ok(seen);
+        }
+        let api: Api<AnyObject> =
+            Api::namespaced_with(self.context.client.clone(), &self.namespace, &Kind::Secret.api_resource());
+        let found = api
+            .get_opt(name)
+            .await
+            .map_err(|source| DereferenceError::Secret { name: name.to_owned(), source })?;
+        Ok(found.map(|AnyObject(secret)| Arc::new(secret)))
+    }
+
+    pub(super) async fn password(
+        &self,
+        names: &Names,
+        name: &str,
+        bound_to_volume: bool,
+    ) -> Result<StorePassword, DereferenceError> {
+        let entropy = entropy()?;
+        let runs = self.context.cache.get(Kind::StatefulSet, &self.namespace, name).is_some_and(|store| {
+            store.is_controlled_by(&self.uid) || is_orphan_of(&store.object(), names.base())
+        });
+        let secret = self.own_secret(name, bound_to_volume || runs).await?;
+        let stored = secret
+            // A Secret that was restored by hand has no owner yet; a stranger's has another one. Before there is a
+            // store a Secret without an owner may be anybody's.
+            .filter(|secret| {
+                self.is_ours(secret)
+                    || (bound_to_volume && controller_of(secret).is_none())
+                    || (runs && is_orphan_of(secret, names.base()))
+            })
+            .and_then(|secret| text_of(data_of(&secret).remove("password")));
+        Ok(decide_password(stored, bound_to_volume, || password_from(&entropy)))
+    }
+}
+
+pub(super) fn entropy() -> Result<[u8; ENTROPY_BYTES], DereferenceError> {
+    let mut entropy = [0; ENTROPY_BYTES];
+    aws_lc_rs::rand::fill(&mut entropy).map_err(|_| DereferenceError::Random)?;
+    Ok(entropy)
+}
+
+pub(super) fn text_of(bytes: Option<Vec<u8>>) -> Option<SecretText> {
+    String::from_utf8(bytes?).ok().map(SecretText::new)
+}
+
+/// The data of a Secret; values that are not base64 are left out.
+pub(super) fn data_of(secret: &DynamicObject) -> BTreeMap<String, Vec<u8>> {
+    let Some(data) = secret.data.get("data").and_then(serde_json::Value::as_object) else {
+        return BTreeMap::new();
+    };
+    data.iter()
+        .filter_map(|(key, value)| Some((key.clone(), BASE64_STANDARD.decode(value.as_str()?).ok()?)))
+        .collect()
+}

@@ -1,0 +1,44 @@
+//! The pods of one component, from the cache.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use latchkey_crds::AuthService;
+
+use crate::auth_service::context::Context;
+use crate::cluster::kinds::Kind;
+use crate::cluster::object_store::purpose;
+use crate::names::{Component, Names};
+
+use super::error::DereferenceError;
+use super::lookup::parse;
+
+/// The most pods of one component that have not ended: two rollouts of the most replicas.
+const MOST_PODS: usize = 400;
+/// How many of those that have ended are looked at.
+const MOST_ENDED_PODS: usize = 50;
+
+/// The pods of a component, by name.
+///
+/// # Errors
+/// When one cannot be read: it may serve, so that nothing is decided as if it were not there.
+pub fn pods(
+    auth_service: &AuthService,
+    context: &Context,
+    component: Component,
+) -> Result<Vec<Pod>, DereferenceError> {
+    let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
+    let selector = Names::new(&name).selector(component);
+    let found = context.cache.group(Kind::Pod, &namespace, &purpose(&name, component.as_str()));
+    // Anybody in the namespace may give pods these labels. Pods that ended are many where a node runs out of something.
+    let (ended, running): (Vec<_>, Vec<_>) = found.iter().partition(|pod| pod.has_ended());
+    if running.len() > MOST_PODS {
+        let problem = format!("all its pods: more than {MOST_PODS} have its labels");
+        return Err(DereferenceError::Unreadable(problem.into_boxed_str()));
+    }
+    let counted = running.into_iter().chain(ended.into_iter().take(MOST_ENDED_PODS));
+    let pods: Result<Vec<Pod>, _> = counted.map(|pod| parse(Kind::Pod, pod)).collect();
+    let mut pods = pods?;
+    pods.retain(|pod| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value)));
+    pods.sort_by_key(ResourceExt::name_any);
+    Ok(pods)
+}

@@ -1,0 +1,53 @@
+//! Objects of ours whose owner reference somebody took away. Pure.
+
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+
+use crate::cluster::controller_reference::controller_of;
+use crate::names::{INSTANCE, MANAGED_BY, OPERATOR, RENDERED_ANNOTATION};
+
+/// Whether an object has no controller and still says that the operator made it for the AuthService of this name: it
+/// gets its owner reference back. Whoever wants to keep it takes our label off as well.
+///
+/// Anybody may write such marks, so that nothing may be read out of it on their strength; what is written over it is
+/// no more than he who can write them could have done himself.
+pub fn is_orphan_of(object: &DynamicObject, name: &str) -> bool {
+    let says = |label: &str, value: &str| object.labels().get(label).is_some_and(|found| found == value);
+    controller_of(object).is_none()
+        && says(MANAGED_BY, OPERATOR)
+        && says(INSTANCE, name)
+        && object.annotations().contains_key(RENDERED_ANNOTATION)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn it_is_told_by_all_of_its_marks_and_by_having_no_controller() {
+        let whole = json!({"metadata": {
+            "labels": {"app.kubernetes.io/managed-by": "latchkey-operator", "app.kubernetes.io/instance": "auth"},
+            "annotations": {"latchkey.dev/rendered": "1"},
+            "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "y"}],
+        }});
+        let is_orphan = |object: &serde_json::Value, name: &str| {
+            is_orphan_of(&serde_json::from_value(object.clone()).unwrap(), name)
+        };
+        assert!(is_orphan(&whole, "auth") && !is_orphan(&whole, "other"));
+        for mark in [
+            "/metadata/labels/app.kubernetes.io~1managed-by",
+            "/metadata/labels/app.kubernetes.io~1instance",
+            "/metadata/annotations",
+        ] {
+            let mut lacking = whole.clone();
+            *lacking.pointer_mut(mark).unwrap() =
+                if mark.ends_with("annotations") { json!({}) } else { json!("x") };
+            assert!(!is_orphan(&lacking, "auth"), "{mark}");
+        }
+        let mut controlled = whole;
+        controlled["metadata"]["ownerReferences"][0]["controller"] = json!(true);
+        assert!(!is_orphan(&controlled, "auth"));
+    }
+}

@@ -1,0 +1,67 @@
+//! The Secrets and ConfigMaps that an AuthService refers to. Pure.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+use latchkey_crds::AuthService;
+use latchkey_crds::auth_service::Exposure;
+
+use crate::cluster::references::ReferenceRules;
+use crate::names::Names;
+
+/// The objects whose changes concern an AuthService.
+pub(crate) const REFERENCES: ReferenceRules =
+    ReferenceRules { secrets: watched_secrets, config_map: names_config_map };
+
+/// The Secrets that the spec refers to, and those that the operator makes for the AuthService: one of these that was
+/// restored by hand, or another's of the same name, has no label by which the other watch would find it.
+fn watched_secrets(auth_service: &AuthService) -> BTreeSet<String> {
+    let mut watched: BTreeSet<String> = secrets(auth_service).map(str::to_owned).collect();
+    watched.extend(Names::new(&auth_service.name_any()).secrets());
+    watched
+}
+
+/// The names of the Secrets that the spec refers to.
+pub(crate) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> {
+    let spec = &auth_service.spec;
+    let smtp = spec.email.smtp.credentials_secret_ref.as_ref().filter(|_| spec.email.enabled);
+    [
+        spec.database.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
+        spec.redis.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
+        smtp.map(|reference| reference.name.as_str()),
+        spec.bootstrap_admin.as_ref().map(|admin| admin.secret_ref.name.as_str()),
+        spec.introspection_client.as_ref().map(|client| client.secret_ref.name.as_str()),
+        tls_secret(spec.exposure.as_ref()),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(trusted_ca_secrets(auth_service))
+}
+
+/// Whether the spec refers to the ConfigMap of this name.
+fn names_config_map(auth_service: &AuthService, name: &str) -> bool {
+    templates(auth_service) == Some(name) || trusted_ca_config_maps(auth_service).any(|named| named == name)
+}
+
+/// The ConfigMap with mail texts.
+pub(crate) fn templates(auth_service: &AuthService) -> Option<&str> {
+    let email = &auth_service.spec.email;
+    email.templates_config_map_ref.as_ref().filter(|_| email.enabled).map(|reference| reference.name.as_str())
+}
+
+/// The Secret that the spec's Ingress takes its certificate from.
+pub(crate) fn tls_secret(exposure: Option<&Exposure>) -> Option<&str> {
+    exposure?.ingress.as_ref()?.tls.as_ref()?.secret_name.as_deref()
+}
+
+/// The names of the Secrets with authorities.
+fn trusted_ca_secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> {
+    let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.secret_ref.as_ref());
+    named.map(|reference| reference.name.as_str())
+}
+
+/// The names of the ConfigMaps with authorities.
+pub(crate) fn trusted_ca_config_maps(auth_service: &AuthService) -> impl Iterator<Item = &str> {
+    let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.config_map_ref.as_ref());
+    named.map(|reference| reference.name.as_str())
+}

@@ -1,0 +1,27 @@
+//! The PodDisruptionBudget: a node drain takes one replica at a time. With a single replica it would only block
+//! the drain, so there is none.
+
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::metadata::metadata;
+use crate::auth_service::validate::Validated;
+use crate::names::Component;
+
+pub(super) fn build(service: &Validated) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: metadata(service, service.names.base(), Component::Server),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(LabelSelector {
+                match_labels: Some(service.names.selector(Component::Server)),
+                ..LabelSelector::default()
+            }),
+            // A replica that is not ready anyway must not stand in the way of a drain.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
+    }
+}

@@ -1,0 +1,63 @@
+//! The annotation on a server pod that makes its kubelet look at the key set at once; by itself it looks about once
+//! a minute.
+
+use kube::ResourceExt;
+
+use crate::auth_service::server_reports::Report;
+use crate::auth_service::validate::Validated;
+use crate::fingerprint::fingerprint;
+use crate::names::KEYS_ANNOTATION;
+use crate::signing_keys::KeySet;
+
+/// A pod that is to be told of the key set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysHint {
+    /// The pod.
+    pub pod: String,
+    /// Its uid.
+    pub uid: String,
+    /// The value of the annotation.
+    pub value: String,
+}
+
+/// The pods that run without the keys as they are now, and were not told yet.
+pub(super) fn build(service: &Validated) -> Vec<KeysHint> {
+    let Some(keys) = service.keys.key_set() else { return Vec::new() };
+    let value = value(keys);
+    let mut hints = Vec::new();
+    for pod in &service.pods {
+        let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+        let told = pod.annotations().get(KEYS_ANNOTATION) == Some(&value);
+        if !running || told || pod.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        let name = pod.name_any();
+        let answer = service.answers.iter().find(|answer| answer.pod == name);
+        let behind = match answer.and_then(|answer| answer.report.as_ref()) {
+            Some(report) => !has_loaded(report, keys),
+            None => service.rotation.changed,
+        };
+        if behind {
+            hints.push(KeysHint { pod: name, uid: pod.uid().unwrap_or_default(), value: value.clone() });
+        }
+    }
+    hints
+}
+
+fn value(keys: &KeySet) -> String {
+    let max_age = keys.ledger().notes.max_age().to_string();
+    let ids = keys.in_force().flat_map(|(kid, phase)| [kid, phase.as_str()]);
+    fingerprint(ids.chain([max_age.as_str()]).map(str::as_bytes))[..16].to_owned()
+}
+
+/// Phases and times that a server does not tell are not held against it.
+fn has_loaded(report: &Report, keys: &KeySet) -> bool {
+    let max_age = keys.ledger().notes.max_age();
+    report.jwks_max_age.is_none_or(|told| told == max_age)
+        && report.signing_keys.len() == keys.in_force().count()
+        && keys.in_force().all(|(kid, phase)| {
+            report.signing_keys.iter().any(|loaded| {
+                loaded.kid == kid && loaded.phase.as_deref().is_none_or(|told| told == phase.as_str())
+            })
+        })
+}

@@ -1,0 +1,77 @@
+//! The Job that brings the schema to what the server's image needs. It gets the database URL, the authorities to check
+//! the database's certificate by, and nothing else.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
+use kube::core::ObjectMeta;
+
+use super::deployment::pull_policy;
+use super::metadata::metadata;
+use super::{pod, trusted_cas};
+use crate::auth_service::validate::{Server, Validated, paths};
+use crate::names::{Component, DATABASE_ANNOTATION, INPUTS_ANNOTATION, SERVER_USER};
+
+pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
+    let labels = service.names.labels(Component::Migration);
+    let spec = &service.spec.pod;
+    let mut volumes = vec![pod::secret_volume("database", &service.database_url, "url")];
+    let mut mounts = vec![pod::read_only("database", paths::DATABASE)];
+    let mut variables = vec![variable("DATABASE_URL_FILE", format!("{}/url", paths::DATABASE))];
+    if server.trusted_cas.is_some() {
+        let (volume, mount) = trusted_cas::files(service);
+        volumes.push(volume);
+        mounts.push(mount);
+        variables.push(variable("EXTRA_CA_FILE", format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE)));
+    }
+    let mut metadata = metadata(service, name, Component::Migration);
+    metadata.annotations = Some(BTreeMap::from([
+        (INPUTS_ANNOTATION.to_owned(), server.migration_inputs.clone()),
+        (DATABASE_ANNOTATION.to_owned(), server.database.clone()),
+    ]));
+    Job {
+        metadata,
+        spec: Some(JobSpec {
+            // A database that is just starting is worth a few more tries; each waits longer than the last.
+            backoff_limit: Some(5),
+            active_deadline_seconds: Some(900),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
+                spec: Some(PodSpec {
+                    // A pod that failed stays, so that its log can be read.
+                    restart_policy: Some("Never".to_owned()),
+                    containers: vec![Container {
+                        name: "migrate".to_owned(),
+                        image: Some(service.image.clone()),
+                        image_pull_policy: Some(pull_policy(service)),
+                        args: Some(vec!["migrate".to_owned()]),
+                        env: Some(variables),
+                        // Its last line says why it failed; the pod's status then says so too.
+                        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+                        resources: Some(pod::resources("50m", "64Mi", "256Mi")),
+                        security_context: Some(pod::container_security()),
+                        volume_mounts: Some(mounts),
+                        ..Container::default()
+                    }],
+                    volumes: Some(volumes),
+                    service_account_name: Some(service.names.base().to_owned()),
+                    automount_service_account_token: Some(false),
+                    enable_service_links: Some(false),
+                    image_pull_secrets: pod::pull_secrets(service),
+                    security_context: Some(pod::pod_security(SERVER_USER)),
+                    node_selector: (!spec.node_selector.is_empty()).then(|| spec.node_selector.clone()),
+                    tolerations: (!spec.tolerations.is_empty()).then(|| spec.tolerations.clone()),
+                    priority_class_name: spec.priority_class_name.clone(),
+                    ..PodSpec::default()
+                }),
+            },
+            ..JobSpec::default()
+        }),
+        ..Job::default()
+    }
+}
+
+fn variable(name: &str, value: String) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() }
+}

@@ -1,0 +1,217 @@
+//! The NetworkPolicies: one for each kind of pod, refusing whatever it does not name.
+//!
+//! Where PostgreSQL, Redis, the SMTP server and the collector are is in URLs, as names that a NetworkPolicy cannot
+//! hold, so that what leaves is let through by port, and by network where the spec names some.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use latchkey_crds::auth_service::Peer;
+
+use super::metadata::metadata;
+use super::rendered::{Action, RenderError};
+use super::schema::Schema;
+use crate::auth_service::validate::{Server, Validated};
+use crate::cluster::kinds::Kind;
+use crate::names::{Component, HTTP_PORT, MANAGEMENT_PORT};
+
+const DNS: i32 = 53;
+const POSTGRES: i32 = 5432;
+const REDIS: i32 = 6379;
+
+/// The policies of the server, its migrations, and the embedded stores.
+#[derive(Debug, Clone)]
+pub struct NetworkPolicies {
+    pub server: Action,
+    pub migration: Action,
+    pub postgres: Action,
+    pub redis: Action,
+}
+
+/// An embedded store's policy goes with the store. Running servers keep their policy until they are replaced by
+/// ones that may need another.
+pub(super) fn build(service: &Validated, schema: &Schema) -> Result<NetworkPolicies, RenderError> {
+    let name = |component| name(service, component);
+    let gone = |component| Action::delete(Kind::NetworkPolicy, name(component));
+    let kept = |component| Action::keep(Kind::NetworkPolicy, name(component));
+    if !service.spec.network_policy.enabled {
+        return Ok(NetworkPolicies {
+            server: gone(Component::Server),
+            migration: gone(Component::Migration),
+            postgres: gone(Component::Postgres),
+            redis: gone(Component::Redis),
+        });
+    }
+    let moved = *schema == Schema::Migrated;
+    let store = |there: bool, component, port, clients: &[Component]| {
+        if there {
+            applied(service, component, vec![from_own(service, clients, port)], Vec::new())
+        } else if moved {
+            Ok(gone(component))
+        } else {
+            Ok(kept(component))
+        }
+    };
+    let clients = [Component::Server, Component::Migration];
+    Ok(NetworkPolicies {
+        server: match &service.server {
+            Ok(server) if moved => {
+                applied(service, Component::Server, callers(service), destinations(service, server))?
+            }
+            _ => kept(Component::Server),
+        },
+        migration: match &service.server {
+            Ok(server) => {
+                let to = vec![dns(), to_database(service, server)];
+                applied(service, Component::Migration, Vec::new(), to)?
+            }
+            Err(_) => kept(Component::Migration),
+        },
+        postgres: store(service.postgres.is_some(), Component::Postgres, POSTGRES, &clients)?,
+        redis: store(service.redis.is_some(), Component::Redis, REDIS, &[Component::Server])?,
+    })
+}
+
+fn name(service: &Validated, component: Component) -> String {
+    match component {
+        Component::Server => service.names.base().to_owned(),
+        Component::Migration => service.names.migrations(),
+        Component::Postgres => service.names.postgres(),
+        Component::Redis => service.names.redis(),
+    }
+}
+
+/// Both directions are named, so that what has no rule is refused in each.
+fn applied(
+    service: &Validated,
+    component: Component,
+    ingress: Vec<NetworkPolicyIngressRule>,
+    egress: Vec<NetworkPolicyEgressRule>,
+) -> Result<Action, RenderError> {
+    let policy = NetworkPolicy {
+        metadata: metadata(service, name(service, component), component),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(labels(service.names.selector(component))),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: (!ingress.is_empty()).then_some(ingress),
+            egress: (!egress.is_empty()).then_some(egress),
+        }),
+    };
+    Action::apply(service, Kind::NetworkPolicy, &policy)
+}
+
+fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
+    let spec = &service.spec.network_policy;
+    let http = || port(HTTP_PORT, "TCP");
+    let management = || port(i32::from(MANAGEMENT_PORT), "TCP");
+    let api = if spec.allow_from.is_empty() {
+        // Pods without a namespace selector are those of the policy's own namespace.
+        vec![NetworkPolicyPeer {
+            pod_selector: Some(LabelSelector::default()),
+            ..NetworkPolicyPeer::default()
+        }]
+    } else {
+        spec.allow_from.iter().map(peer).collect()
+    };
+    let rule = |from, ports| NetworkPolicyIngressRule { from: Some(from), ports: Some(ports) };
+    let mut rules = vec![rule(api, vec![http()]), rule(vec![operator(service)], vec![http(), management()])];
+    if !spec.allow_metrics_from.is_empty() {
+        rules.push(rule(spec.allow_metrics_from.iter().map(peer).collect(), vec![management()]));
+    }
+    rules
+}
+
+/// The operator asks each server what it sees.
+fn operator(service: &Validated) -> NetworkPolicyPeer {
+    let namespace =
+        ("kubernetes.io/metadata.name".to_owned(), service.external_state.operator_namespace.clone());
+    let component = ("app.kubernetes.io/component".to_owned(), "operator".to_owned());
+    NetworkPolicyPeer {
+        namespace_selector: Some(labels([namespace].into())),
+        pod_selector: Some(labels([component].into())),
+        ip_block: None,
+    }
+}
+
+fn destinations(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgressRule> {
+    let mut rules = vec![dns(), to_database(service, server)];
+    rules.push(if service.redis.is_some() {
+        to_own(service, Component::Redis, REDIS)
+    } else {
+        to_outside(service, i32::from(server.ports.redis))
+    });
+    let others = [server.ports.smtp, server.ports.traces];
+    rules.extend(others.into_iter().flatten().map(|port| to_outside(service, i32::from(port))));
+    rules
+}
+
+fn to_database(service: &Validated, server: &Server) -> NetworkPolicyEgressRule {
+    if service.postgres.is_some() {
+        to_own(service, Component::Postgres, POSTGRES)
+    } else {
+        to_outside(service, i32::from(server.ports.database))
+    }
+}
+
+fn to_own(service: &Validated, component: Component, number: i32) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: Some(vec![own(service, component)]),
+        ports: Some(vec![port(number, "TCP")]),
+    }
+}
+
+fn to_outside(service: &Validated, number: i32) -> NetworkPolicyEgressRule {
+    let networks = &service.spec.network_policy.egress_networks;
+    let blocks = networks.iter().map(|cidr| NetworkPolicyPeer {
+        ip_block: Some(IPBlock { cidr: cidr.clone(), except: None }),
+        ..NetworkPolicyPeer::default()
+    });
+    NetworkPolicyEgressRule {
+        to: (!networks.is_empty()).then(|| blocks.collect()),
+        ports: Some(vec![port(number, "TCP")]),
+    }
+}
+
+/// To anywhere: where the cluster's name servers are is not known, and on some clusters it is the node itself.
+fn dns() -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule { to: None, ports: Some(vec![port(DNS, "UDP"), port(DNS, "TCP")]) }
+}
+
+fn from_own(service: &Validated, components: &[Component], number: i32) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule {
+        from: Some(components.iter().map(|component| own(service, *component)).collect()),
+        ports: Some(vec![port(number, "TCP")]),
+    }
+}
+
+fn own(service: &Validated, component: Component) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(labels(service.names.selector(component))),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn peer(peer: &Peer) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(peer.namespace_selector.clone()),
+        pod_selector: peer.pod_selector.clone(),
+        ip_block: None,
+    }
+}
+
+fn labels(labels: BTreeMap<String, String>) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
+}
+
+fn port(number: i32, protocol: &str) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        port: Some(IntOrString::Int(number)),
+        protocol: Some(protocol.to_owned()),
+        end_port: None,
+    }
+}

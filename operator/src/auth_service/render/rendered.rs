@@ -1,0 +1,123 @@
+//! A rendered object, and what is to become of it.
+
+use k8s_openapi::api::core::v1::Secret;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::auth_service::validate::Validated;
+use crate::cluster::kinds::Kind;
+use crate::fingerprint::fingerprint;
+use crate::names::RENDERED_ANNOTATION;
+
+/// An object could not be written as JSON.
+#[derive(Debug, thiserror::Error)]
+#[error("the {kind} of {service} cannot be rendered: {source}")]
+pub struct RenderError {
+    kind: Kind,
+    service: String,
+    source: serde_json::Error,
+}
+
+/// An object as JSON, with the hash of its content in an annotation.
+#[derive(Clone, PartialEq)]
+pub struct Rendered {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// The hash of its content.
+    pub hash: String,
+    /// The object.
+    pub value: Value,
+    /// Whether one of that name without any owner may be taken over: a Secret that somebody restored.
+    pub adopts: bool,
+    /// The resource version that it was decided from, where it must not be written over any other.
+    pub based_on: Option<String>,
+}
+
+// Secrets are among them.
+impl std::fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rendered")
+            .field("kind", &self.kind)
+            .field("name", &self.name)
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is to become of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// It is to be as rendered.
+    Apply(Rendered),
+    /// It was made just now and holds what cannot be made twice: it is created, never written over.
+    Create(Rendered),
+    /// Whatever is there stays as it is.
+    Keep {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+    /// A Deployment stays as it is, except for its number of replicas.
+    Scale {
+        /// Its name.
+        name: String,
+        /// How many there are to be.
+        replicas: i32,
+    },
+    /// It is deleted, if it is ours.
+    Delete {
+        /// Its kind.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Action {
+    pub(super) fn apply(
+        service: &Validated,
+        kind: Kind,
+        object: &impl Serialize,
+    ) -> Result<Self, RenderError> {
+        Ok(Self::Apply(render(service, kind, object)?))
+    }
+
+    pub(super) fn create(service: &Validated, object: &Secret) -> Result<Self, RenderError> {
+        Ok(Self::Create(render(service, Kind::Secret, object)?))
+    }
+
+    pub(super) fn keep(kind: Kind, name: impl Into<String>) -> Self {
+        Self::Keep { kind, name: name.into() }
+    }
+
+    pub(super) fn delete(kind: Kind, name: impl Into<String>) -> Self {
+        Self::Delete { kind, name: name.into() }
+    }
+
+    /// Written only over this version of the object.
+    pub(super) fn based_on(self, version: Option<String>) -> Self {
+        match self {
+            Self::Apply(rendered) => Self::Apply(Rendered { based_on: version, ..rendered }),
+            other => other,
+        }
+    }
+
+    pub(super) fn adopting(self) -> Self {
+        match self {
+            Self::Apply(rendered) => Self::Apply(Rendered { adopts: true, ..rendered }),
+            other => other,
+        }
+    }
+}
+
+fn render(service: &Validated, kind: Kind, object: &impl Serialize) -> Result<Rendered, RenderError> {
+    let error = |source| RenderError { kind, service: service.name.clone(), source };
+    let mut value = serde_json::to_value(object).map_err(error)?;
+    let hash = fingerprint([serde_json::to_vec(&value).map_err(error)?.as_slice()])[..16].to_owned();
+    value["metadata"]["annotations"][RENDERED_ANNOTATION] = Value::String(hash.clone());
+    let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    Ok(Rendered { kind, name, hash, value, adopts: false, based_on: None })
+}

@@ -1,0 +1,28 @@
+//! The Service of the API.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::metadata::metadata;
+use crate::auth_service::validate::Validated;
+use crate::names::Component;
+
+pub(super) fn build(service: &Validated) -> Service {
+    Service {
+        metadata: metadata(service, service.names.base(), Component::Server),
+        spec: Some(ServiceSpec {
+            selector: Some(service.names.selector(Component::Server)),
+            type_: Some("ClusterIP".to_owned()),
+            ports: Some(vec![ServicePort {
+                name: Some("http".to_owned()),
+                port: 80,
+                protocol: Some("TCP".to_owned()),
+                target_port: Some(IntOrString::String("http".to_owned())),
+                app_protocol: Some("http".to_owned()),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}

@@ -1,0 +1,75 @@
+//! How often an object is repaired. One that another writer changes back each time is repaired several times at once,
+//! and from then on once a second. Pure.
+
+use std::time::{Duration, Instant};
+
+use crate::cluster::kinds::Kind;
+
+/// How many repairs may follow each other at once.
+const AT_ONCE: u32 = 5;
+/// How long it takes until another one may follow.
+pub const EVERY: Duration = Duration::from_secs(1);
+
+/// The repairs of the objects of one AuthService; only of those that were repaired lately.
+#[derive(Debug, Default)]
+pub struct Repairs(Vec<Repaired>);
+
+#[derive(Debug)]
+struct Repaired {
+    kind: Kind,
+    name: Box<str>,
+    /// When all of these repairs are forgotten: each adds [`EVERY`].
+    until: Instant,
+}
+
+impl Repairs {
+    /// Whether an object may be repaired now; if so, that counts as a repair.
+    pub fn may_repair(&mut self, kind: Kind, name: &str, now: Instant) -> bool {
+        self.0.retain(|repaired| repaired.until > now);
+        let found = self.0.iter_mut().find(|repaired| repaired.kind == kind && *repaired.name == *name);
+        let Some(repaired) = found else {
+            self.0.push(Repaired { kind, name: name.into(), until: now + EVERY });
+            return true;
+        };
+        let may = repaired.until.duration_since(now) <= EVERY * (AT_ONCE - 1);
+        if may {
+            repaired.until += EVERY;
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_is_contested_does_not_use_up_the_repairs_of_another() {
+        let (mut repairs, now) = (Repairs::default(), Instant::now());
+        for _ in 0..AT_ONCE {
+            assert!(repairs.may_repair(Kind::ConfigMap, "a", now));
+        }
+        assert!(!repairs.may_repair(Kind::ConfigMap, "a", now));
+        assert!(repairs.may_repair(Kind::ConfigMap, "b", now) && repairs.may_repair(Kind::Secret, "a", now));
+        assert!(repairs.may_repair(Kind::ConfigMap, "a", now + EVERY));
+    }
+
+    proptest! {
+        #[test]
+        fn repairs_are_bounded_and_never_further_apart_than_asked(pauses in proptest::collection::vec(0_u64..3000, 1..200)) {
+            let (mut repairs, began) = (Repairs::default(), Instant::now());
+            let (mut now, mut last, mut count) = (began, began, 0_u32);
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                if repairs.may_repair(Kind::ConfigMap, "a", now) {
+                    (last, count) = (now, count + 1);
+                }
+                prop_assert!(now.duration_since(last) < EVERY, "held up for too long");
+                let allowed = AT_ONCE + u32::try_from(now.duration_since(began).as_secs()).unwrap();
+                prop_assert!(count <= allowed, "{count} repairs, {allowed} allowed");
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Says what was observed: asks the pods, decides the conditions, writes the status and the events where
+//! something changed.
+
+mod autoscaling;
+mod certificate;
+mod conditions;
+mod dependencies;
+mod error;
+mod event_note;
+mod exposure;
+mod facts;
+mod keys;
+mod kstatus;
+#[cfg(test)]
+mod kstatus_tests;
+mod rollout;
+mod termination_message;
+#[cfg(test)]
+mod tests;
+mod transition;
+mod unreadable;
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource, ResourceExt};
+use latchkey_crds::auth_service::SchemaRange;
+use latchkey_crds::{AuthService, AuthServiceStatus, conditions as types};
+use serde_json::json;
+
+use crate::auth_service::apply::Applied;
+use crate::auth_service::context::Context;
+use crate::auth_service::image::tag_of;
+use crate::auth_service::server_reports::{Answer, any_to_ask};
+use crate::auth_service::validate::Validated;
+use crate::cluster::observed::Observed;
+use crate::error_chain::ErrorChain;
+use crate::fingerprint::fingerprint;
+use crate::names::OPERATOR;
+
+use conditions::decide_conditions;
+use event_note::shortened;
+use facts::Facts;
+
+pub(crate) use error::StatusError;
+pub(crate) use unreadable::{held_for, report_unreadable};
+
+/// Observes, decides, and writes the status where it changed; how long until the next look.
+///
+/// # Errors
+/// When the status could not be written, or the API server refused an object.
+pub async fn update(
+    auth_service: &AuthService,
+    service: &Validated,
+    applied: &Applied,
+    context: &Context,
+) -> Result<Duration, StatusError> {
+    let before = context.last_status(auth_service);
+    let now = Timestamp::now();
+    let facts = Facts {
+        service,
+        schema: &applied.schema,
+        name_conflicts: &applied.name_conflicts,
+        refused: &applied.refused,
+        deployment: applied.deployment.as_ref(),
+        pending: applied.pending,
+        now,
+    };
+    let (stated, verdict) = decide_conditions(&facts);
+    let generation = auth_service.metadata.generation;
+    let conditions = transition::merge(&before.conditions, &stated, generation, now);
+    let (signing_keys, key_requests) = keys::signing_keys(&before, service, applied, now);
+    let after = AuthServiceStatus {
+        observed_generation: generation,
+        conditions,
+        signing_keys,
+        key_requests,
+        selector: Some(service.names.selector_text()),
+        endpoint: Some(format!("http://{}.{}.svc", service.name, service.namespace)),
+        version: version(&service.answers, applied.deployment.as_ref()),
+        schema_version: service
+            .answers
+            .iter()
+            .filter_map(|answer| answer.report.as_ref()?.schema_version)
+            .max()
+            .or(before.schema_version),
+        schema_range: schema_range(&service.answers).or(before.schema_range),
+        replicas: observed(applied.deployment.as_ref(), |status| status.replicas),
+        ready_replicas: observed(applied.deployment.as_ref(), |status| status.ready_replicas),
+    };
+    if after != before {
+        write(auth_service, &after, context).await?;
+        publish(auth_service, &before.conditions, &after.conditions, context).await;
+    }
+    if let Some(problem) = applied.refused.first() {
+        return Err(StatusError::Refused(problem.message.clone()));
+    }
+    if let Some((kind, name)) = applied.contested.first() {
+        return Err(StatusError::Contested { kind: *kind, name: name.clone() });
+    }
+    let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
+    let mut requeue_after = verdict.requeue_after(any_to_ask(&service.pods), so_long);
+    if rollout::awaits_pod(&service.jobs, now) {
+        requeue_after = requeue_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
+    }
+    Ok(service.rotation.due.map_or(requeue_after, |due| due.min(requeue_after)))
+}
+
+fn observed(
+    deployment: Option<&Deployment>,
+    field: impl Fn(&k8s_openapi::api::apps::v1::DeploymentStatus) -> Option<i32>,
+) -> i32 {
+    deployment.and_then(|deployment| deployment.status.as_ref()).and_then(field).unwrap_or(0)
+}
+
+/// What the replicas report, when they agree; until then the tag of the Deployment's image.
+fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String> {
+    let mut versions: Vec<&str> =
+        answers.iter().filter_map(|answer| answer.report.as_ref()?.version.as_deref()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    if let [version] = versions[..] {
+        return Some(version.to_owned());
+    }
+    let pod = deployment?.spec.template.spec.as_ref()?;
+    tag_of(pod.containers.first()?.image.as_deref()?).map(str::to_owned)
+}
+
+/// What the newest server among the replicas says of itself.
+fn schema_range(answers: &[Answer]) -> Option<SchemaRange> {
+    let reports = answers.iter().filter_map(|answer| answer.report.as_ref());
+    reports
+        .filter_map(|report| {
+            Some(SchemaRange {
+                required: report.required_schema_version?,
+                oldest_server: report.oldest_tolerated_server?,
+            })
+        })
+        .max_by_key(|range| range.required)
+}
+
+async fn write(
+    auth_service: &AuthService,
+    status: &AuthServiceStatus,
+    context: &Context,
+) -> Result<(), StatusError> {
+    // The answer is read leniently: a status that was written must not count as one that was not.
+    let api: Api<Observed> =
+        Api::namespaced(context.client.clone(), &auth_service.namespace().unwrap_or_default());
+    // A merge patch leaves alone what it does not name, so that what is unset has to be named as null.
+    let AuthServiceStatus {
+        observed_generation,
+        conditions,
+        replicas,
+        ready_replicas,
+        selector,
+        version,
+        schema_version,
+        schema_range,
+        endpoint,
+        signing_keys,
+        key_requests,
+    } = status;
+    let change = json!({
+        "metadata": { "uid": auth_service.uid() },
+        "status": {
+            "observedGeneration": observed_generation,
+            "conditions": conditions,
+            "replicas": replicas,
+            "readyReplicas": ready_replicas,
+            "selector": selector,
+            "version": version,
+            "schemaVersion": schema_version,
+            "schemaRange": schema_range,
+            "endpoint": endpoint,
+            "signingKeys": signing_keys,
+            "keyRequests": key_requests,
+        },
+    });
+    let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    context.cache.written_statuses.note(&auth_service.uid().unwrap_or_default(), status);
+    match api.patch_status(&auth_service.name_any(), &parameters, &Patch::Merge(&change)).await {
+        Ok(_) => {}
+        // Deleted in the meantime.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
+        Err(error) => return Err(StatusError::Write(error)),
+    }
+    context.metrics.status_updated();
+    context.forget_gone();
+    context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
+        memory.status = auth_service.resource_version().map(|replaced| (replaced, status.clone()));
+    });
+    Ok(())
+}
+
+/// An event that could not be written is no reason to try the whole reconcile again.
+async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Condition], context: &Context) {
+    let reference = auth_service.object_ref(&());
+    for condition in transition::worth_an_event(before, after) {
+        let warning = facts::is_warning(condition);
+        let note = format!("{}: {}", condition.type_, condition.message);
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: condition.reason.clone(),
+            // What is the same but for its note counts as the same event, which would go on naming the first Secret
+            // when it is another one that is missing.
+            action: format!("Reconcile-{}", &fingerprint([note.as_bytes()])[..8]),
+            note: Some(shortened(note)),
+            secondary: None,
+        };
+        if let Err(error) = context.recorder(warning).publish(&event, &reference).await {
+            tracing::warn!(error = %ErrorChain(&error), "an event could not be written");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! ReconcileSlots the spec and what was found into a type that the renderer can trust. Pure.
+
+mod migration;
+pub(crate) mod paths;
+mod ports;
+mod replicas;
+mod secret_values;
+mod settings;
+mod validated;
+
+use kube::{Resource, ResourceExt};
+use latchkey_config::{FirstSuperuser, SecretText};
+use latchkey_crds::AuthService;
+use latchkey_crds::auth_service as api;
+
+use crate::auth_service::context::Images;
+use crate::auth_service::dereference::Dereferenced;
+use crate::auth_service::image::server_image;
+use crate::auth_service::postgres_image::decide_postgres_image;
+use crate::auth_service::problem::Problem;
+use crate::auth_service::shared_database::{Sharing, database_id, shared_message};
+use crate::auth_service::volume_retention::retains_volume;
+use crate::fingerprint::fingerprint;
+use crate::names::Names;
+
+use migration::{migration_inputs, without_login};
+
+pub(crate) use replicas::first_replicas;
+pub(crate) use validated::{Embedded, SecretKey, Server, Validated};
+
+/// The object is not what the API server returns.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidateError {
+    /// It lacks a name, a namespace or a uid.
+    #[error("the AuthService has no name, namespace or uid")]
+    NoIdentity,
+}
+
+/// ReconcileSlots the spec and what was found into a type that builders can trust.
+///
+/// # Errors
+/// When the object is not what the API server returns.
+pub fn validate(
+    auth_service: &AuthService,
+    found: Dereferenced,
+    images: &Images,
+) -> Result<Validated, ValidateError> {
+    let spec = auth_service.spec.clone();
+    let (Some(namespace), Some(owner)) = (auth_service.namespace(), auth_service.controller_owner_ref(&()))
+    else {
+        return Err(ValidateError::NoIdentity);
+    };
+    let name = auth_service.name_any();
+    let names = Names::new(&name);
+    let image = server_image(&spec.image, &images.server);
+    let secrets = first_problem(&found).and_then(|()| secret_values::check(&found));
+    let postgres_image = decide_postgres_image(&images.postgres, found.postgres_image.as_deref());
+    let postgres = found.postgres_password.clone().map(|password| Embedded {
+        url: password.text().map(|text| {
+            let host = format!("{}.{namespace}.svc:5432", names.postgres());
+            // It has no TLS, which has to be said where there are authorities to check a certificate by.
+            let query = if spec.trusted_cas.is_empty() { "" } else { "?sslmode=disable" };
+            SecretText::new(format!("postgres://latchkey:{}@{host}/latchkey{query}", text.expose()))
+        }),
+        password,
+        image: postgres_image.image,
+        held_back: postgres_image.held_back,
+        storage: spec.database.embedded.as_ref().and_then(|embedded| embedded.storage.clone()),
+        retained: retains_volume(&spec),
+        ready: found.postgres_ready,
+    });
+    let redis = found.redis_password.clone().map(|password| Embedded {
+        url: password.text().map(|text| {
+            SecretText::new(format!("redis://:{}@{}.{namespace}.svc:6379", text.expose(), names.redis()))
+        }),
+        password,
+        image: images.valkey.clone(),
+        storage: None,
+        ready: false,
+        held_back: None,
+        retained: false,
+    });
+    let server = secrets.clone().and_then(|()| {
+        let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
+        if let Sharing::Refused(other) = &found.sharing {
+            return Err(Problem::new("DatabaseShared", shared_message(other)));
+        }
+        let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;
+        let admin = found.admin.transpose()?;
+        let smtp = found.smtp.transpose()?;
+        let introspection = found.introspection_secret.transpose()?;
+        let trusted_cas = found.trusted_cas.transpose()?;
+        let superuser = admin.as_ref().map(|admin| FirstSuperuser {
+            username: admin.username.clone(),
+            email: admin.email.clone(),
+            password: settings::file(paths::ADMIN, "password"),
+        });
+        let templates = found.external_state.templates.clone().transpose()?;
+        let settings = settings::settings(&spec, &name, &namespace, superuser)?;
+        let mut parts: Vec<String> =
+            settings.to_variables().into_iter().flat_map(|(name, value)| [name, value]).collect();
+        parts.extend([database.expose().to_owned(), redis.expose().to_owned()]);
+        parts.extend(admin.map(|admin| admin.password.expose().to_owned()));
+        parts.extend(
+            smtp.iter()
+                .flat_map(|login| [login.username.expose().to_owned(), login.password.expose().to_owned()]),
+        );
+        parts.extend(templates);
+        parts.extend(trusted_cas.clone());
+        parts.extend(introspection.map(|secret| secret.expose().to_owned()));
+        // The salt is secret: who may read Deployments and Jobs must not be able to try passwords out.
+        parts.push(found.salt.expose().to_owned());
+        let migration = fingerprint([image.as_bytes(), without_login(&database).as_bytes()]);
+        Ok(Server {
+            ports: ports::ports(&database, &redis, &settings),
+            settings,
+            smtp,
+            checksum: fingerprint(parts.iter().map(String::as_bytes)),
+            database: database_id(&database, &namespace).unwrap_or_default(),
+            migration: migration[..10].to_owned(),
+            migration_inputs: migration_inputs(&spec, &image, &database, &found.salt, trusted_cas.as_deref()),
+            trusted_cas,
+        })
+    });
+    Ok(Validated {
+        database_url: secret_key(spec.database.url_secret_ref.as_ref(), names.postgres()),
+        redis_url: secret_key(spec.redis.url_secret_ref.as_ref(), names.redis()),
+        postgres,
+        redis,
+        keys: found.keys,
+        rotation: found.rotation,
+        salt: found.salt,
+        server,
+        secrets,
+        sharing: found.sharing,
+        jobs: found.jobs,
+        deployment: found.deployment,
+        pods: found.pods,
+        answers: found.answers,
+        migration_pods: found.migration_pods,
+        optional: found.optional,
+        external_state: found.external_state,
+        name,
+        namespace,
+        names,
+        owner,
+        spec,
+        image,
+    })
+}
+
+fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
+    [
+        found.database_url.as_ref().and_then(|result| result.as_ref().err()),
+        found.redis_url.as_ref().and_then(|result| result.as_ref().err()),
+        found.smtp.as_ref().and_then(|result| result.as_ref().err()),
+        found.admin.as_ref().and_then(|result| result.as_ref().err()),
+        found.introspection_secret.as_ref().and_then(|result| result.as_ref().err()),
+        found.trusted_cas.as_ref().and_then(|result| result.as_ref().err()),
+    ]
+    .into_iter()
+    .flatten()
+    .next()
+    .map_or(Ok(()), |problem| Err(problem.clone()))
+}
+
+fn secret_key(external: Option<&api::SecretKeyRef>, own: String) -> SecretKey {
+    match external {
+        Some(reference) => SecretKey { secret: reference.name.clone(), key: reference.key.clone() },
+        None => SecretKey { secret: own, key: "url".to_owned() },
+    }
+}
+
+fn url_of(
+    external: Option<Result<SecretText, Problem>>,
+    embedded: Option<&Embedded>,
+    secret: &str,
+) -> Result<SecretText, Problem> {
+    match external {
+        Some(url) => url,
+        None => embedded.and_then(|embedded| embedded.url.clone()).ok_or_else(|| {
+            Problem::new(
+                "CredentialsLost",
+                format!("the Secret {secret} is gone or damaged while the volume that knows its password exists: restore the Secret from a backup."),
+            )
+        }),
+    }
+}

@@ -1,0 +1,20 @@
+//! Where the server's pods find their files.
+
+/// The key set's folder.
+pub const KEYS: &str = "/etc/latchkey/keys";
+/// The database URL's folder.
+pub const DATABASE: &str = "/etc/latchkey/database";
+/// The Redis URL's folder.
+pub const REDIS: &str = "/etc/latchkey/redis";
+/// The SMTP login's folder.
+pub const SMTP: &str = "/etc/latchkey/smtp";
+/// The first superuser's folder.
+pub const ADMIN: &str = "/etc/latchkey/admin";
+/// The folder of mail texts.
+pub const TEMPLATES: &str = "/etc/latchkey/mail";
+/// The folder of the secret that programs introspect tokens with.
+pub const INTROSPECTION: &str = "/etc/latchkey/introspection";
+/// The folder of the certificate authorities.
+pub const TRUSTED_CAS: &str = "/etc/latchkey/trusted-cas";
+/// The file in it.
+pub const CA_FILE: &str = "ca.crt";

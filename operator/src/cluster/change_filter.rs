@@ -1,0 +1,138 @@
+//! A status that the operator has written comes back by the watch, and asks for nothing. One that somebody else has
+//! written does.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::ResourceExt;
+use latchkey_crds::{AuthService, AuthServiceStatus};
+
+use crate::fingerprint::{Fingerprint, short_fingerprint};
+
+/// How many statuses are remembered of an AuthService: the watch may bring one when the next was already written.
+const REMEMBERED: usize = 3;
+
+/// The statuses that the operator last wrote for each AuthService, by uid.
+#[derive(Debug, Clone, Default)]
+pub struct WrittenStatuses(Arc<Mutex<HashMap<String, Vec<Fingerprint>>>>);
+
+impl WrittenStatuses {
+    /// Notes a status. It is noted before it is sent, since the watch may bring it before the answer comes.
+    pub fn note(&self, uid: &str, status: &AuthServiceStatus) {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let statuses = written.entry(uid.to_owned()).or_default();
+        if statuses.len() == REMEMBERED {
+            statuses.remove(0);
+        }
+        statuses.push(fingerprint_of(status));
+    }
+
+    /// Whether the object has a status that the operator has not written lately; false for one of which it has written none.
+    fn is_foreign(&self, auth_service: &AuthService) -> bool {
+        let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(written) = written.get(&auth_service.uid().unwrap_or_default()) else { return false };
+        auth_service.status.as_ref().is_none_or(|status| !written.contains(&fingerprint_of(status)))
+    }
+
+    fn forget(&self, auth_service: &AuthService) {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.remove(&auth_service.uid().unwrap_or_default());
+    }
+}
+
+fn fingerprint_of(status: &AuthServiceStatus) -> Fingerprint {
+    // What came as JSON can be written as JSON.
+    short_fingerprint(&serde_json::to_vec(status).unwrap_or_default())
+}
+
+/// What each AuthService was last seen to ask for, by uid.
+#[derive(Debug, Default)]
+pub struct ChangeFilter {
+    asked: HashMap<String, Fingerprint>,
+    written: WrittenStatuses,
+}
+
+impl ChangeFilter {
+    /// Nothing was seen yet.
+    pub fn new(written: WrittenStatuses) -> Self {
+        Self { asked: HashMap::new(), written }
+    }
+
+    /// Takes in an AuthService; whether it asks for anything that it did not ask for before, or has a status that
+    /// somebody else has written.
+    pub fn is_change(&mut self, auth_service: &AuthService) -> bool {
+        let metadata = &auth_service.metadata;
+        let asked = (
+            metadata.generation,
+            &metadata.labels,
+            &metadata.annotations,
+            &metadata.finalizers,
+            metadata.deletion_timestamp.is_some(),
+        );
+        let asked = short_fingerprint(&serde_json::to_vec(&asked).unwrap_or_default());
+        let asks = self.asked.insert(auth_service.uid().unwrap_or_default(), asked) != Some(asked);
+        asks || self.written.is_foreign(auth_service)
+    }
+
+    /// Forgets one that is gone.
+    pub fn forget(&mut self, auth_service: &AuthService) {
+        self.asked.remove(&auth_service.uid().unwrap_or_default());
+        self.written.forget(auth_service);
+    }
+
+    /// Forgets all, before they are listed anew.
+    pub fn clear(&mut self) {
+        self.asked.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn changed(path: &str, value: Value) -> AuthService {
+        let mut object = json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService",
+            "metadata": {"name": "auth", "namespace": "a", "uid": "1", "generation": 1, "annotations": {}, "labels": {}},
+            "spec": {}, "status": {"replicas": 0, "readyReplicas": 0},
+        });
+        *object.pointer_mut(path).unwrap() = value;
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn only_what_somebody_asks_for_is_news() {
+        let same = changed("/status/replicas", json!(0));
+        let news = [
+            changed("/metadata/generation", json!(2)),
+            changed("/metadata/annotations", json!({"a": "b"})),
+            changed("/metadata/labels", json!({"a": "b"})),
+            changed("/metadata/uid", json!("2")),
+        ];
+        for other in news {
+            let mut filter = ChangeFilter::default();
+            assert!(filter.is_change(&same) && !filter.is_change(&same));
+            assert!(!filter.is_change(&changed("/status/replicas", json!(2))));
+            assert!(filter.is_change(&other), "{other:?}");
+        }
+        let mut filter = ChangeFilter::default();
+        filter.is_change(&same);
+        filter.forget(&same);
+        assert!(filter.is_change(&same));
+    }
+    #[test]
+    fn a_status_of_somebody_else_is_news_and_our_own_is_none() {
+        let written = WrittenStatuses::default();
+        let mut filter = ChangeFilter::new(written.clone());
+        let first = changed("/status/replicas", json!(0));
+        filter.is_change(&first);
+        let ours = changed("/status/replicas", json!(1));
+        written.note("1", ours.status.as_ref().unwrap());
+        assert!(!filter.is_change(&ours));
+        let theirs = changed("/status/readyReplicas", json!(5));
+        assert!(filter.is_change(&theirs) && filter.is_change(&theirs), "as long as it stays");
+        assert!(!filter.is_change(&ours));
+    }
+}

@@ -1,0 +1,165 @@
+//! The kinds of objects the operator makes or follows.
+
+use std::fmt;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::Value;
+
+use crate::cluster::lenient::problem_of;
+
+/// A kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Certificate,
+    ConfigMap,
+    Deployment,
+    HorizontalPodAutoscaler,
+    HttpRoute,
+    Ingress,
+    Job,
+    NetworkPolicy,
+    Pod,
+    PodDisruptionBudget,
+    Secret,
+    Service,
+    ServiceAccount,
+    ServiceMonitor,
+    StatefulSet,
+}
+
+impl Kind {
+    /// The kinds that every cluster knows; all of them are watched.
+    pub const BUILT_IN: [Self; 12] = [
+        Self::ConfigMap,
+        Self::Deployment,
+        Self::HorizontalPodAutoscaler,
+        Self::Ingress,
+        Self::Job,
+        Self::NetworkPolicy,
+        Self::Pod,
+        Self::PodDisruptionBudget,
+        Self::Secret,
+        Self::Service,
+        Self::ServiceAccount,
+        Self::StatefulSet,
+    ];
+
+    /// The kinds that others bring to a cluster. They may come and go while the operator runs: each is watched
+    /// as long as its definition is there.
+    pub const OPTIONAL: [Self; 3] = [Self::Certificate, Self::HttpRoute, Self::ServiceMonitor];
+
+    /// The name of the definition that says whether the cluster knows the kind.
+    pub fn definition(self) -> String {
+        let resource = self.api_resource();
+        format!("{}.{}", resource.plural, resource.group)
+    }
+
+    /// Group, version and plural, as requests need them.
+    pub fn api_resource(self) -> ApiResource {
+        match self {
+            Self::Certificate => foreign("cert-manager.io", "Certificate", "certificates"),
+            Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            Self::HttpRoute => foreign("gateway.networking.k8s.io", "HTTPRoute", "httproutes"),
+            Self::Ingress => ApiResource::erase::<Ingress>(&()),
+            Self::Job => ApiResource::erase::<Job>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Self::Pod => ApiResource::erase::<Pod>(&()),
+            Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::Secret => ApiResource::erase::<Secret>(&()),
+            Self::Service => ApiResource::erase::<Service>(&()),
+            Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Self::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            Self::ServiceMonitor => foreign("monitoring.coreos.com", "ServiceMonitor", "servicemonitors"),
+        }
+    }
+
+    /// The parts of its objects (JSON pointers) that nobody here asks for, so that they are not kept: what changes
+    /// in them alone is no change.
+    pub fn ignored(self) -> &'static [&'static str] {
+        match self {
+            Self::NetworkPolicy | Self::PodDisruptionBudget | Self::Service => &["/status"],
+            // Its template is the Deployment's; what became of it is in its status.
+            Self::Pod => &["/spec"],
+            // The load, which is another one whenever the autoscaler looks.
+            Self::HorizontalPodAutoscaler => &[
+                "/status/currentMetrics",
+                "/status/currentReplicas",
+                "/status/desiredReplicas",
+                "/status/lastScaleTime",
+            ],
+            Self::Certificate
+            | Self::ConfigMap
+            | Self::Deployment
+            | Self::HttpRoute
+            | Self::Ingress
+            | Self::Job
+            | Self::Secret
+            | Self::ServiceAccount
+            | Self::ServiceMonitor
+            | Self::StatefulSet => &[],
+        }
+    }
+
+    /// Which part of an object of this kind cannot be read into the type that a reconcile reads it into, if any. The
+    /// types of the other kinds are not needed here: their objects are compared as JSON.
+    pub fn problem_of(self, object: &DynamicObject) -> Option<Box<str>> {
+        let check: fn(&Value) -> Option<Box<str>> = match self {
+            Self::Deployment => problem_of::<Deployment>,
+            Self::HorizontalPodAutoscaler => problem_of::<HorizontalPodAutoscaler>,
+            Self::Ingress => problem_of::<Ingress>,
+            Self::Job => problem_of::<Job>,
+            Self::Pod => problem_of::<Pod>,
+            Self::StatefulSet => problem_of::<StatefulSet>,
+            Self::Certificate
+            | Self::ConfigMap
+            | Self::HttpRoute
+            | Self::NetworkPolicy
+            | Self::PodDisruptionBudget
+            | Self::Secret
+            | Self::Service
+            | Self::ServiceAccount
+            | Self::ServiceMonitor => return None,
+        };
+        check(&object.data)
+    }
+
+    /// The kind's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "Certificate",
+            Self::ConfigMap => "ConfigMap",
+            Self::Deployment => "Deployment",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::HttpRoute => "HTTPRoute",
+            Self::Ingress => "Ingress",
+            Self::Job => "Job",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::Pod => "Pod",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::Secret => "Secret",
+            Self::Service => "Service",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::ServiceMonitor => "ServiceMonitor",
+            Self::StatefulSet => "StatefulSet",
+        }
+    }
+}
+
+/// A kind of which this crate has no type; each is at `v1`.
+fn foreign(group: &str, kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

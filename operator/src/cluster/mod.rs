@@ -1,0 +1,17 @@
+//! The objects that the API server last returned, and the clients that ask it. Nothing here depends on how an
+//! AuthService is reconciled: which objects an AuthService refers to is given as a function.
+
+pub(crate) mod cache;
+pub(crate) mod cached_object;
+pub(crate) mod change_filter;
+pub(crate) mod clients;
+pub(crate) mod controller_reference;
+pub(crate) mod fence;
+pub(crate) mod instrumentation;
+pub(crate) mod kinds;
+pub(crate) mod lenient;
+pub(crate) mod object_store;
+pub(crate) mod observed;
+pub(crate) mod references;
+pub(crate) mod watch_errors;
+pub(crate) mod watches;

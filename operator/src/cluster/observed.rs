@@ -1,0 +1,196 @@
+//! An AuthService as the watch last saw it. A later release may have written a status that this one cannot read, and a
+//! stored spec may be of another schema: such an object is held as it is, and hides no other.
+
+use std::borrow::Cow;
+
+use kube::Resource;
+use kube::core::{NamespaceResourceScope, ObjectMeta};
+use latchkey_crds::{AuthService, AuthServiceStatus};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::cluster::lenient::{metadata, salvage};
+
+/// The longest list of conditions that is kept of an AuthService that cannot be read, as JSON.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// One AuthService.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    salvaged: AuthService,
+    unreadable: Option<Box<Unreadable>>,
+}
+
+/// Why an AuthService cannot be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unreadable {
+    /// Which field cannot be read, as a part of a sentence.
+    pub problem: Box<str>,
+    /// The conditions as stored; `None` when they are not a list that can be written back.
+    pub conditions: Option<Vec<Value>>,
+    /// Whether the status can hold the generation that was observed.
+    pub counts_generations: bool,
+}
+
+impl Observed {
+    /// The AuthService, if all of it can be read.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn whole(&self) -> Result<&AuthService, &Unreadable> {
+        self.unreadable.as_deref().map_or(Ok(&self.salvaged), Err)
+    }
+
+    /// The parts of the AuthService that can be read; where one cannot, its default stands. Good enough to tell what it
+    /// refers to, and never to decide what to write.
+    pub fn salvaged(&self) -> &AuthService {
+        &self.salvaged
+    }
+
+    /// Which field cannot be read, if any.
+    pub fn problem(&self) -> Option<&str> {
+        self.unreadable.as_ref().map(|unreadable| &*unreadable.problem)
+    }
+}
+
+impl From<AuthService> for Observed {
+    fn from(auth_service: AuthService) -> Self {
+        Self { salvaged: auth_service, unreadable: None }
+    }
+}
+
+impl<'de> Deserialize<'de> for Observed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            #[serde(default)]
+            metadata: Value,
+            #[serde(default)]
+            spec: Value,
+            #[serde(default)]
+            status: Value,
+        }
+        let Object { metadata: stored_metadata, spec, status } = Object::deserialize(deserializer)?;
+        let spec = salvage("spec", spec);
+        let (read, problem) = if status.is_null() {
+            (None, None)
+        } else {
+            let read = salvage::<AuthServiceStatus>("status", status.clone());
+            (Some(read.value), read.problem)
+        };
+        let unreadable = spec.problem.or(problem).map(|problem| Box::new(Unreadable::new(problem, &status)));
+        let salvaged = AuthService { metadata: metadata(stored_metadata), spec: spec.value, status: read };
+        Ok(Self { salvaged, unreadable })
+    }
+}
+
+impl Unreadable {
+    fn new(problem: Box<str>, status: &Value) -> Self {
+        let members = status.as_object();
+        let conditions = match status.get("conditions") {
+            None | Some(Value::Null) => (status.is_null() || members.is_some()).then(Vec::new),
+            Some(Value::Array(conditions)) => {
+                let fits = serde_json::to_vec(conditions).is_ok_and(|text| text.len() <= MOST_BYTES);
+                fits.then(|| conditions.clone())
+            }
+            Some(_) => None,
+        };
+        let counts_generations = match status.get("observedGeneration") {
+            None | Some(Value::Null) => true,
+            Some(generation) => generation.is_i64(),
+        };
+        Self { problem, conditions, counts_generations }
+    }
+}
+
+impl Resource for Observed {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(dynamic: &()) -> Cow<'_, str> {
+        AuthService::kind(dynamic)
+    }
+
+    fn group(dynamic: &()) -> Cow<'_, str> {
+        AuthService::group(dynamic)
+    }
+
+    fn version(dynamic: &()) -> Cow<'_, str> {
+        AuthService::version(dynamic)
+    }
+
+    fn plural(dynamic: &()) -> Cow<'_, str> {
+        AuthService::plural(dynamic)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.salvaged.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.salvaged.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::ResourceExt;
+    use serde_json::json;
+
+    use super::*;
+
+    fn observed(spec: &Value, status: &Value) -> Observed {
+        let metadata = json!({"name": "auth", "namespace": "a", "uid": "1", "generation": 3});
+        serde_json::from_value(json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService",
+            "metadata": metadata, "spec": spec, "status": status,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_object_of_this_release_is_read_as_a_whole() {
+        for status in [json!(null), json!({}), json!({"later": {"a": 1}, "replicas": 1})] {
+            let observed = observed(&json!({"replicas": 2, "later": true}), &status);
+            assert_eq!(observed.whole().unwrap().spec.replicas, 2, "{status}");
+            assert_eq!(observed.problem(), None);
+        }
+    }
+
+    #[test]
+    fn an_object_of_another_release_is_held_with_what_it_refers_to() {
+        let key = json!({"kid": "k", "phase": "escrowed", "since": "2026-01-01T00:00:00Z"});
+        let good = json!({"database": {"urlSecretRef": {"name": "db"}}});
+        let cases = [
+            (good.clone(), json!({"signingKeys": [key]}), "`status.signingKeys[0].phase`"),
+            (good.clone(), json!({"replicas": "two"}), "`status.replicas`"),
+            (good.clone(), json!("text"), "`status`"),
+            (good.clone(), json!({"conditions": "text"}), "`status.conditions`"),
+            (
+                good.clone(),
+                json!({"conditions": [{"type": "Ready", "status": 1}]}),
+                "`status.conditions[0].status`",
+            ),
+            (
+                json!({"database": good["database"], "tokens": {"algorithm": "PQ"}}),
+                json!(null),
+                "`spec.tokens.algorithm`",
+            ),
+            (
+                json!({"database": {"urlSecretRef": {"name": "db"}, "allowShared": 3}}),
+                json!(null),
+                "`spec.database.allowShared`",
+            ),
+        ];
+        for (spec, status, path) in cases {
+            let observed = observed(&spec, &status);
+            let problem = observed.problem().unwrap();
+            assert!(observed.whole().is_err() && problem.starts_with(path), "{problem} for {path}");
+            assert_eq!((observed.name_any().as_str(), observed.meta().generation), ("auth", Some(3)));
+            let reference = observed.salvaged().spec.database.url_secret_ref.as_ref();
+            assert_eq!(reference.map(|reference| reference.name.as_str()), Some("db"), "{path}");
+        }
+        assert!(observed(&json!(null), &json!(null)).whole().is_err());
+        assert_eq!(observed(&json!([1]), &json!(3)).whole().unwrap_err().conditions, None);
+    }
+}

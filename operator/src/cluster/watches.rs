@@ -1,0 +1,349 @@
+//! The watches: each fills a store and says which AuthService an event concerns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::{Api, Client, Resource, ResourceExt};
+use latchkey_crds::AuthService;
+use latchkey_crds::conditions::DATABASE_SHARED;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::cluster::cache::{Cache, Presence};
+use crate::cluster::change_filter::ChangeFilter;
+use crate::cluster::instrumentation::Instrumentation;
+use crate::cluster::kinds::Kind;
+use crate::cluster::lenient::{AnyObject, Identity};
+use crate::cluster::object_store::{Change, Writer};
+use crate::cluster::observed::Observed;
+use crate::cluster::watch_errors::{Problems, WatchErrors};
+use crate::error_chain::ErrorChain;
+use crate::names::{MANAGED_BY, OPERATOR};
+
+/// How many objects a list brings at once: what is kept of them is small, what arrives is not.
+const PAGE: u32 = 100;
+
+/// Where the watches say what has to be reconciled.
+pub type Triggers = UnboundedSender<ObjectRef<Observed>>;
+
+/// What the watches share.
+#[derive(Clone)]
+pub struct Watches {
+    client: Client,
+    /// Empty for all.
+    namespace: String,
+    cache: Cache,
+    auth_services: Store<Observed>,
+    triggers: Triggers,
+    metrics: Arc<dyn Instrumentation>,
+    watch_errors: Arc<WatchErrors>,
+}
+
+/// Starts all watches as tasks; they end when the set is dropped.
+pub fn start(
+    client: Client,
+    namespace: String,
+    cache: Cache,
+    metrics: Arc<dyn Instrumentation>,
+    triggers: Triggers,
+) -> (Store<Observed>, JoinSet<()>) {
+    let mut tasks = JoinSet::new();
+    let (auth_services, writer) = reflector::store();
+    let watches = Watches {
+        client,
+        namespace,
+        cache,
+        auth_services: auth_services.clone(),
+        triggers,
+        metrics,
+        watch_errors: Arc::default(),
+    };
+    tasks.spawn(watches.clone().follow_auth_services(writer));
+    for kind in Kind::BUILT_IN {
+        let writer = Writer::new(kind);
+        watches.cache.insert(kind, writer.store());
+        tasks.spawn(watches.clone().follow(kind, writer));
+    }
+    tasks.spawn(watches.clone().follow_foreign_secrets());
+    let (config_maps, writer) = reflector::store();
+    watches.cache.set_config_maps(config_maps);
+    tasks.spawn(watches.clone().follow_config_maps(writer));
+    for kind in Kind::OPTIONAL {
+        tasks.spawn(watches.clone().follow_definition(kind));
+    }
+    (auth_services, tasks)
+}
+
+impl Watches {
+    async fn follow_auth_services(self, writer: reflector::store::Writer<Observed>) {
+        let api: Api<Observed> = if self.namespace.is_empty() {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        };
+        let events = watch(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+        let mut events = std::pin::pin!(reflector::reflector(writer, events));
+        let mut filter = ChangeFilter::new(self.cache.written_statuses.clone());
+        let mut problems = Problems::default();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(object)) => {
+                    // A status that becomes readable asks for a reconcile too, although it changes nothing else.
+                    let differs = problems.note(&object);
+                    if filter.is_change(object.salvaged()) || differs {
+                        self.cache.named_secrets.follow(object.salvaged());
+                        self.trigger(&object);
+                    }
+                }
+                // What a list brings is in the store only once the list is complete, and what is not in the
+                // store is not triggered.
+                Ok(Event::InitDone) => {
+                    problems.end_list();
+                    let there = self.auth_services.state();
+                    self.cache.named_secrets.retain(there.iter().map(|object| object.salvaged()));
+                    self.trigger_all();
+                }
+                Ok(Event::InitApply(object)) => {
+                    filter.is_change(object.salvaged());
+                    problems.list(&object);
+                    self.cache.named_secrets.follow(object.salvaged());
+                }
+                // Its objects are garbage-collected by their owner references.
+                Ok(Event::Delete(object)) => {
+                    filter.forget(object.salvaged());
+                    problems.forget(&object);
+                    self.cache.named_secrets.forget(object.salvaged());
+                    self.trigger_refused_databases();
+                }
+                Ok(Event::Init) => {
+                    filter.clear();
+                    problems.begin_list();
+                }
+                Err(error) => self.report("AuthService", &error),
+            }
+            self.metrics.set_unreadable("AuthService", problems.count());
+        }
+    }
+
+    async fn follow(self, kind: Kind, mut writer: Writer) {
+        let resource = kind.api_resource();
+        let api: Api<AnyObject> = if self.namespace.is_empty() {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+        };
+        let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}")).page_size(PAGE);
+        let mut events = std::pin::pin!(watch(api, config).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                // Of a first list nothing is a change: the AuthServices' own list triggers all of them.
+                Ok(event) => {
+                    let gone = matches!(event, Event::Delete(_));
+                    for change in writer.take_in(event) {
+                        self.trigger_owner(&change);
+                        if gone && change.object.database().is_some() {
+                            self.trigger_refused_databases();
+                        }
+                    }
+                    self.metrics.set_unreadable(kind.as_str(), writer.unreadable());
+                }
+                Err(error) => self.report(kind.as_str(), &error),
+            }
+        }
+    }
+
+    /// Follows which Secrets change, whosever they are, without what they hold.
+    async fn follow_foreign_secrets(self) {
+        let api: Api<Identity<Secret>> = if self.namespace.is_empty() {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        };
+        // Helm's releases are the most of a cluster's Secrets and hold nothing that an AuthService could name.
+        let config = watcher::Config::default().fields("type!=helm.sh/release.v1");
+        let mut events = std::pin::pin!(watch(api, config).default_backoff());
+        let named = &self.cache.named_secrets;
+        let mut listed = HashMap::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(secret)) => {
+                    self.trigger_naming(&secret, secret.resource_version().as_deref());
+                }
+                Ok(Event::Delete(secret)) => self.trigger_naming(&secret, None),
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(secret)) => {
+                    let key = (secret.namespace().unwrap_or_default(), secret.name_any());
+                    // All that there are may be many; one that is named only from now on is read from now on.
+                    if named.is_named(&key.0, &key.1) {
+                        listed.insert(key, secret.resource_version().unwrap_or_default());
+                    }
+                }
+                Ok(Event::InitDone) => {
+                    for (namespace, name) in named.observe_all(&std::mem::take(&mut listed)) {
+                        self.send(ObjectRef::new(&name).within(&namespace));
+                    }
+                }
+                Err(error) => self.report(Kind::Secret.as_str(), &error),
+            }
+        }
+    }
+
+    /// Follows the metadata of all ConfigMaps: a spec may refer to one that is anybody's. What it holds is for the pods
+    /// alone, or read when it is named.
+    async fn follow_config_maps(self, writer: reflector::store::Writer<Identity<ConfigMap>>) {
+        let api: Api<Identity<ConfigMap>> = if self.namespace.is_empty() {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        };
+        let events = watch(api, watcher::Config::default()).default_backoff();
+        let mut events = std::pin::pin!(reflector::reflector(writer, events));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(object) | Event::Delete(object)) => {
+                    let name = object.name_any();
+                    let referring = self.auth_services.state_filter(|auth_service| {
+                        auth_service.namespace() == object.namespace()
+                            && self.cache.refers_to_config_map(auth_service.salvaged(), &name)
+                    });
+                    for auth_service in referring {
+                        self.trigger(&auth_service);
+                    }
+                }
+                Ok(Event::InitDone) => self.trigger_all(),
+                Ok(Event::Init | Event::InitApply(_)) => {}
+                Err(error) => self.report(Kind::ConfigMap.as_str(), &error),
+            }
+        }
+    }
+
+    /// Triggers the AuthServices that name a Secret, or have it among their own.
+    fn trigger_naming(&self, secret: &Identity<Secret>, version: Option<&str>) {
+        let namespace = secret.namespace().unwrap_or_default();
+        for name in self.cache.named_secrets.observe(&namespace, &secret.name_any(), version) {
+            self.send(ObjectRef::new(&name).within(&namespace));
+        }
+    }
+
+    /// Follows whether the cluster knows an optional kind, and watches its objects while it does. One watch a
+    /// definition: the right to watch is granted by the definition's name.
+    async fn follow_definition(self, kind: Kind) {
+        let api: Api<Identity<CustomResourceDefinition>> = Api::all(self.client.clone());
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", kind.definition()));
+        let mut events = std::pin::pin!(watch(api, config).default_backoff());
+        let mut tasks = JoinSet::new();
+        let mut running: Option<AbortHandle> = None;
+        let mut listed = false;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => listed = false,
+                Ok(Event::Apply(_) | Event::InitApply(_)) => {
+                    listed = true;
+                    if running.is_none() {
+                        running = Some(tasks.spawn(self.clone().follow_optional(kind)));
+                    }
+                }
+                Ok(Event::InitDone) if listed => {}
+                Ok(Event::Delete(_) | Event::InitDone) => {
+                    if let Some(task) = running.take() {
+                        task.abort();
+                    }
+                    self.cache.remove(kind);
+                    self.cache.set_presence(kind, Presence::Absent);
+                    self.trigger_all();
+                }
+                Err(error) => {
+                    if running.is_none() {
+                        self.cache.set_presence(kind, Presence::Unknown);
+                    }
+                    self.report("CustomResourceDefinition", &error);
+                }
+            }
+            while tasks.try_join_next().is_some() {}
+        }
+    }
+
+    /// Watches the objects of an optional kind, which counts as there once they are listed.
+    async fn follow_optional(self, kind: Kind) {
+        let writer = Writer::new(kind);
+        let store = writer.store();
+        let listed = async {
+            if store.wait_until_ready().await.is_ok() {
+                self.cache.insert(kind, store.clone());
+                self.cache.set_presence(kind, Presence::Present);
+                self.trigger_all();
+            }
+        };
+        futures::join!(self.clone().follow(kind, writer), listed);
+    }
+
+    fn trigger(&self, auth_service: &Observed) {
+        self.send(ObjectRef::from_obj(auth_service));
+    }
+
+    fn trigger_all(&self) {
+        for auth_service in self.auth_services.state() {
+            self.trigger(&auth_service);
+        }
+    }
+
+    /// Triggers those that stand back for another user of their database, and have made nothing by which they are found.
+    fn trigger_refused_databases(&self) {
+        let refused = self.auth_services.state_filter(|auth_service| {
+            let conditions = auth_service.salvaged().status.iter().flat_map(|status| &status.conditions);
+            conditions.into_iter().any(|found| found.type_ == DATABASE_SHARED && found.status == "True")
+        });
+        for auth_service in refused {
+            self.trigger(&auth_service);
+        }
+    }
+
+    fn trigger_owner(&self, change: &Change) {
+        let Change { namespace, object } = change;
+        let owner = object
+            .controller()
+            .filter(|controller| *controller.kind == *AuthService::kind(&()))
+            .map(|controller| &*controller.name)
+            .or(object.instance());
+        if let Some(name) = owner {
+            self.send(ObjectRef::new(name).within(namespace));
+        }
+    }
+
+    fn send(&self, object: ObjectRef<Observed>) {
+        // A label can name an AuthService that does not exist.
+        if self.auth_services.get(&object).is_some() && self.triggers.unbounded_send(object).is_err() {
+            tracing::debug!("the controller has stopped");
+        }
+    }
+
+    fn report(&self, kind: &'static str, error: &watcher::Error) {
+        let is_optional = Kind::OPTIONAL.iter().any(|optional| optional.as_str() == kind);
+        if is_optional && is_not_served(error) {
+            // On its way in or out: the definition comes before its objects can be asked for, and goes after.
+            tracing::info!(kind, "the kind is not served, and is asked for again");
+            return;
+        }
+        self.metrics.watch_failed(kind);
+        let error = ErrorChain(error).to_string();
+        if let Some(unlogged) = self.watch_errors.note(kind, &error, Instant::now()) {
+            tracing::warn!(kind, error, unlogged, "a watch failed and is tried again");
+        }
+    }
+}
+
+fn is_not_served(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == 404,
+        _ => false,
+    }
+}

@@ -1,0 +1,236 @@
+//! Every metric of the operator, declared here and nowhere else. Label values come from fixed lists.
+
+mod auth_services;
+
+use std::sync::{Arc, OnceLock};
+
+use kube::runtime::reflector::Store;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::cluster::instrumentation::Instrumentation;
+use crate::cluster::kinds::Kind;
+use crate::cluster::observed::Observed;
+
+/// The operator's metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: IntCounterVec,
+    durations: HistogramVec,
+    applied: IntCounterVec,
+    deleted: IntCounterVec,
+    status_updates: IntCounter,
+    api_requests: IntCounterVec,
+    leader: IntGauge,
+    watch_errors: IntCounterVec,
+    unreadable: IntGaugeVec,
+    auth_services: Arc<OnceLock<Store<Observed>>>,
+}
+
+impl Metrics {
+    /// Registers all of them in a registry of their own.
+    ///
+    /// # Errors
+    /// When a name is malformed or name_conflicts, which is a mistake in this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
+        let reconciles =
+            counters("latchkey_operator_reconcile_total", "Reconciles by how they ended.", &["result"])?;
+        let applied = counters("latchkey_operator_applied_objects_total", "Objects written.", &["kind"])?;
+        let deleted = counters("latchkey_operator_deleted_objects_total", "Objects deleted.", &["kind"])?;
+        let api_requests = counters(
+            "latchkey_operator_api_requests_total",
+            "Requests to the API server.",
+            &["verb", "resource"],
+        )?;
+        let watch_errors = counters(
+            "latchkey_operator_watch_errors_total",
+            "Watches that failed and were retried.",
+            &["kind"],
+        )?;
+        let unreadable = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_operator_unreadable_objects",
+                "Objects that this release of the operator cannot read, and leaves as they are.",
+            ),
+            &["kind"],
+        )?;
+        registry.register(Box::new(unreadable.clone()))?;
+        let durations = HistogramVec::new(
+            HistogramOpts::new(
+                "latchkey_operator_reconcile_duration_seconds",
+                "How long a reconcile took, by how it ended.",
+            )
+            .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
+            &["result"],
+        )?;
+        registry.register(Box::new(durations.clone()))?;
+        let status_updates = IntCounter::new("latchkey_operator_status_updates_total", "Status writes.")?;
+        registry.register(Box::new(status_updates.clone()))?;
+        let leader = IntGauge::new("latchkey_operator_leader", "1 on the replica that reconciles.")?;
+        registry.register(Box::new(leader.clone()))?;
+        // From the start, so that the first of a kind is seen as a rise.
+        for result in ["ok", "error"] {
+            reconciles.with_label_values(&[result]);
+            durations.with_label_values(&[result]);
+        }
+        for kind in
+            ["AuthService", "CustomResourceDefinition"].into_iter().chain(Kind::BUILT_IN.map(Kind::as_str))
+        {
+            watch_errors.with_label_values(&[kind]);
+            if kind != "CustomResourceDefinition" {
+                unreadable.with_label_values(&[kind]);
+            }
+        }
+        let build = IntGauge::with_opts(
+            Opts::new("latchkey_operator_build_info", "Always 1; says which version this is.")
+                .const_label("version", env!("CARGO_PKG_VERSION")),
+        )?;
+        build.set(1);
+        registry.register(Box::new(build))?;
+        Ok(Self {
+            registry,
+            reconciles,
+            durations,
+            applied,
+            deleted,
+            status_updates,
+            api_requests,
+            leader,
+            watch_errors,
+            unreadable,
+            auth_services: Arc::default(),
+        })
+    }
+
+    /// Counts a reconcile that took `seconds`.
+    pub fn reconciled(&self, succeeded: bool, seconds: f64) {
+        let result = [if succeeded { "ok" } else { "error" }];
+        self.reconciles.with_label_values(&result).inc();
+        self.durations.with_label_values(&result).observe(seconds);
+    }
+
+    /// Shows the conditions and signing keys of these from now on. Only a replica that leads has any.
+    pub fn show_auth_services(&self, auth_services: Store<Observed>) {
+        if self.auth_services.set(auth_services).is_err() {
+            tracing::debug!("the AuthServices are shown already");
+        }
+    }
+
+    /// The metrics of each AuthService as Prometheus text, in parts.
+    pub fn auth_services(&self) -> impl Iterator<Item = String> + Send + use<> {
+        let all = self.auth_services.get().map(Store::state);
+        all.into_iter().flat_map(auth_services::parts)
+    }
+
+    /// Counts an object that was written.
+    pub fn applied(&self, kind: Kind) {
+        self.applied.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Counts an object that was deleted.
+    pub fn deleted(&self, kind: Kind) {
+        self.deleted.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Counts a status that was written.
+    pub fn status_updated(&self) {
+        self.status_updates.inc();
+    }
+
+    /// Says whether this replica leads.
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// All but those of each AuthService as Prometheus text.
+    ///
+    /// # Errors
+    /// When a metric cannot be written as text.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl Instrumentation for Metrics {
+    fn requested(&self, method: &str, path: &str, watches: bool) {
+        let verb = match method {
+            "GET" if watches => "watch",
+            "GET" => "read",
+            "POST" => "create",
+            "PUT" => "update",
+            "PATCH" => "patch",
+            "DELETE" => "delete",
+            _ => "other",
+        };
+        self.api_requests.with_label_values(&[verb, resource_of(path)]).inc();
+    }
+
+    fn watch_failed(&self, kind: &'static str) {
+        self.watch_errors.with_label_values(&[kind]).inc();
+    }
+
+    fn set_unreadable(&self, kind: &'static str, count: usize) {
+        self.unreadable.with_label_values(&[kind]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+/// The plurals of what the operator asks for; anything else counts as `other`.
+const RESOURCES: [&str; 20] = [
+    "authservices",
+    "certificates",
+    "configmaps",
+    "customresourcedefinitions",
+    "deployments",
+    "events",
+    "horizontalpodautoscalers",
+    "httproutes",
+    "ingresses",
+    "jobs",
+    "leases",
+    "networkpolicies",
+    "persistentvolumeclaims",
+    "poddisruptionbudgets",
+    "pods",
+    "secrets",
+    "serviceaccounts",
+    "servicemonitors",
+    "services",
+    "statefulsets",
+];
+
+/// What a path of the API server concerns: `/api/v1/namespaces/NS/secrets/NAME`, `/apis/GROUP/V/PLURAL`.
+fn resource_of(path: &str) -> &'static str {
+    let mut segments = path.split('/').skip(1);
+    let versions = if segments.next() == Some("apis") { 2 } else { 1 };
+    let mut segments = segments.skip(versions).peekable();
+    let plural = if segments.peek() == Some(&"namespaces") { segments.nth(2) } else { segments.next() };
+    RESOURCES.into_iter().find(|known| Some(*known) == plural).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_counted_under_what_it_concerns() {
+        assert_eq!(resource_of("/api/v1/namespaces/default/secrets/a"), "secrets");
+        assert_eq!(
+            resource_of("/apis/latchkey.dev/v1alpha1/namespaces/a/authservices/b/status"),
+            "authservices"
+        );
+        assert_eq!(resource_of("/apis/apps/v1/deployments"), "deployments");
+        assert_eq!(resource_of("/api/v1/services"), "services");
+        assert_eq!(resource_of("/version"), "other");
+        assert_eq!(resource_of(""), "other");
+    }
+}
