@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Keeps the auth servers that AuthServices ask for running.
+/// The operator for AuthServices: runs their auth servers.
 #[derive(Debug, Parser)]
 #[command(name = "latchkey-operator", version, about, propagate_version = true)]
 pub struct Arguments {
@@ -16,40 +16,40 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the operator against the cluster that the kubeconfig or the pod's service account names.
+    /// Run the operator. It uses the kubeconfig, or the service account of its pod.
     Run(Box<RunArguments>),
     /// Print the CustomResourceDefinition of AuthService as YAML.
     Crds,
 }
 
-/// Options of `run`; each can be set by the environment variable named beside it.
+/// Options of `run`. Each has an environment variable of the same name.
 #[derive(Debug, Clone, Args)]
 pub struct RunArguments {
-    /// Only this namespace is watched; empty means all of them.
+    /// The namespace to watch; empty means all namespaces.
     #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
-    /// Image of the auth server, where an AuthService names none.
+    /// Default image of the auth server.
     #[arg(long, env = "SERVER_IMAGE", default_value = concat!("ghcr.io/latchkey-dev/latchkey-server:", env!("CARGO_PKG_VERSION")))]
     pub server_image: String,
-    /// Image of the embedded PostgreSQL; it has to follow the official image's contract.
+    /// Image of the embedded PostgreSQL; it must be compatible with the official image.
     #[arg(long, env = "EMBEDDED_POSTGRES_IMAGE", default_value = "docker.io/library/postgres:17")]
     pub postgres_image: String,
     /// Image of the embedded Valkey.
     #[arg(long, env = "EMBEDDED_VALKEY_IMAGE", default_value = "docker.io/valkey/valkey:8.1")]
     pub valkey_image: String,
-    /// Address of /livez, /readyz and /metrics.
+    /// Listen address of /livez, /readyz and /metrics.
     #[arg(long, env = "LISTEN_ADDR", default_value = "0.0.0.0:8080")]
     pub listen_addr: SocketAddr,
-    /// Whether to hold an election, so that of several replicas only one works.
+    /// Enable leader election, so that only one of several replicas is active.
     #[arg(long, env = "LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub leader_elect: bool,
-    /// This pod's name, for the election and for events; default: the host's name.
+    /// Name of this pod, for leader election and events; default: the host name.
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,
-    /// The namespace of the election's Lease; default: the one the client is configured with.
+    /// Namespace of the leader election Lease; default: the namespace of the client configuration.
     #[arg(long, env = "POD_NAMESPACE")]
     pub pod_namespace: Option<String>,
-    /// The least severe level that is logged: error, warn, info, debug, trace, or a tracing filter.
+    /// Log level: error, warn, info, debug or trace, or a tracing filter.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
     /// The shape of a log line.
