@@ -25,7 +25,7 @@ pub enum Command {
     Crds,
 }
 
-/// Options of `run`; each can be set by the environment variable named beside it.
+/// Options of `run`. Each has an environment variable of the same name.
 #[derive(Debug, Clone, Args)]
 pub struct RunArguments {
     /// The namespace to watch; the operator watches all namespaces if it is empty.

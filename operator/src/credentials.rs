@@ -1,10 +1,10 @@
-//! The generated passwords of the embedded stores: pure, randomness comes in.
+//! The generated passwords of the embedded stores. Pure: randomness is an argument.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use latchkey_config::SecretText;
 
-/// How many random bytes a password is made from.
+/// The number of random bytes of a password.
 pub const ENTROPY_BYTES: usize = 32;
 
 /// A password that needs no escaping in a URL, a configuration file or SQL.
@@ -12,14 +12,14 @@ pub fn password_from(entropy: &[u8; ENTROPY_BYTES]) -> SecretText {
     SecretText::new(BASE64_URL_SAFE_NO_PAD.encode(entropy))
 }
 
-/// The password of an embedded store, and where it stands.
+/// The password of an embedded store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorePassword {
-    /// It is in the store's Secret.
+    /// It is stored in the Secret of the store.
     Stored(SecretText),
-    /// There was none; this one was made just now and has to be written before anything uses it.
+    /// It was generated just now and must be written before it is used.
     Generated(SecretText),
-    /// It is gone, and the store that knows it still has a volume: another one would not open it.
+    /// It is lost, and the store still has a volume that requires it.
     Lost,
 }
 
@@ -33,8 +33,8 @@ impl StorePassword {
     }
 }
 
-/// Decides which password an embedded store has. `stored` is what its Secret holds, `bound_to_volume` whether
-/// a store exists whose volume remembers the password it was made with.
+/// Decides the password of an embedded store. `stored` is the value in its Secret; `bound_to_volume`: a store exists
+/// whose volume requires the password with which it was created.
 pub fn decide_password(
     stored: Option<SecretText>,
     bound_to_volume: bool,

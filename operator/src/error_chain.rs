@@ -1,29 +1,29 @@
-//! An error with what caused it, for the log.
+//! An error with its chain of causes, for the log.
 
 use std::error::Error;
 use std::fmt::{Display, Formatter, Result};
 
 use latchkey_config::shorten_text;
 
-/// The longest text of an error and what caused it, in bytes: some errors repeat the whole answer that they concern.
+/// The maximum length of the text, in bytes: some errors contain a complete response.
 const LONGEST: usize = 2048;
 
-/// Shows an error and, after a colon each, its causes, but for those that it repeats in its own words. A refused
-/// connection, say, is three causes below what the client calls `client error (Connect)`.
+/// Displays an error and its causes, separated by colons. Causes whose text is already contained are skipped. For
+/// example, a refused connection is three causes below the client's `client error (Connect)`.
 pub struct ErrorChain<'a>(pub &'a dyn Error);
 
 impl Display for ErrorChain<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
-        let mut said = shorten_text(&self.0.to_string(), LONGEST);
+        let mut shown = shorten_text(&self.0.to_string(), LONGEST);
         let mut cause = self.0.source();
-        while let Some(error) = cause.filter(|_| said.len() < LONGEST) {
+        while let Some(error) = cause.filter(|_| shown.len() < LONGEST) {
             let text = error.to_string();
-            if !said.contains(&text) {
-                said = shorten_text(&format!("{said}: {text}"), LONGEST);
+            if !shown.contains(&text) {
+                shown = shorten_text(&format!("{shown}: {text}"), LONGEST);
             }
             cause = error.source();
         }
-        formatter.write_str(&said)
+        formatter.write_str(&shown)
     }
 }
 

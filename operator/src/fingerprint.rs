@@ -2,10 +2,10 @@
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 
-/// The first half of a SHA-256, for what is compared only.
+/// The first half of a SHA-256, for comparisons only.
 pub type Fingerprint = [u8; 16];
 
-/// The SHA-256 of parts, each with its length before it, so that no two lists of parts run together.
+/// The SHA-256 of the parts, each prefixed with its length, so that different lists never collide by concatenation.
 fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
     let mut context = Context::new(&SHA256);
     for part in parts {
@@ -20,7 +20,7 @@ pub fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hex::encode(digest(parts))
 }
 
-/// The fingerprint of one text, in the form that takes little room.
+/// The fingerprint of a text, in its compact form.
 pub fn short_fingerprint(text: &[u8]) -> Fingerprint {
     let mut short = Fingerprint::default();
     short.iter_mut().zip(digest([text]).as_ref()).for_each(|(short, byte)| *short = *byte);

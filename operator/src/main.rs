@@ -9,8 +9,8 @@ use latchkey_operator::cli::{Arguments, Command, LogFormat, RunArguments};
 use latchkey_operator::run;
 use tracing_subscriber::EnvFilter;
 
-// Two do all the work that the API server leaves to be done, on a node of many processors too: each thread has
-// memory of its own.
+// Two threads are sufficient, even on a node with many processors: the API server does most of the work, and each
+// thread needs memory.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();

@@ -1,11 +1,10 @@
-//! Every name the operator gives: objects, labels, annotations, ports, paths.
+//! All names that the operator assigns: objects, labels, annotations, ports, paths.
 
 use std::collections::BTreeMap;
 
-/// The field manager of everything the operator applies, the value of the managed-by label, and the name of
-/// the election's Lease.
+/// The field manager of all writes, the value of the managed-by label, and the name of the election's Lease.
 pub const OPERATOR: &str = "latchkey-operator";
-/// Selects everything the operator made.
+/// Selects all objects of the operator.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The label that names the AuthService.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
@@ -15,15 +14,16 @@ const PRODUCT: &str = "latchkey";
 
 /// The prefix of every annotation.
 pub const ANNOTATIONS: &str = "latchkey.dev/";
-/// Hash of the ids and phases of the keys that a pod is to load: a change of it makes the kubelet look at once.
+/// Hash of the ids and phases of the keys that a pod should load; a change makes the kubelet update the mounted
+/// Secret immediately.
 pub const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
-/// Hash of what was rendered, on every object.
+/// Hash of the rendered object, on every object.
 pub const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
-/// Hash of what the pods mount, on pod templates.
+/// Hash of the mounted content, on pod templates.
 pub const CHECKSUM_ANNOTATION: &str = "latchkey.dev/checksum";
-/// Names the database that a Deployment or a migration Job works with; a hash.
+/// Identifies the database of a Deployment or migration Job; a hash.
 pub const DATABASE_ANNOTATION: &str = "latchkey.dev/database";
-/// Hash of what a migration Job was given, the password included.
+/// Hash of the inputs of a migration Job, including the password.
 pub const INPUTS_ANNOTATION: &str = "latchkey.dev/inputs";
 
 /// Port of the API in the server's pods.
@@ -32,14 +32,14 @@ pub const HTTP_PORT: i32 = 8080;
 pub const MANAGEMENT_PORT: u16 = 9090;
 /// The key in the key set's Secret.
 pub const KEYS_KEY: &str = "keys.json";
-/// The key beside it that holds the salt of the hashes in annotations.
+/// The key with the salt of hashes in annotations, in the same Secret.
 pub const SALT_KEY: &str = "salt";
 /// User and group of the server's pods.
 pub const SERVER_USER: i64 = 65532;
-/// User and group of the embedded stores' pods, which is the official images' own.
+/// User and group of the embedded stores' pods, as in the official images.
 pub const STORE_USER: i64 = 999;
 
-/// What a pod is for; the component label.
+/// The purpose of a pod; the component label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Component {
     /// The auth server.
@@ -67,20 +67,20 @@ impl Component {
     }
 }
 
-/// The names of what one AuthService owns.
+/// The names of the objects of one AuthService.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     name: String,
 }
 
 impl Names {
-    /// Names derived from the AuthService's own, which the API server keeps to 40 characters.
+    /// Derived from the name of the AuthService, which has at most 40 characters.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
 
     /// ServiceAccount, Service, Deployment, PodDisruptionBudget, ServiceMonitor, HorizontalPodAutoscaler, Ingress,
-    /// HTTPRoute, Certificate, and the servers' NetworkPolicy.
+    /// HTTPRoute, Certificate, and the server's NetworkPolicy.
     pub fn base(&self) -> &str {
         &self.name
     }
@@ -95,7 +95,7 @@ impl Names {
         format!("{}-jwt-keys", self.name)
     }
 
-    /// Secret of the SMTP login.
+    /// Secret of the SMTP credentials.
     pub fn smtp(&self) -> String {
         format!("{}-smtp", self.name)
     }
@@ -120,7 +120,7 @@ impl Names {
         format!("{}-redis", self.name)
     }
 
-    /// Secret that cert-manager keeps the certificate in.
+    /// Secret in which cert-manager stores the certificate.
     pub fn tls(&self) -> String {
         format!("{}-tls", self.name)
     }
@@ -130,17 +130,17 @@ impl Names {
         format!("{}-migrations", self.name)
     }
 
-    /// Every Secret that the operator makes.
+    /// All Secrets that the operator creates.
     pub fn secrets(&self) -> [String; 5] {
         [self.jwt_keys(), self.smtp(), self.trusted_cas(), self.postgres(), self.redis()]
     }
 
-    /// The migration Job for what `hash` names.
+    /// The migration Job for this hash.
     pub fn migration(&self, hash: &str) -> String {
         format!("{}-migrate-{hash}", self.name)
     }
 
-    /// Labels by which a Service or a controller finds the pods of a component.
+    /// The labels that select the pods of a component.
     pub fn selector(&self, component: Component) -> BTreeMap<String, String> {
         [(NAME, PRODUCT), (INSTANCE, self.name.as_str()), (COMPONENT, component.as_str())]
             .into_iter()
@@ -155,7 +155,7 @@ impl Names {
         labels
     }
 
-    /// The server pods' selector as the scale subresource wants it: one string.
+    /// The selector of the server's pods in the form of the scale subresource: one string.
     pub fn selector_text(&self) -> String {
         let pairs: Vec<String> =
             self.selector(Component::Server).iter().map(|(key, value)| format!("{key}={value}")).collect();

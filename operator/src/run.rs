@@ -1,4 +1,4 @@
-//! Runs the operator: HTTP, election, watches, controller.
+//! Runs the operator: HTTP endpoints, leader election, watches, controller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,50 +25,50 @@ use crate::error_chain::ErrorChain;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
 
-/// How long reconciles that have begun may take to finish when the operator stops.
+/// How long running reconciles may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the answers to writes that were sent are waited for after that.
+/// How long responses to writes are awaited after that.
 const FINISH_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long giving up the lease may take.
+/// The timeout for releasing the lease.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why the operator stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// There is no way to the API server.
+    /// The client configuration could not be loaded.
     #[error("no cluster is configured: {0}")]
     Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
+    /// The client could not be created.
     #[error("the client for the API server could not be made: {0}")]
     Client(#[from] kube::Error),
-    /// The address for health and metrics is taken or not ours.
+    /// The listen address is in use or not available.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A metric is declared wrongly.
+    /// A metric is declared incorrectly.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
     /// The lease was lost.
     #[error(transparent)]
     Leader(#[from] LeaderError),
-    /// The controller ended by itself, which it never should.
+    /// The controller ended unexpectedly.
     #[error("the controller ended by itself")]
     ControllerEnded,
-    /// Random bytes could not be had.
-    #[error("the system has no random bytes")]
+    /// The system returned no random bytes.
+    #[error("the system returned no random bytes")]
     Random,
 }
 
 /// Resolves on SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the signals cannot be listened to.
+/// When the signal handlers cannot be installed.
 pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -79,7 +79,7 @@ pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// Runs until `stop` resolves, which is a clean end, or until something is wrong.
+/// Runs until `stop` resolves, which is a clean end, or until a fatal error.
 ///
 /// # Errors
 /// What was wrong.
@@ -110,7 +110,7 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
         .leader_elect
         .then(|| Election::new(clients.election.clone(), &namespace, identity, terms, fence.clone()));
     if let Some(election) = election.as_mut() {
-        tracing::info!("waiting to lead");
+        tracing::info!("waiting for leadership");
         tokio::select! {
             () = election.acquire(|answered| readiness.set(answered)) => {}
             () = stop.clone() => return Ok(()),
@@ -123,8 +123,8 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     let ended = match election.as_mut() {
         None => reconciling.await,
         Some(election) => {
-            // On a lost lease the reconciles in progress are dropped where they stand, and the fence stops what they
-            // would still write: another replica may be writing already.
+            // When the lease is lost, running reconciles are dropped, and the fence blocks their writes: another
+            // replica may already be active.
             let ended = tokio::select! {
                 ended = reconciling => ended,
                 lost = election.hold() => Err(lost.into()),
@@ -142,19 +142,19 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     ended
 }
 
-/// Gives up the lease once no write can follow any more. A write that the API server did not answer may still be
-/// carried out: then the lease has to run out, as if this process had been killed.
+/// Releases the lease when no write can follow any more. If the API server did not respond to a write, it may still
+/// carry it out; then the lease must expire, as after a crash.
 async fn give_up_lease(election: &mut Election, fence: &Fence, terms: &Terms) {
     if !fence.finish(FINISH_WITHIN, terms.margin()).await {
-        tracing::warn!("a write was not answered; the lease is not given up and has to run out");
+        tracing::warn!("a write was not answered; the lease is not released and must expire");
         return;
     }
     match tokio::time::timeout(RELEASE_WITHIN, election.release()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(error = %ErrorChain(&error), "the lease was not given up and has to run out");
+            tracing::warn!(error = %ErrorChain(&error), "the lease was not released and must expire");
         }
-        Err(_) => tracing::warn!("the lease was not given up in time and has to run out"),
+        Err(_) => tracing::warn!("the lease was not released in time and must expire"),
     }
 }
 
@@ -189,7 +189,7 @@ async fn reconcile_until(
     }
     metrics.show_auth_services(auth_services.clone());
     readiness.set(true);
-    tracing::info!("the watches have listed; reconciling");
+    tracing::info!("the initial lists are complete; reconciling");
 
     let client = clients.requests;
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
@@ -202,14 +202,14 @@ async fn reconcile_until(
         context,
         auth_services,
         Box::pin(queue),
-        // How many work at once, [`crate::controller::concurrency`] says.
+        // [`crate::controller::concurrency`] limits the concurrency.
         controller::Config::default().concurrency(0),
     ));
     let working = async {
         loop {
             match reconciles.try_next().await {
                 Ok(None) => break,
-                // Done; or an AuthService that was deleted while a reconcile for it was due.
+                // Done; or the AuthService was deleted while a reconcile was due.
                 Ok(Some(_)) | Err(controller::Error::ObjectNotFound(_)) => {}
                 Err(error) => tracing::debug!(error = %ErrorChain(&error), "a reconcile failed"),
             }
@@ -217,19 +217,20 @@ async fn reconcile_until(
     };
     let mut working = std::pin::pin!(working);
     tokio::select! {
-        // Stopping ends the queue, and with it the work: when there is nothing to finish, both happen at once.
+        // Stopping ends the queue, and thereby the work: if there is nothing to finish, both resolve at the same
+        // time.
         () = &mut working => {
             return if stop.now_or_never().is_some() { Ok(()) } else { Err(RunError::ControllerEnded) };
         }
         () = stop.clone() => {}
     }
     if tokio::time::timeout(STOP_WITHIN, working).await.is_err() {
-        tracing::warn!("reconciles that had begun were cut off");
+        tracing::warn!("reconciles in progress were aborted");
     }
     Ok(())
 }
 
-/// The pod's name, and a random part: a pod that was restarted is another participant.
+/// The pod's name with a random suffix: a restarted pod is a new participant.
 fn identity(pod_name: Option<&str>) -> Result<String, RunError> {
     let mut random = [0; 6];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| RunError::Random)?;

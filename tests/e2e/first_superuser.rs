@@ -22,7 +22,7 @@ async fn a_password_that_everybody_has_is_refused_in_words_until_another_is_ther
         let ready = all.into_iter().find(|condition| condition.type_ == conditions::READY);
         let message = ready.map(|ready| ready.message).unwrap_or_default();
         assert!(!message.contains("iloveyou1"), "{message}");
-        let told = message.contains("ended with an error") && message.contains("most common passwords");
+        let told = message.contains("terminated with an error") && message.contains("most common passwords");
         if told { Ok(()) } else { Err(message) }
     })
     .await;

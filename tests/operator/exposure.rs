@@ -69,7 +69,7 @@ async fn an_ingress_waits_for_its_certificate_and_says_so() {
 
     fixture.apply(ingress(json!({"certificate": {"issuerRef": {"name": "ca"}}}))).await;
     let condition_now = fixture.wait_for_reason("Exposed", "False", "CertificateNotReady").await;
-    assert!(condition_now.message.contains("look at its issuer"), "{}", condition_now.message);
+    assert!(condition_now.message.contains("check its issuer"), "{}", condition_now.message);
     let issuer = json!({"name": "ca", "kind": "Issuer", "group": "cert-manager.io"});
     fixture.wait_for_value("Certificate", NAME, "/spec/issuerRef", &issuer).await;
     fixture.wait_for_value("Certificate", NAME, "/spec/dnsNames", &json!(["auth.example.com"])).await;

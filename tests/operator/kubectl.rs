@@ -35,7 +35,7 @@ fn collect_silent(schema: &Value, path: &str, silent: &mut Vec<String>) {
 async fn kubectl_explains_a_field_by_its_short_name() {
     let control_plane = ControlPlane::shared().await;
     let text = control_plane.kubectl(&["explain", "authsvc.spec.tokens.accessTokenTTL"]);
-    assert!(text.contains("How long an access token is valid"), "{text}");
+    assert!(text.contains("Lifetime of access tokens"), "{text}");
 }
 
 #[tokio::test]

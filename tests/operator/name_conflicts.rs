@@ -101,9 +101,9 @@ async fn each_is_left_alone_named_and_waited_for() {
         let of_edge = theirs.iter().all(|(kind, ..)| kind == "HTTPRoute");
         let service = if of_edge { EDGE } else { NAME };
         let (type_, reason, words) = if of_edge {
-            ("Exposed", "NameTaken", "belongs to")
+            ("Exposed", "NameTaken", "exists and has another owner")
         } else {
-            ("Ready", "NameTaken", "exists and")
+            ("Ready", "NameTaken", "exists and has another owner")
         };
         let index = wait_for(fixture.api::<AuthService>(), service, |object| {
             let found = object.and_then(|object| condition(object, type_)).ok_or("no condition")?;

@@ -35,14 +35,14 @@ fn references() -> Vec<Reference> {
     let text = str::to_owned;
     let url = |field: &str, scheme: &str| {
         let message = format!(
-            "the URL in the Secret that {field} names must start with {scheme}:// and name a host: correct it."
+            "the URL in the Secret of {field} must start with {scheme}:// and contain a host: correct it."
         );
         move |value: &str| (value.to_owned(), message.clone())
     };
     let database = url("spec.database.urlSecretRef", "postgres");
     let redis = url("spec.redis.urlSecretRef", "redis");
-    let admin = "in the Secret that spec.bootstrapAdmin.secretRef names must";
-    let short = "the secret that spec.introspectionClient.secretRef names must have at least 32 characters: make one with openssl rand -hex 32.";
+    let admin = "in the Secret of spec.bootstrapAdmin.secretRef must";
+    let short = "the client secret in spec.introspectionClient.secretRef must have at least 32 characters: generate one with openssl rand -hex 32.";
     vec![
         Reference {
             field: "spec.database.urlSecretRef",
@@ -84,7 +84,7 @@ fn references() -> Vec<Reference> {
             mounted: true,
             bad: vec![(
                 text("two words"),
-                format!("username {admin} be 1 to 64 letters, digits and . _ -: correct it."),
+                format!("username {admin} consist of 1 to 64 letters, digits and . _ -: correct it."),
             )],
         },
         Reference {
@@ -157,18 +157,20 @@ impl Reference {
         let mut faults = vec![(
             None,
             "SecretMissing",
-            format!("{field} names the Secret {secret}, which does not exist: create it with the key {all}."),
+            format!(
+                "{field} references the Secret {secret}, which does not exist: create it with the key {all}."
+            ),
         )];
         for key in names {
-            let of_key = format!("the key {key} of the Secret {secret}, which {field} names,");
+            let of_key = format!("the key {key} of the Secret {secret}, which {field} references,");
             faults.push((
                 Some(self.with(key, None)),
                 "SecretKeyMissing",
-                format!("the Secret {secret}, which {field} names, has no key {key}: add it."),
+                format!("the Secret {secret}, which {field} references, has no key {key}: add it."),
             ));
-            let empty = format!("{of_key} is empty: fill it in.");
+            let empty = format!("{of_key} is empty: set a value.");
             faults.push((Some(self.with(key, Some(b""))), "SecretInvalid", empty.clone()));
-            let bytes = format!("{of_key} is not text in UTF-8: correct it.");
+            let bytes = format!("{of_key} is not UTF-8 text: correct it.");
             faults.push((Some(self.with(key, Some(&[0xff, 0xfe, 0x00]))), "SecretInvalid", bytes));
             faults.push((Some(self.with(key, Some(b"\r\n"))), "SecretInvalid", empty));
         }
@@ -257,7 +259,7 @@ async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
     let api: Api<ConfigMap> = fixture.api();
     let checksum = fixture.checksum().await;
     api.delete("texts", &DeleteParams::default()).await.expect("it is deleted");
-    let message = "spec.email.templatesConfigMapRef names the ConfigMap texts, which does not exist: create it, or remove the reference.";
+    let message = "spec.email.templatesConfigMapRef references the ConfigMap texts, which does not exist: create it, or remove the reference.";
     wait_for_words(&fixture, "Ready", "ConfigMapMissing", message).await;
     assert_eq!(fixture.checksum().await, checksum);
     texts(&fixture, "b").await;

@@ -67,8 +67,7 @@ async fn each_that_is_missing_or_wrong_is_named_and_a_late_one_is_picked_up() {
     wait_for_complaint(&fixture, "ConfigMapKeyMissing", &["corporate", "roots.pem"]).await;
     let key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
     apply_config_map(&fixture, json!({"roots.pem": format!("{}{key}", corporate.text())})).await;
-    wait_for_complaint(&fixture, "ConfigMapInvalid", &["corporate", "something else than certificates"])
-        .await;
+    wait_for_complaint(&fixture, "ConfigMapInvalid", &["corporate", "data other than certificates"]).await;
     // Nothing was made that would have to do without.
     let owned = fixture.owned().await;
     assert!(!owned.keys().any(|name| name.starts_with("Deployment/") || name.starts_with("Job/")));

@@ -1,4 +1,4 @@
-//! Whatever the API server lets through is built or refused, and never a panic.
+//! Every spec that the API server accepts is either rendered or refused with a problem; nothing panics.
 
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::AuthServiceSpec;
@@ -51,7 +51,7 @@ proptest! {
                 *found = value;
             }
         }
-        // What is of the wrong shape never gets here: the API server refuses it by the schema.
+        // The API server refuses values of the wrong type because of the schema.
         if serde_json::from_value::<AuthServiceSpec>(spec.clone()).is_err() {
             return Ok(());
         }

@@ -1,35 +1,36 @@
-//! What a HorizontalPodAutoscaler says of itself. Pure.
+//! The state of the HorizontalPodAutoscaler. Pure.
 
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-/// How long an autoscaler may be without figures before somebody is told: it has none of a pod that has just
-/// started, and metrics-server restarts at times.
+/// How long an autoscaler may have no metrics before it is reported: there are none for a pod that just started, or
+/// while metrics-server restarts.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
 /// How an autoscaler fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Autoscaler {
-    /// It has not said anything yet.
+    /// It has no status yet.
     Silent,
-    /// It cannot do its work, for a moment so far; why, in its own words.
+    /// It does not work, but only for a short time; with its message.
     Waiting(String),
-    /// It has no figures to go by; why, in its own words.
+    /// It has no metrics; with its message.
     WithoutMetrics(String),
-    /// It cannot set the number of replicas; why, in its own words.
+    /// It cannot set the number of replicas; with its message.
     CannotScale(String),
-    /// It leaves a Deployment of no replicas alone.
+    /// It is inactive, because the Deployment has no replicas.
     ScaledToZero,
-    /// It wants more replicas than it may have.
+    /// The desired number of replicas exceeds the maximum.
     AtMaximum,
     /// It does its work.
     Active,
 }
 
-/// Reads an autoscaler's conditions.
+/// Decides the state from the conditions of the autoscaler.
 pub fn decide_autoscaler(autoscaler: &HorizontalPodAutoscaler, now: Timestamp) -> Autoscaler {
-    let said = autoscaler.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let condition = |type_: &str| said.iter().find(|condition| condition.type_ == type_);
+    let conditions =
+        autoscaler.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let condition = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
     let fails = |type_: &str| condition(type_).filter(|condition| condition.status != "True");
     let limited = |reason: &str| {
         condition("ScalingLimited")
@@ -119,8 +120,8 @@ mod tests {
         fn an_autoscaler_that_fails_is_never_said_to_work(
             able in any_status(), active in any_status(), minutes in -9_i64..9,
         ) {
-            let said = autoscaler(&[("AbleToScale", able, "R"), ("ScalingActive", active, "R")]);
-            let works = decide_autoscaler(&said, after(minutes)) == Autoscaler::Active;
+            let found = autoscaler(&[("AbleToScale", able, "R"), ("ScalingActive", active, "R")]);
+            let works = decide_autoscaler(&found, after(minutes)) == Autoscaler::Active;
             prop_assert_eq!(works, able == "True" && active == "True");
         }
     }

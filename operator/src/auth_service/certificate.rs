@@ -1,5 +1,4 @@
-//! What a TLS certificate is worth: whom it is for, and until when. Pure. Whether callers trust who signed it cannot be
-//! told here.
+//! Validity of a TLS certificate: its host names and validity period. Pure. The trust chain is not checked.
 
 use std::net::IpAddr;
 
@@ -8,16 +7,16 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 
-/// How long before its end a certificate is complained about: whoever renews it by himself has done so by then
-/// (cert-manager: when a third of its time is left).
+/// How long before its expiry a certificate is reported. Automatic renewal is done earlier (cert-manager renews when
+/// a third of the lifetime is left).
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// What was found out about a certificate.
+/// The result of the check of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Certificate {
     /// It is good until then.
     Valid(Timestamp),
-    /// It is good, but not for long.
+    /// It is valid, but expires soon.
     ExpiresSoon(Timestamp),
     /// It was good until then.
     Expired(Timestamp),
@@ -30,37 +29,37 @@ pub enum Certificate {
 }
 
 impl Certificate {
-    /// Whether TLS works with it, and the condition's reason and sentence about the Secret that holds it.
+    /// Whether the certificate is usable, and the reason and message of the condition.
     pub fn describe(&self, secret: &str) -> (bool, &'static str, String) {
         match self {
             Self::Valid(until) => {
-                (true, "Valid", format!("The certificate in the Secret {secret} is good until {until}."))
+                (true, "Valid", format!("The certificate in the Secret {secret} is valid until {until}."))
             }
             Self::ExpiresSoon(until) => (
                 true,
                 "ExpiresSoon",
                 format!(
-                    "The certificate in the Secret {secret} expires at {until}: renew it, or see why it is not renewed."
+                    "The certificate in the Secret {secret} expires at {until}: renew it, or check why it is not renewed."
                 ),
             ),
             Self::Expired(until) => (
                 false,
                 "Expired",
                 format!(
-                    "The certificate in the Secret {secret} expired at {until}: renew it, or see why it is not renewed."
+                    "The certificate in the Secret {secret} expired at {until}: renew it, or check why it is not renewed."
                 ),
             ),
             Self::NotYetValid(from) => (
                 false,
                 "NotYetValid",
                 format!(
-                    "The certificate in the Secret {secret} is good from {from} on only: use another one, or set the clocks right."
+                    "The certificate in the Secret {secret} is not valid before {from}: use another certificate, or correct the clocks."
                 ),
             ),
             Self::WrongHost(host) => (
                 false,
                 "WrongHost",
-                format!("The certificate in the Secret {secret} is not for {host}: have one made that is."),
+                format!("The certificate in the Secret {secret} is not valid for {host}: replace it."),
             ),
             Self::Unreadable => (
                 false,
@@ -71,7 +70,7 @@ impl Certificate {
     }
 }
 
-/// Decides by the first certificate of a chain, which is the server's own (RFC 8446 §4.4.2).
+/// Checks the first certificate of a chain, which is the server's (RFC 8446 §4.4.2).
 pub fn decide_certificate(pem: &[u8], now: Timestamp, hosts: &[&str]) -> Certificate {
     let Some(Ok(first)) = Pem::iter_from_buffer(pem).next() else { return Certificate::Unreadable };
     let Ok(certificate) = first.parse_x509() else { return Certificate::Unreadable };
@@ -93,7 +92,7 @@ pub fn decide_certificate(pem: &[u8], now: Timestamp, hosts: &[&str]) -> Certifi
     }
 }
 
-/// By the subject's alternative names alone, as callers do (RFC 9525 §6.3).
+/// Only by the subject alternative names (RFC 9525 §6.3).
 fn is_for(certificate: &X509Certificate<'_>, host: &str) -> bool {
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return false };
     let address: Option<IpAddr> = host.parse().ok();
@@ -105,7 +104,7 @@ fn is_for(certificate: &X509Certificate<'_>, host: &str) -> bool {
     })
 }
 
-/// A `*` stands for one whole label at the left.
+/// A `*` stands for one complete leftmost label.
 fn matches_host(name: &str, host: &str) -> bool {
     let host = host.trim_end_matches('.');
     match name.strip_prefix("*.") {

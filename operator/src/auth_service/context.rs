@@ -1,4 +1,4 @@
-//! What every reconcile is given.
+//! The context of every reconcile, and the state that is kept in memory between reconciles.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
 
-/// The images that an AuthService gets where it names none.
+/// The default images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     /// The auth server.
@@ -29,19 +29,19 @@ pub struct Images {
     pub valkey: String,
 }
 
-/// What is known of an object that was rendered. There are a dozen for each AuthService.
+/// The applied state of one object. There are about a dozen for each AuthService.
 #[derive(Debug)]
 pub struct AppliedState {
     /// Its kind.
     pub kind: Kind,
     /// Its name.
     pub name: Box<str>,
-    /// The hash of what was rendered. The rest speaks of exactly that.
+    /// The hash of the rendered object to which the other fields refer.
     pub rendered: Box<str>,
-    /// The fingerprint of what the API server made of it (it writes `0.5` as `500m`, say), if it was applied by
-    /// this process.
+    /// The fingerprint of the API server's form of it (`0.5` becomes `500m`, for example), if this process has
+    /// applied it.
     pub made: Option<Fingerprint>,
-    /// The version of the object in which there was nothing left to do.
+    /// The resource version that was found to be correct.
     pub right: Option<Box<str>>,
 }
 
@@ -50,38 +50,38 @@ pub struct AppliedState {
 pub struct Place {
     /// The namespace.
     pub namespace: String,
-    /// The pod, where it is one.
+    /// The name of the pod, if the operator runs in one.
     pub pod_name: Option<String>,
 }
 
-/// What is remembered of one AuthService. Losing it costs a needless write at most.
+/// The state kept for one AuthService. If it is lost, the next reconcile sends a few unnecessary writes.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// What is known of what was applied; one for each kind and name.
+    /// The applied state, one for each object.
     pub applied: Vec<AppliedState>,
-    /// What was repaired lately.
+    /// Recent repairs.
     pub repairs: Repairs,
-    /// How often its reconcile failed in a row; the next try waits longer each time.
+    /// The number of failed reconciles in a row; each retry waits longer.
     pub failures: u32,
-    /// The status that was written last, with the resource version that it replaced: until the watch has
-    /// caught up, that is the truer one.
+    /// The status written last, with the resource version that it replaced. It is newer than the cache until the
+    /// watch shows it.
     pub status: Option<(String, AuthServiceStatus)>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
-    /// The problem that was reported last, if the AuthService is held for one.
+    /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
     /// The ConfigMaps with certificate authorities, by name.
     pub config_maps: HashMap<String, ReadConfigMap>,
 }
 
 impl Memory {
-    /// What is known of an object, if that speaks of what was rendered with this hash.
+    /// The applied state of an object, if it refers to this rendered hash.
     pub fn known(&self, kind: Kind, name: &str, rendered: &str) -> Option<&AppliedState> {
         let mut known = self.applied.iter().filter(|known| known.kind == kind && *known.name == *name);
         known.next().filter(|known| *known.rendered == *rendered)
     }
 
-    /// Puts this in place of what was known of the object.
+    /// Replaces the applied state of the object.
     pub fn learn(&mut self, learned: AppliedState) {
         let known =
             self.applied.iter_mut().find(|known| known.kind == learned.kind && known.name == learned.name);
@@ -94,24 +94,24 @@ impl Memory {
     }
 }
 
-/// What was read of a ConfigMap.
+/// The content of a ConfigMap.
 #[derive(Debug, Clone, Default)]
 pub struct ReadConfigMap {
     /// The version that was read.
     pub version: String,
-    /// The keys that were asked for.
+    /// The requested keys.
     pub keys: Vec<String>,
-    /// What stands under those of them that it has.
+    /// The values of those that exist.
     pub data: HashMap<String, Vec<u8>>,
 }
 
-/// The Secret of the key set as it was written last, with the resource version that it replaced: until the watch has
-/// caught up, that is the truer one.
+/// The Secret of the key set written last, with the resource version that it replaced. It is newer than the cache
+/// until the watch shows it.
 #[derive(Default)]
 pub struct WrittenKeys(pub Option<(String, Arc<DynamicObject>)>);
 
 impl WrittenKeys {
-    /// The Secret that replaced this version, if that is what was written last.
+    /// The Secret that replaced this version, if this process wrote it last.
     pub fn newer_than(&self, version: Option<&str>) -> Option<Arc<DynamicObject>> {
         let (replaced, secret) = self.0.as_ref()?;
         (version == Some(replaced.as_str())).then(|| secret.clone())
@@ -125,17 +125,17 @@ impl std::fmt::Debug for WrittenKeys {
     }
 }
 
-/// What every reconcile is given.
+/// The context of every reconcile.
 pub struct Context {
-    /// The API server; only dereference, apply and status use it.
+    /// The client; only dereference, apply and status use it.
     pub client: Client,
-    /// What the watches last saw.
+    /// The cache of the watched objects.
     pub cache: Cache,
-    /// The AuthServices, as the watch last saw them.
+    /// The cache of the AuthServices.
     pub auth_services: Store<Observed>,
-    /// The images that an AuthService gets where it names none.
+    /// The default images.
     pub images: Images,
-    /// The namespace that the operator runs in.
+    /// The namespace of the operator.
     pub operator_namespace: String,
     /// The operator's metrics.
     pub metrics: Metrics,
@@ -147,7 +147,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context with nothing remembered.
+    /// A context without any state.
     pub fn new(
         client: Client,
         cache: Cache,
@@ -173,8 +173,8 @@ impl Context {
 }
 
 impl Context {
-    /// Where events go. Warnings are remembered for some minutes, so that what comes again and again is counted
-    /// instead of repeated; remembering all that goes well would take more memory than it is worth.
+    /// The recorder for events. Warnings are kept for some minutes, so that repeated ones are counted instead of
+    /// duplicated; normal events are not, to save memory.
     pub fn recorder(&self, warning: bool) -> Recorder {
         if warning {
             self.recorder.clone()
@@ -183,24 +183,24 @@ impl Context {
         }
     }
 
-    /// Works with what is remembered of an AuthService.
+    /// Accesses the state kept for an AuthService.
     pub fn with_memory<T>(&self, uid: &str, work: impl FnOnce(&mut Memory) -> T) -> T {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         work(memory.entry(uid.to_owned()).or_default())
     }
 
-    /// The status that was written last: the one in the cache, unless the watch has not seen this process's own write.
+    /// The status written last: the cached one, unless the watch has not shown this process's own write yet.
     pub fn last_status(&self, auth_service: &AuthService) -> AuthServiceStatus {
         let seen = auth_service.resource_version();
         let newer = self.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
-            // Not needed any more once the watch has shown the write.
+            // Not needed any more when the watch has shown the write.
             memory.status.take_if(|(replaced, _)| seen.as_ref() != Some(replaced));
             memory.status.clone()
         });
         newer.map_or_else(|| auth_service.status.clone().unwrap_or_default(), |(_, status)| status)
     }
 
-    /// Forgets the AuthServices that are gone, if there are any.
+    /// Removes the state of AuthServices that no longer exist.
     pub fn forget_gone(&self) {
         let remembered = self.memory.lock().unwrap_or_else(PoisonError::into_inner).len();
         if remembered <= self.auth_services.len() {

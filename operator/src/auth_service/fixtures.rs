@@ -1,4 +1,4 @@
-//! AuthServices for the tests: the smallest and a full one, with what they refer to.
+//! AuthServices for the tests: a minimal and a complete one, with their references.
 
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -15,7 +15,7 @@ use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
 use crate::signing_keys::{KeyMaterial, KeySet};
 
-/// The key of RFC 8037 appendix A.1, known to everybody.
+/// The public example key of RFC 8037 appendix A.1.
 pub const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
 
 pub fn images() -> Images {
@@ -34,7 +34,7 @@ pub fn auth_service(spec: Value) -> AuthService {
     auth_service
 }
 
-/// The same answer for every optional kind.
+/// The same presence for every optional kind.
 pub fn optional(presence: Presence) -> Optional {
     Kind::OPTIONAL.into_iter().fold(Optional::default(), |optional, kind| optional.with(kind, presence))
 }
@@ -131,7 +131,7 @@ pub fn full() -> Dereferenced {
     }
 }
 
-/// The same with the migration done.
+/// The same with a completed migration.
 pub fn migrated(auth_service: &AuthService, found: Dereferenced) -> Validated {
     let before = validate(auth_service, found.clone(), &images()).unwrap();
     let name = before.names.migration(&before.server.unwrap().migration);

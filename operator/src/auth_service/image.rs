@@ -1,8 +1,8 @@
-//! Which image the server runs.
+//! The image of the server.
 
 use latchkey_crds::auth_service::Image;
 
-/// The image of the spec, with what it leaves out taken from the default.
+/// The image of the spec, completed from the default.
 pub(crate) fn server_image(image: &Image, default: &str) -> String {
     let (default_repository, default_suffix) = split_image(default);
     let repository = image.repository.as_deref().unwrap_or(default_repository);
@@ -17,7 +17,7 @@ pub(crate) fn server_image(image: &Image, default: &str) -> String {
     }
 }
 
-/// Repository, and tag or digest with its sign.
+/// The repository, and the tag or digest with its separator.
 fn split_image(image: &str) -> (&str, &str) {
     if let Some(at) = image.find('@') {
         return image.split_at(at);
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(tag_of("registry.example:5000/server"), None);
         assert_eq!(tag_of(DEFAULT), Some("1.2.3"));
         assert_eq!(tag_of("a@sha256:ab"), None);
-        // A tag beside a digest is only a remark; the digest decides.
+        // If there is a digest, the tag has no effect.
         assert_eq!(tag_of("a:1@sha256:ab"), None);
     }
 }

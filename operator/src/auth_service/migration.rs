@@ -1,4 +1,4 @@
-//! Where the schema stands, by the migration Jobs: decides what to do next. Pure.
+//! The state of the schema migration, decided from the Jobs. Pure.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use kube::ResourceExt;
 
 use crate::names::INPUTS_ANNOTATION;
 
-/// How long the replicas have, after a Job succeeded, to see what it did.
+/// How long the replicas may take to observe a completed migration.
 const SEEN_AFTER: Duration = Duration::from_secs(10);
-/// How long a Job that failed stays before it is tried again with the same inputs.
+/// How long a failed Job is kept before it is retried with the same inputs.
 const TRY_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
-/// Where the migration stands.
+/// The state of the migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Migration {
-    /// The Job of this image and database succeeded.
+    /// The Job for this image and database succeeded.
     Done,
     /// It has to be made.
     Due,
     /// It runs.
     Running,
-    /// It failed, and its inputs are still the same.
+    /// It failed, and its inputs have not changed.
     Failed(String),
-    /// It failed or could not start, and something that it is given has changed since, or enough time has
-    /// passed; or it succeeded, and its database was lost since: it is deleted, so that it can be made again.
+    /// It failed or did not start, and its inputs have changed or the retry is due; or it succeeded, and its database
+    /// was lost since. It is deleted and created again.
     Stale,
 }
 
-/// Decides where the migration called `name` stands. `missed` says that a replica misses the schema: the Job
-/// tells only what was once done, to a database that may be another one today.
+/// Decides the state of the migration `name`. `missed`: a replica reports a missing schema; a completed Job only
+/// proves the migration of a database that may have been replaced since.
 pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, missed: bool, now: Timestamp) -> Migration {
     let Some(job) = jobs.iter().find(|job| job.name_any() == name) else { return Migration::Due };
     if job.metadata.deletion_timestamp.is_some() {
@@ -50,7 +50,7 @@ pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, missed: bool, no
     }
     let changed = job.annotations().get(INPUTS_ANNOTATION).is_none_or(|before| before != inputs);
     let Some(failed) = holds("Failed") else {
-        // One that is at work is not interrupted; one that could not start is.
+        // A running Job is not interrupted; one that could not start is replaced.
         let at_work = job.status.as_ref().and_then(|status| status.ready).is_some_and(|ready| ready > 0);
         return if changed && !at_work { Migration::Stale } else { Migration::Running };
     };

@@ -41,16 +41,16 @@ use context::Context;
 
 use server_reports::Answer;
 
-/// The longest pause after repeated failures.
+/// The maximum delay between retries.
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
-/// Why a reconcile failed. Everything that the spec or the cluster can get wrong is a condition instead.
+/// Why a reconcile failed. Problems of the spec or the cluster become conditions instead.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// What the spec refers to could not be read.
+    /// A reference of the spec could not be read.
     #[error(transparent)]
     Dereference(#[from] dereference::DereferenceError),
-    /// The object lacks what the API server gives every object.
+    /// The object lacks metadata that the API server always sets.
     #[error(transparent)]
     Validate(#[from] validate::ValidateError),
     /// An object could not be rendered.
@@ -62,36 +62,35 @@ pub enum ReconcileError {
     /// The status could not be written.
     #[error(transparent)]
     Status(#[from] status::StatusError),
-    /// It panicked, which is a mistake in this program, or the operator ends.
-    #[error("the reconcile ended before it was done: {0}")]
+    /// It panicked, which is a bug, or the operator is stopping.
+    #[error("the reconcile was aborted: {0}")]
     Ended(#[from] JoinError),
 }
 
-/// Makes the cluster what one AuthService says, as far as that is possible now.
+/// Reconciles one AuthService: applies the desired objects and updates its status.
 ///
 /// # Errors
-/// When the API server did not answer or refused something; the reconcile is tried again.
+/// When the API server does not respond or refuses a request; the reconcile is retried.
 pub async fn reconcile(observed: Arc<Observed>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    // A task of its own: those beside it go on while it reckons, and when it should panic.
+    // Runs in its own task so that a panic or a long computation does not stall other reconciles.
     let task = tokio::spawn(reconcile_in_turn(observed, context));
     AbortOnDropHandle::new(task).await?
 }
 
 async fn reconcile_in_turn(observed: Arc<Observed>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    // Servers that do not answer are waited for without keeping anybody else from working. A pod that cannot be read
-    // is found again below.
+    // Waiting for unresponsive servers takes no reconcile slot. An unreadable pod is reported below.
     let pods =
         observed.whole().ok().and_then(|whole| dereference::pods(whole, &context, Component::Server).ok());
     let answers = server_reports::ask_all(&pods.unwrap_or_default()).await;
     let uid = observed.uid().unwrap_or_default();
     let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
     let work = context.slots.work(failed_before, async {
-        // What was asked for meanwhile; it was deleted if it is not there any more.
+        // Re-read the object from the cache; if it is gone, there is nothing to do.
         let Some(observed) = context.auth_services.get(&ObjectRef::from_obj(&*observed)) else {
             return Ok(Action::await_change());
         };
         let started = Instant::now();
-        // Boxed: its state is large, and those that wait for their turn do without it.
+        // Boxed, because its state is large and reconciles that wait for a slot do not need it.
         let result = Box::pin(reconcile_once(&observed, answers, &context)).await;
         context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
         if result.is_ok() {
@@ -99,7 +98,7 @@ async fn reconcile_in_turn(observed: Arc<Observed>, context: Arc<Context>) -> Re
         }
         result
     });
-    // There are no more turns only when the operator ends.
+    // The semaphores are only closed when the operator stops.
     work.await.unwrap_or_else(|| Ok(Action::await_change()))
 }
 
@@ -109,10 +108,10 @@ async fn reconcile_once(
     context: &Context,
 ) -> Result<Action, ReconcileError> {
     if observed.meta().deletion_timestamp.is_some() {
-        // What it owns goes with it, by the owner references.
+        // Its objects are garbage-collected through their owner references.
         return Ok(Action::await_change());
     }
-    // Deciding by a part of a spec or status could make new keys, or delete what the rest asks for.
+    // Acting on a partially read spec or status could generate new keys, or delete objects that the rest requires.
     let auth_service = match observed.whole() {
         Ok(auth_service) => auth_service,
         Err(held) => return Ok(status::report_unreadable(observed, held, context).await?),
@@ -136,17 +135,17 @@ async fn reconcile_once(
     Ok(Action::requeue(requeue_after))
 }
 
-/// After a failure: tried again, later each time.
+/// Schedules the retry of a failed reconcile, with an increasing delay.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<Context>) -> Action {
     if let ReconcileError::Status(status::StatusError::Contested { kind, name }) = error {
-        // Soon and not less and less often: when the other writer stops, nothing else may lead to the next reconcile.
+        // With a constant short delay: when the other writer stops, no event may trigger the next reconcile.
         tracing::warn!(
             namespace = auth_service.namespace(),
             name = auth_service.name_any(),
             kind = kind.as_str(),
             object = name,
-            "another writer keeps changing an object; it is repaired again in a moment"
+            "another writer keeps changing an object; the operator repairs it again in one second"
         );
         return Action::requeue(repair_limit::EVERY);
     }
@@ -161,7 +160,7 @@ pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<C
         error = %ErrorChain(error),
         failures,
         again_in = ?pause,
-        "a reconcile failed and is tried again"
+        "a reconcile failed and is retried"
     );
     Action::requeue(pause)
 }

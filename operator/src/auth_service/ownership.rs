@@ -1,4 +1,4 @@
-//! Objects of ours whose owner reference somebody took away. Pure.
+//! Objects of the operator whose owner reference was removed. Pure.
 
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -6,11 +6,11 @@ use kube::core::DynamicObject;
 use crate::cluster::controller_reference::controller_of;
 use crate::names::{INSTANCE, MANAGED_BY, OPERATOR, RENDERED_ANNOTATION};
 
-/// Whether an object has no controller and still says that the operator made it for the AuthService of this name: it
-/// gets its owner reference back. Whoever wants to keep it takes our label off as well.
+/// Whether an object has no controller, but the labels and annotation of an object that the operator created for this
+/// AuthService. Its owner reference is restored. To keep such an object, remove the label as well.
 ///
-/// Anybody may write such marks, so that nothing may be read out of it on their strength; what is written over it is
-/// no more than he who can write them could have done himself.
+/// Every writer in the namespace can set these marks, so that the content of such an object must not be trusted.
+/// Overwriting it gives the writer no additional rights.
 pub fn is_orphan_of(object: &DynamicObject, name: &str) -> bool {
     let says = |label: &str, value: &str| object.labels().get(label).is_some_and(|found| found == value);
     controller_of(object).is_none()

@@ -1,16 +1,16 @@
-//! Which image an embedded PostgreSQL with a volume may run. Pure.
+//! The image of an embedded PostgreSQL with a volume. Pure.
 
-/// What runs, and why it may be another one than the operator's own.
+/// The image to run, and whether it differs from the operator's default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresImage {
     /// The image.
     pub image: String,
-    /// The one that it is held back from: its files would not fit, or that cannot be told.
+    /// The default image that is not used, because it cannot read the volume or this is not known.
     pub held_back: Option<String>,
 }
 
-/// Decides by the image that wrote the volume's files (`None`: there is no volume yet). PostgreSQL reads the files of
-/// its own major version only, and does not start on others.
+/// Decides by the image that wrote the volume (`None`: there is no volume yet). PostgreSQL only starts on data of its
+/// own major version.
 pub fn decide_postgres_image(wanted: &str, running: Option<&str>) -> PostgresImage {
     match running.filter(|running| *running != wanted) {
         Some(running) if major(running).is_none() || major(running) != major(wanted) => {
@@ -20,7 +20,7 @@ pub fn decide_postgres_image(wanted: &str, running: Option<&str>) -> PostgresIma
     }
 }
 
-/// The major version that a tag begins with, as in `postgres:17.6-alpine@sha256:…`.
+/// The major version at the start of a tag, as in `postgres:17.6-alpine@sha256:…`.
 fn major(image: &str) -> Option<u32> {
     let tag = super::image::tag_of(image.split('@').next()?)?;
     let end = tag.find(|c: char| !c.is_ascii_digit()).unwrap_or(tag.len());

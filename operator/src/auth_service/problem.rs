@@ -1,11 +1,11 @@
 //! A problem that the user can correct.
 
-/// Something that the user can set right; it becomes a condition.
+/// A problem that the user can correct; it becomes a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The condition's reason.
     pub reason: &'static str,
-    /// One sentence that says what to do.
+    /// One sentence with the remedy.
     pub message: String,
 }
 

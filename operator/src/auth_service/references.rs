@@ -13,8 +13,8 @@ use crate::names::Names;
 pub(crate) const REFERENCES: ReferenceRules =
     ReferenceRules { secrets: watched_secrets, config_map: names_config_map };
 
-/// The Secrets that the spec refers to, and those that the operator makes for the AuthService: one of these that was
-/// restored by hand, or another's of the same name, has no label by which the other watch would find it.
+/// The Secrets that the spec references, and those that the operator creates for the AuthService: the watch by label
+/// does not show one of these if it was restored manually or has another owner.
 fn watched_secrets(auth_service: &AuthService) -> BTreeSet<String> {
     let mut watched: BTreeSet<String> = secrets(auth_service).map(str::to_owned).collect();
     watched.extend(Names::new(&auth_service.name_any()).secrets());
@@ -43,24 +43,24 @@ fn names_config_map(auth_service: &AuthService, name: &str) -> bool {
     templates(auth_service) == Some(name) || trusted_ca_config_maps(auth_service).any(|named| named == name)
 }
 
-/// The ConfigMap with mail texts.
+/// The ConfigMap with custom templates.
 pub(crate) fn templates(auth_service: &AuthService) -> Option<&str> {
     let email = &auth_service.spec.email;
     email.templates_config_map_ref.as_ref().filter(|_| email.enabled).map(|reference| reference.name.as_str())
 }
 
-/// The Secret that the spec's Ingress takes its certificate from.
+/// The Secret with the certificate of the Ingress.
 pub(crate) fn tls_secret(exposure: Option<&Exposure>) -> Option<&str> {
     exposure?.ingress.as_ref()?.tls.as_ref()?.secret_name.as_deref()
 }
 
-/// The names of the Secrets with authorities.
+/// The names of the Secrets with certificate authorities.
 fn trusted_ca_secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> {
     let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.secret_ref.as_ref());
     named.map(|reference| reference.name.as_str())
 }
 
-/// The names of the ConfigMaps with authorities.
+/// The names of the ConfigMaps with certificate authorities.
 pub(crate) fn trusted_ca_config_maps(auth_service: &AuthService) -> impl Iterator<Item = &str> {
     let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.config_map_ref.as_ref());
     named.map(|reference| reference.name.as_str())

@@ -1,16 +1,16 @@
-//! How often an object is repaired. One that another writer changes back each time is repaired several times at once,
-//! and from then on once a second. Pure.
+//! Limits the repairs of an object. An object that another writer keeps changing is repaired a few times immediately,
+//! and then once per second. Pure.
 
 use std::time::{Duration, Instant};
 
 use crate::cluster::kinds::Kind;
 
-/// How many repairs may follow each other at once.
+/// The number of repairs without a pause.
 const AT_ONCE: u32 = 5;
-/// How long it takes until another one may follow.
+/// The interval of further repairs.
 pub const EVERY: Duration = Duration::from_secs(1);
 
-/// The repairs of the objects of one AuthService; only of those that were repaired lately.
+/// The repairs of the objects of one AuthService; contains only recently repaired objects.
 #[derive(Debug, Default)]
 pub struct Repairs(Vec<Repaired>);
 
@@ -18,12 +18,12 @@ pub struct Repairs(Vec<Repaired>);
 struct Repaired {
     kind: Kind,
     name: Box<str>,
-    /// When all of these repairs are forgotten: each adds [`EVERY`].
+    /// When all of these repairs expire: each adds [`EVERY`].
     until: Instant,
 }
 
 impl Repairs {
-    /// Whether an object may be repaired now; if so, that counts as a repair.
+    /// Whether an object may be repaired now; if so, this counts as a repair.
     pub fn may_repair(&mut self, kind: Kind, name: &str, now: Instant) -> bool {
         self.0.retain(|repaired| repaired.until > now);
         let found = self.0.iter_mut().find(|repaired| repaired.kind == kind && *repaired.name == *name);

@@ -1,5 +1,5 @@
-//! Whether two AuthServices name one database. Decided by what is written in their URLs: two names of one server are
-//! not found out. Pure.
+//! Whether two AuthServices use the same database, decided by their URLs; different host names of the same server are
+//! not detected. Pure.
 
 use k8s_openapi::jiff::Timestamp;
 use latchkey_config::SecretText;
@@ -7,10 +7,10 @@ use url::Url;
 
 use crate::fingerprint::fingerprint;
 
-/// The port of PostgreSQL where a URL names none.
+/// The default port of PostgreSQL.
 const PORT: u16 = 5432;
 
-/// One that has made something for a database, or is about to.
+/// An AuthService that uses a database, or is about to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// Its namespace.
@@ -19,27 +19,27 @@ pub struct Claim {
     pub name: String,
     /// When it was created.
     pub created: Option<Timestamp>,
-    /// Its uid, for two of one second.
+    /// Its uid, as a tie-breaker.
     pub uid: String,
-    /// Whether its replicas use the database already; otherwise they are about to.
+    /// Whether its replicas already use the database.
     pub deployed: bool,
-    /// Whether it says that the database may be shared.
+    /// Whether it allows sharing of the database.
     pub allows: bool,
 }
 
-/// Who else uses the database.
+/// Other users of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sharing {
-    /// Nobody that is known of, or only such as are refused.
+    /// There is no other user, or only users that are refused.
     Alone,
-    /// This one, which is allowed.
+    /// This AuthService also uses it, which is allowed.
     Allowed(String),
-    /// This one, before whom ours has to stand back.
+    /// This AuthService also uses it and has precedence.
     Refused(String),
 }
 
-/// Decides who else uses the database, and whether we may. Whose replicas use it already goes on; between equals the
-/// older one does.
+/// Decides whether the database has other users, and which of them has precedence: one whose replicas already use it,
+/// and otherwise the older one.
 pub fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
     let rank = |claim: &Claim| (!claim.deployed, claim.created, claim.uid.clone());
     let called = |claim: &Claim| format!("{}/{}", claim.namespace, claim.name);
@@ -53,8 +53,8 @@ pub fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
     }
 }
 
-/// A name for the database that a URL leads to from the pods of a namespace, whoever logs in: a hash of host, port and
-/// database.
+/// Identifies the database of a URL, as resolved by pods of a namespace, independent of the user: a hash of host,
+/// port and database name.
 pub fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
     let url = Url::parse(url.expose()).ok()?;
     let given = |name: &str| {
@@ -64,7 +64,7 @@ pub fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
     };
     let host = given("host").or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default().to_lowercase();
     let port = given("port").unwrap_or_else(|| url.port().unwrap_or(PORT).to_string());
-    // Without a name it is the user's own (libpq, §34.1.2).
+    // The default database name is the user name (libpq, §34.1.2).
     let path = url.path().trim_start_matches('/');
     let database =
         given("dbname").unwrap_or_else(|| if path.is_empty() { url.username() } else { path }.to_owned());
@@ -73,8 +73,8 @@ pub fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
     Some(id[..16].to_owned())
 }
 
-/// The names of a Service made one: in a pod `NAME` alone means the one of its own namespace, and `NAME.NAMESPACE`,
-/// `NAME.NAMESPACE.svc` and what follows the cluster's domain mean the same.
+/// Normalizes the names of a Service: in a pod, `NAME` is the Service in its own namespace, and `NAME.NAMESPACE`,
+/// `NAME.NAMESPACE.svc` and the name with the cluster domain are equivalent.
 fn qualified(host: &str, namespace: &str) -> String {
     let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     if is_name {
@@ -86,10 +86,10 @@ fn qualified(host: &str, namespace: &str) -> String {
     }
 }
 
-/// That another AuthService uses the database, and what to do.
+/// The message for another AuthService that uses the same database.
 pub(crate) fn shared_message(other: &str) -> String {
     format!(
-        "AuthService {other} uses the same database: name another one in spec.database.urlSecretRef, or set spec.database.allowShared if both are to have the same accounts."
+        "AuthService {other} uses the same database: reference another database in spec.database.urlSecretRef, or set spec.database.allowShared if both should share accounts."
     )
 }
 

@@ -1,4 +1,4 @@
-//! Which certificates a bundle of authorities holds. Pure.
+//! The certificates in a bundle of authorities. Pure.
 
 use std::fmt::Write as _;
 
@@ -8,13 +8,13 @@ use x509_parser::pem::Pem;
 
 use crate::auth_service::problem::Problem;
 
-/// All bundles of an AuthService together may have this many bytes: a Secret holds a megabyte, and all public
-/// authorities take a quarter of one.
+/// The maximum total size of the bundles of an AuthService: a Secret holds a megabyte, and all public authorities
+/// need a quarter of it.
 const MOST_BYTES: usize = 512 * 1024;
 /// A PEM line holds this many characters (RFC 7468 §2).
 const LINE: usize = 64;
 
-/// Where a bundle is, in the words that a person is told.
+/// The location of a bundle, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place<'a> {
     /// `Secret` or `ConfigMap`.
@@ -23,12 +23,12 @@ pub struct Place<'a> {
     pub name: &'a str,
     /// The key in its data.
     pub key: &'a str,
-    /// The field of the spec that names it.
+    /// The field of the spec that references it.
     pub field: &'a str,
 }
 
 impl Place<'_> {
-    /// A problem with what is there.
+    /// The problem at this location.
     pub fn problem(self, problem: Fault) -> Problem {
         let Self { kind, name, key, field } = self;
         let secret = kind == "Secret";
@@ -36,17 +36,17 @@ impl Place<'_> {
             Fault::Missing => (
                 if secret { "SecretMissing" } else { "ConfigMapMissing" },
                 format!(
-                    "{field} names the {kind} {name}, which does not exist: create it with the key {key}."
+                    "{field} references the {kind} {name}, which does not exist: create it with the key {key}."
                 ),
             ),
             Fault::KeyMissing => (
                 if secret { "SecretKeyMissing" } else { "ConfigMapKeyMissing" },
-                format!("the {kind} {name}, which {field} names, has no key {key}: add it."),
+                format!("the {kind} {name}, which {field} references, has no key {key}: add it."),
             ),
             Fault::Invalid(why) => (
                 if secret { "SecretInvalid" } else { "ConfigMapInvalid" },
                 format!(
-                    "the key {key} of the {kind} {name}, which {field} names, {why}: put the certificates of authorities there, in PEM form."
+                    "the key {key} of the {kind} {name}, which {field} references, {why}: it must hold the certificates of the authorities, in PEM form."
                 ),
             ),
         };
@@ -61,12 +61,12 @@ pub enum Fault {
     Missing,
     /// It has no such key.
     KeyMissing,
-    /// What is there is not certificates.
+    /// The value is not a list of certificates.
     Invalid(&'static str),
 }
 
-/// The certificates of a text and nothing else of it, in PEM form. Anything but certificates is refused: a private key
-/// that got there by mistake must not be handed on.
+/// The certificates of a text, in normalized PEM form. Any other PEM block is refused, so that a private key that was
+/// added by mistake is not distributed.
 ///
 /// # Errors
 /// [`Fault::Invalid`]
@@ -75,10 +75,10 @@ pub fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
     for block in Pem::iter_from_buffer(text) {
         let block = block.map_err(|_| Fault::Invalid("is not well-formed"))?;
         if block.label != "CERTIFICATE" {
-            return Err(Fault::Invalid("holds something else than certificates"));
+            return Err(Fault::Invalid("holds data other than certificates"));
         }
         if block.parse_x509().is_err() {
-            return Err(Fault::Invalid("holds a certificate that cannot be understood"));
+            return Err(Fault::Invalid("holds a certificate that cannot be parsed"));
         }
         write_pem(&mut bundle, &block.contents);
     }
@@ -91,14 +91,14 @@ pub fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
 /// All bundles as one.
 ///
 /// # Errors
-/// The first one's problem, or that they are too large together.
+/// The first problem, or that the bundles are too large in total.
 pub fn decide_all(bundles: Vec<Result<String, Problem>>) -> Result<String, Problem> {
     let all = bundles.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     if all.len() > MOST_BYTES {
         return Err(Problem::new(
             "InvalidSpec",
             format!(
-                "the certificates that spec.trustedCAs names have more than {MOST_BYTES} bytes together: leave those out that are not needed."
+                "the certificates in spec.trustedCAs have more than {MOST_BYTES} bytes in total: remove those that are not needed."
             ),
         ));
     }
@@ -139,9 +139,9 @@ mod tests {
         for (text, words) in [
             (String::new(), "no certificate"),
             ("hello".to_owned(), "no certificate"),
-            (KEY.to_owned(), "something else"),
-            (format!("{CERTIFICATE}{KEY}"), "something else"),
-            (CERTIFICATE.replace("MII", "AII"), "cannot be understood"),
+            (KEY.to_owned(), "other than certificates"),
+            (format!("{CERTIFICATE}{KEY}"), "other than certificates"),
+            (CERTIFICATE.replace("MII", "AII"), "cannot be parsed"),
             (CERTIFICATE.replace("-----END CERTIFICATE-----", ""), ""),
         ] {
             let Err(Fault::Invalid(why)) = decide_bundle(text.as_bytes()) else { panic!("{text}") };

@@ -1,4 +1,5 @@
-//! What the watches last saw: one store a kind, fed by one watch each, so that a reconcile asks no API server.
+//! The cache: the last observed objects of each watched kind, so that a reconcile needs no requests to the API
+//! server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -16,26 +17,26 @@ use crate::cluster::lenient::Identity;
 use crate::cluster::object_store::{ObjectStore, WatchEnded};
 use crate::cluster::references::{NamedSecrets, ReferenceRules};
 
-/// How long the start waits to be told which optional kinds there are.
+/// How long the start waits for the discovery of the optional kinds.
 const OPTIONAL_WITHIN: Duration = Duration::from_secs(5);
 
-/// Whether the cluster knows an optional kind.
+/// Whether an optional kind is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
-    /// It does, and its objects are watched.
+    /// It is installed, and its objects are watched.
     Present,
     /// It does not.
     Absent,
-    /// The operator may not look, or has not looked yet.
+    /// Not known yet, or the operator has no permission to find out.
     Unknown,
 }
 
-/// Which of the optional kinds the cluster knows.
+/// The presence of the optional kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Optional(BTreeMap<Kind, Presence>);
 
 impl Optional {
-    /// Whether the cluster knows the kind.
+    /// The presence of a kind.
     pub fn presence(&self, kind: Kind) -> Presence {
         self.0.get(&kind).copied().unwrap_or(Presence::Unknown)
     }
@@ -53,9 +54,9 @@ impl Optional {
 #[derive(Clone)]
 pub struct Cache {
     stores: Arc<RwLock<BTreeMap<Kind, ObjectStore>>>,
-    /// The Secrets that AuthServices name; our own are among the stores.
+    /// The Secrets that AuthServices reference; the operator's own are in the stores.
     pub named_secrets: NamedSecrets,
-    /// The status of each AuthService that the operator last wrote.
+    /// The statuses that the operator wrote last.
     pub written_statuses: WrittenStatuses,
     optional: Arc<watch::Sender<Optional>>,
     config_maps: Arc<OnceLock<Store<Identity<ConfigMap>>>>,
@@ -80,36 +81,36 @@ impl Cache {
         (self.references.config_map)(auth_service, name)
     }
 
-    /// Takes in the store of a kind.
+    /// Adds the store of a kind.
     pub fn insert(&self, kind: Kind, store: ObjectStore) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).insert(kind, store);
     }
 
-    /// Forgets the store of a kind that the cluster no longer knows.
+    /// Removes the store of a kind that is not installed any more.
     pub fn remove(&self, kind: Kind) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
     }
 
-    /// Takes in the store of all ConfigMaps' metadata.
+    /// Adds the store with the metadata of all ConfigMaps.
     pub fn set_config_maps(&self, store: Store<Identity<ConfigMap>>) {
         if self.config_maps.set(store).is_err() {
             tracing::debug!("the store of the ConfigMaps is there already");
         }
     }
 
-    /// The metadata of a ConfigMap, whoever made it.
+    /// The metadata of a ConfigMap of any owner.
     pub fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<Identity<ConfigMap>>> {
         self.config_maps.get()?.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// Says whether the cluster knows an optional kind.
+    /// Sets the presence of an optional kind.
     pub fn set_presence(&self, kind: Kind, presence: Presence) {
         self.optional.send_modify(|optional| {
             optional.0.insert(kind, presence);
         });
     }
 
-    /// Which of the optional kinds the cluster knows.
+    /// The presence of all optional kinds.
     pub fn optional(&self) -> Optional {
         self.optional.borrow().clone()
     }
@@ -118,10 +119,10 @@ impl Cache {
         self.stores.read().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned()
     }
 
-    /// Waits until every watch of a built-in kind has listed once, and a moment for the optional ones.
+    /// Waits for the initial list of every built-in kind, and for a limited time for the optional ones.
     ///
     /// # Errors
-    /// When a watch ended before.
+    /// When a watch ended before its initial list.
     pub async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
         for kind in Kind::BUILT_IN {
             if let Some(store) = self.store(kind) {
@@ -133,24 +134,25 @@ impl Cache {
         }
         let mut optional = self.optional.subscribe();
         let all_told = optional.wait_for(|optional| optional.0.len() == Kind::OPTIONAL.len());
-        // A kind that cannot be told about must not hold up everything else.
+        // A kind whose presence cannot be determined must not block the others.
         if tokio::time::timeout(OPTIONAL_WITHIN, all_told).await.is_err() {
-            tracing::warn!("not all optional kinds could be looked for in time");
+            tracing::warn!("the optional kinds could not be discovered in time");
         }
         Ok(())
     }
 
-    /// The object of that name, as last seen.
+    /// The cached object of that name.
     pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
         self.store(kind)?.get(namespace, name)
     }
 
-    /// The Jobs of a namespace that have this controller, by its uid, or its pods of this [`crate::cluster::object_store::purpose`].
+    /// The Jobs of a namespace with this controller uid, or its pods with this
+    /// [`crate::cluster::object_store::purpose`].
     pub fn group(&self, kind: Kind, namespace: &str, group: &str) -> Vec<Arc<CachedObject>> {
         self.store(kind).map(|store| store.group(namespace, group)).unwrap_or_default()
     }
 
-    /// The objects in all namespaces that say that they work with this database, each with its namespace.
+    /// The objects in all namespaces that use this database, each with its namespace.
     pub fn users_of_database(&self, kind: Kind, database: &str) -> Vec<(Box<str>, Arc<CachedObject>)> {
         self.store(kind).map(|store| store.users_of_database(database)).unwrap_or_default()
     }

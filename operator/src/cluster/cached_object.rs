@@ -1,5 +1,5 @@
-//! One object as the watches keep it: what is asked of it all the time beside its text, which is packed, takes a tenth
-//! of the memory that the parsed object takes, and is unpacked and parsed when it is looked at.
+//! A cached object: the fields that are read often, and the JSON in compressed form, which takes a tenth of the
+//! memory of the parsed object and is decompressed and parsed on demand.
 
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -15,21 +15,21 @@ fn pack(text: &[u8]) -> Box<[u8]> {
     lz4_flex::compress_prepend_size(text).into_boxed_slice()
 }
 
-/// Nothing, which is no JSON, where it was not packed by [`pack`].
+/// Empty, which is not valid JSON, if the input was not compressed by [`pack`].
 fn unpack(packed: &[u8]) -> Vec<u8> {
     lz4_flex::decompress_size_prepended(packed).unwrap_or_default()
 }
 
-/// How long a text in a pod's status may be that is kept, in bytes: the end of it is what is read.
+/// The maximum length of a string in a pod's status, in bytes; the end of a longer string is kept.
 const POD_TEXT: usize = 1024;
-/// How many elements of a list in a pod's status are kept.
+/// The maximum number of elements of a list in a pod's status.
 const POD_LIST: usize = 32;
-/// The longest id of a database, in bytes: a hash. What is longer is none, and is not kept a second time.
+/// The maximum length of a database id, in bytes. A longer value is not a hash and is ignored.
 const DATABASE_ID: usize = 128;
-/// What the names of the labels start with that are read of a pod.
+/// The prefix of the pod labels that are kept.
 const LABELS: &str = "app.kubernetes.io/";
 
-/// Bounds what is kept of a pod. Its containers write parts of its status, and other programs its annotations.
+/// Bounds a cached pod: its containers write parts of its status, and other programs its annotations.
 fn bound_pod(pod: &mut DynamicObject) {
     if let Some(labels) = &mut pod.metadata.labels {
         labels.retain(|name, _| name.starts_with(LABELS));
@@ -57,7 +57,7 @@ fn bound_value(value: &mut Value) {
     }
 }
 
-/// One object as last seen, without what nobody here asks for.
+/// A cached object, without the parts that are never read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CachedObject {
     uid: Option<Box<str>>,
@@ -72,7 +72,7 @@ pub struct CachedObject {
     packed: Box<[u8]>,
 }
 
-/// The controller that an object names.
+/// The controller of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Controller {
     /// Its kind.
@@ -94,16 +94,16 @@ impl std::fmt::Debug for CachedObject {
 }
 
 impl CachedObject {
-    /// What is kept of an object of this kind.
+    /// The cached part of an object of this kind.
     pub fn new(kind: Kind, mut object: DynamicObject) -> Self {
         let boxed = |text: Option<String>| text.map(String::into_boxed_str);
         object.metadata.managed_fields = None;
         if kind == Kind::Pod {
-            // A Job's controller takes its own away from each pod that it has counted.
+            // The Job controller removes its finalizer from every pod that it has counted.
             object.metadata.finalizers = None;
             bound_pod(&mut object);
         }
-        // Beside the text, so that a new version of the same content is recognised as that.
+        // Stored separately, so that a new version with the same content is recognized.
         let version = boxed(object.metadata.resource_version.take());
         for part in kind.ignored() {
             let (parent, member) = part.rsplit_once('/').unwrap_or_default();
@@ -133,7 +133,7 @@ impl CachedObject {
             deleting: object.metadata.deletion_timestamp.is_some(),
             ended,
             problem,
-            // A value made of JSON can be written as JSON.
+            // A value parsed from JSON can be serialized as JSON.
             packed: pack(&serde_json::to_vec(&object).unwrap_or_default()),
         }
     }
@@ -153,22 +153,22 @@ impl CachedObject {
         self.controller.as_ref()
     }
 
-    /// Whether it belongs to the controller with this uid.
+    /// Whether the controller has this uid.
     pub fn is_controlled_by(&self, uid: &str) -> bool {
         self.controller().is_some_and(|controller| &*controller.uid == uid)
     }
 
-    /// The AuthService that its label names.
+    /// The AuthService in its instance label.
     pub fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
 
-    /// What its label says that it is for.
+    /// Its component label.
     pub fn component(&self) -> Option<&str> {
         self.component.as_deref()
     }
 
-    /// The database that its annotation names.
+    /// The database in its annotation.
     pub fn database(&self) -> Option<&str> {
         self.database.as_deref()
     }
@@ -178,29 +178,29 @@ impl CachedObject {
         self.deleting
     }
 
-    /// Whether it is a pod that has ended.
+    /// Whether it is a terminated pod.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Which part of it cannot be read as its kind, if any.
+    /// The part that cannot be parsed as its kind, if any.
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
 
-    /// Whether the other is the same but for its version.
+    /// Whether the other object is equal except for its version.
     pub fn is_like(&self, other: &Self) -> bool {
         self.packed == other.packed
     }
 
-    /// The object, without what is not kept of its kind; `None` when it is not of the type that is asked for.
+    /// The object, without the parts that are not cached; `None` if it cannot be parsed as the requested type.
     pub fn parse<T: kube::Resource + DeserializeOwned>(&self) -> Option<T> {
         let mut object: T = serde_json::from_slice(&unpack(&self.packed)).ok()?;
         object.meta_mut().resource_version = self.version().map(str::to_owned);
         Some(object)
     }
 
-    /// The object, without what is not kept of its kind.
+    /// The object, without the parts that are not cached.
     pub fn object(&self) -> DynamicObject {
         let mut object: DynamicObject = serde_json::from_slice(&unpack(&self.packed)).unwrap_or_else(|_| {
             DynamicObject { types: None, metadata: kube::core::ObjectMeta::default(), data: Value::Null }

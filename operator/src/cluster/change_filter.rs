@@ -1,5 +1,5 @@
-//! A status that the operator has written comes back by the watch, and asks for nothing. One that somebody else has
-//! written does.
+//! Filters the watch events of AuthServices: an event that only shows a status that the operator itself wrote
+//! triggers no reconcile; one with a status of another writer does.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,16 @@ use latchkey_crds::{AuthService, AuthServiceStatus};
 
 use crate::fingerprint::{Fingerprint, short_fingerprint};
 
-/// How many statuses are remembered of an AuthService: the watch may bring one when the next was already written.
+/// The number of statuses remembered per AuthService: the watch may show one after the next was written.
 const REMEMBERED: usize = 3;
 
-/// The statuses that the operator last wrote for each AuthService, by uid.
+/// The statuses that the operator wrote last for each AuthService, by uid.
 #[derive(Debug, Clone, Default)]
 pub struct WrittenStatuses(Arc<Mutex<HashMap<String, Vec<Fingerprint>>>>);
 
 impl WrittenStatuses {
-    /// Notes a status. It is noted before it is sent, since the watch may bring it before the answer comes.
+    /// Remembers a status. Called before the request is sent, because the watch may show it before the response
+    /// arrives.
     pub fn note(&self, uid: &str, status: &AuthServiceStatus) {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let statuses = written.entry(uid.to_owned()).or_default();
@@ -27,7 +28,7 @@ impl WrittenStatuses {
         statuses.push(fingerprint_of(status));
     }
 
-    /// Whether the object has a status that the operator has not written lately; false for one of which it has written none.
+    /// Whether the object has a status that the operator has not written recently; false if it has written none.
     fn is_foreign(&self, auth_service: &AuthService) -> bool {
         let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(written) = written.get(&auth_service.uid().unwrap_or_default()) else { return false };
@@ -41,11 +42,11 @@ impl WrittenStatuses {
 }
 
 fn fingerprint_of(status: &AuthServiceStatus) -> Fingerprint {
-    // What came as JSON can be written as JSON.
+    // A value parsed from JSON can be serialized as JSON.
     short_fingerprint(&serde_json::to_vec(status).unwrap_or_default())
 }
 
-/// What each AuthService was last seen to ask for, by uid.
+/// A fingerprint of the last observed spec and metadata of each AuthService, by uid.
 #[derive(Debug, Default)]
 pub struct ChangeFilter {
     asked: HashMap<String, Fingerprint>,
@@ -58,8 +59,7 @@ impl ChangeFilter {
         Self { asked: HashMap::new(), written }
     }
 
-    /// Takes in an AuthService; whether it asks for anything that it did not ask for before, or has a status that
-    /// somebody else has written.
+    /// Observes an AuthService. Returns whether anything but a status of the operator itself has changed.
     pub fn is_change(&mut self, auth_service: &AuthService) -> bool {
         let metadata = &auth_service.metadata;
         let asked = (
@@ -74,13 +74,13 @@ impl ChangeFilter {
         asks || self.written.is_foreign(auth_service)
     }
 
-    /// Forgets one that is gone.
+    /// Removes an AuthService that was deleted.
     pub fn forget(&mut self, auth_service: &AuthService) {
         self.asked.remove(&auth_service.uid().unwrap_or_default());
         self.written.forget(auth_service);
     }
 
-    /// Forgets all, before they are listed anew.
+    /// Removes all, before a new list.
     pub fn clear(&mut self) {
         self.asked.clear();
     }

@@ -1,5 +1,5 @@
-//! The ways to the API server. Nothing that is asked of it is waited for without end: a connection that was dropped
-//! somewhere in between looks like one on which nothing is said.
+//! The clients for the API server. Every request has a timeout, because a silently dropped connection looks like an
+//! idle one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,32 +11,33 @@ use tower::util::MapRequestLayer;
 use crate::cluster::fence::Fence;
 use crate::cluster::instrumentation::Instrumentation;
 
-/// How long making a connection may take.
+/// The timeout for connecting.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// How long an answer may take. An admission webhook has thirty seconds at most
-/// (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts>), and what the
-/// API server says when it did not answer is worth hearing.
+/// The timeout for a response. An admission webhook has at most thirty seconds
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts>), after
+/// which the API server's error is worth reporting.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
-/// How long a watch may say nothing. The API server sends a bookmark every minute or so; where it does not, a watch
-/// goes on in a new connection, from where it was.
+/// The idle timeout of a watch. The API server sends a bookmark about once a minute; without one, the watch continues
+/// on a new connection from its last version.
 const SILENT_FOR: Duration = Duration::from_mins(2);
 
-/// The ways to the API server.
+/// The clients for the API server.
 #[derive(Clone)]
 pub struct Clients {
-    /// For what has to be answered soon.
+    /// For requests with a prompt response.
     pub requests: Client,
-    /// For watches, which say nothing as long as nothing happens.
+    /// For watches, which may be idle.
     pub watches: Client,
-    /// For the lease of the election, and nothing else: the only one that may write while this replica does not lead.
+    /// For the Lease of the leader election only. It is the only client that may write while this replica does not
+    /// lead.
     pub election: Client,
 }
 
 impl Clients {
-    /// Clients that count what they ask. All but that of the election write only when the fence lets them.
+    /// Clients that count their requests. All except the one for the election write only if the fence permits it.
     ///
     /// # Errors
-    /// When the configuration names certificates that cannot be read.
+    /// When certificates in the configuration cannot be read.
     pub fn new(
         config: &Config,
         metrics: &Arc<dyn Instrumentation>,
@@ -53,17 +54,17 @@ impl Clients {
     }
 }
 
-/// The same, with an end to all waiting.
+/// The configuration with all timeouts.
 fn impatient(mut config: Config, silent_for: Duration) -> Config {
     config.connect_timeout = Some(CONNECT_WITHIN);
     config.read_timeout = Some(silent_for);
     config.write_timeout = Some(silent_for);
-    // Counted from the request, not from when its connection was used before.
+    // Measured from the request, not from the previous use of the connection.
     config.reset_reader_on_write = true;
     config
 }
 
-/// A client that counts what it asks of the API server.
+/// A client that counts its requests.
 fn counting(config: Config, metrics: Arc<dyn Instrumentation>, fence: &Fence) -> Result<Client, kube::Error> {
     let counting = MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
         let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));

@@ -1,6 +1,5 @@
-//! The right to write to the API server. Every client of the operator but that of the election goes through the fence,
-//! so that a replica whose lease may have run out does not send another write, not even the next one of a reconcile
-//! that has begun. Reads pass.
+//! Permission to write to the API server. All clients except the one for the election pass the fence, so that a
+//! replica whose lease may have expired sends no further write, even within a running reconcile. Reads pass.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,19 +15,19 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::{BoxError, Layer, Service};
 
-/// A write was not sent, or its answer was no longer waited for.
+/// A write was not sent, or its response was not awaited.
 #[derive(Debug, thiserror::Error)]
 #[error("this replica may not lead any more; the write was stopped")]
 pub struct Fenced;
 
-/// How long writes may be sent.
+/// How long writes are permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// As long as the process runs: there is no election.
+    /// Always: there is no leader election.
     Ever,
-    /// Until then; nothing may be sent before the lease is held.
+    /// Until this time; before the lease is held, no writes are permitted.
     Instant(Option<Instant>),
-    /// For good, nothing may be sent any more. The answers to what was sent are waited for until then.
+    /// Permanently closed. Responses to writes that were sent are awaited until this time.
     Finishing(Option<Instant>),
 }
 
@@ -56,22 +55,22 @@ impl Until {
     }
 }
 
-/// The fence. Clones are the same one.
+/// The fence. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Fence {
     until: Arc<watch::Sender<Until>>,
     writes: TaskTracker,
-    /// When a write was last given up without an answer. The API server may still carry it out.
+    /// When a write was last abandoned without a response. The API server may still carry it out.
     unanswered: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Fence {
-    /// Lets everything pass: there is no election.
+    /// Permits everything: there is no leader election.
     pub fn open() -> Self {
         Self::new(Until::Ever)
     }
 
-    /// Lets no write pass until the lease is held.
+    /// Permits no writes until the lease is held.
     pub fn closed() -> Self {
         Self::new(Until::Instant(None))
     }
@@ -84,7 +83,7 @@ impl Fence {
         }
     }
 
-    /// Lets writes pass until `end`, unless the fence is closed for good.
+    /// Permits writes until `end`, unless the fence is permanently closed.
     pub fn extend(&self, end: Instant) {
         self.until.send_modify(|until| {
             if let Until::Instant(current) = until {
@@ -93,18 +92,18 @@ impl Fence {
         });
     }
 
-    /// Until when writes may be sent, if that ends.
+    /// Until when writes are permitted, if there is an end.
     pub fn end(&self) -> Option<Instant> {
         self.until.borrow().end()
     }
 
-    /// Closes the fence for good, at once: the answers to writes that were sent are not waited for.
+    /// Closes the fence permanently, without waiting for responses to writes that were sent.
     pub fn close(&self) {
         self.until.send_replace(Until::Finishing(None));
     }
 
-    /// Closes the fence for good and waits for the answers to the writes that were sent. Whether no write is left that
-    /// the API server may still carry out: none was given up now, or within `margin` before.
+    /// Closes the fence permanently and waits for the responses to writes that were sent. Returns whether the API
+    /// server can have no write left to carry out: none was abandoned now, or within `margin` before.
     pub async fn finish(&self, within: Duration, margin: Duration) -> bool {
         let end = Instant::now() + within;
         self.until.send_modify(|until| {
@@ -117,12 +116,12 @@ impl Fence {
     }
 
     fn begin(&self) -> Result<Write, Fenced> {
-        // Counted before the look, so that whoever closes the fence waits for it.
+        // Counted before the check, so that a concurrent close waits for it.
         let write = Write { fence: self.clone(), _counted: self.writes.token(), answered: true };
         if self.until.borrow().lets_begin(Instant::now()) { Ok(write) } else { Err(Fenced) }
     }
 
-    /// Resolves when the answers to writes are no longer waited for.
+    /// Resolves when responses to writes are no longer awaited.
     async fn ended(&self) {
         let mut changes = self.until.subscribe();
         loop {
@@ -145,7 +144,7 @@ impl Fence {
     }
 }
 
-/// A write that has been let through.
+/// A write that was permitted.
 struct Write {
     fence: Fence,
     _counted: TaskTrackerToken,
@@ -157,8 +156,7 @@ impl Write {
         let fence = self.fence.clone();
         let (mut sending, mut ended) = (pin!(sending), pin!(fence.ended()));
         poll_fn(|context| {
-            // The clock is asked each time: in a process that was stopped for a while the timer may not have been
-            // looked at yet when what it waited for is there.
+            // The clock is read every time: in a process that was suspended, the timer may not have fired yet.
             let goes_on = fence.until.borrow().lets_go_on(Instant::now());
             if !goes_on || ended.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Fenced.into()));
@@ -231,7 +229,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_hours(1);
 
-    /// A service behind the fence that counts what reaches it and answers at once, or never.
+    /// A service behind the fence that counts its requests and responds immediately, or never.
     async fn send(
         fence: &Fence,
         method: Method,
@@ -264,7 +262,7 @@ mod tests {
         send(&fence, Method::GET, &sent, true).await.unwrap();
         fence.extend(Instant::now() + LONG);
         send(&fence, Method::PATCH, &sent, true).await.unwrap();
-        // A renewal that was asked for earlier takes nothing away.
+        // An earlier renewal does not shorten the permission.
         fence.extend(Instant::now());
         send(&fence, Method::PATCH, &sent, true).await.unwrap();
         fence.close();

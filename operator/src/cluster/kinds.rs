@@ -1,4 +1,4 @@
-//! The kinds of objects the operator makes or follows.
+//! The kinds of objects that the operator creates or watches.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kinds that every cluster knows; all of them are watched.
+    /// The kinds that every cluster has; all of them are watched.
     pub const BUILT_IN: [Self; 12] = [
         Self::ConfigMap,
         Self::Deployment,
@@ -50,11 +50,11 @@ impl Kind {
         Self::StatefulSet,
     ];
 
-    /// The kinds that others bring to a cluster. They may come and go while the operator runs: each is watched
-    /// as long as its definition is there.
+    /// The kinds of optional APIs. They may be installed and removed while the operator runs; each is watched while
+    /// its definition exists.
     pub const OPTIONAL: [Self; 3] = [Self::Certificate, Self::HttpRoute, Self::ServiceMonitor];
 
-    /// The name of the definition that says whether the cluster knows the kind.
+    /// The name of the CustomResourceDefinition of an optional kind.
     pub fn definition(self) -> String {
         let resource = self.api_resource();
         format!("{}.{}", resource.plural, resource.group)
@@ -81,14 +81,14 @@ impl Kind {
         }
     }
 
-    /// The parts of its objects (JSON pointers) that nobody here asks for, so that they are not kept: what changes
-    /// in them alone is no change.
+    /// The parts of its objects (JSON pointers) that are never read. They are not cached, and a change of them alone
+    /// is not a change.
     pub fn ignored(self) -> &'static [&'static str] {
         match self {
             Self::NetworkPolicy | Self::PodDisruptionBudget | Self::Service => &["/status"],
-            // Its template is the Deployment's; what became of it is in its status.
+            // The template is that of the Deployment; the result is in the status.
             Self::Pod => &["/spec"],
-            // The load, which is another one whenever the autoscaler looks.
+            // The current load, which changes with every evaluation by the autoscaler.
             Self::HorizontalPodAutoscaler => &[
                 "/status/currentMetrics",
                 "/status/currentReplicas",
@@ -108,8 +108,8 @@ impl Kind {
         }
     }
 
-    /// Which part of an object of this kind cannot be read into the type that a reconcile reads it into, if any. The
-    /// types of the other kinds are not needed here: their objects are compared as JSON.
+    /// The part of an object of this kind that cannot be parsed, if any. Kinds that are only compared as JSON have no
+    /// type here.
     pub fn problem_of(self, object: &DynamicObject) -> Option<Box<str>> {
         let check: fn(&Value) -> Option<Box<str>> = match self {
             Self::Deployment => problem_of::<Deployment>,
@@ -153,7 +153,7 @@ impl Kind {
     }
 }
 
-/// A kind of which this crate has no type; each is at `v1`.
+/// A kind for which this crate has no type; each is at version `v1`.
 fn foreign(group: &str, kind: &str, plural: &str) -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
 }

@@ -1,7 +1,7 @@
-//! Types that a list or a watch can always be read into. One object that cannot be read must not hide all others of its
-//! kind: whoever may write any one object could stop the operator for everybody. `kube`'s `DeserializeGuard` needs
-//! metadata that can be read, and a user may write some that cannot be: a time in `managedFields` that is later than
-//! what the time library represents.
+//! Types for lists and watches whose parsing never fails. One unreadable object must not hide all others of its kind,
+//! because any user who may write one object could then stop the operator. `kube`'s `DeserializeGuard` requires
+//! readable metadata, and a user can write unreadable metadata: a time in `managedFields` beyond the range of the
+//! time library.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -12,23 +12,23 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// How many values are removed from an object to make the rest of it readable.
+/// The maximum number of values removed from an object to make the rest of it readable.
 const MOST_REMOVED: usize = 32;
-/// The longest path that a problem names, in characters.
+/// The maximum length of a path in a problem, in characters.
 const PATH: usize = 200;
-/// The longest list of expected values that a problem names, in characters.
+/// The maximum length of a list of expected values in a problem, in characters.
 const EXPECTED: usize = 300;
 
-/// What could be read of a value, and what could not.
+/// The readable part of a value, and the problem with the rest.
 #[derive(Debug)]
 pub struct Salvaged<T> {
-    /// The value without the parts that cannot be read.
+    /// The value without the unreadable parts.
     pub value: T,
-    /// Which part cannot be read, as a part of a sentence; it repeats no value.
+    /// The unreadable part, as a noun phrase without any value.
     pub problem: Option<Box<str>>,
 }
 
-/// Reads a value that stands at `root` in its object. Parts that cannot be read are left out.
+/// Parses the value at `root` of an object. Unreadable parts are left out.
 pub fn salvage<T: DeserializeOwned + Default>(root: &str, mut value: Value) -> Salvaged<T> {
     let mut problem = None;
     for _ in 0..MOST_REMOVED {
@@ -46,13 +46,13 @@ pub fn salvage<T: DeserializeOwned + Default>(root: &str, mut value: Value) -> S
     Salvaged { value: T::default(), problem }
 }
 
-/// Which part of a value cannot be read as a `T`, if any.
+/// The part of a value that cannot be parsed as a `T`, if any.
 pub fn problem_of<T: DeserializeOwned>(value: &Value) -> Option<Box<str>> {
     let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
     Some(describe("", &segments(error.path()), &error.inner().to_string()))
 }
 
-/// One step from a value to a part of it.
+/// One step of a path into a value.
 enum Step {
     Key(String),
     Index(usize),
@@ -69,7 +69,7 @@ fn segments(path: &serde_path_to_error::Path) -> Vec<Step> {
         .collect()
 }
 
-/// Removes the part at the path; `false` when there is none, or the path is empty.
+/// Removes the part at the path; `false` if it does not exist, or the path is empty.
 fn remove(value: &mut Value, path: &[Step]) -> bool {
     let Some((last, parents)) = path.split_last() else { return false };
     let mut parent = value;
@@ -93,8 +93,8 @@ fn remove(value: &mut Value, path: &[Step]) -> bool {
     }
 }
 
-/// Names the part and what was expected there. The error's own text may repeat the value, so that only the parts of it
-/// are taken that the types of this program determine.
+/// Describes the part and what was expected there. The error's own text may repeat the value; only those parts of it
+/// are used that the types of this program determine.
 fn describe(root: &str, path: &[Step], error: &str) -> Box<str> {
     const OF_THE_TYPES: [&str; 4] =
         ["unknown variant `", "invalid type: ", "invalid value: ", "invalid length "];
@@ -122,7 +122,7 @@ fn describe(root: &str, path: &[Step], error: &str) -> Box<str> {
     format!("`{place}`{expected}").into_boxed_str()
 }
 
-/// The text without control characters, and cut.
+/// The text without control characters, truncated.
 pub fn shortened(text: &str, most: usize) -> String {
     let mut short: String = text.chars().filter(|c| !c.is_control()).take(most).collect();
     if text.chars().nth(most).is_some() {
@@ -131,7 +131,7 @@ pub fn shortened(text: &str, most: usize) -> String {
     short
 }
 
-/// Metadata without its managed fields, which nothing here reads, and without what cannot be read.
+/// Metadata without its managed fields, which are never read, and without unreadable parts.
 pub fn metadata(mut value: Value) -> ObjectMeta {
     if let Some(members) = value.as_object_mut() {
         members.remove("managedFields");
@@ -142,7 +142,7 @@ pub fn metadata(mut value: Value) -> ObjectMeta {
     salvage("metadata", value).value
 }
 
-/// Any object. Its metadata is salvaged; the rest is kept as it is.
+/// Any object. Unreadable metadata is left out; the rest is kept.
 #[derive(Debug, Clone)]
 pub struct AnyObject(pub DynamicObject);
 
@@ -191,15 +191,15 @@ impl Resource for AnyObject {
     }
 }
 
-/// Which object of the kind `K` it is, and in which version. The API server is asked for metadata only, and of that
-/// nothing else is read: labels, annotations and managed fields of others' objects have no bound here.
+/// The identity and version of an object of kind `K`. Only metadata is requested, and only this part of it is kept:
+/// labels, annotations and managed fields of other objects are unbounded.
 #[derive(Debug)]
 pub struct Identity<K> {
     metadata: ObjectMeta,
     kind: PhantomData<fn() -> K>,
 }
 
-// Without a bound on `K`, which a derived implementation would have.
+// Without the bound on `K` that a derived implementation would have.
 impl<K> Clone for Identity<K> {
     fn clone(&self) -> Self {
         Self { metadata: self.metadata.clone(), kind: PhantomData }

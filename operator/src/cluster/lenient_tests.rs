@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Later than what the time library represents; the API server takes it.
+/// Beyond the range of the time library; the API server accepts it.
 const TOO_LATE: &str = "9999-12-31T23:59:59Z";
 
 #[test]

@@ -1,4 +1,4 @@
-//! The objects of one kind as a watch last saw them, found by name, by controller and by what they are for.
+//! The cached objects of one kind, indexed by name, by controller and by purpose.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,11 +14,11 @@ use crate::cluster::lenient::AnyObject;
 /// Namespace and name, or namespace and group.
 type Key = (Box<str>, Box<str>);
 
-/// Where a watch puts what it sees. There is one for each [`ObjectStore`].
+/// Receives the events of a watch. There is one for each [`ObjectStore`].
 pub struct Writer {
     kind: Kind,
     content: Arc<RwLock<Content>>,
-    /// What a list that has begun brought so far.
+    /// The objects of a list in progress.
     listed: Option<HashMap<Key, Arc<CachedObject>>>,
     complete: watch::Sender<bool>,
 }
@@ -30,37 +30,37 @@ pub struct ObjectStore {
     complete: watch::Receiver<bool>,
 }
 
-/// The watch of a shelf ended before it had listed once.
+/// The watch of a store ended before its initial list was complete.
 #[derive(Debug, thiserror::Error)]
 #[error("a watch ended before it had listed once")]
 pub struct WatchEnded;
 
-/// An object that is not as it was when it was last seen.
+/// An object that has changed.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// Its namespace.
     pub namespace: Box<str>,
-    /// What it is now, or what it was before it went.
+    /// The new object, or the last version of a deleted one.
     pub object: Arc<CachedObject>,
 }
 
 #[derive(Default)]
 struct Content {
     objects: HashMap<Key, Arc<CachedObject>>,
-    /// Names; few each, and most are alone, so that no more room is taken than for what is there.
+    /// Names. Most groups have one element, so that no spare capacity is reserved.
     groups: HashMap<Key, Vec<Box<str>>>,
-    /// The objects that say which database they work with, in all namespaces.
+    /// The objects with a database annotation, in all namespaces.
     databases: HashMap<Box<str>, Vec<Key>>,
-    /// How many objects cannot be read.
+    /// The number of unreadable objects.
     unreadable: usize,
 }
 
-/// The group of what an AuthService runs for one purpose.
+/// The group of the pods of an AuthService with one purpose.
 pub fn purpose(instance: &str, component: &str) -> String {
     format!("{instance}/{component}")
 }
 
-/// By what an object is found without its name. Nobody asks for other kinds than these in that way.
+/// The secondary index key of an object. Only these kinds are looked up by it.
 fn group(kind: Kind, object: &CachedObject) -> Option<Box<str>> {
     match kind {
         Kind::Job => Some(object.controller()?.uid.clone()),
@@ -114,22 +114,22 @@ impl Content {
 }
 
 impl Writer {
-    /// An empty shelf of this kind, to be filled.
+    /// An empty store for this kind.
     pub fn new(kind: Kind) -> Self {
         Self { kind, content: Arc::default(), listed: None, complete: watch::Sender::new(false) }
     }
 
-    /// The shelf.
+    /// The store.
     pub fn store(&self) -> ObjectStore {
         ObjectStore { content: self.content.clone(), complete: self.complete.subscribe() }
     }
 
-    /// How many objects cannot be read.
+    /// The number of unreadable objects.
     pub fn unreadable(&self) -> usize {
         self.read_content().unreadable
     }
 
-    /// Takes in an event; what differs now from what was seen before. A first list differs from nothing.
+    /// Processes an event. Returns the changes; the initial list is no change.
     pub fn take_in(&mut self, event: Event<AnyObject>) -> Vec<Change> {
         match event {
             Event::Init => {
@@ -163,7 +163,7 @@ impl Writer {
         }
     }
 
-    /// Puts a whole list in place of what was there; what differs.
+    /// Replaces the content with a complete list. Returns the changes.
     fn replace(&self, listed: HashMap<Key, Arc<CachedObject>>) -> Vec<Change> {
         let mut content = self.write();
         let gone: Vec<Key> =
@@ -182,8 +182,8 @@ impl Writer {
         changes
     }
 
-    /// What is kept of an object: the very same as before where it has not changed, so that listing again
-    /// does not need the memory twice.
+    /// The cached form of an object. If its version is unchanged, the existing one is reused, so that a new list does
+    /// not need twice the memory.
     fn keep(&self, object: AnyObject) -> (Key, Arc<CachedObject>) {
         let AnyObject(object) = object;
         let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
@@ -207,7 +207,7 @@ impl Writer {
 }
 
 impl ObjectStore {
-    /// Waits until the watch has listed once.
+    /// Waits for the initial list.
     ///
     /// # Errors
     /// When it ended before.
@@ -220,7 +220,7 @@ impl ObjectStore {
         self.read().objects.get(&(namespace.into(), name.into())).cloned()
     }
 
-    /// The objects of a namespace in a group: Jobs by their controller's uid, pods by their [`purpose`].
+    /// The objects of a group in a namespace: Jobs by the uid of their controller, pods by their [`purpose`].
     pub fn group(&self, namespace: &str, group: &str) -> Vec<Arc<CachedObject>> {
         let content = self.read();
         let names = content.groups.get(&(namespace.into(), group.into()));
@@ -231,7 +231,7 @@ impl ObjectStore {
             .collect()
     }
 
-    /// The objects that say that they work with this database, each with its namespace.
+    /// The objects that use this database, each with its namespace.
     pub fn users_of_database(&self, database: &str) -> Vec<(Box<str>, Arc<CachedObject>)> {
         let content = self.read();
         let users = content.databases.get(database).into_iter().flatten();
@@ -285,16 +285,16 @@ mod tests {
             (Kind::Pod, purpose("x", "server"), purpose("y", "server")),
         ] {
             let mut writer = Writer::new(kind);
-            let shelf = writer.store();
+            let store = writer.store();
             let whole = object("one", "1", "x", "1");
             assert!(listed(&mut writer, &[whole.clone(), object("two", "2", "y", "1")]).is_empty());
-            assert_eq!(shelf.get("a", "one").unwrap().object(), whole);
-            assert!(shelf.get("b", "one").is_none());
-            assert_eq!((shelf.group("a", &of_x).len(), shelf.group("b", &of_x).len()), (1, 0), "{kind}");
-            // An object that changes hands leaves its group.
+            assert_eq!(store.get("a", "one").unwrap().object(), whole);
+            assert!(store.get("b", "one").is_none());
+            assert_eq!((store.group("a", &of_x).len(), store.group("b", &of_x).len()), (1, 0), "{kind}");
+            // An object whose controller changes leaves its group.
             writer.take_in(Event::Apply(AnyObject(object("one", "3", "y", "1"))));
-            assert!(shelf.group("a", &of_x).is_empty());
-            assert_eq!(shelf.group("a", &of_y).len(), 2);
+            assert!(store.group("a", &of_x).is_empty());
+            assert_eq!(store.group("a", &of_y).len(), 2);
         }
     }
 
@@ -305,7 +305,7 @@ mod tests {
         assert!(writer.take_in(Event::Apply(AnyObject(object("one", "3", "x", "1")))).is_empty());
         assert_eq!(writer.store().get("a", "one").unwrap().version(), Some("3"));
         assert_eq!(names(&writer.take_in(Event::Apply(AnyObject(object("one", "4", "x", "2"))))), ["one"]);
-        // Listing again tells what changed, came and went meanwhile.
+        // A new list reports what changed, appeared and disappeared in between.
         let changes = listed(&mut writer, &[object("one", "5", "x", "3"), object("three", "6", "x", "1")]);
         assert_eq!(names(&changes), ["one", "three", "two"]);
         let again = listed(&mut writer, &[object("one", "5", "x", "3"), object("three", "6", "x", "1")]);

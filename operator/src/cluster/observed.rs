@@ -1,5 +1,5 @@
-//! An AuthService as the watch last saw it. A later release may have written a status that this one cannot read, and a
-//! stored spec may be of another schema: such an object is held as it is, and hides no other.
+//! An AuthService as observed by the watch. A later release may have written a status that this one cannot read, and
+//! a stored spec may have another schema: such an object is kept as it is and does not hide others.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::cluster::lenient::{metadata, salvage};
 
-/// The longest list of conditions that is kept of an AuthService that cannot be read, as JSON.
+/// The maximum size of the conditions kept of an unreadable AuthService, as JSON.
 const MOST_BYTES: usize = 64 * 1024;
 
 /// One AuthService.
@@ -24,16 +24,16 @@ pub struct Observed {
 /// Why an AuthService cannot be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unreadable {
-    /// Which field cannot be read, as a part of a sentence.
+    /// The unreadable field, as a noun phrase.
     pub problem: Box<str>,
-    /// The conditions as stored; `None` when they are not a list that can be written back.
+    /// The stored conditions; `None` if they are not a list that can be written back.
     pub conditions: Option<Vec<Value>>,
-    /// Whether the status can hold the generation that was observed.
+    /// Whether the status has a valid field for the observed generation.
     pub counts_generations: bool,
 }
 
 impl Observed {
-    /// The AuthService, if all of it can be read.
+    /// The AuthService, if all of it is readable.
     ///
     /// # Errors
     /// Why it cannot be read.
@@ -41,13 +41,13 @@ impl Observed {
         self.unreadable.as_deref().map_or(Ok(&self.salvaged), Err)
     }
 
-    /// The parts of the AuthService that can be read; where one cannot, its default stands. Good enough to tell what it
-    /// refers to, and never to decide what to write.
+    /// The readable parts of the AuthService, with defaults for the rest. Sufficient to find its references, but
+    /// never a basis for writes.
     pub fn salvaged(&self) -> &AuthService {
         &self.salvaged
     }
 
-    /// Which field cannot be read, if any.
+    /// The unreadable field, if any.
     pub fn problem(&self) -> Option<&str> {
         self.unreadable.as_ref().map(|unreadable| &*unreadable.problem)
     }

@@ -1,5 +1,5 @@
-//! The Secrets that AuthServices name. A watch tells of every Secret that it changed, but nothing of what it holds;
-//! what a Secret holds is read only while an AuthService names it, once for each change.
+//! The Secrets that AuthServices reference. A watch reports changes of all Secrets without their data. The data are
+//! only read while an AuthService references the Secret, once per change.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,15 +12,15 @@ use crate::cluster::cached_object::CachedObject;
 /// Namespace and name.
 type Key = (String, String);
 
-/// Some names, each once: most Secrets concern one AuthService, and each of those names a few.
+/// A few distinct names: most Secrets are used by one AuthService, and each AuthService references a few.
 type Few = Vec<Box<str>>;
 
-/// What is known of a Secret.
+/// The state of a Secret.
 #[derive(Debug)]
 pub enum SecretState {
-    /// It was read: what it holds, or that it does not exist.
+    /// It was read: its data, or that it does not exist.
     Read(Option<Arc<CachedObject>>),
-    /// The API server has to be asked; with what [`NamedSecrets::keep`] wants back.
+    /// It must be read from the API server; the value is passed to [`NamedSecrets::keep`].
     Unread(Option<u64>),
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct ReferenceRules {
     pub config_map: fn(&AuthService, &str) -> bool,
 }
 
-/// Which Secrets AuthServices refer to, which AuthServices these are, and what was read of the Secrets.
+/// The referenced Secrets, the AuthServices that reference them, and the data that were read.
 #[derive(Clone)]
 pub(crate) struct NamedSecrets {
     secrets_of: fn(&AuthService) -> BTreeSet<String>,
@@ -43,11 +43,11 @@ pub(crate) struct NamedSecrets {
 #[derive(Default)]
 struct Content {
     secrets: HashMap<Key, Named>,
-    /// The Secrets that each AuthService names.
+    /// The Secrets that each AuthService references.
     by_service: HashMap<Key, Few>,
 }
 
-/// What the API server answered.
+/// The response of the API server.
 #[derive(Clone)]
 enum Read {
     Found(Arc<CachedObject>),
@@ -66,32 +66,32 @@ impl Read {
 /// One Secret.
 #[derive(Default)]
 struct Named {
-    /// The AuthServices of its namespace that it concerns.
+    /// The AuthServices of its namespace that reference it.
     by: Few,
-    /// Counts what was heard of it, so that what was asked before is not taken for what was asked after.
+    /// Counts observed changes, so that a response to an earlier request is not taken for the current state.
     changes: u64,
-    /// What it holds; nothing before it is read, and again when it has changed.
+    /// Its data; `None` before it is read, and after a change.
     read: Option<Read>,
 }
 
 impl NamedSecrets {
-    /// No Secrets yet. `secrets_of` gives those that an AuthService refers to.
+    /// An empty set. `secrets_of` returns the Secrets that an AuthService references.
     pub fn new(secrets_of: fn(&AuthService) -> BTreeSet<String>) -> Self {
         Self { secrets_of, content: Arc::default() }
     }
 
-    /// Takes in which Secrets an AuthService names now; those whose name nobody names any more are forgotten.
+    /// Updates the references of an AuthService; Secrets without references are removed.
     pub fn follow(&self, auth_service: &AuthService) {
         let key = key_of(auth_service);
         self.lock().set(&key, (self.secrets_of)(auth_service));
     }
 
-    /// Forgets an AuthService, and what nobody else names.
+    /// Removes an AuthService, and Secrets that no other AuthService references.
     pub fn forget(&self, auth_service: &AuthService) {
         self.lock().set(&key_of(auth_service), BTreeSet::new());
     }
 
-    /// Forgets the AuthServices that are not among these.
+    /// Removes the AuthServices that are not in this list.
     pub fn retain<'a>(&self, there: impl Iterator<Item = &'a AuthService>) {
         let there: BTreeSet<Key> = there.map(key_of).collect();
         let mut content = self.lock();
@@ -101,14 +101,14 @@ impl NamedSecrets {
         }
     }
 
-    /// Takes in that a Secret has this version now, or is gone; the names of the AuthServices of its namespace that
-    /// this concerns.
+    /// Observes the version of a Secret, or its deletion. Returns the names of the AuthServices of its namespace that
+    /// reference it, if it changed.
     pub fn observe(&self, namespace: &str, name: &str, version: Option<&str>) -> Vec<String> {
         self.lock().observe(&(namespace.to_owned(), name.to_owned()), version)
     }
 
-    /// Takes in all Secrets that there are, by namespace and name with their version; namespace and name of the
-    /// AuthServices that this concerns.
+    /// Observes a complete list of Secrets, by namespace and name, with their versions. Returns namespace and name of
+    /// the AuthServices that are affected.
     pub fn observe_all(&self, there: &HashMap<Key, String>) -> Vec<Key> {
         let mut content = self.lock();
         let secrets: Vec<Key> = content.secrets.keys().cloned().collect();
@@ -120,12 +120,12 @@ impl NamedSecrets {
         concerned
     }
 
-    /// Whether any AuthService names it.
+    /// Whether an AuthService references it.
     pub fn is_named(&self, namespace: &str, name: &str) -> bool {
         self.lock().secrets.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
-    /// What was read of a Secret, if nothing else has been heard of it since.
+    /// The data of a Secret, if no change was observed since they were read.
     pub fn known(&self, namespace: &str, name: &str) -> SecretState {
         match self.lock().secrets.get(&(namespace.to_owned(), name.to_owned())) {
             Some(Named { read: Some(read), .. }) => SecretState::Read(read.secret().cloned()),
@@ -134,7 +134,7 @@ impl NamedSecrets {
         }
     }
 
-    /// Keeps what was read, unless something has been heard since `asked`, which [`NamedSecrets::known`] gave.
+    /// Stores the data, unless a change was observed since [`NamedSecrets::known`] returned `asked`.
     pub fn keep(&self, namespace: &str, name: &str, asked: Option<u64>, secret: Option<Arc<CachedObject>>) {
         if let Some(named) = self.lock().secrets.get_mut(&(namespace.to_owned(), name.to_owned()))
             && Some(named.changes) == asked
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(secrets.observe("a", "db", None), ["x"]);
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "9");
-        // A list that does not have it, and one that does.
+        // A list without the Secret, and one with it.
         assert_eq!(secrets.observe_all(&HashMap::new()).len(), 6);
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "9");

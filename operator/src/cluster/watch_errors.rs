@@ -1,4 +1,4 @@
-//! What is wrong with what the watches show, without saying the same thing again and again.
+//! Limits the logging of watch errors, and tracks unreadable AuthServices.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +8,12 @@ use kube::ResourceExt;
 
 use crate::cluster::observed::Observed;
 
-/// The same failure is logged again after so long at first, and after twice as long each time.
+/// The initial interval at which the same error is logged again; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause between two lines about the same failure.
+/// The maximum interval between two log lines for the same error.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
-/// The failures that the watch of each kind logged last.
+/// The error that was logged last for the watch of each kind.
 #[derive(Debug, Default)]
 pub struct WatchErrors(Mutex<HashMap<&'static str, LoggedError>>);
 
@@ -26,7 +26,7 @@ struct LoggedError {
 }
 
 impl WatchErrors {
-    /// Takes in a failure; how many of the same were not logged since the last line, if this one is to be logged.
+    /// Records an error. If it is to be logged, returns how many equal ones were suppressed since the last line.
     pub fn note(&self, kind: &'static str, error: &str, now: Instant) -> Option<u32> {
         let mut watch_errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = watch_errors.get_mut(kind).filter(|last| last.error == error) {
@@ -35,7 +35,7 @@ impl WatchErrors {
                 last.unlogged = last.unlogged.saturating_add(1);
                 return None;
             }
-            // A failure that comes after a long rest is a new one.
+            // After a long time without errors, the same error counts as a new one.
             let rested = passed > LONGEST_PAUSE.saturating_mul(2);
             last.pause = if rested { FIRST_PAUSE } else { last.pause.saturating_mul(2).min(LONGEST_PAUSE) };
             last.logged = now;
@@ -48,16 +48,16 @@ impl WatchErrors {
     }
 }
 
-/// The AuthServices that cannot be read, by uid, with what is wrong.
+/// The unreadable AuthServices by uid, with the problem.
 #[derive(Debug, Default)]
 pub struct Problems {
     current: HashMap<String, Box<str>>,
-    /// What a list that has begun brought so far.
+    /// The problems in a list in progress.
     listed: HashMap<String, Box<str>>,
 }
 
 impl Problems {
-    /// Takes in an AuthService; whether something else is wrong with it than before.
+    /// Records an AuthService. Returns whether its problem has changed.
     pub fn note(&mut self, object: &Observed) -> bool {
         let uid = object.uid().unwrap_or_default();
         let before = match object.problem() {
@@ -67,7 +67,7 @@ impl Problems {
         before.as_deref() != object.problem()
     }
 
-    /// Forgets one that is gone.
+    /// Removes a deleted one.
     pub fn forget(&mut self, object: &Observed) {
         self.current.remove(&object.uid().unwrap_or_default());
     }
@@ -77,14 +77,14 @@ impl Problems {
         self.listed.clear();
     }
 
-    /// Takes in an AuthService of a list.
+    /// Records an AuthService of a list.
     pub fn list(&mut self, object: &Observed) {
         if let Some(problem) = object.problem() {
             self.listed.insert(object.uid().unwrap_or_default(), problem.into());
         }
     }
 
-    /// Puts what the list brought in the place of what was known.
+    /// Replaces the content with that of the list.
     pub fn end_list(&mut self) {
         self.current = std::mem::take(&mut self.listed);
     }

@@ -1,4 +1,4 @@
-//! The watches: each fills a store and says which AuthService an event concerns.
+//! The watches: each fills a store and triggers reconciles of the affected AuthServices.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use crate::cluster::watch_errors::{Problems, WatchErrors};
 use crate::error_chain::ErrorChain;
 use crate::names::{MANAGED_BY, OPERATOR};
 
-/// How many objects a list brings at once: what is kept of them is small, what arrives is not.
+/// The page size of lists: parsed objects take much more memory than cached ones.
 const PAGE: u32 = 100;
 
-/// Where the watches say what has to be reconciled.
+/// The channel of AuthServices to reconcile.
 pub type Triggers = UnboundedSender<ObjectRef<Observed>>;
 
 /// What the watches share.
@@ -95,15 +95,15 @@ impl Watches {
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Apply(object)) => {
-                    // A status that becomes readable asks for a reconcile too, although it changes nothing else.
+                    // A status that becomes readable also triggers a reconcile, although nothing else changes.
                     let differs = problems.note(&object);
                     if filter.is_change(object.salvaged()) || differs {
                         self.cache.named_secrets.follow(object.salvaged());
                         self.trigger(&object);
                     }
                 }
-                // What a list brings is in the store only once the list is complete, and what is not in the
-                // store is not triggered.
+                // Listed objects are only in the store when the list is complete, and only objects in the store are
+                // triggered.
                 Ok(Event::InitDone) => {
                     problems.end_list();
                     let there = self.auth_services.state();
@@ -143,7 +143,7 @@ impl Watches {
         let mut events = std::pin::pin!(watch(api, config).default_backoff());
         while let Some(event) = events.next().await {
             match event {
-                // Of a first list nothing is a change: the AuthServices' own list triggers all of them.
+                // The initial list is no change: the list of AuthServices triggers all of them.
                 Ok(event) => {
                     let gone = matches!(event, Event::Delete(_));
                     for change in writer.take_in(event) {
@@ -159,14 +159,14 @@ impl Watches {
         }
     }
 
-    /// Follows which Secrets change, whosever they are, without what they hold.
+    /// Watches the metadata of all Secrets, of any owner.
     async fn follow_foreign_secrets(self) {
         let api: Api<Identity<Secret>> = if self.namespace.is_empty() {
             Api::all(self.client.clone())
         } else {
             Api::namespaced(self.client.clone(), &self.namespace)
         };
-        // Helm's releases are the most of a cluster's Secrets and hold nothing that an AuthService could name.
+        // Helm releases are the majority of Secrets in a cluster and cannot be referenced by an AuthService.
         let config = watcher::Config::default().fields("type!=helm.sh/release.v1");
         let mut events = std::pin::pin!(watch(api, config).default_backoff());
         let named = &self.cache.named_secrets;
@@ -180,7 +180,7 @@ impl Watches {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(secret)) => {
                     let key = (secret.namespace().unwrap_or_default(), secret.name_any());
-                    // All that there are may be many; one that is named only from now on is read from now on.
+                    // There may be many Secrets; one that is referenced later is read then.
                     if named.is_named(&key.0, &key.1) {
                         listed.insert(key, secret.resource_version().unwrap_or_default());
                     }
@@ -195,8 +195,8 @@ impl Watches {
         }
     }
 
-    /// Follows the metadata of all ConfigMaps: a spec may refer to one that is anybody's. What it holds is for the pods
-    /// alone, or read when it is named.
+    /// Watches the metadata of all ConfigMaps, because a spec can reference any of them. The data are read when they
+    /// are referenced.
     async fn follow_config_maps(self, writer: reflector::store::Writer<Identity<ConfigMap>>) {
         let api: Api<Identity<ConfigMap>> = if self.namespace.is_empty() {
             Api::all(self.client.clone())
@@ -224,7 +224,7 @@ impl Watches {
         }
     }
 
-    /// Triggers the AuthServices that name a Secret, or have it among their own.
+    /// Triggers the AuthServices that reference a Secret or own it.
     fn trigger_naming(&self, secret: &Identity<Secret>, version: Option<&str>) {
         let namespace = secret.namespace().unwrap_or_default();
         for name in self.cache.named_secrets.observe(&namespace, &secret.name_any(), version) {
@@ -232,8 +232,8 @@ impl Watches {
         }
     }
 
-    /// Follows whether the cluster knows an optional kind, and watches its objects while it does. One watch a
-    /// definition: the right to watch is granted by the definition's name.
+    /// Watches the CustomResourceDefinition of an optional kind, and its objects while the kind is installed. One
+    /// watch per definition, because the permission is granted by the definition's name.
     async fn follow_definition(self, kind: Kind) {
         let api: Api<Identity<CustomResourceDefinition>> = Api::all(self.client.clone());
         let config = watcher::Config::default().fields(&format!("metadata.name={}", kind.definition()));
@@ -270,7 +270,7 @@ impl Watches {
         }
     }
 
-    /// Watches the objects of an optional kind, which counts as there once they are listed.
+    /// Watches the objects of an optional kind. It counts as installed after the initial list.
     async fn follow_optional(self, kind: Kind) {
         let writer = Writer::new(kind);
         let store = writer.store();
@@ -294,7 +294,8 @@ impl Watches {
         }
     }
 
-    /// Triggers those that stand back for another user of their database, and have made nothing by which they are found.
+    /// Triggers the AuthServices that are blocked by another user of their database: they own no object through which
+    /// they could be found.
     fn trigger_refused_databases(&self) {
         let refused = self.auth_services.state_filter(|auth_service| {
             let conditions = auth_service.salvaged().status.iter().flat_map(|status| &status.conditions);
@@ -327,14 +328,14 @@ impl Watches {
     fn report(&self, kind: &'static str, error: &watcher::Error) {
         let is_optional = Kind::OPTIONAL.iter().any(|optional| optional.as_str() == kind);
         if is_optional && is_not_served(error) {
-            // On its way in or out: the definition comes before its objects can be asked for, and goes after.
-            tracing::info!(kind, "the kind is not served, and is asked for again");
+            // The kind is being installed or removed: its definition exists before the API is served, and after.
+            tracing::info!(kind, "the kind is not served yet; retrying");
             return;
         }
         self.metrics.watch_failed(kind);
         let error = ErrorChain(error).to_string();
         if let Some(unlogged) = self.watch_errors.note(kind, &error, Instant::now()) {
-            tracing::warn!(kind, error, unlogged, "a watch failed and is tried again");
+            tracing::warn!(kind, error, unlogged, "a watch failed and is retried");
         }
     }
 }

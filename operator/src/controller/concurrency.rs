@@ -1,22 +1,23 @@
-//! Who may work now. Reconciles wait for servers that do not answer beside each other; only what asks the API
-//! server and takes memory takes turns, and what failed last time takes turns apart, so that it delays nothing else.
+//! Limits concurrent reconciles. Waiting for unresponsive servers needs no reconcile slot; only the part that uses
+//! the API server and memory does. Reconciles that failed before have separate slots, so that they do not delay
+//! others.
 //!
-//! A turn has an end: a request that an admission webhook lets hang uses up nothing here. Whoever has been at it for
-//! too long passes the turn on and goes on without. Of those, too, there is a limit: when the API server is slow
-//! for all, asking it for still more at once would make it slower.
+//! A slot is held for a limited time: a request that hangs in an admission webhook must not block it. A reconcile
+//! that takes longer releases its slot and continues in the overflow. The overflow is limited as well, because more
+//! concurrent requests would make a slow API server even slower.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How many may work at once.
+/// The number of slots.
 const AT_ONCE: usize = 16;
-/// How many of those that failed last time.
+/// The number of slots for reconciles that failed before.
 const FAILED_AT_ONCE: usize = 4;
-/// How long a turn lasts; an ordinary reconcile takes a part of a second.
+/// How long a slot is held; a normal reconcile takes a fraction of a second.
 const LONGEST_TURN: Duration = Duration::from_secs(3);
-/// How many may go on without a turn.
+/// The number of reconciles that may continue without a slot.
 const OVERFLOW: usize = 64;
 
 /// The turns.
@@ -40,7 +41,7 @@ impl Default for ReconcileSlots {
 }
 
 impl ReconcileSlots {
-    /// Works when there is a turn. `None` only when the operator ends.
+    /// Runs `work` when a slot is free. `None` only when the operator stops.
     pub async fn work<T>(&self, failed_before: bool, work: impl Future<Output = T>) -> Option<T> {
         let turn = self.take(failed_before).await?;
         let mut work = pin!(work);
@@ -83,7 +84,7 @@ mod tests {
         assert!(turns.take(false).now_or_never().flatten().is_some());
     }
 
-    /// Whether somebody gets a turn after so many that hang, within far more than the turns that takes.
+    /// Whether a reconcile gets a slot while this number of others hang.
     async fn comes_after(hanging: usize) -> bool {
         let turns =
             Arc::new(ReconcileSlots { longest: Duration::from_millis(5), ..ReconcileSlots::default() });

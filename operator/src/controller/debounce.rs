@@ -1,5 +1,5 @@
-//! Changes that come close together are answered once. One that is changed all the time is answered all the same: a
-//! burst is over when nothing has come for a moment, or when it has lasted for long enough.
+//! Debounces changes: several changes in quick succession trigger one reconcile. It is triggered when no change
+//! arrived for a moment, or after a maximum time, so that continuous changes do not prevent it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tokio_util::time::DelayQueue;
 use tokio_util::time::delay_queue;
 
-/// A burst is over when nothing has come for so long.
+/// A burst ends when no change arrived for this time.
 const QUIET: Duration = Duration::from_millis(50);
-/// A burst is over when it has lasted for so long.
+/// A burst ends after this time at the latest.
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// When a burst is over.
@@ -22,7 +22,7 @@ struct Limits {
     longest: Duration,
 }
 
-/// When a burst is over that began at `began`, if nothing comes after `now`.
+/// The end of a burst that began at `began`, if no change arrives after `now`.
 fn decide_end(limits: Limits, began: Instant, now: Instant) -> Instant {
     (now + limits.quiet).min(began + limits.longest)
 }
@@ -54,11 +54,11 @@ where
         }
     }
 
-    /// The next whose burst is over; `None` when no more changes come.
+    /// The next item whose burst has ended; `None` when the stream of changes ends.
     async fn next(&mut self) -> Option<T> {
         loop {
             tokio::select! {
-                // What is due goes first, or changes that never end would hold it back.
+                // Ended bursts first; otherwise continuous changes would delay them.
                 biased;
                 Some(over) = self.ends.next() => {
                     let over = over.into_inner();
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// Gives each once for every burst of changes. Ends with the changes; what is not over then is left out.
+/// Yields each item once per burst of changes. Ends with the stream of changes; unfinished bursts are dropped.
 pub fn debounce<T>(changes: impl Stream<Item = T> + Unpin) -> impl Stream<Item = T>
 where
     T: Hash + Eq + Clone,
@@ -103,12 +103,12 @@ mod tests {
         for change in [1, 2, 1, 1] {
             sender.unbounded_send(change).unwrap();
         }
-        let mut told = Box::pin(debounce(receiver));
-        let mut both = [told.next().await.unwrap(), told.next().await.unwrap()];
+        let mut reported = Box::pin(debounce(receiver));
+        let mut both = [reported.next().await.unwrap(), reported.next().await.unwrap()];
         both.sort_unstable();
         assert_eq!(both, [1, 2]);
         sender.unbounded_send(3).unwrap();
-        assert_eq!(told.next().await, Some(3), "another status of what came before");
+        assert_eq!(reported.next().await, Some(3), "another status of what came before");
     }
 
     #[tokio::test]
@@ -118,8 +118,8 @@ mod tests {
             tokio::task::yield_now().await;
             change
         }));
-        let told: Vec<i32> = debounce_within(limits, endless).take(3).collect().await;
-        assert_eq!(told, [1, 1, 1]);
+        let reported: Vec<i32> = debounce_within(limits, endless).take(3).collect().await;
+        assert_eq!(reported, [1, 1, 1]);
     }
 
     proptest! {

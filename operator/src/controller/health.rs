@@ -1,4 +1,4 @@
-//! The operator's own HTTP: `/livez`, `/readyz`, `/metrics`.
+//! The operator's HTTP endpoints: `/livez`, `/readyz`, `/metrics`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use futures::stream;
 
 use crate::metrics::Metrics;
 
-/// Whether this replica can do its work. A replica that waits to lead is ready while the API
-/// server answers it; the leader is once its watches have listed.
+/// Whether this replica is ready. A replica that waits for leadership is ready while the API server responds; the
+/// leader is ready after the initial lists.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
@@ -51,7 +51,7 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     } else {
         (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the API server has not answered yet, or the watches have not listed",
+            "the API server has not answered yet, or the initial lists are not complete",
         )
             .into_response()
     }
@@ -65,7 +65,7 @@ async fn render_metrics(State(shared): State<Shared>) -> Response {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], body).into_response()
         }
         Err(error) => {
-            tracing::error!(%error, "the metrics cannot be written as text");
+            tracing::error!(%error, "the metrics could not be encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

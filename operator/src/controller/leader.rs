@@ -1,8 +1,9 @@
-//! Leader election over a Lease: of several operator replicas one reconciles. See `docs/decisions/0018`.
+//! Leader election over a Lease: one of several operator replicas reconciles. See `docs/decisions/0018`.
 //!
-//! A candidate judges a record by how long ago *it* saw the record change, on its own monotonic clock, so that clocks
-//! that differ between nodes do no harm. The holder counts from the moment before it sent the renewal, which is earlier
-//! than any candidate can have seen it, and stops (renew deadline) before a candidate may take over (lease duration).
+//! A candidate measures the age of a record by its own monotonic clock, from when it observed the change, so that
+//! clock differences between nodes do not matter. The holder measures from before it sent the renewal, which is
+//! earlier than any candidate can observe it, and stops (renew deadline) before a candidate may take over (lease
+//! duration).
 
 use std::time::{Duration, Instant};
 
@@ -17,26 +18,26 @@ use crate::names::OPERATOR;
 /// How the election is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// How long a record that nobody renews is respected.
+    /// How long a record is valid without a renewal.
     pub lease: Duration,
-    /// How long after it sent a renewal that succeeded the holder may write; shorter than `lease`.
+    /// How long the holder may write after it sent a successful renewal; shorter than `lease`.
     pub renew_deadline: Duration,
     /// How often it is tried.
     pub retry: Duration,
 }
 
 impl Terms {
-    /// How long one try may take, so that one request without an answer leaves time for another.
+    /// The timeout of one attempt, so that an unanswered request leaves time for another.
     fn attempt(&self) -> Duration {
         self.renew_deadline / 2
     }
 
-    /// The pause after a try that failed, when the next one is urgent.
+    /// The pause after a failed attempt if the next one is urgent.
     fn soon(&self) -> Duration {
         self.retry / 8
     }
 
-    /// How long lies between the last moment at which the holder may write and the first at which another may.
+    /// The time between the last possible write of the holder and the first of another replica.
     pub fn margin(&self) -> Duration {
         self.lease.saturating_sub(self.renew_deadline)
     }
@@ -52,10 +53,10 @@ impl Default for Terms {
     }
 }
 
-/// What to do about the Lease.
+/// The next action on the Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Nobody holds it, or its holder is gone: write ourselves in.
+    /// It has no holder, or its holder has expired: acquire it.
     Take,
     /// It is ours: renew it.
     Renew,
@@ -63,19 +64,19 @@ pub enum Decision {
     Wait,
 }
 
-/// A record as this replica saw it.
+/// A record as observed by this replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
-    /// The holder it names, if any.
+    /// Its holder, if any.
     pub holder: Option<String>,
-    /// How long its holder asked to be respected.
+    /// The lease duration that its holder requested.
     pub duration: Duration,
-    /// When this replica first saw it in this version, or first saw that it was gone.
+    /// When this replica first observed this version, or first observed that the Lease was deleted.
     pub seen: Instant,
 }
 
-/// Decides what to do about the record last seen; `None` when there never was one. A Lease that was deleted counts as
-/// its last record does: its holder may not have noticed yet.
+/// Decides the action for the last observed record; `None` if there never was one. A deleted Lease counts like its
+/// last record: its holder may not have noticed the deletion.
 pub fn decide_election(sighting: Option<&Sighting>, identity: &str, now: Instant) -> Decision {
     let Some(Sighting { holder, duration, seen }) = sighting else { return Decision::Take };
     match holder.as_deref() {
@@ -101,34 +102,34 @@ enum Outcome {
     Leads,
     /// Another one does.
     Waits,
-    /// Somebody wrote in between.
+    /// Another writer changed it concurrently.
     Contended,
 }
 
 /// A try did not succeed.
 #[derive(Debug, thiserror::Error)]
 enum TryError {
-    /// The API server refused it, or could not be reached.
+    /// The API server refused the request, or could not be reached.
     #[error(transparent)]
     Request(#[from] kube::Error),
-    /// The API server did not answer.
+    /// The API server did not respond.
     #[error("the API server did not answer in time")]
     TimedOut,
 }
 
-/// One replica's part in the election.
+/// The election of one replica.
 pub struct Election {
     leases: Api<LeaseRecord>,
     name: String,
     identity: String,
     terms: Terms,
     fence: Fence,
-    /// The record last seen, and the Lease unless it is gone.
+    /// The last observed record, and the Lease unless it was deleted.
     last: Option<(Option<LeaseRecord>, Sighting)>,
 }
 
 impl Election {
-    /// Takes part under `identity`, which no other replica may use. The fence is opened while this replica leads.
+    /// Participates as `identity`, which must be unique. The fence is open while this replica leads.
     pub fn new(client: Client, namespace: &str, identity: String, terms: Terms, fence: Fence) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
@@ -140,7 +141,8 @@ impl Election {
         }
     }
 
-    /// Returns when this replica leads. After each try `answered` hears whether the API server answered.
+    /// Returns when this replica leads. After each attempt, `answered` is called with whether the API server
+    /// responded.
     pub async fn acquire(&mut self, answered: impl Fn(bool)) {
         loop {
             let outcome = self.attempt(self.terms.attempt(), false).await;
@@ -156,12 +158,12 @@ impl Election {
         }
     }
 
-    /// Keeps leading; returns when that is over. From then on the fence lets no write pass.
+    /// Renews the lease; returns when it is lost. From then on the fence permits no writes.
     pub async fn hold(&mut self) -> LeaderError {
         let mut pause = self.terms.retry;
         loop {
             tokio::time::sleep(pause.min(self.left())).await;
-            // Asked before anything is sent: a process that was stopped for a while must not renew what has run out.
+            // Checked before anything is sent: a suspended process must not renew an expired lease.
             let left = self.left();
             if left.is_zero() {
                 break;
@@ -169,7 +171,7 @@ impl Election {
             pause = match self.attempt(left.min(self.terms.attempt()), true).await {
                 Ok(Outcome::Leads) => self.terms.retry,
                 Ok(Outcome::Waits) => break,
-                // Written by somebody who does not lead, perhaps: the next try reads it.
+                // Possibly changed by a replica that does not lead: the next attempt reads it.
                 Ok(Outcome::Contended) => self.terms.soon(),
                 Err(error) => {
                     tracing::warn!(error = %ErrorChain(&error), "the lease was not renewed; trying again");
@@ -187,11 +189,11 @@ impl Election {
         end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()))
     }
 
-    /// Gives the lease up, so that another replica need not wait for it to run out. Nothing may be written any more,
-    /// nor may the API server have anything left to carry out.
+    /// Releases the lease, so that another replica need not wait for its expiry. No write may follow, and the API
+    /// server must have none left to carry out.
     ///
     /// # Errors
-    /// When it could not be written; it runs out by itself then.
+    /// When it could not be written; then it expires.
     pub async fn release(&mut self) -> Result<(), kube::Error> {
         let Some((Some(mut lease), sighting)) = self.last.take() else { return Ok(()) };
         if sighting.holder.as_deref() != Some(&self.identity) {
@@ -209,7 +211,7 @@ impl Election {
     }
 
     async fn step(&mut self, leads: bool) -> Result<Outcome, kube::Error> {
-        // What we wrote last is still there unless somebody took it, and then our writing it again fails.
+        // The Lease still contains our last write unless another replica took it, in which case this write fails.
         let holds = matches!(
             &self.last,
             Some((Some(_), seen)) if seen.holder.as_deref() == Some(&self.identity)
@@ -221,11 +223,11 @@ impl Election {
         let sighting = self.last.as_ref().map(|(_, sighting)| sighting);
         let decision = decide_election(sighting, &self.identity, Instant::now());
         let lease = self.last.as_ref().and_then(|(lease, _)| lease.clone());
-        // Who finds that the lease it holds is no longer its own has lost it, even where it could be name_conflicts.
+        // A replica that observes another holder of its lease has lost it, even if that record has expired.
         if decision == Decision::Wait || (leads && decision == Decision::Take && lease.is_some()) {
             return Ok(Outcome::Waits);
         }
-        // Before anything is sent: no other replica can have seen the record earlier.
+        // Before anything is sent: no other replica can have observed the record earlier.
         let asked = Instant::now();
         let written = match lease {
             None => {
@@ -243,7 +245,7 @@ impl Election {
                 self.fence.extend(asked + self.terms.renew_deadline);
                 Ok(Outcome::Leads)
             }
-            // Another replica wrote between our reading and our writing. What it wrote is news at the next reading.
+            // Another replica wrote between our read and our write. The next read observes it.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 if holds {
                     self.last = None;
@@ -258,7 +260,7 @@ impl Election {
         let last = self.last.take();
         let Some(lease) = found else {
             self.last = last.map(|(lease, sighting)| {
-                // Gone just now; from here on its holder is given its time once more.
+                // Just deleted: its holder gets a full lease duration again.
                 let seen = if lease.is_some() { now } else { sighting.seen };
                 (None, Sighting { seen, ..sighting })
             });

@@ -1,5 +1,5 @@
-//! The Lease that the election writes. Only what the election needs is read of it: a field that somebody else wrote and
-//! that cannot be read, such as a time beyond what the time library represents, must not keep every replica from leading.
+//! The Lease of the election. Only the required fields are parsed: an unreadable field of another writer, such as a
+//! time beyond the range of the time library, must not prevent all replicas from leading.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cluster::lenient::metadata;
 
-/// A Lease. It is written back with whatever else it holds.
+/// A Lease. Unknown fields are kept when it is written.
 #[derive(Debug, Clone, Serialize)]
 pub struct LeaseRecord {
     #[serde(rename = "apiVersion")]
@@ -24,7 +24,7 @@ pub struct LeaseRecord {
 }
 
 impl LeaseRecord {
-    /// One that does not exist yet.
+    /// A Lease that does not exist yet.
     pub fn new(name: &str) -> Self {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         Self::build(metadata, Map::new())
@@ -34,18 +34,18 @@ impl LeaseRecord {
         Self { api_version: Lease::api_version(&()), kind: Lease::kind(&()), metadata, spec }
     }
 
-    /// Who holds it; `None` or empty when nobody does.
+    /// Its holder; `None` or empty if there is none.
     pub fn holder(&self) -> Option<&str> {
         self.spec.get("holderIdentity")?.as_str()
     }
 
-    /// How long its holder asked to be respected, in seconds; `None` when it did not say, or nothing above zero.
+    /// The requested duration, in seconds; `None` if it is unset or not positive.
     pub fn duration(&self) -> Option<u64> {
         let seconds = i32::try_from(self.spec.get("leaseDurationSeconds")?.as_i64()?).ok()?;
         u64::try_from(seconds).ok().filter(|seconds| *seconds > 0)
     }
 
-    /// Writes a holder in, from now on for `seconds`; `taken` when another one had it.
+    /// Sets the holder and the renew time; `taken` if another replica held it.
     pub fn sign(&mut self, holder: &str, seconds: i32, name_conflicts: bool) {
         let now = json!(MicroTime(Timestamp::now()));
         if name_conflicts {

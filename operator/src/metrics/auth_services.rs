@@ -1,7 +1,6 @@
-//! What is known of each `AuthService`, as metrics: read from the watch's store whenever somebody asks, so that
-//! nothing has to be kept up to date and what is gone is gone. A thousand of them are fifty thousand lines, which
-//! are written some at a time: as a whole, and as the objects that a metrics library makes of them, they would take
-//! more memory than everything else that the operator holds.
+//! The metrics of each `AuthService`, rendered from the cache on every scrape, so that they need no updates. A
+//! thousand AuthServices have fifty thousand lines, which are rendered in chunks: as a whole, or as objects of the
+//! metrics library, they would take more memory than everything else in the operator.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use latchkey_crds::{AuthService, AuthServiceStatus, conditions};
 
 use crate::cluster::observed::Observed;
 
-/// How many AuthServices are written at a time.
+/// The number of AuthServices per chunk.
 const AT_ONCE: usize = 16;
 
 /// The values of the label `status`, as kube-state-metrics writes them.
@@ -30,32 +29,32 @@ struct Family {
 const FAMILIES: [Family; 5] = [
     Family {
         name: "latchkey_operator_auth_service_autoscaled",
-        help: "1 where an autoscaler is to decide how many replicas there are.",
+        help: "1 if the spec configures an autoscaler.",
         lines: write_autoscaled,
     },
     Family {
         name: "latchkey_operator_auth_service_condition",
-        help: "1 for the status that a condition of an AuthService has, 0 for the others.",
+        help: "1 for the current status of a condition of an AuthService, 0 for the others.",
         lines: write_conditions,
     },
     Family {
         name: "latchkey_operator_auth_service_on_hold",
-        help: "1 where an AuthService is not Ready because somebody wants it so: by a pause, or a scale of 0.",
+        help: "1 if an AuthService is intentionally not Ready: because of a pause, or of a scale of 0.",
         lines: write_holds,
     },
     Family {
         name: "latchkey_operator_signing_key_rotation_period_seconds",
-        help: "How old an active signing key gets, as the spec says.",
+        help: "The age at which the active signing key is rotated (spec.tokens.keyRotation.interval).",
         lines: write_period,
     },
     Family {
         name: "latchkey_operator_signing_key_since_timestamp_seconds",
-        help: "Since when a signing key has been in its phase, in seconds since 1970.",
+        help: "The time at which a signing key entered its phase, in seconds since 1970.",
         lines: write_keys,
     },
 ];
 
-/// The metrics of these as Prometheus text, in parts
+/// The metrics of these AuthServices in Prometheus text format, in chunks
 /// (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
 pub(super) fn parts(auth_services: Vec<Arc<Observed>>) -> impl Iterator<Item = String> + Send {
     let auth_services: Arc<[Arc<Observed>]> = auth_services.into();
@@ -68,7 +67,7 @@ pub(super) fn parts(auth_services: Vec<Arc<Observed>>) -> impl Iterator<Item = S
             let end = auth_services.len().min(start + AT_ONCE);
             let mut text = String::new();
             for auth_service in &auth_services[start..end] {
-                // Writing to a text does not fail.
+                // Writing to a string does not fail.
                 let _ = (family.lines)(&mut text, name, auth_service.salvaged());
             }
             text
@@ -78,7 +77,7 @@ pub(super) fn parts(auth_services: Vec<Arc<Observed>>) -> impl Iterator<Item = S
 
 fn write_conditions(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
     let owner = owner(auth_service);
-    // Others may write conditions of their own into the status: their number has no bound.
+    // Other writers can add conditions without limit.
     let stated = auth_service.status.iter().flat_map(|status| &status.conditions);
     for condition in stated.filter(|condition| conditions::ALL.contains(&condition.type_.as_str())) {
         for (value, label) in STATUSES {
@@ -125,8 +124,8 @@ fn write_period(text: &mut String, metric: &str, auth_service: &AuthService) -> 
 const PAUSE: &str = "pause";
 const SCALE: &str = "scale";
 
-/// Because of what somebody wants an AuthService not to be Ready. A pause is the reason for changes that wait, not for
-/// replicas that are down meanwhile.
+/// Why an AuthService is intentionally not Ready. A pause explains pending changes, but not replicas that are not
+/// ready.
 fn on_hold(status: &AuthServiceStatus) -> Option<&'static str> {
     let ready = status.conditions.iter().find(|condition| condition.type_ == conditions::READY)?;
     match ready.reason.as_str() {
@@ -141,7 +140,7 @@ fn owner(auth_service: &AuthService) -> String {
     format!(r#"name="{}",namespace="{}""#, escaped(&name), escaped(&namespace))
 }
 
-/// As the format wants a label's value; a status can be written by others.
+/// Escapes a label value; other writers can change a status.
 fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }

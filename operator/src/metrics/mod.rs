@@ -1,4 +1,4 @@
-//! Every metric of the operator, declared here and nowhere else. Label values come from fixed lists.
+//! All metrics of the operator. Label values are taken from fixed lists.
 
 mod auth_services;
 
@@ -31,10 +31,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all of them in a registry of their own.
+    /// Registers all metrics in a new registry.
     ///
     /// # Errors
-    /// When a name is malformed or name_conflicts, which is a mistake in this file.
+    /// When a name is malformed or a duplicate, which is a bug in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counters =
@@ -43,9 +43,9 @@ impl Metrics {
                 registry.register(Box::new(counters.clone()))?;
                 Ok(counters)
             };
-        let reconciles =
-            counters("latchkey_operator_reconcile_total", "Reconciles by how they ended.", &["result"])?;
-        let applied = counters("latchkey_operator_applied_objects_total", "Objects written.", &["kind"])?;
+        let reconciles = counters("latchkey_operator_reconcile_total", "Reconciles by result.", &["result"])?;
+        let applied =
+            counters("latchkey_operator_applied_objects_total", "Objects created or updated.", &["kind"])?;
         let deleted = counters("latchkey_operator_deleted_objects_total", "Objects deleted.", &["kind"])?;
         let api_requests = counters(
             "latchkey_operator_api_requests_total",
@@ -54,13 +54,13 @@ impl Metrics {
         )?;
         let watch_errors = counters(
             "latchkey_operator_watch_errors_total",
-            "Watches that failed and were retried.",
+            "Watch failures, which are retried.",
             &["kind"],
         )?;
         let unreadable = IntGaugeVec::new(
             Opts::new(
                 "latchkey_operator_unreadable_objects",
-                "Objects that this release of the operator cannot read, and leaves as they are.",
+                "Objects that this release of the operator cannot read and does not change.",
             ),
             &["kind"],
         )?;
@@ -68,7 +68,7 @@ impl Metrics {
         let durations = HistogramVec::new(
             HistogramOpts::new(
                 "latchkey_operator_reconcile_duration_seconds",
-                "How long a reconcile took, by how it ended.",
+                "Duration of reconciles by result.",
             )
             .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
             &["result"],
@@ -78,7 +78,7 @@ impl Metrics {
         registry.register(Box::new(status_updates.clone()))?;
         let leader = IntGauge::new("latchkey_operator_leader", "1 on the replica that reconciles.")?;
         registry.register(Box::new(leader.clone()))?;
-        // From the start, so that the first of a kind is seen as a rise.
+        // Initialized, so that the first occurrence shows as an increase.
         for result in ["ok", "error"] {
             reconciles.with_label_values(&[result]);
             durations.with_label_values(&[result]);
@@ -92,7 +92,7 @@ impl Metrics {
             }
         }
         let build = IntGauge::with_opts(
-            Opts::new("latchkey_operator_build_info", "Always 1; says which version this is.")
+            Opts::new("latchkey_operator_build_info", "Always 1, with the version as a label.")
                 .const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
         build.set(1);
@@ -119,7 +119,7 @@ impl Metrics {
         self.durations.with_label_values(&result).observe(seconds);
     }
 
-    /// Shows the conditions and signing keys of these from now on. Only a replica that leads has any.
+    /// Adds the metrics of these AuthServices. Only the leader has any.
     pub fn show_auth_services(&self, auth_services: Store<Observed>) {
         if self.auth_services.set(auth_services).is_err() {
             tracing::debug!("the AuthServices are shown already");
@@ -147,15 +147,15 @@ impl Metrics {
         self.status_updates.inc();
     }
 
-    /// Says whether this replica leads.
+    /// Sets whether this replica leads.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
 
-    /// All but those of each AuthService as Prometheus text.
+    /// All metrics except those of AuthServices, in Prometheus text format.
     ///
     /// # Errors
-    /// When a metric cannot be written as text.
+    /// When a metric cannot be encoded.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
@@ -184,7 +184,7 @@ impl Instrumentation for Metrics {
     }
 }
 
-/// The plurals of what the operator asks for; anything else counts as `other`.
+/// The resources that the operator requests; any other counts as `other`.
 const RESOURCES: [&str; 20] = [
     "authservices",
     "certificates",
@@ -208,7 +208,7 @@ const RESOURCES: [&str; 20] = [
     "statefulsets",
 ];
 
-/// What a path of the API server concerns: `/api/v1/namespaces/NS/secrets/NAME`, `/apis/GROUP/V/PLURAL`.
+/// The resource of an API path: `/api/v1/namespaces/NS/secrets/NAME`, `/apis/GROUP/V/PLURAL`.
 fn resource_of(path: &str) -> &'static str {
     let mut segments = path.split('/').skip(1);
     let versions = if segments.next() == Some("apis") { 2 } else { 1 };

@@ -1,8 +1,8 @@
-//! What is known about the keys of a set without the keys themselves: what is decided about.
+//! The state of the keys of a set, without the key material.
 
 use latchkey_keyset::{Algorithm, KeyNotes, Phase, PrivateKeySet, SetNotes};
 
-/// How many ids of keys that left the set are remembered.
+/// How many ids of removed keys are remembered.
 const REMEMBERED: usize = 32;
 
 /// One key.
@@ -44,7 +44,7 @@ impl Ledger {
         self.in_phase(Phase::Active)
     }
 
-    /// The key that is to sign next.
+    /// The key that becomes active next.
     pub fn published(&self) -> Option<&Entry> {
         self.in_phase(Phase::Published)
     }
@@ -53,7 +53,7 @@ impl Ledger {
         self.entries.iter().find(|entry| entry.phase == phase)
     }
 
-    /// Takes the keys out for which `goes` holds, and remembers their ids.
+    /// Removes the keys for which `goes` holds, and remembers their ids.
     pub(super) fn remove(&mut self, goes: impl Fn(&Entry) -> bool) {
         let gone = self.entries.iter().filter(|entry| goes(entry)).map(|entry| entry.kid.clone());
         self.notes.superseded.extend(gone);

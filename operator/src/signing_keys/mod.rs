@@ -1,5 +1,5 @@
-//! The signing keys: what to do about the set that is there. Pure. What a key set is, `latchkey_keyset` knows,
-//! which the server reads it with.
+//! The signing keys: decides the next version of a key set. Pure. `latchkey_keyset` defines the format, which the
+//! server reads as well.
 
 mod deadlines;
 mod ledger;
@@ -25,7 +25,7 @@ pub use observed::{Plan, Replica, ReplicaReport, Request, Requests};
 pub use rotation::{Decision, decide_next};
 pub use rotation_status::{Progress, RotationStatus};
 
-/// A set of keys, and the text in which it is stored.
+/// A set of keys, and its stored form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeySet {
     json: Vec<u8>,
@@ -53,10 +53,10 @@ impl KeySet {
         Ok(Self { json: json.to_vec(), ledger: Ledger::of(&set), set })
     }
 
-    /// A first set: one key, which signs. What is asked for by then counts as carried out.
+    /// The first set: one active key. Existing requests count as processed.
     ///
     /// # Errors
-    /// When the cryptographic library cannot make a key.
+    /// When the cryptographic library cannot generate a key.
     pub fn first(
         plan: &Plan,
         requests: &Requests,
@@ -80,26 +80,25 @@ impl KeySet {
         Self::parse(set.to_json().as_bytes())
     }
 
-    /// The set as it is stored; it holds private keys.
+    /// The stored form of the set; it contains private keys.
     pub fn json(&self) -> &[u8] {
         &self.json
     }
 
-    /// What is known about its keys.
+    /// The state of its keys.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// The ids of its keys with their phases and how long verifiers may keep them: what a replica has to load anew
-    /// when it changes.
+    /// The ids and phases of its keys and their `max-age`: if they change, replicas must reload the set.
     pub fn in_force(&self) -> impl Iterator<Item = (&str, Phase)> {
         self.ledger.entries.iter().map(|entry| (entry.kid.as_str(), entry.phase))
     }
 
-    /// The set and what the next step of each key waits for, after all steps that are due.
+    /// The set after all steps that are due, with what the next step of each key waits for.
     ///
     /// # Errors
-    /// When a key was wanted and could not be made.
+    /// When a key could not be generated.
     pub fn next(
         self,
         now: i64,
@@ -132,7 +131,7 @@ impl KeySet {
     }
 }
 
-/// The phase as the status spells it.
+/// The phase as in the status.
 pub fn phase(phase: Phase) -> KeyPhase {
     match phase {
         Phase::Published => KeyPhase::Published,
@@ -141,7 +140,7 @@ pub fn phase(phase: Phase) -> KeyPhase {
     }
 }
 
-/// What the spec wants of the keys; `None` when a duration in it cannot be read, which is said elsewhere.
+/// The plan of the spec; `None` if a duration is invalid, which validation reports.
 pub fn plan(tokens: &Tokens) -> Option<Plan> {
     let lifetimes = [&tokens.access_token_ttl, &tokens.refresh_token_ttl];
     let [access, refresh] = lifetimes.map(|text| parse_ttl(text).ok());
@@ -157,14 +156,14 @@ pub fn plan(tokens: &Tokens) -> Option<Plan> {
     })
 }
 
-/// The key set of an AuthService, and where it stands.
+/// The key set of an AuthService.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyMaterial {
-    /// It is in its Secret, or is the next version of what is there.
+    /// It is stored in its Secret, or is the next version of the stored one.
     Stored(KeySet),
-    /// There is no Secret; this set was made just now and has to be written before anything uses it.
+    /// There is no Secret; this set was generated just now and must be written before it is used.
     Generated(KeySet),
-    /// There was one, and it is gone or damaged. Nothing may be written over what is left.
+    /// It existed, and is lost or damaged. The rest must not be overwritten.
     Lost(String),
 }
 
@@ -178,20 +177,20 @@ impl KeyMaterial {
     }
 }
 
-/// What is known of earlier key sets.
+/// The record of earlier key sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Remembered<'a> {
-    /// The keys that the status says were made.
+    /// The keys in the status.
     pub keys: &'a [SigningKeyStatus],
-    /// Whether there is a Deployment, which is made after the keys.
+    /// Whether the Deployment exists, which is created after the keys.
     pub in_use: bool,
 }
 
-/// Decides what the key set is. `stored` is what the Secret's key holds (`None`: no Secret); `fresh` makes a first
-/// set that supersedes keys with these ids.
+/// Decides the key set. `stored` is the value in the Secret (`None`: no Secret); `fresh` generates a first set that
+/// replaces keys with these ids.
 ///
 /// # Errors
-/// When a new set was wanted and could not be made.
+/// When a new set could not be generated.
 pub fn decide_key_material<E>(
     stored: Option<&[u8]>,
     remembered: Remembered<'_>,
@@ -206,14 +205,14 @@ pub fn decide_key_material<E>(
         Some(Err(error)) => {
             format!("the Secret is damaged, or a later release of the operator wrote it: {error}")
         }
-        // An older copy, or one of another service, would invalidate every token in silence.
+        // An older copy, or the set of another service, would silently invalidate every token.
         Some(Ok(set)) if !remembered.keys.is_empty() && !descends_from(&set, remembered.keys) => {
             "the Secret holds none of the keys that were made".to_owned()
         }
         Some(Ok(set)) => return Ok(KeyMaterial::Stored(set)),
     };
     let kids: Vec<String> = remembered.keys.iter().map(|key| key.kid.clone()).collect();
-    // A value that is older than the loss was carried out then: the status has it, which outlives the Secret.
+    // A value from before the loss was already processed: the status, which outlives the Secret, contains it.
     if requests.is_new(Request::ReplaceLost, &requests.handled) {
         let set = fresh(kids)?;
         return Ok(if stored.is_some() { KeyMaterial::Stored(set) } else { KeyMaterial::Generated(set) });
@@ -221,7 +220,8 @@ pub fn decide_key_material<E>(
     Ok(KeyMaterial::Lost(format!("{what} (keys made before: {})", kids.join(", "))))
 }
 
-/// Whether the set, or one that it came from by steps that the status has not seen, holds a key that was made.
+/// Whether the set, or one from which it was derived in steps that the status does not contain yet, holds a recorded
+/// key.
 fn descends_from(set: &KeySet, remembered: &[SigningKeyStatus]) -> bool {
     let kids = set.ledger.entries.iter().map(|entry| &entry.kid);
     kids.chain(&set.ledger.notes.superseded).any(|kid| remembered.iter().any(|known| known.kid == *kid))

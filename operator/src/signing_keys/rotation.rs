@@ -1,4 +1,4 @@
-//! Which key does what next. Pure, and the only place where that is decided.
+//! Decides the next step of each key. Pure, and the only place for this decision.
 //!
 //! ```text
 //! published --every replica has it, and verifiers' copies of the set without it have expired--> active
@@ -18,18 +18,18 @@ use super::rotation_status::{RotationStatus, describe};
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The set as it is to be. The same as before: nothing is written.
+    /// The next set. If it is unchanged, nothing is written.
     pub ledger: Ledger,
-    /// What the status says about it.
+    /// The rotation as reported in the status.
     pub status: RotationStatus,
-    /// In how long the next step is due, where time alone decides it or a replica has to be asked again.
+    /// The time until the next step, if it depends only on time, or until the next status query.
     pub due: Option<Duration>,
 }
 
-/// Decides what becomes of a set. `fresh` makes a key of an algorithm and returns its id.
+/// Decides the next set. `fresh` generates a key for an algorithm and returns its id.
 ///
 /// # Errors
-/// When a key was wanted and could not be made.
+/// When a key could not be generated.
 pub fn decide_next<E>(
     ledger: &Ledger,
     now: i64,
@@ -83,21 +83,20 @@ fn entry(kid: String, plan: &Plan, phase: Phase, clock: Clock, lifetime: i64) ->
     Entry { kid, algorithm: plan.algorithm, phase, notes }
 }
 
-/// A set that was made before there were notes, or whose times lie in the future since a clock was wrong: what is
-/// not known counts from now.
+/// A set without notes, or with times in the future because of a wrong clock: unknown times count from now.
 fn complete_notes(next: &mut Ledger, clock: Clock) {
     let possible = |time: Option<i64>| time.map(|time| time.min(clock.latest));
     for Entry { notes, .. } in &mut next.entries {
         notes.since = Some(notes.since.map_or(clock.latest, |since| since.min(clock.latest)));
         notes.loaded_since = possible(notes.loaded_since);
-        // A key must not go early because the operator's own clock was set back for a while.
-        if clock.told {
+        // A key must not be removed early because the operator's own clock was set back for a while.
+        if clock.reported {
             notes.signed_until = possible(notes.signed_until);
         }
     }
 }
 
-/// Takes over how long verifiers may keep the set. Copies that were given out for longer stay until they expire.
+/// Applies a new `max-age`. Copies with a longer one remain until they expire.
 fn take_max_age(next: &mut Ledger, max_age: u32) {
     if next.notes.max_age == Some(max_age) {
         return;
@@ -110,14 +109,14 @@ fn take_max_age(next: &mut Ledger, max_age: u32) {
     }
 }
 
-/// The longest lifetime of a token signed now: replicas that were not replaced yet may have a longer one than the
+/// The longest lifetime of a token signed now: replicas that are not replaced yet may have a longer one than the
 /// spec.
 fn longest_lifetime(plan: &Plan, replicas: Replicas<'_>) -> i64 {
-    let told = replicas.0.iter().filter_map(|replica| replica.report.as_ref()?.lifetime).max();
-    plan.lifetime.max(told.unwrap_or(0))
+    let reported = replicas.0.iter().filter_map(|replica| replica.report.as_ref()?.lifetime).max();
+    plan.lifetime.max(reported.unwrap_or(0))
 }
 
-/// A key's tokens live as long as the longest lifetime that was set while some replica might sign with it.
+/// The tokens of a key live for the longest lifetime configured while a replica might sign with it.
 fn note_lifetimes(next: &mut Ledger, lifetime: i64) {
     for Entry { phase, notes, .. } in &mut next.entries {
         if *phase != Phase::Published && notes.signed_until.is_none() {
@@ -134,7 +133,7 @@ fn wants_successor(next: &Ledger, clock: Clock, plan: &Plan, requests: &Requests
         })
 }
 
-/// A replica that turns up without the key may have given out a set without it just now: waiting begins anew.
+/// A new replica without the key may just have served a set without it: the wait starts again.
 fn follow_loading(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
     for Entry { kid, phase, notes, .. } in &mut next.entries {
         if *phase == Phase::Published {
@@ -150,7 +149,7 @@ fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>
         return;
     }
     let (successor, same) = (published.kid.clone(), published.notes.max_age == Some(plan.max_age));
-    // No copy is left of a set that came before this key; all since had the same max-age.
+    // No copy of a set from before this key remains; all later ones had the same `max-age`.
     if same {
         next.notes.longest_max_age = Some(plan.max_age);
     }

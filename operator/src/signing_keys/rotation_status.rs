@@ -1,4 +1,4 @@
-//! What the status says about the keys: what each waits for, and how it stands as a whole. Pure.
+//! The rotation as reported in the status: what each key waits for, and the overall progress. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,36 +10,37 @@ use super::deadlines::{MOST_KEYS, active_from, expires_at, has_stopped};
 use super::ledger::{Entry, Ledger};
 use super::observed::{Clock, Plan, Replica, ReplicaReport, Replicas};
 
-/// How long a replica may take to load a set before that is said, in seconds: a kubelet that missed the hint takes
-/// a minute and a half.
+/// How long a replica may take to load a set before this is reported, in seconds: a kubelet that missed the
+/// annotation takes a minute and a half.
 const PATIENCE: i64 = 120;
-/// How soon a replica is asked again whether it has loaded a set: nothing announces that.
+/// The interval of status queries while a replica has to load a set; no watch announces that.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// The same once it is late.
+/// The same when the replica is late.
 const ASK_LATE: Duration = Duration::from_secs(15);
 
-/// How the keys stand as a whole.
+/// The overall progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Progress {
     /// No key waits to sign.
     #[default]
     Steady,
-    /// A key waits to sign; what for.
+    /// A key waits to become active; the reason.
     Rotating(String),
-    /// A replica does not follow; which, and in what.
+    /// A replica lags; which one, and what it has not done.
     ReplicaLags(String),
 }
 
 /// What the status says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RotationStatus {
-    /// What the next step of each key waits for, by its id. No countdowns: it changes only with the facts.
+    /// What the next step of each key waits for, by its id. Contains no countdown, so that it changes only with the
+    /// facts.
     pub waits_for: BTreeMap<String, String>,
     /// How they stand as a whole.
     pub progress: Progress,
 }
 
-/// What is to be said about a set, and in how long the next step is due.
+/// Describes a set, and returns the time until the next step.
 pub(super) fn describe(
     next: &Ledger,
     clock: Clock,
@@ -106,7 +107,7 @@ fn wait_of_active(active: &Entry, next: &Ledger, plan: &Plan) -> (String, Option
     (format!("its age: a successor is made at {}", clock_time(until)), Some(until))
 }
 
-/// The replica that a key waits for, and what it has yet to do.
+/// The replica that a key waits for, and what it must do.
 fn laggard(entry: &Entry, replicas: Replicas<'_>) -> Option<String> {
     let says = |replica: &Replica, what: &str| match replica.report {
         Some(_) => format!("pod {} to {what}", replica.pod),
@@ -114,7 +115,7 @@ fn laggard(entry: &Entry, replicas: Replicas<'_>) -> Option<String> {
     };
     let stopped = |report: &ReplicaReport| has_stopped(report, &entry.kid);
     match entry.phase {
-        // After a revocation; one that does not answer is another's affair.
+        // After a revocation; a replica that does not respond is reported elsewhere.
         Phase::Active => {
             let lacks = |report: &ReplicaReport| !report.keys.contains_key(&entry.kid);
             let behind = replicas.0.iter().find(|replica| replica.report.as_ref().is_some_and(lacks));
@@ -123,7 +124,7 @@ fn laggard(entry: &Entry, replicas: Replicas<'_>) -> Option<String> {
         Phase::Published => replicas
             .laggard(|report| report.keys.contains_key(&entry.kid))
             .map(|replica| says(replica, "load it")),
-        // Once it is known that all have stopped, one that does not answer holds up its removal only.
+        // When all replicas are known to have stopped, one that does not respond only delays the removal.
         Phase::Retiring if entry.notes.signed_until.is_some() => None,
         Phase::Retiring => replicas.laggard(stopped).map(|replica| says(replica, "stop signing with it")),
     }

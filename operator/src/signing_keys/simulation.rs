@@ -1,5 +1,6 @@
-//! Any sequence of steps: time passes, the operator's clock jumps, replicas come, lag and go, the operator crashes or
-//! decides from an old version, and people change the spec or ask for new keys. What must hold holds after each.
+//! Random sequences of steps: time passes, the operator's clock jumps, replicas start, lag and stop, the operator
+//! crashes or decides from an old version, and users change the spec or request new keys. The invariants are checked
+//! after each step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +16,14 @@ enum Step {
     Pass(i64),
     Jump(i64),
     Reconcile,
-    /// It decides, and dies before it writes.
+    /// The operator decides, and crashes before it writes.
     Crash,
-    /// It decides from the version before the last, which the API server refuses.
+    /// The operator decides from an outdated version, which the API server refuses.
     Stale,
-    /// A pod does not answer this time.
+    /// A pod does not respond this time.
     Silent(usize),
     Load(usize),
-    /// Every replica loads the set, as they do on good days.
+    /// Every replica loads the set.
     Follow,
     Start,
     Stop(usize),
@@ -67,7 +68,7 @@ struct Pod {
 
 struct World {
     time: i64,
-    /// How far the operator's clock is off.
+    /// The error of the operator's clock.
     off: i64,
     plan: Plan,
     requests: Requests,
@@ -79,7 +80,7 @@ struct World {
     made: usize,
     /// Key and expiry of every token.
     tokens: Vec<(String, i64)>,
-    /// What verifiers hold, and until when.
+    /// The cached key sets of verifiers, with their expiry.
     copies: Vec<(BTreeSet<String>, i64)>,
     revoked: BTreeSet<String>,
 }
@@ -136,15 +137,15 @@ impl World {
         let decision =
             decide_next(from, self.time + self.off, &self.plan, &self.requests, &replicas, &mut fresh)
                 .unwrap();
-        let told: BTreeSet<_> = decision.status.waits_for.keys().collect();
-        assert_eq!(told, decision.ledger.entries.iter().map(|entry| &entry.kid).collect());
+        let reported: BTreeSet<_> = decision.status.waits_for.keys().collect();
+        assert_eq!(reported, decision.ledger.entries.iter().map(|entry| &entry.kid).collect());
         decision.ledger
     }
 
     fn write(&mut self, next: Ledger) {
         let gone = |kid: &String| next.entries.iter().all(|entry| entry.kid != *kid);
         if self.secret.active().is_some_and(|active| gone(&active.kid)) {
-            // Revoked: nothing that was signed or copied before counts any more.
+            // After a revocation, earlier tokens and copies do not count any more.
             self.tokens.retain(|(kid, _)| !gone(kid));
             self.copies.clear();
             self.revoked.extend(self.secret.entries.iter().map(|entry| entry.kid.clone()));
@@ -214,7 +215,7 @@ impl World {
     fn sign(&mut self, number: usize) {
         let Some(pod) = self.pods.get(&number) else { return };
         let kid = pod.loaded.active().unwrap().kid.clone();
-        // What it signs now is meant to be refused.
+        // Tokens that it signs now are refused, as intended.
         if self.is_unaware(pod) {
             return;
         }
@@ -229,7 +230,7 @@ impl World {
         self.tokens.push((kid, self.time + pod.lifetime));
     }
 
-    /// Whether a replica has not heard of a revocation.
+    /// Whether a replica has not loaded the set after a revocation.
     fn is_unaware(&self, pod: &Pod) -> bool {
         pod.loaded.active().is_some_and(|active| self.revoked.contains(&active.kid))
     }
@@ -260,7 +261,7 @@ proptest! {
             world.take(step);
             world.check();
         }
-        // However it went so far: in good conditions every rotation that was asked for comes to its end.
+        // In good conditions every requested rotation completes, whatever happened before.
         world.take(&Step::Jump(0));
         world.requests.asked.insert(Request::Rotate.as_str().to_owned(), "last".to_owned());
         world.pods.retain(|_, pod| !pod.stopping);

@@ -83,7 +83,7 @@ fn keys_are_made_only_where_none_ever_were() {
     let nothing = Requests::default();
     assert!(matches!(decide(None, &[], false, &nothing), KeyMaterial::Generated(_)));
     assert!(matches!(decide(None, &remembered("a"), false, &nothing), KeyMaterial::Lost(_)));
-    // The status was wiped, but the Deployment came after the keys.
+    // The status was deleted, but the Deployment proves that keys existed.
     assert!(matches!(decide(None, &[], true, &nothing), KeyMaterial::Lost(_)));
 }
 
@@ -109,7 +109,7 @@ fn lost_keys_are_replaced_by_a_new_value_only_and_only_once() {
     let KeyMaterial::Generated(set) = decide(None, &remembered("a"), true, &first_time) else {
         panic!("generated")
     };
-    // The status was not written before a crash: it still names the lost key.
+    // The status was not written before a crash: it still contains the lost key.
     assert_eq!(
         decide(Some(set.json()), &remembered("a"), true, &first_time),
         KeyMaterial::Stored(set.clone())
@@ -130,7 +130,7 @@ fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash()
     assert_eq!(after.clone().step(NOW + 9, &plan, &requests, &[]).unwrap().0, after, "it acts once");
     let before = remembered(kid(&set));
     assert_eq!(decide(Some(after.json()), &before, true, &requests), KeyMaterial::Stored(after.clone()));
-    // A backup from before the revocation brings nothing back.
+    // A backup from before the revocation restores nothing.
     let now = remembered(kid(&after));
     assert!(matches!(decide(Some(set.json()), &now, true, &requests), KeyMaterial::Lost(_)));
 }
@@ -169,7 +169,7 @@ fn a_rotation_waits_for_the_replicas_and_for_the_verifiers_and_says_so() {
     assert_eq!(kept.ledger().entries.len(), 2);
     let (gone, status, _) = after.clone().step(later, &plan, &requests, &[loaded(&after, later)]).unwrap();
     assert_eq!((gone.ledger().entries.len(), status.progress), (1, Progress::Steady));
-    // Nobody answers, or the operator's clock alone is ahead: it stays.
+    // No replica responds, or only the operator's clock is ahead: the key stays.
     for replicas in [vec![], vec![loaded(&after, NOW + 400)]] {
         let (kept, ..) = after.clone().step(later, &plan, &requests, &replicas).unwrap();
         assert_eq!(kept.ledger().entries.len(), 2);

@@ -6,19 +6,19 @@ use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
 use crate::cluster::kinds::Kind;
 
-/// What came of it, for the status.
+/// The result of one pass, for the status.
 #[derive(Debug, Clone)]
 pub struct Applied {
-    /// The Deployment as it is now, if there is one of ours.
+    /// The current Deployment, if it is owned by this AuthService.
     pub deployment: Option<Deployment>,
     /// Where the schema stands.
     pub schema: Schema,
-    /// Objects whose names somebody else has.
+    /// Objects whose names are used by objects of other owners.
     pub name_conflicts: Vec<(Kind, String)>,
     /// Objects that the API server refused, with its reason.
     pub refused: Vec<Problem>,
     /// Objects that another writer changed faster than they could be repaired.
     pub contested: Vec<(Kind, String)>,
-    /// Whether something is to be written that is held back by a pause.
+    /// Whether `spec.paused` holds back a write.
     pub pending: bool,
 }

@@ -1,4 +1,4 @@
-//! Makes what is not there yet, and finds out in the same request whether a stranger's object is.
+//! Creates objects that do not exist yet, and detects an object of another owner in the same request.
 
 use std::sync::Arc;
 
@@ -11,40 +11,40 @@ use super::work::{ApplyError, Work};
 use crate::auth_service::render::Rendered;
 use crate::names::{MANAGED_BY, OPERATOR};
 
-/// A resource version that no object has, since etcd counts from one before the first is written. Applying with a
-/// version fails with 409 on every object that has another one. Where there is none it makes one: the version of
-/// what is created is left out of account. (A `create` would answer the same, but what it sets belongs to
-/// another field manager entry than what is applied later, and would never go when it is no longer rendered.)
+/// A resource version that no object has: etcd counts from one before the first write. An apply with this version
+/// fails with 409 if the object exists, and creates it if it does not, because the version of a new object is
+/// ignored. (A `create` would also fail, but its fields would belong to another field manager entry than those of a
+/// later apply, and would not be removed when they are no longer rendered.)
 pub(super) const NO_VERSION: &str = "1";
 
 /// What is written to.
 pub(super) enum Target {
-    /// Nothing of that name may be there.
+    /// No object of that name may exist.
     New,
     /// The object with this uid.
     Found(Option<String>),
 }
 
-/// What came of asking for an object that the watches do not show.
+/// The result of a request for an object that is not in the cache.
 pub(super) enum Found {
     /// It has been made.
     Made(Arc<DynamicObject>),
-    /// Something of that name is there.
+    /// An object of that name exists.
     There(Arc<DynamicObject>),
-    /// There is none, and none is to be made now.
+    /// The object does not exist and must not be created now.
     Nothing,
 }
 
 impl Work<'_> {
-    /// Makes what the watches do not show, unless something of that name is there: then that.
+    /// Creates an object that is not in the cache. If an object of that name exists, returns that object instead.
     pub(super) async fn first(
         &self,
         api: &Api<DynamicObject>,
         rendered: &Rendered,
     ) -> Result<Found, kube::Error> {
-        // It is rendered from what an object of that name holds, which the watches did not show either.
+        // The rendered object depends on the content of the existing one, which is not in the cache.
         if rendered.adopts || rendered.based_on.is_some() {
-            // Deleted since, perhaps: the next look, which its deletion leads to, decides what that means.
+            // If it was deleted, the deletion triggers the next reconcile.
             let live = api.get_opt(&rendered.name).await?;
             return Ok(live.map_or(Found::Nothing, |live| Found::There(Arc::new(live))));
         }
@@ -58,7 +58,7 @@ impl Work<'_> {
         }
     }
 
-    /// Makes what cannot be made twice: it is created, which fails where something of that name exists.
+    /// Creates an object whose content cannot be generated again. The request fails if an object of that name exists.
     pub(super) async fn create(
         &mut self,
         rendered: Rendered,
@@ -85,7 +85,7 @@ impl Work<'_> {
                         self.name_conflicts.push((kind, name));
                         Ok(None)
                     }
-                    // Somebody took the label by which the watch finds it.
+                    // The label by which the watch selects the object was removed.
                     Some(found) if found.labels().get(MANAGED_BY).is_none_or(|by| by != OPERATOR) => {
                         let labels = json!({ MANAGED_BY: OPERATOR });
                         let version = found.resource_version();
@@ -93,7 +93,7 @@ impl Work<'_> {
                             "metadata": { "uid": found.uid(), "resourceVersion": version, "labels": labels },
                         });
                         match api.patch(&name, &PatchParams::default(), &Patch::Merge(&change)).await {
-                            // The next reconcile looks at what it has become.
+                            // The next reconcile inspects the result.
                             Err(kube::Error::Api(status)) if status.code == 409 => {}
                             result => drop(result.map_err(failed)?),
                         }

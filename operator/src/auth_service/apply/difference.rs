@@ -1,7 +1,7 @@
-//! Whether an object is what was rendered. Pure.
+//! Whether a live object matches the rendered object. Pure.
 //!
-//! The API server adds to what it is given (defaults, status) and writes some of it in another way. So only
-//! what was rendered is compared, and against what the API server made of it the last time, where that is known.
+//! The API server adds defaults and a status, and normalizes values. Only rendered fields are compared, and they are
+//! compared with the API server's response to the last apply, if it is known.
 
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -12,13 +12,13 @@ use crate::cluster::kinds::Kind;
 use crate::fingerprint::{Fingerprint, short_fingerprint};
 use crate::names::RENDERED_ANNOTATION;
 
-/// Whether the object carries the hash of what was rendered now.
+/// Whether the object has the hash of the current rendering.
 pub(super) fn has_hash(rendered: &Rendered, live: &DynamicObject) -> bool {
     live.annotations().get(RENDERED_ANNOTATION) == Some(&rendered.hash)
 }
 
-/// Whether the object has to be applied. `made` is what [`made_of`] said of what the API server answered when the
-/// same was applied before.
+/// Whether the object must be applied. `made` is the result of [`made_of`] for the API server's response to the last
+/// apply.
 pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<Fingerprint>) -> bool {
     if !has_hash(rendered, live) {
         return true;
@@ -30,15 +30,14 @@ pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<Fi
         != normalise(rendered, &rendered.value)
 }
 
-/// The fingerprint of what the API server made of what was rendered. The members of JSON objects are in order here,
-/// so that the same content has the same fingerprint.
+/// The fingerprint of the API server's form of the rendered fields. JSON objects are sorted, so that equal content
+/// has an equal fingerprint.
 pub(super) fn made_of(rendered: &Rendered, object: &DynamicObject) -> Fingerprint {
     let object = serde_json::to_value(object).unwrap_or_default();
     short_fingerprint(normalise(rendered, &object).to_string().as_bytes())
 }
 
-/// What the API server made of what was rendered: the part of the object that was rendered, and the whole of what is
-/// replaced as a whole.
+/// The API server's form of the rendered fields, and the complete value of fields that are replaced as a whole.
 fn normalise(rendered: &Rendered, object: &Value) -> Value {
     let whole: Vec<Value> = atomic(rendered.kind)
         .iter()
@@ -47,9 +46,9 @@ fn normalise(rendered: &Rendered, object: &Value) -> Value {
     json!([project(&content(&rendered.value), object), whole])
 }
 
-/// The parts (JSON pointers) that server-side apply replaces as a whole, and in which an additional member changes what
-/// the others mean: a label that is added to a selector makes it select nothing, and a peer of a NetworkPolicy that
-/// gets an empty `namespaceSelector` lets in the pods of every namespace.
+/// The parts (JSON pointers) that server-side apply replaces as a whole, and in which an additional member changes
+/// the meaning: a selector with an additional label selects nothing, and a NetworkPolicy peer with an additional
+/// empty `namespaceSelector` admits the pods of every namespace.
 fn atomic(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::NetworkPolicy => &["/spec"],
@@ -58,8 +57,8 @@ fn atomic(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// A value without the empty lists in it, which the API server leaves out. An empty object stays: as a selector it
-/// selects everything.
+/// A value without its empty lists, which the API server omits. Empty objects are kept: an empty selector selects
+/// everything.
 fn filled(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -85,8 +84,8 @@ fn content(rendered: &Value) -> Value {
     content
 }
 
-/// The part of `actual` that `shape` speaks of. What is empty in `shape` is left out, since the API server may
-/// drop or add it; elements of a list are found by their name where they have one.
+/// The part of `actual` that `shape` describes. Empty values in `shape` are left out, because the API server may drop
+/// or add them. List elements with a name are matched by name.
 fn project(shape: &Value, actual: &Value) -> Value {
     match (shape, actual) {
         (Value::Object(shape), Value::Object(actual)) => Value::Object(
@@ -115,7 +114,7 @@ fn project(shape: &Value, actual: &Value) -> Value {
     }
 }
 
-/// The member by which the elements of a list are told apart, as server-side apply does.
+/// The member that identifies the elements of a list in server-side apply.
 fn identity(elements: &[Value]) -> Option<&'static str> {
     ["name", "uid"]
         .into_iter()

@@ -1,8 +1,8 @@
-//! Whether an object is what was rendered, and what has to be done if it is not. Pure.
+//! Whether a live object matches the rendered object, and what to do if it does not. Pure.
 //!
-//! Everything that the API server says of an object goes through here before it counts as correct: an event of a watch,
-//! the answer to a read, and the answer to the operator's own write. The answer to a server-side apply holds the merged
-//! object, with whatever other writers have added to it since it was last seen.
+//! Every version of an object is inspected before it counts as correct: watch events, read responses, and the
+//! responses to the operator's own writes. The response to a server-side apply is the merged object, including fields
+//! that other writers added since the last observation.
 
 use kube::core::DynamicObject;
 use serde_json::Value;
@@ -17,23 +17,23 @@ use crate::fingerprint::Fingerprint;
 /// What an object is compared with.
 pub(super) struct Expected<'a> {
     pub(super) rendered: &'a Rendered,
-    /// What the API server made of `rendered`, if this process has applied it.
+    /// The API server's form of `rendered`, if this process has applied it.
     pub(super) made: Option<Fingerprint>,
     /// The AuthService that owns it.
     pub(super) owner_uid: &'a str,
     pub(super) owner_name: &'a str,
 }
 
-/// What an inspection found.
+/// The result of an inspection.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Verdict {
-    /// The object belongs to somebody else.
+    /// The object has another owner.
     NameConflict,
-    /// It is being deleted; it is made again when it is gone.
+    /// The object is being deleted; it is created again after that.
     Deleting,
-    /// Nothing is left to do in this version of it.
+    /// This version of the object is correct.
     Correct,
-    /// It holds foreign fields where everything is ours: this strategic merge patch removes them.
+    /// The object has foreign fields where none are allowed: this strategic merge patch removes them.
     RemoveForeignFields(Value),
     /// It has to be applied.
     Apply,
@@ -52,7 +52,7 @@ pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict 
     if live.metadata.deletion_timestamp.is_some() {
         return Verdict::Deleting;
     }
-    // A Job's pods cannot be changed; its name says what it is for, so that there is no need to.
+    // The pod template of a Job is immutable; its name contains a hash of its inputs.
     if rendered.kind == Kind::Job && !difference::has_hash(rendered, live) {
         return Verdict::Correct;
     }

@@ -1,4 +1,4 @@
-//! Tells pods that there is another key set.
+//! Notifies pods of a new key set.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -12,8 +12,8 @@ use crate::error_chain::ErrorChain;
 use crate::names::{KEYS_ANNOTATION, OPERATOR};
 
 impl Work<'_> {
-    /// Annotates a pod. Without that its kubelet finds the new set by itself, only later: no failure is one of the
-    /// reconcile.
+    /// Annotates a pod, which makes its kubelet update the mounted Secret. Without the annotation the kubelet updates
+    /// it later, so that a failure here does not fail the reconcile.
     pub(super) async fn hint(&self, hint: &KeysHint) {
         let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.service.namespace);
         let change =
@@ -21,13 +21,13 @@ impl Work<'_> {
         let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         match pods.patch_metadata(&hint.pod, &parameters, &Patch::Merge(&change)).await {
             Ok(_) => self.context.metrics.applied(Kind::Pod),
-            // Gone, or another pod of that name.
+            // The pod is gone, or another pod has its name.
             Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409 | 422) => {}
             Err(error) => tracing::warn!(
                 pod = hint.pod,
                 namespace = self.service.namespace,
                 error = %ErrorChain(&error),
-                "a pod could not be told of the new key set; its kubelet will find it"
+                "could not annotate a pod about the new key set; its kubelet updates the volume later"
             ),
         }
     }

@@ -1,10 +1,10 @@
-//! Makes the cluster hold what was rendered: writes what differs, deletes what is no longer wanted, touches
-//! nothing that is not ours.
+//! Applies the rendered objects: writes the objects that differ, deletes those that are not needed any more, and does
+//! not touch objects of other owners.
 //!
-//! What differs is decided against the watches' stores, so that a steady state asks nothing. The stores may lag;
-//! that is made up for by the API server itself: what is changed or deleted carries the uid that was judged, a removal
-//! carries the resource version as well, and what is made for the first time is asked for in a way that fails where
-//! something of that name exists (see `creation`). How one object is made what was rendered: `object`.
+//! Objects are compared with the cache, so that a steady state sends no requests. The cache may lag; preconditions
+//! make that safe: updates and deletions carry the uid of the inspected object, removals of fields carry its resource
+//! version as well, and the first write of an object fails if an object of that name exists (see `creation`).
+//! `object` applies a single object.
 
 mod applied;
 mod creation;
@@ -30,12 +30,12 @@ pub(crate) use applied::Applied;
 pub(crate) use pause::observe;
 pub(crate) use work::ApplyError;
 
-/// Makes the cluster hold what was rendered.
+/// Applies the rendered objects.
 ///
 /// # Errors
-/// When the API server did not answer; what it refuses for good is part of the result.
+/// When the API server does not respond. Objects that it refuses permanently are part of the result.
 pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> Result<Applied, ApplyError> {
-    // Taken apart without `..`: an object that is built and forgotten here does not compile.
+    // Destructured without `..`, so that an object that is rendered but not applied does not compile.
     let Objects {
         service_account,
         jwt_keys,
@@ -68,7 +68,7 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     } = objects;
     let mut work =
         Work { service, context, name_conflicts: Vec::new(), refused: Vec::new(), contested: Vec::new() };
-    // What pods mount or run as comes before the pods; Services before the names in them are looked up.
+    // Objects that pods mount or run as come before the pods; Services come before the names in them are resolved.
     for wanted in
         [service_account, jwt_keys, smtp, trusted_cas, settings, postgres_credentials, redis_credentials]
     {
@@ -77,11 +77,11 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     for wanted in [server_policy, migration_policy, postgres_policy, redis_policy] {
         work.reconcile_object(wanted).await?;
     }
-    // A pod must never mount a stranger's Secret because it has the name of one of ours, nor start without the policy
-    // that it is to be kept by.
+    // A pod must not mount a Secret of another owner that has the expected name, and must not start without its
+    // NetworkPolicy.
     let mut may_run = work.name_conflicts.is_empty() && work.refused.is_empty();
-    // The first pods do not start with settings, or behind a policy, that hold what another writer added. A Deployment
-    // that exists is repaired all the same, or that writer would keep it from being repaired.
+    // The first pods must not start with a ConfigMap or NetworkPolicy to which another writer added fields. An
+    // existing Deployment is still applied, because otherwise that writer could prevent repairs of it.
     may_run &= work.contested.is_empty() || service.deployment.is_some();
     if may_run {
         for hint in &keys_hints {
@@ -91,7 +91,7 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     for wanted in [api_service, management_service, postgres_service, redis_service] {
         work.reconcile_object(wanted).await?;
     }
-    // Before the Deployment, so that never both it and the autoscaler set the number of replicas.
+    // Before the Deployment, so that the Deployment and the autoscaler never both set the number of replicas.
     work.reconcile_object(autoscaler).await?;
     let mut current = service.deployment.clone();
     if may_run {
@@ -101,7 +101,7 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
             work.delete_superseded_jobs(&job.name).await?;
         }
         work.reconcile_object(migration).await?;
-        // After the Job: the server refuses to be ready on a schema that is older than itself.
+        // After the Job: the server is not ready on a schema older than its own.
         if let Some(object) = work.reconcile_object(deployment).await? {
             current = DynamicObject::clone(&object).try_parse().ok();
         }

@@ -1,8 +1,8 @@
-//! Makes one object what was rendered.
+//! Applies one object.
 //!
-//! Each version of the object that the API server shows is inspected before anything is done about it, the answers to
-//! the operator's own writes included. Only a version in which the inspection found nothing to do is remembered as
-//! correct, and only what is remembered lets the reconcile skip the event of a watch that shows this version.
+//! Every version of the object that the API server returns is inspected, including the responses to the operator's
+//! own writes. Only a version in which the inspection found no difference is remembered as correct, and only a
+//! remembered version lets a later reconcile skip the object.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +24,7 @@ use crate::fingerprint::Fingerprint;
 use crate::names::OPERATOR;
 
 impl Work<'_> {
-    /// Makes an object what was rendered; the object as it is then, if it was looked at.
+    /// Applies one object. Returns the live object, unless the cached version is known to be correct.
     pub(super) async fn make(
         &mut self,
         rendered: Rendered,
@@ -36,13 +36,13 @@ impl Work<'_> {
         }
         let mut live = match seen {
             Some(seen) => Arc::new(seen.object()),
-            // Strangers' objects do not have our label, so that the watches do not show them.
+            // Objects of other owners do not have the operator's label and are not in the cache.
             None => match self.first(&api, &rendered).await? {
                 Found::Made(object) | Found::There(object) => object,
                 Found::Nothing => return Ok(None),
             },
         };
-        // What has to be written because the rendered object is another one now is written at once.
+        // A change of the rendered object is always written; only repairs are limited.
         if difference::has_hash(&rendered, &live) && !self.may_repair(&rendered, &live) {
             self.contested.push((rendered.kind, rendered.name));
             return Ok(None);
@@ -64,7 +64,7 @@ impl Work<'_> {
                 Verdict::Apply => self.apply_over(&api, &rendered, &live).await,
             };
             live = match written {
-                // Nothing has changed although something was to: no further write would change that.
+                // The write changed nothing, and another write would not either.
                 Ok(object)
                     if object.metadata.resource_version == live.metadata.resource_version
                         && self.inspect(&rendered, &object) != Verdict::Correct =>
@@ -95,7 +95,7 @@ impl Work<'_> {
         inspect(&Expected { rendered, made, owner_uid: &owner.uid, owner_name: &self.service.name }, live)
     }
 
-    /// Whether the object needs no repair, or may be repaired now.
+    /// Whether the object needs no repair, or the repair limit allows one now.
     fn may_repair(&self, rendered: &Rendered, live: &DynamicObject) -> bool {
         let verdict = self.inspect(rendered, live);
         if !matches!(verdict, Verdict::RemoveForeignFields(_) | Verdict::Apply) {
@@ -106,7 +106,7 @@ impl Work<'_> {
         })
     }
 
-    /// Applies what was rendered to the object that was inspected.
+    /// Applies the rendered object to the inspected object.
     async fn apply_over(
         &self,
         api: &Api<DynamicObject>,
@@ -118,8 +118,8 @@ impl Work<'_> {
         }
         let result = self.patch(api, rendered, Target::Found(live.uid())).await;
         match result {
-            // Lists whose elements are told apart by what somebody changed in them (a Service's ports) cannot
-            // be set right by applying: the changed element is theirs and stays beside ours.
+            // Server-side apply cannot repair lists whose keys another writer changed (such as the ports of a
+            // Service): the changed element belongs to the other manager and remains.
             Err(kube::Error::Api(status))
                 if status.code == 422 && rendered.kind != Kind::Job && rendered.based_on.is_none() =>
             {
@@ -130,7 +130,7 @@ impl Work<'_> {
         }
     }
 
-    /// Whether just this version of the object was found correct, compared with just this rendered.
+    /// Whether this version of the object was found to match this rendering.
     fn is_known_to_be_right(&self, rendered: &Rendered, seen: &CachedObject) -> bool {
         self.with_known(rendered, |known| {
             known.is_some_and(|known| known.right.is_some() && known.right.as_deref() == seen.version())
@@ -142,7 +142,7 @@ impl Work<'_> {
         self.context.with_memory(&self.service.owner.uid, |memory| work(memory.known(*kind, name, hash)))
     }
 
-    /// Remembers that an inspection found nothing to do in this version of the object.
+    /// Remembers that an inspection found this version of the object correct.
     fn remember_correct(&self, rendered: &Rendered, inspected: &DynamicObject) {
         let made = self.with_known(rendered, |known| known?.made);
         self.learn(rendered, made, inspected.metadata.resource_version.as_deref());
@@ -160,7 +160,7 @@ impl Work<'_> {
         self.context.with_memory(&self.service.owner.uid, |memory| memory.learn(known));
     }
 
-    /// Applies what was rendered. The answer is still to be inspected.
+    /// Applies the rendered object. The caller inspects the response.
     pub(super) async fn patch(
         &self,
         api: &Api<DynamicObject>,
@@ -173,7 +173,7 @@ impl Work<'_> {
         match target {
             Target::New => value["metadata"]["resourceVersion"] = Value::from(creation::NO_VERSION),
             Target::Found(uid) => {
-                // Ours, so that what somebody else set in it is set right; and this very object.
+                // The object is ours: take over fields that other managers set, and require the same uid.
                 parameters = parameters.force();
                 value["metadata"]["uid"] = json!(uid);
             }
@@ -184,8 +184,8 @@ impl Work<'_> {
         let object = api.patch(name, &parameters, &Patch::Apply(&value)).await?;
         self.context.metrics.applied(*kind);
         tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "applied");
-        // How the API server writes the rendered fields. An apply sets all of them in one step, so that this holds
-        // whatever else is in the answer.
+        // The API server's form of the rendered fields. An apply sets all of them at once, so that this holds
+        // regardless of the other fields in the response.
         self.learn(rendered, Some(difference::made_of(rendered, &object)), None);
         if let Some(version) = based_on {
             let written = WrittenKeys(Some((version.clone(), Arc::new(object.clone()))));

@@ -1,4 +1,4 @@
-//! What would be done, while reconciling is paused.
+//! The differences that exist while reconciling is paused.
 
 use kube::core::DynamicObject;
 
@@ -11,7 +11,7 @@ use crate::cluster::kinds::Kind;
 use super::applied::Applied;
 use super::difference;
 
-/// Looks, and writes nothing.
+/// Compares the objects and writes nothing.
 pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> Applied {
     let live =
         |kind: Kind, name: &str| context.cache.get(kind, &service.namespace, name).map(|kept| kept.object());
@@ -39,7 +39,7 @@ pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> App
     }
 }
 
-/// Whether an object would be written. What somebody changed in it by hand is not looked for.
+/// Whether an object would be written. Manual changes to the object are not detected.
 fn is_pending(wanted: &Action, live: impl Fn(Kind, &str) -> Option<DynamicObject>) -> bool {
     match wanted {
         Action::Apply(rendered) => {

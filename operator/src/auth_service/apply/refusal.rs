@@ -1,19 +1,19 @@
-//! What the API server answers that somebody has to act upon. Pure.
+//! Responses of the API server that require an action by a user. Pure.
 
 use kube::core::Status;
 
 use crate::auth_service::problem::Problem;
 use crate::cluster::kinds::Kind;
 
-/// How the API server begins to say that it could not ask an admission webhook whose answer is needed
-/// (`k8s.io/apiserver/pkg/admission/plugin/webhook/errors`); the code is that of any failure.
+/// The prefix of the API server's message when it could not call a required admission webhook
+/// (`k8s.io/apiserver/pkg/admission/plugin/webhook/errors`); the status code is that of any internal error.
 const WEBHOOK_FAILS: &str = "failed calling webhook";
 
-/// How it begins to say that a list has two elements of one name, which it takes for its own failure.
+/// The prefix of its message for a list with duplicate elements, which it reports as an internal error.
 const MALFORMED: &str = "failed to create typed patch object";
 
-/// Whether asking again would not help, or a webhook that others look after has to work first. A kind that others
-/// bring may be on its way out: that it is gone, the watch of its definition tells.
+/// Whether a retry does not help, or requires that a webhook works again. A 404 for an optional kind is not a
+/// refusal: the watch of its definition reports that the kind was removed.
 pub(super) fn is_refusal(kind: Kind, status: &Status) -> bool {
     match status.code {
         400 | 403 | 405 | 422 => true,
@@ -23,14 +23,17 @@ pub(super) fn is_refusal(kind: Kind, status: &Status) -> bool {
     }
 }
 
-/// What is said about it.
+/// The problem of a refused request.
 pub(super) fn problem(kind: Kind, name: &str, verb: &str, status: &Status) -> Problem {
-    // An answer about a Secret might repeat what it holds.
+    // The response for a Secret may repeat its content.
     let why = if kind == Kind::Secret { &status.reason } else { &status.message };
-    Problem::new("ApplyRefused", format!("the API server refused that the {kind} {name} is {verb}: {why}"))
+    Problem::new(
+        "ApplyRefused",
+        format!("the API server refused the request: the {kind} {name} was not {verb}: {why}"),
+    )
 }
 
-/// What is said when the API server accepted a removal and removed nothing.
+/// The problem if the API server accepted the removal of fields but kept them.
 pub(super) fn kept_as_it_is(kind: Kind, name: &str) -> Problem {
     Problem::new(
         "ApplyRefused",

@@ -1,4 +1,4 @@
-//! Sets right what applying does not: whole lists, and what somebody added where all is ours.
+//! Repairs what an apply cannot: complete lists, and foreign fields where none are allowed.
 
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
@@ -9,7 +9,7 @@ use crate::auth_service::render::Rendered;
 use crate::cluster::kinds::Kind;
 use crate::names::OPERATOR;
 
-/// Replaces whole lists, in the version of the object that was inspected.
+/// Replaces complete lists in the inspected version of the object.
 pub(super) async fn overwrite(
     api: &Api<DynamicObject>,
     rendered: &Rendered,
@@ -20,7 +20,7 @@ pub(super) async fn overwrite(
     api.patch(&rendered.name, &as_operator(), &Patch::Merge(&change)).await
 }
 
-/// Removes what [`foreign_fields`] found, from the version of the object in which it was found.
+/// Removes the fields that [`foreign_fields`] found, in the inspected version of the object.
 pub(super) async fn take_out(
     api: &Api<DynamicObject>,
     name: &str,
@@ -31,7 +31,7 @@ pub(super) async fn take_out(
     api.patch(name, &as_operator(), &Patch::Strategic(&foreign_fields)).await
 }
 
-/// The metadata that make the API server answer 409 when the object is no longer the one that was inspected.
+/// The metadata with which the API server responds 409 if the object is no longer the inspected one.
 fn inspected(live: &DynamicObject) -> Value {
     json!({ "uid": live.uid(), "resourceVersion": live.resource_version() })
 }
@@ -40,10 +40,10 @@ fn as_operator() -> PatchParams {
     PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() }
 }
 
-/// What somebody added to that by which it is decided who is let in: more settings, more environment of our
-/// containers, another command, rules of a NetworkPolicy that has none. As a strategic merge patch that takes it out; pure.
+/// Foreign fields that affect security: additional settings, additional environment variables of our containers,
+/// another command, rules of a NetworkPolicy that has none. Returns a strategic merge patch that removes them. Pure.
 ///
-/// Elsewhere what others add is theirs, as server-side apply has it.
+/// Elsewhere, fields of other managers are kept, as in server-side apply.
 pub(super) fn foreign_fields(rendered: &Rendered, live: &DynamicObject) -> Option<Value> {
     match rendered.kind {
         Kind::ConfigMap => {
@@ -72,7 +72,7 @@ pub(super) fn foreign_fields(rendered: &Rendered, live: &DynamicObject) -> Optio
                 .then(|| json!({ "spec": { "template": { "spec": { "containers": changes } } } }))
         }
         Kind::NetworkPolicy => {
-            // Where ours lets nothing through, there is nothing in it that applying could set right.
+            // The rendered policy allows no traffic, and applying it would not remove foreign rules.
             let added = ["ingress", "egress"].into_iter().filter(|direction| {
                 !is_list(&rendered.value["spec"], direction) && is_list(&live.data["spec"], direction)
             });
@@ -104,8 +104,8 @@ fn foreign_fields_of_container(ours: &Value, theirs: &Value) -> Option<Value> {
     let known = names(ours);
     let found = names(theirs);
     if found.iter().any(|name| !known.contains(name)) || has_duplicates(&found) {
-        // Replaced as a whole: of two variables of one name the container gets the last, and a deletion by name
-        // would take ours as well.
+        // Replaced as a whole: of two variables with the same name the container uses the last one, and a deletion by
+        // name would delete both.
         let mut replaced = vec![json!({ "$patch": "replace" })];
         replaced.extend(ours["env"].as_array().into_iter().flatten().cloned());
         change.insert("env".to_owned(), Value::Array(replaced));
@@ -170,7 +170,7 @@ mod tests {
             "name": "server", "command": null, "envFrom": null, "env": [{"$patch": "replace"}, {"name": "A", "value": "1"}],
         }]));
         assert_eq!(found(Kind::Deployment, ours.clone(), theirs), Some(expected));
-        // The last of two variables of one name is the one that counts.
+        // Of two variables with the same name, the last one is effective.
         let twice = pod(json!([{
             "name": "server", "args": ["serve"],
             "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],

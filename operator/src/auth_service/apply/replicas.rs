@@ -1,4 +1,4 @@
-//! Who sets the number of a Deployment's replicas.
+//! Ownership of the number of replicas of the Deployment.
 
 use std::sync::Arc;
 
@@ -13,12 +13,13 @@ use crate::names::OPERATOR;
 
 use super::work::Work;
 
-/// Holds the number between us and the autoscaler. When we stop applying a field that nobody else has, the API
-/// server removes it, and a Deployment without it has one replica.
+/// A field manager that holds the number of replicas while it passes from the operator to the autoscaler. When the
+/// operator stops applying a field that has no other manager, the API server removes the field, and a Deployment
+/// without it has one replica.
 const KEEPER: &str = "latchkey-operator-autoscaling";
 
 impl Work<'_> {
-    /// Sets the number in a Deployment that is otherwise left as it is.
+    /// Sets the number of replicas of a Deployment without any other change.
     pub(super) async fn scale(
         &mut self,
         name: &str,
@@ -38,15 +39,15 @@ impl Work<'_> {
         Ok(Some(Arc::new(object)))
     }
 
-    /// Gives the number away, before the Deployment is applied without it, when it is ours. The autoscaler's own
-    /// writing then takes it from the keeper.
+    /// Transfers the field to the holding field manager before the Deployment is applied without it. The autoscaler's
+    /// own write then takes it over.
     pub(super) async fn hand_over_replicas(
         &self,
         api: &Api<DynamicObject>,
         name: &str,
     ) -> Result<(), kube::Error> {
         let Some(autoscaling) = self.service.autoscaling() else { return Ok(()) };
-        // The watch keeps no managed fields.
+        // The cache does not contain managed fields.
         let live = api.get(name).await?;
         let ours = live.metadata.managed_fields.iter().flatten().any(|fields| {
             fields.manager.as_deref() == Some(OPERATOR)
@@ -59,7 +60,7 @@ impl Work<'_> {
         let change = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            // The number that was read, unless somebody has set another since.
+            // The number that was read, unless it was changed since.
             "metadata": { "uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version },
             "spec": { "replicas": first_replicas(autoscaling, replicas.unwrap_or(1)) },
         });

@@ -15,14 +15,14 @@ use crate::cluster::kinds::Kind;
 
 use super::refusal;
 
-/// How many writes one reconcile sends for one object. Another writer that changes the object all the time must not
-/// keep the reconcile from ending: what is not correct after the last write is left to the next reconcile.
+/// The maximum number of writes per object and reconcile. Another writer that keeps changing the object must not
+/// prevent the reconcile from ending; the next reconcile continues.
 pub(super) const MOST_WRITES: usize = 5;
 
-/// An object could not be written, for a reason that may pass.
+/// An object could not be written, for a possibly temporary reason.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The API server did not answer, or asked to be asked again.
+    /// The API server did not respond, or asked for a retry.
     #[error("the {kind} {name} could not be {verb}: {source}")]
     Request {
         /// The object's kind.
@@ -34,10 +34,10 @@ pub enum ApplyError {
         /// What went wrong.
         source: Box<kube::Error>,
     },
-    /// A Secret that was made once exists already: the watch has not caught up.
-    #[error("the Secret {0} exists, but the watch does not show it yet")]
+    /// A generated Secret exists already: the cache lags.
+    #[error("the Secret {0} exists, but is not in the cache yet")]
     WatchLags(String),
-    /// The key set was written by somebody else since it was read: what was decided may be out of date.
+    /// The key set was changed since it was read; the decision may be outdated.
     #[error("the Secret {0} has changed since it was read")]
     Outdated(String),
 }
@@ -51,7 +51,7 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Makes one object what is wanted; the object as it is then.
+    /// Carries out the action for one object. Returns the live object.
     pub(super) async fn reconcile_object(
         &mut self,
         wanted: Action,
@@ -82,8 +82,8 @@ impl Work<'_> {
         }
     }
 
-    /// Deletes an object of ours in the version that was inspected. A version that the watch does not show yet is read
-    /// and decided upon again.
+    /// Deletes an object of this AuthService in the inspected version. If the cached version is outdated, the object
+    /// is read and inspected again.
     async fn delete(&mut self, kind: Kind, name: &str) -> Result<(), kube::Error> {
         let Some(seen) = self.context.cache.get(kind, &self.service.namespace, name) else { return Ok(()) };
         if !seen.is_controlled_by(&self.service.owner.uid) || seen.is_deleting() {
@@ -115,7 +115,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Jobs of other images and databases.
+    /// Deletes Jobs for other images and databases.
     pub(super) async fn delete_superseded_jobs(&mut self, current: &str) -> Result<(), ApplyError> {
         for job in &self.service.jobs {
             let name = job.name_any();

@@ -1,5 +1,5 @@
-//! Who else works with a database, by the Deployments and Jobs that the watches show: they say so in an annotation,
-//! so that no other service's Secret has to be looked at.
+//! Other users of a database, found by an annotation on the cached Deployments and Jobs, so that the Secrets of other
+//! services need not be read.
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -14,11 +14,11 @@ use crate::cluster::kinds::Kind;
 use crate::names::{MANAGED_BY, OPERATOR};
 
 impl Lookup<'_> {
-    /// Who else uses the database that the URL leads to.
+    /// The other users of the database of this URL.
     pub(super) fn sharing(&self, url: &SecretText, own: &AuthService) -> Sharing {
         let Some(database) = database_id(url, &self.namespace) else { return Sharing::Alone };
         let mut claims: Vec<Claim> = Vec::new();
-        // Deployments first: they tell more.
+        // Deployments first, because they carry more information.
         for kind in [Kind::Deployment, Kind::Job] {
             for (namespace, object) in self.context.cache.users_of_database(kind, &database) {
                 let Some(owner) = object.controller() else { continue };
@@ -26,7 +26,7 @@ impl Lookup<'_> {
                     continue;
                 }
                 let reference = ObjectRef::new(&owner.name).within(&namespace);
-                // One that is gone claims nothing; what it owned goes too.
+                // An AuthService that no longer exists has no claim; its objects are garbage-collected.
                 let Some(other) = self.context.auth_services.get(&reference) else { continue };
                 if other.uid().as_deref() == Some(&owner.uid) {
                     claims.push(claim(other.salvaged(), &namespace, kind == Kind::Deployment));
@@ -38,7 +38,7 @@ impl Lookup<'_> {
         decide_sharing(&claim(own, &self.namespace, deployed), &claims)
     }
 
-    /// Whether an AuthService of this name left the credentials of a volume behind.
+    /// Whether a deleted AuthService of this name left the credentials of a retained volume.
     pub(super) fn retained_credentials(&self, spec: &AuthServiceSpec, name: &str) -> bool {
         retains_volume(spec)
             && self.secret(name).is_some_and(|secret| {

@@ -1,11 +1,11 @@
-//! What could not be looked up.
+//! Errors of dereferencing.
 
 use latchkey_keyset::KeySetError;
 
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DereferenceError {
-    /// The API server did not answer.
+    /// The API server did not respond.
     #[error("the Secret {name} could not be read: {source}")]
     Secret {
         /// The Secret.
@@ -13,7 +13,7 @@ pub enum DereferenceError {
         /// What went wrong.
         source: kube::Error,
     },
-    /// The API server did not answer.
+    /// The API server did not respond.
     #[error("the ConfigMap {name} could not be read: {source}")]
     ConfigMap {
         /// The ConfigMap.
@@ -21,13 +21,13 @@ pub enum DereferenceError {
         /// What went wrong.
         source: kube::Error,
     },
-    /// An object of the AuthService's own is there, and this release cannot read it: which part of it.
+    /// An object of the AuthService exists, but this release cannot read the named part of it.
     #[error("this release cannot read {0}")]
     Unreadable(Box<str>),
     /// A key could not be made.
     #[error(transparent)]
     Keys(#[from] KeySetError),
-    /// Random bytes could not be had.
-    #[error("the system has no random bytes")]
+    /// The system returned no random bytes.
+    #[error("the system returned no random bytes")]
     Random,
 }

@@ -1,4 +1,4 @@
-//! What a service is embedded in: the files that others give it, and what others make of what it exposes.
+//! The external state: referenced files, and the state of the objects that other controllers manage.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -16,22 +16,22 @@ use crate::auth_service::references::{templates, tls_secret};
 use crate::cluster::kinds::Kind;
 use crate::names::Names;
 
-/// What a service is embedded in. Where a reference is `None` the spec has none.
+/// The external state. A field is `None` if the spec has no such reference.
 #[derive(Debug, Clone, Default)]
 pub struct ExternalState {
-    /// The namespace that the operator runs in.
+    /// The namespace of the operator.
     pub operator_namespace: String,
-    /// The version of the ConfigMap with mail texts.
+    /// The version of the ConfigMap with custom templates.
     pub templates: Option<Result<String, Problem>>,
-    /// What the certificate is worth that the Ingress takes from a Secret.
+    /// The check of the certificate in the Secret of the Ingress.
     pub tls: Option<Result<Certificate, Problem>>,
-    /// What the autoscaler says of itself, as last seen.
+    /// The state of the autoscaler.
     pub autoscaler: Option<Autoscaler>,
-    /// The Ingress, as last seen.
+    /// The cached Ingress.
     pub ingress: Option<Ingress>,
-    /// The HTTPRoute, as last seen.
+    /// The cached HTTPRoute.
     pub http_route: Option<DynamicObject>,
-    /// The Certificate, as last seen.
+    /// The cached Certificate.
     pub certificate: Option<DynamicObject>,
 }
 
@@ -65,13 +65,13 @@ impl Lookup<'_> {
         })
     }
 
-    /// Another version is taken for another content: only the metadata is watched.
+    /// Only metadata is watched, so that a changed version counts as changed content.
     fn config_map_version(&self, name: &str) -> Result<String, Problem> {
         let found = self.context.cache.config_map(&self.namespace, name).ok_or_else(|| {
             Problem::new(
                 "ConfigMapMissing",
                 format!(
-                    "spec.email.templatesConfigMapRef names the ConfigMap {name}, which does not exist: create it, or remove the reference."
+                    "spec.email.templatesConfigMapRef references the ConfigMap {name}, which does not exist: create it, or remove the reference."
                 ),
             )
         })?;

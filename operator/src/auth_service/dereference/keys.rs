@@ -1,4 +1,4 @@
-//! The signing keys: what the Secret holds, what was asked for, what the replicas have loaded, and what follows.
+//! The signing keys: reads the Secret, the requests and the reports of the replicas, and decides the next step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,24 +22,25 @@ use crate::signing_keys::{
     decide_key_material, plan,
 };
 
-/// What goes with the signing keys.
+/// The rotation state that belongs to the keys.
 #[derive(Debug, Clone, Default)]
 pub struct Rotation {
-    /// The resource version of the Secret that the decision rests on; with any other one it is not written.
+    /// The resource version of the Secret on which the decision is based; the Secret is only written over this
+    /// version.
     pub based_on: Option<String>,
-    /// Whether this reconcile changes the set.
+    /// Whether this reconcile changes the key set.
     pub changed: bool,
-    /// What the status says about it.
+    /// The rotation as reported in the status.
     pub status: RotationStatus,
-    /// In how long the next step is due.
+    /// The time until the next step.
     pub due: Option<Duration>,
 }
 
-/// The keys, what is mixed into hashes, and what goes with the keys.
+/// The keys, the salt, and the rotation state.
 pub(super) type Keys = (KeyMaterial, SecretText, Rotation);
 
 impl Lookup<'_> {
-    /// The keys after every step that is due. `in_use`: there is a Deployment.
+    /// The keys after all steps that are due. `in_use`: the Deployment exists.
     pub(super) async fn keys(
         &self,
         name: &str,
@@ -79,15 +80,15 @@ impl Lookup<'_> {
             (other, _) => other,
         };
         let salt = salt.unwrap_or_else(|| match material {
-            // Nothing is written, and so the salt must not be another one every time.
+            // Nothing is written, so that the salt must not change on every reconcile.
             KeyMaterial::Lost(_) => SecretText::new(self.uid.clone()),
-            // One that somebody removed is made anew; that rolls the pods once.
+            // A removed salt is generated again, which rolls the pods once.
             KeyMaterial::Stored(_) | KeyMaterial::Generated(_) => password_from(&entropy),
         });
         Ok((material, salt, rotation))
     }
 
-    /// The Secret as it was written last, while the watch still shows the version that this replaced.
+    /// The Secret written last, while the cache still has the version that it replaced.
     fn newest_keys(&self, seen: Arc<DynamicObject>) -> Arc<DynamicObject> {
         let version = seen.resource_version();
         let newer = self.context.with_memory(&self.uid, |memory| memory.keys.newer_than(version.as_deref()));
@@ -95,8 +96,8 @@ impl Lookup<'_> {
     }
 }
 
-/// RSA keys take up to a second to find. Only then: going on in another thread, which is what this means for all
-/// else, leaves behind in each what its allocator keeps.
+/// Generating an RSA key takes up to a second. Only then: `block_in_place` moves other tasks to another thread, whose
+/// allocator keeps memory.
 fn generate(algorithm: Algorithm, phase: Phase) -> Result<PrivateJwk, KeySetError> {
     match algorithm {
         Algorithm::Rs256 => tokio::task::block_in_place(|| latchkey_keyset::generate(algorithm, phase)),
@@ -108,7 +109,7 @@ fn requests(auth_service: &AuthService, handled: std::collections::BTreeMap<Stri
     let annotations = auth_service.annotations();
     let asked = Request::ALL.into_iter().filter_map(|request| {
         let value = annotations.get(&format!("{ANNOTATIONS}{}", request.as_str()))?;
-        // The value is remembered where there is little room.
+        // The value is stored in a place with little room.
         let short: String = value.chars().take(64).collect();
         let short = if short == *value { short } else { crate::fingerprint::fingerprint([value.as_bytes()]) };
         Some((request.as_str().to_owned(), short))
@@ -116,7 +117,7 @@ fn requests(auth_service: &AuthService, handled: std::collections::BTreeMap<Stri
     Requests { asked: asked.collect(), handled }
 }
 
-/// The pods that may be serving or signing, with what each says of its keys.
+/// The pods that may be serving or signing, with the keys that each reports.
 pub(super) fn replicas(pods: &[Pod], answers: &[Answer]) -> Vec<Replica> {
     let mut replicas = Vec::new();
     for pod in pods {
@@ -127,7 +128,7 @@ pub(super) fn replicas(pods: &[Pod], answers: &[Answer]) -> Vec<Replica> {
             .is_some_and(|p| p == "Succeeded" || p == "Failed");
         let report =
             answers.iter().find(|answer| answer.pod == name).and_then(|answer| answer.report.as_ref());
-        // It finishes its requests until it is gone, and is not asked any more.
+        // A terminating pod finishes its requests and is not queried any more.
         let ending = pod.metadata.deletion_timestamp.is_some();
         if !ended && (ending || is_ready(pod) || report.is_some()) {
             replicas.push(Replica { pod: name, report: report.filter(|_| !ending).map(replica_report) });
@@ -187,9 +188,9 @@ mod tests {
         .unwrap();
         let answer = |pod: &str| Answer { pod: pod.to_owned(), report: Some(report.clone()), fault: None };
         let found = replicas(&pods, &[answer("answers"), answer("ending")]);
-        let told: Vec<_> =
+        let reported: Vec<_> =
             found.iter().map(|replica| (replica.pod.as_str(), replica.report.is_some())).collect();
-        assert_eq!(told, [("ready", false), ("answers", true), ("ending", false)]);
+        assert_eq!(reported, [("ready", false), ("answers", true), ("ending", false)]);
         let keys = &found[1].report.as_ref().unwrap().keys;
         assert_eq!((keys["a"], keys["b"]), (Some(Phase::Active), None));
     }

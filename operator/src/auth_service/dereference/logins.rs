@@ -1,8 +1,8 @@
-//! The logins that Secrets hold.
+//! Credentials from Secrets.
 
 use latchkey_config::SecretText;
 
-/// The login at the SMTP server.
+/// The credentials for the SMTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpLogin {
     /// User name.
@@ -18,6 +18,6 @@ pub struct Admin {
     pub username: String,
     /// Mail address.
     pub email: String,
-    /// Password; only its hash is used, for the pods mount the Secret itself.
+    /// Password; only its hash is used, because the pods mount the Secret itself.
     pub password: SecretText,
 }

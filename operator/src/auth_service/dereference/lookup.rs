@@ -1,4 +1,4 @@
-//! Looks up objects of one AuthService: in the cache, and where the cache must not be trusted at the API server.
+//! Looks up the objects of one AuthService: in the cache, or at the API server where a lagging cache would be unsafe.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::names::Names;
 
 use super::error::DereferenceError;
 
-/// An object of ours. One that is there and cannot be read must not count as missing.
+/// Parses an object of the AuthService. An object that cannot be read must not count as missing.
 pub(super) fn parse<T>(kind: Kind, object: &CachedObject) -> Result<T, DereferenceError>
 where
     T: kube::Resource + DeserializeOwned,
@@ -39,7 +39,7 @@ pub(super) struct Lookup<'a> {
     pub(super) context: &'a Context,
     pub(super) namespace: String,
     pub(super) uid: String,
-    /// The Secrets that the spec names.
+    /// The Secrets that the spec references.
     pub(super) named: HashMap<String, Option<Arc<DynamicObject>>>,
 }
 
@@ -79,8 +79,8 @@ impl<'a> Lookup<'a> {
         Some(Arc::new(self.context.cache.get(Kind::Secret, &self.namespace, name)?.object()))
     }
 
-    /// An object's own Secret as stored. Where the watch shows none although there should be one, the API
-    /// server is asked: a watch that lags must not look like a loss.
+    /// A Secret of the AuthService itself. If it should exist but is not in the cache, the API server is asked: a
+    /// lagging watch must not look like a lost Secret.
     pub(super) async fn own_secret(
         &self,
         name: &str,
@@ -111,8 +111,8 @@ impl<'a> Lookup<'a> {
         });
         let secret = self.own_secret(name, bound_to_volume || runs).await?;
         let stored = secret
-            // A Secret that was restored by hand has no owner yet; a stranger's has another one. Before there is a
-            // store a Secret without an owner may be anybody's.
+            // A Secret that was restored manually has no owner; one of another owner has a different one. Before a
+            // store exists, a Secret without owner is not trusted.
             .filter(|secret| {
                 self.is_ours(secret)
                     || (bound_to_volume && controller_of(secret).is_none())

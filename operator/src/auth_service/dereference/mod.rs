@@ -1,5 +1,5 @@
-//! What the spec refers to, and what is already there. Reads the cache; asks the API server only before it reports
-//! that something irreplaceable is gone.
+//! Resolves the references of the spec and reads the existing objects from the cache. Asks the API server only before
+//! it reports that something irreplaceable is lost.
 
 mod claims;
 mod error;
@@ -38,18 +38,18 @@ pub(crate) use keys::Rotation;
 pub(crate) use logins::{Admin, SmtpLogin};
 pub(crate) use pods::pods;
 
-/// What a reconcile starts from. Where a reference is `None` the spec has none.
+/// The input of a reconcile. A field is `None` if the spec has no such reference.
 #[derive(Debug, Clone)]
 pub struct Dereferenced {
     /// The URL of an external database.
     pub database_url: Option<Result<SecretText, Problem>>,
     /// The URL of an external Redis.
     pub redis_url: Option<Result<SecretText, Problem>>,
-    /// The login at the SMTP server.
+    /// The credentials for the SMTP server.
     pub smtp: Option<Result<SmtpLogin, Problem>>,
     /// The first superuser.
     pub admin: Option<Result<Admin, Problem>>,
-    /// The secret that programs introspect tokens with.
+    /// The client secret for token introspection.
     pub introspection_secret: Option<Result<SecretText, Problem>>,
     /// The certificate authorities, in PEM form.
     pub trusted_cas: Option<Result<String, Problem>>,
@@ -61,35 +61,35 @@ pub struct Dereferenced {
     pub keys: KeyMaterial,
     /// What goes with them.
     pub rotation: Rotation,
-    /// What is mixed into hashes of secrets that stand where others may read them; kept beside the keys.
+    /// The salt of hashes of secrets in annotations; stored beside the keys.
     pub salt: SecretText,
-    /// Who else uses the external database.
+    /// Other users of the external database.
     pub sharing: Sharing,
-    /// The image that wrote the volume of the embedded PostgreSQL, if it has one.
+    /// The image that wrote the volume of the embedded PostgreSQL, if it has a volume.
     pub postgres_image: Option<String>,
     /// Whether the embedded PostgreSQL is ready.
     pub postgres_ready: bool,
-    /// The migration Jobs that there are.
+    /// The existing migration Jobs.
     pub jobs: Vec<Job>,
-    /// The Deployment, as last seen.
+    /// The cached Deployment.
     pub deployment: Option<Deployment>,
     /// The server's pods, by name.
     pub pods: Vec<Pod>,
-    /// What each of them says of itself.
+    /// The reports of the server's pods.
     pub answers: Vec<Answer>,
     /// The migration's pods, by name.
     pub migration_pods: Vec<Pod>,
-    /// Which of the optional kinds the cluster knows.
+    /// Which optional kinds are installed.
     pub optional: Optional,
-    /// What the service is embedded in.
+    /// The external state.
     pub external_state: ExternalState,
 }
 
-/// Looks up what the spec refers to, and what is already there. `answers` are what its server pods say of
-/// themselves.
+/// Resolves the references of the spec and reads the existing objects. `answers` are the reports of the server's
+/// pods.
 ///
 /// # Errors
-/// When the API server did not answer, or a first key set was wanted and could not be made.
+/// When the API server does not respond, or a key set could not be generated.
 pub async fn dereference(
     auth_service: &AuthService,
     answers: Vec<Answer>,

@@ -1,4 +1,4 @@
-//! Reads the Secrets that the spec names.
+//! Reads the Secrets that the spec references.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,11 +15,10 @@ use crate::cluster::references::SecretState;
 
 use super::error::DereferenceError;
 
-/// The Secrets of these names, as they were after all that has been heard of them; `None` for one that does not
-/// exist.
+/// The Secrets of these names, at least as new as the last observed change; `None` if a Secret does not exist.
 ///
 /// # Errors
-/// When the API server did not answer.
+/// When the API server does not respond.
 pub(super) async fn read(
     context: &Context,
     namespace: &str,

@@ -12,15 +12,15 @@ use crate::names::{Component, Names};
 use super::error::DereferenceError;
 use super::lookup::parse;
 
-/// The most pods of one component that have not ended: two rollouts of the most replicas.
+/// The maximum number of running pods of one component: twice the maximum number of replicas, for a rollout.
 const MOST_PODS: usize = 400;
-/// How many of those that have ended are looked at.
+/// The maximum number of terminated pods that are considered.
 const MOST_ENDED_PODS: usize = 50;
 
 /// The pods of a component, by name.
 ///
 /// # Errors
-/// When one cannot be read: it may serve, so that nothing is decided as if it were not there.
+/// When a pod cannot be read: it may be serving, and must not count as missing.
 pub fn pods(
     auth_service: &AuthService,
     context: &Context,
@@ -29,7 +29,7 @@ pub fn pods(
     let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
     let selector = Names::new(&name).selector(component);
     let found = context.cache.group(Kind::Pod, &namespace, &purpose(&name, component.as_str()));
-    // Anybody in the namespace may give pods these labels. Pods that ended are many where a node runs out of something.
+    // Any pod in the namespace can have these labels. A node that runs out of a resource leaves many terminated pods.
     let (ended, running): (Vec<_>, Vec<_>) = found.iter().partition(|pod| pod.has_ended());
     if running.len() > MOST_PODS {
         let problem = format!("all its pods: more than {MOST_PODS} have its labels");

@@ -1,4 +1,4 @@
-//! Reads the certificate authorities that the spec names.
+//! Reads the certificate authorities that the spec references.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,10 @@ use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::AnyObject;
 
 impl Lookup<'_> {
-    /// All authorities as one bundle; nothing where the spec names none.
+    /// All authorities as one bundle; `None` if the spec references none.
     ///
     /// # Errors
-    /// When the API server did not answer.
+    /// When the API server does not respond.
     pub(super) async fn trusted_cas(
         &self,
         auth_service: &AuthService,
@@ -52,8 +52,7 @@ impl Lookup<'_> {
         Ok(Some(decide_all(bundles.collect())))
     }
 
-    /// What the ConfigMaps hold under the keys that are named. The watch tells of their versions alone: each version is
-    /// read once.
+    /// The referenced keys of the ConfigMaps. Only metadata is watched; each version is read once.
     async fn read_config_maps(
         &self,
         auth_service: &AuthService,

@@ -1,4 +1,4 @@
-//! What the Secrets that the spec names hold.
+//! The values of the Secrets that the spec references.
 
 use latchkey_config::SecretText;
 use latchkey_crds::auth_service::SmtpCredentialsRef;
@@ -8,7 +8,7 @@ use super::lookup::{Lookup, data_of};
 use crate::auth_service::problem::Problem;
 
 impl Lookup<'_> {
-    /// The values of some keys of a Secret that the spec refers to, in that order.
+    /// The values of the given keys of a Secret, in that order.
     pub(super) fn values<const N: usize>(
         &self,
         name: &str,
@@ -19,7 +19,7 @@ impl Lookup<'_> {
             return Err(Problem::new(
                 "SecretMissing",
                 format!(
-                    "{field} names the Secret {name}, which does not exist: create it with the key {}.",
+                    "{field} references the Secret {name}, which does not exist: create it with the key {}.",
                     keys.join(" and ")
                 ),
             ));
@@ -30,19 +30,18 @@ impl Lookup<'_> {
             let Some(bytes) = data.get(key) else {
                 return Err(Problem::new(
                     "SecretKeyMissing",
-                    format!("the Secret {name}, which {field} names, has no key {key}: add it."),
+                    format!("the Secret {name}, which {field} references, has no key {key}: add it."),
                 ));
             };
             let invalid = |what: &str| {
-                let message = format!("the key {key} of the Secret {name}, which {field} names, {what}");
+                let message = format!("the key {key} of the Secret {name}, which {field} references, {what}");
                 Problem::new("SecretInvalid", message)
             };
-            let text =
-                std::str::from_utf8(bytes).map_err(|_| invalid("is not text in UTF-8: correct it."))?;
-            // Values written by hand often end in a line break, which no URL and no login means.
+            let text = std::str::from_utf8(bytes).map_err(|_| invalid("is not UTF-8 text: correct it."))?;
+            // Manually written values often end in a line break, which is never part of a URL or credential.
             let text = text.trim_end_matches(['\r', '\n']);
             if text.is_empty() {
-                return Err(invalid("is empty: fill it in."));
+                return Err(invalid("is empty: set a value."));
             }
             *value = SecretText::new(text);
         }

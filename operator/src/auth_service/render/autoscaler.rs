@@ -14,7 +14,7 @@ pub(super) fn build(service: &Validated, autoscaling: &Autoscaling) -> Horizonta
     HorizontalPodAutoscaler {
         metadata: metadata(service, service.names.base(), Component::Server),
         spec: HorizontalPodAutoscalerSpec {
-            // The Deployment and not the AuthService: spec.replicas stays the user's.
+            // The target is the Deployment and not the AuthService, so that spec.replicas stays with the user.
             scale_target_ref: CrossVersionObjectReference {
                 api_version: Some("apps/v1".to_owned()),
                 kind: "Deployment".to_owned(),

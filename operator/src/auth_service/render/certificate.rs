@@ -1,4 +1,4 @@
-//! The Certificate of cert-manager for the names under which the API is exposed.
+//! The cert-manager Certificate for the host names of the exposed API.
 
 use latchkey_crds::auth_service::{Certificate, Exposure};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::metadata::metadata;
 use crate::auth_service::validate::Validated;
 use crate::names::Component;
 
-/// The certificate that the spec asks for, and the host names that it is for.
+/// The certificate that the spec requests, with its host names.
 pub(super) fn asked(exposure: &Exposure) -> Option<(&Certificate, Vec<&str>)> {
     if let Some(ingress) = &exposure.ingress {
         let certificate = ingress.tls.as_ref()?.certificate.as_ref()?;

@@ -64,7 +64,7 @@ fn template(service: &Validated, server: &Server) -> PodTemplateSpec {
             volumes: Some(volumes),
             service_account_name: Some(service.names.base().to_owned()),
             automount_service_account_token: Some(false),
-            // A Service called smtp would otherwise put SMTP_PORT=tcp://… into the environment.
+            // Otherwise a Service named smtp would add the environment variable SMTP_PORT=tcp://….
             enable_service_links: Some(false),
             image_pull_secrets: pod::pull_secrets(service),
             security_context: Some(pod::pod_security(SERVER_USER)),
@@ -96,11 +96,11 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>) -> Container {
             ..EnvFromSource::default()
         }]),
         ports: Some(vec![port("http", HTTP_PORT), port("management", i32::from(MANAGEMENT_PORT))]),
-        // It listens at once, before its dependencies answer; a minute is for nodes that are very busy.
+        // The server listens before its dependencies respond; the minute is for very busy nodes.
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/readyz", 2, 2)),
-        // Should it end at its start, its last line says why, and the pod's status then says so too.
+        // If the server exits at startup, the last line of its log becomes the termination message.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: Some(
             service.spec.pod.resources.clone().unwrap_or_else(|| pod::resources("50m", "64Mi", "256Mi")),
@@ -130,8 +130,7 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     }
 }
 
-/// The mounted Secrets. The key set's folder is mounted as a whole: a file mounted alone would not follow a
-/// rotation.
+/// The Secret of the keys is mounted as a directory: a file mounted with subPath is not updated.
 fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>) {
     let keys = SecretKey { secret: service.names.jwt_keys(), key: KEYS_KEY.to_owned() };
     let mut volumes = vec![
@@ -195,8 +194,8 @@ fn spread(service: &Validated) -> Vec<TopologySpreadConstraint> {
         .collect()
 }
 
-/// A wish and no condition: a cluster of one node or zone serves too. The pods of a rollout are spread among
-/// themselves, or else the ones that go would decide where the new ones come to be.
+/// Preferred, not required, so that a cluster with one node or zone works. The pods of a new revision are spread
+/// separately from those of the old one.
 fn evenly(topology_key: &str) -> TopologySpreadConstraint {
     TopologySpreadConstraint {
         max_skew: 1,

@@ -1,5 +1,5 @@
-//! The PodDisruptionBudget: a node drain takes one replica at a time. With a single replica it would only block
-//! the drain, so there is none.
+//! The PodDisruptionBudget: a node drain evicts one replica at a time. A single replica has none, because it would
+//! block the drain.
 
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -18,7 +18,7 @@ pub(super) fn build(service: &Validated) -> PodDisruptionBudget {
                 match_labels: Some(service.names.selector(Component::Server)),
                 ..LabelSelector::default()
             }),
-            // A replica that is not ready anyway must not stand in the way of a drain.
+            // A replica that is not ready must not block a drain.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()
         }),

@@ -1,4 +1,4 @@
-//! How the API is reached from outside: Ingress, HTTPRoute, Certificate.
+//! Exposure outside the cluster: Ingress, HTTPRoute, Certificate.
 
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(super) fn build(service: &Validated) -> Result<Exposing, RenderError> {
     })
 }
 
-/// An object of a kind that the cluster may not know.
+/// An object of a kind that may not be installed.
 fn optional(service: &Validated, kind: Kind, object: Option<Value>) -> Result<Action, RenderError> {
     let name = service.names.base();
     match (service.optional.presence(kind), object) {

@@ -1,5 +1,5 @@
-//! The annotation on a server pod that makes its kubelet look at the key set at once; by itself it looks about once
-//! a minute.
+//! The annotation on a server pod that makes its kubelet update the mounted key set immediately instead of once a
+//! minute.
 
 use kube::ResourceExt;
 
@@ -9,7 +9,7 @@ use crate::fingerprint::fingerprint;
 use crate::names::KEYS_ANNOTATION;
 use crate::signing_keys::KeySet;
 
-/// A pod that is to be told of the key set.
+/// A pod to notify of the key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeysHint {
     /// The pod.
@@ -20,15 +20,15 @@ pub struct KeysHint {
     pub value: String,
 }
 
-/// The pods that run without the keys as they are now, and were not told yet.
+/// The pods that have not loaded the current key set and were not notified yet.
 pub(super) fn build(service: &Validated) -> Vec<KeysHint> {
     let Some(keys) = service.keys.key_set() else { return Vec::new() };
     let value = value(keys);
     let mut hints = Vec::new();
     for pod in &service.pods {
         let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-        let told = pod.annotations().get(KEYS_ANNOTATION) == Some(&value);
-        if !running || told || pod.metadata.deletion_timestamp.is_some() {
+        let reported = pod.annotations().get(KEYS_ANNOTATION) == Some(&value);
+        if !running || reported || pod.metadata.deletion_timestamp.is_some() {
             continue;
         }
         let name = pod.name_any();
@@ -50,14 +50,14 @@ fn value(keys: &KeySet) -> String {
     fingerprint(ids.chain([max_age.as_str()]).map(str::as_bytes))[..16].to_owned()
 }
 
-/// Phases and times that a server does not tell are not held against it.
+/// Servers that do not report phases and times are compared by key id only.
 fn has_loaded(report: &Report, keys: &KeySet) -> bool {
     let max_age = keys.ledger().notes.max_age();
-    report.jwks_max_age.is_none_or(|told| told == max_age)
+    report.jwks_max_age.is_none_or(|reported| reported == max_age)
         && report.signing_keys.len() == keys.in_force().count()
         && keys.in_force().all(|(kid, phase)| {
             report.signing_keys.iter().any(|loaded| {
-                loaded.kid == kid && loaded.phase.as_deref().is_none_or(|told| told == phase.as_str())
+                loaded.kid == kid && loaded.phase.as_deref().is_none_or(|reported| reported == phase.as_str())
             })
         })
 }

@@ -1,6 +1,5 @@
-//! The headless Service of the management port: what Prometheus scrapes. It is kept apart from the API's, so
-//! that metrics and status are never reachable where the API is, and it lists pods that are not ready too,
-//! since those are the ones worth looking at.
+//! The headless Service of the management port, for Prometheus. It is separate from the Service of the API, so that
+//! metrics and status are not reachable there, and it includes pods that are not ready, which need monitoring most.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

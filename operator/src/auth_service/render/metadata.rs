@@ -1,4 +1,4 @@
-//! The metadata that all rendered objects have in common.
+//! The metadata of all rendered objects.
 
 use kube::core::ObjectMeta;
 

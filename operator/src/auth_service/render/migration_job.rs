@@ -1,5 +1,5 @@
-//! The Job that brings the schema to what the server's image needs. It gets the database URL, the authorities to check
-//! the database's certificate by, and nothing else.
+//! The Job that migrates the database schema to the version of the server image. It only has the database URL and the
+//! authorities for the database's certificate.
 
 use std::collections::BTreeMap;
 
@@ -33,13 +33,13 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
     Job {
         metadata,
         spec: Some(JobSpec {
-            // A database that is just starting is worth a few more tries; each waits longer than the last.
+            // Some retries with increasing delay, for a database that is still starting.
             backoff_limit: Some(5),
             active_deadline_seconds: Some(900),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
                 spec: Some(PodSpec {
-                    // A pod that failed stays, so that its log can be read.
+                    // A failed pod is kept, so that its log can be read.
                     restart_policy: Some("Never".to_owned()),
                     containers: vec![Container {
                         name: "migrate".to_owned(),
@@ -47,7 +47,7 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
                         image_pull_policy: Some(pull_policy(service)),
                         args: Some(vec!["migrate".to_owned()]),
                         env: Some(variables),
-                        // Its last line says why it failed; the pod's status then says so too.
+                        // The last line of its log becomes the termination message.
                         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
                         resources: Some(pod::resources("50m", "64Mi", "256Mi")),
                         security_context: Some(pod::container_security()),

@@ -1,4 +1,4 @@
-//! Every owned object, rendered from a validated AuthService. Pure: no client, no clock but the one handed in.
+//! Renders every object of a validated AuthService. Pure: no client, and the time is an argument.
 
 mod autoscaler;
 mod certificate;
@@ -44,7 +44,7 @@ pub(crate) use network_policies::NetworkPolicies;
 pub(crate) use rendered::{Action, RenderError, Rendered};
 pub(crate) use schema::Schema;
 
-/// Every object that an AuthService can own, and what is to become of it.
+/// Every object that an AuthService can own, with the action for it.
 #[derive(Debug, Clone)]
 pub struct Objects {
     pub service_account: Action,
@@ -68,14 +68,14 @@ pub struct Objects {
     pub autoscaler: Action,
     pub exposing: Exposing,
     pub network_policies: NetworkPolicies,
-    /// Where the schema stands, for the status.
+    /// The state of the schema, for the status.
     pub schema: Schema,
 }
 
-/// Renders everything. The time decides whether a migration that failed is tried again.
+/// Renders all objects. `now` decides whether a failed migration is retried.
 ///
 /// # Errors
-/// When an object cannot be written as JSON.
+/// When an object cannot be serialized.
 pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, RenderError> {
     let base = service.names.base();
     let (schema, migration) = build_migration(service, now)?;
@@ -121,7 +121,7 @@ pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, Ren
                 Action::apply(service, Kind::Deployment, &deployment::build(service, server))?
             }
             _ => match service.replicas() {
-                // Who stopped it to move to another database would have it serve from the one before.
+                // A service that was scaled to zero for a move to another database must not serve from the old one.
                 Some(replicas) if replicas == 0 || !service.is_stopped() => {
                     Action::Scale { name: base.to_owned(), replicas }
                 }
@@ -192,8 +192,8 @@ fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Actio
 
 type Store = (Action, Action, Action);
 
-/// An embedded store that the spec no longer names goes when `moved` says that its successor has a schema; until
-/// then the running replicas go on with it.
+/// An embedded store that the spec no longer uses is deleted when `moved` reports that the new database has a schema;
+/// until then the running replicas continue to use it.
 fn build_postgres(service: &Validated, moved: bool) -> Result<Store, RenderError> {
     let name = service.names.postgres();
     let Some(store) = &service.postgres else { return Ok(if moved { gone(&name) } else { kept(&name) }) };

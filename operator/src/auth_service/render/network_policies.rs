@@ -1,7 +1,7 @@
-//! The NetworkPolicies: one for each kind of pod, refusing whatever it does not name.
+//! The NetworkPolicies: one for each kind of pod, which denies all traffic that it does not list.
 //!
-//! Where PostgreSQL, Redis, the SMTP server and the collector are is in URLs, as names that a NetworkPolicy cannot
-//! hold, so that what leaves is let through by port, and by network where the spec names some.
+//! PostgreSQL, Redis, the SMTP server and the collector are given by host name, which a NetworkPolicy cannot match.
+//! Egress is therefore allowed by port, and by network if the spec lists networks.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,8 @@ pub struct NetworkPolicies {
     pub redis: Action,
 }
 
-/// An embedded store's policy goes with the store. Running servers keep their policy until they are replaced by
-/// ones that may need another.
+/// The policy of an embedded store is deleted with the store. Running servers keep their policy until pods that may
+/// need another one replace them.
 pub(super) fn build(service: &Validated, schema: &Schema) -> Result<NetworkPolicies, RenderError> {
     let name = |component| name(service, component);
     let gone = |component| Action::delete(Kind::NetworkPolicy, name(component));
@@ -86,7 +86,7 @@ fn name(service: &Validated, component: Component) -> String {
     }
 }
 
-/// Both directions are named, so that what has no rule is refused in each.
+/// Both policy types are listed, so that traffic without a rule is denied in both directions.
 fn applied(
     service: &Validated,
     component: Component,
@@ -126,7 +126,7 @@ fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
     rules
 }
 
-/// The operator asks each server what it sees.
+/// The operator queries the status of each server.
 fn operator(service: &Validated) -> NetworkPolicyPeer {
     let namespace =
         ("kubernetes.io/metadata.name".to_owned(), service.external_state.operator_namespace.clone());
@@ -177,7 +177,7 @@ fn to_outside(service: &Validated, number: i32) -> NetworkPolicyEgressRule {
     }
 }
 
-/// To anywhere: where the cluster's name servers are is not known, and on some clusters it is the node itself.
+/// To any destination: the addresses of the cluster's DNS are not known, and on some clusters it runs on the node.
 fn dns() -> NetworkPolicyEgressRule {
     NetworkPolicyEgressRule { to: None, ports: Some(vec![port(DNS, "UDP"), port(DNS, "TCP")]) }
 }

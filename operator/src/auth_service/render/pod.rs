@@ -1,4 +1,4 @@
-//! What all pods have in common, so that each passes Pod Security `restricted`.
+//! Settings that all pods share, so that each complies with the Pod Security Standard `restricted`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use latchkey_config::SecretText;
 
 use crate::auth_service::validate::{SecretKey, Validated};
 
-/// Readable by the group that `fsGroup` gives the pod, by nobody else.
+/// Readable only by the group of `fsGroup`.
 const SECRET_MODE: i32 = 0o440;
 
 pub(super) fn pod_security(user: i64) -> PodSecurityContext {
@@ -39,8 +39,8 @@ pub(super) fn container_security() -> SecurityContext {
     }
 }
 
-/// Requests of CPU and memory, and a limit of memory. No limit of CPU: it would slow logins down while the node
-/// has nothing else to do.
+/// Requests of CPU and memory, and a limit of memory. There is no CPU limit: it would throttle logins while the node
+/// is idle.
 pub(super) fn resources(cpu: &str, memory: &str, memory_limit: &str) -> ResourceRequirements {
     let quantities = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect()

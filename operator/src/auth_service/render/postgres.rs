@@ -1,4 +1,4 @@
-//! The embedded PostgreSQL: one instance, to try things out. The image follows the official image's contract.
+//! The embedded PostgreSQL: one instance, for evaluation. The image must be compatible with the official image.
 
 use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
@@ -24,13 +24,13 @@ const DATA: &str = "/var/lib/postgresql/data";
 const CREDENTIALS: &str = "/etc/latchkey/postgres";
 const USER: &str = "latchkey";
 
-/// `None` while the password is lost.
+/// `None` if the password is lost.
 pub(super) fn build_credentials(service: &Validated, store: &Embedded) -> Option<Secret> {
     let (password, url) = (store.password.text()?, store.url.as_ref()?);
     let username = SecretText::new(USER);
     let mut metadata = metadata(service, service.names.postgres(), Component::Postgres);
     if store.retained {
-        // The volume is of no use without its password: both stay, or neither.
+        // The volume cannot be used without its password: both are retained, or neither.
         metadata.owner_references = None;
     }
     Some(Secret {
@@ -81,7 +81,7 @@ pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> State
                 match_labels: Some(service.names.selector(Component::Postgres)),
                 ..LabelSelector::default()
             },
-            // Without an owner of their own the claims would outlive the AuthService.
+            // Without an owner reference the claims would outlive the AuthService.
             persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
                 when_deleted: Some(if store.retained { "Retain" } else { "Delete" }.to_owned()),
                 when_scaled: Some("Retain".to_owned()),
@@ -126,7 +126,7 @@ fn container(store: &Embedded) -> Container {
             variable("POSTGRES_USER", USER),
             variable("POSTGRES_DB", "latchkey"),
             variable("POSTGRES_PASSWORD_FILE", &format!("{CREDENTIALS}/password")),
-            // A fresh volume may hold lost+found, beside which initdb refuses to work.
+            // A new volume may contain lost+found, which initdb refuses.
             variable("PGDATA", &format!("{DATA}/pgdata")),
         ]),
         ports: Some(vec![ContainerPort {
@@ -135,7 +135,7 @@ fn container(store: &Embedded) -> Container {
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
         }]),
-        // By TCP: while the image sets the database up, its server listens on the socket only.
+        // Over TCP: during initialization of the image, its server only listens on the socket.
         startup_probe: Some(probe(1, 120)),
         readiness_probe: Some(probe(5, 2)),
         liveness_probe: Some(probe(20, 6)),

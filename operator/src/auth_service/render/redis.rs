@@ -1,4 +1,4 @@
-//! The embedded Valkey: one instance without a volume, for what it holds is in PostgreSQL too.
+//! The embedded Valkey: one instance without a volume, because its data are also stored in PostgreSQL.
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
@@ -20,7 +20,7 @@ const PORT: i32 = 6379;
 const CONFIGURATION: &str = "/etc/latchkey/valkey";
 const FILE: &str = "valkey.conf";
 
-/// `None` while the password is lost.
+/// `None` if the password is lost.
 pub(super) fn build_credentials(service: &Validated, store: &Embedded) -> Option<Secret> {
     let (password, url) = (store.password.text()?, store.url.as_ref()?);
     let configuration = configuration(password);
@@ -32,8 +32,8 @@ pub(super) fn build_credentials(service: &Validated, store: &Embedded) -> Option
     })
 }
 
-/// The password stands in the file: arguments are visible to whoever lists processes. A full memory is an
-/// error, never an eviction: a revocation that was dropped would let somebody in.
+/// The password is in the file, because arguments are visible in process lists. Full memory is an error and never
+/// evicts: an evicted revocation would make a revoked token valid again.
 fn configuration(password: &SecretText) -> SecretText {
     let lines = [
         format!("port {PORT}"),
@@ -129,7 +129,7 @@ fn container(store: &Embedded) -> Container {
     }
 }
 
-/// A connection is enough of an answer, and takes no password.
+/// A TCP probe is sufficient and needs no password.
 fn probe(period_seconds: i32, failure_threshold: i32) -> Probe {
     Probe {
         tcp_socket: Some(TCPSocketAction {

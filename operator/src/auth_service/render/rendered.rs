@@ -1,4 +1,4 @@
-//! A rendered object, and what is to become of it.
+//! A rendered object, and the action for it.
 
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::cluster::kinds::Kind;
 use crate::fingerprint::fingerprint;
 use crate::names::RENDERED_ANNOTATION;
 
-/// An object could not be written as JSON.
+/// An object could not be serialized.
 #[derive(Debug, thiserror::Error)]
 #[error("the {kind} of {service} cannot be rendered: {source}")]
 pub struct RenderError {
@@ -29,9 +29,9 @@ pub struct Rendered {
     pub hash: String,
     /// The object.
     pub value: Value,
-    /// Whether one of that name without any owner may be taken over: a Secret that somebody restored.
+    /// Whether an existing object of that name without owner may be adopted: a Secret that was restored manually.
     pub adopts: bool,
-    /// The resource version that it was decided from, where it must not be written over any other.
+    /// The resource version on which the decision is based, if the object must not be written over any other.
     pub based_on: Option<String>,
 }
 
@@ -46,28 +46,28 @@ impl std::fmt::Debug for Rendered {
     }
 }
 
-/// What is to become of an object.
+/// The action for an object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// It is to be as rendered.
     Apply(Rendered),
-    /// It was made just now and holds what cannot be made twice: it is created, never written over.
+    /// The object was generated just now and cannot be generated again: it is created, never overwritten.
     Create(Rendered),
-    /// Whatever is there stays as it is.
+    /// The existing object is kept as it is.
     Keep {
         /// Its kind.
         kind: Kind,
         /// Its name.
         name: String,
     },
-    /// A Deployment stays as it is, except for its number of replicas.
+    /// Only the number of replicas of the Deployment is set.
     Scale {
         /// Its name.
         name: String,
-        /// How many there are to be.
+        /// The desired number of replicas.
         replicas: i32,
     },
-    /// It is deleted, if it is ours.
+    /// The object is deleted, if this AuthService owns it.
     Delete {
         /// Its kind.
         kind: Kind,
@@ -97,7 +97,7 @@ impl Action {
         Self::Delete { kind, name: name.into() }
     }
 
-    /// Written only over this version of the object.
+    /// Only applied over this version of the object.
     pub(super) fn based_on(self, version: Option<String>) -> Self {
         match self {
             Self::Apply(rendered) => Self::Apply(Rendered { based_on: version, ..rendered }),

@@ -13,6 +13,6 @@ pub enum Schema {
     Failed(String),
     /// The embedded PostgreSQL is not ready yet.
     WaitingForDatabase,
-    /// Something else has to be set right first.
+    /// Another problem must be resolved first.
     Blocked(Problem),
 }

@@ -1,4 +1,5 @@
-//! The ServiceAccount of the server's pods. It has no rights, and no token is mounted: the server needs no API.
+//! The ServiceAccount of the server's pods. It has no permissions and no mounted token: the server does not use the
+//! Kubernetes API.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 

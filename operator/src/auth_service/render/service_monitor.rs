@@ -10,7 +10,7 @@ pub(super) fn build(service: &Validated) -> Value {
     let spec = &service.spec.monitoring.service_monitor;
     let mut metadata = metadata(service, service.names.base(), Component::Server);
     metadata.labels.get_or_insert_default().extend(spec.labels.clone());
-    // The dashboard and the alerts of the chart tell the services of a namespace apart by this label.
+    // The dashboard and the alerts of the chart distinguish the services of a namespace by this label.
     let mut endpoint = json!({
         "port": "management",
         "path": "/metrics",

@@ -1,4 +1,4 @@
-//! The ConfigMap of the server's settings: its environment variables. Secrets stand in it as paths only.
+//! The ConfigMap of the server's settings: its environment variables. It contains paths of secrets, not their values.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use latchkey_config::Settings;

@@ -1,4 +1,4 @@
-//! The Secret of the SMTP login: a copy under fixed keys, so that the Deployment mounts one known object.
+//! The Secret of the SMTP credentials: a copy under fixed keys, so that the Deployment mounts a known object.
 
 use k8s_openapi::api::core::v1::Secret;
 

@@ -1,4 +1,4 @@
-//! Snapshots of everything that is built, for the smallest and for a full AuthService.
+//! Snapshots of all rendered objects, for a minimal and for a complete AuthService.
 
 use latchkey_config::SecretText;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The Secret of the certificate authorities: a copy of all that the spec names, checked before the pods get it, so that one
-//! that is damaged or deleted later takes nothing from those that run.
+//! The Secret of the certificate authorities: a validated copy of all referenced ones, so that running pods are not
+//! affected if a source is damaged or deleted later.
 
 use std::collections::BTreeMap;
 

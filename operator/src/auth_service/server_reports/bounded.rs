@@ -1,5 +1,5 @@
-//! Bounds what is kept of a replica's report while it is read. The image of a server is its tenant's choice, and the
-//! operator serves all tenants.
+//! Bounds the report of a replica while it is parsed. The server image is chosen by the user of a namespace, and the
+//! operator serves all namespaces.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,16 +8,16 @@ use std::marker::PhantomData;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The most signing keys that a report names; a set has three in the middle of a rotation.
+/// The maximum number of signing keys in a report; a set has three during a rotation.
 pub(super) const KEYS: usize = 16;
-/// The most dependencies that a report names.
+/// The maximum number of dependencies in a report.
 pub(super) const DEPENDENCIES: usize = 16;
-/// The longest name, id or version, in bytes.
+/// The maximum length of a name, id or version, in bytes.
 pub(super) const NAME: usize = 64;
-/// The longest message, in bytes; what is longer is cut.
+/// The maximum length of a message, in bytes; longer messages are truncated.
 pub(super) const MESSAGE: usize = 256;
 
-/// A name, an id or a version: a longer one is an error, as cut it would name something else.
+/// A name, an id or a version. A longer one is an error, because truncated it would identify something else.
 pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     deserializer.deserialize_str(Text { cuts: false })
 }
@@ -27,12 +27,12 @@ pub(super) fn optional_name<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     Ok(Option::<Name>::deserialize(deserializer)?.map(|Name(name)| name))
 }
 
-/// A sentence, cut where it is long.
+/// A message; truncated if it is too long.
 pub(super) fn message<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     deserializer.deserialize_str(Text { cuts: true })
 }
 
-/// A list of so many elements at most.
+/// A list with a maximum number of elements.
 pub(super) fn keys<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -41,7 +41,7 @@ where
     deserializer.deserialize_seq(List(PhantomData))
 }
 
-/// A map of so many members at most, also when they have the same name.
+/// A map with a maximum number of members, counting duplicates.
 pub(super) fn dependencies<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
 where
     D: Deserializer<'de>,

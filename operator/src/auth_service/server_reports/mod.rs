@@ -1,4 +1,4 @@
-//! Asks each server pod what it sees: `GET /status` on its management port.
+//! Queries the status of each server pod: `GET /status` on its management port.
 
 mod bounded;
 
@@ -18,26 +18,27 @@ use crate::names::MANAGEMENT_PORT;
 
 const WITHIN: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 16;
-/// How many connections there are at once, whosever pods are asked.
+/// The maximum number of concurrent connections, for all AuthServices.
 static CONNECTIONS: Semaphore = Semaphore::const_new(512);
-/// The longest answer, in bytes: several times what a server has to say. While it is read, that is all that it takes.
+/// The maximum size of a response, in bytes: several times the size of a normal report. It also bounds the memory
+/// while reading.
 const MOST_BYTES: usize = 16 * 1024;
-/// How many pods of an AuthService are asked: more than it may have replicas, with those of a rollout.
+/// The maximum number of pods queried per AuthService: more than the maximum number of replicas during a rollout.
 const MOST_PODS: usize = 150;
 
-/// What a server says about itself; fields that this operator does not know are left out.
+/// The report of a server; unknown fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Report {
     /// Version of the server.
     #[serde(default, deserialize_with = "bounded::optional_name")]
     pub version: Option<String>,
-    /// Version of the schema it found.
+    /// The schema version that it found.
     #[serde(default)]
     pub schema_version: Option<i64>,
-    /// Version of the schema it cannot do without.
+    /// The schema version that it requires.
     #[serde(default)]
     pub required_schema_version: Option<i64>,
-    /// The oldest server that can live with the schema it makes.
+    /// The oldest server that is compatible with its schema.
     #[serde(default)]
     pub oldest_tolerated_server: Option<i64>,
     /// The signing keys it has loaded.
@@ -46,16 +47,16 @@ pub struct Report {
     /// Its clock, in seconds since the epoch.
     #[serde(default)]
     pub time: Option<i64>,
-    /// How long it lets verifiers keep the public keys, in seconds.
+    /// The `max-age` of its key set, in seconds.
     #[serde(default)]
     pub jwks_max_age: Option<u32>,
-    /// The longest lifetime of the tokens it signs, in seconds.
+    /// The longest lifetime of its tokens, in seconds.
     #[serde(default)]
     pub longest_token_lifetime: Option<i64>,
-    /// Where it looks revocations up.
+    /// Where it looks up revocations.
     #[serde(default)]
     pub revocation: Option<Revocation>,
-    /// What it depends on, by name.
+    /// Its dependencies, by name.
     #[serde(default, deserialize_with = "bounded::dependencies")]
     pub dependencies: BTreeMap<String, Dependency>,
 }
@@ -71,7 +72,7 @@ pub struct LoadedKey {
     pub phase: Option<String>,
 }
 
-/// Where a server looks revocations up.
+/// Where a server looks up revocations.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Revocation {
     /// `redis` or `postgres`.
@@ -82,7 +83,7 @@ pub struct Revocation {
     pub message: String,
 }
 
-/// Something a server depends on.
+/// A dependency of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Dependency {
     /// Whether it can be used.
@@ -90,48 +91,46 @@ pub struct Dependency {
     /// Why not.
     #[serde(default, deserialize_with = "bounded::message")]
     pub message: String,
-    /// The same in one word, where a condition tells this fault from others.
+    /// The reason as one word, if a condition distinguishes it.
     #[serde(default, deserialize_with = "bounded::optional_name")]
     pub reason: Option<String>,
 }
 
 impl Report {
-    /// Whether it reaches a database whose schema is older than it needs, or that has none.
+    /// Whether its database has no schema, or one older than required.
     pub fn misses_schema(&self) -> bool {
-        // Of a database that does not answer it remembers what it saw last.
+        // If the database does not respond, the version is an old one.
         let answers = self.dependencies.get("database").is_some_and(|database| database.ready);
         answers && self.schema_version < self.required_schema_version
     }
 }
 
-/// What came of asking one pod.
+/// The result of querying one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The pod's name.
     pub pod: String,
-    /// Its report; `None` when it could not be asked or did not answer well.
+    /// Its report; `None` if the pod was not queried or returned no valid report.
     pub report: Option<Report>,
-    /// What is wrong with its answer, if it gave one that is not a report.
+    /// What is wrong with an invalid response.
     pub fault: Option<Fault>,
 }
 
-/// What is wrong with a pod's answer.
+/// What is wrong with a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It does not end where a report has ended long since.
-    #[error("with more than {} KiB", MOST_BYTES / 1024)]
+    /// The response is too large.
+    #[error("larger than {} KiB", MOST_BYTES / 1024)]
     TooLong,
     /// It comes too slowly.
-    #[error("with what was not complete after {} seconds", WITHIN.as_secs())]
+    #[error("incomplete after {} seconds", WITHIN.as_secs())]
     TooSlow,
-    /// It is no report, or one with more in it than a server has to say.
-    #[error(
-        "with what is no report of a server: no JSON of that form, or too many keys, dependencies or too long names"
-    )]
+    /// The response is not a report, or exceeds its bounds.
+    #[error("not a status report: malformed JSON, too many keys or dependencies, or too long names")]
     NoReport,
 }
 
-/// Asks all pods that run, some at a time.
+/// Queries all running pods, with limited concurrency.
 pub async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
     let mut asked = 0;
     let questions: Vec<_> = pods
@@ -158,12 +157,12 @@ pub async fn ask_all(pods: &[Pod]) -> Vec<Answer> {
         .await
 }
 
-/// Whether there is a pod that can be asked. What it says changes without a watch's status.
+/// Whether any pod can be queried. No watch announces changes of a report.
 pub fn any_to_ask(pods: &[Pod]) -> bool {
     pods.iter().any(|pod| address(pod).is_some())
 }
 
-/// Where a pod can be asked, if it runs.
+/// The address for queries, if the pod is running.
 fn address(pod: &Pod) -> Option<SocketAddr> {
     let status = pod.status.as_ref()?;
     if status.phase.as_deref() != Some("Running") || pod.metadata.deletion_timestamp.is_some() {
@@ -173,7 +172,7 @@ fn address(pod: &Pod) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, MANAGEMENT_PORT))
 }
 
-/// Asks one pod, which has so long for all of its answer. Nothing when there is none, or it is an error.
+/// Queries one pod, with a timeout for the complete response. `None` if there is no response, or an error response.
 async fn ask(address: SocketAddr) -> Result<Option<Report>, Fault> {
     let mut answer = Vec::new();
     match tokio::time::timeout(WITHIN, read(address, &mut answer)).await {
@@ -185,8 +184,8 @@ async fn ask(address: SocketAddr) -> Result<Option<Report>, Fault> {
     }
 }
 
-/// One request of HTTP/1.0, whose answer ends with the connection (RFC 1945 §7.2.2) and is neither compressed nor in
-/// chunks: no client library is needed for it. No more is read than one byte too many.
+/// An HTTP/1.0 request: the response ends with the connection (RFC 1945 §7.2.2) and is neither compressed nor
+/// chunked, so that no client library is needed. Reads at most one byte more than allowed.
 async fn read(address: SocketAddr, answer: &mut Vec<u8>) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /status HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n");
@@ -194,7 +193,7 @@ async fn read(address: SocketAddr, answer: &mut Vec<u8>) -> std::io::Result<()> 
     stream.take(MOST_BYTES as u64 + 1).read_to_end(answer).await.map(drop)
 }
 
-/// The report in an HTTP answer; nothing in an answer that says itself that it is none.
+/// The report in an HTTP response; `None` for an error response.
 fn parse(answer: &[u8]) -> Result<Option<Report>, Fault> {
     let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let (head, body) = (&answer[..end], &answer[end + 4..]);

@@ -36,7 +36,7 @@ fn only_a_database_that_answers_is_said_to_miss_the_schema() {
     assert!(report(true, Some(0), Some(1)).misses_schema());
     assert!(!report(false, Some(0), Some(1)).misses_schema());
     assert!(!report(true, Some(2), Some(1)).misses_schema());
-    // A server that does not say what it needs.
+    // A server that does not report its required version.
     assert!(!report(true, Some(1), None).misses_schema());
 }
 
@@ -83,7 +83,7 @@ fn what_a_report_may_hold_is_bounded() {
     assert!(parse(&answer(&all((0..bounded::DEPENDENCIES).map(named).collect()))).is_ok());
     let long = "x".repeat(bounded::NAME + 1);
     let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
-    // What this operator does not know is read over, however deep.
+    // Unknown fields are ignored at any depth.
     assert!(parse(&answer(&format!(r#"{{"later":{deep}}}"#))).is_ok());
     for hostile in [
         keys(bounded::KEYS + 1),
@@ -124,7 +124,7 @@ proptest! {
     }
 }
 
-/// What comes of asking a server that answers with these parts, with this pause after each.
+/// The result for a server that sends these parts, with this pause after each.
 async fn asked(
     parts: impl Iterator<Item = Vec<u8>> + Send + 'static,
     pause: Duration,

@@ -1,4 +1,4 @@
-//! Whether the certificate is good that the API is exposed with. Pure.
+//! The condition `CertificateValid`. Pure.
 
 use latchkey_crds::conditions::CERTIFICATE_VALID;
 
@@ -6,29 +6,37 @@ use super::exposure::certificate_problem;
 use super::facts::{ConditionStatus, Facts, Stated, state};
 
 pub(super) fn decide_certificate(facts: &Facts<'_>) -> Stated {
-    let say = |status, reason, message: String| state(CERTIFICATE_VALID, status, reason, message);
+    let stated = |status, reason, message: String| state(CERTIFICATE_VALID, status, reason, message);
     let exposure = facts.service.spec.exposure.as_ref();
     let tls = exposure.and_then(|exposure| exposure.ingress.as_ref()?.tls.as_ref());
     let gateway = exposure.and_then(|exposure| exposure.gateway.as_ref()?.certificate.as_ref());
     match (&facts.service.external_state.tls, tls.and_then(|tls| tls.secret_name.as_deref())) {
         (Some(Err(problem)), _) => {
-            return say(ConditionStatus::False, problem.reason, problem.message.clone());
+            return stated(ConditionStatus::False, problem.reason, problem.message.clone());
         }
         (Some(Ok(certificate)), Some(secret)) => {
             let (good, reason, message) = certificate.describe(secret);
-            return say(if good { ConditionStatus::True } else { ConditionStatus::False }, reason, message);
+            return stated(
+                if good { ConditionStatus::True } else { ConditionStatus::False },
+                reason,
+                message,
+            );
         }
         _ => {}
     }
     if gateway.or_else(|| tls?.certificate.as_ref()).is_none() {
-        let message = "Nothing says which certificate callers see: spec.exposure names none.";
-        return say(ConditionStatus::Unknown, "NoneNamed", message.to_owned());
+        let message = "No TLS certificate is configured (spec.exposure).";
+        return stated(ConditionStatus::Unknown, "NoneNamed", message.to_owned());
     }
     if let Some(Stated { status, reason, message, .. }) = certificate_problem(facts) {
-        return say(status, reason, message);
+        return stated(status, reason, message);
     }
     let certificate = facts.service.external_state.certificate.as_ref();
     let until = certificate.and_then(|certificate| certificate.data.pointer("/status/notAfter")?.as_str());
     let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-    say(ConditionStatus::True, "Valid", format!("cert-manager keeps a certificate that is good{until}."))
+    stated(
+        ConditionStatus::True,
+        "Valid",
+        format!("The certificate that cert-manager issued is valid{until}."),
+    )
 }

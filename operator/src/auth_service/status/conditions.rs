@@ -1,4 +1,4 @@
-//! What is said about an AuthService: decided from facts alone. Pure.
+//! Decides the conditions of an AuthService from facts alone. Pure.
 
 use latchkey_crds::conditions as types;
 
@@ -17,7 +17,7 @@ use super::keys::decide_keys;
 use super::kstatus;
 use super::rollout::{decide_ready, migrating};
 
-/// Decides every condition, and how things stand as a whole.
+/// Decides all conditions, and the overall verdict.
 pub(super) fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
     let standing = decide_ready(facts);
     let (ready, progressing, verdict) =
@@ -53,7 +53,7 @@ fn decide_secrets(facts: &Facts<'_>) -> Stated {
             types::SECRETS_RESOLVED,
             ConditionStatus::True,
             "AllFound",
-            "Every Secret that the spec names was found.",
+            "All Secrets referenced in the spec exist.",
         ),
         Err(problem) => {
             state(types::SECRETS_RESOLVED, ConditionStatus::False, problem.reason, problem.message.clone())
@@ -62,28 +62,32 @@ fn decide_secrets(facts: &Facts<'_>) -> Stated {
 }
 
 fn decide_schema(facts: &Facts<'_>) -> Stated {
-    let say = |status, reason, message: String| state(types::SCHEMA_MIGRATED, status, reason, message);
+    let stated = |status, reason, message: String| state(types::SCHEMA_MIGRATED, status, reason, message);
     match facts.schema {
-        Schema::Migrated => {
-            say(ConditionStatus::True, "Migrated", "The schema fits the server's image.".to_owned())
-        }
+        Schema::Migrated => stated(
+            ConditionStatus::True,
+            "Migrated",
+            "The database schema is migrated to the version of the server image.".to_owned(),
+        ),
         Schema::Migrating => {
             let (reason, message) = migrating(facts);
-            say(ConditionStatus::False, reason, message)
+            stated(ConditionStatus::False, reason, message)
         }
-        Schema::WaitingForDatabase => say(
+        Schema::WaitingForDatabase => stated(
             ConditionStatus::False,
             "WaitingForDatabase",
-            "The embedded PostgreSQL is starting; nothing to do.".to_owned(),
+            "The embedded PostgreSQL is starting; no action is needed.".to_owned(),
         ),
-        Schema::Failed(why) => say(ConditionStatus::False, "MigrationFailed", migration_failed(facts, why)),
-        Schema::Blocked(problem) => say(ConditionStatus::False, "Blocked", problem.message.clone()),
+        Schema::Failed(why) => {
+            stated(ConditionStatus::False, "MigrationFailed", migration_failed(facts, why))
+        }
+        Schema::Blocked(problem) => stated(ConditionStatus::False, "Blocked", problem.message.clone()),
     }
 }
 
 fn decide_revocation(facts: &Facts<'_>) -> Stated {
     let type_ = types::REVOCATION_STORE_READY;
-    let told: Vec<_> = reports(facts)
+    let reported: Vec<_> = reports(facts)
         .into_iter()
         .filter_map(|(pod, report)| Some((pod, report.revocation.as_ref()?)))
         .collect();
@@ -94,14 +98,14 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
     if let Some(message) = refused {
         return state(type_, ConditionStatus::False, "RedisUnusable", message);
     }
-    match told.iter().find(|(_, revocation)| revocation.mode != "redis") {
-        _ if told.is_empty() => no_answer(facts, type_),
+    match reported.iter().find(|(_, revocation)| revocation.mode != "redis") {
+        _ if reported.is_empty() => no_answer(facts, type_),
         Some((pod, revocation)) => state(
             type_,
             ConditionStatus::False,
             "FallenBackToPostgres",
             format!(
-                "Pod {pod} looks revocations up in PostgreSQL, which is safe but slower; bring Redis back: {}",
+                "Pod {pod} looks up revocations in PostgreSQL, which is safe but slower. Restore Redis: {}",
                 revocation.message
             ),
         ),
@@ -109,7 +113,7 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
             type_,
             ConditionStatus::True,
             "Redis",
-            "Every replica that answers looks revocations up in Redis, which evicts nothing.",
+            "All reporting replicas look up revocations in Redis, with maxmemory-policy noeviction.",
         ),
     }
 }
@@ -120,35 +124,37 @@ fn decide_mail(facts: &Facts<'_>) -> Stated {
             types::MAIL_READY,
             ConditionStatus::False,
             "Disabled",
-            "Password recovery answers 503: set spec.email.enabled to send mail.",
+            "E-mail is disabled and password recovery returns 503: set spec.email.enabled to enable it.",
         );
     }
     decide_dependency(facts, types::MAIL_READY, "mail", "the SMTP server")
 }
 
 fn decide_monitoring(facts: &Facts<'_>) -> Stated {
-    let say = |status, reason, message: String| state(types::MONITORING_CONFIGURED, status, reason, message);
+    let stated =
+        |status, reason, message: String| state(types::MONITORING_CONFIGURED, status, reason, message);
     if !facts.service.spec.monitoring.service_monitor.enabled {
-        let message = "There is no ServiceMonitor: set spec.monitoring.serviceMonitor.enabled to have one.";
-        return say(ConditionStatus::False, "Disabled", message.to_owned());
+        let message =
+            "No ServiceMonitor is configured: set spec.monitoring.serviceMonitor.enabled to create one.";
+        return stated(ConditionStatus::False, "Disabled", message.to_owned());
     }
     let name_conflicts = facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
     match facts.service.optional.presence(Kind::ServiceMonitor) {
         Presence::Present if name_conflicts => {
-            say(ConditionStatus::False, "NameTaken", "The ServiceMonitor belongs to somebody else: delete or rename it.".to_owned())
+            stated(ConditionStatus::False, "NameTaken", "A ServiceMonitor with this name exists and has another owner: delete or rename it.".to_owned())
         }
         Presence::Present => {
-            say(ConditionStatus::True, "ServiceMonitorApplied", "Prometheus is told where to scrape.".to_owned())
+            stated(ConditionStatus::True, "ServiceMonitorApplied", "The ServiceMonitor is applied.".to_owned())
         }
-        Presence::Absent => say(
+        Presence::Absent => stated(
             ConditionStatus::False,
             "ServiceMonitorKindMissing",
-            "The cluster has no ServiceMonitors: install the Prometheus Operator, or set spec.monitoring.serviceMonitor.enabled to false.".to_owned(),
+            "The kind ServiceMonitor is not installed: install the Prometheus Operator, or set spec.monitoring.serviceMonitor.enabled to false.".to_owned(),
         ),
-        Presence::Unknown => say(
+        Presence::Unknown => stated(
             ConditionStatus::Unknown,
             "CannotTell",
-            format!("Whether the cluster knows ServiceMonitors cannot be told yet: the operator has to be allowed to watch the CustomResourceDefinition {}.", Kind::ServiceMonitor.definition()),
+            format!("It is not known yet whether the kind ServiceMonitor is installed: the operator needs permission to watch the CustomResourceDefinition {}.", Kind::ServiceMonitor.definition()),
         ),
     }
 }

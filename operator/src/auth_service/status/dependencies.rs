@@ -1,4 +1,4 @@
-//! What is said of the database, of logins, of a database that others name too, and of embedded stores. Pure.
+//! The conditions for the database, logins, a shared database and embedded stores. Pure.
 
 use latchkey_crds::conditions as types;
 
@@ -6,10 +6,10 @@ use crate::auth_service::shared_database::{Sharing, shared_message};
 
 use super::facts::{ConditionStatus, Facts, Stated, decide_dependency, reports, state};
 
-/// The reason of a login that the replicas tried out and that failed; `Ready` has it too.
+/// The reason for a failed login probe, also used by `Ready`.
 pub(super) const LOGIN_FAILS: &str = "LoginFails";
 
-/// What `/status` calls a database that answers but accepts no writes.
+/// The reason in `/status` for a database that does not accept writes.
 const READ_ONLY: &str = "read_only";
 
 pub(super) fn decide_database(facts: &Facts<'_>) -> Stated {
@@ -24,90 +24,89 @@ pub(super) fn decide_database(facts: &Facts<'_>) -> Stated {
         types::DATABASE_REACHABLE,
         ConditionStatus::False,
         "DatabaseReadOnly",
-        format!("Pod {pod} cannot work with its database: {}.", database.message.trim_end_matches('.')),
+        format!("Pod {pod} cannot use its database: {}.", database.message.trim_end_matches('.')),
     )
 }
 
 pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
-    let say = |status, reason, message: String| state(types::LOGIN_WORKS, status, reason, message);
+    let stated = |status, reason, message: String| state(types::LOGIN_WORKS, status, reason, message);
     if !facts.service.spec.login_probe.enabled {
-        let message =
-            "No login is tried out: set spec.loginProbe.enabled to hear of one that fails before people do.";
-        return say(ConditionStatus::Unknown, "Disabled", message.to_owned());
+        let message = "The login probe is disabled: set spec.loginProbe.enabled to detect failing logins.";
+        return stated(ConditionStatus::Unknown, "Disabled", message.to_owned());
     }
-    let told: Vec<_> = reports(facts)
+    let reported: Vec<_> = reports(facts)
         .into_iter()
         .filter_map(|(pod, report)| Some((pod, report.dependencies.get("login")?)))
         .collect();
-    match told.iter().find(|(_, login)| !login.ready) {
-        _ if told.is_empty() => say(
+    match reported.iter().find(|(_, login)| !login.ready) {
+        _ if reported.is_empty() => stated(
             ConditionStatus::Unknown,
             "NotTriedYet",
-            "No replica has tried a login out yet; nothing to do.".to_owned(),
+            "No replica has run the login probe yet; no action is needed.".to_owned(),
         ),
-        Some((pod, login)) => say(
+        Some((pod, login)) => stated(
             ConditionStatus::False,
             LOGIN_FAILS,
             format!(
-                "Pod {pod} tried a login out, and {}: read its log; it is tried again every 15 seconds.",
+                "The login probe of pod {pod} failed, {}: check its log. The probe is retried every 15 seconds.",
                 login.message.trim_end_matches('.')
             ),
         ),
-        None => say(
+        None => stated(
             ConditionStatus::True,
             "Works",
-            "Every replica that has tried it out could log in, verify the token and log out.".to_owned(),
+            "The last login probe succeeded on every replica.".to_owned(),
         ),
     }
 }
 
 pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {
-    let say = |status, reason, message: String| state(types::DATABASE_SHARED, status, reason, message);
+    let stated = |status, reason, message: String| state(types::DATABASE_SHARED, status, reason, message);
     match &facts.service.sharing {
         Sharing::Alone => {
-            say(ConditionStatus::False, "Exclusive", "No other AuthService uses the database.".to_owned())
+            stated(ConditionStatus::False, "Exclusive", "No other AuthService uses the database.".to_owned())
         }
-        Sharing::Allowed(other) => say(
+        Sharing::Allowed(other) => stated(
             ConditionStatus::True,
             "Allowed",
             format!("AuthService {other} uses the same database, which spec.database.allowShared allows."),
         ),
-        Sharing::Refused(other) => say(ConditionStatus::True, "DatabaseShared", shared_message(other)),
+        Sharing::Refused(other) => stated(ConditionStatus::True, "DatabaseShared", shared_message(other)),
     }
 }
 
 pub(super) fn decide_embedded(facts: &Facts<'_>) -> Stated {
-    let say = |status, reason, message: String| state(types::EMBEDDED_STORES, status, reason, message);
+    let stated = |status, reason, message: String| state(types::EMBEDDED_STORES, status, reason, message);
     let service = facts.service;
     match (&service.postgres, &service.redis) {
         (Some(postgres), _) if postgres.held_back.is_some() => {
             let wanted = postgres.held_back.as_deref().unwrap_or_default();
-            say(
+            stated(
                 ConditionStatus::True,
                 "PostgresImageHeld",
                 format!(
-                    "The embedded PostgreSQL stays at {}, since {wanted} could not read its volume: move to an external database as docs/how-to/migrate-from-the-embedded-database.md says, or give the operator an image of the same major version.",
+                    "The embedded PostgreSQL keeps the image {}, because {wanted} cannot read its volume: migrate to an external database as described in docs/how-to/migrate-from-the-embedded-database.md, or configure the operator with an image of the same major version.",
                     postgres.image
                 ),
             )
         }
-        (Some(postgres), _) if postgres.storage.is_none() => say(
+        (Some(postgres), _) if postgres.storage.is_none() => stated(
             ConditionStatus::True,
             "NoVolume",
-            "The accounts are in an embedded PostgreSQL without a volume and are gone with its pod: set spec.database.urlSecretRef for anything but a trial.".to_owned(),
+            "Accounts are stored in an embedded PostgreSQL without a volume and are lost with its pod: set spec.database.urlSecretRef for production use.".to_owned(),
         ),
-        (Some(_), _) => say(
+        (Some(_), _) => stated(
             ConditionStatus::True,
             "SingleInstance",
-            "The accounts are in an embedded PostgreSQL, one instance without backups: set spec.database.urlSecretRef for anything but a trial.".to_owned(),
+            "Accounts are stored in an embedded PostgreSQL, a single instance without backups: set spec.database.urlSecretRef for production use.".to_owned(),
         ),
-        (None, Some(_)) => say(
+        (None, Some(_)) => stated(
             ConditionStatus::True,
             "SingleInstance",
-            "Redis is embedded, one instance: while it is away PostgreSQL answers in its place; set spec.redis.urlSecretRef to have a better one.".to_owned(),
+            "Redis is embedded, a single instance; PostgreSQL replaces it while it is unavailable. Set spec.redis.urlSecretRef for production use.".to_owned(),
         ),
         (None, None) => {
-            say(ConditionStatus::False, "NoneEmbedded", "PostgreSQL and Redis are not the operator's.".to_owned())
+            stated(ConditionStatus::False, "NoneEmbedded", "PostgreSQL and Redis are external.".to_owned())
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Why the status of an AuthService could not be settled.
+//! Errors of updating the status.
 
 use crate::cluster::kinds::Kind;
 
 /// The status could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
-    /// The API server did not answer, or refused it.
+    /// The API server did not respond, or refused the status.
     #[error("the status could not be written: {0}")]
     Write(#[source] kube::Error),
-    /// The API server refused an object for good; it is tried again, but less and less often.
+    /// The API server refused an object permanently; the reconcile is retried with increasing delay.
     #[error("{0}")]
     Refused(String),
-    /// Another writer changes an object faster than it is repaired; it is tried again.
-    #[error("another writer keeps changing the {kind} {name}: it does not hold what was rendered")]
+    /// Another writer changes an object faster than it is repaired; the reconcile is retried.
+    #[error("another writer keeps changing the {kind} {name}, which differs from the rendered object")]
     Contested {
         /// The object's kind.
         kind: Kind,

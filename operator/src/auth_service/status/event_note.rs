@@ -1,6 +1,6 @@
 //! The text of an event.
 
-/// The API server takes no longer notes (events.k8s.io/v1), and would refuse the whole event.
+/// The API server limits the length of a note (events.k8s.io/v1) and would refuse the event.
 pub(super) fn shortened(mut note: String) -> String {
     const BYTES: usize = 1024;
     const END: &str = "…";

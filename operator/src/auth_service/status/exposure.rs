@@ -1,4 +1,4 @@
-//! Whether the API is reached from outside as the spec says: what the others say who do it. Pure.
+//! The condition `Exposed`, decided from the status that other controllers report. Pure.
 
 use kube::core::DynamicObject;
 use latchkey_crds::auth_service::{GatewayExposure, IngressExposure};
@@ -11,34 +11,36 @@ use crate::cluster::kinds::Kind;
 
 pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
     let Some(exposure) = &facts.service.spec.exposure else {
-        return say(
+        return stated(
             ConditionStatus::False,
             "Disabled",
-            "Only the cluster reaches the API: set spec.exposure to change that.",
+            "The API is only available inside the cluster: set spec.exposure to expose it.",
         );
     };
     let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Certificate];
     if let Some((kind, name)) = facts.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
-        let message = format!("the {kind} {name} belongs to somebody else: delete or rename it.");
-        return say(ConditionStatus::False, "NameTaken", message);
+        let message = format!("the {kind} {name} exists and has another owner: delete or rename it.");
+        return stated(ConditionStatus::False, "NameTaken", message);
     }
     match (&exposure.ingress, &exposure.gateway) {
         (Some(ingress), _) => decide_ingress(facts, ingress),
         (None, Some(gateway)) => decide_gateway(facts, gateway),
-        (None, None) => {
-            say(ConditionStatus::False, "Disabled", "spec.exposure is empty: set ingress or gateway in it.")
-        }
+        (None, None) => stated(
+            ConditionStatus::False,
+            "Disabled",
+            "spec.exposure is empty: set ingress or gateway in it.",
+        ),
     }
 }
 
-fn say(status: ConditionStatus, reason: &'static str, message: impl Into<String>) -> Stated {
+fn stated(status: ConditionStatus, reason: &'static str, message: impl Into<String>) -> Stated {
     state(EXPOSED, status, reason, message)
 }
 
 fn decide_ingress(facts: &Facts<'_>, exposure: &IngressExposure) -> Stated {
     let external_state = &facts.service.external_state;
     if let Some(Err(problem)) = &external_state.tls {
-        return say(ConditionStatus::False, problem.reason, problem.message.clone());
+        return stated(ConditionStatus::False, problem.reason, problem.message.clone());
     }
     let certificate = exposure.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
     if let Some(problem) = certificate.then(|| certificate_problem(facts)).flatten() {
@@ -50,14 +52,14 @@ fn decide_ingress(facts: &Facts<'_>, exposure: &IngressExposure) -> Stated {
         .and_then(|ingress| ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref())
         .is_some_and(|addresses| !addresses.is_empty());
     let host = &exposure.host;
-    say(
+    stated(
         ConditionStatus::True,
         "IngressApplied",
         if addresses {
             format!("The Ingress serves {host}.")
         } else {
             format!(
-                "The Ingress for {host} is made; its controller has not said an address (not all of them do)."
+                "The Ingress for {host} is applied; its controller has not reported an address (not all controllers do)."
             )
         },
     )
@@ -86,19 +88,19 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
         })
     });
     match refusal {
-        Some((gateway, why)) => say(
+        Some((gateway, why)) => stated(
             ConditionStatus::False,
             "NotAccepted",
             format!(
-                "The Gateway {gateway} does not take the route, look at its listeners and spec.exposure.gateway: {why}"
+                "The Gateway {gateway} does not accept the route, check its listeners and spec.exposure.gateway: {why}"
             ),
         ),
-        None if parents.is_empty() => say(
+        None if parents.is_empty() => stated(
             ConditionStatus::Unknown,
             "NoGatewayAnswers",
-            "No Gateway has taken up the route: look whether the Gateways that spec.exposure.gateway.parentRefs names exist and have a controller.",
+            "No Gateway has accepted the route yet: check that the Gateways in spec.exposure.gateway.parentRefs exist and have a controller.",
         ),
-        None => say(
+        None => stated(
             ConditionStatus::True,
             "RouteAccepted",
             format!("The route serves {}.", exposure.hostnames.join(", ")),
@@ -113,10 +115,9 @@ pub(super) fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
         if ready.is_some_and(|ready| ready["status"] == "True") {
             return None;
         }
-        let why = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("it has not said anything yet");
-        let message =
-            format!("The Certificate {} is not ready, look at its issuer: {why}", facts.service.name);
-        Some(say(ConditionStatus::False, "CertificateNotReady", message))
+        let why = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("it has no status yet");
+        let message = format!("The Certificate {} is not ready, check its issuer: {why}", facts.service.name);
+        Some(stated(ConditionStatus::False, "CertificateNotReady", message))
     })
 }
 
@@ -131,16 +132,16 @@ fn condition<'a>(conditions: &'a Value, type_: &str) -> Option<&'a Value> {
 fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) -> Option<Stated> {
     match facts.service.optional.presence(kind) {
         Presence::Present => None,
-        Presence::Absent => Some(say(
+        Presence::Absent => Some(stated(
             ConditionStatus::False,
             reason,
-            format!("The cluster has no kind {kind}: {remedy}, or change spec.exposure."),
+            format!("The kind {kind} is not installed: {remedy}, or change spec.exposure."),
         )),
-        Presence::Unknown => Some(say(
+        Presence::Unknown => Some(stated(
             ConditionStatus::Unknown,
             "CannotTell",
             format!(
-                "Whether the cluster knows the kind {kind} cannot be told yet: the operator has to be allowed to watch the CustomResourceDefinition {}.",
+                "It is not known yet whether the kind {kind} is installed: the operator needs permission to watch the CustomResourceDefinition {}.",
                 kind.definition()
             ),
         )),

@@ -1,4 +1,4 @@
-//! What the conditions are decided from, and what several of them share. Pure.
+//! The facts from which the conditions are decided, and what several conditions share. Pure.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::cluster::kinds::Kind;
 
 use super::termination_message::termination_message;
 
-/// How long until a pod is asked again what it sees: nothing announces that a dependency went away. It costs
-/// the API server nothing.
+/// The interval of status queries in a steady state: no watch announces that a dependency fails. Queries do not
+/// involve the API server.
 const SETTLED: Duration = Duration::from_mins(1);
-/// How long until something that somebody has to set right is looked at again, where no watch would tell.
+/// The interval of reconciles while a user must act on something that is not watched.
 const BLOCKED: Duration = Duration::from_secs(30);
-/// How long until servers are asked again while something is under way: at first, and at last. What pods do is told by
-/// a watch; this is for what a server alone knows.
+/// The minimum and maximum interval of status queries while a change is in progress. Watches report changes of pods;
+/// only the servers know the rest.
 const UNDER_WAY: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(30)];
 
 /// A condition's status.
@@ -33,7 +33,7 @@ pub enum ConditionStatus {
 }
 
 impl ConditionStatus {
-    /// The name as a condition spells it.
+    /// The value in a condition.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -43,7 +43,7 @@ impl ConditionStatus {
     }
 }
 
-/// A condition as decided, without its history.
+/// A decided condition, without its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stated {
     /// Its type.
@@ -52,25 +52,25 @@ pub struct Stated {
     pub status: ConditionStatus,
     /// Why, in one word.
     pub reason: &'static str,
-    /// Why, and what to do, in one sentence.
+    /// A message with the cause and the remedy.
     pub message: String,
 }
 
-/// How things stand as a whole.
+/// The overall state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// As specified.
     Settled,
     /// On the way there.
     UnderWay,
-    /// Somebody has to act.
+    /// A user must act.
     Blocked,
 }
 
 impl Verdict {
-    /// How long until the next look, where no watch triggers one. `servers_run` says whether there are servers
-    /// to ask: everything else that is under way is told by a watch. What has been under way for `so_long` is looked
-    /// at again when it has been so for half as long again.
+    /// The time until the next reconcile if no watch event triggers one. `servers_run`: there are servers to query;
+    /// watches report all other progress. The interval is half of `so_long`, the time for which the change has been
+    /// in progress.
     pub fn requeue_after(self, servers_run: bool, so_long: Duration) -> Duration {
         match self {
             Self::UnderWay if servers_run => (so_long / 2).clamp(UNDER_WAY[0], UNDER_WAY[1]),
@@ -92,7 +92,7 @@ pub struct Facts<'a> {
     pub now: Timestamp,
 }
 
-/// Whether a reason calls for somebody to act; others pass by themselves.
+/// Whether a reason requires an action by a user; other reasons are temporary.
 pub(super) fn is_trouble(reason: &str) -> bool {
     !matches!(
         reason,
@@ -111,16 +111,16 @@ pub(super) fn is_trouble(reason: &str) -> bool {
     )
 }
 
-/// Conditions that are best when they do not hold.
+/// Conditions that are normally `False`.
 const BEST_FALSE: [&str; 5] =
     [types::DATABASE_SHARED, types::EMBEDDED_STORES, types::PAUSED, types::RECONCILING, types::STALLED];
 
-/// Whether a condition is as one would have it.
+/// Whether a condition has its normal status.
 pub(super) fn is_well(condition: &Condition) -> bool {
     condition.status == if BEST_FALSE.contains(&condition.type_.as_str()) { "False" } else { "True" }
 }
 
-/// Whether a condition calls for somebody to act.
+/// Whether a condition requires an action by a user.
 pub(super) fn is_warning(condition: &Condition) -> bool {
     condition.status != "Unknown" && !is_well(condition) && is_trouble(&condition.reason)
 }
@@ -144,16 +144,18 @@ pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
 }
 
 pub(super) fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
-    let message =
-        first_fault(facts).unwrap_or_else(|| "No replica could be asked: Ready says why.".to_owned());
+    let message = first_fault(facts)
+        .unwrap_or_else(|| "No replica reports its status; the condition Ready describes why.".to_owned());
     state(type_, ConditionStatus::Unknown, "NoReplicaAnswers", message)
 }
 
-/// What is wrong with the first answer that is no report.
+/// What is wrong with the first invalid report.
 fn first_fault(facts: &Facts<'_>) -> Option<String> {
     let mut answers = facts.service.answers.iter();
     let (pod, fault) = answers.find_map(|answer| Some((&answer.pod, answer.fault?)))?;
-    Some(format!("Pod {pod} answers GET /status {fault}: check which image it runs (spec.image)."))
+    Some(format!(
+        "Pod {pod} returned an invalid response to GET /status ({fault}): check its image (spec.image)."
+    ))
 }
 
 pub(super) fn decide_dependency(
@@ -162,21 +164,21 @@ pub(super) fn decide_dependency(
     dependency: &str,
     called: &str,
 ) -> Stated {
-    let told: Vec<_> = reports(facts)
+    let reported: Vec<_> = reports(facts)
         .into_iter()
         .filter_map(|(pod, report)| Some((pod, report.dependencies.get(dependency)?)))
         .collect();
-    match told.iter().find(|(_, dependency)| !dependency.ready) {
-        _ if told.is_empty() => no_answer(facts, type_),
+    match reported.iter().find(|(_, dependency)| !dependency.ready) {
+        _ if reported.is_empty() => no_answer(facts, type_),
         Some((pod, dependency)) => state(
             type_,
             ConditionStatus::False,
             "Unreachable",
-            format!("Pod {pod} does not reach {called}: {}", dependency.message),
+            format!("Pod {pod} cannot reach {called}: {}", dependency.message),
         ),
         None => {
             let fault = first_fault(facts).map(|fault| format!(" {fault}")).unwrap_or_default();
-            let message = format!("Every replica that answers reaches {called}.{fault}");
+            let message = format!("All reporting replicas reach {called}.{fault}");
             state(type_, ConditionStatus::True, "Reachable", message)
         }
     }
@@ -185,18 +187,18 @@ pub(super) fn decide_dependency(
 pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
     if let Some(words) = termination_message(&facts.service.migration_pods) {
         return format!(
-            "the migration Job failed: {words}. Set that right; it is tried again when its inputs change, and every five minutes."
+            "the migration Job failed: {words}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
         );
     }
     format!(
-        "the migration Job failed ({why}): read the log of its pods (kubectl logs -l app.kubernetes.io/component=migration,app.kubernetes.io/instance={}) and set right what it says; it is tried again when its inputs change, and every five minutes.",
+        "the migration Job failed ({why}): check the logs of its pods (kubectl logs -l app.kubernetes.io/component=migration,app.kubernetes.io/instance={}) and resolve the problem; the Job is retried when its inputs change, and every five minutes.",
         facts.service.name
     )
 }
 
 pub(super) fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
     format!(
-        "the signing keys are lost, {what}: restore the Secret {} from a backup (or run the release that wrote it), or give them and every token up by annotating the AuthService with latchkey.dev/replace-lost-keys and a new value; until then nothing is written over it, and running replicas go on with the keys they hold.",
+        "the signing keys are lost, {what}: restore the Secret {} from a backup (or run the release that wrote it). To abandon the keys, which invalidates all tokens, annotate the AuthService with latchkey.dev/replace-lost-keys and a new value. Until then the Secret is not overwritten, and running replicas continue with the keys that they have loaded.",
         facts.service.names.jwt_keys()
     )
 }

@@ -1,4 +1,4 @@
-//! What is said about the signing keys. Pure.
+//! The condition `KeysReady`, and the keys in the status. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::auth_service::apply::Applied;
 use crate::auth_service::validate::Validated;
 use crate::signing_keys::{KeyMaterial, KeySet, Progress, phase};
 
-/// The reason while a rotation is under way.
+/// The reason while a rotation is in progress.
 pub(super) const ROTATING: &str = "Rotating";
 
-/// The keys that exist and the requests that were carried out. While keys are lost, what was known of them stays: it
-/// is the proof that they existed. The same while a set could not be written.
+/// The existing keys, and the processed requests. If keys are lost or could not be written, the keys of the previous
+/// status are kept: they prove that keys existed.
 pub(super) fn signing_keys(
     before: &AuthServiceStatus,
     service: &Validated,
@@ -26,7 +26,7 @@ pub(super) fn signing_keys(
 ) -> (Vec<SigningKeyStatus>, BTreeMap<String, String>) {
     let refused = !applied.refused.is_empty();
     let name_conflicts = applied.name_conflicts.iter().any(|(_, name)| *name == service.names.jwt_keys());
-    // While reconciling is paused what was decided is not written.
+    // While reconciling is paused, the decision is not written.
     let paused = service.spec.paused
         && (service.rotation.changed || matches!(service.keys, KeyMaterial::Generated(_)));
     let unwritten =
@@ -36,57 +36,60 @@ pub(super) fn signing_keys(
     };
     let mut handled = before.key_requests.clone();
     handled.extend(keys.ledger().notes.handled.clone());
-    let said = keys.ledger().entries.iter().map(|key| SigningKeyStatus {
+    let statuses = keys.ledger().entries.iter().map(|key| SigningKeyStatus {
         kid: key.kid.clone(),
         phase: phase(key.phase),
         since: Time(key.notes.since.and_then(|since| Timestamp::from_second(since).ok()).unwrap_or(now)),
         waits_for: service.rotation.status.waits_for.get(&key.kid).cloned(),
     });
-    (said.collect(), handled)
+    (statuses.collect(), handled)
 }
 
 pub(super) fn decide_keys(facts: &Facts<'_>) -> Stated {
-    let say = |status, reason, message: String| state(types::KEYS_READY, status, reason, message);
+    let stated = |status, reason, message: String| state(types::KEYS_READY, status, reason, message);
     let secret = facts.service.names.jwt_keys();
     let keys = match &facts.service.keys {
         KeyMaterial::Lost(what) => {
-            return say(ConditionStatus::False, "KeyMaterialLost", keys_lost(facts, what));
+            return stated(ConditionStatus::False, "KeyMaterialLost", keys_lost(facts, what));
         }
         KeyMaterial::Generated(_) if facts.service.spec.paused => {
-            let message = "There are no keys yet, and reconciling is paused.".to_owned();
-            return say(ConditionStatus::False, "Blocked", message);
+            let message = "No keys exist yet, and reconciling is paused.".to_owned();
+            return stated(ConditionStatus::False, "Blocked", message);
         }
         KeyMaterial::Stored(keys) | KeyMaterial::Generated(keys) => keys,
     };
     if facts.name_conflicts.iter().any(|(_, name)| *name == secret) {
-        let message = format!("the Secret {secret} belongs to somebody else: Ready says what to do.");
-        return say(ConditionStatus::False, "Blocked", message);
+        let message = format!(
+            "the Secret {secret} exists and has another owner; the condition Ready describes what to do."
+        );
+        return stated(ConditionStatus::False, "Blocked", message);
     }
     if let Some((pod, kid)) = missing(facts, keys) {
-        let message = format!("Pod {pod} has not loaded key {kid} yet: if that lasts, read its log.");
-        return say(ConditionStatus::False, "NotLoaded", message);
+        let message = format!("Pod {pod} has not loaded key {kid} yet: if this persists, check its log.");
+        return stated(ConditionStatus::False, "NotLoaded", message);
     }
     match &facts.service.rotation.status.progress {
-        Progress::ReplicaLags(why) => say(
+        Progress::ReplicaLags(why) => stated(
             ConditionStatus::False,
             "ReplicaLags",
-            format!("A rotation is held up, {why}: read that pod's log, or delete the pod."),
+            format!("The key rotation is delayed, {why}: check the log of the pod, or delete the pod."),
         ),
         Progress::Rotating(why) => {
-            say(ConditionStatus::True, ROTATING, format!("A rotation is under way, {why}."))
+            stated(ConditionStatus::True, ROTATING, format!("A key rotation is in progress, {why}."))
         }
-        Progress::Steady if reports(facts).is_empty() => say(
+        Progress::Steady if reports(facts).is_empty() => stated(
             ConditionStatus::True,
             "Stored",
-            format!("The keys are in the Secret {secret}; no replica answers yet that it has loaded them."),
+            format!("The keys are stored in the Secret {secret}; no replica reports them as loaded yet."),
         ),
         Progress::Steady => {
-            say(ConditionStatus::True, "Loaded", "Every replica that answers has loaded the keys.".to_owned())
+            stated(ConditionStatus::True, "Loaded", "All reporting replicas have loaded the keys.".to_owned())
         }
     }
 }
 
-/// A replica without a key that tokens are signed by. One that is yet to be used is the rotation's affair.
+/// A replica that has not loaded a key that is used for signing or verification. A published key is handled by the
+/// rotation.
 fn missing<'a>(facts: &'a Facts<'_>, keys: &'a KeySet) -> Option<(&'a str, &'a str)> {
     reports(facts).into_iter().find_map(|(pod, report)| {
         let mut used = keys.in_force().filter(|(_, phase)| *phase != Phase::Published);

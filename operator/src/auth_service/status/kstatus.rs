@@ -1,7 +1,7 @@
-//! How things stand as a whole, in the words of kstatus, by which Flux, helm and others judge. Pure.
+//! The overall state in the conditions of kstatus, which Flux, Helm and other tools evaluate. Pure.
 //!
-//! kstatus takes `Reconciling` and `Stalled` for what they say only when they are `True`, and goes by `Ready`
-//! otherwise; Argo CD needs a health check of its own, see docs/how-to/use-gitops.md.
+//! kstatus evaluates `Reconciling` and `Stalled` only if they are `True`, and `Ready` otherwise. Argo CD needs a
+//! custom health check, see docs/how-to/use-gitops.md.
 
 use latchkey_crds::conditions as types;
 
@@ -13,33 +13,23 @@ pub(super) fn decide_paused(facts: &Facts<'_>) -> Stated {
             types::PAUSED,
             ConditionStatus::True,
             "Paused",
-            "Nothing is changed, repaired or migrated: set spec.paused to false to go on.",
+            "Reconciling is paused; the operator changes nothing. Set spec.paused to false to continue.",
         )
     } else {
-        state(
-            types::PAUSED,
-            ConditionStatus::False,
-            "NotPaused",
-            "The operator keeps everything as the spec says.",
-        )
+        state(types::PAUSED, ConditionStatus::False, "NotPaused", "Reconciling is active.")
     }
 }
 
-/// What `Ready` and `Progressing` are while reconciling is paused, given what they would be.
+/// `Ready` and `Progressing` while reconciling is paused, given their values without the pause.
 pub(super) fn while_paused(
     facts: &Facts<'_>,
     (ready, _, verdict): (Stated, Stated, Verdict),
 ) -> (Stated, Stated, Verdict) {
-    let progressing = state(
-        types::PROGRESSING,
-        ConditionStatus::False,
-        "Paused",
-        "Reconciling is paused: Paused says what to do.",
-    );
+    let progressing = state(types::PROGRESSING, ConditionStatus::False, "Paused", "Reconciling is paused.");
     if !facts.pending {
         return (ready, progressing, verdict);
     }
-    let message = "The spec, or what it refers to, asks for something else than what runs, and reconciling is paused: set spec.paused to false to have it applied.";
+    let message = "The cluster differs from the spec, and reconciling is paused: set spec.paused to false to apply the spec.";
     (state(types::READY, ConditionStatus::False, "Paused", message), progressing, Verdict::Blocked)
 }
 
@@ -51,6 +41,6 @@ pub(super) fn decide_stalled(ready: &Stated, verdict: Verdict) -> Stated {
     if verdict == Verdict::Blocked {
         state(types::STALLED, ConditionStatus::True, ready.reason, ready.message.clone())
     } else {
-        state(types::STALLED, ConditionStatus::False, "NotStalled", "Nobody has to act.")
+        state(types::STALLED, ConditionStatus::False, "NotStalled", "No action is needed.")
     }
 }

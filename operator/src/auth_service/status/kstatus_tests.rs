@@ -1,4 +1,4 @@
-//! Pauses, and what kstatus is told.
+//! Paused AuthServices, and the conditions of kstatus.
 
 use latchkey_crds::conditions as types;
 use serde_json::json;
@@ -17,31 +17,35 @@ fn paused(pending: bool) -> World {
 #[test]
 fn a_pause_says_so_and_leaves_ready_true_while_nothing_waits() {
     let world = paused(false);
-    world.says(types::PAUSED, ConditionStatus::True, "Paused");
-    world.says(types::READY, ConditionStatus::True, "Available");
-    world.says(types::PROGRESSING, ConditionStatus::False, "Paused");
-    world.says(types::STALLED, ConditionStatus::False, "NotStalled");
+    world.expect_condition(types::PAUSED, ConditionStatus::True, "Paused");
+    world.expect_condition(types::READY, ConditionStatus::True, "Available");
+    world.expect_condition(types::PROGRESSING, ConditionStatus::False, "Paused");
+    world.expect_condition(types::STALLED, ConditionStatus::False, "NotStalled");
 }
 
 #[test]
 fn a_change_that_waits_for_the_end_of_a_pause_is_not_ready_and_stalled() {
     let world = paused(true);
-    assert!(world.says(types::READY, ConditionStatus::False, "Paused").contains("set spec.paused to false"));
-    world.says(types::STALLED, ConditionStatus::True, "Paused");
-    world.says(types::RECONCILING, ConditionStatus::False, "Paused");
+    assert!(
+        world
+            .expect_condition(types::READY, ConditionStatus::False, "Paused")
+            .contains("set spec.paused to false")
+    );
+    world.expect_condition(types::STALLED, ConditionStatus::True, "Paused");
+    world.expect_condition(types::RECONCILING, ConditionStatus::False, "Paused");
 }
 
 #[test]
 fn kstatus_sees_a_rollout_as_under_way_and_a_problem_as_a_failure() {
     let mut world = World::healthy();
-    world.says(types::RECONCILING, ConditionStatus::False, "Settled");
+    world.expect_condition(types::RECONCILING, ConditionStatus::False, "Settled");
     world.schema = Schema::Migrating;
-    world.says(types::RECONCILING, ConditionStatus::True, "Migrating");
-    world.says(types::STALLED, ConditionStatus::False, "NotStalled");
+    world.expect_condition(types::RECONCILING, ConditionStatus::True, "Migrating");
+    world.expect_condition(types::STALLED, ConditionStatus::False, "NotStalled");
     world.schema = Schema::Migrated;
     world.refused = vec![Problem::new("ApplyRefused", "why")];
-    world.says(types::RECONCILING, ConditionStatus::False, "Blocked");
-    assert_eq!(world.says(types::STALLED, ConditionStatus::True, "ApplyRefused"), "why");
+    world.expect_condition(types::RECONCILING, ConditionStatus::False, "Blocked");
+    assert_eq!(world.expect_condition(types::STALLED, ConditionStatus::True, "ApplyRefused"), "why");
 }
 
 #[test]
@@ -51,8 +55,11 @@ fn an_autoscaled_deployment_is_ready_at_the_scale_that_the_autoscaler_set() {
     let mut deployment = super::tests::deployment(4, 4);
     deployment.spec.replicas = Some(4);
     world.deployment = Some(deployment.clone());
-    assert_eq!(world.says(types::READY, ConditionStatus::True, "Available"), "4 of 4 replicas are ready.");
+    assert_eq!(
+        world.expect_condition(types::READY, ConditionStatus::True, "Available"),
+        "4 of 4 replicas are ready."
+    );
     deployment.spec.replicas = Some(5);
     world.deployment = Some(deployment);
-    world.says(types::READY, ConditionStatus::False, "ReplicasNotReady");
+    world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
 }

@@ -1,5 +1,4 @@
-//! Says what was observed: asks the pods, decides the conditions, writes the status and the events where
-//! something changed.
+//! Updates the status: decides the conditions, and writes the status and events if something changed.
 
 mod autoscaling;
 mod certificate;
@@ -49,7 +48,7 @@ use facts::Facts;
 pub(crate) use error::StatusError;
 pub(crate) use unreadable::{held_for, report_unreadable};
 
-/// Observes, decides, and writes the status where it changed; how long until the next look.
+/// Decides the conditions and writes the status if it changed. Returns the time until the next reconcile.
 ///
 /// # Errors
 /// When the status could not be written, or the API server refused an object.
@@ -117,7 +116,7 @@ fn observed(
     deployment.and_then(|deployment| deployment.status.as_ref()).and_then(field).unwrap_or(0)
 }
 
-/// What the replicas report, when they agree; until then the tag of the Deployment's image.
+/// The version that the replicas report, if they agree; otherwise the tag of the Deployment's image.
 fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String> {
     let mut versions: Vec<&str> =
         answers.iter().filter_map(|answer| answer.report.as_ref()?.version.as_deref()).collect();
@@ -130,7 +129,7 @@ fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String
     tag_of(pod.containers.first()?.image.as_deref()?).map(str::to_owned)
 }
 
-/// What the newest server among the replicas says of itself.
+/// The range that the newest server reports.
 fn schema_range(answers: &[Answer]) -> Option<SchemaRange> {
     let reports = answers.iter().filter_map(|answer| answer.report.as_ref());
     reports
@@ -148,10 +147,10 @@ async fn write(
     status: &AuthServiceStatus,
     context: &Context,
 ) -> Result<(), StatusError> {
-    // The answer is read leniently: a status that was written must not count as one that was not.
+    // The response is parsed leniently: a status that was written must not count as failed.
     let api: Api<Observed> =
         Api::namespaced(context.client.clone(), &auth_service.namespace().unwrap_or_default());
-    // A merge patch leaves alone what it does not name, so that what is unset has to be named as null.
+    // A merge patch keeps fields that it does not contain, so that unset fields are sent as null.
     let AuthServiceStatus {
         observed_generation,
         conditions,
@@ -197,7 +196,7 @@ async fn write(
     Ok(())
 }
 
-/// An event that could not be written is no reason to try the whole reconcile again.
+/// A failed event does not fail the reconcile.
 async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Condition], context: &Context) {
     let reference = auth_service.object_ref(&());
     for condition in transition::worth_an_event(before, after) {
@@ -206,14 +205,14 @@ async fn publish(auth_service: &AuthService, before: &[Condition], after: &[Cond
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: condition.reason.clone(),
-            // What is the same but for its note counts as the same event, which would go on naming the first Secret
-            // when it is another one that is missing.
+            // Events that differ only in their note are aggregated under the first note. The hash distinguishes, for
+            // example, two different missing Secrets.
             action: format!("Reconcile-{}", &fingerprint([note.as_bytes()])[..8]),
             note: Some(shortened(note)),
             secondary: None,
         };
         if let Err(error) = context.recorder(warning).publish(&event, &reference).await {
-            tracing::warn!(error = %ErrorChain(&error), "an event could not be written");
+            tracing::warn!(error = %ErrorChain(&error), "could not write an event");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether an AuthService serves as specified, and what holds it up. Pure.
+//! The conditions `Ready` and `Progressing`. Pure.
 
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use k8s_openapi::api::batch::v1::Job;
@@ -23,15 +23,16 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                 types::PROGRESSING,
                 ConditionStatus::False,
                 "Blocked",
-                "Somebody has to act: Ready says what is wrong.",
+                "Reconciling is blocked; the condition Ready describes the problem.",
             ),
             Verdict::Blocked,
         );
     }
     let waiting = match facts.schema {
-        Schema::WaitingForDatabase => {
-            Some(("WaitingForDatabase", "The embedded PostgreSQL is starting; nothing to do.".to_owned()))
-        }
+        Schema::WaitingForDatabase => Some((
+            "WaitingForDatabase",
+            "The embedded PostgreSQL is starting; no action is needed.".to_owned(),
+        )),
         Schema::Migrating => Some(migrating(facts)),
         Schema::Migrated | Schema::Failed(_) | Schema::Blocked(_) => None,
     };
@@ -49,20 +50,20 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                 ConditionStatus::False,
                 "ScaledToZero",
                 if facts.service.spec.replicas == 0 {
-                    "Nothing serves: raise spec.replicas to start again.".to_owned()
+                    "The service is scaled to zero: increase spec.replicas to start it.".to_owned()
                 } else {
                     format!(
-                        "Nothing serves: kubectl scale deployment {} --replicas=1 lets the autoscaler go on.",
+                        "The service is scaled to zero: kubectl scale deployment {} --replicas=1 lets the autoscaler continue.",
                         facts.service.name
                     )
                 },
             ),
-            state(types::PROGRESSING, ConditionStatus::False, "Settled", "Everything is as the spec says."),
+            state(types::PROGRESSING, ConditionStatus::False, "Settled", "The cluster matches the spec."),
             Verdict::Settled,
         ),
         Rollout::Complete if decide_login(facts).reason == LOGIN_FAILS => (
             state(types::READY, ConditionStatus::False, LOGIN_FAILS, decide_login(facts).message),
-            state(types::PROGRESSING, ConditionStatus::False, "Settled", "Everything is as the spec says."),
+            state(types::PROGRESSING, ConditionStatus::False, "Settled", "The cluster matches the spec."),
             Verdict::Blocked,
         ),
         Rollout::Complete => (
@@ -72,7 +73,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                 "Available",
                 format!("{} of {0} replicas are ready.", wanted_replicas(facts)),
             ),
-            state(types::PROGRESSING, ConditionStatus::False, "Settled", "Everything is as the spec says."),
+            state(types::PROGRESSING, ConditionStatus::False, "Settled", "The cluster matches the spec."),
             Verdict::Settled,
         ),
         Rollout::Stuck(message) => (
@@ -82,7 +83,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
         ),
         Rollout::UnderWay { replaces, message } => (
             state(types::READY, ConditionStatus::False, "ReplicasNotReady", message.clone()),
-            // Replicas that were ready once and are not any more: nothing is being changed.
+            // Replicas that were ready are not ready any more; no change is in progress.
             if replaces {
                 state(types::PROGRESSING, ConditionStatus::True, "RollingOut", message)
             } else {
@@ -90,7 +91,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                     types::PROGRESSING,
                     ConditionStatus::False,
                     "Settled",
-                    "The spec is rolled out; replicas are missing.",
+                    "The spec is rolled out, but not all replicas are ready.",
                 )
             },
             Verdict::UnderWay,
@@ -98,7 +99,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
     }
 }
 
-/// What somebody has to set right before anything goes on, the most fundamental first.
+/// The most fundamental problem that blocks reconciling.
 fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     if let Err(problem) = &facts.service.secrets {
         return Some(problem.clone());
@@ -107,7 +108,7 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
         return Some(Problem::new(
             "NameTaken",
             format!(
-                "the {kind} {name} exists and belongs to somebody else: delete or rename it, or give the AuthService another name."
+                "the {kind} {name} exists and has another owner: delete or rename it, or use another name for the AuthService."
             ),
         ));
     }
@@ -139,7 +140,10 @@ enum Rollout {
 fn rollout(facts: &Facts<'_>) -> Rollout {
     let wanted = wanted_replicas(facts);
     let Some(deployment) = facts.deployment else {
-        return Rollout::UnderWay { replaces: true, message: "The Deployment is being made.".to_owned() };
+        return Rollout::UnderWay {
+            replaces: true,
+            message: "The Deployment does not exist yet.".to_owned(),
+        };
     };
     let status = deployment.status.clone().unwrap_or_default();
     let observed = status.observed_generation.unwrap_or(0) >= deployment.metadata.generation.unwrap_or(0);
@@ -160,7 +164,7 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
         .flatten()
         .any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"));
     if observed && stuck {
-        return Rollout::Stuck(format!("The rollout makes no progress: look at the pods.{why}"));
+        return Rollout::Stuck(format!("The rollout makes no progress: check the pods.{why}"));
     }
     let message = if rolled_out {
         format!("{ready} of {wanted} replicas are ready.{why}")
@@ -170,23 +174,23 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
     Rollout::UnderWay { replaces: !rolled_out, message }
 }
 
-/// Why no pod can be made: a quota, a priority class that does not exist, an admission.
+/// Why no pod can be created: a quota, a missing priority class, or admission.
 fn why_no_pod(status: &DeploymentStatus) -> Option<String> {
     let failure = status.conditions.iter().flatten().find(|found| {
         found.type_.as_deref() == Some("ReplicaFailure") && found.status.as_deref() == Some("True")
     })?;
-    Some(format!("No pod can be made: {}.", failure.message.as_deref()?.trim_end_matches('.')))
+    Some(format!("No pod can be created: {}.", failure.message.as_deref()?.trim_end_matches('.')))
 }
 
-/// How long a Job may have no pod before that is worth a word: its controller retries by itself what only comes
-/// late, like a ServiceAccount that the admission has not seen yet.
+/// How long a Job may have no pod before this is reported: its controller retries temporary failures, such as a
+/// ServiceAccount that admission does not know yet.
 pub(super) const NO_POD_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Since when a Job has no pod to show for itself, which its events alone explain.
+/// The time since which a Job has had no pod; only its events contain the reason.
 fn without_pod_since(job: &Job) -> Option<Timestamp> {
     let status = job.status.as_ref()?;
     let none = |count: Option<i32>| count.unwrap_or_default() == 0;
-    // A pod that has ended is told of here before it is counted.
+    // A terminated pod that is not counted yet.
     let uncounted = status.uncounted_terminated_pods.as_ref();
     let ended = uncounted.is_some_and(|pods| {
         [&pods.failed, &pods.succeeded].into_iter().flatten().any(|uids| !uids.is_empty())
@@ -196,13 +200,13 @@ fn without_pod_since(job: &Job) -> Option<Timestamp> {
     status.start_time.as_ref().filter(|_| nowhere).map(|time| time.0)
 }
 
-/// Whether a Job has no pod yet, and is given its moment: no watch tells when [`NO_POD_PATIENCE`] is over.
+/// Whether a Job has no pod yet but is still within [`NO_POD_PATIENCE`], whose end no watch announces.
 pub(super) fn awaits_pod(jobs: &[Job], now: Timestamp) -> bool {
     let mut since = jobs.iter().filter_map(without_pod_since);
     since.any(|since| now.duration_since(since) < NO_POD_PATIENCE)
 }
 
-/// Why the first pod that is not ready is not: what its container waits for, or what it says itself.
+/// Why the first pod that is not ready is not: the waiting reason of its container, or its report.
 fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
     let pod = facts.service.pods.iter().find(|pod| {
         let conditions =
@@ -219,12 +223,12 @@ fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
     }
     let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
     match containers.unwrap_or_default().iter().find_map(termination_message_before_restart) {
-        Some(words) => Some(format!("Pod {name} ended with an error: {words}")),
+        Some(words) => Some(format!("Pod {name} terminated with an error: {words}")),
         None => why_not_started(pod),
     }
 }
 
-/// What holds up a pod's start, if anything does.
+/// Why a pod has not started.
 fn why_not_started(pod: &Pod) -> Option<String> {
     let name = pod.name_any();
     let status = pod.status.as_ref()?;
@@ -234,7 +238,7 @@ fn why_not_started(pod: &Pod) -> Option<String> {
         .flatten()
         .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
     if let Some(reason) = waiting {
-        return Some(format!("Pod {name} waits: {reason}."));
+        return Some(format!("Pod {name} is waiting: {reason}."));
     }
     let unscheduled = status
         .conditions
@@ -242,27 +246,26 @@ fn why_not_started(pod: &Pod) -> Option<String> {
         .flatten()
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
     let message = unscheduled.and_then(|condition| condition.message.as_deref())?;
-    Some(format!("Pod {name} has no node: {message}"))
+    Some(format!("Pod {name} is not scheduled: {message}"))
 }
 
-/// That the migration is under way, or what its pod waits for.
+/// The progress of the migration, or why its pod has not started.
 pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
-    /// What every pod waits for, for a moment.
+    /// Normal waiting reasons of every starting pod.
     const ORDINARY: [&str; 2] = ["ContainerCreating.", "PodInitializing."];
     let held_up = facts.service.migration_pods.iter().find_map(why_not_started).or_else(|| {
         let too_long = |since: Timestamp| facts.now.duration_since(since) >= NO_POD_PATIENCE;
         let job =
             facts.service.jobs.iter().find(|job| without_pod_since(job).is_some_and(too_long))?.name_any();
-        Some(format!("The Job {job} can make no pod: set right what kubectl describe job {job} says."))
+        Some(format!("The Job {job} cannot create a pod: run kubectl describe job {job} and resolve the reported problem."))
     });
     match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
         None => match termination_message(&facts.service.migration_pods) {
-            Some(words) => (
-                "MigrationRetrying",
-                format!("A try to migrate the schema failed and is made again: {words}"),
-            ),
-            None => ("Migrating", "The schema is being migrated; nothing to do.".to_owned()),
+            Some(words) => {
+                ("MigrationRetrying", format!("A migration attempt failed and is retried: {words}"))
+            }
+            None => ("Migrating", "The database schema is being migrated; no action is needed.".to_owned()),
         },
-        Some(why) => ("MigrationWaiting", format!("The schema cannot be migrated yet. {why}")),
+        Some(why) => ("MigrationWaiting", format!("The migration is waiting. {why}")),
     }
 }

@@ -1,13 +1,13 @@
-//! What a pod said last before it failed. The kubelet puts the end of a failed container's log into the pod's status
-//! (`FallbackToLogsOnError`), so that reading logs needs no right of its own. Pure.
+//! The termination message of failed pods. The kubelet copies the end of a failed container's log into the pod status
+//! (`FallbackToLogsOnError`), so that the operator needs no permission to read logs. Pure.
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
 
-/// Longer lines are cut: a condition is to be read at a glance.
+/// The maximum length of a line; longer lines are truncated.
 const LONGEST: usize = 500;
 
-/// The last line of the log of the youngest pod that failed.
+/// The last log line of the newest failed pod.
 pub(super) fn termination_message(pods: &[Pod]) -> Option<String> {
     let failed = pods.iter().filter_map(|pod| {
         let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
@@ -19,7 +19,7 @@ pub(super) fn termination_message(pods: &[Pod]) -> Option<String> {
     last_line(ended)
 }
 
-/// The last line of the log of a container's run that failed, also when the container has been started again since.
+/// The last log line of a container's failed run, also if the container was restarted since.
 pub(super) fn termination_message_before_restart(container: &ContainerStatus) -> Option<String> {
     let states = [container.state.as_ref(), container.last_state.as_ref()];
     let ended = states.into_iter().flatten().find_map(|state| state.terminated.as_ref())?;

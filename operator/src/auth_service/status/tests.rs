@@ -1,4 +1,4 @@
-//! What is said about an AuthService, by what was observed.
+//! The conditions, for given facts.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::auth_service::server_reports::{Dependency, LoadedKey, Report, Revocat
 use crate::cluster::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, Progress};
 
-/// What was observed; a healthy service until a test changes something.
+/// The facts; a healthy service until a test changes something.
 pub(super) struct World {
     pub(super) service: Validated,
     pub(super) schema: Schema,
@@ -56,7 +56,7 @@ impl World {
         (stated.into_iter().map(|stated| (stated.type_, stated)).collect(), verdict)
     }
 
-    pub(super) fn says(&self, type_: &str, status: ConditionStatus, reason: &str) -> String {
+    pub(super) fn expect_condition(&self, type_: &str, status: ConditionStatus, reason: &str) -> String {
         let (stated, _) = self.decide();
         let stated = &stated[type_];
         assert_eq!((stated.status, stated.reason), (status, reason), "{stated:?}");
@@ -111,11 +111,11 @@ fn report() -> Report {
 #[test]
 fn a_healthy_service_is_ready_and_settled() {
     let world = World::healthy();
-    world.says(types::READY, ConditionStatus::True, "Available");
-    world.says(types::PROGRESSING, ConditionStatus::False, "Settled");
-    world.says(types::DATABASE_REACHABLE, ConditionStatus::True, "Reachable");
-    world.says(types::KEYS_READY, ConditionStatus::True, "Loaded");
-    world.says(types::REVOCATION_STORE_READY, ConditionStatus::True, "Redis");
+    world.expect_condition(types::READY, ConditionStatus::True, "Available");
+    world.expect_condition(types::PROGRESSING, ConditionStatus::False, "Settled");
+    world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::True, "Reachable");
+    world.expect_condition(types::KEYS_READY, ConditionStatus::True, "Loaded");
+    world.expect_condition(types::REVOCATION_STORE_READY, ConditionStatus::True, "Redis");
     assert_eq!(world.decide().1, Verdict::Settled);
 }
 
@@ -123,8 +123,8 @@ fn a_healthy_service_is_ready_and_settled() {
 fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
     let mut world = World::healthy();
     world.deployment.as_mut().unwrap().metadata.generation = Some(3);
-    world.says(types::READY, ConditionStatus::False, "ReplicasNotReady");
-    world.says(types::PROGRESSING, ConditionStatus::True, "RollingOut");
+    world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
+    world.expect_condition(types::PROGRESSING, ConditionStatus::True, "RollingOut");
     assert_eq!(world.decide().1, Verdict::UnderWay);
 }
 
@@ -132,8 +132,8 @@ fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
 fn a_replica_that_is_missing_is_no_rollout() {
     let mut world = World::healthy();
     world.deployment = Some(deployment(1, 0));
-    world.says(types::READY, ConditionStatus::False, "ReplicasNotReady");
-    world.says(types::PROGRESSING, ConditionStatus::False, "Settled");
+    world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
+    world.expect_condition(types::PROGRESSING, ConditionStatus::False, "Settled");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_waiting_container_is_named_in_the_message() {
     let mut world = World::healthy();
     world.deployment = Some(deployment(1, 0));
     world.service.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
-    let message = world.says(types::READY, ConditionStatus::False, "ReplicasNotReady");
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     assert!(message.contains("demo-1") && message.contains("ImagePullBackOff"), "{message}");
 }
 
@@ -155,20 +155,23 @@ fn what_a_server_said_before_it_ended_is_in_the_message() {
         json!({"terminated": {"exitCode": 1, "message": "a\nlatchkey-server: the password is too common\n"}});
     pod["status"]["containerStatuses"][0]["lastState"] = ended;
     world.service.pods = vec![serde_json::from_value(pod).unwrap()];
-    let message = world.says(types::READY, ConditionStatus::False, "ReplicasNotReady");
-    assert!(message.ends_with("Pod demo-1 ended with an error: the password is too common"), "{message}");
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
+    assert!(
+        message.ends_with("Pod demo-1 terminated with an error: the password is too common"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_migration_that_cannot_start_says_why() {
     let mut world = World::healthy();
     world.schema = Schema::Migrating;
-    world.says(types::SCHEMA_MIGRATED, ConditionStatus::False, "Migrating");
+    world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "Migrating");
     for (reason, said) in [("ContainerCreating", "Migrating"), ("ImagePullBackOff", "MigrationWaiting")] {
         world.service.migration_pods = vec![waiting_pod("demo-migrate-1", reason)];
-        world.says(types::READY, ConditionStatus::False, said);
-        let message = world.says(types::SCHEMA_MIGRATED, ConditionStatus::False, said);
-        assert_eq!(message.contains("Pod demo-migrate-1 waits: ImagePullBackOff."), said != "Migrating");
+        world.expect_condition(types::READY, ConditionStatus::False, said);
+        let message = world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, said);
+        assert_eq!(message.contains("Pod demo-migrate-1 is waiting: ImagePullBackOff."), said != "Migrating");
     }
 }
 
@@ -176,18 +179,18 @@ fn a_migration_that_cannot_start_says_why() {
 fn a_job_that_has_no_pod_yet_is_given_a_moment() {
     let mut world = World::healthy();
     world.schema = Schema::Migrating;
-    let told = |world: &mut World, status: serde_json::Value, reason: &str| {
+    let reported = |world: &mut World, status: serde_json::Value, reason: &str| {
         let job = json!({"metadata": {"name": "demo-migrate-1"}, "status": status});
         world.service.jobs = vec![serde_json::from_value(job).unwrap()];
-        world.says(types::SCHEMA_MIGRATED, ConditionStatus::False, reason);
+        world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, reason);
     };
     let (now, before) = ("1970-01-01T00:00:00Z", "1969-12-31T23:59:55Z");
-    told(&mut world, json!({}), "Migrating");
-    told(&mut world, json!({"startTime": now}), "Migrating");
-    told(&mut world, json!({"startTime": before}), "MigrationWaiting");
-    told(&mut world, json!({"startTime": before, "active": 1}), "Migrating");
+    reported(&mut world, json!({}), "Migrating");
+    reported(&mut world, json!({"startTime": now}), "Migrating");
+    reported(&mut world, json!({"startTime": before}), "MigrationWaiting");
+    reported(&mut world, json!({"startTime": before, "active": 1}), "Migrating");
     let ended = json!({"succeeded": ["0d6c"]});
-    told(&mut world, json!({"startTime": before, "uncountedTerminatedPods": ended}), "Migrating");
+    reported(&mut world, json!({"startTime": before, "uncountedTerminatedPods": ended}), "Migrating");
 }
 
 #[test]
@@ -198,9 +201,9 @@ fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
         vec![serde_json::from_value(json!({"metadata": {"name": "demo-1"}, "status": {}})).unwrap()];
     let dependency = Dependency { ready: false, message: "connection refused".to_owned(), reason: None };
     world.report().dependencies.insert("database".to_owned(), dependency);
-    let message = world.says(types::READY, ConditionStatus::False, "ReplicasNotReady");
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     assert!(message.contains("database: connection refused"), "{message}");
-    world.says(types::DATABASE_REACHABLE, ConditionStatus::False, "Unreachable");
+    world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::False, "Unreachable");
 }
 
 #[test]
@@ -212,7 +215,8 @@ fn a_database_that_accepts_no_writes_has_a_reason_of_its_own() {
         reason: Some("read_only".to_owned()),
     };
     world.report().dependencies.insert("database".to_owned(), dependency);
-    let message = world.says(types::DATABASE_REACHABLE, ConditionStatus::False, "DatabaseReadOnly");
+    let message =
+        world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::False, "DatabaseReadOnly");
     assert!(message.contains("read-only standby"), "{message}");
 }
 
@@ -222,11 +226,18 @@ fn an_answer_that_is_no_report_is_named() {
     let mut world = World::healthy();
     let faulty = Answer { pod: "demo-2".to_owned(), report: None, fault: Some(Fault::TooLong) };
     world.service.answers.push(faulty);
-    let message = world.says(types::DATABASE_REACHABLE, ConditionStatus::True, "Reachable");
-    assert!(message.contains("Pod demo-2 answers GET /status with more than 16 KiB"), "{message}");
+    let message = world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::True, "Reachable");
+    assert!(
+        message.contains("Pod demo-2 returned an invalid response to GET /status (larger than 16 KiB)"),
+        "{message}"
+    );
     world.service.answers.remove(0);
-    let message = world.says(types::DATABASE_REACHABLE, ConditionStatus::Unknown, "NoReplicaAnswers");
-    assert!(message.contains("Pod demo-2 answers GET /status with more than 16 KiB"), "{message}");
+    let message =
+        world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::Unknown, "NoReplicaAnswers");
+    assert!(
+        message.contains("Pod demo-2 returned an invalid response to GET /status (larger than 16 KiB)"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -234,17 +245,17 @@ fn without_an_answer_nothing_is_claimed() {
     let mut world = World::healthy();
     world.service.answers[0].report = None;
     for type_ in [types::DATABASE_REACHABLE, types::REVOCATION_STORE_READY] {
-        world.says(type_, ConditionStatus::Unknown, "NoReplicaAnswers");
+        world.expect_condition(type_, ConditionStatus::Unknown, "NoReplicaAnswers");
     }
-    world.says(types::KEYS_READY, ConditionStatus::True, "Stored");
+    world.expect_condition(types::KEYS_READY, ConditionStatus::True, "Stored");
 }
 
 #[test]
 fn lost_keys_are_said_by_both_conditions_and_the_secret_is_named() {
     let mut world = World::healthy();
     world.service.keys = KeyMaterial::Lost("the Secret is gone".to_owned());
-    world.says(types::KEYS_READY, ConditionStatus::False, "KeyMaterialLost");
-    let message = world.says(types::READY, ConditionStatus::False, "KeyMaterialLost");
+    world.expect_condition(types::KEYS_READY, ConditionStatus::False, "KeyMaterialLost");
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "KeyMaterialLost");
     assert!(message.contains("demo-jwt-keys"), "{message}");
     assert_eq!(world.decide().1, Verdict::Blocked);
 }
@@ -253,7 +264,7 @@ fn lost_keys_are_said_by_both_conditions_and_the_secret_is_named() {
 fn a_replica_without_the_key_is_named() {
     let mut world = World::healthy();
     world.report().signing_keys.clear();
-    let message = world.says(types::KEYS_READY, ConditionStatus::False, "NotLoaded");
+    let message = world.expect_condition(types::KEYS_READY, ConditionStatus::False, "NotLoaded");
     assert!(message.contains("demo-1"), "{message}");
 }
 
@@ -262,9 +273,9 @@ fn a_rotation_is_said_and_one_that_is_held_up_is_trouble() {
     let mut world = World::healthy();
     let why = "key k2 waits for pod demo-1 to load it".to_owned();
     world.service.rotation.status.progress = Progress::Rotating(why.clone());
-    world.says(types::KEYS_READY, ConditionStatus::True, "Rotating");
+    world.expect_condition(types::KEYS_READY, ConditionStatus::True, "Rotating");
     world.service.rotation.status.progress = Progress::ReplicaLags(why);
-    let message = world.says(types::KEYS_READY, ConditionStatus::False, "ReplicaLags");
+    let message = world.expect_condition(types::KEYS_READY, ConditionStatus::False, "ReplicaLags");
     assert!(message.contains("demo-1"), "{message}");
     assert!(facts::is_trouble("ReplicaLags"));
 }
@@ -282,16 +293,16 @@ fn a_missing_secret_comes_before_everything_else() {
     .unwrap();
     let mut world = World { service, schema: Schema::Blocked(problem), ..World::healthy() };
     world.name_conflicts = vec![(Kind::Service, "demo".to_owned())];
-    world.says(types::SECRETS_RESOLVED, ConditionStatus::False, "SecretMissing");
-    world.says(types::READY, ConditionStatus::False, "SecretMissing");
-    world.says(types::SCHEMA_MIGRATED, ConditionStatus::False, "Blocked");
+    world.expect_condition(types::SECRETS_RESOLVED, ConditionStatus::False, "SecretMissing");
+    world.expect_condition(types::READY, ConditionStatus::False, "SecretMissing");
+    world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "Blocked");
 }
 
 #[test]
 fn a_name_that_is_taken_is_said_with_the_object() {
     let mut world = World::healthy();
     world.name_conflicts = vec![(Kind::ConfigMap, "demo-settings".to_owned())];
-    let message = world.says(types::READY, ConditionStatus::False, "NameTaken");
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "NameTaken");
     assert!(message.contains("ConfigMap demo-settings"), "{message}");
 }
 
@@ -299,26 +310,26 @@ fn a_name_that_is_taken_is_said_with_the_object() {
 fn redis_that_is_down_is_no_reason_to_be_unready() {
     let mut world = World::healthy();
     world.report().revocation = Some(Revocation { mode: "postgres".to_owned(), message: "down".to_owned() });
-    world.says(types::REVOCATION_STORE_READY, ConditionStatus::False, "FallenBackToPostgres");
-    world.says(types::READY, ConditionStatus::True, "Available");
+    world.expect_condition(types::REVOCATION_STORE_READY, ConditionStatus::False, "FallenBackToPostgres");
+    world.expect_condition(types::READY, ConditionStatus::True, "Available");
 }
 
 #[test]
 fn mail_that_is_off_is_disabled_and_mail_that_is_on_is_asked_for() {
-    World::healthy().says(types::MAIL_READY, ConditionStatus::False, "Disabled");
+    World::healthy().expect_condition(types::MAIL_READY, ConditionStatus::False, "Disabled");
     let mut world = World::healthy();
     let answers = world.service.answers;
     world.service = Validated { answers, ..migrated(&auth_service(full_spec()), full()) };
-    world.says(types::MAIL_READY, ConditionStatus::True, "Reachable");
+    world.expect_condition(types::MAIL_READY, ConditionStatus::True, "Reachable");
 }
 
 #[test]
 fn a_migration_that_failed_says_where_to_look() {
     let mut world = World::healthy();
     world.schema = Schema::Failed("BackoffLimitExceeded".to_owned());
-    let message = world.says(types::SCHEMA_MIGRATED, ConditionStatus::False, "MigrationFailed");
+    let message = world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "MigrationFailed");
     assert!(message.contains("kubectl logs"), "{message}");
-    world.says(types::READY, ConditionStatus::False, "MigrationFailed");
+    world.expect_condition(types::READY, ConditionStatus::False, "MigrationFailed");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use super::event_note::shortened;
 use super::facts::{Stated, is_warning, is_well};
 use super::keys::ROTATING;
 
-/// The stated conditions with the time since when each has its status: that of before where the status is the
-/// same. Conditions that somebody else put there stay.
+/// The decided conditions with their transition times, which are kept if the status is unchanged. Conditions of other
+/// writers are kept.
 pub(super) fn merge(
     before: &[Condition],
     stated: &[Stated],
@@ -35,7 +35,7 @@ pub(super) fn merge(
     ours.chain(others).collect()
 }
 
-/// How long a condition has been true; nothing when it is not, or when the clock was set back.
+/// How long a condition has been true; zero if it is not true, or if the clock was set back.
 pub(super) fn true_for(conditions: &[Condition], type_: &str, now: Timestamp) -> Duration {
     let condition =
         conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True");
@@ -43,14 +43,14 @@ pub(super) fn true_for(conditions: &[Condition], type_: &str, now: Timestamp) ->
     now.duration_since(since).try_into().unwrap_or_default()
 }
 
-/// The API server keeps seconds; a finer time would look like a change when it comes back.
+/// The API server stores seconds; a finer time would look like a change.
 fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// The conditions whose status or reason became another, as far as somebody should hear of it. What is merely not
-/// known any more says nothing, and neither does that something works which was not known to fail, nor at the first
-/// look that something is not asked for, nor each step on the way there, but for migrations and rotations.
+/// The conditions whose status or reason changed, as far as this is worth an event. These are not: a condition that
+/// becomes `Unknown`; one that becomes normal without a known failure; a disabled feature in the first reconcile; and
+/// intermediate steps, except those of migrations and rotations.
 pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
     let worth = |condition: &&Condition| {
         let known = before.iter().find(|known| known.type_ == condition.type_);
@@ -120,13 +120,15 @@ mod tests {
     #[test]
     fn an_event_tells_of_trouble_and_of_the_end_of_the_way() {
         let at = |status, reason| merge(&[], &stated(status, reason), Some(1), Timestamp::UNIX_EPOCH);
-        let told = |before: &[Condition], after: &[Condition]| !worth_an_event(before, after).is_empty();
+        let reported = |before: &[Condition], after: &[Condition]| !worth_an_event(before, after).is_empty();
         let [migrating, starting] =
             ["Migrating", "ReplicasNotReady"].map(|reason| at(ConditionStatus::False, reason));
         let [ready, missing] =
             [at(ConditionStatus::True, "Available"), at(ConditionStatus::False, "SecretMissing")];
-        assert!(told(&[], &migrating) && !told(&migrating, &starting) && told(&starting, &ready));
-        assert!(told(&ready, &starting) && told(&starting, &missing) && !told(&missing, &missing));
+        assert!(reported(&[], &migrating) && !reported(&migrating, &starting) && reported(&starting, &ready));
+        assert!(
+            reported(&ready, &starting) && reported(&starting, &missing) && !reported(&missing, &missing)
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Reports an AuthService that this release cannot read, or one with an own object that it cannot read. Everything else
-//! stays as it is: the keys, the running servers, and what the rest of the status says.
+//! Reports an AuthService that this release cannot read, or one that owns an object that cannot be read. Nothing else
+//! is changed: the keys, the running servers and the rest of the status stay.
 
 use std::time::Duration;
 
@@ -24,19 +24,19 @@ use super::event_note::shortened;
 
 /// The reason of the conditions and of the event.
 const REASON: &str = "UnreadableResource";
-/// The report is looked at again after so long, in case another client removed it.
+/// The interval at which the report is checked, in case another client removed it.
 const AGAIN: Duration = Duration::from_mins(5);
 
-/// An AuthService that can be read, and is held because an object of its own cannot be.
+/// A readable AuthService that is not reconciled because one of its objects cannot be read.
 pub fn held_for(auth_service: &AuthService, problem: Box<str>) -> Unreadable {
     let conditions = auth_service.status.iter().flat_map(|status| &status.conditions);
-    // What came as JSON can be written as JSON.
+    // A value parsed from JSON can be serialized as JSON.
     let conditions =
         conditions.map(|condition| serde_json::to_value(condition).unwrap_or_default()).collect();
     Unreadable { problem, conditions: Some(conditions), counts_generations: true }
 }
 
-/// Reports what cannot be read, by an event and by the conditions `Ready` and `Stalled`.
+/// Reports the problem in an event and in the conditions `Ready` and `Stalled`.
 ///
 /// # Errors
 /// When the status could not be written.
@@ -53,15 +53,15 @@ pub async fn report_unreadable(
         return Ok(Action::requeue(AGAIN));
     }
     let uid = observed.uid().unwrap_or_default();
-    let told = context.with_memory(&uid, |memory| {
+    let is_known = context.with_memory(&uid, |memory| {
         memory.reported.replace(held.problem.clone()).is_some_and(|before| before == held.problem)
     });
-    if !told {
+    if !is_known {
         tracing::warn!(
             namespace = observed.namespace(),
             name = observed.name_any(),
             problem = &*held.problem,
-            "an AuthService cannot be read and is left as it is"
+            "an AuthService cannot be read; the operator does not change it"
         );
         publish(observed, &message, context).await;
     }
@@ -73,11 +73,11 @@ pub async fn report_unreadable(
 
 fn message(problem: &str) -> String {
     shortened(format!(
-        "This release of the operator cannot read {problem}: it changes nothing until that can be read. Run the release that wrote it, or correct the field."
+        "This release of the operator cannot read {problem} and changes nothing until it can. Run the release that wrote it, or correct the field."
     ))
 }
 
-/// The conditions with `Ready` and `Stalled` in the place of those that there were; all others stay as they are.
+/// The conditions with new values of `Ready` and `Stalled`; all others are kept.
 fn merge(before: &[Value], message: &str, generation: Option<i64>, now: Timestamp) -> Vec<Value> {
     let ours = [(types::READY, "False"), (types::STALLED, "True")];
     let is_ours = |condition: &&Value| ours.iter().any(|(kind, _)| condition["type"] == *kind);
@@ -110,7 +110,7 @@ async fn write(
     if held.counts_generations {
         status["observedGeneration"] = json!(observed.meta().generation);
     }
-    // With its version: the list is replaced as a whole, and must not undo what another client wrote meanwhile.
+    // With the resource version: the list is replaced as a whole and must not revert a concurrent change.
     let metadata = json!({ "uid": observed.uid(), "resourceVersion": observed.resource_version() });
     let change = json!({ "metadata": metadata, "status": status });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
@@ -121,11 +121,11 @@ async fn write(
         }
         // Deleted in the meantime.
         Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
-        // The API server finds the rest of the object invalid; the event tells of it.
+        // The API server finds the rest of the object invalid; the event reports the problem.
         Err(kube::Error::Api(answer)) if matches!(answer.code, 400 | 422) => {
             tracing::debug!(
                 code = answer.code,
-                "the condition of an AuthService that cannot be read is refused"
+                "the API server refused the conditions of an AuthService that cannot be read"
             );
             Ok(())
         }
@@ -133,18 +133,18 @@ async fn write(
     }
 }
 
-/// An event that could not be written is no reason to try again.
+/// A failed event is not retried.
 async fn publish(observed: &Observed, message: &str, context: &Context) {
     let event = Event {
         type_: EventType::Warning,
         reason: REASON.to_owned(),
-        // The recorder counts events of one action as one, and keeps the first note.
+        // The recorder aggregates events with the same action and keeps the first note.
         action: format!("Reconcile-{}", &fingerprint([message.as_bytes()])[..8]),
         note: Some(message.to_owned()),
         secondary: None,
     };
     if let Err(error) = context.recorder(true).publish(&event, &observed.object_ref(&())).await {
-        tracing::warn!(error = %ErrorChain(&error), "an event could not be written");
+        tracing::warn!(error = %ErrorChain(&error), "could not write an event");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a migration is told by.
+//! The inputs of a migration.
 
 use latchkey_config::SecretText;
 use latchkey_crds::AuthServiceSpec;
@@ -6,8 +6,8 @@ use url::Url;
 
 use crate::fingerprint::fingerprint;
 
-/// All that a migration's pod is given. The debug form of the scheduling is good enough for a hash that only
-/// frees a Job which has not succeeded.
+/// All inputs of the migration's pod. The debug form of the scheduling fields is sufficient for a hash that only
+/// replaces a Job that has not succeeded.
 pub(super) fn migration_inputs(
     spec: &AuthServiceSpec,
     image: &str,
@@ -24,7 +24,7 @@ pub(super) fn migration_inputs(
     fingerprint(parts.into_iter().chain(trusted_cas).map(str::as_bytes))
 }
 
-/// Two URLs with the same host and database name the same database, whoever logs in.
+/// URLs with the same host and database identify the same database, independent of the user.
 pub(super) fn without_login(url: &SecretText) -> String {
     let Ok(mut url) = Url::parse(url.expose()) else { return String::new() };
     let _ = url.set_password(None);

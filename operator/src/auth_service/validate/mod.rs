@@ -1,4 +1,4 @@
-//! ReconcileSlots the spec and what was found into a type that the renderer can trust. Pure.
+//! Combines the spec and the dereferenced objects into a type that the renderer can trust. Pure.
 
 mod migration;
 pub(crate) mod paths;
@@ -28,7 +28,7 @@ use migration::{migration_inputs, without_login};
 pub(crate) use replicas::first_replicas;
 pub(crate) use validated::{Embedded, SecretKey, Server, Validated};
 
-/// The object is not what the API server returns.
+/// The object lacks metadata that the API server always sets.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidateError {
     /// It lacks a name, a namespace or a uid.
@@ -36,10 +36,10 @@ pub enum ValidateError {
     NoIdentity,
 }
 
-/// ReconcileSlots the spec and what was found into a type that builders can trust.
+/// Combines the spec and the dereferenced objects into a type that the renderer can trust.
 ///
 /// # Errors
-/// When the object is not what the API server returns.
+/// When the object lacks metadata that the API server always sets.
 pub fn validate(
     auth_service: &AuthService,
     found: Dereferenced,
@@ -58,7 +58,7 @@ pub fn validate(
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
             let host = format!("{}.{namespace}.svc:5432", names.postgres());
-            // It has no TLS, which has to be said where there are authorities to check a certificate by.
+            // It has no TLS; with custom certificate authorities the URL must disable it explicitly.
             let query = if spec.trusted_cas.is_empty() { "" } else { "?sslmode=disable" };
             SecretText::new(format!("postgres://latchkey:{}@{host}/latchkey{query}", text.expose()))
         }),
@@ -108,7 +108,7 @@ pub fn validate(
         parts.extend(templates);
         parts.extend(trusted_cas.clone());
         parts.extend(introspection.map(|secret| secret.expose().to_owned()));
-        // The salt is secret: who may read Deployments and Jobs must not be able to try passwords out.
+        // The salt is secret, so that a user who may read Deployments and Jobs cannot guess passwords with the hash.
         parts.push(found.salt.expose().to_owned());
         let migration = fingerprint([image.as_bytes(), without_login(&database).as_bytes()]);
         Ok(Server {
@@ -181,7 +181,7 @@ fn url_of(
         None => embedded.and_then(|embedded| embedded.url.clone()).ok_or_else(|| {
             Problem::new(
                 "CredentialsLost",
-                format!("the Secret {secret} is gone or damaged while the volume that knows its password exists: restore the Secret from a backup."),
+                format!("the Secret {secret} is missing or damaged, and the existing volume requires its password: restore the Secret from a backup."),
             )
         }),
     }

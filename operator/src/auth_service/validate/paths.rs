@@ -1,4 +1,4 @@
-//! Where the server's pods find their files.
+//! The paths of mounted files in the server's pods.
 
 /// The key set's folder.
 pub const KEYS: &str = "/etc/latchkey/keys";
@@ -10,9 +10,9 @@ pub const REDIS: &str = "/etc/latchkey/redis";
 pub const SMTP: &str = "/etc/latchkey/smtp";
 /// The first superuser's folder.
 pub const ADMIN: &str = "/etc/latchkey/admin";
-/// The folder of mail texts.
+/// The folder of custom templates.
 pub const TEMPLATES: &str = "/etc/latchkey/mail";
-/// The folder of the secret that programs introspect tokens with.
+/// The folder of the client secret for token introspection.
 pub const INTROSPECTION: &str = "/etc/latchkey/introspection";
 /// The folder of the certificate authorities.
 pub const TRUSTED_CAS: &str = "/etc/latchkey/trusted-cas";

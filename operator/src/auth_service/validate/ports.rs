@@ -1,9 +1,9 @@
-//! The ports of what the server talks to, which a NetworkPolicy has to let through. Pure.
+//! The ports of the server's dependencies, for the NetworkPolicies. Pure.
 
 use latchkey_config::{SecretText, Settings};
 use url::Url;
 
-/// The ports of what the server talks to.
+/// The ports of the server's dependencies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports {
     /// PostgreSQL.

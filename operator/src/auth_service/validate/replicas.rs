@@ -1,4 +1,4 @@
-//! How many replicas there are to be. Pure.
+//! The number of replicas. Pure.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use latchkey_crds::auth_service::Autoscaling;
@@ -6,33 +6,34 @@ use latchkey_crds::auth_service::Autoscaling;
 use super::validated::Validated;
 
 impl Validated {
-    /// The autoscaling, while it has a say: it has none over a service that is stopped.
+    /// The autoscaling, if it is active: a service that is scaled to zero has none.
     pub fn autoscaling(&self) -> Option<&Autoscaling> {
         self.spec.autoscaling.as_ref().filter(|_| self.spec.replicas > 0)
     }
 
-    /// The Deployment's number of replicas; `None` leaves it to the autoscaler.
+    /// The number of replicas in the Deployment; `None` leaves it to the autoscaler.
     pub fn replicas(&self) -> Option<i32> {
         self.autoscaling().is_none().then_some(self.spec.replicas)
     }
 
-    /// How many replicas there are to be now: what the autoscaler has set, where it decides.
+    /// The currently desired number of replicas: the autoscaler's if autoscaling is active.
     pub fn replicas_now(&self, deployment: Option<&Deployment>) -> i32 {
         self.replicas().unwrap_or_else(|| deployment.and_then(|found| found.spec.replicas).unwrap_or(1))
     }
 
-    /// Whether there is a Deployment, and none of its replicas is wanted.
+    /// Whether the Deployment exists and is scaled to zero.
     pub fn is_stopped(&self) -> bool {
         self.deployment.as_ref().is_some_and(|found| found.spec.replicas == Some(0))
     }
 
-    /// The most replicas that there can be.
+    /// The maximum number of replicas.
     pub fn most_replicas(&self) -> i32 {
         self.autoscaling().map_or(self.spec.replicas, |autoscaling| autoscaling.max_replicas)
     }
 }
 
-/// What the autoscaler begins with: what there is, within its bounds. It leaves a Deployment of none alone.
+/// The initial number for the autoscaler: the current number within its bounds. The autoscaler ignores a Deployment
+/// without replicas.
 pub fn first_replicas(autoscaling: &Autoscaling, live: i32) -> i32 {
     live.min(autoscaling.max_replicas).max(autoscaling.min_replicas)
 }

@@ -1,5 +1,5 @@
-//! What the Secrets that the spec names hold: a server that cannot start with it would only crash. No message repeats
-//! a value. Pure.
+//! Validates the values of the referenced Secrets: with an invalid value the server would only crash. Messages never
+//! contain a value. Pure.
 
 use latchkey_config::SecretText;
 use url::Url;
@@ -7,16 +7,16 @@ use url::Url;
 use crate::auth_service::dereference::{Admin, Dereferenced};
 use crate::auth_service::problem::Problem;
 
-/// The shortest client secret that the server accepts.
+/// The minimum length of a client secret.
 const CLIENT_SECRET_BYTES: usize = 32;
-/// The lengths of a password that the server accepts, in characters.
+/// The allowed lengths of a password, in characters.
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
-/// The longest user name that the server accepts.
+/// The maximum length of a user name.
 const USERNAME_CHARS: usize = 64;
-/// The longest mail address (RFC 5321 §4.5.3.1.3, less the angle brackets).
+/// The maximum length of an e-mail address (RFC 5321 §4.5.3.1.3, without the angle brackets).
 const ADDRESS_CHARS: usize = 254;
 
-/// The first value that the server could not work with; ours are well-formed.
+/// The first value that the server would refuse. Generated values are valid.
 pub(super) fn check(found: &Dereferenced) -> Result<(), Problem> {
     if let Some(Ok(database)) = &found.database_url {
         check_url(
@@ -34,7 +34,7 @@ pub(super) fn check(found: &Dereferenced) -> Result<(), Problem> {
     }
     match &found.introspection_secret {
         Some(Ok(secret)) if secret.expose().len() < CLIENT_SECRET_BYTES => Err(invalid(format!(
-            "the secret that spec.introspectionClient.secretRef names must have at least {CLIENT_SECRET_BYTES} characters: make one with openssl rand -hex 32."
+            "the client secret in spec.introspectionClient.secretRef must have at least {CLIENT_SECRET_BYTES} characters: generate one with openssl rand -hex 32."
         ))),
         _ => Ok(()),
     }
@@ -44,7 +44,7 @@ fn invalid(message: String) -> Problem {
     Problem::new("SecretInvalid", message)
 }
 
-/// `parameters` are those of the query that may name the host in the place of the URL's own.
+/// `parameters`: query parameters that can replace the host of the URL.
 fn check_url(url: &SecretText, schemes: &[&str], parameters: &[&str], field: &str) -> Result<(), Problem> {
     let is_good = Url::parse(url.expose()).is_ok_and(|url| {
         let given = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
@@ -57,22 +57,22 @@ fn check_url(url: &SecretText, schemes: &[&str], parameters: &[&str], field: &st
         return Ok(());
     }
     Err(invalid(format!(
-        "the URL in the Secret that {field} names must start with {}:// and name a host: correct it.",
+        "the URL in the Secret of {field} must start with {}:// and contain a host: correct it.",
         schemes[0]
     )))
 }
 
-/// The server's rules for accounts, but for passwords that are too common: its list is long.
+/// The server's rules for accounts, except the list of common passwords.
 fn check_admin(admin: &Admin) -> Result<(), Problem> {
     let Admin { username, email, password } = admin;
     let rule = if username.chars().count() > USERNAME_CHARS
         || !username.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
     {
-        "username in the Secret that spec.bootstrapAdmin.secretRef names must be 1 to 64 letters, digits and . _ -: correct it."
+        "username in the Secret of spec.bootstrapAdmin.secretRef must consist of 1 to 64 letters, digits and . _ -: correct it."
     } else if !is_address(email) {
-        "email in the Secret that spec.bootstrapAdmin.secretRef names must be a mail address such as admin@example.com: correct it."
+        "email in the Secret of spec.bootstrapAdmin.secretRef must be an e-mail address such as admin@example.com: correct it."
     } else if !PASSWORD_CHARS.contains(&password.expose().chars().count()) {
-        "password in the Secret that spec.bootstrapAdmin.secretRef names must have 8 to 256 characters: choose another."
+        "password in the Secret of spec.bootstrapAdmin.secretRef must have 8 to 256 characters: choose another."
     } else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! The server's settings out of the spec.
+//! The server's settings, derived from the spec.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -32,7 +32,7 @@ pub struct SecretKey {
 pub struct Embedded {
     /// Its password.
     pub password: StorePassword,
-    /// The URL under which the server reaches it, unless the password is lost.
+    /// The URL for the server, unless the password is lost.
     pub url: Option<SecretText>,
     /// Its image.
     pub image: String,
@@ -40,80 +40,80 @@ pub struct Embedded {
     pub storage: Option<String>,
     /// Whether it is ready.
     pub ready: bool,
-    /// An image that it is held back from, since it could not read the volume.
+    /// The default image, if it is not used because it cannot read the volume.
     pub held_back: Option<String>,
-    /// Whether volume and credentials stay when they are no longer used.
+    /// Whether volume and credentials are retained when they are no longer used.
     pub retained: bool,
 }
 
-/// What the server's pods are made of, when everything that it needs is known.
+/// The inputs of the server's pods, if all of them are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// The settings.
     pub settings: Settings,
-    /// The login that goes into the SMTP Secret.
+    /// The SMTP credentials for their Secret.
     pub smtp: Option<SmtpLogin>,
-    /// The certificate authorities that go into a Secret, in PEM form.
+    /// The certificate authorities for their Secret, in PEM form.
     pub trusted_cas: Option<String>,
-    /// Hash of the settings and of every mounted Secret but the key set.
+    /// Hash of the settings and of all mounted Secrets except the key set.
     pub checksum: String,
-    /// Names the database; a hash.
+    /// Identifies the database; a hash.
     pub database: String,
-    /// Names image and database, without the password.
+    /// Identifies the image and the database, without the password.
     pub migration: String,
-    /// Hash of all that a migration is given.
+    /// Hash of all inputs of a migration.
     pub migration_inputs: String,
-    /// The ports of what it talks to.
+    /// The ports of its dependencies.
     pub ports: Ports,
 }
 
-/// An AuthService that builders can trust.
+/// An AuthService that the renderer can trust.
 #[derive(Debug, Clone)]
 pub struct Validated {
     /// Its name.
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// The names of what it owns.
+    /// The names of its objects.
     pub names: Names,
-    /// The owner reference that all of it carries.
+    /// The owner reference of its objects.
     pub owner: OwnerReference,
     /// The spec.
     pub spec: AuthServiceSpec,
     /// The server's image.
     pub image: String,
-    /// Where the database URL is mounted from.
+    /// The mounted key with the database URL.
     pub database_url: SecretKey,
-    /// Where the Redis URL is mounted from.
+    /// The mounted key with the Redis URL.
     pub redis_url: SecretKey,
-    /// The embedded PostgreSQL, when the database is not external.
+    /// The embedded PostgreSQL, unless the database is external.
     pub postgres: Option<Embedded>,
-    /// The embedded Valkey, when Redis is not external.
+    /// The embedded Valkey, unless Redis is external.
     pub redis: Option<Embedded>,
     /// The signing keys.
     pub keys: KeyMaterial,
     /// What goes with them.
     pub rotation: Rotation,
-    /// What is mixed into hashes of secrets that stand where others may read them.
+    /// The salt of hashes of secrets in annotations.
     pub salt: SecretText,
-    /// The server, or what is missing for it.
+    /// The server, or the problem that prevents it.
     pub server: Result<Server, Problem>,
     /// The first problem with a referenced Secret.
     pub secrets: Result<(), Problem>,
-    /// Who else uses the external database.
+    /// Other users of the external database.
     pub sharing: Sharing,
-    /// The migration Jobs that there are.
+    /// The existing migration Jobs.
     pub jobs: Vec<Job>,
-    /// The Deployment, as last seen.
+    /// The cached Deployment.
     pub deployment: Option<Deployment>,
     /// The server's pods, by name.
     pub pods: Vec<Pod>,
-    /// What each of them says of itself.
+    /// The reports of the server's pods.
     pub answers: Vec<Answer>,
     /// The migration's pods, by name.
     pub migration_pods: Vec<Pod>,
-    /// Which of the optional kinds the cluster knows.
+    /// Which optional kinds are installed.
     pub optional: Optional,
-    /// What the service is embedded in.
+    /// The external state.
     pub external_state: ExternalState,
 }
