@@ -56,3 +56,27 @@ async fn a_service_that_begins_paused_has_no_keys_and_loses_none() {
     fixture.merge(json!({"spec": {"paused": null}})).await;
     fixture.wait_for_condition("Ready", "True").await;
 }
+
+#[tokio::test]
+async fn a_pending_ingress_is_reported_during_a_pause() {
+    let fixture = Fixture::new("paused-ingress").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({"issuer": "https://auth.example.com"})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    let exposure = json!({"ingress": {"host": "auth.example.com"}});
+    fixture.merge(json!({"spec": {"paused": true, "exposure": exposure}})).await;
+    fixture.wait_for_reason("Ready", "False", "Paused").await;
+    assert!(fixture.any("Ingress").get_opt(NAME).await.expect("a response").is_none());
+
+    fixture.merge(json!({"spec": {"paused": false}})).await;
+    fixture.wait_for_value("Ingress", NAME, "/spec/rules/0/host", &json!("auth.example.com")).await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+
+    // An object that is not needed any more is pending as well.
+    fixture.merge(json!({"spec": {"paused": true, "exposure": null}})).await;
+    fixture.wait_for_reason("Ready", "False", "Paused").await;
+    fixture.merge(json!({"spec": {"paused": false}})).await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+}

@@ -69,13 +69,13 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     let mut work =
         Work { service, context, name_conflicts: Vec::new(), refused: Vec::new(), contested: Vec::new() };
     // Objects that pods mount or run as come before the pods; Services come before the names in them are resolved.
-    for wanted in
+    for action in
         [service_account, jwt_keys, smtp, trusted_cas, settings, postgres_credentials, redis_credentials]
     {
-        work.reconcile_object(wanted).await?;
+        work.reconcile_object(action).await?;
     }
-    for wanted in [server_policy, migration_policy, postgres_policy, redis_policy] {
-        work.reconcile_object(wanted).await?;
+    for action in [server_policy, migration_policy, postgres_policy, redis_policy] {
+        work.reconcile_object(action).await?;
     }
     // A pod must not mount a Secret of another owner that has the expected name, and must not start without its
     // NetworkPolicy.
@@ -88,8 +88,8 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
             work.hint(hint).await;
         }
     }
-    for wanted in [api_service, management_service, postgres_service, redis_service] {
-        work.reconcile_object(wanted).await?;
+    for action in [api_service, management_service, postgres_service, redis_service] {
+        work.reconcile_object(action).await?;
     }
     // Before the Deployment, so that the Deployment and the autoscaler never both set the number of replicas.
     work.reconcile_object(autoscaler).await?;
@@ -108,8 +108,8 @@ pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> 
     }
     work.reconcile_object(disruption_budget).await?;
     work.reconcile_object(service_monitor).await?;
-    for wanted in [certificate, ingress, http_route] {
-        work.reconcile_object(wanted).await?;
+    for action in [certificate, ingress, http_route] {
+        work.reconcile_object(action).await?;
     }
     let Work { name_conflicts, refused, contested, .. } = work;
     Ok(Applied { deployment: current, schema, name_conflicts, refused, contested, pending: false })

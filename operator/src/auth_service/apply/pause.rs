@@ -1,11 +1,12 @@
 //! The differences that exist while reconciling is paused.
 
-use kube::core::DynamicObject;
+use std::sync::Arc;
 
 use crate::auth_service::context::Context;
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::{Action, Objects, Schema};
 use crate::auth_service::validate::Validated;
+use crate::cluster::cached_object::CachedObject;
 use crate::cluster::kinds::Kind;
 
 use super::applied::Applied;
@@ -13,16 +14,11 @@ use super::difference;
 
 /// Compares the objects and writes nothing.
 pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> Applied {
-    let live =
-        |kind: Kind, name: &str| context.cache.get(kind, &service.namespace, name).map(|kept| kept.object());
-    let serving = [
-        &objects.settings,
-        &objects.service,
-        &objects.postgres,
-        &objects.redis,
-        &objects.migration,
-        &objects.deployment,
-    ];
+    let live = |kind: Kind, name: &str| context.cache.get(kind, &service.namespace, name);
+    // A step of the key rotation that is due during the pause is not a difference from the spec.
+    let jwt_keys = (!service.rotation.changed).then_some(&objects.jwt_keys);
+    let mut actions =
+        objects.actions().into_iter().filter(|action| **action != objects.jwt_keys).chain(jwt_keys);
     Applied {
         deployment: service.deployment.clone(),
         schema: match &objects.schema {
@@ -35,18 +31,20 @@ pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> App
         name_conflicts: Vec::new(),
         refused: Vec::new(),
         contested: Vec::new(),
-        pending: serving.into_iter().any(|wanted| is_pending(wanted, live)),
+        pending: actions.any(|action| is_pending(action, &service.owner.uid, live)),
     }
 }
 
-/// Whether an object would be written. Manual changes to the object are not detected.
-fn is_pending(wanted: &Action, live: impl Fn(Kind, &str) -> Option<DynamicObject>) -> bool {
-    match wanted {
-        Action::Apply(rendered) => {
-            live(rendered.kind, &rendered.name).is_none_or(|object| !difference::has_hash(rendered, &object))
-        }
+/// Whether an object would be written or deleted. Manual changes to the object are not detected.
+fn is_pending(action: &Action, owner: &str, live: impl Fn(Kind, &str) -> Option<Arc<CachedObject>>) -> bool {
+    match action {
+        Action::Apply(rendered) => live(rendered.kind, &rendered.name)
+            .is_none_or(|found| !difference::has_hash(rendered, &found.object())),
         Action::Create(_) => true,
         Action::Scale { name, .. } => live(Kind::Deployment, name).is_none(),
-        Action::Keep { .. } | Action::Delete { .. } => false,
+        Action::Delete { kind, name } => {
+            live(*kind, name).is_some_and(|found| found.is_controlled_by(owner) && !found.is_deleting())
+        }
+        Action::Keep { .. } => false,
     }
 }

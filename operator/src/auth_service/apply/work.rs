@@ -54,17 +54,17 @@ impl Work<'_> {
     /// Carries out the action for one object. Returns the live object.
     pub(super) async fn reconcile_object(
         &mut self,
-        wanted: Action,
+        action: Action,
     ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
-        let (kind, name, verb) = match &wanted {
+        let (kind, name, verb) = match &action {
             Action::Apply(rendered) => (rendered.kind, rendered.name.clone(), "applied"),
             Action::Create(rendered) => (rendered.kind, rendered.name.clone(), "created"),
             Action::Delete { kind, name } => (*kind, name.clone(), "deleted"),
             Action::Keep { kind, name } => (*kind, name.clone(), "kept"),
             Action::Scale { name, .. } => (Kind::Deployment, name.clone(), "scaled"),
         };
-        let guarded = matches!(&wanted, Action::Apply(rendered) if rendered.based_on.is_some());
-        let result = match wanted {
+        let guarded = matches!(&action, Action::Apply(rendered) if rendered.based_on.is_some());
+        let result = match action {
             Action::Apply(rendered) => self.make(rendered).await,
             Action::Create(rendered) => return self.create(rendered).await,
             Action::Delete { kind, name } => self.delete(kind, &name).await.map(|()| None),

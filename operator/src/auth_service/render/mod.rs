@@ -72,6 +72,69 @@ pub struct Objects {
     pub schema: Schema,
 }
 
+impl Objects {
+    /// The actions for all objects. Destructured without `..`, so that a new object cannot be left out.
+    pub fn actions(&self) -> [&Action; 25] {
+        let Self {
+            service_account,
+            jwt_keys,
+            keys_hints: _,
+            smtp,
+            trusted_cas,
+            settings,
+            service,
+            management_service,
+            postgres_credentials,
+            postgres_service,
+            postgres,
+            redis_credentials,
+            redis_service,
+            redis,
+            migration,
+            deployment,
+            disruption_budget,
+            service_monitor,
+            autoscaler,
+            exposing: Exposing { certificate, ingress, http_route },
+            network_policies:
+                NetworkPolicies {
+                    server: server_policy,
+                    migration: migration_policy,
+                    postgres: postgres_policy,
+                    redis: redis_policy,
+                },
+            schema: _,
+        } = self;
+        [
+            service_account,
+            jwt_keys,
+            smtp,
+            trusted_cas,
+            settings,
+            service,
+            management_service,
+            postgres_credentials,
+            postgres_service,
+            postgres,
+            redis_credentials,
+            redis_service,
+            redis,
+            migration,
+            deployment,
+            disruption_budget,
+            service_monitor,
+            autoscaler,
+            certificate,
+            ingress,
+            http_route,
+            server_policy,
+            migration_policy,
+            postgres_policy,
+            redis_policy,
+        ]
+    }
+}
+
 /// Renders all objects. `now` decides whether a failed migration is retried.
 ///
 /// # Errors

@@ -15,94 +15,37 @@ fn migrated(auth_service: &latchkey_crds::AuthService, found: Dereferenced) -> O
     render(&service, Timestamp::UNIX_EPOCH).unwrap()
 }
 
-/// Everything, as one list in the order of the fields.
-fn all(objects: Objects) -> Vec<Value> {
-    let Objects {
-        service_account,
-        jwt_keys,
-        keys_hints: _,
-        smtp,
-        trusted_cas,
-        settings,
-        service,
-        management_service,
-        postgres_credentials,
-        postgres_service,
-        postgres,
-        redis_credentials,
-        redis_service,
-        redis,
-        migration,
-        deployment,
-        disruption_budget,
-        service_monitor,
-        autoscaler,
-        exposing: Exposing { certificate, ingress, http_route },
-        network_policies:
-            NetworkPolicies {
-                server: server_policy,
-                migration: migration_policy,
-                postgres: postgres_policy,
-                redis: redis_policy,
-            },
-        schema: _,
-    } = objects;
-    [
-        service_account,
-        jwt_keys,
-        smtp,
-        trusted_cas,
-        settings,
-        service,
-        management_service,
-        postgres_credentials,
-        postgres_service,
-        postgres,
-        redis_credentials,
-        redis_service,
-        redis,
-        migration,
-        deployment,
-        disruption_budget,
-        service_monitor,
-        autoscaler,
-        certificate,
-        ingress,
-        http_route,
-        server_policy,
-        migration_policy,
-        postgres_policy,
-        redis_policy,
-    ]
-    .into_iter()
-    .map(|wanted| match wanted {
-        Action::Apply(rendered) => rendered.value,
+/// All objects, as one list.
+fn all(objects: &Objects) -> Vec<Value> {
+    let actions = objects.actions().into_iter();
+    let values = actions.map(|action| match action {
+        Action::Apply(rendered) => rendered.value.clone(),
         Action::Create(rendered) => json!({ "generated": rendered.value }),
         Action::Keep { kind, name } => json!({ "kept": format!("{kind} {name}") }),
         Action::Scale { name, replicas } => json!({ "scaled": name, "replicas": replicas }),
         Action::Delete { kind, name } => json!({ "gone": format!("{kind} {name}") }),
-    })
-    .collect()
+    });
+    values.collect()
 }
 
 #[test]
 fn the_smallest_service() {
-    insta::assert_yaml_snapshot!(all(migrated(&auth_service(json!({})), embedded())));
+    insta::assert_yaml_snapshot!(all(&migrated(&auth_service(json!({})), embedded())));
 }
 
 #[test]
 fn a_full_service() {
-    insta::assert_yaml_snapshot!(all(migrated(&auth_service(full_spec()), full())));
+    insta::assert_yaml_snapshot!(all(&migrated(&auth_service(full_spec()), full())));
 }
 
 #[test]
 fn secrets_stand_in_secrets_only() {
-    for value in all(migrated(&auth_service(full_spec()), full())) {
+    for value in all(&migrated(&auth_service(full_spec()), full())) {
         if value["kind"] != "Secret" {
             assert!(!value.to_string().contains("-secret"), "{value}");
         }
     }
-    for value in all(migrated(&auth_service(json!({})), embedded())) {
+    for value in all(&migrated(&auth_service(json!({})), embedded())) {
         if value["kind"] != "Secret" {
             assert!(!value.to_string().contains("-secret"), "{value}");
         }
@@ -112,7 +55,7 @@ fn secrets_stand_in_secrets_only() {
 #[test]
 fn every_pod_passes_pod_security_restricted() {
     for (spec, found) in [(json!({}), embedded()), (full_spec(), full())] {
-        for value in all(migrated(&auth_service(spec), found)) {
+        for value in all(&migrated(&auth_service(spec), found)) {
             let pod = &value["spec"]["template"]["spec"];
             if pod.is_null() {
                 continue;
