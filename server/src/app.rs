@@ -14,16 +14,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::canary;
 use crate::crypto::{ClientSecret, HashPool, KeyRing, TokenIssuer, TokenVerifier};
 use crate::domain::Password;
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
 use crate::limits::Limits;
+use crate::login_probe;
 use crate::mail::{Deliverer, MailSender, OutboxWorker, Templates};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::redis_link::RedisLink;
+use crate::redis_connection::RedisConnection;
 use crate::revocation::Revocation;
 use crate::secrets::read_secret;
 use crate::service::{
@@ -67,8 +67,8 @@ impl App {
         let redis_url = read_secret("REDIS_URL", &settings.redis_url)?;
         let roots = TrustedRoots::read(settings.extra_ca_file.as_deref())?;
         let store = Store::connect_lazily(database_url.expose(), pool_size(cores), &roots)?;
-        let link = Arc::new(RedisLink::new(redis_url.expose(), &roots).map_err(anyhow::Error::msg)?);
-        let revocation = Revocation::new(Arc::clone(&link), store.clone(), settings.issuer());
+        let redis = Arc::new(RedisConnection::new(redis_url.expose(), &roots).map_err(anyhow::Error::msg)?);
+        let revocation = Revocation::new(Arc::clone(&redis), store.clone(), settings.issuer());
         let metrics = Arc::new(Metrics::new()?);
         let hashing = HashPool::new(cores)?;
         let ring = KeyRing::new(settings.jwt_keys_file.clone());
@@ -87,7 +87,7 @@ impl App {
         let service = Arc::new(Service {
             store: store.clone(),
             revocation: Arc::clone(&revocation),
-            limits: Limits::new(Arc::clone(&link)),
+            limits: Limits::new(Arc::clone(&redis)),
             rate_limits: settings.rate_limits,
             hashing: Arc::clone(&hashing),
             issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
@@ -102,8 +102,10 @@ impl App {
             outbox_wake,
             metrics: Arc::clone(&metrics),
         });
-        let tried =
-            settings.canary.then(|| canary::build_service(settings, &service, &ring, link)).transpose()?;
+        let probe_service = settings
+            .login_probe
+            .then(|| login_probe::build_service(settings, &service, &ring, redis))
+            .transpose()?;
         let first_superuser = first_superuser_form(settings)?;
 
         let api = bind("LISTEN_ADDR", settings.listen_addr).await?;
@@ -151,8 +153,8 @@ impl App {
         if let Some(outbox) = outbox {
             app.workers.spawn(outbox.run(app.stop_working.clone()));
         }
-        if let Some(tried) = tried {
-            app.spawn_worker(canary::keep_trying(tried, Arc::clone(&readiness)));
+        if let Some(probe_service) = probe_service {
+            app.spawn_worker(login_probe::run_probes(probe_service, Arc::clone(&readiness)));
         }
         if let Some(form) = first_superuser {
             readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));

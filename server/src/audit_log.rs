@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 
 /// Logs and counts an event whose row the store has written with the change. Where a request caused it, its id,
 /// which ties the line to the answer, is in the span.
-pub fn tell(metrics: &Metrics, event: &AuditEvent<'_>) {
+pub fn emit(metrics: &Metrics, event: &AuditEvent<'_>) {
     let AuditEvent { kind, outcome, actor_id, user_id, session_id, origin, detail } = event;
     metrics.count_audit_event(kind.as_str(), outcome.as_str());
     tracing::info!(

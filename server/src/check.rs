@@ -7,7 +7,7 @@ use crate::crypto::KeyRing;
 use crate::domain::clock::ClockOffset;
 use crate::mail::{MailSender, Templates};
 use crate::readiness::{CLOCK_AGREES, describe_clock};
-use crate::redis_link::{LinkState, RedisLink};
+use crate::redis_connection::{ConnectionState, RedisConnection};
 use crate::secrets::read_secret;
 use crate::store::{Store, describe_unfit};
 use crate::trusted_roots::TrustedRoots;
@@ -70,12 +70,14 @@ async fn check_clock(store: &Store) -> Result<String, String> {
 
 async fn check_redis(settings: &Settings, roots: &TrustedRoots) -> Result<String, String> {
     let url = read_secret("REDIS_URL", &settings.redis_url).map_err(|error| error.to_string())?;
-    let link = RedisLink::new(url.expose(), roots)?;
+    let redis = RedisConnection::new(url.expose(), roots)?;
     // What is wrong is in the state.
-    let _ = link.ensure_connected().await;
-    match link.state() {
-        LinkState::Up => Ok("answers, evicts nothing".to_owned()),
-        LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason) => Err(reason),
+    let _ = redis.ensure_connected().await;
+    match redis.state() {
+        ConnectionState::Up => Ok("answers, evicts nothing".to_owned()),
+        ConnectionState::Lost(reason)
+        | ConnectionState::NeverUp(reason)
+        | ConnectionState::Refused(reason) => Err(reason),
     }
 }
 

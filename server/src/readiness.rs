@@ -12,7 +12,7 @@ use crate::crypto::{HashPool, KeyRing, LoadedKey};
 use crate::domain::clock::{CLOCK_MARGIN, ClockOffset};
 use crate::mail::OutboxWorker;
 use crate::metrics::{Metrics, StateGauge};
-use crate::redis_link::LinkState;
+use crate::redis_connection::ConnectionState;
 use crate::revocation::{Revocation, RevocationMode};
 use crate::store::{REQUIRED_SCHEMA_VERSION, Store, StoreError, describe_unfit};
 
@@ -101,14 +101,14 @@ impl Readiness {
     }
 
     /// Asks every dependency.
-    pub async fn look(&self) -> Report {
+    pub async fn check(&self) -> Report {
         let mut dependencies = BTreeMap::new();
-        let (database, schema) = self.look_at_database().await;
+        let (database, schema) = self.check_database().await;
         dependencies.insert("database", database);
         dependencies.insert("schema", schema);
-        dependencies.insert("clock", self.look_at_clock());
-        dependencies.insert("redis", self.look_at_redis());
-        dependencies.insert("signing_keys", self.look_at_keys());
+        dependencies.insert("clock", self.check_clock());
+        dependencies.insert("redis", self.check_redis());
+        dependencies.insert("signing_keys", self.check_keys());
         if let Some(fault) = self.first_superuser.lock().ok().and_then(|fault| fault.clone()) {
             dependencies.insert("first_superuser", waiting(fault));
         }
@@ -152,7 +152,7 @@ impl Readiness {
             metrics.set_state(StateGauge::Outbox, "pending", pending);
             metrics.set_state(StateGauge::Outbox, "dead", dead);
         }
-        for (name, dependency) in self.look().await.dependencies {
+        for (name, dependency) in self.check().await.dependencies {
             metrics.set_state(StateGauge::Dependency, name, if dependency.ready { 1.0 } else { 0.0 });
         }
     }
@@ -160,19 +160,21 @@ impl Readiness {
     /// Who answers revocation checks, and why.
     pub fn revocation(&self) -> (RevocationMode, String) {
         let mode = self.revocation.mode();
-        let message = match (mode, self.revocation.link_state()) {
+        let message = match (mode, self.revocation.redis_state()) {
             (RevocationMode::Redis, _) => "Redis is complete and answers".to_owned(),
             (RevocationMode::Postgres, _)
                 if self.revocation.clock().is_some_and(ClockOffset::exceeds_margin) =>
             {
                 "PostgreSQL answers: this replica's clock is too far from the database's".to_owned()
             }
-            (RevocationMode::Postgres, LinkState::Up) => {
+            (RevocationMode::Postgres, ConnectionState::Up) => {
                 "PostgreSQL answers until Redis has been filled from it".to_owned()
             }
             (
                 RevocationMode::Postgres,
-                LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason),
+                ConnectionState::Lost(reason)
+                | ConnectionState::NeverUp(reason)
+                | ConnectionState::Refused(reason),
             ) => format!("PostgreSQL answers: {reason}"),
         };
         (mode, message)
@@ -199,7 +201,7 @@ impl Readiness {
         self.ring.public()
     }
 
-    async fn look_at_database(&self) -> (Dependency, Dependency) {
+    async fn check_database(&self) -> (Dependency, Dependency) {
         let found = match self.store.schema().await {
             Ok(found) => found,
             Err(error) => {
@@ -217,7 +219,7 @@ impl Readiness {
     }
 
     /// By this replica's clock it judges when tokens expire.
-    fn look_at_clock(&self) -> Dependency {
+    fn check_clock(&self) -> Dependency {
         match self.revocation.clock() {
             None => waiting("the database has to answer first".to_owned()),
             Some(offset) if offset.exceeds_margin() => waiting(describe_clock(offset)),
@@ -226,15 +228,15 @@ impl Readiness {
     }
 
     /// A Redis that was there and is gone holds nothing up: PostgreSQL answers in its place.
-    fn look_at_redis(&self) -> Dependency {
-        match self.revocation.link_state() {
-            LinkState::Up => good("connected"),
-            LinkState::Lost(reason) => good(&format!("{reason}; PostgreSQL answers in its place")),
-            LinkState::NeverUp(reason) | LinkState::Refused(reason) => waiting(reason),
+    fn check_redis(&self) -> Dependency {
+        match self.revocation.redis_state() {
+            ConnectionState::Up => good("connected"),
+            ConnectionState::Lost(reason) => good(&format!("{reason}; PostgreSQL answers in its place")),
+            ConnectionState::NeverUp(reason) | ConnectionState::Refused(reason) => waiting(reason),
         }
     }
 
-    fn look_at_keys(&self) -> Dependency {
+    fn check_keys(&self) -> Dependency {
         if self.ring.loaded().is_empty() {
             waiting("no key set is loaded".to_owned())
         } else {

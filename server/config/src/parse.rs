@@ -49,7 +49,7 @@ impl Settings {
             password_policy: given.password_policy()?,
             mail_templates_dir: given.text(v::MAIL_TEMPLATES_DIR).map(PathBuf::from),
             audit_retention: given.audit_retention()?,
-            canary: given.flag(v::CANARY_ENABLED)?.unwrap_or(false),
+            login_probe: given.flag(v::LOGIN_PROBE_ENABLED)?.unwrap_or(false),
             rate_limits: given.rate_limits()?,
             trusted_proxies: given.trusted_proxies()?,
             cors_allowed_origins: given.cors_allowed_origins()?,

@@ -12,10 +12,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 
-use super::body::{MAX_BODY_BYTES, too_large};
 use super::problem::Problem;
 use crate::service::ServiceError;
 
+/// The largest body that is read, in bytes. The largest sensible one is a form with a 256-character password.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a whole body may take, however steadily it trickles.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How much of a body that is too large is read and thrown away, and for how long.
@@ -74,6 +75,11 @@ fn refuse_late(version: Version) -> Response {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// `413`
+pub fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY_BYTES} bytes."))
 }
 
 /// Asserts that the body was waited for: nobody is authenticated before.

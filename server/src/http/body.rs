@@ -7,12 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use super::arrival::check_readable;
+use super::arrival::{check_readable, too_large};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
-
-/// The largest body that is read, in bytes. The largest sensible one is a form with a 256-character password.
-pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The media type of a request, lower case, without parameters; empty when there is none.
 pub fn media_type(headers: &HeaderMap) -> String {
@@ -27,7 +24,7 @@ pub fn unsupported(expected: &str) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("The body must be {expected}."))
 }
 
-/// Reads the whole body within [`MAX_BODY_BYTES`].
+/// Reads the whole body within [`super::arrival::MAX_BODY_BYTES`].
 pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     check_readable(&request)?;
     Bytes::from_request(request, state).await.map_err(|rejection| {
@@ -37,11 +34,6 @@ pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<B
             Problem::new(StatusCode::BAD_REQUEST, "The body could not be read.")
         }
     })
-}
-
-/// `413`
-pub fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY_BYTES} bytes."))
 }
 
 /// What a JSON body must and may have.

@@ -32,7 +32,7 @@ const QUOTABLE: &str = r#"^[^\x00-\x1f\x7f"\\]*$"#;
         (name = "keys", description = "What verifiers need"),
     )
 )]
-pub(super) struct Document;
+struct Document;
 
 struct SecuritySchemes;
 
@@ -62,11 +62,6 @@ impl Modify for SecuritySchemes {
             ))])),
         );
     }
-}
-
-/// The OpenAPI 3.1 document, generated from the handlers.
-pub fn openapi_document() -> OpenApi {
-    finish(super::router::documented_routes().split_for_parts().1)
 }
 
 /// Adds what is true of every endpoint and is said by none.

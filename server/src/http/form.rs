@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
 
-use super::arrival::check_readable;
-use super::body::{media_type, read_bytes, too_large, unsupported};
+use super::arrival::{check_readable, too_large};
+use super::body::{media_type, read_bytes, unsupported};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
 

@@ -62,7 +62,7 @@ pub async fn livez() -> &'static str {
 
 /// Whether requests should be sent here, and what is waited for.
 pub async fn readyz(State(state): State<ManagementState>) -> Response {
-    let report = state.readiness.look().await;
+    let report = state.readiness.check().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
 }
@@ -78,7 +78,7 @@ pub async fn metrics(State(state): State<ManagementState>) -> Response {
 
 /// Everything that an operator, human or not, asks of one replica.
 pub async fn status(State(state): State<ManagementState>) -> Response {
-    let report = state.readiness.look().await;
+    let report = state.readiness.check().await;
     let (mode, message) = state.readiness.revocation();
     let body = StatusBody {
         version: env!("CARGO_PKG_VERSION"),

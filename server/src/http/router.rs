@@ -6,11 +6,12 @@ use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::body::MAX_BODY_BYTES;
+use super::arrival::MAX_BODY_BYTES;
 use super::browser::BrowserPolicy;
 use super::management::{self, ManagementState};
 use super::problem::Problem;
@@ -18,7 +19,7 @@ use super::state::ApiState;
 use super::{arrival, audit, auth, docs, middleware, pages, users, well_known};
 
 /// The documented routes: what is in the OpenAPI document is what is served.
-pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
+fn documented_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base_document())
         .routes(routes!(auth::login::login))
         .routes(routes!(auth::token::token))
@@ -51,6 +52,11 @@ pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
         .route_layer(from_fn(arrival::await_body))
         // A proxy may send the head of a request whose body goes elsewhere: this one does not wait for it.
         .routes(routes!(auth::verify::verify))
+}
+
+/// The OpenAPI 3.1 document, generated from the handlers.
+pub fn openapi_document() -> OpenApi {
+    docs::finish(documented_routes().split_for_parts().1)
 }
 
 /// The pages that mailed links lead to.

@@ -2,6 +2,7 @@
 //! for itself in memory while Redis is away. What Redis says here decides about no token: it need not be the one that
 //! revocation trusts, and what it loses only lets an attacker try some more.
 
+mod answer;
 mod bucket;
 mod in_flight;
 mod memory;
@@ -12,16 +13,15 @@ use std::time::Duration;
 use redis::{RedisError, Script};
 use tracing::Instrument as _;
 
+use answer::Answer;
 pub use bucket::{Bucket, BucketKey, Scope};
 use in_flight::{InFlight, Place, Prospect};
 use memory::Memory;
 
 use crate::domain::rate_limit::Refusal;
-use crate::redis_link::RedisLink;
+use crate::redis_connection::RedisConnection;
 use crate::telemetry::call_span;
 
-/// A refusal of the same bucket is told again after this time; `consume.lua` says so too.
-const TOLD_FOR: Duration = Duration::from_mins(1);
 /// How long an attempt waits for what others in flight may give back.
 const MOST_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -31,11 +31,6 @@ const SOON: Duration = Duration::from_secs(1);
 static CONSUME: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("consume.lua")));
 static REFUND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("refund.lua")));
 
-enum Answer {
-    Taken,
-    Refused { refusal: Refusal, tell: bool },
-}
-
 /// An attempt that must wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
@@ -43,13 +38,13 @@ pub struct Limited {
     pub wait: Duration,
     /// What refused it.
     pub scope: Scope,
-    /// Whether the audit is to know: once a minute for each bucket, so that nobody floods it.
-    pub tell: bool,
+    /// Whether to audit this refusal: once a minute for each bucket, so that an attacker cannot flood the audit.
+    pub audit: bool,
 }
 
 /// Counts attempts. Share it with an [`Arc`].
 pub struct Limits {
-    link: Arc<RedisLink>,
+    redis: Arc<RedisConnection>,
     memory: Memory,
     in_flight: InFlight,
 }
@@ -63,9 +58,9 @@ pub struct Attempt<'a> {
 }
 
 impl Limits {
-    /// Counts by way of this link.
-    pub fn new(link: Arc<RedisLink>) -> Self {
-        Self { link, memory: Memory::new(), in_flight: InFlight::default() }
+    /// Counts by way of this redis.
+    pub fn new(redis: Arc<RedisConnection>) -> Self {
+        Self { redis, memory: Memory::new(), in_flight: InFlight::default() }
     }
 
     /// Takes one unit from each bucket, or none from any. What only attempts in flight have emptied is waited for: if
@@ -75,21 +70,21 @@ impl Limits {
     /// [`Limited`] when one of them stays empty.
     pub async fn begin(&self, buckets: Vec<Bucket>) -> Result<Attempt<'_>, Limited> {
         let deadline = tokio::time::Instant::now() + MOST_PATIENCE;
-        let mut told = false;
+        let mut audit_due = false;
         loop {
             let mut place = self.in_flight.ask(&buckets);
-            let (refusal, tell) = match self.consume(&buckets).await {
+            let (refusal, audit) = match self.consume(&buckets).await {
                 Answer::Taken => {
                     place.hold();
                     return Ok(Attempt { limits: self, buckets, place });
                 }
-                Answer::Refused { refusal, tell } => (refusal, tell),
+                Answer::Refused { refusal, audit } => (refusal, audit),
             };
-            // Not lost when it is asked again: the bucket remembers that it told.
-            told |= tell;
+            // Kept across retries: the bucket reports a due audit only once.
+            audit_due |= audit;
             let scarce = buckets[refusal.bucket];
             let wait = Duration::from_micros(refusal.wait.unsigned_abs());
-            let limited = Limited { wait, scope: scarce.scope, tell: told };
+            let limited = Limited { wait, scope: scarce.scope, audit: audit_due };
             // Whoever it waits for may yet succeed.
             let soon = Limited { wait: SOON, ..limited };
             match place.wait(refusal.bucket) {
@@ -113,16 +108,16 @@ impl Limits {
         }
         match self.call_consume(buckets).await {
             Some((0, ..)) => Answer::Taken,
-            Some((number, wait, tell, _)) => {
-                Answer::Refused { refusal: Refusal { bucket: number - 1, wait }, tell }
+            Some((number, wait, audit, _)) => {
+                Answer::Refused { refusal: Refusal { bucket: number - 1, wait }, audit }
             }
             None => self.memory.consume(buckets),
         }
     }
 
-    /// Which bucket refuses (from 1; 0 is none), the wait, whether to tell, the time of Redis.
+    /// Which bucket refuses (from 1; 0 is none), the wait, whether to audit, the time of Redis.
     async fn call_consume(&self, buckets: &[Bucket]) -> Option<(usize, i64, bool, i64)> {
-        let prefix = self.link.key_prefix()?;
+        let prefix = self.redis.key_prefix()?;
         let mut call = CONSUME.prepare_invoke();
         for bucket in buckets {
             call.key(bucket.key.in_redis(&prefix)).arg(bucket.rate.interval()).arg(bucket.rate.span());
@@ -139,7 +134,7 @@ impl Limits {
 
     /// The time of Redis.
     async fn call_refund(&self, buckets: &[Bucket]) -> Option<i64> {
-        let prefix = self.link.key_prefix()?;
+        let prefix = self.redis.key_prefix()?;
         let mut call = REFUND.prepare_invoke();
         for bucket in buckets {
             call.key(bucket.key.in_redis(&prefix)).arg(bucket.rate.interval());
@@ -149,12 +144,12 @@ impl Limits {
 
     /// `None` when Redis cannot answer.
     async fn call<T: redis::FromRedisValue>(&self, call: &redis::ScriptInvocation<'_>) -> Option<T> {
-        let connection = self.link.connection()?;
+        let connection = self.redis.connection()?;
         match call.invoke_async(&mut connection.stream()).instrument(call_span("redis", "EVALSHA")).await {
             Ok(answer) => Some(answer),
             Err(error) => {
                 if is_of_the_connection(&error) {
-                    self.link.report_failure(&connection, &error);
+                    self.redis.report_failure(&connection, &error);
                 } else {
                     tracing::warn!(code = error.code(), "Redis did not count an attempt; this replica does");
                 }

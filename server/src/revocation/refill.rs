@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::keys::Keys;
 use super::trust::is_of;
 use super::{Revocation, add_revocation};
-use crate::redis_link::Connection;
+use crate::redis_connection::Connection;
 use crate::store::{StoreError, SweepCursor};
 
 /// A filling that takes longer was given up by its replica.

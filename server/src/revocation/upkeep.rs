@@ -10,7 +10,7 @@ use super::Revocation;
 use super::refill::{Outcome, RefillError};
 use super::trust::TRUST;
 use crate::domain::clock::ClockOffset;
-use crate::redis_link::{Connection, MayForget};
+use crate::redis_connection::{Connection, MayForget};
 
 /// Between two looks at whether Redis has to be filled.
 const FILL_INTERVAL: Duration = Duration::from_millis(500);
@@ -43,8 +43,8 @@ impl Revocation {
         let mut ticks = ticks();
         loop {
             ticks.tick().await;
-            let Some(connection) = self.link.connection() else { continue };
-            match self.link.verify(&connection).await {
+            let Some(connection) = self.redis.connection() else { continue };
+            match self.redis.verify(&connection).await {
                 Ok(Some(asked_at)) => self.trust.verify(&connection, asked_at),
                 Ok(None) => self.suspicion.notify_one(),
                 Err(fault) => self.withdraw_from_forgetful(fault).await,
@@ -65,10 +65,10 @@ impl Revocation {
 
     async fn keep_filled(&self) {
         loop {
-            if let Err(fault) = self.link.ensure_connected().await {
+            if let Err(fault) = self.redis.ensure_connected().await {
                 self.withdraw_from_forgetful(fault).await;
             }
-            if let Some(connection) = self.link.connection() {
+            if let Some(connection) = self.redis.connection() {
                 let result = self.fill_or_sweep(&connection).await;
                 self.report(&connection, result);
             }
@@ -111,7 +111,7 @@ impl Revocation {
             Ok(Outcome::Overtaken) => {
                 tracing::info!("a revocation or a flush overtook the filling of Redis; trying again");
             }
-            Err(RefillError::Redis(error)) => self.link.report_failure(connection, &error),
+            Err(RefillError::Redis(error)) => self.redis.report_failure(connection, &error),
             Err(RefillError::Store(error)) => {
                 tracing::debug!(%error, "Redis cannot be checked against PostgreSQL just now");
             }

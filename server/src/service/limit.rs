@@ -105,7 +105,7 @@ impl Service {
             Err(limited) => limited,
         };
         self.metrics.count_rate_limited(action.as_str(), limited.scope.as_str());
-        if limited.tell
+        if limited.audit
             && let Err(error) = self.record_limited(action, name, limited, origin).await
         {
             // The answer is no in any case.

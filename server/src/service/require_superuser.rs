@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::show_profile::find_active_profile;
+use super::auth::me::find_active_profile;
 use super::{Authenticated, Service, ServiceError};
 use crate::domain::{AuditEvent, AuditKind, Outcome};
 use crate::store::{Administrator, StoreError};
@@ -47,7 +47,7 @@ pub async fn require_superuser(service: &Service, bearer: Authenticated) -> Resu
 
 fn tell_refusal(service: &Service, bearer: Authenticated) {
     // A row would be one for each try; the line and the count are enough to notice by (OWASP ASVS 5.0 §16.3.2).
-    service.tell(&AuditEvent {
+    service.emit(&AuditEvent {
         kind: AuditKind::AccessDenied,
         outcome: Outcome::Refused,
         actor_id: Some(bearer.user_id),

@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::cookie;
 use crate::domain::Password;
 use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody};
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{BearerProblems, JsonProblems, LimitedProblem, UnavailableProblem};

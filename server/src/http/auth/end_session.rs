@@ -7,8 +7,8 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::cookie;
 use crate::http::bearer::Bearer;
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, NotFoundProblem, UnavailableProblem};

@@ -8,13 +8,13 @@ use chrono::Utc;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{cookie, token_pair};
 use crate::domain::Password;
 use crate::http::form::AnyForm;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::LimitedProblem;
 use crate::http::state::ApiState;
+use crate::http::{cookie, token_pair};
 use crate::service::{self, LoggedIn};
 
 /// The form.

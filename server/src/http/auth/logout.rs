@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 
-use super::cookie;
 use super::password_recovery::MessageBody;
 use crate::http::bearer::Bearer;
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;

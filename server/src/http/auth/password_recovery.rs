@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cookie;
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::LimitedProblem;

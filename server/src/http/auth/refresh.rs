@@ -7,12 +7,12 @@ use chrono::Utc;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::token_pair;
 use crate::http::bearer::bearer_token;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
+use crate::http::token_pair;
 use crate::service;
 
 /// The refresh token as login gave it.

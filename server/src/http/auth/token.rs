@@ -9,9 +9,9 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::cookie;
 use crate::domain::Origin;
 use crate::domain::Password;
+use crate::http::cookie;
 use crate::http::form::{FormFields, UrlEncodedForm};
 use crate::http::middleware::RequestOrigin;
 use crate::http::oauth::grant_problem;

@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 
-use super::cookie;
 use crate::http::bearer::bearer_token;
+use crate::http::cookie;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
 use crate::http::state::ApiState;

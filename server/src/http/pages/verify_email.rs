@@ -22,7 +22,7 @@ pub async fn show(
     AcceptedLanguages(accepted): AcceptedLanguages,
     LinkToken(token): LinkToken,
 ) -> Result<Response, Problem> {
-    match service::show_link(&state.service, &token, &PURPOSES).await {
+    match service::find_link_owner(&state.service, &token, &PURPOSES).await {
         Ok(owner) => {
             let texts = texts_for(owner.locale.as_deref(), &accepted, &state.service.accounts);
             answer(StatusCode::OK, texts, texts.verify_title, question(texts, &owner, &token, false))
@@ -40,7 +40,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     let token = form.get("token").unwrap_or_default();
     let accounts = &state.service.accounts;
-    let owner = match service::show_link(&state.service, token, &PURPOSES).await {
+    let owner = match service::find_link_owner(&state.service, token, &PURPOSES).await {
         Ok(owner) => owner,
         Err(error) => return failure(texts_for(None, &accepted, accounts), error),
     };
