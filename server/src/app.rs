@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use chrono::TimeDelta;
+use latchkey_config::account_rules::MIN_CLIENT_SECRET_BYTES;
 use latchkey_config::{Email, Minutes, PasswordPolicy, SecretSource, SecretText, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -253,7 +254,7 @@ fn introspection_client(settings: &Settings) -> anyhow::Result<Option<ClientSecr
     let Some(client) = &settings.introspection_client else { return Ok(None) };
     let secret = read_secret("INTROSPECTION_CLIENT_SECRET", &client.secret)?;
     let kept = ClientSecret::new(&client.id, secret.expose()).with_context(|| {
-        let least = ClientSecret::MIN_BYTES;
+        let least = MIN_CLIENT_SECRET_BYTES;
         format!("INTROSPECTION_CLIENT_SECRET is not valid: it must have at least {least} random characters")
     })?;
     Ok(Some(kept))
