@@ -1,4 +1,4 @@
-//! Settings -> running application.
+//! Starts the application from its settings, and stops it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,9 +33,9 @@ use crate::service::{
 use crate::store::Store;
 use crate::trusted_roots::TrustedRoots;
 
-/// Connections to PostgreSQL: a few more than hashes run at once, since other requests need some too.
+/// Connections to PostgreSQL: a few more than concurrent hashes, since other requests need some too.
 const CONNECTIONS_PER_CORE: u32 = 8;
-/// How long requests are still taken after readiness has failed, so that load balancers notice first.
+/// How long the server accepts requests after readiness has failed, so that load balancers notice first.
 const NOTICE: Duration = Duration::from_secs(3);
 /// How long requests in flight may take to finish.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -44,9 +44,9 @@ const FIRST_SUPERUSER_DUE: &str = "the first superuser is yet to be made";
 
 /// A bound, running application.
 pub struct App {
-    /// Where the API listens.
+    /// The address of the API.
     pub api_addr: SocketAddr,
-    /// Where health, metrics and status listen.
+    /// The address of health, metrics and status.
     pub management_addr: SocketAddr,
     readiness: Arc<Readiness>,
     store: Store,
@@ -57,11 +57,11 @@ pub struct App {
 }
 
 impl App {
-    /// Binds both ports and starts everything. Dependencies that are down are waited for in the background.
+    /// Binds both ports and starts the workers. Waits for unavailable dependencies in the background.
     ///
     /// # Errors
-    /// What waiting cannot mend: a malformed setting, an unreadable secret file, a port that is taken, a key
-    /// set that is refused.
+    /// A fault that does not pass by itself: a malformed setting, an unreadable secret file, a port in use, an invalid key
+    /// set.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let database_url = read_secret("DATABASE_URL", &settings.database_url)?;
@@ -73,7 +73,7 @@ impl App {
         let metrics = Arc::new(Metrics::new()?);
         let hashing = HashPool::new(cores)?;
         let ring = KeyRing::new(settings.jwt_keys_file.clone());
-        // A bad set at start is an error to be seen at once; later a bad one leaves the last good one in use.
+        // An invalid key set fails the start. A later one is rejected, and the last valid one stays in use.
         ring.reload()?;
         let outbox_wake = Arc::new(Notify::new());
         let outbox = build_outbox(settings, &roots, &store, &outbox_wake, &metrics)?;
@@ -133,7 +133,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             longest_token_lifetime: lifetimes.map(Minutes::as_seconds).into_iter().max().unwrap_or_default(),
         };
-        // The management port outlives the API's: readiness is to be seen failing while requests drain.
+        // The management port outlives the API's, so that readiness is seen to fail while requests drain.
         let browsers = BrowserPolicy::new(issuer, &settings.cors_allowed_origins);
         app.servers.spawn(serve(api, api_router(state, browsers), app.stop_taking.clone()));
         app.workers.spawn(serve(management, management_router(management_state), app.stop_working.clone()));
@@ -164,8 +164,8 @@ impl App {
         Ok(app)
     }
 
-    /// Stops in the order that loses no request: readiness fails, the API goes on for [`NOTICE`], requests in
-    /// flight finish, workers end, connections close.
+    /// Stops in an order that loses no request: readiness fails, the API keeps accepting requests for [`NOTICE`], requests
+    /// in flight finish, workers end, connections close.
     pub async fn stop(self) {
         self.readiness.begin_stopping();
         tokio::time::sleep(NOTICE).await;
@@ -204,7 +204,7 @@ async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let listener = listener.tap_io(|stream| {
-        // Small answers must not wait for more to send; without the option they are merely slower.
+        // Sends small responses without delay. Without the option they are only slower, so an error is ignored.
         let _ = stream.set_nodelay(true);
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -231,7 +231,7 @@ fn build_outbox(
         )),
     };
     let sender = MailSender::new(email, credentials, roots).map_err(anyhow::Error::msg)?;
-    // A broken text is an error to be seen at once, not when the first message is due.
+    // A broken template fails the start, not the first e-mail.
     let templates = Templates::load(settings.mail_templates_dir.as_deref())?;
     let deliverer = Deliverer {
         store: store.clone(),
@@ -244,7 +244,7 @@ fn build_outbox(
     Ok(Some(OutboxWorker::new(deliverer, Arc::clone(wake), Arc::clone(metrics))))
 }
 
-/// What messages call the service: the sender's name, or else the host that their links lead to.
+/// The name of the service in e-mails: the sender's name, or else the host of the links.
 fn service_name(email: &Email, settings: &Settings) -> String {
     let host = || settings.public_url.as_ref().unwrap_or(&settings.issuer_url).host_str().unwrap_or_default();
     email.from_name.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(host).to_owned()
@@ -270,14 +270,13 @@ fn first_superuser_form(settings: &Settings) -> anyhow::Result<Option<UserForm>>
         password: Password::presented(password.expose()),
         is_superuser: true,
     };
-    // What is set beyond the rules that always hold is asked only of an account that is to be made: one that was made
-    // before it was set is no reason not to start.
+    // The configured policy applies only when the account is created: an account that was created before the policy must
+    // not prevent a start.
     check_first_superuser(&form, &PasswordPolicy::default())?;
     Ok(Some(form))
 }
 
-/// A login that was changed at the database works for new connections as soon as the file has it: where the old one
-/// is void at once, the replicas do not have to be replaced first.
+/// Follows changed database credentials in the file: new connections use them without a restart of the replica.
 async fn follow_database_login(source: SecretSource, mut known: SecretText, store: Store) {
     const INTERVAL: Duration = Duration::from_secs(2);
     if matches!(source, SecretSource::Inline(_)) {
@@ -285,7 +284,7 @@ async fn follow_database_login(source: SecretSource, mut known: SecretText, stor
     }
     loop {
         tokio::time::sleep(INTERVAL).await;
-        // A file that cannot be read just now is being replaced.
+        // An unreadable file is probably being replaced.
         let Ok(url) = read_secret("DATABASE_URL", &source) else { continue };
         if url.expose() == known.expose() {
             continue;
@@ -325,7 +324,7 @@ async fn keep_creating_first_superuser(service: Arc<Service>, readiness: Arc<Rea
                     tracing::info!(username = form.username, "the first superuser was made");
                 }
                 readiness.set_first_superuser_fault(None);
-                // A database that was lost and made anew has no superuser either.
+                // A database that was lost and recreated has no superuser either.
                 readiness.schema_found_missing().await;
                 readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));
             }

@@ -1,5 +1,5 @@
-//! The connection to Redis that revocation and limits share. It is not re-made behind our back: a new connection
-//! may lead to another Redis, so every one learns first whom it talks to.
+//! The Redis connection that revocation and rate limits share. It never reconnects silently: a new connection may lead to
+//! another Redis, so its identity is checked first.
 
 mod identity;
 
@@ -15,7 +15,7 @@ pub use self::identity::MayForget;
 use self::identity::{DataId, Unusable, describe, identify};
 use crate::trusted_roots::TrustedRoots;
 
-/// A Redis that has not answered by then is treated as down; PostgreSQL answers instead.
+/// A Redis that does not answer in this time is treated as down; PostgreSQL answers instead.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -24,43 +24,43 @@ pub struct Connection {
     id: u64,
     data_id: DataId,
     marker_prefix: String,
-    /// When the question was asked whose answer was `data_id`.
+    /// When the `INFO` that gave `data_id` was sent.
     identified_at: Instant,
     stream: MultiplexedConnection,
 }
 
 impl Connection {
-    /// Tells connections apart.
+    /// The id of this connection.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// What a marker begins with that was set in the data which this connection showed when it was made.
+    /// The prefix of markers that were set in the data which Redis held when this connection was made.
     pub fn marker_prefix(&self) -> &str {
         &self.marker_prefix
     }
 
-    /// When Redis was asked whose data it holds, for this connection to be made.
+    /// When the identity of Redis was requested for this connection.
     pub fn identified_at(&self) -> Instant {
         self.identified_at
     }
 
-    /// A handle to send commands by; all handles share the connection.
+    /// A handle for commands; all handles share the connection.
     pub fn stream(&self) -> MultiplexedConnection {
         self.stream.clone()
     }
 }
 
-/// How the connection is, in words for readiness and status.
+/// The state of the connection, for readiness and status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionState {
     /// Connected.
     Up,
-    /// Not connected, or not to be used any more; it was before.
+    /// Not connected, but connected before.
     Lost(String),
-    /// Not connected yet since the start.
+    /// Not connected since the start.
     NeverUp(String),
-    /// Connected to a Redis that must not be used.
+    /// Redis answers, but must not be used.
     Refused(String),
 }
 
@@ -70,17 +70,17 @@ pub struct RedisConnection {
     current: ArcSwapOption<Connection>,
     was_up: AtomicBool,
     next_id: AtomicU64,
-    /// Why there is no connection, and whether that Redis was refused.
+    /// Why there is no connection, and whether Redis was refused.
     fault: Mutex<(String, bool)>,
     /// See [`RedisConnection::key_prefix`].
     key_prefix: ArcSwapOption<String>,
 }
 
 impl RedisConnection {
-    /// Takes the URL; connects when [`RedisConnection::ensure_connected`] is called.
+    /// Parses the URL; [`RedisConnection::ensure_connected`] connects.
     ///
     /// # Errors
-    /// A sentence without the URL when it is none.
+    /// A sentence without the URL when it is invalid.
     pub fn new(url: &str, roots: &TrustedRoots) -> Result<Self, String> {
         let client =
             open(url, roots).map_err(|_| "REDIS_URL is not valid: it is not a Redis URL".to_owned())?;
@@ -94,38 +94,38 @@ impl RedisConnection {
         })
     }
 
-    /// The connection, if there is one just now. Whether what stands behind it may be believed is another question.
+    /// The current connection, if any. Revocation decides separately whether to trust the Redis behind it.
     pub fn connection(&self) -> Option<Arc<Connection>> {
         self.current.load_full()
     }
 
-    /// What every key of this service begins with; `None` until the database has said which service this is.
+    /// The prefix of every key of this service; `None` until the database has identified the service.
     pub fn key_prefix(&self) -> Option<Arc<String>> {
         self.key_prefix.load_full()
     }
 
-    /// Takes what the keys of this service begin with.
+    /// Sets the prefix of every key of this service.
     pub fn set_key_prefix(&self, prefix: &str) {
         if self.key_prefix.load().as_deref().map(String::as_str) != Some(prefix) {
             self.key_prefix.store(Some(Arc::new(prefix.to_owned())));
         }
     }
 
-    /// How the connection is.
+    /// The state of the connection.
     pub fn state(&self) -> ConnectionState {
         if self.current.load().is_some() {
             return ConnectionState::Up;
         }
         let (reason, refused) = self.fault.lock().map(|fault| fault.clone()).unwrap_or_default();
         match (refused, self.was_up.load(Ordering::Relaxed)) {
-            // One that was good when we started holds nothing up: PostgreSQL answers in its place.
+            // A Redis that worked since the start does not affect readiness: PostgreSQL answers instead.
             (_, true) => ConnectionState::Lost(reason),
             (true, false) => ConnectionState::Refused(reason),
             (false, false) => ConnectionState::NeverUp(reason),
         }
     }
 
-    /// Connects if need be; a failure is remembered for [`RedisConnection::state`] and logged once.
+    /// Connects if there is no connection. [`RedisConnection::state`] reports a failure, and it is logged once.
     ///
     /// # Errors
     /// [`MayForget`] when that is why there is no connection.
@@ -148,14 +148,14 @@ impl RedisConnection {
         }
     }
 
-    /// Drops the connection after an error that says it is of no use any more.
+    /// Drops the connection after an error that makes it unusable.
     pub fn report_failure(&self, connection: &Connection, error: &RedisError) {
         self.drop_connection(connection, describe(error), false);
     }
 
-    /// Asks the Redis behind `connection` whether it is still the one that it was: the same process with the same data, the
-    /// primary, one that evicts nothing, its clock not far from this replica's. Gives the time of the question when it is;
-    /// otherwise the connection has been dropped, and the answer is `None`.
+    /// Checks that Redis is still the same: the same process with the same data, a primary, evicting nothing, with a clock
+    /// close to this replica's. Returns the time of the check on success; otherwise drops the connection and returns
+    /// `None`.
     ///
     /// # Errors
     /// [`MayForget`] when that is why the connection was dropped.
@@ -170,7 +170,7 @@ impl RedisConnection {
         fault.map_or(Ok(None), Err)
     }
 
-    /// Compared by id, so that what is learnt late of an old connection does not drop the one that followed.
+    /// Compares ids, so that a late error of an old connection does not drop its successor.
     fn drop_connection(&self, connection: &Connection, reason: String, refused: bool) {
         if self.current.load().as_ref().is_some_and(|current| current.id == connection.id) {
             self.current.store(None);
@@ -200,7 +200,7 @@ impl RedisConnection {
     }
 }
 
-/// What this client is given takes the place of what the system trusts.
+/// Custom certificate authorities are added to those of the system.
 fn open(url: &str, roots: &TrustedRoots) -> Result<Client, RedisError> {
     if !url.starts_with("rediss://") {
         return Client::open(url);

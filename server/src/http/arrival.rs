@@ -66,7 +66,7 @@ async fn collect(body: Body) -> Result<Bytes, Spoilt> {
     Ok(kept.into())
 }
 
-/// What is left of the body is no request: the connection is of no further use.
+/// The rest of the body is not a request, so the connection cannot be reused.
 fn refuse_late(version: Version) -> Response {
     let detail = format!("The body did not arrive within {} seconds.", BODY_DEADLINE.as_secs());
     let mut response = Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();
@@ -82,7 +82,7 @@ pub fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY_BYTES} bytes."))
 }
 
-/// Asserts that the body was waited for: nobody is authenticated before.
+/// Asserts that the body has arrived: no request is authenticated before.
 ///
 /// # Errors
 /// [`ServiceError::Internal`] for a route outside of [`await_body`].
@@ -93,7 +93,7 @@ pub fn check_arrived(parts: &Parts) -> Result<(), Problem> {
     }
 }
 
-/// Asserts that the body is there for the reading.
+/// Asserts that the body is readable.
 ///
 /// # Errors
 /// `400`, `413`
@@ -127,6 +127,6 @@ async fn discard(mut chunks: axum::body::BodyDataStream) {
             }
         }
     };
-    // Whether it was all read makes no difference to the answer.
+    // The response is the same whether or not everything was read.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
 }

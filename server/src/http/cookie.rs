@@ -1,4 +1,4 @@
-//! Cookies: `refresh_token` and `latchkey_device`, which are set here, and reading any.
+//! Setting the cookies `refresh_token` and `latchkey_device`, and reading any cookie.
 
 use axum::http::header::{COOKIE, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderValue};
@@ -18,20 +18,20 @@ pub fn clear() -> HeaderValue {
     HeaderValue::from_static("refresh_token=; HttpOnly; Secure; SameSite=Lax; Path=/api/v1/auth; Max-Age=0")
 }
 
-/// What a request has under a cookie's name.
+/// The value of a cookie in a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found<'a> {
-    /// Nothing, or nothing but an empty value.
+    /// Absent, or empty.
     None,
     /// One value.
     One(&'a str),
-    /// One that is no text, or values that differ: a neighbouring domain can add its own (RFC 6265 §8.6), and nothing
-    /// tells which is which. The other domain must not be able to choose, by the place or the form of its cookie.
+    /// Not text, or several different values: a neighbouring domain can add its own (RFC 6265 §8.6), and they cannot be
+    /// distinguished. That domain must not be able to choose by the position or the form of its cookie.
     Unusable,
 }
 
-/// Looks for a cookie (RFC 6265 §4.2.1). HTTP/2 may spread them over several headers (RFC 9113 §8.2.3). They are read as
-/// bytes: applications of the same domain may set others that are no ASCII.
+/// Finds a cookie (RFC 6265 §4.2.1). HTTP/2 may spread cookies over several headers (RFC 9113 §8.2.3). Reads bytes, since
+/// applications of the same domain may set cookies that are not ASCII.
 pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Found<'a> {
     let mut found: Option<&[u8]> = None;
     let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
@@ -59,10 +59,10 @@ fn unquoted(value: &[u8]) -> &[u8] {
 }
 
 const DEVICE: &str = "latchkey_device";
-/// A year; the database forgets it then too.
+/// A year, after which the database deletes the device too.
 const DEVICE_SECONDS: u32 = 31_536_000;
 
-/// Lets the browser be known again.
+/// Sets the device cookie, by which the browser is recognized at its next login.
 pub fn remember_device(device: &OneTimeSecret) -> Result<HeaderValue, InvalidHeaderValue> {
     HeaderValue::from_str(&format!(
         "{DEVICE}={}; HttpOnly; Secure; SameSite=Lax; Path=/api/v1/auth; Max-Age={DEVICE_SECONDS}",
@@ -70,7 +70,7 @@ pub fn remember_device(device: &OneTimeSecret) -> Result<HeaderValue, InvalidHea
     ))
 }
 
-/// What the browser was given by [`remember_device`], if it sends it (RFC 6265 §4.2.1).
+/// The device cookie that [`remember_device`] set, if the browser sends it (RFC 6265 §4.2.1).
 pub fn device(headers: &HeaderMap) -> Option<DeviceCookie<'_>> {
     match find(headers, DEVICE) {
         Found::One(value) => DeviceCookie::parse(value),

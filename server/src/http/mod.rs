@@ -1,4 +1,4 @@
-//! The REST API: routes, what requests are read by, what answers look like.
+//! The REST API: routes, extractors and responses.
 
 mod arrival;
 mod audit;

@@ -1,4 +1,4 @@
-//! Each replica's own count, for while Redis is away.
+//! The counts of one replica while Redis is unavailable.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use super::answer::{AUDIT_INTERVAL, Answer};
 use super::bucket::{Bucket, BucketKey};
 use crate::domain::rate_limit::{decide_gcra, decide_refund};
 
-/// What is kept at most, some ten megabytes; what was asked for least is forgotten first.
+/// The maximum number of buckets, some ten megabytes; the least recently used ones are dropped first.
 const MOST_BUCKETS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,7 +18,7 @@ struct State {
     audited_until: Option<i64>,
 }
 
-/// Buckets in memory, on this process's own clock.
+/// Buckets in memory, measured by the monotonic clock of this process.
 pub(super) struct Memory {
     begun: Instant,
     buckets: Mutex<Cache<BucketKey, State>>,

@@ -1,4 +1,4 @@
-//! Whom a connection leads to, as Redis tells it.
+//! The identity of the Redis process behind a connection.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use redis::aio::MultiplexedConnection;
 use crate::domain::clock::ClockOffset;
 use crate::trusted_roots::describe_refusal;
 
-/// Why a Redis must not be used although it answers and shows the data that it should.
+/// Why a Redis must not be used although it answers and holds the expected data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MayForget {
     /// Its policy lets it evict keys.
     Evicts,
-    /// Its clock and this replica's are too far apart, so that keys may have expired early.
+    /// Its clock differs too much from this replica's, so that keys may have expired early.
     ClockOff,
 }
 
-/// Names what one Redis process holds. A restarted process has another run id. A process that was demoted, took over the
-/// data of another one and was promoted again keeps its run id, but each promotion and each resynchronization gives it
-/// another replication id. One that evicted keys, while its policy let it, has counted them.
+/// Identifies the data of one Redis process. A restarted process has a new run id. A process that was demoted, took over the
+/// data of another one and was promoted again keeps its run id, but each promotion and each resynchronization gives it a
+/// new replication id. A process that evicted keys has counted them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataId {
     run_id: String,
@@ -34,21 +34,21 @@ impl fmt::Display for DataId {
     }
 }
 
-/// Why a Redis is not used. The sentences hold no address and no credentials.
+/// Why a Redis is not used. The messages contain no address and no credentials.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
-    /// It does not answer, or is a replica: that passes.
+    /// It does not answer, or is a replica: a temporary state.
     Down(String),
-    /// It must not be used as it is set up.
+    /// Its configuration forbids using it.
     Refused(String),
     /// Its policy lets it evict keys.
     Evicts(String),
-    /// Its clock and ours are too far apart, so that keys may have expired early.
+    /// Its clock differs too much from this replica's, so that keys may have expired early.
     ClockOff(String),
 }
 
 impl Unusable {
-    /// The sentence, whether only another set-up mends it, and what may be missing.
+    /// The message, whether only another configuration helps, and which data may be missing.
     pub(super) fn into_parts(self) -> (String, bool, Option<MayForget>) {
         match self {
             Self::Down(reason) => (reason, false, None),
@@ -65,11 +65,11 @@ impl From<RedisError> for Unusable {
     }
 }
 
-/// Asks for everything that decides whether the Redis behind `stream` may be used.
+/// Reads everything that decides whether the Redis behind `stream` may be used.
 pub(super) async fn identify(stream: &mut MultiplexedConnection) -> Result<DataId, Unusable> {
     let asked = Utc::now();
     let mut questions = redis::pipe();
-    // One section a command: only Redis 7 takes several.
+    // One section per command: only Redis 7 accepts several.
     for section in ["server", "replication", "memory", "stats"] {
         questions.cmd("INFO").arg(section);
     }
@@ -80,7 +80,7 @@ pub(super) async fn identify(stream: &mut MultiplexedConnection) -> Result<DataI
     judge(&[server, replication, memory, stats].concat(), clock)
 }
 
-/// Decides about the answers of `INFO`, and how far Redis's clock is from ours.
+/// Decides from the output of `INFO` and the clock difference.
 fn judge(info: &str, clock: Option<ClockOffset>) -> Result<DataId, Unusable> {
     let field = |name: &str| {
         let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
@@ -89,7 +89,7 @@ fn judge(info: &str, clock: Option<ClockOffset>) -> Result<DataId, Unusable> {
     let require = |name: &str, purpose: &str| {
         field(name).map(str::to_owned).ok_or_else(|| {
             Unusable::Refused(format!(
-                "Redis does not tell its {name} (INFO), without which {purpose} cannot be seen"
+                "Redis does not report its {name} (INFO), without which {purpose} cannot be detected"
             ))
         })
     };
@@ -103,7 +103,8 @@ fn judge(info: &str, clock: Option<ClockOffset>) -> Result<DataId, Unusable> {
             return Err(Unusable::Down(reason.to_owned()));
         }
         _ => {
-            let reason = "Redis is no primary (INFO says another role); REDIS_URL must lead to the primary";
+            let reason =
+                "Redis is no primary (INFO reports another role); REDIS_URL must lead to the primary";
             return Err(Unusable::Refused(reason.to_owned()));
         }
     }
@@ -121,7 +122,7 @@ fn judge(info: &str, clock: Option<ClockOffset>) -> Result<DataId, Unusable> {
             offset.describe("this replica's clock", "that of Redis")
         ))),
         Some(_) => Ok(DataId { run_id, replication_id, evicted_keys }),
-        None => Err(Unusable::Refused("Redis does not tell its time (TIME)".to_owned())),
+        None => Err(Unusable::Refused("Redis does not report its time (TIME)".to_owned())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The use cases, one a file: no HTTP, no SQL.
+//! The use cases, one per file, in the folders of `http/`. They contain no HTTP and no SQL.
 
 mod audit;
 mod auth;
@@ -53,15 +53,15 @@ use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::store::Store;
 
-/// What the use cases work with. Share it with an [`Arc`].
+/// The dependencies and settings of the use cases. Share it with an [`Arc`].
 pub struct Service {
     /// The database.
     pub store: Store,
     /// Revocation checks and announcements.
     pub revocation: Arc<Revocation>,
-    /// How often something was tried.
+    /// Counts attempts.
     pub limits: Limits,
-    /// How often it may be.
+    /// The limits for attempts.
     pub rate_limits: RateLimits,
     /// The password hash pool.
     pub hashing: Arc<HashPool>,
@@ -73,15 +73,15 @@ pub struct Service {
     pub access_lifetime: TimeDelta,
     /// Lifetime of a refresh token.
     pub refresh_lifetime: TimeDelta,
-    /// What accounts may do.
+    /// The settings of accounts.
     pub accounts: Accounts,
-    /// Which new passwords are good enough.
+    /// The rules for new passwords.
     pub password_policy: PasswordPolicy,
-    /// Whether and how people make accounts for themselves.
+    /// The settings of self-registration.
     pub registration: Registration,
-    /// The program that may introspect and revoke tokens, beside superusers.
+    /// The client that, besides superusers, may introspect and revoke tokens.
     pub introspection_client: Option<ClientSecret>,
-    /// Whether mail can be sent at all.
+    /// Whether e-mail is configured.
     pub mail_enabled: bool,
     /// Wakes this replica's outbox worker.
     pub outbox_wake: Arc<Notify>,

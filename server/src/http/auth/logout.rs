@@ -15,7 +15,7 @@ use crate::service;
 
 /// Log out
 ///
-/// Ends the session of the access token, revokes its access and refresh tokens everywhere, clears the cookie.
+/// Ends the session of the access token, revokes its access and refresh tokens on every replica, and clears the cookie.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logout",
     security(("bearer" = []), ("password" = [])),

@@ -16,7 +16,7 @@ use crate::service;
 
 /// Log out everywhere
 ///
-/// Ends every session of the account, this one too, and clears the cookie.
+/// Ends every session of the account, including the current one, and clears the cookie.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout-all", tag = "auth", operation_id = "logout_all",
     security(("bearer" = []), ("password" = [])),

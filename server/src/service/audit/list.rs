@@ -1,9 +1,9 @@
-//! Reading the audit, for a superuser.
+//! Listing audit events, for a superuser.
 
 use crate::service::{Page, Service, ServiceError, Superuser};
 use crate::store::{AuditEntry, AuditQuery};
 
-/// The events that the query asks for, newest first.
+/// The events that match the query, newest first.
 ///
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`] and [`ServiceError::NotSuperuser`] when that has changed since it was asked,

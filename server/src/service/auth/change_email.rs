@@ -1,12 +1,12 @@
-//! Giving the own account another address.
+//! Requesting a change of the current user's e-mail address.
 
 use super::password_checks::wrong_password;
 use crate::domain::{AuditKind, EmailAddress, Origin, Password};
 use crate::service::{Authenticated, FieldError, LimitedAction, Service, ServiceError};
 use crate::store::EmailChange;
 
-/// Asks for another address: a link goes to it, a notice to the present one, which stays until the link is followed.
-/// Whether another account has the address is not told (OWASP ASVS 5.0 §6.3.8).
+/// Sends a confirmation link to the new address and a notice to the current one, which stays until the link is followed.
+/// The result does not reveal whether another account has the address (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
 /// [`ServiceError::Invalid`] for a wrong password or an address that cannot be the account's,
@@ -26,7 +26,7 @@ pub async fn request_email_change(
         ServiceError::Invalid(vec![FieldError { field: "email", message: message.to_owned() }])
     };
     let new_email = EmailAddress::parse(email).ok_or_else(|| fault("is not an e-mail address"))?;
-    // Where only some domains may register, a registered account must not leave them by itself either.
+    // Where registration is restricted to some domains, a registered account must not move to another domain either.
     let registration = &service.registration;
     if registration.enabled && !new_email.is_within(&registration.email_domains) {
         return Err(fault("is not of a domain that may register here"));
@@ -36,7 +36,7 @@ pub async fn request_email_change(
     if new_email.as_str().eq_ignore_ascii_case(&confirmed.account.email) {
         return Err(fault("is the address of this account already"));
     }
-    // Kept: each sends letters.
+    // The attempt stays counted: each one sends e-mails.
     let _attempt = service.limit(LimitedAction::EmailChange, new_email.as_str(), None, origin).await?;
     let change = EmailChange {
         actor: bearer.actor(),

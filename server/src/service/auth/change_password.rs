@@ -1,4 +1,4 @@
-//! Changing the own password.
+//! Changing the current user's password.
 
 use super::password_checks::{check_new_password, wrong_password};
 use crate::domain::{AuditKind, Origin, Password};
@@ -7,19 +7,19 @@ use crate::store::PasswordChange;
 
 const CURRENT: &str = "current_password";
 
-/// What was asked for, not yet checked.
+/// A requested change, not yet checked.
 #[derive(Debug, Clone)]
 pub struct PasswordForm {
-    /// The password of now.
+    /// The current password.
     pub current_password: Password,
-    /// The password to be.
+    /// The new password.
     pub new_password: Password,
-    /// Whether the other sessions go on.
+    /// Whether the other sessions stay active.
     pub keep_other_sessions: bool,
 }
 
-/// Changes the password and ends the other sessions unless they are to go on (OWASP ASVS 5.0 §6.2.3, §7.4.3). The
-/// session that asks goes on. A notice is mailed.
+/// Changes the password and ends the other sessions unless the form keeps them (OWASP ASVS 5.0 §6.2.3, §7.4.3). The
+/// current session continues. A notice is sent by e-mail.
 ///
 /// # Errors
 /// [`ServiceError::Invalid`] for a wrong current password or a new one that is refused,

@@ -1,4 +1,4 @@
-//! Changing what the own profile says.
+//! Changing the current user's profile.
 
 use super::me::find_active_profile;
 use super::register::LOCALE_FAULT;
@@ -6,16 +6,16 @@ use crate::domain::{Locale, Origin, PersonName};
 use crate::service::{Authenticated, FieldError, Service, ServiceError};
 use crate::store::{Profile, ProfileChange};
 
-/// What is to be changed, not yet checked; `None`: stays.
+/// A requested change, not yet checked; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileForm {
     /// See [`PersonName`].
     pub name: Option<String>,
-    /// See [`Locale`], or back to the default of the service.
+    /// See [`Locale`]; `Some(None)` restores the default of the service.
     pub locale: Option<Option<String>>,
 }
 
-/// Changes the profile and gives it as it is then.
+/// Changes the profile and returns the new one.
 ///
 /// # Errors
 /// [`ServiceError::Invalid`], [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated,
@@ -29,7 +29,7 @@ pub async fn change_profile(
     let change = form.check()?;
     if change == ProfileChange::default() {
         let profile = find_active_profile(service, bearer.user_id).await?;
-        // Last: the profile was so before any logout that this does not see.
+        // Checked last, so that the profile was read before any logout that this check misses.
         service.store.assert_goes_on(bearer.actor()).await?;
         return Ok(profile);
     }

@@ -1,4 +1,4 @@
-//! Confirming a change of address by the link mailed to the new address.
+//! Confirming a change of address by the link sent to the new address.
 
 use serde_json::json;
 
@@ -7,8 +7,8 @@ use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::{Service, ServiceError};
 use crate::store::ConfirmationOutcome;
 
-/// Makes the address that the link was mailed to the account's; every other link is void. That another account has
-/// it by now looks to the caller as any bad link does.
+/// Makes the address that the link was sent to the account's address and voids every other link. If another account has
+/// taken the address, the caller sees the same error as for any invalid link.
 ///
 /// # Errors
 /// [`ServiceError::InvalidOneTimeToken`], [`ServiceError::Unavailable`]

@@ -1,4 +1,4 @@
-//! Deleting the own account.
+//! Deleting the current user's account.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::domain::{AuditEvent, AuditKind, Origin, Password};
 use crate::service::{Authenticated, Service, ServiceError};
 use crate::store::DeletionOutcome;
 
-/// Whether people may delete their own accounts here.
+/// Checks that self-service deletion is enabled.
 ///
 /// # Errors
 /// [`ServiceError::AccountDeletionDisabled`]
@@ -15,7 +15,7 @@ pub fn check_account_deletion_enabled(service: &Service) -> Result<(), ServiceEr
     if service.accounts.self_deletion { Ok(()) } else { Err(ServiceError::AccountDeletionDisabled) }
 }
 
-/// Deletes the account of the bearer with all that belongs to it; the audit keeps its id. A notice is mailed.
+/// Deletes the bearer's account and all its data; audit events keep its id. A notice is sent by e-mail.
 ///
 /// # Errors
 /// Those of [`check_account_deletion_enabled`], [`ServiceError::Invalid`] for a wrong password,

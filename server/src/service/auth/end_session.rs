@@ -5,12 +5,12 @@ use uuid::Uuid;
 use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::{Authenticated, Service, ServiceError};
 
-/// Ends one session of the bearer's account: its tokens are refused by every replica when this returns. One that
-/// has ended already is ended all the same.
+/// Ends one session of the bearer's account: when this returns, every replica refuses its tokens. Ending a session that
+/// has already ended succeeds.
 ///
 /// # Errors
-/// [`ServiceError::NotFound`] when the account has no such session, [`ServiceError::Unavailable`] when the end could
-/// not be made known; it may be asked for again.
+/// [`ServiceError::NotFound`] when the account has no such session, [`ServiceError::Unavailable`] when the end could not
+/// be announced to the other replicas; the caller may retry.
 pub async fn end_session(
     service: &Service,
     bearer: Authenticated,
@@ -19,7 +19,7 @@ pub async fn end_session(
 ) -> Result<(), ServiceError> {
     let event = AuditEvent::own(AuditKind::SessionEnded, bearer.user_id, origin).in_session(session_id);
     let ended = if session_id == bearer.session_id {
-        // A logout: what has ended already is ended all the same.
+        // A logout: it succeeds even if the session has already ended.
         service.store.end_session(session_id, bearer.user_id, &event).await?
     } else {
         service.store.end_own_session(session_id, bearer.actor(), &event).await?
@@ -29,7 +29,7 @@ pub async fn end_session(
             service.emit(&event);
             revoked
         }
-        // An earlier attempt ended it and may not have made it known: only then may the answer be yes.
+        // An earlier attempt ended the session but may not have announced it; announce it before answering.
         None => service
             .store
             .find_own_revocation(session_id, bearer.user_id)

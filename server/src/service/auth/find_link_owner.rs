@@ -1,10 +1,10 @@
-//! What a mailed link is for, before anybody presses its button.
+//! Finding the account of a link without using it up.
 
 use crate::crypto::OneTimeSecret;
 use crate::service::{Service, ServiceError};
 use crate::store::{LinkOwner, TokenPurpose};
 
-/// Whose link this is; uses nothing up, since software that guards mailboxes follows links too.
+/// The account of a link. Does not use up the link, since mail scanners open links too.
 ///
 /// # Errors
 /// [`ServiceError::InvalidOneTimeToken`], [`ServiceError::Unavailable`]

@@ -1,4 +1,4 @@
-//! What a token is worth (RFC 7662).
+//! Introspecting a token (RFC 7662).
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -8,22 +8,22 @@ use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
 use crate::service::authenticate::map_token_error;
 use crate::service::{Service, ServiceError, TokenClient};
 
-/// A token that would be accepted now.
+/// A valid token.
 #[derive(Debug, Clone)]
 pub struct Introspection {
     /// Access or refresh.
     pub kind: TokenKind,
-    /// What it says.
+    /// Its claims.
     pub token: VerifiedToken,
-    /// The name of its account.
+    /// The username of its account.
     pub username: String,
 }
 
-/// Looks at a token of either kind without using it: a refresh token is not rotated by it, and an old one is not
-/// taken for theft. `None` when it would not be accepted, whatever the reason.
+/// Checks a token of either kind without using it: a refresh token is not rotated, and a rotated one is not treated as
+/// stolen. `None` when the token would not be accepted, for whatever reason.
 ///
 /// # Errors
-/// [`ServiceError::Unavailable`] when that cannot be known.
+/// [`ServiceError::Unavailable`] when validity cannot be determined.
 pub async fn introspect(
     service: &Service,
     asked_by: TokenClient,
@@ -44,10 +44,10 @@ pub async fn introspect(
         }
         _ => None,
     };
-    // Last: the answer was so before any logout that this does not see.
+    // Checked last, so that the account was read before any logout that this check misses.
     asked_by.assert(service).await?;
     service.metrics.count_introspection(if found.is_some() { "active" } else { "inactive" });
-    // It changes nothing and may come with every request of a program: a line and a count, no row.
+    // Introspection changes nothing and may accompany every request: a log line and a metric, no row.
     service.emit(&AuditEvent {
         kind: AuditKind::TokenIntrospected,
         outcome: Outcome::Success,
@@ -72,7 +72,7 @@ async fn find_owner_of_access_token(
     Ok(profile.filter(|profile| profile.is_active).map(|profile| profile.username))
 }
 
-/// A token of ours, by its signature and claims; it may have expired. The header's `typ` says which kind it is.
+/// Verifies a token of this service by its signature and claims; it may have expired. The header's `typ` selects the kind.
 pub(in crate::service) fn verify_either_kind(
     service: &Service,
     token: &str,

@@ -3,7 +3,7 @@
 use crate::service::{Authenticated, Service, ServiceError};
 use crate::store::SessionRow;
 
-/// The sessions of the bearer's account that go on.
+/// The active sessions of the bearer's account.
 ///
 /// # Errors
 /// [`ServiceError::Unavailable`]

@@ -1,4 +1,4 @@
-//! Logging in by name and password.
+//! Logging in with a username or an address and a password.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -10,27 +10,27 @@ use crate::service::tokens::TokenSubject;
 use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
 use crate::store::{KnownDevice, NewSession};
 
-/// What somebody logs in with.
+/// The credentials of a login.
 pub struct LoginForm<'a> {
-    /// A username or an address, in any case.
+    /// A username or an address, compared without regard to case.
     pub name: &'a str,
     /// The password.
     pub password: Password,
-    /// What the browser keeps since it logged in before.
+    /// The device cookie of an earlier login.
     pub device: Option<DeviceCookie<'a>>,
-    /// Whether a browser that is new to the account is to be known from now on.
+    /// Whether to set a device cookie on a browser that is new to the account.
     pub remember_device: bool,
 }
 
-/// A session that has begun.
+/// A new session.
 pub struct LoggedIn {
     /// Its tokens.
     pub pair: TokenPair,
-    /// What the browser is to keep, when it is new to the account and to be known.
+    /// The device cookie to set, if the browser is new to the account.
     pub new_device: Option<OneTimeSecret>,
 }
 
-/// Begins a session. An unknown name costs as much time as a wrong password (OWASP ASVS 5.0 §6.3.8).
+/// Starts a session. An unknown name takes as long as a wrong password (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
 /// [`ServiceError::InvalidCredentials`], [`ServiceError::Deactivated`], [`ServiceError::Unverified`],
@@ -64,7 +64,7 @@ async fn log_in_within_limits(
     let attempt = service.limit(LimitedAction::Login, form.name, device.as_ref(), origin).await?;
     let result = log_in(service, form, device, origin, now).await;
     match &result {
-        // A guess that was answered counts. Of the others nobody has learnt anything.
+        // A guess that was answered stays counted. Any other error revealed nothing.
         Err(ServiceError::InvalidCredentials | ServiceError::Deactivated | ServiceError::Unverified) => {}
         _ => attempt.give_back().await,
     }
@@ -115,7 +115,7 @@ async fn log_in(
         access_expires_at: now + service.access_lifetime,
         refresh_expires_at: now + service.refresh_lifetime,
     };
-    // Signed first: a session whose tokens cannot be signed is not begun.
+    // Signed first: no session starts whose tokens cannot be signed.
     let pair = service.sign_pair(account.username, subject, now)?;
     let known = device.filter(|device| device.user_id == account.id).map(|device| device.token_hash);
     let new_device = match &known {
@@ -147,8 +147,8 @@ fn no_randomness() -> ServiceError {
     ServiceError::Internal("the system gives no randomness".to_owned())
 }
 
-/// The hash that now stands for the verified password. Of several logins at once one replaces it; the others
-/// verify the password against what it put there, which may also be a password that was changed meanwhile.
+/// Returns the hash that is now stored for the verified password. Of several concurrent logins one replaces the hash; the
+/// others verify the password against the new one, which may also be that of a password changed in the meantime.
 async fn rehash_if_needed(
     service: &Service,
     user_id: i64,

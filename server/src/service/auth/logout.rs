@@ -1,4 +1,4 @@
-//! Ending the own session.
+//! Ending the current session.
 
 use uuid::Uuid;
 
@@ -6,18 +6,18 @@ use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::{Authenticated, Service, ServiceError};
 use crate::store::RevokedSession;
 
-/// Ends the session: its access tokens and its refresh token are refused by every replica when this returns.
-/// The cookie's refresh token is of this very session or is none of our business, so it need not be read:
-/// ending the session covers it, and one of another session is to be ignored.
+/// Ends the session: when this returns, every replica refuses its access and refresh tokens. The refresh token of the
+/// cookie is not read: if it belongs to this session, ending the session covers it; if it belongs to another, it is
+/// ignored.
 ///
 /// # Errors
-/// [`ServiceError::Unavailable`] when the end could not be made known; it may be asked for again.
+/// [`ServiceError::Unavailable`] when the end could not be announced to the other replicas; the caller may retry.
 pub async fn logout(service: &Service, bearer: Authenticated, origin: &Origin) -> Result<(), ServiceError> {
     let event = AuditEvent::own(AuditKind::Logout, bearer.user_id, origin).in_session(bearer.session_id);
     end_session(service, bearer.session_id, bearer.user_id, &event).await
 }
 
-/// Ends one session of an account and makes it known to every replica.
+/// Ends one session of an account and announces it to every replica.
 pub(in crate::service) async fn end_session(
     service: &Service,
     session_id: Uuid,
@@ -28,7 +28,7 @@ pub(in crate::service) async fn end_session(
     announce_end(service, session_id, ended, event).await
 }
 
-/// Makes it known to every replica that a session has ended, now or before.
+/// Announces to every replica that a session has ended, now or earlier.
 pub(in crate::service) async fn announce_end(
     service: &Service,
     session_id: Uuid,
@@ -40,7 +40,7 @@ pub(in crate::service) async fn announce_end(
             service.emit(event);
             Some(revoked)
         }
-        // An earlier attempt ended it and could not make it known: only now may the answer be yes.
+        // An earlier attempt ended the session but may not have announced it; announce it before answering.
         None => service.store.find_revocation(session_id).await?,
     };
     service.revocation.announce(revoked.as_slice()).await?;

@@ -4,11 +4,11 @@ use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::{Authenticated, Service, ServiceError};
 use crate::store::StoreError;
 
-/// Ends every session of the bearer's account, this one too.
+/// Ends every session of the bearer's account, including the current one.
 ///
 /// # Errors
-/// [`ServiceError::InvalidAccessToken`] when this one has ended since it was asked;
-/// [`ServiceError::Unavailable`] when the end could not be made known; it may be asked for again.
+/// [`ServiceError::InvalidAccessToken`] when the current session has ended in the meantime;
+/// [`ServiceError::Unavailable`] when the end could not be announced to the other replicas; the caller may retry.
 pub async fn logout_all(
     service: &Service,
     bearer: Authenticated,
@@ -29,7 +29,7 @@ pub async fn logout_all(
     }
 }
 
-/// For an account whose own session is over: perhaps an earlier attempt ended them all and could not make it known.
+/// Announces the ends of an account whose current session is over: an earlier attempt may have failed to do so.
 pub(in crate::service) async fn announce_earlier_ends(
     service: &Service,
     user_id: i64,

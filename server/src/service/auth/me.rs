@@ -1,4 +1,4 @@
-//! Whose an access token is, for who only wants to know that: `/me` and `/verify`.
+//! Getting the account of an access token, for `/me` and `/verify`.
 
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,16 @@ use crate::service::authenticate::{refuse_revoked, verify};
 use crate::service::{Service, ServiceError};
 use crate::store::Profile;
 
-/// A check that is older than this when the account has been read is made again.
+/// A revocation check that is older than this once the account has been read is repeated.
 const CHECK_STANDS_FOR: Duration = Duration::from_millis(250);
 
-/// The account behind an access token. Reading it may have to wait for a connection: revocation is then checked once
-/// more, so that no answer is given long after a logout. Ordinarily one check is enough, and this is asked with every
-/// request of every application.
+/// The account of an access token. If reading it had to wait for a connection, revocation is checked again, so that no
+/// response is sent long after a logout. Ordinarily one check suffices; applications call this with every request of their
+/// own.
 ///
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`], also when the account is gone or deactivated; [`ServiceError::Unavailable`]
-/// when either cannot be known, never a yes.
+/// when either check is impossible: the token is then never accepted.
 pub async fn show_profile(
     service: &Service,
     token: &str,

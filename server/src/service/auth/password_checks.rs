@@ -1,5 +1,5 @@
-//! What changes to the own account have in common: the password is asked for again, since an open browser or a
-//! stolen token must not be enough (OWASP ASVS 5.0 §7.5.1).
+//! Checking passwords before a change to the current user's account: the user must enter the password again, since an
+//! unattended browser or a stolen token must not be enough (OWASP ASVS 5.0 §7.5.1).
 
 use latchkey_config::PasswordPolicy;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::domain::{
 use crate::service::{Authenticated, FieldError, LimitedAction, Service, ServiceError};
 use crate::store::OwnAccount;
 
-/// The account of the bearer, whose password was just shown to be known.
+/// The bearer's account, whose password was just verified.
 pub(in crate::service) struct ConfirmedAccount {
     pub(in crate::service) account: OwnAccount,
     /// The hash that it was verified against.
@@ -18,8 +18,8 @@ pub(in crate::service) struct ConfirmedAccount {
 }
 
 impl Service {
-    /// Checks the bearer's password, given in the field `field`. A wrong one is recorded as a refused `kind`. The
-    /// access token is good all the same, so that the answer is not 401.
+    /// Verifies the bearer's password, given in the field `field`. A wrong one is recorded as a refused `kind` and is a
+    /// 422, not a 401, since the access token is valid.
     ///
     /// # Errors
     /// [`wrong_password`], [`ServiceError::RateLimited`], [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated,
@@ -31,7 +31,7 @@ impl Service {
         kind: AuditKind,
         origin: &Origin,
     ) -> Result<ConfirmedAccount, ServiceError> {
-        // Whoever holds a stolen token must not find the password by trying (OWASP ASVS 5.0 §6.3.1).
+        // Limited, so that the holder of a stolen token cannot guess the password (OWASP ASVS 5.0 §6.3.1).
         let name = format!("user:{}", bearer.user_id);
         let attempt = self.limit(LimitedAction::Confirmation, &name, None, origin).await?;
         let account = self.store.find_own_account(bearer.actor()).await?;
@@ -39,7 +39,7 @@ impl Service {
         let correct = self.hashing.verify(password, stored.clone()).await?;
         if let Some(verified_hash) = stored.filter(|_| correct) {
             attempt.give_back().await;
-            // Before anything else is said: whether the password is right is for who is logged in.
+            // Checked before the result is used: only an active session may learn whether the password is correct.
             self.store.assert_goes_on(bearer.actor()).await?;
             return Ok(ConfirmedAccount { account, verified_hash });
         }

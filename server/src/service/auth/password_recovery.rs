@@ -1,10 +1,10 @@
-//! Asking for a password reset.
+//! Requesting a password reset.
 
 use crate::domain::{EmailAddress, Origin};
 use crate::service::{DeviceCookie, FieldError, LimitedAction, Service, ServiceError};
 
 /// Puts the request into the outbox. Nothing here depends on whether an account has the address, so that neither the
-/// answer nor its time can tell (OWASP ASVS 5.0 §6.3.8).
+/// response nor its time reveals it (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
 /// [`ServiceError::MailDisabled`], [`ServiceError::Invalid`] when it is no address, [`ServiceError::RateLimited`],
@@ -25,7 +25,7 @@ pub async fn recover_password(
         }]));
     };
     let device = service.find_device(device).await?;
-    // Kept: each asks for a letter.
+    // The attempt stays counted: each one requests an e-mail.
     let _attempt = service.limit(LimitedAction::Recovery, email.as_str(), device.as_ref(), origin).await?;
     let event = service.store.enqueue_recovery(&email, origin).await?;
     service.emit(&event);

@@ -1,4 +1,4 @@
-//! Exchanging a refresh token for a new pair.
+//! Exchanging a refresh token for a new pair of tokens.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,8 +9,8 @@ use crate::service::tokens::TokenSubject;
 use crate::service::{Service, ServiceError, TokenPair};
 use crate::store::{RefreshOutcome, RefreshRequest};
 
-/// Rotates a refresh token (RFC 9700 §4.14.2). `bearer` is the access token of the same session, whose only
-/// fault may be that it has expired; without one (RFC 6749 §6) the refresh token alone decides.
+/// Rotates a refresh token (RFC 9700 §4.14.2). `bearer` is the access token of the same session, which may have expired;
+/// without one (RFC 6749 §6) the refresh token alone decides.
 ///
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`], [`ServiceError::InvalidRefreshToken`], [`ServiceError::Unavailable`]
@@ -65,8 +65,8 @@ pub async fn refresh(
     }
 }
 
-/// Revocation is not asked for here: the exchange itself refuses a session that has ended, in the same
-/// transaction that would rotate.
+/// Verifies the bearer token without a revocation check: the exchange refuses an ended session in the transaction that
+/// rotates the token.
 fn verify_bearer(service: &Service, token: &str) -> Result<VerifiedToken, ServiceError> {
     service.verifier.verify_ignoring_expiry(TokenKind::Access, token).map_err(|error| {
         crate::service::authenticate::map_token_error(error, ServiceError::InvalidAccessToken)

@@ -1,10 +1,10 @@
-//! Making an account for oneself.
+//! Registering an account.
 
 use crate::domain::{Locale, Origin, Password, PasswordHash};
 use crate::service::{FieldError, LimitedAction, Service, ServiceError, UserForm};
 use crate::store::Registration;
 
-/// What was asked for, not yet checked.
+/// A requested registration, not yet checked.
 #[derive(Debug, Clone)]
 pub struct RegistrationForm {
     /// See [`crate::domain::Username`].
@@ -17,11 +17,11 @@ pub struct RegistrationForm {
     pub password: Password,
     /// See [`Locale`].
     pub locale: Option<String>,
-    /// The languages that the caller's software asks for, the dearest first.
+    /// The languages of `Accept-Language`, in order of preference.
     pub accepted: Vec<Locale>,
 }
 
-/// Whether people may make accounts for themselves here.
+/// Checks that self-registration is enabled.
 ///
 /// # Errors
 /// [`ServiceError::RegistrationDisabled`], [`ServiceError::MailDisabled`]
@@ -35,8 +35,8 @@ pub fn check_registration_enabled(service: &Service) -> Result<(), ServiceError>
     }
 }
 
-/// Makes an account whose address is yet to be verified, or tells the owner of the address by mail why not. The
-/// caller learns neither, not by the answer and not by its time: the password is hashed in any case (OWASP ASVS 5.0
+/// Creates an account with an unverified address, or sends the owner of the address an e-mail that explains why not. The
+/// caller learns neither from the response nor from its time: the password is hashed in any case (OWASP ASVS 5.0
 /// §6.3.8).
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub async fn register(
 ) -> Result<(), ServiceError> {
     check_registration_enabled(service)?;
     let (registration, password) = check(service, form)?;
-    // Kept: each sends a letter.
+    // The attempt stays counted: each one sends an e-mail.
     let _attempt =
         service.limit(LimitedAction::Registration, registration.email.as_str(), None, origin).await?;
     let password_hash = service.hashing.hash(password).await?;
@@ -59,7 +59,7 @@ pub async fn register(
     Ok(())
 }
 
-/// All faults at once; the hash is still to come.
+/// Checks everything but the hash and reports all faults together.
 fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Password), ServiceError> {
     let RegistrationForm { username, email, name, password, locale, accepted } = form;
     let names = UserForm { username, email, name, password: password.clone(), is_superuser: false };
@@ -88,5 +88,5 @@ fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Pas
     }
 }
 
-/// What is wrong with a language that is none.
+/// The message for an invalid language tag.
 pub(in crate::service) const LOCALE_FAULT: &str = "is not a language tag such as en or pt-BR";

@@ -3,8 +3,8 @@
 use crate::domain::{EmailAddress, Origin};
 use crate::service::{FieldError, LimitedAction, Service, ServiceError};
 
-/// Asks for another verification mail. Neither the answer nor its time tells whether there is an account that needs
-/// one (OWASP ASVS 5.0 §6.3.8).
+/// Sends another verification e-mail. Neither the response nor its time reveals whether an unverified account has the
+/// address (OWASP ASVS 5.0 §6.3.8).
 ///
 /// # Errors
 /// [`ServiceError::MailDisabled`], [`ServiceError::Invalid`] when it is no address, [`ServiceError::RateLimited`],
@@ -23,7 +23,7 @@ pub async fn resend_verification(
             message: "is not an e-mail address".to_owned(),
         }])
     })?;
-    // Kept: each asks for a letter.
+    // The attempt stays counted: each one requests an e-mail.
     let _attempt = service.limit(LimitedAction::VerifyResend, email.as_str(), None, origin).await?;
     let event = service.store.enqueue_verification(&email, origin).await?;
     service.emit(&event);

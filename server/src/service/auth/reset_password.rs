@@ -1,4 +1,4 @@
-//! Choosing a password by a mailed link: a new one, or the first one of an invited account.
+//! Setting a password with a link sent by e-mail: a new one, or the first one of an invited account.
 
 use super::password_checks::check_new_password;
 use crate::crypto::OneTimeSecret;
@@ -6,11 +6,11 @@ use crate::domain::{Origin, Password};
 use crate::service::{LimitedAction, Service, ServiceError, find_link_owner};
 use crate::store::TokenPurpose;
 
-/// What a link must be for to choose a password by it.
+/// The purposes of links that set a password.
 pub const PASSWORD_LINKS: [TokenPurpose; 2] = [TokenPurpose::PasswordReset, TokenPurpose::Invitation];
 
-/// Sets a password and ends every session of the account. The token is used up only when it succeeds. Nobody is
-/// logged in by it (OWASP ASVS 5.0 §6.4.3).
+/// Sets a password and ends every session of the account. The token is used up only on success. Starts no session (OWASP
+/// ASVS 5.0 §6.4.3).
 ///
 /// # Errors
 /// [`ServiceError::InvalidOneTimeToken`], [`ServiceError::Invalid`] for a password that is refused,
@@ -21,7 +21,7 @@ pub async fn reset_password(
     new_password: Password,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    // The link stands for its account: an account has one that is good at most.
+    // The token identifies the account for the limit: an account has at most one valid link.
     let attempt = service.limit(LimitedAction::Reset, token, None, origin).await?;
     let result = reset_within_limits(service, token, new_password, origin).await;
     match &result {

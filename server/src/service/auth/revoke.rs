@@ -1,4 +1,4 @@
-//! Revoking a token on behalf of a program (RFC 7009).
+//! Revoking a token for a program (RFC 7009).
 
 use serde_json::json;
 
@@ -7,12 +7,12 @@ use super::logout::announce_end;
 use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::{Service, ServiceError, TokenClient};
 
-/// Ends the session of a token of either kind: all its tokens are refused by every replica when this returns.
-/// A token that has expired or was rotated still names its session, and whoever wants it revoked wants that to
-/// end. What is no token of ours needs no revoking (RFC 7009 §2.2).
+/// Ends the session of a token of either kind: when this returns, every replica refuses all tokens of the session. An
+/// expired or rotated token still identifies its session, which ends too. A token that this service did not issue needs
+/// no revocation (RFC 7009 §2.2).
 ///
 /// # Errors
-/// [`ServiceError::Unavailable`] when the end could not be made known; it may be asked for again.
+/// [`ServiceError::Unavailable`] when the end could not be announced to the other replicas; the caller may retry.
 pub async fn revoke_token(
     service: &Service,
     asked_by: TokenClient,

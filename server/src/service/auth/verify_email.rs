@@ -1,10 +1,10 @@
-//! Showing that the own address is read.
+//! Verifying the address of a new account.
 
 use crate::crypto::OneTimeSecret;
 use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::{Service, ServiceError};
 
-/// Verifies the address of the account by the token in the mailed link. Nobody is logged in by it.
+/// Verifies the address of the account by the token of the link. Starts no session.
 ///
 /// # Errors
 /// [`ServiceError::InvalidOneTimeToken`], [`ServiceError::Unavailable`]

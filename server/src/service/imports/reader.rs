@@ -1,23 +1,23 @@
-//! Reading an import file: JSON lines or CSV (RFC 4180), record by record, in little memory.
+//! Reading an import file, JSON lines or CSV (RFC 4180), record by record in bounded memory.
 
 use std::io::{self, BufRead, Read as _};
 
 use super::record::{FIELDS, ImportRecord};
 use crate::domain::PasswordHash;
 
-/// No account needs a longer line, in bytes.
+/// The longest line, in bytes.
 const MAX_LINE: usize = 64 * 1024;
 
-/// How the file is written.
+/// The format of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportFormat {
-    /// A JSON object a line.
+    /// One JSON object per line.
     JsonLines,
-    /// Comma-separated, the first line names the columns.
+    /// Comma-separated values; the first line names the columns.
     Csv,
 }
 
-/// A record with its line, or why it cannot be read; never with what stood there.
+/// A record with its line number, or why it cannot be read; errors never repeat the content.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReadRecord {
     /// Counted from 1.
@@ -32,7 +32,7 @@ pub type Records<'a> = Box<dyn Iterator<Item = io::Result<ReadRecord>> + 'a>;
 /// Reads a file.
 ///
 /// # Errors
-/// The file cannot be read, or the first line of a CSV file does not name columns that are known.
+/// The file cannot be read, or the first line of a CSV file names unknown columns.
 pub fn read_records<'a>(format: ImportFormat, input: impl BufRead + 'a) -> io::Result<Records<'a>> {
     match format {
         ImportFormat::JsonLines => Ok(Box::new(JsonLines { input, line: 0 })),
@@ -77,12 +77,12 @@ impl<R: BufRead> Iterator for JsonLines<R> {
 }
 
 fn parse_json(text: &[u8]) -> Result<ImportRecord, String> {
-    // serde would take an array for a record.
+    // serde would accept an array as a record.
     if text.first() != Some(&b'{') {
         return Err("is not a JSON object".to_owned());
     }
     serde_json::from_slice(text).map_err(|error| {
-        // serde's own words may repeat a value, which may be a hash.
+        // serde's message may repeat a value, which may be a hash.
         let said = error.to_string();
         let named = FIELDS.iter().find(|field| said.contains(&format!("field `{field}`")));
         match named {
@@ -124,7 +124,7 @@ fn read_csv<'a>(input: impl BufRead + 'a) -> io::Result<Records<'a>> {
         Ok(false) => None,
         Err(error) => Some(Err(csv_error(error))),
         Ok(true) => {
-            // The reader stands behind the record's last line; where it began it knew before it skipped empty lines.
+            // The reader is past the record's last line; before it skipped empty lines it knew where the record began.
             let within = row.as_slice().split(|byte| *byte == b'\n').count() - 1;
             let within = u64::try_from(within).unwrap_or(u64::MAX);
             let line = reader.position().line().saturating_sub(1 + within);
@@ -133,10 +133,10 @@ fn read_csv<'a>(input: impl BufRead + 'a) -> io::Result<Records<'a>> {
     })))
 }
 
-/// The same text with `\n` at the end of every line, also of the last, so that lines can be counted.
+/// Normalizes line endings to `\n`, and ends the last line with one, so that lines can be counted.
 struct UnixLines<R> {
     input: R,
-    /// A carriage return was read; it goes if a line feed follows.
+    /// A carriage return was read; it is dropped if a line feed follows.
     held: bool,
     last: u8,
 }
@@ -150,7 +150,7 @@ impl<R: BufRead> UnixLines<R> {
                 self.input.consume(1);
                 return self.next();
             }
-            // A carriage return within a line is the value's.
+            // A carriage return within a line belongs to the value.
             Some(byte) if self.held && byte != b'\n' => (b'\r', 0),
             Some(byte) => (byte, 1),
             None if self.held => (b'\r', 0),

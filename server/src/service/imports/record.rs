@@ -8,11 +8,11 @@ use crate::service::FieldError;
 use crate::service::users::create::{check_account_names, check_locale};
 use crate::store::ImportedUser;
 
-/// The fields that a file may have; the columns of a CSV file.
+/// The fields of a record, and the columns of a CSV file.
 pub(in crate::service) const FIELDS: [&str; 8] =
     ["username", "email", "name", "password_hash", "is_superuser", "is_active", "email_verified", "locale"];
 
-/// An account as the file has it, not yet checked.
+/// An account in the file, not yet checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRecord {
@@ -20,25 +20,25 @@ pub struct ImportRecord {
     pub username: String,
     /// See [`EmailAddress`](crate::domain::EmailAddress).
     pub email: String,
-    /// See [`PersonName`](crate::domain::PersonName); the username when absent.
+    /// See [`PersonName`](crate::domain::PersonName); the username if absent.
     pub name: Option<String>,
-    /// See [`ForeignHash`]; absent: no password yet.
+    /// See [`ForeignHash`]; if absent, the account has no password yet.
     pub password_hash: Option<PasswordHash>,
-    /// No when absent.
+    /// False if absent.
     pub is_superuser: Option<bool>,
-    /// Yes when absent.
+    /// True if absent.
     pub is_active: Option<bool>,
-    /// No when absent: whoever imports must know it.
+    /// False if absent: only the importing administrator can know.
     pub email_verified: Option<bool>,
     /// See [`Locale`](crate::domain::Locale).
     pub locale: Option<String>,
 }
 
 impl ImportRecord {
-    /// Checks everything.
+    /// Checks all fields.
     ///
     /// # Errors
-    /// All faults in one line; it repeats no value.
+    /// All faults in one line, without any value.
     pub(in crate::service) fn check(self) -> Result<ImportedUser, String> {
         let mut faults = Vec::new();
         let name = self.name.as_deref().unwrap_or(&self.username);

@@ -5,19 +5,19 @@ use std::io;
 use super::reader::{ReadRecord, Records};
 use crate::store::{Imported, ImportedUser, Store, StoreError};
 
-/// So many accounts are made in one transaction.
+/// Accounts per transaction.
 const BATCH: usize = 1_000;
 
-/// How far an import has come.
+/// The progress of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportCounts {
     /// Records read.
     pub read: u64,
-    /// Accounts made.
+    /// Accounts created.
     pub made: u64,
-    /// Of those, with an address that is not verified.
+    /// Of those, accounts with an unverified address.
     pub unverified: u64,
-    /// Accounts that were there already, with this username and this address.
+    /// Accounts that existed already with this username and this address.
     pub present: u64,
     /// Records refused.
     pub refused: u64,
@@ -28,36 +28,36 @@ pub struct ImportCounts {
 pub struct ImportRefusal {
     /// Its line in the file.
     pub line: u64,
-    /// The username, if it is one.
+    /// The username, if it is valid.
     pub username: Option<String>,
-    /// Why; never repeats a value.
+    /// The reason, without any value.
     pub reason: String,
 }
 
-/// Why an import ended before its end. What was imported until then stays; running it again goes on.
+/// Why an import stopped early. What was imported until then stays; running the command again continues.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file, or the report, cannot be read or written.
     #[error("{0}")]
     File(#[from] io::Error),
-    /// The database.
+    /// The database failed.
     #[error("{0}")]
     Store(#[from] StoreError),
 }
 
-/// Hears how an import goes.
+/// Receives the progress of an import.
 pub trait ImportObserver {
-    /// A batch is done.
+    /// A batch was written.
     fn progress(&mut self, counts: ImportCounts);
 
     /// A record was refused.
     ///
     /// # Errors
-    /// It could not be noted down: the import ends.
+    /// The refusal could not be written down: the import stops.
     fn refused(&mut self, refusal: &ImportRefusal) -> io::Result<()>;
 }
 
-/// Imports every record that can be; `run` names the import in the audit.
+/// Imports every valid record; `run` identifies the import in audit events.
 ///
 /// # Errors
 /// [`ImportError`]
@@ -77,7 +77,7 @@ pub async fn import_users(
             Ok(user) => batch.push((line, user)),
             Err(reason) => {
                 counts.refused += 1;
-                // What is no username is not repeated.
+                // An invalid username is not repeated.
                 let username = username.filter(|name| crate::domain::Username::parse(name).is_some());
                 observer.refused(&ImportRefusal { line, username, reason })?;
             }

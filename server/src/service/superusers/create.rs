@@ -1,4 +1,4 @@
-//! Making a superuser on the command line, for a team that is locked out.
+//! Creating a superuser on the command line, for a team that is locked out.
 
 use latchkey_config::PasswordPolicy;
 
@@ -6,7 +6,7 @@ use crate::crypto::HashPool;
 use crate::service::{ServiceError, UserForm};
 use crate::store::{NewUser, Store};
 
-/// Makes the account and gives its id.
+/// Creates the account and returns its id.
 ///
 /// # Errors
 /// [`ServiceError::Invalid`], [`ServiceError::Conflict`], [`ServiceError::Unavailable`]

@@ -1,4 +1,4 @@
-//! The account made at start when no superuser exists.
+//! Creating the first superuser at start.
 
 use latchkey_config::{PasswordPolicy, variables};
 
@@ -6,18 +6,18 @@ use crate::domain::{EmailAddress, PersonName, Username};
 use crate::service::{Service, ServiceError, UserForm};
 use crate::store::{NewUser, StoreError};
 
-/// Why it was not made.
+/// Why the account was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstSuperuserError {
-    /// The settings are at fault; trying again cannot help.
+    /// The settings are invalid; a retry cannot help.
     #[error("{0}")]
     Refused(String),
-    /// The database or the hash pool is; try again.
+    /// The database or the hash pool is unavailable; retry.
     #[error("{0}")]
     TryAgain(String),
 }
 
-/// Checks the settings alone, so that a start with bad ones ends at once.
+/// Checks the settings alone, so that a start with invalid ones fails immediately.
 ///
 /// # Errors
 /// [`FirstSuperuserError::Refused`] with a sentence that names the variables; never with the password.
@@ -43,13 +43,13 @@ fn variable(field: &str) -> &'static str {
     }
 }
 
-/// Makes the account unless a superuser exists. Returns whether it was made.
+/// Creates the account unless a superuser exists. Returns whether it was created.
 ///
 /// # Errors
 /// [`FirstSuperuserError`]
 pub async fn create_first_superuser(service: &Service, form: &UserForm) -> Result<bool, FirstSuperuserError> {
     let try_again = |error: &dyn std::fmt::Display| FirstSuperuserError::TryAgain(error.to_string());
-    // Asked first, so that an ordinary start costs no hash.
+    // Checked first, so that an ordinary start computes no hash.
     if service.store.superuser_exists().await.map_err(|error| try_again(&error))? {
         return Ok(false);
     }

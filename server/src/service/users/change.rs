@@ -1,4 +1,4 @@
-//! Changing an account, by a superuser.
+//! Updating an account, by a superuser.
 
 use serde_json::json;
 
@@ -7,22 +7,22 @@ use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::{Account, AccountChange, Administered};
 
-/// What is to be different, not yet checked; `None` leaves a thing as it is.
+/// A requested change, not yet checked; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct UserChangeForm {
     /// See [`PersonName`](crate::domain::PersonName).
     pub name: Option<String>,
     /// See [`EmailAddress`](crate::domain::EmailAddress).
     pub email: Option<String>,
-    /// Whether it may log in.
+    /// Whether the account may log in.
     pub is_active: Option<bool>,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     pub is_superuser: Option<bool>,
 }
 
-/// Changes the account. Deactivation ends its sessions, everywhere when this returns; a demotion counts from then
-/// on too, since every transaction of a superuser asserts that it still is one. Who has the old address is told of the new one
-/// (OWASP ASVS 5.0 §6.3.7).
+/// Updates the account. Deactivation ends its sessions: when this returns, every replica refuses its tokens. A demotion takes
+/// effect immediately too, since every transaction of a superuser asserts that right. A notice of a changed address is sent
+/// to the old one (OWASP ASVS 5.0 §6.3.7).
 ///
 /// # Errors
 /// [`ServiceError::Invalid`], [`ServiceError::UnknownAccount`], [`ServiceError::LastSuperuser`],
@@ -58,7 +58,7 @@ pub async fn change_user(
     }
 }
 
-/// What is recorded when the last superuser was to be taken away.
+/// The event for a refused removal of the last superuser.
 pub(in crate::service) fn refused_as_last(
     kind: AuditKind,
     superuser: Superuser,

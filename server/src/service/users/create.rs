@@ -1,4 +1,4 @@
-//! Making an account, by a superuser.
+//! Creating an account, by a superuser.
 
 use latchkey_config::PasswordPolicy;
 
@@ -7,7 +7,7 @@ use crate::domain::{EmailAddress, Locale, Origin, Password, PasswordHash, Person
 use crate::service::{FieldError, Service, ServiceError, Superuser};
 use crate::store::{NewAccount, Profile};
 
-/// What an account with a chosen password needs, not yet checked.
+/// An account with a chosen password, not yet checked.
 #[derive(Debug, Clone)]
 pub struct UserForm {
     /// See [`Username`].
@@ -18,11 +18,11 @@ pub struct UserForm {
     pub name: String,
     /// See [`Password::check_new`].
     pub password: Password,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     pub is_superuser: bool,
 }
 
-/// What an administrator asks for, not yet checked.
+/// An account that a superuser requests, not yet checked.
 #[derive(Debug, Clone)]
 pub struct AccountForm {
     /// See [`Username`].
@@ -33,22 +33,22 @@ pub struct AccountForm {
     pub name: String,
     /// See [`Password::check_new`].
     pub password: Option<Password>,
-    /// See [`ForeignHash`]. Without a password and without a hash the owner is invited.
+    /// See [`ForeignHash`]. Without a password and without a hash the owner is invited by e-mail.
     pub password_hash: Option<PasswordHash>,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     pub is_superuser: bool,
     /// See [`Locale`].
     pub locale: Option<String>,
 }
 
-/// How the account's first password comes about.
+/// The source of the account's first password.
 enum FirstPassword {
     Chosen(Password),
     Brought(ForeignHash),
     Invited,
 }
 
-/// Makes the account.
+/// Creates the account.
 ///
 /// # Errors
 /// [`ServiceError::Invalid`], [`ServiceError::Conflict`], [`ServiceError::InvitationNeedsMail`],
@@ -78,7 +78,7 @@ pub async fn create_user(
     Ok(profile)
 }
 
-/// The names as types; a fault for each that is none.
+/// Parses the names; adds a fault for each invalid one.
 pub(in crate::service) fn check_account_names(
     (username, email, name): (&str, &str, &str),
     faults: &mut Vec<FieldError>,
@@ -118,7 +118,7 @@ pub(in crate::service) fn check_locale(locale: Option<&str>, faults: &mut Vec<Fi
 }
 
 impl AccountForm {
-    /// All faults at once, so that a person need not find them one by one.
+    /// Reports all faults together, so that the caller need not find them one by one.
     fn check(
         self,
         passwords_allowed: bool,
@@ -134,7 +134,7 @@ impl AccountForm {
             faults.push(FieldError::new("password", &refusal.to_string()));
         }
         if !passwords_allowed {
-            // An administrator who brings a hash may know its password.
+            // A superuser who supplies a hash may know its password.
             let given =
                 [("password", self.password.is_some()), ("password_hash", self.password_hash.is_some())];
             for (field, _) in given.into_iter().filter(|(_, given)| *given) {
@@ -143,7 +143,7 @@ impl AccountForm {
         }
         let hash = self.password_hash.as_ref().map(|hash| ForeignHash::parse(hash.expose()));
         let first_password = match (self.password, hash) {
-            // Refused above, whatever was given.
+            // Refused above in any case.
             _ if !passwords_allowed => FirstPassword::Invited,
             (Some(_), Some(_)) => {
                 faults.push(FieldError::new("password_hash", "cannot be given beside a password"));
@@ -169,7 +169,7 @@ impl AccountForm {
 }
 
 impl UserForm {
-    /// All faults at once, so that a person need not find them one by one.
+    /// Reports all faults together, so that the caller need not find them one by one.
     pub(in crate::service) fn check_names(
         &self,
         policy: &PasswordPolicy,

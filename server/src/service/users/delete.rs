@@ -1,11 +1,11 @@
-//! Removing an account, by a superuser.
+//! Deleting an account, by a superuser.
 
 use super::change::refused_as_last;
 use crate::domain::{AuditKind, Origin};
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::Administered;
 
-/// Removes the account; its tokens are refused by every replica when this returns.
+/// Deletes the account; when this returns, every replica refuses its tokens.
 ///
 /// # Errors
 /// [`ServiceError::UnknownAccount`], [`ServiceError::LastSuperuser`], [`ServiceError::Unavailable`]

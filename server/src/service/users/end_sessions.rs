@@ -5,7 +5,7 @@ use crate::service::auth::logout_all::announce_earlier_ends;
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::{Administered, StoreError};
 
-/// Ends every session of the account: their tokens are refused by every replica when this returns.
+/// Ends every session of the account: when this returns, every replica refuses their tokens.
 ///
 /// # Errors
 /// [`ServiceError::UnknownAccount`]; [`ServiceError::Unavailable`] when the end could not be made known; it may be

@@ -3,17 +3,17 @@
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::{Account, AccountQuery};
 
-/// A page of a list, and the id that the next one begins after; `None` at the end.
+/// A page of a list, and the id after which the next one starts; `None` on the last page.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items.
     pub items: Vec<T>,
     /// The id of its last item, if there are more.
     pub next: Option<i64>,
 }
 
 impl<T> Page<T> {
-    /// Out of up to one item more than the page is to have.
+    /// Builds a page from up to one item more than its size.
     pub(in crate::service) fn build(mut items: Vec<T>, limit: i64, id: impl Fn(&T) -> i64) -> Self {
         let limit = usize::try_from(limit).unwrap_or_default();
         let more = items.len() > limit;
@@ -23,7 +23,7 @@ impl<T> Page<T> {
     }
 }
 
-/// The accounts that the query asks for, by id.
+/// The accounts that match the query, by id.
 ///
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`] and [`ServiceError::NotSuperuser`] when that has changed since it was asked,

@@ -1,4 +1,4 @@
-//! Showing an account to a superuser.
+//! Getting an account, for a superuser.
 
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::Account;

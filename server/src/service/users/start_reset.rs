@@ -1,11 +1,11 @@
-//! Starting a password reset for somebody else, by a superuser.
+//! Starting a password reset for an account, by a superuser.
 
 use crate::domain::Origin;
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::ResetStarted;
 
-/// Mails the owner a link to choose a password; an administrator never chooses it for an account that exists
-/// (OWASP ASVS 5.0 §6.4.6). The old password is good until then.
+/// Sends the owner a link to choose a password; a superuser never chooses it for an existing account
+/// (OWASP ASVS 5.0 §6.4.6). The old password stays valid until then.
 ///
 /// # Errors
 /// [`ServiceError::MailDisabled`], [`ServiceError::UnknownAccount`], [`ServiceError::AccountInactive`],

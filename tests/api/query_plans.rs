@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::App;
-use latchkey_tests::explain::{Plan, log_plans, logged_plans};
+use latchkey_tests::query_plans::{Plan, log_plans, logged_plans};
 use latchkey_tests::smtp::Smtp;
 
 use crate::plan_calls::call_every_endpoint;

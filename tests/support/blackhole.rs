@@ -1,4 +1,4 @@
-//! A service that takes connections and never says anything.
+//! A TCP listener that accepts connections and never answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// Holds every connection open until it is dropped.
+/// Keeps every accepted connection open until it is dropped.
 #[derive(Debug)]
-pub struct Silent {
+pub struct Blackhole {
     address: String,
     taken: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
-impl Silent {
+impl Blackhole {
     /// Listens on an address, `IP:PORT`.
     pub async fn listen(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port of the loopback network");
@@ -42,7 +42,7 @@ impl Silent {
     }
 }
 
-impl Drop for Silent {
+impl Drop for Blackhole {
     fn drop(&mut self) {
         self.task.abort();
     }
