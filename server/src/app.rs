@@ -172,12 +172,12 @@ impl App {
         self.stop_taking.cancel();
         self.servers.close();
         if tokio::time::timeout(DRAIN, self.servers.wait()).await.is_err() {
-            tracing::warn!("requests were still in flight when the time to drain was over");
+            tracing::warn!("requests were still in flight when the drain timeout expired");
         }
         self.stop_working.cancel();
         self.workers.close();
         if tokio::time::timeout(DRAIN, self.workers.wait()).await.is_err() {
-            tracing::warn!("a worker was still busy when the time to drain was over");
+            tracing::warn!("a worker was still busy when the drain timeout expired");
         }
         self.store.close().await;
     }
@@ -290,10 +290,12 @@ async fn follow_database_login(source: SecretSource, mut known: SecretText, stor
             continue;
         }
         match store.follow_login(url.expose()) {
-            Ok(true) => tracing::info!("new connections use the database login that the file has now"),
-            Ok(false) => tracing::warn!("the file names another database now; it is used after a restart"),
+            Ok(true) => tracing::info!("the database credentials changed; new connections use the new ones"),
+            Ok(false) => {
+                tracing::warn!("the database URL leads to another database; it takes effect after a restart")
+            }
             Err(error) => {
-                tracing::error!(%error, "the file has no database URL any more; the last good one stays");
+                tracing::error!(%error, "the file has no valid database URL; the last valid one stays in use");
             }
         }
         known = url;
@@ -321,7 +323,7 @@ async fn keep_creating_first_superuser(service: Arc<Service>, readiness: Arc<Rea
         match create_first_superuser(&service, &form).await {
             Ok(made) => {
                 if made {
-                    tracing::info!(username = form.username, "the first superuser was made");
+                    tracing::info!(username = form.username, "the first superuser was created");
                 }
                 readiness.set_first_superuser_fault(None);
                 // A database that was lost and recreated has no superuser either.

@@ -88,7 +88,7 @@ impl OutboxWorker {
                     }
                     continue;
                 }
-                Err(error) => tracing::debug!(%error, "the outbox cannot be read just now"),
+                Err(error) => tracing::debug!(%error, "the outbox cannot be read"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}

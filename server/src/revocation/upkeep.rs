@@ -105,15 +105,15 @@ impl Revocation {
     fn report(&self, connection: &Connection, result: Result<Outcome, RefillError>) {
         match result {
             Ok(Outcome::Filled(count)) => {
-                tracing::info!(revocations = count, "Redis was filled from PostgreSQL and is trusted");
+                tracing::info!(revocations = count, "Redis was refilled from PostgreSQL and is trusted");
             }
             Ok(Outcome::NothingToDo | Outcome::AnotherReplica) => {}
             Ok(Outcome::Overtaken) => {
-                tracing::info!("a revocation or a flush overtook the filling of Redis; trying again");
+                tracing::info!("a revocation or a flush interrupted the refill of Redis; retrying");
             }
             Err(RefillError::Redis(error)) => self.redis.report_failure(connection, &error),
             Err(RefillError::Store(error)) => {
-                tracing::debug!(%error, "Redis cannot be checked against PostgreSQL just now");
+                tracing::debug!(%error, "Redis cannot be checked against PostgreSQL now");
             }
         }
     }

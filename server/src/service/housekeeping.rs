@@ -48,7 +48,7 @@ impl Housekeeper {
                 }
                 Err(error) => {
                     self.metrics.count_housekeeping_run("failed");
-                    tracing::warn!(%error, "housekeeping stopped; it is tried again soon");
+                    tracing::warn!(%error, "housekeeping failed; retrying soon");
                     RETRY
                 }
             };

@@ -109,7 +109,7 @@ impl Service {
             && let Err(error) = self.record_limited(action, name, limited, origin).await
         {
             // The request is refused in any case.
-            tracing::warn!(%error, "a limit could not be audited");
+            tracing::warn!(%error, "a refused attempt could not be recorded in the audit");
         }
         Err(ServiceError::RateLimited(limited.wait))
     }
