@@ -1,4 +1,4 @@
-//! Settings -> running application.
+//! Starts the application from its settings, and stops it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::canary;
 use crate::crypto::{HashPool, KeyRing, TokenIssuer, TokenVerifier};
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
 use crate::limits::Limits;
+use crate::login_probe;
 use crate::mail::{Deliverer, MailSender, OutboxWorker, Templates};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -28,7 +28,7 @@ use crate::service::{FirstSuperuserError, Housekeeper, Service, UserForm, create
 use crate::start_inputs::{Faults, StartInputs};
 use crate::store::Store;
 
-/// How long requests are still taken after readiness has failed, so that load balancers notice first.
+/// How long the server accepts requests after readiness has failed, so that load balancers notice first.
 const NOTICE: Duration = Duration::from_secs(3);
 /// How long requests in flight may take to finish.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -37,9 +37,9 @@ const FIRST_SUPERUSER_DUE: &str = "the first superuser is yet to be made";
 
 /// A bound, running application.
 pub struct App {
-    /// Where the API listens.
+    /// The address of the API.
     pub api_addr: SocketAddr,
-    /// Where health, metrics and status listen.
+    /// The address of health, metrics and status.
     pub management_addr: SocketAddr,
     readiness: Arc<Readiness>,
     store: Store,
@@ -50,14 +50,14 @@ pub struct App {
 }
 
 impl App {
-    /// Binds both ports and starts everything. Dependencies that are down are waited for in the background.
+    /// Binds both ports and starts the workers. Waits for unavailable dependencies in the background.
     ///
     /// # Errors
-    /// What waiting cannot mend: each port that is taken.
+    /// Each port that is in use: a fault that does not pass by itself.
     pub async fn start(settings: &Settings, inputs: StartInputs) -> anyhow::Result<Self> {
-        let StartInputs { database_url, store, link, ring, mail, introspection_client, first_superuser } =
+        let StartInputs { database_url, store, redis, ring, mail, introspection_client, first_superuser } =
             inputs;
-        let revocation = Revocation::new(Arc::clone(&link), store.clone(), settings.issuer());
+        let revocation = Revocation::new(Arc::clone(&redis), store.clone(), settings.issuer());
         let metrics = Arc::new(Metrics::new()?);
         let hashing = HashPool::new(available_cores())?;
         let outbox_wake = Arc::new(Notify::new());
@@ -73,7 +73,7 @@ impl App {
         let service = Arc::new(Service {
             store: store.clone(),
             revocation: Arc::clone(&revocation),
-            limits: Limits::new(Arc::clone(&link)),
+            limits: Limits::new(Arc::clone(&redis)),
             rate_limits: settings.rate_limits,
             hashing: Arc::clone(&hashing),
             issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
@@ -88,8 +88,10 @@ impl App {
             outbox_wake,
             metrics: Arc::clone(&metrics),
         });
-        let tried =
-            settings.canary.then(|| canary::build_service(settings, &service, &ring, link)).transpose()?;
+        let probe_service = settings
+            .login_probe
+            .then(|| login_probe::build_service(settings, &service, &ring, redis))
+            .transpose()?;
 
         let mut faults = Faults::default();
         let api = faults.keep(bind("LISTEN_ADDR", settings.listen_addr).await);
@@ -117,7 +119,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             longest_token_lifetime: lifetimes.map(Minutes::as_seconds).into_iter().max().unwrap_or_default(),
         };
-        // The management port outlives the API's: readiness is to be seen failing while requests drain.
+        // The management port outlives the API's, so that readiness is seen to fail while requests drain.
         let browsers = BrowserPolicy::new(issuer, &settings.cors_allowed_origins);
         app.servers.spawn(serve(api, api_router(state, browsers), app.stop_taking.clone()));
         app.workers.spawn(serve(management, management_router(management_state), app.stop_working.clone()));
@@ -138,8 +140,8 @@ impl App {
         if let Some(outbox) = outbox {
             app.workers.spawn(outbox.run(app.stop_working.clone()));
         }
-        if let Some(tried) = tried {
-            app.spawn_worker(canary::keep_trying(tried, Arc::clone(&readiness)));
+        if let Some(probe_service) = probe_service {
+            app.spawn_worker(login_probe::run_probes(probe_service, Arc::clone(&readiness)));
         }
         if let Some(form) = first_superuser {
             readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));
@@ -148,20 +150,20 @@ impl App {
         Ok(app)
     }
 
-    /// Stops in the order that loses no request: readiness fails, the API goes on for [`NOTICE`], requests in
-    /// flight finish, workers end, connections close.
+    /// Stops in an order that loses no request: readiness fails, the API keeps accepting requests for [`NOTICE`], requests
+    /// in flight finish, workers end, connections close.
     pub async fn stop(self) {
         self.readiness.begin_stopping();
         tokio::time::sleep(NOTICE).await;
         self.stop_taking.cancel();
         self.servers.close();
         if tokio::time::timeout(DRAIN, self.servers.wait()).await.is_err() {
-            tracing::warn!("requests were still in flight when the time to drain was over");
+            tracing::warn!("requests were still in flight when the drain timeout expired");
         }
         self.stop_working.cancel();
         self.workers.close();
         if tokio::time::timeout(DRAIN, self.workers.wait()).await.is_err() {
-            tracing::warn!("a worker was still busy when the time to drain was over");
+            tracing::warn!("a worker was still busy when the drain timeout expired");
         }
         self.store.close().await;
     }
@@ -189,7 +191,7 @@ async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let listener = listener.tap_io(|stream| {
-        // Small answers must not wait for more to send; without the option they are merely slower.
+        // Sends small responses without delay. Without the option they are only slower, so an error is ignored.
         let _ = stream.set_nodelay(true);
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -219,14 +221,13 @@ fn build_outbox(
     Some(OutboxWorker::new(deliverer, Arc::clone(wake), Arc::clone(metrics)))
 }
 
-/// What messages call the service: the sender's name, or else the host that their links lead to.
+/// The name of the service in e-mails: the sender's name, or else the host of the links.
 fn service_name(email: &Email, settings: &Settings) -> String {
     let host = || settings.public_url.as_ref().unwrap_or(&settings.issuer_url).host_str().unwrap_or_default();
     email.from_name.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(host).to_owned()
 }
 
-/// A login that was changed at the database works for new connections as soon as the file has it: where the old one
-/// is void at once, the replicas do not have to be replaced first.
+/// Follows changed database credentials in the file: new connections use them without a restart of the replica.
 async fn follow_database_login(source: SecretSource, mut known: SecretText, store: Store) {
     const INTERVAL: Duration = Duration::from_secs(2);
     if matches!(source, SecretSource::Inline(_)) {
@@ -234,16 +235,18 @@ async fn follow_database_login(source: SecretSource, mut known: SecretText, stor
     }
     loop {
         tokio::time::sleep(INTERVAL).await;
-        // A file that cannot be read just now is being replaced.
+        // An unreadable file is probably being replaced.
         let Ok(url) = read_secret("DATABASE_URL", &source) else { continue };
         if url.expose() == known.expose() {
             continue;
         }
         match store.follow_login(url.expose()) {
-            Ok(true) => tracing::info!("new connections use the database login that the file has now"),
-            Ok(false) => tracing::warn!("the file names another database now; it is used after a restart"),
+            Ok(true) => tracing::info!("the database credentials changed; new connections use the new ones"),
+            Ok(false) => {
+                tracing::warn!("the database URL leads to another database; it takes effect after a restart")
+            }
             Err(error) => {
-                tracing::error!(%error, "the file has no database URL any more; the last good one stays");
+                tracing::error!(%error, "the file has no valid database URL; the last valid one stays in use");
             }
         }
         known = url;
@@ -271,10 +274,10 @@ async fn keep_creating_first_superuser(service: Arc<Service>, readiness: Arc<Rea
         match create_first_superuser(&service, &form).await {
             Ok(made) => {
                 if made {
-                    tracing::info!(username = form.username, "the first superuser was made");
+                    tracing::info!(username = form.username, "the first superuser was created");
                 }
                 readiness.set_first_superuser_fault(None);
-                // A database that was lost and made anew has no superuser either.
+                // A database that was lost and recreated has no superuser either.
                 readiness.schema_found_missing().await;
                 readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));
             }

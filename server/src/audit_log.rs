@@ -1,11 +1,11 @@
-//! The audit's other two faces: every event is also a log line and a count.
+//! Emitting audit events: each one is also a log line and increments a metric.
 
 use crate::domain::AuditEvent;
 use crate::metrics::Metrics;
 
-/// Logs and counts an event whose row the store has written with the change. Where a request caused it, its id,
-/// which ties the line to the answer, is in the span.
-pub fn tell(metrics: &Metrics, event: &AuditEvent<'_>) {
+/// Logs and counts an event that the store has already written in the transaction of the change. The span of the log
+/// line carries the request id, if a request caused the event.
+pub fn emit(metrics: &Metrics, event: &AuditEvent<'_>) {
     let AuditEvent { kind, outcome, actor_id, user_id, session_id, origin, detail } = event;
     metrics.count_audit_event(kind.as_str(), outcome.as_str());
     tracing::info!(

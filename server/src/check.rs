@@ -1,4 +1,4 @@
-//! `latchkey-server check`: tries each dependency once and says what is wrong.
+//! `latchkey-server check`: tries each dependency once and reports the result.
 
 use chrono::Utc;
 use latchkey_config::{References, Settings};
@@ -6,21 +6,21 @@ use latchkey_config::{References, Settings};
 use crate::crypto::KeyRing;
 use crate::domain::clock::ClockOffset;
 use crate::readiness::{CLOCK_AGREES, describe_clock};
-use crate::redis_link::{LinkState, RedisLink};
+use crate::redis_connection::{ConnectionState, RedisConnection};
 use crate::secrets::read_secret;
 use crate::start_inputs::{Faults, first_superuser_form, introspection_client, mail};
 use crate::store::{Store, describe_unfit};
 use crate::trusted_roots::TrustedRoots;
 
-/// One thing that was tried.
+/// The result of one check.
 pub struct Finding {
-    /// What was tried.
+    /// The name of the dependency.
     pub subject: &'static str,
-    /// That it is well, or what is wrong.
+    /// Success, or the fault.
     pub outcome: Result<String, String>,
 }
 
-/// Tries everything that the settings name.
+/// Checks every dependency that the settings name.
 pub async fn check(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |subject, outcome| findings.push(Finding { subject, outcome });
@@ -86,11 +86,13 @@ async fn check_clock(store: &Store) -> Result<String, String> {
 
 async fn check_redis(settings: &Settings, roots: &TrustedRoots) -> Result<String, String> {
     let url = read_secret("REDIS_URL", &settings.redis_url).map_err(|error| error.to_string())?;
-    let link = RedisLink::new(url.expose(), roots)?;
-    // What is wrong is in the state.
-    let _ = link.ensure_connected().await;
-    match link.state() {
-        LinkState::Up => Ok("answers, evicts nothing".to_owned()),
-        LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason) => Err(reason),
+    let redis = RedisConnection::new(url.expose(), roots)?;
+    // The state below has the fault.
+    let _ = redis.ensure_connected().await;
+    match redis.state() {
+        ConnectionState::Up => Ok("answers, evicts nothing".to_owned()),
+        ConnectionState::Lost(reason)
+        | ConnectionState::NeverUp(reason)
+        | ConnectionState::Refused(reason) => Err(reason),
     }
 }

@@ -5,17 +5,17 @@
 
 pub mod app;
 pub mod audit_log;
-pub mod canary;
 pub mod check;
 pub mod commands;
 pub mod crypto;
 pub mod domain;
 pub mod http;
 pub mod limits;
+pub mod login_probe;
 pub mod mail;
 pub mod metrics;
 pub mod readiness;
-pub mod redis_link;
+pub mod redis_connection;
 pub mod revocation;
 pub mod secrets;
 pub mod service;

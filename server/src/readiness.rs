@@ -1,4 +1,4 @@
-//! What this replica waits for.
+//! Whether this replica can serve, and the state of each dependency.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -12,7 +12,7 @@ use crate::crypto::{HashPool, KeyRing, LoadedKey};
 use crate::domain::clock::{CLOCK_MARGIN, ClockOffset};
 use crate::mail::OutboxWorker;
 use crate::metrics::{Metrics, StateGauge};
-use crate::redis_link::LinkState;
+use crate::redis_connection::ConnectionState;
 use crate::revocation::{Revocation, RevocationMode};
 use crate::store::{REQUIRED_SCHEMA_VERSION, Store, StoreError, describe_unfit};
 
@@ -21,9 +21,9 @@ use crate::store::{REQUIRED_SCHEMA_VERSION, Store, StoreError, describe_unfit};
 pub struct Dependency {
     /// Whether it is usable.
     pub ready: bool,
-    /// One sentence: what is waited for, or that all is well.
+    /// One sentence: the fault, or that the dependency works.
     pub message: String,
-    /// In one word, where the operator tells this fault from others.
+    /// A machine-readable reason, for faults that the operator handles differently from others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
 }
@@ -34,13 +34,13 @@ const READ_ONLY: &str = "read_only";
 /// The body of `/readyz`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Whether requests should be sent here.
+    /// Whether this replica can serve requests.
     pub ready: bool,
     /// By name: database, schema, clock, redis, signing_keys; first_superuser, mail and login where they are set.
     pub dependencies: BTreeMap<&'static str, Dependency>,
 }
 
-/// Looks at everything that this replica depends on. Share it with an [`Arc`].
+/// Checks every dependency of this replica. Share it with an [`Arc`].
 pub struct Readiness {
     store: Store,
     revocation: Arc<Revocation>,
@@ -48,18 +48,18 @@ pub struct Readiness {
     hashing: Arc<HashPool>,
     outbox: Option<Arc<OutboxWorker>>,
     stopping: AtomicBool,
-    /// -1 before the database was asked.
+    /// -1 until the database has answered.
     schema_version: AtomicI64,
-    /// Told whenever the schema is found missing or too old.
+    /// Notified when the schema is found missing or too old.
     schema_missing: Notify,
-    /// What stands in the way of the first superuser, if one was asked for.
+    /// Why the configured first superuser could not be created yet.
     first_superuser: Mutex<Option<String>>,
-    /// What came of the last login that was tried out; `None` before the first.
+    /// The outcome of the last login probe; `None` before the first.
     login: Mutex<Option<Result<(), String>>>,
 }
 
 impl Readiness {
-    /// Nothing is looked at yet.
+    /// Creates the checks; runs none of them.
     pub fn new(
         store: Store,
         revocation: Arc<Revocation>,
@@ -81,39 +81,39 @@ impl Readiness {
         })
     }
 
-    /// From now on `/readyz` says no: the first step of shutting down.
+    /// Makes `/readyz` fail from now on: the first step of shutting down.
     pub fn begin_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// What stands in the way of the first superuser; `None` when nothing does (any more).
+    /// Sets why the first superuser could not be created; `None` clears it.
     pub fn set_first_superuser_fault(&self, fault: Option<String>) {
         if let Ok(mut slot) = self.first_superuser.lock() {
             *slot = fault;
         }
     }
 
-    /// What came of a login that was tried out.
+    /// Sets the outcome of a login probe.
     pub fn set_login(&self, outcome: Result<(), String>) {
         if let Ok(mut slot) = self.login.lock() {
             *slot = Some(outcome);
         }
     }
 
-    /// Asks every dependency.
-    pub async fn look(&self) -> Report {
+    /// Checks every dependency.
+    pub async fn check(&self) -> Report {
         let mut dependencies = BTreeMap::new();
-        let (database, schema) = self.look_at_database().await;
+        let (database, schema) = self.check_database().await;
         dependencies.insert("database", database);
         dependencies.insert("schema", schema);
-        dependencies.insert("clock", self.look_at_clock());
-        dependencies.insert("redis", self.look_at_redis());
-        dependencies.insert("signing_keys", self.look_at_keys());
+        dependencies.insert("clock", self.check_clock());
+        dependencies.insert("redis", self.check_redis());
+        dependencies.insert("signing_keys", self.check_keys());
         if let Some(fault) = self.first_superuser.lock().ok().and_then(|fault| fault.clone()) {
             dependencies.insert("first_superuser", waiting(fault));
         }
-        // Mail waits in the outbox: it is shown and holds nothing up. A login that failed is shown too: taking this
-        // replica out of service helps nobody when the others fail alike, and what is not known here may be wrong.
+        // The two below are reported, but do not affect readiness. E-mail waits in the outbox until the SMTP server
+        // works. A failed login probe must not remove the replica from service: the other replicas probably fail too.
         let ready = dependencies.values().all(|dependency| dependency.ready);
         if let Some(outcome) = self.login.lock().ok().and_then(|outcome| outcome.clone()) {
             dependencies.insert("login", outcome.map_or_else(waiting, |()| good("works")));
@@ -129,7 +129,7 @@ impl Readiness {
         Report { ready, dependencies }
     }
 
-    /// Refreshes the gauges that are measured when asked.
+    /// Updates the gauges that are measured on each scrape.
     pub async fn measure(&self, metrics: &Metrics) {
         let hash_pool = self.hashing.state();
         metrics.set_state(StateGauge::HashPool, "workers", count(hash_pool.workers));
@@ -152,39 +152,41 @@ impl Readiness {
             metrics.set_state(StateGauge::Outbox, "pending", pending);
             metrics.set_state(StateGauge::Outbox, "dead", dead);
         }
-        for (name, dependency) in self.look().await.dependencies {
+        for (name, dependency) in self.check().await.dependencies {
             metrics.set_state(StateGauge::Dependency, name, if dependency.ready { 1.0 } else { 0.0 });
         }
     }
 
-    /// Who answers revocation checks, and why.
+    /// Which store answers revocation checks, and why.
     pub fn revocation(&self) -> (RevocationMode, String) {
         let mode = self.revocation.mode();
-        let message = match (mode, self.revocation.link_state()) {
+        let message = match (mode, self.revocation.redis_state()) {
             (RevocationMode::Redis, _) => "Redis is complete and answers".to_owned(),
             (RevocationMode::Postgres, _)
                 if self.revocation.clock().is_some_and(ClockOffset::exceeds_margin) =>
             {
                 "PostgreSQL answers: this replica's clock is too far from the database's".to_owned()
             }
-            (RevocationMode::Postgres, LinkState::Up) => {
+            (RevocationMode::Postgres, ConnectionState::Up) => {
                 "PostgreSQL answers until Redis has been filled from it".to_owned()
             }
             (
                 RevocationMode::Postgres,
-                LinkState::Lost(reason) | LinkState::NeverUp(reason) | LinkState::Refused(reason),
+                ConnectionState::Lost(reason)
+                | ConnectionState::NeverUp(reason)
+                | ConnectionState::Refused(reason),
             ) => format!("PostgreSQL answers: {reason}"),
         };
         (mode, message)
     }
 
-    /// The schema's version as last seen.
+    /// The schema version that was last observed.
     pub fn schema_version(&self) -> Option<i64> {
         Some(self.schema_version.load(Ordering::Relaxed)).filter(|version| *version >= 0)
     }
 
-    /// Waits until a look finds the schema missing or too old; with one that was running before, that is a
-    /// database that was lost or restored from an older backup.
+    /// Waits until a check finds the schema missing or too old. On a replica that has served before, the database was
+    /// lost or restored from an older backup.
     pub async fn schema_found_missing(&self) {
         self.schema_missing.notified().await;
     }
@@ -194,12 +196,12 @@ impl Readiness {
         self.ring.loaded()
     }
 
-    /// What the JWKS shows, and for how many seconds a verifier may keep it.
+    /// The published keys, and for how many seconds a verifier may cache them.
     pub fn public_keys(&self) -> Option<(PublicKeySet, u32)> {
         self.ring.public()
     }
 
-    async fn look_at_database(&self) -> (Dependency, Dependency) {
+    async fn check_database(&self) -> (Dependency, Dependency) {
         let found = match self.store.schema().await {
             Ok(found) => found,
             Err(error) => {
@@ -216,8 +218,8 @@ impl Readiness {
         (good("answers"), schema)
     }
 
-    /// By this replica's clock it judges when tokens expire.
-    fn look_at_clock(&self) -> Dependency {
+    /// The replica decides by its own clock whether a token has expired.
+    fn check_clock(&self) -> Dependency {
         match self.revocation.clock() {
             None => waiting("the database has to answer first".to_owned()),
             Some(offset) if offset.exceeds_margin() => waiting(describe_clock(offset)),
@@ -225,16 +227,16 @@ impl Readiness {
         }
     }
 
-    /// A Redis that was there and is gone holds nothing up: PostgreSQL answers in its place.
-    fn look_at_redis(&self) -> Dependency {
-        match self.revocation.link_state() {
-            LinkState::Up => good("connected"),
-            LinkState::Lost(reason) => good(&format!("{reason}; PostgreSQL answers in its place")),
-            LinkState::NeverUp(reason) | LinkState::Refused(reason) => waiting(reason),
+    /// A Redis that worked and was lost does not affect readiness: PostgreSQL answers instead.
+    fn check_redis(&self) -> Dependency {
+        match self.revocation.redis_state() {
+            ConnectionState::Up => good("connected"),
+            ConnectionState::Lost(reason) => good(&format!("{reason}; PostgreSQL answers in its place")),
+            ConnectionState::NeverUp(reason) | ConnectionState::Refused(reason) => waiting(reason),
         }
     }
 
-    fn look_at_keys(&self) -> Dependency {
+    fn check_keys(&self) -> Dependency {
         if self.ring.loaded().is_empty() {
             waiting("no key set is loaded".to_owned())
         } else {
@@ -243,10 +245,10 @@ impl Readiness {
     }
 }
 
-/// What is said of a clock that is right.
+/// The message for a clock that is right.
 pub const CLOCK_AGREES: &str = "agrees with the database's";
 
-/// What is said of a clock that is too far from the database's.
+/// The message for a clock that differs too much from the database's.
 pub fn describe_clock(offset: ClockOffset) -> String {
     let margin = CLOCK_MARGIN.num_minutes();
     let difference = offset.describe("this replica's clock", "the database's");

@@ -1,4 +1,4 @@
-//! Reading secrets from where the settings say they are.
+//! Reading secrets from variables or files, as the settings name them.
 
 use latchkey_config::{SecretSource, SecretText, SettingsError, check_secret};
 
@@ -12,10 +12,10 @@ pub enum SecretError {
         name: &'static str,
         /// The path.
         path: String,
-        /// The system's word for it.
+        /// The kind of the I/O error.
         reason: std::io::Error,
     },
-    /// Its text is not what the variable must be.
+    /// The content is not valid for the variable.
     #[error(transparent)]
     Invalid(#[from] SettingsError),
     /// The file is empty.
@@ -28,7 +28,7 @@ pub enum SecretError {
     },
 }
 
-/// Gives a secret's text, without the line break that editors and `echo` leave at a file's end.
+/// Reads a secret, without the trailing line break that editors and `echo` add.
 ///
 /// # Errors
 /// [`SecretError`]; it never repeats what was read.

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use latchkey_config::account_rules::MIN_CLIENT_SECRET_BYTES;
 use latchkey_config::{PasswordPolicy, References, SecretSource, SecretText};
 
 use crate::crypto::{ClientSecret, KeyRing};
 use crate::domain::Password;
 use crate::mail::{MailSender, Templates};
-use crate::redis_link::RedisLink;
+use crate::redis_connection::RedisConnection;
 use crate::secrets::read_secret;
 use crate::service::{FirstSuperuserError, UserForm, check_first_superuser};
 use crate::store::Store;
@@ -60,7 +61,7 @@ pub struct StartInputs {
     /// The store.
     pub store: Store,
     /// The connection to Redis.
-    pub link: Arc<RedisLink>,
+    pub redis: Arc<RedisConnection>,
     /// The signing keys, loaded.
     pub ring: Arc<KeyRing>,
     /// What sends mail, and its texts, when mail is on.
@@ -83,8 +84,8 @@ impl StartInputs {
         let roots = roots.unwrap_or_default();
         let database = references.database_url.as_ref();
         let database = database.and_then(|source| faults.keep(open_store(source, cores, &roots)));
-        let redis = references.redis_url.as_ref();
-        let link = redis.and_then(|source| faults.keep(redis_link(source, &roots)));
+        let redis_url = references.redis_url.as_ref();
+        let redis = redis_url.and_then(|source| faults.keep(redis_connection(source, &roots)));
         let keys = references.jwt_keys_file.as_ref();
         let ring = keys.and_then(|file| {
             let ring = KeyRing::new(file.clone());
@@ -94,9 +95,9 @@ impl StartInputs {
         let mail = mail(references, &roots, &mut faults);
         let introspection_client = faults.keep(introspection_client(references)).flatten();
         let first_superuser = faults.keep(first_superuser_form(references)).flatten();
-        match (database, link, ring) {
-            (Some((database_url, store)), Some(link), Some(ring)) if faults.is_empty() => {
-                Ok(Self { database_url, store, link, ring, mail, introspection_client, first_superuser })
+        match (database, redis, ring) {
+            (Some((database_url, store)), Some(redis), Some(ring)) if faults.is_empty() => {
+                Ok(Self { database_url, store, redis, ring, mail, introspection_client, first_superuser })
             }
             _ => Err(faults),
         }
@@ -117,9 +118,9 @@ fn open_store(
     Ok((url, store))
 }
 
-fn redis_link(source: &SecretSource, roots: &TrustedRoots) -> anyhow::Result<Arc<RedisLink>> {
+fn redis_connection(source: &SecretSource, roots: &TrustedRoots) -> anyhow::Result<Arc<RedisConnection>> {
     let url = read_secret("REDIS_URL", source)?;
-    Ok(Arc::new(RedisLink::new(url.expose(), roots).map_err(anyhow::Error::msg)?))
+    Ok(Arc::new(RedisConnection::new(url.expose(), roots).map_err(anyhow::Error::msg)?))
 }
 
 /// What sends mail, and its texts, if mail is on. The sender is only to be used if no fault was added.
@@ -149,7 +150,7 @@ pub fn introspection_client(references: &References) -> anyhow::Result<Option<Cl
     let Some(client) = &references.introspection_client else { return Ok(None) };
     let secret = read_secret("INTROSPECTION_CLIENT_SECRET", &client.secret)?;
     let kept = ClientSecret::new(&client.id, secret.expose()).with_context(|| {
-        let least = ClientSecret::MIN_BYTES;
+        let least = MIN_CLIENT_SECRET_BYTES;
         format!("INTROSPECTION_CLIENT_SECRET is not valid: it must have at least {least} random characters")
     })?;
     Ok(Some(kept))

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use latchkey_tests::app::{App, Session};
-use latchkey_tests::forge::Forged;
+use latchkey_tests::forged_tokens::Forged;
 use latchkey_tests::key_set;
 use latchkey_tests::server::{Server, run_command, shift_clock};
 use latchkey_tests::wait;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, SUPERUSER, path, superuser_password};
-use latchkey_tests::forge::Forged;
+use latchkey_tests::forged_tokens::Forged;
 use latchkey_tests::key_set::{self, in_phase};
 use latchkey_tests::wait;
 use serde_json::{Value, json};

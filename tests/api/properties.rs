@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
-use latchkey_tests::forge::Forged;
+use latchkey_tests::forged_tokens::Forged;
 use latchkey_tests::wire;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -2,7 +2,7 @@
 //! however long Redis was away.
 
 use latchkey_tests::app::{App, Session};
-use latchkey_tests::forge;
+use latchkey_tests::forged_tokens;
 use latchkey_tests::wait;
 use sqlx::Connection as _;
 
@@ -29,7 +29,7 @@ async fn wait_for_mode(app: &App, mode: &str) {
 }
 
 fn id_of(session: &Session) -> String {
-    forge::claim(&session.access, "sid").as_str().unwrap().to_owned()
+    forged_tokens::claim(&session.access, "sid").as_str().unwrap().to_owned()
 }
 
 async fn wait_until_refused(app: &App, session: &Session) {

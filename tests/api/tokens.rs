@@ -8,7 +8,7 @@ use chrono::Utc;
 use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, ISSUER, SUPERUSER, Session, path, superuser_password};
-use latchkey_tests::forge::{Forged, claim};
+use latchkey_tests::forged_tokens::{Forged, claim};
 use latchkey_tests::key_set::{self, in_phase};
 use serde_json::{Value, json};
 

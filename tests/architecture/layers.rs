@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cycles::import_cycles;
 use crate::imports::Imports;
 use crate::sources::{code_of, mentions_crate, names_after, rust_sources};
 
@@ -25,7 +26,7 @@ fn in_the_server_nothing_looks_upwards() {
     let above = |module: &str| -> &[&str] {
         match module {
             "service" => &["http", "app", "commands"],
-            "store" | "revocation" | "limits" | "redis_link" | "crypto" | "mail" => {
+            "store" | "revocation" | "limits" | "redis_connection" | "crypto" | "mail" => {
                 &["http", "service", "app", "commands"]
             }
             "http" => &["app", "commands"],
@@ -47,6 +48,11 @@ fn in_the_server_nothing_looks_upwards() {
         "the direction is http -> service -> {store, revocation, limits, crypto, mail} -> domain",
         &offenders,
     );
+}
+
+#[test]
+fn the_server_has_no_import_cycle() {
+    assert_none("these modules of the server import each other", &import_cycles(SERVER));
 }
 
 #[test]
@@ -88,7 +94,7 @@ fn strangers_to(owners: &[&str], name: &str) -> Vec<String> {
 
 #[test]
 fn each_dependency_of_the_server_has_its_owners() {
-    let redis: [&str; 3] = ["redis_link", "revocation", "limits"];
+    let redis: [&str; 3] = ["redis_connection", "revocation", "limits"];
     for (owners, name) in [(&["store"][..], "sqlx"), (&redis, "redis"), (&["http"], "axum_extra")] {
         assert_none(&format!("only {} know {name}", owners.join(", ")), &strangers_to(owners, name));
     }

@@ -7,8 +7,8 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::DeleteParams;
 use kube::{Api, Client, ResourceExt};
 use latchkey_crds::AuthService;
+use latchkey_tests::blackhole::Blackhole;
 use latchkey_tests::control_plane::apply;
-use latchkey_tests::silent::Silent;
 use latchkey_tests::wait;
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ impl Trouble {
 pub struct Broken {
     client: Client,
     count: usize,
-    _webhook: Silent,
+    _webhook: Blackhole,
 }
 
 impl Broken {
@@ -61,7 +61,7 @@ impl Broken {
             });
             apply(&client, &secret).await;
         }
-        let webhook = Silent::listen("127.0.0.1:0").await;
+        let webhook = Blackhole::listen("127.0.0.1:0").await;
         apply(&client, &held_up(webhook.address(), HELD_UP)).await;
         let broken = Self { client, count, _webhook: webhook };
         for number in 0..count {

@@ -7,8 +7,8 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::Api;
 use kube::api::DeleteParams;
 use latchkey_crds::AuthService;
+use latchkey_tests::blackhole::Blackhole;
 use latchkey_tests::control_plane::apply;
-use latchkey_tests::silent::Silent;
 use latchkey_tests::wait;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ const HANGS_FOR: Duration = Duration::from_secs(20);
 
 /// A webhook that never answers, on the ConfigMaps of every AuthService of the namespace that is called `hanging-` and a
 /// number. Its name.
-pub async fn hang(fixture: &Fixture, webhook: &Silent) -> String {
+pub async fn hang(fixture: &Fixture, webhook: &Blackhole) -> String {
     let name = format!("latchkey-{}", fixture.namespace);
     let names: Vec<String> = (0..HANGING).map(|number| format!("hanging-{number}")).collect();
     let configuration = json!({
@@ -53,7 +53,7 @@ pub async fn hang(fixture: &Fixture, webhook: &Silent) -> String {
 async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
     let fixture = Fixture::new("hanging").await;
     let _kubelet = fixture.start_kubelet();
-    let webhook = Silent::listen("127.0.0.1:0").await;
+    let webhook = Blackhole::listen("127.0.0.1:0").await;
     let name = hang(&fixture, &webhook).await;
     let _operator = fixture.start_operator().await;
     stream::iter(0..HANGING)

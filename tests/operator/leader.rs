@@ -9,10 +9,10 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::DeleteParams;
+use latchkey_tests::blackhole::Blackhole;
 use latchkey_tests::control_plane::apply;
 use latchkey_tests::link::Link;
 use latchkey_tests::operator::Operator;
-use latchkey_tests::silent::Silent;
 use latchkey_tests::wait;
 use serde_json::json;
 
@@ -170,7 +170,7 @@ async fn a_replica_that_was_stopped_for_a_while_sends_no_write_after_another_too
 #[tokio::test]
 async fn the_lease_is_not_given_up_while_a_write_may_still_be_carried_out() {
     let fixture = Fixture::new("unanswered").await;
-    let webhook = Silent::listen("127.0.0.1:0").await;
+    let webhook = Blackhole::listen("127.0.0.1:0").await;
     let webhook_name = hang(&fixture, &webhook).await;
     let mut first = fixture.start_operator().await;
     wait_until_leading(&first).await;

@@ -37,5 +37,5 @@ async fn a_login_that_fails_takes_ready_away_and_gives_it_back() {
     fixture.apply(json!({"loginProbe": {"enabled": false}})).await;
     fixture.wait_for_reason("LoginWorks", "Unknown", "Disabled").await;
     fixture.wait_for_reason("Ready", "True", "Available").await;
-    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/CANARY_ENABLED", &json!("false")).await;
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/LOGIN_PROBE_ENABLED", &json!("false")).await;
 }

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use latchkey_crds::AuthService;
+use latchkey_tests::blackhole::Blackhole;
 use latchkey_tests::control_plane::apply;
-use latchkey_tests::silent::Silent;
 use latchkey_tests::wait;
 use serde_json::json;
 
@@ -22,10 +22,10 @@ const SLOW: usize = 96;
 const AT_MOST: Duration = Duration::from_secs(4);
 
 /// An address where connections are taken, and nothing is ever said.
-async fn silent_address() -> (String, Silent) {
+async fn silent_address() -> (String, Blackhole) {
     let [.., high, low] = std::process::id().to_be_bytes();
     let ip = format!("127.{}.250.{}", 64 + (high & 63), low.clamp(1, 254));
-    let silent = Silent::listen(&format!("{ip}:9090")).await;
+    let silent = Blackhole::listen(&format!("{ip}:9090")).await;
     (ip, silent)
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use latchkey_tests::app::{App, ISSUER, path};
-use latchkey_tests::forge::{Forged, claim};
+use latchkey_tests::forged_tokens::{Forged, claim};
 use latchkey_tests::key_set;
 use latchkey_tests::process::run_ok;
 use latchkey_tests::programs::workspace;

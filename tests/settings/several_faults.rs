@@ -17,7 +17,7 @@ const FAULTS: [(&str, Option<&str>); 30] = [
     ("ACCOUNT_DELETION_ENABLED", Some("perhaps")),
     ("ADMIN_PASSWORDS_ENABLED", Some("perhaps")),
     ("AUDIT_RETENTION_DAYS", Some("0")),
-    ("CANARY_ENABLED", Some("perhaps")),
+    ("LOGIN_PROBE_ENABLED", Some("perhaps")),
     ("CORS_ALLOWED_ORIGINS", Some("https://app.example.test/path")),
     ("DATABASE_URL", Some("mysql://u:NeverLogged@127.0.0.1/d")),
     ("DEFAULT_LOCALE", Some("pt_BR")),

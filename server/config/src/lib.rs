@@ -5,6 +5,7 @@
 //! [`Settings::to_variables`]. Nothing here does I/O: a secret that lives in a file is carried as its path
 //! ([`SecretSource::File`]) and read by the server.
 
+pub mod account_rules;
 mod environment;
 mod error;
 mod given;

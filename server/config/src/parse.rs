@@ -68,7 +68,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let password_policy = given.password_policy();
     let mail_templates_dir = given.path(v::MAIL_TEMPLATES_DIR);
     let audit_retention = given.audit_retention();
-    let canary = given.flag_or(v::CANARY_ENABLED, false);
+    let login_probe = given.flag_or(v::LOGIN_PROBE_ENABLED, false);
     let rate_limits = given.rate_limits();
     let trusted_proxies = given.trusted_proxies();
     let cors_allowed_origins = given.cors_allowed_origins();
@@ -110,7 +110,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         password_policy: password_policy?,
         mail_templates_dir: mail_templates_dir?,
         audit_retention: audit_retention?,
-        canary: canary?,
+        login_probe: login_probe?,
         rate_limits: rate_limits?,
         trusted_proxies: trusted_proxies?,
         cors_allowed_origins: cors_allowed_origins?,

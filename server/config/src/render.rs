@@ -30,7 +30,7 @@ impl Settings {
             password_policy,
             mail_templates_dir,
             audit_retention,
-            canary,
+            login_probe,
             rate_limits,
             trusted_proxies,
             cors_allowed_origins,
@@ -70,7 +70,7 @@ impl Settings {
         variables.set(v::DEFAULT_LOCALE, &accounts.default_locale);
         variables.set_some(v::MAIL_TEMPLATES_DIR, mail_templates_dir.as_ref().map(|path| path.display()));
         variables.set(v::AUDIT_RETENTION_DAYS, audit_retention.get());
-        variables.set(v::CANARY_ENABLED, canary);
+        variables.set(v::LOGIN_PROBE_ENABLED, login_probe);
         variables.set(v::RATE_LIMITS_ENABLED, rate_limits.enabled);
         variables.set(v::RATE_LIMIT_PER_ACCOUNT, rate_limits.per_account);
         variables.set(v::RATE_LIMIT_PER_NETWORK, rate_limits.per_network);

@@ -73,7 +73,7 @@ pub struct Settings {
     /// How long audit events are kept.
     pub audit_retention: Days,
     /// Whether each replica tries a login out every few minutes. Off by default.
-    pub canary: bool,
+    pub login_probe: bool,
     /// How fast an attacker may guess.
     pub rate_limits: RateLimits,
     /// The networks of proxies whose `X-Forwarded-For` is believed.

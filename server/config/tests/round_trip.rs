@@ -137,7 +137,7 @@ prop_compose! {
         (access_token_lifetime, refresh_token_lifetime) in (minutes(), minutes()),
         (email, registration) in prop::option::of(email())
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
-        (accounts, rate_limits, audit_retention, canary) in (accounts(), rate_limits(), days(), any::<bool>()),
+        (accounts, rate_limits, audit_retention, login_probe) in (accounts(), rate_limits(), days(), any::<bool>()),
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
         password_policy in password_policy(),
         (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
@@ -148,7 +148,7 @@ prop_compose! {
         Settings {
             database_url, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
-            log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, canary, rate_limits,
+            log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
         }
     }
@@ -185,7 +185,7 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::EXTRA_CA_FILE,
         variables::DEFAULT_LOCALE,
         variables::MAIL_TEMPLATES_DIR,
-        variables::CANARY_ENABLED,
+        variables::LOGIN_PROBE_ENABLED,
         variables::AUDIT_RETENTION_DAYS,
         variables::RATE_LIMITS_ENABLED,
         variables::RATE_LIMIT_PER_ACCOUNT,

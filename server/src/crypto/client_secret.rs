@@ -2,6 +2,7 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
+use latchkey_config::account_rules::is_client_secret;
 
 /// An id and a secret, of which only the SHA-256 is kept. A secret that long needs no slow hash.
 #[derive(Clone)]
@@ -11,14 +12,10 @@ pub struct ClientSecret {
 }
 
 impl ClientSecret {
-    /// The shortest secret in bytes: 128 bits even when it is written in hexadecimal (NIST SP 800-63B-4 §3.1.2.2
-    /// for secrets that are looked up, OWASP ASVS 5.0 §11.5.1).
-    pub const MIN_BYTES: usize = 32;
-
-    /// Keeps the credential; `None` when the secret is shorter than [`ClientSecret::MIN_BYTES`].
+    /// Keeps the credential; `None` when the secret is too short.
     pub fn new(id: &str, secret: &str) -> Option<Self> {
         let hash = |text: &str| digest(&SHA256, text.as_bytes());
-        (secret.len() >= Self::MIN_BYTES).then(|| Self { id: hash(id), secret: hash(secret) })
+        is_client_secret(secret).then(|| Self { id: hash(id), secret: hash(secret) })
     }
 
     /// Whether this is the credential; takes as long wherever the two differ.

@@ -4,12 +4,10 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use latchkey_config::PasswordPolicy;
+use latchkey_config::account_rules::{MAX_PASSWORD_CHARS, exceeds_password_limit};
 
 use super::forbidden_words::is_made_of;
 use crate::domain::{EmailAddress, PersonName, Username};
-
-/// Longest password, in characters. A longer one is refused, never cut.
-pub const MAX_CHARS: usize = 256;
 
 /// The common and breached ones (`server/data/README.md`), in lower case; `None` only if the build was broken, which a
 /// test would see.
@@ -34,8 +32,8 @@ pub enum PasswordRefusal {
     /// Fewer than this many characters.
     #[error("must have at least {0} characters")]
     TooShort(u32),
-    /// More than [`MAX_CHARS`].
-    #[error("must have at most {MAX_CHARS} characters")]
+    /// More than [`MAX_PASSWORD_CHARS`].
+    #[error("must have at most {MAX_PASSWORD_CHARS} characters")]
     TooLong,
     /// Among the first an attacker tries.
     #[error("is one of the most common passwords; choose another")]
@@ -58,7 +56,7 @@ impl Password {
 
     /// Whether it is longer than any stored password can be, so that it need not be hashed.
     pub fn exceeds_limit(&self) -> bool {
-        self.0.chars().count() > MAX_CHARS
+        exceeds_password_limit(&self.0)
     }
 
     /// The bytes to hash.
@@ -82,7 +80,7 @@ impl Password {
         if length < usize::try_from(min_length).unwrap_or(usize::MAX) {
             return Err(PasswordRefusal::TooShort(min_length));
         }
-        if length > MAX_CHARS {
+        if self.exceeds_limit() {
             return Err(PasswordRefusal::TooLong);
         }
         let folded = self.0.to_lowercase();

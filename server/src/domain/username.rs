@@ -2,20 +2,16 @@
 
 use std::fmt;
 
-const MAX_CHARS: usize = 64;
+use latchkey_config::account_rules::is_username;
 
-/// 1 to 64 ASCII letters, digits, `.`, `_` or `-`; never an `@`, so that it cannot be mistaken for an address.
-/// Letters beyond ASCII are left out because many look alike (Unicode UTS #39) and their case is not the same
-/// in every language, so that two accounts could pass for one.
+/// See [`is_username`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(String);
 
 impl Username {
-    /// Parses a username; `None` when it breaks the rule above.
+    /// Parses a username; `None` when it breaks the rule.
     pub fn parse(text: &str) -> Option<Self> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let length = text.chars().count();
-        ((1..=MAX_CHARS).contains(&length) && text.chars().all(allowed)).then(|| Self(text.to_owned()))
+        is_username(text).then(|| Self(text.to_owned()))
     }
 
     /// The name as it was given.

@@ -12,10 +12,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 
-use super::body::{MAX_BODY_BYTES, too_large};
 use super::problem::Problem;
 use crate::service::ServiceError;
 
+/// The largest body that is read, in bytes. The largest sensible one is a form with a 256-character password.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a whole body may take, however steadily it trickles.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How much of a body that is too large is read and thrown away, and for how long.
@@ -65,7 +66,7 @@ async fn collect(body: Body) -> Result<Bytes, Spoilt> {
     Ok(kept.into())
 }
 
-/// What is left of the body is no request: the connection is of no further use.
+/// The rest of the body is not a request, so the connection cannot be reused.
 fn refuse_late(version: Version) -> Response {
     let detail = format!("The body did not arrive within {} seconds.", BODY_DEADLINE.as_secs());
     let mut response = Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();
@@ -76,7 +77,12 @@ fn refuse_late(version: Version) -> Response {
     response
 }
 
-/// Asserts that the body was waited for: nobody is authenticated before.
+/// `413`
+pub fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY_BYTES} bytes."))
+}
+
+/// Asserts that the body has arrived: no request is authenticated before.
 ///
 /// # Errors
 /// [`ServiceError::Internal`] for a route outside of [`await_body`].
@@ -87,7 +93,7 @@ pub fn check_arrived(parts: &Parts) -> Result<(), Problem> {
     }
 }
 
-/// Asserts that the body is there for the reading.
+/// Asserts that the body is readable.
 ///
 /// # Errors
 /// `400`, `413`
@@ -121,6 +127,6 @@ async fn discard(mut chunks: axum::body::BodyDataStream) {
             }
         }
     };
-    // Whether it was all read makes no difference to the answer.
+    // The response is the same whether or not everything was read.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
 }

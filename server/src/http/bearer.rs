@@ -11,8 +11,8 @@ use super::problem::Problem;
 use super::state::ApiState;
 use crate::service::{Authenticated, ServiceError, authenticate};
 
-/// The bearer of a valid access token; extracting it is what makes an endpoint need authentication. The token is good
-/// when the whole request is there.
+/// The bearer of a valid access token. An endpoint that extracts it requires authentication. The token is checked after the
+/// whole request has arrived.
 pub struct Bearer(pub Authenticated);
 
 impl FromRequestParts<ApiState> for Bearer {
@@ -25,7 +25,7 @@ impl FromRequestParts<ApiState> for Bearer {
     }
 }
 
-/// The token of the header, not yet checked.
+/// The token of the header, unchecked.
 ///
 /// # Errors
 /// `401` when there is none, or another scheme, or more than one header.

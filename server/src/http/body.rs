@@ -1,4 +1,4 @@
-//! Reading bodies: their type, their size, their JSON.
+//! Reading request bodies: media type, size and JSON.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -7,12 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use super::arrival::check_readable;
+use super::arrival::{check_readable, too_large};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
-
-/// The largest body that is read, in bytes. The largest sensible one is a form with a 256-character password.
-pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The media type of a request, lower case, without parameters; empty when there is none.
 pub fn media_type(headers: &HeaderMap) -> String {
@@ -22,12 +19,12 @@ pub fn media_type(headers: &HeaderMap) -> String {
     String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase()
 }
 
-/// `415` with what is expected.
+/// `415` with the expected media type.
 pub fn unsupported(expected: &str) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("The body must be {expected}."))
 }
 
-/// Reads the whole body within [`MAX_BODY_BYTES`].
+/// Reads the whole body within [`super::arrival::MAX_BODY_BYTES`].
 pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     check_readable(&request)?;
     Bytes::from_request(request, state).await.map_err(|rejection| {
@@ -39,20 +36,15 @@ pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<B
     })
 }
 
-/// `413`
-pub fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {MAX_BODY_BYTES} bytes."))
-}
-
-/// What a JSON body must and may have.
+/// The fields of a JSON body.
 pub trait JsonBody: DeserializeOwned {
-    /// The fields that must be there.
+    /// The required fields.
     const REQUIRED: &'static [&'static str];
-    /// The fields that may be there.
+    /// The optional fields.
     const OPTIONAL: &'static [&'static str];
 }
 
-/// For optional fields: what is given must have the field's type, and null has none.
+/// Deserializes an optional field: if present it must have the field's type, and must not be null.
 ///
 /// # Errors
 /// Those of the field's type.
@@ -71,7 +63,7 @@ impl<S: Send + Sync, T: JsonBody> FromRequest<S> for ApiJson<T> {
             return Err(unsupported("application/json"));
         }
         let bytes = read_bytes(request, state).await?;
-        // serde would take an array for a struct, its items for the fields in their order.
+        // serde would accept an array as a struct, its items as the fields in order.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(refuse_non_object(&bytes));
         }
@@ -92,8 +84,8 @@ fn refuse_non_object(bytes: &[u8]) -> Problem {
     ServiceError::Invalid(vec![FieldError::new("body", "must be a JSON object")]).into()
 }
 
-/// `400` when it is no JSON, `422` when it is not what is asked for. serde's own words stay out of the answer:
-/// they may repeat the value, which may be a password. Of names only those that we know are repeated.
+/// `400` for invalid JSON, `422` for JSON of another shape. serde's message stays out of the response, since it may repeat
+/// the value, which may be a password. Only known field names are repeated.
 fn describe<T: JsonBody>(bytes: &[u8], error: &serde_json::Error, field: &str) -> Problem {
     if !error.is_data() {
         return Problem::new(StatusCode::BAD_REQUEST, "The body is not valid JSON.");

@@ -1,5 +1,5 @@
-//! What browsers are told: headers on every answer (OWASP ASVS 5.0 §3.4), and which origins may call (the Fetch
-//! standard's CORS protocol).
+//! Security headers on every response (OWASP ASVS 5.0 §3.4), and the origins that may call (the Fetch standard's CORS
+//! protocol).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// Nothing of an answer is to be run, shown in a frame or used as a base.
+/// Forbids to run a response, to show it in a frame and to use it as a base.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-/// Swagger UI's own scripts, styles and pictures; it puts styles into elements. It calls this server only.
+/// Allows Swagger UI's own scripts, styles and images, and inline styles. It calls this server only.
 const SWAGGER_UI: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-/// Two years and every host below, as ASVS 5.0 §3.4.1 asks from level 2 on.
+/// Two years, including subdomains, as ASVS 5.0 §3.4.1 requires from level 2 on.
 const HTTPS_ONLY: &str = "max-age=63072000; includeSubDomains";
-/// How long a browser remembers what it may ask; Chromium remembers no longer.
+/// How long a browser caches a preflight response; Chromium's maximum.
 const PREFLIGHT_AGE: Duration = Duration::from_hours(2);
 
-/// What the settings say of browsers. Cheap to clone.
+/// The settings for browsers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BrowserPolicy {
     https_only: bool,

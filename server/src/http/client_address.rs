@@ -1,4 +1,4 @@
-//! The caller's address, behind the proxies that are trusted.
+//! The client's address behind trusted proxies.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The most entries that are read. No chain of proxies is as long, and a caller may send thousands.
+/// The maximum number of entries read. No chain of proxies is as long, and a caller may send thousands.
 const MAX_HOPS: usize = 64;
 /// The longest entry that can be an address: an IPv6 address in brackets with a port.
 const MAX_ENTRY: usize = 64;
@@ -38,7 +38,7 @@ pub fn decide_client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     client
 }
 
-/// An address, with or without a port.
+/// Parses an address, with or without a port.
 fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok().filter(|entry| entry.len() <= MAX_ENTRY)?;
     let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);

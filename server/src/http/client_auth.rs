@@ -1,4 +1,4 @@
-//! How a program shows who it is at `/introspect` and `/revoke`.
+//! Authentication of programs at `/introspect` and `/revoke`.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -14,8 +14,8 @@ use super::state::ApiState;
 use crate::domain::Origin;
 use crate::service::{ClientCredentials, FieldError, ServiceError, TokenClient, authenticate_client};
 
-/// Checks who asks, then that the form is one. Credentials are taken from the header (a superuser's bearer token,
-/// or RFC 7617 Basic) or, where there is no such header, from the form's `client_id` and `client_secret`
+/// Authenticates the caller, then parses the form. Credentials are read from the header (a superuser's bearer token, or
+/// RFC 7617 Basic) or, without such a header, from the form's `client_id` and `client_secret`
 /// (RFC 6749 §2.3.1).
 ///
 /// # Errors

@@ -25,14 +25,14 @@ const QUOTABLE: &str = r#"^[^\x00-\x1f\x7f"\\]*$"#;
     ),
     modifiers(&SecuritySchemes),
     tags(
-        (name = "auth", description = "Logging in and out, tokens, the own account"),
-        (name = "users", description = "Accounts, for superusers"),
-        (name = "programs", description = "Proxies and resource servers that ask about tokens"),
-        (name = "audit", description = "Who did what, for superusers"),
-        (name = "keys", description = "What verifiers need"),
+        (name = "auth", description = "Login, logout, tokens and the current user's account"),
+        (name = "users", description = "Account administration, for superusers"),
+        (name = "programs", description = "Token checks by reverse proxies and resource servers"),
+        (name = "audit", description = "Audit events, for superusers"),
+        (name = "keys", description = "Keys and metadata for token verifiers"),
     )
 )]
-pub(super) struct Document;
+struct Document;
 
 struct SecuritySchemes;
 
@@ -64,12 +64,7 @@ impl Modify for SecuritySchemes {
     }
 }
 
-/// The OpenAPI 3.1 document, generated from the handlers.
-pub fn openapi_document() -> OpenApi {
-    finish(super::router::documented_routes().split_for_parts().1)
-}
-
-/// Adds what is true of every endpoint and is said by none.
+/// Adds what applies to every endpoint.
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
     for operation in document.paths.paths.values_mut().flat_map(operations_mut) {
         if operation.request_body.is_some() {
@@ -88,7 +83,7 @@ pub(super) fn finish(mut document: OpenApi) -> OpenApi {
             describe_form(form);
         }
         if multipart.contains(name) {
-            // A name stands in a header, in quotes (RFC 7578 §4.2).
+            // A field name is a quoted string in a header (RFC 7578 §4.2).
             let plain = ObjectBuilder::new().schema_type(Type::String).pattern(Some(QUOTABLE));
             form.property_names = Some(Box::new(plain.into()));
         }
@@ -104,7 +99,7 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
 }
 
-/// The name of the schema of what an operation reads in this media type.
+/// The name of the schema of an operation's request body in this media type.
 fn schema_of_body(operation: &Operation, kind: &str) -> Option<String> {
     let Some(RefOr::T(body)) = &operation.request_body else { return None };
     match body.content.get(kind) {
@@ -115,8 +110,8 @@ fn schema_of_body(operation: &Operation, kind: &str) -> Option<String> {
     }
 }
 
-/// A form has a bounded number of fields, each once and each a text; there is no null in it. Fields that an endpoint
-/// does not know are ignored (RFC 6749 §3.2).
+/// A form has a bounded number of fields; each occurs once and is a string, never null. Unknown fields are ignored
+/// (RFC 6749 §3.2).
 fn describe_form(form: &mut Object) {
     form.max_properties = Some(MAX_FIELDS);
     let text = ObjectBuilder::new().schema_type(Type::String).build();

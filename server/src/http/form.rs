@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
 
-use super::arrival::check_readable;
-use super::body::{media_type, read_bytes, too_large, unsupported};
+use super::arrival::{check_readable, too_large};
+use super::body::{media_type, read_bytes, unsupported};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
 
-/// The usual media type of a form.
+/// The default media type of a form.
 pub const URLENCODED: &str = "application/x-www-form-urlencoded";
-/// The other one.
+/// The media type of a form with parts.
 pub const MULTIPART: &str = "multipart/form-data";
-/// No form of ours has more fields than this.
+/// The largest number of fields; every form of the API has fewer.
 pub const MAX_FIELDS: usize = 32;
 
 /// The fields of a form; each name occurs once.
@@ -22,12 +22,12 @@ pub const MAX_FIELDS: usize = 32;
 pub struct FormFields(BTreeMap<String, String>);
 
 impl FormFields {
-    /// A field's value; what is empty counts as absent (RFC 6749 §3.2).
+    /// A field's value; an empty one counts as absent (RFC 6749 §3.2).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The values of the fields that must be there.
+    /// The values of required fields.
     ///
     /// # Errors
     /// `422` that names every absent one.
@@ -86,8 +86,8 @@ impl FormFields {
     }
 }
 
-/// Undoes the encoding of one name or value (WHATWG URL §5.1), but refuses what is no UTF-8 instead of putting
-/// U+FFFD in its place: a password must not be changed in silence.
+/// Decodes one name or value (WHATWG URL §5.1), but refuses invalid UTF-8 instead of replacing it by U+FFFD: a password must
+/// not be changed silently.
 pub fn decode_component(encoded: &[u8]) -> Result<String, Problem> {
     let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_encoding::percent_decode(&spaced)
@@ -96,7 +96,7 @@ pub fn decode_component(encoded: &[u8]) -> Result<String, Problem> {
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The form is not valid UTF-8."))
 }
 
-/// A form of either kind.
+/// A form of either media type.
 pub struct AnyForm(pub FormFields);
 
 impl<S: Send + Sync> FromRequest<S> for AnyForm {

@@ -13,10 +13,10 @@ use serde::Serialize;
 use crate::metrics::Metrics;
 use crate::readiness::{Readiness, Report};
 
-/// What the management port shows.
+/// The state of the management port.
 #[derive(Clone)]
 pub struct ManagementState {
-    /// Looks at every dependency.
+    /// Checks every dependency.
     pub readiness: Arc<Readiness>,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -28,13 +28,13 @@ pub struct ManagementState {
 #[derive(Serialize)]
 struct StatusBody {
     version: &'static str,
-    /// This replica's clock, in seconds since the epoch: by it tokens expire.
+    /// This replica's clock, in seconds since the epoch; it decides when tokens expire.
     time: i64,
     schema_version: Option<i64>,
     required_schema_version: i64,
     oldest_tolerated_server: i64,
     signing_keys: Vec<KeyBody>,
-    /// For how many seconds it lets verifiers keep the JWKS.
+    /// For how many seconds verifiers may cache the JWKS.
     jwks_max_age: Option<u32>,
     longest_token_lifetime: i64,
     revocation: RevocationBody,
@@ -55,14 +55,14 @@ struct RevocationBody {
     message: String,
 }
 
-/// The process runs: nothing else is asked, since a restart would mend no dependency.
+/// The process runs. Checks nothing else, since a restart would fix no dependency.
 pub async fn livez() -> &'static str {
     "ok"
 }
 
-/// Whether requests should be sent here, and what is waited for.
+/// Whether this replica can serve requests, and the state of each dependency.
 pub async fn readyz(State(state): State<ManagementState>) -> Response {
-    let report = state.readiness.look().await;
+    let report = state.readiness.check().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
 }
@@ -76,9 +76,9 @@ pub async fn metrics(State(state): State<ManagementState>) -> Response {
     }
 }
 
-/// Everything that an operator, human or not, asks of one replica.
+/// The state of one replica, for the operator and for people.
 pub async fn status(State(state): State<ManagementState>) -> Response {
-    let report = state.readiness.look().await;
+    let report = state.readiness.check().await;
     let (mode, message) = state.readiness.revocation();
     let body = StatusBody {
         version: env!("CARGO_PKG_VERSION"),

@@ -1,4 +1,4 @@
-//! What happens around every request: its id, its span, its log line, its metrics, its problem body.
+//! The outermost layer of every request: id, span, log line, metrics and the problem body.
 
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,7 +23,7 @@ use crate::domain::Origin;
 use crate::service::ServiceError;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A caller's id longer than this is replaced by ours.
+/// A longer request id of a caller is replaced.
 const MAX_REQUEST_ID: usize = 64;
 /// The endpoints whose errors have the members of RFC 6749 §5.2, whatever layer they come from.
 const OAUTH_ROUTES: [&str; 3] = ["/api/v1/auth/token", "/api/v1/auth/introspect", "/api/v1/auth/revoke"];
@@ -39,14 +39,14 @@ fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
-/// Where a request comes from. Handlers find it as [`RequestOrigin`].
+/// The origin of a request. Handlers extract it as [`RequestOrigin`].
 fn origin(request: &Request, trusted_proxies: &[IpNet]) -> Origin {
     let headers = request.headers();
     let peer = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
-    // What is no text in it must not keep the rest out of the audit.
+    // Bytes that are not text must not keep the rest out of the audit.
     let user_agent = headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Origin {
         request_id: request_id(headers),
@@ -56,7 +56,7 @@ fn origin(request: &Request, trusted_proxies: &[IpNet]) -> Origin {
     }
 }
 
-/// Where the request at hand comes from, for handlers.
+/// The origin of the current request, for handlers.
 #[derive(Clone)]
 pub struct RequestOrigin(pub Arc<Origin>);
 
@@ -116,7 +116,7 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
     response
 }
 
-/// Keeps what inner layers said beside the problem: `Allow` with 405, `Connection` with 408.
+/// Keeps the headers that inner layers set beside the problem: `Allow` with 405, `Connection` with 408.
 fn with_headers_of(inner: &Response, mut outer: Response) -> Response {
     for name in [ALLOW, CONNECTION] {
         if let Some(value) = inner.headers().get(&name) {

@@ -1,4 +1,4 @@
-//! The REST API: routes, what requests are read by, what answers look like.
+//! The REST API: routes, extractors and responses.
 
 mod arrival;
 mod audit;
@@ -8,6 +8,7 @@ mod body;
 mod browser;
 mod client_address;
 mod client_auth;
+mod cookie;
 mod docs;
 mod form;
 mod languages;
@@ -20,10 +21,10 @@ mod problem_docs;
 mod query;
 mod router;
 mod state;
+mod token_pair;
 mod users;
 mod well_known;
 
 pub use browser::BrowserPolicy;
-pub use docs::openapi_document;
-pub use router::{api_router, management_router};
+pub use router::{api_router, management_router, openapi_document};
 pub use state::ApiState;

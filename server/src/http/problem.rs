@@ -10,10 +10,10 @@ use utoipa::ToSchema;
 
 use crate::service::{FieldError, ServiceError};
 
-/// How long a caller is asked to wait when a dependency is down, in seconds.
+/// The `Retry-After` of a response when a dependency is down, in seconds.
 const RETRY_SECONDS: u64 = 2;
 
-/// An error answer before it has its request id; the middleware adds that and writes the body.
+/// An error response without its request id; the middleware adds that and writes the body.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
@@ -27,24 +27,24 @@ pub struct Problem {
     cause: Option<String>,
 }
 
-/// The body of an error answer.
+/// The body of an error response.
 #[derive(Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// `about:blank`: the status says what kind of problem it is (RFC 9457 §4.2.1).
+    /// `about:blank`: the status is the kind of problem (RFC 9457 §4.2.1).
     #[serde(rename = "type")]
     #[schema(example = "about:blank")]
     pub kind: &'static str,
-    /// The status in words.
+    /// The reason phrase of the status.
     #[schema(example = "Unauthorized")]
     pub title: &'static str,
     /// The status code.
     #[schema(example = 401)]
     pub status: u16,
-    /// One plain sentence.
+    /// One sentence for people.
     pub detail: String,
     /// The request id, as in the header `x-request-id` and in the log.
     pub instance: String,
-    /// The fields that are not valid, with status 422.
+    /// The invalid fields, with status 422.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
     /// RFC 6749 §5.2, only from `/token`, `/introspect` and `/revoke`.
@@ -55,12 +55,12 @@ pub struct ProblemBody {
     pub error_description: Option<String>,
 }
 
-/// A field that is not valid.
+/// An invalid field.
 #[derive(Serialize, ToSchema)]
 pub struct FieldProblem {
     /// Its name.
     pub field: String,
-    /// What is wrong with it.
+    /// The fault.
     pub message: String,
 }
 
@@ -74,7 +74,7 @@ const CHALLENGE_EITHER: &str = r#"Bearer realm="latchkey", Basic realm="latchkey
 const CHALLENGE_SCOPE: &str = r#"Bearer realm="latchkey", error="insufficient_scope""#;
 
 impl Problem {
-    /// A problem with this status and one plain sentence.
+    /// A problem with this status and detail.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -94,7 +94,7 @@ impl Problem {
         problem
     }
 
-    /// `401` for a program that presents no credentials where its own or an access token would do.
+    /// `401` for a program without credentials, where its own or an access token are accepted.
     pub fn no_client() -> Self {
         let mut problem =
             Self::new(StatusCode::UNAUTHORIZED, "A client secret or an access token is needed.");
@@ -108,7 +108,7 @@ impl Problem {
         self
     }
 
-    /// The same problem with those members, which its status chooses where nothing else has.
+    /// The same problem with those members; the status chooses `error` if nothing else has.
     pub fn or_oauth_error(mut self) -> Self {
         self.oauth_error.get_or_insert(match self.status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => "temporarily_unavailable",
@@ -118,7 +118,7 @@ impl Problem {
         self
     }
 
-    /// The same problem under another status.
+    /// The same problem with another status.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
@@ -129,12 +129,12 @@ impl Problem {
         self.status
     }
 
-    /// For the log only: what went wrong behind the scenes.
+    /// Adds the error chain, for the log only.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 
-    /// Writes the whole answer.
+    /// Writes the response.
     pub fn render(self, request_id: &str) -> Response {
         let body = ProblemBody {
             kind: "about:blank",
@@ -219,13 +219,13 @@ impl From<ServiceError> for Problem {
     }
 }
 
-/// Rounded up: who comes back then is let in.
+/// Rounded up, so that a client that waits that long is accepted.
 pub fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 impl IntoResponse for Problem {
-    /// Carries the problem to the middleware, which alone knows the request id.
+    /// Passes the problem to the middleware, which knows the request id.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);

@@ -1,4 +1,4 @@
-//! The error answers of the OpenAPI document, in sets: an endpoint names the sets that are true of it.
+//! Sets of error responses for the OpenAPI document; each endpoint lists the sets that apply to it.
 
 use std::collections::BTreeMap;
 
@@ -38,32 +38,32 @@ macro_rules! problem_sets {
 problem_sets! {
     /// Of an endpoint that reads a JSON body.
     JsonProblems {
-        ("400", "Unreadable"),
-        ("413", "Too large"),
+        ("400", "Malformed request"),
+        ("413", "Request body too large"),
         ("415", "Not JSON"),
         ("422", "A field is not valid"),
     }
     /// Of an endpoint that reads a form.
     FormProblems {
-        ("400", "Unreadable"),
-        ("413", "Too large"),
+        ("400", "Malformed request"),
+        ("413", "Request body too large"),
         ("415", "Not a form"),
         ("422", "A field is missing or not valid"),
     }
     /// Of an endpoint that reads the query of its URL.
-    QueryProblems { ("400", "Unreadable"), ("422", "A parameter is not valid") }
+    QueryProblems { ("400", "Malformed request"), ("422", "A parameter is not valid") }
     /// Of an endpoint that needs an access token.
     BearerProblems { ("401", "No valid access token") }
     /// Of an endpoint for superusers.
     SuperuserProblems { ("401", "No valid access token"), ("403", "Not a superuser") }
-    /// Of an endpoint for programs, which show a client secret or a superuser's access token.
+    /// Of an endpoint for programs, which authenticate with a client secret or a superuser's access token.
     ClientProblems { ("401", "No valid client secret or access token"), ("403", "Not a superuser") }
-    /// Of an endpoint that speaks of one thing by its id.
-    NotFoundProblem { ("404", "There is no such thing") }
+    /// Of an endpoint that addresses one resource by its id.
+    NotFoundProblem { ("404", "Not found") }
     /// Of every endpoint that reads a body.
     LateProblem { ("408", "The body did not arrive in time") }
-    /// Of an endpoint whose use is limited.
-    LimitedProblem { ("429", "Too often; Retry-After says when to try again") }
-    /// Of every endpoint that works with the database or Redis.
-    UnavailableProblem { ("503", "Overloaded, or a dependency is down; Retry-After says when to try again") }
+    /// Of a rate-limited endpoint.
+    LimitedProblem { ("429", "Too many requests; Retry-After gives the wait") }
+    /// Of an endpoint that uses the database or Redis.
+    UnavailableProblem { ("503", "Overloaded, or a dependency is down; Retry-After gives the wait") }
 }

@@ -10,13 +10,13 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
 
-/// How many items a page has when nobody says.
+/// The default page size.
 const DEFAULT_LIMIT: i64 = 50;
-/// The most that a page has.
+/// The largest page size.
 pub const MAX_LIMIT: i64 = 200;
 
-/// The parameters of a query, each at most once, none that is not known, none that is empty and must not be: a filter
-/// that was misspelt or lost its value must not list everything.
+/// The parameters of a query. Unknown, repeated and empty parameters are faults: a misspelt filter or one that lost its value
+/// must not list everything.
 pub struct QueryFields {
     fields: BTreeMap<&'static str, String>,
     faults: Vec<FieldError>,
@@ -26,7 +26,7 @@ impl QueryFields {
     /// Splits a query.
     ///
     /// # Errors
-    /// `400` when it is not UTF-8. Other faults are kept for [`QueryFields::finish`].
+    /// `400` when it is not UTF-8. [`QueryFields::finish`] reports other faults.
     pub fn parse(query: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
         let mut parsed = Self { fields: BTreeMap::new(), faults: Vec::new() };
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -66,18 +66,18 @@ impl QueryFields {
         self.read(name, "must be a whole number", |text| text.parse().ok())
     }
 
-    /// `cursor`: where the page begins.
+    /// `cursor`: where the page starts.
     pub fn cursor(&mut self) -> Option<i64> {
         self.read("cursor", "is not one that an answer gave", decode_cursor)
     }
 
-    /// `limit`: how many items the page has.
+    /// `limit`: the page size.
     pub fn limit(&mut self) -> i64 {
         let allowed = |text: &str| text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
         self.read("limit", "must be between 1 and 200", allowed).unwrap_or(DEFAULT_LIMIT)
     }
 
-    /// Ends the reading.
+    /// Ends the parsing.
     ///
     /// # Errors
     /// `422` that names every fault.
@@ -110,7 +110,7 @@ const CURSOR: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The cursor after the item with this id; opaque, so that what stands in it may change.
+/// The cursor after the item with this id; opaque, so that its content may change.
 pub fn encode_cursor(id: i64) -> String {
     CURSOR.encode(id.to_be_bytes())
 }

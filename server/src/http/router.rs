@@ -6,19 +6,21 @@ use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::body::MAX_BODY_BYTES;
+use super::arrival::MAX_BODY_BYTES;
 use super::browser::BrowserPolicy;
 use super::management::{self, ManagementState};
+use super::pages::address::AddressPage;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{arrival, audit, auth, docs, middleware, pages, users, well_known};
 
 /// The documented routes: what is in the OpenAPI document is what is served.
-pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
+fn documented_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base_document())
         .routes(routes!(auth::login::login))
         .routes(routes!(auth::token::token))
@@ -49,16 +51,21 @@ pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(audit::list::list_audit))
         .routes(routes!(well_known::jwks::jwks))
         .route_layer(from_fn(arrival::await_body))
-        // A proxy may send the head of a request whose body goes elsewhere: this one does not wait for it.
+        // Does not wait for the body: a proxy may send only the head of a request.
         .routes(routes!(auth::verify::verify))
 }
 
-/// The pages that mailed links lead to.
+/// The OpenAPI 3.1 document, generated from the handlers.
+pub fn openapi_document() -> OpenApi {
+    docs::finish(documented_routes().split_for_parts().1)
+}
+
+/// The pages of links in e-mails.
 fn pages() -> Router<ApiState> {
     Router::new()
         .route("/reset-password", get(pages::reset_password::show).post(pages::reset_password::submit))
-        .route("/verify-email", get(pages::verify_email::show).post(pages::verify_email::submit))
-        .route("/confirm-email", get(pages::confirm_email::show).post(pages::confirm_email::submit))
+        .route("/verify-email", AddressPage::New.route())
+        .route("/confirm-email", AddressPage::Changed.route())
         .route_layer(from_fn(arrival::await_body))
 }
 
@@ -82,13 +89,13 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(arrival::refuse_large_bodies))
         .layer(CatchPanicLayer::custom(middleware::AnswerPanic))
-        // Outside of them: gives every request its id and every problem its body.
+        // The outermost layer: gives every request its id and every problem its body.
         .layer(from_fn_with_state(state.clone(), middleware::observe))
         .with_state(state);
     browsers.apply(router)
 }
 
-/// Health, readiness, metrics and status, on a port of its own.
+/// Health, readiness, metrics and status, on the management port.
 pub fn management_router(state: ManagementState) -> Router {
     Router::new()
         .route("/livez", get(management::livez))

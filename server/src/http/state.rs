@@ -1,4 +1,4 @@
-//! What handlers share.
+//! The state that handlers share.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::service::Service;
 pub struct ApiState {
     /// The use cases.
     pub service: Arc<Service>,
-    /// What is waited for.
+    /// The readiness checks.
     pub readiness: Arc<Readiness>,
-    /// The networks of proxies whose word about the caller's address is taken.
+    /// The networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,
     /// Counters.
     pub metrics: Arc<Metrics>,

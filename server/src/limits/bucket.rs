@@ -1,4 +1,4 @@
-//! What an attempt draws from.
+//! The buckets that attempts draw from.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::domain::rate_limit::Rate;
 
-/// Whose attempts a bucket counts.
+/// The kind of subject that a bucket counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// One name of an account, whether or not there is such an account.
+    /// One name of an account, whether or not the account exists.
     Account,
     /// A device that has logged in to the account before.
     Device,
@@ -19,7 +19,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The name in metrics and in the audit.
+    /// The name in metrics and in audit events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Account => "account",
@@ -29,7 +29,7 @@ impl Scope {
     }
 }
 
-/// Names a bucket without naming anybody: 128 bits of a SHA-256.
+/// Identifies a bucket without personal data: 128 bits of a SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BucketKey([u8; 16]);
 
@@ -45,7 +45,7 @@ impl BucketKey {
         Self(key)
     }
 
-    /// The key in Redis, where the keys of this service begin with `prefix`.
+    /// The key in Redis, with the prefix of the keys of this service.
     pub(super) fn in_redis(self, prefix: &str) -> String {
         format!("{prefix}limit:{self}")
     }

@@ -1,4 +1,4 @@
-//! Attempts of this replica that may yet give back what they have taken, and those that wait for it.
+//! Attempts of this replica that may still give back, and attempts that wait for them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use super::bucket::{Bucket, BucketKey};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// It is being counted: whether it has taken anything is not known yet.
+    /// It is being counted: whether it has taken a unit is not known yet.
     Asking,
-    /// It has taken something.
+    /// It has taken a unit.
     Holding,
-    /// It was refused while others were asking or holding.
+    /// It was refused while others were being counted or in flight.
     Waiting,
 }
 
@@ -23,11 +23,11 @@ struct Entry {
     asking: usize,
     holding: usize,
     waiting: usize,
-    /// How often something came back.
+    /// How many units were given back.
     returns: u64,
-    /// Wakes one who waits: something came back.
+    /// Wakes one waiting attempt: a unit was given back.
     returned: Arc<Notify>,
-    /// Wakes all who wait: nothing will come back.
+    /// Wakes all waiting attempts: no unit will be given back.
     idle: Arc<Notify>,
 }
 
@@ -47,11 +47,11 @@ impl Entry {
 
 type Entries = HashMap<BucketKey, Entry>;
 
-/// Who is where. What was counted in Redis by other replicas is not known here, and need not be.
+/// The attempts per bucket. Attempts of other replicas, counted in Redis, are not included.
 #[derive(Default)]
 pub(super) struct InFlight(Mutex<Entries>);
 
-/// An attempt's place among those of the same buckets; it is left when it is dropped.
+/// The place of an attempt in its buckets; dropping it leaves them.
 pub(super) struct Place<'a> {
     in_flight: &'a InFlight,
     keys: Vec<BucketKey>,
@@ -60,17 +60,17 @@ pub(super) struct Place<'a> {
     returns: Vec<u64>,
 }
 
-/// What becomes of a refused attempt.
+/// The outlook of a refused attempt.
 pub(super) enum Prospect<'a> {
-    /// Something came back while it was asking.
+    /// A unit was given back while it was counted.
     AskAgain,
-    /// Something may come back.
+    /// A unit may be given back.
     Wait(Wait<'a>),
-    /// Nothing will.
+    /// No unit will be given back.
     None,
 }
 
-/// What a refused attempt waits for.
+/// A refused attempt that waits.
 pub(super) struct Wait<'a> {
     _place: Place<'a>,
     returned: OwnedNotified,
@@ -101,7 +101,7 @@ impl InFlight {
 }
 
 impl<'a> Place<'a> {
-    /// It has taken something.
+    /// Marks the attempt as having taken a unit.
     pub(super) fn hold(&mut self) {
         let mut entries = self.in_flight.entries();
         for key in &self.keys {
@@ -113,13 +113,13 @@ impl<'a> Place<'a> {
         self.stage = Stage::Holding;
     }
 
-    /// It has given back what it had taken.
+    /// Marks the attempt as having given back.
     pub(super) fn give_back(mut self) {
         let keys = std::mem::take(&mut self.keys);
         leave(&mut self.in_flight.entries(), &keys, self.stage, End::GaveBack);
     }
 
-    /// It was refused by the bucket of this number.
+    /// Marks the attempt as refused by the bucket of this number.
     pub(super) fn wait(mut self, scarce: usize) -> Prospect<'a> {
         let keys = std::mem::take(&mut self.keys);
         let (in_flight, key) = (self.in_flight, keys[scarce]);

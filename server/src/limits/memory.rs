@@ -1,24 +1,24 @@
-//! Each replica's own count, for while Redis is away.
+//! The counts of one replica while Redis is unavailable.
 
 use std::sync::Mutex;
 use std::time::Instant;
 
 use quick_cache::unsync::Cache;
 
+use super::answer::{AUDIT_INTERVAL, Answer};
 use super::bucket::{Bucket, BucketKey};
-use super::{Answer, TOLD_FOR};
 use crate::domain::rate_limit::{decide_gcra, decide_refund};
 
-/// What is kept at most, some ten megabytes; what was asked for least is forgotten first.
+/// The maximum number of buckets, some ten megabytes; the least recently used ones are dropped first.
 const MOST_BUCKETS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     full_at: Option<i64>,
-    told_until: Option<i64>,
+    audited_until: Option<i64>,
 }
 
-/// Buckets in memory, on this process's own clock.
+/// Buckets in memory, measured by the monotonic clock of this process.
 pub(super) struct Memory {
     begun: Instant,
     buckets: Mutex<Cache<BucketKey, State>>,
@@ -52,12 +52,13 @@ impl Memory {
             }
             Err(refusal) => {
                 let state = states[refusal.bucket];
-                let tell = state.told_until.is_none_or(|until| until <= now);
-                if tell {
-                    let told_until = Some(now + i64::try_from(TOLD_FOR.as_micros()).unwrap_or(i64::MAX));
-                    cache.insert(buckets[refusal.bucket].key, State { told_until, ..state });
+                let audit = state.audited_until.is_none_or(|until| until <= now);
+                if audit {
+                    let audited_until =
+                        Some(now + i64::try_from(AUDIT_INTERVAL.as_micros()).unwrap_or(i64::MAX));
+                    cache.insert(buckets[refusal.bucket].key, State { audited_until, ..state });
                 }
-                Answer::Refused { refusal, tell }
+                Answer::Refused { refusal, audit }
             }
         }
     }
@@ -84,11 +85,14 @@ mod tests {
         let memory = Memory::new();
         let bucket = [Bucket::of_account("login", "john", Rate::per_hour(1))];
         assert!(matches!(memory.consume_at(&bucket, 0), Answer::Taken));
-        let told = |now| match memory.consume_at(&bucket, now) {
-            Answer::Refused { tell, .. } => tell,
+        let audit_due = |now| match memory.consume_at(&bucket, now) {
+            Answer::Refused { audit, .. } => audit,
             Answer::Taken => panic!("not refused"),
         };
-        assert_eq!([told(1), told(2), told(59_000_000), told(60_000_001)], [true, false, false, true]);
+        assert_eq!(
+            [audit_due(1), audit_due(2), audit_due(59_000_000), audit_due(60_000_001)],
+            [true, false, false, true]
+        );
     }
 
     #[test]

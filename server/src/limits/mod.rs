@@ -1,7 +1,8 @@
-//! How often something may be tried (docs/decisions/0005-rate-limits.md). All replicas count together in Redis, each
-//! for itself in memory while Redis is away. What Redis says here decides about no token: it need not be the one that
-//! revocation trusts, and what it loses only lets an attacker try some more.
+//! Rate limits (docs/decisions/0005-rate-limits.md). All replicas count together in Redis, and each one alone in memory
+//! while Redis is unavailable. Redis decides about no token here: it need not be the one that revocation trusts, and lost
+//! counts only allow an attacker a few more attempts.
 
+mod answer;
 mod bucket;
 mod in_flight;
 mod memory;
@@ -12,49 +13,43 @@ use std::time::Duration;
 use redis::{RedisError, Script};
 use tracing::Instrument as _;
 
+use answer::Answer;
 pub use bucket::{Bucket, BucketKey, Scope};
 use in_flight::{InFlight, Place, Prospect};
 use memory::Memory;
 
 use crate::domain::rate_limit::Refusal;
-use crate::redis_link::RedisLink;
+use crate::redis_connection::RedisConnection;
 use crate::telemetry::call_span;
 
-/// A refusal of the same bucket is told again after this time; `consume.lua` says so too.
-const TOLD_FOR: Duration = Duration::from_mins(1);
-/// How long an attempt waits for what others in flight may give back.
+/// How long an attempt waits for attempts in flight to give back.
 const MOST_PATIENCE: Duration = Duration::from_secs(3);
 
-/// When to come back after that.
+/// The wait of a refused attempt that depends on attempts in flight.
 const SOON: Duration = Duration::from_secs(1);
 
 static CONSUME: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("consume.lua")));
 static REFUND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("refund.lua")));
 
-enum Answer {
-    Taken,
-    Refused { refusal: Refusal, tell: bool },
-}
-
-/// An attempt that must wait.
+/// A refused attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
-    /// How long.
+    /// The time until the next attempt may succeed.
     pub wait: Duration,
-    /// What refused it.
+    /// The kind of bucket that refused it.
     pub scope: Scope,
-    /// Whether the audit is to know: once a minute for each bucket, so that nobody floods it.
-    pub tell: bool,
+    /// Whether to audit this refusal: once a minute for each bucket, so that an attacker cannot flood the audit.
+    pub audit: bool,
 }
 
 /// Counts attempts. Share it with an [`Arc`].
 pub struct Limits {
-    link: Arc<RedisLink>,
+    redis: Arc<RedisConnection>,
     memory: Memory,
     in_flight: InFlight,
 }
 
-/// An attempt that was let in. What it has taken stays taken unless it is given back.
+/// An accepted attempt. What it has taken stays taken unless it is given back.
 #[must_use]
 pub struct Attempt<'a> {
     limits: &'a Limits,
@@ -63,34 +58,34 @@ pub struct Attempt<'a> {
 }
 
 impl Limits {
-    /// Counts by way of this link.
-    pub fn new(link: Arc<RedisLink>) -> Self {
-        Self { link, memory: Memory::new(), in_flight: InFlight::default() }
+    /// Creates limits that count in this Redis.
+    pub fn new(redis: Arc<RedisConnection>) -> Self {
+        Self { redis, memory: Memory::new(), in_flight: InFlight::default() }
     }
 
-    /// Takes one unit from each bucket, or none from any. What only attempts in flight have emptied is waited for: if
-    /// they succeed, they give back, so that right passwords are not limited however many come at once.
+    /// Takes one unit from each bucket, or none from any. Waits for attempts in flight that have emptied a bucket: they give
+    /// back if they succeed, so that any number of concurrent correct passwords is accepted.
     ///
     /// # Errors
     /// [`Limited`] when one of them stays empty.
     pub async fn begin(&self, buckets: Vec<Bucket>) -> Result<Attempt<'_>, Limited> {
         let deadline = tokio::time::Instant::now() + MOST_PATIENCE;
-        let mut told = false;
+        let mut audit_due = false;
         loop {
             let mut place = self.in_flight.ask(&buckets);
-            let (refusal, tell) = match self.consume(&buckets).await {
+            let (refusal, audit) = match self.consume(&buckets).await {
                 Answer::Taken => {
                     place.hold();
                     return Ok(Attempt { limits: self, buckets, place });
                 }
-                Answer::Refused { refusal, tell } => (refusal, tell),
+                Answer::Refused { refusal, audit } => (refusal, audit),
             };
-            // Not lost when it is asked again: the bucket remembers that it told.
-            told |= tell;
+            // Kept across retries: the bucket reports a due audit only once.
+            audit_due |= audit;
             let scarce = buckets[refusal.bucket];
             let wait = Duration::from_micros(refusal.wait.unsigned_abs());
-            let limited = Limited { wait, scope: scarce.scope, tell: told };
-            // Whoever it waits for may yet succeed.
+            let limited = Limited { wait, scope: scarce.scope, audit: audit_due };
+            // The attempts in flight may still succeed.
             let soon = Limited { wait: SOON, ..limited };
             match place.wait(refusal.bucket) {
                 Prospect::AskAgain if tokio::time::Instant::now() < deadline => {}
@@ -113,16 +108,16 @@ impl Limits {
         }
         match self.call_consume(buckets).await {
             Some((0, ..)) => Answer::Taken,
-            Some((number, wait, tell, _)) => {
-                Answer::Refused { refusal: Refusal { bucket: number - 1, wait }, tell }
+            Some((number, wait, audit, _)) => {
+                Answer::Refused { refusal: Refusal { bucket: number - 1, wait }, audit }
             }
             None => self.memory.consume(buckets),
         }
     }
 
-    /// Which bucket refuses (from 1; 0 is none), the wait, whether to tell, the time of Redis.
+    /// The refusing bucket (from 1; 0: none), the wait, whether to audit, the time of Redis.
     async fn call_consume(&self, buckets: &[Bucket]) -> Option<(usize, i64, bool, i64)> {
-        let prefix = self.link.key_prefix()?;
+        let prefix = self.redis.key_prefix()?;
         let mut call = CONSUME.prepare_invoke();
         for bucket in buckets {
             call.key(bucket.key.in_redis(&prefix)).arg(bucket.rate.interval()).arg(bucket.rate.span());
@@ -131,7 +126,7 @@ impl Limits {
     }
 
     async fn refund(&self, buckets: &[Bucket]) {
-        // What was taken in one place is not given back in the other: rare, and it costs nobody but one attempt.
+        // Units taken in one place are not given back in the other: rare, and it costs at most one attempt.
         if self.call_refund(buckets).await.is_none() {
             self.memory.refund(buckets);
         }
@@ -139,7 +134,7 @@ impl Limits {
 
     /// The time of Redis.
     async fn call_refund(&self, buckets: &[Bucket]) -> Option<i64> {
-        let prefix = self.link.key_prefix()?;
+        let prefix = self.redis.key_prefix()?;
         let mut call = REFUND.prepare_invoke();
         for bucket in buckets {
             call.key(bucket.key.in_redis(&prefix)).arg(bucket.rate.interval());
@@ -149,12 +144,12 @@ impl Limits {
 
     /// `None` when Redis cannot answer.
     async fn call<T: redis::FromRedisValue>(&self, call: &redis::ScriptInvocation<'_>) -> Option<T> {
-        let connection = self.link.connection()?;
+        let connection = self.redis.connection()?;
         match call.invoke_async(&mut connection.stream()).instrument(call_span("redis", "EVALSHA")).await {
             Ok(answer) => Some(answer),
             Err(error) => {
                 if is_of_the_connection(&error) {
-                    self.link.report_failure(&connection, &error);
+                    self.redis.report_failure(&connection, &error);
                 } else {
                     tracing::warn!(code = error.code(), "Redis did not count an attempt; this replica does");
                 }
@@ -164,14 +159,14 @@ impl Limits {
     }
 }
 
-/// Revocation shares the connection: it is given up only for a reason that is one for revocation too, not because
-/// Redis knows no scripts or has no memory left.
+/// Drops the shared connection only for an error that concerns revocation too, not because Redis supports no scripts or has
+/// no memory left.
 fn is_of_the_connection(error: &RedisError) -> bool {
     error.is_timeout() || error.is_io_error() || error.is_connection_dropped()
 }
 
 impl Attempt<'_> {
-    /// Gives back what it has taken: it was no guess, or nothing came of it that a guesser could learn from.
+    /// Gives back what the attempt has taken: it was no guess, or its result reveals nothing to a guesser.
     pub async fn give_back(self) {
         if !self.buckets.is_empty() {
             self.limits.refund(&self.buckets).await;

@@ -10,14 +10,14 @@ use crate::domain::rate_limit::{Rate, decide_gcra, decide_refund};
 use crate::trusted_roots::TrustedRoots;
 
 async fn connected(redis: &Redis) -> Limits {
-    let link = Arc::new(RedisLink::new(&redis.url(), &TrustedRoots::default()).unwrap());
-    link.set_key_prefix("latchkey:{test}:");
-    wait::until("the link to be up", || async {
-        link.ensure_connected().await.ok()?;
-        link.connection().map(|_| ())
+    let redis = Arc::new(RedisConnection::new(&redis.url(), &TrustedRoots::default()).unwrap());
+    redis.set_key_prefix("latchkey:{test}:");
+    wait::until("the redis to be up", || async {
+        redis.ensure_connected().await.ok()?;
+        redis.connection().map(|_| ())
     })
     .await;
-    Limits::new(link)
+    Limits::new(redis)
 }
 
 fn bucket(name: &str, limit: u32) -> Bucket {
@@ -106,7 +106,7 @@ async fn what_is_kept_names_nobody_and_goes_by_itself() {
     let buckets = vec![bucket("john@example.com", 1)];
     drop(limits.begin(buckets.clone()).await.unwrap());
     let limited = limits.begin(buckets).await.err().unwrap();
-    assert!(limited.tell && limited.wait <= Duration::from_hours(1), "{limited:?}");
+    assert!(limited.audit && limited.wait <= Duration::from_hours(1), "{limited:?}");
 
     let keys = redis.keys().await;
     assert_eq!(keys.len(), 2, "{keys:?}");
@@ -183,5 +183,5 @@ async fn a_redis_that_is_full_is_no_reason_to_drop_the_connection() {
 
     drop(limits.begin(vec![bucket("full", 1)]).await.unwrap());
     assert!(limits.begin(vec![bucket("full", 1)]).await.is_err(), "it is not counted in memory");
-    assert!(limits.link.connection().is_some(), "revocation lost its connection");
+    assert!(limits.redis.connection().is_some(), "revocation lost its connection");
 }

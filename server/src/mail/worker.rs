@@ -88,7 +88,7 @@ impl OutboxWorker {
                     }
                     continue;
                 }
-                Err(error) => tracing::debug!(%error, "the outbox cannot be read just now"),
+                Err(error) => tracing::debug!(%error, "the outbox cannot be read"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -157,7 +157,7 @@ impl OutboxWorker {
                 tracing::error!(kind, id, class, reason, "mail given up");
                 let event = build_given_up_event(mail, failure.class);
                 self.deliverer.store.bury_mail(id, reason, &event).await?;
-                audit_log::tell(&self.metrics, &event);
+                audit_log::emit(&self.metrics, &event);
                 Ok(())
             }
         }

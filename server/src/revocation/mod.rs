@@ -31,7 +31,7 @@ pub use trust::TRUST;
 use trust::{Asked, Trust, is_of};
 
 use crate::domain::clock::{ClockOffset, KEPT_AFTER_EXPIRY};
-use crate::redis_link::{LinkState, RedisLink};
+use crate::redis_connection::{ConnectionState, RedisConnection};
 use crate::store::{RevocationState, RevokedSession, Store, StoreError, SweepCursor};
 use crate::telemetry::call_span;
 
@@ -61,7 +61,7 @@ impl RevocationMode {
 
 /// Checks and announces revocations. Share it with an [`Arc`].
 pub struct Revocation {
-    link: Arc<RedisLink>,
+    redis: Arc<RedisConnection>,
     trust: Trust,
     store: Store,
     issuer: String,
@@ -77,9 +77,9 @@ impl Revocation {
     /// Connects the link while [`Revocation::keep_up`] runs.
     ///
     /// Services of different `issuer`s never share keys in Redis.
-    pub fn new(link: Arc<RedisLink>, store: Store, issuer: &str) -> Arc<Self> {
+    pub fn new(redis: Arc<RedisConnection>, store: Store, issuer: &str) -> Arc<Self> {
         Arc::new(Self {
-            link,
+            redis,
             trust: Trust::default(),
             store,
             issuer: issuer.to_owned(),
@@ -135,7 +135,7 @@ impl Revocation {
 
     /// Who would answer a check now.
     pub fn mode(&self) -> RevocationMode {
-        match self.link.connection() {
+        match self.redis.connection() {
             Some(connection) if self.trust.belief(&connection, Instant::now()).is_some() => {
                 RevocationMode::Redis
             }
@@ -149,8 +149,8 @@ impl Revocation {
     }
 
     /// How the connection to Redis is.
-    pub fn link_state(&self) -> LinkState {
-        self.link.state()
+    pub fn redis_state(&self) -> ConnectionState {
+        self.redis.state()
     }
 
     /// Reads PostgreSQL's word on Redis and takes note of it.
@@ -158,14 +158,14 @@ impl Revocation {
         let asked = Asked::now();
         let state = self.store.revocation_state().await?;
         let keys = Keys::new(&self.issuer, &state);
-        self.link.set_key_prefix(&keys.prefix);
+        self.redis.set_key_prefix(&keys.prefix);
         self.trust.confirm(&state, keys, asked, Asked::now());
         Ok(state)
     }
 
     /// `None` when Redis cannot be trusted.
     async fn ask_redis(&self, session_id: Uuid, issued_at: DateTime<Utc>) -> Option<bool> {
-        let connection = self.link.connection()?;
+        let connection = self.redis.connection()?;
         let before = self.trust.belief(&connection, Instant::now())?;
         let answer: Result<(Option<String>, Option<i32>), _> = redis::cmd("MGET")
             .arg(&before.keys.marker)
@@ -186,7 +186,7 @@ impl Revocation {
                 None
             }
             Err(error) => {
-                self.link.report_failure(&connection, &error);
+                self.redis.report_failure(&connection, &error);
                 self.suspicion.notify_one();
                 None
             }
@@ -195,7 +195,7 @@ impl Revocation {
 
     /// Writes them to the Redis at hand; `None` when that failed.
     async fn write_to_redis(&self, revoked: &[RevokedSession]) -> Option<Written> {
-        let connection = self.link.connection()?;
+        let connection = self.redis.connection()?;
         let keys = self.trust.keys()?;
         let mut pipeline = redis::pipe();
         for session in revoked {
@@ -219,7 +219,7 @@ impl Revocation {
                 })
             }
             Err(error) => {
-                self.link.report_failure(&connection, &error);
+                self.redis.report_failure(&connection, &error);
                 None
             }
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::keys::Keys;
 use super::trust::is_of;
 use super::{Revocation, add_revocation};
-use crate::redis_link::Connection;
+use crate::redis_connection::Connection;
 use crate::store::{StoreError, SweepCursor};
 
 /// A filling that takes longer was given up by its replica.
@@ -70,7 +70,7 @@ impl Revocation {
         // 1. No replica trusts any Redis once the trust has run out. Until then a replica may still answer a
         //    revocation because it is in the Redis of the old marker, which need not be this one; after
         //    the wait all of those are committed, and the reading below sees them.
-        tracing::info!("Redis does not hold every revocation; filling it");
+        tracing::info!("Redis lacks revocations; refilling it");
         let withdrawn = self.store.distrust_redis().await?;
         let keys = Keys::new(&self.issuer, &withdrawn);
         tokio::time::sleep_until(self.trust.everybody_knows_at(&withdrawn, Instant::now()).into()).await;

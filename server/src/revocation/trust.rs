@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::keys::Keys;
 use crate::domain::clock::ClockOffset;
-use crate::redis_link::Connection;
+use crate::redis_connection::Connection;
 use crate::store::RevocationState;
 
 /// How long PostgreSQL's word for a marker is good, and how long Redis's word for whose data it holds. A revocation that

@@ -11,7 +11,7 @@ use super::Revocation;
 use super::refill::{Outcome, RefillError};
 use super::trust::TRUST;
 use crate::domain::clock::ClockOffset;
-use crate::redis_link::{Connection, MayForget};
+use crate::redis_connection::{Connection, MayForget};
 use crate::store::StoreError;
 
 /// Between two looks at whether Redis has to be filled.
@@ -45,8 +45,8 @@ impl Revocation {
         let mut ticks = ticks();
         loop {
             ticks.tick().await;
-            let Some(connection) = self.link.connection() else { continue };
-            match self.link.verify(&connection).await {
+            let Some(connection) = self.redis.connection() else { continue };
+            match self.redis.verify(&connection).await {
                 Ok(Some(asked_at)) => self.trust.verify(&connection, asked_at),
                 Ok(None) => self.suspicion.notify_one(),
                 Err(fault) => {
@@ -82,11 +82,11 @@ impl Revocation {
 
     async fn keep_filled(&self) {
         loop {
-            if let Err(fault) = self.link.ensure_connected().await {
+            if let Err(fault) = self.redis.ensure_connected().await {
                 self.note_fault(fault);
             }
             let withdrawn = self.withdraw_if_due().await;
-            if let Some(connection) = self.link.connection() {
+            if let Some(connection) = self.redis.connection() {
                 let result = match withdrawn {
                     Ok(()) => self.fill_or_sweep(&connection).await,
                     Err(error) => Err(error.into()),
@@ -130,15 +130,15 @@ impl Revocation {
     fn report(&self, connection: &Connection, result: Result<Outcome, RefillError>) {
         match result {
             Ok(Outcome::Filled(count)) => {
-                tracing::info!(revocations = count, "Redis was filled from PostgreSQL and is trusted");
+                tracing::info!(revocations = count, "Redis was refilled from PostgreSQL and is trusted");
             }
             Ok(Outcome::NothingToDo | Outcome::AnotherReplica) => {}
             Ok(Outcome::Overtaken) => {
-                tracing::info!("a revocation or a flush overtook the filling of Redis; trying again");
+                tracing::info!("a revocation or a flush interrupted the refill of Redis; retrying");
             }
-            Err(RefillError::Redis(error)) => self.link.report_failure(connection, &error),
+            Err(RefillError::Redis(error)) => self.redis.report_failure(connection, &error),
             Err(RefillError::Store(error)) => {
-                tracing::debug!(%error, "Redis cannot be checked against PostgreSQL just now");
+                tracing::debug!(%error, "Redis cannot be checked against PostgreSQL now");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Who a bearer is.
+//! Authenticating the bearer of an access token.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// On whose behalf the store acts; it asserts again, in the transaction that does it, that the session goes on.
+    /// The actor for the store, which asserts in the transaction of the change that the session is still active.
     pub(super) fn actor(self) -> Actor {
         Actor { user_id: self.user_id, session_id: self.session_id }
     }
@@ -38,7 +38,7 @@ pub async fn authenticate(
     Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })
 }
 
-/// The first half: signature, claims, expiry.
+/// Checks the signature, the claims and the expiry.
 pub(super) fn verify(
     service: &Service,
     token: &str,
@@ -48,7 +48,7 @@ pub(super) fn verify(
     verified.map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))
 }
 
-/// The second half: revocation.
+/// Checks the revocation.
 pub(super) async fn refuse_revoked(service: &Service, token: VerifiedToken) -> Result<(), ServiceError> {
     if service.revocation.is_revoked(token.session_id, token.issued_at).await? {
         return Err(ServiceError::InvalidAccessToken);

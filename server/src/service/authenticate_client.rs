@@ -1,4 +1,4 @@
-//! Which program asks about a token.
+//! Authenticating a program that introspects or revokes tokens.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -6,26 +6,26 @@ use serde_json::json;
 use super::{LimitedAction, Service, ServiceError, Superuser, authenticate, require_superuser};
 use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
 
-/// What a program shows (RFC 7662 §2.1, RFC 7009 §2.1).
+/// The credentials of a program (RFC 7662 §2.1, RFC 7009 §2.1).
 #[derive(Clone, Copy)]
 pub enum ClientCredentials<'a> {
     /// The access token of a superuser.
     AccessToken(&'a str),
-    /// `INTROSPECTION_CLIENT_ID` and `INTROSPECTION_CLIENT_SECRET`, in each way in which they can be read.
+    /// `INTROSPECTION_CLIENT_ID` and `INTROSPECTION_CLIENT_SECRET`, in each way in which the header can be decoded.
     Secret(&'a [(&'a str, &'a str)]),
 }
 
-/// Proof that a program may introspect and revoke tokens; only [`authenticate_client`] makes one.
+/// Proof that a program may introspect and revoke tokens; only [`authenticate_client`] creates it.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenClient(Option<Superuser>);
 
 impl TokenClient {
-    /// The superuser behind it, if it came with one's access token.
+    /// The superuser whose access token the program presented, if it did.
     pub(super) fn superuser(self) -> Option<Superuser> {
         self.0
     }
 
-    /// Asserts that who asked may still ask.
+    /// Asserts that the program still has that right.
     ///
     /// # Errors
     /// [`ServiceError::InvalidAccessToken`], [`ServiceError::NotSuperuser`], [`ServiceError::Unavailable`]
@@ -35,14 +35,14 @@ impl TokenClient {
         asserted.map_err(|error| superuser.explain(service, error))
     }
 
-    /// The account behind it, if it came with one's access token.
+    /// The account whose access token the program presented, if it did.
     pub fn actor_id(self) -> Option<i64> {
         self.0.map(Superuser::user_id)
     }
 }
 
-/// Checks the credentials. Only what is wrong counts against the limit, and what is right is never held up by it: an
-/// attacker in the same network cannot lock the client out, and its secret cannot be guessed (32 characters at least).
+/// Checks the credentials. Only wrong ones count against the limit, and correct ones are never limited: an attacker in the
+/// same network cannot lock the client out, and its secret of at least 32 characters cannot be guessed.
 ///
 /// # Errors
 /// [`ServiceError::InvalidClient`], [`ServiceError::RateLimited`]; for an access token those of [`authenticate`] and
@@ -63,7 +63,7 @@ pub async fn authenticate_client(
             if client.is_some_and(|client| readings.iter().any(|(id, secret)| client.matches(id, secret))) {
                 return Ok(TokenClient(None));
             }
-            // Kept: it was a guess.
+            // The attempt stays counted: it was a guess.
             let _attempt = service.limit(LimitedAction::Client, "", None, origin).await?;
             service
                 .record(&AuditEvent {

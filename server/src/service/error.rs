@@ -1,4 +1,4 @@
-//! How a use case ends when it does not succeed.
+//! The errors of the use cases.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::store::{Conflict, StoreError};
 /// A field that is understood but not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Its name as the caller sent it.
+    /// Its name in the request.
     pub field: &'static str,
     /// What is wrong with it; never repeats a secret.
     pub message: String,
@@ -22,43 +22,43 @@ impl FieldError {
     }
 }
 
-/// Every way a use case can fail. The HTTP layer turns each into one problem answer.
+/// The ways in which a use case can fail. The HTTP layer maps each to a problem response.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// Unknown account or wrong password: the caller is not told which.
+    /// Unknown account or wrong password: the response does not reveal which.
     #[error("The username or the password is wrong.")]
     InvalidCredentials,
-    /// The password was right, the account is deactivated.
+    /// The password is correct, but the account is deactivated.
     #[error("This account is deactivated.")]
     Deactivated,
-    /// The password was right, the address is not verified yet.
+    /// The password is correct, but the address is not verified yet.
     #[error("The e-mail address is not verified yet: follow the link in the mail that was sent to it.")]
     Unverified,
     /// The access token is malformed, of the wrong kind, expired or revoked.
     #[error("The access token is not valid, has expired or was revoked.")]
     InvalidAccessToken,
-    /// The refresh token is, or it does not belong to the session of the access token.
+    /// The refresh token is malformed, expired or revoked, or belongs to another session than the access token.
     #[error("The refresh token is not valid, has expired or was revoked.")]
     InvalidRefreshToken,
-    /// The program that asks about a token is not known.
+    /// The client credentials are wrong.
     #[error("The client id or the client secret is wrong.")]
     InvalidClient,
-    /// The token in a mailed link.
+    /// The token of a link is unknown, used or expired.
     #[error("The link is not valid, was used already or has expired.")]
     InvalidOneTimeToken,
-    /// Known, but not allowed.
+    /// The caller is authenticated, but no superuser.
     #[error("This needs a superuser.")]
     NotSuperuser,
-    /// People may not make accounts for themselves here.
+    /// Self-registration is disabled.
     #[error("Registration is not open: ask the people who run this service for an account.")]
     RegistrationDisabled,
-    /// People may not delete their own accounts here.
+    /// Self-service deletion is disabled.
     #[error("Accounts are not deleted by their owners here: ask the people who run this service.")]
     AccountDeletionDisabled,
-    /// Nobody could administer accounts any more.
+    /// The change would leave no superuser who can log in.
     #[error("This is the last superuser who can log in: make another one first.")]
     LastSuperuser,
-    /// There is no such thing, or it is not the caller's.
+    /// The resource does not exist or is not the caller's.
     #[error("There is no such thing.")]
     NotFound,
     /// A unique name is taken.
@@ -67,28 +67,28 @@ pub enum ServiceError {
     /// No account has that id.
     #[error("There is no such account.")]
     UnknownAccount,
-    /// A link would not work for it.
+    /// The account is deactivated, so a link would not work.
     #[error("The account is deactivated: activate it first.")]
     AccountInactive,
-    /// An account without a password is of use only when its owner can be invited.
+    /// An account without a password needs an invitation, and e-mail is not configured.
     #[error("Without a password the owner is invited by mail, and e-mail is not enabled on this server.")]
     InvitationNeedsMail,
     /// Understood, but not valid.
     #[error("The request is not valid.")]
     Invalid(Vec<FieldError>),
-    /// Mail is off.
+    /// E-mail is not configured.
     #[error("E-mail is not enabled on this server.")]
     MailDisabled,
-    /// Tried too often.
+    /// The rate limit is exceeded.
     #[error("Too many attempts; try again later.")]
     RateLimited(Duration),
-    /// Too many passwords are being checked.
+    /// The password hash pool is full.
     #[error("Too many logins at once; try again shortly.")]
     Overloaded(Duration),
     /// A dependency is down.
     #[error("The service cannot answer just now; try again shortly.")]
     Unavailable(String),
-    /// A fault of ours.
+    /// A bug or a broken invariant of the server.
     #[error("Something went wrong on our side.")]
     Internal(String),
 }

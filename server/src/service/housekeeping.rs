@@ -1,4 +1,4 @@
-//! Deleting what nobody needs any more, beside the requests and without slowing them.
+//! Deleting expired rows in the background, in small batches that do not slow requests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use chrono::TimeDelta;
 use crate::metrics::Metrics;
 use crate::store::{Expired, Store, StoreError};
 
-/// Rows of one statement: some milliseconds, so that no lock and no burst of writes lasts longer.
+/// Rows per statement: some milliseconds of work, so that locks and bursts of writes stay short.
 const BATCH: u32 = 250;
 /// Between two runs of a replica.
 const INTERVAL: Duration = Duration::from_mins(5);
-/// After a run that failed, or one that the schema is not there for yet.
+/// After a failed run, or when the schema is too old.
 const RETRY: Duration = Duration::from_secs(10);
-/// Between two batches, so that a fast database is not kept busy by this alone either.
+/// The minimum pause between two batches, so that a fast database is not kept busy by this alone.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Keeps the tables from growing. Every replica has one; one of them works at a time.
+/// Deletes expired rows. Every replica has one; only one of them works at a time.
 pub struct Housekeeper {
     /// The database.
     pub store: Store,
@@ -27,17 +27,17 @@ pub struct Housekeeper {
     pub audit_retention: TimeDelta,
 }
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Run {
-    /// Nothing expired was left.
+    /// No expired rows are left.
     Completed,
-    /// Another replica is at it.
+    /// Another replica is working.
     Skipped,
 }
 
 impl Housekeeper {
-    /// Runs now and then again and again, until it is dropped.
+    /// Runs at intervals until it is dropped.
     pub async fn keep_house(self) {
         loop {
             let pause = match self.run().await {
@@ -48,7 +48,7 @@ impl Housekeeper {
                 }
                 Err(error) => {
                     self.metrics.count_housekeeping_run("failed");
-                    tracing::warn!(%error, "housekeeping stopped; it is tried again soon");
+                    tracing::warn!(%error, "housekeeping failed; retrying soon");
                     RETRY
                 }
             };
@@ -78,7 +78,7 @@ impl Housekeeper {
     }
 }
 
-/// Twice as long as the batch took: at most a third of one connection's time, and less the busier the database is.
+/// Twice as long as the batch took: at most a third of one connection's time, and less when the database is busy.
 fn pause_after(batch: Duration) -> Duration {
     (batch * 2).max(SHORTEST_PAUSE)
 }

@@ -1,5 +1,5 @@
-//! Limits: what an attempt draws from, and what is said when it must wait (OWASP ASVS 5.0 §6.3.1, NIST SP 800-63B-4
-//! §3.2.2). docs/decisions/0005-rate-limits.md
+//! Rate limits: the buckets of an attempt, and the error when one is empty (OWASP ASVS 5.0 §6.3.1, NIST SP 800-63B-4
+//! §3.2.2). See docs/decisions/0005-rate-limits.md.
 
 use serde_json::json;
 
@@ -10,38 +10,38 @@ use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome};
 use crate::limits::{Attempt, Bucket, Limited};
 use crate::store::{KnownDevice, StoreError};
 
-/// An account has a name and an address, and each has a bucket: together they have the account's allowance. One
-/// bucket for both would tell that they belong together, so that there is such an account.
+/// An account has a username and an address, each with its own bucket; together they have the account's allowance. A shared
+/// bucket would reveal that the two belong together, and so that the account exists.
 const NAMES_OF_AN_ACCOUNT: u32 = 2;
-/// Letters that an hour of requests may send to one address.
+/// E-mails per hour that requests may cause to one address.
 const MAILS_PER_ADDRESS: u32 = 5;
-/// The part of a network's allowance for what makes us send letters to people who did not ask.
+/// The divisor of a network's allowance for actions that send e-mails to third parties.
 const MAIL_PART: u32 = 5;
 
-/// What is limited. Each counts for itself.
+/// The limited actions. Each has its own buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitedAction {
-    /// Presenting a password, at `/login` and at `/token`.
+    /// Presenting a password at `/login` or `/token`.
     Login,
-    /// Asking for a reset by mail.
+    /// Requesting a password reset by e-mail.
     Recovery,
-    /// Making an account.
+    /// Registering an account.
     Registration,
-    /// Asking for the verification mail again.
+    /// Requesting another verification e-mail.
     VerifyResend,
-    /// Asking for another address of the own account.
+    /// Requesting a change of the current user's address.
     EmailChange,
-    /// Presenting the token of a mailed link.
+    /// Presenting the token of a link.
     Reset,
-    /// Presenting the own password again before a change.
+    /// Presenting the current user's password again before a change.
     Confirmation,
-    /// Presenting a client secret, at `/introspect` and at `/revoke`. By the network alone: the client's id is known
-    /// to its attackers too.
+    /// Presenting a client secret at `/introspect` or `/revoke`. Limited by network alone: attackers may know the client's
+    /// id.
     Client,
 }
 
 impl LimitedAction {
-    /// The name in metrics and in the audit.
+    /// The name in metrics and in audit events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Login => "login",
@@ -60,12 +60,12 @@ impl LimitedAction {
     }
 }
 
-/// What a browser keeps since it logged in: 256 random bits in base64url, which authenticate nobody.
+/// The device cookie: 256 random bits in base64url, which authenticate nobody.
 #[derive(Clone, Copy)]
 pub struct DeviceCookie<'a>(&'a str);
 
 impl<'a> DeviceCookie<'a> {
-    /// `None` when it cannot be one of ours.
+    /// `None` when it cannot be a cookie of this service.
     pub fn parse(text: &'a str) -> Option<Self> {
         let ours = text.len() == OneTimeSecret::CHARS
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
@@ -74,8 +74,8 @@ impl<'a> DeviceCookie<'a> {
 }
 
 impl Service {
-    /// The device behind a cookie, whosever it is. Asked whether or not there is an account, so that the time does
-    /// not tell.
+    /// The device of a cookie, whichever account it belongs to. Queried whether or not the account exists, so that the
+    /// response time does not reveal it.
     pub(super) async fn find_device(
         &self,
         cookie: Option<DeviceCookie<'_>>,
@@ -86,9 +86,9 @@ impl Service {
         }
     }
 
-    /// Counts an attempt on what `name` stands for: a login name, an address, the token of a link. Call it before
-    /// anything that costs or tells; give the attempt back when it was no guess. A device that the account knows has
-    /// an allowance of its own, whatever others do to the account or from the same network.
+    /// Counts an attempt on `name`: a login name, an address or the token of a link. Call it before anything that is
+    /// expensive or reveals something; give the attempt back when it was no guess. A device that the account knows has
+    /// its own allowance, which others cannot use up.
     ///
     /// # Errors
     /// [`ServiceError::RateLimited`]
@@ -105,11 +105,11 @@ impl Service {
             Err(limited) => limited,
         };
         self.metrics.count_rate_limited(action.as_str(), limited.scope.as_str());
-        if limited.tell
+        if limited.audit
             && let Err(error) = self.record_limited(action, name, limited, origin).await
         {
-            // The answer is no in any case.
-            tracing::warn!(%error, "a limit could not be audited");
+            // The request is refused in any case.
+            tracing::warn!(%error, "a refused attempt could not be recorded in the audit");
         }
         Err(ServiceError::RateLimited(limited.wait))
     }
@@ -155,7 +155,7 @@ impl Service {
         limited: Limited,
         origin: &Origin,
     ) -> Result<(), ServiceError> {
-        // The name itself stays out: people type passwords into the wrong field.
+        // The name is not recorded: users type passwords into the wrong field.
         let account = match LoginName::parse(name) {
             Some(name) => self.store.find_credentials(&name).await?,
             None => None,

@@ -1,13 +1,13 @@
-//! Administration is for superusers.
+//! Requiring a superuser for administration.
 
 use serde_json::json;
 
-use super::show_profile::find_active_profile;
+use super::auth::me::find_active_profile;
 use super::{Authenticated, Service, ServiceError};
 use crate::domain::{AuditEvent, AuditKind, Outcome};
 use crate::store::{Administrator, StoreError};
 
-/// Proof that the bearer was a superuser when it was asked for; only [`require_superuser`] makes one.
+/// Proof that the bearer was a superuser at the time of the check; only [`require_superuser`] creates it.
 #[derive(Debug, Clone, Copy)]
 pub struct Superuser(Authenticated);
 
@@ -17,13 +17,13 @@ impl Superuser {
         self.0.user_id
     }
 
-    /// On whose behalf the store acts; it asserts again, in the transaction that does it, that the session goes on
-    /// and that the account still is a superuser's.
+    /// The actor for the store, which asserts in the transaction of the change that the session is still active and the
+    /// account is still a superuser's.
     pub(super) fn administrator(self) -> Administrator {
         Administrator(self.0.actor())
     }
 
-    /// What the caller is told of an error of the store, after a refusal is told to those who watch.
+    /// Maps an error of the store to the response; emits an event for a refusal.
     pub(super) fn explain(self, service: &Service, error: StoreError) -> ServiceError {
         if matches!(error, StoreError::NotSuperuser) {
             tell_refusal(service, self.0);
@@ -32,7 +32,7 @@ impl Superuser {
     }
 }
 
-/// Asks the database, not the token: a demotion counts at once.
+/// Checks the database, not the token, so that a demotion takes effect immediately.
 ///
 /// # Errors
 /// [`ServiceError::NotSuperuser`], [`ServiceError::InvalidAccessToken`] when the account is gone or deactivated,
@@ -46,8 +46,8 @@ pub async fn require_superuser(service: &Service, bearer: Authenticated) -> Resu
 }
 
 fn tell_refusal(service: &Service, bearer: Authenticated) {
-    // A row would be one for each try; the line and the count are enough to notice by (OWASP ASVS 5.0 §16.3.2).
-    service.tell(&AuditEvent {
+    // No row: each attempt would add one. The log line and the metric are enough to notice (OWASP ASVS 5.0 §16.3.2).
+    service.emit(&AuditEvent {
         kind: AuditKind::AccessDenied,
         outcome: Outcome::Refused,
         actor_id: Some(bearer.user_id),

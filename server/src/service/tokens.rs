@@ -15,10 +15,10 @@ pub struct IssuedToken {
     pub expires_in: i64,
 }
 
-/// What a login and a refresh give.
+/// The tokens of a login or a refresh.
 #[derive(Clone)]
 pub struct TokenPair {
-    /// Whose.
+    /// The username of the account.
     pub username: String,
     /// For `Authorization: Bearer`.
     pub access: IssuedToken,

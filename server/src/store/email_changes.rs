@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::audit::insert_event;
 use super::authority::RowLock;
-use super::links::{use_link, void_links};
+use super::one_time_tokens::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::{Actor, Conflict, MailKind, NewMail, Store, StoreError, TokenPurpose};
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, PasswordHash};

@@ -1,4 +1,9 @@
-//! What one-time tokens are for. They are made in `mailed_tokens`; what they are used for is in `links`.
+//! One-time tokens: what they are for, creating them when their link is mailed, using them up, voiding them.
+
+use chrono::TimeDelta;
+use sqlx::PgConnection;
+
+use super::{DueMail, MailKind, Store, StoreError};
 
 /// What a one-time token is good for; never for anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,5 +31,253 @@ impl TokenPurpose {
             Self::EmailChange => "email_change",
             Self::Invitation => "invitation",
         }
+    }
+}
+
+/// The account that a message is about.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Addressee {
+    /// The account.
+    pub user_id: i64,
+    /// Its name.
+    pub username: String,
+    /// Its address on record.
+    pub email: String,
+    /// The language its owner chose (BCP 47).
+    pub locale: Option<String>,
+    /// Whether it may log in.
+    pub is_active: bool,
+}
+
+/// The one-time token of a link that is about to be mailed.
+#[derive(Clone, Copy)]
+pub struct NewToken<'a> {
+    /// What it is good for.
+    pub purpose: TokenPurpose,
+    /// SHA-256 of it.
+    pub hash: &'a [u8],
+    /// How long it is good from now on.
+    pub lifetime: TimeDelta,
+}
+
+/// A token that was made, and where it may be mailed to.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct MailedToken {
+    /// The address as it is on record, which alone may be written to: the one that was asked for might only look
+    /// like it. For a change of address it is the new one.
+    pub mailed_to: String,
+    /// The account's name.
+    pub username: String,
+    /// The language its owner chose (BCP 47).
+    pub locale: Option<String>,
+}
+
+/// Whose link this is, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkOwner {
+    /// The account.
+    pub user_id: i64,
+    /// Its name.
+    pub username: String,
+    /// Its address.
+    pub email: String,
+    /// The person's name.
+    pub name: String,
+    /// Its language.
+    pub locale: Option<String>,
+    /// What the link is good for.
+    pub purpose: TokenPurpose,
+    /// The address that the link was mailed to.
+    pub mailed_to: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    user_id: i64,
+    username: String,
+    email: String,
+    name: String,
+    locale: Option<String>,
+    purpose: String,
+    mailed_to: Option<String>,
+}
+
+impl Row {
+    fn into_owner(self, purposes: &[TokenPurpose]) -> Option<LinkOwner> {
+        let purpose = purposes.iter().copied().find(|purpose| purpose.as_str() == self.purpose)?;
+        Some(LinkOwner {
+            user_id: self.user_id,
+            username: self.username,
+            email: self.email,
+            name: self.name,
+            locale: self.locale,
+            purpose,
+            mailed_to: self.mailed_to,
+        })
+    }
+}
+
+fn names(purposes: &[TokenPurpose]) -> Vec<&'static str> {
+    purposes.iter().map(|purpose| purpose.as_str()).collect()
+}
+
+impl Store {
+    /// The account that a message is about: the one that it names, or else the one with the recipient's address.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_addressee(&self, mail: &DueMail) -> Result<Option<Addressee>, StoreError> {
+        let query = match mail.user_id {
+            Some(id) => sqlx::query_as(
+                "SELECT id AS user_id, username, email, locale, is_active FROM users WHERE id = $1",
+            )
+            .bind(id),
+            None => sqlx::query_as(
+                "SELECT id AS user_id, username, email, locale, is_active FROM users
+                 WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
+            )
+            .bind(&mail.recipient),
+        };
+        Ok(query.fetch_optional(&self.pool).await?)
+    }
+
+    /// Makes the token of a message's link and voids the account's older ones for the same purpose. `None`, and
+    /// nothing made, when the message has become pointless: there is no such account or it is inactive; the message
+    /// was taken back; the address is no longer the account's, or is verified already; the account to be invited
+    /// has a password by now; the password was changed since the change of address was asked for (by whoever knew
+    /// the old one).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn create_mailed_token(
+        &self,
+        mail: &DueMail,
+        token: &NewToken<'_>,
+    ) -> Result<Option<MailedToken>, StoreError> {
+        let Some(addressee) = self.find_addressee(mail).await? else { return Ok(None) };
+        let mut transaction = self.pool.begin().await?;
+        // In a statement of its own: of two messages sent at once the second then sees, and voids, the first's token.
+        sqlx::query("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE")
+            .bind(addressee.user_id)
+            .execute(&mut *transaction)
+            .await?;
+        let made = sqlx::query_as(
+            "WITH owner AS (
+                 SELECT users.id, username, users.locale,
+                        CASE $2 WHEN 'email_change' THEN recipient ELSE email END AS mailed_to
+                 FROM users CROSS JOIN outbox
+                 WHERE users.id = $1 AND outbox.id = $5 AND is_active
+                   AND CASE $2
+                       WHEN 'password_reset' THEN lower(email COLLATE \"C\") = lower(recipient COLLATE \"C\")
+                       WHEN 'email_verification' THEN lower(email COLLATE \"C\") = lower(recipient COLLATE \"C\")
+                            AND email_verified_at IS NULL
+                       WHEN 'email_change' THEN lower(email COLLATE \"C\") <> lower(recipient COLLATE \"C\")
+                            AND password_changed_at <= outbox.created_at
+                       WHEN 'invitation' THEN lower(email COLLATE \"C\") = lower(recipient COLLATE \"C\")
+                            AND password_hash IS NULL
+                       ELSE false END),
+             voided AS (
+                 DELETE FROM one_time_tokens USING owner WHERE user_id = owner.id AND purpose = $2),
+             made AS (
+                 INSERT INTO one_time_tokens (user_id, purpose, token_hash, mailed_to, expires_at)
+                 SELECT id, $2, $3, mailed_to, now() + $4 FROM owner)
+             SELECT mailed_to, username, locale FROM owner",
+        )
+        .bind(addressee.user_id)
+        .bind(token.purpose.as_str())
+        .bind(token.hash)
+        .bind(token.lifetime)
+        .bind(mail.id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(made)
+    }
+
+    /// Whose link this is, while it is good for one of `purposes`. A link that was mailed to an address that is no
+    /// longer the account's is not.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_link_owner(
+        &self,
+        token_hash: &[u8],
+        purposes: &[TokenPurpose],
+    ) -> Result<Option<LinkOwner>, StoreError> {
+        let found: Option<Row> = sqlx::query_as(
+            "SELECT users.id AS user_id, username, email, name, locale, purpose, mailed_to
+             FROM one_time_tokens JOIN users ON users.id = user_id
+             WHERE token_hash = $1 AND purpose = ANY($2) AND used_at IS NULL AND expires_at > now() AND is_active
+               AND (purpose = 'email_change' OR mailed_to IS NULL
+                    OR lower(mailed_to COLLATE \"C\") = lower(email COLLATE \"C\"))",
+        )
+        .bind(token_hash)
+        .bind(names(purposes))
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(found.and_then(|row| row.into_owner(purposes)))
+    }
+}
+
+/// Uses a link up within a transaction; `None` when it is not, or no longer, good. The owner's row is locked first,
+/// as everything does that changes both, so that no two wait for each other.
+pub(super) async fn use_link(
+    connection: &mut PgConnection,
+    token_hash: &[u8],
+    purposes: &[TokenPurpose],
+) -> Result<Option<LinkOwner>, StoreError> {
+    let found: Option<Row> = sqlx::query_as(
+        "SELECT users.id AS user_id, username, email, name, locale, purpose, mailed_to
+         FROM one_time_tokens JOIN users ON users.id = user_id
+         WHERE token_hash = $1 AND purpose = ANY($2) AND is_active
+           AND (purpose = 'email_change' OR mailed_to IS NULL
+                OR lower(mailed_to COLLATE \"C\") = lower(email COLLATE \"C\"))
+         FOR NO KEY UPDATE OF users",
+    )
+    .bind(token_hash)
+    .bind(names(purposes))
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(owner) = found.and_then(|row| row.into_owner(purposes)) else { return Ok(None) };
+    // A statement of its own, which sees what happened to the token while the lock was waited for.
+    let used = sqlx::query(
+        "UPDATE one_time_tokens SET used_at = now()
+         WHERE token_hash = $1 AND used_at IS NULL AND expires_at > now()",
+    )
+    .bind(token_hash)
+    .execute(connection)
+    .await?;
+    Ok((used.rows_affected() == 1).then_some(owner))
+}
+
+/// Makes the links of an account void, those that are still to be mailed too. Call it after the user's row is
+/// locked.
+pub(super) async fn void_links(
+    connection: &mut PgConnection,
+    user_id: i64,
+    purposes: &[TokenPurpose],
+) -> Result<(), StoreError> {
+    let kinds: Vec<_> = purposes.iter().map(|purpose| mail_of(*purpose).as_str()).collect();
+    // The messages first: a worker that is just now making a token locks its message's row, and the token is then
+    // seen by the statement after this one.
+    sqlx::query("DELETE FROM outbox WHERE user_id = $1 AND kind = ANY($2)")
+        .bind(user_id)
+        .bind(kinds)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM one_time_tokens WHERE user_id = $1 AND used_at IS NULL AND purpose = ANY($2)")
+        .bind(user_id)
+        .bind(names(purposes))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn mail_of(purpose: TokenPurpose) -> MailKind {
+    match purpose {
+        TokenPurpose::PasswordReset => MailKind::PasswordRecovery,
+        TokenPurpose::EmailVerification => MailKind::EmailVerification,
+        TokenPurpose::EmailChange => MailKind::EmailChange,
+        TokenPurpose::Invitation => MailKind::Invitation,
     }
 }

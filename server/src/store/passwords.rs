@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::audit::insert_event;
 use super::authority::RowLock;
-use super::links::{use_link, void_links};
+use super::one_time_tokens::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
 use super::{Actor, MailKind, NewMail, RevokedSession, Store, StoreError, TokenPurpose};

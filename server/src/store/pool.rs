@@ -22,7 +22,7 @@ use sqlx::postgres::{
 use sqlx::{Either, Execute, Executor, Postgres, Row as _, SqlStr};
 use tokio::sync::watch;
 
-use super::error::ReadOnly;
+use super::read_only::ReadOnly;
 
 /// A connection that was idle longer is tested before it is used.
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);

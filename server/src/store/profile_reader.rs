@@ -6,12 +6,29 @@ use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
+use super::StoreError;
 use super::pool::Pool;
-use super::{Profile, StoreError};
 use crate::telemetry::call_span;
 
 /// The most that one query asks for.
 const BATCH: usize = 256;
+
+/// The profile that `/me` answers.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Profile {
+    /// The account.
+    pub id: i64,
+    /// Its name as it was given.
+    pub username: String,
+    /// Its address as it was given.
+    pub email: String,
+    /// The person's name.
+    pub name: String,
+    /// Whether it may administer accounts.
+    pub is_superuser: bool,
+    /// Whether it may log in.
+    pub is_active: bool,
+}
 
 type Answer = Result<Option<Profile>, StoreError>;
 

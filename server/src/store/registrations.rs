@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::audit::{insert_event, record_request};
-use super::links::{use_link, void_links};
+use super::one_time_tokens::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::{MailKind, NewMail, Store, StoreError, TokenPurpose};
 use crate::domain::{

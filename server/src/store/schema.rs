@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 
+use super::connection::connect_options;
 use super::pool::Pool;
-use super::{Store, StoreError, connect_options};
+use super::schema_version::REQUIRED_SCHEMA_VERSION;
+use super::{Store, StoreError};
 use crate::trusted_roots::TrustedRoots;
 
-pub(super) use tolerance::SERVER_APPLICATION;
 pub use tolerance::{OLDEST_TOLERATED_SERVER, Schema, describe_unfit};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
-
-/// The newest migration this binary was built with; it cannot run on an older schema.
-pub const REQUIRED_SCHEMA_VERSION: i64 = 3;
 
 /// How long `migrate` waits for the database.
 const PATIENCE: Duration = Duration::from_secs(10);

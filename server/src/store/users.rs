@@ -1,6 +1,6 @@
 //! Accounts.
 
-use super::{Store, StoreError};
+use super::{Profile, Store, StoreError};
 use crate::domain::{EmailAddress, LoginName, PasswordHash, PersonName, Username};
 
 /// What a login needs to know of an account.
@@ -14,23 +14,6 @@ pub struct Credentials {
     pub password_hash: Option<PasswordHash>,
     /// Whether anybody has shown to read mail at its address.
     pub is_verified: bool,
-    /// Whether it may log in.
-    pub is_active: bool,
-}
-
-/// What `/me` shows.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Profile {
-    /// The account.
-    pub id: i64,
-    /// Its name as it was given.
-    pub username: String,
-    /// Its address as it was given.
-    pub email: String,
-    /// The person's name.
-    pub name: String,
-    /// Whether it may administer accounts.
-    pub is_superuser: bool,
     /// Whether it may log in.
     pub is_active: bool,
 }

@@ -3,7 +3,7 @@
 use insta::assert_json_snapshot;
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Session, path};
-use latchkey_tests::forge::{Forged, claim};
+use latchkey_tests::forged_tokens::{Forged, claim};
 use serde_json::{Value, json};
 
 use super::clients::{CLIENT_ID, CLIENT_SECRET, assert_authenticates, with_client};

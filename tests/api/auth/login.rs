@@ -3,7 +3,7 @@
 use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, SUPERUSER, Session, path, superuser_password};
-use latchkey_tests::forge::claim;
+use latchkey_tests::forged_tokens::claim;
 use reqwest::multipart::Form;
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, Session, path};
-use latchkey_tests::forge::Forged;
+use latchkey_tests::forged_tokens::Forged;
 
 #[tokio::test]
 async fn ends_the_session_and_clears_the_cookie() {

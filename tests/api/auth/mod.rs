@@ -1,10 +1,10 @@
 //! `/api/v1/auth/…`
 
-mod at_once;
 mod change_email;
 mod change_password;
 mod change_profile;
 mod clients;
+mod concurrent;
 mod confirm_email;
 mod confirm_email_page;
 mod delete_account;

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use latchkey_tests::app::{App, Session, User};
-use latchkey_tests::forge::claim;
+use latchkey_tests::forged_tokens::claim;
 
 const OPEN_SESSIONS: &str = "SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id \
                              WHERE u.username = $1 AND s.ended_at IS NULL";

@@ -2,7 +2,7 @@
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Session, path};
-use latchkey_tests::forge::Forged;
+use latchkey_tests::forged_tokens::Forged;
 use latchkey_tests::{key_set, wait};
 use reqwest::RequestBuilder;
 

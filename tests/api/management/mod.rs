@@ -1,7 +1,7 @@
 //! The management port.
 
 mod livez;
-mod login;
+mod login_probe;
 mod metrics;
 mod readyz;
 mod status;

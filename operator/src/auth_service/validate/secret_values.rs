@@ -1,20 +1,17 @@
 //! Validates the values of the referenced Secrets: with an invalid value the server would only crash. Messages never
 //! contain a value. Pure.
 
-use latchkey_config::SecretText;
+use latchkey_config::account_rules::{
+    MIN_CLIENT_SECRET_BYTES, exceeds_password_limit, is_client_secret, is_email_address, is_username,
+};
+use latchkey_config::{PasswordLength, SecretText};
 use url::Url;
 
 use crate::auth_service::dereference::{Admin, Dereferenced};
 use crate::auth_service::problem::Problem;
 
-/// The minimum length of a client secret.
-const CLIENT_SECRET_BYTES: usize = 32;
-/// The allowed lengths of a password, in characters.
-const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
-/// The maximum length of a user name.
-const USERNAME_CHARS: usize = 64;
-/// The maximum length of an e-mail address (RFC 5321 §4.5.3.1.3, without the angle brackets).
-const ADDRESS_CHARS: usize = 254;
+/// The shortest password that any password policy allows, in characters.
+const MIN_PASSWORD_CHARS: usize = PasswordLength::MIN as usize;
 
 /// The first value that the server would refuse. Generated values are valid.
 pub(super) fn check(found: &Dereferenced) -> Result<(), Problem> {
@@ -33,8 +30,8 @@ pub(super) fn check(found: &Dereferenced) -> Result<(), Problem> {
         check_admin(admin)?;
     }
     match &found.introspection_secret {
-        Some(Ok(secret)) if secret.expose().len() < CLIENT_SECRET_BYTES => Err(invalid(format!(
-            "the client secret in spec.introspectionClient.secretRef must have at least {CLIENT_SECRET_BYTES} characters: generate one with openssl rand -hex 32."
+        Some(Ok(secret)) if !is_client_secret(secret.expose()) => Err(invalid(format!(
+            "the client secret in spec.introspectionClient.secretRef must have at least {MIN_CLIENT_SECRET_BYTES} characters: generate one with openssl rand -hex 32."
         ))),
         _ => Ok(()),
     }
@@ -62,26 +59,21 @@ fn check_url(url: &SecretText, schemes: &[&str], parameters: &[&str], field: &st
     )))
 }
 
-/// The server's rules for accounts, except the list of common passwords.
+/// The server's rules for accounts, except that it also refuses common passwords: only the server has that list.
 fn check_admin(admin: &Admin) -> Result<(), Problem> {
     let Admin { username, email, password } = admin;
-    let rule = if username.chars().count() > USERNAME_CHARS
-        || !username.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-    {
+    let rule = if !is_username(username) {
         "username in the Secret of spec.bootstrapAdmin.secretRef must consist of 1 to 64 letters, digits and . _ -: correct it."
-    } else if !is_address(email) {
+    } else if !is_email_address(email) {
         "email in the Secret of spec.bootstrapAdmin.secretRef must be an e-mail address such as admin@example.com: correct it."
-    } else if !PASSWORD_CHARS.contains(&password.expose().chars().count()) {
+    } else if !(MIN_PASSWORD_CHARS..).contains(&password.expose().chars().count())
+        || exceeds_password_limit(password.expose())
+    {
         "password in the Secret of spec.bootstrapAdmin.secretRef must have 8 to 256 characters: choose another."
     } else {
         return Ok(());
     };
     Err(invalid(rule.to_owned()))
-}
-
-fn is_address(text: &str) -> bool {
-    let sane = text.len() <= ADDRESS_CHARS && text.chars().all(|c| c.is_ascii_graphic());
-    sane && text.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
 }
 
 #[cfg(test)]
@@ -122,9 +114,15 @@ mod tests {
         assert_eq!(message(good.0, good.1, good.2), None);
         assert!(message("two words", good.1, good.2).unwrap().starts_with("username"));
         assert!(message(&"a".repeat(65), good.1, good.2).unwrap().starts_with("username"));
-        assert!(message(good.0, "nobody", good.2).unwrap().starts_with("email"));
-        assert!(message(good.0, "a b@example.com", good.2).unwrap().starts_with("email"));
+        assert!(message("", good.1, good.2).unwrap().starts_with("username"));
+        for bad in
+            ["nobody", "a b@example.com", "a@b@c", "@example.com", "root@", ".root@example.com", "root@a..b"]
+        {
+            let message = message(good.0, bad, good.2);
+            assert!(message.is_some_and(|message| message.starts_with("email")), "{bad}");
+        }
         let short = message(good.0, good.1, "short").unwrap();
         assert!(short.starts_with("password") && !short.contains("short"), "{short}");
+        assert!(message(good.0, good.1, &"x".repeat(257)).unwrap().starts_with("password"));
     }
 }

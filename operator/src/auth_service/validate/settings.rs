@@ -74,7 +74,7 @@ pub(super) fn settings(
             .ok()
             .and_then(Days::new)
             .ok_or_else(|| Problem::spec("spec.audit.retentionDays is out of range: correct it."))?,
-        canary: spec.login_probe.enabled,
+        login_probe: spec.login_probe.enabled,
         rate_limits: RateLimits {
             enabled: spec.rate_limits.enabled,
             per_account: per_hour(spec.rate_limits.per_account, "spec.rateLimits.perAccount")?,

@@ -26,35 +26,35 @@ const PARAMETERS: [&str; 9] =
 /// An event: who did what to whom, when, from where, and what came of it.
 #[derive(Serialize, ToSchema)]
 pub struct AuditEventBody {
-    /// Greater than that of every event recorded before.
+    /// The id: greater than that of every earlier event.
     id: i64,
-    /// When.
+    /// The time of the event.
     at: DateTime<Utc>,
-    /// What. New kinds may come.
+    /// The kind of event. Later releases may add kinds.
     #[schema(example = "login")]
     kind: String,
-    /// What came of it: `success` or `refused`.
+    /// The outcome: `success` or `refused`.
     #[schema(example = "success")]
     outcome: String,
-    /// Who; null when nobody was authenticated, or it was the service itself.
+    /// The account that acted; null if the request was not authenticated or the service itself acted.
     #[schema(required, example = 1)]
     actor_id: Option<i64>,
-    /// To whom.
+    /// The account that was affected.
     #[schema(required, example = 1)]
     user_id: Option<i64>,
-    /// In or to which session.
+    /// The session that acted or was affected.
     #[schema(required)]
     session_id: Option<Uuid>,
-    /// The request, as in `x-request-id` and in the log.
+    /// The request id, as in `x-request-id` and in the log.
     #[schema(required)]
     request_id: Option<String>,
-    /// From which address.
+    /// The client address.
     #[schema(required, example = "192.0.2.7")]
     address: Option<String>,
-    /// With which program, by its own word.
+    /// The `User-Agent` of the request.
     #[schema(required)]
     user_agent: Option<String>,
-    /// What else was recorded; never a secret.
+    /// Further details; never a secret.
     #[schema(value_type = Object)]
     detail: Value,
 }
@@ -64,7 +64,7 @@ pub struct AuditEventBody {
 pub struct AuditBody {
     /// The events, newest first.
     events: Vec<AuditEventBody>,
-    /// `cursor` of the next page; null when this is the last one.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -87,23 +87,23 @@ impl From<AuditEntry> for AuditEventBody {
     }
 }
 
-/// Read the audit
+/// List audit events
 ///
-/// For superusers. Newest first; the next page is asked for with the same parameters and the `cursor` of the
-/// answer.
+/// For superusers. Newest first. To get the next page, repeat the request with `cursor` set to `next_cursor` of the
+/// response.
 #[utoipa::path(
     get, path = "/api/v1/audit", tag = "audit", operation_id = "list_audit",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("kind" = inline(Option<KindName>), Query, description = "What happened"),
-        ("outcome" = inline(Option<OutcomeName>), Query, description = "What came of it"),
-        ("actor_id" = Option<i64>, Query, description = "Who did it"),
-        ("user_id" = Option<i64>, Query, description = "To whom it was done"),
-        ("request_id" = Option<String>, Query, description = "The request that it came with", max_length = 64, pattern = "^[A-Za-z0-9._-]+$"),
-        ("since" = Option<DateTime<Utc>>, Query, description = "Not before (RFC 3339)"),
-        ("until" = Option<DateTime<Utc>>, Query, description = "Before (RFC 3339)"),
-        ("limit" = Option<i64>, Query, description = "How many; 50 when absent", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "Where the page begins: `next_cursor` of the page before", pattern = "^[A-Za-z0-9_-]{11}$"),
+        ("kind" = inline(Option<KindName>), Query, description = "The kind of event"),
+        ("outcome" = inline(Option<OutcomeName>), Query, description = "The outcome"),
+        ("actor_id" = Option<i64>, Query, description = "The account that acted"),
+        ("user_id" = Option<i64>, Query, description = "The account that was affected"),
+        ("request_id" = Option<String>, Query, description = "The id of the request", max_length = 64, pattern = "^[A-Za-z0-9._-]+$"),
+        ("since" = Option<DateTime<Utc>>, Query, description = "The earliest time, inclusive (RFC 3339)"),
+        ("until" = Option<DateTime<Utc>>, Query, description = "The latest time, exclusive (RFC 3339)"),
+        ("limit" = Option<i64>, Query, description = "The page size; 50 by default", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page", pattern = "^[A-Za-z0-9_-]{11}$"),
     ),
     responses(
         (status = 200, description = "The events", body = AuditBody),

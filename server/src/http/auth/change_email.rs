@@ -33,16 +33,17 @@ impl JsonBody for ChangeEmailBody {
     const OPTIONAL: &'static [&'static str] = &[];
 }
 
-/// Ask for another address of the own account
+/// Request a change of the current user's e-mail address
 ///
-/// A link is mailed to the new address and a notice to the present one, which stays until the link is followed. The
-/// answer is the same when another account has the address. A wrong password is 422 of the field `password`.
+/// Sends a confirmation link to the new address and a notice to the current one, which stays in use until the link is
+/// followed. The response is the same when another account has the new address. A wrong password is a 422 for the field
+/// `password`.
 #[utoipa::path(
     post, path = "/api/v1/auth/me/email", tag = "auth", operation_id = "change_email",
     security(("bearer" = []), ("password" = [])),
     request_body = ChangeEmailBody,
     responses(
-        (status = 202, description = "A link is mailed to the new address", body = MessageBody),
+        (status = 202, description = "A link is sent to the new address", body = MessageBody),
         JsonProblems, BearerProblems, LimitedProblem, UnavailableProblem,
     )
 )]

@@ -19,13 +19,13 @@ use crate::service::{self, PasswordForm};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangePasswordBody {
-    /// The password of now.
+    /// The current password.
     #[schema(format = Password)]
     current_password: String,
-    /// 8 to 256 characters (a setting may ask for more than 8), not a common one, not one of the names.
+    /// 8 to 256 characters (a setting may require more than 8); neither a common password nor one of the account's own names.
     #[schema(format = Password, min_length = 8, max_length = 256)]
     new_password: String,
-    /// Whether the other sessions go on; by default they end.
+    /// Whether the other sessions stay active; by default they end.
     #[serde(default)]
     keep_other_sessions: bool,
 }
@@ -35,10 +35,10 @@ impl JsonBody for ChangePasswordBody {
     const OPTIONAL: &'static [&'static str] = &["keep_other_sessions"];
 }
 
-/// Change the own password
+/// Change the current user's password
 ///
-/// This session goes on. A wrong current password is 422 of the field `current_password`: the access token is good
-/// all the same. A notice is mailed.
+/// The current session continues. A wrong current password is a 422 for the field `current_password`, not a 401, since the
+/// access token is valid. A notice is sent by e-mail.
 #[utoipa::path(
     post, path = "/api/v1/auth/me/password", tag = "auth", operation_id = "change_password",
     security(("bearer" = []), ("password" = [])),

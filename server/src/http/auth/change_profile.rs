@@ -20,11 +20,11 @@ use crate::service::{self, ProfileForm};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeProfileBody {
-    /// The person's name.
+    /// The user's full name.
     #[serde(default, deserialize_with = "given")]
     #[schema(example = "John Doe", min_length = 1, max_length = 200, nullable = false)]
     name: Option<String>,
-    /// The language to be written to in: a BCP 47 tag of a language, perhaps a script and a region; null: the
+    /// The language of e-mails: a BCP 47 tag of a language with optional script and region; null: the
     /// default of this service.
     #[serde(default, deserialize_with = "given")]
     #[schema(example = "pt-BR", value_type = Option<String>)]
@@ -42,15 +42,15 @@ impl JsonBody for ChangeProfileBody {
     const OPTIONAL: &'static [&'static str] = &["name", "locale"];
 }
 
-/// Change the own profile
+/// Change the current user's profile
 ///
-/// The language is to be read at `/me/preferences`.
+/// `GET /me/preferences` returns the language.
 #[utoipa::path(
     patch, path = "/api/v1/auth/me", tag = "auth", operation_id = "change_profile",
     security(("bearer" = []), ("password" = [])),
     request_body = ChangeProfileBody,
     responses(
-        (status = 200, description = "The account as it is now", body = ProfileBody),
+        (status = 200, description = "The updated account", body = ProfileBody),
         JsonProblems, BearerProblems, UnavailableProblem,
     )
 )]

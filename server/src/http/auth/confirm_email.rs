@@ -12,15 +12,15 @@ use crate::http::problem_docs::{JsonProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
-/// Make a new address the account's by a mailed link
+/// Confirm a change of e-mail address
 ///
-/// Every other link of the account is void then, and a notice is mailed to the old address. What is wrong with the
-/// token is said of the field `token`.
+/// Every other link of the account becomes void, and a notice is sent to the old address. An invalid token is a 422 for
+/// the field `token`.
 #[utoipa::path(
     post, path = "/api/v1/auth/confirm-email", tag = "auth", operation_id = "confirm_email",
     request_body = LinkTokenBody,
     responses(
-        (status = 200, description = "The account has the new address", body = MessageBody),
+        (status = 200, description = "The address was changed", body = MessageBody),
         JsonProblems, UnavailableProblem,
     )
 )]

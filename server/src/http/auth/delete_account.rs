@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::cookie;
 use crate::domain::Password;
 use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody};
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{BearerProblems, JsonProblems, LimitedProblem, UnavailableProblem};
@@ -31,18 +31,18 @@ impl JsonBody for DeleteAccountBody {
     const OPTIONAL: &'static [&'static str] = &[];
 }
 
-/// Delete the own account
+/// Delete the current user's account
 ///
-/// With its sessions and all else that belongs to it. A notice is mailed. A wrong password is 422 of the field
+/// Deletes its sessions and all its other data too. A notice is sent by e-mail. A wrong password is a 422 for the field
 /// `password`.
 #[utoipa::path(
     delete, path = "/api/v1/auth/me", tag = "auth", operation_id = "delete_account",
     security(("bearer" = []), ("password" = [])),
     request_body = DeleteAccountBody,
     responses(
-        (status = 204, description = "The account is gone",
+        (status = 204, description = "The account was deleted",
          headers(("set-cookie" = String, description = "clears refresh_token"))),
-        (status = 403, description = "Accounts are not deleted by their owners here", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Self-service deletion is disabled", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The last active superuser", body = ProblemBody, content_type = "application/problem+json"),
         JsonProblems, BearerProblems, LimitedProblem, UnavailableProblem,
     )

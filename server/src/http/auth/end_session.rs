@@ -7,21 +7,21 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::cookie;
 use crate::http::bearer::Bearer;
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, NotFoundProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, ServiceError};
 
-/// End one of the own sessions
+/// End one of the current user's sessions
 ///
-/// Its tokens are refused everywhere from now on. Ending one that has ended already changes nothing.
+/// Every replica refuses its tokens from then on. Ending a session that has already ended succeeds and changes nothing.
 #[utoipa::path(
     delete, path = "/api/v1/auth/sessions/{id}", tag = "auth", operation_id = "end_session",
     security(("bearer" = []), ("password" = [])),
-    params(("id" = Uuid, Path, description = "The session, as the list names it")),
+    params(("id" = Uuid, Path, description = "The `id` of the session in the list")),
     responses(
         (status = 204, description = "The session has ended"),
         BearerProblems, NotFoundProblem, UnavailableProblem,

@@ -27,9 +27,9 @@ pub struct TokenQueryForm {
     /// An access or a refresh token.
     #[schema(min_length = 1)]
     token: String,
-    /// May be present; the token itself says what it is.
+    /// Optional and ignored: the token states its own type.
     token_type_hint: Option<String>,
-    /// With `client_secret`, where there is no `Authorization` header.
+    /// Together with `client_secret`, if there is no `Authorization` header.
     client_id: Option<String>,
     /// See `client_id`.
     #[schema(format = Password)]
@@ -40,10 +40,10 @@ pub struct TokenQueryForm {
 #[derive(Default, Serialize, ToSchema)]
 #[serde(default)]
 pub struct IntrospectionBody {
-    /// Whether it would be accepted now: signed by us, not expired, not revoked, the account active.
+    /// Whether the token would be accepted now: signed by this service, not expired, not revoked, and its account active.
     active: bool,
-    /// `bearer` for an access token. `refresh_token` for a refresh token, which is no good for anything but an
-    /// exchange: who protects a resource must look at this.
+    /// `bearer` for an access token. `refresh_token` for a refresh token: a resource server must not accept it as
+    /// an access token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "bearer")]
     token_type: Option<&'static str>,
@@ -51,43 +51,43 @@ pub struct IntrospectionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "1")]
     sub: Option<String>,
-    /// The account's name.
+    /// The username.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "john")]
     username: Option<String>,
-    /// When it expires, in seconds since the epoch.
+    /// The expiry time, in seconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
-    /// When it was made.
+    /// The creation time.
     #[serde(skip_serializing_if = "Option::is_none")]
     iat: Option<i64>,
-    /// From when it is good.
+    /// The time from which the token is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
-    /// Who made it.
+    /// The issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
-    /// Whom it is for.
+    /// The audience.
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<String>,
-    /// Its id.
+    /// The token id.
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<Uuid>,
-    /// Its session.
+    /// The session id.
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<Uuid>,
 }
 
-/// Ask what a token is worth
+/// Introspect a token
 ///
-/// RFC 7662. For programs that cannot verify a token themselves, or want to know of a logout at once. They show
-/// who they are by a superuser's access token or by the client secret of the settings. Nothing is changed by it.
+/// RFC 7662. For programs that cannot verify a token themselves, or must learn of a logout immediately. They authenticate
+/// with a superuser's access token or with the configured client secret. The token is not changed.
 #[utoipa::path(
     post, path = "/api/v1/auth/introspect", tag = "programs", operation_id = "introspect",
     security(("client" = []), ("bearer" = []), ("password" = [])),
     request_body(content = TokenQueryForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "What is known of the token", body = IntrospectionBody),
+        (status = 200, description = "The state of the token", body = IntrospectionBody),
         FormProblems, ClientProblems, LimitedProblem, UnavailableProblem,
     )
 )]

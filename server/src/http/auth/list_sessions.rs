@@ -18,7 +18,7 @@ use crate::service;
 /// The sessions of an account that go on.
 #[derive(Serialize, ToSchema)]
 pub struct SessionsBody {
-    /// The one that asks first, then the last used ones; 200 at most.
+    /// The current session first, then by last use; at most 200.
     sessions: Vec<SessionBody>,
 }
 
@@ -27,25 +27,25 @@ pub struct SessionsBody {
 pub struct SessionBody {
     /// `sid` of its tokens.
     id: Uuid,
-    /// When it began (RFC 3339).
+    /// The time of the login (RFC 3339).
     created_at: DateTime<Utc>,
-    /// When it began or was last refreshed (RFC 3339).
+    /// The time of the login or of the last refresh (RFC 3339).
     last_used_at: DateTime<Utc>,
-    /// The address it began from; null where it was not noted.
+    /// The client address at login; null if it was not recorded.
     #[schema(example = "192.0.2.7")]
     address: Option<String>,
-    /// What began it, by its own word.
+    /// The `User-Agent` at login.
     user_agent: Option<String>,
-    /// Whether it is the one that asks.
+    /// Whether this is the current session.
     current: bool,
 }
 
-/// The own sessions
+/// List the current user's sessions
 #[utoipa::path(
     get, path = "/api/v1/auth/sessions", tag = "auth", operation_id = "list_sessions",
     security(("bearer" = []), ("password" = [])),
     responses(
-        (status = 200, description = "The sessions that go on", body = SessionsBody),
+        (status = 200, description = "The active sessions", body = SessionsBody),
         BearerProblems, UnavailableProblem,
     )
 )]

@@ -8,19 +8,19 @@ use chrono::Utc;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{cookie, token_pair};
 use crate::domain::Password;
 use crate::http::form::AnyForm;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::LimitedProblem;
 use crate::http::state::ApiState;
+use crate::http::{cookie, token_pair};
 use crate::service::{self, LoggedIn};
 
 /// The form.
 #[derive(Deserialize, ToSchema)]
 pub struct LoginForm {
-    /// A username or an e-mail address, in any case.
+    /// A username or an e-mail address, compared without regard to case.
     #[schema(example = "john")]
     #[expect(dead_code, reason = "describes the form for the OpenAPI document; it is read field by field")]
     username: String,
@@ -30,20 +30,21 @@ pub struct LoginForm {
     password: String,
 }
 
-/// Log in by name and password
+/// Log in with a username or e-mail address and a password
 ///
-/// Begins a session and sets the cookie `refresh_token`. A browser that is new to the account is also given the cookie
-/// `latchkey_device`: it is no credential, but lets its owner in while others guess at the account.
+/// Starts a session and sets the cookie `refresh_token`. A browser that the account has not used before also receives the
+/// cookie `latchkey_device`: it is no credential, but lets its owner log in while an attacker exhausts the account's rate
+/// limit.
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "auth", operation_id = "login",
     request_body(content((LoginForm = "application/x-www-form-urlencoded"), (LoginForm = "multipart/form-data"))),
     responses(
         (status = 200, description = "A pair of tokens", body = token_pair::TokenPairBody,
          headers(("set-cookie" = String, description = "refresh_token, latchkey_device"))),
-        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "Wrong name or password", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "Malformed request", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "Wrong username or password", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "Deactivated account, or the address is not verified", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Request body too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),
         LimitedProblem,

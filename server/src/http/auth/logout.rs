@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 
-use super::cookie;
 use super::password_recovery::MessageBody;
 use crate::http::bearer::Bearer;
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
@@ -15,7 +15,7 @@ use crate::service;
 
 /// Log out
 ///
-/// Ends the session of the access token, revokes its access and refresh tokens everywhere, clears the cookie.
+/// Ends the session of the access token, revokes its access and refresh tokens on every replica, and clears the cookie.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logout",
     security(("bearer" = []), ("password" = [])),

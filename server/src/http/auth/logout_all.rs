@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 
-use super::cookie;
 use super::password_recovery::MessageBody;
 use crate::http::bearer::Bearer;
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
@@ -16,7 +16,7 @@ use crate::service;
 
 /// Log out everywhere
 ///
-/// Ends every session of the account, this one too, and clears the cookie.
+/// Ends every session of the account, including the current one, and clears the cookie.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout-all", tag = "auth", operation_id = "logout_all",
     security(("bearer" = []), ("password" = [])),

@@ -18,22 +18,22 @@ use crate::store::Profile;
 /// An account.
 #[derive(Serialize, ToSchema)]
 pub struct ProfileBody {
-    /// The id, `sub` of its tokens.
+    /// The id: `sub` of the tokens.
     #[schema(example = 1)]
     pub id: i64,
-    /// The name it logs in by.
+    /// The username.
     #[schema(example = "john")]
     pub username: String,
-    /// Its address.
+    /// The e-mail address.
     #[schema(example = "john@example.com")]
     pub email: String,
-    /// The person's name.
+    /// The user's full name.
     #[schema(example = "John Doe")]
     pub name: String,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     #[schema(example = false)]
     pub is_superuser: bool,
-    /// Whether it may log in.
+    /// Whether the account may log in.
     #[schema(example = true)]
     pub is_active: bool,
 }
@@ -51,7 +51,7 @@ impl From<Profile> for ProfileBody {
     }
 }
 
-/// The own profile
+/// Get the current user's profile
 #[utoipa::path(
     get, path = "/api/v1/auth/me", tag = "auth", operation_id = "me",
     security(("bearer" = []), ("password" = [])),

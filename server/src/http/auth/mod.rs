@@ -22,6 +22,3 @@ pub mod revoke;
 pub mod token;
 pub mod verify;
 pub mod verify_email;
-
-mod cookie;
-mod token_pair;

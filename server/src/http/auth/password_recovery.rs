@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cookie;
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::LimitedProblem;
@@ -17,19 +17,19 @@ use crate::service;
 /// A sentence for a person.
 #[derive(Serialize, ToSchema)]
 pub struct MessageBody {
-    /// The sentence.
+    /// The message.
     pub message: &'static str,
 }
 
-/// Ask for a password reset by mail
+/// Request a password reset by e-mail
 ///
-/// The answer is the same whether or not an account has the address.
+/// The response is the same whether or not an account has the address.
 #[utoipa::path(
     post, path = "/api/v1/auth/password-recovery/{email}", tag = "auth", operation_id = "recover_password",
     params(("email" = String, Path, description = "The address", example = "john@example.com")),
     responses(
-        (status = 200, description = "Mail is sent if an account has the address", body = MessageBody),
-        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "An e-mail is sent if an account has the address", body = MessageBody),
+        (status = 400, description = "Malformed request", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an e-mail address", body = ProblemBody, content_type = "application/problem+json"),
         LimitedProblem,
         (status = 503, description = "E-mail is off, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),

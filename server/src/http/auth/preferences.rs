@@ -16,19 +16,19 @@ use crate::service;
 /// What an account has chosen.
 #[derive(Serialize, ToSchema)]
 pub struct PreferencesBody {
-    /// The language to be written to in, a BCP 47 tag; null: the default of this service.
+    /// The language of e-mails, a BCP 47 tag; null: the default of this service.
     #[schema(example = "pt-BR")]
     locale: Option<String>,
 }
 
-/// The own preferences
+/// Get the current user's preferences
 ///
-/// To be changed with `PATCH /me`. Beside the profile, whose members are fixed.
+/// `PATCH /me` changes them. They are separate from the profile, whose members are fixed.
 #[utoipa::path(
     get, path = "/api/v1/auth/me/preferences", tag = "auth", operation_id = "preferences",
     security(("bearer" = []), ("password" = [])),
     responses(
-        (status = 200, description = "What the account has chosen", body = PreferencesBody),
+        (status = 200, description = "The preferences", body = PreferencesBody),
         BearerProblems, UnavailableProblem,
     )
 )]

@@ -7,12 +7,12 @@ use chrono::Utc;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::token_pair;
 use crate::http::bearer::bearer_token;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
+use crate::http::token_pair;
 use crate::service;
 
 /// The refresh token as login gave it.
@@ -20,10 +20,10 @@ use crate::service;
 pub struct RefreshBody {
     /// The JWT.
     token: String,
-    /// Optional and not trusted.
+    /// Optional and ignored.
     #[expect(dead_code, reason = "accepted because login's answer may be sent back whole")]
     expires_in: Option<i64>,
-    /// Optional and not trusted.
+    /// Optional and ignored.
     #[expect(dead_code, reason = "as above")]
     token_type: Option<String>,
 }
@@ -33,10 +33,10 @@ impl JsonBody for RefreshBody {
     const OPTIONAL: &'static [&'static str] = &["expires_in", "token_type"];
 }
 
-/// Exchange a refresh token for a new pair
+/// Exchange a refresh token for a new pair of tokens
 ///
-/// The access token of the same session is needed as bearer; it may have expired, not been revoked. A refresh
-/// token is good for one exchange; within 10 seconds it may be presented again.
+/// Requires the access token of the same session as the bearer token; it may have expired but must not be revoked. Each
+/// refresh token is valid for one exchange; within 10 seconds of it the same token may be presented again.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refresh",
     security(("bearer" = []), ("password" = [])),
@@ -44,9 +44,9 @@ impl JsonBody for RefreshBody {
     responses(
         (status = 200, description = "A new pair", body = token_pair::TokenPairBody,
          headers(("set-cookie" = String, description = "refresh_token"))),
-        (status = 400, description = "Unreadable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "Malformed request", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "A token is not valid", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Request body too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing or of the wrong type", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "A dependency is down", body = ProblemBody, content_type = "application/problem+json"),

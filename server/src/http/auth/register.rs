@@ -20,20 +20,20 @@ use crate::service::{self, RegistrationForm};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterBody {
-    /// 1 to 64 letters, digits, `.`, `_` or `-`; unique whatever its case.
+    /// 1 to 64 letters, digits, `.`, `_` or `-`; unique without regard to case.
     #[schema(example = "john", min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
     username: String,
-    /// Unique whatever its case; of a domain that may register here.
+    /// Unique without regard to case. A setting may restrict the domains.
     #[schema(example = "john@example.com", format = Email)]
     email: String,
-    /// The person's name.
+    /// The user's full name.
     #[schema(example = "John Doe", min_length = 1, max_length = 200)]
     name: String,
-    /// 8 to 256 characters (a setting may ask for more than 8), not a common one, not one of the names.
+    /// 8 to 256 characters (a setting may require more than 8); neither a common password nor one of the account's own names.
     #[schema(format = Password, min_length = 8, max_length = 256)]
     password: String,
-    /// The language to be written to in: a BCP 47 tag of a language, perhaps a script and a region. By default what
-    /// `Accept-Language` asks for.
+    /// The language of e-mails: a BCP 47 tag of a language with optional script and region. The default is taken from
+    /// `Accept-Language`.
     #[schema(example = "pt-BR")]
     locale: Option<String>,
 }
@@ -43,16 +43,16 @@ impl JsonBody for RegisterBody {
     const OPTIONAL: &'static [&'static str] = &["locale"];
 }
 
-/// Make an account for oneself
+/// Register an account
 ///
-/// The answer is the same whether or not the name or the address is taken: a mail to the address tells. The account
-/// can be used once its address is verified, unless a setting allows it before.
+/// The response is the same whether or not the username or the address is taken; an e-mail to the address reports the
+/// outcome. The account can be used once its address is verified, unless a setting allows it before.
 #[utoipa::path(
     post, path = "/api/v1/auth/register", tag = "auth", operation_id = "register",
     request_body = RegisterBody,
     responses(
-        (status = 202, description = "A mail to the address tells what became of it", body = MessageBody),
-        (status = 403, description = "Registration is not open", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 202, description = "An e-mail to the address reports the outcome", body = MessageBody),
+        (status = 403, description = "Registration is disabled", body = ProblemBody, content_type = "application/problem+json"),
         JsonProblems, LimitedProblem, UnavailableProblem,
     )
 )]

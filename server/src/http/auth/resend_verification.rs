@@ -18,7 +18,7 @@ use crate::service;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResendVerificationBody {
-    /// In any case.
+    /// The address, compared without regard to case.
     #[schema(example = "john@example.com", format = Email)]
     email: String,
 }
@@ -28,14 +28,14 @@ impl JsonBody for ResendVerificationBody {
     const OPTIONAL: &'static [&'static str] = &[];
 }
 
-/// Ask for another verification mail
+/// Request another verification e-mail
 ///
-/// The answer is the same whether or not there is an account that needs one. The link before it is void.
+/// The response is the same whether or not an unverified account has the address. The previous link becomes void.
 #[utoipa::path(
     post, path = "/api/v1/auth/verify-email/resend", tag = "auth", operation_id = "resend_verification",
     request_body = ResendVerificationBody,
     responses(
-        (status = 202, description = "Mail is sent if an account needs it", body = MessageBody),
+        (status = 202, description = "An e-mail is sent if an unverified account has the address", body = MessageBody),
         JsonProblems, LimitedProblem, UnavailableProblem,
     )
 )]

@@ -17,9 +17,9 @@ use crate::service;
 /// The token of the mailed link and the password to set.
 #[derive(Deserialize, ToSchema)]
 pub struct ResetPasswordBody {
-    /// As it stands in the link.
+    /// The token of the link.
     token: String,
-    /// 8 to 256 characters (a setting may ask for more than 8).
+    /// 8 to 256 characters (a setting may require more than 8).
     #[schema(format = Password, min_length = 8, max_length = 256)]
     new_password: String,
 }
@@ -29,10 +29,10 @@ impl JsonBody for ResetPasswordBody {
     const OPTIONAL: &'static [&'static str] = &[];
 }
 
-/// Set a password by a mailed link
+/// Set a password with a link sent by e-mail
 ///
-/// A new one, or the first one of an invited account. Ends every session of the account and logs nobody in. The
-/// token is used up only when it succeeds; what is wrong with it is said of the field `token`.
+/// Sets a new password, or the first one of an invited account. Ends every session of the account and starts none. The
+/// token is used up only on success; an invalid token is a 422 for the field `token`.
 #[utoipa::path(
     post, path = "/api/v1/auth/reset-password", tag = "auth", operation_id = "reset_password",
     request_body = ResetPasswordBody,

@@ -17,14 +17,14 @@ use crate::service;
 
 /// Revoke a token
 ///
-/// RFC 7009. Ends the session of an access or refresh token: no replica accepts its tokens any more when this is
-/// answered. Also answers 200 for what is no token of ours. For programs, as at `/introspect`; people log out.
+/// RFC 7009. Ends the session of an access or refresh token: once this has been answered, no replica accepts its tokens.
+/// Unknown tokens are answered with 200 too. For programs, as `/introspect`; users log out.
 #[utoipa::path(
     post, path = "/api/v1/auth/revoke", tag = "programs", operation_id = "revoke",
     security(("client" = []), ("bearer" = []), ("password" = [])),
     request_body(content = TokenQueryForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "The token is good for nothing, if it ever was"),
+        (status = 200, description = "The token is revoked or was never valid"),
         FormProblems, ClientProblems, LimitedProblem, UnavailableProblem,
     )
 )]

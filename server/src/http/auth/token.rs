@@ -9,9 +9,9 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::cookie;
 use crate::domain::Origin;
 use crate::domain::Password;
+use crate::http::cookie;
 use crate::http::form::{FormFields, UrlEncodedForm};
 use crate::http::middleware::RequestOrigin;
 use crate::http::oauth::grant_problem;
@@ -24,20 +24,20 @@ use crate::service::{self, IssuedToken};
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the form for the OpenAPI document; it is read field by field")]
 pub struct TokenForm {
-    /// `password`, which is also the default, or `refresh_token`.
+    /// `password` (the default) or `refresh_token`.
     grant_type: Option<String>,
-    /// A username or an e-mail address, in any case; for the password grant.
+    /// A username or an e-mail address, compared without regard to case; for the password grant.
     username: Option<String>,
     /// The password; for the password grant.
     #[schema(format = Password)]
     password: Option<String>,
     /// A refresh token; for the refresh_token grant.
     refresh_token: Option<String>,
-    /// May be present; there are no scopes.
+    /// Optional and ignored: there are no scopes.
     scope: Option<String>,
-    /// May be present; there are no clients.
+    /// Optional and ignored: there are no clients.
     client_id: Option<String>,
-    /// May be present; there are no clients.
+    /// Optional and ignored: there are no clients.
     client_secret: Option<String>,
 }
 
@@ -66,8 +66,8 @@ pub struct AccessTokenBody {
     responses(
         (status = 200, description = "An access token", body = AccessTokenBody),
         (status = 400, description = "invalid_request, unsupported_grant_type, or invalid_grant: a refresh token that is not valid, an account that is deactivated or whose address is not verified", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "Wrong name or password", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "Wrong username or password", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Request body too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),
         LimitedProblem,

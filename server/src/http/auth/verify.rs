@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 
-use super::cookie;
 use crate::http::bearer::bearer_token;
+use crate::http::cookie;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
 use crate::http::state::ApiState;
@@ -19,16 +19,16 @@ const USERNAME: HeaderName = HeaderName::from_static("x-auth-username");
 const EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const SUPERUSER: HeaderName = HeaderName::from_static("x-auth-superuser");
 
-/// Check a request for a proxy
+/// Authenticate a request for a reverse proxy
 ///
-/// For nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth` and Envoy `ext_authz`. The access token
-/// is read from the `Authorization` header or, where there is none, from the cookie `access_token`. Any method and
-/// any path below this one are answered alike, since Envoy sends those of the request it asks about.
+/// For nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth` and Envoy `ext_authz`. The access token is read
+/// from the `Authorization` header or, if that is absent, from the cookie `access_token`. Any method and any path below
+/// this one get the same response, since Envoy forwards those of the original request.
 #[utoipa::path(
     get, path = "/api/v1/auth/verify", tag = "programs", operation_id = "verify",
     security(("bearer" = []), ("password" = []), ("cookie" = [])),
     responses(
-        (status = 200, description = "Who sent the request", headers(
+        (status = 200, description = "The account that the token belongs to", headers(
             ("x-auth-user-id" = i64, description = "The account's id"),
             ("x-auth-username" = String, description = "Its name"),
             ("x-auth-email" = String, description = "Its address"),

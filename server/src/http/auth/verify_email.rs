@@ -17,7 +17,7 @@ use crate::service;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkTokenBody {
-    /// As it stands in the link.
+    /// The token of the link.
     pub token: String,
 }
 
@@ -26,9 +26,9 @@ impl JsonBody for LinkTokenBody {
     const OPTIONAL: &'static [&'static str] = &[];
 }
 
-/// Verify the address of a new account by a mailed link
+/// Verify the e-mail address of a new account
 ///
-/// Logs nobody in. What is wrong with the token is said of the field `token`.
+/// Starts no session. An invalid token is a 422 for the field `token`.
 #[utoipa::path(
     post, path = "/api/v1/auth/verify-email", tag = "auth", operation_id = "verify_email",
     request_body = LinkTokenBody,

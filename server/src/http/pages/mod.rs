@@ -1,9 +1,8 @@
-//! The pages at mailed links: server-rendered, without JavaScript. Looking at one uses nothing up, since software that
-//! guards mailboxes follows links too; its button does.
+//! The pages of links in e-mails: server-rendered, without JavaScript. `GET` does not use up a link, since mail scanners
+//! open links too; the button of the page does.
 
-pub mod confirm_email;
+pub mod address;
 pub mod reset_password;
-pub mod verify_email;
 
 mod page;
 mod texts;

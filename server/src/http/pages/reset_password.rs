@@ -21,7 +21,7 @@ pub async fn show(
     AcceptedLanguages(accepted): AcceptedLanguages,
     LinkToken(token): LinkToken,
 ) -> Result<Response, Problem> {
-    match service::show_link(&state.service, &token, &PASSWORD_LINKS).await {
+    match service::find_link_owner(&state.service, &token, &PASSWORD_LINKS).await {
         Ok(owner) => {
             let texts = texts_for(owner.locale.as_deref(), &accepted, &state.service.accounts);
             let body = PageBody::Password {
@@ -46,7 +46,7 @@ pub async fn submit(
     let token = form.get("token").unwrap_or_default();
     let password = Password::presented(form.get("new_password").unwrap_or_default());
     let (accounts, policy) = (&state.service.accounts, &state.service.password_policy);
-    let owner = match service::show_link(&state.service, token, &PASSWORD_LINKS).await {
+    let owner = match service::find_link_owner(&state.service, token, &PASSWORD_LINKS).await {
         Ok(owner) => owner,
         Err(ServiceError::InvalidOneTimeToken) => {
             // It counts as an attempt, as it does at the endpoint.

@@ -18,31 +18,31 @@ use crate::store::Account;
 /// An account, with what administrators need to know of it.
 #[derive(Serialize, ToSchema)]
 pub struct AccountBody {
-    /// The id, `sub` of its tokens.
+    /// The id: `sub` of the tokens.
     #[schema(example = 1)]
     id: i64,
-    /// The name it logs in by.
+    /// The username.
     #[schema(example = "john")]
     username: String,
-    /// Its address.
+    /// The e-mail address.
     #[schema(example = "john@example.com")]
     email: String,
-    /// The person's name.
+    /// The user's full name.
     #[schema(example = "John Doe")]
     name: String,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     #[schema(example = false)]
     is_superuser: bool,
-    /// Whether it may log in.
+    /// Whether the account may log in.
     #[schema(example = true)]
     is_active: bool,
-    /// Whether its owner has shown to read mail at the address, or an administrator has vouched for it.
+    /// Whether the owner has confirmed the address, or a superuser has set it.
     #[schema(example = true)]
     email_verified: bool,
-    /// The language of its owner (BCP 47); null: the default of the service.
+    /// The language of e-mails (BCP 47); null: the default of the service.
     #[schema(required, example = "en")]
     locale: Option<String>,
-    /// When it was made.
+    /// The creation time.
     created_at: DateTime<Utc>,
 }
 

@@ -18,19 +18,19 @@ use crate::service::{self, UserChangeForm};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeUserBody {
-    /// The person's name.
+    /// The user's full name.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, example = "John Doe", min_length = 1, max_length = 200)]
     name: Option<String>,
-    /// The address, unique whatever its case. It counts as verified; who reads mail at the old one is told.
+    /// The address, unique without regard to case. It counts as verified; a notice is sent to the old address.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, example = "john@example.com", format = Email)]
     email: Option<String>,
-    /// Whether it may log in. `false` ends its sessions.
+    /// Whether the account may log in. `false` ends its sessions.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     is_active: Option<bool>,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     is_superuser: Option<bool>,
@@ -41,16 +41,16 @@ impl JsonBody for ChangeUserBody {
     const OPTIONAL: &'static [&'static str] = &["name", "email", "is_active", "is_superuser"];
 }
 
-/// Change an account
+/// Update an account
 ///
-/// For superusers. The last superuser who can log in is neither demoted nor deactivated.
+/// For superusers. The last superuser who can log in can be neither demoted nor deactivated.
 #[utoipa::path(
     patch, path = "/api/v1/users/{id}", tag = "users", operation_id = "change_user",
     security(("bearer" = []), ("password" = [])),
-    params(("id" = i64, Path, description = "The account")),
+    params(("id" = i64, Path, description = "The id of the account")),
     request_body = ChangeUserBody,
     responses(
-        (status = 200, description = "The account as it is now", body = AccountBody),
+        (status = 200, description = "The updated account", body = AccountBody),
         (status = 409, description = "The address is taken, or this is the last superuser", body = ProblemBody, content_type = "application/problem+json"),
         JsonProblems, SuperuserProblems, NotFoundProblem, UnavailableProblem,
     )

@@ -22,27 +22,27 @@ use crate::service::{self, AccountForm};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUserBody {
-    /// 1 to 64 letters, digits, `.`, `_` or `-`; unique whatever its case.
+    /// 1 to 64 letters, digits, `.`, `_` or `-`; unique without regard to case.
     #[schema(example = "john", min_length = 1, max_length = 64)]
     username: String,
-    /// Unique whatever its case.
+    /// Unique without regard to case.
     #[schema(example = "john@example.com", format = Email)]
     email: String,
-    /// The person's name.
+    /// The user's full name.
     #[schema(example = "John Doe", min_length = 1, max_length = 200)]
     name: String,
-    /// 8 to 256 characters (a setting may ask for more than 8), not a common one, not one of the names. A setting may forbid it.
+    /// 8 to 256 characters (a setting may require more than 8); neither a common password nor one of the account's own names. A setting may disable it.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, format = Password, min_length = 8, max_length = 256)]
     password: Option<String>,
-    /// Instead of a password: its hash by another system. bcrypt, argon2, scrypt or PBKDF2-SHA256/512. A setting may forbid it.
+    /// Instead of a password: a hash from another system (bcrypt, argon2, scrypt or PBKDF2-SHA256/512). A setting may disable it.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, max_length = 512)]
     password_hash: Option<String>,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     #[serde(default)]
     is_superuser: bool,
-    /// The language of its owner (BCP 47).
+    /// The language of e-mails (BCP 47).
     #[serde(default, deserialize_with = "given")]
     #[schema(
         nullable = false,
@@ -58,9 +58,9 @@ impl JsonBody for CreateUserBody {
     const OPTIONAL: &'static [&'static str] = &["password", "password_hash", "is_superuser", "locale"];
 }
 
-/// Make an account
+/// Create an account
 ///
-/// For superusers. Without a password and without a hash its owner is invited by mail to choose one.
+/// For superusers. An account without a password and without a hash receives an invitation by e-mail to choose one.
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "users", operation_id = "create_user",
     security(("bearer" = []), ("password" = [])),

@@ -11,15 +11,15 @@ use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableP
 use crate::http::state::ApiState;
 use crate::service;
 
-/// Remove an account
+/// Delete an account
 ///
-/// For superusers. Its sessions end; what the audit knows of it stays.
+/// For superusers. Its sessions end; its audit events stay.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}", tag = "users", operation_id = "delete_user",
     security(("bearer" = []), ("password" = [])),
-    params(("id" = i64, Path, description = "The account")),
+    params(("id" = i64, Path, description = "The id of the account")),
     responses(
-        (status = 204, description = "It is gone"),
+        (status = 204, description = "The account was deleted"),
         (status = 409, description = "This is the last superuser", body = ProblemBody, content_type = "application/problem+json"),
         SuperuserProblems, NotFoundProblem, UnavailableProblem,
     )

@@ -11,15 +11,15 @@ use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableP
 use crate::http::state::ApiState;
 use crate::service;
 
-/// End the sessions of an account
+/// End all sessions of an account
 ///
-/// For superusers. The account is logged out everywhere when this is answered.
+/// For superusers. Once this has been answered, every replica refuses the account's tokens.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "end_user_sessions",
     security(("bearer" = []), ("password" = [])),
-    params(("id" = i64, Path, description = "The account")),
+    params(("id" = i64, Path, description = "The id of the account")),
     responses(
-        (status = 204, description = "They have ended"),
+        (status = 204, description = "The sessions have ended"),
         SuperuserProblems, NotFoundProblem, UnavailableProblem,
     )
 )]

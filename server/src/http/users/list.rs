@@ -24,25 +24,25 @@ const PARAMETERS: [&str; 6] = ["search", "is_active", "is_superuser", "verified"
 pub struct AccountsBody {
     /// The accounts, by id.
     users: Vec<AccountBody>,
-    /// `cursor` of the next page; null when this is the last one.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
 /// List accounts
 ///
-/// For superusers. Ordered by id; the next page is asked for with the same parameters and the `cursor` of the
-/// answer.
+/// For superusers. Ordered by id. To get the next page, repeat the request with `cursor` set to `next_cursor` of the
+/// response.
 #[utoipa::path(
     get, path = "/api/v1/users", tag = "users", operation_id = "list_users",
     security(("bearer" = []), ("password" = [])),
     params(
-        ("search" = Option<String>, Query, description = "Only those whose username, address or name begins so, in any case", max_length = 254),
-        ("is_active" = Option<bool>, Query, description = "Only those that may, or may not, log in"),
-        ("is_superuser" = Option<bool>, Query, description = "Only superusers, or all others"),
-        ("verified" = Option<bool>, Query, description = "Only those whose address is, or is not, verified"),
-        ("limit" = Option<i64>, Query, description = "How many; 50 when absent", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "Where the page begins: `next_cursor` of the page before", pattern = "^[A-Za-z0-9_-]{11}$"),
+        ("search" = Option<String>, Query, description = "A prefix of the username, address or name, compared without regard to case", max_length = 254),
+        ("is_active" = Option<bool>, Query, description = "Whether the account is active"),
+        ("is_superuser" = Option<bool>, Query, description = "Whether the account is a superuser"),
+        ("verified" = Option<bool>, Query, description = "Whether the address is verified"),
+        ("limit" = Option<i64>, Query, description = "The page size; 50 by default", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page", pattern = "^[A-Za-z0-9_-]{11}$"),
     ),
     responses(
         (status = 200, description = "The accounts", body = AccountsBody),

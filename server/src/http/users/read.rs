@@ -10,13 +10,13 @@ use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableP
 use crate::http::state::ApiState;
 use crate::service;
 
-/// Show an account
+/// Get an account
 ///
 /// For superusers.
 #[utoipa::path(
     get, path = "/api/v1/users/{id}", tag = "users", operation_id = "read_user",
     security(("bearer" = []), ("password" = [])),
-    params(("id" = i64, Path, description = "The account")),
+    params(("id" = i64, Path, description = "The id of the account")),
     responses(
         (status = 200, description = "The account", body = AccountBody),
         SuperuserProblems, NotFoundProblem, UnavailableProblem,

@@ -15,13 +15,13 @@ use crate::service;
 
 /// Start a password reset for an account
 ///
-/// For superusers. Its owner is mailed a link to choose a password: an invitation when the account has none yet.
+/// For superusers. Sends the owner a link to choose a password: an invitation if the account has none yet.
 #[utoipa::path(
     post, path = "/api/v1/users/{id}/password-reset", tag = "users", operation_id = "start_user_reset",
     security(("bearer" = []), ("password" = [])),
-    params(("id" = i64, Path, description = "The account")),
+    params(("id" = i64, Path, description = "The id of the account")),
     responses(
-        (status = 202, description = "The mail will be sent", body = MessageBody),
+        (status = 202, description = "The e-mail is queued", body = MessageBody),
         (status = 409, description = "The account is deactivated", body = ProblemBody, content_type = "application/problem+json"),
         SuperuserProblems, NotFoundProblem, UnavailableProblem,
     )

@@ -47,9 +47,9 @@ pub struct MetadataBody {
     service_documentation: String,
 }
 
-/// What this authorization server offers
+/// Get the authorization server metadata
 ///
-/// RFC 8414. Where the issuer has a path, the same is at this path with the issuer's after it (§3.1).
+/// RFC 8414. If the issuer has a path, the same document is also served at this path followed by the issuer's (§3.1).
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server", tag = "keys", operation_id = "authorization_server",
     responses((status = 200, description = "The metadata", body = MetadataBody)),

@@ -9,9 +9,9 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::ApiState;
 use crate::service::ServiceError;
 
-/// The public signing keys
+/// Get the public signing keys
 ///
-/// A JWK Set (RFC 7517) with every key that a token may have been signed by.
+/// A JWK Set (RFC 7517) with every key that may have signed a valid token.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "keys", operation_id = "jwks",
     responses(

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use super::REQUIRED_SCHEMA_VERSION;
 use crate::store::StoreError;
 use crate::store::pool::Pool;
+use crate::store::schema_version::{REQUIRED_SCHEMA_VERSION, SERVER_APPLICATION};
 
 /// Every migration, and the oldest server that can live with it.
 pub(super) const OLDEST_SERVERS: [(i64, i64); 3] = [(1, 1), (2, 1), (3, 1)];
@@ -22,9 +22,6 @@ pub const OLDEST_TOLERATED_SERVER: i64 = {
     }
     oldest
 };
-
-/// What a server's connections are called, before its number.
-pub(in crate::store) const SERVER_APPLICATION: &str = "latchkey-server/";
 
 /// A schema as a server finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,54 @@
+//! Changing the current user's password.
+
+use super::password_checks::{check_new_password, wrong_password};
+use crate::domain::{AuditKind, Origin, Password};
+use crate::service::{Authenticated, Service, ServiceError};
+use crate::store::PasswordChange;
+
+const CURRENT: &str = "current_password";
+
+/// A requested change, not yet checked.
+#[derive(Debug, Clone)]
+pub struct PasswordForm {
+    /// The current password.
+    pub current_password: Password,
+    /// The new password.
+    pub new_password: Password,
+    /// Whether the other sessions stay active.
+    pub keep_other_sessions: bool,
+}
+
+/// Changes the password and ends the other sessions unless the form keeps them (OWASP ASVS 5.0 §6.2.3, §7.4.3). The
+/// current session continues. A notice is sent by e-mail.
+///
+/// # Errors
+/// [`ServiceError::Invalid`] for a wrong current password or a new one that is refused,
+/// [`ServiceError::InvalidAccessToken`], [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
+pub async fn change_password(
+    service: &Service,
+    bearer: Authenticated,
+    form: PasswordForm,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    let current = (CURRENT, form.current_password);
+    let confirmed = service.confirm_password(bearer, current, AuditKind::PasswordChanged, origin).await?;
+    let account = &confirmed.account;
+    check_new_password(
+        &service.password_policy,
+        &form.new_password,
+        (&account.username, &account.email, &account.name),
+    )?;
+    let new_hash = service.hashing.hash(form.new_password).await?;
+    let change = PasswordChange {
+        actor: bearer.actor(),
+        verified_hash: &confirmed.verified_hash,
+        new_hash: &new_hash,
+        keep_other_sessions: form.keep_other_sessions,
+        origin,
+    };
+    let revoked = service.store.change_password(&change).await?.ok_or_else(|| wrong_password(CURRENT))?;
+    service.emit(&change.event());
+    service.outbox_wake.notify_one();
+    service.revocation.announce(&revoked).await?;
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Ending one of the current user's sessions (OWASP ASVS 5.0 §7.5.2).
+
+use uuid::Uuid;
+
+use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::{Authenticated, Service, ServiceError};
+
+/// Ends one session of the bearer's account: when this returns, every replica refuses its tokens. Ending a session that
+/// has already ended succeeds.
+///
+/// # Errors
+/// [`ServiceError::NotFound`] when the account has no such session, [`ServiceError::Unavailable`] when the end could not
+/// be announced to the other replicas; the caller may retry.
+pub async fn end_session(
+    service: &Service,
+    bearer: Authenticated,
+    session_id: Uuid,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    let event = AuditEvent::own(AuditKind::SessionEnded, bearer.user_id, origin).in_session(session_id);
+    let ended = if session_id == bearer.session_id {
+        // A logout: it succeeds even if the session has already ended.
+        service.store.end_session(session_id, bearer.user_id, &event).await?
+    } else {
+        service.store.end_own_session(session_id, bearer.actor(), &event).await?
+    };
+    let revoked = match ended {
+        Some(revoked) => {
+            service.emit(&event);
+            revoked
+        }
+        // An earlier attempt ended the session but may not have announced it; announce it before answering.
+        None => service
+            .store
+            .find_own_revocation(session_id, bearer.user_id)
+            .await?
+            .ok_or(ServiceError::NotFound)?,
+    };
+    service.revocation.announce(&[revoked]).await?;
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Logging in with a username or an address and a password.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::crypto::OneTimeSecret;
+use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password, PasswordHash};
+use crate::service::tokens::TokenSubject;
+use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
+use crate::store::{KnownDevice, NewSession};
+
+/// The credentials of a login.
+pub struct LoginForm<'a> {
+    /// A username or an address, compared without regard to case.
+    pub name: &'a str,
+    /// The password.
+    pub password: Password,
+    /// The device cookie of an earlier login.
+    pub device: Option<DeviceCookie<'a>>,
+    /// Whether to set a device cookie on a browser that is new to the account.
+    pub remember_device: bool,
+}
+
+/// A new session.
+pub struct LoggedIn {
+    /// Its tokens.
+    pub pair: TokenPair,
+    /// The device cookie to set, if the browser is new to the account.
+    pub new_device: Option<OneTimeSecret>,
+}
+
+/// Starts a session. An unknown name takes as long as a wrong password (OWASP ASVS 5.0 §6.3.8).
+///
+/// # Errors
+/// [`ServiceError::InvalidCredentials`], [`ServiceError::Deactivated`], [`ServiceError::Unverified`],
+/// [`ServiceError::RateLimited`], [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
+pub async fn login(
+    service: &Service,
+    form: LoginForm<'_>,
+    origin: &Origin,
+    now: DateTime<Utc>,
+) -> Result<LoggedIn, ServiceError> {
+    let result = log_in_within_limits(service, form, origin, now).await;
+    service.metrics.count_login(match &result {
+        Ok(_) => "succeeded",
+        Err(ServiceError::InvalidCredentials) => "refused",
+        Err(ServiceError::Deactivated) => "deactivated",
+        Err(ServiceError::Unverified) => "unverified",
+        Err(ServiceError::RateLimited(_)) => "limited",
+        Err(ServiceError::Overloaded(_)) => "overloaded",
+        Err(_) => "failed",
+    });
+    result
+}
+
+async fn log_in_within_limits(
+    service: &Service,
+    form: LoginForm<'_>,
+    origin: &Origin,
+    now: DateTime<Utc>,
+) -> Result<LoggedIn, ServiceError> {
+    let device = service.find_device(form.device).await?;
+    let attempt = service.limit(LimitedAction::Login, form.name, device.as_ref(), origin).await?;
+    let result = log_in(service, form, device, origin, now).await;
+    match &result {
+        // A guess that was answered stays counted. Any other error revealed nothing.
+        Err(ServiceError::InvalidCredentials | ServiceError::Deactivated | ServiceError::Unverified) => {}
+        _ => attempt.give_back().await,
+    }
+    result
+}
+
+async fn log_in(
+    service: &Service,
+    form: LoginForm<'_>,
+    device: Option<KnownDevice>,
+    origin: &Origin,
+    now: DateTime<Utc>,
+) -> Result<LoggedIn, ServiceError> {
+    let LoginForm { name, password, remember_device, .. } = form;
+    let account = match LoginName::parse(name) {
+        Some(name) => service.store.find_credentials(&name).await?,
+        None => None,
+    };
+    let stored = account.as_ref().and_then(|account| account.password_hash.clone());
+    let correct = service.hashing.verify(password.clone(), stored.clone()).await?;
+    let user_id = account.as_ref().map(|account| account.id);
+    let refused = |why| AuditEvent {
+        kind: AuditKind::Login,
+        outcome: Outcome::Refused,
+        actor_id: None,
+        user_id,
+        session_id: None,
+        origin: Some(origin),
+        detail: json!({ "reason": why }),
+    };
+    let Some((account, stored)) = account.zip(stored).filter(|_| correct) else {
+        service.record(&refused("wrong_credentials")).await?;
+        return Err(ServiceError::InvalidCredentials);
+    };
+    if !account.is_active {
+        service.record(&refused("deactivated")).await?;
+        return Err(ServiceError::Deactivated);
+    }
+    if !account.is_verified && !service.accounts.unverified_login {
+        service.record(&refused("unverified")).await?;
+        return Err(ServiceError::Unverified);
+    }
+    let verified_hash = rehash_if_needed(service, account.id, stored, password).await?;
+    let subject = TokenSubject {
+        user_id: account.id,
+        session_id: Uuid::new_v4(),
+        refresh_jti: Uuid::new_v4(),
+        access_expires_at: now + service.access_lifetime,
+        refresh_expires_at: now + service.refresh_lifetime,
+    };
+    // Signed first: no session starts whose tokens cannot be signed.
+    let pair = service.sign_pair(account.username, subject, now)?;
+    let known = device.filter(|device| device.user_id == account.id).map(|device| device.token_hash);
+    let new_device = match &known {
+        None if remember_device => Some(OneTimeSecret::generate().ok_or_else(no_randomness)?),
+        _ => None,
+    };
+    let device = known.or_else(|| new_device.as_ref().map(OneTimeSecret::hash));
+    let begun = service
+        .store
+        .begin_session(&NewSession {
+            id: subject.session_id,
+            user_id: subject.user_id,
+            verified_hash: &verified_hash,
+            refresh_jti: subject.refresh_jti,
+            access_expires_at: subject.access_expires_at,
+            refresh_expires_at: subject.refresh_expires_at,
+            origin,
+            device: device.as_deref(),
+        })
+        .await?;
+    if !begun {
+        return Err(ServiceError::InvalidCredentials);
+    }
+    service.emit(&AuditEvent::own(AuditKind::Login, account.id, origin).in_session(subject.session_id));
+    Ok(LoggedIn { pair, new_device })
+}
+
+fn no_randomness() -> ServiceError {
+    ServiceError::Internal("the system gives no randomness".to_owned())
+}
+
+/// Returns the hash that is now stored for the verified password. Of several concurrent logins one replaces the hash; the
+/// others verify the password against the new one, which may also be that of a password changed in the meantime.
+async fn rehash_if_needed(
+    service: &Service,
+    user_id: i64,
+    stored: PasswordHash,
+    password: Password,
+) -> Result<PasswordHash, ServiceError> {
+    if !service.hashing.needs_rehash(&stored) {
+        return Ok(stored);
+    }
+    let ours = service.hashing.hash(password.clone()).await?;
+    if service.store.replace_hash(user_id, &stored, &ours).await? {
+        return Ok(ours);
+    }
+    let present = service.store.find_password_hash(user_id).await?;
+    if present.is_some() && service.hashing.verify(password, present.clone()).await? {
+        return present.ok_or(ServiceError::InvalidCredentials);
+    }
+    Err(ServiceError::InvalidCredentials)
+}

@@ -1,0 +1,40 @@
+//! Ending every session of the current user (OWASP ASVS 5.0 §7.4.5).
+
+use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::{Authenticated, Service, ServiceError};
+use crate::store::StoreError;
+
+/// Ends every session of the bearer's account, including the current one.
+///
+/// # Errors
+/// [`ServiceError::InvalidAccessToken`] when the current session has ended in the meantime;
+/// [`ServiceError::Unavailable`] when the end could not be announced to the other replicas; the caller may retry.
+pub async fn logout_all(
+    service: &Service,
+    bearer: Authenticated,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    let event = AuditEvent::own(AuditKind::LogoutAll, bearer.user_id, origin).in_session(bearer.session_id);
+    match service.store.end_every_session(bearer.actor(), &event).await {
+        Ok(revoked) => {
+            service.emit(&event);
+            service.revocation.announce(&revoked).await?;
+            Ok(())
+        }
+        Err(StoreError::SessionOver) => {
+            announce_earlier_ends(service, bearer.user_id).await?;
+            Err(ServiceError::InvalidAccessToken)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Announces the ends of an account whose current session is over: an earlier attempt may have failed to do so.
+pub(in crate::service) async fn announce_earlier_ends(
+    service: &Service,
+    user_id: i64,
+) -> Result<(), ServiceError> {
+    let revoked = service.store.account_revocations(user_id).await?;
+    service.revocation.announce(&revoked).await?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Exchanging a refresh token for a new pair of tokens.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::crypto::{TokenKind, VerifiedToken};
+use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::tokens::TokenSubject;
+use crate::service::{Service, ServiceError, TokenPair};
+use crate::store::{RefreshOutcome, RefreshRequest};
+
+/// Rotates a refresh token (RFC 9700 §4.14.2). `bearer` is the access token of the same session, which may have expired;
+/// without one (RFC 6749 §6) the refresh token alone decides.
+///
+/// # Errors
+/// [`ServiceError::InvalidAccessToken`], [`ServiceError::InvalidRefreshToken`], [`ServiceError::Unavailable`]
+pub async fn refresh(
+    service: &Service,
+    refresh_token: &str,
+    bearer: Option<&str>,
+    origin: &Origin,
+    now: DateTime<Utc>,
+) -> Result<TokenPair, ServiceError> {
+    let bearer = match bearer {
+        Some(token) => Some(verify_bearer(service, token)?),
+        None => None,
+    };
+    let presented = service.verifier.verify(TokenKind::Refresh, refresh_token, now).map_err(|error| {
+        crate::service::authenticate::map_token_error(error, ServiceError::InvalidRefreshToken)
+    })?;
+    let user_id = presented.user_id;
+    if bearer.is_some_and(|bearer| (bearer.session_id, bearer.user_id) != (presented.session_id, user_id)) {
+        return Err(ServiceError::InvalidRefreshToken);
+    }
+    let request = RefreshRequest {
+        session_id: presented.session_id,
+        user_id,
+        jti: presented.jti,
+        next_jti: Uuid::new_v4(),
+        access_expires_at: now + service.access_lifetime,
+        refresh_expires_at: now + service.refresh_lifetime,
+        origin,
+    };
+    match service.store.exchange_refresh_token(&request).await? {
+        RefreshOutcome::Granted { owner, jti, refresh_expires_at } => {
+            let subject = TokenSubject {
+                user_id,
+                session_id: request.session_id,
+                refresh_jti: jti,
+                access_expires_at: request.access_expires_at,
+                refresh_expires_at,
+            };
+            service.sign_pair(owner.username, subject, now)
+        }
+        RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
+        RefreshOutcome::Theft(revoked) => {
+            let event = AuditEvent {
+                actor_id: None,
+                ..AuditEvent::own(AuditKind::RefreshTokenReused, user_id, origin)
+            };
+            service.emit(&event.refused().in_session(revoked.session_id));
+            service.revocation.announce(&[revoked]).await?;
+            Err(ServiceError::InvalidRefreshToken)
+        }
+    }
+}
+
+/// Verifies the bearer token without a revocation check: the exchange refuses an ended session in the transaction that
+/// rotates the token.
+fn verify_bearer(service: &Service, token: &str) -> Result<VerifiedToken, ServiceError> {
+    service.verifier.verify_ignoring_expiry(TokenKind::Access, token).map_err(|error| {
+        crate::service::authenticate::map_token_error(error, ServiceError::InvalidAccessToken)
+    })
+}

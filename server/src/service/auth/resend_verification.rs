@@ -1,0 +1,32 @@
+//! Requesting another verification e-mail.
+
+use crate::domain::{EmailAddress, Origin};
+use crate::service::{FieldError, LimitedAction, Service, ServiceError};
+
+/// Sends another verification e-mail. Neither the response nor its time reveals whether an unverified account has the
+/// address (OWASP ASVS 5.0 §6.3.8).
+///
+/// # Errors
+/// [`ServiceError::MailDisabled`], [`ServiceError::Invalid`] when it is no address, [`ServiceError::RateLimited`],
+/// [`ServiceError::Unavailable`]
+pub async fn resend_verification(
+    service: &Service,
+    email: &str,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    if !service.mail_enabled {
+        return Err(ServiceError::MailDisabled);
+    }
+    let email = EmailAddress::parse(email).ok_or_else(|| {
+        ServiceError::Invalid(vec![FieldError {
+            field: "email",
+            message: "is not an e-mail address".to_owned(),
+        }])
+    })?;
+    // The attempt stays counted: each one requests an e-mail.
+    let _attempt = service.limit(LimitedAction::VerifyResend, email.as_str(), None, origin).await?;
+    let event = service.store.enqueue_verification(&email, origin).await?;
+    service.emit(&event);
+    service.outbox_wake.notify_one();
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! Importing accounts on the command line.
+
+mod reader;
+mod record;
+mod users;
+
+pub use reader::{ImportFormat, ReadRecord, Records, read_records};
+pub use record::ImportRecord;
+pub use users::{ImportCounts, ImportError, ImportObserver, ImportRefusal, import_users};

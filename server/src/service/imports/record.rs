@@ -1,0 +1,127 @@
+//! One account of an import file.
+
+use serde::Deserialize;
+
+use crate::crypto::ForeignHash;
+use crate::domain::PasswordHash;
+use crate::service::FieldError;
+use crate::service::users::create::{check_account_names, check_locale};
+use crate::store::ImportedUser;
+
+/// The fields of a record, and the columns of a CSV file.
+pub(in crate::service) const FIELDS: [&str; 8] =
+    ["username", "email", "name", "password_hash", "is_superuser", "is_active", "email_verified", "locale"];
+
+/// An account in the file, not yet checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRecord {
+    /// See [`Username`](crate::domain::Username).
+    pub username: String,
+    /// See [`EmailAddress`](crate::domain::EmailAddress).
+    pub email: String,
+    /// See [`PersonName`](crate::domain::PersonName); the username if absent.
+    pub name: Option<String>,
+    /// See [`ForeignHash`]; if absent, the account has no password yet.
+    pub password_hash: Option<PasswordHash>,
+    /// False if absent.
+    pub is_superuser: Option<bool>,
+    /// True if absent.
+    pub is_active: Option<bool>,
+    /// False if absent: only the importing administrator can know.
+    pub email_verified: Option<bool>,
+    /// See [`Locale`](crate::domain::Locale).
+    pub locale: Option<String>,
+}
+
+impl ImportRecord {
+    /// Checks all fields.
+    ///
+    /// # Errors
+    /// All faults in one line, without any value.
+    pub(in crate::service) fn check(self) -> Result<ImportedUser, String> {
+        let mut faults = Vec::new();
+        let name = self.name.as_deref().unwrap_or(&self.username);
+        let names = check_account_names((&self.username, &self.email, name), &mut faults);
+        let locale = check_locale(self.locale.as_deref(), &mut faults);
+        let password_hash = self.password_hash.as_ref().map(|hash| ForeignHash::parse(hash.expose()));
+        if let Some(Err(refusal)) = &password_hash {
+            faults.push(FieldError::new("password_hash", &refusal.to_string()));
+        }
+        match names {
+            (Some(username), Some(email), Some(name)) if faults.is_empty() => Ok(ImportedUser {
+                username,
+                email,
+                name,
+                password_hash: password_hash.and_then(Result::ok).map(ForeignHash::into_stored),
+                is_superuser: self.is_superuser.unwrap_or(false),
+                is_active: self.is_active.unwrap_or(true),
+                email_verified: self.email_verified.unwrap_or(false),
+                locale,
+            }),
+            _ => Err(faults
+                .iter()
+                .map(|fault| format!("{} {}", fault.field, fault.message))
+                .collect::<Vec<_>>()
+                .join("; ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Password;
+    use crate::service::{AccountForm, PasswordForm, RegistrationForm, UserForm};
+
+    const HASH: &str = "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m";
+
+    #[test]
+    fn what_is_asked_for_can_be_printed_without_its_secrets() {
+        let (username, email, name) = ("ada".to_owned(), "ada@example.com".to_owned(), "Ada".to_owned());
+        let password = Password::presented("NeverLogged");
+        let record = ImportRecord {
+            username: username.clone(),
+            email: email.clone(),
+            password_hash: Some(PasswordHash::new(HASH)),
+            ..ImportRecord::default()
+        };
+        let imported = record.clone().check();
+        let account = AccountForm {
+            username: username.clone(),
+            email: email.clone(),
+            name: name.clone(),
+            password: Some(password.clone()),
+            password_hash: Some(PasswordHash::new(HASH)),
+            is_superuser: false,
+            locale: None,
+        };
+        let user = UserForm {
+            username: username.clone(),
+            email: email.clone(),
+            name: name.clone(),
+            password: password.clone(),
+            is_superuser: false,
+        };
+        let registration = RegistrationForm {
+            username,
+            email,
+            name,
+            password: password.clone(),
+            locale: None,
+            accepted: vec![],
+        };
+        let change = PasswordForm {
+            current_password: password.clone(),
+            new_password: password,
+            keep_other_sessions: false,
+        };
+        let foreign = ForeignHash::parse(HASH);
+        let printed =
+            format!("{record:?} {imported:?} {account:?} {user:?} {registration:?} {change:?} {foreign:?}");
+        for secret in ["NeverLogged", "$2b$", &HASH[7..]] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+        assert!(printed.contains("[redacted]") && printed.contains("ada@example.com"), "{printed}");
+    }
+}

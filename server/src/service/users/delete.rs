@@ -1,0 +1,35 @@
+//! Deleting an account, by a superuser.
+
+use super::change::refused_as_last;
+use crate::domain::{AuditKind, Origin};
+use crate::service::{Service, ServiceError, Superuser};
+use crate::store::Administered;
+
+/// Deletes the account; when this returns, every replica refuses its tokens.
+///
+/// # Errors
+/// [`ServiceError::UnknownAccount`], [`ServiceError::LastSuperuser`], [`ServiceError::Unavailable`]
+pub async fn delete_user(
+    service: &Service,
+    superuser: Superuser,
+    user_id: i64,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    let done = service
+        .store
+        .delete_account(user_id, superuser.administrator(), origin)
+        .await
+        .map_err(|error| superuser.explain(service, error))?;
+    match done {
+        Administered::Unknown => Err(ServiceError::UnknownAccount),
+        Administered::LastSuperuser => {
+            service.record(&refused_as_last(AuditKind::UserDeleted, superuser, user_id, origin)).await?;
+            Err(ServiceError::LastSuperuser)
+        }
+        Administered::Done((event, revoked)) => {
+            service.emit(&event);
+            service.revocation.announce(&revoked).await?;
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Ending the sessions of an account, by a superuser.
+
+use crate::domain::Origin;
+use crate::service::auth::logout_all::announce_earlier_ends;
+use crate::service::{Service, ServiceError, Superuser};
+use crate::store::{Administered, StoreError};
+
+/// Ends every session of the account: when this returns, every replica refuses their tokens.
+///
+/// # Errors
+/// [`ServiceError::UnknownAccount`]; [`ServiceError::Unavailable`] when the end could not be made known; it may be
+/// asked for again.
+pub async fn end_user_sessions(
+    service: &Service,
+    superuser: Superuser,
+    user_id: i64,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    let done = service.store.end_account_sessions(user_id, superuser.administrator(), origin).await;
+    if matches!(done, Err(StoreError::SessionOver)) && user_id == superuser.user_id() {
+        announce_earlier_ends(service, user_id).await?;
+    }
+    match done.map_err(|error| superuser.explain(service, error))? {
+        Administered::Done((event, revoked)) => {
+            if let Some(event) = &event {
+                service.emit(event);
+            }
+            service.revocation.announce(&revoked).await?;
+            Ok(())
+        }
+        Administered::Unknown | Administered::LastSuperuser => Err(ServiceError::UnknownAccount),
+    }
+}

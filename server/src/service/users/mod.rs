@@ -1,0 +1,17 @@
+//! The use cases of `/api/v1/users`.
+
+mod change;
+pub(super) mod create;
+mod delete;
+mod end_sessions;
+mod list;
+mod read;
+mod start_reset;
+
+pub use change::{UserChangeForm, change_user};
+pub use create::{AccountForm, UserForm, create_user};
+pub use delete::delete_user;
+pub use end_sessions::end_user_sessions;
+pub use list::{Page, list_users};
+pub use read::show_user;
+pub use start_reset::start_user_reset;

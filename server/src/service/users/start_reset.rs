@@ -1,0 +1,36 @@
+//! Starting a password reset for an account, by a superuser.
+
+use crate::domain::Origin;
+use crate::service::{Service, ServiceError, Superuser};
+use crate::store::ResetStarted;
+
+/// Sends the owner a link to choose a password; a superuser never chooses it for an existing account
+/// (OWASP ASVS 5.0 §6.4.6). The old password stays valid until then.
+///
+/// # Errors
+/// [`ServiceError::MailDisabled`], [`ServiceError::UnknownAccount`], [`ServiceError::AccountInactive`],
+/// [`ServiceError::Unavailable`]
+pub async fn start_user_reset(
+    service: &Service,
+    superuser: Superuser,
+    user_id: i64,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    if !service.mail_enabled {
+        return Err(ServiceError::MailDisabled);
+    }
+    let done = service
+        .store
+        .start_reset(user_id, superuser.administrator(), origin)
+        .await
+        .map_err(|error| superuser.explain(service, error))?;
+    match done {
+        ResetStarted::Unknown => Err(ServiceError::UnknownAccount),
+        ResetStarted::Deactivated => Err(ServiceError::AccountInactive),
+        ResetStarted::Yes(event) => {
+            service.emit(&event);
+            service.outbox_wake.notify_one();
+            Ok(())
+        }
+    }
+}

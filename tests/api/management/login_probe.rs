@@ -1,0 +1,41 @@
+//! The login that each replica tries out where `LOGIN_PROBE_ENABLED`.
+
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path};
+use latchkey_tests::wait;
+use serde_json::Value;
+
+async fn wait_for_login(app: &App, ready: bool) -> String {
+    wait::until(&format!("a login that was tried out: {ready}"), || async {
+        let login: Value = app.server().status().await["dependencies"]["login"].clone();
+        (login["ready"] == ready).then(|| login["message"].as_str().unwrap_or_default().to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn it_works_and_leaves_nothing_behind() {
+    let app = App::setup().set("LOGIN_PROBE_ENABLED", "true").start().await;
+    wait_for_login(&app, true).await;
+    let traces = "SELECT (SELECT count(*) FROM users WHERE username LIKE $1) + (SELECT count(*) FROM sessions)
+        + (SELECT count(*) FROM refresh_tokens) + (SELECT count(*) FROM audit_events WHERE kind IN ('login', 'logout'))";
+    assert_eq!(app.database.count(traces, "login-probe-%").await, 0);
+    // It was a login of nobody's, so that no metric of people's logins has it.
+    assert!(app.server().metric("latchkey_logins_total", &[]).await < 1.0);
+    let me = app.superuser().await.access.clone();
+    app.me(&me).await.ok(200);
+}
+
+#[tokio::test]
+async fn one_that_fails_is_shown_and_takes_no_replica_away() {
+    let mut app = App::start().await;
+    app.database.execute("ALTER TABLE sessions ADD CONSTRAINT none CHECK (false) NOT VALID").await;
+    app.variables.insert("LOGIN_PROBE_ENABLED".to_owned(), "true".to_owned());
+    app.restart(0).await;
+    let message = wait_for_login(&app, false).await;
+    assert!(message.starts_with("logging in failed"), "{message}");
+    assert_eq!(app.server().readiness().await.status, 200);
+    assert_eq!(app.get(path::JWKS).answer().await.status, 200);
+    let left = "SELECT count(*) FROM users WHERE username LIKE $1";
+    assert_eq!(app.database.count(left, "login-probe-%").await, 0);
+}
