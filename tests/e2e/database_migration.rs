@@ -1,4 +1,4 @@
-//! Out of an embedded PostgreSQL, by the commands of docs/operator.md.
+//! Migration from an embedded PostgreSQL to an external database, with the commands of docs/operator.md.
 
 use latchkey_tests::app::path;
 use latchkey_tests::logs::secret;
