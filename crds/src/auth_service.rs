@@ -122,8 +122,8 @@ pub struct AuthServiceSpec {
     /// Pauses reconciling: while this is true, the operator changes nothing. Running pods continue to serve.
     #[serde(default, skip_serializing_if = "is_default")]
     pub paused: bool,
-    /// The number of server replicas. 0 stops the server and keeps everything else. With spec.autoscaling the autoscaler
-    /// sets the number, and this field must be unset or 0.
+    /// The number of server replicas. 0 stops the server and keeps everything else. With spec.autoscaling the
+    /// autoscaler sets the number, and this field must be unset or 0.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
@@ -133,8 +133,8 @@ pub struct AuthServiceSpec {
     /// The server's container image. The defaults are those of the operator's release.
     #[serde(default, skip_serializing_if = "is_default")]
     pub image: Image,
-    /// The issuer: the `iss` claim of every token, and the base URL that applications use. An http or https URL without
-    /// query and fragment. Default: http://NAME.NAMESPACE.svc, which works inside the cluster.
+    /// The issuer: the `iss` claim of every token, and the base URL that applications use. An http or https URL
+    /// without query and fragment. Default: http://NAME.NAMESPACE.svc, which works inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[^/?#@\\\\s]+(/[^?#\\\\s]*)?$') && isURL(self)")
@@ -185,8 +185,8 @@ pub struct AuthServiceSpec {
     /// Limits on failed attempts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rate_limits: RateLimits,
-    /// The networks of proxies whose X-Forwarded-For header is trusted, such as 10.0.0.0/8. Rate limits and the audit log
-    /// use the client address from that header. Empty: the address of the connection is used.
+    /// The networks of proxies whose X-Forwarded-For header is trusted, such as 10.0.0.0/8. Rate limits and the audit
+    /// log use the client address from that header. Empty: the address of the connection is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 2, max = 49)))]
     #[x_kube(validation = Rule::new("self.all(network, isCIDR(network) || isIP(network))")

@@ -87,7 +87,7 @@ impl Imports {
     }
 
     /// The imports that lead from a module below `from` to one below `to`.
-    pub fn from_to(&self, from: &str, to: &str) -> Vec<String> {
+    pub fn crossing(&self, from: &str, to: &str) -> Vec<String> {
         let below = |module: &Module, part: &str| module.first().is_some_and(|first| first == part);
         let importing = self.0.iter().filter(|(module, _)| below(module, from));
         importing

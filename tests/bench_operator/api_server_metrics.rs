@@ -1,11 +1,11 @@
-//! What the API server counted itself: `apiserver_request_total`.
+//! The API server's own request counts: `apiserver_request_total`.
 
 use std::collections::BTreeMap;
 
 use kube::Client;
 use latchkey_tests::audit::Write;
 
-/// Asks the API server what it has counted.
+/// Reads the request counters of the API server.
 pub struct ApiServerMetrics {
     client: Client,
 }
@@ -20,7 +20,7 @@ impl ApiServerMetrics {
         Self { client }
     }
 
-    /// The counters as they are now. The asking itself counts under no resource.
+    /// The current counters. The request for them has no resource.
     pub async fn requests(&self) -> Requests {
         let request = http::Request::get("/metrics").body(Vec::new()).expect("a request");
         let text = self.client.request_text(request).await.expect("the API server's metrics");

@@ -1,5 +1,5 @@
-//! Some AuthServices that never get ready, each for one of several reasons, in namespaces of their own: what they
-//! wait for must be waited for by nobody else.
+//! Some AuthServices that never become ready, each for one of several reasons, in separate namespaces: they must not
+//! delay others.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,20 @@ use latchkey_tests::control_plane::apply;
 use latchkey_tests::wait;
 use serde_json::{Value, json};
 
-/// What the names of all of them begin with.
+/// The prefix of all their names.
 pub const PREFIX: &str = "broken-";
-/// The namespace of those whose objects an admission webhook holds up.
+/// The namespace in which an admission webhook hangs.
 const HELD_UP: &str = "broken-webhook";
 const WEBHOOK: &str = "latchkey-bench";
 
 /// What is the matter with one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
-    /// It names a Secret that there is not.
+    /// It references a missing Secret.
     SecretMissing,
-    /// Its migrations fail, since no database answers.
+    /// Its migrations fail, because no database responds.
     Database,
-    /// An admission webhook never answers.
+    /// An admission webhook never responds.
     Webhook,
 }
 
@@ -95,7 +95,7 @@ impl Broken {
         apply(&self.client, &object).await;
     }
 
-    /// How many there are by what `Ready` says of them.
+    /// The number of AuthServices by the reason of `Ready`.
     pub async fn reasons(&self) -> BTreeMap<String, usize> {
         let mut reasons = BTreeMap::new();
         for service in self.list().await {
@@ -106,7 +106,7 @@ impl Broken {
         reasons
     }
 
-    /// Removes them; what is theirs goes where there is a garbage collector, and concerns nobody where there is none.
+    /// Deletes them; their objects remain if there is no garbage collector.
     pub async fn remove(self) {
         let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
         webhooks.delete(WEBHOOK, &DeleteParams::default()).await.expect("it is deleted");
@@ -128,7 +128,7 @@ impl Broken {
     }
 }
 
-/// A webhook on the ConfigMaps of a namespace, which is to answer at this address.
+/// A webhook for the ConfigMaps of a namespace, at this address.
 fn held_up(address: &str, namespace: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",

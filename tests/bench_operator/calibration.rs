@@ -1,4 +1,4 @@
-//! What this API server does at best on this machine at this moment: the yardstick for all other figures.
+//! The maximum throughput of this API server on this machine, as a reference for all other figures.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ const WRITES: usize = 2000;
 const AT_ONCE: usize = 16;
 const NAMESPACE: &str = "calibration";
 
-/// How many small objects a second can be applied for the first time, by a client that does nothing else.
+/// The number of small objects per second that a client can apply if it does nothing else.
 pub async fn first_applies_a_second(client: &Client) -> f64 {
     let metadata = json!({"name": NAMESPACE});
     apply(client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;

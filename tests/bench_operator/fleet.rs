@@ -1,4 +1,4 @@
-//! The AuthServices: applied all at once, and looked at until each has every object it should have.
+//! The AuthServices: applied together, and observed until each has all its objects.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ const AT_ONCE: usize = 16;
 const IN_A_NAMESPACE: usize = 20;
 /// After that something is wrong.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// After all are Ready, in which nothing is missing.
+/// After all are Ready and complete.
 const CORRECT_WITHIN: Duration = Duration::from_secs(30);
-/// What each has, by kind: two replicas, external stores, mail.
+/// The objects of each, by kind: two replicas, external stores, e-mail.
 const OWNED: [(&str, &str, &str, usize); 8] = [
     ("", "v1", "ServiceAccount", 1),
     ("", "v1", "ConfigMap", 1),
@@ -48,7 +48,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Makes the namespaces, and the Secrets that the AuthServices will name.
+    /// Creates the namespaces, and the Secrets that the AuthServices reference.
     pub async fn prepare(client: Client, count: usize) -> Self {
         let fleet = Self { client, count };
         for number in (0..count).step_by(IN_A_NAMESPACE) {
@@ -72,7 +72,7 @@ impl Fleet {
         apply(&self.client, &secret).await;
     }
 
-    /// How many namespaces they are in.
+    /// The number of namespaces.
     pub fn namespaces(&self) -> usize {
         self.count.div_ceil(IN_A_NAMESPACE)
     }
@@ -108,8 +108,8 @@ impl Fleet {
         applied.await;
     }
 
-    /// Waits until all are Ready, and says how far they are meanwhile. How long it took until each had exactly the
-    /// objects it should have, which is before their pods have come up, and how many objects that were.
+    /// Waits until all are Ready, and prints the progress. Returns the time until each had all its objects, which is
+    /// before its pods are ready, and the number of objects.
     pub async fn wait_until_ready(&self, begun: Instant, operator: &Operator) -> (Duration, usize) {
         let mut correct = None;
         let api: Api<AuthService> = Api::all(self.client.clone());
@@ -144,7 +144,7 @@ impl Fleet {
                 continue;
             }
             states.insert(name.clone(), condition.map(|c| c.reason.clone()).unwrap_or_default());
-            // The last object of each is made when its schema is migrated.
+            // The last object of each is created when its schema is migrated.
             let made = |reason: &String| matches!(reason.as_str(), "ReplicasNotReady" | "Available");
             if correct.is_none() && states.len() == self.count && states.values().all(made) {
                 let fleet = self.clone();
@@ -165,7 +165,7 @@ impl Fleet {
         correct.expect("all had their objects before they were Ready").await.expect("a check")
     }
 
-    /// Waits until each has exactly the objects it should have; how many that are.
+    /// Waits until each has exactly its objects; returns their number.
     pub async fn wait_until_correct(&self) -> usize {
         let begun = Instant::now();
         loop {
@@ -183,7 +183,7 @@ impl Fleet {
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
             let ours = ListParams::default().labels("app.kubernetes.io/managed-by=latchkey-operator");
             let mut owned: HashMap<(String, String), usize> = HashMap::new();
-            // All are alike but for their names, so that each shows whether another is as it was rendered.
+            // All are equal except for their names, so that one shows whether another is as rendered.
             let mut contents: HashMap<String, usize> = HashMap::new();
             for object in api.list(&ours).await.expect("a list") {
                 let owner = object.owner_references().first().map(|owner| owner.name.clone());
@@ -210,7 +210,7 @@ impl Fleet {
         Ok(objects)
     }
 
-    /// Waits until the operator has had nothing to look at for some seconds.
+    /// Waits until the operator has been idle for some seconds.
     pub async fn wait_until_quiet(&self, operator: &Operator) {
         let begun = Instant::now();
         let mut before = f64::MIN;
@@ -227,7 +227,7 @@ impl Fleet {
     }
 }
 
-/// What somebody could have changed, without what is of this one alone.
+/// The parts that another client could have changed, without those that differ between AuthServices.
 fn content(object: &DynamicObject, owner: &str) -> String {
     let mut data = object.data.clone();
     if let Some(members) = data.as_object_mut() {
@@ -249,7 +249,7 @@ fn content(object: &DynamicObject, owner: &str) -> String {
     ["uid\":\"", "checksum\":\"", "-migrate-"].iter().fold(text, |text, mark| mask(&text, mark))
 }
 
-/// Without what follows each `mark` up to the next quotation mark.
+/// Removes the text between each `mark` and the next quotation mark.
 fn mask(text: &str, mark: &str) -> String {
     let mut parts = text.split(mark);
     let mut masked = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Plays the kubelets of the whole cluster: what a controller makes starts at once.
+//! Simulates the kubelets of the cluster: every created pod starts immediately.
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
@@ -12,7 +12,7 @@ use crate::servers::{Addresses, INSTANCE};
 
 const AT_ONCE: usize = 16;
 
-/// Lets pods start until it is dropped: a Job's pod succeeds, any other becomes ready.
+/// Starts pods until it is dropped: the pod of a Job succeeds, any other becomes ready.
 pub struct Kubelet(JoinHandle<()>);
 
 impl Kubelet {
@@ -49,7 +49,7 @@ async fn start_pod(client: Client, pod: &Pod, addresses: &Addresses) {
     let instance = pod.labels().get(INSTANCE).cloned().unwrap_or_default();
     let pods: Api<Pod> = Api::namespaced(client, &pod.namespace().unwrap_or_default());
     let status = json!({"status": started(pod, &addresses.of(&instance))});
-    // It may be gone again already; then there is nothing to start.
+    // It may be deleted already.
     let _ = pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status)).await;
 }
 

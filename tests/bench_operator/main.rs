@@ -24,10 +24,10 @@ use fleet::Fleet;
 use kubelet::Kubelet;
 use servers::Servers;
 
-/// Longer than the minute after which the operator asks every server how it is.
+/// Longer than the interval at which the operator queries every server.
 const STEADY: Duration = Duration::from_secs(75);
-/// What makes pods of Deployments and Jobs, without which none gets Ready, and namespaces usable. The others do work
-/// for each AuthService that the operator neither asks for nor waits for.
+/// The controllers that create pods of Deployments and Jobs, and make namespaces usable. Others would do work for
+/// each AuthService that the operator does not need.
 const POD_MAKERS: [&str; 5] = [
     "deployment-controller",
     "job-controller",
@@ -101,7 +101,7 @@ async fn bench() {
     let troubles = broken.reasons().await;
     broken.remove().await;
 
-    // What is left are the API server, its etcd and the operator.
+    // The remaining processes are the API server, its etcd and the operator.
     drop(kubelet);
     control_plane.stop_controllers();
     let looks = operator.metric("latchkey_operator_reconcile_total", &[]).await;

@@ -1,4 +1,4 @@
-//! What the API server spends its time on, for whoever asks for it.
+//! A CPU profile of the API server, on request.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -6,14 +6,14 @@ use std::process::Child;
 
 use latchkey_tests::control_plane::ControlPlane;
 
-/// Where the profile goes. Nothing is taken when it is not set.
+/// The path of the profile. Unset: no profile is taken.
 const VARIABLE: &str = "LATCHKEY_BENCH_PROFILE";
 const SECONDS: u32 = 60;
 
 /// A profile that is being taken.
 pub struct Profile(Option<Child>);
 
-/// Begins to take one, if it is asked for: of the API server, over the next minute, for `go tool pprof`.
+/// Starts a profile of the API server over the next minute, for `go tool pprof`, if requested.
 pub fn begin(control_plane: &ControlPlane) -> Profile {
     Profile(std::env::var_os(VARIABLE).map(|path| {
         let file = File::create(PathBuf::from(path)).expect("a file for the profile");

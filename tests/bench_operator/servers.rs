@@ -1,4 +1,4 @@
-//! Plays the auth servers: a status port at an address of the loopback network for each AuthService.
+//! Simulates the auth servers: a status port on a loopback address for each AuthService.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 /// The label that names the AuthService of a pod.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 
-/// The address of each AuthService's server pods.
+/// The addresses of the server pods of each AuthService.
 #[derive(Debug, Clone)]
 pub struct Addresses {
     first: u8,
@@ -33,10 +33,10 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Listens for `count` AuthServices and follows which keys each has.
+    /// Listens for `count` AuthServices and follows the keys of each.
     pub async fn start(client: Client, count: usize) -> Self {
         let [.., low] = std::process::id().to_be_bytes();
-        // Two runs on one machine keep apart.
+        // Separates two concurrent runs on one machine.
         let addresses = Addresses { first: 128 + (low & 63) };
         let mut ports = HashMap::new();
         for number in 0..count {

@@ -1,4 +1,4 @@
-//! The alerts: that Prometheus understands them, when they fire, and that each is explained.
+//! The alerts: Prometheus accepts them, they fire when they should, and each has a runbook.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -60,7 +60,7 @@ fn each_alert_has_a_section_that_says_what_to_do_and_each_section_an_alert() {
         for name in ["summary", "description"] {
             assert!(!annotation(name).is_empty(), "{name} of {alert}");
         }
-        // GitHub makes the anchor of a heading of one word by lower case.
+        // GitHub's anchor of a one-word heading is its lower-case form.
         let anchor =
             format!("docs/reference/alerts.md#{}", alert["alert"].as_str().expect("a name").to_lowercase());
         assert!(annotation("runbook_url").ends_with(&anchor), "{alert}");

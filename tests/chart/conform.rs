@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 
 use crate::linters::{PRODUCTION, manifests};
 
-/// Kinds of definitions whose schema takes a while to be published.
+/// Kinds of definitions whose schema is published late.
 const OF_DEFINITIONS: [&str; 2] = ["servicemonitor", "prometheusrule"];
 
-/// Checks what the chart renders, as it is by default and with everything switched on.
+/// Checks the rendered chart, with default values and with everything enabled.
 pub async fn kubeconform(client: &Client, folder: &Path) {
     let schemas = folder.join("schemas");
     fs::create_dir_all(&schemas).expect("a folder");
@@ -51,15 +51,15 @@ fn has_schema(schemas: &Path, kind: &str) -> bool {
     found.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{kind}-")))
 }
 
-/// One file a kind, named as kubeconform asks for it: `deployment-apps-v1.json`.
+/// One file per kind, with the name that kubeconform expects: `deployment-apps-v1.json`.
 fn write_schemas(document: &Value, schemas: &Path) {
     let definitions = document["definitions"].as_object().expect("definitions");
     for (name, definition) in definitions {
         let Some(kinds) = definition["x-kubernetes-group-version-kind"].as_array() else { continue };
-        // DeleteOptions and the like belong to every group.
+        // DeleteOptions and similar kinds belong to every group.
         let [kind] = &kinds[..] else { continue };
         let text = |field: &str| kind[field].as_str().unwrap_or_default().to_lowercase();
-        // kubeconform takes the first word of a group.
+        // kubeconform uses the first part of a group.
         let group = text("group").split('.').next().unwrap_or_default().to_owned();
         let parts = [text("kind"), group, text("version")];
         let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
@@ -68,13 +68,13 @@ fn write_schemas(document: &Value, schemas: &Path) {
     }
 }
 
-/// A schema without references, closed against unknown fields. What refers to itself ends at the second time.
+/// A schema without references that rejects unknown fields. Recursive types end at the second level.
 fn resolve<'a>(definitions: &'a Map<String, Value>, schema: &'a Value, inside: &mut Vec<&'a str>) -> Value {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
         if inside.contains(&name) {
             return json!({});
         }
-        // A quantity is a number as well as a text, and so is a port.
+        // A quantity can be a number or a string, and so can a port.
         if name.ends_with(".Quantity") || name.ends_with(".IntOrString") {
             return json!({"type": ["string", "number"]});
         }

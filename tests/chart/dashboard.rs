@@ -1,4 +1,4 @@
-//! The dashboard, as Grafana gets it. tests/e2e/monitoring.rs asks its queries of a real Prometheus.
+//! The rendered dashboard. tests/e2e/monitoring.rs runs its queries in a real Prometheus.
 
 use std::collections::BTreeSet;
 

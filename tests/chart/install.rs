@@ -19,7 +19,7 @@ use crate::linters::PRODUCTION;
 
 const SYSTEM: &str = "latchkey-system";
 
-/// Everything in one test, since starting an API server is what takes the time.
+/// One test, because starting an API server takes most of the time.
 #[tokio::test]
 async fn helm_installs_upgrades_and_uninstalls() {
     let monitoring = prometheus_crds();
@@ -43,7 +43,7 @@ async fn helm_installs_upgrades_and_uninstalls() {
     run_ok(Command::new("cp").arg("-r").arg(chart::folder()).arg(&copy));
     let helm = |arguments: &[&str]| {
         let mut command = Command::new(programs::test_bed("helm"));
-        // Helm's own files belong to this test, not to whoever runs it.
+        // Helm's own files belong to this test, not to the user who runs it.
         command.env("HELM_CACHE_HOME", control_plane.folder().join("helm-cache"));
         command.arg("--kubeconfig").arg(&kubeconfig).args(["--namespace", SYSTEM]).args(arguments);
         run_ok(&mut command)
@@ -57,7 +57,7 @@ async fn helm_installs_upgrades_and_uninstalls() {
     assert!(crd.is_some(), "the CRD came with the release");
     pod_is_admitted(&client, &control_plane).await;
 
-    // An upgrade brings the CRD up to date, which helm does not do for what is in a chart's crds/.
+    // An upgrade updates the CRD, which Helm does not do for the crds/ folder of a chart.
     add_printer_column(&copy.join("files/auth_service.yaml"));
     helm(&["upgrade", "latchkey", chart, "--set", "watchNamespace=team-a,metrics.service.port=9000"]);
     let crd = fetch_crd(&client).await.expect("the CRD");
@@ -80,7 +80,7 @@ async fn helm_installs_upgrades_and_uninstalls() {
     let left = control_plane.kubectl(&["-n", SYSTEM, "get", all, "-o", "name"]);
     assert_eq!(left.replace("configmap/kube-root-ca.crt\n", ""), "");
 
-    // The definition that stayed is taken over by the next release, and goes with it when that is wanted.
+    // The next release adopts the retained definition, and deletes it if requested.
     helm(&["install", "latchkey", chart, "--set", "crds.keep=false"]);
     helm(&["uninstall", "latchkey"]);
     wait::until("the CRD to go", async || fetch_crd(&client).await.is_none().then_some(())).await;

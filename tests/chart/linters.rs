@@ -1,4 +1,4 @@
-//! The chart before the eyes of others: its own unit tests, kube-score, and the README that is made of it.
+//! The chart's unit tests, kube-score, and the generated README.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use latchkey_tests::cluster::run_with_input;
 use latchkey_tests::process::{run, run_ok};
 use latchkey_tests::programs;
 
-/// The chart as its README recommends it for production, with everything that can be switched on.
+/// The chart with the values that its README recommends for production, and with everything enabled.
 pub const PRODUCTION: [&str; 6] = [
     "replicas=2",
     "networkPolicy.enabled=true",
@@ -44,7 +44,7 @@ fn kube_score_finds_nothing_that_is_not_explained() {
     for line in exceptions.lines().filter(|line| !line.starts_with('#')) {
         let (check, reason) = line.split_once(": ").expect("a check and the reason");
         assert!(reason.len() > 20, "{check} has no reason");
-        // The one check that can be left out in part, for which there is an option of its own.
+        // The only check that can be partly excluded, for which there is a separate option.
         match check {
             "container-cpu-limit" => score.arg("--ignore-container-cpu-limit"),
             check => score.args(["--ignore-test", check]),

@@ -1,4 +1,4 @@
-//! The Helm chart: what it renders, what it refuses, and that a real API server takes it.
+//! The Helm chart: what it renders, what it refuses, and that a real API server accepts it.
 
 mod alerts;
 mod conform;

@@ -1,4 +1,4 @@
-//! What the chart renders.
+//! The rendered objects of the chart.
 
 use latchkey_tests::chart::{of_kind, render};
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ fn both_modes_grant_the_same_rights() {
 
 #[test]
 fn no_right_is_a_wildcard_and_none_reaches_beyond_the_operator_s_work() {
-    // Whoever can do these can become somebody else.
+    // These permissions allow a privilege escalation.
     let powerful = ["roles", "rolebindings", "clusterroles", "clusterrolebindings", "nodes", "pods/exec"];
     for values in [&[][..], &["watchNamespace=team-a"]] {
         let objects = render("latchkey", "latchkey-system", values);
@@ -192,7 +192,7 @@ fn each_scheduling_value_reaches_the_pod() {
     let deployment = of_kind(&objects, "Deployment")[0];
     let template = &deployment["spec"]["template"];
     assert_eq!(template["metadata"]["labels"]["team"], "identity");
-    // The selector's labels cannot be overridden, or the Deployment would select no pod.
+    // The selector's labels cannot be overridden, because the Deployment would select no pod.
     assert_eq!(template["metadata"]["labels"]["app.kubernetes.io/name"], "latchkey");
     assert_eq!(template["metadata"]["annotations"]["note"], "hello");
     let pod = &template["spec"];

@@ -82,7 +82,7 @@ fn an_account_of_one_s_own_needs_a_name() {
 fn every_value_has_a_line_that_explains_it() {
     let text = std::fs::read_to_string(folder().join("values.yaml")).expect("values.yaml");
     let lines: Vec<&str> = text.lines().collect();
-    // What stands inside `resources` is Kubernetes' own, and explained there.
+    // The fields of `resources` are documented by Kubernetes.
     let own = lines.iter().enumerate().filter(|(at, line)| {
         let inside_resources =
             lines[..*at].iter().rev().find(|l| !l.starts_with([' ', '#']) && !l.is_empty());

@@ -1,4 +1,4 @@
-//! Replicas by load: they come while people log in, and go after that.
+//! Autoscaling: replicas are added under login load, and removed afterwards.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! An application in the cluster: a pod from which requests are made.
+//! An application in the cluster: a pod that sends requests.
 
 use std::process::Output;
 

@@ -1,4 +1,5 @@
-//! Out of an embedded PostgreSQL, by the commands of docs/how-to/migrate-from-the-embedded-database.md.
+//! Migration from an embedded PostgreSQL to an external database, with the commands of
+//! docs/how-to/migrate-from-the-embedded-database.md.
 
 use latchkey_tests::app::path;
 use latchkey_tests::logs::secret;

@@ -1,4 +1,4 @@
-//! An AuthService that brings its own stores, for trying things out.
+//! An AuthService with embedded stores.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;

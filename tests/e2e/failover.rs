@@ -1,4 +1,4 @@
-//! Pods go, by a drain and by a crash.
+//! Loss of pods, by a drain and by a crash.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;

@@ -1,4 +1,4 @@
-//! A server that will not start says why where somebody looks for it.
+//! A server that cannot start reports the cause in its condition.
 
 use latchkey_crds::{AuthService, conditions};
 use latchkey_tests::logs::secret;

@@ -1,4 +1,4 @@
-//! What an application does with the service, from a pod, through the Service's name.
+//! The requests of an application, from a pod, through the Service's name.
 
 use latchkey_tests::app::path;
 use latchkey_tests::logs::{leak, secret};

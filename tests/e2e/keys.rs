@@ -1,4 +1,4 @@
-//! Signing keys are replaced under load, and nobody notices; stolen ones are gone in seconds.
+//! Key rotation under load without errors; revoked keys are refused within seconds.
 
 use std::time::{Duration, Instant};
 

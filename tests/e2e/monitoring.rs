@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes the operator and the servers, knows the alerts, and answers every query of the
+//! A real Prometheus scrapes the operator and the servers, loads the alerts, and returns data for every query of the
 //! dashboard.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What each test starts with: a namespace of its own, in which the release's operator serves.
+//! The fixture of each test: a separate namespace, in which the operator of the release reconciles.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Everything there is in the cluster, to tell afterwards what was left behind.
+//! All objects in the cluster, to find those that remain afterwards.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Pods that the tests run themselves, let in by Pod Security `restricted`.
+//! Pods that the tests run, compliant with Pod Security `restricted`.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;

@@ -1,4 +1,4 @@
-//! A caller that never stops calling, to see whether the Service answers throughout.
+//! A client that sends requests continuously, to check the availability of the Service.
 
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;

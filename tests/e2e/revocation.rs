@@ -1,4 +1,4 @@
-//! A logout is in force on every replica the moment it is answered.
+//! A logout is effective on every replica when its response arrives.
 
 use latchkey_tests::app::path;
 use serde_json::json;

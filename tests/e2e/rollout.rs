@@ -1,4 +1,4 @@
-//! A new version of the server, and another login at the database.
+//! A new version of the server, and changed credentials of the database.
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;

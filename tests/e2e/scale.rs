@@ -1,4 +1,4 @@
-//! More and fewer replicas.
+//! Scaling up and down.
 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use latchkey_crds::AuthService;

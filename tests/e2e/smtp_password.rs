@@ -1,4 +1,4 @@
-//! The SMTP server gets another password.
+//! A changed password of the SMTP server.
 
 use latchkey_crds::conditions;
 use latchkey_tests::logs::secret;

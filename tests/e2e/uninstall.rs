@@ -1,4 +1,4 @@
-//! `helm uninstall`. It takes the release away from all other tests, so it waits for those that run.
+//! `helm uninstall`. It removes the release that all other tests use, so it waits for running tests.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::DeleteParams;

@@ -1,4 +1,4 @@
-//! Waiting for something in the cluster.
+//! Waits for a condition in the cluster.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Specs made up at random from the schema: whatever the API server takes, the operator makes objects of that the API
-//! server takes too, or says which one it refused; and it never panics.
+//! Random specs from the schema: for each spec that the API server accepts, the operator creates objects that the API
+//! server accepts, or reports the refused one; it never panics.
 
 use futures::{StreamExt, stream};
 use kube::Api;
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::fixture::{Fixture, condition};
 use crate::waiting::wait_for;
 
-/// How many specs are tried, unless `LATCHKEY_ARBITRARY_SPECS` says so.
+/// The number of random specs, unless `LATCHKEY_ARBITRARY_SPECS` sets it.
 const SPECS: usize = 40;
 /// How many databases they name.
 const DATABASES: usize = 20;
@@ -86,7 +86,7 @@ fn bound(schema: &Value, name: &str) -> Option<usize> {
     usize::try_from(schema[name].as_u64()?).ok()
 }
 
-/// Texts for a field; most of them fit it.
+/// Values for a string field; most of them are valid.
 fn texts(path: &str) -> Vec<&'static str> {
     let name = path.rsplit('.').next().unwrap_or_default();
     match name {
@@ -130,7 +130,7 @@ fn texts(path: &str) -> Vec<&'static str> {
     }
 }
 
-/// What makes more pods than a test needs, or waits for what is not there, is taken out.
+/// Removes what needs more pods than a test has, or waits for missing objects.
 fn tamed(mut spec: Value, number: usize) -> Value {
     let members = spec.as_object_mut().expect("an object");
     members.remove("paused");
@@ -140,7 +140,7 @@ fn tamed(mut spec: Value, number: usize) -> Value {
     if let Some(Value::Object(autoscaling)) = members.get_mut("autoscaling") {
         autoscaling.insert("minReplicas".to_owned(), json!(1));
     }
-    // Keys of this algorithm take a second to make.
+    // Generating keys of this algorithm takes a second.
     if let Some(Value::Object(tokens)) = members.get_mut("tokens")
         && tokens.get("algorithm") == Some(&json!("RS256"))
         && !number.is_multiple_of(20)
@@ -159,7 +159,7 @@ fn tamed(mut spec: Value, number: usize) -> Value {
     spec
 }
 
-/// A name as long as one may be, so that what is named after it is too.
+/// A name of the maximum length, so that derived names have it as well.
 fn name_of(number: usize) -> String {
     format!("a{number:0>39}")
 }
@@ -179,7 +179,7 @@ async fn try_apply(
     api.patch(&name, &parameters, &Patch::Apply(object)).await.map(drop)
 }
 
-/// How the operator ended up with one: why it refuses to go on, if it does.
+/// How the operator handled the spec: the reason why it is blocked, if it is.
 async fn outcome(api: Api<AuthService>, number: usize) -> Option<(String, String)> {
     wait_for(api, &name_of(number), |object| {
         let object = object.ok_or("it is not there")?;
@@ -253,13 +253,13 @@ async fn whatever_the_api_server_takes_is_made_or_refused_by_name() {
     for (why, spec) in &outcomes {
         match why.as_ref().map(|(reason, message)| (reason.as_str(), message)) {
             None => made += 1,
-            // Kubernetes' own types, which are its own to judge.
+            // Types of the Kubernetes API, which the API server validates.
             Some(("ApplyRefused", message)) => {
                 let of_pod = message.contains("spec.template.") && spec.get("pod").is_some();
                 let of_policy = message.contains("Selector.") && spec.get("networkPolicy").is_some();
                 assert!(of_pod || of_policy, "{message}: {spec}");
             }
-            // What they refer to is not there, or somebody else's.
+            // The referenced objects are missing or have another owner.
             Some((reason, message)) => {
                 let known = [
                     "SecretMissing",

@@ -1,4 +1,4 @@
-//! Replicas by load. The autoscaler of here has no metrics: the tests write to the Deployment as it does when it has.
+//! Autoscaling. The cluster has no metrics: the tests write to the Deployment as the autoscaler would.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -39,7 +39,7 @@ async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_j
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME});
     fixture.wait_for_value("HorizontalPodAutoscaler", NAME, "/spec/scaleTargetRef", &target).await;
     fixture.wait_for_value("HorizontalPodAutoscaler", NAME, "/spec/maxReplicas", &json!(5)).await;
-    // Read at the scale that was there, never at the one replica that the field's default would be.
+    // The current number is kept; the default of the field would be one.
     fixture.wait_for_condition("Ready", "True").await;
     let ready = fixture.wait_for_reason("Ready", "True", "Available").await;
     assert_eq!(ready.message, "3 of 3 replicas are ready.");
@@ -59,14 +59,14 @@ async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_j
     assert!(fixture.writes()[before..].iter().all(|write| write.code < 400));
 
     scale_as_the_autoscaler(&fixture, 4).await;
-    // Another rollout leaves the number alone.
+    // A rollout does not change the number.
     fixture.apply(spec(json!({"logging": {"level": "debug"}}))).await;
     fixture.wait_for_value("ConfigMap", "auth-settings", "/data/LOG_LEVEL", &json!("debug")).await;
     fixture.wait_for_condition("Ready", "True").await;
     assert_eq!(replicas(&fixture).await, Some(4));
     fixture.wait_for_value("PodDisruptionBudget", NAME, "/spec/maxUnavailable", &json!(1)).await;
 
-    // Scaling what the autoscaler scales is refused with the reason; stopping is not.
+    // Scaling an autoscaled AuthService is refused with the reason; scaling to zero is not.
     let patch = Patch::Merge(json!({"spec": {"replicas": 3}}));
     let refused = fixture.api::<AuthService>().patch_scale(NAME, &PatchParams::default(), &patch).await;
     let error = refused.expect_err("it is refused").to_string();
@@ -75,7 +75,7 @@ async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_j
     fixture.wait_for_reason("Ready", "False", "ScaledToZero").await;
     fixture.wait_until_gone("HorizontalPodAutoscaler", NAME).await;
     fixture.merge(json!({"spec": {"replicas": 1}})).await;
-    // The autoscaler leaves a Deployment of none alone, so that it begins with the fewest.
+    // The autoscaler ignores a Deployment without replicas, so that it starts with the minimum.
     fixture.wait_for_value("Deployment", NAME, "/spec/replicas", &json!(2)).await;
     fixture.wait_for_condition("Ready", "True").await;
 
@@ -98,7 +98,7 @@ async fn an_autoscaler_without_metrics_says_so_and_what_to_do() {
     let failed = json!("FailedGetResourceMetric");
     fixture.wait_for_value("HorizontalPodAutoscaler", NAME, "/status/conditions/1/reason", &failed).await;
 
-    // As if it had been so for long: its controller keeps the time since when.
+    // As if it had lasted longer: the controller keeps the transition time.
     let api = fixture.api::<HorizontalPodAutoscaler>();
     let found = api.get(NAME).await.expect("the autoscaler").status.expect("a status");
     let mut conditions = serde_json::to_value(found.conditions.expect("conditions")).expect("JSON");
@@ -111,7 +111,7 @@ async fn an_autoscaler_without_metrics_says_so_and_what_to_do() {
     for part in ["metrics-server", "kubectl top pods", "pods.metrics.k8s.io"] {
         assert!(condition.message.contains(part), "{condition:?}");
     }
-    // It serves all the same, and the number of replicas stays.
+    // The service is available, and the number of replicas is unchanged.
     fixture.wait_for_reason("Ready", "True", "Available").await;
     assert_eq!(replicas(&fixture).await, Some(2));
     let events = fixture.events().await;

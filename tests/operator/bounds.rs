@@ -15,7 +15,7 @@ fn spec_schema() -> Value {
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
 }
 
-/// Calls with each part of a schema and where it lies; an element of a list is `0`, a value of a map `key`.
+/// Visits each part of a schema with its path; `0` stands for a list element, `key` for a map value.
 fn walk(schema: &Value, path: &mut Vec<String>, found: &mut impl FnMut(&[String], &Value)) {
     found(path, schema);
     let properties = schema["properties"].as_object().into_iter().flatten();
@@ -29,7 +29,7 @@ fn walk(schema: &Value, path: &mut Vec<String>, found: &mut impl FnMut(&[String]
     }
 }
 
-/// A spec that holds only this value, and what its ancestors require.
+/// A spec with only this value, and the fields that its ancestors require.
 fn with(schema: &Value, path: &[String], value: Value) -> Value {
     let Some((name, rest)) = path.split_first() else { return value };
     if schema["type"] == "array" {
@@ -41,7 +41,7 @@ fn with(schema: &Value, path: &[String], value: Value) -> Value {
     object
 }
 
-/// The least value that a schema takes.
+/// The smallest valid value of a schema.
 fn least(schema: &Value) -> Value {
     if let Some(first) = schema["enum"].get(0) {
         return first.clone();
@@ -62,7 +62,7 @@ fn length(schema: &Value, bound: &str) -> Option<usize> {
     usize::try_from(schema[bound].as_u64()?).ok()
 }
 
-/// Values beyond each bound of a schema, with words of the API server's refusal.
+/// Values beyond each bound of a schema, with words of the API server's message.
 fn beyond(schema: &Value) -> Vec<(Value, &'static str)> {
     let mut values = Vec::new();
     let text = |length: usize| json!("a".repeat(length));
@@ -97,7 +97,7 @@ fn every_list_map_text_and_number_of_ours_is_bounded() {
             Some("array") => "maxItems",
             Some("string") if schema.get("enum").is_none() => "maxLength",
             Some("object") if schema.get("additionalProperties").is_some() => "maxProperties",
-            // Numbers of Kubernetes' own types are its own to judge.
+            // The API server validates the numbers of Kubernetes types.
             Some("integer") if path.first().is_none_or(|first| first != "pod") => "maximum",
             _ => return,
         };
@@ -114,7 +114,7 @@ async fn what_is_beyond_a_bound_is_refused_by_the_name_of_its_field() {
     let schema = spec_schema();
     let mut tries = Vec::new();
     walk(&schema, &mut Vec::new(), &mut |path, part| {
-        // Kubernetes' own types are bounded all alike; a few levels of them are enough.
+        // Kubernetes types have the same default bounds everywhere; a few levels are sufficient.
         if path.len() <= 6 {
             tries.extend(
                 beyond(part)
@@ -141,14 +141,14 @@ async fn what_is_beyond_a_bound_is_refused_by_the_name_of_its_field() {
     }
 }
 
-/// Whatever is taken, the operator lives with.
+/// The operator handles every accepted value.
 #[tokio::test]
 async fn every_part_may_be_absent_empty_or_null() {
     let fixture = Fixture::new("empty").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
     let schema = spec_schema();
-    // The type itself cannot say null everywhere.
+    // The Rust type cannot represent null everywhere.
     let resource = ApiResource::erase::<AuthService>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(fixture.client.clone(), &fixture.namespace, &resource);
     let mut taken = 0;

@@ -1,4 +1,4 @@
-//! The operator killed in the middle of its work.
+//! The operator is killed while it reconciles.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::fixture::{Fixture, condition};
 
-/// Without an election, or each new process would wait for the lease of the one that was killed.
+/// Without leader election, because each new process would wait for the lease of the killed one.
 const NO_ELECTION: &str = "leaderElection.enabled=false";
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn killed_after_every_write_it_still_gets_there_with_one_key_set() {
     loop {
         let before = fixture.writes().len();
         let mut operator = fixture.installation.start("operator-0");
-        // Until it has written something more, or has nothing left to write.
+        // Until it has written another object, or has nothing left to write.
         let ready = wait::until("a write", async || {
             let auth_service = fixture.auth_service().await;
             let ready = condition(&auth_service, "Ready").is_some_and(|ready| ready.status == "True");
@@ -43,7 +43,7 @@ async fn killed_after_every_write_it_still_gets_there_with_one_key_set() {
     fixture.wait_for_condition("Ready", "True").await;
     let keys = fixture.api::<Secret>().get("auth-jwt-keys").await.expect("the keys");
     assert_eq!(Some((keys.uid(), keys.data)), first_keys);
-    // A request whose sender was killed is not always recorded as one that succeeded.
+    // A request of a killed client is not always recorded as successful.
     let created = |name: &str| {
         let writes = fixture.writes();
         writes.iter().filter(|w| w.resource == "secrets" && w.name == name && w.code == 201).count()

@@ -1,4 +1,4 @@
-//! A first AuthService.
+//! Creation of an AuthService.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -18,7 +18,7 @@ async fn an_empty_spec_brings_everything_that_serving_takes() {
 
     let owned = fixture.owned().await;
     let mut names: Vec<String> = owned.keys().cloned().collect();
-    // The Job's name ends with a hash of the image and the database.
+    // The name of the Job ends with a hash of the image and the database.
     for name in &mut names {
         if name.starts_with("Job/auth-migrate-") {
             "Job/auth-migrate-HASH".clone_into(name);
@@ -56,7 +56,7 @@ async fn an_empty_spec_brings_everything_that_serving_takes() {
     }
 }
 
-/// The namespace enforces `restricted`: a pod that broke it would not have been made.
+/// The namespace enforces `restricted`: a pod that violates it would not exist.
 #[tokio::test]
 async fn each_of_its_pods_passes_pod_security_restricted() {
     let fixture = Fixture::new("restricted").await;
@@ -87,7 +87,7 @@ async fn the_deployment_waits_for_the_database_and_its_schema() {
     let fixture = Fixture::new("order").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
-    // Nobody starts pods yet, so the embedded database is not ready.
+    // No pods are started yet, so that the embedded database is not ready.
     fixture.wait_for_reason("Ready", "False", "WaitingForDatabase").await;
     fixture.wait_for_reason("SchemaMigrated", "False", "WaitingForDatabase").await;
     fixture.wait_for_condition("Progressing", "True").await;

@@ -1,5 +1,5 @@
-//! A real Prometheus scrapes a running server and a running operator: every query of the dashboard shows something,
-//! every alert can be evaluated, and every metric that an alert asks for is there.
+//! A real Prometheus scrapes a running server and a running operator: every query of the dashboard returns data,
+//! every alert can be evaluated, and every metric in an alert exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +29,7 @@ async fn every_query_of_the_dashboard_and_every_alert_is_answered() {
     let folder = temporary_folder("prometheus");
     let rules = chart::render("latchkey", "latchkey-system", &["metrics.prometheusRule.enabled=true"]);
     let rules = chart::of_kind(&rules, "PrometheusRule")[0]["spec"].clone();
-    // The labels are those that Prometheus Operator gives to what the ServiceMonitors find.
+    // The labels that the Prometheus Operator sets for targets of ServiceMonitors.
     let server = app.server().management.trim_start_matches("http://");
     let of_server = json!({"namespace": fixture.namespace, "auth_service": NAME, "pod": "auth-0"});
     let of_operator = json!({"namespace": "latchkey-system", "pod": "latchkey-operator-0"});
@@ -62,13 +62,13 @@ async fn every_query_of_the_dashboard_and_every_alert_is_answered() {
         wait::until_ok(&what, async || prometheus.query(&query.expression).await).await;
     }
     for metric in expressions(&rules).iter().flat_map(|expression| metrics_in(expression)) {
-        // A histogram is there as its buckets.
+        // A histogram has a series for each bucket.
         let either = format!("{metric} or {metric}_bucket");
         wait::until_ok(&format!("a series of {metric}"), async || prometheus.query(&either).await).await;
     }
 }
 
-/// Counters with labels have no series before they have counted.
+/// Counters with labels have no series before the first increment.
 async fn cause_every_kind_of_series(app: &App) {
     app.superuser().await;
     app.get(path::JWKS).answer().await.ok(200);
@@ -103,14 +103,14 @@ impl Prometheus {
         if answer["status"] == "success" { Ok(answer["data"].clone()) } else { Err(answer.to_string()) }
     }
 
-    /// The series of an expression, which may not be none.
+    /// The series of an expression; fails if there are none.
     async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let data = self.get("query", &[("query", expression)]).await?;
         let series = data["result"].as_array().cloned().unwrap_or_default();
         if series.is_empty() { Err("no series".to_owned()) } else { Ok(series) }
     }
 
-    /// The alerts, when each has been evaluated without an error.
+    /// The alerts, after each was evaluated without an error.
     async fn alerts(&self) -> Result<Vec<Value>, String> {
         let data = self.get("rules", &[("type", "alert")]).await?;
         let groups = data["groups"].as_array().ok_or("no groups")?;

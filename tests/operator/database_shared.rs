@@ -1,4 +1,4 @@
-//! One database, named by two AuthServices.
+//! One database, used by two AuthServices.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -37,7 +37,7 @@ async fn the_second_one_is_refused_unless_it_says_that_it_may() {
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
     fixture.apply_secret("one", &[("url", "postgres://auth:s3cr3t-one@db.example.com:5432/auth")]).await;
-    // Another login, and the port left out: the same database.
+    // Another user, and without the port: the same database.
     fixture.apply_secret("two", &[("url", "postgres://other:s3cr3t-two@DB.example.com/auth")]).await;
     fixture.apply_secret("three", &[("url", "postgres://other:s3cr3t-two@db.example.com/third")]).await;
     fixture.apply(json!({"database": {"urlSecretRef": {"name": "one"}}})).await;
@@ -55,7 +55,7 @@ async fn the_second_one_is_refused_unless_it_says_that_it_may() {
     fixture.wait_for_reason("DatabaseShared", "False", "Exclusive").await;
     fixture.wait_for_condition("Ready", "True").await;
 
-    // Its own database; then the first one comes to it, and has to stand back although it is the older.
+    // The second has its own database; then the first one switches to it and is blocked, although it is older.
     apply_other(&fixture, json!({"urlSecretRef": {"name": "three"}})).await;
     wait_for_other(&fixture, "Ready", "True", "Available").await;
     fixture.apply(json!({"database": {"urlSecretRef": {"name": "three"}}})).await;

@@ -1,4 +1,4 @@
-//! The end of an AuthService.
+//! Deletion of an AuthService.
 
 use std::collections::BTreeSet;
 

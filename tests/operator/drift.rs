@@ -1,4 +1,4 @@
-//! Owned objects that somebody edits, takes from us or deletes. One table, which knows every owned object.
+//! Owned objects that another client edits, disowns or deletes. One table contains every owned object.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use crate::fixture::{Fixture, NAME};
 use crate::owned::{apply_both, counts, made_by_the_operator, plural, without_hash};
 use crate::waiting::wait_for;
 
-/// What somebody does to one object.
+/// A change of one object by another client.
 struct Row {
     kind: &'static str,
     /// The Job's without its hash.
     name: &'static str,
-    /// An edit of what is ours, and where it must be as it was afterwards.
+    /// An edit of an owned field, and where it must be restored.
     edit: Value,
     ours: &'static str,
-    /// What another field manager may set beside it, and where it must still be afterwards.
+    /// A field that another field manager may set, and where it must be kept.
     beside: Value,
     theirs: &'static str,
 }
@@ -35,7 +35,7 @@ impl Row {
     }
 }
 
-/// Every object that an AuthService can own.
+/// All objects that an AuthService can own.
 fn table() -> Vec<Row> {
     let other = || json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}});
     let policy = |name| row("NetworkPolicy", name, json!({"spec": {"ingress": [{}]}}), "/spec/ingress");
@@ -115,13 +115,13 @@ fn at(object: &DynamicObject, pointer: &str) -> Value {
     json!(object).pointer(pointer).cloned().unwrap_or(Value::Null)
 }
 
-/// As `kubectl edit` does; kinds of others know only the plain merge.
+/// Like `kubectl edit`; custom resources only support JSON merge patches.
 fn edit_of(kind: &str, patch: Value) -> Patch<Value> {
     let foreign = ["Certificate", "HTTPRoute", "ServiceMonitor"].contains(&kind);
     if foreign { Patch::Merge(patch) } else { Patch::Strategic(patch) }
 }
 
-/// Everything owned that the table speaks of, by kind and name without hash.
+/// All owned objects in the table, by kind and name without hash.
 async fn owned(fixture: &Fixture) -> BTreeMap<(String, String), DynamicObject> {
     let all = fixture.owned().await.into_iter();
     all.filter_map(|(name, object)| {
@@ -131,7 +131,7 @@ async fn owned(fixture: &Fixture) -> BTreeMap<(String, String), DynamicObject> {
     .collect()
 }
 
-/// Waits until each object is as `check` wants it; given is what it was before.
+/// Waits until each object meets `check`, which receives its previous version.
 async fn wait_for_each(
     fixture: &Fixture,
     before: &BTreeMap<(String, String), DynamicObject>,
@@ -152,7 +152,7 @@ async fn wait_for_each(
     join_all(waits).await;
 }
 
-/// It is the same object, ours again, as it was, and what others have set in it is still there.
+/// The same object, owned and restored, with the fields of other managers.
 fn is_as_it_was(row: &Row, before: &DynamicObject, now: &DynamicObject) -> Result<(), String> {
     let same = |what: &str, before: Value, now: Value| {
         (before == now).then_some(()).ok_or_else(|| format!("{what} is {now}, not {before}"))
@@ -189,7 +189,7 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_value("HTTPRoute", "edge", "/spec/hostnames/0", &json!("edge.example.com")).await;
 
-    // Nothing that the operator makes is missing from the table, and no kind that it may make.
+    // The table contains all objects and all kinds that the operator may create.
     let rows: Vec<_> = table().iter().map(|row| (row.kind.to_owned(), row.name.to_owned())).collect();
     let known: Vec<_> = owned(&fixture).await.into_keys().collect();
     let missing: Vec<_> = known.iter().filter(|object| !rows.contains(object)).collect();
@@ -198,7 +198,7 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
         assert!(rows.iter().any(|(kind, _)| plural(kind) == made), "{made} has no row");
     }
 
-    // Others set what is theirs, without force: nothing of it is ours.
+    // Other managers set fields without force: none of them is owned by the operator.
     for row in table() {
         let name = owned(&fixture).await[&(row.kind.to_owned(), row.name.to_owned())].clone();
         let types = name.types.clone().expect("an object of a single kind");
@@ -219,7 +219,7 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
     fixture.wait_for_condition("Ready", "True").await;
     let before = owned(&fixture).await;
 
-    // What is ours is edited; our labels are taken off; our owner reference is.
+    // Owned fields are edited; labels and the owner reference are removed.
     change_each(&fixture, |row| row.edit.clone()).await;
     wait_for_each(&fixture, &before, is_as_it_was).await;
     change_each(&fixture, |_| json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}})).await;
@@ -234,7 +234,7 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
     wait_for_each(&fixture, &before, is_as_it_was).await;
     fixture.wait_for_condition("Ready", "True").await;
 
-    // And all is deleted, but for the keys: those are never made again (keys.rs), nor are the credentials of a
+    // All objects are deleted, except the keys, which are never generated again (keys.rs), and the credentials of a
     // database with a volume (stores.rs).
     for ((kind, name), object) in &before {
         if !["auth-jwt-keys", "auth-postgres"].contains(&name.as_str()) || kind != "Secret" {
@@ -253,7 +253,8 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
     fixture.wait_for_condition("KeysReady", "True").await;
 }
 
-/// An autoscaler that the spec asks for owns the number of replicas (autoscaling.rs); without one it is ours.
+/// The autoscaler owns the number of replicas if the spec configures it (autoscaling.rs); otherwise the operator
+/// does.
 #[tokio::test]
 async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
     let fixture = Fixture::new("more").await;
@@ -273,7 +274,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
     let more = json!({"example.com/none": "x"});
     let rows = [
         ("Deployment", NAME, json!({"spec": {"replicas": 7}}), "/spec/replicas".to_owned()),
-        // The settings are the server's environment as a whole.
+        // The settings are the complete environment of the server.
         (
             "ConfigMap",
             "auth-settings",
@@ -293,14 +294,14 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
             server(json!({"envFrom": [{"configMapRef": {"name": "evil"}}]})),
             format!("{container}/envFrom"),
         ),
-        // Of two variables of one name the last counts.
+        // Of two variables with the same name, the last one is effective.
         (
             "StatefulSet",
             "auth-postgres",
             json!([{"op": "add", "path": format!("{container}/env/-"), "value": twice}]),
             format!("{container}/env"),
         ),
-        // One label more, and the policy holds for no pod, and the Service leads to none.
+        // With an additional label the policy selects no pod, and the Service has no endpoints.
         (
             "NetworkPolicy",
             NAME,
@@ -308,7 +309,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
             "/spec/podSelector".to_owned(),
         ),
         ("Service", NAME, json!({"spec": {"selector": more}}), "/spec/selector".to_owned()),
-        // The own namespace becomes every namespace.
+        // The own namespace would become every namespace.
         (
             "NetworkPolicy",
             NAME,
@@ -335,7 +336,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
         assert_ne!(at(&edited.expect("the edit"), &pointer), before, "{pointer}: the edit changes something");
         fixture.wait_for_value(kind, name, &pointer, &before).await;
     }
-    // Who takes off our label together with the owner reference has taken the object.
+    // Removing the label together with the owner reference disowns the object.
     let change = json!({"metadata": {
         "ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": null},
     }});

@@ -1,4 +1,4 @@
-//! What the embedded stores are, and what becomes of their volume.
+//! The embedded stores, and the retention of their volume.
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::ResourceExt;
@@ -56,7 +56,7 @@ async fn a_volume_that_is_kept_is_taken_over_with_its_password() {
     let after = secrets.get("auth-postgres").await.expect("the credentials");
     assert_eq!(after.data.expect("data")["password"], before.data.expect("data")["password"]);
 
-    // What is not to be kept any more goes with the AuthService.
+    // A volume that is not retained is deleted with the AuthService.
     fixture.apply(json!({"database": {"embedded": {"storage": "1Gi"}}})).await;
     fixture.wait_for_value("Secret", "auth-postgres", "/metadata/ownerReferences/0/name", &json!(NAME)).await;
     fixture.wait_for_condition("Ready", "True").await;

@@ -1,4 +1,4 @@
-//! How the API is reached from outside. The controllers of Ingresses, Gateways and Certificates are played.
+//! Exposure of the API. The tests simulate the controllers of Ingresses, Gateways and Certificates.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ fn condition(type_: &str, status: &str, message: &str) -> Value {
     json!({"type": type_, "status": status, "reason": "Reason", "message": message, "lastTransitionTime": time})
 }
 
-/// A certificate that signs itself, in PEM.
+/// A self-signed certificate in PEM form.
 fn certificate(host: &str, days: &str) -> String {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);

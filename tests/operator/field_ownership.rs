@@ -1,4 +1,4 @@
-//! What other field managers add to our objects stays theirs.
+//! Fields that other field managers add to owned objects are kept.
 
 use kube::api::{Patch, PatchParams};
 use latchkey_tests::wait;
@@ -29,7 +29,7 @@ async fn what_a_mesh_adds_to_the_deployment_stays_and_is_not_fought_over() {
         }},
     });
     let deployments = fixture.any("Deployment");
-    // Not by force: nothing of it is ours.
+    // Without force: none of these fields is owned by the operator.
     let parameters = PatchParams::apply("mesh-injector");
     deployments.patch(NAME, &parameters, &Patch::Apply(&theirs)).await.expect("nothing of it is ours");
     fixture.wait_for_condition("Ready", "True").await;
@@ -43,7 +43,7 @@ async fn what_a_mesh_adds_to_the_deployment_stays_and_is_not_fought_over() {
     let written: Vec<_> = fixture.writes().split_off(writes);
     assert!(written.iter().all(|write| write.resource != "deployments"), "{written:?}");
 
-    // A change of ours reaches what is ours, and nothing else.
+    // A change of the spec only affects owned fields.
     fixture.apply(json!({"pod": {"annotations": {"ours": "yes"}}})).await;
     fixture
         .wait_for_value("Deployment", NAME, "/spec/template/metadata/annotations/ours", &json!("yes"))

@@ -1,5 +1,5 @@
-//! What each test starts with: a namespace of its own that enforces Pod Security `restricted`, an operator
-//! with the chart's rights in that namespace, and somebody who plays the kubelet.
+//! The fixture of each test: a separate namespace that enforces Pod Security `restricted`, an operator with the
+//! chart's permissions in that namespace, and a simulated kubelet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -25,23 +25,23 @@ use crate::waiting::wait_for;
 /// The name of the AuthService in every test.
 pub const NAME: &str = "auth";
 
-/// A namespace, and what acts in it.
+/// A namespace with an installation of the operator.
 pub struct Fixture {
     pub control_plane: &'static ControlPlane,
     pub client: Client,
     pub namespace: String,
     pub installation: Installation,
-    /// What the server pods answer on their management port.
+    /// The response of the server pods on their management port.
     pub servers: StatusPort,
 }
 
 impl Fixture {
-    /// A namespace with the rights, but without a running operator and without a kubelet.
+    /// A namespace with the permissions, but without a running operator and kubelet.
     pub async fn new(name: &str) -> Self {
         Self::with_values(name, &[]).await
     }
 
-    /// The same with more values for the chart.
+    /// The same with additional chart values.
     pub async fn with_values(name: &str, values: &[&str]) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let control_plane = ControlPlane::shared().await;
@@ -64,14 +64,14 @@ impl Fixture {
         operator
     }
 
-    /// The same with other arguments in the place of those that the chart gives it.
+    /// The same with other arguments instead of those of the chart.
     pub async fn start_operator_with(&self, arguments: &[&str]) -> Operator {
         let mut operator = self.installation.start_with("operator-0", arguments);
         operator.wait_until_ready().await;
         operator
     }
 
-    /// Lets pods start until the result is dropped.
+    /// Starts pods until the result is dropped.
     pub fn start_kubelet(&self) -> Kubelet {
         Kubelet::start(self.client.clone(), &self.namespace, self.servers.ip())
     }
@@ -90,7 +90,7 @@ impl Fixture {
         self.try_apply(spec).await.unwrap_or_else(|e| panic!("the AuthService was refused: {e}"))
     }
 
-    /// Applies the AuthService with this spec, which may be refused.
+    /// Applies the AuthService with this spec; the request may be refused.
     pub async fn try_apply(&self, spec: Value) -> Result<AuthService, kube::Error> {
         let object = json!({
             "apiVersion": "latchkey.dev/v1alpha1",
@@ -102,26 +102,26 @@ impl Fixture {
         self.api::<AuthService>().patch(NAME, &parameters, &Patch::Apply(object)).await
     }
 
-    /// Changes the AuthService by a JSON merge patch.
+    /// Patches the AuthService with a JSON merge patch.
     pub async fn merge(&self, patch: Value) -> AuthService {
         let api = self.api::<AuthService>();
         api.patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await.expect("the patch is taken")
     }
 
-    /// Changes the status by a JSON merge patch.
+    /// Patches the status with a JSON merge patch.
     pub async fn merge_status(&self, status: Value) {
         let api = self.api::<AuthService>();
         let patch = Patch::Merge(json!({ "status": status }));
         api.patch_status(NAME, &PatchParams::default(), &patch).await.expect("the patch is taken");
     }
 
-    /// Changes something about the AuthService that nothing is made of, so that the operator looks at it.
+    /// Changes metadata of the AuthService that affect no object, which triggers a reconcile.
     pub async fn touch(&self) {
         let now = uuid::Uuid::new_v4().to_string();
         self.merge(json!({"metadata": {"annotations": {"touched": now}}})).await;
     }
 
-    /// Annotates the AuthService; the name goes without its prefix.
+    /// Annotates the AuthService; the name is given without its prefix.
     pub async fn annotate(&self, name: &str, value: &str) {
         self.merge(json!({"metadata": {"annotations": {format!("latchkey.dev/{name}"): value}}})).await;
     }
@@ -142,7 +142,7 @@ impl Fixture {
         .await
     }
 
-    /// The same, by the condition's reason too.
+    /// The same, also by the reason of the condition.
     pub async fn wait_for_reason(&self, kind: &str, status: &str, reason: &str) -> Condition {
         wait_for(self.api::<AuthService>(), NAME, |object| {
             let object = object.ok_or("there is no AuthService")?;
@@ -155,12 +155,12 @@ impl Fixture {
         .await
     }
 
-    /// Makes a Secret, or changes it to hold these keys and no others.
+    /// Creates a Secret, or replaces its data.
     pub async fn apply_secret(&self, name: &str, data: &[(&str, &str)]) {
         let data: BTreeMap<&str, &str> = data.iter().copied().collect();
         let metadata = json!({"name": name, "namespace": self.namespace});
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
-        // Replaced, since what is applied as stringData stays behind in data.
+        // Replaced, because keys applied as stringData remain in data.
         let api = self.api::<Secret>();
         let secret: Secret = serde_json::from_value(secret).expect("a Secret");
         let outcome = match api.get_opt(name).await.expect("an answer") {
@@ -187,7 +187,7 @@ impl Fixture {
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
     }
 
-    /// Waits until an object has this value at a JSON pointer (`null`: nothing there).
+    /// Waits until an object has this value at a JSON pointer (`null`: no value).
     pub async fn wait_for_value(&self, kind: &str, name: &str, pointer: &str, expected: &Value) {
         wait_for(self.any(kind), name, |object| {
             let object = serde_json::to_value(object).expect("JSON");
@@ -207,12 +207,12 @@ impl Fixture {
         .await;
     }
 
-    /// The hash of everything that rolls the server's pods when it changes.
+    /// The hash that rolls the server's pods when it changes.
     pub async fn checksum(&self) -> String {
         checksum(self.any("Deployment").get(NAME).await.ok().as_ref()).expect("a checksum on the pods")
     }
 
-    /// Waits until the pods roll, and returns their new checksum.
+    /// Waits for a rollout, and returns the new checksum.
     pub async fn wait_for_other_checksum(&self, before: &str) -> String {
         wait_for(self.any("Deployment"), NAME, |deployment| {
             let now = checksum(deployment).ok_or("no Deployment with a checksum")?;
@@ -221,7 +221,7 @@ impl Fixture {
         .await
     }
 
-    /// Everything in the namespace that names the AuthService as its owner, by `Kind/name`.
+    /// All objects in the namespace that the AuthService owns, by `Kind/name`.
     pub async fn owned(&self) -> BTreeMap<String, DynamicObject> {
         let mut owned = BTreeMap::new();
         for resource in namespaced_resources(&self.client).await {
@@ -239,7 +239,7 @@ impl Fixture {
         owned
     }
 
-    /// Everything there is in the namespace, by `Kind/name`, but for Events and Leases.
+    /// All objects in the namespace, by `Kind/name`, except Events and Leases.
     pub async fn everything(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for resource in namespaced_resources(&self.client).await {
@@ -252,7 +252,7 @@ impl Fixture {
         names
     }
 
-    /// The Events that speak of the AuthService, newest last: their type, reason and note.
+    /// The Events about the AuthService, newest last: type, reason and note.
     pub async fn events(&self) -> Vec<(String, String, String)> {
         let mut events = self.api::<Event>().list(&ListParams::default()).await.expect("events").items;
         events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
@@ -263,7 +263,7 @@ impl Fixture {
         events.into_iter().filter(about).map(|e| (text(e.type_), text(e.reason), text(e.note))).collect()
     }
 
-    /// What the operator has written so far, but for its Lease and its Events.
+    /// The operator's writes so far, except to its Lease and Events.
     pub fn writes(&self) -> Vec<Write> {
         let mut writes = self.control_plane.audit.writes_by(&self.installation.user);
         writes.retain(|write| write.resource != "leases" && write.resource != "events");
@@ -281,7 +281,7 @@ pub fn condition<'a>(object: &'a AuthService, kind: &str) -> Option<&'a Conditio
     object.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// Every kind that lives in namespaces and can be listed, but for those that say the same in another way.
+/// All listable namespaced kinds, except those that represent the same objects.
 async fn namespaced_resources(client: &Client) -> &'static [ApiResource] {
     static RESOURCES: OnceCell<Vec<ApiResource>> = OnceCell::const_new();
     let discover = async || {

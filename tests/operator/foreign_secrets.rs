@@ -1,4 +1,4 @@
-//! What a Secret holds is read only while an AuthService names it, or when it is the operator's own.
+//! The data of a Secret are only read while an AuthService references it, or if the operator owns it.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -23,8 +23,8 @@ fn marker() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// Whether the process has a text anywhere in its memory, also in what it has given back to its allocator, or the
-/// text as a Secret's data has it.
+/// Whether the memory of the process contains a text, including freed memory, or its base64 form in the data of a
+/// Secret.
 fn remembers(operator: &Operator, text: &str) -> bool {
     let folder = format!("/proc/{}", operator.process_id());
     let maps = fs::read_to_string(format!("{folder}/maps")).expect("the memory's map");
@@ -41,7 +41,7 @@ fn remembers(operator: &Operator, text: &str) -> bool {
     })
 }
 
-/// As a text's base64 has it, whatever stands before it: the part that does not depend on that.
+/// The part of a text's base64 form that does not depend on its position.
 fn encoded(password: &str) -> String {
     use base64::Engine;
     let text = base64::prelude::BASE64_STANDARD.encode(url(password));
@@ -58,10 +58,10 @@ async fn a_secret_that_nobody_names_is_never_read() {
     let operator = fixture.start_operator().await;
     fixture.apply(named("database")).await;
     fixture.wait_for_condition("Ready", "True").await;
-    // One that comes while the operator watches, and one that changes.
+    // A Secret that is created while the operator watches, and one that changes.
     fixture.apply_secret("came-later", &[("url", &url(&after))]).await;
     fixture.apply_secret("there-before", &[("url", &url(&before)), ("more", "1")]).await;
-    // What comes after them has been seen, so that they have been too.
+    // A later change was observed, and therefore these as well.
     let checksum = fixture.checksum().await;
     let wanted_now = marker();
     fixture.apply_secret("database", &[("url", &url(&wanted_now))]).await;
@@ -102,14 +102,14 @@ async fn it_is_read_once_a_change_and_by_whoever_names_it_from_then_on() {
     fixture.apply(named("second")).await;
     let before = fixture.wait_for_other_checksum(&before).await;
     assert_eq!((gets("first"), gets("second")), (2, 1));
-    // Named no longer, it is of no interest; named again, it is read as it is then.
+    // A Secret without references is ignored; when it is referenced again, its current data are read.
     fixture.apply_secret("first", &[("url", &url("third"))]).await;
     fixture.apply(named("first")).await;
     fixture.wait_for_other_checksum(&before).await;
     assert_eq!((gets("first"), gets("second")), (3, 1));
 }
 
-/// The watch finds the operator's own Secrets by a label, which somebody may take away.
+/// The watch selects the operator's own Secrets by a label, which another client may remove.
 #[tokio::test]
 async fn an_own_secret_without_its_label_is_neither_lost_nor_made_anew() {
     let fixture = Fixture::new("unlabelled").await;

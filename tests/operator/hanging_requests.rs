@@ -1,4 +1,4 @@
-//! Requests that hang hold up nobody but their own AuthService.
+//! Requests that hang only delay their own AuthService.
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,11 @@ use crate::fixture::{Fixture, condition};
 
 /// More than work at once.
 const HANGING: usize = 40;
-/// How long the API server waits for the webhook.
+/// The webhook timeout of the API server.
 const HANGS_FOR: Duration = Duration::from_secs(20);
 
-/// A webhook that never answers, on the ConfigMaps of every AuthService of the namespace that is called `hanging-` and a
-/// number. Its name.
+/// A webhook that never responds, for the ConfigMaps of all AuthServices of the namespace named `hanging-` and a
+/// number. Returns its name.
 pub async fn hang(fixture: &Fixture, webhook: &Blackhole) -> String {
     let name = format!("latchkey-{}", fixture.namespace);
     let names: Vec<String> = (0..HANGING).map(|number| format!("hanging-{number}")).collect();
@@ -65,7 +65,7 @@ async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
             apply(&fixture.client, &object).await;
         })
         .await;
-    // As many as have a turn hang, if the API server has heard of the webhook by now.
+    // As many reconciles as there are slots hang, once the API server has loaded the webhook.
     wait::until("the webhook to be asked", async || (webhook.taken() >= 16).then_some(())).await;
     let begun = Instant::now();
     fixture.apply(json!({})).await;
@@ -81,7 +81,7 @@ async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
     .await;
     assert!(message.contains("hangs.latchkey.dev"), "{message}");
 
-    // And it gets well when the webhook does.
+    // It recovers when the webhook does.
     let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(fixture.client.clone());
     webhooks.delete(&name, &DeleteParams::default()).await.expect("it is deleted");
     wait::until("it to get well", async || {

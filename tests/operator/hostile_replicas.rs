@@ -1,5 +1,5 @@
-//! Replicas whose answers on the management port are made to take the operator's memory: the image of a server is its
-//! tenant's choice, and the operator serves all tenants.
+//! Replicas whose responses on the management port try to exhaust the operator's memory: the server image is chosen
+//! by the user of a namespace, and the operator serves all namespaces.
 
 use latchkey_tests::wait;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::fixture::Fixture;
 const REPLICAS: usize = 60;
 /// The size of each answer.
 const BYTES: usize = 250_000;
-/// How much the operator may take for them: the old limit let the answers of so many replicas take 90 MB.
+/// The memory limit for these replicas; without bounds their responses took 90 MB.
 const MOST_GROWTH: u64 = 24 * 1024 * 1024;
 
 fn many(entry: impl Fn(usize) -> Value) -> Vec<Value> {

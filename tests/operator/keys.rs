@@ -1,4 +1,4 @@
-//! The signing keys: made once, never in silence again.
+//! The signing keys: generated once, and never silently again.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -62,7 +62,7 @@ async fn a_lost_key_set_is_reported_not_replaced_and_works_again_once_restored()
     let condition = fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
     assert!(condition.message.contains(SECRET), "{}", condition.message);
     fixture.wait_for_reason("Ready", "False", "KeyMaterialLost").await;
-    // A change of the spec does not make new ones either, and the pods stay as they are.
+    // A change of the spec generates no new keys and does not roll the pods.
     fixture.merge(json!({"spec": {"logging": {"level": "debug"}}})).await;
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
     assert!(secrets.get_opt(SECRET).await.expect("an answer").is_none());
@@ -117,7 +117,7 @@ async fn keys_are_given_up_only_when_somebody_says_so() {
     assert_ne!(key_set(&now), key_set(&before));
     fixture.wait_for_condition("Ready", "True").await;
 
-    // The same value gives up no other keys, not even when the status was wiped.
+    // The same value does not replace other keys, even if the status was deleted.
     secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them again");
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
     fixture.merge(json!({"spec": {"logging": {"level": "debug"}}})).await;

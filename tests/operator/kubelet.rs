@@ -1,4 +1,4 @@
-//! Plays the kubelet in one namespace, since there are no nodes: what a controller makes starts at once.
+//! Simulates the kubelet in one namespace, because there are no nodes: every created pod starts immediately.
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -11,12 +11,12 @@ use tokio::task::JoinHandle;
 /// Selects the server's pods.
 pub const SERVERS: &str = "app.kubernetes.io/component=server";
 
-/// Lets pods start until it is dropped: a Job's pod succeeds, any other becomes ready. What has started is
-/// left alone, so that a test may change it afterwards.
+/// Starts pods until it is dropped: the pod of a Job succeeds, any other becomes ready. Started pods are not changed
+/// again, so that a test can change them.
 pub struct Kubelet(JoinHandle<()>);
 
 impl Kubelet {
-    /// Begins, with the pods that are there already.
+    /// Starts, including existing pods.
     pub fn start(client: Client, namespace: &str, pod_ip: String) -> Self {
         let pods: Api<Pod> = Api::namespaced(client, namespace);
         Self(tokio::spawn(async move {
@@ -25,7 +25,7 @@ impl Kubelet {
             let mut changes = std::pin::pin!(changes.map_err(drop).filter_map(async |pod| pod.ok()));
             while let Some(pod) = changes.next().await {
                 if phase(&pod) == "Pending" && pod.metadata.deletion_timestamp.is_none() {
-                    // It may be gone again already; then there is nothing to start.
+                    // It may be deleted already.
                     let _ = set_status(&pods, &pod.name_any(), &started(&pod, &pod_ip)).await;
                 }
             }
@@ -39,7 +39,7 @@ impl Drop for Kubelet {
     }
 }
 
-/// Makes every server pod of a namespace ready or unready.
+/// Sets the readiness of all server pods in a namespace.
 pub async fn set_ready(client: Client, namespace: &str, selector: &str, ready: bool) {
     let pods: Api<Pod> = Api::namespaced(client, namespace);
     let found = pods.list(&kube::api::ListParams::default().labels(selector)).await.expect("pods");

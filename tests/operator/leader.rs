@@ -1,4 +1,4 @@
-//! Several operators: one acts.
+//! Several operator replicas: one is active.
 
 use std::cell::Cell;
 use std::net::Ipv4Addr;
@@ -27,15 +27,15 @@ async fn wait_until_leading(operator: &Operator) {
     wait::until("it to lead", async || leads(operator).await.then_some(())).await;
 }
 
-/// So many AuthServices keep all reconciles that may run at once busy.
+/// This number of AuthServices occupies all reconcile slots.
 const BUSY: usize = 32;
 const LEASE: &str = "latchkey-operator";
-/// How long after its last renewal a replica may write.
+/// How long a replica may write after its last renewal.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// By this address the audit log tells the replica that the tests disturb from the other.
+/// The address by which the audit log distinguishes the disturbed replica.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
 
-/// Whether it leads; one that has ended does not.
+/// Whether it leads; a stopped one does not.
 async fn still_leads(operator: &Operator) -> bool {
     operator.get("/metrics").await.is_ok_and(|text| text.contains("latchkey_operator_leader 1"))
 }
@@ -48,7 +48,7 @@ async fn holder(fixture: &Fixture) -> Option<String> {
     lease(fixture).await?.spec?.holder_identity
 }
 
-/// A replica that leads, by way of a link, and another one that waits.
+/// A leading replica that connects through a proxy, and a waiting one.
 async fn start_both(fixture: &Fixture, link: &Link) -> (Operator, Operator) {
     let mut first = fixture.installation.through(fixture.control_plane, link).start("operator-0");
     first.wait_until_ready().await;
@@ -58,7 +58,7 @@ async fn start_both(fixture: &Fixture, link: &Link) -> (Operator, Operator) {
     (first, second)
 }
 
-/// Makes the leader busy with writes, and holds back the API server's answers when it has sent some.
+/// Makes the leader busy with writes, and holds back the API server's responses after some of them.
 async fn hold_in_the_middle_of_writes(fixture: &Fixture, link: &Link) {
     stream::iter(0..BUSY)
         .for_each_concurrent(8, async |number| {
@@ -97,13 +97,13 @@ async fn one_acts_and_another_takes_over() {
     assert!(applied(&first).await > 0.0);
     assert!(applied(&second).await < 0.5, "the one that does not lead acted");
 
-    // Killed: its lease has to run out first.
+    // After a kill the lease must expire first.
     first.kill();
     wait_until_leading(&second).await;
     fixture.merge(json!({"spec": {"replicas": 2}})).await;
     fixture.wait_for_value("Deployment", NAME, "/spec/replicas", &json!(2)).await;
 
-    // Stopped in good order it gives the lease up.
+    // A graceful stop releases the lease.
     let mut third = fixture.installation.start("operator-2");
     third.wait_until_ready().await;
     second.terminate();
@@ -124,7 +124,7 @@ async fn a_renewal_that_is_answered_late_counts_from_when_it_was_sent() {
     let before = version().await;
     wait::until("a renewal", async || (version().await != before).then_some(())).await;
     let renewed = Instant::now();
-    // The answer comes in time, and is the last thing that the replica hears.
+    // The response arrives in time, and is the last one that the replica receives.
     wait::until("the answer to be late", async || (renewed.elapsed() > Duration::from_secs(7)).then_some(()))
         .await;
     link.hold_requests();
@@ -148,7 +148,7 @@ async fn a_replica_that_was_stopped_for_a_while_sends_no_write_after_another_too
     let (mut first, second) = start_both(&fixture, &link).await;
     hold_in_the_middle_of_writes(&fixture, &link).await;
     first.pause();
-    // The answers that its reconciles wait for are there when it goes on.
+    // The responses for its reconciles have arrived when it continues.
     link.mend();
     wait_until_leading(&second).await;
     let before = writes_of_first(&fixture);
@@ -156,7 +156,7 @@ async fn a_replica_that_was_stopped_for_a_while_sends_no_write_after_another_too
     first.wait_until_ended();
     let sent = fixture.control_plane.audit.writes_from(&fixture.installation.user, &SOURCE.to_string());
     assert_eq!(sent[before..], [], "it wrote although another replica leads");
-    // The other one finishes what was begun.
+    // The other replica finishes the work.
     let services = fixture.api::<latchkey_crds::AuthService>();
     wait::until("all to be looked after", async || {
         let all = services.list(&kube::api::ListParams::default()).await.ok()?;
@@ -180,7 +180,7 @@ async fn the_lease_is_not_given_up_while_a_write_may_still_be_carried_out() {
         let metadata = json!({"name": name, "namespace": fixture.namespace});
         json!({"apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {}})
     };
-    // Until the API server has heard of the webhook.
+    // Until the API server has loaded the webhook.
     let number = Cell::new(0);
     wait::until("a write to hang", async || {
         let next = number.replace(number.get() + 1);

@@ -1,4 +1,4 @@
-//! The logins that the servers try out.
+//! The login probe.
 
 use latchkey_tests::status_port::healthy;
 use serde_json::json;
@@ -13,7 +13,7 @@ async fn a_login_that_fails_takes_ready_away_and_gives_it_back() {
     fixture.servers.answer_healthy(&[]);
     fixture.apply(json!({})).await;
     fixture.wait_for_reason("LoginWorks", "Unknown", "NotTriedYet").await;
-    // What was not tried yet is no reason to doubt.
+    // A probe that has not run yet is not a problem.
     fixture.wait_for_condition("Ready", "True").await;
 
     let mut answer = healthy(&[]);
@@ -31,7 +31,7 @@ async fn a_login_that_fails_takes_ready_away_and_gives_it_back() {
     fixture.wait_for_reason("LoginWorks", "True", "Works").await;
     fixture.wait_for_reason("Ready", "True", "Available").await;
 
-    // Where nobody wants it, nothing is said of it and nothing depends on it.
+    // If the probe is disabled, no condition depends on it.
     answer["dependencies"]["login"] = json!({"ready": false, "message": "logging in failed: no"});
     fixture.servers.answer(answer);
     fixture.apply(json!({"loginProbe": {"enabled": false}})).await;

@@ -1,5 +1,5 @@
-//! The operator on a real API server, with the rights and arguments that the chart gives it. There are no
-//! nodes: controllers make pods, and the tests say what becomes of them.
+//! The operator on a real API server, with the permissions and arguments of the chart. There are no nodes:
+//! controllers create pods, and the tests set their status.
 
 mod arbitrary;
 mod autoscaling;

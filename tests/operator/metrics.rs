@@ -1,4 +1,4 @@
-//! What the operator tells Prometheus about each AuthService.
+//! The metrics of each AuthService.
 
 use kube::api::DeleteParams;
 use latchkey_crds::AuthService;

@@ -1,4 +1,4 @@
-//! What a migration that does not succeed says.
+//! The messages of a migration that does not succeed.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -21,7 +21,7 @@ async fn its_last_line_is_in_the_condition() {
     })
     .await;
     let container = &pod.spec.as_ref().expect("a spec").containers[0];
-    // By this the kubelet puts the log's end where the operator finds it.
+    // With this setting the kubelet copies the end of the log into the termination message.
     assert_eq!(container.termination_message_policy.as_deref(), Some("FallbackToLogsOnError"));
     let log = "one line\nlatchkey-server: this release cannot use the database\n";
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);

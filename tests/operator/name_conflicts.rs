@@ -1,4 +1,4 @@
-//! Objects of the names we want that belong to somebody else: one of each that an AuthService can own.
+//! Objects of other owners with the names of owned objects: one of each kind that an AuthService can own.
 
 use kube::ResourceExt;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, NAME, condition};
 use crate::owned::{EDGE, apply_both, counts};
 use crate::waiting::wait_for;
 
-/// A stranger's object of this kind, of which nothing is ours.
+/// An object of this kind with another owner.
 fn stranger(object: &DynamicObject) -> Value {
     let types = object.types.as_ref().expect("an object of a single kind");
     let selector = json!({"matchLabels": {"app": "theirs"}});
@@ -60,7 +60,7 @@ async fn each_is_left_alone_named_and_waited_for() {
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_value("HTTPRoute", EDGE, "/spec/hostnames/0", &json!("edge.example.com")).await;
     let owned = fixture.owned().await;
-    // Names are the same the second time, the Job's hash too.
+    // The names are the same the second time, including the hash of the Job.
     for name in [NAME, EDGE] {
         fixture.api::<AuthService>().delete(name, &DeleteParams::default()).await.expect("it is deleted");
     }
@@ -81,7 +81,7 @@ async fn each_is_left_alone_named_and_waited_for() {
             continue;
         }
         let mut stranger = stranger(object);
-        // Some belong to another controller, some to nobody.
+        // Some belong to another controller, some have no owner.
         if number % 2 == 0 {
             stranger["metadata"]["ownerReferences"] = json!([{
                 "apiVersion": "v1", "kind": "ConfigMap", "name": "somebody", "uid": controller, "controller": true,
@@ -97,7 +97,7 @@ async fn each_is_left_alone_named_and_waited_for() {
     apply_both(&fixture).await;
     let mut kinds = Vec::new();
     while !theirs.is_empty() {
-        // Each is named in its turn, by the AuthService that wants it.
+        // Each conflict is reported in turn, by the affected AuthService.
         let of_edge = theirs.iter().all(|(kind, ..)| kind == "HTTPRoute");
         let service = if of_edge { EDGE } else { NAME };
         let (type_, reason, words) = if of_edge {
@@ -121,7 +121,7 @@ async fn each_is_left_alone_named_and_waited_for() {
             let ours = now.managed_fields().iter().any(|f| f.manager.as_deref() == Some("latchkey-operator"));
             assert!(!ours, "{kind}/{name} was written to");
         }
-        // It makes room. The operator does not watch what is not its own, and looks again only twice a minute.
+        // The conflicting object is deleted. The operator does not watch it, and only checks again twice a minute.
         let (kind, name, uid, ..) = theirs.remove(index);
         fixture.any(&kind).delete(&name, &DeleteParams::background()).await.expect("it is deleted");
         wait_for(fixture.any(&kind), &name, |object| {

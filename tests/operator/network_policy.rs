@@ -1,4 +1,4 @@
-//! The NetworkPolicies as they are rendered. Nothing here enforces them.
+//! The rendered NetworkPolicies. They are not enforced here.
 
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ async fn only_what_the_spec_names_is_let_through() {
     ]});
     let names = json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]});
     let both = json!(["Ingress", "Egress"]);
-    // Embedded stores: their pods only, and these only from the pods that need them.
+    // Embedded stores: only their pods, and only from the pods that need them.
     let expected = [
         (NAME, "/spec/ingress", json!([{"from": [{"podSelector": {}}], "ports": port(8080)}, asks])),
         (
@@ -64,7 +64,7 @@ async fn only_what_the_spec_names_is_let_through() {
         fixture.wait_for_value("NetworkPolicy", name, "/spec/policyTypes", &both).await;
     }
 
-    // External stores: the ports of their URLs, in the networks that the spec names.
+    // External stores: the ports of their URLs, in the networks of the spec.
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com:6543/auth")]).await;
     fixture.apply_secret("redis", &[("url", "rediss://:x@cache.example.com:6380")]).await;
     let spec = json!({

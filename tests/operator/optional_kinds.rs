@@ -1,4 +1,4 @@
-//! A cluster that does not know the optional kinds until later, with one operator for all its namespaces.
+//! A cluster in which the optional kinds are installed later, with one operator for all namespaces.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
@@ -64,7 +64,7 @@ async fn wait_for_reason(client: &Client, namespace: &str, kind: &str, status: &
     .await
 }
 
-/// Lines of the log that somebody would have to look at.
+/// Log lines that would require attention.
 fn complaints(operator: &Operator) -> Vec<String> {
     let log = operator.log();
     let lines = log.lines().filter(|line| {
@@ -74,7 +74,7 @@ fn complaints(operator: &Operator) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// Lets the operator look at each AuthService again.
+/// Triggers a reconcile of each AuthService.
 async fn look_again(client: &Client, operator: &Operator) {
     let before = operator.metric("latchkey_operator_reconcile_total", &[]).await;
     let touch = json!({"metadata": {"annotations": {"touched": uuid::Uuid::new_v4().to_string()}}});
@@ -109,7 +109,7 @@ async fn kinds_that_come_and_go_are_followed_in_every_namespace_without_a_restar
             wait_for_reason(&client, namespace, "Exposed", "False", "HTTPRouteKindMissing").await;
             wait_for_reason(&client, namespace, "CertificateValid", "False", "CertificateKindMissing").await;
         }
-        // What is missing costs nothing: no failure, no complaint, however often it is looked at.
+        // A missing kind causes no failure and no log line, regardless of the number of reconciles.
         let before = complaints(&operator);
         let failures = operator.metric("latchkey_operator_reconcile_total", &[r#"outcome="error""#]).await;
         look_again(&client, &operator).await;
@@ -117,7 +117,7 @@ async fn kinds_that_come_and_go_are_followed_in_every_namespace_without_a_restar
         assert_eq!(complaints(&operator), before);
         let now = operator.metric("latchkey_operator_reconcile_total", &[r#"outcome="error""#]).await;
         assert!((now - failures).abs() < f64::EPSILON, "{now} failures, {failures} before");
-        // A watch or a write may have met the kind on its way out, once each.
+        // A watch or a write may fail once while the kind is removed.
         assert!(before.len() <= 12 * round, "{before:#?}");
 
         for crd in [&crds[0], &crds[2], &crds[3]] {
@@ -140,7 +140,8 @@ async fn kinds_that_come_and_go_are_followed_in_every_namespace_without_a_restar
         }
     }
 
-    // One database in two namespaces. By its full name it is the same from everywhere, and who was there first has it.
+    // One database in two namespaces. Its fully qualified name is the same everywhere; the older AuthService has
+    // precedence.
     let (first, second) = by_age(&client).await;
     let other = "postgres://other:s3cr3t@DB.example.com:5432/shared";
     apply_service(&client, first, "postgres://a:b@db.example.com/shared").await;
@@ -149,7 +150,7 @@ async fn kinds_that_come_and_go_are_followed_in_every_namespace_without_a_restar
     assert!(message.contains(&format!("{first}/auth")) && !message.contains("s3cr3t"), "{message}");
     wait_for_reason(&client, second, "Ready", "False", "DatabaseShared").await;
     wait_for_reason(&client, first, "DatabaseShared", "False", "Exclusive").await;
-    // By the short name of a Service it is each namespace's own.
+    // The short name of a Service is different in each namespace.
     for namespace in NAMESPACES {
         apply_service(&client, namespace, "postgres://a:b@db/auth").await;
     }
@@ -157,13 +158,13 @@ async fn kinds_that_come_and_go_are_followed_in_every_namespace_without_a_restar
     let full = format!("postgres://a:b@db.{first}.svc.cluster.local/auth");
     apply_service(&client, second, &full).await;
     wait_for_reason(&client, second, "DatabaseShared", "True", "DatabaseShared").await;
-    // It goes on by itself when the first one lets go of it.
+    // It continues automatically when the first one releases the database.
     let api: Api<AuthService> = Api::namespaced(client.clone(), first);
     api.delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
     wait_for_reason(&client, second, "DatabaseShared", "False", "Exclusive").await;
 }
 
-/// The namespaces by the age of their AuthServices; of two of one second the uid decides.
+/// The namespaces by the age of their AuthServices; the uid is the tie-breaker.
 async fn by_age(client: &Client) -> (&'static str, &'static str) {
     let mut found = Vec::new();
     for namespace in NAMESPACES {

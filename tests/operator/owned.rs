@@ -1,4 +1,5 @@
-//! Everything that an AuthService can own, in one namespace: two of them, since no single one owns all of it.
+//! All objects that an AuthService can own, in one namespace. Two AuthServices are needed, because no single one owns
+//! all kinds.
 
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -9,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
 
-/// The AuthService that is exposed by a Gateway; it lacks its database, so that it runs nothing.
+/// The AuthService that is exposed with a Gateway; it has no database and runs no pods.
 pub const EDGE: &str = "edge";
 
-/// A spec by which an AuthService owns all but an HTTPRoute.
+/// A spec for which an AuthService owns everything except an HTTPRoute.
 pub fn spec() -> Value {
     json!({
         "issuer": "https://auth.example.com",
@@ -30,7 +31,7 @@ pub fn spec() -> Value {
     })
 }
 
-/// A spec by which one owns an HTTPRoute.
+/// A spec for which it owns an HTTPRoute.
 pub fn edge_spec() -> Value {
     json!({
         "issuer": "https://edge.example.com",
@@ -40,7 +41,7 @@ pub fn edge_spec() -> Value {
     })
 }
 
-/// Applies both, with what they need.
+/// Applies both, with the referenced objects.
 pub async fn apply_both(fixture: &Fixture) {
     fixture.apply_secret("smtp", &[("username", "mailer"), ("password", "hunter22")]).await;
     fixture.apply(spec()).await;
@@ -52,13 +53,13 @@ pub async fn apply_both(fixture: &Fixture) {
     api.patch(EDGE, &parameters, &Patch::Apply(object)).await.expect("the AuthService is taken");
 }
 
-/// Whether an owned object is one of those that the tables speak of: of the second AuthService only its route.
+/// Whether an owned object is in the tables: of the second AuthService only its route is.
 pub fn counts(kind: &str, object: &DynamicObject) -> bool {
     let instance = object.labels().get("app.kubernetes.io/instance").map(String::as_str);
     instance == Some(NAME) || kind == "HTTPRoute"
 }
 
-/// A Job's name without the hash that it ends with.
+/// The name of a Job without its hash.
 pub fn without_hash(name: &str) -> String {
     match name.split_once("-migrate-") {
         Some((service, _)) => format!("{service}-migrate-HASH"),
@@ -66,7 +67,7 @@ pub fn without_hash(name: &str) -> String {
     }
 }
 
-/// The plurals of all that the chart lets the operator make, but for what is no part of an AuthService.
+/// The resources that the chart permits the operator to create, except those that are no part of an AuthService.
 pub fn made_by_the_operator() -> Vec<String> {
     let objects = chart::render("latchkey", "latchkey-system", &[]);
     let roles = chart::of_kind(&objects, "ClusterRole");

@@ -17,7 +17,7 @@ async fn nothing_is_written_until_the_pause_ends() {
 
     fixture.merge(json!({"spec": {"paused": true}})).await;
     fixture.wait_for_reason("Paused", "True", "Paused").await;
-    // It runs as specified, and goes on to.
+    // The service matches the spec and continues to run.
     fixture.wait_for_reason("Ready", "True", "Available").await;
     fixture.wait_for_reason("Progressing", "False", "Paused").await;
     fixture.wait_for_reason("Stalled", "False", "NotStalled").await;
@@ -47,7 +47,7 @@ async fn a_service_that_begins_paused_has_no_keys_and_loses_none() {
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
     let object = fixture.apply(json!({"paused": true})).await;
-    // Until the operator has looked, nobody takes it for finished.
+    // Before the first reconcile, tools do not consider it complete.
     assert_eq!(object.status.expect("a status").observed_generation, Some(-1));
     fixture.wait_for_reason("Ready", "False", "Paused").await;
     fixture.wait_for_reason("KeysReady", "False", "Blocked").await;

@@ -15,14 +15,14 @@ use crate::fixture::{Fixture, condition};
 
 const SETTINGS: &str = "auth-settings";
 const FOREIGN: &str = "/data/TRUSTED_PROXIES";
-/// More than two in three of the mistakes that this looks for show up in three rounds.
+/// Three rounds find the bugs in question with a probability of more than two thirds.
 const ROUNDS: usize = 24;
 /// How long three writers write in each round.
 const WRITING: Duration = Duration::from_millis(500);
 /// How long a repair may take after the last write.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Writers that patch one object again and again until they are told to stop.
+/// Writers that patch one object repeatedly until they are stopped.
 struct Writers {
     stop: Arc<AtomicBool>,
     written: Arc<AtomicUsize>,
@@ -50,7 +50,7 @@ impl Writers {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Stops them; their last answers are in.
+    /// Stops them after their last responses.
     async fn stop(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
@@ -64,7 +64,7 @@ async fn value(fixture: &Fixture, kind: &str, name: &str, pointer: &str) -> Valu
     serde_json::to_value(object).expect("JSON").pointer(pointer).cloned().unwrap_or(Value::Null)
 }
 
-/// Lets three writers write for a moment, round after round: what they wrote is gone each time.
+/// Three writers write in each round; their changes are reverted each time.
 async fn race(
     fixture: &Fixture,
     kind: &str,
@@ -103,7 +103,7 @@ async fn what_several_writers_add_at_once_is_gone_when_they_stop() {
     fixture.wait_for_condition("Ready", "True").await;
     let proxies = Patch::Merge(json!({"data": {"TRUSTED_PROXIES": "0.0.0.0/0"}}));
     race(&fixture, "ConfigMap", SETTINGS, proxies, FOREIGN, ROUNDS).await;
-    // The same of every other object that holds something that is ours as a whole.
+    // The same for every other object with a completely owned part.
     let container = json!({"name": "server", "env": [{"name": "TRUSTED_PROXIES", "value": "0.0.0.0/0"}]});
     let environment = Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": [container]}}}}));
     race(&fixture, "Deployment", "auth", environment, "/spec/template/spec/containers/0/env", 4).await;
@@ -132,7 +132,7 @@ async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_mea
     let writers = Writers::start(&fixture, "ConfigMap", SETTINGS, &patch, 1);
     let begun = Instant::now();
 
-    // Another AuthService comes up meanwhile, and the drift of this one's other objects is repaired.
+    // Another AuthService is created, and the drift of other objects is repaired at the same time.
     let metadata = json!({"name": "beside", "namespace": fixture.namespace});
     let object = json!({
         "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {},
@@ -149,12 +149,12 @@ async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_mea
     let selected = "/spec/selector/app.kubernetes.io~1instance";
     fixture.wait_for_value("Service", "auth", selected, &json!("auth")).await;
 
-    // It goes on being repaired all the time.
+    // Repairs continue throughout.
     wait::until("more repairs", async || (repairs() >= repaired + 3).then_some(())).await;
     let took = begun.elapsed();
     let of_the_other = |write: &&latchkey_tests::audit::Write| write.name.starts_with("beside");
     let own = fixture.writes()[all..].iter().filter(|write| !of_the_other(write)).count();
-    // Five repairs at once and one a second from then on, each of five writes at most; and the status.
+    // Five immediate repairs and then one per second, each of at most five writes; and the status.
     assert!(
         own <= 40 + 8 * usize::try_from(took.as_secs() + 1).expect("a number"),
         "{own} writes within {took:?}, while the writer wrote {}",
@@ -168,7 +168,7 @@ async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_mea
     fixture.wait_for_condition("Ready", "True").await;
 }
 
-/// A status is the operator's as a whole. Nothing but the watch tells of the change: no object is touched.
+/// The status is owned completely. Only the watch announces the change: no object is touched.
 #[tokio::test]
 async fn a_status_that_somebody_else_writes_is_written_over_at_once() {
     let fixture = Fixture::new("status-drift").await;
@@ -187,7 +187,7 @@ async fn a_status_that_somebody_else_writes_is_written_over_at_once() {
         .await;
         assert!(written.elapsed() < REPAIRED_WITHIN, "only after {:?}", written.elapsed());
     }
-    // What the operator writes itself leads to no other reconcile.
+    // The operator's own writes trigger no further reconcile.
     let reconciles = operator.metric("latchkey_operator_reconcile_total", &[]).await;
     assert!(reconciles < 60.0, "{reconciles} reconciles");
 }

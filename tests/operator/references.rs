@@ -1,5 +1,5 @@
-//! Everything that a spec refers to, and each way in which it can be wrong: what is said, word by word, and that
-//! what runs goes on.
+//! Every reference of a spec, and each way in which it can be invalid: the exact message, and that running pods are
+//! not affected.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -15,17 +15,17 @@ use crate::waiting::wait_for;
 /// What a Secret holds, by key.
 type Content = Vec<(String, Vec<u8>)>;
 
-/// One Secret that the spec names.
+/// A Secret that the spec references.
 struct Reference {
     field: &'static str,
     secret: &'static str,
-    /// The keys that it must have, each with a good value.
+    /// The required keys, each with a valid value.
     keys: Vec<(&'static str, String)>,
-    /// The condition that speaks of it.
+    /// The condition that reports it.
     condition: &'static str,
-    /// Whether the pods hold what it holds, so that another value rolls them.
+    /// Whether the pods contain its data, so that a change rolls them.
     mounted: bool,
-    /// Values of the first key that are text and no good, each with what is said.
+    /// Invalid values of the first key, each with its message.
     bad: Vec<(String, String)>,
 }
 
@@ -124,7 +124,7 @@ fn spec() -> Value {
 }
 
 impl Reference {
-    /// Its good content, with another value (`None`: without it) for one key.
+    /// Its valid data, with another value (`None`: without it) for one key.
     fn with(&self, key: &str, value: Option<&[u8]>) -> Content {
         let keys = self.keys.iter().filter_map(|(name, good)| {
             let content = if *name == key { value?.to_vec() } else { good.clone().into_bytes() };
@@ -149,7 +149,7 @@ impl Reference {
         self.put(fixture, self.with("", None)).await;
     }
 
-    /// Every way in which it can be wrong: what it holds then (`None`: it is not there), the reason, the message.
+    /// All invalid states: the data (`None`: no Secret), the reason, the message.
     fn faults(&self) -> Vec<(Option<Content>, &'static str, String)> {
         let Self { field, secret, keys, .. } = self;
         let names: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
@@ -236,7 +236,7 @@ async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
                 .any(|event| event.0 == "Warning" && event.1 == reason && event.2.contains(reference.secret))
         };
         assert!(tells("SecretMissing"), "{}: {events:?}", reference.field);
-        // With the line break that `echo` leaves it is the same text: nothing rolls.
+        // A trailing line break, as `echo` writes it, is ignored: the pods do not roll.
         let ends = |value: &String| [value.as_bytes(), b"\n"].concat();
         let broken = reference.keys.iter().map(|(key, good)| ((*key).to_owned(), ends(good))).collect();
         reference.put(&fixture, broken).await;
@@ -247,7 +247,7 @@ async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
         if reference.mounted {
             let checksum = fixture.checksum().await;
             let (key, good) = reference.keys.last().expect("a key");
-            // As External Secrets or CloudNativePG do: the same Secret, with another value.
+            // Like External Secrets or CloudNativePG: the same Secret, with another value.
             let rotated = good.replace("s3cr3t", "r0tated");
             reference.put(&fixture, reference.with(key, Some(rotated.as_bytes()))).await;
             fixture.wait_for_other_checksum(&checksum).await;
@@ -272,7 +272,7 @@ async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
     assert!(!json!(fixture.auth_service().await.status).to_string().contains("s3cr3t"));
 }
 
-/// The table knows every reference of the schema.
+/// The table contains every reference of the schema.
 #[test]
 fn no_reference_of_the_schema_is_missing_here() {
     let text = std::fs::read_to_string(latchkey_tests::control_plane::auth_service_crd()).expect("the CRD");

@@ -1,4 +1,4 @@
-//! What only the API server can tell to be wrong: it is said, and tried again less and less often.
+//! Objects that only the API server can find invalid: the refusal is reported, and retried with increasing delay.
 
 use kube::Api;
 use latchkey_crds::AuthService;
@@ -17,7 +17,7 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
     let condition = fixture.wait_for_reason("Ready", "False", "ApplyRefused").await;
     assert!(condition.message.contains("not a label's value!"), "{}", condition.message);
     fixture.wait_for_condition("Stalled", "True").await;
-    // Two elements of one name are refused too, though the API server says that it has failed.
+    // Duplicate elements are refused too, although the API server reports an internal error.
     let twice = json!({"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "maxSkew": 1});
     fixture.apply(json!({"pod": {"topologySpreadConstraints": [twice, twice]}})).await;
     let condition = fixture.wait_for_reason("Ready", "False", "ApplyRefused").await;
@@ -34,12 +34,12 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
     assert_eq!(pauses[..4], ["500ms", "1s", "2s", "4s"]);
     let refused = fixture.writes().iter().filter(|write| write.code >= 400).count();
     assert!(refused <= 3 * pauses.len(), "{refused} refused writes in {} tries", pauses.len());
-    // And it gets well as soon as it can.
+    // It recovers as soon as possible.
     fixture.apply(json!({"pod": {"labels": {"team": "a"}}})).await;
     fixture.wait_for_condition("Ready", "True").await;
 }
 
-/// No server runs unprotected because its policy could not be made.
+/// No server runs without its NetworkPolicy.
 #[tokio::test]
 async fn no_server_starts_without_the_policy_it_is_kept_by() {
     let fixture = Fixture::new("unprotected").await;
@@ -62,7 +62,7 @@ async fn no_server_starts_without_the_policy_it_is_kept_by() {
     fixture.wait_for_condition("Ready", "True").await;
 }
 
-/// What keeps controllers from making pods (a quota, an admission, a class that does not exist) is in no pod's status.
+/// The reason why controllers cannot create pods (a quota, admission, a missing class) is in no pod status.
 #[tokio::test]
 async fn pods_that_cannot_be_made_are_told_of() {
     let fixture = Fixture::new("no-pods").await;
@@ -84,7 +84,7 @@ async fn pods_that_cannot_be_made_are_told_of() {
     .await;
 }
 
-/// The longest names that Kubernetes has, where an AuthService refers to something.
+/// References with the longest names that Kubernetes allows.
 #[tokio::test]
 async fn long_names_are_waited_for_like_short_ones() {
     let fixture = Fixture::new("long-names").await;
@@ -134,7 +134,7 @@ async fn mail_texts_are_waited_for_and_followed() {
     fixture.wait_for_other_checksum(&before).await;
 }
 
-/// What is not in the schema does not get stored, and whoever sends it is told.
+/// Unknown fields are not stored, and the client is warned.
 #[tokio::test]
 async fn unknown_fields_are_pruned_with_a_warning() {
     let fixture = Fixture::new("unknown").await;

@@ -1,4 +1,4 @@
-//! What the chart's account may do, by the API server's own word: all that is in the snapshots, and nothing else.
+//! The permissions of the chart's ServiceAccount, as the API server evaluates them: exactly those in the snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,8 @@ use latchkey_tests::operator::Installation;
 use serde_json::{Value, json};
 
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
-/// What a discovery does not tell, or what no resource is: subresources and special verbs, each by group,
-/// resource, subresource and verb.
+/// Resources that discovery does not list: subresources and special verbs, each by group, resource, subresource and
+/// verb.
 const SPECIAL: [(&str, &str, &str, &str); 22] = [
     ("", "pods", "exec", "create"),
     ("", "pods", "exec", "get"),
@@ -39,7 +39,7 @@ const SPECIAL: [(&str, &str, &str, &str); 22] = [
     ("*", "*", "", "*"),
 ];
 
-/// Definitions of kinds: the optional ones, and one that is none of the operator's business.
+/// CustomResourceDefinitions: the optional ones, and an unrelated one.
 const DEFINITIONS: [&str; 4] = [
     "certificates.cert-manager.io",
     "httproutes.gateway.networking.k8s.io",
@@ -83,7 +83,7 @@ async fn may(client: &Client, installation: &Installation, question: &Question) 
     answer.status.expect("a status").allowed
 }
 
-/// Every question there is: each resource that the API server knows, with each verb, in each place.
+/// All access reviews: each resource of the API server, with each verb, in each place.
 async fn questions(client: &Client, namespaces: &[&'static str]) -> Vec<Question> {
     let discovery = Discovery::new(client.clone()).run().await.expect("what the API server serves");
     let mut resources: BTreeSet<(String, String)> = discovery
@@ -91,8 +91,8 @@ async fn questions(client: &Client, namespaces: &[&'static str]) -> Vec<Question
         .flat_map(kube::discovery::ApiGroup::recommended_resources)
         .map(|(resource, _)| (resource.group, resource.plural))
         .collect();
-    // Kubernetes lets every account ask what it may do and who it is, and every service account read which
-    // authorities are trusted.
+    // Kubernetes allows every account to review its own access and identity, and every service account to read the
+    // trusted authorities.
     resources.retain(|(group, resource)| {
         !matches!(group.as_str(), "authorization.k8s.io" | "authentication.k8s.io")
             && resource != "clustertrustbundles"
@@ -129,7 +129,7 @@ async fn questions(client: &Client, namespaces: &[&'static str]) -> Vec<Question
     questions
 }
 
-/// What is allowed: by place and resource, the verbs.
+/// The allowed verbs, by place and resource.
 async fn matrix(installation: &Installation, namespaces: &[&'static str]) -> BTreeMap<String, String> {
     let client = ControlPlane::shared().await.client().await;
     let questions = questions(&client, namespaces).await;
@@ -173,7 +173,7 @@ async fn with_one_namespace_it_may_do_nothing_anywhere_else() {
     let installation = Installation::new(control_plane, "rights-one", &values).await;
     let matrix = matrix(&installation, &["rights-one", "rights-watched", "rights-other", ""]).await;
     insta::assert_yaml_snapshot!("one_namespace", matrix);
-    // In words, whatever the snapshot says.
+    // Explicitly, regardless of the snapshot.
     for (what, verbs) in &matrix {
         let (place, resource) = what.split_once(": ").expect("a place");
         match place {
@@ -200,7 +200,7 @@ async fn with_all_namespaces_it_may_do_what_it_does_and_no_more() {
     }
 }
 
-/// Every right that the chart grants is among those that the API server was asked about.
+/// Every permission of the chart is among the reviewed ones.
 #[test]
 fn no_rule_of_the_chart_goes_unasked() {
     for (values, snapshot) in [
@@ -212,7 +212,7 @@ fn no_rule_of_the_chart_goes_unasked() {
     ] {
         let objects = latchkey_tests::chart::render("latchkey", "latchkey-system", &values);
         let roles = objects.iter().filter(|object| {
-            // Those for people are told by their labels.
+            // The roles for users have labels.
             let is_role = object["kind"] == "Role" || object["kind"] == "ClusterRole";
             is_role && !object["metadata"]["labels"].to_string().contains("aggregate-to")
         });
@@ -249,7 +249,7 @@ fn no_rule_of_the_chart_goes_unasked() {
     }
 }
 
-/// Whatever the snapshot says: nothing by which an account becomes mightier than it is, or deletes at large.
+/// Regardless of the snapshot: no privilege escalation, and no bulk deletion.
 fn assert_is_harmless(what: &str, verbs: &str) {
     let (_, resource) = what.split_once(": ").expect("a place");
     for forbidden in [
@@ -268,7 +268,7 @@ fn assert_is_harmless(what: &str, verbs: &str) {
         assert!(!verbs.split(' ').any(|verb| verb == forbidden), "{what}: {verbs}");
     }
     if resource == "pods" {
-        // Patched to tell their kubelets of another key set.
+        // Pods are annotated to notify their kubelets of a new key set.
         assert_eq!(verbs, "list watch patch");
     }
 }

@@ -1,4 +1,4 @@
-//! The signing key is replaced: by an annotation, by another algorithm, at once when it was stolen.
+//! Rotation of the signing key: with an annotation, by a new algorithm, and immediate revocation.
 
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
@@ -14,12 +14,12 @@ use crate::waiting::wait_for;
 
 const SECRET: &str = "auth-jwt-keys";
 
-/// The spec with the shortest wait for verifiers.
+/// The spec with the shortest cache time of verifiers.
 fn spec(algorithm: &str) -> Value {
     json!({"tokens": {"algorithm": algorithm, "keyRotation": {"jwksCacheTime": "1s"}}})
 }
 
-/// The phases in the set, in the order of the keys.
+/// The phases of the keys in the set, in order.
 fn phases(set: &Value) -> Vec<&str> {
     set["keys"].as_array().expect("keys").iter().filter_map(|key| key["latchkey_phase"].as_str()).collect()
 }
@@ -30,7 +30,7 @@ fn kid(set: &Value, phase: &str) -> String {
     key["kid"].as_str().expect("a kid").to_owned()
 }
 
-/// Waits until the keys in the Secret are in these phases.
+/// Waits until the keys in the Secret have these phases.
 async fn wait_for_phases(fixture: &Fixture, expected: &[&str]) -> Value {
     wait_for(fixture.api::<Secret>(), SECRET, |secret| {
         let data = secret.and_then(|secret| secret.data.as_ref()).ok_or("no Secret")?;
@@ -41,7 +41,7 @@ async fn wait_for_phases(fixture: &Fixture, expected: &[&str]) -> Value {
     .await
 }
 
-/// Waits until the status says that a key waits for something, and returns what it says of the key.
+/// Waits until the status reports that a key waits for something, and returns its entry.
 async fn wait_for_wait(fixture: &Fixture, kid: &str, what: &str) -> SigningKeyStatus {
     wait_for(fixture.api::<AuthService>(), NAME, |object| {
         let keys = object.and_then(|o| o.status.as_ref()).map(|s| s.signing_keys.clone()).unwrap_or_default();
@@ -87,7 +87,7 @@ async fn a_key_signs_only_when_the_replicas_have_it_and_goes_only_when_its_token
         pod.and_then(|pod| pod.annotations().get("latchkey.dev/keys").cloned()).ok_or("not told".into())
     })
     .await;
-    // Another operator finds all of it, and a replica that lags goes on holding it up.
+    // Another operator process continues from the stored state, and a lagging replica still delays the rotation.
     drop(operator);
     let _operator = fixture.start_operator().await;
     fixture.touch().await;
@@ -138,7 +138,7 @@ async fn a_revoked_key_is_gone_at_once_and_only_once() {
     fixture.wait_for_reason("KeysReady", "True", "Loaded").await;
     wait_for_wait(&fixture, &kid(&second, "active"), "its age").await;
 
-    // It was carried out: neither another look nor a wiped status does it again.
+    // It was processed: neither another reconcile nor a deleted status repeats it.
     drop(operator);
     let forget =
         Patch::Merge(json!({"status": {"signingKeys": null, "keyRequests": null, "conditions": null}}));

@@ -1,4 +1,4 @@
-//! Each sample in `docs/samples` is one that works.
+//! Every sample in `docs/samples` works.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use crate::fixture::{Fixture, NAME};
 
-/// The Secrets that the samples' comments ask for.
+/// The Secrets that the comments of the samples require.
 const SECRETS: [(&str, &[(&str, &str)]); 6] = [
     ("auth-database", &[("url", "postgres://auth:x@db.example.com:5432/auth?sslmode=verify-full")]),
     ("auth-cache", &[("url", "rediss://:x@cache.example.com:6380")]),
@@ -35,7 +35,7 @@ async fn applied(sample: &str) -> Fixture {
     fixture
 }
 
-/// Where a sample is, as kubectl takes it, and what it holds. One that ends in no file name is a kustomization.
+/// The path of a sample for kubectl, and its content. A path without a file name is a kustomization.
 fn read(fixture: &Fixture, sample: &str) -> ([String; 2], Vec<Value>) {
     let path = programs::workspace().join("docs/samples").join(sample);
     let name = path.to_str().expect("a text").to_owned();
@@ -47,14 +47,14 @@ fn read(fixture: &Fixture, sample: &str) -> ([String; 2], Vec<Value>) {
     (["--filename".to_owned(), name], chart::parse(&text))
 }
 
-/// Strictly: a field that a kind does not have is an error.
+/// Strict: an unknown field is an error.
 fn apply(fixture: &Fixture, path: &[String; 2]) {
     let namespace = fixture.namespace.as_str();
     let arguments = ["-n", namespace, "apply", "--server-side", "--validate=strict", &path[0], &path[1]];
     fixture.control_plane.kubectl(&arguments);
 }
 
-/// The kinds of others that samples hold.
+/// The third-party kinds in the samples.
 async fn teach_the_kinds_of_others(control_plane: &ControlPlane) {
     static DONE: OnceCell<()> = OnceCell::const_new();
     DONE.get_or_init(|| async {
@@ -101,7 +101,7 @@ async fn the_one_for_gitops_is_built_by_kustomize_and_serves() {
     let fixture = applied("gitops").await;
     let (path, objects) = read(&fixture, "gitops");
     assert_eq!(objects.len(), 3);
-    // Each Secret that the AuthService names is one that External Secrets is told to make, with its key.
+    // External Secrets is configured to create each referenced Secret with its key.
     let made: BTreeMap<_, _> = objects
         .iter()
         .filter(|object| object["kind"] == "ExternalSecret")
@@ -112,7 +112,7 @@ async fn the_one_for_gitops_is_built_by_kustomize_and_serves() {
     for store in ["database", "redis"] {
         assert_eq!(*made[&spec[store]["urlSecretRef"]["name"].as_str()], "url", "{made:?}");
     }
-    // Applied again, as such tools do all the time, it changes nothing.
+    // Applying it again, as GitOps tools do, changes nothing.
     let before = fixture.auth_service().await.metadata.generation;
     apply(&fixture, &path);
     assert_eq!(fixture.auth_service().await.metadata.generation, before);

@@ -1,4 +1,4 @@
-//! Secrets that the spec refers to: missing, late, wrong, changed.
+//! Secrets that the spec references: missing, late, invalid, changed.
 
 use k8s_openapi::api::core::v1::Secret;
 use latchkey_crds::AuthService;
@@ -33,7 +33,7 @@ async fn create_all(fixture: &Fixture) {
     fixture.apply_secret("admin", &admin).await;
 }
 
-/// Waits until `SecretsResolved` is `False` for this reason, in a sentence with these words.
+/// Waits until `SecretsResolved` is `False` with this reason and these words in the message.
 async fn wait_for_complaint(fixture: &Fixture, reason: &str, words: &[&str]) {
     wait_for(fixture.api::<AuthService>(), NAME, |object| {
         let found = object.and_then(|object| condition(object, "SecretsResolved")).ok_or("no condition")?;
@@ -51,7 +51,7 @@ async fn a_missing_secret_is_named_and_a_late_one_is_picked_up() {
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
     fixture.apply(spec()).await;
-    // One after the other comes late.
+    // The Secrets are created one after the other.
     wait_for_complaint(&fixture, "SecretMissing", &["database", "spec.database.urlSecretRef"]).await;
     fixture.wait_for_reason("Ready", "False", "SecretMissing").await;
     fixture.wait_for_reason("Progressing", "False", "Blocked").await;
@@ -61,7 +61,7 @@ async fn a_missing_secret_is_named_and_a_late_one_is_picked_up() {
     wait_for_complaint(&fixture, "SecretMissing", &["smtp", "spec.email.smtp.credentialsSecretRef"]).await;
     fixture.apply_secret("smtp", &[("user", "mailer"), ("password", MAIL_PASSWORD)]).await;
     wait_for_complaint(&fixture, "SecretMissing", &["admin", "spec.bootstrapAdmin.secretRef"]).await;
-    // Nothing was made in their stead, and nothing runs without them.
+    // No replacement was created, and nothing runs without them.
     let owned = fixture.owned().await;
     assert!(!owned.keys().any(|name| name.starts_with("Deployment/") || name.starts_with("StatefulSet/")));
     let admin = [("username", "root"), ("email", "root@example.com"), ("password", ADMIN_PASSWORD)];
@@ -117,7 +117,7 @@ async fn a_changed_secret_rolls_the_pods() {
         fixture.apply_secret(name, data).await;
         fixture.wait_for_other_checksum(&before).await;
     }
-    // The SMTP Secret follows, and goes when there is no mail any more.
+    // The SMTP Secret is updated, and deleted when e-mail is disabled.
     let copy = fixture.api::<Secret>().get("auth-smtp").await.expect("the copy").data.expect("data");
     assert_eq!(
         (copy["username"].0.as_slice(), copy["password"].0.as_slice()),
@@ -128,7 +128,7 @@ async fn a_changed_secret_rolls_the_pods() {
     fixture.wait_for_condition("Ready", "True").await;
 }
 
-/// No secret is in the status, an event, the log, or an object that is no Secret.
+/// No secret value is in the status, an event, the log, or an object other than a Secret.
 async fn assert_nothing_is_told(fixture: &Fixture, log: &str) {
     let secrets = [DATABASE_URL, REDIS_URL, MAIL_PASSWORD, ADMIN_PASSWORD, "s3cr3t"];
     let mut texts = vec![

@@ -1,4 +1,4 @@
-//! Servers that do not answer hold up nobody but their own AuthService.
+//! Servers that do not respond only delay their own AuthService.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,12 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME, condition};
 use crate::waiting::wait_for;
 
-/// Far more than reconcile at once.
+/// Far more than the number of reconcile slots.
 const SLOW: usize = 96;
-/// A reconcile gives its servers two seconds: in the order of one after the other, sixteen at a time, the last of
-/// them would come after twelve.
+/// A reconcile waits two seconds for its servers: sixteen at a time, the last one would start after twelve.
 const AT_MOST: Duration = Duration::from_secs(4);
 
-/// An address where connections are taken, and nothing is ever said.
+/// An address that accepts connections and never responds.
 async fn silent_address() -> (String, Blackhole) {
     let [.., high, low] = std::process::id().to_be_bytes();
     let ip = format!("127.{}.250.{}", 64 + (high & 63), low.clamp(1, 254));
@@ -32,7 +31,7 @@ async fn silent_address() -> (String, Blackhole) {
 async fn make_slow_one(fixture: &Fixture, number: usize, ip: &str) {
     let name = format!("slow-{number}");
     let metadata = json!({"name": name, "namespace": fixture.namespace});
-    // Blocked, so that nothing but its servers is to be waited for.
+    // Blocked, so that only the servers are waited for.
     let spec = json!({"database": {"urlSecretRef": {"name": "missing"}}, "redis": {"urlSecretRef": {"name": "missing"}}});
     let object = json!({
         "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": spec,
@@ -79,7 +78,7 @@ async fn servers_that_do_not_answer_hold_up_nobody_else() {
     })
     .await;
 
-    // All of them at once have to be looked at again.
+    // All of them are reconciled at the same time.
     let before = silent.taken();
     let touch = json!({"metadata": {"annotations": {"touched": "now"}}});
     stream::iter(0..SLOW)

@@ -1,10 +1,10 @@
-//! Every field of the spec: changed, the object that must follow follows.
+//! Every field of the spec: when it changes, the dependent object follows.
 
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
 
-/// A merge patch for the spec, and where its effect must be seen: kind, name, JSON pointer, value.
+/// A merge patch for the spec, and the place of its effect: kind, name, JSON pointer, value.
 type Row = (Value, &'static str, &'static str, &'static str, Value);
 
 const SETTINGS: &str = "auth-settings";
@@ -204,7 +204,7 @@ async fn the_pods_are_as_the_spec_says() {
             "/spec/template/spec/priorityClassName",
             json!("system-cluster-critical"),
         ),
-        // What is taken out of the spec goes from the pods.
+        // What is removed from the spec is removed from the pods.
         deployment(json!({"pod": null}), "/spec/template/metadata/labels/team", Value::Null),
         deployment(json!({"replicas": 0}), "/spec/replicas", json!(0)),
     ];
@@ -268,7 +268,7 @@ async fn pods_stay_on_the_old_image_while_its_migration_has_not_succeeded() {
 
     fixture.merge(json!({"spec": {"image": {"tag": "2.0"}, "replicas": 2}})).await;
     fixture.wait_for_reason("SchemaMigrated", "False", "Migrating").await;
-    // It is scaled all the same: replicas are no part of a version.
+    // Scaling is still possible: replicas are no part of a version.
     fixture.wait_for_value("Deployment", NAME, "/spec/replicas", &json!(2)).await;
     let now = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
     assert_eq!(now.data.pointer(image), before.as_ref());
@@ -304,7 +304,7 @@ async fn the_service_monitor_is_as_the_spec_says() {
         (monitor(json!({"labels": null})), "ServiceMonitor", NAME, "/metadata/labels/release", Value::Null),
     ];
     check_rows(&fixture, rows).await;
-    // It selects the Service that is there for it.
+    // It selects the separate Service.
     let monitor_now = fixture.any("ServiceMonitor").get(NAME).await.expect("the ServiceMonitor");
     let service = fixture.any("Service").get("auth-management").await.expect("the Service");
     let selected = monitor_now.data["spec"]["selector"]["matchLabels"].as_object().expect("labels").clone();

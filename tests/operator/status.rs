@@ -1,4 +1,4 @@
-//! The status follows what is observed.
+//! The status follows the observed state.
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
@@ -117,7 +117,7 @@ async fn what_the_servers_say_is_reported() {
     let condition = fixture.wait_for_reason("DatabaseReachable", "False", "DatabaseReadOnly").await;
     assert!(condition.message.contains(standby), "{}", condition.message);
 
-    // An answer that is none must not bring the operator down.
+    // An invalid response must not crash the operator.
     fixture.servers.answer(Value::String("what?".to_owned()));
     fixture.touch().await;
     fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaAnswers").await;
@@ -151,7 +151,7 @@ async fn a_failed_migration_is_said_and_holds_the_pods_back() {
     fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
     fixture.wait_for_reason("SchemaMigrated", "False", "Migrating").await;
     let jobs = fixture.api::<Job>();
-    // Once the Job's controller has seen it, its status can be ours.
+    // After the Job controller has processed it, its status can be set.
     let job = wait::until("the Job to have a pod", async || {
         let job = jobs.list(&ListParams::default()).await.expect("jobs").items.into_iter().next()?;
         job.status.as_ref()?.active.filter(|active| *active > 0)?;
@@ -175,7 +175,7 @@ async fn a_failed_migration_is_said_and_holds_the_pods_back() {
     })
     .await;
     let condition = fixture.wait_for_reason("SchemaMigrated", "False", "MigrationFailed").await;
-    // What happened, and what to do about it.
+    // The event contains the cause and the remedy.
     assert!(condition.message.contains("tried too often"), "{}", condition.message);
     assert!(condition.message.contains("kubectl logs"), "{}", condition.message);
     fixture.wait_for_reason("Ready", "False", "MigrationFailed").await;

@@ -1,4 +1,4 @@
-//! Nothing to do: nothing is written.
+//! A steady state causes no writes.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::fixture::Fixture;
 use crate::kubelet::Kubelet;
 
-/// The resource version of everything owned: it changes with every write, by whomever.
+/// The resource versions of all owned objects, which change with every write of any client.
 async fn versions(fixture: &Fixture) -> BTreeMap<String, Option<String>> {
     let owned = fixture.owned().await;
     owned.into_iter().map(|(name, object)| (name, object.metadata.resource_version)).collect()
@@ -23,7 +23,7 @@ async fn wait_for_reconciles(operator: &Operator, more_than: f64) {
     .await;
 }
 
-/// Changes something about the AuthService that nothing is made of, and waits until the operator has looked.
+/// Changes metadata that affect no object, and waits for the reconcile.
 async fn look_again(fixture: &Fixture, operator: &Operator) {
     let before = operator.metric("latchkey_operator_reconcile_total", &[]).await;
     fixture.touch().await;
@@ -51,7 +51,7 @@ async fn bring_up(name: &str, resources: Value) -> (Fixture, Kubelet, Operator) 
     fixture.apply(spec(&resources)).await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_reason("Progressing", "False", "Settled").await;
-    // The last write of the status leads to a look of its own.
+    // The last write of the status triggers a separate reconcile.
     look_again(&fixture, &operator).await;
     (fixture, kubelet, operator)
 }
@@ -67,19 +67,20 @@ async fn a_look_that_finds_everything_in_order_writes_nothing() {
     assert_eq!(fixture.writes()[writes.len()..], []);
     assert_eq!(versions(&fixture).await, before);
 
-    // A new process has forgotten everything, and still finds nothing to do.
+    // A new process has no state in memory, and still has nothing to do.
     operator.terminate();
     let restarted = fixture.start_operator().await;
     wait_for_reconciles(&restarted, 0.0).await;
     look_again(&fixture, &restarted).await;
     assert_eq!(fixture.writes()[writes.len()..], []);
     assert_eq!(versions(&fixture).await, before);
-    // The one thing that this spec is warned of.
+    // The only warning for this spec.
     let usual = |(kind, reason, _): &(String, String, String)| kind == "Normal" || reason == "SingleInstance";
     assert!(fixture.events().await.iter().all(usual), "{:?}", fixture.events().await);
 }
 
-/// The API server writes `0.5` as `500m`. A process that has not seen it do so asks it once, and changes nothing.
+/// The API server writes `0.5` as `500m`. A process that has not observed this applies the object once, which changes
+/// nothing.
 #[tokio::test]
 async fn another_way_to_write_the_same_is_no_change() {
     let resources = json!({"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"memory": "2048Mi"}});

@@ -21,7 +21,7 @@ async fn moving_to_external_stores_takes_the_embedded_ones_away() {
     assert_eq!(claim["resources"]["requests"]["storage"], "1Gi");
     let before = fixture.checksum().await;
 
-    // While the Secret is missing there is nowhere to move to.
+    // While the Secret is missing, the service cannot move.
     fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
     fixture.wait_for_reason("Ready", "False", "SecretMissing").await;
     let still = fixture.any("StatefulSet").get("auth-postgres").await.expect("the StatefulSet");
@@ -82,7 +82,7 @@ async fn a_database_that_lost_its_schema_is_migrated_again() {
     let jobs = fixture.any("Job");
     let first = jobs.list(&ListParams::default()).await.expect("Jobs").items.remove(0);
 
-    // Its pod came back with an empty database, as it does without a volume.
+    // Its pod restarted with an empty database, because it has no volume.
     let mut answer = healthy(&[]);
     answer["schema_version"] = json!(0);
     fixture.servers.answer(answer);

@@ -1,5 +1,5 @@
-//! What tools are told that wait for an AuthService: helm, which goes by kstatus as Flux does, and Argo CD, by the
-//! health check that docs/samples gives it.
+//! Tools that wait for an AuthService: Helm, which uses kstatus like Flux, and Argo CD with the health check in
+//! docs/samples.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
 
-/// A chart of one AuthService, whose spec is a value.
+/// A chart with one AuthService, whose spec is a value.
 fn write_chart(folder: &Path) {
     let template = format!(
         "apiVersion: latchkey.dev/v1alpha1\nkind: AuthService\nmetadata:\n  name: {NAME}\nspec:\n  {}\n",
@@ -24,7 +24,7 @@ fn write_chart(folder: &Path) {
     fs::write(folder.join("templates/auth.yaml"), template).expect("written");
 }
 
-/// `helm upgrade --install --wait` under way.
+/// A running `helm upgrade --install --wait`.
 fn start_helm(fixture: &Fixture, chart: &Path, spec: &Value, timeout: &str) -> Process {
     let mut helm = fixture.control_plane.program("helm");
     helm.args(["upgrade", "--install", "ours"]).arg(chart).args(["--namespace", &fixture.namespace]);
@@ -32,13 +32,13 @@ fn start_helm(fixture: &Fixture, chart: &Path, spec: &Value, timeout: &str) -> P
     Process::start(&helm, OnParentDeath::Kill)
 }
 
-/// Waits for helm to fail; what it complained of.
+/// Waits for helm to fail; returns its error.
 fn complaint(mut helm: Process) -> String {
     assert!(!helm.wait().success(), "helm took it for finished");
     helm.stderr.all().join("\n")
 }
 
-/// What Argo CD takes an AuthService for. Argo CD's interpreter understands Lua 5.1.
+/// The health of an AuthService in Argo CD, whose interpreter is compatible with Lua 5.1.
 fn health(object: &AuthService) -> String {
     let sample = programs::workspace().join("docs/samples/gitops/argo-cd-health.yaml");
     let sample: Value =

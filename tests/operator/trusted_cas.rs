@@ -1,4 +1,4 @@
-//! Certificate authorities that the spec names: missing, late, wrong, changed, gone.
+//! Custom certificate authorities: missing, late, invalid, changed, deleted.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
@@ -68,7 +68,7 @@ async fn each_that_is_missing_or_wrong_is_named_and_a_late_one_is_picked_up() {
     let key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
     apply_config_map(&fixture, json!({"roots.pem": format!("{}{key}", corporate.text())})).await;
     wait_for_complaint(&fixture, "ConfigMapInvalid", &["corporate", "data other than certificates"]).await;
-    // Nothing was made that would have to do without.
+    // No object was created that needs the missing one.
     let owned = fixture.owned().await;
     assert!(!owned.keys().any(|name| name.starts_with("Deployment/") || name.starts_with("Job/")));
     assert!(!owned.contains_key(&format!("Secret/{COPY}")));
@@ -109,7 +109,7 @@ async fn server_and_migration_are_told_and_a_change_rolls_the_pods() {
     let before = fixture.wait_for_other_checksum(&before).await;
     fixture.wait_for_condition("Ready", "True").await;
 
-    // What is gone or damaged takes nothing from those that run.
+    // A missing or damaged bundle does not affect running pods.
     let config_maps: Api<ConfigMap> = fixture.api();
     config_maps.delete("corporate", &DeleteParams::default()).await.expect("it is deleted");
     wait_for_complaint(&fixture, "ConfigMapMissing", &["corporate"]).await;

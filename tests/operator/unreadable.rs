@@ -1,5 +1,5 @@
-//! Objects that this release cannot read, such as those of a later release after a downgrade: each is reported and left
-//! as it is, and all others are served.
+//! Objects that this release cannot read, such as those of a later release after a downgrade: each is reported and
+//! not changed, and all others are reconciled.
 
 use std::path::PathBuf;
 
@@ -17,10 +17,10 @@ use crate::fixture::{Fixture, NAME};
 use crate::waiting::wait_for;
 
 const GAUGE: &str = "latchkey_operator_unreadable_objects";
-/// Later than what the operator's time library represents; the API server takes it.
+/// Beyond the range of the operator's time library; the API server accepts it.
 const TOO_LATE: &str = "9999-12-31T23:59:59Z";
 
-/// The definition as a later release could bring it: anything is allowed in the spec and the status.
+/// The definition as in a later release: spec and status accept anything.
 fn relaxed_crd(folder: &ControlPlane) -> PathBuf {
     let text = std::fs::read_to_string(auth_service_crd()).expect("the definition");
     let mut crd: Value = serde_yaml_ng::from_str(&text).expect("YAML");
@@ -35,7 +35,7 @@ fn relaxed_crd(folder: &ControlPlane) -> PathBuf {
     path
 }
 
-/// A cluster of its own with the relaxed definition.
+/// A separate control plane with the relaxed definition.
 async fn fixture(namespace: &str, number: u8) -> Fixture {
     let contents = Contents { crds: &[], controllers: &[] };
     let mut control_plane = ControlPlane::start(contents).await;
@@ -73,12 +73,12 @@ async fn wait_until_served(fixture: &Fixture, name: &str) {
     .await;
 }
 
-/// A part of an AuthService that a later release writes, and what the report says of it.
+/// A part of an AuthService that a later release writes, and the report of it.
 struct Case {
     name: &'static str,
     change: Value,
     path: &'static str,
-    /// The same part as this release reads it.
+    /// The same part in a form that this release can read.
     repair: Value,
 }
 
@@ -134,7 +134,7 @@ async fn change(fixture: &Fixture, name: &str, change: &Value) {
     }
 }
 
-/// The first key of the status in a phase that this release does not know.
+/// The first key of the status in an unknown phase.
 async fn escrow_key(fixture: &Fixture, name: &str) -> Value {
     let object = any(fixture).get(name).await.expect("the AuthService");
     let mut keys = object.data["status"]["signingKeys"].clone();
@@ -143,7 +143,7 @@ async fn escrow_key(fixture: &Fixture, name: &str) -> Value {
     keys
 }
 
-/// What must not change while an object is held: the version of the keys, and the generation of the Deployment.
+/// What must not change while an object is unreadable: the version of the keys, and the generation of the Deployment.
 async fn untouched(fixture: &Fixture, name: &str) -> (Option<String>, Option<i64>) {
     let keys = fixture.api::<Secret>().get(&format!("{name}-jwt-keys")).await.expect("the keys");
     let deployment = fixture.any("Deployment").get(name).await.expect("the Deployment");
@@ -239,7 +239,7 @@ async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() 
     let owned = fixture.api::<Secret>().get("phase-jwt-keys").await.expect("the keys");
     assert_eq!(owned.owner_references().len(), 1);
 
-    // Each is served again as soon as it can be read.
+    // Each is reconciled again as soon as it is readable.
     let mut repaired = keys.clone();
     repaired[0]["phase"] = "active".into();
     change(&fixture, "phase", &json!({"status": {"signingKeys": repaired}})).await;
@@ -260,7 +260,7 @@ async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() 
     wait_until_served(&fixture, "another").await;
     assert!(fixture.any("Deployment").get_opt("phase").await.expect("an answer").is_none(), "it is held");
 
-    // And under the definition of this release, as after a downgrade of both.
+    // And with the definition of this release, as after a downgrade of both.
     fixture.control_plane.apply_crd(&auth_service_crd()).await;
     change(&fixture, "phase", &json!({"status": {"conditions": []}})).await;
     change(&fixture, "phase", &json!({"metadata": {"annotations": {"touched": "once"}}})).await;
@@ -286,7 +286,7 @@ async fn metadata_that_anybody_may_write_stops_nobody() {
             fixture.client.request(request).await.expect("the object is taken")
         };
         send("POST", &path, &object).await;
-        // Whoever may write an object chooses the times of its managed fields.
+        // Every client chooses the times in the managed fields of its writes.
         object["metadata"]["managedFields"] = json!([managed]);
         let stored = send("PUT", &format!("{path}/odd"), &object).await;
         assert!(stored.to_string().contains(TOO_LATE), "the API server corrected it: {stored}");

@@ -1,4 +1,4 @@
-//! Another version of the operator, and objects that an older one left.
+//! Upgrades of the operator, and objects that an older version left.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
 
-/// An AuthService as the first release wrote it: every field that there was.
+/// An AuthService as written by the first release, with all fields of that time.
 const FIRST_RELEASE: &str = include_str!("fixtures/auth_service_0_1_0.json");
 
 async fn versions(fixture: &Fixture) -> BTreeMap<String, Option<String>> {
@@ -21,7 +21,7 @@ async fn an_operator_with_other_defaults_touches_only_what_they_change() {
     let fixture = Fixture::new("takeover").await;
     let _kubelet = fixture.start_kubelet();
     let mut operator = fixture.start_operator().await;
-    // What names its images is not concerned by the operator's own.
+    // An AuthService with explicit images does not depend on the operator's defaults.
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
     fixture.apply_secret("redis", &[("url", "redis://cache.example.com")]).await;
     fixture
@@ -43,7 +43,7 @@ async fn an_operator_with_other_defaults_touches_only_what_they_change() {
     ];
     let operator = fixture.start_operator_with(&newer).await;
     for looks in [1.0, 2.0] {
-        // Once each: changes that come faster than the operator's pause for bursts are one to it.
+        // Once each: changes within the debounce time count as one.
         fixture.touch().await;
         latchkey_tests::wait::until("the newer operator to have looked again", async || {
             (operator.metric("latchkey_operator_reconcile_total", &[]).await >= looks).then_some(())
@@ -80,7 +80,7 @@ async fn an_object_of_the_first_release_still_reads() {
         fixture.apply_secret(name, &data).await;
     }
     let _operator = fixture.start_operator().await;
-    // What it says of its keys is proof enough that there were some.
+    // The keys in its status prove that keys existed.
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
     fixture.merge_status(json!({"signingKeys": null})).await;
     fixture.wait_for_condition("Ready", "True").await;

@@ -1,4 +1,4 @@
-//! What `kubectl apply` is told about a bad AuthService. Each sentence is part of what we promise.
+//! The messages of `kubectl apply` for an invalid AuthService. Each message is part of the API.
 
 use kube::api::{DynamicObject, Patch, PatchParams};
 use latchkey_crds::AuthService;
@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, NAME};
 const CAS: &str = "spec.trustedCAs: each entry has either secretRef or configMapRef";
 const WORDS: &str = "spec.passwordPolicy.forbiddenWords must hold words or names, such as example, without commas and control characters and without spaces around them";
 
-/// Specs that the rules of the CRD refuse, each with the sentence it is refused with.
+/// Specs that the validation rules of the CRD refuse, each with its message.
 #[expect(clippy::too_many_lines, reason = "a table, one rule a line")]
 fn refused() -> Vec<(Value, &'static str)> {
     let url = json!({"urlSecretRef": {"name": "x"}, "embedded": {}});
@@ -239,7 +239,7 @@ fn exposed(exposure: &Value, policy: &Value) -> Value {
     json!({"issuer": "https://auth.example.com", "exposure": exposure, "networkPolicy": policy})
 }
 
-/// Specs that are of the wrong shape: each with words that the API server's own sentence must contain.
+/// Specs with wrong types: each with words of the API server's message.
 fn malformed() -> Vec<(Value, [&'static str; 2])> {
     vec![
         (json!({"replicas": -1}), ["spec.replicas", "should be greater than or equal to 0"]),
@@ -381,7 +381,7 @@ fn no_rule_of_the_crd_is_missing_here() {
     let text = std::fs::read_to_string(auth_service_crd()).expect("the CRD");
     let crd: DynamicObject = serde_yaml_ng::from_str(&text).expect("YAML");
     each_rule(&crd.data["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut |sentence| {
-        // The name has a test of its own above.
+        // There is a separate test of the name above.
         if !known.contains(&sentence) && !sentence.starts_with("metadata.name") {
             missing.push(sentence.to_owned());
         }

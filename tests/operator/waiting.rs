@@ -1,4 +1,4 @@
-//! Waiting for an object of the API server to be as it should, by watching it.
+//! Waits for an object of the API server to meet a condition, with a watch.
 
 use std::fmt::Debug;
 
@@ -9,10 +9,10 @@ use kube::{Api, Resource};
 use latchkey_tests::wait::PATIENCE;
 use serde::de::DeserializeOwned;
 
-/// Watches an object until `check` finds what it looks for. `None` is an object that does not exist.
+/// Watches an object until `check` succeeds. `None` is an object that does not exist.
 ///
 /// # Panics
-/// When that takes longer than [`PATIENCE`]; the message ends with what `check` last complained of.
+/// When that takes longer than [`PATIENCE`]; the message ends with the last error of `check`.
 pub async fn wait_for<K, T>(api: Api<K>, name: &str, check: impl Fn(Option<&K>) -> Result<T, String>) -> T
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,

@@ -24,11 +24,11 @@ use crate::{programs, scratch, wait};
 pub const TEST_USER: &str = "tests";
 const CONTROLLER_MANAGER_USER: &str = "kube-controller-manager";
 
-/// Field manager of everything the tests apply.
+/// Field manager of all objects that the tests apply.
 pub const FIELD_MANAGER: &str = "tests";
 
-/// The controllers that the tests need. The garbage collector among them learns of new kinds only twice a minute,
-/// which is why it starts after the CRDs are there.
+/// The controllers that the tests need. The garbage collector discovers new kinds only twice a minute, so that it
+/// starts after the CRDs exist.
 pub const CONTROLLERS: [&str; 11] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
@@ -43,30 +43,30 @@ pub const CONTROLLERS: [&str; 11] = [
     "statefulset-controller",
 ];
 
-/// A running control plane. Dropping it ends its processes.
+/// A running control plane. Dropping it stops its processes.
 #[derive(Debug)]
 pub struct ControlPlane {
     folder: PathBuf,
     port: u16,
     token: String,
-    /// What was asked of the API server, and by whom; of reads only those of Secrets by service accounts.
+    /// The requests to the API server, with their users; of reads only those of Secrets by service accounts.
     pub audit: AuditLog,
     processes: Vec<Process>,
     controllers: Option<Process>,
 }
 
-/// What a control plane starts with.
+/// The configuration of a control plane.
 #[derive(Debug, Clone, Copy)]
 pub struct Contents<'a> {
-    /// YAML files with the CustomResourceDefinitions that are there from the start.
+    /// YAML files with the CustomResourceDefinitions to install at the start.
     pub crds: &'a [PathBuf],
-    /// Which of kube-controller-manager's controllers run, if any; those that tests need are [`CONTROLLERS`].
+    /// The controllers of kube-controller-manager to run, if any; those that tests need are [`CONTROLLERS`].
     pub controllers: &'a [&'a str],
 }
 
 impl ControlPlane {
-    /// The control plane that the tests of this process share: with the CRDs of `AuthService` and of all
-    /// optional kinds, and with controllers. Started by the first caller.
+    /// The control plane that the tests of this process share: with the CRDs of `AuthService` and of all optional
+    /// kinds, and with controllers. The first caller starts it.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED
@@ -77,10 +77,10 @@ impl ControlPlane {
             .await
     }
 
-    /// Starts a control plane of one's own.
+    /// Starts a separate control plane.
     ///
     /// # Panics
-    /// When a part of it does not start; the message ends with that part's last words.
+    /// When a part of it does not start; the message ends with that part's last output.
     pub async fn start(contents: Contents<'_>) -> Self {
         let folder = scratch::folder("control-plane");
         let (etcd_port, api_port) = (free_port(), free_port());
@@ -105,16 +105,17 @@ impl ControlPlane {
         control_plane
     }
 
-    /// Starts these controllers, where the control plane was started without: the garbage collector learns of new
-    /// kinds only twice a minute, so that definitions come first.
+    /// Starts these controllers, if the control plane was started without: the garbage collector discovers new kinds
+    /// only twice a minute, so that the definitions come first.
     pub fn start_controllers(&mut self, controllers: &[&str]) {
         self.start_controller_manager(controllers);
     }
 
-    /// A client that may do anything. It belongs to the runtime it is made on, so each test makes its own.
+    /// A client with all permissions. It belongs to the runtime in which it is created, so that each test creates its
+    /// own.
     ///
     /// # Panics
-    /// When the kubeconfig just written cannot be read, which does not happen.
+    /// When the kubeconfig just written cannot be read.
     pub async fn client(&self) -> Client {
         let config =
             Kubeconfig::from_yaml(&self.kubeconfig_text(&self.token, self.port)).expect("a kubeconfig");
@@ -122,7 +123,7 @@ impl ControlPlane {
         Client::try_from(config.expect("a configuration")).expect("a client")
     }
 
-    /// Writes a kubeconfig for the bearer of `token` and returns its path.
+    /// Writes a kubeconfig for this token and returns its path.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -130,7 +131,7 @@ impl ControlPlane {
         self.write_kubeconfig_through(name, token, self.port)
     }
 
-    /// The same by way of another port of this machine, where somebody passes on what is said.
+    /// The same through another port of this machine, on which a proxy forwards the connection.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -148,12 +149,12 @@ impl ControlPlane {
         self.port
     }
 
-    /// Where files may be put that go with this control plane, logs for example.
+    /// A folder for files that belong to this control plane, such as logs.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Runs kubectl with every right and returns what it printed.
+    /// Runs kubectl with all permissions and returns its output.
     ///
     /// # Panics
     /// When kubectl fails.
@@ -161,7 +162,7 @@ impl ControlPlane {
         run_ok(self.program("kubectl").args(arguments))
     }
 
-    /// kubectl or helm with every right, its arguments to follow.
+    /// kubectl or helm with all permissions; the caller adds the arguments.
     pub fn program(&self, name: &str) -> Command {
         let kubeconfig = self.write_kubeconfig(name, &self.token);
         let mut command = Command::new(programs::test_bed(name));
@@ -199,7 +200,7 @@ impl ControlPlane {
         client.request_text(http_get("/readyz")).await.map_err(|e| format!("{e}; {}", self.last_words()))
     }
 
-    /// The end of what each process wrote.
+    /// The end of the output of each process.
     fn last_words(&self) -> String {
         let ends = self.processes.iter().map(|process| {
             let lines = process.stderr.all();
@@ -208,7 +209,7 @@ impl ControlPlane {
         ends.collect::<Vec<_>>().join("\n")
     }
 
-    /// The API server makes itself a certificate and signs it with an authority that it puts beside it.
+    /// The API server generates a certificate and signs it with an authority that it stores beside it.
     fn certificate(&self) -> PathBuf {
         self.folder.join("certificates/apiserver.crt")
     }
@@ -228,12 +229,12 @@ impl ControlPlane {
         .to_string()
     }
 
-    /// How many seconds of the processors etcd, the API server and the controllers have used, in this order.
+    /// The CPU seconds that etcd, the API server and the controllers have used, in this order.
     pub fn processor_seconds(&self) -> Vec<f64> {
         self.processes.iter().chain(&self.controllers).map(Process::processor_seconds).collect()
     }
 
-    /// Ends the controllers: from then on nobody but the tests and what they start asks the API server anything.
+    /// Stops the controllers: from then on only the tests and their processes send requests to the API server.
     pub fn stop_controllers(&mut self) {
         if let Some(mut controllers) = self.controllers.take() {
             controllers.kill();
@@ -248,37 +249,38 @@ impl ControlPlane {
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .arg(format!("--controllers={}", controllers.join(",")))
             .args(["--leader-elect=false", "--secure-port=0"])
-            // The default of 20 requests a second is for clusters with a hundred other clients.
+            // The default of 20 requests per second is for clusters with a hundred other clients.
             .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
-            // Autoscalers are looked at every fifteen seconds otherwise.
+            // The default interval of the autoscaler is fifteen seconds.
             .arg("--horizontal-pod-autoscaler-sync-period=2s");
         self.controllers = Some(Process::start(&command, OnParentDeath::Kill));
     }
 }
 
-/// The CRD as it is committed and shipped.
+/// The CRD as committed and shipped.
 pub fn auth_service_crd() -> PathBuf {
     programs::workspace().join("crds/auth_service.yaml")
 }
 
-/// The CRDs of others that the tests know: ServiceMonitor first, PrometheusRule (the chart's), HTTPRoute, Certificate.
+/// The third-party CRDs that the tests use: ServiceMonitor first, PrometheusRule (the chart's), HTTPRoute,
+/// Certificate.
 pub fn optional_crds() -> Vec<PathBuf> {
     let paths = run_ok(&mut Command::new(programs::workspace().join("tests/cluster/crds")));
     paths.lines().map(PathBuf::from).collect()
 }
 
-/// The CRDs of others that only `docs/samples` uses.
+/// The third-party CRDs that only `docs/samples` uses.
 pub fn sample_crds() -> Vec<PathBuf> {
     let crds = programs::workspace().join("tests/cluster/crds");
     run_ok(Command::new(crds).arg("samples")).lines().map(PathBuf::from).collect()
 }
 
-/// The CRD of Prometheus Operator's ServiceMonitor.
+/// The CRD of the Prometheus Operator's ServiceMonitor.
 pub fn service_monitor_crd() -> PathBuf {
     optional_crds().swap_remove(0)
 }
 
-/// Applies any object, as `kubectl apply --server-side --force-conflicts` does.
+/// Applies any object, like `kubectl apply --server-side --force-conflicts`.
 ///
 /// # Panics
 /// When the API server refuses it.
@@ -312,7 +314,8 @@ fn write_api_server_files(folder: &Path, token: &str) {
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
         "rules": [
-            // What an operator reads of Secrets and ConfigMaps; a list with its answer, which says whether it holds any content.
+            // The operator's reads of Secrets and ConfigMaps; a list with its response, which shows whether it
+            // contains data.
             {
                 "level": "RequestResponse",
                 "verbs": ["list"],
@@ -347,7 +350,7 @@ fn start_etcd(folder: &Path, port: u16) -> Process {
         .arg(format!("--listen-peer-urls={peer}"))
         .arg(format!("--initial-advertise-peer-urls={peer}"))
         .arg(format!("--initial-cluster=default={peer}"))
-        // Nothing here has to survive a power cut.
+        // The data need not survive a power failure.
         .args(["--unsafe-no-fsync", "--log-level=error"]);
     Process::start(&command, OnParentDeath::Kill)
 }
@@ -372,7 +375,7 @@ fn start_api_server(folder: &Path, port: u16, etcd_port: u16) -> Process {
         .arg(format!("--service-account-key-file={}", file("service-accounts.pub")))
         .arg(format!("--audit-policy-file={}", file("audit-policy.yaml")))
         .arg(format!("--audit-log-path={}", file("audit.log")))
-        // As a cluster does that lets nobody name an owner that it may not delete.
+        // As in a cluster that only permits owner references to objects that the client may delete.
         .arg("--enable-admission-plugins=OwnerReferencesPermissionEnforcement");
     Process::start(&command, OnParentDeath::Kill)
 }

@@ -16,12 +16,12 @@ use crate::link::Link;
 use crate::process::{OnParentDeath, Process, free_port};
 use crate::{chart, programs, wait};
 
-/// The chart as installed in a namespace, but for the Deployment: the tests start its process themselves.
+/// The installed chart without the Deployment: the tests start its process themselves.
 #[derive(Debug, Clone)]
 pub struct Installation {
-    /// The namespace of the release, where the Lease is.
+    /// The namespace of the release, which contains the Lease.
     pub namespace: String,
-    /// The operator as the API server knows it.
+    /// The user name of the operator at the API server.
     pub user: String,
     kubeconfig: PathBuf,
     token: String,
@@ -29,10 +29,10 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Makes the namespace, the account and the rights that the chart renders with these values.
+    /// Creates the namespace, the account and the permissions that the chart renders with these values.
     ///
     /// # Panics
-    /// When the chart does not render or the API server refuses what it renders.
+    /// When the chart does not render or the API server refuses the result.
     pub async fn new(control_plane: &ControlPlane, namespace: &str, values: &[&str]) -> Self {
         let client = control_plane.client().await;
         apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}))
@@ -58,7 +58,7 @@ impl Installation {
         }
     }
 
-    /// The same installation, whose operators reach the API server by way of a link.
+    /// The same installation, whose operators connect to the API server through a proxy.
     #[must_use]
     pub fn through(&self, control_plane: &ControlPlane, link: &Link) -> Self {
         let name = format!("{}-{}", self.namespace, link.port());
@@ -71,7 +71,7 @@ impl Installation {
         self.start_with(pod_name, &[])
     }
 
-    /// The same with other arguments (`--name=value`) in the place of those that the chart gives it.
+    /// The same with other arguments (`--name=value`) instead of those of the chart.
     pub fn start_with(&self, pod_name: &str, others: &[&str]) -> Operator {
         let name = |argument: &str| argument.split('=').next().unwrap_or_default().to_owned();
         let kept = |given: &&String| others.iter().all(|other| name(other) != name(given));
@@ -89,14 +89,14 @@ impl Installation {
     }
 }
 
-/// A running operator. Dropping it kills it; where the test has failed, its log is printed.
+/// A running operator. Dropping it kills it, and prints its log if the test has failed.
 #[derive(Debug)]
 pub struct Operator {
     process: Process,
     address: String,
 }
 
-/// What the kernel says of a process's memory, in bytes.
+/// The memory of a process as reported by the kernel, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
     /// Resident now.
@@ -125,12 +125,12 @@ impl Operator {
         Memory { resident: bytes("VmRSS"), peak: bytes("VmHWM") }
     }
 
-    /// How many seconds of the processors it has used since it began.
+    /// The CPU seconds that it has used.
     pub fn processor_seconds(&self) -> f64 {
         self.process.processor_seconds()
     }
 
-    /// Stops it where it stands (SIGSTOP), until [`Operator::resume`].
+    /// Suspends it (SIGSTOP), until [`Operator::resume`].
     pub fn pause(&self) {
         self.process.signal("STOP");
     }
@@ -140,7 +140,7 @@ impl Operator {
         self.process.signal("CONT");
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it exits.
     ///
     /// # Panics
     /// When it does not.
@@ -148,15 +148,15 @@ impl Operator {
         self.process.wait();
     }
 
-    /// Kills it without warning (SIGKILL).
+    /// Kills it (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
+    /// Terminates it (SIGTERM) and waits until it exits.
     ///
     /// # Panics
-    /// When it does not end with success.
+    /// When it does not exit successfully.
     pub fn terminate(&mut self) {
         self.process.terminate();
         let status = self.process.wait();
@@ -168,10 +168,10 @@ impl Operator {
         self.process.stderr.all().join("\n")
     }
 
-    /// Waits until `/readyz` says yes.
+    /// Waits until `/readyz` succeeds.
     ///
     /// # Panics
-    /// When it ends instead, or does not get ready in time.
+    /// When it exits instead, or is not ready in time.
     pub async fn wait_until_ready(&mut self) {
         let address = self.address.clone();
         let process = RefCell::new(&mut self.process);
@@ -182,15 +182,15 @@ impl Operator {
         .await;
     }
 
-    /// Where it serves health and metrics.
+    /// The address of health and metrics.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What a path of its health and metrics port answers; an error for any status but 200.
+    /// The response for a path of its health and metrics port; an error for any status but 200.
     ///
     /// # Errors
-    /// The status, or why there is no answer.
+    /// The status, or why there is no response.
     pub async fn get(&self, path: &str) -> Result<String, String> {
         get(&self.address, path).await
     }
@@ -198,7 +198,7 @@ impl Operator {
     /// The sum of a metric over the lines whose labels contain all of `labels`, each as `name="value"`.
     ///
     /// # Panics
-    /// When it does not serve its metrics.
+    /// When it does not serve metrics.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let text = self.get("/metrics").await.expect("metrics");
         text.lines()
@@ -240,7 +240,7 @@ fn is_account_or_right(object: &Value) -> bool {
     )
 }
 
-/// The arguments as the chart gives them, but for the port, which is the same in every pod.
+/// The arguments of the chart, except for the port, which is the same in every pod.
 fn arguments(container: &Value) -> Vec<String> {
     let given = container["args"].as_array().expect("the container has arguments");
     let given = given.iter().map(|argument| argument.as_str().expect("a text").to_owned());

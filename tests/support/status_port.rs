@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// The management port of server pods: `GET /status` on an address of the loopback network.
+/// The management port of server pods: `GET /status` on a loopback address.
 #[derive(Debug)]
 pub struct StatusPort {
     ip: String,
@@ -18,14 +18,15 @@ pub struct StatusPort {
 }
 
 impl StatusPort {
-    /// Listens on port 9090 of an address that no other test has, and does not answer before [`StatusPort::answer`].
+    /// Listens on port 9090 of an address that no other test uses, and does not respond before
+    /// [`StatusPort::answer`].
     pub async fn open(number: u8) -> Self {
-        // The process's id keeps apart two runs on one machine.
+        // The process id separates two concurrent runs on one machine.
         let [.., high, low] = std::process::id().to_be_bytes();
         Self::open_at(format!("127.{}.{number}.{}", 64 + (high & 63), low.clamp(1, 254))).await
     }
 
-    /// The same on an address of one's choice.
+    /// The same on a given address.
     pub async fn open_at(ip: String) -> Self {
         let listener = TcpListener::bind(format!("{ip}:9090")).await.expect("a port on the loopback network");
         let answer = Arc::new(Mutex::new(None));
@@ -57,7 +58,7 @@ impl StatusPort {
         *lock(&self.answer) = Some(status);
     }
 
-    /// From now on answers that everything works, with these keys loaded.
+    /// From now on reports that everything works, with these keys loaded.
     pub fn answer_healthy(&self, kids: &[String]) {
         self.answer(healthy(kids));
     }
@@ -69,7 +70,7 @@ impl Drop for StatusPort {
     }
 }
 
-/// The `/status` of a server whose dependencies all answer.
+/// The `/status` of a server whose dependencies all respond.
 pub fn healthy(kids: &[String]) -> Value {
     let ready = json!({"ready": true, "message": "ok"});
     let keys: Vec<Value> =
@@ -87,7 +88,7 @@ pub fn healthy(kids: &[String]) -> Value {
     })
 }
 
-/// The `/status` of a server that has loaded this key set, as it lies in its Secret.
+/// The `/status` of a server that has loaded this key set, as stored in its Secret.
 pub fn with_keys(set: &Value) -> Value {
     let mut status = healthy(&[]);
     let keys = set["keys"].as_array().expect("keys").iter();
@@ -102,7 +103,7 @@ fn lock(answer: &Mutex<Option<Value>>) -> std::sync::MutexGuard<'_, Option<Value
     answer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One request a connection, which RFC 9112 §9.6 allows.
+/// One request per connection, which RFC 9112 §9.6 permits.
 async fn serve(mut stream: TcpStream, answer: Option<Value>) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -119,6 +120,6 @@ async fn serve(mut stream: TcpStream, answer: Option<Value>) {
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    // The caller may have gone away; then nobody misses the answer.
+    // The client may have disconnected.
     let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
 }

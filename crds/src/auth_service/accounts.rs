@@ -28,8 +28,8 @@ pub struct Accounts {
     /// Allows users to delete their own accounts.
     #[serde(default)]
     pub self_deletion: bool,
-    /// Allows administrators to set the first password of an account, or to import its hash, through the API. Otherwise
-    /// the user of a new account receives an invitation by e-mail.
+    /// Allows administrators to set the first password of an account, or to import its hash, through the API.
+    /// Otherwise the user of a new account receives an invitation by e-mail.
     #[serde(default = "yes")]
     pub admin_passwords: bool,
     /// The language of users who have not set one, such as en or de-AT.

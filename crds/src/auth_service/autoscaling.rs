@@ -14,8 +14,8 @@ pub struct Autoscaling {
     #[serde(default = "fewest")]
     #[schemars(range(min = 1, max = 100))]
     pub min_replicas: i32,
-    /// The maximum number of replicas. Each replica has its own connection pool; PostgreSQL must allow the total number of
-    /// connections.
+    /// The maximum number of replicas. Each replica has its own connection pool; PostgreSQL must allow the total
+    /// number of connections.
     #[schemars(range(min = 1, max = 100))]
     pub max_replicas: i32,
     /// The target CPU utilization, in percent of spec.pod.resources.requests.cpu.

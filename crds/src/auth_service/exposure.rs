@@ -38,7 +38,8 @@ pub struct IngressExposure {
     #[x_kube(validation = Rule::new("!('latchkey.dev/rendered' in self)")
         .message("spec.exposure.ingress.annotations: latchkey.dev/rendered is the operator's own"))]
     pub annotations: BTreeMap<String, String>,
-    /// TLS. Unset: the Ingress serves unencrypted HTTP; terminate TLS in front of it, because requests carry passwords.
+    /// TLS. Unset: the Ingress serves unencrypted HTTP; terminate TLS in front of it, because requests carry
+    /// passwords.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<IngressTls>,
 }

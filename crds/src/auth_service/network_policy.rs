@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// NetworkPolicies that allow only the traffic described here. They take effect if the cluster's network plugin enforces
-/// NetworkPolicies.
+/// NetworkPolicies that allow only the traffic described here. They take effect if the cluster's network plugin
+/// enforces NetworkPolicies.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
@@ -22,8 +22,8 @@ pub struct NetworkPolicy {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allow_metrics_from: Vec<Peer>,
-    /// The networks of PostgreSQL, Redis, the SMTP server and the trace collector, such as 10.0.0.0/8. Empty: any network.
-    /// The ports are taken from the URLs.
+    /// The networks of PostgreSQL, Redis, the SMTP server and the trace collector, such as 10.0.0.0/8. Empty: any
+    /// network. The ports are taken from the URLs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 2, max = 49)))]
     #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))")

@@ -84,7 +84,8 @@ pub enum LogFormat {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Tracing {
-    /// The OTLP (gRPC) endpoint for traces, such as http://collector.observability.svc:4317. Unset: tracing is disabled.
+    /// The OTLP (gRPC) endpoint for traces, such as http://collector.observability.svc:4317. Unset: tracing is
+    /// disabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[^/?#@\\\\s]+(/[^?#\\\\s]*)?$') && isURL(self)")

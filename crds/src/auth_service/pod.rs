@@ -22,8 +22,8 @@ pub struct Pod {
     /// Affinity of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
-    /// Topology spread constraints. A constraint without a labelSelector selects the server pods of this service. Default:
-    /// spread over zones and nodes, with ScheduleAnyway.
+    /// Topology spread constraints. A constraint without a labelSelector selects the server pods of this service.
+    /// Default: spread over zones and nodes, with ScheduleAnyway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// The pods' priority class.

@@ -39,12 +39,13 @@ pub struct AuthServiceStatus {
     /// The address of the API inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// The signing keys. If the Secret of a key listed here is lost, the operator reports it and does not create a new key.
+    /// The signing keys. If the Secret of a key listed here is lost, the operator reports it and does not create a
+    /// new key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kid".into()]))]
     pub signing_keys: Vec<SigningKeyStatus>,
-    /// The values of the key annotations that were processed, by the annotation's name without its prefix. Each value is
-    /// processed once.
+    /// The values of the key annotations that were processed, by the annotation's name without its prefix. Each value
+    /// is processed once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub key_requests: BTreeMap<String, String>,
 }

@@ -42,8 +42,8 @@ pub struct Database {
     /// A small PostgreSQL that the operator runs for this service, with generated credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedPostgres>,
-    /// Allows another AuthService to use the same external database. Both then share accounts, sessions and e-mails, but
-    /// not the signing keys. Only for the time in which one replaces the other.
+    /// Allows another AuthService to use the same external database. Both then share accounts, sessions and e-mails,
+    /// but not the signing keys. Only for the time in which one replaces the other.
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_shared: bool,
 }
@@ -84,8 +84,8 @@ pub struct Redis {
     /// maxmemory-policy must be noeviction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_secret_ref: Option<SecretKeyRef>,
-    /// A small Valkey that the operator runs for this service, with a generated password. It needs no volume, because its
-    /// data are also stored in PostgreSQL.
+    /// A small Valkey that the operator runs for this service, with a generated password. It needs no volume, because
+    /// its data are also stored in PostgreSQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedRedis>,
 }

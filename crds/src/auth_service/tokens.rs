@@ -16,7 +16,8 @@ use super::is_default;
         .message("spec.tokens.keyRotation.interval must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second")
 )]
 pub struct Tokens {
-    /// The signature algorithm. A change starts a key rotation: the new key is published before it is used for signing.
+    /// The signature algorithm. A change starts a key rotation: the new key is published before it is used for
+    /// signing.
     #[serde(default)]
     pub algorithm: Algorithm,
     /// Lifetime of access tokens: whole minutes, written with h, m and s, such as 15m or 168h.
