@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_of_ones_own_are_there_to_be_checked_by() {
+    fn custom_certificate_authorities_are_verified_against() {
         let none = TrustedRoots::default();
         let own = TrustedRoots::read(Some(std::path::Path::new(concat!(
             env!("CARGO_MANIFEST_DIR"),
