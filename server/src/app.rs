@@ -243,7 +243,7 @@ async fn follow_database_login(source: SecretSource, mut known: SecretText, stor
         match store.follow_login(url.expose()) {
             Ok(true) => tracing::info!("the database credentials changed; new connections use the new ones"),
             Ok(false) => {
-                tracing::warn!("the database URL leads to another database; it takes effect after a restart")
+                tracing::warn!("the database URL leads to another database; it takes effect after a restart");
             }
             Err(error) => {
                 tracing::error!(%error, "the file has no valid database URL; the last valid one stays in use");

@@ -1,5 +1,5 @@
-//! The certificate authorities of `EXTRA_CA_FILE`, which PostgreSQL, Redis and the SMTP server may have their certificates
-//! from beside the public ones; and what is wrong with a certificate, in words.
+//! The custom certificate authorities of `EXTRA_CA_FILE`, which are trusted beside the public ones for PostgreSQL, Redis and
+//! SMTP; and describing why a certificate is refused.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -15,26 +15,26 @@ use rustls::{CertificateError, RootCertStore};
 /// A PEM line holds this many characters (RFC 7468 §2).
 const LINE: usize = 64;
 
-/// A file that cannot be used.
+/// An unusable file.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("EXTRA_CA_FILE {path} cannot be read: {reason}")]
     Unreadable {
         /// The path.
         path: String,
-        /// The system's word for it.
+        /// The kind of the I/O error.
         reason: std::io::Error,
     },
-    /// A certificate in it is none.
+    /// A certificate in the file is malformed.
     #[error("EXTRA_CA_FILE {path} is not valid: its certificate number {number} cannot be understood")]
     Malformed {
         /// The path.
         path: String,
-        /// Which one, from 1.
+        /// The position of the certificate, from 1.
         number: usize,
     },
-    /// It holds no certificate.
+    /// The file contains no certificate.
     #[error("EXTRA_CA_FILE {path} is not valid: it holds no certificate in PEM form")]
     Empty {
         /// The path.
@@ -42,15 +42,15 @@ pub enum RootsError {
     },
 }
 
-/// The authorities of `EXTRA_CA_FILE`; none where it is not set. Cheap to clone.
+/// The custom certificate authorities; none if `EXTRA_CA_FILE` is not set. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedRoots {
-    /// Certificates and nothing else, in PEM form.
+    /// The certificates, in PEM form.
     pem: Option<Arc<str>>,
 }
 
 impl TrustedRoots {
-    /// Reads the file, if there is to be one. All of it has to be good: half a bundle would be missed at the worst time.
+    /// Reads the file, if one is set. Refuses a file with any malformed certificate, since half a bundle would be missed later.
     ///
     /// # Errors
     /// [`RootsError`]
@@ -77,11 +77,11 @@ impl TrustedRoots {
         self.pem.as_deref()
     }
 
-    /// The same with those that the system trusts, for a client that takes either.
+    /// These and the system's certificates, for a client that accepts only one set.
     pub fn pem_with_system(&self) -> Option<String> {
         let mut pem = self.pem()?.to_owned();
         for certificate in rustls_native_certs::load_native_certs().certs {
-            // One that cannot be used would make the client refuse all of them.
+            // The client would refuse all certificates because of a malformed one.
             if RootCertStore::empty().add(certificate.clone()).is_ok() {
                 write_pem(&mut pem, &certificate);
             }
@@ -102,7 +102,7 @@ fn write_pem(pem: &mut String, certificate: &CertificateDer<'_>) {
     pem.push_str("-----END CERTIFICATE-----\n");
 }
 
-/// What is wrong with the other side's certificate, when that is why a connection failed.
+/// Why the server's certificate was refused, if that is why a connection failed.
 pub fn describe_refusal(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let rustls::Error::InvalidCertificate(reason) = find_tls_error(error)? else {
         return Some("TLS could not be agreed on");

@@ -81,7 +81,7 @@ async fn what_waited_survives_a_restart_of_the_server() {
 }
 
 #[tokio::test]
-async fn several_replicas_send_each_letter_once() {
+async fn several_replicas_send_each_email_once() {
     let app = App::setup().mail(Smtp::Plain).replicas(3).start().await;
     let letters = 300;
     let written = app
@@ -108,7 +108,7 @@ async fn several_replicas_send_each_letter_once() {
 }
 
 #[tokio::test]
-async fn two_replicas_asked_at_once_send_each_letter_once() {
+async fn two_replicas_asked_concurrently_send_each_email_once() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let mut users = Vec::new();
     for _ in 0..10 {
@@ -296,7 +296,7 @@ async fn a_wrong_smtp_password_loses_nothing() {
 }
 
 #[tokio::test]
-async fn every_letter_has_a_message_id_of_its_own() {
+async fn every_email_has_its_own_message_id() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("ids").await;
     recover(&app, &user).await;

@@ -57,7 +57,7 @@ impl Case {
 }
 
 #[tokio::test]
-async fn every_replica_knows_of_a_logout_at_once() {
+async fn every_replica_learns_of_a_logout_immediately() {
     let case = Case::start().await;
     case.wait_for_mode("redis").await;
     case.log_out().await;

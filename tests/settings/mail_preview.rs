@@ -48,7 +48,7 @@ fn writes_all_of_them_into_a_folder() {
 }
 
 #[test]
-fn shows_texts_of_ones_own_and_languages_of_ones_own() {
+fn shows_custom_templates_and_languages() {
     let folder = temporary_folder("preview-");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("layout.html", "<html lang=\"{{ locale }}\">OUR LAYOUT {% block before %}{% endblock %}</html>");

@@ -12,7 +12,7 @@ fn only_database(url: String) -> Variables {
 }
 
 #[tokio::test]
-async fn may_be_repeated_and_run_by_many_at_once() {
+async fn may_be_repeated_and_run_concurrently() {
     let database = Postgres::shared().create_empty_database().await;
     let outputs: Vec<_> = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..3)

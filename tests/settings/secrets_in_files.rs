@@ -65,7 +65,7 @@ async fn migrate_takes_the_url_from_a_file_too() {
 }
 
 #[test]
-fn both_at_once_are_refused() {
+fn both_together_are_refused() {
     for name in SECRETS {
         let mut variables = unreachable();
         variables.insert(name.to_owned(), "postgres://NeverLogged".to_owned());

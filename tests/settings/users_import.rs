@@ -175,7 +175,7 @@ async fn reads_the_standard_input_when_told_how_it_is_written() {
 }
 
 #[tokio::test]
-async fn two_imports_at_once_make_each_account_once() {
+async fn two_concurrent_imports_create_each_account_once() {
     let import = Import::start().await;
     let mut text = String::from("username,email\n");
     for number in 0..3_000 {

@@ -29,7 +29,7 @@ pub struct SuperuserArguments {
     password_file: Option<PathBuf>,
 }
 
-/// Makes the account and says so.
+/// Creates the account and prints the result.
 ///
 /// # Errors
 /// One sentence: what is not valid, what is taken, or that the database does not answer.
@@ -53,7 +53,7 @@ pub async fn create_superuser(
                 faults.iter().map(|fault| format!("{} {}", fault.field, fault.message)).collect();
             bail!("{}", sentences.join("; "))
         }
-        // What went wrong stands in the text of these two, not in what callers of the API are told.
+        // These two have the cause in their message, which API responses do not show.
         Err(ServiceError::Unavailable(cause) | ServiceError::Internal(cause)) => bail!("{cause}"),
         Err(error) => Err(error.into()),
     }

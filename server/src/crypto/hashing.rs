@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_queue_that_would_take_too_long_is_refused_at_once() {
+    async fn a_queue_that_would_take_too_long_is_refused_immediately() {
         let pool = HashPool::new(1).unwrap();
         pool.average_micros.store(4_000_000, Ordering::Relaxed);
         let held = Arc::clone(&pool.permits).acquire_owned().await.unwrap();

@@ -1,4 +1,4 @@
-//! The rules themselves: pure, without I/O, clock or randomness. Time comes in as an argument.
+//! The rules, as pure functions: no I/O, clock or randomness. Time is an argument.
 
 pub mod audit;
 pub mod clock;

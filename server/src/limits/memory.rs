@@ -81,7 +81,7 @@ mod tests {
     use crate::domain::rate_limit::Rate;
 
     #[test]
-    fn a_refusal_is_told_once_a_minute() {
+    fn a_refusal_is_audited_once_a_minute() {
         let memory = Memory::new();
         let bucket = [Bucket::of_account("login", "john", Rate::per_hour(1))];
         assert!(matches!(memory.consume_at(&bucket, 0), Answer::Taken));

@@ -119,7 +119,7 @@ async fn what_is_kept_names_nobody_and_goes_by_itself() {
 }
 
 #[tokio::test]
-async fn attempts_at_once_that_succeed_are_all_let_in() {
+async fn concurrent_attempts_that_succeed_are_all_accepted() {
     let redis = Redis::start();
     let limits = connected(&redis).await;
     let work = async || {
@@ -134,7 +134,7 @@ async fn attempts_at_once_that_succeed_are_all_let_in() {
 }
 
 #[tokio::test]
-async fn attempts_at_once_that_fail_are_let_in_as_often_as_the_burst_allows() {
+async fn concurrent_attempts_that_fail_are_accepted_as_often_as_the_burst_allows() {
     let redis = Redis::start();
     let limits = connected(&redis).await;
     let work = async || limits.begin(vec![bucket("guessed", 15)]).await.is_ok();

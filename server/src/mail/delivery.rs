@@ -1,4 +1,4 @@
-//! One message: from its row to the SMTP server.
+//! Delivering one message, from its outbox row to the SMTP server.
 
 use std::sync::Arc;
 
@@ -9,32 +9,32 @@ use super::templates::Templates;
 use crate::crypto::OneTimeSecret;
 use crate::store::{Addressee, DueMail, MailKind, MailedToken, NewToken, Store, StoreError};
 
-/// What it takes to write and send a message.
+/// The dependencies of a delivery.
 #[derive(Clone)]
 pub struct Deliverer {
     /// Accounts and tokens.
     pub store: Store,
     /// The SMTP server.
     pub sender: MailSender,
-    /// The texts.
+    /// The templates.
     pub templates: Arc<Templates>,
-    /// What links begin with, without a slash at the end.
+    /// The base URL of links, without a trailing slash.
     pub link_base: String,
-    /// The name in `From`, or else the host that the links lead to.
+    /// The name in `From`, or else the host of the links.
     pub service_name: String,
-    /// The language of people of whom none is known (BCP 47).
+    /// The default language (BCP 47).
     pub default_locale: String,
 }
 
-/// What an attempt came to that did not fail.
+/// The outcome of an attempt that did not fail.
 pub(super) enum Delivered {
-    /// The SMTP server has it.
+    /// The SMTP server accepted the message.
     Sent,
-    /// There is nobody (any more) to send it to.
+    /// The message has no recipient (any more).
     NobodyThere,
 }
 
-/// Who gets a message, and what it says.
+/// The recipient and the content of a message.
 struct Addressed {
     recipient: String,
     username: Option<String>,
@@ -60,13 +60,13 @@ impl Deliverer {
             .templates
             .render(kind, locale, &facts)
             .map_err(|error| Failure::new(FailureClass::Template, error.to_string()))?;
-        // The same id at every attempt, so that a receiver can recognise a message sent twice.
+        // The same id at every attempt, so that a receiver can recognise duplicates.
         let message_id = format!("<latchkey-{}-{}@{}>", kind.as_str(), mail.id, self.sender.domain());
         self.sender.send(&addressed.recipient, message_id, content).await?;
         Ok(Delivered::Sent)
     }
 
-    /// Finds out whom to write to, and makes the link.
+    /// Finds the recipient and creates the link.
     async fn address(&self, mail: &DueMail) -> Result<Option<Addressed>, Failure> {
         if let Some(rule) = link_rule(mail.kind) {
             let secret = OneTimeSecret::generate()
@@ -85,29 +85,29 @@ impl Deliverer {
     }
 }
 
-/// Whom a message without a link goes to; `None`: to nobody any more.
+/// The recipient of a message without a link; `None` when there is none any more.
 fn address_notice(mail: &DueMail, addressee: Option<Addressee>) -> Option<Addressed> {
     let recipient = mail.recipient.clone();
     match (mail.kind, addressee) {
-        // There is no account, and the message is about that: what it says comes with it.
+        // The message is about an account that does not exist, so its row has the content.
         (MailKind::AccountDeleted | MailKind::UsernameTaken, _) => {
             Some(Addressed { recipient, username: None, locale: None, link: None })
         }
         (_, None) => None,
-        // The owner of an inactive account cannot make use of it, and need not be told that it exists.
+        // The owner of an inactive account cannot use it, and must not learn that it exists.
         (MailKind::RegistrationExists, Some(account))
             if !account.is_active || !account.email.eq_ignore_ascii_case(&recipient) =>
         {
             None
         }
-        // The address on record: the one that was asked for might only look like it.
+        // The stored address: the requested one may only look like it.
         (MailKind::RegistrationExists, Some(account)) => Some(Addressed {
             recipient: account.email,
             username: Some(account.username),
             locale: account.locale,
             link: None,
         }),
-        // What was done to an account is told to the address it had then, whatever it has and is now.
+        // A notice goes to the address that the account had when it was changed, whatever its state is now.
         (_, Some(account)) => Some(Addressed {
             recipient,
             username: Some(account.username),

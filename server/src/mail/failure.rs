@@ -1,22 +1,22 @@
-//! Why a message did not leave.
+//! Why a delivery failed.
 
-/// What stood in the way.
+/// The class of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {
-    /// The SMTP server is down, busy, or refuses us just now.
+    /// The SMTP server is down or busy, or refuses the connection for now.
     Smtp,
-    /// The address is malformed, or the SMTP server refuses it for good: trying again cannot help.
+    /// The address is malformed, or the SMTP server refuses it permanently: a retry cannot help.
     Recipient,
-    /// A template uses what the message does not have, or never ends.
+    /// A template uses a variable that the message does not have, or never ends.
     Template,
     /// The database does not answer.
     Database,
-    /// A fault of ours.
+    /// A bug.
     Internal,
 }
 
 impl FailureClass {
-    /// The name in the audit and in log lines.
+    /// The name in audit events and in log lines.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Smtp => "smtp",
@@ -32,7 +32,7 @@ impl FailureClass {
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct Failure {
-    /// What stood in the way.
+    /// The class.
     pub class: FailureClass,
     /// One sentence.
     pub reason: String,

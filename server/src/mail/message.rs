@@ -1,4 +1,4 @@
-//! What a message tells: the variables of its templates.
+//! The variables of a message's templates.
 
 use minijinja::Value;
 
@@ -12,18 +12,18 @@ use crate::store::{MailKind, TokenPurpose};
 /// an address that nobody has shown to be theirs must not carry what a stranger wants it to say.
 #[derive(Clone)]
 pub struct Facts<'a> {
-    /// The name in `From`, or else the host that the links lead to.
+    /// The name in `From`, or else the host of the links.
     pub service: &'a str,
-    /// The account's name.
+    /// The username.
     pub username: Option<&'a str>,
-    /// The address that is asked for or in use now.
+    /// The requested address, or the current one.
     pub new_email: Option<&'a str>,
-    /// Where to click, and for how long.
+    /// The link and its lifetime.
     pub link: Option<Link>,
 }
 
 impl Facts<'_> {
-    /// As templates see it: what there is not is undefined.
+    /// The variables as templates see them: absent ones are undefined.
     pub(super) fn values(&self) -> Vec<(&'static str, Value)> {
         let mut values = vec![("service", Value::from(self.service))];
         values.extend(self.username.map(|username| ("username", Value::from(username))));
@@ -45,11 +45,11 @@ impl Facts<'_> {
 pub struct Link {
     /// The URL.
     pub link: String,
-    /// How long it is good, in whole units that are at least one.
+    /// Its lifetime in whole units, at least one.
     pub validity: Validity,
 }
 
-/// How long a link is good, in the unit that its message speaks of.
+/// The lifetime of a link, in the unit that its message names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the units' names")]
 pub enum Validity {
@@ -58,14 +58,14 @@ pub enum Validity {
     Days(i64),
 }
 
-/// What a kind of message with a link leads to.
+/// The rule of a kind of message with a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkRule {
-    /// What its token is good for.
+    /// The purpose of its token.
     pub purpose: TokenPurpose,
-    /// The page it leads to.
+    /// The page of the link.
     pub path: &'static str,
-    /// From when it is sent.
+    /// The lifetime, from when it is sent.
     pub lifetime: chrono::TimeDelta,
 }
 
@@ -102,7 +102,7 @@ impl LinkRule {
     }
 }
 
-/// What a message of this kind tells, by example: for previews, and to try templates before they are needed.
+/// Example variables of a kind: for previews, and for trying templates at start.
 pub fn sample_facts(kind: MailKind, service: &str) -> Facts<'_> {
     let link = link_rule(kind).map(|rule| {
         rule.build_link("https://auth.example.com", "SAMPLE-Xv0hQ2m1vK8b6d3fWcY9rT5uJ7pLzA4e_sN")
@@ -112,8 +112,8 @@ pub fn sample_facts(kind: MailKind, service: &str) -> Facts<'_> {
     Facts { service, username, new_email, link }
 }
 
-/// Whether the templates of a kind are told the account's name. It is told only where the address is the
-/// account's, or was typed together with the name.
+/// Whether the templates of a kind have the username. They have it only where the address is the
+/// account's, or was entered together with the username.
 pub fn shows_username(kind: MailKind) -> bool {
     match kind {
         MailKind::PasswordRecovery
@@ -127,7 +127,7 @@ pub fn shows_username(kind: MailKind) -> bool {
     }
 }
 
-/// Whether the templates of a kind are told another address.
+/// Whether the templates of a kind have another address.
 pub fn shows_new_email(kind: MailKind) -> bool {
     matches!(kind, MailKind::EmailChangeNotice | MailKind::EmailChanged)
 }

@@ -1,11 +1,11 @@
 //! Strict revocation (docs/decisions/0002-strict-revocation.md).
 //!
-//! PostgreSQL decides; Redis is a copy that answers fast and may lose everything at any moment. The rule that
+//! PostgreSQL decides; Redis is a fast copy that may lose all its data at any moment. The rule that
 //! keeps this strict: **a replica trusts a Redis only while**
 //! - PostgreSQL confirmed within the last [`TRUST`] that the marker which that Redis shows is the right one,
 //! - Redis confirmed within the last [`TRUST`] that it still holds the data in which the marker was set,
 //! - the replica has swept within the last `SWEEP_TRUST`: it has copied to Redis every revocation that was committed since
-//!   its last sweep, whoever did or did not announce it,
+//!   its last sweep, whether or not a replica announced it,
 //! - its clock is within `CLOCK_MARGIN` of the database's.
 //!
 //! A revocation is answered when either
@@ -40,7 +40,7 @@ use crate::telemetry::call_span;
 #[error("revocation cannot be checked: {0}")]
 pub struct RevocationError(#[from] pub StoreError);
 
-/// Who answers just now.
+/// The store that answers checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevocationMode {
     /// The trusted Redis.
@@ -65,11 +65,11 @@ pub struct Revocation {
     trust: Trust,
     store: Store,
     issuer: String,
-    /// What the last sweep has seen; `None` before the first.
+    /// The result of the last sweep; `None` before the first.
     cursor: Mutex<Option<SweepCursor>>,
-    /// Redis may have forgotten something without showing it, and PostgreSQL does not know that yet.
+    /// Redis may have lost data without a sign of it, and PostgreSQL has not recorded that yet.
     withdrawal_due: AtomicBool,
-    /// Wakes the upkeep when a check saw that Redis has lost something.
+    /// Wakes the upkeep when a check finds that Redis has lost data.
     suspicion: Notify,
 }
 
@@ -89,7 +89,7 @@ impl Revocation {
         })
     }
 
-    /// Whether a token of this session, issued then, is revoked.
+    /// Whether a token of this session that was issued at this time is revoked.
     ///
     /// # Errors
     /// [`RevocationError`] when neither can answer: the caller must refuse.
@@ -104,11 +104,11 @@ impl Revocation {
         }
     }
 
-    /// Makes revocations that were committed known to every replica before it returns.
+    /// Announces committed revocations to every replica before it returns.
     ///
     /// # Errors
-    /// [`RevocationError`] when it cannot be known that every replica learnt of them; the caller must not say
-    /// that it is done.
+    /// [`RevocationError`] when not every replica is known to have learnt of them; the caller must not report
+    /// success.
     pub async fn announce(&self, revoked: &[RevokedSession]) -> Result<(), RevocationError> {
         if revoked.is_empty() {
             return Ok(());
@@ -117,7 +117,7 @@ impl Revocation {
             if written.trusted {
                 return Ok(());
             }
-            // Asked after the writing: which Redis is believed now, or being filled to be believed?
+            // Read after the write: which Redis is trusted now, or being filled?
             let state = self.fetch_state().await?;
             if written.stands_where_it_counts(&state) {
                 return Ok(());
@@ -133,7 +133,7 @@ impl Revocation {
         Ok(())
     }
 
-    /// Who would answer a check now.
+    /// The store that would answer a check now.
     pub fn mode(&self) -> RevocationMode {
         match self.redis.connection() {
             Some(connection) if self.trust.belief(&connection, Instant::now()).is_some() => {
@@ -148,12 +148,12 @@ impl Revocation {
         self.trust.clock()
     }
 
-    /// How the connection to Redis is.
+    /// The state of the connection to Redis.
     pub fn redis_state(&self) -> ConnectionState {
         self.redis.state()
     }
 
-    /// Reads PostgreSQL's word on Redis and takes note of it.
+    /// Reads PostgreSQL's trust in Redis and stores it.
     async fn fetch_state(&self) -> Result<RevocationState, StoreError> {
         let asked = Asked::now();
         let state = self.store.revocation_state().await?;
@@ -175,10 +175,10 @@ impl Revocation {
             .await;
         match answer {
             Ok((marker, revoked)) => {
-                // Looked at again after the answer: the belief must have held when Redis was read.
+                // Checked again after the answer: Redis must have been trusted when it was read.
                 let belief = self.trust.belief(&connection, Instant::now())?;
                 if marker.as_deref() == Some(&*belief.epoch) {
-                    // A token's time has whole seconds.
+                    // Token times have a resolution of one second.
                     let too_old = issued_at.timestamp() < belief.tokens_valid_from.timestamp();
                     return Some(too_old || revoked.is_some());
                 }
@@ -193,7 +193,7 @@ impl Revocation {
         }
     }
 
-    /// Writes them to the Redis at hand; `None` when that failed.
+    /// Writes the revocations to the current Redis; `None` when that failed.
     async fn write_to_redis(&self, revoked: &[RevokedSession]) -> Option<Written> {
         let connection = self.redis.connection()?;
         let keys = self.trust.keys()?;
@@ -201,7 +201,7 @@ impl Revocation {
         for session in revoked {
             add_revocation(&mut pipeline, &keys, session);
         }
-        // Read last: the marker and the guard are seen after the keys were written.
+        // Read last: the marker and the guard are read after the keys were written.
         pipeline.cmd("MGET").arg(&keys.marker).arg(&keys.guard);
         let answer: Result<((Option<String>, Option<String>),), _> =
             pipeline.query_async(&mut connection.stream()).instrument(call_span("redis", "PIPELINE")).await;
@@ -226,18 +226,18 @@ impl Revocation {
     }
 }
 
-/// Where revocations were written to.
+/// Where revocations were written.
 struct Written {
-    /// Into the Redis that everybody believes.
+    /// To the Redis that every replica trusts.
     trusted: bool,
     /// The marker and the guard that it showed after they were written.
     shown: Vec<String>,
 }
 
 impl Written {
-    /// Whether they stand in the Redis that is believed by now, or will be when the filling under way is done.
-    /// What is lost between the writing and then takes the marker or the guard along. Nobody believes an older
-    /// one: a filling begins when the last belief has run out.
+    /// Whether the revocations are in the Redis that is trusted now, or will be when the current refill is done.
+    /// Data lost between the write and then includes the marker or the guard. No replica trusts an older
+    /// one: a refill starts when the last trust has expired.
     fn stands_where_it_counts(&self, state: &RevocationState) -> bool {
         let counts = state.redis_epoch.as_ref().or(state.filling.as_ref());
         counts.is_some_and(|counts| self.shown.contains(counts))

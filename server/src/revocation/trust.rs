@@ -11,7 +11,7 @@ use crate::domain::clock::ClockOffset;
 use crate::redis_connection::Connection;
 use crate::store::RevocationState;
 
-/// How long PostgreSQL's word for a marker is good, and how long Redis's word for whose data it holds. A revocation that
+/// How long PostgreSQL's answer about a marker is trusted, and Redis's answer about its data. A revocation that
 /// cannot be written to Redis waits as long.
 pub const TRUST: Duration = Duration::from_secs(1);
 
@@ -22,7 +22,7 @@ pub(super) const SWEEP_TRUST: Duration = Duration::from_secs(10);
 /// Added to the wait: timers and the clocks' rates differ a little between machines.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// PostgreSQL's last answer.
+/// The last answer of PostgreSQL.
 #[derive(Debug)]
 struct Confirmed {
     epoch: Option<Arc<str>>,
@@ -44,12 +44,12 @@ struct Done {
     at: Instant,
 }
 
-/// What a trusted Redis must show just now.
+/// What a Redis must show to be trusted now.
 #[derive(Debug, Clone)]
 pub(super) struct Belief {
-    /// The marker.
+    /// The expected marker.
     pub(super) epoch: Arc<str>,
-    /// The names of this service's keys.
+    /// The key names of this service.
     pub(super) keys: Arc<Keys>,
     /// Tokens issued before are of a database that is no more: Redis knows nothing of them.
     pub(super) tokens_valid_from: DateTime<Utc>,
@@ -132,7 +132,7 @@ impl Trust {
         })
     }
 
-    /// The names of this service's keys; `None` before PostgreSQL has answered.
+    /// The key names of this service; `None` before PostgreSQL has answered.
     pub(super) fn keys(&self) -> Option<Arc<Keys>> {
         self.confirmed.load().as_ref().map(|confirmed| Arc::clone(&confirmed.keys))
     }

@@ -1,4 +1,4 @@
-//! What administrators do to accounts. Each method is one transaction, with its audit event, its mail and the
+//! Changes that superusers make to accounts. Each method is one transaction, with its audit event, its e-mail and the
 //! sessions that it ends.
 
 use serde_json::json;
@@ -15,76 +15,76 @@ use crate::domain::{
     AuditEvent, AuditKind, EmailAddress, Locale, Origin, PasswordHash, PersonName, Username,
 };
 
-/// An account to be made by an administrator.
+/// An account to be created by a superuser.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
-    /// Unique whatever its case.
+    /// Unique without regard to case.
     pub username: Username,
-    /// Unique whatever its case.
+    /// Unique without regard to case.
     pub email: EmailAddress,
-    /// The person's name.
+    /// The user's full name.
     pub name: PersonName,
-    /// As it is stored; `None`: its owner is invited to choose a password.
+    /// The stored hash; `None`: the owner is invited to choose a password.
     pub password_hash: Option<PasswordHash>,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     pub is_superuser: bool,
-    /// The language of its owner.
+    /// The language of e-mails.
     pub locale: Option<Locale>,
 }
 
-/// What is to be different; `None` leaves a thing as it is.
+/// A change of an account; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct AccountChange {
-    /// The person's name.
+    /// The user's full name.
     pub name: Option<PersonName>,
     /// The address.
     pub email: Option<EmailAddress>,
-    /// Whether it may log in.
+    /// Whether the account may log in.
     pub is_active: Option<bool>,
-    /// Whether it may administer accounts.
+    /// Whether the account may administer accounts.
     pub is_superuser: Option<bool>,
 }
 
-/// What came of something done to an account.
+/// The outcome of a change.
 #[derive(Debug)]
 pub enum Administered<T> {
-    /// It was done.
+    /// The change was made.
     Done(T),
-    /// There is no such account.
+    /// The account does not exist.
     Unknown,
-    /// It would have left no superuser who can log in; nothing was done.
+    /// Nothing was changed: it would have left no superuser who can log in.
     LastSuperuser,
 }
 
 /// A change that was made.
 #[derive(Debug)]
 pub struct ChangedAccount<'a> {
-    /// The account as it is now.
+    /// The updated account.
     pub account: Account,
-    /// What was recorded; `None` when all was so already.
+    /// The audit event; `None` when nothing changed.
     pub event: Option<AuditEvent<'a>>,
     /// The sessions to announce.
     pub revoked: Vec<RevokedSession>,
 }
 
-/// A link to choose a password that was asked for.
+/// The outcome of a request for a link to choose a password.
 #[derive(Debug)]
 pub enum ResetStarted<'a> {
     /// The mail is in the outbox.
     Yes(AuditEvent<'a>),
     /// The account is deactivated: the link would not work.
     Deactivated,
-    /// There is no such account.
+    /// The account does not exist.
     Unknown,
 }
 
 impl Store {
-    /// Makes an account and records who made it. Without a hash its owner is invited by mail, and the address
-    /// counts as verified only when the invitation is followed; otherwise who makes it vouches for the address.
+    /// Creates an account and records who created it. Without a hash its owner is invited by e-mail, and following the
+    /// invitation verifies the address; otherwise the address counts as verified.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name or the address is taken: the unique index decides, so that of
-    /// two requests at once exactly one succeeds.
+    /// two concurrent requests exactly one succeeds.
     pub async fn create_account<'a>(
         &self,
         new: &NewAccount,
@@ -116,9 +116,9 @@ impl Store {
         Ok((profile, event))
     }
 
-    /// Changes an account. Deactivating it ends its sessions and voids its links; another address is verified by
-    /// the administrator's word, voids the links that were mailed to the old one, and is told to the old one when
-    /// `tell` says so.
+    /// Updates an account. Deactivation ends its sessions and voids its links. A new address counts as verified and voids the
+    /// links that were sent to the old one; a notice goes to the old one if
+    /// `notify` is set.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the address is taken.
@@ -128,7 +128,7 @@ impl Store {
         change: &AccountChange,
         administrator: Administrator,
         origin: &'a Origin,
-        tell: bool,
+        notify: bool,
     ) -> Result<Administered<ChangedAccount<'a>>, StoreError> {
         let target = Some((user_id, RowLock::Change));
         let mut transaction = self.begin_as_administrator(administrator, target).await?;
@@ -162,7 +162,7 @@ impl Store {
         if moved || (old.is_active && !account.is_active) {
             void_links(&mut transaction, user_id).await?;
         }
-        if moved && tell {
+        if moved && notify {
             let mail = NewMail {
                 kind: MailKind::EmailChanged,
                 recipient: &old.email,
@@ -187,7 +187,7 @@ impl Store {
         Ok(Administered::Done(ChangedAccount { account, event, revoked }))
     }
 
-    /// Removes an account and everything of it but its audit.
+    /// Deletes an account and all its data except its audit events.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -205,10 +205,10 @@ impl Store {
         if old.is_superuser && is_last_superuser(&mut transaction, user_id).await? {
             return Ok(Administered::LastSuperuser);
         }
-        // The revocations outlive the sessions, which go with the account.
+        // The revocations outlive the sessions, which are deleted with the account.
         let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
         sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
-        // The id alone would say nothing to whoever reads it later.
+        // A later reader could not tell from the id alone which account it was.
         let event = event_by(administrator, AuditKind::UserDeleted, user_id, origin)
             .with(json!({ "username": old.username }));
         insert_event(&mut transaction, &event).await?;
@@ -216,8 +216,8 @@ impl Store {
         Ok(Administered::Done((event, revoked)))
     }
 
-    /// Ends every session of an account. The event is `None` when there was none to end; what was ended a moment
-    /// ago is given all the same, since it may not have been announced.
+    /// Ends every session of an account. The event is `None` when there was none to end; recently ended sessions are
+    /// returned all the same, since they may not have been announced.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -280,7 +280,7 @@ impl Store {
     }
 }
 
-/// What an administrator does to an account, for the audit.
+/// The audit event of a change by a superuser.
 fn event_by(
     Administrator(actor): Administrator,
     kind: AuditKind,
@@ -290,7 +290,7 @@ fn event_by(
     AuditEvent::own(kind, user_id, origin).by(actor.user_id)
 }
 
-/// The account, whose row is locked: nobody else changes it and nobody logs in to it until the transaction ends.
+/// The account, whose row is locked against changes and logins until the transaction ends.
 async fn read_account(connection: &mut PgConnection, user_id: i64) -> Result<Option<Account>, StoreError> {
     Ok(sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1"))
         .bind(user_id)
@@ -308,7 +308,7 @@ async fn mail_owner(
         .await
 }
 
-/// Links that were mailed, and those that are about to be.
+/// The links that were sent or are still to be sent.
 async fn void_links(connection: &mut PgConnection, user_id: i64) -> Result<(), StoreError> {
     sqlx::query(
         "WITH unsent AS (
@@ -323,8 +323,8 @@ async fn void_links(connection: &mut PgConnection, user_id: i64) -> Result<(), S
     Ok(())
 }
 
-/// What was revoked of an account within the last minutes: an earlier attempt may have ended sessions and failed to
-/// announce it. Later every replica has copied them by itself (docs/decisions/0002).
+/// The recent revocations of an account: an earlier attempt may have ended sessions and failed to
+/// announce them. Older ones have been copied by every replica's sweep (docs/decisions/0002).
 async fn recently_revoked(
     connection: &mut PgConnection,
     user_id: i64,
@@ -339,7 +339,7 @@ async fn recently_revoked(
     .await?)
 }
 
-/// What is different, without the addresses: the audit outlives the account. `None` when nothing is.
+/// The changed fields without the addresses, since audit events outlive the account. `None` when nothing changed.
 fn describe_change(old: &Account, new: &Account) -> Option<serde_json::Value> {
     let mut detail = serde_json::Map::new();
     let mut changed = Vec::new();

@@ -1,8 +1,8 @@
-//! On whose behalf the store acts. Time passes between the check of an access token and the transaction that it
-//! permits: a password is hashed, a connection or a lock is waited for. So each transaction on behalf of an account asserts that the session has not ended and that the account still has the right.
+//! The authority of the actor of a transaction. Time passes between the check of an access token and the transaction that it
+//! permits, for a password hash, a connection or a lock. So each transaction of an account asserts that the session has not ended and that the account still has the right.
 //!
-//! The order of locks, by which no two transactions wait for each other: rows of `users` by ascending id, then the
-//! row of the actor's session, then the lock of [`is_last_superuser`](super::superusers::is_last_superuser), then
+//! The order of locks, which avoids deadlocks: rows of `users` by ascending id, then the row of the actor's session, then
+//! the lock of [`is_last_superuser`](super::superusers::is_last_superuser), then
 //! everything else. A transaction that ends sessions of an account holds that account's row (logout and refresh excepted,
 //! which lock one session and wait for nothing else).
 
@@ -14,7 +14,7 @@ use super::{Store, StoreError};
 
 pub(super) type Transaction = sqlx::Transaction<'static, Postgres>;
 
-/// The session of an account that acts on what is its own.
+/// The session of an account that changes or reads its own data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {
     /// The account.
@@ -23,18 +23,18 @@ pub struct Actor {
     pub session_id: Uuid,
 }
 
-/// A session whose account must be a superuser's for what it does.
+/// The session of an account that must be a superuser's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Administrator(pub Actor);
 
 /// How a row of `users` is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowLock {
-    /// Nobody changes it: it is not deactivated, demoted or removed until the transaction ends.
+    /// Against changes: the account cannot be deactivated, demoted or deleted until the transaction ends.
     Share,
-    /// It is about to be changed, or sessions of it to be ended.
+    /// For a change of the account, or for ending its sessions.
     Change,
-    /// It is about to be removed.
+    /// For its deletion.
     Remove,
 }
 
@@ -48,7 +48,7 @@ impl RowLock {
     }
 }
 
-/// What the right of an account depends on.
+/// The facts that decide the right of an account.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 struct Standing {
     is_active: bool,
@@ -57,7 +57,7 @@ struct Standing {
 
 impl Standing {
     /// # Errors
-    /// [`StoreError::SessionOver`] before [`StoreError::NotSuperuser`]: who is not logged in is told no more.
+    /// [`StoreError::SessionOver`] before [`StoreError::NotSuperuser`]: a caller without a session learns nothing else.
     fn check(self, must_be_superuser: bool) -> Result<(), StoreError> {
         if !self.is_active {
             return Err(StoreError::SessionOver);
@@ -70,8 +70,8 @@ impl Standing {
 }
 
 impl Store {
-    /// Begins a transaction in which `actor` changes its own account, whose row is locked by `lock`. The session does
-    /// not end before the transaction does: a concurrent logout waits, or is seen.
+    /// Begins a transaction in which `actor` changes its own account, whose row is locked by `lock`. The session stays
+    /// active until the transaction ends: a concurrent logout either waits or is seen.
     ///
     /// # Errors
     /// [`StoreError::SessionOver`]
@@ -94,7 +94,7 @@ impl Store {
         target: Option<(i64, RowLock)>,
     ) -> Result<Transaction, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        // An account that changes itself is locked once: to strengthen a lock is to wait for others who hold it.
+        // An account that changes itself is locked once: strengthening a lock later could deadlock with other holders.
         let mut rows =
             vec![target.filter(|(id, _)| *id == actor.user_id).unwrap_or((actor.user_id, RowLock::Share))];
         rows.extend(target.filter(|(id, _)| *id != actor.user_id));
@@ -110,7 +110,7 @@ impl Store {
         Ok(transaction)
     }
 
-    /// Takes a connection on which `actor` reads what is its own.
+    /// Takes a connection for reading the actor's own data.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -118,7 +118,7 @@ impl Store {
         Ok(Reading { connection: self.pool.acquire().await?, actor, must_be_superuser: false })
     }
 
-    /// The same for what superusers read.
+    /// Takes a connection for reading the data of superusers.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -129,7 +129,7 @@ impl Store {
         Ok(Reading { connection: self.pool.acquire().await?, actor, must_be_superuser: true })
     }
 
-    /// Asserts that the session goes on and that its account is active.
+    /// Asserts that the session and its account are active.
     ///
     /// # Errors
     /// [`StoreError::SessionOver`]
@@ -137,7 +137,7 @@ impl Store {
         self.read_as(actor).await?.finish(()).await
     }
 
-    /// Asserts that the session goes on and that its account is an active superuser's.
+    /// Asserts that the session is active and that its account is an active superuser's.
     ///
     /// # Errors
     /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
@@ -146,8 +146,8 @@ impl Store {
     }
 }
 
-/// Something is read on behalf of an account, and given only after the right to it has been asserted: however long the
-/// reading took, a logout that was answered by then is seen.
+/// A read on behalf of an account. The result is returned only after the right has been asserted, so that a logout that was
+/// answered during the read is seen.
 pub(super) struct Reading {
     connection: PoolConnection<Postgres>,
     actor: Actor,
@@ -159,7 +159,7 @@ impl Reading {
         &mut self.connection
     }
 
-    /// Gives what was read.
+    /// Returns the result.
     ///
     /// # Errors
     /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
@@ -201,7 +201,7 @@ async fn check(
     .bind(actor.user_id)
     .fetch_optional(&mut **transaction)
     .await?;
-    // In a statement of its own, which sees what was committed while the lock was waited for.
+    // In a separate statement, which sees what was committed while this transaction waited for the lock.
     let revoked: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM revocations WHERE session_id = $1)")
         .bind(actor.session_id)
         .fetch_one(&mut **transaction)

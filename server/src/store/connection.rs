@@ -11,14 +11,14 @@ use super::schema_version::application_name;
 use super::{Store, StoreError};
 use crate::trusted_roots::TrustedRoots;
 
-/// How long a request waits for a connection before it is told that the database is down.
+/// How long a request waits for a connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// A store that connects when it is first asked, so that a database that is down at start is waited for.
+    /// Creates a store that connects on first use, so that the server can start while the database is down.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] when the URL cannot be understood; the sentence does not repeat it.
+    /// [`StoreError::MalformedUrl`] when the URL cannot be parsed; the message does not repeat it.
     pub fn connect_lazily(
         database_url: &str,
         max_connections: u32,
@@ -30,7 +30,7 @@ impl Store {
         Ok(Self { profiles: ProfileReader::spawn(pool.clone()), pool, roots: roots.clone() })
     }
 
-    /// Connections that exist, and how many of them are idle.
+    /// The number of open connections, and of idle ones.
     pub fn pool_size(&self) -> (u32, usize) {
         self.pool.size()
     }
@@ -40,8 +40,8 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// Opens every connection from now on by this URL, if it leads to the same database; open ones stay. Returns
-    /// whether it does: a server must never write to two databases, so that a move takes a restart.
+    /// Opens future connections with this URL, if it leads to the same database; open ones stay. Returns whether it does:
+    /// a server must never write to two databases, so moving to another one requires a restart.
     ///
     /// # Errors
     /// [`StoreError::MalformedUrl`]
@@ -60,9 +60,9 @@ impl Store {
     }
 }
 
-/// Understands the URL. With authorities of one's own a connection is checked unless the URL says otherwise: without
-/// `sslmode` it is `verify-full`, and `require` is `verify-ca`, which is what a root certificate makes of it in libpq
-/// (PostgreSQL 18 documentation §32.19.1). A socket of the same machine needs no TLS.
+/// Parses the URL. With custom certificate authorities the server's certificate is verified unless the URL disables it:
+/// without `sslmode` the mode is `verify-full`, and `require` means `verify-ca`, as with a root certificate in libpq
+/// (PostgreSQL 18 documentation §32.19.1). A Unix socket needs no TLS.
 ///
 /// # Errors
 /// [`StoreError::MalformedUrl`]
@@ -80,7 +80,7 @@ pub(super) fn connect_options(
         said => said,
     };
     let options = options.ssl_mode(mode);
-    // A file that the URL names is meant for this connection alone.
+    // A root certificate in the URL takes precedence.
     if says(&["sslrootcert", "ssl-root-cert", "ssl-ca"]) {
         return Ok(options);
     }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_of_ones_own_are_there_to_be_checked_by() {
+    fn custom_certificate_authorities_are_verified_against() {
         let none = TrustedRoots::default();
         let own = TrustedRoots::read(Some(std::path::Path::new(concat!(
             env!("CARGO_MANIFEST_DIR"),

@@ -1,4 +1,4 @@
-//! Another address for an account: asked for, then confirmed by whoever reads mail there.
+//! Changing the address of an account: requested, then confirmed by a link to the new address.
 
 use serde_json::json;
 
@@ -9,40 +9,40 @@ use super::outbox::insert_mail;
 use super::{Actor, Conflict, MailKind, NewMail, Store, StoreError, TokenPurpose};
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, PasswordHash};
 
-/// An address that an owner, who has shown to know the password, wants to have.
+/// A change of address that the owner requests, whose password was verified.
 #[derive(Debug, Clone)]
 pub struct EmailChange<'a> {
-    /// Whose, and the session that asks.
+    /// The account and its current session.
     pub actor: Actor,
     /// The hash that the password was verified against.
     pub verified_hash: &'a PasswordHash,
-    /// The address.
+    /// The new address.
     pub new_email: &'a EmailAddress,
-    /// From where.
+    /// The origin of the request.
     pub origin: &'a Origin,
 }
 
 impl<'a> EmailChange<'a> {
-    /// What the audit says of it.
+    /// The audit event.
     pub fn event(&self) -> AuditEvent<'a> {
         AuditEvent::own(AuditKind::EmailChangeRequested, self.actor.user_id, self.origin)
             .in_session(self.actor.session_id)
     }
 }
 
-/// What became of a confirmation.
+/// The outcome of a confirmation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfirmationOutcome {
-    /// This account has the address now.
+    /// This account now has the address.
     Changed(i64),
-    /// Another one has it; this account stays as it was.
+    /// Another account has it; this one is unchanged.
     Taken(i64),
-    /// The link is not good.
+    /// The link is invalid.
     BadLink,
 }
 
 impl Store {
-    /// Puts the messages to both addresses into the outbox; earlier links to confirm an address are void. `false`
+    /// Puts the messages to both addresses into the outbox and voids earlier links of this kind. `false`
     /// when the password was changed or the account deactivated since it was verified.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Uses the link up and makes the address that it was mailed to the account's; all other links are void. The
+    /// Uses up the link, makes the address that it was sent to the account's and voids all other links. The
     /// unique index decides whether the address is free.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What can go wrong with the database, as the rest of the server needs to know it.
+//! The errors of the database, as the rest of the server distinguishes them.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::pool::suspect;
 use super::read_only::ReadOnly;
 use crate::trusted_roots::describe_refusal;
 
-/// A unique name that somebody else has.
+/// The unique name that another account has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
     /// `users_username_key`
@@ -15,34 +15,34 @@ pub enum Conflict {
     Email,
 }
 
-/// A failed database operation. `Display` never holds SQL, parameters or the URL.
+/// A failed database operation. `Display` never contains SQL, parameters or the URL.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// `DATABASE_URL` is not one.
+    /// `DATABASE_URL` is not a PostgreSQL URL.
     #[error("DATABASE_URL is not valid: it is not a PostgreSQL URL")]
     MalformedUrl,
     /// A unique name is taken.
     #[error("a unique name is taken")]
     Conflict(Conflict),
-    /// The session on whose behalf it was to be done has ended, or its account is deactivated or gone.
+    /// The session of the actor has ended, or its account is deactivated or deleted.
     #[error("the session is over")]
     SessionOver,
-    /// The account on whose behalf it was to be done is no superuser's.
+    /// The account of the actor is no superuser's.
     #[error("the account is not a superuser's")]
     NotSuperuser,
     /// The database cannot be reached, is starting, stopping, or has no connection left.
     #[error("the database cannot be reached: {0}")]
     Unavailable(&'static str),
-    /// The database answers, but is not one to work with.
+    /// The database answers, but accepts no writes.
     #[error("{0}")]
     ReadOnly(ReadOnly),
-    /// Anything else: a fault of ours.
+    /// Anything else: a bug.
     #[error("a query failed")]
     Unexpected(#[source] Arc<sqlx::Error>),
 }
 
 impl StoreError {
-    /// An answer came from a standby. Every connection is tested before its next use.
+    /// A standby has answered. Every connection is tested before its next use.
     pub(super) fn found_standby() -> Self {
         suspect();
         Self::ReadOnly(ReadOnly::Standby)

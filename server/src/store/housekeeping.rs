@@ -1,11 +1,11 @@
-//! Deleting what nobody needs any more, a few rows at a time.
+//! Deleting expired rows, in small batches.
 
 use chrono::TimeDelta;
 
 use super::{Store, StoreError};
 use crate::domain::clock::KEPT_AFTER_EXPIRY;
 
-/// Rows of a kind that are of no more use.
+/// The kinds of expired rows.
 ///
 /// What strict revocation needs stays (docs/decisions/0002). A revocation is needed while an access token of its
 /// session could be unexpired. A session is needed while one of its tokens could be: where PostgreSQL answers, a
@@ -20,9 +20,9 @@ pub enum Expired {
     EndedSessions,
     /// Revocations of sessions whose access tokens have expired.
     Revocations,
-    /// One-time tokens, used or not, that are no longer good.
+    /// One-time tokens, used or not, that have expired.
     OneTimeTokens,
-    /// Audit events older than they are to be kept.
+    /// Audit events older than the retention.
     AuditEvents,
     /// Messages given up long ago.
     DeadMail,
@@ -30,13 +30,13 @@ pub enum Expired {
     Devices,
 }
 
-/// How long a message that was given up can be looked at.
+/// How long a message that was given up is kept.
 pub const DEAD_MAIL_RETENTION: TimeDelta = TimeDelta::days(30);
 /// How long a device is remembered after its last login.
 pub const DEVICE_RETENTION: TimeDelta = TimeDelta::days(365);
 
 impl Expired {
-    /// Every kind, what is largest last.
+    /// All kinds, the largest last.
     pub const ALL: [Self; 7] = [
         Self::OneTimeTokens,
         Self::DeadMail,
@@ -47,7 +47,7 @@ impl Expired {
         Self::AuditEvents,
     ];
 
-    /// The table, as metrics name it.
+    /// The name of the table, as in metrics.
     pub fn table(self) -> &'static str {
         match self {
             Self::Sessions | Self::EndedSessions => "sessions",
@@ -59,7 +59,7 @@ impl Expired {
         }
     }
 
-    /// How long after the time in its row it is kept.
+    /// How long after the time in its row a row is kept.
     fn retention(self, audit_retention: TimeDelta) -> TimeDelta {
         match self {
             Self::Sessions | Self::EndedSessions | Self::Revocations | Self::OneTimeTokens => {
@@ -117,7 +117,7 @@ impl Expired {
 }
 
 impl Store {
-    /// Holds the right to delete until the guard is dropped; `None` when another replica has it.
+    /// Takes the right to delete until the guard is dropped; `None` when another replica has it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.

@@ -1,25 +1,25 @@
-//! One-time tokens: what they are for, creating them when their link is mailed, using them up, voiding them.
+//! One-time tokens: their purposes, creating one when its link is sent, using it up, voiding it.
 
 use chrono::TimeDelta;
 use sqlx::PgConnection;
 
 use super::{DueMail, MailKind, Store, StoreError};
 
-/// What a one-time token is good for; never for anything else.
+/// The only purpose of a one-time token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenPurpose {
     /// Choosing a new password.
     PasswordReset,
-    /// Showing that the account's address is read.
+    /// Verifying the account's address.
     EmailVerification,
-    /// Making the address it was mailed to the account's.
+    /// Changing the account's address to the one that the link was sent to.
     EmailChange,
     /// Choosing a first password.
     Invitation,
 }
 
 impl TokenPurpose {
-    /// Every purpose.
+    /// All purposes.
     pub const ALL: [Self; 4] =
         [Self::PasswordReset, Self::EmailVerification, Self::EmailChange, Self::Invitation];
 
@@ -39,55 +39,55 @@ impl TokenPurpose {
 pub struct Addressee {
     /// The account.
     pub user_id: i64,
-    /// Its name.
+    /// Its username.
     pub username: String,
     /// Its address on record.
     pub email: String,
-    /// The language its owner chose (BCP 47).
+    /// The language that its owner chose (BCP 47).
     pub locale: Option<String>,
-    /// Whether it may log in.
+    /// Whether the account is active.
     pub is_active: bool,
 }
 
-/// The one-time token of a link that is about to be mailed.
+/// A one-time token to be created for a link.
 #[derive(Clone, Copy)]
 pub struct NewToken<'a> {
-    /// What it is good for.
+    /// Its purpose.
     pub purpose: TokenPurpose,
-    /// SHA-256 of it.
+    /// The SHA-256 of the token.
     pub hash: &'a [u8],
-    /// How long it is good from now on.
+    /// Its lifetime from now.
     pub lifetime: TimeDelta,
 }
 
-/// A token that was made, and where it may be mailed to.
+/// A created token and the address for its link.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct MailedToken {
-    /// The address as it is on record, which alone may be written to: the one that was asked for might only look
-    /// like it. For a change of address it is the new one.
+    /// The stored address, which is the only one to send to: the requested address may only look like it. For a change of
+    /// address it is the new one.
     pub mailed_to: String,
-    /// The account's name.
+    /// The username.
     pub username: String,
-    /// The language its owner chose (BCP 47).
+    /// The language that its owner chose (BCP 47).
     pub locale: Option<String>,
 }
 
-/// Whose link this is, and what for.
+/// The account and the purpose of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkOwner {
     /// The account.
     pub user_id: i64,
-    /// Its name.
+    /// Its username.
     pub username: String,
     /// Its address.
     pub email: String,
-    /// The person's name.
+    /// The user's full name.
     pub name: String,
     /// Its language.
     pub locale: Option<String>,
-    /// What the link is good for.
+    /// The purpose of the link.
     pub purpose: TokenPurpose,
-    /// The address that the link was mailed to.
+    /// The address that the link was sent to.
     pub mailed_to: Option<String>,
 }
 
@@ -141,11 +141,11 @@ impl Store {
         Ok(query.fetch_optional(&self.pool).await?)
     }
 
-    /// Makes the token of a message's link and voids the account's older ones for the same purpose. `None`, and
-    /// nothing made, when the message has become pointless: there is no such account or it is inactive; the message
-    /// was taken back; the address is no longer the account's, or is verified already; the account to be invited
-    /// has a password by now; the password was changed since the change of address was asked for (by whoever knew
-    /// the old one).
+    /// Creates the token of a message's link and voids the account's older tokens for the same purpose. Returns `None` and
+    /// creates nothing when the message has become pointless: the account does not exist or is inactive; the message was
+    /// withdrawn; the address is no longer the account's, or is already verified; the invited account already has a
+    /// password; the password was changed after the change of address was requested (by a person who knew the old
+    /// one).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -156,7 +156,7 @@ impl Store {
     ) -> Result<Option<MailedToken>, StoreError> {
         let Some(addressee) = self.find_addressee(mail).await? else { return Ok(None) };
         let mut transaction = self.pool.begin().await?;
-        // In a statement of its own: of two messages sent at once the second then sees, and voids, the first's token.
+        // In a separate statement, so that of two concurrent messages the second sees and voids the token of the first.
         sqlx::query("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE")
             .bind(addressee.user_id)
             .execute(&mut *transaction)
@@ -194,8 +194,8 @@ impl Store {
         Ok(made)
     }
 
-    /// Whose link this is, while it is good for one of `purposes`. A link that was mailed to an address that is no
-    /// longer the account's is not.
+    /// The account of a valid link for one of `purposes`. A link that was sent to an address that is no longer the account's
+    /// is invalid.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -219,8 +219,8 @@ impl Store {
     }
 }
 
-/// Uses a link up within a transaction; `None` when it is not, or no longer, good. The owner's row is locked first,
-/// as everything does that changes both, so that no two wait for each other.
+/// Uses up a link within a transaction; `None` when it is not valid (any more). Locks the owner's row first, as every
+/// transaction that changes both does, which avoids deadlocks.
 pub(super) async fn use_link(
     connection: &mut PgConnection,
     token_hash: &[u8],
@@ -239,7 +239,7 @@ pub(super) async fn use_link(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(owner) = found.and_then(|row| row.into_owner(purposes)) else { return Ok(None) };
-    // A statement of its own, which sees what happened to the token while the lock was waited for.
+    // In a separate statement, which sees what happened to the token while this transaction waited for the lock.
     let used = sqlx::query(
         "UPDATE one_time_tokens SET used_at = now()
          WHERE token_hash = $1 AND used_at IS NULL AND expires_at > now()",
@@ -250,7 +250,7 @@ pub(super) async fn use_link(
     Ok((used.rows_affected() == 1).then_some(owner))
 }
 
-/// Makes the links of an account void, those that are still to be mailed too. Call it after the user's row is
+/// Voids the links of an account, including those still to be sent. Call it after the user's row is
 /// locked.
 pub(super) async fn void_links(
     connection: &mut PgConnection,
@@ -258,8 +258,8 @@ pub(super) async fn void_links(
     purposes: &[TokenPurpose],
 ) -> Result<(), StoreError> {
     let kinds: Vec<_> = purposes.iter().map(|purpose| mail_of(*purpose).as_str()).collect();
-    // The messages first: a worker that is just now making a token locks its message's row, and the token is then
-    // seen by the statement after this one.
+    // Messages first: a worker that is creating a token holds the lock of its message's row, and the statement below then
+    // sees the token.
     sqlx::query("DELETE FROM outbox WHERE user_id = $1 AND kind = ANY($2)")
         .bind(user_id)
         .bind(kinds)

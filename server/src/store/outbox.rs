@@ -1,4 +1,4 @@
-//! The outbox: mail that is to be sent, at least once.
+//! The outbox: e-mails to be sent, each at least once.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use super::audit::{insert_event, record_request};
 use super::{Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin};
 
-/// What a message says.
+/// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailKind {
-    /// The link to choose a new password.
+    /// A link to choose a new password.
     PasswordRecovery,
-    /// Notice that the password was changed.
+    /// A notice that the password was changed.
     PasswordChanged,
-    /// The link that shows that an address is read by the account's owner.
+    /// A link that verifies the address.
     EmailVerification,
-    /// To the owner of an account: somebody wanted to register with its address.
+    /// To the owner of an account: another registration with its address was attempted.
     RegistrationExists,
-    /// To an address that wanted to register: the name is taken. `data`: `username`.
+    /// To an address that tried to register: the username is taken. `data`: `username`.
     UsernameTaken,
-    /// The link to make a new address the account's; goes to the new address.
+    /// A link that confirms a new address; sent to the new address.
     EmailChange,
-    /// To the old address: another one was asked for. `data`: `new_email`.
+    /// To the old address: a change was requested. `data`: `new_email`.
     EmailChangeNotice,
-    /// To the old address: the account has another one now. `data`: `new_email`.
+    /// To the old address: the address was changed. `data`: `new_email`.
     EmailChanged,
-    /// The link to choose a first password.
+    /// A link to choose a first password.
     Invitation,
-    /// The account is gone.
+    /// A notice that the account was deleted.
     AccountDeleted,
 }
 
@@ -52,7 +52,7 @@ impl MailKind {
         }
     }
 
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 10] = [
         Self::PasswordRecovery,
         Self::PasswordChanged,
@@ -71,22 +71,22 @@ impl MailKind {
     }
 }
 
-/// A message to be put into the outbox with the change that causes it.
+/// A message to be put into the outbox in the transaction of the change that causes it.
 #[derive(Debug, Clone)]
 pub struct NewMail<'a> {
-    /// What it says.
+    /// Its kind.
     pub kind: MailKind,
-    /// The address it goes to.
+    /// The recipient's address.
     pub recipient: &'a str,
-    /// Whose account it is about; the message goes with the account.
+    /// The account that it is about; the message is deleted with the account.
     pub user_id: Option<i64>,
-    /// The language it is asked for in, where no account says (BCP 47).
+    /// The language to use if no account decides it (BCP 47).
     pub locale: Option<&'a str>,
-    /// What the text needs beside that, as an object; never a secret.
+    /// The other variables of the template, as an object; never a secret.
     pub data: Value,
 }
 
-/// Puts a message into the outbox within a transaction. Wake the worker when it is committed.
+/// Puts a message into the outbox within a transaction. Wake the worker after the commit.
 pub(super) async fn insert_mail(connection: &mut PgConnection, mail: &NewMail<'_>) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO outbox (kind, recipient, user_id, locale, data) VALUES ($1, $2, $3, $4, $5)")
         .bind(mail.kind.as_str())
@@ -99,24 +99,24 @@ pub(super) async fn insert_mail(connection: &mut PgConnection, mail: &NewMail<'_
     Ok(())
 }
 
-/// A message whose turn it is; this replica holds a lease on it.
+/// A due message, on which this replica holds a lease.
 #[derive(Debug, Clone)]
 pub struct DueMail {
-    /// Its row.
+    /// The id of its row.
     pub id: i64,
-    /// What it says.
+    /// Its kind.
     pub kind: MailKind,
-    /// To whom.
+    /// The recipient's address.
     pub recipient: String,
-    /// Whose account it is about.
+    /// The account that it is about.
     pub user_id: Option<i64>,
-    /// The language it was asked for in.
+    /// The language to use if no account decides it.
     pub locale: Option<String>,
     /// See [`NewMail`].
     pub data: Value,
-    /// How often it was tried before.
+    /// The number of earlier attempts.
     pub attempts: i32,
-    /// How long it has been waiting.
+    /// The time since it was put into the outbox.
     pub age: TimeDelta,
 }
 
@@ -132,7 +132,7 @@ struct Row {
     age_seconds: f64,
 }
 
-/// How much mail there is.
+/// The number of e-mails in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct OutboxCounts {
     /// Waiting or being sent.
@@ -142,8 +142,8 @@ pub struct OutboxCounts {
 }
 
 impl Store {
-    /// Asks for the link to choose a new password. Whether an account has the address decides when it is sent; the
-    /// audit is told whose it is, with the same statements either way, so that asking takes the same time.
+    /// Requests a link to choose a new password. The worker finds out later whether an account has the address. The audit
+    /// event records whose address it is, with the same statements in each case, so that the time is the same.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -164,8 +164,8 @@ impl Store {
         Ok(event)
     }
 
-    /// Takes up to `limit` due messages. They are due again after `lease`, should this replica die meanwhile;
-    /// other replicas pass over them until then. Messages of a kind that a newer version wrote are left to it.
+    /// Claims up to `limit` due messages. Other replicas skip them until `lease` has passed; then they are due again, in case
+    /// this replica has died. Messages of a kind that only a newer version knows are left to it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -204,7 +204,7 @@ impl Store {
             .collect())
     }
 
-    /// Takes a message out of the outbox: it was sent, or there is nobody to send it to.
+    /// Deletes a message from the outbox: it was sent, or has no recipient.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer; it will then be sent again.
@@ -213,7 +213,7 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a message off after a failure.
+    /// Postpones a message after a failure.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer; the lease then puts it off.
@@ -229,7 +229,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a message up and records that; it stays in the table and in a metric for a while.
+    /// Gives up a message and records that; it stays in the table and in a metric for some time.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer; it will then be tried again.
@@ -243,7 +243,7 @@ impl Store {
         .bind(reason)
         .execute(&mut *transaction)
         .await?;
-        // It may have gone with its account.
+        // It may have been deleted with its account.
         if buried.rows_affected() == 1 {
             insert_event(&mut transaction, event).await?;
             transaction.commit().await?;
@@ -251,13 +251,13 @@ impl Store {
         Ok(())
     }
 
-    /// How much mail waits and how much was given up.
+    /// The number of e-mails that wait, and of those that were given up.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn count_mail(&self) -> Result<OutboxCounts, StoreError> {
         Ok(sqlx::query_as(
-            // Each count has a partial index of its own.
+            // Each count has its own partial index.
             "SELECT (SELECT count(*) FROM outbox WHERE dead_at IS NULL) AS pending,
                     (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL) AS dead",
         )

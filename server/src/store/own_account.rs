@@ -1,4 +1,4 @@
-//! What people do to their own accounts.
+//! Changes that users make to their own accounts.
 
 use serde_json::json;
 
@@ -10,16 +10,16 @@ use super::superusers::is_last_superuser;
 use super::{Actor, MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PasswordHash, PersonName};
 
-/// What a change by the owner needs to know.
+/// The account, as far as a change by its owner depends on it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct OwnAccount {
     /// The account.
     pub id: i64,
     /// Its name.
     pub username: String,
-    /// Its address.
+    /// Its e-mail address.
     pub email: String,
-    /// The person's name.
+    /// The user's full name.
     pub name: String,
     /// Its language; `None`: the default of the service.
     pub locale: Option<String>,
@@ -27,17 +27,17 @@ pub struct OwnAccount {
     pub password_hash: Option<PasswordHash>,
 }
 
-/// What of a profile is to be changed; `None`: stays.
+/// A change of the profile; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProfileChange {
-    /// The person's name.
+    /// The user's full name.
     pub name: Option<PersonName>,
-    /// The language, or back to the default of the service.
+    /// The language; `Some(None)` restores the default of the service.
     pub locale: Option<Option<Locale>>,
 }
 
 impl ProfileChange {
-    /// What the audit says of it.
+    /// The audit event.
     pub fn event<'a>(&self, user_id: i64, origin: &'a Origin) -> AuditEvent<'a> {
         let given = [("name", self.name.is_some()), ("locale", self.locale.is_some())];
         let fields: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
@@ -45,12 +45,12 @@ impl ProfileChange {
     }
 }
 
-/// What became of a deletion.
+/// The outcome of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeletionOutcome {
-    /// The account is gone; these sessions are to be announced.
+    /// The account was deleted; these sessions are to be announced.
     Deleted(Vec<RevokedSession>),
-    /// Nobody would be left to administer accounts.
+    /// It is the last superuser who can log in.
     LastSuperuser,
     /// The password was changed since it was verified.
     NotVerified,
@@ -99,8 +99,8 @@ impl Store {
         Ok(profile)
     }
 
-    /// Deletes an account whose owner has shown to know its password, with its sessions, links and messages, and
-    /// puts a notice into the outbox. `event` is what the audit says of it.
+    /// Deletes an account whose owner's password was verified, with its sessions, links and messages, and puts a notice into
+    /// the outbox. `event` is the audit event.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -127,7 +127,7 @@ impl Store {
         let notice = NewMail {
             kind: MailKind::AccountDeleted,
             recipient: &email,
-            // A message of the account would go with it.
+            // A message that names the account would be deleted with it.
             user_id: None,
             locale: locale.as_deref(),
             data: json!({}),

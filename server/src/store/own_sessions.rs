@@ -1,4 +1,4 @@
-//! The sessions of one account, as its owner sees them.
+//! The sessions of the current user.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,26 +10,26 @@ use super::sessions::end_sessions_of;
 use super::{Actor, RevokedSession, Store, StoreError};
 use crate::domain::AuditEvent;
 
-/// The most sessions that are listed.
+/// The maximum number of listed sessions.
 pub const MOST_LISTED: i64 = 200;
 
-/// A session that goes on.
+/// An active session.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct SessionRow {
     /// `sid` of its tokens.
     pub id: Uuid,
-    /// When it began.
+    /// The time of the login.
     pub created_at: DateTime<Utc>,
-    /// When it began or was last refreshed.
+    /// The time of the login or of the last refresh.
     pub last_used_at: DateTime<Utc>,
-    /// Where it began.
+    /// The client address at login.
     pub address: Option<String>,
-    /// What began it, by its own word.
+    /// The `User-Agent` at login.
     pub user_agent: Option<String>,
 }
 
 impl Store {
-    /// The account's sessions that go on: that of `actor` first, then the last used ones, [`MOST_LISTED`] at most.
+    /// The active sessions of the account: that of `actor` first, then by last use, at most [`MOST_LISTED`].
     ///
     /// # Errors
     /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
@@ -68,7 +68,7 @@ impl Store {
         .await?)
     }
 
-    /// Ends every session of the account that `actor` acts for, and gives what is to be announced: see
+    /// Ends every session of the account that `actor` acts for, and returns the revocations to announce: see
     /// [`Store::account_revocations`].
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Store {
         Ok(revoked)
     }
 
-    /// All revocations of an account that still matter, those too that an earlier attempt could not make known.
+    /// All revocations of an account that are still needed, including those that an earlier attempt failed to announce.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.

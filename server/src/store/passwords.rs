@@ -1,4 +1,4 @@
-//! New passwords.
+//! Setting and changing passwords.
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -11,18 +11,18 @@ use super::sessions::end_sessions_of;
 use super::{Actor, MailKind, NewMail, RevokedSession, Store, StoreError, TokenPurpose};
 use crate::domain::{AuditEvent, AuditKind, Origin, PasswordHash};
 
-/// A password to be changed by its owner, who has shown to know the old one.
+/// A change of password by its owner, whose current password was verified.
 #[derive(Debug, Clone)]
 pub struct PasswordChange<'a> {
-    /// Whose, and the session that asks, which goes on.
+    /// The account and its current session, which continues.
     pub actor: Actor,
     /// The hash that the current password was verified against.
     pub verified_hash: &'a PasswordHash,
-    /// PHC string of the new one.
+    /// The PHC string of the new password.
     pub new_hash: &'a PasswordHash,
-    /// Whether the other sessions go on too.
+    /// Whether the other sessions stay active too.
     pub keep_other_sessions: bool,
-    /// From where.
+    /// The origin of the request.
     pub origin: &'a Origin,
 }
 
@@ -31,14 +31,14 @@ pub struct PasswordChange<'a> {
 pub struct PasswordReset {
     /// Whose.
     pub user_id: i64,
-    /// What the link was for.
+    /// The purpose of the link.
     pub purpose: TokenPurpose,
-    /// The sessions that ended by it, to be announced.
+    /// The ended sessions, to be announced.
     pub revoked: Vec<RevokedSession>,
 }
 
 impl PasswordReset {
-    /// What the audit says of it.
+    /// The audit event.
     pub fn event<'a>(&self, origin: &'a Origin) -> AuditEvent<'a> {
         AuditEvent::own(AuditKind::PasswordReset, self.user_id, origin)
             .with(json!({ "link": self.purpose.as_str() }))
@@ -46,9 +46,9 @@ impl PasswordReset {
 }
 
 impl Store {
-    /// Uses the link up, sets the password, ends every session, makes all other links void and puts a notice into
-    /// the outbox, all or nothing. Who reads the mail at the address has shown it, so it is verified. `None` when
-    /// the link was used, voided or expired meanwhile.
+    /// Uses up the link, sets the password, ends every session, voids all other links and puts a notice into the outbox, in
+    /// one transaction. The link also verifies the address that it was sent to. `None` when the link was used, voided or
+    /// expired in the meantime.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -72,7 +72,7 @@ impl Store {
         .await?;
         let revoked = end_sessions_of(&mut transaction, owner.user_id, None).await?;
         void_links(&mut transaction, owner.user_id, &TokenPurpose::ALL).await?;
-        // Who has just chosen a first password need not be told.
+        // An owner who has just chosen the first password needs no notice.
         if owner.purpose == TokenPurpose::PasswordReset {
             insert_notice(&mut transaction, owner.user_id, &owner.email, true).await?;
         }
@@ -82,8 +82,8 @@ impl Store {
         Ok(Some(reset))
     }
 
-    /// Changes a password, ends the other sessions unless they are to go on, makes the links void that could undo
-    /// it and puts a notice into the outbox, all or nothing. `None` when the password was changed since it was verified.
+    /// Changes a password, ends the other sessions unless they are kept, voids the links that could undo the change and puts a
+    /// notice into the outbox, in one transaction. `None` when the password was changed since it was verified.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -118,7 +118,7 @@ impl Store {
 }
 
 impl<'a> PasswordChange<'a> {
-    /// What the audit says of it.
+    /// The audit event.
     pub fn event(&self) -> AuditEvent<'a> {
         AuditEvent::own(AuditKind::PasswordChanged, self.actor.user_id, self.origin)
             .in_session(self.actor.session_id)

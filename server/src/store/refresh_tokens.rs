@@ -7,7 +7,7 @@ use super::{RevokedSession, SessionOwner, Store, StoreError};
 use crate::domain::Origin;
 use crate::domain::rotation::{Decision, GRACE, Generation, decide_rotation};
 
-/// A refresh token that was presented, and what would replace it.
+/// A presented refresh token, and the next generation that would replace it.
 #[derive(Debug, Clone)]
 pub struct RefreshRequest<'a> {
     /// `sid` of the token.
@@ -22,31 +22,31 @@ pub struct RefreshRequest<'a> {
     pub access_expires_at: DateTime<Utc>,
     /// When the next generation expires.
     pub refresh_expires_at: DateTime<Utc>,
-    /// Where it comes from.
+    /// The origin of the request.
     pub origin: &'a Origin,
 }
 
-/// What became of it.
+/// The outcome of an exchange.
 #[derive(Debug)]
 pub enum RefreshOutcome {
     /// Sign a refresh token with this id and expiry, and an access token.
     Granted {
-        /// Whose session it is.
+        /// The username of the account.
         owner: SessionOwner,
         /// `jti` of the current generation.
         jti: Uuid,
         /// When the current generation expires.
         refresh_expires_at: DateTime<Utc>,
     },
-    /// The session is over, or never was, or the account is deactivated.
+    /// The session has ended or does not exist, or the account is deactivated.
     Over,
-    /// A token of an older generation: the session has been ended, its revocation is to be announced.
+    /// A token of an older generation: the session was ended, and its revocation is to be announced.
     Theft(RevokedSession),
 }
 
 impl Store {
-    /// Decides about a presented refresh token while holding its session's row, so that of several exchanges
-    /// at once one rotates and the others repeat its outcome.
+    /// Decides about a presented refresh token while holding its session's row, so that of several concurrent
+    /// exchanges one rotates and the others repeat its outcome.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer; nothing was changed then, or the change
@@ -67,7 +67,7 @@ impl Store {
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(username) = username else { return Ok(RefreshOutcome::Over) };
-        // The clock is read after the lock, which may have been waited for. It is the database's, so that
+        // The clock is read after waiting for the lock. It is the database's clock, so that
         // replicas whose clocks differ agree on the grace period.
         let (now, generation) = fetch_generation(&mut transaction, request).await?;
         let owner = SessionOwner { user_id: request.user_id, username };
@@ -106,7 +106,7 @@ impl Store {
 }
 
 impl Store {
-    /// The name of the account whose current refresh token this is, while it could be exchanged. Only looks.
+    /// The username of the account whose current refresh token this is, while it could be exchanged. Changes nothing.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -131,7 +131,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         match found {
-            // A standby may not have heard of an exchange yet.
+            // A standby may lag behind an exchange.
             Some((_, true)) => Err(StoreError::found_standby()),
             found => Ok(found.map(|(username, _)| username)),
         }

@@ -1,4 +1,4 @@
-//! Accounts that people make for themselves, and the proof that their address is theirs.
+//! Registering accounts, and verifying their addresses.
 
 use serde_json::json;
 
@@ -10,34 +10,34 @@ use crate::domain::{
     AuditEvent, AuditKind, EmailAddress, Locale, Origin, Outcome, PasswordHash, PersonName, Username,
 };
 
-/// An account that somebody wants to have.
+/// A requested account.
 #[derive(Debug, Clone)]
 pub struct Registration {
-    /// Unique whatever its case.
+    /// Unique without regard to case.
     pub username: Username,
-    /// Unique whatever its case.
+    /// Unique without regard to case.
     pub email: EmailAddress,
-    /// The person's name.
+    /// The user's full name.
     pub name: PersonName,
-    /// PHC string.
+    /// The PHC string of the password.
     pub password_hash: PasswordHash,
-    /// The person's language.
+    /// The user's language.
     pub locale: Option<Locale>,
 }
 
-/// What became of it.
+/// The outcome of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistrationOutcome {
-    /// There is an account now, whose address is yet to be verified.
+    /// The account was created; its address is not verified yet.
     Made(i64),
-    /// This account has the address.
+    /// This account already has the address.
     EmailTaken(i64),
-    /// Some account has the name.
+    /// Another account already has the username.
     UsernameTaken,
 }
 
 impl RegistrationOutcome {
-    /// What the audit says of it.
+    /// The audit event.
     pub fn event(self, origin: &Origin) -> AuditEvent<'_> {
         let refused = |user_id, reason| AuditEvent {
             kind: AuditKind::Registered,
@@ -57,8 +57,8 @@ impl RegistrationOutcome {
 }
 
 impl Store {
-    /// Makes the account unless its name or its address is taken, and puts the message into the outbox that tells
-    /// how it went. The unique indexes decide. Either way it takes the same steps, and so the same time.
+    /// Creates the account unless its username or its address is taken, and puts the message that reports the outcome into the
+    /// outbox. The unique indexes decide. The steps, and so the time, are the same in each case.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -80,7 +80,7 @@ impl Store {
         .bind(locale)
         .fetch_optional(&mut *transaction)
         .await?;
-        // Its address as it stands on record: the one that was given might only look like it.
+        // The stored address: the given one may only look like it.
         let owner: Option<(i64, String)> = sqlx::query_as(
             "SELECT id, email FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
         )
@@ -114,8 +114,8 @@ impl Store {
         Ok(outcome)
     }
 
-    /// Asks for another verification mail. A row is written whether or not an unverified account has the address,
-    /// so that it takes the same time; one that is nobody's is thrown away by the worker.
+    /// Requests another verification e-mail. Writes a row whether or not an unverified account has the address, so that both
+    /// take the same time; the worker drops a message without a recipient.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -141,8 +141,8 @@ impl Store {
         Ok(event)
     }
 
-    /// Uses the link up and notes that the account's address is read. Gives the account; `None` when the link is
-    /// not good.
+    /// Uses up the link and marks the account's address as verified. Returns the account; `None` when the link is
+    /// invalid.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.

@@ -1,16 +1,16 @@
-//! The rule that somebody who can administer accounts always remains.
+//! The rule that at least one superuser can always log in.
 
 use sqlx::PgConnection;
 
 use super::{NewUser, Store, StoreError};
 use crate::domain::AuditKind;
 
-/// Whether this account is the only superuser who can log in; holds off, until the transaction ends, everybody
-/// else who asks.
+/// Whether this account is the only superuser who can log in. Concurrent callers wait until the transaction
+/// ends.
 ///
-/// Call it after the row of the account is locked, before it is removed, demoted or deactivated. Two such changes
-/// at once then come one after the other, and the second sees the first (under READ COMMITTED each statement
-/// looks anew): without the lock each could count on the other's superuser.
+/// Call it after the row of the account is locked, before it is deleted, demoted or deactivated. Two concurrent changes
+/// then run one after the other, and the second sees the first (under READ COMMITTED each statement
+/// takes a new snapshot): without the lock each could count on the other's superuser.
 pub(super) async fn is_last_superuser(
     connection: &mut PgConnection,
     user_id: i64,
@@ -18,7 +18,7 @@ pub(super) async fn is_last_superuser(
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.superusers'))")
         .execute(&mut *connection)
         .await?;
-    // Who was invited and has no password yet administers nothing.
+    // An invited account without a password administers nothing yet.
     Ok(sqlx::query_scalar(
         "SELECT NOT EXISTS (
              SELECT FROM users
@@ -33,7 +33,7 @@ pub(super) async fn is_last_superuser(
 }
 
 impl Store {
-    /// Makes a superuser on the command line, and records it.
+    /// Creates a superuser on the command line, and records it.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name or the address is taken.

@@ -22,7 +22,7 @@ async fn started(name: &str) -> (App, User, Session) {
 }
 
 #[tokio::test]
-async fn tells_both_addresses_and_waits_for_the_new_one() {
+async fn notifies_both_addresses_and_waits_for_the_new_one() {
     let (app, user, session) = started("mover").await;
 
     let answer = request(&app, &session, &user.password, "New@Example.test").await;

@@ -80,7 +80,7 @@ async fn a_new_password_keeps_to_the_rules() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_one_wins() {
+async fn of_concurrent_requests_one_wins() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let bodies: Vec<_> = (0..5)

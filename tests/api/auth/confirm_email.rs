@@ -22,7 +22,7 @@ async fn asked() -> (App, User, Session, String) {
 }
 
 #[tokio::test]
-async fn the_account_has_the_new_address_and_the_old_one_is_told() {
+async fn the_account_has_the_new_address_and_the_old_one_gets_a_notice() {
     let (app, user, session, token) = asked().await;
 
     let answer = confirm(&app, &token).await;
@@ -38,7 +38,7 @@ async fn the_account_has_the_new_address_and_the_old_one_is_told() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_once_even_for_many_at_once() {
+async fn a_token_is_valid_once_even_for_concurrent_requests() {
     let (app, _, _, token) = asked().await;
     let answers = join_all((0..5).map(|_| confirm(&app, &token))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");

@@ -89,7 +89,7 @@ async fn the_last_active_superuser_stays() {
 }
 
 #[tokio::test]
-async fn of_all_superusers_who_leave_at_once_one_stays() {
+async fn of_superusers_who_concurrently_delete_themselves_one_stays() {
     let app = allowed().start().await;
     let mut leavers = vec![(app.superuser().await.clone(), superuser_password())];
     for name in ["second", "third", "fourth"] {

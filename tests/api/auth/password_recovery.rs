@@ -35,7 +35,7 @@ async fn answers_the_same_whether_or_not_there_is_such_an_account() {
 }
 
 #[tokio::test]
-async fn sends_a_letter_in_text_and_html() {
+async fn sends_an_email_in_text_and_html() {
     let app =
         App::setup().mail(Smtp::Plain).set("PUBLIC_URL", "https://login.example.test/base").start().await;
     let user = app.create_user("forgetful").await;
@@ -62,7 +62,7 @@ async fn takes_the_address_in_any_case_and_writes_to_the_one_on_record() {
 }
 
 #[tokio::test]
-async fn an_inactive_account_gets_no_letter() {
+async fn an_inactive_account_gets_no_email() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let inactive = app.create_user("inactive").await;
     let active = app.create_user("active").await;

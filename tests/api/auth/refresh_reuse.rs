@@ -81,7 +81,7 @@ async fn a_later_one_is_theft_and_ends_the_whole_session() {
 }
 
 #[tokio::test]
-async fn theft_is_noticed_at_any_replica_and_at_once_by_all() {
+async fn theft_is_detected_by_any_replica_and_enforced_by_all_immediately() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("spread").await;
     let second = Session::from_answer(&app.refresh_at(1, &first).await);
@@ -94,7 +94,7 @@ async fn theft_is_noticed_at_any_replica_and_at_once_by_all() {
 }
 
 #[tokio::test]
-async fn twenty_at_once_all_succeed_and_leave_one_usable_session() {
+async fn twenty_concurrent_refreshes_all_succeed_and_leave_one_usable_session() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("crowd").await;
 

@@ -17,7 +17,7 @@ fn seen(answer: &Answer) -> (u16, String, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_taken_address_gets_the_same_answer_and_its_owner_is_told() {
+async fn a_taken_address_gets_the_same_answer_and_its_owner_a_notice() {
     let app = open().start().await;
     let (owner, session) = app.new_session("owner").await;
     let free = register(&app, &body("free", "free@example.test")).await;
@@ -35,7 +35,7 @@ async fn a_taken_address_gets_the_same_answer_and_its_owner_is_told() {
 }
 
 #[tokio::test]
-async fn a_taken_name_gets_the_same_answer_and_the_address_is_told() {
+async fn a_taken_name_gets_the_same_answer_and_the_address_a_notice() {
     let app = open().start().await;
     let owner = app.create_user("owner").await;
     let free = register(&app, &body("free", "free@example.test")).await;
@@ -50,7 +50,7 @@ async fn a_taken_name_gets_the_same_answer_and_the_address_is_told() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_one_gets_the_name_and_one_the_address() {
+async fn of_concurrent_requests_one_gets_the_name_and_one_the_address() {
     // More letters to one address than it would get in an hour.
     let app = open().set("RATE_LIMITS_ENABLED", "false").start().await;
     let names: Vec<_> = (0..5).map(|n| body("Wanted", &format!("w{n}@example.test"))).collect();

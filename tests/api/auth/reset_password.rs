@@ -60,7 +60,7 @@ async fn a_token_is_good_for_one_reset() {
 }
 
 #[tokio::test]
-async fn one_of_many_at_once_wins() {
+async fn of_concurrent_requests_one_wins() {
     let app = app_with_mail().await;
     let user = app.create_user("race").await;
     let token = request_token(&app, &user, 1).await;
@@ -75,7 +75,7 @@ async fn one_of_many_at_once_wins() {
 }
 
 #[tokio::test]
-async fn a_newer_letter_makes_the_older_one_void() {
+async fn a_newer_email_voids_the_older_one() {
     let app = app_with_mail().await;
     let user = app.create_user("impatient").await;
     let older = request_token(&app, &user, 1).await;
@@ -132,7 +132,7 @@ async fn a_token_that_was_never_given_out_is_refused_as_a_used_one_is() {
 }
 
 #[tokio::test]
-async fn works_at_every_replica_and_is_known_to_all_at_once() {
+async fn takes_effect_on_every_replica_immediately() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let (user, session) = app.new_session("spread").await;
     let token = request_token(&app, &user, 1).await;

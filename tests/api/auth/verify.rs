@@ -30,7 +30,7 @@ fn assert_refused(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn tells_who_the_bearer_is() {
+async fn returns_the_bearer() {
     let app = App::start().await;
     let (user, session) = app.new_session("anna").await;
     assert_is(&verify_bearer(&app, &session.access).await, &user, "false");
@@ -88,7 +88,7 @@ async fn without_a_token_the_challenge_names_no_error() {
 }
 
 #[tokio::test]
-async fn a_logout_counts_at_once_and_so_does_a_deactivation() {
+async fn a_logout_and_a_deactivation_take_effect_immediately() {
     let app = App::start().await;
     let (_, session) = app.new_session("leaver").await;
     app.log_out(&session).await.ok(200);

@@ -47,7 +47,7 @@ async fn a_token_is_good_once() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_one_wins() {
+async fn of_concurrent_requests_one_wins() {
     let (app, token) = registered().await;
     let answers = join_all((0..6).map(|_| verify(&app, &token))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{administration, new_superuser, setup};
 
 #[tokio::test]
-async fn superusers_who_change_each_other_and_themselves_at_once_do_not_wait_for_each_other() {
+async fn superusers_who_change_each_other_and_themselves_concurrently_do_not_deadlock() {
     let app = setup().start().await;
     for _ in 0..4 {
         let mut chiefs = Vec::new();

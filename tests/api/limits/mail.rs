@@ -10,7 +10,7 @@ async fn recover(app: &App, address: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn an_address_gets_a_few_letters_an_hour_whether_or_not_it_is_known() {
+async fn an_address_gets_a_few_emails_an_hour_whether_or_not_it_is_known() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("flooded").await;
     for address in [user.email.as_str(), "nobody@example.test"] {

@@ -89,7 +89,7 @@ async fn all_replicas_count_together() {
 }
 
 #[tokio::test]
-async fn guesses_at_once_are_not_more_than_guesses_in_turn() {
+async fn concurrent_guesses_are_not_more_than_guesses_in_turn() {
     let app = App::setup().replicas(2).start().await;
     let user = app.create_user("parallel").await;
     let answers = join_all((0..60).map(|number| guess(&app.servers[number % 2], &user.username))).await;

@@ -1,4 +1,4 @@
-//! The login that each replica tries out where `LOGIN_PROBE_ENABLED`.
+//! The login probe of each replica, where `LOGIN_PROBE_ENABLED` is set.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
@@ -6,7 +6,7 @@ use latchkey_tests::wait;
 use serde_json::Value;
 
 async fn wait_for_login(app: &App, ready: bool) -> String {
-    wait::until(&format!("a login that was tried out: {ready}"), || async {
+    wait::until(&format!("a login probe with the outcome {ready}"), || async {
         let login: Value = app.server().status().await["dependencies"]["login"].clone();
         (login["ready"] == ready).then(|| login["message"].as_str().unwrap_or_default().to_owned())
     })
@@ -20,10 +20,28 @@ async fn it_works_and_leaves_nothing_behind() {
     let traces = "SELECT (SELECT count(*) FROM users WHERE username LIKE $1) + (SELECT count(*) FROM sessions)
         + (SELECT count(*) FROM refresh_tokens) + (SELECT count(*) FROM audit_events WHERE kind IN ('login', 'logout'))";
     assert_eq!(app.database.count(traces, "login-probe-%").await, 0);
-    // It was a login of nobody's, so that no metric of people's logins has it.
+    // The probe does not count in the metrics of logins.
     assert!(app.server().metric("latchkey_logins_total", &[]).await < 1.0);
     let me = app.superuser().await.access.clone();
     app.me(&me).await.ok(200);
+}
+
+#[tokio::test]
+async fn accounts_that_interrupted_probes_left_behind_are_deleted() {
+    let mut app = App::start().await;
+    let leftover = "INSERT INTO users (username, email, name, created_at)
+        VALUES ($1 || '-1', $1 || '-1@' || $1 || '.invalid', 'x', now() - interval '2 hours'),
+               ($1 || '-2', $1 || '-2@example.test', 'A user of that name', now() - interval '2 hours')";
+    for prefix in ["canary", "login-probe"] {
+        assert_eq!(app.database.execute_for(leftover, prefix).await, 2);
+    }
+    app.variables.insert("LOGIN_PROBE_ENABLED".to_owned(), "true".to_owned());
+    app.restart(0).await;
+    wait_for_login(&app, true).await;
+    let left = "SELECT count(*) FROM users WHERE username LIKE $1";
+    for prefix in ["canary", "login-probe"] {
+        assert_eq!(app.database.count(left, &format!("{prefix}-%")).await, 1, "{prefix}");
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn tells_version_schema_keys_and_revocation() {
 }
 
 #[tokio::test]
-async fn tells_when_revocation_falls_back() {
+async fn reports_when_revocation_falls_back() {
     let mut app = App::start().await;
     app.redis.stop();
     let status = wait::until("revocation by postgres", || async {

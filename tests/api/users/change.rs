@@ -27,7 +27,7 @@ async fn changes_what_is_given_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_deactivation_ends_every_session_on_every_replica_at_once() {
+async fn a_deactivation_immediately_ends_every_session_on_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("deactivated").await;
     let second = app.log_in(&user).await;
@@ -49,7 +49,7 @@ async fn a_deactivation_ends_every_session_on_every_replica_at_once() {
 }
 
 #[tokio::test]
-async fn a_promotion_and_a_demotion_count_at_once() {
+async fn a_promotion_and_a_demotion_take_effect_immediately() {
     let app = App::start().await;
     let (user, session) = app.new_session("promoted").await;
     let list = || app.get(path::USERS).bearer_auth(&session.access).answer();
@@ -62,7 +62,7 @@ async fn a_promotion_and_a_demotion_count_at_once() {
 }
 
 #[tokio::test]
-async fn another_address_is_verified_voids_links_and_is_told_to_the_old_one() {
+async fn a_new_address_is_verified_voids_links_and_the_old_one_gets_a_notice() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     watch_outbox(&app).await;
     let user = app.create_user("moved").await;

@@ -46,7 +46,7 @@ async fn verify_at_login_and_are_then_replaced_by_ours() {
 }
 
 #[tokio::test]
-async fn many_first_logins_at_once_all_succeed() {
+async fn concurrent_first_logins_all_succeed() {
     let app = App::setup().replicas(2).start().await;
     bring(&app, "popular", HASHES[0]).await;
     let logins = (0..8).map(|number| {

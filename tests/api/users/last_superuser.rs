@@ -73,7 +73,7 @@ async fn remove(app: &App, number: usize, by: &Session, whom: &User) -> Answer {
 }
 
 #[tokio::test]
-async fn many_who_remove_each_other_at_once_leave_one() {
+async fn superusers_who_concurrently_remove_each_other_leave_one() {
     let app = App::setup().replicas(2).start().await;
     for _ in 0..4 {
         let mut superusers = Vec::new();
