@@ -145,7 +145,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             commands::create_superuser(&commands::open_store(&connection).await?, arguments, &policy).await
         })?,
         Command::Sessions(SessionsCommand::EndAll) => {
-            runtime()?.block_on(async { commands::end_all_sessions(&open_store().await?).await })?
+            runtime()?.block_on(async { commands::end_all_sessions(&open_store().await?).await })?;
         }
         Command::Mail(command) => commands::mail_preview::run(&command)?,
     }
@@ -171,7 +171,7 @@ async fn open_store() -> anyhow::Result<Store> {
 
 /// Reads the settings. If some are not valid, the others are checked all the same, so that one start names every fault.
 fn settings() -> anyhow::Result<Settings> {
-    Settings::from_environment(&environment()).or_else(|errors| {
+    Settings::from_environment(&environment()).map_err(|errors| {
         let mut faults = Faults::default();
         let references = errors.references().clone();
         faults.add(errors);
@@ -180,7 +180,7 @@ fn settings() -> anyhow::Result<Settings> {
         {
             faults.add(more);
         }
-        Err(faults.into())
+        faults.into()
     })
 }
 
