@@ -4,12 +4,9 @@
 //! that defines the item. So a facade hides no cycle, and makes none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
+use crate::imports::{Module, expand, module_of, without_tests};
 use crate::sources::{code_of, rust_sources};
-
-/// A module by its path below the crate's root; the root is empty.
-type Module = Vec<String>;
 
 /// The groups of modules below `folder`, the `src` of a crate, that import each other in a cycle. Unit tests are left
 /// out.
@@ -17,20 +14,6 @@ pub fn import_cycles(folder: &str) -> Vec<String> {
     let sources = rust_sources(folder).into_iter().filter(|file| !file.ends_with("src/main.rs"));
     let sources = sources.map(|file| (module_of(&file, folder), without_tests(&code_of(&file))));
     cycles(&sources.collect())
-}
-
-fn module_of(file: &Path, folder: &str) -> Module {
-    let inner = file.strip_prefix(folder).expect("a file of that folder").with_extension("");
-    let mut module: Module = inner.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    if module.last().is_some_and(|last| last == "mod") || module == ["lib"] {
-        module.pop();
-    }
-    module
-}
-
-/// Unit tests are at the end of a file.
-fn without_tests(code: &str) -> String {
-    code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
 }
 
 fn cycles(sources: &BTreeMap<Module, String>) -> Vec<String> {
@@ -159,39 +142,6 @@ fn re_exports(code: &str) -> (Vec<String>, String) {
     }
     others.push_str(rest);
     (trees, others)
-}
-
-/// Follows a path, and every branch of a group (`a::{b, c::d}`), from what stands after its first `::`.
-fn expand(mut base: Module, rest: &str, found: &mut Vec<Module>) {
-    let rest = rest.trim_start();
-    if let Some(group) = rest.strip_prefix('{') {
-        let (mut depth, mut start) = (0, 0);
-        for (at, character) in group.char_indices() {
-            match character {
-                '{' => depth += 1,
-                '}' if depth > 0 => depth -= 1,
-                ',' | '}' if depth == 0 => {
-                    expand(base.clone(), &group[start..at], found);
-                    start = at + 1;
-                    if character == '}' {
-                        return;
-                    }
-                }
-                _ => {}
-            }
-        }
-        return;
-    }
-    let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    match name.as_str() {
-        "" | "self" => {}
-        "super" => drop(base.pop()),
-        _ => base.push(name.clone()),
-    }
-    match rest[name.len()..].strip_prefix("::") {
-        Some(rest) if !name.is_empty() => expand(base, rest, found),
-        _ => found.push(base),
-    }
 }
 
 #[cfg(test)]

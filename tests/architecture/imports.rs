@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::sources::{code_of, rust_sources};
 
 /// A module by its path below the crate's root; the root is empty.
-type Module = Vec<String>;
+pub type Module = Vec<String>;
 
 /// The modules of a crate, each with those that it imports. Tests are left out.
 pub struct Imports(BTreeMap<Module, BTreeSet<Module>>);
@@ -99,7 +99,8 @@ impl Imports {
     }
 }
 
-fn module_of(file: &Path, folder: &str) -> Module {
+/// The module that a file below `folder`, the `src` of a crate, contains.
+pub fn module_of(file: &Path, folder: &str) -> Module {
     let inner = file.strip_prefix(folder).expect("a file of that folder").with_extension("");
     let mut module: Module = inner.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     if module.last().is_some_and(|last| last == "mod") || module == ["lib"] {
@@ -109,7 +110,7 @@ fn module_of(file: &Path, folder: &str) -> Module {
 }
 
 /// Unit tests are at the end of a file.
-fn without_tests(code: &str) -> String {
+pub fn without_tests(code: &str) -> String {
     code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
 }
 
@@ -148,7 +149,7 @@ fn paths(module: &Module, code: &str, modules: &BTreeSet<Module>) -> Vec<Module>
 }
 
 /// Follows a path, and every branch of a group (`a::{b, c::d}`), from what stands after its first `::`.
-fn expand(mut base: Module, rest: &str, found: &mut Vec<Module>) {
+pub fn expand(mut base: Module, rest: &str, found: &mut Vec<Module>) {
     let rest = rest.trim_start();
     if let Some(group) = rest.strip_prefix('{') {
         let (mut depth, mut start) = (0, 0);

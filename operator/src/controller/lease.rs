@@ -7,14 +7,15 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
-use kube::core::{NamespaceResourceScope, ObjectMeta};
+use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::cluster::lenient::metadata;
 
 /// A Lease. Unknown fields are kept when it is written.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Resource)]
+#[resource(inherit = Lease)]
 pub struct LeaseRecord {
     #[serde(rename = "apiVersion")]
     api_version: Cow<'static, str>,
@@ -79,35 +80,6 @@ impl<'de> Deserialize<'de> for LeaseRecord {
         let Object { metadata: stored, spec } = Object::deserialize(deserializer)?;
         let spec = if let Value::Object(spec) = spec { spec } else { Map::new() };
         Ok(Self::build(metadata(stored), spec))
-    }
-}
-
-impl Resource for LeaseRecord {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind(dynamic: &()) -> Cow<'_, str> {
-        Lease::kind(dynamic)
-    }
-
-    fn group(dynamic: &()) -> Cow<'_, str> {
-        Lease::group(dynamic)
-    }
-
-    fn version(dynamic: &()) -> Cow<'_, str> {
-        Lease::version(dynamic)
-    }
-
-    fn plural(dynamic: &()) -> Cow<'_, str> {
-        Lease::plural(dynamic)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 

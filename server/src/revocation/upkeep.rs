@@ -1,5 +1,5 @@
-//! What keeps a replica's trust in Redis true: it asks PostgreSQL and Redis again and again, sweeps, and fills Redis
-//! when it has lost something.
+//! Background tasks that keep a replica's trust in Redis justified: they ask PostgreSQL and Redis periodically, sweep, and
+//! fill Redis when it has lost data.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,9 +14,9 @@ use crate::domain::clock::ClockOffset;
 use crate::redis_connection::{Connection, MayForget};
 use crate::store::StoreError;
 
-/// Between two looks at whether Redis has to be filled.
+/// The time between two checks of whether Redis has to be filled.
 const FILL_INTERVAL: Duration = Duration::from_millis(500);
-/// Between two sweeps: how long a revocation that its replica did not live to announce may go unnoticed.
+/// The time between two sweeps: the longest that a revocation stays unknown to Redis if its replica ended before it announced it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Revocation {
@@ -110,7 +110,7 @@ impl Revocation {
     }
 
     /// Copies to Redis what was committed since the last sweep, however long ago that was. A replica may have ended after
-    /// it committed a revocation and before it announced it: it has answered nobody, but what was revoked must be refused.
+    /// it committed a revocation and before it announced it: it has answered no request, but the tokens must be refused.
     async fn sweep(&self, connection: &Connection) -> Result<(), RefillError> {
         let begun_at = Instant::now();
         let Some(keys) = self.trust.keys() else { return Ok(()) };

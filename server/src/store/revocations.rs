@@ -68,7 +68,7 @@ macro_rules! state_columns {
 }
 
 impl Store {
-    /// Reads the state. A standby is not asked: it may not have heard of the latest withdrawal of trust.
+    /// Reads the state. A standby is refused: it may lag behind the latest withdrawal of trust.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when it is a standby.
@@ -108,7 +108,7 @@ impl Store {
     }
 
     /// Says which marker a filling will set, and gives the generation it begins at. `None` when some Redis is
-    /// believed: then there is nothing to fill.
+    /// trusted: then there is nothing to fill.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
