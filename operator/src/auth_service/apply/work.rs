@@ -56,12 +56,14 @@ impl Work<'_> {
         &mut self,
         action: Action,
     ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
-        let (kind, name, verb) = match &action {
-            Action::Apply(rendered) => (rendered.kind, rendered.name.clone(), "applied"),
-            Action::Create(rendered) => (rendered.kind, rendered.name.clone(), "created"),
-            Action::Delete { kind, name } => (*kind, name.clone(), "deleted"),
-            Action::Keep { kind, name } => (*kind, name.clone(), "kept"),
-            Action::Scale { name, .. } => (Kind::Deployment, name.clone(), "scaled"),
+        let (kind, name) = action.target();
+        let name = name.to_owned();
+        let verb = match &action {
+            Action::Apply(_) => "applied",
+            Action::Create(_) => "created",
+            Action::Delete { .. } => "deleted",
+            Action::Keep { .. } => "kept",
+            Action::Scale { .. } => "scaled",
         };
         let guarded = matches!(&action, Action::Apply(rendered) if rendered.based_on.is_some());
         let result = match action {
@@ -115,15 +117,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Deletes Jobs for other images and databases.
-    pub(super) async fn delete_superseded_jobs(&mut self, current: &str) -> Result<(), ApplyError> {
-        for job in &self.service.jobs {
-            let name = job.name_any();
-            if name != current {
-                self.reconcile_object(Action::Delete { kind: Kind::Job, name }).await?;
-            }
-        }
-        Ok(())
+    /// Whether pods may be started and changed. The first pods must not start with a ConfigMap or NetworkPolicy to
+    /// which another writer added fields. An existing Deployment is still applied, because otherwise that writer could
+    /// prevent repairs of it.
+    pub(super) fn prerequisites_are_applied(&self) -> bool {
+        self.name_conflicts.is_empty()
+            && self.refused.is_empty()
+            && (self.contested.is_empty() || self.service.deployment.is_some())
     }
 
     pub(super) fn is_ours(&self, object: &DynamicObject) -> bool {

@@ -24,28 +24,14 @@ const DNS: i32 = 53;
 const POSTGRES: i32 = 5432;
 const REDIS: i32 = 6379;
 
-/// The policies of the server, its migrations, and the embedded stores.
-#[derive(Debug, Clone)]
-pub struct NetworkPolicies {
-    pub server: Action,
-    pub migration: Action,
-    pub postgres: Action,
-    pub redis: Action,
-}
-
 /// The policy of an embedded store is deleted with the store. Running servers keep their policy until pods that may
 /// need another one replace them.
-pub(super) fn build(service: &Validated, schema: &Schema) -> Result<NetworkPolicies, RenderError> {
+pub(super) fn build(service: &Validated, schema: &Schema) -> Result<[Action; 4], RenderError> {
     let name = |component| name(service, component);
     let gone = |component| Action::delete(Kind::NetworkPolicy, name(component));
     let kept = |component| Action::keep(Kind::NetworkPolicy, name(component));
     if !service.spec.network_policy.enabled {
-        return Ok(NetworkPolicies {
-            server: gone(Component::Server),
-            migration: gone(Component::Migration),
-            postgres: gone(Component::Postgres),
-            redis: gone(Component::Redis),
-        });
+        return Ok([Component::Server, Component::Migration, Component::Postgres, Component::Redis].map(gone));
     }
     let moved = *schema == Schema::Migrated;
     let store = |there: bool, component, port, clients: &[Component]| {
@@ -58,23 +44,23 @@ pub(super) fn build(service: &Validated, schema: &Schema) -> Result<NetworkPolic
         }
     };
     let clients = [Component::Server, Component::Migration];
-    Ok(NetworkPolicies {
-        server: match &service.server {
+    Ok([
+        match &service.server {
             Ok(server) if moved => {
                 applied(service, Component::Server, callers(service), destinations(service, server))?
             }
             _ => kept(Component::Server),
         },
-        migration: match &service.server {
+        match &service.server {
             Ok(server) => {
                 let to = vec![dns(), to_database(service, server)];
                 applied(service, Component::Migration, Vec::new(), to)?
             }
             Err(_) => kept(Component::Migration),
         },
-        postgres: store(service.postgres.is_some(), Component::Postgres, POSTGRES, &clients)?,
-        redis: store(service.redis.is_some(), Component::Redis, REDIS, &[Component::Server])?,
-    })
+        store(service.postgres.is_some(), Component::Postgres, POSTGRES, &clients)?,
+        store(service.redis.is_some(), Component::Redis, REDIS, &[Component::Server])?,
+    ])
 }
 
 fn name(service: &Validated, component: Component) -> String {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::auth_service::validate::Validated;
+use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
 use crate::fingerprint::fingerprint;
 use crate::names::RENDERED_ANNOTATION;
@@ -95,6 +96,39 @@ impl Action {
 
     pub(super) fn delete(kind: Kind, name: impl Into<String>) -> Self {
         Self::Delete { kind, name: name.into() }
+    }
+
+    /// The main object of a kind: it has the name of the AuthService, and is deleted if the spec does not ask for it.
+    pub(super) fn apply_or_delete(
+        service: &Validated,
+        kind: Kind,
+        object: Option<impl Serialize>,
+    ) -> Result<Self, RenderError> {
+        match object {
+            Some(object) => Self::apply(service, kind, &object),
+            None => Ok(Self::delete(kind, service.names.base())),
+        }
+    }
+
+    /// The same for a kind that may not be installed.
+    pub(super) fn of_optional_kind(
+        service: &Validated,
+        kind: Kind,
+        object: Option<impl Serialize>,
+    ) -> Result<Self, RenderError> {
+        match service.optional.presence(kind) {
+            Presence::Present => Self::apply_or_delete(service, kind, object),
+            Presence::Absent | Presence::Unknown => Ok(Self::keep(kind, service.names.base())),
+        }
+    }
+
+    /// The kind and name of the object.
+    pub(crate) fn target(&self) -> (Kind, &str) {
+        match self {
+            Self::Apply(rendered) | Self::Create(rendered) => (rendered.kind, &rendered.name),
+            Self::Keep { kind, name } | Self::Delete { kind, name } => (*kind, name),
+            Self::Scale { name, .. } => (Kind::Deployment, name),
+        }
     }
 
     /// Only applied over this version of the object.

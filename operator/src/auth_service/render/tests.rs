@@ -15,9 +15,18 @@ fn migrated(auth_service: &latchkey_crds::AuthService, found: Dereferenced) -> O
     render(&service, Timestamp::UNIX_EPOCH).unwrap()
 }
 
+/// The action for an object.
+fn action<'a>(objects: &'a Objects, kind: Kind, name: &str) -> &'a Action {
+    objects.actions().find(|action| action.target() == (kind, name)).unwrap()
+}
+
+fn jobs(objects: &Objects) -> Vec<&Action> {
+    objects.actions().filter(|action| action.target().0 == Kind::Job).collect()
+}
+
 /// All objects, as one list.
 fn all(objects: &Objects) -> Vec<Value> {
-    let actions = objects.actions().into_iter();
+    let actions = objects.actions();
     let values = actions.map(|action| match action {
         Action::Apply(rendered) => rendered.value.clone(),
         Action::Create(rendered) => json!({ "generated": rendered.value }),
@@ -79,16 +88,17 @@ fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
     let service = validate(&auth_service(json!({"replicas": 4})), embedded(), &images()).unwrap();
     let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(objects.schema, Schema::Migrating);
-    assert_eq!(objects.deployment, Action::Scale { name: "demo".to_owned(), replicas: 4 });
-    assert!(matches!(objects.migration, Action::Apply(_)));
+    let scaled = Action::Scale { name: "demo".to_owned(), replicas: 4 };
+    assert_eq!(*action(&objects, Kind::Deployment, "demo"), scaled);
+    assert!(matches!(jobs(&objects)[..], [Action::Apply(_)]));
 
     for (live, wanted) in [(0, 4), (1, 4), (4, 0)] {
         let mut service =
             validate(&auth_service(json!({"replicas": wanted})), embedded(), &images()).unwrap();
         let deployment = json!({"metadata": {}, "spec": {"replicas": live, "selector": {}, "template": {}}});
         service.deployment = Some(serde_json::from_value(deployment).unwrap());
-        let waits =
-            matches!(render(&service, Timestamp::UNIX_EPOCH).unwrap().deployment, Action::Keep { .. });
+        let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
+        let waits = matches!(action(&objects, Kind::Deployment, "demo"), Action::Keep { .. });
         assert_eq!(waits, live == 0, "what is stopped starts with the database that the spec names");
     }
 }
@@ -99,15 +109,15 @@ fn the_migration_waits_for_the_embedded_database() {
     let service = validate(&auth_service(json!({})), found, &images()).unwrap();
     let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(objects.schema, Schema::WaitingForDatabase);
-    assert!(matches!(objects.migration, Action::Keep { .. }));
+    assert!(jobs(&objects).is_empty());
 }
 
 #[test]
 fn lost_keys_leave_the_secret_and_the_deployment_alone() {
     let found = Dereferenced { keys: KeyMaterial::Lost("gone".to_owned()), ..embedded() };
     let objects = migrated(&auth_service(json!({})), found);
-    assert!(matches!(objects.jwt_keys, Action::Keep { .. }));
-    assert!(matches!(objects.deployment, Action::Keep { .. }));
+    assert!(matches!(action(&objects, Kind::Secret, "demo-jwt-keys"), Action::Keep { .. }));
+    assert!(matches!(action(&objects, Kind::Deployment, "demo"), Action::Keep { .. }));
 }
 
 #[test]
@@ -115,8 +125,12 @@ fn a_lost_password_leaves_the_store_and_all_that_needs_it_alone() {
     let found = Dereferenced { postgres_password: Some(StorePassword::Lost), ..embedded() };
     let service = validate(&auth_service(json!({})), found, &images()).unwrap();
     let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
-    for wanted in [&objects.postgres_credentials, &objects.postgres, &objects.settings] {
-        assert!(matches!(wanted, Action::Keep { .. }));
+    for (kind, name) in [
+        (Kind::Secret, "demo-postgres"),
+        (Kind::StatefulSet, "demo-postgres"),
+        (Kind::ConfigMap, "demo-settings"),
+    ] {
+        assert!(matches!(action(&objects, kind, name), Action::Keep { .. }));
     }
     assert!(matches!(&service.server, Err(problem) if problem.reason == "CredentialsLost"));
 }
