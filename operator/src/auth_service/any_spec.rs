@@ -5,9 +5,10 @@ use latchkey_crds::AuthServiceSpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::fixtures::{auth_service, full, full_spec, images};
+use super::fixtures::{auth_service, external_state, full, full_spec, images};
 use super::render::render;
 use super::validate::validate;
+use crate::cluster::cache::Presence;
 
 /// The paths of all values in a document.
 fn paths(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
@@ -55,7 +56,8 @@ proptest! {
         if serde_json::from_value::<AuthServiceSpec>(spec.clone()).is_err() {
             return Ok(());
         }
-        let service = validate(&auth_service(spec), full(), &images()).unwrap();
-        render(&service, Timestamp::UNIX_EPOCH).unwrap();
+        let state = external_state(Presence::Present);
+        let service = validate(&auth_service(spec), full(), &state, &images()).unwrap();
+        render(&service, &state, Timestamp::UNIX_EPOCH).unwrap();
     }
 }

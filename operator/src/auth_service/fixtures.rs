@@ -6,7 +6,7 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
-use super::dereference::{Admin, Dereferenced, ExternalState, Rotation, SmtpLogin};
+use super::dereference::{Admin, Dereferenced, ExposureState, ExternalState, Rotation, SmtpLogin};
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate};
 use crate::auth_service::context::Images;
@@ -34,11 +34,6 @@ pub fn auth_service(spec: Value) -> AuthService {
     auth_service
 }
 
-/// The same presence for every optional kind.
-pub fn optional(presence: Presence) -> Optional {
-    Kind::OPTIONAL.into_iter().fold(Optional::default(), |optional, kind| optional.with(kind, presence))
-}
-
 pub fn embedded() -> Dereferenced {
     Dereferenced {
         database_url: None,
@@ -47,11 +42,19 @@ pub fn embedded() -> Dereferenced {
         admin: None,
         introspection_secret: None,
         trusted_cas: None,
+        templates: None,
         postgres_password: Some(StorePassword::Stored(SecretText::new("pg-secret"))),
         redis_password: Some(StorePassword::Stored(SecretText::new("redis-secret"))),
         keys: KeyMaterial::Stored(KeySet::parse(KEYS).unwrap()),
         rotation: Rotation::default(),
         salt: SecretText::new("salt"),
+    }
+}
+
+/// Nothing but the embedded database exists, and the optional kinds are installed or not.
+pub fn external_state(presence: Presence) -> ExternalState {
+    ExternalState {
+        operator_namespace: "latchkey-system".to_owned(),
         sharing: Sharing::Alone,
         postgres_image: None,
         postgres_ready: true,
@@ -60,11 +63,11 @@ pub fn embedded() -> Dereferenced {
         pods: Vec::new(),
         answers: Vec::new(),
         migration_pods: Vec::new(),
-        optional: optional(Presence::Absent),
-        external_state: ExternalState {
-            operator_namespace: "latchkey-system".to_owned(),
-            ..ExternalState::default()
-        },
+        optional: Kind::OPTIONAL
+            .into_iter()
+            .fold(Optional::default(), |optional, kind| optional.with(kind, presence)),
+        autoscaler: None,
+        exposure: ExposureState::default(),
     }
 }
 
@@ -122,20 +125,20 @@ pub fn full() -> Dereferenced {
         trusted_cas: Some(Ok(include_str!("fixtures/certificate.pem").to_owned())),
         postgres_password: None,
         redis_password: None,
-        optional: optional(Presence::Present),
-        external_state: ExternalState {
-            templates: Some(Ok("uid/1".to_owned())),
-            ..embedded().external_state
-        },
+        templates: Some(Ok("uid/1".to_owned())),
         ..embedded()
     }
 }
 
-/// The same with a completed migration.
-pub fn migrated(auth_service: &AuthService, found: Dereferenced) -> Validated {
-    let before = validate(auth_service, found.clone(), &images()).unwrap();
-    let name = before.names.migration(&before.server.unwrap().migration);
-    let job = Job {
+/// Validated on a cluster where nothing exists yet.
+pub fn validated(auth_service: &AuthService, found: Dereferenced) -> Validated {
+    validate(auth_service, found, &external_state(Presence::Absent), &images()).unwrap()
+}
+
+/// The migration Job of the AuthService, completed.
+pub fn completed_migration(service: &Validated) -> Job {
+    let name = service.names.migration(&service.server.as_ref().unwrap().migration);
+    Job {
         metadata: ObjectMeta { name: Some(name), ..ObjectMeta::default() },
         status: Some(JobStatus {
             conditions: Some(vec![JobCondition {
@@ -146,6 +149,5 @@ pub fn migrated(auth_service: &AuthService, found: Dereferenced) -> Validated {
             ..JobStatus::default()
         }),
         ..Job::default()
-    };
-    validate(auth_service, Dereferenced { jobs: vec![job], ..found }, &images()).unwrap()
+    }
 }

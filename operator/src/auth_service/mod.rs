@@ -116,7 +116,7 @@ async fn reconcile_once(
         Ok(auth_service) => auth_service,
         Err(held) => return Ok(status::report_unreadable(observed, held, context).await?),
     };
-    let found = match dereference::dereference(auth_service, answers, context).await {
+    let (found, external_state) = match dereference::dereference(auth_service, answers, context).await {
         Err(dereference::DereferenceError::Unreadable(problem)) => {
             let held = status::held_for(auth_service, problem);
             return Ok(status::report_unreadable(observed, &held, context).await?);
@@ -124,14 +124,14 @@ async fn reconcile_once(
         found => found?,
     };
     context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.reported = None);
-    let service = validate::validate(auth_service, found, &context.images)?;
-    let objects = render::render(&service, Timestamp::now())?;
+    let service = validate::validate(auth_service, found, &external_state, &context.images)?;
+    let objects = render::render(&service, &external_state, Timestamp::now())?;
     let applied = if service.spec.paused {
-        apply::observe(&service, &objects, context)
+        apply::observe(&service, &external_state, &objects, context)
     } else {
-        apply::apply(&service, objects, context).await?
+        apply::apply(&service, &external_state, objects, context).await?
     };
-    let requeue_after = status::update(auth_service, &service, &applied, context).await?;
+    let requeue_after = status::update(auth_service, &service, &external_state, &applied, context).await?;
     Ok(Action::requeue(requeue_after))
 }
 

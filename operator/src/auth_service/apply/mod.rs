@@ -21,6 +21,7 @@ mod work;
 use kube::core::DynamicObject;
 
 use crate::auth_service::context::Context;
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::render::{Objects, Phase};
 use crate::auth_service::validate::Validated;
 use crate::cluster::kinds::Kind;
@@ -35,11 +36,22 @@ pub(crate) use work::ApplyError;
 ///
 /// # Errors
 /// When the API server does not respond. Objects that it refuses permanently are part of the result.
-pub async fn apply(service: &Validated, objects: Objects, context: &Context) -> Result<Applied, ApplyError> {
-    let mut work =
-        Work { service, context, name_conflicts: Vec::new(), refused: Vec::new(), contested: Vec::new() };
+pub async fn apply(
+    service: &Validated,
+    external_state: &ExternalState,
+    objects: Objects,
+    context: &Context,
+) -> Result<Applied, ApplyError> {
+    let mut work = Work {
+        service,
+        external_state,
+        context,
+        name_conflicts: Vec::new(),
+        refused: Vec::new(),
+        contested: Vec::new(),
+    };
     let mut may_run = false;
-    let mut deployment = service.deployment.clone();
+    let mut deployment = external_state.deployment.clone();
     for (phase, actions) in objects.phases {
         if phase == Phase::Workloads && !may_run {
             continue;

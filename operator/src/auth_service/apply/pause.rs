@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::auth_service::context::Context;
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::{Action, Objects, Schema};
 use crate::auth_service::validate::Validated;
@@ -15,7 +16,12 @@ use super::applied::Applied;
 use super::difference;
 
 /// Compares the objects and writes nothing.
-pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> Applied {
+pub fn observe(
+    service: &Validated,
+    external_state: &ExternalState,
+    objects: &Objects,
+    context: &Context,
+) -> Applied {
     let live = |kind: Kind, name: &str| context.cache.get(kind, &service.namespace, name);
     // A step of the key rotation that is due during the pause is not a difference from the spec.
     let jwt_keys = service.rotation.changed.then(|| service.names.jwt_keys());
@@ -23,7 +29,7 @@ pub fn observe(service: &Validated, objects: &Objects, context: &Context) -> App
         .actions()
         .filter(|action| action.target() != (Kind::Secret, jwt_keys.as_deref().unwrap_or("")));
     Applied {
-        deployment: service.deployment.clone(),
+        deployment: external_state.deployment.clone(),
         schema: match &objects.schema {
             Schema::Migrating | Schema::WaitingForDatabase => Schema::Blocked(Problem::new(
                 "Paused",

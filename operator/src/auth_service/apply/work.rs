@@ -7,6 +7,7 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 
 use crate::auth_service::context::Context;
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Action;
 use crate::auth_service::validate::Validated;
@@ -44,6 +45,7 @@ pub enum ApplyError {
 
 pub(super) struct Work<'a> {
     pub(super) service: &'a Validated,
+    pub(super) external_state: &'a ExternalState,
     pub(super) context: &'a Context,
     pub(super) name_conflicts: Vec<(Kind, String)>,
     pub(super) refused: Vec<Problem>,
@@ -123,7 +125,7 @@ impl Work<'_> {
     pub(super) fn prerequisites_are_applied(&self) -> bool {
         self.name_conflicts.is_empty()
             && self.refused.is_empty()
-            && (self.contested.is_empty() || self.service.deployment.is_some())
+            && (self.contested.is_empty() || self.external_state.deployment.is_some())
     }
 
     pub(super) fn is_ours(&self, object: &DynamicObject) -> bool {

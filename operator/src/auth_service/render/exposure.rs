@@ -2,10 +2,11 @@
 
 use super::rendered::{Action, RenderError};
 use super::{certificate, http_route, ingress};
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::validate::Validated;
 use crate::cluster::kinds::Kind;
 
-pub(super) fn build(service: &Validated) -> Result<[Action; 3], RenderError> {
+pub(super) fn build(service: &Validated, external_state: &ExternalState) -> Result<[Action; 3], RenderError> {
     let exposure = service.spec.exposure.as_ref();
     let certificate = exposure.and_then(certificate::asked);
     let ingress = exposure.and_then(|exposure| exposure.ingress.as_ref());
@@ -13,6 +14,7 @@ pub(super) fn build(service: &Validated) -> Result<[Action; 3], RenderError> {
     Ok([
         Action::of_optional_kind(
             service,
+            external_state,
             Kind::Certificate,
             certificate.map(|(certificate, hosts)| certificate::build(service, certificate, &hosts)),
         )?,
@@ -23,6 +25,7 @@ pub(super) fn build(service: &Validated) -> Result<[Action; 3], RenderError> {
         )?,
         Action::of_optional_kind(
             service,
+            external_state,
             Kind::HttpRoute,
             route.map(|exposure| http_route::build(service, exposure)),
         )?,

@@ -32,6 +32,7 @@ mod tests;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::migration::{Migration, decide_migration};
 use crate::auth_service::server_reports::Report;
 use crate::auth_service::validate::{Embedded, Server, Validated};
@@ -48,8 +49,12 @@ pub(crate) use schema::Schema;
 ///
 /// # Errors
 /// When an object cannot be serialized.
-pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, RenderError> {
-    let (schema, migration) = build_migration(service, now)?;
+pub(crate) fn render(
+    service: &Validated,
+    external_state: &ExternalState,
+    now: Timestamp,
+) -> Result<Objects, RenderError> {
+    let (schema, migration) = build_migration(service, external_state, now)?;
     let moved = schema == Schema::Migrated;
     let [postgres_credentials, postgres_service, postgres] = build_postgres(service, moved)?;
     let [redis_credentials, redis_service, redis] = build_redis(service, moved)?;
@@ -63,7 +68,7 @@ pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, Ren
         postgres_credentials,
         redis_credentials,
     ];
-    prerequisites.extend(network_policies::build(service, &schema)?);
+    prerequisites.extend(network_policies::build(service, external_state, &schema)?);
     let network = vec![
         Action::apply(service, Kind::Service, &service::build(service))?,
         Action::apply(service, Kind::Service, &management_service::build(service))?,
@@ -75,16 +80,17 @@ pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, Ren
     let mut workloads = vec![postgres, redis];
     workloads.extend(migration);
     // After the Job: the server is not ready on a schema older than its own.
-    workloads.push(build_deployment(service, &schema)?);
-    let mut companions = vec![build_disruption_budget(service)?, build_service_monitor(service)?];
-    companions.extend(exposure::build(service)?);
+    workloads.push(build_deployment(service, external_state, &schema)?);
+    let mut companions =
+        vec![build_disruption_budget(service)?, build_service_monitor(service, external_state)?];
+    companions.extend(exposure::build(service, external_state)?);
     let phases = vec![
         (Phase::Prerequisites, prerequisites),
         (Phase::Network, network),
         (Phase::Workloads, workloads),
         (Phase::Companions, companions),
     ];
-    Ok(Objects { phases, keys_hints: keys_hint::build(service), schema })
+    Ok(Objects { phases, keys_hints: keys_hint::build(service, external_state), schema })
 }
 
 fn build_smtp(service: &Validated) -> Result<Action, RenderError> {
@@ -116,7 +122,11 @@ fn build_settings(service: &Validated) -> Result<Action, RenderError> {
     }
 }
 
-fn build_deployment(service: &Validated, schema: &Schema) -> Result<Action, RenderError> {
+fn build_deployment(
+    service: &Validated,
+    external_state: &ExternalState,
+    schema: &Schema,
+) -> Result<Action, RenderError> {
     let base = service.names.base();
     match (&service.server, &service.keys, schema) {
         (_, KeyMaterial::Lost(_), _) => Ok(Action::keep(Kind::Deployment, base)),
@@ -125,7 +135,7 @@ fn build_deployment(service: &Validated, schema: &Schema) -> Result<Action, Rend
         }
         _ => Ok(match service.replicas() {
             // A service that was scaled to zero for a move to another database must not serve from the old one.
-            Some(replicas) if replicas == 0 || !service.is_stopped() => {
+            Some(replicas) if replicas == 0 || !external_state.is_stopped() => {
                 Action::Scale { name: base.to_owned(), replicas }
             }
             _ => Action::keep(Kind::Deployment, base),
@@ -138,9 +148,14 @@ fn build_disruption_budget(service: &Validated) -> Result<Action, RenderError> {
     Action::apply_or_delete(service, Kind::PodDisruptionBudget, budget)
 }
 
-fn build_service_monitor(service: &Validated) -> Result<Action, RenderError> {
+fn build_service_monitor(service: &Validated, external_state: &ExternalState) -> Result<Action, RenderError> {
     let enabled = service.spec.monitoring.service_monitor.enabled;
-    Action::of_optional_kind(service, Kind::ServiceMonitor, enabled.then(|| service_monitor::build(service)))
+    Action::of_optional_kind(
+        service,
+        external_state,
+        Kind::ServiceMonitor,
+        enabled.then(|| service_monitor::build(service)),
+    )
 }
 
 fn build_autoscaler(service: &Validated) -> Result<Action, RenderError> {
@@ -161,16 +176,19 @@ fn build_keys(service: &Validated) -> Result<Action, RenderError> {
 }
 
 /// The migration Job, and the Jobs for other images and databases, which it supersedes.
-fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Vec<Action>), RenderError> {
+fn build_migration(
+    service: &Validated,
+    external_state: &ExternalState,
+    now: Timestamp,
+) -> Result<(Schema, Vec<Action>), RenderError> {
     let server = match &service.server {
         Ok(server) => server,
         Err(problem) => return Ok((Schema::Blocked(problem.clone()), Vec::new())),
     };
     let name = service.names.migration(&server.migration);
-    let missed =
-        service.answers.iter().filter_map(|answer| answer.report.as_ref()).any(Report::misses_schema);
-    let state = decide_migration(&service.jobs, &name, &server.migration_inputs, missed, now);
-    let waits = service.postgres.as_ref().is_some_and(|postgres| !postgres.ready);
+    let missed = external_state.reports().any(Report::misses_schema);
+    let state = decide_migration(&external_state.jobs, &name, &server.migration_inputs, missed, now);
+    let waits = service.postgres.is_some() && !external_state.postgres_ready;
     let schema = match state {
         Migration::Done => Schema::Migrated,
         Migration::Failed(message) => Schema::Failed(message),
@@ -178,7 +196,7 @@ fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Vec<A
         Migration::Due | Migration::Running => Schema::Migrating,
         Migration::Stale => return Ok((Schema::Migrating, vec![Action::delete(Kind::Job, name)])),
     };
-    let superseded = service.jobs.iter().map(ResourceExt::name_any).filter(|job| *job != name);
+    let superseded = external_state.jobs.iter().map(ResourceExt::name_any).filter(|job| *job != name);
     let mut actions: Vec<Action> = superseded.map(|job| Action::delete(Kind::Job, job)).collect();
     actions.push(Action::apply(service, Kind::Job, &migration_job::build(service, server, &name))?);
     Ok((schema, actions))

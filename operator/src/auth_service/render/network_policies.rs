@@ -16,6 +16,7 @@ use latchkey_crds::auth_service::Peer;
 use super::metadata::metadata;
 use super::rendered::{Action, RenderError};
 use super::schema::Schema;
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::validate::{Server, Validated};
 use crate::cluster::kinds::Kind;
 use crate::names::{Component, HTTP_PORT, MANAGEMENT_PORT};
@@ -26,7 +27,11 @@ const REDIS: i32 = 6379;
 
 /// The policy of an embedded store is deleted with the store. Running servers keep their policy until pods that may
 /// need another one replace them.
-pub(super) fn build(service: &Validated, schema: &Schema) -> Result<[Action; 4], RenderError> {
+pub(super) fn build(
+    service: &Validated,
+    external_state: &ExternalState,
+    schema: &Schema,
+) -> Result<[Action; 4], RenderError> {
     let name = |component| name(service, component);
     let gone = |component| Action::delete(Kind::NetworkPolicy, name(component));
     let kept = |component| Action::keep(Kind::NetworkPolicy, name(component));
@@ -46,9 +51,12 @@ pub(super) fn build(service: &Validated, schema: &Schema) -> Result<[Action; 4],
     let clients = [Component::Server, Component::Migration];
     Ok([
         match &service.server {
-            Ok(server) if moved => {
-                applied(service, Component::Server, callers(service), destinations(service, server))?
-            }
+            Ok(server) if moved => applied(
+                service,
+                Component::Server,
+                callers(service, external_state),
+                destinations(service, server),
+            )?,
             _ => kept(Component::Server),
         },
         match &service.server {
@@ -91,7 +99,7 @@ fn applied(
     Action::apply(service, Kind::NetworkPolicy, &policy)
 }
 
-fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
+fn callers(service: &Validated, external_state: &ExternalState) -> Vec<NetworkPolicyIngressRule> {
     let spec = &service.spec.network_policy;
     let http = || port(HTTP_PORT, "TCP");
     let management = || port(i32::from(MANAGEMENT_PORT), "TCP");
@@ -105,7 +113,8 @@ fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
         spec.allow_from.iter().map(peer).collect()
     };
     let rule = |from, ports| NetworkPolicyIngressRule { from: Some(from), ports: Some(ports) };
-    let mut rules = vec![rule(api, vec![http()]), rule(vec![operator(service)], vec![http(), management()])];
+    let mut rules =
+        vec![rule(api, vec![http()]), rule(vec![operator(external_state)], vec![http(), management()])];
     if !spec.allow_metrics_from.is_empty() {
         rules.push(rule(spec.allow_metrics_from.iter().map(peer).collect(), vec![management()]));
     }
@@ -113,9 +122,8 @@ fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
 }
 
 /// The operator queries the status of each server.
-fn operator(service: &Validated) -> NetworkPolicyPeer {
-    let namespace =
-        ("kubernetes.io/metadata.name".to_owned(), service.external_state.operator_namespace.clone());
+fn operator(external_state: &ExternalState) -> NetworkPolicyPeer {
+    let namespace = ("kubernetes.io/metadata.name".to_owned(), external_state.operator_namespace.clone());
     let component = ("app.kubernetes.io/component".to_owned(), "operator".to_owned());
     NetworkPolicyPeer {
         namespace_selector: Some(labels([namespace].into())),

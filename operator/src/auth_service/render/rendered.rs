@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::validate::Validated;
 use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
@@ -113,10 +114,11 @@ impl Action {
     /// The same for a kind that may not be installed.
     pub(super) fn of_optional_kind(
         service: &Validated,
+        external_state: &ExternalState,
         kind: Kind,
         object: Option<impl Serialize>,
     ) -> Result<Self, RenderError> {
-        match service.optional.presence(kind) {
+        match external_state.optional.presence(kind) {
             Presence::Present => Self::apply_or_delete(service, kind, object),
             Presence::Absent | Presence::Unknown => Ok(Self::keep(kind, service.names.base())),
         }

@@ -1,18 +1,34 @@
 //! Snapshots of all rendered objects, for a minimal and for a complete AuthService.
 
 use latchkey_config::SecretText;
+use latchkey_crds::AuthService;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::auth_service::dereference::{Dereferenced, SmtpLogin};
-use crate::auth_service::fixtures::{KEYS, auth_service, embedded, full, full_spec, images};
-use crate::auth_service::validate::validate;
+use crate::auth_service::fixtures::{
+    KEYS, auth_service, completed_migration, embedded, external_state, full, full_spec, validated,
+};
+use crate::cluster::cache::Presence;
 use crate::signing_keys::KeySet;
 
-/// Built with the migration done.
-fn migrated(auth_service: &latchkey_crds::AuthService, found: Dereferenced) -> Objects {
-    let service = crate::auth_service::fixtures::migrated(auth_service, found);
-    render(&service, Timestamp::UNIX_EPOCH).unwrap()
+fn rendered(service: &Validated, external_state: &ExternalState) -> Objects {
+    render(service, external_state, Timestamp::UNIX_EPOCH).unwrap()
+}
+
+/// Rendered with the migration done.
+fn migrated(auth_service: &AuthService, found: Dereferenced, presence: Presence) -> Objects {
+    let service = validated(auth_service, found);
+    let jobs = vec![completed_migration(&service)];
+    rendered(&service, &ExternalState { jobs, ..external_state(presence) })
+}
+
+fn smallest() -> Objects {
+    migrated(&auth_service(json!({})), embedded(), Presence::Absent)
+}
+
+fn complete() -> Objects {
+    migrated(&auth_service(full_spec()), full(), Presence::Present)
 }
 
 /// The action for an object.
@@ -39,22 +55,22 @@ fn all(objects: &Objects) -> Vec<Value> {
 
 #[test]
 fn the_smallest_service() {
-    insta::assert_yaml_snapshot!(all(&migrated(&auth_service(json!({})), embedded())));
+    insta::assert_yaml_snapshot!(all(&smallest()));
 }
 
 #[test]
 fn a_full_service() {
-    insta::assert_yaml_snapshot!(all(&migrated(&auth_service(full_spec()), full())));
+    insta::assert_yaml_snapshot!(all(&complete()));
 }
 
 #[test]
 fn secrets_stand_in_secrets_only() {
-    for value in all(&migrated(&auth_service(full_spec()), full())) {
+    for value in all(&complete()) {
         if value["kind"] != "Secret" {
             assert!(!value.to_string().contains("-secret"), "{value}");
         }
     }
-    for value in all(&migrated(&auth_service(json!({})), embedded())) {
+    for value in all(&smallest()) {
         if value["kind"] != "Secret" {
             assert!(!value.to_string().contains("-secret"), "{value}");
         }
@@ -63,8 +79,8 @@ fn secrets_stand_in_secrets_only() {
 
 #[test]
 fn every_pod_passes_pod_security_restricted() {
-    for (spec, found) in [(json!({}), embedded()), (full_spec(), full())] {
-        for value in all(&migrated(&auth_service(spec), found)) {
+    for objects in [smallest(), complete()] {
+        for value in all(&objects) {
             let pod = &value["spec"]["template"]["spec"];
             if pod.is_null() {
                 continue;
@@ -85,19 +101,18 @@ fn every_pod_passes_pod_security_restricted() {
 
 #[test]
 fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
-    let service = validate(&auth_service(json!({"replicas": 4})), embedded(), &images()).unwrap();
-    let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
+    let state = external_state(Presence::Absent);
+    let objects = rendered(&validated(&auth_service(json!({"replicas": 4})), embedded()), &state);
     assert_eq!(objects.schema, Schema::Migrating);
     let scaled = Action::Scale { name: "demo".to_owned(), replicas: 4 };
     assert_eq!(*action(&objects, Kind::Deployment, "demo"), scaled);
     assert!(matches!(jobs(&objects)[..], [Action::Apply(_)]));
 
     for (live, wanted) in [(0, 4), (1, 4), (4, 0)] {
-        let mut service =
-            validate(&auth_service(json!({"replicas": wanted})), embedded(), &images()).unwrap();
+        let service = validated(&auth_service(json!({"replicas": wanted})), embedded());
         let deployment = json!({"metadata": {}, "spec": {"replicas": live, "selector": {}, "template": {}}});
-        service.deployment = Some(serde_json::from_value(deployment).unwrap());
-        let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
+        let deployment = Some(serde_json::from_value(deployment).unwrap());
+        let objects = rendered(&service, &ExternalState { deployment, ..state.clone() });
         let waits = matches!(action(&objects, Kind::Deployment, "demo"), Action::Keep { .. });
         assert_eq!(waits, live == 0, "what is stopped starts with the database that the spec names");
     }
@@ -105,9 +120,8 @@ fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
 
 #[test]
 fn the_migration_waits_for_the_embedded_database() {
-    let found = Dereferenced { postgres_ready: false, ..embedded() };
-    let service = validate(&auth_service(json!({})), found, &images()).unwrap();
-    let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
+    let state = ExternalState { postgres_ready: false, ..external_state(Presence::Absent) };
+    let objects = rendered(&validated(&auth_service(json!({})), embedded()), &state);
     assert_eq!(objects.schema, Schema::WaitingForDatabase);
     assert!(jobs(&objects).is_empty());
 }
@@ -115,7 +129,7 @@ fn the_migration_waits_for_the_embedded_database() {
 #[test]
 fn lost_keys_leave_the_secret_and_the_deployment_alone() {
     let found = Dereferenced { keys: KeyMaterial::Lost("gone".to_owned()), ..embedded() };
-    let objects = migrated(&auth_service(json!({})), found);
+    let objects = migrated(&auth_service(json!({})), found, Presence::Absent);
     assert!(matches!(action(&objects, Kind::Secret, "demo-jwt-keys"), Action::Keep { .. }));
     assert!(matches!(action(&objects, Kind::Deployment, "demo"), Action::Keep { .. }));
 }
@@ -123,8 +137,8 @@ fn lost_keys_leave_the_secret_and_the_deployment_alone() {
 #[test]
 fn a_lost_password_leaves_the_store_and_all_that_needs_it_alone() {
     let found = Dereferenced { postgres_password: Some(StorePassword::Lost), ..embedded() };
-    let service = validate(&auth_service(json!({})), found, &images()).unwrap();
-    let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
+    let service = validated(&auth_service(json!({})), found);
+    let objects = rendered(&service, &external_state(Presence::Absent));
     for (kind, name) in [
         (Kind::Secret, "demo-postgres"),
         (Kind::StatefulSet, "demo-postgres"),
@@ -137,9 +151,8 @@ fn a_lost_password_leaves_the_store_and_all_that_needs_it_alone() {
 
 #[test]
 fn what_is_mounted_rolls_the_pods_but_the_key_set_does_not() {
-    let checksum = |found: Dereferenced| {
-        validate(&auth_service(full_spec()), found, &images()).unwrap().server.unwrap().checksum
-    };
+    let checksum =
+        |found: Dereferenced| validated(&auth_service(full_spec()), found).server.unwrap().checksum;
     let before = checksum(full());
     let password = Dereferenced {
         smtp: Some(Ok(SmtpLogin {
@@ -159,7 +172,7 @@ fn what_is_mounted_rolls_the_pods_but_the_key_set_does_not() {
 fn a_changed_password_names_the_same_migration_and_another_host_does_not() {
     let migration = |url: &str| {
         let found = Dereferenced { database_url: Some(Ok(SecretText::new(url))), ..full() };
-        validate(&auth_service(full_spec()), found, &images()).unwrap().server.unwrap().migration
+        validated(&auth_service(full_spec()), found).server.unwrap().migration
     };
     let before = migration("postgres://u:a@db/auth");
     assert_eq!(before, migration("postgres://v:b@db/auth?sslmode=require"));

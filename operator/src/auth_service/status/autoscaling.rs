@@ -22,7 +22,7 @@ pub(super) fn decide_autoscaling(facts: &Facts<'_>) -> Stated {
             "a HorizontalPodAutoscaler with this name exists and has another owner: delete or rename it.";
         return stated(ConditionStatus::False, "NameTaken", message.to_owned());
     }
-    match &facts.service.external_state.autoscaler {
+    match &facts.external_state.autoscaler {
         // The autoscaler fails because its target does not exist yet.
         _ if facts.deployment.is_none() => stated(
             ConditionStatus::Unknown,
@@ -80,12 +80,12 @@ mod tests {
 
     use super::super::tests::World;
     use super::*;
-    use crate::auth_service::fixtures::{auth_service, embedded, migrated};
+    use crate::auth_service::fixtures::{auth_service, embedded, validated};
 
     fn world(spec: Value, says: Option<Autoscaler>) -> World {
         let mut world = World::healthy();
-        world.service = migrated(&auth_service(spec), embedded());
-        world.service.external_state.autoscaler = says;
+        world.service = validated(&auth_service(spec), embedded());
+        world.external_state.autoscaler = says;
         world
     }
 

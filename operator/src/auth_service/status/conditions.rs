@@ -139,7 +139,7 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
         return stated(ConditionStatus::False, "Disabled", message.to_owned());
     }
     let name_conflicts = facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
-    match facts.service.optional.presence(Kind::ServiceMonitor) {
+    match facts.external_state.optional.presence(Kind::ServiceMonitor) {
         Presence::Present if name_conflicts => {
             stated(ConditionStatus::False, "NameTaken", "A ServiceMonitor with this name exists and has another owner: delete or rename it.".to_owned())
         }

@@ -62,7 +62,7 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
 
 pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {
     let stated = |status, reason, message: String| state(types::DATABASE_SHARED, status, reason, message);
-    match &facts.service.sharing {
+    match &facts.external_state.sharing {
         Sharing::Alone => {
             stated(ConditionStatus::False, "Exclusive", "No other AuthService uses the database.".to_owned())
         }

@@ -38,15 +38,15 @@ fn stated(status: ConditionStatus, reason: &'static str, message: impl Into<Stri
 }
 
 fn decide_ingress(facts: &Facts<'_>, exposure: &IngressExposure) -> Stated {
-    let external_state = &facts.service.external_state;
-    if let Some(Err(problem)) = &external_state.tls {
+    let found = &facts.external_state.exposure;
+    if let Some(Err(problem)) = &found.tls {
         return stated(ConditionStatus::False, problem.reason, problem.message.clone());
     }
     let certificate = exposure.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
     if let Some(problem) = certificate.then(|| certificate_problem(facts)).flatten() {
         return problem;
     }
-    let addresses = external_state
+    let addresses = found
         .ingress
         .as_ref()
         .and_then(|ingress| ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref())
@@ -74,8 +74,8 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
         return problem;
     }
     let parents = facts
-        .service
         .external_state
+        .exposure
         .http_route
         .as_ref()
         .and_then(|route| route.data.pointer("/status/parents")?.as_array().cloned())
@@ -110,7 +110,7 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
 
 pub(super) fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
     missing(facts, Kind::Certificate, "CertificateKindMissing", "install cert-manager").or_else(|| {
-        let certificate = facts.service.external_state.certificate.as_ref();
+        let certificate = facts.external_state.exposure.certificate.as_ref();
         let ready = certificate.and_then(ready);
         if ready.is_some_and(|ready| ready["status"] == "True") {
             return None;
@@ -130,7 +130,7 @@ fn condition<'a>(conditions: &'a Value, type_: &str) -> Option<&'a Value> {
 }
 
 fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) -> Option<Stated> {
-    match facts.service.optional.presence(kind) {
+    match facts.external_state.optional.presence(kind) {
         Presence::Present => None,
         Presence::Absent => Some(stated(
             ConditionStatus::False,

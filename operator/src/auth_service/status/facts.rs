@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions as types;
 
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
 use crate::auth_service::server_reports::Report;
@@ -80,10 +81,11 @@ impl Verdict {
     }
 }
 
-/// What was observed.
+/// The input of the decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     pub service: &'a Validated,
+    pub external_state: &'a ExternalState,
     pub schema: &'a Schema,
     pub name_conflicts: &'a [(Kind, String)],
     pub refused: &'a [Problem],
@@ -136,7 +138,7 @@ pub(super) fn state(
 
 pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
     facts
-        .service
+        .external_state
         .answers
         .iter()
         .filter_map(|answer| Some((answer.pod.as_str(), answer.report.as_ref()?)))
@@ -151,7 +153,7 @@ pub(super) fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
 
 /// What is wrong with the first invalid report.
 fn first_fault(facts: &Facts<'_>) -> Option<String> {
-    let mut answers = facts.service.answers.iter();
+    let mut answers = facts.external_state.answers.iter();
     let (pod, fault) = answers.find_map(|answer| Some((&answer.pod, answer.fault?)))?;
     Some(format!(
         "Pod {pod} returned an invalid response to GET /status ({fault}): check its image (spec.image)."
@@ -185,7 +187,7 @@ pub(super) fn decide_dependency(
 }
 
 pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
-    if let Some(words) = termination_message(&facts.service.migration_pods) {
+    if let Some(words) = termination_message(&facts.external_state.migration_pods) {
         return format!(
             "the migration Job failed: {words}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
         );

@@ -4,13 +4,13 @@ use latchkey_crds::conditions as types;
 use serde_json::json;
 
 use super::tests::World;
-use crate::auth_service::fixtures::{auth_service, embedded, migrated};
+use crate::auth_service::fixtures::{auth_service, embedded, validated};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
 use crate::auth_service::status::facts::ConditionStatus;
 
 fn paused(pending: bool) -> World {
-    let service = migrated(&auth_service(json!({"paused": true})), embedded());
+    let service = validated(&auth_service(json!({"paused": true})), embedded());
     World { service, pending, ..World::healthy() }
 }
 
@@ -51,7 +51,7 @@ fn kstatus_sees_a_rollout_as_under_way_and_a_problem_as_a_failure() {
 #[test]
 fn an_autoscaled_deployment_is_ready_at_the_scale_that_the_autoscaler_set() {
     let mut world = World::healthy();
-    world.service = migrated(&auth_service(json!({"autoscaling": {"maxReplicas": 9}})), embedded());
+    world.service = validated(&auth_service(json!({"autoscaling": {"maxReplicas": 9}})), embedded());
     let mut deployment = super::tests::deployment(4, 4);
     deployment.spec.replicas = Some(4);
     world.deployment = Some(deployment.clone());

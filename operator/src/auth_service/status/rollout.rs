@@ -208,14 +208,14 @@ pub(super) fn awaits_pod(jobs: &[Job], now: Timestamp) -> bool {
 
 /// Why the first pod that is not ready is not: the waiting reason of its container, or its report.
 fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
-    let pod = facts.service.pods.iter().find(|pod| {
+    let pod = facts.external_state.pods.iter().find(|pod| {
         let conditions =
             pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         !conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
     })?;
     let name = pod.name_any();
     let report =
-        facts.service.answers.iter().find(|answer| answer.pod == name).and_then(|a| a.report.as_ref());
+        facts.external_state.answers.iter().find(|answer| answer.pod == name).and_then(|a| a.report.as_ref());
     let waits_for =
         report.and_then(|report| report.dependencies.iter().find(|(_, dependency)| !dependency.ready));
     if let Some((dependency, what)) = waits_for {
@@ -253,14 +253,14 @@ fn why_not_started(pod: &Pod) -> Option<String> {
 pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
     /// Normal waiting reasons of every starting pod.
     const ORDINARY: [&str; 2] = ["ContainerCreating.", "PodInitializing."];
-    let held_up = facts.service.migration_pods.iter().find_map(why_not_started).or_else(|| {
+    let held_up = facts.external_state.migration_pods.iter().find_map(why_not_started).or_else(|| {
         let too_long = |since: Timestamp| facts.now.duration_since(since) >= NO_POD_PATIENCE;
         let job =
-            facts.service.jobs.iter().find(|job| without_pod_since(job).is_some_and(too_long))?.name_any();
+            facts.external_state.jobs.iter().find(|job| without_pod_since(job).is_some_and(too_long))?.name_any();
         Some(format!("The Job {job} cannot create a pod: run kubectl describe job {job} and resolve the reported problem."))
     });
     match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
-        None => match termination_message(&facts.service.migration_pods) {
+        None => match termination_message(&facts.external_state.migration_pods) {
             Some(words) => {
                 ("MigrationRetrying", format!("A migration attempt failed and is retried: {words}"))
             }

@@ -9,16 +9,18 @@ use serde_json::json;
 
 use super::facts::{ConditionStatus, Stated, Verdict};
 use super::*;
-use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, migrated};
+use crate::auth_service::fixtures::{auth_service, embedded, external_state, full, full_spec, validated};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
 use crate::auth_service::server_reports::{Dependency, LoadedKey, Report, Revocation};
+use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, Progress};
 
 /// The facts; a healthy service until a test changes something.
 pub(super) struct World {
     pub(super) service: Validated,
+    pub(super) external_state: ExternalState,
     pub(super) schema: Schema,
     pub(super) name_conflicts: Vec<(Kind, String)>,
     pub(super) refused: Vec<Problem>,
@@ -28,10 +30,10 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn healthy() -> Self {
-        let mut service = migrated(&auth_service(json!({})), embedded());
-        service.answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()), fault: None }];
+        let answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()), fault: None }];
         Self {
-            service,
+            service: validated(&auth_service(json!({})), embedded()),
+            external_state: ExternalState { answers, ..external_state(Presence::Absent) },
             schema: Schema::Migrated,
             name_conflicts: Vec::new(),
             refused: Vec::new(),
@@ -43,6 +45,7 @@ impl World {
     fn decide(&self) -> (BTreeMap<&'static str, Stated>, Verdict) {
         let facts = Facts {
             service: &self.service,
+            external_state: &self.external_state,
             schema: &self.schema,
             name_conflicts: &self.name_conflicts,
             refused: &self.refused,
@@ -64,7 +67,7 @@ impl World {
     }
 
     fn report(&mut self) -> &mut Report {
-        self.service.answers[0].report.as_mut().unwrap()
+        self.external_state.answers[0].report.as_mut().unwrap()
     }
 }
 
@@ -140,7 +143,7 @@ fn a_replica_that_is_missing_is_no_rollout() {
 fn a_waiting_container_is_named_in_the_message() {
     let mut world = World::healthy();
     world.deployment = Some(deployment(1, 0));
-    world.service.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
+    world.external_state.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
     let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     assert!(message.contains("demo-1") && message.contains("ImagePullBackOff"), "{message}");
 }
@@ -149,12 +152,12 @@ fn a_waiting_container_is_named_in_the_message() {
 fn what_a_server_said_before_it_ended_is_in_the_message() {
     let mut world = World::healthy();
     world.deployment = Some(deployment(1, 0));
-    world.service.answers.clear();
+    world.external_state.answers.clear();
     let mut pod = serde_json::to_value(waiting_pod("demo-1", "CrashLoopBackOff")).unwrap();
     let ended =
         json!({"terminated": {"exitCode": 1, "message": "a\nlatchkey-server: the password is too common\n"}});
     pod["status"]["containerStatuses"][0]["lastState"] = ended;
-    world.service.pods = vec![serde_json::from_value(pod).unwrap()];
+    world.external_state.pods = vec![serde_json::from_value(pod).unwrap()];
     let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     assert!(
         message.ends_with("Pod demo-1 terminated with an error: the password is too common"),
@@ -168,7 +171,7 @@ fn a_migration_that_cannot_start_says_why() {
     world.schema = Schema::Migrating;
     world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "Migrating");
     for (reason, said) in [("ContainerCreating", "Migrating"), ("ImagePullBackOff", "MigrationWaiting")] {
-        world.service.migration_pods = vec![waiting_pod("demo-migrate-1", reason)];
+        world.external_state.migration_pods = vec![waiting_pod("demo-migrate-1", reason)];
         world.expect_condition(types::READY, ConditionStatus::False, said);
         let message = world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, said);
         assert_eq!(message.contains("Pod demo-migrate-1 is waiting: ImagePullBackOff."), said != "Migrating");
@@ -181,7 +184,7 @@ fn a_job_that_has_no_pod_yet_is_given_a_moment() {
     world.schema = Schema::Migrating;
     let reported = |world: &mut World, status: serde_json::Value, reason: &str| {
         let job = json!({"metadata": {"name": "demo-migrate-1"}, "status": status});
-        world.service.jobs = vec![serde_json::from_value(job).unwrap()];
+        world.external_state.jobs = vec![serde_json::from_value(job).unwrap()];
         world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, reason);
     };
     let (now, before) = ("1970-01-01T00:00:00Z", "1969-12-31T23:59:55Z");
@@ -197,7 +200,7 @@ fn a_job_that_has_no_pod_yet_is_given_a_moment() {
 fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
     let mut world = World::healthy();
     world.deployment = Some(deployment(1, 0));
-    world.service.pods =
+    world.external_state.pods =
         vec![serde_json::from_value(json!({"metadata": {"name": "demo-1"}, "status": {}})).unwrap()];
     let dependency = Dependency { ready: false, message: "connection refused".to_owned(), reason: None };
     world.report().dependencies.insert("database".to_owned(), dependency);
@@ -225,13 +228,13 @@ fn an_answer_that_is_no_report_is_named() {
     use crate::auth_service::server_reports::Fault;
     let mut world = World::healthy();
     let faulty = Answer { pod: "demo-2".to_owned(), report: None, fault: Some(Fault::TooLong) };
-    world.service.answers.push(faulty);
+    world.external_state.answers.push(faulty);
     let message = world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::True, "Reachable");
     assert!(
         message.contains("Pod demo-2 returned an invalid response to GET /status (larger than 16 KiB)"),
         "{message}"
     );
-    world.service.answers.remove(0);
+    world.external_state.answers.remove(0);
     let message =
         world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::Unknown, "NoReplicaAnswers");
     assert!(
@@ -243,7 +246,7 @@ fn an_answer_that_is_no_report_is_named() {
 #[test]
 fn without_an_answer_nothing_is_claimed() {
     let mut world = World::healthy();
-    world.service.answers[0].report = None;
+    world.external_state.answers[0].report = None;
     for type_ in [types::DATABASE_REACHABLE, types::REVOCATION_STORE_READY] {
         world.expect_condition(type_, ConditionStatus::Unknown, "NoReplicaAnswers");
     }
@@ -285,12 +288,7 @@ fn a_missing_secret_comes_before_everything_else() {
     let problem = Problem::new("SecretMissing", "the Secret db does not exist");
     let mut found = full();
     found.database_url = Some(Err(problem.clone()));
-    let service = crate::auth_service::validate::validate(
-        &auth_service(full_spec()),
-        found,
-        &crate::auth_service::fixtures::images(),
-    )
-    .unwrap();
+    let service = validated(&auth_service(full_spec()), found);
     let mut world = World { service, schema: Schema::Blocked(problem), ..World::healthy() };
     world.name_conflicts = vec![(Kind::Service, "demo".to_owned())];
     world.expect_condition(types::SECRETS_RESOLVED, ConditionStatus::False, "SecretMissing");
@@ -318,8 +316,7 @@ fn redis_that_is_down_is_no_reason_to_be_unready() {
 fn mail_that_is_off_is_disabled_and_mail_that_is_on_is_asked_for() {
     World::healthy().expect_condition(types::MAIL_READY, ConditionStatus::False, "Disabled");
     let mut world = World::healthy();
-    let answers = world.service.answers;
-    world.service = Validated { answers, ..migrated(&auth_service(full_spec()), full()) };
+    world.service = validated(&auth_service(full_spec()), full());
     world.expect_condition(types::MAIL_READY, ConditionStatus::True, "Reachable");
 }
 
@@ -340,8 +337,8 @@ fn the_version_is_what_the_replicas_agree_on() {
         "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "server", "image": "a/b:9"}]}}},
     }))
     .unwrap();
-    assert_eq!(version(&world.service.answers, Some(&running)).as_deref(), Some("1.2.3"));
-    world.service.answers[0].report = None;
-    assert_eq!(version(&world.service.answers, Some(&running)).as_deref(), Some("9"));
-    assert_eq!(version(&world.service.answers, None), None);
+    assert_eq!(version(&world.external_state.answers, Some(&running)).as_deref(), Some("1.2.3"));
+    world.external_state.answers[0].report = None;
+    assert_eq!(version(&world.external_state.answers, Some(&running)).as_deref(), Some("9"));
+    assert_eq!(version(&world.external_state.answers, None), None);
 }

@@ -1,4 +1,4 @@
-//! Combines the spec and the dereferenced objects into a type that the renderer can trust. Pure.
+//! Combines the spec and the values to which it refers into a type that the renderer can trust. Pure.
 
 mod migration;
 pub(crate) mod paths;
@@ -14,7 +14,7 @@ use latchkey_crds::AuthService;
 use latchkey_crds::auth_service as api;
 
 use crate::auth_service::context::Images;
-use crate::auth_service::dereference::Dereferenced;
+use crate::auth_service::dereference::{Dereferenced, ExternalState};
 use crate::auth_service::image::server_image;
 use crate::auth_service::postgres_image::decide_postgres_image;
 use crate::auth_service::problem::Problem;
@@ -36,13 +36,15 @@ pub enum ValidateError {
     NoIdentity,
 }
 
-/// Combines the spec and the dereferenced objects into a type that the renderer can trust.
+/// Combines the spec and the values to which it refers into a type that the renderer can trust. The external state can
+/// only forbid: a shared database, or an image that cannot read the volume.
 ///
 /// # Errors
 /// When the object lacks metadata that the API server always sets.
 pub fn validate(
     auth_service: &AuthService,
     found: Dereferenced,
+    external_state: &ExternalState,
     images: &Images,
 ) -> Result<Validated, ValidateError> {
     let spec = auth_service.spec.clone();
@@ -54,7 +56,7 @@ pub fn validate(
     let names = Names::new(&name);
     let image = server_image(&spec.image, &images.server);
     let secrets = first_problem(&found).and_then(|()| secret_values::check(&found));
-    let postgres_image = decide_postgres_image(&images.postgres, found.postgres_image.as_deref());
+    let postgres_image = decide_postgres_image(&images.postgres, external_state.postgres_image.as_deref());
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
             let host = format!("{}.{namespace}.svc:5432", names.postgres());
@@ -67,7 +69,6 @@ pub fn validate(
         held_back: postgres_image.held_back,
         storage: spec.database.embedded.as_ref().and_then(|embedded| embedded.storage.clone()),
         retained: retains_volume(&spec),
-        ready: found.postgres_ready,
     });
     let redis = found.redis_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
@@ -76,13 +77,12 @@ pub fn validate(
         password,
         image: images.valkey.clone(),
         storage: None,
-        ready: false,
         held_back: None,
         retained: false,
     });
     let server = secrets.clone().and_then(|()| {
         let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
-        if let Sharing::Refused(other) = &found.sharing {
+        if let Sharing::Refused(other) = &external_state.sharing {
             return Err(Problem::new("DatabaseShared", shared_message(other)));
         }
         let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;
@@ -95,7 +95,7 @@ pub fn validate(
             email: admin.email.clone(),
             password: settings::file(paths::ADMIN, "password"),
         });
-        let templates = found.external_state.templates.clone().transpose()?;
+        let templates = found.templates.transpose()?;
         let settings = settings::settings(&spec, &name, &namespace, superuser)?;
         let mut parts: Vec<String> =
             settings.to_variables().into_iter().flat_map(|(name, value)| [name, value]).collect();
@@ -132,14 +132,6 @@ pub fn validate(
         salt: found.salt,
         server,
         secrets,
-        sharing: found.sharing,
-        jobs: found.jobs,
-        deployment: found.deployment,
-        pods: found.pods,
-        answers: found.answers,
-        migration_pods: found.migration_pods,
-        optional: found.optional,
-        external_state: found.external_state,
         name,
         namespace,
         names,

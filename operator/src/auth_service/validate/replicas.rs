@@ -21,11 +21,6 @@ impl Validated {
         self.replicas().unwrap_or_else(|| deployment.and_then(|found| found.spec.replicas).unwrap_or(1))
     }
 
-    /// Whether the Deployment exists and is scaled to zero.
-    pub fn is_stopped(&self) -> bool {
-        self.deployment.as_ref().is_some_and(|found| found.spec.replicas == Some(0))
-    }
-
     /// The maximum number of replicas.
     pub fn most_replicas(&self) -> i32 {
         self.autoscaling().map_or(self.spec.replicas, |autoscaling| autoscaling.max_replicas)

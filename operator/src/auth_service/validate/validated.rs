@@ -1,17 +1,11 @@
 //! The result of validation: an AuthService that the renderer can trust.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use latchkey_config::{SecretText, Settings};
 use latchkey_crds::AuthServiceSpec;
 
-use crate::auth_service::dereference::{ExternalState, Rotation, SmtpLogin};
+use crate::auth_service::dereference::{Rotation, SmtpLogin};
 use crate::auth_service::problem::Problem;
-use crate::auth_service::server_reports::Answer;
-use crate::auth_service::shared_database::Sharing;
-use crate::cluster::cache::Optional;
 use crate::credentials::StorePassword;
 use crate::names::Names;
 use crate::signing_keys::KeyMaterial;
@@ -38,8 +32,6 @@ pub struct Embedded {
     pub image: String,
     /// Its volume, if it has one.
     pub storage: Option<String>,
-    /// Whether it is ready.
-    pub ready: bool,
     /// The default image, if it is not used because it cannot read the volume.
     pub held_back: Option<String>,
     /// Whether volume and credentials are retained when they are no longer used.
@@ -67,7 +59,8 @@ pub struct Server {
     pub ports: Ports,
 }
 
-/// An AuthService that the renderer can trust.
+/// What the spec asks for, with every reference resolved: an AuthService that the renderer can trust. What exists
+/// already is in [`ExternalState`](crate::auth_service::dereference::ExternalState).
 #[derive(Debug, Clone)]
 pub struct Validated {
     /// Its name.
@@ -92,7 +85,7 @@ pub struct Validated {
     pub redis: Option<Embedded>,
     /// The signing keys.
     pub keys: KeyMaterial,
-    /// What goes with them.
+    /// The rotation state that belongs to the keys.
     pub rotation: Rotation,
     /// The salt of hashes of secrets in annotations.
     pub salt: SecretText,
@@ -100,20 +93,4 @@ pub struct Validated {
     pub server: Result<Server, Problem>,
     /// The first problem with a referenced Secret.
     pub secrets: Result<(), Problem>,
-    /// Other users of the external database.
-    pub sharing: Sharing,
-    /// The existing migration Jobs.
-    pub jobs: Vec<Job>,
-    /// The cached Deployment.
-    pub deployment: Option<Deployment>,
-    /// The server's pods, by name.
-    pub pods: Vec<Pod>,
-    /// The reports of the server's pods.
-    pub answers: Vec<Answer>,
-    /// The migration's pods, by name.
-    pub migration_pods: Vec<Pod>,
-    /// Which optional kinds are installed.
-    pub optional: Optional,
-    /// The external state.
-    pub external_state: ExternalState,
 }
