@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fixtures::{auth_service, external_state, full, full_spec, images};
 use super::render::render;
-use super::validate::validate;
+use super::validate::{validate, validate_tokens};
 use crate::cluster::cache::Presence;
 
 /// The paths of all values in a document.
@@ -57,7 +57,9 @@ proptest! {
             return Ok(());
         }
         let state = external_state(Presence::Present);
-        let service = validate(&auth_service(spec), full(), &state, &images()).unwrap();
+        let auth_service = auth_service(spec);
+        let tokens = validate_tokens(&auth_service.spec.tokens);
+        let service = validate(&auth_service, tokens, full(), &state, &images()).unwrap();
         render(&service, &state, Timestamp::UNIX_EPOCH).unwrap();
     }
 }

@@ -6,9 +6,9 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
-use super::dereference::{Admin, Dereferenced, ExposureState, ExternalState, Rotation, SmtpLogin};
+use super::dereference::{BootstrapAdmin, Dereferenced, ExposureState, ExternalState, Rotation, SmtpLogin};
 use super::shared_database::Sharing;
-use super::validate::{Validated, validate};
+use super::validate::{Validated, validate, validate_tokens};
 use crate::auth_service::context::Images;
 use crate::cluster::cache::{Optional, Presence};
 use crate::cluster::kinds::Kind;
@@ -39,7 +39,7 @@ pub fn embedded() -> Dereferenced {
         database_url: None,
         redis_url: None,
         smtp: None,
-        admin: None,
+        bootstrap_admin: None,
         introspection_secret: None,
         trusted_cas: None,
         templates: None,
@@ -116,7 +116,7 @@ pub fn full() -> Dereferenced {
             username: SecretText::new("mailer"),
             password: SecretText::new("mail-secret"),
         })),
-        admin: Some(Ok(Admin {
+        bootstrap_admin: Some(Ok(BootstrapAdmin {
             username: "root".to_owned(),
             email: "root@example.com".to_owned(),
             password: SecretText::new("admin-secret"),
@@ -132,7 +132,8 @@ pub fn full() -> Dereferenced {
 
 /// Validated on a cluster where nothing exists yet.
 pub fn validated(auth_service: &AuthService, found: Dereferenced) -> Validated {
-    validate(auth_service, found, &external_state(Presence::Absent), &images()).unwrap()
+    let tokens = validate_tokens(&auth_service.spec.tokens);
+    validate(auth_service, tokens, found, &external_state(Presence::Absent), &images()).unwrap()
 }
 
 /// The migration Job of the AuthService, completed.

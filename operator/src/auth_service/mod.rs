@@ -116,7 +116,9 @@ async fn reconcile_once(
         Ok(auth_service) => auth_service,
         Err(held) => return Ok(status::report_unreadable(observed, held, context).await?),
     };
-    let (found, external_state) = match dereference::dereference(auth_service, answers, context).await {
+    let tokens = validate::validate_tokens(&auth_service.spec.tokens);
+    let plan = tokens.as_ref().ok().map(|tokens| &tokens.key_rotation);
+    let (found, external_state) = match dereference::dereference(auth_service, plan, answers, context).await {
         Err(dereference::DereferenceError::Unreadable(problem)) => {
             let held = status::held_for(auth_service, problem);
             return Ok(status::report_unreadable(observed, &held, context).await?);
@@ -124,7 +126,7 @@ async fn reconcile_once(
         found => found?,
     };
     context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.reported = None);
-    let service = validate::validate(auth_service, found, &external_state, &context.images)?;
+    let service = validate::validate(auth_service, tokens, found, &external_state, &context.images)?;
     let objects = render::render(&service, &external_state, Timestamp::now())?;
     let applied = if service.spec.paused {
         apply::observe(&service, &external_state, &objects, context)

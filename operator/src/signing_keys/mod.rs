@@ -15,9 +15,7 @@ mod tests;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use latchkey_crds::auth_service::{
-    self as api, KeyPhase, SigningKeyStatus, Tokens, parse_seconds, parse_ttl,
-};
+use latchkey_crds::auth_service::{KeyPhase, SigningKeyStatus};
 use latchkey_keyset::{Algorithm, KeyNotes, KeySetError, Phase, PrivateJwk, PrivateKeySet, SetNotes};
 
 pub use ledger::{Entry, Ledger};
@@ -66,10 +64,10 @@ impl KeySet {
     ) -> Result<Self, KeySetError> {
         let mut key = generate(plan.algorithm, Phase::Active)?;
         key.latchkey_notes =
-            KeyNotes { since: Some(now), longest_lifetime: Some(plan.lifetime), ..KeyNotes::default() };
+            KeyNotes { since: Some(now), longest_lifetime: Some(plan.token_ttl), ..KeyNotes::default() };
         let notes = SetNotes {
-            max_age: Some(plan.max_age),
-            longest_max_age: Some(plan.max_age),
+            max_age: Some(plan.jwks_cache_time),
+            longest_max_age: Some(plan.jwks_cache_time),
             handled: requests.all_handled(&SetNotes::default().handled),
             superseded,
         };
@@ -138,22 +136,6 @@ pub fn phase(phase: Phase) -> KeyPhase {
         Phase::Active => KeyPhase::Active,
         Phase::Retiring => KeyPhase::Retiring,
     }
-}
-
-/// The plan of the spec; `None` if a duration is invalid, which validation reports.
-pub fn plan(tokens: &Tokens) -> Option<Plan> {
-    let lifetimes = [&tokens.access_token_ttl, &tokens.refresh_token_ttl];
-    let [access, refresh] = lifetimes.map(|text| parse_ttl(text).ok());
-    Some(Plan {
-        algorithm: match tokens.algorithm {
-            api::Algorithm::ES256 => Algorithm::Es256,
-            api::Algorithm::EdDSA => Algorithm::EdDsa,
-            api::Algorithm::RS256 => Algorithm::Rs256,
-        },
-        interval: i64::from(parse_ttl(&tokens.key_rotation.interval).ok()?) * 60,
-        lifetime: i64::from(access?.max(refresh?)) * 60,
-        max_age: u32::try_from(parse_seconds(&tokens.key_rotation.jwks_cache_time).ok()?).ok()?,
-    })
 }
 
 /// The key set of an AuthService.

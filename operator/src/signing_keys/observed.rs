@@ -13,10 +13,10 @@ pub struct Plan {
     pub algorithm: Algorithm,
     /// The age at which the signing key is rotated.
     pub interval: i64,
-    /// The longest lifetime of a token.
-    pub lifetime: i64,
+    /// The longer of the two token lifetimes.
+    pub token_ttl: i64,
     /// The `max-age` of the public key set.
-    pub max_age: u32,
+    pub jwks_cache_time: u32,
 }
 
 /// The requests that can be made with an annotation; each value is processed once.
@@ -78,9 +78,9 @@ pub struct ReplicaReport {
     /// Its clock, in seconds since the epoch.
     pub time: Option<i64>,
     /// The `max-age` of its public key set, in seconds.
-    pub max_age: Option<u32>,
+    pub jwks_cache_time: Option<u32>,
     /// The longest lifetime of its tokens, in seconds.
-    pub lifetime: Option<i64>,
+    pub token_ttl: Option<i64>,
 }
 
 /// A replica that may be serving or signing: it is ready, reports its status, or is terminating.
@@ -128,8 +128,14 @@ impl Clock {
 }
 
 /// The longest relevant `max-age`, in seconds: of the set, of the spec, and of the reports.
-pub(super) fn longest_max_age(ledger: &Ledger, replicas: Replicas<'_>) -> i64 {
+pub(super) fn longest_cache_time(ledger: &Ledger, replicas: Replicas<'_>) -> i64 {
     let noted = ledger.notes.longest_max_age.unwrap_or(DEFAULT_MAX_AGE).max(ledger.notes.max_age());
     let reported = replicas.0.iter().filter_map(|replica| replica.report.as_ref());
-    i64::from(reported.map(|report| report.max_age.unwrap_or(DEFAULT_MAX_AGE)).max().unwrap_or(0).max(noted))
+    i64::from(
+        reported
+            .map(|report| report.jwks_cache_time.unwrap_or(DEFAULT_MAX_AGE))
+            .max()
+            .unwrap_or(0)
+            .max(noted),
+    )
 }

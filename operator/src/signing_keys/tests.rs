@@ -11,7 +11,7 @@ use super::*;
 const NOW: i64 = 1_800_000_000;
 
 fn plan_of(algorithm: Algorithm) -> Plan {
-    Plan { algorithm, interval: 720 * 3600, lifetime: 3600, max_age: 300 }
+    Plan { algorithm, interval: 720 * 3600, token_ttl: 3600, jwks_cache_time: 300 }
 }
 
 impl KeySet {
@@ -57,7 +57,7 @@ fn kid(set: &KeySet) -> &str {
 /// A replica that has loaded this very set.
 fn loaded(set: &KeySet, time: i64) -> Replica {
     let keys = set.in_force().map(|(kid, phase)| (kid.to_owned(), Some(phase))).collect();
-    let report = ReplicaReport { keys, time: Some(time), max_age: Some(300), lifetime: Some(3600) };
+    let report = ReplicaReport { keys, time: Some(time), jwks_cache_time: Some(300), token_ttl: Some(3600) };
     Replica { pod: "demo-1".to_owned(), report: Some(report) }
 }
 

@@ -18,8 +18,8 @@ use crate::cluster::controller_reference::controller_of;
 use crate::credentials::password_from;
 use crate::names::{ANNOTATIONS, KEYS_KEY, SALT_KEY};
 use crate::signing_keys::{
-    KeyMaterial, KeySet, Remembered, Replica, ReplicaReport, Request, Requests, RotationStatus,
-    decide_key_material, plan,
+    KeyMaterial, KeySet, Plan, Remembered, Replica, ReplicaReport, Request, Requests, RotationStatus,
+    decide_key_material,
 };
 
 /// The rotation state that belongs to the keys.
@@ -40,11 +40,13 @@ pub struct Rotation {
 pub(super) type Keys = (KeyMaterial, SecretText, Rotation);
 
 impl Lookup<'_> {
-    /// The keys after all steps that are due. `in_use`: the Deployment exists.
+    /// The keys after all steps that are due; without a plan, which the spec may lack, they stay. `in_use`: the
+    /// Deployment exists.
     pub(super) async fn keys(
         &self,
         name: &str,
         auth_service: &AuthService,
+        plan: Option<&Plan>,
         in_use: bool,
         replicas: &[Replica],
     ) -> Result<Keys, DereferenceError> {
@@ -62,9 +64,8 @@ impl Lookup<'_> {
         let stored = data.map(|mut data| data.remove(KEYS_KEY).unwrap_or_default());
         let requests = requests(auth_service, status.key_requests.clone());
         let now = Timestamp::now().as_second();
-        let plan = plan(&auth_service.spec.tokens);
         let fresh = |superseded| match plan {
-            Some(plan) => KeySet::first(&plan, &requests, superseded, now, generate),
+            Some(plan) => KeySet::first(plan, &requests, superseded, now, generate),
             None => Err(KeySetError::Generation),
         };
         let material = decide_key_material(stored.as_deref(), remembered, &requests, fresh)?;
@@ -72,7 +73,7 @@ impl Lookup<'_> {
             Rotation { based_on: secret.and_then(|secret| secret.resource_version()), ..Rotation::default() };
         let material = match (material, plan) {
             (KeyMaterial::Stored(set), Some(plan)) => {
-                let (set, status, due) = set.next(now, &plan, &requests, replicas, generate)?;
+                let (set, status, due) = set.next(now, plan, &requests, replicas, generate)?;
                 rotation =
                     Rotation { changed: stored.as_deref() != Some(set.json()), status, due, ..rotation };
                 KeyMaterial::Stored(set)
@@ -150,8 +151,8 @@ fn replica_report(report: &Report) -> ReplicaReport {
     ReplicaReport {
         keys: keys.map(|key| (key.kid.clone(), key.phase.as_deref().and_then(phase))).collect(),
         time: report.time,
-        max_age: report.jwks_max_age,
-        lifetime: report.longest_token_lifetime,
+        jwks_cache_time: report.jwks_max_age,
+        token_ttl: report.longest_token_lifetime,
     }
 }
 

@@ -11,9 +11,9 @@ pub struct SmtpLogin {
     pub password: SecretText,
 }
 
-/// The first superuser.
+/// The administrator of `spec.bootstrapAdmin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
+pub struct BootstrapAdmin {
     /// User name.
     pub username: String,
     /// Mail address.

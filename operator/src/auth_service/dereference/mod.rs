@@ -25,7 +25,7 @@ use crate::auth_service::shared_database::Sharing;
 use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
 use crate::names::{Component, Names};
-use crate::signing_keys::KeyMaterial;
+use crate::signing_keys::{KeyMaterial, Plan};
 
 use lookup::Lookup;
 
@@ -34,7 +34,7 @@ pub(crate) use error::DereferenceError;
 pub(crate) use external_state::ExposureState;
 pub(crate) use external_state::ExternalState;
 pub(crate) use keys::Rotation;
-pub(crate) use logins::{Admin, SmtpLogin};
+pub(crate) use logins::{BootstrapAdmin, SmtpLogin};
 pub(crate) use pods::pods;
 
 /// The values to which the spec refers, the credentials of embedded stores, and the signing keys. A field is `None` if
@@ -47,8 +47,8 @@ pub struct Dereferenced {
     pub redis_url: Option<Result<SecretText, Problem>>,
     /// The credentials for the SMTP server.
     pub smtp: Option<Result<SmtpLogin, Problem>>,
-    /// The first superuser.
-    pub admin: Option<Result<Admin, Problem>>,
+    /// The administrator of `spec.bootstrapAdmin`.
+    pub bootstrap_admin: Option<Result<BootstrapAdmin, Problem>>,
     /// The client secret for token introspection.
     pub introspection_secret: Option<Result<SecretText, Problem>>,
     /// The certificate authorities, in PEM form.
@@ -67,13 +67,14 @@ pub struct Dereferenced {
     pub salt: SecretText,
 }
 
-/// Resolves the references of the spec, and reads the state of the existing objects. `answers` are the reports of the
-/// server's pods.
+/// Resolves the references of the spec, and reads the state of the existing objects. `plan` is the plan
+/// of the key rotation, if the spec has a valid one; `answers` are the reports of the server's pods.
 ///
 /// # Errors
 /// When the API server does not respond, or a key set could not be generated.
 pub async fn dereference(
     auth_service: &AuthService,
+    plan: Option<&Plan>,
     answers: Vec<Answer>,
     context: &Context,
 ) -> Result<(Dereferenced, ExternalState), DereferenceError> {
@@ -98,7 +99,13 @@ pub async fn dereference(
     let deployment: Option<Deployment> = lookup.owned(Kind::Deployment, names.base())?;
     let servers = pods(auth_service, context, Component::Server)?;
     let (keys, salt, rotation) = lookup
-        .keys(&names.jwt_keys(), auth_service, deployment.is_some(), &keys::replicas(&servers, &answers))
+        .keys(
+            &names.jwt_keys(),
+            auth_service,
+            plan,
+            deployment.is_some(),
+            &keys::replicas(&servers, &answers),
+        )
         .await?;
     let database_url = spec
         .database
@@ -140,7 +147,10 @@ pub async fn dereference(
             .as_ref()
             .filter(|_| spec.email.enabled)
             .map(|reference| lookup.smtp(reference)),
-        admin: spec.bootstrap_admin.as_ref().map(|admin| lookup.admin(&admin.secret_ref.name)),
+        bootstrap_admin: spec
+            .bootstrap_admin
+            .as_ref()
+            .map(|admin| lookup.bootstrap_admin(&admin.secret_ref.name)),
         introspection_secret: spec.introspection_client.as_ref().map(|client| {
             let secret = &client.secret_ref;
             lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")

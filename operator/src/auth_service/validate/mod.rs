@@ -6,10 +6,11 @@ mod ports;
 mod replicas;
 mod secret_values;
 mod settings;
+mod tokens;
 mod validated;
 
 use kube::{Resource, ResourceExt};
-use latchkey_config::{FirstSuperuser, SecretText};
+use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service as api;
 
@@ -26,6 +27,7 @@ use crate::names::Names;
 use migration::{migration_inputs, without_login};
 
 pub(crate) use replicas::first_replicas;
+pub(crate) use tokens::{Tokens, validate_tokens};
 pub(crate) use validated::{Embedded, SecretKey, Server, Validated};
 
 /// The object lacks metadata that the API server always sets.
@@ -43,6 +45,7 @@ pub enum ValidateError {
 /// When the object lacks metadata that the API server always sets.
 pub fn validate(
     auth_service: &AuthService,
+    tokens: Result<Tokens, Problem>,
     found: Dereferenced,
     external_state: &ExternalState,
     images: &Images,
@@ -86,21 +89,16 @@ pub fn validate(
             return Err(Problem::new("DatabaseShared", shared_message(other)));
         }
         let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;
-        let admin = found.admin.transpose()?;
+        let bootstrap_admin = found.bootstrap_admin.transpose()?;
         let smtp = found.smtp.transpose()?;
         let introspection = found.introspection_secret.transpose()?;
         let trusted_cas = found.trusted_cas.transpose()?;
-        let superuser = admin.as_ref().map(|admin| FirstSuperuser {
-            username: admin.username.clone(),
-            email: admin.email.clone(),
-            password: settings::file(paths::ADMIN, "password"),
-        });
         let templates = found.templates.transpose()?;
-        let settings = settings::settings(&spec, &name, &namespace, superuser)?;
+        let settings = settings::settings(&spec, tokens?, &name, &namespace, bootstrap_admin.as_ref())?;
         let mut parts: Vec<String> =
             settings.to_variables().into_iter().flat_map(|(name, value)| [name, value]).collect();
         parts.extend([database.expose().to_owned(), redis.expose().to_owned()]);
-        parts.extend(admin.map(|admin| admin.password.expose().to_owned()));
+        parts.extend(bootstrap_admin.map(|admin| admin.password.expose().to_owned()));
         parts.extend(
             smtp.iter()
                 .flat_map(|login| [login.username.expose().to_owned(), login.password.expose().to_owned()]),
@@ -146,7 +144,7 @@ fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
         found.database_url.as_ref().and_then(|result| result.as_ref().err()),
         found.redis_url.as_ref().and_then(|result| result.as_ref().err()),
         found.smtp.as_ref().and_then(|result| result.as_ref().err()),
-        found.admin.as_ref().and_then(|result| result.as_ref().err()),
+        found.bootstrap_admin.as_ref().and_then(|result| result.as_ref().err()),
         found.introspection_secret.as_ref().and_then(|result| result.as_ref().err()),
         found.trusted_cas.as_ref().and_then(|result| result.as_ref().err()),
     ]

@@ -8,8 +8,8 @@ pub const DATABASE: &str = "/etc/latchkey/database";
 pub const REDIS: &str = "/etc/latchkey/redis";
 /// The SMTP login's folder.
 pub const SMTP: &str = "/etc/latchkey/smtp";
-/// The first superuser's folder.
-pub const ADMIN: &str = "/etc/latchkey/admin";
+/// The bootstrap administrator's folder.
+pub const BOOTSTRAP_ADMIN: &str = "/etc/latchkey/admin";
 /// The folder of custom templates.
 pub const TEMPLATES: &str = "/etc/latchkey/mail";
 /// The folder of the client secret for token introspection.

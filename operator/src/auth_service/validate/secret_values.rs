@@ -7,7 +7,7 @@ use latchkey_config::account_rules::{
 use latchkey_config::{PasswordLength, SecretText};
 use url::Url;
 
-use crate::auth_service::dereference::{Admin, Dereferenced};
+use crate::auth_service::dereference::{BootstrapAdmin, Dereferenced};
 use crate::auth_service::problem::Problem;
 
 /// The shortest password that any password policy allows, in characters.
@@ -26,8 +26,8 @@ pub(super) fn check(found: &Dereferenced) -> Result<(), Problem> {
     if let Some(Ok(redis)) = &found.redis_url {
         check_url(redis, &["redis", "rediss"], &[], "spec.redis.urlSecretRef")?;
     }
-    if let Some(Ok(admin)) = &found.admin {
-        check_admin(admin)?;
+    if let Some(Ok(admin)) = &found.bootstrap_admin {
+        check_bootstrap_admin(admin)?;
     }
     match &found.introspection_secret {
         Some(Ok(secret)) if !is_client_secret(secret.expose()) => Err(invalid(format!(
@@ -60,8 +60,8 @@ fn check_url(url: &SecretText, schemes: &[&str], parameters: &[&str], field: &st
 }
 
 /// The server's rules for accounts, except that it also refuses common passwords: only the server has that list.
-fn check_admin(admin: &Admin) -> Result<(), Problem> {
-    let Admin { username, email, password } = admin;
+fn check_bootstrap_admin(admin: &BootstrapAdmin) -> Result<(), Problem> {
+    let BootstrapAdmin { username, email, password } = admin;
     let rule = if !is_username(username) {
         "username in the Secret of spec.bootstrapAdmin.secretRef must consist of 1 to 64 letters, digits and . _ -: correct it."
     } else if !is_email_address(email) {
@@ -107,8 +107,8 @@ mod tests {
     fn an_administrator_is_one_that_the_server_takes() {
         let message = |username: &str, email: &str, password: &str| {
             let (username, email) = (username.to_owned(), email.to_owned());
-            let admin = Admin { username, email, password: SecretText::new(password) };
-            problem(&Dereferenced { admin: Some(Ok(admin)), ..full() })
+            let admin = BootstrapAdmin { username, email, password: SecretText::new(password) };
+            problem(&Dereferenced { bootstrap_admin: Some(Ok(admin)), ..full() })
         };
         let good = ("root", "root@example.com", "long enough");
         assert_eq!(message(good.0, good.1, good.2), None);
