@@ -119,7 +119,7 @@ pub fn full() -> Dereferenced {
         bootstrap_admin: Some(Ok(BootstrapAdmin {
             username: "root".to_owned(),
             email: "root@example.com".to_owned(),
-            password: SecretText::new("admin-secret"),
+            password: SecretText::new("long admin-secret"),
         })),
         introspection_secret: Some(Ok(SecretText::new("introspection-secret-of-the-gateway"))),
         trusted_cas: Some(Ok(include_str!("fixtures/certificate.pem").to_owned())),

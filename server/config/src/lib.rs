@@ -8,8 +8,10 @@
 pub mod account_rules;
 mod environment;
 mod error;
+mod forbidden_words;
 mod given;
 mod log_line;
+mod new_password;
 mod parse;
 mod parse_accounts;
 mod password_policy;
@@ -23,6 +25,7 @@ pub use environment::Environment;
 pub use error::{SettingsError, SettingsErrors};
 pub use given::check_secret;
 pub use log_line::{BoundedLines, LONGEST_LINE, shorten_text};
+pub use new_password::PasswordRefusal;
 pub use password_policy::{PasswordLength, PasswordPolicy};
 pub use references::References;
 pub use secret::{SecretSource, SecretText};

@@ -3,7 +3,6 @@
 pub mod audit;
 pub mod clock;
 pub mod email_address;
-mod forbidden_words;
 pub mod locale;
 pub mod login_name;
 pub mod name_prefix;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use latchkey_config::PasswordPolicy;
-use latchkey_config::account_rules::{MAX_PASSWORD_CHARS, exceeds_password_limit};
+pub use latchkey_config::PasswordRefusal;
+use latchkey_config::account_rules::exceeds_password_limit;
 
-use super::forbidden_words::is_made_of;
 use crate::domain::{EmailAddress, PersonName, Username};
 
 /// The common and breached ones (`server/data/README.md`), in lower case; `None` only if the build was broken, which a
@@ -24,28 +24,6 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(password)")
     }
-}
-
-/// Why a new password is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PasswordRefusal {
-    /// Fewer than this many characters.
-    #[error("must have at least {0} characters")]
-    TooShort(u32),
-    /// More than [`MAX_PASSWORD_CHARS`].
-    #[error("must have at most {MAX_PASSWORD_CHARS} characters")]
-    TooLong,
-    /// Among the first an attacker tries.
-    #[error("is one of the most common passwords; choose another")]
-    Common,
-    /// The account's own name.
-    #[error("must not be the account's own name or address")]
-    OwnName,
-    /// Nothing but words that are forbidden here.
-    #[error(
-        "is little more than a word that is easy to guess here, such as the name of the service; choose another"
-    )]
-    ForbiddenWord,
 }
 
 impl Password {
@@ -75,26 +53,8 @@ impl Password {
         email: &EmailAddress,
         name: &PersonName,
     ) -> Result<(), PasswordRefusal> {
-        let length = self.0.chars().count();
-        let min_length = policy.min_length.get();
-        if length < usize::try_from(min_length).unwrap_or(usize::MAX) {
-            return Err(PasswordRefusal::TooShort(min_length));
-        }
-        if self.exceeds_limit() {
-            return Err(PasswordRefusal::TooLong);
-        }
-        let folded = self.0.to_lowercase();
-        let own = [username.as_str(), email.as_str(), email.local_part(), name.as_str()];
-        if own.iter().any(|own| own.to_lowercase() == folded) {
-            return Err(PasswordRefusal::OwnName);
-        }
-        if COMMON.as_ref().is_some_and(|common| common.contains(&folded)) {
-            return Err(PasswordRefusal::Common);
-        }
-        if is_made_of(&folded, &policy.forbidden_words) {
-            return Err(PasswordRefusal::ForbiddenWord);
-        }
-        Ok(())
+        let is_common = |folded: &str| COMMON.as_ref().is_some_and(|common| common.contains(folded));
+        policy.check_new(&self.0, username.as_str(), email.as_str(), name.as_str(), is_common)
     }
 }
 

@@ -10,7 +10,7 @@ mod tokens;
 mod validated;
 
 use kube::{Resource, ResourceExt};
-use latchkey_config::SecretText;
+use latchkey_config::{PasswordPolicy, SecretText};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service as api;
 
@@ -58,7 +58,8 @@ pub fn validate(
     let name = auth_service.name_any();
     let names = Names::new(&name);
     let image = server_image(&spec.image, &images.server);
-    let secrets = first_problem(&found).and_then(|()| secret_values::check(&found));
+    let policy = policy_of_bootstrap_admin(auth_service, external_state);
+    let secrets = first_problem(&found).and_then(|()| secret_values::check(&found, &policy));
     let postgres_image = decide_postgres_image(&images.postgres, external_state.postgres_image.as_deref());
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
@@ -139,6 +140,18 @@ pub fn validate(
     })
 }
 
+/// The password policy for the bootstrap administrator. Like the server, which applies `spec.passwordPolicy` only when it
+/// creates the account: one that exists already must not block the service when the policy becomes stricter. That an
+/// account exists is inferred from a server that has run.
+fn policy_of_bootstrap_admin(auth_service: &AuthService, external_state: &ExternalState) -> PasswordPolicy {
+    let status = auth_service.status.as_ref();
+    let has_run =
+        external_state.deployment.is_some() || status.is_some_and(|status| status.schema_version.is_some());
+    // An invalid policy is reported with the settings.
+    let policy = settings::password_policy(&auth_service.spec.password_policy);
+    policy.ok().filter(|_| !has_run).unwrap_or_default()
+}
+
 fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
     [
         found.database_url.as_ref().and_then(|result| result.as_ref().err()),
@@ -174,5 +187,30 @@ fn url_of(
                 format!("the Secret {secret} is missing or damaged, and the existing volume requires its password: restore the Secret from a backup."),
             )
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_crds::AuthServiceStatus;
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth_service::fixtures::{auth_service, external_state};
+    use crate::cluster::cache::Presence;
+
+    #[test]
+    fn a_stricter_policy_does_not_block_a_service_that_has_run() {
+        let mut service = auth_service(json!({"passwordPolicy": {"minLength": 20}}));
+        let mut state = external_state(Presence::Absent);
+        let min_length = |service: &AuthService, state: &ExternalState| {
+            policy_of_bootstrap_admin(service, state).min_length.get()
+        };
+        assert_eq!(min_length(&service, &state), 20);
+        state.deployment = Some(k8s_openapi::api::apps::v1::Deployment::default());
+        assert_eq!(min_length(&service, &state), 8);
+        state.deployment = None;
+        service.status = Some(AuthServiceStatus { schema_version: Some(1), ..AuthServiceStatus::default() });
+        assert_eq!(min_length(&service, &state), 8);
     }
 }

@@ -115,7 +115,7 @@ pub(super) fn settings(
     })
 }
 
-fn password_policy(policy: &api::PasswordPolicy) -> Result<PasswordPolicy, Problem> {
+pub(super) fn password_policy(policy: &api::PasswordPolicy) -> Result<PasswordPolicy, Problem> {
     let length = u32::try_from(policy.min_length).ok().and_then(PasswordLength::new);
     let words: Option<Vec<String>> =
         policy.forbidden_words.iter().map(|text| PasswordPolicy::word(text)).collect();
