@@ -20,18 +20,18 @@ pub(super) fn decide_autoscaling(facts: &Facts<'_>) -> Stated {
     if facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::HorizontalPodAutoscaler) {
         let message =
             "a HorizontalPodAutoscaler with this name exists and has another owner: delete or rename it.";
-        return stated(ConditionStatus::False, "NameTaken", message.to_owned());
+        return stated(ConditionStatus::False, "NameConflict", message.to_owned());
     }
     match &facts.external_state.autoscaler {
         // The autoscaler fails because its target does not exist yet.
         _ if facts.deployment.is_none() => stated(
             ConditionStatus::Unknown,
-            "NoDeploymentYet",
+            "DeploymentMissing",
             "The Deployment does not exist yet; the condition Ready describes why.".to_owned(),
         ),
         None | Some(Autoscaler::Silent) => stated(
             ConditionStatus::Unknown,
-            "NotSaidYet",
+            "NotReported",
             "The autoscaler has not reported a status yet.".to_owned(),
         ),
         Some(Autoscaler::Waiting(why)) => stated(
@@ -93,7 +93,11 @@ mod tests {
     fn what_the_autoscaler_lacks_is_said_with_what_to_do() {
         let said = |says| world(json!({"autoscaling": {"maxReplicas": 9}}), Some(says));
         let why = || "no figures".to_owned();
-        said(Autoscaler::Silent).expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::Unknown, "NotSaidYet");
+        said(Autoscaler::Silent).expect_condition(
+            AUTOSCALING_ACTIVE,
+            ConditionStatus::Unknown,
+            "NotReported",
+        );
         said(Autoscaler::Waiting(why())).expect_condition(
             AUTOSCALING_ACTIVE,
             ConditionStatus::Unknown,
@@ -129,9 +133,9 @@ mod tests {
         stopped.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "ScaledToZero");
         let mut early = world(json!({"autoscaling": {"maxReplicas": 9}}), failing());
         early.deployment = None;
-        early.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::Unknown, "NoDeploymentYet");
+        early.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::Unknown, "DeploymentMissing");
         let mut taken = world(json!({"autoscaling": {"maxReplicas": 9}}), Some(Autoscaler::Active));
         taken.name_conflicts = vec![(Kind::HorizontalPodAutoscaler, "demo".to_owned())];
-        taken.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "NameTaken");
+        taken.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "NameConflict");
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn decide_certificate(facts: &Facts<'_>) -> Stated {
     }
     if gateway.or_else(|| tls?.certificate.as_ref()).is_none() {
         let message = "No TLS certificate is configured (spec.exposure).";
-        return stated(ConditionStatus::Unknown, "NoneNamed", message.to_owned());
+        return stated(ConditionStatus::Unknown, "NotConfigured", message.to_owned());
     }
     if let Some(Stated { status, reason, message, .. }) = certificate_problem(facts) {
         return stated(status, reason, message);

@@ -103,7 +103,7 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
         Some((pod, revocation)) => state(
             type_,
             ConditionStatus::False,
-            "FallenBackToPostgres",
+            "PostgresFallback",
             format!(
                 "Pod {pod} looks up revocations in PostgreSQL, which is safe but slower. Restore Redis: {}",
                 revocation.message
@@ -141,7 +141,7 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
     let name_conflicts = facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
     match facts.external_state.optional.presence(Kind::ServiceMonitor) {
         Presence::Present if name_conflicts => {
-            stated(ConditionStatus::False, "NameTaken", "A ServiceMonitor with this name exists and has another owner: delete or rename it.".to_owned())
+            stated(ConditionStatus::False, "NameConflict", "A ServiceMonitor with this name exists and has another owner: delete or rename it.".to_owned())
         }
         Presence::Present => {
             stated(ConditionStatus::True, "ServiceMonitorApplied", "The ServiceMonitor is applied.".to_owned())
@@ -153,7 +153,7 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
         ),
         Presence::Unknown => stated(
             ConditionStatus::Unknown,
-            "CannotTell",
+            "KindUnknown",
             format!("It is not known yet whether the kind ServiceMonitor is installed: the operator needs permission to watch the CustomResourceDefinition {}.", Kind::ServiceMonitor.definition()),
         ),
     }

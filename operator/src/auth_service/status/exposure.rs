@@ -20,7 +20,7 @@ pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
     let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Certificate];
     if let Some((kind, name)) = facts.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
         let message = format!("the {kind} {name} exists and has another owner: delete or rename it.");
-        return stated(ConditionStatus::False, "NameTaken", message);
+        return stated(ConditionStatus::False, "NameConflict", message);
     }
     match (&exposure.ingress, &exposure.gateway) {
         (Some(ingress), _) => decide_ingress(facts, ingress),
@@ -97,7 +97,7 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
         ),
         None if parents.is_empty() => stated(
             ConditionStatus::Unknown,
-            "NoGatewayAnswers",
+            "GatewayPending",
             "No Gateway has accepted the route yet: check that the Gateways in spec.exposure.gateway.parentRefs exist and have a controller.",
         ),
         None => stated(
@@ -139,7 +139,7 @@ fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) ->
         )),
         Presence::Unknown => Some(stated(
             ConditionStatus::Unknown,
-            "CannotTell",
+            "KindUnknown",
             format!(
                 "It is not known yet whether the kind {kind} is installed: the operator needs permission to watch the CustomResourceDefinition {}.",
                 kind.definition()

@@ -148,7 +148,7 @@ pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
 pub(super) fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
     let message = first_fault(facts)
         .unwrap_or_else(|| "No replica reports its status; the condition Ready describes why.".to_owned());
-    state(type_, ConditionStatus::Unknown, "NoReplicaAnswers", message)
+    state(type_, ConditionStatus::Unknown, "NoReplicaReports", message)
 }
 
 /// What is wrong with the first invalid report.

@@ -106,7 +106,7 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     }
     if let Some((kind, name)) = facts.name_conflicts.first() {
         return Some(Problem::new(
-            "NameTaken",
+            "NameConflict",
             format!(
                 "the {kind} {name} exists and has another owner: delete or rename it, or use another name for the AuthService."
             ),

@@ -236,7 +236,7 @@ fn an_answer_that_is_no_report_is_named() {
     );
     world.external_state.answers.remove(0);
     let message =
-        world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::Unknown, "NoReplicaAnswers");
+        world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::Unknown, "NoReplicaReports");
     assert!(
         message.contains("Pod demo-2 returned an invalid response to GET /status (larger than 16 KiB)"),
         "{message}"
@@ -248,7 +248,7 @@ fn without_an_answer_nothing_is_claimed() {
     let mut world = World::healthy();
     world.external_state.answers[0].report = None;
     for type_ in [types::DATABASE_REACHABLE, types::REVOCATION_STORE_READY] {
-        world.expect_condition(type_, ConditionStatus::Unknown, "NoReplicaAnswers");
+        world.expect_condition(type_, ConditionStatus::Unknown, "NoReplicaReports");
     }
     world.expect_condition(types::KEYS_READY, ConditionStatus::True, "Stored");
 }
@@ -300,7 +300,7 @@ fn a_missing_secret_comes_before_everything_else() {
 fn a_name_that_is_taken_is_said_with_the_object() {
     let mut world = World::healthy();
     world.name_conflicts = vec![(Kind::ConfigMap, "demo-settings".to_owned())];
-    let message = world.expect_condition(types::READY, ConditionStatus::False, "NameTaken");
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "NameConflict");
     assert!(message.contains("ConfigMap demo-settings"), "{message}");
 }
 
@@ -308,7 +308,7 @@ fn a_name_that_is_taken_is_said_with_the_object() {
 fn redis_that_is_down_is_no_reason_to_be_unready() {
     let mut world = World::healthy();
     world.report().revocation = Some(Revocation { mode: "postgres".to_owned(), message: "down".to_owned() });
-    world.expect_condition(types::REVOCATION_STORE_READY, ConditionStatus::False, "FallenBackToPostgres");
+    world.expect_condition(types::REVOCATION_STORE_READY, ConditionStatus::False, "PostgresFallback");
     world.expect_condition(types::READY, ConditionStatus::True, "Available");
 }
 
