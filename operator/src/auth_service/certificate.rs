@@ -13,24 +13,24 @@ const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The result of the check of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Certificate {
-    /// It is good until then.
+pub(crate) enum Certificate {
+    /// Valid until this time.
     Valid(Timestamp),
-    /// It is valid, but expires soon.
+    /// Valid until this time, which is soon.
     ExpiresSoon(Timestamp),
-    /// It was good until then.
+    /// Expired at this time.
     Expired(Timestamp),
-    /// It is good from then on.
+    /// Valid from this time on.
     NotYetValid(Timestamp),
-    /// It is not for this host.
+    /// Not valid for this host.
     WrongHost(String),
-    /// It is no certificate.
+    /// Not a PEM certificate.
     Unreadable,
 }
 
 impl Certificate {
     /// Whether the certificate is usable, and the reason and message of the condition.
-    pub fn describe(&self, secret: &str) -> (bool, &'static str, String) {
+    pub(crate) fn describe(&self, secret: &str) -> (bool, &'static str, String) {
         match self {
             Self::Valid(until) => {
                 (true, "Valid", format!("The certificate in the Secret {secret} is valid until {until}."))
@@ -71,7 +71,7 @@ impl Certificate {
 }
 
 /// Checks the first certificate of a chain, which is the server's (RFC 8446 §4.4.2).
-pub fn decide_certificate(pem: &[u8], now: Timestamp, hosts: &[&str]) -> Certificate {
+pub(crate) fn decide_certificate(pem: &[u8], now: Timestamp, hosts: &[&str]) -> Certificate {
     let Some(Ok(first)) = Pem::iter_from_buffer(pem).next() else { return Certificate::Unreadable };
     let Ok(certificate) = first.parse_x509() else { return Certificate::Unreadable };
     let validity = certificate.validity();

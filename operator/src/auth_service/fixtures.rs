@@ -16,9 +16,9 @@ use crate::credentials::StorePassword;
 use crate::signing_keys::{KeyMaterial, KeySet};
 
 /// The public example key of RFC 8037 appendix A.1.
-pub const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
+pub(crate) const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
 
-pub fn images() -> Images {
+pub(crate) fn images() -> Images {
     Images {
         server: "registry.example/latchkey-server:1.2.3".to_owned(),
         postgres: "registry.example/postgres:17".to_owned(),
@@ -26,7 +26,7 @@ pub fn images() -> Images {
     }
 }
 
-pub fn auth_service(spec: Value) -> AuthService {
+pub(crate) fn auth_service(spec: Value) -> AuthService {
     let spec: AuthServiceSpec = serde_json::from_value(spec).unwrap();
     let mut auth_service = AuthService::new("demo", spec);
     auth_service.metadata.namespace = Some("apps".to_owned());
@@ -34,7 +34,7 @@ pub fn auth_service(spec: Value) -> AuthService {
     auth_service
 }
 
-pub fn embedded() -> Dereferenced {
+pub(crate) fn embedded() -> Dereferenced {
     Dereferenced {
         database_url: None,
         redis_url: None,
@@ -52,10 +52,10 @@ pub fn embedded() -> Dereferenced {
 }
 
 /// Nothing but the embedded database exists, and the optional kinds are installed or not.
-pub fn external_state(presence: Presence) -> ExternalState {
+pub(crate) fn external_state(presence: Presence) -> ExternalState {
     ExternalState {
         operator_namespace: "latchkey-system".to_owned(),
-        sharing: Sharing::Alone,
+        sharing: Sharing::Exclusive,
         postgres_image: None,
         postgres_ready: true,
         jobs: Vec::new(),
@@ -71,7 +71,7 @@ pub fn external_state(presence: Presence) -> ExternalState {
     }
 }
 
-pub fn full_spec() -> Value {
+pub(crate) fn full_spec() -> Value {
     json!({
         "replicas": 3,
         "image": {"repository": "registry.example/mine", "digest": format!("sha256:{}", "a".repeat(64)), "pullPolicy": "Always", "pullSecrets": [{"name": "pull"}]},
@@ -108,7 +108,7 @@ pub fn full_spec() -> Value {
     })
 }
 
-pub fn full() -> Dereferenced {
+pub(crate) fn full() -> Dereferenced {
     Dereferenced {
         database_url: Some(Ok(SecretText::new("postgres://u:database-secret@db.example:5432/auth"))),
         redis_url: Some(Ok(SecretText::new("rediss://:cache-secret@cache.example:6380"))),
@@ -131,13 +131,13 @@ pub fn full() -> Dereferenced {
 }
 
 /// Validated on a cluster where nothing exists yet.
-pub fn validated(auth_service: &AuthService, found: Dereferenced) -> Validated {
+pub(crate) fn validated(auth_service: &AuthService, found: Dereferenced) -> Validated {
     let tokens = validate_tokens(&auth_service.spec.tokens);
     validate(auth_service, tokens, found, &external_state(Presence::Absent), &images()).unwrap()
 }
 
 /// The migration Job of the AuthService, completed.
-pub fn completed_migration(service: &Validated) -> Job {
+pub(crate) fn completed_migration(service: &Validated) -> Job {
     let name = service.names.migration(&service.server.as_ref().unwrap().migration);
     Job {
         metadata: ObjectMeta { name: Some(name), ..ObjectMeta::default() },

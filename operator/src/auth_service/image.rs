@@ -30,7 +30,7 @@ fn split_image(image: &str) -> (&str, &str) {
 }
 
 /// The tag of an image, if it has one.
-pub fn tag_of(image: &str) -> Option<&str> {
+pub(crate) fn tag_of(image: &str) -> Option<&str> {
     split_image(image).1.strip_prefix(':')
 }
 

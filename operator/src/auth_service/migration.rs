@@ -13,14 +13,12 @@ const SEEN_AFTER: Duration = Duration::from_secs(10);
 /// How long a failed Job is kept before it is retried with the same inputs.
 const TRY_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
-/// The state of the migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Migration {
+pub(crate) enum Migration {
     /// The Job for this image and database succeeded.
     Done,
-    /// It has to be made.
+    /// No Job exists yet.
     Due,
-    /// It runs.
     Running,
     /// It failed, and its inputs have not changed.
     Failed(String),
@@ -31,7 +29,13 @@ pub enum Migration {
 
 /// Decides the state of the migration `name`. `missed`: a replica reports a missing schema; a completed Job only
 /// proves the migration of a database that may have been replaced since.
-pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, missed: bool, now: Timestamp) -> Migration {
+pub(crate) fn decide_migration(
+    jobs: &[Job],
+    name: &str,
+    inputs: &str,
+    missed: bool,
+    now: Timestamp,
+) -> Migration {
     let Some(job) = jobs.iter().find(|job| job.name_any() == name) else { return Migration::Due };
     if job.metadata.deletion_timestamp.is_some() {
         return Migration::Running;

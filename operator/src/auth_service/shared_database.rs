@@ -12,10 +12,8 @@ const PORT: u16 = 5432;
 
 /// An AuthService that uses a database, or is about to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Its namespace.
+pub(crate) struct Claim {
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// When it was created.
     pub created: Option<Timestamp>,
@@ -29,9 +27,9 @@ pub struct Claim {
 
 /// Other users of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sharing {
+pub(crate) enum Sharing {
     /// There is no other user, or only users that are refused.
-    Alone,
+    Exclusive,
     /// This AuthService also uses it, which is allowed.
     Allowed(String),
     /// This AuthService also uses it and has precedence.
@@ -40,7 +38,7 @@ pub enum Sharing {
 
 /// Decides whether the database has other users, and which of them has precedence: one whose replicas already use it,
 /// and otherwise the older one.
-pub fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
+pub(crate) fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
     let rank = |claim: &Claim| (!claim.deployed, claim.created, claim.uid.clone());
     let called = |claim: &Claim| format!("{}/{}", claim.namespace, claim.name);
     let stronger = others.iter().filter(|other| !other.allows && !own.allows);
@@ -49,13 +47,13 @@ pub fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
         None => others
             .iter()
             .find(|other| other.allows || own.allows)
-            .map_or(Sharing::Alone, |other| Sharing::Allowed(called(other))),
+            .map_or(Sharing::Exclusive, |other| Sharing::Allowed(called(other))),
     }
 }
 
 /// Identifies the database of a URL, as resolved by pods of a namespace, independent of the user: a hash of host,
 /// port and database name.
-pub fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
+pub(crate) fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
     let url = Url::parse(url.expose()).ok()?;
     let given = |name: &str| {
         url.query_pairs()
@@ -160,7 +158,7 @@ mod tests {
                 let refused = [&of_a, &of_b].into_iter().filter(|of| matches!(of, Sharing::Refused(_))).count();
                 prop_assert_eq!(refused, 1);
                 if a.deployed && !b.deployed {
-                    prop_assert_eq!(of_a, Sharing::Alone);
+                    prop_assert_eq!(of_a, Sharing::Exclusive);
                 }
             }
         }

@@ -16,10 +16,9 @@ const LINE: usize = 64;
 
 /// The location of a bundle, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// `Secret` or `ConfigMap`.
     pub kind: &'static str,
-    /// The object's name.
     pub name: &'a str,
     /// The key in its data.
     pub key: &'a str,
@@ -29,7 +28,7 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// The problem at this location.
-    pub fn problem(self, problem: Fault) -> Problem {
+    pub(crate) fn problem(self, problem: Fault) -> Problem {
         let Self { kind, name, key, field } = self;
         let secret = kind == "Secret";
         let (reason, message) = match problem {
@@ -56,7 +55,7 @@ impl Place<'_> {
 
 /// What can be wrong with a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// There is no such object.
     Missing,
     /// It has no such key.
@@ -70,7 +69,7 @@ pub enum Fault {
 ///
 /// # Errors
 /// [`Fault::Invalid`]
-pub fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
+pub(crate) fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
     let mut bundle = String::new();
     for block in Pem::iter_from_buffer(text) {
         let block = block.map_err(|_| Fault::Invalid("is not well-formed"))?;
@@ -92,7 +91,7 @@ pub fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
 ///
 /// # Errors
 /// The first problem, or that the bundles are too large in total.
-pub fn decide_all(bundles: Vec<Result<String, Problem>>) -> Result<String, Problem> {
+pub(crate) fn decide_all(bundles: Vec<Result<String, Problem>>) -> Result<String, Problem> {
     let all = bundles.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     if all.len() > MOST_BYTES {
         return Err(Problem::new(

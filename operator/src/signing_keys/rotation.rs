@@ -15,9 +15,9 @@ use super::ledger::{Entry, Ledger};
 use super::observed::{Clock, Plan, Replica, Replicas, Request, Requests};
 use super::rotation_status::{RotationStatus, describe};
 
-/// What was decided.
+/// The result of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// The next set. If it is unchanged, nothing is written.
     pub ledger: Ledger,
     /// The rotation as reported in the status.
@@ -30,7 +30,7 @@ pub struct Decision {
 ///
 /// # Errors
 /// When a key could not be generated.
-pub fn decide_next<E>(
+pub(crate) fn decide_next<E>(
     ledger: &Ledger,
     now: i64,
     plan: &Plan,
@@ -66,7 +66,7 @@ pub fn decide_next<E>(
             next.remove(|entry| expires_at(entry).is_some_and(|expires| clock.earliest >= expires));
         }
     }
-    if requests.asked.iter().any(|(name, value)| next.notes.handled.get(name) != Some(value)) {
+    if requests.requested.iter().any(|(name, value)| next.notes.handled.get(name) != Some(value)) {
         next.notes.handled = requests.all_handled(&next.notes.handled);
     }
     let (status, due) = describe(&next, clock, plan, replicas);

@@ -205,7 +205,7 @@ impl World {
             }
             Step::Ask(request) => {
                 self.made += 1;
-                self.requests.asked.insert(request.as_str().to_owned(), self.made.to_string());
+                self.requests.requested.insert(request.as_str().to_owned(), self.made.to_string());
             }
             Step::TokenTtl(ttl) => self.plan.token_ttl = *ttl,
             Step::CacheTime(time) => self.plan.jwks_cache_time = *time,
@@ -264,7 +264,7 @@ proptest! {
         }
         // In good conditions every requested rotation completes, whatever happened before.
         world.take(&Step::Jump(0));
-        world.requests.asked.insert(Request::Rotate.as_str().to_owned(), "last".to_owned());
+        world.requests.requested.insert(Request::Rotate.as_str().to_owned(), "last".to_owned());
         world.pods.retain(|_, pod| !pod.stopping);
         world.take(&Step::Start);
         for _ in 0..8 {

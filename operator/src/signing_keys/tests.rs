@@ -35,9 +35,9 @@ fn remembered(kid: &str) -> Vec<SigningKeyStatus> {
     vec![SigningKeyStatus { kid: kid.to_owned(), phase: KeyPhase::Active, since, waits_for: None }]
 }
 
-fn asked(request: Request, value: &str) -> Requests {
-    let asked = BTreeMap::from([(request.as_str().to_owned(), value.to_owned())]);
-    Requests { asked, handled: BTreeMap::new() }
+fn requested(request: Request, value: &str) -> Requests {
+    let requested = BTreeMap::from([(request.as_str().to_owned(), value.to_owned())]);
+    Requests { requested, handled: BTreeMap::new() }
 }
 
 fn decide(
@@ -73,7 +73,7 @@ fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone
             .unwrap();
         assert_eq!(after, set);
         assert_eq!(status.progress, Progress::Steady);
-        assert_eq!(status.waits_for[kid(&set)], "its age: a successor is made at 2027-02-14T08:00:00Z");
+        assert_eq!(status.waits_for[kid(&set)], "its age: a successor is created at 2027-02-14T08:00:00Z");
         assert_eq!(due, Some(Duration::from_hours(720)));
     }
 }
@@ -105,7 +105,7 @@ fn a_strangers_set_is_not_taken_for_ours() {
 
 #[test]
 fn lost_keys_are_replaced_by_a_new_value_only_and_only_once() {
-    let first_time = asked(Request::ReplaceLost, "1");
+    let first_time = requested(Request::ReplaceLost, "1");
     let KeyMaterial::Generated(set) = decide(None, &remembered("a"), true, &first_time) else {
         panic!("generated")
     };
@@ -122,7 +122,7 @@ fn lost_keys_are_replaced_by_a_new_value_only_and_only_once() {
 #[test]
 fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash() {
     let set = first(Algorithm::Es256);
-    let requests = asked(Request::Revoke, "stolen");
+    let requests = requested(Request::Revoke, "stolen");
     let plan = plan_of(Algorithm::Es256);
     let (after, _, _) = set.clone().step(NOW + 5, &plan, &requests, &[]).unwrap();
     assert_eq!(after.in_force().map(|(_, phase)| phase).collect::<Vec<_>>(), [Phase::Active]);
@@ -137,7 +137,7 @@ fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash()
 
 #[test]
 fn a_rotation_waits_for_the_replicas_and_for_the_verifiers_and_says_so() {
-    let (plan, requests) = (plan_of(Algorithm::Es256), asked(Request::Rotate, "1"));
+    let (plan, requests) = (plan_of(Algorithm::Es256), requested(Request::Rotate, "1"));
     let set = first(Algorithm::Es256);
     let (both, status, due) =
         set.clone().step(NOW + 10, &plan, &requests, &[loaded(&set, NOW + 10)]).unwrap();

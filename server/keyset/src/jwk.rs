@@ -272,19 +272,6 @@ impl PublicJwk {
         }
     }
 
-    /// The public key as a verifier wants it: an uncompressed point (ES256), 32 bytes (EdDSA).
-    /// `None` for RS256, whose verifier takes [`PublicJwk::rsa_components`].
-    ///
-    /// # Errors
-    /// [`KeySetError::Key`] when a parameter is missing or malformed.
-    pub fn raw_public_key(&self) -> Result<Option<Vec<u8>>, KeySetError> {
-        match self.alg {
-            Algorithm::Es256 => self.ec_point().map(Some),
-            Algorithm::EdDsa => self.decode("x", self.x.as_ref()).map(Some),
-            Algorithm::Rs256 => Ok(None),
-        }
-    }
-
     /// Modulus and exponent (base64url) of an RSA key.
     pub fn rsa_components(&self) -> Option<(&str, &str)> {
         self.n.as_deref().zip(self.e.as_deref())

@@ -20,11 +20,6 @@ impl EmailAddress {
         &self.0
     }
 
-    /// The part before the `@`.
-    pub fn local_part(&self) -> &str {
-        self.0.rsplit_once('@').map_or(self.0.as_str(), |(local, _)| local)
-    }
-
     /// Whether it belongs to one of these domains, whatever their case. A domain is not its subdomains. No
     /// domains: any.
     pub fn is_within(&self, domains: &[String]) -> bool {

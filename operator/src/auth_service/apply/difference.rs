@@ -17,14 +17,18 @@ pub(super) fn has_hash(rendered: &Rendered, live: &DynamicObject) -> bool {
     live.annotations().get(RENDERED_ANNOTATION) == Some(&rendered.hash)
 }
 
-/// Whether the object must be applied. `made` is the result of [`made_of`] for the API server's response to the last
-/// apply.
-pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<Fingerprint>) -> bool {
+/// Whether the object must be applied. `applied_fingerprint` is the result of [`fingerprint_of`] for the API server's
+/// response to the last apply.
+pub(super) fn differs(
+    rendered: &Rendered,
+    live: &DynamicObject,
+    applied_fingerprint: Option<Fingerprint>,
+) -> bool {
     if !has_hash(rendered, live) {
         return true;
     }
-    if let Some(expected) = made {
-        return made_of(rendered, live) != expected;
+    if let Some(expected) = applied_fingerprint {
+        return fingerprint_of(rendered, live) != expected;
     }
     normalise(rendered, &serde_json::to_value(live).unwrap_or_default())
         != normalise(rendered, &rendered.value)
@@ -32,7 +36,7 @@ pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<Fi
 
 /// The fingerprint of the API server's form of the rendered fields. JSON objects are sorted, so that equal content
 /// has an equal fingerprint.
-pub(super) fn made_of(rendered: &Rendered, object: &DynamicObject) -> Fingerprint {
+pub(super) fn fingerprint_of(rendered: &Rendered, object: &DynamicObject) -> Fingerprint {
     let object = serde_json::to_value(object).unwrap_or_default();
     short_fingerprint(normalise(rendered, &object).to_string().as_bytes())
 }
@@ -183,7 +187,7 @@ mod tests {
         };
         let whole: DynamicObject = serde_json::from_value(object).unwrap();
         let listed = DynamicObject { types: None, ..whole.clone() };
-        let remembered = made_of(&rendered, &whole);
+        let remembered = fingerprint_of(&rendered, &whole);
         for live in [&whole, &listed] {
             assert!(!differs(&rendered, live, None));
             assert!(!differs(&rendered, live, Some(remembered)));
@@ -224,10 +228,10 @@ mod tests {
             let mut edited = spec.clone();
             *edited.pointer_mut(pointer).unwrap() = change;
             let as_object = |spec: &Value| serde_json::from_value::<DynamicObject>(with_spec(spec)).unwrap();
-            let made = made_of(&rendered, &as_object(spec));
-            for made in [None, Some(made)] {
-                assert!(!differs(&rendered, &as_object(spec), made), "{kind}");
-                assert!(differs(&rendered, &as_object(&edited), made), "{kind} {edited}");
+            let applied_fingerprint = fingerprint_of(&rendered, &as_object(spec));
+            for applied_fingerprint in [None, Some(applied_fingerprint)] {
+                assert!(!differs(&rendered, &as_object(spec), applied_fingerprint), "{kind}");
+                assert!(differs(&rendered, &as_object(&edited), applied_fingerprint), "{kind} {edited}");
             }
         }
     }

@@ -36,7 +36,7 @@ pub(crate) use work::ApplyError;
 ///
 /// # Errors
 /// When the API server does not respond. Objects that it refuses permanently are part of the result.
-pub async fn apply(
+pub(crate) async fn apply(
     service: &Validated,
     external_state: &ExternalState,
     objects: Objects,

@@ -16,7 +16,7 @@ use super::applied::Applied;
 use super::difference;
 
 /// Compares the objects and writes nothing.
-pub fn observe(
+pub(crate) fn observe(
     service: &Validated,
     external_state: &ExternalState,
     objects: &Objects,

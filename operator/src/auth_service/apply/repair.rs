@@ -21,7 +21,7 @@ pub(super) async fn overwrite(
 }
 
 /// Removes the fields that [`foreign_fields`] found, in the inspected version of the object.
-pub(super) async fn take_out(
+pub(super) async fn remove_foreign_fields(
     api: &Api<DynamicObject>,
     name: &str,
     live: &DynamicObject,

@@ -22,19 +22,10 @@ pub(super) const MOST_WRITES: usize = 5;
 
 /// An object could not be written, for a possibly temporary reason.
 #[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
+pub(crate) enum ApplyError {
     /// The API server did not respond, or asked for a retry.
     #[error("the {kind} {name} could not be {verb}: {source}")]
-    Request {
-        /// The object's kind.
-        kind: Kind,
-        /// The object's name.
-        name: String,
-        /// What was tried.
-        verb: &'static str,
-        /// What went wrong.
-        source: Box<kube::Error>,
-    },
+    Request { kind: Kind, name: String, verb: &'static str, source: Box<kube::Error> },
     /// A generated Secret exists already: the cache lags.
     #[error("the Secret {0} exists, but is not in the cache yet")]
     WatchLags(String),
@@ -69,7 +60,7 @@ impl Work<'_> {
         };
         let guarded = matches!(&action, Action::Apply(rendered) if rendered.based_on.is_some());
         let result = match action {
-            Action::Apply(rendered) => self.make(rendered).await,
+            Action::Apply(rendered) => self.apply_rendered(rendered).await,
             Action::Create(rendered) => return self.create(rendered).await,
             Action::Delete { kind, name } => self.delete(kind, &name).await.map(|()| None),
             Action::Keep { .. } => Ok(None),

@@ -25,8 +25,7 @@ use crate::names::Names;
 /// The state of the objects that exist already, and of what other controllers made of them. The spec decides none of
 /// it.
 #[derive(Debug, Clone)]
-pub struct ExternalState {
-    /// The namespace of the operator.
+pub(crate) struct ExternalState {
     pub operator_namespace: String,
     /// Other users of the external database.
     pub sharing: Sharing,
@@ -46,20 +45,18 @@ pub struct ExternalState {
     pub migration_pods: Vec<Pod>,
     /// Which optional kinds are installed.
     pub optional: Optional,
-    /// The state of the autoscaler.
     pub autoscaler: Option<Autoscaler>,
-    /// The state of the exposure.
     pub exposure: ExposureState,
 }
 
 impl ExternalState {
     /// Whether the Deployment exists and is scaled to zero.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.deployment.as_ref().is_some_and(|found| found.spec.replicas == Some(0))
     }
 
     /// The reports of the servers that responded.
-    pub fn reports(&self) -> impl Iterator<Item = &Report> {
+    pub(crate) fn reports(&self) -> impl Iterator<Item = &Report> {
         self.answers.iter().filter_map(|answer| answer.report.as_ref())
     }
 }
@@ -67,7 +64,7 @@ impl ExternalState {
 /// The state of what exposes the API. A field is `None` if the object does not exist, or the spec has no such
 /// reference.
 #[derive(Debug, Clone, Default)]
-pub struct ExposureState {
+pub(crate) struct ExposureState {
     /// The check of the certificate in the Secret of the Ingress.
     pub tls: Option<Result<Certificate, Problem>>,
     /// The cached Ingress.

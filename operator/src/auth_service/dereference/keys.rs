@@ -24,7 +24,7 @@ use crate::signing_keys::{
 
 /// The rotation state that belongs to the keys.
 #[derive(Debug, Clone, Default)]
-pub struct Rotation {
+pub(crate) struct Rotation {
     /// The resource version of the Secret on which the decision is based; the Secret is only written over this
     /// version.
     pub based_on: Option<String>,
@@ -108,14 +108,14 @@ fn generate(algorithm: Algorithm, phase: Phase) -> Result<PrivateJwk, KeySetErro
 
 fn requests(auth_service: &AuthService, handled: std::collections::BTreeMap<String, String>) -> Requests {
     let annotations = auth_service.annotations();
-    let asked = Request::ALL.into_iter().filter_map(|request| {
+    let requested = Request::ALL.into_iter().filter_map(|request| {
         let value = annotations.get(&format!("{ANNOTATIONS}{}", request.as_str()))?;
         // The value is stored in a place with little room.
         let short: String = value.chars().take(64).collect();
         let short = if short == *value { short } else { crate::fingerprint::fingerprint([value.as_bytes()]) };
         Some((request.as_str().to_owned(), short))
     });
-    Requests { asked: asked.collect(), handled }
+    Requests { requested: requested.collect(), handled }
 }
 
 /// The pods that may be serving or signing, with the keys that each reports.

@@ -40,7 +40,7 @@ pub(crate) use pods::pods;
 /// The values to which the spec refers, the credentials of embedded stores, and the signing keys. A field is `None` if
 /// the spec has no such reference.
 #[derive(Debug, Clone)]
-pub struct Dereferenced {
+pub(crate) struct Dereferenced {
     /// The URL of an external database.
     pub database_url: Option<Result<SecretText, Problem>>,
     /// The URL of an external Redis.
@@ -49,7 +49,6 @@ pub struct Dereferenced {
     pub smtp: Option<Result<SmtpLogin, Problem>>,
     /// The administrator of `spec.bootstrapAdmin`.
     pub bootstrap_admin: Option<Result<BootstrapAdmin, Problem>>,
-    /// The client secret for token introspection.
     pub introspection_secret: Option<Result<SecretText, Problem>>,
     /// The certificate authorities, in PEM form.
     pub trusted_cas: Option<Result<String, Problem>>,
@@ -59,9 +58,8 @@ pub struct Dereferenced {
     pub postgres_password: Option<StorePassword>,
     /// The embedded Valkey's password.
     pub redis_password: Option<StorePassword>,
-    /// The signing keys.
     pub keys: KeyMaterial,
-    /// What goes with them.
+    /// The rotation state that belongs to the keys.
     pub rotation: Rotation,
     /// The salt of hashes of secrets in annotations; stored beside the keys.
     pub salt: SecretText,
@@ -72,7 +70,7 @@ pub struct Dereferenced {
 ///
 /// # Errors
 /// When the API server does not respond, or a key set could not be generated.
-pub async fn dereference(
+pub(crate) async fn dereference(
     auth_service: &AuthService,
     plan: Option<&Plan>,
     answers: Vec<Answer>,
@@ -114,7 +112,7 @@ pub async fn dereference(
         .map(|r| lookup.value(&r.name, &r.key, "spec.database.urlSecretRef"));
     let sharing = match &database_url {
         Some(Ok(url)) => lookup.sharing(url, auth_service),
-        _ => Sharing::Alone,
+        _ => Sharing::Exclusive,
     };
     let external_state = ExternalState {
         sharing,

@@ -8,7 +8,7 @@ use crate::cluster::kinds::Kind;
 
 pub(super) fn build(service: &Validated, external_state: &ExternalState) -> Result<[Action; 3], RenderError> {
     let exposure = service.spec.exposure.as_ref();
-    let certificate = exposure.and_then(certificate::asked);
+    let certificate = exposure.and_then(certificate::requested);
     let ingress = exposure.and_then(|exposure| exposure.ingress.as_ref());
     let route = exposure.and_then(|exposure| exposure.gateway.as_ref());
     Ok([

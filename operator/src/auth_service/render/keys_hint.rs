@@ -12,10 +12,8 @@ use crate::signing_keys::KeySet;
 
 /// A pod to notify of the key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeysHint {
-    /// The pod.
+pub(crate) struct KeysHint {
     pub pod: String,
-    /// Its uid.
     pub uid: String,
     /// The value of the annotation.
     pub value: String,

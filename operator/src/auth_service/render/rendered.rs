@@ -14,7 +14,7 @@ use crate::names::RENDERED_ANNOTATION;
 /// An object could not be serialized.
 #[derive(Debug, thiserror::Error)]
 #[error("the {kind} of {service} cannot be rendered: {source}")]
-pub struct RenderError {
+pub(crate) struct RenderError {
     kind: Kind,
     service: String,
     source: serde_json::Error,
@@ -22,14 +22,11 @@ pub struct RenderError {
 
 /// An object as JSON, with the hash of its content in an annotation.
 #[derive(Clone, PartialEq)]
-pub struct Rendered {
-    /// Its kind.
+pub(crate) struct Rendered {
     pub kind: Kind,
-    /// Its name.
     pub name: String,
     /// The hash of its content.
     pub hash: String,
-    /// The object.
     pub value: Value,
     /// Whether an existing object of that name without owner may be adopted: a Secret that was restored manually.
     pub adopts: bool,
@@ -50,32 +47,21 @@ impl std::fmt::Debug for Rendered {
 
 /// The action for an object.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// It is to be as rendered.
+pub(crate) enum Action {
+    /// The object is made equal to the rendered one.
     Apply(Rendered),
     /// The object was generated just now and cannot be generated again: it is created, never overwritten.
     Create(Rendered),
     /// The existing object is kept as it is.
-    Keep {
-        /// Its kind.
-        kind: Kind,
-        /// Its name.
-        name: String,
-    },
+    Keep { kind: Kind, name: String },
     /// Only the number of replicas of the Deployment is set.
     Scale {
-        /// Its name.
         name: String,
         /// The desired number of replicas.
         replicas: i32,
     },
     /// The object is deleted, if this AuthService owns it.
-    Delete {
-        /// Its kind.
-        kind: Kind,
-        /// Its name.
-        name: String,
-    },
+    Delete { kind: Kind, name: String },
 }
 
 impl Action {

@@ -29,7 +29,7 @@ pub(super) fn decide_autoscaling(facts: &Facts<'_>) -> Stated {
             "DeploymentMissing",
             "The Deployment does not exist yet; the condition Ready describes why.".to_owned(),
         ),
-        None | Some(Autoscaler::Silent) => stated(
+        None | Some(Autoscaler::NotReported) => stated(
             ConditionStatus::Unknown,
             "NotReported",
             "The autoscaler has not reported a status yet.".to_owned(),
@@ -93,7 +93,7 @@ mod tests {
     fn what_the_autoscaler_lacks_is_said_with_what_to_do() {
         let said = |says| world(json!({"autoscaling": {"maxReplicas": 9}}), Some(says));
         let why = || "no figures".to_owned();
-        said(Autoscaler::Silent).expect_condition(
+        said(Autoscaler::NotReported).expect_condition(
             AUTOSCALING_ACTIVE,
             ConditionStatus::Unknown,
             "NotReported",

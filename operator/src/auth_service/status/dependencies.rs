@@ -63,7 +63,7 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
 pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {
     let stated = |status, reason, message: String| state(types::DATABASE_SHARED, status, reason, message);
     match &facts.external_state.sharing {
-        Sharing::Alone => {
+        Sharing::Exclusive => {
             stated(ConditionStatus::False, "Exclusive", "No other AuthService uses the database.".to_owned())
         }
         Sharing::Allowed(other) => stated(

@@ -23,11 +23,11 @@ const SETTLED: Duration = Duration::from_mins(1);
 const BLOCKED: Duration = Duration::from_secs(30);
 /// The minimum and maximum interval of status queries while a change is in progress. Watches report changes of pods;
 /// only the servers know the rest.
-const UNDER_WAY: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(30)];
+const IN_PROGRESS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(30)];
 
 /// A condition's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConditionStatus {
+pub(crate) enum ConditionStatus {
     True,
     False,
     Unknown,
@@ -35,7 +35,7 @@ pub enum ConditionStatus {
 
 impl ConditionStatus {
     /// The value in a condition.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
             Self::False => "False",
@@ -46,36 +46,33 @@ impl ConditionStatus {
 
 /// A decided condition, without its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stated {
-    /// Its type.
+pub(crate) struct Stated {
     pub type_: &'static str,
-    /// Whether it holds.
+    /// Its status.
     pub status: ConditionStatus,
-    /// Why, in one word.
+    /// Its reason.
     pub reason: &'static str,
     /// A message with the cause and the remedy.
     pub message: String,
 }
 
-/// The overall state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// As specified.
+pub(crate) enum Verdict {
+    /// The cluster matches the spec.
     Settled,
-    /// On the way there.
-    UnderWay,
+    /// A change is in progress.
+    InProgress,
     /// A user must act.
     Blocked,
 }
 
 impl Verdict {
     /// The time until the next reconcile if no watch event triggers one. `servers_run`: there are servers to query;
-    /// watches report all other progress. The interval is half of `so_long`, the time for which the change has been
-    /// in progress.
-    pub fn requeue_after(self, servers_run: bool, so_long: Duration) -> Duration {
+    /// watches report all other progress. The interval is half of `in_progress_for`, the age of the change.
+    pub(crate) fn requeue_after(self, servers_run: bool, in_progress_for: Duration) -> Duration {
         match self {
-            Self::UnderWay if servers_run => (so_long / 2).clamp(UNDER_WAY[0], UNDER_WAY[1]),
-            Self::Settled | Self::UnderWay => SETTLED,
+            Self::InProgress if servers_run => (in_progress_for / 2).clamp(IN_PROGRESS[0], IN_PROGRESS[1]),
+            Self::Settled | Self::InProgress => SETTLED,
             Self::Blocked => BLOCKED,
         }
     }
@@ -83,7 +80,7 @@ impl Verdict {
 
 /// The input of the decision.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     pub service: &'a Validated,
     pub external_state: &'a ExternalState,
     pub schema: &'a Schema,
@@ -95,7 +92,7 @@ pub struct Facts<'a> {
 }
 
 /// Whether a reason requires an action by a user; other reasons are temporary.
-pub(super) fn is_trouble(reason: &str) -> bool {
+pub(super) fn needs_action(reason: &str) -> bool {
     !matches!(
         reason,
         "ReplicasNotReady"
@@ -114,17 +111,17 @@ pub(super) fn is_trouble(reason: &str) -> bool {
 }
 
 /// Conditions that are normally `False`.
-const BEST_FALSE: [&str; 5] =
+const NORMALLY_FALSE: [&str; 5] =
     [types::DATABASE_SHARED, types::EMBEDDED_STORES, types::PAUSED, types::RECONCILING, types::STALLED];
 
 /// Whether a condition has its normal status.
-pub(super) fn is_well(condition: &Condition) -> bool {
-    condition.status == if BEST_FALSE.contains(&condition.type_.as_str()) { "False" } else { "True" }
+pub(super) fn is_normal(condition: &Condition) -> bool {
+    condition.status == if NORMALLY_FALSE.contains(&condition.type_.as_str()) { "False" } else { "True" }
 }
 
 /// Whether a condition requires an action by a user.
 pub(super) fn is_warning(condition: &Condition) -> bool {
-    condition.status != "Unknown" && !is_well(condition) && is_trouble(&condition.reason)
+    condition.status != "Unknown" && !is_normal(condition) && needs_action(&condition.reason)
 }
 
 pub(super) fn state(
@@ -187,9 +184,9 @@ pub(super) fn decide_dependency(
 }
 
 pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
-    if let Some(words) = termination_message(&facts.external_state.migration_pods) {
+    if let Some(last_line) = termination_message(&facts.external_state.migration_pods) {
         return format!(
-            "the migration Job failed: {words}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
+            "the migration Job failed: {last_line}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
         );
     }
     format!(

@@ -47,13 +47,13 @@ use event_note::shortened;
 use facts::Facts;
 
 pub(crate) use error::StatusError;
-pub(crate) use unreadable::{held_for, report_unreadable};
+pub(crate) use unreadable::{report_unreadable, unreadable};
 
 /// Decides the conditions and writes the status if it changed. Returns the time until the next reconcile.
 ///
 /// # Errors
 /// When the status could not be written, or the API server refused an object.
-pub async fn update(
+pub(crate) async fn update(
     auth_service: &AuthService,
     service: &Validated,
     external_state: &ExternalState,
@@ -103,8 +103,8 @@ pub async fn update(
     if let Some((kind, name)) = applied.contested.first() {
         return Err(StatusError::Contested { kind: *kind, name: name.clone() });
     }
-    let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
-    let mut requeue_after = verdict.requeue_after(any_to_ask(&external_state.pods), so_long);
+    let in_progress_for = transition::true_for(&after.conditions, types::PROGRESSING, now);
+    let mut requeue_after = verdict.requeue_after(any_to_ask(&external_state.pods), in_progress_for);
     if rollout::awaits_pod(&external_state.jobs, now) {
         requeue_after = requeue_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
     }

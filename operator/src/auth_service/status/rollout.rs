@@ -40,7 +40,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
         return (
             state(types::READY, ConditionStatus::False, reason, message.clone()),
             state(types::PROGRESSING, ConditionStatus::True, reason, message),
-            Verdict::UnderWay,
+            Verdict::InProgress,
         );
     }
     match rollout(facts) {
@@ -81,7 +81,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
             state(types::PROGRESSING, ConditionStatus::False, "Blocked", message),
             Verdict::Blocked,
         ),
-        Rollout::UnderWay { replaces, message } => (
+        Rollout::InProgress { replaces, message } => (
             state(types::READY, ConditionStatus::False, "ReplicasNotReady", message.clone()),
             // Replicas that were ready are not ready any more; no change is in progress.
             if replaces {
@@ -94,7 +94,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                     "The spec is rolled out, but not all replicas are ready.",
                 )
             },
-            Verdict::UnderWay,
+            Verdict::InProgress,
         ),
     }
 }
@@ -133,14 +133,14 @@ fn wanted_replicas(facts: &Facts<'_>) -> i32 {
 
 enum Rollout {
     Complete,
-    UnderWay { replaces: bool, message: String },
+    InProgress { replaces: bool, message: String },
     Stuck(String),
 }
 
 fn rollout(facts: &Facts<'_>) -> Rollout {
     let wanted = wanted_replicas(facts);
     let Some(deployment) = facts.deployment else {
-        return Rollout::UnderWay {
+        return Rollout::InProgress {
             replaces: true,
             message: "The Deployment does not exist yet.".to_owned(),
         };
@@ -171,7 +171,7 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
     } else {
         format!("{updated} of {wanted} replicas are updated, {ready} are ready.{why}")
     };
-    Rollout::UnderWay { replaces: !rolled_out, message }
+    Rollout::InProgress { replaces: !rolled_out, message }
 }
 
 /// Why no pod can be created: a quota, a missing priority class, or admission.
@@ -223,7 +223,7 @@ fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
     }
     let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
     match containers.unwrap_or_default().iter().find_map(termination_message_before_restart) {
-        Some(words) => Some(format!("Pod {name} terminated with an error: {words}")),
+        Some(last_line) => Some(format!("Pod {name} terminated with an error: {last_line}")),
         None => why_not_started(pod),
     }
 }
@@ -261,8 +261,8 @@ pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
     });
     match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
         None => match termination_message(&facts.external_state.migration_pods) {
-            Some(words) => {
-                ("MigrationRetrying", format!("A migration attempt failed and is retried: {words}"))
+            Some(last_line) => {
+                ("MigrationRetrying", format!("A migration attempt failed and is retried: {last_line}"))
             }
             None => ("Migrating", "The database schema is being migrated; no action is needed.".to_owned()),
         },

@@ -128,7 +128,7 @@ fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
     world.deployment.as_mut().unwrap().metadata.generation = Some(3);
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     world.expect_condition(types::PROGRESSING, ConditionStatus::True, "RollingOut");
-    assert_eq!(world.decide().1, Verdict::UnderWay);
+    assert_eq!(world.decide().1, Verdict::InProgress);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_rotation_is_said_and_one_that_is_held_up_is_trouble() {
     world.service.rotation.status.progress = Progress::ReplicaLags(why);
     let message = world.expect_condition(types::KEYS_READY, ConditionStatus::False, "ReplicaLags");
     assert!(message.contains("demo-1"), "{message}");
-    assert!(facts::is_trouble("ReplicaLags"));
+    assert!(facts::needs_action("ReplicaLags"));
 }
 
 #[test]

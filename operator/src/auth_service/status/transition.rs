@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
 use super::event_note::shortened;
-use super::facts::{Stated, is_warning, is_well};
+use super::facts::{Stated, is_normal, is_warning};
 use super::keys::ROTATING;
 
 /// The decided conditions with their transition times, which are kept if the status is unchanged. Conditions of other
@@ -65,7 +65,7 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
                 let on_the_way = |known: &Condition| known.status != "True" && condition.status != "True";
                 is_warning(condition) || !known.is_some_and(on_the_way)
             }
-            _ if is_well(condition) => known.is_some_and(|known| {
+            _ if is_normal(condition) => known.is_some_and(|known| {
                 is_warning(known)
                     || known.type_ == conditions::SCHEMA_MIGRATED
                     || known.reason == ROTATING
@@ -102,8 +102,8 @@ mod tests {
             let moved = after[0].last_transition_time != before[0].last_transition_time;
             prop_assert_eq!(moved, first != second);
             prop_assert_eq!(after[0].observed_generation, Some(2));
-            let so_long = true_for(&after, conditions::READY, start + 9.seconds()).as_secs();
-            prop_assert_eq!(so_long, if second != ConditionStatus::True { 0 } else if moved { 4 } else { 9 });
+            let in_progress_for = true_for(&after, conditions::READY, start + 9.seconds()).as_secs();
+            prop_assert_eq!(in_progress_for, if second != ConditionStatus::True { 0 } else if moved { 4 } else { 9 });
             prop_assert_eq!(true_for(&after, conditions::READY, start - 1.hour()), Duration::ZERO);
         }
     }

@@ -32,7 +32,7 @@ pub(crate) use validated::{Embedded, SecretKey, Server, Validated};
 
 /// The object lacks metadata that the API server always sets.
 #[derive(Debug, thiserror::Error)]
-pub enum ValidateError {
+pub(crate) enum ValidateError {
     /// It lacks a name, a namespace or a uid.
     #[error("the AuthService has no name, namespace or uid")]
     NoIdentity,
@@ -43,7 +43,7 @@ pub enum ValidateError {
 ///
 /// # Errors
 /// When the object lacks metadata that the API server always sets.
-pub fn validate(
+pub(crate) fn validate(
     auth_service: &AuthService,
     tokens: Result<Tokens, Problem>,
     found: Dereferenced,
@@ -140,9 +140,9 @@ pub fn validate(
     })
 }
 
-/// The password policy for the bootstrap administrator. Like the server, which applies `spec.passwordPolicy` only when it
-/// creates the account: one that exists already must not block the service when the policy becomes stricter. That an
-/// account exists is inferred from a server that has run.
+/// The password policy for the bootstrap administrator. Like the server, the operator applies `spec.passwordPolicy`
+/// only if the account is still to be created: an existing one must not block the service when the policy becomes
+/// stricter. If a server has run, the account is assumed to exist.
 fn policy_of_bootstrap_admin(auth_service: &AuthService, external_state: &ExternalState) -> PasswordPolicy {
     let status = auth_service.status.as_ref();
     let has_run =

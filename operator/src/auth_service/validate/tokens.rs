@@ -9,7 +9,7 @@ use crate::signing_keys::Plan;
 
 /// `spec.tokens`, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tokens {
+pub(crate) struct Tokens {
     pub access_token_ttl: Minutes,
     pub refresh_token_ttl: Minutes,
     pub key_rotation: Plan,
@@ -19,7 +19,7 @@ pub struct Tokens {
 ///
 /// # Errors
 /// The first field that the schema should have refused.
-pub fn validate_tokens(spec: &api::Tokens) -> Result<Tokens, Problem> {
+pub(crate) fn validate_tokens(spec: &api::Tokens) -> Result<Tokens, Problem> {
     let access_token_ttl = minutes(&spec.access_token_ttl, "spec.tokens.accessTokenTTL")?;
     let refresh_token_ttl = minutes(&spec.refresh_token_ttl, "spec.tokens.refreshTokenTTL")?;
     let interval = minutes(&spec.key_rotation.interval, "spec.tokens.keyRotation.interval")?;

@@ -14,21 +14,16 @@ use super::ports::Ports;
 
 /// A key of a Secret that pods mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretKey {
-    /// The Secret.
+pub(crate) struct SecretKey {
     pub secret: String,
-    /// The key.
     pub key: String,
 }
 
-/// An embedded store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Embedded {
-    /// Its password.
+pub(crate) struct Embedded {
     pub password: StorePassword,
     /// The URL for the server, unless the password is lost.
     pub url: Option<SecretText>,
-    /// Its image.
     pub image: String,
     /// Its volume, if it has one.
     pub storage: Option<String>,
@@ -40,8 +35,7 @@ pub struct Embedded {
 
 /// The inputs of the server's pods, if all of them are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// The settings.
+pub(crate) struct Server {
     pub settings: Settings,
     /// The SMTP credentials for their Secret.
     pub smtp: Option<SmtpLogin>,
@@ -62,16 +56,13 @@ pub struct Server {
 /// What the spec asks for, with every reference resolved: an AuthService that the renderer can trust. What exists
 /// already is in [`ExternalState`](crate::auth_service::dereference::ExternalState).
 #[derive(Debug, Clone)]
-pub struct Validated {
-    /// Its name.
+pub(crate) struct Validated {
     pub name: String,
-    /// Its namespace.
     pub namespace: String,
     /// The names of its objects.
     pub names: Names,
     /// The owner reference of its objects.
     pub owner: OwnerReference,
-    /// The spec.
     pub spec: AuthServiceSpec,
     /// The server's image.
     pub image: String,
@@ -83,7 +74,6 @@ pub struct Validated {
     pub postgres: Option<Embedded>,
     /// The embedded Valkey, unless Redis is external.
     pub redis: Option<Embedded>,
-    /// The signing keys.
     pub keys: KeyMaterial,
     /// The rotation state that belongs to the keys.
     pub rotation: Rotation,
