@@ -47,8 +47,10 @@ pub(crate) fn observe(
 /// Whether an object would be written or deleted. Manual changes to the object are not detected.
 fn is_pending(action: &Action, owner: &str, live: impl Fn(Kind, &str) -> Option<Arc<CachedObject>>) -> bool {
     match action {
-        Action::Apply(rendered) => live(rendered.kind, &rendered.name)
-            .is_none_or(|found| !difference::has_hash(rendered, &found.object())),
+        // An existing Job is never changed: its pod template is immutable.
+        Action::Apply(rendered) => live(rendered.kind, &rendered.name).is_none_or(|found| {
+            rendered.kind != Kind::Job && !difference::has_hash(rendered, &found.object())
+        }),
         Action::Create(_) => true,
         Action::Scale { name, replicas } => live(Kind::Deployment, name)
             .is_none_or(|found| found.object().data["spec"]["replicas"] != json!(replicas)),
