@@ -64,6 +64,34 @@ fn a_full_service() {
 }
 
 #[test]
+fn the_order_of_the_objects_is_the_one_that_apply_relies_on() {
+    let objects = smallest();
+    let place = |kind: Kind, name: &str| {
+        objects.actions().position(|action| action.target() == (kind, name)).unwrap()
+    };
+    let job = objects.actions().position(|action| action.target().0 == Kind::Job).unwrap();
+    let deployment = place(Kind::Deployment, "demo");
+    for before in [
+        place(Kind::Secret, "demo-jwt-keys"),
+        place(Kind::ConfigMap, "demo-settings"),
+        place(Kind::NetworkPolicy, "demo"),
+        place(Kind::HorizontalPodAutoscaler, "demo"),
+    ] {
+        assert!(before < place(Kind::StatefulSet, "demo-postgres") && before < deployment);
+    }
+    assert!(place(Kind::StatefulSet, "demo-postgres") < job && job < deployment);
+    let phases: Vec<Phase> = objects.phases.iter().map(|(phase, _)| *phase).collect();
+    assert_eq!(phases, [Phase::Prerequisites, Phase::Network, Phase::Workloads, Phase::Companions]);
+    // Whether workloads may run is decided by the prerequisites alone.
+    for (phase, actions) in &objects.phases {
+        for action in actions {
+            let runs_pods = matches!(action.target().0, Kind::Deployment | Kind::StatefulSet | Kind::Job);
+            assert_eq!(runs_pods, *phase == Phase::Workloads, "{action:?}");
+        }
+    }
+}
+
+#[test]
 fn secrets_stand_in_secrets_only() {
     for value in all(&complete()) {
         if value["kind"] != "Secret" {
