@@ -17,14 +17,14 @@ pub(super) fn decide_autoscaling(facts: &Facts<'_>) -> Stated {
         return stated(ConditionStatus::False, "Disabled", message.to_owned());
     }
     let Some(autoscaling) = facts.service.autoscaling() else { return stopped() };
-    if facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::HorizontalPodAutoscaler) {
+    if facts.applied.name_conflicts.iter().any(|(kind, _)| *kind == Kind::HorizontalPodAutoscaler) {
         let message =
             "a HorizontalPodAutoscaler with this name exists and has another owner: delete or rename it.";
         return stated(ConditionStatus::False, "NameConflict", message.to_owned());
     }
     match &facts.external_state.autoscaler {
         // The autoscaler fails because its target does not exist yet.
-        _ if facts.deployment.is_none() => stated(
+        _ if facts.applied.deployment.is_none() => stated(
             ConditionStatus::Unknown,
             "DeploymentMissing",
             "The Deployment does not exist yet; the condition Ready describes why.".to_owned(),
@@ -132,10 +132,10 @@ mod tests {
         let stopped = world(json!({"replicas": 0, "autoscaling": {"maxReplicas": 9}}), failing());
         stopped.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "ScaledToZero");
         let mut early = world(json!({"autoscaling": {"maxReplicas": 9}}), failing());
-        early.deployment = None;
+        early.applied.deployment = None;
         early.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::Unknown, "DeploymentMissing");
         let mut taken = world(json!({"autoscaling": {"maxReplicas": 9}}), Some(Autoscaler::Active));
-        taken.name_conflicts = vec![(Kind::HorizontalPodAutoscaler, "demo".to_owned())];
+        taken.applied.name_conflicts = vec![(Kind::HorizontalPodAutoscaler, "demo".to_owned())];
         taken.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "NameConflict");
     }
 }

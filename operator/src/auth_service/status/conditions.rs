@@ -63,7 +63,7 @@ fn decide_secrets(facts: &Facts<'_>) -> Stated {
 
 fn decide_schema(facts: &Facts<'_>) -> Stated {
     let stated = |status, reason, message: String| state(types::SCHEMA_MIGRATED, status, reason, message);
-    match facts.schema {
+    match &facts.applied.schema {
         Schema::Migrated => stated(
             ConditionStatus::True,
             "Migrated",
@@ -138,7 +138,7 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
             "No ServiceMonitor is configured: set spec.monitoring.serviceMonitor.enabled to create one.";
         return stated(ConditionStatus::False, "Disabled", message.to_owned());
     }
-    let name_conflicts = facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
+    let name_conflicts = facts.applied.name_conflicts.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
     match facts.external_state.optional.presence(Kind::ServiceMonitor) {
         Presence::Present if name_conflicts => {
             stated(ConditionStatus::False, "NameConflict", "A ServiceMonitor with this name exists and has another owner: delete or rename it.".to_owned())

@@ -18,7 +18,7 @@ pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
         );
     };
     let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Certificate];
-    if let Some((kind, name)) = facts.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
+    if let Some((kind, name)) = facts.applied.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
         let message = format!("the {kind} {name} exists and has another owner: delete or rename it.");
         return stated(ConditionStatus::False, "NameConflict", message);
     }

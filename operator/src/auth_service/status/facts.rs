@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions as types;
 
+use crate::auth_service::apply::Applied;
 use crate::auth_service::dereference::ExternalState;
-use crate::auth_service::problem::Problem;
-use crate::auth_service::render::Schema;
 use crate::auth_service::server_reports::Report;
 use crate::auth_service::validate::Validated;
-use crate::cluster::kinds::Kind;
 
 use super::termination_message::termination_message;
 
@@ -83,11 +80,7 @@ impl Verdict {
 pub(crate) struct Facts<'a> {
     pub service: &'a Validated,
     pub external_state: &'a ExternalState,
-    pub schema: &'a Schema,
-    pub name_conflicts: &'a [(Kind, String)],
-    pub refused: &'a [Problem],
-    pub deployment: Option<&'a Deployment>,
-    pub pending: bool,
+    pub applied: &'a Applied,
     pub now: Timestamp,
 }
 

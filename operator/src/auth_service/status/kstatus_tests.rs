@@ -11,7 +11,9 @@ use crate::auth_service::status::facts::ConditionStatus;
 
 fn paused(pending: bool) -> World {
     let service = validated(&auth_service(json!({"paused": true})), embedded());
-    World { service, pending, ..World::healthy() }
+    let mut world = World { service, ..World::healthy() };
+    world.applied.pending = pending;
+    world
 }
 
 #[test]
@@ -39,11 +41,11 @@ fn a_change_that_waits_for_the_end_of_a_pause_is_not_ready_and_stalled() {
 fn kstatus_sees_a_rollout_as_under_way_and_a_problem_as_a_failure() {
     let mut world = World::healthy();
     world.expect_condition(types::RECONCILING, ConditionStatus::False, "Settled");
-    world.schema = Schema::Migrating;
+    world.applied.schema = Schema::Migrating;
     world.expect_condition(types::RECONCILING, ConditionStatus::True, "Migrating");
     world.expect_condition(types::STALLED, ConditionStatus::False, "NotStalled");
-    world.schema = Schema::Migrated;
-    world.refused = vec![Problem::new("ApplyRefused", "why")];
+    world.applied.schema = Schema::Migrated;
+    world.applied.refused = vec![Problem::new("ApplyRefused", "why")];
     world.expect_condition(types::RECONCILING, ConditionStatus::False, "Blocked");
     assert_eq!(world.expect_condition(types::STALLED, ConditionStatus::True, "ApplyRefused"), "why");
 }
@@ -54,12 +56,12 @@ fn an_autoscaled_deployment_is_ready_at_the_scale_that_the_autoscaler_set() {
     world.service = validated(&auth_service(json!({"autoscaling": {"maxReplicas": 9}})), embedded());
     let mut deployment = super::tests::deployment(4, 4);
     deployment.spec.replicas = Some(4);
-    world.deployment = Some(deployment.clone());
+    world.applied.deployment = Some(deployment.clone());
     assert_eq!(
         world.expect_condition(types::READY, ConditionStatus::True, "Available"),
         "4 of 4 replicas are ready."
     );
     deployment.spec.replicas = Some(5);
-    world.deployment = Some(deployment);
+    world.applied.deployment = Some(deployment);
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
 }

@@ -62,16 +62,7 @@ pub(crate) async fn update(
 ) -> Result<Duration, StatusError> {
     let before = context.last_status(auth_service);
     let now = Timestamp::now();
-    let facts = Facts {
-        service,
-        external_state,
-        schema: &applied.schema,
-        name_conflicts: &applied.name_conflicts,
-        refused: &applied.refused,
-        deployment: applied.deployment.as_ref(),
-        pending: applied.pending,
-        now,
-    };
+    let facts = Facts { service, external_state, applied, now };
     let (stated, verdict) = decide_conditions(&facts);
     let generation = auth_service.metadata.generation;
     let conditions = transition::merge(&before.conditions, &stated, generation, now);

@@ -28,7 +28,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
             Verdict::Blocked,
         );
     }
-    let waiting = match facts.schema {
+    let waiting = match &facts.applied.schema {
         Schema::WaitingForDatabase => Some((
             "WaitingForDatabase",
             "The embedded PostgreSQL is starting; no action is needed.".to_owned(),
@@ -104,7 +104,7 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     if let Err(problem) = &facts.service.secrets {
         return Some(problem.clone());
     }
-    if let Some((kind, name)) = facts.name_conflicts.first() {
+    if let Some((kind, name)) = facts.applied.name_conflicts.first() {
         return Some(Problem::new(
             "NameConflict",
             format!(
@@ -118,17 +118,17 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     if let Err(problem) = &facts.service.server {
         return Some(problem.clone());
     }
-    if let Some(problem) = facts.refused.first() {
+    if let Some(problem) = facts.applied.refused.first() {
         return Some(problem.clone());
     }
-    if let Schema::Failed(why) = facts.schema {
+    if let Schema::Failed(why) = &facts.applied.schema {
         return Some(Problem::new("MigrationFailed", migration_failed(facts, why)));
     }
     None
 }
 
 fn wanted_replicas(facts: &Facts<'_>) -> i32 {
-    facts.service.replicas_now(facts.deployment)
+    facts.service.replicas_now(facts.applied.deployment.as_ref())
 }
 
 enum Rollout {
@@ -139,7 +139,7 @@ enum Rollout {
 
 fn rollout(facts: &Facts<'_>) -> Rollout {
     let wanted = wanted_replicas(facts);
-    let Some(deployment) = facts.deployment else {
+    let Some(deployment) = &facts.applied.deployment else {
         return Rollout::InProgress {
             replaces: true,
             message: "The Deployment does not exist yet.".to_owned(),

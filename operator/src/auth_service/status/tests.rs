@@ -21,11 +21,7 @@ use crate::signing_keys::{KeyMaterial, Progress};
 pub(super) struct World {
     pub(super) service: Validated,
     pub(super) external_state: ExternalState,
-    pub(super) schema: Schema,
-    pub(super) name_conflicts: Vec<(Kind, String)>,
-    pub(super) refused: Vec<Problem>,
-    pub(super) deployment: Option<Deployment>,
-    pub(super) pending: bool,
+    pub(super) applied: Applied,
 }
 
 impl World {
@@ -34,11 +30,14 @@ impl World {
         Self {
             service: validated(&auth_service(json!({})), embedded()),
             external_state: ExternalState { answers, ..external_state(Presence::Absent) },
-            schema: Schema::Migrated,
-            name_conflicts: Vec::new(),
-            refused: Vec::new(),
-            deployment: Some(deployment(1, 1)),
-            pending: false,
+            applied: Applied {
+                deployment: Some(deployment(1, 1)),
+                schema: Schema::Migrated,
+                name_conflicts: Vec::new(),
+                refused: Vec::new(),
+                contested: Vec::new(),
+                pending: false,
+            },
         }
     }
 
@@ -46,11 +45,7 @@ impl World {
         let facts = Facts {
             service: &self.service,
             external_state: &self.external_state,
-            schema: &self.schema,
-            name_conflicts: &self.name_conflicts,
-            refused: &self.refused,
-            deployment: self.deployment.as_ref(),
-            pending: self.pending,
+            applied: &self.applied,
             now: Timestamp::UNIX_EPOCH,
         };
         let (stated, verdict) = decide_conditions(&facts);
@@ -125,7 +120,7 @@ fn a_healthy_service_is_ready_and_settled() {
 #[test]
 fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
     let mut world = World::healthy();
-    world.deployment.as_mut().unwrap().metadata.generation = Some(3);
+    world.applied.deployment.as_mut().unwrap().metadata.generation = Some(3);
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     world.expect_condition(types::PROGRESSING, ConditionStatus::True, "RollingOut");
     assert_eq!(world.decide().1, Verdict::InProgress);
@@ -134,7 +129,7 @@ fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
 #[test]
 fn a_replica_that_is_missing_is_no_rollout() {
     let mut world = World::healthy();
-    world.deployment = Some(deployment(1, 0));
+    world.applied.deployment = Some(deployment(1, 0));
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     world.expect_condition(types::PROGRESSING, ConditionStatus::False, "Settled");
 }
@@ -142,7 +137,7 @@ fn a_replica_that_is_missing_is_no_rollout() {
 #[test]
 fn a_waiting_container_is_named_in_the_message() {
     let mut world = World::healthy();
-    world.deployment = Some(deployment(1, 0));
+    world.applied.deployment = Some(deployment(1, 0));
     world.external_state.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
     let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     assert!(message.contains("demo-1") && message.contains("ImagePullBackOff"), "{message}");
@@ -151,7 +146,7 @@ fn a_waiting_container_is_named_in_the_message() {
 #[test]
 fn what_a_server_said_before_it_ended_is_in_the_message() {
     let mut world = World::healthy();
-    world.deployment = Some(deployment(1, 0));
+    world.applied.deployment = Some(deployment(1, 0));
     world.external_state.answers.clear();
     let mut pod = serde_json::to_value(waiting_pod("demo-1", "CrashLoopBackOff")).unwrap();
     let ended =
@@ -168,7 +163,7 @@ fn what_a_server_said_before_it_ended_is_in_the_message() {
 #[test]
 fn a_migration_that_cannot_start_says_why() {
     let mut world = World::healthy();
-    world.schema = Schema::Migrating;
+    world.applied.schema = Schema::Migrating;
     world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "Migrating");
     for (reason, said) in [("ContainerCreating", "Migrating"), ("ImagePullBackOff", "MigrationWaiting")] {
         world.external_state.migration_pods = vec![waiting_pod("demo-migrate-1", reason)];
@@ -181,7 +176,7 @@ fn a_migration_that_cannot_start_says_why() {
 #[test]
 fn a_job_that_has_no_pod_yet_is_given_a_moment() {
     let mut world = World::healthy();
-    world.schema = Schema::Migrating;
+    world.applied.schema = Schema::Migrating;
     let reported = |world: &mut World, status: serde_json::Value, reason: &str| {
         let job = json!({"metadata": {"name": "demo-migrate-1"}, "status": status});
         world.external_state.jobs = vec![serde_json::from_value(job).unwrap()];
@@ -199,7 +194,7 @@ fn a_job_that_has_no_pod_yet_is_given_a_moment() {
 #[test]
 fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
     let mut world = World::healthy();
-    world.deployment = Some(deployment(1, 0));
+    world.applied.deployment = Some(deployment(1, 0));
     world.external_state.pods =
         vec![serde_json::from_value(json!({"metadata": {"name": "demo-1"}, "status": {}})).unwrap()];
     let dependency = Dependency { ready: false, message: "connection refused".to_owned(), reason: None };
@@ -289,8 +284,9 @@ fn a_missing_secret_comes_before_everything_else() {
     let mut found = full();
     found.database_url = Some(Err(problem.clone()));
     let service = validated(&auth_service(full_spec()), found);
-    let mut world = World { service, schema: Schema::Blocked(problem), ..World::healthy() };
-    world.name_conflicts = vec![(Kind::Service, "demo".to_owned())];
+    let mut world = World { service, ..World::healthy() };
+    world.applied.schema = Schema::Blocked(problem);
+    world.applied.name_conflicts = vec![(Kind::Service, "demo".to_owned())];
     world.expect_condition(types::SECRETS_RESOLVED, ConditionStatus::False, "SecretMissing");
     world.expect_condition(types::READY, ConditionStatus::False, "SecretMissing");
     world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "Blocked");
@@ -299,7 +295,7 @@ fn a_missing_secret_comes_before_everything_else() {
 #[test]
 fn a_name_that_is_taken_is_said_with_the_object() {
     let mut world = World::healthy();
-    world.name_conflicts = vec![(Kind::ConfigMap, "demo-settings".to_owned())];
+    world.applied.name_conflicts = vec![(Kind::ConfigMap, "demo-settings".to_owned())];
     let message = world.expect_condition(types::READY, ConditionStatus::False, "NameConflict");
     assert!(message.contains("ConfigMap demo-settings"), "{message}");
 }
@@ -323,7 +319,7 @@ fn mail_that_is_off_is_disabled_and_mail_that_is_on_is_asked_for() {
 #[test]
 fn a_migration_that_failed_says_where_to_look() {
     let mut world = World::healthy();
-    world.schema = Schema::Failed("BackoffLimitExceeded".to_owned());
+    world.applied.schema = Schema::Failed("BackoffLimitExceeded".to_owned());
     let message = world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "MigrationFailed");
     assert!(message.contains("kubectl logs"), "{message}");
     world.expect_condition(types::READY, ConditionStatus::False, "MigrationFailed");
