@@ -62,13 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_password_is_not_replaced_while_a_volume_remembers_it() {
+    fn a_lost_password_is_not_replaced_while_a_volume_requires_it() {
         assert_eq!(decide_password(None, true, fresh), StorePassword::Lost);
         assert_eq!(decide_password(Some(SecretText::new("")), true, fresh), StorePassword::Lost);
     }
 
     #[test]
-    fn without_a_store_a_password_is_made() {
+    fn without_a_store_a_password_is_generated() {
         assert_eq!(decide_password(None, false, fresh), StorePassword::Generated(fresh()));
     }
 }

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_border_between_parts_counts() {
+    fn the_boundaries_between_parts_matter() {
         assert_ne!(fingerprint([b"ab".as_slice(), b"c"]), fingerprint([b"a".as_slice(), b"bc"]));
     }
 }

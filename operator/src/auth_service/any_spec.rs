@@ -43,7 +43,7 @@ fn any_damage() -> impl Strategy<Value = (Vec<String>, Value)> {
 
 proptest! {
     #[test]
-    fn a_damaged_spec_is_built_or_refused(damages in proptest::collection::vec(any_damage(), 1..4)) {
+    fn a_damaged_spec_is_rendered_or_refused(damages in proptest::collection::vec(any_damage(), 1..4)) {
         let mut spec = full_spec();
         for (path, value) in damages {
             let escaped: Vec<String> = path.iter().map(|name| name.replace('/', "~1")).collect();

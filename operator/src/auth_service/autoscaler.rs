@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_counts_when_it_lasts() {
+    fn only_a_lasting_failure_is_reported() {
         let able = ("AbleToScale", "True", "SucceededGetScale");
         let blind = autoscaler(&[able, ("ScalingActive", "False", "FailedGetResourceMetric")]);
         assert_eq!(decide_autoscaler(&blind, after(1)), Autoscaler::Waiting("why".to_owned()));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_failure_is_none() {
+    fn normal_states_are_no_failure() {
         let able = ("AbleToScale", "True", "ReadyForNewScale");
         let active = ("ScalingActive", "True", "ValidMetricFound");
         let limited = |reason| ("ScalingLimited", "True", reason);
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_autoscaler_that_fails_is_never_said_to_work(
+        fn a_failing_autoscaler_is_never_active(
             able in any_status(), active in any_status(), minutes in -9_i64..9,
         ) {
             let found = autoscaler(&[("AbleToScale", able, "R"), ("ScalingActive", active, "R")]);

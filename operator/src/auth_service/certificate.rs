@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn its_time_is_told() {
+    fn the_validity_period_is_reported() {
         let decide = |now| decide_certificate(PEM, now, &["auth.example.com"]);
         let day = |days: i64| (24 * days).hours();
         assert_eq!(decide(until() - day(15)), Certificate::Valid(until()));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_to_be_for_every_host() {
+    fn the_certificate_must_be_valid_for_every_host() {
         let decide = |hosts: &[&str]| decide_certificate(PEM, until() - 1000.hours(), hosts);
         for good in ["auth.example.com", "AUTH.example.com.", "a.apps.example.com", "192.0.2.7"] {
             assert_eq!(decide(&[good]), Certificate::Valid(until()), "{good}");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_unreadable() {
+    fn a_file_without_a_certificate_is_unreadable() {
         let garbage: [&[u8]; 3] =
             [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &PEM[..200]];
         for pem in garbage {

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_made_once_and_then_followed() {
+    fn a_job_is_created_once_and_then_observed() {
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(decide(None, "same", now), Migration::Due);
         assert_eq!(decide(Some(job(None)), "same", now), Migration::Running);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_password_does_not_migrate_again_but_frees_a_failed_job() {
+    fn a_changed_password_replaces_only_a_failed_job() {
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(decide(Some(job(Some(("Complete", now)))), "other", now), Migration::Done);
         assert_eq!(decide(Some(job(Some(("Failed", now)))), "other", now), Migration::Stale);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_was_lost_is_migrated_again_but_not_before_the_replicas_can_have_seen_the_last_time() {
+    fn a_lost_database_is_migrated_again_after_the_replicas_could_observe_the_last_migration() {
         let done = Timestamp::UNIX_EPOCH;
         let jobs = [job(Some(("Complete", done)))];
         let decide = |missed, now| decide_migration(&jobs, "a-migrate-1", "same", missed, now);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_job_is_tried_again_after_a_while() {
+    fn a_failed_job_is_retried_after_a_delay() {
         let failed = Timestamp::UNIX_EPOCH;
         let job = job(Some(("Failed", failed)));
         assert_eq!(

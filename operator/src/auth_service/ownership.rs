@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_by_all_of_its_marks_and_by_having_no_controller() {
+    fn an_orphan_has_every_mark_and_no_controller() {
         let whole = json!({"metadata": {
             "labels": {"app.kubernetes.io/managed-by": "latchkey-operator", "app.kubernetes.io/instance": "auth"},
             "annotations": {"latchkey.dev/rendered": "1"},

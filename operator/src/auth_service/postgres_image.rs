@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minor_version_moves_and_a_major_one_does_not() {
+    fn a_minor_version_is_adopted_and_a_major_one_is_not() {
         let image = |wanted, running| {
             let decided = decide_postgres_image(wanted, running);
             (decided.image, decided.held_back.is_some())

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_that_is_contested_does_not_use_up_the_repairs_of_another() {
+    fn a_contested_object_does_not_consume_the_repairs_of_another() {
         let (mut repairs, now) = (Repairs::default(), Instant::now());
         for _ in 0..AT_ONCE {
             assert!(repairs.may_repair(Kind::ConfigMap, "a", now));
@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn repairs_are_bounded_and_never_further_apart_than_asked(pauses in proptest::collection::vec(0_u64..3000, 1..200)) {
+        fn repairs_are_limited_and_never_delayed_beyond_the_interval(pauses in proptest::collection::vec(0_u64..3000, 1..200)) {
             let (mut repairs, began) = (Repairs::default(), Instant::now());
             let (mut now, mut last, mut count) = (began, began, 0_u32);
             for pause in pauses {

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_has_one_name_however_it_is_called_and_another_in_another_namespace() {
+    fn a_service_has_one_identity_for_each_namespace() {
         let from = |namespace, host: &str| {
             database_id(&SecretText::new(format!("postgres://a:b@{host}/auth")), namespace)
         };
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn one_database_has_one_name_whoever_logs_in() {
+    fn a_database_has_one_identity_for_every_user() {
         let one = id("postgres://a:b@DB.example.com/auth");
         assert!(one.is_some());
         for same in [
@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn of_two_exactly_one_stands_back_unless_one_allows_it(a in claim("a"), b in claim("b")) {
+        fn exactly_one_of_two_claims_is_refused_unless_one_allows_sharing(a in claim("a"), b in claim("b")) {
             let of_a = decide_sharing(&a, std::slice::from_ref(&b));
             let of_b = decide_sharing(&b, std::slice::from_ref(&a));
             if a.allows || b.allows {

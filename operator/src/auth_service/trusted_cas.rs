@@ -126,7 +126,7 @@ mod tests {
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
 
     #[test]
-    fn certificates_alone_are_taken_and_what_stands_between_them_is_not() {
+    fn only_certificates_are_copied_from_a_bundle() {
         let one = decide_bundle(CERTIFICATE.as_bytes()).unwrap();
         let two = decide_bundle(format!("# ours\r\n{CERTIFICATE}\nand\n{CERTIFICATE}").as_bytes()).unwrap();
         assert_eq!(two, one.repeat(2));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
+    fn a_bundle_without_certificates_is_refused() {
         for (text, words) in [
             (String::new(), "no certificate"),
             ("hello".to_owned(), "no certificate"),
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..1500_usize) {
+        fn any_bytes_are_accepted_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..1500_usize) {
             let _ = decide_bundle(&bytes);
             let damaged: String = CERTIFICATE.chars().enumerate().filter(|(place, _)| *place != cut).map(|(_, char)| char).collect();
             let _ = decide_bundle(damaged.as_bytes());

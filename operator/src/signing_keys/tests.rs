@@ -62,7 +62,7 @@ fn loaded(set: &KeySet, time: i64) -> Replica {
 }
 
 #[test]
-fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone() {
+fn every_algorithm_generates_a_set_with_one_active_key_that_stays_unchanged() {
     for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
         let set = first(algorithm);
         assert_eq!(KeySet::parse(set.json()).unwrap(), set, "{algorithm:?}");
@@ -79,7 +79,7 @@ fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone
 }
 
 #[test]
-fn keys_are_made_only_where_none_ever_were() {
+fn keys_are_generated_only_if_none_ever_existed() {
     let nothing = Requests::default();
     assert!(matches!(decide(None, &[], false, &nothing), KeyMaterial::Generated(_)));
     assert!(matches!(decide(None, &remembered("a"), false, &nothing), KeyMaterial::Lost(_)));
@@ -88,14 +88,14 @@ fn keys_are_made_only_where_none_ever_were() {
 }
 
 #[test]
-fn a_damaged_set_is_lost_and_never_overwritten_even_when_nothing_is_remembered() {
+fn a_damaged_set_is_lost_and_never_overwritten_even_without_a_recorded_key() {
     for damaged in [b"".as_slice(), b"{}", b"{\"keys\":[]}", b"{\"keys\":[{\"kty\":\"EC\"}]}", b"\xff"] {
         assert!(matches!(decide(Some(damaged), &[], false, &Requests::default()), KeyMaterial::Lost(_)));
     }
 }
 
 #[test]
-fn a_strangers_set_is_not_taken_for_ours() {
+fn the_key_set_of_another_service_is_not_adopted() {
     let set = first(Algorithm::EdDsa);
     let nothing = Requests::default();
     assert!(matches!(decide(Some(set.json()), &remembered("a"), true, &nothing), KeyMaterial::Lost(_)));
@@ -120,7 +120,7 @@ fn lost_keys_are_replaced_by_a_new_value_only_and_only_once() {
 }
 
 #[test]
-fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash() {
+fn a_revocation_leaves_one_new_key_which_counts_as_a_descendant_after_a_crash() {
     let set = first(Algorithm::Es256);
     let requests = requested(Request::Revoke, "stolen");
     let plan = plan_of(Algorithm::Es256);
@@ -136,7 +136,7 @@ fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash()
 }
 
 #[test]
-fn a_rotation_waits_for_the_replicas_and_for_the_verifiers_and_says_so() {
+fn a_rotation_waits_for_replicas_and_verifiers_and_reports_it() {
     let (plan, requests) = (plan_of(Algorithm::Es256), requested(Request::Rotate, "1"));
     let set = first(Algorithm::Es256);
     let (both, status, due) =
@@ -177,7 +177,7 @@ fn a_rotation_waits_for_the_replicas_and_for_the_verifiers_and_says_so() {
 }
 
 #[test]
-fn a_changed_algorithm_is_a_rotation_that_can_be_taken_back() {
+fn a_changed_algorithm_starts_a_rotation_that_can_be_reverted() {
     let set = first(Algorithm::Es256);
     let nothing = Requests::default();
     let (both, ..) = set.clone().step(NOW, &plan_of(Algorithm::EdDsa), &nothing, &[]).unwrap();

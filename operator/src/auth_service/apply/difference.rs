@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_adds_is_no_difference() {
+    fn defaults_of_the_api_server_are_no_difference() {
         let shape = json!({"spec": {"ports": [{"name": "http", "port": 80}], "selector": {"a": "b"}, "resources": {}}});
         let actual = json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}], "selector": {"a": "b"}, "clusterIP": "1.2.3.4"}, "status": {}});
         assert!(same(&shape, &actual));
     }
 
     #[test]
-    fn what_somebody_changed_or_took_away_is_a_difference() {
+    fn a_changed_or_removed_field_is_a_difference() {
         let shape = json!({"spec": {"ports": [{"name": "http", "port": 80}], "args": ["serve"]}});
         for actual in [
             json!({"spec": {"ports": [{"name": "http", "port": 81}], "args": ["serve"]}}),
@@ -166,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn named_elements_that_others_add_are_theirs() {
+    fn named_elements_of_other_writers_are_no_difference() {
         let shape = json!([{"name": "a", "value": "1"}]);
         assert!(same(&shape, &json!([{"name": "theirs"}, {"name": "a", "value": "1"}])));
     }
 
     #[test]
-    fn an_object_out_of_a_list_has_neither_version_nor_kind() {
+    fn an_object_of_a_list_has_neither_version_nor_kind() {
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "a", "annotations": {RENDERED_ANNOTATION: "1"}}, "data": {"a": "b"},
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_as_a_whole_is_compared_as_a_whole() {
+    fn atomic_fields_are_compared_as_a_whole() {
         let rendered = |kind, value: &Value| Rendered {
             kind,
             name: "a".to_owned(),
@@ -254,12 +254,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everything_is_the_same_as_itself(value in any_value()) {
+        fn an_object_does_not_differ_from_itself(value in any_value()) {
             prop_assert!(same(&value, &value));
         }
 
         #[test]
-        fn a_projection_holds_all_that_a_second_one_needs(shape in any_value(), actual in any_value()) {
+        fn a_projection_is_idempotent(shape in any_value(), actual in any_value()) {
             let once = project(&shape, &actual);
             prop_assert_eq!(project(&shape, &once), once);
         }

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_to_an_apply_is_judged_like_any_other_version() {
+    fn the_response_to_an_apply_is_inspected_like_any_other_version() {
         let rendered = settings(&json!({"A": "1"}));
         let mut merged = rendered.value.clone();
         let applied_fingerprint = difference::fingerprint_of(&rendered, &object(&merged));

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_still_sign_is_waited_for() {
+    fn a_rotation_waits_for_every_pod_that_may_sign() {
         let ending = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
         let pods = [
             pod("ready", &json!({}), "Running", "True"),

@@ -92,7 +92,7 @@ fn the_order_of_the_objects_is_the_one_that_apply_relies_on() {
 }
 
 #[test]
-fn secrets_stand_in_secrets_only() {
+fn secret_values_are_only_in_secrets() {
     for value in all(&complete()) {
         if value["kind"] != "Secret" {
             assert!(!value.to_string().contains("-secret"), "{value}");
@@ -128,7 +128,7 @@ fn every_pod_passes_pod_security_restricted() {
 }
 
 #[test]
-fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
+fn the_deployment_waits_for_the_migration_except_for_its_replicas() {
     let state = external_state(Presence::Absent);
     let objects = rendered(&validated(&auth_service(json!({"replicas": 4})), embedded()), &state);
     assert_eq!(objects.schema, Schema::Migrating);
@@ -155,7 +155,7 @@ fn the_migration_waits_for_the_embedded_database() {
 }
 
 #[test]
-fn lost_keys_leave_the_secret_and_the_deployment_alone() {
+fn lost_keys_keep_the_secret_and_the_deployment_unchanged() {
     let found = Dereferenced { keys: KeyMaterial::Lost("gone".to_owned()), ..embedded() };
     let objects = migrated(&auth_service(json!({})), found, Presence::Absent);
     assert!(matches!(action(&objects, Kind::Secret, "demo-jwt-keys"), Action::Keep { .. }));
@@ -163,7 +163,7 @@ fn lost_keys_leave_the_secret_and_the_deployment_alone() {
 }
 
 #[test]
-fn a_lost_password_leaves_the_store_and_all_that_needs_it_alone() {
+fn a_lost_password_keeps_the_store_and_its_dependents_unchanged() {
     let found = Dereferenced { postgres_password: Some(StorePassword::Lost), ..embedded() };
     let service = validated(&auth_service(json!({})), found);
     let objects = rendered(&service, &external_state(Presence::Absent));
@@ -178,7 +178,7 @@ fn a_lost_password_leaves_the_store_and_all_that_needs_it_alone() {
 }
 
 #[test]
-fn what_is_mounted_rolls_the_pods_but_the_key_set_does_not() {
+fn mounted_content_rolls_the_pods_but_the_key_set_does_not() {
     let checksum =
         |found: Dereferenced| validated(&auth_service(full_spec()), found).server.unwrap().checksum;
     let before = checksum(full());
@@ -197,7 +197,7 @@ fn what_is_mounted_rolls_the_pods_but_the_key_set_does_not() {
 }
 
 #[test]
-fn a_changed_password_names_the_same_migration_and_another_host_does_not() {
+fn the_migration_depends_on_the_host_but_not_on_the_password() {
     let migration = |url: &str| {
         let found = Dereferenced { database_url: Some(Ok(SecretText::new(url))), ..full() };
         validated(&auth_service(full_spec()), found).server.unwrap().migration

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_autoscaler_lacks_is_said_with_what_to_do() {
+    fn a_problem_of_the_autoscaler_is_reported_with_its_remedy() {
         let said = |says| world(json!({"autoscaling": {"maxReplicas": 9}}), Some(says));
         let why = || "no figures".to_owned();
         said(Autoscaler::NotReported).expect_condition(
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_autoscaler_or_a_deployment_there_is_nothing_to_complain_of() {
+    fn without_an_autoscaler_or_a_deployment_no_problem_is_reported() {
         let failing = || Some(Autoscaler::CannotScale("there is no Deployment".to_owned()));
         world(json!({}), None).expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "Disabled");
         let stopped = world(json!({"replicas": 0, "autoscaling": {"maxReplicas": 9}}), failing());

@@ -17,7 +17,7 @@ fn paused(pending: bool) -> World {
 }
 
 #[test]
-fn a_pause_says_so_and_leaves_ready_true_while_nothing_waits() {
+fn a_pause_without_pending_changes_keeps_ready_true() {
     let world = paused(false);
     world.expect_condition(types::PAUSED, ConditionStatus::True, "Paused");
     world.expect_condition(types::READY, ConditionStatus::True, "Available");
@@ -26,7 +26,7 @@ fn a_pause_says_so_and_leaves_ready_true_while_nothing_waits() {
 }
 
 #[test]
-fn a_change_that_waits_for_the_end_of_a_pause_is_not_ready_and_stalled() {
+fn a_pending_change_during_a_pause_is_not_ready_and_stalled() {
     let world = paused(true);
     assert!(
         world
@@ -38,7 +38,7 @@ fn a_change_that_waits_for_the_end_of_a_pause_is_not_ready_and_stalled() {
 }
 
 #[test]
-fn kstatus_sees_a_rollout_as_under_way_and_a_problem_as_a_failure() {
+fn kstatus_reports_a_rollout_as_in_progress_and_a_problem_as_a_failure() {
     let mut world = World::healthy();
     world.expect_condition(types::RECONCILING, ConditionStatus::False, "Settled");
     world.applied.schema = Schema::Migrating;

@@ -118,7 +118,7 @@ fn a_healthy_service_is_ready_and_settled() {
 }
 
 #[test]
-fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
+fn a_deployment_that_its_controller_has_not_observed_is_not_ready() {
     let mut world = World::healthy();
     world.applied.deployment.as_mut().unwrap().metadata.generation = Some(3);
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
@@ -127,7 +127,7 @@ fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
 }
 
 #[test]
-fn a_replica_that_is_missing_is_no_rollout() {
+fn a_missing_replica_is_not_a_rollout() {
     let mut world = World::healthy();
     world.applied.deployment = Some(deployment(1, 0));
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
@@ -135,7 +135,7 @@ fn a_replica_that_is_missing_is_no_rollout() {
 }
 
 #[test]
-fn a_waiting_container_is_named_in_the_message() {
+fn the_message_names_a_waiting_container() {
     let mut world = World::healthy();
     world.applied.deployment = Some(deployment(1, 0));
     world.external_state.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
@@ -144,7 +144,7 @@ fn a_waiting_container_is_named_in_the_message() {
 }
 
 #[test]
-fn what_a_server_said_before_it_ended_is_in_the_message() {
+fn the_termination_message_of_a_server_is_in_the_message() {
     let mut world = World::healthy();
     world.applied.deployment = Some(deployment(1, 0));
     world.external_state.answers.clear();
@@ -161,7 +161,7 @@ fn what_a_server_said_before_it_ended_is_in_the_message() {
 }
 
 #[test]
-fn a_migration_that_cannot_start_says_why() {
+fn a_migration_that_cannot_start_reports_the_reason() {
     let mut world = World::healthy();
     world.applied.schema = Schema::Migrating;
     world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "Migrating");
@@ -174,7 +174,7 @@ fn a_migration_that_cannot_start_says_why() {
 }
 
 #[test]
-fn a_job_that_has_no_pod_yet_is_given_a_moment() {
+fn a_job_without_a_pod_is_reported_after_a_delay() {
     let mut world = World::healthy();
     world.applied.schema = Schema::Migrating;
     let reported = |world: &mut World, status: serde_json::Value, reason: &str| {
@@ -219,7 +219,7 @@ fn a_database_that_accepts_no_writes_has_a_reason_of_its_own() {
 }
 
 #[test]
-fn an_answer_that_is_no_report_is_named() {
+fn an_invalid_report_names_the_pod() {
     use crate::auth_service::server_reports::Fault;
     let mut world = World::healthy();
     let faulty = Answer { pod: "demo-2".to_owned(), report: None, fault: Some(Fault::TooLong) };
@@ -239,7 +239,7 @@ fn an_answer_that_is_no_report_is_named() {
 }
 
 #[test]
-fn without_an_answer_nothing_is_claimed() {
+fn without_a_report_the_state_is_unknown() {
     let mut world = World::healthy();
     world.external_state.answers[0].report = None;
     for type_ in [types::DATABASE_REACHABLE, types::REVOCATION_STORE_READY] {
@@ -249,7 +249,7 @@ fn without_an_answer_nothing_is_claimed() {
 }
 
 #[test]
-fn lost_keys_are_said_by_both_conditions_and_the_secret_is_named() {
+fn lost_keys_are_reported_by_both_conditions_with_the_secret() {
     let mut world = World::healthy();
     world.service.keys = KeyMaterial::Lost("the Secret is gone".to_owned());
     world.expect_condition(types::KEYS_READY, ConditionStatus::False, "KeyMaterialLost");
@@ -267,7 +267,7 @@ fn a_replica_without_the_key_is_named() {
 }
 
 #[test]
-fn a_rotation_is_said_and_one_that_is_held_up_is_trouble() {
+fn a_rotation_is_reported_and_a_delayed_one_needs_action() {
     let mut world = World::healthy();
     let why = "key k2 waits for pod demo-1 to load it".to_owned();
     world.service.rotation.status.progress = Progress::Rotating(why.clone());
@@ -279,7 +279,7 @@ fn a_rotation_is_said_and_one_that_is_held_up_is_trouble() {
 }
 
 #[test]
-fn a_missing_secret_comes_before_everything_else() {
+fn a_missing_secret_has_priority_over_other_problems() {
     let problem = Problem::new("SecretMissing", "the Secret db does not exist");
     let mut found = full();
     found.database_url = Some(Err(problem.clone()));
@@ -293,7 +293,7 @@ fn a_missing_secret_comes_before_everything_else() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_said_with_the_object() {
+fn a_name_conflict_names_the_object() {
     let mut world = World::healthy();
     world.applied.name_conflicts = vec![(Kind::ConfigMap, "demo-settings".to_owned())];
     let message = world.expect_condition(types::READY, ConditionStatus::False, "NameConflict");
@@ -301,7 +301,7 @@ fn a_name_that_is_taken_is_said_with_the_object() {
 }
 
 #[test]
-fn redis_that_is_down_is_no_reason_to_be_unready() {
+fn an_unreachable_redis_does_not_affect_readiness() {
     let mut world = World::healthy();
     world.report().revocation = Some(Revocation { mode: "postgres".to_owned(), message: "down".to_owned() });
     world.expect_condition(types::REVOCATION_STORE_READY, ConditionStatus::False, "PostgresFallback");
@@ -309,7 +309,7 @@ fn redis_that_is_down_is_no_reason_to_be_unready() {
 }
 
 #[test]
-fn mail_that_is_off_is_disabled_and_mail_that_is_on_is_asked_for() {
+fn mail_is_disabled_or_its_state_is_reported() {
     World::healthy().expect_condition(types::MAIL_READY, ConditionStatus::False, "Disabled");
     let mut world = World::healthy();
     world.service = validated(&auth_service(full_spec()), full());
@@ -317,7 +317,7 @@ fn mail_that_is_off_is_disabled_and_mail_that_is_on_is_asked_for() {
 }
 
 #[test]
-fn a_migration_that_failed_says_where_to_look() {
+fn a_failed_migration_names_the_logs_to_check() {
     let mut world = World::healthy();
     world.applied.schema = Schema::Failed("BackoffLimitExceeded".to_owned());
     let message = world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "MigrationFailed");

@@ -95,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_time_moves_exactly_when_the_status_does(first in any_truth(), second in any_truth()) {
+        fn the_transition_time_changes_exactly_when_the_status_does(first in any_truth(), second in any_truth()) {
             let start = Timestamp::UNIX_EPOCH;
             let before = merge(&[], &stated(first, "A"), Some(1), start);
             let after = merge(&before, &stated(second, "B"), Some(2), start + 5.seconds());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_is_no_change() {
+    fn an_equal_status_is_no_change() {
         let before = merge(&[], &stated(ConditionStatus::False, "A"), Some(1), Timestamp::UNIX_EPOCH);
         let after =
             merge(&before, &stated(ConditionStatus::False, "A"), Some(1), Timestamp::UNIX_EPOCH + 1.hour());
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_tells_of_trouble_and_of_the_end_of_the_way() {
+    fn events_report_problems_and_the_end_of_a_change() {
         let at = |status, reason| merge(&[], &stated(status, reason), Some(1), Timestamp::UNIX_EPOCH);
         let reported = |before: &[Condition], after: &[Condition]| !worth_an_event(before, after).is_empty();
         let [migrating, starting] =
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_of_others_stay() {
+    fn conditions_of_other_writers_are_kept() {
         let theirs = Condition {
             type_: "example.com/Theirs".to_owned(),
             status: "True".to_owned(),

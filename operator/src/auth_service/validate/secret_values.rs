@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_names_a_host() {
+    fn a_url_must_contain_a_host() {
         let postgres =
             |url: &str| problem(&Dereferenced { database_url: Some(Ok(SecretText::new(url))), ..full() });
         for good in ["postgres://u:p@db/auth", "postgresql:///auth?host=db", "postgres://[::1]:5432/a"] {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_administrator_is_one_that_the_server_takes() {
+    fn a_bootstrap_administrator_complies_with_the_rules_of_the_server() {
         let message = |username: &str, email: &str, password: &str| {
             let (username, email) = (username.to_owned(), email.to_owned());
             let admin = BootstrapAdmin { username, email, password: SecretText::new(password) };
