@@ -72,7 +72,7 @@ async fn makes_accounts_that_log_in_with_the_passwords_they_had() {
 
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains("4 accounts created"), "{}", stdout(&output));
-    assert!(stdout(&output).contains("1 of them have an address that is not verified"));
+    assert!(stdout(&output).contains("1 of them have an unverified address"));
     assert_eq!(import.count(IMPORTED, "any").await, 4);
     let app = &import.app;
     let ann = app.log_in_as("ann", "correct horse").await;
