@@ -39,7 +39,7 @@ pub(super) struct VerificationKey {
 }
 
 pub(super) struct Keys {
-    /// The number of sets that the ring loaded before this one.
+    /// A number that identifies this set among those that the ring has loaded.
     pub(super) serial: u64,
     pub(super) active_kid: String,
     pub(super) active_algorithm: JwtAlgorithm,
