@@ -1,9 +1,9 @@
-//! The settings contract of the Latchkey auth server.
+//! The settings of the Latchkey auth server.
 //!
-//! One type, [`Settings`], knows every environment variable. The server reads it with
-//! [`Settings::from_environment`]; the operator fills it from an `AuthService` and renders it with
-//! [`Settings::to_variables`]. Nothing here does I/O: a secret that lives in a file is carried as its path
-//! ([`SecretSource::File`]) and read by the server.
+//! [`Settings`] defines all environment variables. The server parses them with [`Settings::from_environment`]. The
+//! operator builds [`Settings`] from an `AuthService` and renders them with [`Settings::to_variables`]. This crate
+//! does no I/O: a secret in a file is represented by its path ([`SecretSource::File`]), and the server reads the
+//! file.
 
 pub mod account_rules;
 mod environment;

@@ -14,16 +14,14 @@ pub enum PasswordRefusal {
     /// More than [`MAX_PASSWORD_CHARS`].
     #[error("must have at most {MAX_PASSWORD_CHARS} characters")]
     TooLong,
-    /// Among the first an attacker tries.
+    /// One of the most common passwords.
     #[error("is one of the most common passwords; choose another")]
     Common,
     /// The account's own name.
     #[error("must not be the account's own name or address")]
     OwnName,
-    /// Nothing but words that are forbidden here.
-    #[error(
-        "is little more than a word that is easy to guess here, such as the name of the service; choose another"
-    )]
+    /// It consists of forbidden words.
+    #[error("consists of words that are easy to guess, such as the name of the service; choose another")]
     ForbiddenWord,
 }
 

@@ -1,4 +1,4 @@
-//! The rules, as pure functions: no I/O, clock or randomness. Time is an argument.
+//! Types and rules as pure functions, without I/O, clock or randomness. Functions take the time as an argument.
 
 pub mod audit;
 pub mod clock;

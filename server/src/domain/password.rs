@@ -1,4 +1,4 @@
-//! Which passwords an account may have (NIST SP 800-63B-4 §3.1.1, OWASP ASVS 5.0 §6.2).
+//! The rules for passwords (NIST SP 800-63B-4 §3.1.1, OWASP ASVS 5.0 §6.2).
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -9,14 +9,14 @@ use latchkey_config::account_rules::exceeds_password_limit;
 
 use crate::domain::{EmailAddress, PersonName, Username};
 
-/// The common and breached ones (`server/data/README.md`), in lower case; `None` only if the build was broken, which a
-/// test would see.
+/// Common and breached passwords (`server/data/README.md`), in lower case. `None` would mean a corrupt build, which a
+/// test detects.
 static COMMON: LazyLock<Option<fst::Set<&[u8]>>> = LazyLock::new(|| {
     let packed: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/common_passwords.fst"));
     fst::Set::new(packed).ok()
 });
 
-/// A password as it was given: not trimmed, not normalised. `Debug` hides it.
+/// A password exactly as entered, without trimming or normalisation. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -27,25 +27,25 @@ impl fmt::Debug for Password {
 }
 
 impl Password {
-    /// A password that somebody presents; whether it is a good one is not asked.
+    /// Wraps a password that a client presents, without checking it.
     pub fn presented(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Whether it is longer than any stored password can be, so that it need not be hashed.
+    /// Whether the password is too long to be the password of any account.
     pub fn exceeds_limit(&self) -> bool {
         exceeds_password_limit(&self.0)
     }
 
-    /// The bytes to hash.
+    /// The password itself; never log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Checks a new password of the account with these names. The policy adds to the rules that always hold.
+    /// Checks a new password of the account with these names against the fixed rules and the policy.
     ///
     /// # Errors
-    /// The first rule that it breaks.
+    /// The first violated rule.
     pub fn check_new(
         &self,
         policy: &PasswordPolicy,
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn common_ones_are_refused_however_long() {
+    fn common_passwords_are_refused() {
         for common in ["password", "password1", "qwertyuiop", "12345678", "iloveyou", "aaaaaaaa", "Football"]
         {
             assert_eq!(check(common), Err(PasswordRefusal::Common), "{common}");
@@ -94,12 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn everything_on_the_list_is_refused_in_any_case() {
+    fn the_list_is_refused_case_insensitively() {
         let list: Vec<_> = include_str!("../../data/common_passwords.txt").lines().collect();
         assert!(list.len() > 20_000);
         for common in list {
             for spelled in [common.to_owned(), common.to_uppercase()] {
-                // What is no longer itself after folding twice (a final sigma, a dotless i) was never typed so.
+                // Some letters (a final sigma, a dotless i) do not survive a change to upper case and back.
                 if spelled.to_lowercase() == common {
                     assert_eq!(check(&spelled), Err(PasswordRefusal::Common), "{spelled}");
                 }
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn the_own_names_are_refused_in_any_case() {
+    fn the_accounts_names_are_refused_case_insensitively() {
         for own in ["JOHNATHAN.DOE", "john.the.tester@EXAMPLE.com", "john.the.tester", "johnathan doe"] {
             assert_eq!(check(own), Err(PasswordRefusal::OwnName), "{own}");
         }
     }
 
     #[test]
-    fn a_policy_asks_for_more_and_never_for_less() {
+    fn a_policy_only_adds_rules() {
         let policy = PasswordPolicy {
             min_length: PasswordLength::new(15).unwrap(),
             forbidden_words: vec!["acme corporation".to_owned()],
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn no_composition_is_asked_for() {
+    fn there_are_no_composition_rules() {
         for good in
             ["correct horse battery staple", "    spaces   count   ", "tr0ub4dor-and-more", "zxqjvkwp"]
         {
