@@ -3,6 +3,11 @@
 //! `http -> service -> {store, revocation, limits, crypto, mail} -> domain`: an HTTP handler calls one use case, a
 //! use case works with the five modules that do I/O, and the rules themselves are in `domain`, which does none.
 
+#![allow(
+    missing_docs,
+    reason = "a docstring of the program that repeats the name says nothing; the library crates need theirs"
+)]
+
 pub mod app;
 pub mod audit_log;
 pub mod check;

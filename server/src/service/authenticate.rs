@@ -44,7 +44,7 @@ pub(super) fn verify(
     token: &str,
     now: DateTime<Utc>,
 ) -> Result<VerifiedToken, ServiceError> {
-    let verified = service.verifier.verify(TokenKind::Access, token, now);
+    let verified = service.tokens.verifier.verify(TokenKind::Access, token, now);
     verified.map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))
 }
 

@@ -102,9 +102,8 @@ pub async fn introspect(
     let found = service::introspect(&state.service, client, token, &origin, Utc::now())
         .await
         .map_err(oauth_problem)?;
-    let verifier = &state.service.verifier;
     let body = found.map_or_else(IntrospectionBody::default, |found| {
-        IntrospectionBody::active(found, verifier.issuer(), verifier.audience())
+        IntrospectionBody::active(found, state.service.issuer(), state.service.audience())
     });
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }

@@ -46,7 +46,7 @@ impl AddressPage {
         AcceptedLanguages(accepted): AcceptedLanguages,
         LinkToken(token): LinkToken,
     ) -> Result<Response, Problem> {
-        let accounts = &state.service.accounts;
+        let accounts = state.service.accounts();
         match service::find_link_owner(&state.service, &token, &[self.purpose()]).await {
             Ok(owner) => {
                 let texts = texts_for(owner.locale.as_deref(), &accepted, accounts);
@@ -64,7 +64,7 @@ impl AddressPage {
         UrlEncodedForm(form): UrlEncodedForm,
     ) -> Result<Response, Problem> {
         let token = form.get("token").unwrap_or_default();
-        let accounts = &state.service.accounts;
+        let accounts = state.service.accounts();
         let owner = match service::find_link_owner(&state.service, token, &[self.purpose()]).await {
             Ok(owner) => owner,
             Err(error) => return failure(texts_for(None, &accepted, accounts), error),

@@ -23,16 +23,16 @@ pub async fn show(
 ) -> Result<Response, Problem> {
     match service::find_link_owner(&state.service, &token, &PASSWORD_LINKS).await {
         Ok(owner) => {
-            let texts = texts_for(owner.locale.as_deref(), &accepted, &state.service.accounts);
+            let texts = texts_for(owner.locale.as_deref(), &accepted, state.service.accounts());
             let body = PageBody::Password {
                 token: &token,
                 username: &owner.username,
-                policy: &state.service.password_policy,
+                policy: state.service.password_policy(),
                 error: None,
             };
             answer(StatusCode::OK, texts, title(texts, owner.purpose), body)
         }
-        Err(error) => failure(texts_for(None, &accepted, &state.service.accounts), error),
+        Err(error) => failure(texts_for(None, &accepted, state.service.accounts()), error),
     }
 }
 
@@ -45,7 +45,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     let token = form.get("token").unwrap_or_default();
     let password = Password::presented(form.get("new_password").unwrap_or_default());
-    let (accounts, policy) = (&state.service.accounts, &state.service.password_policy);
+    let (accounts, policy) = (state.service.accounts(), state.service.password_policy());
     let owner = match service::find_link_owner(&state.service, token, &PASSWORD_LINKS).await {
         Ok(owner) => owner,
         Err(ServiceError::InvalidOneTimeToken) => {

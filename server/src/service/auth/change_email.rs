@@ -19,7 +19,7 @@ pub async fn request_email_change(
     email: &str,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    if !service.mail_enabled {
+    if !service.outbox.enabled {
         return Err(ServiceError::MailDisabled);
     }
     let fault = |message: &str| {
@@ -27,7 +27,7 @@ pub async fn request_email_change(
     };
     let new_email = EmailAddress::parse(email).ok_or_else(|| fault("is not an e-mail address"))?;
     // Where registration is restricted to some domains, a registered account must not move to another domain either.
-    let registration = &service.registration;
+    let registration = &service.rules.registration;
     if registration.enabled && !new_email.is_within(&registration.email_domains) {
         return Err(fault("is not of a domain that may register here"));
     }
@@ -48,6 +48,6 @@ pub async fn request_email_change(
         return Err(wrong_password("password"));
     }
     service.emit(&change.event());
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     Ok(())
 }

@@ -15,7 +15,7 @@ pub async fn recover_password(
     device: Option<DeviceCookie<'_>>,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    if !service.mail_enabled {
+    if !service.outbox.enabled {
         return Err(ServiceError::MailDisabled);
     }
     let Some(email) = EmailAddress::parse(email) else {
@@ -29,6 +29,6 @@ pub async fn recover_password(
     let _attempt = service.limit(LimitedAction::Recovery, email.as_str(), device.as_ref(), origin).await?;
     let event = service.store.enqueue_recovery(&email, origin).await?;
     service.emit(&event);
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     Ok(())
 }

@@ -25,9 +25,10 @@ pub async fn refresh(
         Some(token) => Some(verify_bearer(service, token)?),
         None => None,
     };
-    let presented = service.verifier.verify(TokenKind::Refresh, refresh_token, now).map_err(|error| {
-        crate::service::authenticate::map_token_error(error, ServiceError::InvalidRefreshToken)
-    })?;
+    let presented =
+        service.tokens.verifier.verify(TokenKind::Refresh, refresh_token, now).map_err(|error| {
+            crate::service::authenticate::map_token_error(error, ServiceError::InvalidRefreshToken)
+        })?;
     let user_id = presented.user_id;
     if bearer.is_some_and(|bearer| (bearer.session_id, bearer.user_id) != (presented.session_id, user_id)) {
         return Err(ServiceError::InvalidRefreshToken);
@@ -37,8 +38,8 @@ pub async fn refresh(
         user_id,
         jti: presented.jti,
         next_jti: Uuid::new_v4(),
-        access_expires_at: now + service.access_lifetime,
-        refresh_expires_at: now + service.refresh_lifetime,
+        access_expires_at: now + service.tokens.access_lifetime,
+        refresh_expires_at: now + service.tokens.refresh_lifetime,
         origin,
     };
     match service.store.exchange_refresh_token(&request).await? {
@@ -50,7 +51,7 @@ pub async fn refresh(
                 access_expires_at: request.access_expires_at,
                 refresh_expires_at,
             };
-            service.sign_pair(owner.username, subject, now)
+            service.tokens.sign_pair(owner.username, subject, now)
         }
         RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
         RefreshOutcome::Theft(revoked) => {
@@ -68,7 +69,7 @@ pub async fn refresh(
 /// Verifies the bearer token without a revocation check: the exchange refuses an ended session in the transaction that
 /// rotates the token.
 fn verify_bearer(service: &Service, token: &str) -> Result<VerifiedToken, ServiceError> {
-    service.verifier.verify_ignoring_expiry(TokenKind::Access, token).map_err(|error| {
+    service.tokens.verifier.verify_ignoring_expiry(TokenKind::Access, token).map_err(|error| {
         crate::service::authenticate::map_token_error(error, ServiceError::InvalidAccessToken)
     })
 }

@@ -26,9 +26,9 @@ pub struct RegistrationForm {
 /// # Errors
 /// [`ServiceError::RegistrationDisabled`], [`ServiceError::MailDisabled`]
 pub fn check_registration_enabled(service: &Service) -> Result<(), ServiceError> {
-    if !service.registration.enabled {
+    if !service.rules.registration.enabled {
         Err(ServiceError::RegistrationDisabled)
-    } else if service.mail_enabled {
+    } else if service.outbox.enabled {
         Ok(())
     } else {
         Err(ServiceError::MailDisabled)
@@ -55,7 +55,7 @@ pub async fn register(
     let password_hash = service.hashing.hash(password).await?;
     let outcome = service.store.register(&Registration { password_hash, ..registration }, origin).await?;
     service.emit(&outcome.event(origin));
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     Ok(())
 }
 
@@ -63,14 +63,14 @@ pub async fn register(
 fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Password), ServiceError> {
     let RegistrationForm { username, email, name, password, locale, accepted } = form;
     let names = UserForm { username, email, name, password: password.clone(), is_superuser: false };
-    let (names, mut faults) = match names.check_names(&service.password_policy) {
+    let (names, mut faults) = match names.check_names(&service.rules.passwords) {
         Ok(names) => (Some(names), Vec::new()),
         Err(ServiceError::Invalid(faults)) => (None, faults),
         Err(other) => return Err(other),
     };
     let mut fault = |field, message: &str| faults.push(FieldError { field, message: message.to_owned() });
     if let Some((_, email, _)) = &names
-        && !email.is_within(&service.registration.email_domains)
+        && !email.is_within(&service.rules.registration.email_domains)
     {
         fault("email", "is not of a domain that may register here");
     }

@@ -14,7 +14,7 @@ pub async fn resend_verification(
     email: &str,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    if !service.mail_enabled {
+    if !service.outbox.enabled {
         return Err(ServiceError::MailDisabled);
     }
     let email = EmailAddress::parse(email).ok_or_else(|| {
@@ -27,6 +27,6 @@ pub async fn resend_verification(
     let _attempt = service.limit(LimitedAction::VerifyResend, email.as_str(), None, origin).await?;
     let event = service.store.enqueue_verification(&email, origin).await?;
     service.emit(&event);
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     Ok(())
 }

@@ -52,7 +52,7 @@ pub async fn create_first_superuser(service: &Service, form: &UserForm) -> Resul
     if service.store.superuser_exists().await.map_err(|error| try_again(&error))? {
         return Ok(false);
     }
-    let (username, email, name) = check_first_superuser(form, &service.password_policy)?;
+    let (username, email, name) = check_first_superuser(form, &service.rules.passwords)?;
     let password_hash =
         service.hashing.hash(form.password.clone()).await.map_err(|error| try_again(&error))?;
     let user = NewUser { username, email, name, password_hash, is_superuser: true };

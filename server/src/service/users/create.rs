@@ -59,11 +59,12 @@ pub async fn create_user(
     form: AccountForm,
     origin: &Origin,
 ) -> Result<Profile, ServiceError> {
-    let (mut new, first_password) = form.check(service.accounts.admin_passwords, &service.password_policy)?;
+    let (mut new, first_password) =
+        form.check(service.rules.accounts.admin_passwords, &service.rules.passwords)?;
     new.password_hash = match first_password {
         FirstPassword::Chosen(password) => Some(service.hashing.hash(password).await?),
         FirstPassword::Brought(hash) => Some(hash.into_stored()),
-        FirstPassword::Invited if service.mail_enabled => None,
+        FirstPassword::Invited if service.outbox.enabled => None,
         FirstPassword::Invited => return Err(ServiceError::InvitationNeedsMail),
     };
     let (profile, event) = service
@@ -73,7 +74,7 @@ pub async fn create_user(
         .map_err(|error| superuser.explain(service, error))?;
     service.emit(&event);
     if new.password_hash.is_none() {
-        service.outbox_wake.notify_one();
+        service.outbox.wake();
     }
     Ok(profile)
 }
