@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::crypto::{TokenKind, VerifiedToken};
-use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::domain::Origin;
+use crate::service::authenticate::map_token_error;
 use crate::service::tokens::TokenSubject;
 use crate::service::{Service, ServiceError, TokenPair};
 use crate::store::{RefreshOutcome, RefreshRequest};
@@ -25,10 +26,11 @@ pub async fn refresh(
         Some(token) => Some(verify_bearer(service, token)?),
         None => None,
     };
-    let presented =
-        service.tokens.verifier.verify(TokenKind::Refresh, refresh_token, now).map_err(|error| {
-            crate::service::authenticate::map_token_error(error, ServiceError::InvalidRefreshToken)
-        })?;
+    let presented = service
+        .tokens
+        .verifier
+        .verify(TokenKind::Refresh, refresh_token, now)
+        .map_err(|error| map_token_error(error, ServiceError::InvalidRefreshToken))?;
     let user_id = presented.user_id;
     if bearer.is_some_and(|bearer| (bearer.session_id, bearer.user_id) != (presented.session_id, user_id)) {
         return Err(ServiceError::InvalidRefreshToken);
@@ -54,13 +56,9 @@ pub async fn refresh(
             service.tokens.sign_pair(owner.username, subject, now)
         }
         RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
-        RefreshOutcome::Theft(revoked) => {
-            let event = AuditEvent {
-                actor_id: None,
-                ..AuditEvent::own(AuditKind::RefreshTokenReused, user_id, origin)
-            };
-            service.emit(&event.refused().in_session(revoked.session_id));
-            service.revocation.announce(&[revoked]).await?;
+        RefreshOutcome::Theft { revoked, event } => {
+            service.emit(&event);
+            service.revocation.announce(revoked.as_slice()).await?;
             Err(ServiceError::InvalidRefreshToken)
         }
     }
@@ -69,7 +67,9 @@ pub async fn refresh(
 /// Verifies the bearer token without a revocation check: the exchange refuses an ended session in the transaction that
 /// rotates the token.
 fn verify_bearer(service: &Service, token: &str) -> Result<VerifiedToken, ServiceError> {
-    service.tokens.verifier.verify_ignoring_expiry(TokenKind::Access, token).map_err(|error| {
-        crate::service::authenticate::map_token_error(error, ServiceError::InvalidAccessToken)
-    })
+    service
+        .tokens
+        .verifier
+        .verify_ignoring_expiry(TokenKind::Access, token)
+        .map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))
 }
