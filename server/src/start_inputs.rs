@@ -168,7 +168,6 @@ pub fn first_superuser_form(references: &References) -> anyhow::Result<Option<Us
         email: first.email.clone(),
         name: first.username.clone(),
         password: Password::presented(password.expose()),
-        is_superuser: true,
     };
     // What is set beyond the rules that always hold is asked only of an account that is to be made: one that was made
     // before it was set is no reason not to start.

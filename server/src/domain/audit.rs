@@ -7,7 +7,6 @@ use super::Origin;
 
 /// What happened. The names are a contract with whoever reads the audit: new ones may come, none changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is named after what happened; docs/explanation/security.md lists them")]
 pub enum AuditKind {
     Login,
     Logout,

@@ -14,7 +14,7 @@ use redis::{RedisError, Script};
 use tracing::Instrument as _;
 
 use answer::Answer;
-pub use bucket::{Bucket, BucketKey, Scope};
+pub use bucket::{Bucket, Scope};
 use in_flight::{InFlight, Place};
 use memory::Memory;
 

@@ -51,7 +51,6 @@ pub struct Link {
 
 /// The lifetime of a link, in the unit that its message names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the units' names")]
 pub enum Validity {
     Minutes(i64),
     Hours(i64),

@@ -33,8 +33,8 @@ pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_clien
 pub use error::{FieldError, ServiceError};
 pub use housekeeping::Housekeeper;
 pub use imports::{
-    ImportCounts, ImportError, ImportFormat, ImportObserver, ImportRecord, ImportRefusal, ReadRecord,
-    Records, import_users, read_records,
+    ImportCounts, ImportFormat, ImportObserver, ImportRecord, ImportRefusal, Records, import_users,
+    read_records,
 };
 pub use limit::{DeviceCookie, LimitedAction};
 pub use login_probe::probe_login;

@@ -13,8 +13,6 @@ use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PasswordHash, PersonN
 /// The account, as far as a change by its owner depends on it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct OwnAccount {
-    /// The account.
-    pub id: i64,
     /// Its name.
     pub username: String,
     /// Its e-mail address.
@@ -63,12 +61,11 @@ impl Store {
     /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
     pub async fn find_own_account(&self, actor: Actor) -> Result<OwnAccount, StoreError> {
         let mut reading = self.read_as(actor).await?;
-        let found: Option<OwnAccount> = sqlx::query_as(
-            "SELECT id, username, email, name, locale, password_hash FROM users WHERE id = $1",
-        )
-        .bind(actor.user_id)
-        .fetch_optional(reading.connection())
-        .await?;
+        let found: Option<OwnAccount> =
+            sqlx::query_as("SELECT username, email, name, locale, password_hash FROM users WHERE id = $1")
+                .bind(actor.user_id)
+                .fetch_optional(reading.connection())
+                .await?;
         reading.finish(found).await?.ok_or(StoreError::SessionOver)
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::sessions::end_session_of_user;
-use super::{RevokedSession, SessionOwner, Store, StoreError};
+use super::{RevokedSession, Store, StoreError};
 use crate::domain::rotation::{Decision, GRACE, Generation, decide_rotation};
 use crate::domain::{AuditEvent, AuditKind, Origin};
 
@@ -35,7 +35,7 @@ pub enum RefreshOutcome<'a> {
     /// Sign a refresh token with this id and expiry, and an access token.
     Granted {
         /// The username of the account.
-        owner: SessionOwner,
+        username: String,
         /// `jti` of the current generation.
         jti: Uuid,
         /// When the current generation expires.
@@ -78,7 +78,6 @@ impl Store {
         // The clock is read after waiting for the lock. It is the database's clock, so that
         // replicas whose clocks differ agree on the grace period.
         let (now, generation) = fetch_generation(&mut transaction, request).await?;
-        let owner = SessionOwner { user_id: request.user_id, username };
         let (jti, refresh_expires_at) =
             match decide_rotation(generation, now) {
                 Decision::Theft => {
@@ -109,7 +108,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(RefreshOutcome::Granted { owner, jti, refresh_expires_at })
+        Ok(RefreshOutcome::Granted { username, jti, refresh_expires_at })
     }
 }
 

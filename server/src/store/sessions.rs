@@ -30,15 +30,6 @@ pub struct NewSession<'a> {
     pub device: Option<&'a [u8]>,
 }
 
-/// Whose a session is.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct SessionOwner {
-    /// The account.
-    pub user_id: i64,
-    /// Its name.
-    pub username: String,
-}
-
 impl Store {
     /// Begins a session. `false`, and nothing done, when the account was deactivated or its password changed
     /// since it was verified: the row lock makes a concurrent change wait, or be seen.

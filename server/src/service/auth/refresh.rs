@@ -45,7 +45,7 @@ pub async fn refresh(
         origin,
     };
     match service.store.exchange_refresh_token(&request).await? {
-        RefreshOutcome::Granted { owner, jti, refresh_expires_at } => {
+        RefreshOutcome::Granted { username, jti, refresh_expires_at } => {
             let subject = TokenSubject {
                 user_id,
                 session_id: request.session_id,
@@ -53,7 +53,7 @@ pub async fn refresh(
                 access_expires_at: request.access_expires_at,
                 refresh_expires_at,
             };
-            service.tokens.sign_pair(owner.username, subject, now)
+            service.tokens.sign_pair(username, subject, now)
         }
         RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
         RefreshOutcome::Theft { revoked, event } => {

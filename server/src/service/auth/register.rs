@@ -62,7 +62,7 @@ pub async fn register(
 /// Checks everything but the hash and reports all faults together.
 fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Password), ServiceError> {
     let RegistrationForm { username, email, name, password, locale, accepted } = form;
-    let names = UserForm { username, email, name, password: password.clone(), is_superuser: false };
+    let names = UserForm { username, email, name, password: password.clone() };
     let (names, mut faults) = match names.check_names(&service.rules.passwords) {
         Ok(names) => (Some(names), Vec::new()),
         Err(ServiceError::Invalid(faults)) => (None, faults),

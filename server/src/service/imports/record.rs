@@ -101,7 +101,6 @@ mod tests {
             email: email.clone(),
             name: name.clone(),
             password: password.clone(),
-            is_superuser: false,
         };
         let registration = RegistrationForm {
             username,

@@ -18,8 +18,6 @@ pub struct UserForm {
     pub name: String,
     /// See [`Password::check_new`].
     pub password: Password,
-    /// Whether the account may administer accounts.
-    pub is_superuser: bool,
 }
 
 /// An account that a superuser requests, not yet checked.
