@@ -20,11 +20,12 @@ pub struct RevokedSession {
 /// The one row of `revocation_state`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct RevocationState {
-    /// The marker that a trusted Redis shows.
+    /// The epoch that a trusted Redis shows as its marker; `None` while no Redis is trusted.
     pub redis_epoch: Option<String>,
-    /// The marker that a filling under way will set.
-    pub filling: Option<String>,
-    /// Counts revocations that went past Redis.
+    /// The epoch of the refill in progress.
+    #[sqlx(rename = "filling")]
+    pub refill_epoch: Option<String>,
+    /// Counts revocations that were not written to Redis.
     pub generation: i64,
     /// When `redis_epoch` last changed.
     pub changed_at: DateTime<Utc>,
@@ -107,12 +108,12 @@ impl Store {
         .await?)
     }
 
-    /// Says which marker a filling will set, and gives the generation it begins at. `None` when some Redis is
-    /// trusted: then there is nothing to fill.
+    /// Records the epoch that a refill will set, and returns the generation at its start. `None` when a Redis is trusted:
+    /// then there is nothing to refill.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn begin_filling(&self, epoch: &str) -> Result<Option<i64>, StoreError> {
+    pub async fn begin_refill(&self, epoch: &str) -> Result<Option<i64>, StoreError> {
         Ok(sqlx::query_scalar(
             "UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL RETURNING generation",
         )
@@ -121,8 +122,8 @@ impl Store {
         .await?)
     }
 
-    /// Declares the Redis that shows `epoch` complete, unless a revocation went past Redis since `generation`
-    /// was read. Returns whether it was declared.
+    /// Declares the Redis that shows `epoch` complete, unless a revocation was not written to Redis since
+    /// `generation` was read. Returns whether it was declared.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
