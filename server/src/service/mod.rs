@@ -5,6 +5,7 @@ mod auth;
 mod authenticate;
 mod authenticate_client;
 mod error;
+mod fields;
 mod housekeeping;
 mod imports;
 mod limit;

@@ -1,6 +1,7 @@
 //! Registering an account.
 
 use crate::domain::{Locale, Origin, Password, PasswordHash};
+use crate::service::fields::check_locale;
 use crate::service::{FieldError, LimitedAction, Service, ServiceError, UserForm};
 use crate::store::Registration;
 
@@ -68,17 +69,13 @@ fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Pas
         Err(ServiceError::Invalid(faults)) => (None, faults),
         Err(other) => return Err(other),
     };
-    let mut fault = |field, message: &str| faults.push(FieldError { field, message: message.to_owned() });
     if let Some((_, email, _)) = &names
         && !email.is_within(&service.rules.registration.email_domains)
     {
-        fault("email", "is not of a domain that may register here");
+        faults.push(FieldError::new("email", "is not of a domain that may register here"));
     }
-    let chosen = locale.as_deref().map(Locale::parse);
-    if chosen == Some(None) {
-        fault("locale", LOCALE_FAULT);
-    }
-    let locale = chosen.flatten().or_else(|| accepted.into_iter().next());
+    let chosen = check_locale(locale.as_deref(), &mut faults);
+    let locale = chosen.or_else(|| accepted.into_iter().next());
     match names {
         Some((username, email, name)) if faults.is_empty() => Ok((
             Registration { username, email, name, password_hash: PasswordHash::new(""), locale },
@@ -87,6 +84,3 @@ fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Pas
         _ => Err(ServiceError::Invalid(faults)),
     }
 }
-
-/// The message for an invalid language tag.
-pub(in crate::service) const LOCALE_FAULT: &str = "is not a language tag such as en or pt-BR";

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::create::{check_email, check_name};
 use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::fields::{check_email, check_name};
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::{Account, AccountChange, Administered};
 

@@ -3,7 +3,8 @@
 use latchkey_config::PasswordPolicy;
 
 use crate::crypto::ForeignHash;
-use crate::domain::{EmailAddress, Locale, Origin, Password, PasswordHash, PersonName, Username};
+use crate::domain::{EmailAddress, Origin, Password, PasswordHash, PersonName, Username};
+use crate::service::fields::{check_account_names, check_locale};
 use crate::service::{FieldError, Service, ServiceError, Superuser};
 use crate::store::{NewAccount, Profile};
 
@@ -35,7 +36,7 @@ pub struct AccountForm {
     pub password_hash: Option<PasswordHash>,
     /// Whether the account may administer accounts.
     pub is_superuser: bool,
-    /// See [`Locale`].
+    /// See [`Locale`](crate::domain::Locale).
     pub locale: Option<String>,
 }
 
@@ -75,45 +76,6 @@ pub async fn create_user(
         service.outbox.wake();
     }
     Ok(profile)
-}
-
-/// Parses the names; adds a fault for each invalid one.
-pub(in crate::service) fn check_account_names(
-    (username, email, name): (&str, &str, &str),
-    faults: &mut Vec<FieldError>,
-) -> (Option<Username>, Option<EmailAddress>, Option<PersonName>) {
-    let username = Username::parse(username);
-    if username.is_none() {
-        faults.push(FieldError::new(
-            "username",
-            "must have 1 to 64 ASCII letters, digits, dots, underscores or hyphens",
-        ));
-    }
-    (username, check_email(email, faults), check_name(name, faults))
-}
-
-pub(in crate::service) fn check_email(email: &str, faults: &mut Vec<FieldError>) -> Option<EmailAddress> {
-    let email = EmailAddress::parse(email);
-    if email.is_none() {
-        faults.push(FieldError::new("email", "is not an e-mail address"));
-    }
-    email
-}
-
-pub(in crate::service) fn check_name(name: &str, faults: &mut Vec<FieldError>) -> Option<PersonName> {
-    let name = PersonName::parse(name);
-    if name.is_none() {
-        faults.push(FieldError::new("name", "must have 1 to 200 characters and no control characters"));
-    }
-    name
-}
-
-pub(in crate::service) fn check_locale(locale: Option<&str>, faults: &mut Vec<FieldError>) -> Option<Locale> {
-    let parsed = locale.map(Locale::parse);
-    if parsed == Some(None) {
-        faults.push(FieldError::new("locale", "is not a language tag such as en or pt-BR"));
-    }
-    parsed.flatten()
 }
 
 impl AccountForm {
