@@ -58,9 +58,7 @@ impl std::error::Error for Faults {}
 pub struct StartInputs {
     /// As it was when the store was made.
     pub database_url: SecretText,
-    /// The store.
     pub store: Store,
-    /// The connection to Redis.
     pub redis: Arc<RedisConnection>,
     /// The signing keys, loaded.
     pub ring: Arc<KeyRing>,

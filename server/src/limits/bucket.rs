@@ -66,7 +66,6 @@ impl fmt::Debug for BucketKey {
 /// One bucket and its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
-    /// Which.
     pub key: BucketKey,
     /// What kind.
     pub scope: Scope,

@@ -158,7 +158,6 @@ impl Revocation {
         self.trust.clock()
     }
 
-    /// The state of the connection to Redis.
     pub fn redis_state(&self) -> ConnectionState {
         self.redis.state()
     }

@@ -10,9 +10,7 @@ use crate::store::Actor;
 /// The bearer of a valid access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authenticated {
-    /// The account.
     pub user_id: i64,
-    /// The session.
     pub session_id: Uuid,
 }
 

@@ -12,7 +12,6 @@ use crate::crypto::{KeyRing, TokenIssuer, TokenKind, TokenVerifier};
 /// A signed token and its lifetime in seconds.
 #[derive(Clone)]
 pub struct IssuedToken {
-    /// The JWT.
     pub token: String,
     /// Seconds until it expires.
     pub expires_in: i64,
@@ -21,7 +20,6 @@ pub struct IssuedToken {
 /// The tokens of a login or a refresh.
 #[derive(Clone)]
 pub struct TokenPair {
-    /// The username of the account.
     pub username: String,
     /// For `Authorization: Bearer`.
     pub access: IssuedToken,

@@ -40,7 +40,6 @@ pub struct NewAccount {
 pub struct AccountChange {
     /// The user's full name.
     pub name: Option<PersonName>,
-    /// The address.
     pub email: Option<EmailAddress>,
     /// Whether the account may log in.
     pub is_active: Option<bool>,
@@ -62,7 +61,6 @@ pub enum Administered<T> {
 /// A change that was made.
 #[derive(Debug)]
 pub struct ChangedAccount<'a> {
-    /// The updated account.
     pub account: Account,
     /// The audit event; `None` when nothing changed.
     pub event: Option<AuditEvent<'a>>,

@@ -37,9 +37,7 @@ impl TokenPurpose {
 /// The account that a message is about.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Addressee {
-    /// The account.
     pub user_id: i64,
-    /// Its username.
     pub username: String,
     /// Its address on record.
     pub email: String,
@@ -52,7 +50,6 @@ pub struct Addressee {
 /// A one-time token to be created for a link.
 #[derive(Clone, Copy)]
 pub struct NewToken<'a> {
-    /// Its purpose.
     pub purpose: TokenPurpose,
     /// The SHA-256 of the token.
     pub hash: &'a [u8],
@@ -66,7 +63,6 @@ pub struct MailedToken {
     /// The stored address, which is the only one to send to: the requested address may only look like it. For a change of
     /// address it is the new one.
     pub mailed_to: String,
-    /// The username.
     pub username: String,
     /// The language that its owner chose (BCP 47).
     pub locale: Option<String>,
@@ -75,17 +71,12 @@ pub struct MailedToken {
 /// The account and the purpose of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkOwner {
-    /// The account.
     pub user_id: i64,
-    /// Its username.
     pub username: String,
-    /// Its address.
     pub email: String,
     /// The user's full name.
     pub name: String,
-    /// Its language.
     pub locale: Option<String>,
-    /// The purpose of the link.
     pub purpose: TokenPurpose,
     /// The address that the link was sent to.
     pub mailed_to: Option<String>,

@@ -15,7 +15,6 @@ use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PasswordHash, PersonN
 pub struct OwnAccount {
     /// Its name.
     pub username: String,
-    /// Its e-mail address.
     pub email: String,
     /// The user's full name.
     pub name: String,
@@ -35,7 +34,6 @@ pub struct ProfileChange {
 }
 
 impl ProfileChange {
-    /// The audit event.
     pub fn event<'a>(&self, user_id: i64, origin: &'a Origin) -> AuditEvent<'a> {
         let given = [("name", self.name.is_some()), ("locale", self.locale.is_some())];
         let fields: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
@@ -43,7 +41,6 @@ impl ProfileChange {
     }
 }
 
-/// The outcome of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeletionOutcome {
     /// The account was deleted; these sessions are to be announced.

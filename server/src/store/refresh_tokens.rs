@@ -25,7 +25,6 @@ pub struct RefreshRequest<'a> {
     pub access_expires_at: DateTime<Utc>,
     /// When the next generation expires.
     pub refresh_expires_at: DateTime<Utc>,
-    /// The origin of the request.
     pub origin: &'a Origin,
 }
 
@@ -34,7 +33,6 @@ pub struct RefreshRequest<'a> {
 pub enum RefreshOutcome<'a> {
     /// Sign a refresh token with this id and expiry, and an access token.
     Granted {
-        /// The username of the account.
         username: String,
         /// `jti` of the current generation.
         jti: Uuid,
@@ -47,7 +45,6 @@ pub enum RefreshOutcome<'a> {
     Theft {
         /// To be announced.
         revoked: Option<RevokedSession>,
-        /// The audit event.
         event: AuditEvent<'a>,
     },
 }

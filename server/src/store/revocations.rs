@@ -33,7 +33,6 @@ pub struct RevocationState {
     pub tokens_valid_from: DateTime<Utc>,
     /// Made with the database; a copy of the database has the same.
     pub service_id: Uuid,
-    /// The database's name.
     pub database_name: String,
     /// The database's clock when it answered.
     pub database_time: DateTime<Utc>,
@@ -43,7 +42,6 @@ pub struct RevocationState {
 /// long as it is the same database on the same server.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct SweepCursor {
-    /// The database.
     pub service_id: Uuid,
     /// The server: one that takes over after a failover may use the same transaction ids again.
     pub server_started_at: DateTime<Utc>,

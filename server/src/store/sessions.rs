@@ -14,7 +14,6 @@ use crate::domain::{AuditEvent, Origin, PasswordHash};
 pub struct NewSession<'a> {
     /// Its id, `sid` of its tokens.
     pub id: Uuid,
-    /// Whose it is.
     pub user_id: i64,
     /// The hash that the password was verified against.
     pub verified_hash: &'a PasswordHash,

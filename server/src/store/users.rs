@@ -6,7 +6,6 @@ use crate::domain::{EmailAddress, LoginName, PasswordHash, PersonName, Username}
 /// What a login needs to know of an account.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Credentials {
-    /// The account.
     pub id: i64,
     /// Its name as it was given.
     pub username: String,
@@ -25,7 +24,6 @@ pub struct NewSuperuser {
     pub username: Username,
     /// Unique whatever its case.
     pub email: EmailAddress,
-    /// The person's name.
     pub name: PersonName,
     /// PHC string.
     pub password_hash: PasswordHash,

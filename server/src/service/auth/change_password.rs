@@ -10,9 +10,7 @@ const CURRENT: &str = "current_password";
 /// A requested change, not yet checked.
 #[derive(Debug, Clone)]
 pub struct PasswordForm {
-    /// The current password.
     pub current_password: Password,
-    /// The new password.
     pub new_password: Password,
     /// Whether the other sessions stay active.
     pub keep_other_sessions: bool,

@@ -14,7 +14,6 @@ use crate::store::{KnownDevice, NewSession};
 pub struct LoginForm<'a> {
     /// A username or an address, compared without regard to case.
     pub name: &'a str,
-    /// The password.
     pub password: Password,
     /// The device cookie of an earlier login.
     pub device: Option<DeviceCookie<'a>>,
@@ -24,7 +23,6 @@ pub struct LoginForm<'a> {
 
 /// A new session.
 pub struct LoggedIn {
-    /// Its tokens.
     pub pair: TokenPair,
     /// The device cookie to set, if the browser is new to the account.
     pub new_device: Option<OneTimeSecret>,

@@ -22,7 +22,6 @@ pub enum ImportFormat {
 pub struct ReadRecord {
     /// Counted from 1.
     pub line: u64,
-    /// The record.
     pub record: Result<ImportRecord, String>,
 }
 
