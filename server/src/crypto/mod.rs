@@ -8,10 +8,10 @@ mod stored_hash;
 mod tokens;
 
 pub use client_secret::ClientSecret;
-pub use hashing::{HashError, HashPool, HashPoolState};
-pub use key_ring::{KeyRing, KeyRingError, LoadedKey};
+pub use hashing::{HashError, HashPool};
+pub use key_ring::{KeyRing, LoadedKey};
 pub use one_time::OneTimeSecret;
-pub use stored_hash::{ForeignHash, HashRefusal};
+pub use stored_hash::ForeignHash;
 pub use tokens::{TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken};
 
 /// Makes aws-lc-rs the crypto provider of rustls. `main` calls it first; further calls have no effect. jsonwebtoken
