@@ -34,7 +34,7 @@ use serde_json::json;
 use crate::auth_service::apply::Applied;
 use crate::auth_service::context::Context;
 use crate::auth_service::image::tag_of;
-use crate::auth_service::server_reports::{Answer, any_to_ask};
+use crate::auth_service::server_reports::{Answer, can_query_any};
 use crate::auth_service::validate::Validated;
 use crate::cluster::observed::Observed;
 use crate::error_chain::ErrorChain;
@@ -102,7 +102,7 @@ pub async fn update(
         return Err(StatusError::Contested { kind: *kind, name: name.clone() });
     }
     let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
-    let mut requeue_after = verdict.requeue_after(any_to_ask(&service.pods), so_long);
+    let mut requeue_after = verdict.requeue_after(can_query_any(&service.pods), so_long);
     if rollout::awaits_pod(&service.jobs, now) {
         requeue_after = requeue_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
     }
