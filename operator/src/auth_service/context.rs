@@ -70,8 +70,6 @@ pub struct Memory {
     pub keys: WrittenKeys,
     /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
-    /// The ConfigMaps with certificate authorities, by name.
-    pub config_maps: HashMap<String, ReadConfigMap>,
 }
 
 impl Memory {
@@ -92,17 +90,6 @@ impl Memory {
             self.applied.push(learned);
         }
     }
-}
-
-/// The content of a ConfigMap.
-#[derive(Debug, Clone, Default)]
-pub struct ReadConfigMap {
-    /// The version that was read.
-    pub version: String,
-    /// The requested keys.
-    pub keys: Vec<String>,
-    /// The values of those that exist.
-    pub data: HashMap<String, Vec<u8>>,
 }
 
 /// The Secret of the key set written last, with the resource version that it replaced. It is newer than the cache

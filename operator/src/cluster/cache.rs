@@ -2,20 +2,18 @@
 //! server.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::runtime::reflector::{ObjectRef, Store};
 use latchkey_crds::AuthService;
 use tokio::sync::watch;
 
 use crate::cluster::cached_object::CachedObject;
 use crate::cluster::change_filter::WrittenStatuses;
 use crate::cluster::kinds::Kind;
-use crate::cluster::lenient::Identity;
 use crate::cluster::object_store::{ObjectStore, WatchEnded};
-use crate::cluster::references::{NamedSecrets, ReferenceRules};
+use crate::cluster::observed::Observed;
+use crate::cluster::references::{NamedObjects, NamesOf};
 
 /// How long the start waits for the discovery of the optional kinds.
 const OPTIONAL_WITHIN: Duration = Duration::from_secs(5);
@@ -50,35 +48,56 @@ impl Optional {
     }
 }
 
+/// What the cache has to know about AuthServices.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    /// The names of the Secrets whose changes concern an AuthService.
+    pub(crate) secrets: NamesOf,
+    /// The names of the ConfigMaps whose changes concern an AuthService.
+    pub(crate) config_maps: NamesOf,
+}
+
 /// The stores.
 #[derive(Clone)]
 pub struct Cache {
     stores: Arc<RwLock<BTreeMap<Kind, ObjectStore>>>,
     /// The Secrets that AuthServices reference; the operator's own are in the stores.
-    pub named_secrets: NamedSecrets,
+    pub(crate) named_secrets: NamedObjects,
+    /// The ConfigMaps that AuthServices reference.
+    pub(crate) named_config_maps: NamedObjects,
     /// The statuses that the operator wrote last.
     pub written_statuses: WrittenStatuses,
     optional: Arc<watch::Sender<Optional>>,
-    config_maps: Arc<OnceLock<Store<Identity<ConfigMap>>>>,
-    references: ReferenceRules,
 }
 
 impl Cache {
-    /// An empty cache. `references` gives the objects that an AuthService refers to.
-    pub fn new(references: ReferenceRules) -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
             stores: Arc::default(),
-            named_secrets: NamedSecrets::new(references.secrets),
+            named_secrets: NamedObjects::new(rules.secrets),
+            named_config_maps: NamedObjects::new(rules.config_maps),
             written_statuses: WrittenStatuses::default(),
             optional: Arc::default(),
-            config_maps: Arc::default(),
-            references,
         }
     }
 
-    /// Whether an AuthService refers to the ConfigMap of this name in its namespace.
-    pub fn refers_to_config_map(&self, auth_service: &AuthService, name: &str) -> bool {
-        (self.references.config_map)(auth_service, name)
+    /// Updates the references of an AuthService.
+    pub(crate) fn follow(&self, auth_service: &AuthService) {
+        self.named().for_each(|named| named.follow(auth_service));
+    }
+
+    /// Removes the references of an AuthService.
+    pub(crate) fn forget(&self, auth_service: &AuthService) {
+        self.named().for_each(|named| named.forget(auth_service));
+    }
+
+    /// Removes the references of AuthServices that are not in this list.
+    pub(crate) fn retain(&self, existing: &[Arc<Observed>]) {
+        self.named().for_each(|named| named.retain(existing.iter().map(|object| object.salvaged())));
+    }
+
+    fn named(&self) -> impl Iterator<Item = &NamedObjects> {
+        [&self.named_secrets, &self.named_config_maps].into_iter()
     }
 
     /// Adds the store of a kind.
@@ -89,18 +108,6 @@ impl Cache {
     /// Removes the store of a kind that is not installed any more.
     pub fn remove(&self, kind: Kind) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
-    }
-
-    /// Adds the store with the metadata of all ConfigMaps.
-    pub fn set_config_maps(&self, store: Store<Identity<ConfigMap>>) {
-        if self.config_maps.set(store).is_err() {
-            tracing::debug!("the store of the ConfigMaps is there already");
-        }
-    }
-
-    /// The metadata of a ConfigMap of any owner.
-    pub fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<Identity<ConfigMap>>> {
-        self.config_maps.get()?.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// Sets the presence of an optional kind.
@@ -128,9 +135,6 @@ impl Cache {
             if let Some(store) = self.store(kind) {
                 store.wait_until_ready().await?;
             }
-        }
-        if let Some(store) = self.config_maps.get() {
-            store.wait_until_ready().await.map_err(|_| WatchEnded)?;
         }
         let mut optional = self.optional.subscribe();
         let all_told = optional.wait_for(|optional| optional.0.len() == Kind::OPTIONAL.len());

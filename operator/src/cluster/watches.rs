@@ -1,6 +1,7 @@
 //! The watches: each fills a store and triggers reconciles of the affected AuthServices.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::{NamespaceResourceScope, NamespaceScope};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -23,6 +25,7 @@ use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::{AnyObject, Identity};
 use crate::cluster::object_store::{Change, Writer};
 use crate::cluster::observed::Observed;
+use crate::cluster::references::NamedObjects;
 use crate::cluster::watch_errors::{Problems, WatchErrors};
 use crate::error_chain::ErrorChain;
 use crate::names::{MANAGED_BY, OPERATOR};
@@ -71,10 +74,8 @@ pub fn start(
         watches.cache.insert(kind, writer.store());
         tasks.spawn(watches.clone().follow(kind, writer));
     }
-    tasks.spawn(watches.clone().follow_foreign_secrets());
-    let (config_maps, writer) = reflector::store();
-    watches.cache.set_config_maps(config_maps);
-    tasks.spawn(watches.clone().follow_config_maps(writer));
+    tasks.spawn(watches.clone().follow_named_secrets());
+    tasks.spawn(watches.clone().follow_named_config_maps());
     for kind in Kind::OPTIONAL {
         tasks.spawn(watches.clone().follow_definition(kind));
     }
@@ -83,12 +84,7 @@ pub fn start(
 
 impl Watches {
     async fn follow_auth_services(self, writer: reflector::store::Writer<Observed>) {
-        let api: Api<Observed> = if self.namespace.is_empty() {
-            Api::all(self.client.clone())
-        } else {
-            Api::namespaced(self.client.clone(), &self.namespace)
-        };
-        let events = watch(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+        let events = watch(self.api(&()), watcher::Config::default().page_size(PAGE)).default_backoff();
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         let mut filter = ChangeFilter::new(self.cache.written_statuses.clone());
         let mut problems = Problems::default();
@@ -98,7 +94,7 @@ impl Watches {
                     // A status that becomes readable also triggers a reconcile, although nothing else changes.
                     let differs = problems.note(&object);
                     if filter.is_change(object.salvaged()) || differs {
-                        self.cache.named_secrets.follow(object.salvaged());
+                        self.cache.follow(object.salvaged());
                         self.trigger(&object);
                     }
                 }
@@ -106,20 +102,19 @@ impl Watches {
                 // triggered.
                 Ok(Event::InitDone) => {
                     problems.end_list();
-                    let there = self.auth_services.state();
-                    self.cache.named_secrets.retain(there.iter().map(|object| object.salvaged()));
+                    self.cache.retain(&self.auth_services.state());
                     self.trigger_all();
                 }
                 Ok(Event::InitApply(object)) => {
                     filter.is_change(object.salvaged());
                     problems.list(&object);
-                    self.cache.named_secrets.follow(object.salvaged());
+                    self.cache.follow(object.salvaged());
                 }
                 // Its objects are garbage-collected by their owner references.
                 Ok(Event::Delete(object)) => {
                     filter.forget(object.salvaged());
                     problems.forget(&object);
-                    self.cache.named_secrets.forget(object.salvaged());
+                    self.cache.forget(object.salvaged());
                     self.trigger_refused_databases();
                 }
                 Ok(Event::Init) => {
@@ -133,12 +128,7 @@ impl Watches {
     }
 
     async fn follow(self, kind: Kind, mut writer: Writer) {
-        let resource = kind.api_resource();
-        let api: Api<AnyObject> = if self.namespace.is_empty() {
-            Api::all_with(self.client.clone(), &resource)
-        } else {
-            Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
-        };
+        let api: Api<AnyObject> = self.api(&kind.api_resource());
         let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}")).page_size(PAGE);
         let mut events = std::pin::pin!(watch(api, config).default_backoff());
         while let Some(event) = events.next().await {
@@ -160,29 +150,37 @@ impl Watches {
     }
 
     /// Watches the metadata of all Secrets, of any owner.
-    async fn follow_foreign_secrets(self) {
-        let api: Api<Identity<Secret>> = if self.namespace.is_empty() {
-            Api::all(self.client.clone())
-        } else {
-            Api::namespaced(self.client.clone(), &self.namespace)
-        };
+    async fn follow_named_secrets(self) {
+        let named = self.cache.named_secrets.clone();
         // Helm releases are the majority of Secrets in a cluster and cannot be referenced by an AuthService.
         let config = watcher::Config::default().fields("type!=helm.sh/release.v1");
-        let mut events = std::pin::pin!(watch(api, config).default_backoff());
-        let named = &self.cache.named_secrets;
+        self.follow_named::<Secret>(Kind::Secret, named, config).await;
+    }
+
+    /// Watches the metadata of all ConfigMaps, of any owner.
+    async fn follow_named_config_maps(self) {
+        let named = self.cache.named_config_maps.clone();
+        self.follow_named::<ConfigMap>(Kind::ConfigMap, named, watcher::Config::default()).await;
+    }
+
+    async fn follow_named<K>(self, kind: Kind, named: NamedObjects, config: watcher::Config)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Debug + 'static,
+    {
+        let mut events = std::pin::pin!(watch(self.api::<Identity<K>>(&()), config).default_backoff());
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Apply(secret)) => {
-                    self.trigger_naming(&secret, secret.resource_version().as_deref());
+                Ok(Event::Apply(object)) => {
+                    self.trigger_naming(&named, &object, object.resource_version().as_deref());
                 }
-                Ok(Event::Delete(secret)) => self.trigger_naming(&secret, None),
+                Ok(Event::Delete(object)) => self.trigger_naming(&named, &object, None),
                 Ok(Event::Init) => listed.clear(),
-                Ok(Event::InitApply(secret)) => {
-                    let key = (secret.namespace().unwrap_or_default(), secret.name_any());
-                    // There may be many Secrets; one that is referenced later is read then.
+                Ok(Event::InitApply(object)) => {
+                    let key = (object.namespace().unwrap_or_default(), object.name_any());
+                    // There may be many objects; one that is referenced later is read then.
                     if named.is_named(&key.0, &key.1) {
-                        listed.insert(key, secret.resource_version().unwrap_or_default());
+                        listed.insert(key, object.resource_version().unwrap_or_default());
                     }
                 }
                 Ok(Event::InitDone) => {
@@ -190,46 +188,27 @@ impl Watches {
                         self.send(ObjectRef::new(&name).within(&namespace));
                     }
                 }
-                Err(error) => self.report(Kind::Secret.as_str(), &error),
+                Err(error) => self.report(kind.as_str(), &error),
             }
         }
     }
 
-    /// Watches the metadata of all ConfigMaps, because a spec can reference any of them. The data are read when they
-    /// are referenced.
-    async fn follow_config_maps(self, writer: reflector::store::Writer<Identity<ConfigMap>>) {
-        let api: Api<Identity<ConfigMap>> = if self.namespace.is_empty() {
-            Api::all(self.client.clone())
-        } else {
-            Api::namespaced(self.client.clone(), &self.namespace)
-        };
-        let events = watch(api, watcher::Config::default()).default_backoff();
-        let mut events = std::pin::pin!(reflector::reflector(writer, events));
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Apply(object) | Event::Delete(object)) => {
-                    let name = object.name_any();
-                    let referring = self.auth_services.state_filter(|auth_service| {
-                        auth_service.namespace() == object.namespace()
-                            && self.cache.refers_to_config_map(auth_service.salvaged(), &name)
-                    });
-                    for auth_service in referring {
-                        self.trigger(&auth_service);
-                    }
-                }
-                Ok(Event::InitDone) => self.trigger_all(),
-                Ok(Event::Init | Event::InitApply(_)) => {}
-                Err(error) => self.report(Kind::ConfigMap.as_str(), &error),
-            }
-        }
-    }
-
-    /// Triggers the AuthServices that reference a Secret or own it.
-    fn trigger_naming(&self, secret: &Identity<Secret>, version: Option<&str>) {
-        let namespace = secret.namespace().unwrap_or_default();
-        for name in self.cache.named_secrets.observe(&namespace, &secret.name_any(), version) {
+    /// Triggers the AuthServices that reference an object or own it.
+    fn trigger_naming<K: Resource<DynamicType = ()>>(
+        &self,
+        named: &NamedObjects,
+        object: &Identity<K>,
+        version: Option<&str>,
+    ) {
+        let namespace = object.namespace().unwrap_or_default();
+        for name in named.observe(&namespace, &object.name_any(), version) {
             self.send(ObjectRef::new(&name).within(&namespace));
         }
+    }
+
+    /// All objects of a kind in the watched namespaces.
+    fn api<K: Resource<Scope: NamespaceScope>>(&self, resource: &K::DynamicType) -> Api<K> {
+        Api::all_with(self.client.clone(), resource).constrain(&self.namespace)
     }
 
     /// Watches the CustomResourceDefinition of an optional kind, and its objects while the kind is installed. One

@@ -3,7 +3,6 @@
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 use kube::core::DynamicObject;
 use latchkey_crds::AuthService;
 
@@ -65,9 +64,9 @@ impl Lookup<'_> {
         })
     }
 
-    /// Only metadata is watched, so that a changed version counts as changed content.
+    /// A changed version counts as changed content.
     fn config_map_version(&self, name: &str) -> Result<String, Problem> {
-        let found = self.context.cache.config_map(&self.namespace, name).ok_or_else(|| {
+        let found = self.config_maps.get(name).and_then(Option::as_ref).ok_or_else(|| {
             Problem::new(
                 "ConfigMapMissing",
                 format!(
@@ -76,6 +75,6 @@ impl Lookup<'_> {
             )
         })?;
         let uid = found.uid().unwrap_or_default();
-        Ok(format!("{uid}/{}", found.resource_version().unwrap_or_default()))
+        Ok(format!("{uid}/{}", found.version().unwrap_or_default()))
     }
 }

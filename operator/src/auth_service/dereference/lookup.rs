@@ -22,6 +22,7 @@ use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password
 use crate::names::Names;
 
 use super::error::DereferenceError;
+use super::named_objects::Named;
 
 /// Parses an object of the AuthService. An object that cannot be read must not count as missing.
 pub(super) fn parse<T>(kind: Kind, object: &CachedObject) -> Result<T, DereferenceError>
@@ -41,17 +42,22 @@ pub(super) struct Lookup<'a> {
     pub(super) uid: String,
     /// The Secrets that the spec references.
     pub(super) named: HashMap<String, Option<Arc<DynamicObject>>>,
+    /// The ConfigMaps that the spec references.
+    pub(super) config_maps: Named,
 }
 
 impl<'a> Lookup<'a> {
     pub(super) fn new(
         auth_service: &AuthService,
         context: &'a Context,
-        named: HashMap<String, Option<Arc<DynamicObject>>>,
+        secrets: Named,
+        config_maps: Named,
     ) -> Self {
+        let parsed = |secret: Option<Arc<CachedObject>>| Some(Arc::new(secret?.object()));
         Self {
             context,
-            named,
+            named: secrets.into_iter().map(|(name, secret)| (name, parsed(secret))).collect(),
+            config_maps,
             namespace: auth_service.namespace().unwrap_or_default(),
             uid: auth_service.uid().unwrap_or_default(),
         }
