@@ -143,6 +143,7 @@ fn in_the_operator_only_few_see_a_client() {
         "main.rs",
         "run.rs",
         "cluster/clients.rs",
+        "cluster/list_watch.rs",
         "cluster/watches.rs",
         "controller/leader.rs",
         "auth_service/context.rs",

@@ -7,10 +7,12 @@ use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::Exposure;
 
 use crate::cluster::cache::Rules;
+use crate::cluster::kinds::Kind;
 use crate::names::Names;
 
 /// The objects whose changes concern an AuthService.
-pub(crate) const RULES: Rules = Rules { secrets: watched_secrets, config_maps: watched_config_maps };
+pub(crate) const RULES: Rules =
+    Rules { secrets: watched_secrets, config_maps: watched_config_maps, own_names };
 
 /// The Secrets that the spec references, and those that the operator creates for the AuthService: the watch by label
 /// does not show one of these if it was restored manually or has another owner.
@@ -35,6 +37,29 @@ pub(crate) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> 
     .into_iter()
     .flatten()
     .chain(trusted_ca_secrets(auth_service))
+}
+
+/// The names of the objects of a kind that the operator creates for the AuthService of this name, except those of
+/// migration Jobs and pods.
+fn own_names(kind: Kind, auth_service: &str) -> Vec<String> {
+    let names = Names::new(auth_service);
+    let base = names.base().to_owned();
+    match kind {
+        Kind::ConfigMap => vec![names.settings()],
+        Kind::Secret => names.secrets().to_vec(),
+        Kind::Service => vec![base, names.management(), names.postgres(), names.redis()],
+        Kind::StatefulSet => vec![names.postgres(), names.redis()],
+        Kind::NetworkPolicy => vec![base, names.migrations(), names.postgres(), names.redis()],
+        Kind::Certificate
+        | Kind::Deployment
+        | Kind::HorizontalPodAutoscaler
+        | Kind::HttpRoute
+        | Kind::Ingress
+        | Kind::PodDisruptionBudget
+        | Kind::ServiceAccount
+        | Kind::ServiceMonitor => vec![base],
+        Kind::Job | Kind::Pod => Vec::new(),
+    }
 }
 
 fn watched_config_maps(auth_service: &AuthService) -> BTreeSet<String> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use kube::ResourceExt;
 use latchkey_crds::AuthService;
 use tokio::sync::watch;
 
@@ -13,6 +14,7 @@ use crate::cluster::change_filter::WrittenStatuses;
 use crate::cluster::kinds::Kind;
 use crate::cluster::object_store::{ObjectStore, WatchEnded};
 use crate::cluster::observed::Observed;
+use crate::cluster::owners::OwnNames;
 use crate::cluster::references::{NamedObjects, NamesOf};
 
 /// How long the start waits for the discovery of the optional kinds.
@@ -55,6 +57,8 @@ pub(crate) struct Rules {
     pub(crate) secrets: NamesOf,
     /// The names of the ConfigMaps whose changes concern an AuthService.
     pub(crate) config_maps: NamesOf,
+    /// The names of the objects of a kind that the operator creates for an AuthService.
+    pub(crate) own_names: OwnNames,
 }
 
 /// The stores.
@@ -68,6 +72,7 @@ pub struct Cache {
     /// The statuses that the operator wrote last.
     pub written_statuses: WrittenStatuses,
     optional: Arc<watch::Sender<Optional>>,
+    own_names: OwnNames,
 }
 
 impl Cache {
@@ -78,6 +83,7 @@ impl Cache {
             named_config_maps: NamedObjects::new(rules.config_maps),
             written_statuses: WrittenStatuses::default(),
             optional: Arc::default(),
+            own_names: rules.own_names,
         }
     }
 
@@ -86,14 +92,46 @@ impl Cache {
         self.named().for_each(|named| named.follow(auth_service));
     }
 
-    /// Removes the references of an AuthService.
+    /// Removes the references and the objects of a deleted AuthService.
     pub(crate) fn forget(&self, auth_service: &AuthService) {
         self.named().for_each(|named| named.forget(auth_service));
+        self.release(&auth_service.namespace().unwrap_or_default(), &auth_service.name_any());
     }
 
-    /// Removes the references of AuthServices that are not in this list.
+    /// The same for all AuthServices that are not in this list.
     pub(crate) fn retain(&self, existing: &[Arc<Observed>]) {
-        self.named().for_each(|named| named.retain(existing.iter().map(|object| object.salvaged())));
+        for named in self.named() {
+            for (namespace, name) in named.retain(existing.iter().map(|object| object.salvaged())) {
+                self.release(&namespace, &name);
+            }
+        }
+    }
+
+    fn release(&self, namespace: &str, name: &str) {
+        for store in self.all_stores() {
+            store.release(namespace, name);
+        }
+    }
+
+    /// The objects of an AuthService that are not stored because it did not exist when they were observed, with the
+    /// store of each: see [`ObjectStore::unstored`].
+    pub(crate) fn unstored(&self, namespace: &str, name: &str) -> Vec<(ObjectStore, String)> {
+        let stores = self.all_stores().into_iter();
+        stores
+            .flat_map(|store| {
+                let groups = store.unstored(namespace, name);
+                groups.into_iter().map(move |group| (store.clone(), group))
+            })
+            .collect()
+    }
+
+    fn all_stores(&self) -> Vec<ObjectStore> {
+        self.stores.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The names of the objects of an AuthService.
+    pub(crate) fn own_names(&self) -> OwnNames {
+        self.own_names
     }
 
     fn named(&self) -> impl Iterator<Item = &NamedObjects> {
@@ -150,10 +188,9 @@ impl Cache {
         self.store(kind)?.get(namespace, name)
     }
 
-    /// The Jobs of a namespace with this controller uid, or its pods with this
-    /// [`crate::cluster::object_store::purpose`].
-    pub fn group(&self, kind: Kind, namespace: &str, group: &str) -> Vec<Arc<CachedObject>> {
-        self.store(kind).map(|store| store.group(namespace, group)).unwrap_or_default()
+    /// The pods or Jobs of an AuthService: see [`ObjectStore::group`].
+    pub fn group(&self, kind: Kind, namespace: &str, auth_service: &str) -> Vec<Arc<CachedObject>> {
+        self.store(kind).map(|store| store.group(namespace, auth_service)).unwrap_or_default()
     }
 
     /// The objects in all namespaces that use this database, each with its namespace.

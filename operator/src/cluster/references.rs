@@ -84,15 +84,16 @@ impl NamedObjects {
         self.lock().set(&key_of(auth_service), BTreeSet::new());
     }
 
-    /// Removes the AuthServices that are not in this list.
-    pub(crate) fn retain<'a>(&self, existing: impl Iterator<Item = &'a AuthService>) {
+    /// Removes the AuthServices that are not in this list. Returns namespace and name of each.
+    pub(crate) fn retain<'a>(&self, existing: impl Iterator<Item = &'a AuthService>) -> Vec<Key> {
         let existing: BTreeSet<Key> = existing.map(key_of).collect();
         let mut content = self.lock();
         let gone: Vec<Key> =
             content.by_service.keys().filter(|key| !existing.contains(*key)).cloned().collect();
-        for key in gone {
-            content.set(&key, BTreeSet::new());
+        for key in &gone {
+            content.set(key, BTreeSet::new());
         }
+        gone
     }
 
     /// Observes the version of an object, or its deletion. Returns the names of the AuthServices of its namespace that

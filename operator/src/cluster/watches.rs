@@ -12,10 +12,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::core::{NamespaceResourceScope, NamespaceScope};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
 use latchkey_crds::AuthService;
 use latchkey_crds::conditions::DATABASE_SHARED;
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cluster::cache::{Cache, Presence};
@@ -23,15 +23,14 @@ use crate::cluster::change_filter::ChangeFilter;
 use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::{AnyObject, Identity};
+use crate::cluster::list_watch::list_watch;
 use crate::cluster::object_store::{Change, Writer};
 use crate::cluster::observed::Observed;
+use crate::cluster::owners::Owners;
 use crate::cluster::references::NamedObjects;
 use crate::cluster::watch_errors::{Problems, WatchErrors};
 use crate::error_chain::ErrorChain;
 use crate::names::{MANAGED_BY, OPERATOR};
-
-/// The page size of lists: parsed objects take much more memory than cached ones.
-const PAGE: u32 = 100;
 
 /// The channel of AuthServices to reconcile.
 pub type Triggers = UnboundedSender<ObjectRef<Observed>>;
@@ -44,6 +43,8 @@ pub struct Watches {
     namespace: String,
     cache: Cache,
     auth_services: Store<Observed>,
+    /// Whether the initial list of AuthServices is complete. The store's own notification wakes only one waiter.
+    listed: watch::Sender<bool>,
     triggers: Triggers,
     metrics: Arc<dyn Instrumentation>,
     watch_errors: Arc<WatchErrors>,
@@ -64,13 +65,14 @@ pub fn start(
         namespace,
         cache,
         auth_services: auth_services.clone(),
+        listed: watch::Sender::new(false),
         triggers,
         metrics,
         watch_errors: Arc::default(),
     };
     tasks.spawn(watches.clone().follow_auth_services(writer));
     for kind in Kind::BUILT_IN {
-        let writer = Writer::new(kind);
+        let writer = watches.new_writer(kind);
         watches.cache.insert(kind, writer.store());
         tasks.spawn(watches.clone().follow(kind, writer));
     }
@@ -83,8 +85,12 @@ pub fn start(
 }
 
 impl Watches {
+    fn new_writer(&self, kind: Kind) -> Writer {
+        Writer::new(kind, Owners::new(self.auth_services.clone(), self.cache.own_names()))
+    }
+
     async fn follow_auth_services(self, writer: reflector::store::Writer<Observed>) {
-        let events = watch(self.api(&()), watcher::Config::default().page_size(PAGE)).default_backoff();
+        let events = list_watch(self.api(&()), watcher::Config::default());
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         let mut filter = ChangeFilter::new(self.cache.written_statuses.clone());
         let mut problems = Problems::default();
@@ -103,6 +109,7 @@ impl Watches {
                 Ok(Event::InitDone) => {
                     problems.end_list();
                     self.cache.retain(&self.auth_services.state());
+                    self.listed.send_replace(true);
                     self.trigger_all();
                 }
                 Ok(Event::InitApply(object)) => {
@@ -129,14 +136,18 @@ impl Watches {
 
     async fn follow(self, kind: Kind, mut writer: Writer) {
         let api: Api<AnyObject> = self.api(&kind.api_resource());
-        let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}")).page_size(PAGE);
-        let mut events = std::pin::pin!(watch(api, config).default_backoff());
+        let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
+        // Only objects of existing AuthServices are stored.
+        if self.listed.subscribe().wait_for(|listed| *listed).await.is_err() {
+            return;
+        }
+        let mut events = std::pin::pin!(list_watch(api, config));
         while let Some(event) = events.next().await {
             match event {
                 // The initial list is no change: the list of AuthServices triggers all of them.
                 Ok(event) => {
                     let gone = matches!(event, Event::Delete(_));
-                    for change in writer.take_in(event) {
+                    for change in writer.process(event) {
                         self.trigger_owner(&change);
                         if gone && change.object.database().is_some() {
                             self.trigger_refused_databases();
@@ -167,7 +178,7 @@ impl Watches {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Debug + 'static,
     {
-        let mut events = std::pin::pin!(watch(self.api::<Identity<K>>(&()), config).default_backoff());
+        let mut events = std::pin::pin!(list_watch(self.api::<Identity<K>>(&()), config));
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
@@ -216,7 +227,7 @@ impl Watches {
     async fn follow_definition(self, kind: Kind) {
         let api: Api<Identity<CustomResourceDefinition>> = Api::all(self.client.clone());
         let config = watcher::Config::default().fields(&format!("metadata.name={}", kind.definition()));
-        let mut events = std::pin::pin!(watch(api, config).default_backoff());
+        let mut events = std::pin::pin!(list_watch(api, config));
         let mut tasks = JoinSet::new();
         let mut running: Option<AbortHandle> = None;
         let mut listed = false;
@@ -251,7 +262,7 @@ impl Watches {
 
     /// Watches the objects of an optional kind. It counts as installed after the initial list.
     async fn follow_optional(self, kind: Kind) {
-        let writer = Writer::new(kind);
+        let writer = self.new_writer(kind);
         let store = writer.store();
         let listed = async {
             if store.wait_until_ready().await.is_ok() {

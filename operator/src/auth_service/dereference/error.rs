@@ -2,6 +2,8 @@
 
 use latchkey_keyset::KeySetError;
 
+use crate::cluster::kinds::Kind;
+
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DereferenceError {
@@ -17,6 +19,16 @@ pub enum DereferenceError {
     #[error("the ConfigMap {name} could not be read: {source}")]
     ConfigMap {
         /// The ConfigMap.
+        name: String,
+        /// What went wrong.
+        source: kube::Error,
+    },
+    /// The API server did not respond.
+    #[error("the {kind} of {name} could not be read: {source}")]
+    Unstored {
+        /// The kind of the objects.
+        kind: Kind,
+        /// Their AuthService, or the name of the object.
         name: String,
         /// What went wrong.
         source: kube::Error,

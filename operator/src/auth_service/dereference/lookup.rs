@@ -39,6 +39,7 @@ where
 pub(super) struct Lookup<'a> {
     pub(super) context: &'a Context,
     pub(super) namespace: String,
+    pub(super) name: String,
     pub(super) uid: String,
     /// The Secrets that the spec references.
     pub(super) named: HashMap<String, Option<Arc<DynamicObject>>>,
@@ -59,6 +60,7 @@ impl<'a> Lookup<'a> {
             named: secrets.into_iter().map(|(name, secret)| (name, parsed(secret))).collect(),
             config_maps,
             namespace: auth_service.namespace().unwrap_or_default(),
+            name: auth_service.name_any(),
             uid: auth_service.uid().unwrap_or_default(),
         }
     }
@@ -77,8 +79,8 @@ impl<'a> Lookup<'a> {
     }
 
     pub(super) fn jobs(&self) -> Result<Vec<Job>, DereferenceError> {
-        let ours = self.context.cache.group(Kind::Job, &self.namespace, &self.uid);
-        ours.iter().map(|job| parse(Kind::Job, job)).collect()
+        let named = self.context.cache.group(Kind::Job, &self.namespace, &self.name);
+        named.iter().filter(|job| job.is_controlled_by(&self.uid)).map(|job| parse(Kind::Job, job)).collect()
     }
 
     pub(super) fn secret(&self, name: &str) -> Option<Arc<DynamicObject>> {

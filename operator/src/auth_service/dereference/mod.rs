@@ -10,6 +10,7 @@ mod lookup;
 mod named_objects;
 mod pods;
 mod trusted_cas;
+mod unstored;
 mod values;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -97,6 +98,7 @@ pub async fn dereference(
 ) -> Result<Dereferenced, DereferenceError> {
     let spec = &auth_service.spec;
     let namespace = auth_service.namespace().unwrap_or_default();
+    unstored::read(context, &namespace, &auth_service.name_any()).await?;
     let (secrets, config_maps) = futures::try_join!(
         named_objects::read_secrets(context, &namespace, references::secrets(auth_service)),
         named_objects::read_config_maps(context, &namespace, references::config_maps(auth_service)),
