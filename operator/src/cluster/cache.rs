@@ -22,10 +22,10 @@ const OPTIONAL_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether an optional kind is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
+pub(crate) enum Presence {
     /// It is installed, and its objects are watched.
     Present,
-    /// It does not.
+    /// It is not installed.
     Absent,
     /// Not known yet, or the operator has no permission to find out.
     Unknown,
@@ -33,18 +33,18 @@ pub enum Presence {
 
 /// The presence of the optional kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Optional(BTreeMap<Kind, Presence>);
+pub(crate) struct Optional(BTreeMap<Kind, Presence>);
 
 impl Optional {
     /// The presence of a kind.
-    pub fn presence(&self, kind: Kind) -> Presence {
+    pub(crate) fn presence(&self, kind: Kind) -> Presence {
         self.0.get(&kind).copied().unwrap_or(Presence::Unknown)
     }
 
     /// The same with another presence of one kind.
     #[cfg(test)]
     #[must_use]
-    pub fn with(mut self, kind: Kind, presence: Presence) -> Self {
+    pub(crate) fn with(mut self, kind: Kind, presence: Presence) -> Self {
         self.0.insert(kind, presence);
         self
     }
@@ -61,16 +61,16 @@ pub(crate) struct Rules {
     pub(crate) own_names: OwnNames,
 }
 
-/// The stores.
+/// The stores of all kinds.
 #[derive(Clone)]
-pub struct Cache {
+pub(crate) struct Cache {
     stores: Arc<RwLock<BTreeMap<Kind, ObjectStore>>>,
     /// The Secrets that AuthServices reference; the operator's own are in the stores.
     pub(crate) named_secrets: NamedObjects,
     /// The ConfigMaps that AuthServices reference.
     pub(crate) named_config_maps: NamedObjects,
     /// The statuses that the operator wrote last.
-    pub written_statuses: WrittenStatuses,
+    pub(crate) written_statuses: WrittenStatuses,
     optional: Arc<watch::Sender<Optional>>,
     own_names: OwnNames,
 }
@@ -139,24 +139,24 @@ impl Cache {
     }
 
     /// Adds the store of a kind.
-    pub fn insert(&self, kind: Kind, store: ObjectStore) {
+    pub(crate) fn insert(&self, kind: Kind, store: ObjectStore) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).insert(kind, store);
     }
 
     /// Removes the store of a kind that is not installed any more.
-    pub fn remove(&self, kind: Kind) {
+    pub(crate) fn remove(&self, kind: Kind) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
     }
 
     /// Sets the presence of an optional kind.
-    pub fn set_presence(&self, kind: Kind, presence: Presence) {
+    pub(crate) fn set_presence(&self, kind: Kind, presence: Presence) {
         self.optional.send_modify(|optional| {
             optional.0.insert(kind, presence);
         });
     }
 
     /// The presence of all optional kinds.
-    pub fn optional(&self) -> Optional {
+    pub(crate) fn optional(&self) -> Optional {
         self.optional.borrow().clone()
     }
 
@@ -168,33 +168,33 @@ impl Cache {
     ///
     /// # Errors
     /// When a watch ended before its initial list.
-    pub async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
+    pub(crate) async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
         for kind in Kind::BUILT_IN {
             if let Some(store) = self.store(kind) {
                 store.wait_until_ready().await?;
             }
         }
         let mut optional = self.optional.subscribe();
-        let all_told = optional.wait_for(|optional| optional.0.len() == Kind::OPTIONAL.len());
+        let all_known = optional.wait_for(|optional| optional.0.len() == Kind::OPTIONAL.len());
         // A kind whose presence cannot be determined must not block the others.
-        if tokio::time::timeout(OPTIONAL_WITHIN, all_told).await.is_err() {
+        if tokio::time::timeout(OPTIONAL_WITHIN, all_known).await.is_err() {
             tracing::warn!("the optional kinds could not be discovered in time");
         }
         Ok(())
     }
 
     /// The cached object of that name.
-    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
+    pub(crate) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
         self.store(kind)?.get(namespace, name)
     }
 
     /// The pods or Jobs of an AuthService: see [`ObjectStore::group`].
-    pub fn group(&self, kind: Kind, namespace: &str, auth_service: &str) -> Vec<Arc<CachedObject>> {
+    pub(crate) fn group(&self, kind: Kind, namespace: &str, auth_service: &str) -> Vec<Arc<CachedObject>> {
         self.store(kind).map(|store| store.group(namespace, auth_service)).unwrap_or_default()
     }
 
     /// The objects in all namespaces that use this database, each with its namespace.
-    pub fn users_of_database(&self, kind: Kind, database: &str) -> Vec<(Box<str>, Arc<CachedObject>)> {
+    pub(crate) fn users_of_database(&self, kind: Kind, database: &str) -> Vec<(Box<str>, Arc<CachedObject>)> {
         self.store(kind).map(|store| store.users_of_database(database)).unwrap_or_default()
     }
 }

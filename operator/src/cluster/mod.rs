@@ -1,4 +1,4 @@
-//! The objects that the API server last returned, and the clients that ask it. Nothing here depends on how an
+//! The objects that the API server last returned, and the clients for it. Nothing here depends on how an
 //! AuthService is reconciled: which objects an AuthService refers to is given as a function.
 
 pub(crate) mod cache;

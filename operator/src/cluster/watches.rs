@@ -33,11 +33,11 @@ use crate::error_chain::ErrorChain;
 use crate::names::{MANAGED_BY, OPERATOR};
 
 /// The channel of AuthServices to reconcile.
-pub type Triggers = UnboundedSender<ObjectRef<Observed>>;
+pub(crate) type Triggers = UnboundedSender<ObjectRef<Observed>>;
 
 /// What the watches share.
 #[derive(Clone)]
-pub struct Watches {
+pub(crate) struct Watches {
     client: Client,
     /// Empty for all.
     namespace: String,
@@ -51,7 +51,7 @@ pub struct Watches {
 }
 
 /// Starts all watches as tasks; they end when the set is dropped.
-pub fn start(
+pub(crate) fn start(
     client: Client,
     namespace: String,
     cache: Cache,

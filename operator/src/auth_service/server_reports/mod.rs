@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::names::MANAGEMENT_PORT;
+use request::TooLarge;
 
 /// The timeout for connecting and the complete response.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -32,34 +33,34 @@ const MOST_PODS: usize = 150;
 pub(crate) struct Report {
     /// Version of the server.
     #[serde(default, deserialize_with = "bounded::optional_name")]
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// The schema version that it found.
     #[serde(default)]
-    pub schema_version: Option<i64>,
+    pub(crate) schema_version: Option<i64>,
     /// The schema version that it requires.
     #[serde(default)]
-    pub required_schema_version: Option<i64>,
+    pub(crate) required_schema_version: Option<i64>,
     /// The oldest server that is compatible with its schema.
     #[serde(default)]
-    pub oldest_tolerated_server: Option<i64>,
+    pub(crate) oldest_tolerated_server: Option<i64>,
     /// The signing keys it has loaded.
     #[serde(default, deserialize_with = "bounded::keys")]
-    pub signing_keys: Vec<LoadedKey>,
+    pub(crate) signing_keys: Vec<LoadedKey>,
     /// Its clock, in seconds since the epoch.
     #[serde(default)]
-    pub time: Option<i64>,
+    pub(crate) time: Option<i64>,
     /// The `max-age` of its key set, in seconds.
     #[serde(default)]
-    pub jwks_max_age: Option<u32>,
+    pub(crate) jwks_max_age: Option<u32>,
     /// The longest lifetime of its tokens, in seconds.
     #[serde(default)]
-    pub longest_token_lifetime: Option<i64>,
+    pub(crate) longest_token_lifetime: Option<i64>,
     /// Where it looks up revocations.
     #[serde(default)]
-    pub revocation: Option<Revocation>,
+    pub(crate) revocation: Option<Revocation>,
     /// Its dependencies, by name.
     #[serde(default, deserialize_with = "bounded::dependencies")]
-    pub dependencies: BTreeMap<String, Dependency>,
+    pub(crate) dependencies: BTreeMap<String, Dependency>,
 }
 
 /// A signing key that a server has loaded.
@@ -67,10 +68,10 @@ pub(crate) struct Report {
 pub(crate) struct LoadedKey {
     /// Its id.
     #[serde(deserialize_with = "bounded::name")]
-    pub kid: String,
+    pub(crate) kid: String,
     /// Its phase in a rotation.
     #[serde(default, deserialize_with = "bounded::optional_name")]
-    pub phase: Option<String>,
+    pub(crate) phase: Option<String>,
 }
 
 /// Where a server looks up revocations.
@@ -78,23 +79,23 @@ pub(crate) struct LoadedKey {
 pub(crate) struct Revocation {
     /// `redis` or `postgres`.
     #[serde(deserialize_with = "bounded::name")]
-    pub mode: String,
+    pub(crate) mode: String,
     /// Why the server uses this mode.
     #[serde(default, deserialize_with = "bounded::message")]
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// A dependency of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Dependency {
     /// Whether it can be used.
-    pub ready: bool,
+    pub(crate) ready: bool,
     /// Why it cannot be used.
     #[serde(default, deserialize_with = "bounded::message")]
-    pub message: String,
+    pub(crate) message: String,
     /// The reason as one word, if a condition distinguishes it.
     #[serde(default, deserialize_with = "bounded::optional_name")]
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl Report {
@@ -110,11 +111,11 @@ impl Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The pod's name.
-    pub pod: String,
+    pub(crate) pod: String,
     /// Its report; `None` if the pod was not queried or returned no valid report.
-    pub report: Option<Report>,
+    pub(crate) report: Option<Report>,
     /// What is wrong with an invalid response.
-    pub fault: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
 }
 
 /// What is wrong with a response.
@@ -176,8 +177,9 @@ fn address(pod: &Pod) -> Option<SocketAddr> {
 /// Queries one pod. `None` if there is no response, or an error response.
 async fn query(address: SocketAddr) -> Result<Option<Report>, Fault> {
     let mut responds = false;
-    match tokio::time::timeout(WITHIN, request::get_status(address, &mut responds)).await {
-        Ok(body) => body?.map(|body| parse(&body)).transpose(),
+    match tokio::time::timeout(WITHIN, request::get_status(address, MOST_BYTES, &mut responds)).await {
+        Ok(Ok(body)) => body.map(|body| parse(&body)).transpose(),
+        Ok(Err(TooLarge)) => Err(Fault::TooLong),
         Err(_) if responds => Err(Fault::TooSlow),
         Err(_) => Ok(None),
     }

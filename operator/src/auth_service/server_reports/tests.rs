@@ -17,7 +17,7 @@ fn the_documented_report_is_understood() {
 }
 
 #[test]
-fn only_a_database_that_answers_is_said_to_miss_the_schema() {
+fn a_schema_is_missing_only_in_a_database_that_responds() {
     let report = |answers, found, needed| Report {
         version: None,
         schema_version: found,
@@ -61,7 +61,7 @@ fn capacity(text: Option<&String>) -> usize {
 }
 
 #[test]
-fn what_a_report_may_hold_is_bounded() {
+fn a_report_is_bounded() {
     let key = |n: usize| format!(r#"{{"kid":"k{n}","phase":"active"}}"#);
     let keys =
         |count| format!(r#"{{"signing_keys":[{}]}}"#, (0..count).map(key).collect::<Vec<_>>().join(","));
@@ -91,13 +91,16 @@ fn what_a_report_may_hold_is_bounded() {
     let message = "ä\\n".repeat(4000);
     let report = format!(r#"{{"dependencies":{{"database":{{"ready":false,"message":"{message}"}}}}}}"#);
     let report = parse(&report.as_bytes()).unwrap();
-    let kept = &report.dependencies["database"].message;
-    assert!(kept.len() <= bounded::MESSAGE + 3 && kept.ends_with('…') && !kept.contains('\n'), "{kept}");
+    let message = &report.dependencies["database"].message;
+    assert!(
+        message.len() <= bounded::MESSAGE + 3 && message.ends_with('…') && !message.contains('\n'),
+        "{message}"
+    );
 }
 
 proptest! {
     #[test]
-    fn a_report_takes_little_whatever_is_in_it(
+    fn a_report_takes_little_memory(
         keys in vec((".{0,64}", option::of(".{0,64}")), 0..20),
         dependencies in btree_map(".{0,64}", ".{0,2000}", 0..20),
         version in option::of(".{0,64}"),
