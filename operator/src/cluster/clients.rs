@@ -11,7 +11,6 @@ use tower::util::MapRequestLayer;
 use crate::cluster::fence::Fence;
 use crate::cluster::instrumentation::Instrumentation;
 
-/// The timeout for connecting.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The timeout for a response. An admission webhook has at most thirty seconds
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts>), after

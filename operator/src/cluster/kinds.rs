@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use crate::cluster::lenient::problem_of;
 
-/// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Certificate,
@@ -131,7 +130,6 @@ impl Kind {
         check(&object.data)
     }
 
-    /// The kind's name.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Certificate => "Certificate",

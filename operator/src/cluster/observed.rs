@@ -10,7 +10,6 @@ use crate::cluster::lenient::{inherit_resource, metadata, salvage};
 /// The maximum size of the conditions that are stored of an unreadable AuthService, as JSON.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// One AuthService.
 #[derive(Debug, Clone)]
 pub(crate) struct Observed {
     salvaged: AuthService,

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The number of slots.
 const SLOTS: usize = 16;
 /// The number of slots for reconciles that failed before.
 const FAILED_SLOTS: usize = 4;
@@ -20,7 +19,6 @@ const LONGEST_HOLD: Duration = Duration::from_secs(3);
 /// The number of reconciles that may continue without a slot.
 const OVERFLOW: usize = 64;
 
-/// The reconcile slots.
 #[derive(Debug)]
 pub(crate) struct ReconcileSlots {
     all: Semaphore,

@@ -15,7 +15,6 @@ const QUIET: Duration = Duration::from_millis(50);
 /// The maximum delay after the first change.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// The delays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
     quiet: Duration,

@@ -60,14 +60,12 @@ pub(crate) enum Decision {
     Take,
     /// It is ours: renew it.
     Renew,
-    /// Another replica holds it.
     Wait,
 }
 
 /// A record as observed by this replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sighting {
-    /// Its holder, if any.
     pub(crate) holder: Option<String>,
     /// The lease duration that its holder requested.
     pub(crate) duration: Duration,
@@ -87,7 +85,6 @@ pub(crate) fn decide_election(sighting: Option<&Sighting>, identity: &str, now: 
     }
 }
 
-/// Why leading ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaderError {
     /// Another replica may have taken over.
@@ -98,15 +95,12 @@ pub enum LeaderError {
 /// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// This replica leads.
     Leads,
-    /// Another replica leads.
     Waits,
     /// Another writer changed it concurrently.
     Contended,
 }
 
-/// An attempt failed.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
     /// The API server refused the request, or could not be reached.

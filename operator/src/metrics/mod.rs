@@ -14,7 +14,6 @@ use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
 
-/// The operator's metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     registry: Registry,

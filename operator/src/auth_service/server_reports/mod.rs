@@ -31,7 +31,6 @@ const MOST_PODS: usize = 150;
 /// The report of a server; unknown fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Report {
-    /// Version of the server.
     #[serde(default, deserialize_with = "bounded::optional_name")]
     pub(crate) version: Option<String>,
     /// The schema version that it found.
@@ -58,7 +57,6 @@ pub(crate) struct Report {
     /// Where it looks up revocations.
     #[serde(default)]
     pub(crate) revocation: Option<Revocation>,
-    /// Its dependencies, by name.
     #[serde(default, deserialize_with = "bounded::dependencies")]
     pub(crate) dependencies: BTreeMap<String, Dependency>,
 }
@@ -66,7 +64,6 @@ pub(crate) struct Report {
 /// A signing key that a server has loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct LoadedKey {
-    /// Its id.
     #[serde(deserialize_with = "bounded::name")]
     pub(crate) kid: String,
     /// Its phase in a rotation.
@@ -110,7 +107,6 @@ impl Report {
 /// The result of querying one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// The pod's name.
     pub(crate) pod: String,
     /// Its report; `None` if the pod was not queried or returned no valid report.
     pub(crate) report: Option<Report>,
