@@ -154,17 +154,17 @@ impl Content {
         let before = self.by_service.remove(service).unwrap_or_default();
         for name in before.iter().filter(|name| !names.contains(&***name)) {
             let key = (service.0.clone(), name.to_string());
-            if let Some(named) = self.objects.get_mut(&key) {
-                named.by.retain(|name| **name != *service.1);
-                if named.by.is_empty() {
+            if let Some(object) = self.objects.get_mut(&key) {
+                object.by.retain(|name| **name != *service.1);
+                if object.by.is_empty() {
                     self.objects.remove(&key);
                 }
             }
         }
         for name in names.iter().filter(|name| !before.iter().any(|other| **other == ***name)) {
-            let named = self.objects.entry((service.0.clone(), name.clone())).or_default();
-            named.by.reserve_exact(1);
-            named.by.push(service.1.as_str().into());
+            let object = self.objects.entry((service.0.clone(), name.clone())).or_default();
+            object.by.reserve_exact(1);
+            object.by.push(service.1.as_str().into());
         }
         if !names.is_empty() {
             self.by_service.insert(service.clone(), names.into_iter().map(String::into_boxed_str).collect());

@@ -130,16 +130,16 @@ pub(crate) enum Fault {
 
 /// Queries all running pods, with limited concurrency.
 pub(crate) async fn query_all(pods: &[Pod]) -> Vec<Answer> {
-    let mut queried = 0;
-    let queries: Vec<_> = pods
+    let mut count = 0;
+    let addresses: Vec<_> = pods
         .iter()
         .map(|pod| {
-            let address = address(pod).filter(|_| queried < MOST_PODS);
-            queried += usize::from(address.is_some());
+            let address = address(pod).filter(|_| count < MOST_PODS);
+            count += usize::from(address.is_some());
             (pod.name_any(), address)
         })
         .collect();
-    futures::stream::iter(queries)
+    futures::stream::iter(addresses)
         .map(|(pod, address)| async move {
             let result = match address {
                 Some(address) => {

@@ -68,12 +68,12 @@ fn a_report_is_bounded() {
     let named = |n: usize| format!(r#""d{n}":{{"ready":true}}"#);
     let same = |_: usize| r#""d":{"ready":true}"#.to_owned();
     let all = |members: Vec<String>| format!(r#"{{"dependencies":{{{}}}}}"#, members.join(","));
-    assert!(parse(&keys(bounded::KEYS).as_bytes()).is_ok());
-    assert!(parse(&all((0..bounded::DEPENDENCIES).map(named).collect()).as_bytes()).is_ok());
+    assert!(parse(keys(bounded::KEYS).as_bytes()).is_ok());
+    assert!(parse(all((0..bounded::DEPENDENCIES).map(named).collect()).as_bytes()).is_ok());
     let long = "x".repeat(bounded::NAME + 1);
     let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
     // Unknown fields are ignored at any depth.
-    assert!(parse(&format!(r#"{{"later":{deep}}}"#).as_bytes()).is_ok());
+    assert!(parse(format!(r#"{{"later":{deep}}}"#).as_bytes()).is_ok());
     for hostile in [
         keys(bounded::KEYS + 1),
         all((0..=bounded::DEPENDENCIES).map(named).collect()),
@@ -86,11 +86,11 @@ fn a_report_is_bounded() {
         deep,
         r#"{"version":"1","version":"2"}"#.to_owned(),
     ] {
-        assert_eq!(parse(&hostile.as_bytes()), Err(Fault::NoReport), "{hostile:.100}");
+        assert_eq!(parse(hostile.as_bytes()), Err(Fault::NoReport), "{hostile:.100}");
     }
     let message = "ä\\n".repeat(4000);
     let report = format!(r#"{{"dependencies":{{"database":{{"ready":false,"message":"{message}"}}}}}}"#);
-    let report = parse(&report.as_bytes()).unwrap();
+    let report = parse(report.as_bytes()).unwrap();
     let message = &report.dependencies["database"].message;
     assert!(
         message.len() <= bounded::MESSAGE + 3 && message.ends_with('…') && !message.contains('\n'),
