@@ -40,8 +40,8 @@ cgroup=latchkey
 guard=LATCHKEY-GUARD
 api_address=10.244.0.1:6443
 # In the order in which they are started.
-daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns metrics-server
-    kube-proxy kubelet)
+daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns kube-proxy kubelet
+    metrics-server)
 
 # Set to a cluster of somebody else's: that one is to be used, and nothing made.
 foreign_cluster() { [ -n "${KUBECONFIG:-}" ] && [ "$KUBECONFIG" != "$state/kubeconfig" ]; }
