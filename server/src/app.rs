@@ -1,6 +1,7 @@
 //! Starts the application from its settings, and stops it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,13 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, Minutes, SecretSource, SecretText, Settings};
+use latchkey_config::{Email, HashLimits, Minutes, SecretSource, SecretText, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cgroup::memory_limit;
 use crate::crypto::{HashPool, KeyRing};
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
@@ -61,7 +63,7 @@ impl App {
             inputs;
         let revocation = Revocation::new(Arc::clone(&redis), store.clone(), settings.issuer());
         let metrics = Arc::new(Metrics::new()?);
-        let hashing = HashPool::new(available_cores())?;
+        let hashing = HashPool::new(derive_hash_limits(settings))?;
         let outbox_wake = Arc::new(Notify::new());
         let outbox = build_outbox(settings, mail, &store, &outbox_wake, &metrics);
         let readiness = Readiness::new(
@@ -173,9 +175,23 @@ impl App {
     }
 }
 
-/// The number of cores that this process may use.
-pub fn available_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+/// The number of cores that this process may use: the affinity and the CPU quota of the control groups are considered.
+pub fn available_cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// The limits of the hash pool: from the cores and the CPU quota, the memory limit, and the setting.
+fn derive_hash_limits(settings: &Settings) -> HashLimits {
+    let cores = available_cores();
+    let memory_limit = memory_limit();
+    let limits = HashLimits::derive(cores, memory_limit, settings.password_hash_workers);
+    tracing::info!(
+        workers = limits.workers,
+        cores,
+        memory_limit_mib = memory_limit.map(|bytes| bytes / 1024 / 1024),
+        "passwords are hashed by this many workers"
+    );
+    limits
 }
 
 async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

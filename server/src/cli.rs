@@ -177,7 +177,7 @@ fn settings() -> anyhow::Result<Settings> {
         let mut faults = Faults::default();
         let references = errors.references().clone();
         faults.add(errors);
-        if let Err(more) = StartInputs::read(&references, available_cores())
+        if let Err(more) = StartInputs::read(&references, available_cores().get())
             && !more.is_empty()
         {
             faults.add(more);
@@ -190,7 +190,7 @@ async fn serve() -> anyhow::Result<()> {
     let settings = settings()?;
     let mut faults = Faults::default();
     let telemetry = faults.keep(telemetry::start(&settings));
-    let inputs = faults.keep(StartInputs::read(&References::from(&settings), available_cores()));
+    let inputs = faults.keep(StartInputs::read(&References::from(&settings), available_cores().get()));
     let (Some(_telemetry), Some(inputs)) = (telemetry, inputs) else { return Err(faults.into()) };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -156,6 +156,11 @@ impl Readiness {
         }
     }
 
+    /// How many passwords are hashed at the same time.
+    pub fn hash_workers(&self) -> usize {
+        self.hashing.state().workers
+    }
+
     /// Which store answers revocation checks, and why.
     pub fn revocation(&self) -> (RevocationMode, String) {
         let mode = self.revocation.mode();

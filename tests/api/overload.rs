@@ -4,10 +4,57 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use latchkey_tests::answer::Answer;
 use latchkey_tests::app::App;
 
 /// More than can wait for their turn at two or three cores; with more cores, all of them are simply answered.
 const CROWD: usize = 700;
+
+/// Imported accounts that log in at the same time.
+const IMPORTED: usize = 300;
+/// The hash of the password below by another system.
+const BCRYPT_12: &str = "$2b$12$abcdefghijklmnopqrstuuFDJRuYeKkCzo3Wy7h8SxhBSHBAHiPK2";
+const PASSWORD: &str = "correct horse";
+
+#[tokio::test]
+async fn a_crowd_of_imported_accounts_is_answered_in_time_while_others_log_in() {
+    let app = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let user = app.create_user("ordinary").await;
+    let import = "INSERT INTO users (username, email, name, password_hash, email_verified_at)
+        SELECT 'imported-' || n, 'imported-' || n || '@example.test', 'Imported', $1, now()
+        FROM generate_series(1, 300) AS n";
+    assert_eq!(app.database.execute_for(import, BCRYPT_12).await, IMPORTED as u64);
+    let timed = async |name: String, password: &str| {
+        let begun = Instant::now();
+        let answer = app.post_login(&name, password).await;
+        (answer, begun.elapsed())
+    };
+
+    let crowd = join_all((1..=IMPORTED).map(|number| timed(format!("imported-{number}"), PASSWORD)));
+    let others = async {
+        let mut all = Vec::new();
+        for _ in 0..20 {
+            all.push(timed(user.username.clone(), &user.password).await);
+        }
+        all
+    };
+    let (crowd, others) = tokio::join!(crowd, others);
+
+    for (answer, elapsed) in crowd.iter().chain(&others) {
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        assert!(*elapsed < Duration::from_secs(4), "{} after {elapsed:?}", answer.status);
+        if answer.status == 503 {
+            answer.problem(503);
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+        }
+    }
+    let admitted =
+        |answers: &[(Answer, Duration)]| answers.iter().filter(|(answer, _)| answer.status == 200).count();
+    assert!(admitted(&crowd) > 0, "no imported account came in");
+    assert!(admitted(&others) >= 15, "only {} of 20 ordinary logins", admitted(&others));
+    // Those that were refused come in later.
+    app.log_in_as("imported-300", PASSWORD).await;
+}
 
 #[tokio::test]
 async fn a_crowd_at_the_login_is_answered_or_told_to_come_back_while_others_are_served() {

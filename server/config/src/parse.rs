@@ -65,6 +65,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let registration = given.registration(registration_enabled);
     let accounts = given.accounts();
     let password_policy = given.password_policy();
+    let password_hash_workers = given.password_hash_workers();
     let mail_templates_dir = given.path(v::MAIL_TEMPLATES_DIR);
     let audit_retention = given.audit_retention();
     let login_probe = given.flag_or(v::LOGIN_PROBE_ENABLED, false);
@@ -107,6 +108,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         registration: registration?,
         accounts: accounts?,
         password_policy: password_policy?,
+        password_hash_workers: password_hash_workers?,
         mail_templates_dir: mail_templates_dir?,
         audit_retention: audit_retention?,
         login_probe: login_probe?,

@@ -1,6 +1,7 @@
 //! Parses the settings of accounts, rate limits, CORS and proxies.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
 use url::{Origin, Url};
@@ -11,6 +12,9 @@ use crate::variables as v;
 
 /// The maximum rate limit. A higher one would have no effect, and its emission interval could round to zero.
 const MAX_PER_HOUR: u32 = 1_000_000;
+
+/// More cores than any node has.
+const MAX_HASH_WORKERS: usize = 1024;
 
 impl Given<'_> {
     pub(crate) fn registration(&self, enabled: Parsed<bool>) -> Parsed<Registration> {
@@ -50,6 +54,17 @@ impl Given<'_> {
         let number: u32 = self.parsed(name, Days::default().get(), "a whole number of days")?;
         Days::new(number)
             .ok_or_else(|| self.invalid(name, format!("`{number}` is not between 1 and {} days", Days::MAX)))
+    }
+
+    pub(crate) fn password_hash_workers(&self) -> Parsed<Option<NonZeroUsize>> {
+        let name = v::PASSWORD_HASH_WORKERS;
+        let number: usize = self.parsed(name, 0, "a whole number of workers")?;
+        if self.text(name)?.is_none() {
+            return Ok(None);
+        }
+        NonZeroUsize::new(number).filter(|number| number.get() <= MAX_HASH_WORKERS).map(Some).ok_or_else(
+            || self.invalid(name, format!("`{number}` is not between 1 and {MAX_HASH_WORKERS} workers")),
+        )
     }
 
     pub(crate) fn rate_limits(&self) -> Parsed<RateLimits> {

@@ -28,6 +28,7 @@ impl Settings {
             registration,
             accounts,
             password_policy,
+            password_hash_workers,
             mail_templates_dir,
             audit_retention,
             login_probe,
@@ -68,6 +69,7 @@ impl Settings {
         variables.set(v::PASSWORD_MIN_LENGTH, password_policy.min_length.get());
         variables.set_list(v::PASSWORD_FORBIDDEN_WORDS, &password_policy.forbidden_words);
         variables.set(v::DEFAULT_LOCALE, &accounts.default_locale);
+        variables.set_some(v::PASSWORD_HASH_WORKERS, password_hash_workers.as_ref());
         variables.set_some(v::MAIL_TEMPLATES_DIR, mail_templates_dir.as_ref().map(|path| path.display()));
         variables.set(v::AUDIT_RETENTION_DAYS, audit_retention.get());
         variables.set(v::LOGIN_PROBE_ENABLED, login_probe);

@@ -1,6 +1,7 @@
 //! The types of the validated settings.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub accounts: Accounts,
     /// The rules for new passwords.
     pub password_policy: PasswordPolicy,
+    /// How many passwords are hashed at the same time; derived from the cores and the memory limit if unset.
+    pub password_hash_workers: Option<NonZeroUsize>,
     /// A folder with e-mail templates that override the built-in ones.
     pub mail_templates_dir: Option<PathBuf>,
     /// The retention of audit events.

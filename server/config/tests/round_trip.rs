@@ -139,7 +139,8 @@ prop_compose! {
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
         (accounts, rate_limits, audit_retention, login_probe) in (accounts(), rate_limits(), days(), any::<bool>()),
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
-        password_policy in password_policy(),
+        (password_policy, password_hash_workers) in
+            (password_policy(), prop::option::of((1..=1024_usize).prop_map(|number| number.try_into().unwrap()))),
         (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
         introspection_client in prop::option::of(introspection_client()),
         first_superuser in prop::option::of(first_superuser()),
@@ -150,13 +151,14 @@ prop_compose! {
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
+            password_hash_workers,
         }
     }
 }
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 38] = [
+    const PLAIN: [&str; 39] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -182,6 +184,7 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::ADMIN_PASSWORDS_ENABLED,
         variables::PASSWORD_MIN_LENGTH,
         variables::PASSWORD_FORBIDDEN_WORDS,
+        variables::PASSWORD_HASH_WORKERS,
         variables::EXTRA_CA_FILE,
         variables::DEFAULT_LOCALE,
         variables::MAIL_TEMPLATES_DIR,

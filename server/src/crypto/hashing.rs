@@ -1,28 +1,32 @@
 //! Password hashing with argon2id on a bounded pool (OWASP Password Storage Cheat Sheet, ASVS 5.0 §11.4).
 //!
-//! One hash occupies a core for about 15 ms and takes 19 MiB. The pool therefore runs at most one hash per core and
-//! reuses the memory. If the expected wait is longer than [`MAX_WAIT`], it fails immediately with
-//! [`HashError::Overloaded`], so that the other endpoints stay fast.
+//! One hash occupies a core for about 15 ms and takes 19 MiB. The pool therefore runs at most one hash per core, as far as
+//! the memory suffices ([`HashLimits`]), and reuses the memory. A hash that cannot be done within [`MAX_TIME`] fails with
+//! [`HashError::Overloaded`], immediately if the measured durations of the waiting hashes make that foreseeable. Slow hashes
+//! of imported accounts wait in a lane of their own (`hash_queue.rs`).
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::{self, Output, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use latchkey_config::HashLimits;
 use tracing::Instrument as _;
 
+use super::hash_durations::HashDurations;
+use super::hash_queue::{Demand, HashQueue, Lane};
 use super::stored_hash::{Argon2Hash, StoredHash};
 use crate::domain::{Password, PasswordHash};
 use crate::telemetry::detail_span;
 
-/// The longest expected wait with which a request may join the queue.
-const MAX_WAIT: Duration = Duration::from_secs(3);
-/// The assumed duration of a hash until the first one is measured.
-const INITIAL_AVERAGE_MICROS: u64 = 20_000;
+/// The longest time until a hash is expected to be done. A request waits for as much of it as the hash itself leaves.
+const MAX_TIME: Duration = Duration::from_secs(3);
+/// The same for a further hash of a request that has already waited for one.
+const MAX_FURTHER_TIME: Duration = Duration::from_millis(500);
+/// What a hash that alone takes longer may wait.
+const MIN_WAIT: Duration = Duration::from_millis(250);
 /// How long free buffers are reused; allocating a new one costs a tenth of a hash.
 const IDLE_MEMORY_LIFETIME: Duration = Duration::from_secs(5);
 /// The capacity of a buffer in KiB: 33 MiB of address space, of which only the used part becomes resident. The
@@ -58,14 +62,8 @@ struct Memory {
 
 pub struct HashPool {
     params: Params,
-    workers: usize,
-    permits: Arc<Semaphore>,
-    /// Admits one hash at a time of those that need more memory than Latchkey's own, so that imported accounts do not
-    /// multiply the memory that the server needs.
-    large: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    /// The moving average of a hash's duration.
-    average_micros: AtomicU64,
+    queue: Arc<HashQueue>,
+    durations: HashDurations,
     memory: Mutex<Memory>,
     /// A hash of no password. Verifying against it makes a login with an unknown account as slow as with a known one.
     dummy: Option<StoredHash>,
@@ -76,25 +74,32 @@ impl HashPool {
     ///
     /// # Errors
     /// [`HashError::Failed`] if the system returns no randomness.
-    pub fn new(workers: usize) -> Result<Arc<Self>, HashError> {
-        Self::with_params(workers, Params::DEFAULT)
+    pub fn new(limits: HashLimits) -> Result<Arc<Self>, HashError> {
+        Self::with_params(limits, Params::DEFAULT)
     }
 
-    fn with_params(workers: usize, params: Params) -> Result<Arc<Self>, HashError> {
+    /// Creates a pool for a command, which hashes one password at a time.
+    ///
+    /// # Errors
+    /// [`HashError::Failed`] if the system returns no randomness.
+    pub fn for_one() -> Result<Arc<Self>, HashError> {
+        Self::new(HashLimits { workers: NonZeroUsize::MIN, memory: None })
+    }
+
+    fn with_params(limits: HashLimits, params: Params) -> Result<Arc<Self>, HashError> {
         let mut pool = Self {
             params,
-            workers,
-            permits: Arc::new(Semaphore::new(workers)),
-            large: Arc::new(Semaphore::new(1)),
-            waiting: AtomicUsize::new(0),
-            average_micros: AtomicU64::new(INITIAL_AVERAGE_MICROS),
+            queue: HashQueue::new(limits.workers.get(), limits.memory.map(|bytes| bytes / 1024)),
+            durations: HashDurations::default(),
             memory: Mutex::new(Memory { free: Vec::new(), used_at: Instant::now() }),
             dummy: None,
         };
         let mut random = [0_u8; HASH_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| HashError::Failed)?;
         let dummy = pool.phc(&random[..SALT_BYTES], &random)?;
-        pool.dummy = Some(StoredHash::parse(&dummy).map_err(|_| HashError::Failed)?);
+        let dummy = StoredHash::parse(&dummy).map_err(|_| HashError::Failed)?;
+        pool.durations = HashDurations::new(dummy.kind());
+        pool.dummy = Some(dummy);
         Ok(Arc::new(pool))
     }
 
@@ -103,7 +108,27 @@ impl HashPool {
     /// # Errors
     /// [`HashError`]
     pub async fn hash(self: &Arc<Self>, password: Password) -> Result<PasswordHash, HashError> {
-        self.run(false, move |pool| pool.compute_new(password.expose().as_bytes())).await
+        self.hash_within(MAX_TIME, password).await
+    }
+
+    /// Hashes the password of a request that has already verified it: waits for a short time only.
+    ///
+    /// # Errors
+    /// [`HashError`]
+    pub async fn rehash(self: &Arc<Self>, password: Password) -> Result<PasswordHash, HashError> {
+        self.hash_within(MAX_FURTHER_TIME, password).await
+    }
+
+    async fn hash_within(
+        self: &Arc<Self>,
+        time: Duration,
+        password: Password,
+    ) -> Result<PasswordHash, HashError> {
+        let dummy = self.dummy.as_ref().ok_or(HashError::Failed)?;
+        self.run(time, dummy.kind(), dummy.memory_kib(), move |pool| {
+            pool.compute_new(password.expose().as_bytes())
+        })
+        .await
     }
 
     /// Whether `password` matches `stored`, which may be a hash of another system. Without a `stored` hash, or with a
@@ -116,13 +141,33 @@ impl HashPool {
         password: Password,
         stored: Option<PasswordHash>,
     ) -> Result<bool, HashError> {
+        self.verify_within(MAX_TIME, password, stored).await
+    }
+
+    /// The same for a request that has already verified the password against another hash: waits for a short time only.
+    ///
+    /// # Errors
+    /// [`HashError`]
+    pub async fn verify_again(
+        self: &Arc<Self>,
+        password: Password,
+        stored: PasswordHash,
+    ) -> Result<bool, HashError> {
+        self.verify_within(MAX_FURTHER_TIME, password, Some(stored)).await
+    }
+
+    async fn verify_within(
+        self: &Arc<Self>,
+        time: Duration,
+        password: Password,
+        stored: Option<PasswordHash>,
+    ) -> Result<bool, HashError> {
         let known = stored.is_some() && !password.exceeds_limit();
         let stored = match stored {
             Some(text) => StoredHash::parse(text.expose()).map_err(|_| HashError::Failed)?,
             None => self.dummy.clone().ok_or(HashError::Failed)?,
         };
-        let large = stored.memory_kib() > MIN_CAPACITY as u64;
-        self.run(large, move |pool| {
+        self.run(time, stored.kind(), stored.memory_kib(), move |pool| {
             // A password that is too long is truncated and hashed: the time must not reveal whether the account exists.
             let bytes = password.expose().as_bytes();
             let matches = pool.compute_verify(&bytes[..bytes.len().min(4 * 256)], &stored)?;
@@ -161,60 +206,51 @@ impl HashPool {
     }
 
     pub fn state(&self) -> HashPoolState {
-        let running = self.workers - self.permits.available_permits().min(self.workers);
-        HashPoolState { workers: self.workers, running, waiting: self.waiting.load(Ordering::Relaxed) }
+        let state = self.queue.state();
+        HashPoolState { workers: self.queue.workers(), running: state.running, waiting: state.waiting }
     }
 
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        large: bool,
+        time: Duration,
+        kind: String,
+        kib: u64,
         work: impl FnOnce(&Self) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
-        let wait = detail_span("wait for the hash pool");
-        // The permit for large hashes comes first: the other order would occupy a worker while waiting for it.
-        let (large, permit) = async {
-            let large = if large { Some(self.acquire(&self.large).await?) } else { None };
-            Ok::<_, HashError>((large, self.acquire(&self.permits).await?))
-        }
-        .instrument(wait)
-        .await?;
+        let estimate = self.durations.estimate(&kind);
+        let lane = if estimate.is_slow { Lane::Slow } else { Lane::Ordinary };
+        let is_large = kib > MIN_CAPACITY as u64;
+        let wait = time.saturating_sub(estimate.duration).max(MIN_WAIT);
+        let demand = Demand { lane, duration: estimate.duration, kib, is_large };
+        let permit = self
+            .queue
+            .acquire(demand, tokio::time::Instant::now() + wait)
+            .instrument(detail_span("wait for the hash pool"))
+            .await
+            .map_err(HashError::Overloaded)?;
         let pool = Arc::clone(self);
         let span = detail_span("hash the password");
-        // The permits move into the task, because the hash continues to run after its request is cancelled.
+        // The permit moves into the task, because the hash continues to run after its request is cancelled.
         tokio::task::spawn_blocking(move || {
-            let _permits = (permit, large);
+            let _permit = permit;
             let _entered = span.enter();
+            if is_large {
+                // The buffers that wait to be reused are not counted in the memory of running hashes.
+                pool.release_memory();
+            }
             let started = Instant::now();
             let result = work(&pool);
-            pool.record_duration(started.elapsed());
+            pool.durations.record(kind, started.elapsed());
             result
         })
         .await
         .map_err(|_| HashError::Failed)?
     }
 
-    async fn acquire(&self, semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, HashError> {
-        if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
-            return Ok(permit);
+    fn release_memory(&self) {
+        if let Ok(mut memory) = self.memory.lock() {
+            memory.free = Vec::new();
         }
-        let _place = self.join_queue()?;
-        Arc::clone(semaphore).acquire_owned().await.map_err(|_| HashError::Failed)
-    }
-
-    fn join_queue(&self) -> Result<QueuePlace<'_>, HashError> {
-        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = QueuePlace(&self.waiting);
-        let average = self.average_micros.load(Ordering::Relaxed);
-        let rounds = u64::try_from(ahead / self.workers + 1).unwrap_or(u64::MAX);
-        let expected = Duration::from_micros(average.saturating_mul(rounds));
-        if expected > MAX_WAIT { Err(HashError::Overloaded(expected)) } else { Ok(place) }
-    }
-
-    fn record_duration(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let average = self.average_micros.load(Ordering::Relaxed);
-        // A concurrent update may be lost, which only loses one measurement.
-        self.average_micros.store((average * 7 + micros) / 8, Ordering::Relaxed);
     }
 
     fn compute_new(&self, password: &[u8]) -> Result<PasswordHash, HashError> {
@@ -277,14 +313,6 @@ impl HashPool {
     }
 }
 
-struct QueuePlace<'a>(&'a AtomicUsize);
-
-impl Drop for QueuePlace<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,7 +323,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_verifies_only_its_password() {
-        let pool = HashPool::new(1).unwrap();
+        let pool = HashPool::for_one().unwrap();
         let stored = pool.hash(password("correct horse")).await.unwrap();
         assert!(stored.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", stored.expose());
         assert!(pool.verify(password("correct horse"), Some(stored.clone())).await.unwrap());
@@ -305,24 +333,13 @@ mod tests {
 
     #[tokio::test]
     async fn weaker_parameters_need_a_rehash() {
-        let weak = HashPool::with_params(1, Params::new(8192, 1, 1, None).unwrap()).unwrap();
-        let pool = HashPool::new(1).unwrap();
+        let limits = HashLimits { workers: NonZeroUsize::MIN, memory: None };
+        let weak = HashPool::with_params(limits, Params::new(8192, 1, 1, None).unwrap()).unwrap();
+        let pool = HashPool::for_one().unwrap();
         let stored = weak.hash(password("correct horse")).await.unwrap();
         assert!(pool.needs_rehash(&stored));
         assert!(pool.verify(password("correct horse"), Some(stored)).await.unwrap());
         let own = pool.hash(password("correct horse")).await.unwrap();
         assert!(!pool.needs_rehash(&own));
-    }
-
-    #[tokio::test]
-    async fn a_request_with_a_long_expected_wait_is_refused_immediately() {
-        let pool = HashPool::new(1).unwrap();
-        pool.average_micros.store(4_000_000, Ordering::Relaxed);
-        let held = Arc::clone(&pool.permits).acquire_owned().await.unwrap();
-        let refused = pool.verify(password("x"), None).await;
-        assert!(matches!(refused, Err(HashError::Overloaded(_))), "{refused:?}");
-        assert_eq!(pool.state().waiting, 0);
-        drop(held);
-        assert!(pool.verify(password("x"), None).await.is_ok());
     }
 }

@@ -1,6 +1,8 @@
 //! Password hashing, signing keys and tokens.
 
 mod client_secret;
+mod hash_durations;
+mod hash_queue;
 mod hashing;
 mod key_ring;
 mod one_time;

@@ -133,6 +133,19 @@ impl StoredHash {
         }
     }
 
+    /// The algorithm and the parameters that its duration depends on.
+    pub(super) fn kind(&self) -> String {
+        match self {
+            Self::Argon2(argon2) => {
+                let (algorithm, params) = (argon2.algorithm, &argon2.params);
+                format!("{algorithm} {} {} {}", params.m_cost(), params.t_cost(), params.p_cost())
+            }
+            Self::Bcrypt { cost, .. } => format!("bcrypt {cost}"),
+            Self::Scrypt { params, .. } => format!("scrypt {} {} {}", params.n(), params.r(), params.p()),
+            Self::Pbkdf2 { sha, iterations, .. } => format!("pbkdf2 {sha:?} {iterations}"),
+        }
+    }
+
     /// The memory that verifying a password takes, in KiB.
     pub(super) fn memory_kib(&self) -> u64 {
         match self {

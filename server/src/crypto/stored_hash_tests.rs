@@ -34,7 +34,7 @@ async fn verify(pool: &std::sync::Arc<HashPool>, password: &str, stored: &str) -
 
 #[tokio::test]
 async fn a_foreign_hash_verifies_only_its_password_and_needs_a_rehash() {
-    let pool = HashPool::new(1).unwrap();
+    let pool = HashPool::for_one().unwrap();
     for hash in HASHES {
         assert_eq!(
             ForeignHash::parse(hash).map(|hash| hash.into_stored().expose().to_owned()),
@@ -50,7 +50,7 @@ async fn a_foreign_hash_verifies_only_its_password_and_needs_a_rehash() {
 
 #[tokio::test]
 async fn bcrypt_reads_72_bytes_and_refuses_zero_bytes() {
-    let pool = HashPool::new(1).unwrap();
+    let pool = HashPool::for_one().unwrap();
     assert!(verify(&pool, &"x".repeat(80), BCRYPT_OF_80).await);
     assert!(verify(&pool, &"x".repeat(72), BCRYPT_OF_80).await);
     assert!(!verify(&pool, &"x".repeat(71), BCRYPT_OF_80).await);

@@ -36,6 +36,8 @@ struct StatusBody {
     /// For how many seconds verifiers may cache the JWKS.
     jwks_max_age: Option<u32>,
     longest_token_lifetime: i64,
+    /// How many passwords this replica hashes at the same time.
+    password_hash_workers: usize,
     revocation: RevocationBody,
     #[serde(flatten)]
     report: Report,
@@ -93,6 +95,7 @@ pub async fn status(State(state): State<ManagementState>) -> Response {
             .collect(),
         jwks_max_age: state.readiness.public_keys().map(|(_, max_age)| max_age),
         longest_token_lifetime: state.longest_token_lifetime,
+        password_hash_workers: state.readiness.hash_workers(),
         revocation: RevocationBody { mode: mode.as_str(), message },
         report,
     };

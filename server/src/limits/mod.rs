@@ -23,7 +23,7 @@ use crate::redis_connection::RedisConnection;
 use crate::telemetry::call_span;
 
 /// How long an attempt waits for attempts in flight to give back.
-const MOST_PATIENCE: Duration = Duration::from_secs(3);
+const MOST_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// The wait of a refused attempt that depends on attempts in flight.
 const SOON: Duration = Duration::from_secs(1);

@@ -16,6 +16,9 @@ use crate::names::{
     CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT, SERVER_USER,
 };
 
+/// The server derives the number of its hash workers from it (`latchkey_config::HashLimits`).
+const DEFAULT_MEMORY_LIMIT: &str = "256Mi";
+
 pub(super) fn build(service: &Validated, server: &Server) -> Deployment {
     let mut metadata = metadata(service, service.names.base(), Component::Server);
     metadata.annotations = Some([(DATABASE_ANNOTATION.to_owned(), server.database.clone())].into());
@@ -103,7 +106,12 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>) -> Container {
         // If the server exits at startup, the last line of its log becomes the termination message.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: Some(
-            service.spec.pod.resources.clone().unwrap_or_else(|| pod::resources("50m", "64Mi", "256Mi")),
+            service
+                .spec
+                .pod
+                .resources
+                .clone()
+                .unwrap_or_else(|| pod::resources("50m", "64Mi", DEFAULT_MEMORY_LIMIT)),
         ),
         security_context: Some(pod::container_security()),
         volume_mounts: Some(mounts),

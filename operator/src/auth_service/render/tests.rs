@@ -1,6 +1,6 @@
 //! Snapshots of all rendered objects, for a minimal and for a complete AuthService.
 
-use latchkey_config::SecretText;
+use latchkey_config::{BASE_MEMORY, HASH_MEMORY, HashLimits, SecretText};
 use latchkey_crds::AuthService;
 use serde_json::{Value, json};
 
@@ -205,4 +205,25 @@ fn the_migration_depends_on_the_host_but_not_on_the_password() {
     let before = migration("postgres://u:a@db/auth");
     assert_eq!(before, migration("postgres://v:b@db/auth?sslmode=require"));
     assert_ne!(before, migration("postgres://u:a@other/auth"));
+}
+
+/// The memory that an unauthenticated client can make the server take on a node of any size.
+#[test]
+fn the_default_memory_limit_holds_the_hash_workers_at_any_number_of_cores() {
+    let objects = smallest();
+    let all = all(&objects);
+    let deployment = all
+        .iter()
+        .map(|object| object.get("object").unwrap_or(object))
+        .find(|object| object["kind"] == "Deployment")
+        .unwrap_or_else(|| panic!("no Deployment: {all:?}"));
+    let limit = &deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"];
+    let mib: u64 = limit.as_str().unwrap().strip_suffix("Mi").unwrap().parse().unwrap();
+    let limit = mib * 1024 * 1024;
+    for cores in 1..=1024 {
+        let limits = HashLimits::derive(cores.try_into().unwrap(), Some(limit), None);
+        let workers = u64::try_from(limits.workers.get()).unwrap();
+        assert!(BASE_MEMORY + workers * HASH_MEMORY <= limit, "{workers} workers on {cores} cores");
+        assert!(workers >= u64::try_from(cores.min(4)).unwrap(), "{workers} workers on {cores} cores");
+    }
 }

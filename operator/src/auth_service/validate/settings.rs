@@ -67,6 +67,8 @@ pub(super) fn settings(
             default_locale: spec.accounts.default_locale.clone(),
         },
         password_policy: password_policy(&spec.password_policy)?,
+        // The server derives it from the resources of its container.
+        password_hash_workers: None,
         mail_templates_dir: spec
             .email
             .templates_config_map_ref

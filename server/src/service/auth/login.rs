@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::crypto::OneTimeSecret;
+use crate::crypto::{HashError, OneTimeSecret};
 use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password, PasswordHash};
 use crate::service::tokens::TokenSubject;
 use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
@@ -145,7 +145,7 @@ fn no_randomness() -> ServiceError {
     ServiceError::Internal("the system gives no randomness".to_owned())
 }
 
-/// Returns the hash that is now stored for the verified password. Of several concurrent logins one replaces the hash; the
+/// Returns the hash that is now stored for the verified password; if too many hashes wait, the old one. Of several concurrent logins one replaces the hash; the
 /// others verify the password against the new one, which may also be that of a password changed in the meantime.
 async fn rehash_if_needed(
     service: &Service,
@@ -156,13 +156,18 @@ async fn rehash_if_needed(
     if !service.hashing.needs_rehash(&stored) {
         return Ok(stored);
     }
-    let ours = service.hashing.hash(password.clone()).await?;
+    let ours = match service.hashing.rehash(password.clone()).await {
+        Ok(ours) => ours,
+        // The next login replaces the hash.
+        Err(HashError::Overloaded(_)) => return Ok(stored),
+        Err(error) => return Err(error.into()),
+    };
     if service.store.replace_hash(user_id, &stored, &ours).await? {
         return Ok(ours);
     }
     let present = service.store.find_password_hash(user_id).await?;
-    if present.is_some() && service.hashing.verify(password, present.clone()).await? {
-        return present.ok_or(ServiceError::InvalidCredentials);
+    match present {
+        Some(present) if service.hashing.verify_again(password, present.clone()).await? => Ok(present),
+        _ => Err(ServiceError::InvalidCredentials),
     }
-    Err(ServiceError::InvalidCredentials)
 }

@@ -16,7 +16,7 @@ pub async fn create_superuser(
     policy: &PasswordPolicy,
 ) -> Result<i64, ServiceError> {
     let (username, email, name) = form.check_names(policy)?;
-    let password_hash = HashPool::new(1)?.hash(form.password).await?;
+    let password_hash = HashPool::for_one()?.hash(form.password).await?;
     let user = NewSuperuser { username, email, name, password_hash };
     Ok(store.create_superuser(&user).await?)
 }
