@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -42,6 +43,19 @@ impl Link {
     /// # Panics
     /// When there is no free port.
     pub fn from(source: Ipv4Addr, port: u16) -> Self {
+        Self::paced(source, port, Duration::ZERO)
+    }
+
+    /// A link to `127.0.0.1:port` that carries about 8 MB a second.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub fn slow(port: u16) -> Self {
+        Self::paced(Ipv4Addr::LOCALHOST, port, Duration::from_millis(2))
+    }
+
+    /// `pace` is the time for which each buffer is held up.
+    fn paced(source: Ipv4Addr, port: u16, pace: Duration) -> Self {
         let listener = StdListener::bind(("127.0.0.1", 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listener for tokio");
         let own_port = listener.local_addr().expect("the address just bound").port();
@@ -52,7 +66,7 @@ impl Link {
         let task = tokio::spawn(async move {
             while let Ok((incoming, _)) = listener.accept().await {
                 let target = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::Relaxed)));
-                tokio::spawn(pass_on(incoming, source.into(), target, state.clone()));
+                tokio::spawn(pass_on(incoming, source.into(), target, state.clone(), pace));
             }
         });
         Self { port: own_port, target, state: Arc::new(sender), task }
@@ -95,7 +109,13 @@ impl Drop for Link {
     }
 }
 
-async fn pass_on(incoming: TcpStream, source: IpAddr, target: SocketAddr, mut state: watch::Receiver<State>) {
+async fn pass_on(
+    incoming: TcpStream,
+    source: IpAddr,
+    target: SocketAddr,
+    mut state: watch::Receiver<State>,
+    pace: Duration,
+) {
     if *state.borrow() == State::Cut {
         return;
     }
@@ -105,8 +125,8 @@ async fn pass_on(incoming: TcpStream, source: IpAddr, target: SocketAddr, mut st
     let (requests, answers) = (state.clone(), state.clone());
     let both = async {
         tokio::join!(
-            copy(from_client, to_server, requests, State::RequestsHeld),
-            copy(from_server, to_client, answers, State::AnswersHeld),
+            copy(from_client, to_server, requests, State::RequestsHeld, pace),
+            copy(from_server, to_client, answers, State::AnswersHeld, pace),
         );
     };
     tokio::select! {
@@ -127,9 +147,13 @@ async fn copy(
     mut to: impl AsyncWrite + Unpin,
     mut state: watch::Receiver<State>,
     held: State,
+    pace: Duration,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read) = from.read(&mut buffer).await {
+        if !pace.is_zero() {
+            tokio::time::sleep(pace).await;
+        }
         let ended = state.wait_for(|state| *state != held).await.is_err();
         if ended || read == 0 || to.write_all(&buffer[..read]).await.is_err() {
             break;

@@ -16,6 +16,9 @@ const MAX_PER_HOUR: u32 = 1_000_000;
 /// More cores than any node has.
 const MAX_HASH_WORKERS: usize = 1024;
 
+/// More sessions would make it slow to end all of them.
+const MAX_SESSIONS: u32 = 100_000;
+
 impl Given<'_> {
     pub(crate) fn registration(&self, enabled: Parsed<bool>) -> Parsed<Registration> {
         let email_domains = self.list(v::REGISTRATION_EMAIL_DOMAINS, |text| {
@@ -31,13 +34,25 @@ impl Given<'_> {
         let default_locale = self.locale(v::DEFAULT_LOCALE, defaults.default_locale);
         let unverified_login = self.flag_or(v::UNVERIFIED_LOGIN_ENABLED, defaults.unverified_login);
         let self_deletion = self.flag_or(v::ACCOUNT_DELETION_ENABLED, defaults.self_deletion);
+        let max_sessions = self.max_sessions(defaults.max_sessions);
         let admin_passwords = self.flag_or(v::ADMIN_PASSWORDS_ENABLED, defaults.admin_passwords);
         Ok(Accounts {
             unverified_login: unverified_login?,
             self_deletion: self_deletion?,
             admin_passwords: admin_passwords?,
+            max_sessions: max_sessions?,
             default_locale: default_locale?,
         })
+    }
+
+    fn max_sessions(&self, default: u32) -> Parsed<u32> {
+        let name = v::SESSIONS_PER_ACCOUNT;
+        let number: u32 = self.parsed(name, default, "a whole number of sessions")?;
+        if (1..=MAX_SESSIONS).contains(&number) {
+            Ok(number)
+        } else {
+            Err(self.invalid(name, format!("`{number}` is not between 1 and {MAX_SESSIONS} sessions")))
+        }
     }
 
     fn locale(&self, name: &'static str, default: String) -> Parsed<String> {
@@ -72,7 +87,13 @@ impl Given<'_> {
         let enabled = self.flag_or(v::RATE_LIMITS_ENABLED, defaults.enabled);
         let per_account = self.per_hour(v::RATE_LIMIT_PER_ACCOUNT, defaults.per_account);
         let per_network = self.per_hour(v::RATE_LIMIT_PER_NETWORK, defaults.per_network);
-        Ok(RateLimits { enabled: enabled?, per_account: per_account?, per_network: per_network? })
+        let logins = self.per_hour(v::RATE_LIMIT_LOGINS_PER_ACCOUNT, defaults.logins_per_account);
+        Ok(RateLimits {
+            enabled: enabled?,
+            per_account: per_account?,
+            per_network: per_network?,
+            logins_per_account: logins?,
+        })
     }
 
     fn per_hour(&self, name: &'static str, default: u32) -> Parsed<u32> {

@@ -66,6 +66,7 @@ impl Settings {
         variables.set(v::UNVERIFIED_LOGIN_ENABLED, accounts.unverified_login);
         variables.set(v::ACCOUNT_DELETION_ENABLED, accounts.self_deletion);
         variables.set(v::ADMIN_PASSWORDS_ENABLED, accounts.admin_passwords);
+        variables.set(v::SESSIONS_PER_ACCOUNT, accounts.max_sessions);
         variables.set(v::PASSWORD_MIN_LENGTH, password_policy.min_length.get());
         variables.set_list(v::PASSWORD_FORBIDDEN_WORDS, &password_policy.forbidden_words);
         variables.set(v::DEFAULT_LOCALE, &accounts.default_locale);
@@ -76,6 +77,7 @@ impl Settings {
         variables.set(v::RATE_LIMITS_ENABLED, rate_limits.enabled);
         variables.set(v::RATE_LIMIT_PER_ACCOUNT, rate_limits.per_account);
         variables.set(v::RATE_LIMIT_PER_NETWORK, rate_limits.per_network);
+        variables.set(v::RATE_LIMIT_LOGINS_PER_ACCOUNT, rate_limits.logins_per_account);
         variables.set_list(v::TRUSTED_PROXIES, trusted_proxies);
         variables.set_list(v::CORS_ALLOWED_ORIGINS, cors_allowed_origins);
         if let Some(client) = introspection_client {

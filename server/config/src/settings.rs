@@ -183,6 +183,8 @@ pub struct Accounts {
     pub self_deletion: bool,
     /// Whether an administrator may set the first password of an account, or its hash, with the API. On by default.
     pub admin_passwords: bool,
+    /// The maximum number of active sessions of an account. A login beyond it ends the oldest one.
+    pub max_sessions: u32,
     /// The language of users who have not chosen one, as a BCP 47 tag.
     pub default_locale: String,
 }
@@ -193,12 +195,13 @@ impl Default for Accounts {
             unverified_login: false,
             self_deletion: false,
             admin_passwords: true,
+            max_sessions: 100,
             default_locale: "en".to_owned(),
         }
     }
 }
 
-/// The rate limits of attempts to authenticate. Successful attempts do not count.
+/// The rate limits of attempts to authenticate. Successful attempts count only for `logins_per_account`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimits {
     /// On by default.
@@ -207,11 +210,13 @@ pub struct RateLimits {
     pub per_account: u32,
     /// The attempts per hour from one IPv4 address or IPv6 /64.
     pub per_network: u32,
+    /// The successful logins per hour of one account.
+    pub logins_per_account: u32,
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { enabled: true, per_account: 30, per_network: 300 }
+        Self { enabled: true, per_account: 30, per_network: 300, logins_per_account: 600 }
     }
 }
 

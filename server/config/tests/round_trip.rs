@@ -97,8 +97,9 @@ prop_compose! {
     fn accounts()(
         (unverified_login, self_deletion, admin_passwords) in any::<(bool, bool, bool)>(),
         default_locale in "[a-z]{2}(-[A-Z]{2})?",
+        max_sessions in 1..=100_000_u32,
     ) -> Accounts {
-        Accounts { unverified_login, self_deletion, admin_passwords, default_locale }
+        Accounts { unverified_login, self_deletion, admin_passwords, default_locale, max_sessions }
     }
 }
 
@@ -113,8 +114,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn rate_limits()(enabled in any::<bool>(), per_account in 1..=1_000_000_u32, per_network in 1..=1_000_000_u32) -> RateLimits {
-        RateLimits { enabled, per_account, per_network }
+    fn rate_limits()(enabled in any::<bool>(), per_account in 1..=1_000_000_u32, per_network in 1..=1_000_000_u32, logins_per_account in 1..=1_000_000_u32) -> RateLimits {
+        RateLimits { enabled, per_account, per_network, logins_per_account }
     }
 }
 
@@ -158,7 +159,7 @@ prop_compose! {
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 39] = [
+    const PLAIN: [&str; 41] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -193,6 +194,8 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::RATE_LIMITS_ENABLED,
         variables::RATE_LIMIT_PER_ACCOUNT,
         variables::RATE_LIMIT_PER_NETWORK,
+        variables::RATE_LIMIT_LOGINS_PER_ACCOUNT,
+        variables::SESSIONS_PER_ACCOUNT,
         variables::TRUSTED_PROXIES,
         variables::CORS_ALLOWED_ORIGINS,
         variables::INTROSPECTION_CLIENT_ID,

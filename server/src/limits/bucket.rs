@@ -16,6 +16,8 @@ pub enum Scope {
     Device,
     /// An IPv4 address or an IPv6 /64.
     Network,
+    /// The successful logins of an account's name.
+    Logins,
 }
 
 impl Scope {
@@ -25,6 +27,7 @@ impl Scope {
             Self::Account => "account",
             Self::Device => "device",
             Self::Network => "network",
+            Self::Logins => "logins",
         }
     }
 }
@@ -81,6 +84,12 @@ impl Bucket {
     /// The bucket of a device, identified by its stored hash.
     pub fn of_device(action: &str, token_hash: &[u8], rate: Rate) -> Self {
         Self { key: BucketKey::new(action, Scope::Device, token_hash), scope: Scope::Device, rate }
+    }
+
+    /// The bucket of the successful logins with an account's name.
+    pub fn of_logins(name: &str, rate: Rate) -> Self {
+        let folded = name.to_ascii_lowercase();
+        Self { key: BucketKey::new("login", Scope::Logins, folded.as_bytes()), scope: Scope::Logins, rate }
     }
 
     /// The bucket of a network that `Origin::network` returned.

@@ -64,10 +64,14 @@ impl InFlight {
 }
 
 impl<'a> Place<'a> {
-    /// Leaves the buckets after their units were given back.
-    pub(super) fn give_back(mut self) {
+    /// Leaves the buckets after the units of those in `returned` were given back.
+    pub(super) fn give_back(mut self, returned: &[Bucket]) {
         let mut entries = self.in_flight.entries();
-        for key in std::mem::take(&mut self.keys) {
+        let is_returned = |key: &BucketKey| returned.iter().any(|bucket| bucket.key == *key);
+        let (returned, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.keys).into_iter().partition(is_returned);
+        leave(&mut entries, &kept);
+        for key in returned {
             let Some(entry) = entries.get_mut(&key) else { continue };
             entry.active -= 1;
             entry.returns += 1;

@@ -23,7 +23,7 @@ use crate::redis_connection::RedisConnection;
 use crate::telemetry::call_span;
 
 /// How long an attempt waits for attempts in flight to give back.
-const MOST_PATIENCE: Duration = Duration::from_millis(1500);
+const MOST_PATIENCE: Duration = Duration::from_millis(1800);
 
 /// The wait of a refused attempt that depends on attempts in flight.
 const SOON: Duration = Duration::from_secs(1);
@@ -156,10 +156,21 @@ fn is_of_the_connection(error: &RedisError) -> bool {
 impl Attempt<'_> {
     /// Gives back what the attempt has taken: it was no guess, or its result reveals nothing to a guesser.
     pub async fn give_back(self) {
-        if !self.buckets.is_empty() {
-            self.limits.refund(&self.buckets).await;
+        self.give_back_where(|_| true).await;
+    }
+
+    /// Gives back what the result of a login does not count for: a successful one was no guess, and a failed one no login.
+    pub async fn settle(self, succeeded: bool) {
+        self.give_back_where(|scope| (scope == Scope::Logins) != succeeded).await;
+    }
+
+    async fn give_back_where(self, is_returned: impl Fn(Scope) -> bool) {
+        let returned: Vec<_> =
+            self.buckets.iter().copied().filter(|bucket| is_returned(bucket.scope)).collect();
+        if !returned.is_empty() {
+            self.limits.refund(&returned).await;
         }
-        self.place.give_back();
+        self.place.give_back(&returned);
     }
 }
 

@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use redis::RedisError;
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -41,9 +42,14 @@ pub use trust::TRUST;
 use trust::{Asked, Trust, belongs_to};
 
 use crate::domain::clock::{ClockOffset, KEPT_AFTER_EXPIRY};
-use crate::redis_connection::{ConnectionState, RedisConnection};
+use crate::redis_connection::{Connection, ConnectionState, RedisConnection};
 use crate::store::{RevocationState, RevokedSession, Store, StoreError, SweepCursor};
 use crate::telemetry::call_span;
+
+/// The revocations of one pipeline. A pipeline has the response timeout of a single command, and a larger one would exceed it:
+/// the connection would be dropped, and with it the trust in Redis, for every user. Between two pipelines other commands
+/// have their turn.
+const CHUNK: usize = 500;
 
 /// Neither Redis nor PostgreSQL could answer.
 #[derive(Debug, thiserror::Error)]
@@ -206,8 +212,17 @@ impl Revocation {
     async fn write_to_redis(&self, revoked: &[RevokedSession]) -> Option<Written> {
         let connection = self.redis.connection()?;
         let keys = self.trust.keys()?;
+        let mut chunks = revoked.chunks(CHUNK);
+        let last = chunks.next_back()?;
+        for chunk in chunks {
+            let written = write_chunk(&connection, &keys, chunk.iter()).await;
+            if let Err(error) = written {
+                self.redis.report_failure(&connection, &error);
+                return None;
+            }
+        }
         let mut pipeline = redis::pipe();
-        for session in revoked {
+        for session in last {
             add_revocation(&mut pipeline, &keys, session);
         }
         // Read last: the marker and the guard are read after the keys were written.
@@ -251,6 +266,19 @@ impl Written {
         let expected = state.redis_epoch.as_ref().or(state.refill_epoch.as_ref());
         expected.is_some_and(|expected| self.epochs.contains(expected))
     }
+}
+
+/// Writes at most [`CHUNK`] revocations.
+async fn write_chunk(
+    connection: &Connection,
+    keys: &Keys,
+    revoked: impl Iterator<Item = &RevokedSession>,
+) -> Result<(), RedisError> {
+    let mut pipeline = redis::pipe();
+    for session in revoked {
+        add_revocation(&mut pipeline, keys, session);
+    }
+    pipeline.query_async(&mut connection.stream()).instrument(call_span("redis", "PIPELINE")).await
 }
 
 fn add_revocation(pipeline: &mut redis::Pipeline, keys: &Keys, session: &RevokedSession) {

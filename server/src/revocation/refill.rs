@@ -8,13 +8,12 @@ use uuid::Uuid;
 
 use super::keys::Keys;
 use super::trust::belongs_to;
-use super::{Revocation, add_revocation};
+use super::{CHUNK, Revocation, write_chunk};
 use crate::redis_connection::Connection;
 use crate::store::{StoreError, SweepCursor};
 
 /// A refill that takes longer was given up by its replica.
 const GUARD_SECONDS: u64 = 600;
-const BATCH: usize = 1_000;
 
 pub(super) enum Outcome {
     NothingToDo,
@@ -122,14 +121,11 @@ impl Revocation {
         since: Option<i64>,
     ) -> Result<u64, RefillError> {
         let mut count: u64 = 0;
-        let mut batches = self.store.active_revocations(since).chunks(BATCH);
+        let mut batches = self.store.active_revocations(since).chunks(CHUNK);
         while let Some(batch) = batches.next().await {
-            let mut pipeline = redis::pipe();
-            for session in batch {
-                add_revocation(&mut pipeline, keys, &session?);
-                count += 1;
-            }
-            pipeline.query_async::<()>(&mut connection.stream()).await?;
+            let batch: Vec<_> = batch.into_iter().collect::<Result<_, _>>()?;
+            write_chunk(connection, keys, batch.iter()).await?;
+            count += batch.len() as u64;
         }
         Ok(count)
     }

@@ -134,7 +134,7 @@ impl Service {
             (limits.per_account, limits.per_network)
         };
         let word = action.as_str();
-        match device {
+        let mut buckets = match device {
             Some(device) => {
                 let rate = if action.sends_mail() { name_rate } else { limits.per_account };
                 vec![Bucket::of_device(word, &device.token_hash, Rate::per_hour(rate))]
@@ -146,7 +146,12 @@ impl Service {
                 Bucket::of_account(word, name, Rate::per_hour(name_rate)),
                 Bucket::of_network(word, origin.network(), Rate::per_hour(network_rate)),
             ],
+        };
+        if action == LimitedAction::Login {
+            let rate = limits.logins_per_account.div_ceil(NAMES_OF_AN_ACCOUNT);
+            buckets.push(Bucket::of_logins(name, Rate::per_hour(rate)));
         }
+        buckets
     }
 
     async fn record_limited(

@@ -19,7 +19,27 @@ impl KnownDevice {
     }
 }
 
+/// The devices of an account that are remembered; the one that has not been used for the longest time is forgotten first.
+pub const MAX_DEVICES: i64 = 100;
+
 impl Store {
+    /// Forgets the devices of an account beyond [`MAX_DEVICES`]. Each forgotten one only loses its own rate limit.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn delete_surplus_devices(&self, user_id: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM devices WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM devices WHERE user_id = $1
+                 ORDER BY last_used_at DESC, token_hash OFFSET $2 FOR UPDATE SKIP LOCKED))",
+        )
+        .bind(user_id)
+        .bind(MAX_DEVICES)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// The device with this hash, unless its cookie has expired.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ mod registrations;
 mod revocations;
 mod schema;
 mod schema_version;
+mod session_limit;
 mod sessions;
 mod superusers;
 mod users;
@@ -40,7 +41,7 @@ pub use accounts::{Account, AccountQuery};
 pub use administration::{AccountChange, Administered, NewAccount, ResetStarted};
 pub use audit_search::{AuditEntry, AuditQuery};
 pub use authority::{Actor, Administrator};
-pub use devices::KnownDevice;
+pub use devices::{KnownDevice, MAX_DEVICES};
 pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
 pub use housekeeping::Expired;
@@ -57,7 +58,8 @@ pub use registrations::Registration;
 pub use revocations::{RevocationState, RevokedSession, SweepCursor};
 pub use schema::{OLDEST_TOLERATED_SERVER, describe_unfit, migrate};
 pub use schema_version::REQUIRED_SCHEMA_VERSION;
-pub use sessions::NewSession;
+pub use session_limit::session_limit_event;
+pub use sessions::{NewSession, Occupancy};
 pub use users::NewSuperuser;
 
 /// The database behind a pool. Cheap to clone.

@@ -9,6 +9,9 @@ use super::authority::{RowLock, Transaction};
 use super::{Actor, Administrator, RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, Origin, PasswordHash};
 
+/// The sessions that one statement ends, so that each takes a fraction of a second.
+const BATCH: i64 = 5_000;
+
 /// A session to begin after a password was verified.
 #[derive(Clone)]
 pub struct NewSession<'a> {
@@ -29,14 +32,22 @@ pub struct NewSession<'a> {
     pub device: Option<&'a [u8]>,
 }
 
+/// What an account had when a session began, without what concurrent logins added.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct Occupancy {
+    /// Active sessions.
+    pub sessions: i64,
+    pub devices: i64,
+}
+
 impl Store {
-    /// Begins a session. `false`, and nothing done, when the account was deactivated or its password changed
+    /// Begins a session. `None`, and nothing done, when the account was deactivated or its password changed
     /// since it was verified: the row lock makes a concurrent change wait, or be seen.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+    pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<Option<Occupancy>, StoreError> {
+        let begun = sqlx::query_as(
             "WITH owner AS (
                  SELECT id FROM users WHERE id = $2 AND password_hash = $3 AND is_active FOR SHARE),
              begun AS (
@@ -49,7 +60,11 @@ impl Store {
              device AS (
                  INSERT INTO devices (token_hash, user_id) SELECT $10, user_id FROM begun WHERE $10 IS NOT NULL
                  ON CONFLICT (token_hash) DO UPDATE SET last_used_at = now())
-             INSERT INTO refresh_tokens (jti, session_id, expires_at) SELECT $4, id, $6 FROM begun",
+             INSERT INTO refresh_tokens (jti, session_id, expires_at) SELECT $4, id, $6 FROM begun
+             RETURNING
+                 (SELECT count(*) FROM sessions
+                  WHERE user_id = $2 AND ended_at IS NULL AND expires_at > now()) AS sessions,
+                 (SELECT count(*) FROM devices WHERE user_id = $2) AS devices",
         )
         .bind(session.id)
         .bind(session.user_id)
@@ -61,9 +76,9 @@ impl Store {
         .bind(session.origin.address.to_string())
         .bind(session.origin.user_agent.as_deref())
         .bind(session.device)
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(begun)
     }
 
     /// Ends a session and records the revocation and the event, in one transaction. `None`, and no event, when it
@@ -193,9 +208,21 @@ pub(super) async fn end_sessions_of(
     user_id: i64,
     except: Option<Uuid>,
 ) -> Result<Vec<RevokedSession>, StoreError> {
-    Ok(sqlx::query_as(end_sessions_where!("user_id = $1 AND id IS DISTINCT FROM $2"))
+    let mut revoked = Vec::new();
+    loop {
+        let batch: Vec<RevokedSession> = sqlx::query_as(end_sessions_where!(
+            "id IN (SELECT id FROM sessions
+                    WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND ended_at IS NULL LIMIT $3)"
+        ))
         .bind(user_id)
         .bind(except)
-        .fetch_all(connection)
-        .await?)
+        .bind(BATCH)
+        .fetch_all(&mut *connection)
+        .await?;
+        // A batch may be smaller than the limit although more are left: another transaction has ended some of it.
+        if batch.is_empty() {
+            return Ok(revoked);
+        }
+        revoked.extend(batch);
+    }
 }

@@ -1,6 +1,7 @@
 //! What happens to those who try too often, and that it happens to nobody else.
 
 mod devices;
+mod logins;
 mod mail;
 mod networks;
 mod passwords;

@@ -16,6 +16,7 @@ async fn tells_version_schema_keys_and_revocation() {
         ".time" => "<seconds>",
         ".schema_version" => "<schema version>",
         ".signing_keys[].kid" => "<kid>",
+        ".password_hash_workers" => "<workers>",
         ".revocation.message" => "<message>",
         ".dependencies.*.message" => "<message>",
     });

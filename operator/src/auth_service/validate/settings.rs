@@ -65,6 +65,7 @@ pub(super) fn settings(
             self_deletion: spec.accounts.self_deletion,
             admin_passwords: spec.accounts.admin_passwords,
             default_locale: spec.accounts.default_locale.clone(),
+            max_sessions: Accounts::default().max_sessions,
         },
         password_policy: password_policy(&spec.password_policy)?,
         // The server derives it from the resources of its container.
@@ -84,6 +85,7 @@ pub(super) fn settings(
             enabled: spec.rate_limits.enabled,
             per_account: per_hour(spec.rate_limits.per_account, "spec.rateLimits.perAccount")?,
             per_network: per_hour(spec.rate_limits.per_network, "spec.rateLimits.perNetwork")?,
+            logins_per_account: RateLimits::default().logins_per_account,
         },
         trusted_proxies: spec
             .trusted_proxies

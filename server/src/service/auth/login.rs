@@ -1,14 +1,19 @@
 //! Logging in with a username or an address and a password.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::audit_log;
 use crate::crypto::{HashError, OneTimeSecret};
 use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password, PasswordHash};
+use crate::metrics::Metrics;
+use crate::revocation::Revocation;
 use crate::service::tokens::TokenSubject;
 use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
-use crate::store::{KnownDevice, NewSession};
+use crate::store::{KnownDevice, MAX_DEVICES, NewSession, Occupancy, Store, session_limit_event};
 
 /// The credentials of a login.
 pub struct LoginForm<'a> {
@@ -62,8 +67,11 @@ async fn log_in_within_limits(
     let attempt = service.limit(LimitedAction::Login, form.name, device.as_ref(), origin).await?;
     let result = log_in(service, form, device, origin, now).await;
     match &result {
+        Ok(_) => attempt.settle(true).await,
         // A guess that was answered stays counted. Any other error revealed nothing.
-        Err(ServiceError::InvalidCredentials | ServiceError::Deactivated | ServiceError::Unverified) => {}
+        Err(ServiceError::InvalidCredentials | ServiceError::Deactivated | ServiceError::Unverified) => {
+            attempt.settle(false).await;
+        }
         _ => attempt.give_back().await,
     }
     result
@@ -134,11 +142,63 @@ async fn log_in(
             device: device.as_deref(),
         })
         .await?;
-    if !begun {
-        return Err(ServiceError::InvalidCredentials);
-    }
+    let Some(before) = begun else { return Err(ServiceError::InvalidCredentials) };
     service.emit(&AuditEvent::own(AuditKind::Login, account.id, origin).in_session(subject.session_id));
+    end_surplus(service, account.id, before, origin).await?;
     Ok(LoggedIn { pair, new_device })
+}
+
+/// Ends the oldest sessions beyond the limit and forgets the devices beyond theirs. What concurrent logins exceed is ended
+/// after they were answered, by the last one of them, which sees all others.
+async fn end_surplus(
+    service: &Service,
+    user_id: i64,
+    before: Occupancy,
+    origin: &Origin,
+) -> Result<(), ServiceError> {
+    let sessions = SurplusSessions {
+        store: service.store.clone(),
+        revocation: Arc::clone(&service.revocation),
+        metrics: Arc::clone(&service.metrics),
+        limit: service.rules.accounts.max_sessions,
+        user_id,
+        origin: origin.clone(),
+    };
+    if before.devices >= MAX_DEVICES {
+        service.store.delete_surplus_devices(user_id).await?;
+    }
+    if before.sessions >= i64::from(sessions.limit) {
+        return sessions.end().await;
+    }
+    tokio::spawn(async move {
+        if let Err(error) = sessions.end().await {
+            tracing::warn!(%error, "the sessions beyond the limit were not ended; the next login does");
+        }
+    });
+    Ok(())
+}
+
+struct SurplusSessions {
+    store: Store,
+    revocation: Arc<Revocation>,
+    metrics: Arc<Metrics>,
+    limit: u32,
+    user_id: i64,
+    origin: Origin,
+}
+
+impl SurplusSessions {
+    async fn end(&self) -> Result<(), ServiceError> {
+        let revoked = self.store.end_surplus_sessions(self.user_id, self.limit, &self.origin).await?;
+        for session in &revoked {
+            audit_log::emit(
+                &self.metrics,
+                &session_limit_event(self.user_id, session.session_id, &self.origin),
+            );
+        }
+        self.revocation.announce(&revoked).await?;
+        Ok(())
+    }
 }
 
 fn no_randomness() -> ServiceError {
