@@ -21,7 +21,7 @@ use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
 use crate::limits::Limits;
 use crate::login_probe;
-use crate::mail::{Deliverer, MailSender, OutboxWorker, Templates};
+use crate::mail::{Deliverer, EMAIL_TOKEN_LIFETIME, MailSender, OutboxWorker, Templates};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::revocation::Revocation;
@@ -123,6 +123,8 @@ impl App {
             store: app.store.clone(),
             metrics: Arc::clone(&metrics),
             audit_retention: TimeDelta::days(settings.audit_retention.get().into()),
+            unconfirmed_age: EMAIL_TOKEN_LIFETIME
+                + TimeDelta::days(settings.registration.unverified_retention.get().into()),
         };
         app.spawn_worker(follow_database_login(
             settings.database_url.clone(),

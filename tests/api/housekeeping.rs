@@ -1,8 +1,11 @@
 //! What nobody needs any more is deleted, what strict revocation needs is not.
 
-use latchkey_tests::app::App;
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, path};
 use latchkey_tests::server::Server;
+use latchkey_tests::smtp::Smtp;
 use latchkey_tests::wait;
+use serde_json::json;
 use sqlx::Connection as _;
 
 /// Waits until a replica, which begins with it when it starts, has come to the end of a run.
@@ -202,4 +205,79 @@ async fn one_replica_at_a_time() {
     other.close().await.unwrap();
     keep_house(&mut app).await;
     assert_eq!(app.database.count(left, &user.username).await, 0);
+}
+
+/// Makes an account as old as the longest time for which an unconfirmed one is kept, or a little less.
+const AGE: &str = "UPDATE users SET created_at = now() - split_part($1, '|', 2)::interval
+    WHERE username = split_part($1, '|', 1)";
+const EXISTS: &str = "SELECT count(*) FROM users WHERE username = $1";
+
+async fn register(app: &App, name: &str) {
+    let body = json!({
+        "username": name, "email": format!("{name}@example.test"), "name": "Registered",
+        "password": "a good pass phrase",
+    });
+    app.post(path::REGISTER).json(&body).answer().await.ok(202);
+}
+
+#[tokio::test]
+async fn an_account_that_was_registered_and_never_confirmed_expires() {
+    let mut app = App::setup()
+        .mail(Smtp::Plain)
+        .set("REGISTRATION_ENABLED", "true")
+        .set("UNVERIFIED_ACCOUNT_RETENTION_DAYS", "3")
+        .start()
+        .await;
+    register(&app, "squatter").await;
+    register(&app, "verified").await;
+    let token = app.mail().wait_for("verified@example.test", 1).await.remove(0).token();
+    app.post(path::VERIFY_EMAIL).json(&json!({ "token": token })).answer().await.ok(200);
+    // Neither verified nor used, but an administrator has created it.
+    let created = app.create_user("created").await.username;
+    app.database
+        .execute_for("UPDATE users SET email_verified_at = NULL WHERE username = $1", &created)
+        .await;
+    // A day for the link and three more.
+    for name in ["squatter", "verified", &created] {
+        assert_eq!(app.database.execute_for(AGE, &format!("{name}|95 hours")).await, 1);
+    }
+    keep_house(&mut app).await;
+    assert_eq!(app.database.count(EXISTS, "squatter").await, 1);
+    for name in ["squatter", "verified", &created] {
+        assert_eq!(app.database.execute_for(AGE, &format!("{name}|97 hours")).await, 1);
+    }
+    // Another e-mail extends nothing.
+    let body = json!({"email": "squatter@example.test"});
+    app.post(path::RESEND_VERIFICATION).json(&body).answer().await.ok(202);
+
+    keep_house(&mut app).await;
+
+    assert_eq!(app.database.count(EXISTS, "squatter").await, 0);
+    assert_eq!(app.database.count(EXISTS, "verified").await, 1);
+    assert_eq!(app.database.count(EXISTS, &created).await, 1);
+    assert!((deleted(&app, "users").await - 1.0).abs() < 0.1);
+    let events = "SELECT string_agg(concat_ws(' ', outcome, actor_id, user_id IS NOT NULL), ', ')
+        FROM audit_events WHERE kind = $1";
+    assert_eq!(app.database.text(events, "registration_expired").await, "success t");
+    // The names are free again.
+    register(&app, "squatter").await;
+    assert_eq!(app.database.count(EXISTS, "squatter").await, 1);
+}
+
+#[tokio::test]
+async fn an_account_that_was_used_does_not_expire_although_its_address_is_not_verified() {
+    let mut app = App::setup()
+        .mail(Smtp::Plain)
+        .set("REGISTRATION_ENABLED", "true")
+        .set("UNVERIFIED_LOGIN_ENABLED", "true")
+        .start()
+        .await;
+    register(&app, "used").await;
+    app.log_in_as("used", "a good pass phrase").await;
+    // Neither the session nor the event of the login is kept that long.
+    app.database.execute("DELETE FROM sessions").await;
+    app.database.execute("DELETE FROM audit_events").await;
+    assert_eq!(app.database.execute_for(AGE, "used|400 days").await, 1);
+    keep_house(&mut app).await;
+    assert_eq!(app.database.count(EXISTS, "used").await, 1);
 }

@@ -137,6 +137,7 @@ async fn no_endpoint_reads_a_table_through() {
         .own_postgres()
         .mail(Smtp::Plain)
         .set("REGISTRATION_ENABLED", "true")
+        .set("LOGIN_PROBE_ENABLED", "true")
         .set("ACCOUNT_DELETION_ENABLED", "true")
         .start()
         .await;

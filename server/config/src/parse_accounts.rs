@@ -25,8 +25,14 @@ impl Given<'_> {
             let domain = text.to_ascii_lowercase();
             let plain = domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
             plain.then_some(domain).ok_or("a domain such as example.com")
-        })?;
-        Ok(Registration { enabled: enabled?, email_domains })
+        });
+        let unverified_retention =
+            self.days(v::UNVERIFIED_ACCOUNT_RETENTION_DAYS, Registration::default().unverified_retention);
+        Ok(Registration {
+            enabled: enabled?,
+            email_domains: email_domains?,
+            unverified_retention: unverified_retention?,
+        })
     }
 
     pub(crate) fn accounts(&self) -> Parsed<Accounts> {
@@ -65,8 +71,11 @@ impl Given<'_> {
     }
 
     pub(crate) fn audit_retention(&self) -> Parsed<Days> {
-        let name = v::AUDIT_RETENTION_DAYS;
-        let number: u32 = self.parsed(name, Days::default().get(), "a whole number of days")?;
+        self.days(v::AUDIT_RETENTION_DAYS, Days::default())
+    }
+
+    fn days(&self, name: &'static str, default: Days) -> Parsed<Days> {
+        let number: u32 = self.parsed(name, default.get(), "a whole number of days")?;
         Days::new(number)
             .ok_or_else(|| self.invalid(name, format!("`{number}` is not between 1 and {} days", Days::MAX)))
     }

@@ -63,6 +63,7 @@ impl Settings {
         }
         variables.set(v::REGISTRATION_ENABLED, registration.enabled);
         variables.set_list(v::REGISTRATION_EMAIL_DOMAINS, &registration.email_domains);
+        variables.set(v::UNVERIFIED_ACCOUNT_RETENTION_DAYS, registration.unverified_retention.get());
         variables.set(v::UNVERIFIED_LOGIN_ENABLED, accounts.unverified_login);
         variables.set(v::ACCOUNT_DELETION_ENABLED, accounts.self_deletion);
         variables.set(v::ADMIN_PASSWORDS_ENABLED, accounts.admin_passwords);

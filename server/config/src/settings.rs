@@ -166,12 +166,21 @@ pub struct FirstSuperuser {
 }
 
 /// The settings of self-registration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     /// `REGISTRATION_ENABLED`, off by default. It requires `EMAILS_ENABLED`.
     pub enabled: bool,
     /// The domains (in lower case) whose addresses may register. An empty list allows every domain.
     pub email_domains: Vec<String>,
+    /// How long an account is kept that was registered and neither verified nor used, after its first verification link has
+    /// expired.
+    pub unverified_retention: Days,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self { enabled: false, email_domains: Vec::new(), unverified_retention: Days(7) }
+    }
 }
 
 /// The settings of accounts.

@@ -88,8 +88,9 @@ prop_compose! {
     fn registration(mail: bool)(
         enabled in any::<bool>(),
         email_domains in prop::collection::vec("[a-z0-9]{1,8}\\.[a-z]{2,6}", 0..3),
+        unverified_retention in days(),
     ) -> Registration {
-        Registration { enabled: enabled && mail, email_domains }
+        Registration { enabled: enabled && mail, email_domains, unverified_retention }
     }
 }
 
@@ -159,7 +160,7 @@ prop_compose! {
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 41] = [
+    const PLAIN: [&str; 42] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -181,6 +182,7 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::REGISTRATION_ENABLED,
         variables::REGISTRATION_EMAIL_DOMAINS,
         variables::UNVERIFIED_LOGIN_ENABLED,
+        variables::UNVERIFIED_ACCOUNT_RETENTION_DAYS,
         variables::ACCOUNT_DELETION_ENABLED,
         variables::ADMIN_PASSWORDS_ENABLED,
         variables::PASSWORD_MIN_LENGTH,

@@ -37,11 +37,12 @@ pub enum AuditKind {
     ClientRefused,
     RateLimited,
     MailGivenUp,
+    RegistrationExpired,
 }
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Login,
         Self::Logout,
         Self::LogoutAll,
@@ -71,6 +72,7 @@ impl AuditKind {
         Self::ClientRefused,
         Self::RateLimited,
         Self::MailGivenUp,
+        Self::RegistrationExpired,
     ];
 
     /// The name in the table, in the log, in metrics and in the API.
@@ -105,6 +107,7 @@ impl AuditKind {
             Self::ClientRefused => "client_refused",
             Self::RateLimited => "rate_limited",
             Self::MailGivenUp => "mail_given_up",
+            Self::RegistrationExpired => "registration_expired",
         }
     }
 }

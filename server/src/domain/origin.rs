@@ -22,21 +22,40 @@ impl Origin {
     pub fn network(&self) -> IpAddr {
         match self.address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                let bits = u128::from(address) & (u128::MAX << 64);
-                IpAddr::V6(Ipv6Addr::from(bits))
-            }
+            IpAddr::V6(address) => truncate(address, 64),
         }
     }
+
+    /// The /48 of an IPv6 address, which is the largest allocation of a subscriber (RFC 6177); `None` for IPv4.
+    pub fn site(&self) -> Option<IpAddr> {
+        match self.address.to_canonical() {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(truncate(address, 48)),
+        }
+    }
+}
+
+fn truncate(address: Ipv6Addr, prefix: u32) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::from(u128::from(address) & (u128::MAX << (128 - prefix))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn origin(address: &str) -> Origin {
+        Origin { request_id: String::new(), address: address.parse().unwrap(), user_agent: None }
+    }
+
     fn network(address: &str) -> String {
-        let address = address.parse().unwrap();
-        Origin { request_id: String::new(), address, user_agent: None }.network().to_string()
+        origin(address).network().to_string()
+    }
+
+    #[test]
+    fn the_site_is_an_ipv6_48() {
+        assert_eq!(origin("192.0.2.7").site(), None);
+        assert_eq!(origin("::ffff:192.0.2.7").site(), None);
+        assert_eq!(origin("2001:db8:1:2:3:4:5:6").site(), "2001:db8:1::".parse().ok());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Setting the cookies `refresh_token` and `latchkey_device`, and reading any cookie.
 
 use axum::http::header::{COOKIE, InvalidHeaderValue};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::crypto::OneTimeSecret;
+use crate::http::problem::Problem;
 use crate::service::DeviceCookie;
 
 /// Sets the cookie for this many seconds. A JWT needs no quoting: base64url and dots.
@@ -62,12 +63,13 @@ const DEVICE: &str = "latchkey_device";
 /// A year, after which the database deletes the device too.
 const DEVICE_SECONDS: u32 = 31_536_000;
 
-/// Sets the device cookie, by which the browser is recognized at its next login.
-pub fn remember_device(device: &OneTimeSecret) -> Result<HeaderValue, InvalidHeaderValue> {
-    HeaderValue::from_str(&format!(
+/// Sets the device cookie, by which the browser or program is recognized at its next login.
+pub fn remember_device(device: &OneTimeSecret) -> Result<HeaderValue, Problem> {
+    let value = HeaderValue::from_str(&format!(
         "{DEVICE}={}; HttpOnly; Secure; SameSite=Lax; Path=/api/v1/auth; Max-Age={DEVICE_SECONDS}",
         device.expose()
-    ))
+    ));
+    value.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side."))
 }
 
 /// The device cookie that [`remember_device`] set, if the browser sends it (RFC 6265 §4.2.1).

@@ -16,6 +16,8 @@ pub enum Scope {
     Device,
     /// An IPv4 address or an IPv6 /64.
     Network,
+    /// An IPv6 /48.
+    Site,
     /// The successful logins of an account's name.
     Logins,
 }
@@ -27,6 +29,7 @@ impl Scope {
             Self::Account => "account",
             Self::Device => "device",
             Self::Network => "network",
+            Self::Site => "site",
             Self::Logins => "logins",
         }
     }
@@ -84,6 +87,12 @@ impl Bucket {
     /// The bucket of a device, identified by its stored hash.
     pub fn of_device(action: &str, token_hash: &[u8], rate: Rate) -> Self {
         Self { key: BucketKey::new(action, Scope::Device, token_hash), scope: Scope::Device, rate }
+    }
+
+    /// The bucket of a site that `Origin::site` returned.
+    pub fn of_site(action: &str, site: IpAddr, rate: Rate) -> Self {
+        let text = site.to_string();
+        Self { key: BucketKey::new(action, Scope::Site, text.as_bytes()), scope: Scope::Site, rate }
     }
 
     /// The bucket of the successful logins with an account's name.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
+use crate::audit_log;
 use crate::metrics::Metrics;
-use crate::store::{Expired, Store, StoreError};
+use crate::store::{Expired, HousekeepingRight, Store, StoreError, registration_expired_event};
 
 /// Rows per statement: some milliseconds of work, so that locks and bursts of writes stay short.
 const BATCH: u32 = 250;
@@ -23,6 +24,8 @@ pub struct Housekeeper {
     pub metrics: Arc<Metrics>,
     /// How long audit events are kept.
     pub audit_retention: TimeDelta,
+    /// The age at which an account expires that was registered and neither verified nor used.
+    pub unconfirmed_age: TimeDelta,
 }
 
 /// The outcome of a run.
@@ -54,6 +57,21 @@ impl Housekeeper {
         }
     }
 
+    async fn delete_unconfirmed_accounts(&self, right: &HousekeepingRight) -> Result<(), StoreError> {
+        loop {
+            let begun = Instant::now();
+            let deleted = self.store.delete_unconfirmed_accounts(right, self.unconfirmed_age, BATCH).await?;
+            if deleted.is_empty() {
+                return Ok(());
+            }
+            self.metrics.count_housekeeping_deleted("users", deleted.len() as u64);
+            for user_id in deleted {
+                audit_log::emit(&self.metrics, &registration_expired_event(user_id));
+            }
+            tokio::time::sleep(pause_after(begun.elapsed())).await;
+        }
+    }
+
     async fn run(&self) -> Result<Run, StoreError> {
         let Some(right) = self.store.try_housekeeping_right().await? else { return Ok(Run::Skipped) };
         for expired in Expired::ALL {
@@ -72,6 +90,7 @@ impl Housekeeper {
                 tracing::info!(table = expired.table(), deleted, "expired rows deleted");
             }
         }
+        self.delete_unconfirmed_accounts(&right).await?;
         Ok(Run::Completed)
     }
 }

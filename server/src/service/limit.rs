@@ -18,6 +18,10 @@ const MAILS_PER_ADDRESS: u32 = 5;
 /// The divisor of a network's allowance for actions that send e-mails to third parties.
 const MAIL_PART: u32 = 5;
 
+/// The allowance of an IPv6 /48, as a multiple of that of a /64. One subscriber may have all 65536 of its /64s, and so may
+/// several subscribers together.
+const NETWORKS_OF_A_SITE: u32 = 10;
+
 /// The limited actions. Each has its own buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitedAction {
@@ -139,13 +143,18 @@ impl Service {
                 let rate = if action.sends_mail() { name_rate } else { limits.per_account };
                 vec![Bucket::of_device(word, &device.token_hash, Rate::per_hour(rate))]
             }
-            None if action == LimitedAction::Client => {
-                vec![Bucket::of_network(word, origin.network(), Rate::per_hour(network_rate))]
+            None => {
+                let mut buckets = Vec::new();
+                if action != LimitedAction::Client {
+                    buckets.push(Bucket::of_account(word, name, Rate::per_hour(name_rate)));
+                }
+                buckets.push(Bucket::of_network(word, origin.network(), Rate::per_hour(network_rate)));
+                buckets.extend(origin.site().map(|site| {
+                    let rate = network_rate.saturating_mul(NETWORKS_OF_A_SITE);
+                    Bucket::of_site(word, site, Rate::per_hour(rate))
+                }));
+                buckets
             }
-            None => vec![
-                Bucket::of_account(word, name, Rate::per_hour(name_rate)),
-                Bucket::of_network(word, origin.network(), Rate::per_hour(network_rate)),
-            ],
         };
         if action == LimitedAction::Login {
             let rate = limits.logins_per_account.div_ceil(NAMES_OF_AN_ACCOUNT);

@@ -148,7 +148,8 @@ impl Store {
                      ELSE email_verified_at END,
                  email = coalesce($3, email),
                  is_active = coalesce($4, is_active),
-                 is_superuser = coalesce($5, is_superuser)
+                 is_superuser = coalesce($5, is_superuser),
+                 unconfirmed = false
              WHERE id = $1 RETURNING ",
             account_columns!()
         ))

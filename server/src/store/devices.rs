@@ -1,5 +1,7 @@
 //! Devices that have logged in before.
 
+use sqlx::PgConnection;
+
 use super::{Store, StoreError};
 
 /// A device and the account that it has logged in to.
@@ -19,22 +21,23 @@ impl KnownDevice {
     }
 }
 
-/// The devices of an account that are remembered; the one that has not been used for the longest time is forgotten first.
+/// The browsers of an account that are remembered, and the programs; the one that has not been used for the longest time is forgotten first.
 pub const MAX_DEVICES: i64 = 100;
 
 impl Store {
-    /// Forgets the devices of an account beyond [`MAX_DEVICES`]. Each forgotten one only loses its own rate limit.
+    /// Forgets the browsers or the programs of an account beyond [`MAX_DEVICES`]. Each forgotten one only loses its own rate limit.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn delete_surplus_devices(&self, user_id: i64) -> Result<(), StoreError> {
+    pub async fn delete_surplus_devices(&self, user_id: i64, is_program: bool) -> Result<(), StoreError> {
         sqlx::query(
             "DELETE FROM devices WHERE ctid = ANY (ARRAY(
-                 SELECT ctid FROM devices WHERE user_id = $1
+                 SELECT ctid FROM devices WHERE user_id = $1 AND is_program = $3
                  ORDER BY last_used_at DESC, token_hash OFFSET $2 FOR UPDATE SKIP LOCKED))",
         )
         .bind(user_id)
         .bind(MAX_DEVICES)
+        .bind(is_program)
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -53,4 +56,18 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?)
     }
+}
+
+/// Remembers a browser within a transaction.
+pub(super) async fn insert_browser(
+    connection: &mut PgConnection,
+    user_id: i64,
+    token_hash: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO devices (token_hash, user_id) VALUES ($1, $2)")
+        .bind(token_hash)
+        .bind(user_id)
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -18,11 +18,17 @@ impl Store {
         username: &str,
         password_hash: &PasswordHash,
     ) -> Result<i64, StoreError> {
+        // Ranges, not LIKE: the unique index of usernames serves them. `.` follows `-` in ASCII.
         let leftover: Vec<i64> = sqlx::query_scalar(
-            "SELECT id FROM users
-             WHERE (username COLLATE \"C\" LIKE 'login-probe-%' AND email = username || '@login-probe.invalid'
-                    OR username COLLATE \"C\" LIKE 'canary-%' AND email = username || '@canary.invalid')
-               AND NOT is_superuser AND created_at < now() - interval '1 hour' LIMIT 10",
+            "SELECT id FROM (
+                 SELECT id, is_superuser, created_at FROM users
+                 WHERE lower(username COLLATE \"C\") >= 'login-probe-' AND lower(username COLLATE \"C\") < 'login-probe.'
+                   AND email = username || '@login-probe.invalid'
+                 UNION ALL
+                 SELECT id, is_superuser, created_at FROM users
+                 WHERE lower(username COLLATE \"C\") >= 'canary-' AND lower(username COLLATE \"C\") < 'canary.'
+                   AND email = username || '@canary.invalid') AS probes
+             WHERE NOT is_superuser AND created_at < now() - interval '1 hour' LIMIT 10",
         )
         .fetch_all(&self.pool)
         .await?;

@@ -30,6 +30,7 @@ mod schema_version;
 mod session_limit;
 mod sessions;
 mod superusers;
+mod unconfirmed_accounts;
 mod users;
 
 use pool::Pool;
@@ -44,7 +45,7 @@ pub use authority::{Actor, Administrator};
 pub use devices::{KnownDevice, MAX_DEVICES};
 pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
-pub use housekeeping::Expired;
+pub use housekeeping::{Expired, HousekeepingRight};
 pub use import::{Imported, ImportedUser};
 pub use login_probes::LOGIN_PROBE_PREFIX;
 pub use one_time_tokens::{Addressee, LinkOwner, MailedToken, NewToken, TokenPurpose};
@@ -60,6 +61,7 @@ pub use schema::{OLDEST_TOLERATED_SERVER, describe_unfit, migrate};
 pub use schema_version::REQUIRED_SCHEMA_VERSION;
 pub use session_limit::session_limit_event;
 pub use sessions::{NewSession, Occupancy};
+pub use unconfirmed_accounts::registration_expired_event;
 pub use users::NewSuperuser;
 
 /// The database behind a pool. Cheap to clone.

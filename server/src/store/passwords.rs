@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::audit::insert_event;
 use super::authority::RowLock;
+use super::devices::insert_browser;
 use super::one_time_tokens::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
@@ -43,7 +44,8 @@ impl PasswordReset {
 
 impl Store {
     /// Uses up the link, sets the password, ends every session, voids all other links and puts a notice into the outbox, in
-    /// one transaction. The link also verifies the address that it was sent to. `None` when the link was used, voided or
+    /// one transaction. The link also verifies the address that it was sent to, and `device`
+    /// becomes a device of the account. `None` when the link was used, voided or
     /// expired in the meantime.
     ///
     /// # Errors
@@ -52,6 +54,7 @@ impl Store {
         &self,
         token_hash: &[u8],
         password_hash: &PasswordHash,
+        device: &[u8],
         origin: &Origin,
     ) -> Result<Option<PasswordReset>, StoreError> {
         let purposes = [TokenPurpose::PasswordReset, TokenPurpose::Invitation];
@@ -59,13 +62,14 @@ impl Store {
         let Some(owner) = use_link(&mut transaction, token_hash, &purposes).await? else { return Ok(None) };
         sqlx::query(
             "UPDATE users SET password_hash = $2, password_changed_at = now(),
-                    email_verified_at = coalesce(email_verified_at, now())
+                    email_verified_at = coalesce(email_verified_at, now()), unconfirmed = false
              WHERE id = $1",
         )
         .bind(owner.user_id)
         .bind(password_hash)
         .execute(&mut *transaction)
         .await?;
+        insert_browser(&mut transaction, owner.user_id, device).await?;
         let revoked = end_sessions_of(&mut transaction, owner.user_id, None).await?;
         void_links(&mut transaction, owner.user_id, &TokenPurpose::ALL).await?;
         // An owner who has just chosen the first password needs no notice.

@@ -68,7 +68,8 @@ impl Store {
         let locale = registration.locale.as_ref().map(Locale::as_str);
         let mut transaction = self.pool.begin().await?;
         let made: Option<i64> = sqlx::query_scalar(
-            "INSERT INTO users (username, email, name, password_hash, locale) VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO users (username, email, name, password_hash, locale, unconfirmed)
+             VALUES ($1, $2, $3, $4, $5, true)
              ON CONFLICT DO NOTHING RETURNING id",
         )
         .bind(registration.username.as_str())
@@ -148,7 +149,7 @@ impl Store {
         let purposes = [TokenPurpose::EmailVerification];
         let mut transaction = self.pool.begin().await?;
         let Some(owner) = use_link(&mut transaction, token_hash, &purposes).await? else { return Ok(None) };
-        sqlx::query("UPDATE users SET email_verified_at = coalesce(email_verified_at, now()) WHERE id = $1")
+        sqlx::query("UPDATE users SET email_verified_at = coalesce(email_verified_at, now()), unconfirmed = false WHERE id = $1")
             .bind(owner.user_id)
             .execute(&mut *transaction)
             .await?;

@@ -30,6 +30,8 @@ pub struct NewSession<'a> {
     pub origin: &'a Origin,
     /// The hash of the device's cookie: one that the account knows, or a new one to know it by.
     pub device: Option<&'a [u8]>,
+    /// Whether a program logs in, not a browser.
+    pub is_program: bool,
 }
 
 /// What an account had when a session began, without what concurrent logins added.
@@ -37,6 +39,7 @@ pub struct NewSession<'a> {
 pub struct Occupancy {
     /// Active sessions.
     pub sessions: i64,
+    /// Devices of the same kind: browsers, or programs.
     pub devices: i64,
 }
 
@@ -58,13 +61,14 @@ impl Store {
                      (kind, actor_id, user_id, session_id, request_id, address, user_agent)
                  SELECT 'login', user_id, user_id, id, $7, $8, $9 FROM begun),
              device AS (
-                 INSERT INTO devices (token_hash, user_id) SELECT $10, user_id FROM begun WHERE $10 IS NOT NULL
+                 INSERT INTO devices (token_hash, user_id, is_program)
+                 SELECT $10, user_id, $11 FROM begun WHERE $10 IS NOT NULL
                  ON CONFLICT (token_hash) DO UPDATE SET last_used_at = now())
              INSERT INTO refresh_tokens (jti, session_id, expires_at) SELECT $4, id, $6 FROM begun
              RETURNING
                  (SELECT count(*) FROM sessions
                   WHERE user_id = $2 AND ended_at IS NULL AND expires_at > now()) AS sessions,
-                 (SELECT count(*) FROM devices WHERE user_id = $2) AS devices",
+                 (SELECT count(*) FROM devices WHERE user_id = $2 AND is_program = $11) AS devices",
         )
         .bind(session.id)
         .bind(session.user_id)
@@ -76,6 +80,7 @@ impl Store {
         .bind(session.origin.address.to_string())
         .bind(session.origin.user_agent.as_deref())
         .bind(session.device)
+        .bind(session.is_program)
         .fetch_optional(&self.pool)
         .await?;
         Ok(begun)

@@ -15,6 +15,8 @@ pub struct Credentials {
     pub is_verified: bool,
     /// Whether it may log in.
     pub is_active: bool,
+    /// Whether it was registered and has neither been verified nor used since.
+    pub unconfirmed: bool,
 }
 
 /// A superuser to be created.
@@ -37,11 +39,11 @@ impl Store {
     pub async fn find_credentials(&self, name: &LoginName) -> Result<Option<Credentials>, StoreError> {
         let (sql, name) = match name {
             LoginName::Username(username) => (
-                "SELECT id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified FROM users WHERE lower(username COLLATE \"C\") = lower($1 COLLATE \"C\")",
+                "SELECT id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified, unconfirmed FROM users WHERE lower(username COLLATE \"C\") = lower($1 COLLATE \"C\")",
                 username.as_str(),
             ),
             LoginName::Email(email) => (
-                "SELECT id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
+                "SELECT id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified, unconfirmed FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
                 email.as_str(),
             ),
         };

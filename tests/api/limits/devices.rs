@@ -2,6 +2,7 @@
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, User, path};
+use latchkey_tests::smtp::Smtp;
 
 use super::{guess, guess_until_refused};
 
@@ -37,9 +38,7 @@ async fn a_login_leaves_a_cookie_that_only_the_browser_reads() {
     let dump = "SELECT string_agg(d::text, ' ') FROM devices d WHERE user_id = (SELECT id FROM users WHERE username = $1)";
     let stored = app.database.text(dump, &user.username).await;
     assert!(!stored.is_empty() && !stored.contains(token), "{stored}");
-    // A program that asks for a token has no use for it, and who is refused is not known.
-    let form = [("username", user.username.as_str()), ("password", user.password.as_str())];
-    assert!(!app.post(path::TOKEN).form(&form).answer().await.sets_cookie());
+    // Who is refused is not known.
     assert!(!guess(app.server(), &user.username).await.sets_cookie());
 }
 
@@ -128,4 +127,76 @@ async fn a_device_that_was_not_seen_for_a_year_is_forgotten() {
     assert_eq!(app.database.execute_for(sql, &user.username).await, 1);
     besiege(&app, &user).await;
     log_in_with(&app, &device, &user.username, &user.password).await.problem(429);
+}
+
+#[tokio::test]
+async fn a_program_that_keeps_its_cookie_comes_in_while_others_guess() {
+    let app = App::start().await;
+    let user = app.create_user("robot").await;
+    let form = [("username", user.username.as_str()), ("password", user.password.as_str())];
+    let first = app.post(path::TOKEN).form(&form).answer().await;
+    let members: Vec<String> = first.ok(200).as_object().unwrap().keys().cloned().collect();
+    assert_eq!(members, ["access_token", "expires_in", "token_type"]);
+    let cookie = first.cookie_named(COOKIE).unwrap();
+    assert_eq!(cookie[1..], ["HttpOnly", "Max-Age=31536000", "Path=/api/v1/auth", "SameSite=Lax", "Secure"]);
+    besiege(&app, &user).await;
+    app.post(path::TOKEN).form(&form).answer().await.problem(429);
+
+    let again = app.post(path::TOKEN).header("cookie", &cookie[0]).form(&form).answer().await;
+
+    again.ok(200);
+    assert_eq!(again.cookie_named(COOKIE), None);
+    let refused = [("username", user.username.as_str()), ("password", "wrong")];
+    let wrong = app.post(path::TOKEN).header("cookie", &cookie[0]).form(&refused).answer().await;
+    assert_eq!((wrong.status, wrong.cookie_named(COOKIE)), (401, None));
+}
+
+#[tokio::test]
+async fn programs_that_discard_their_cookies_displace_no_browser() {
+    let app = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let user = app.create_user("shared").await;
+    let browser = device_of(&app.post_login(&user.username, &user.password).await);
+    let programs = "INSERT INTO devices (token_hash, user_id, is_program)
+        SELECT sha256(n::text::bytea), id, true FROM users, generate_series(1, 300) AS n WHERE username = $1";
+    assert_eq!(app.database.execute_for(programs, &user.username).await, 300);
+    let form = [("username", user.username.as_str()), ("password", user.password.as_str())];
+    app.post(path::TOKEN).form(&form).answer().await.ok(200);
+
+    let count = "SELECT count(*) FROM devices WHERE user_id = (SELECT id FROM users WHERE username = $1)";
+    assert_eq!(app.database.count(count, &user.username).await, 101);
+    let again = log_in_with(&app, &browser, &user.username, &user.password).await;
+    again.ok(200);
+    assert_eq!(again.cookie_named(COOKIE), None);
+}
+
+/// An owner without a device whom guesses keep out: the link proves that it is the owner.
+#[tokio::test]
+async fn an_owner_who_sets_a_password_by_mail_comes_in_while_others_guess() {
+    let app = App::setup().mail(Smtp::Plain).start().await;
+    for (name, page) in [("by.api", false), ("by.page", true)] {
+        let user = app.create_user(name).await;
+        besiege(&app, &user).await;
+        app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
+        let token = app.mail().wait_for(&user.email, 1).await.remove(0).token();
+        let new = "another good pass phrase";
+        let reset = if page {
+            app.post("/reset-password")
+                .form(&[("token", token.as_str()), ("new_password", new)])
+                .answer()
+                .await
+        } else {
+            let body = serde_json::json!({ "token": token, "new_password": new });
+            app.post(path::RESET).json(&body).answer().await
+        };
+        assert_eq!(reset.status, 200, "{reset:?}");
+        let cookie = reset.cookie_named(COOKIE).unwrap_or_else(|| panic!("no device: {name}"));
+        assert_eq!(
+            cookie[1..],
+            ["HttpOnly", "Max-Age=31536000", "Path=/api/v1/auth", "SameSite=Lax", "Secure"]
+        );
+
+        app.post_login(&user.username, new).await.problem(429);
+        log_in_with(&app, &cookie[0], &user.username, new).await.ok(200);
+        log_in_with(&app, &cookie[0], &user.email, new).await.ok(200);
+    }
 }

@@ -53,3 +53,15 @@ async fn behind_a_trusted_proxy_each_caller_counts_for_itself() {
     // Two proxied IPv4 callers, ten addresses of the one /64 and the eleventh that was refused, one of another.
     assert_eq!(app.database.text(rows, "refused").await, "14");
 }
+
+#[tokio::test]
+async fn a_site_that_changes_its_64_with_each_attempt_is_refused() {
+    let app =
+        App::setup().set("RATE_LIMIT_PER_NETWORK", "15").set("TRUSTED_PROXIES", "127.0.0.0/8").start().await;
+    let admitted = spray(&app, |number| format!("2001:db8:1:{number:x}::1")).await;
+    // Ten times the allowance of a /64, a third of it at once.
+    assert_eq!(admitted, 50);
+    assert!(app.server().metric("latchkey_rate_limited_total", &["login", "site"]).await > 0.0);
+    guess_from(&app, "2001:db8:2::1", "somebody").await.problem(401);
+    guess_from(&app, "192.0.2.1", "somebody").await.problem(401);
+}

@@ -59,6 +59,7 @@ pub(super) fn settings(
         registration: Registration {
             enabled: spec.registration.enabled,
             email_domains: lower_case(&spec.registration.email_domains),
+            unverified_retention: Registration::default().unverified_retention,
         },
         accounts: Accounts {
             unverified_login: spec.accounts.unverified_login,

@@ -1,8 +1,8 @@
 //! `POST /api/v1/auth/login`
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::Utc;
 use serde::Deserialize;
@@ -57,14 +57,12 @@ pub async fn login(
         password: Password::presented(password),
         device: cookie::device(&headers),
         remember_device: true,
+        is_program: false,
     };
     let LoggedIn { pair, new_device } = service::login(&state.service, form, &origin, Utc::now()).await?;
     let mut answer = token_pair::answer(pair)?;
     if let Some(device) = new_device {
-        let cookie = cookie::remember_device(&device).map_err(|_| {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
-        })?;
-        answer.headers_mut().append(SET_COOKIE, cookie);
+        answer.headers_mut().append(SET_COOKIE, cookie::remember_device(&device)?);
     }
     Ok(answer)
 }

@@ -2,12 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::password_recovery::MessageBody;
 use crate::domain::Password;
 use crate::http::body::{ApiJson, JsonBody};
+use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{JsonProblems, LimitedProblem, UnavailableProblem};
@@ -31,13 +34,15 @@ impl JsonBody for ResetPasswordBody {
 
 /// Set a password with a link sent by e-mail
 ///
-/// Sets a new password, or the first one of an invited account. Ends every session of the account and starts none. The
+/// Sets a new password, or the first one of an invited account. Ends every session of the account and starts none. Sets
+/// the cookie `latchkey_device`, with which the browser can log in while an attacker exhausts the account's rate limit. The
 /// token is used up only on success; an invalid token is a 422 for the field `token`.
 #[utoipa::path(
     post, path = "/api/v1/auth/reset-password", tag = "auth", operation_id = "reset_password",
     request_body = ResetPasswordBody,
     responses(
-        (status = 200, description = "The password was changed", body = MessageBody),
+        (status = 200, description = "The password was changed", body = MessageBody,
+         headers(("set-cookie" = String, description = "latchkey_device"))),
         JsonProblems, LimitedProblem, UnavailableProblem,
     )
 )]
@@ -45,8 +50,10 @@ pub async fn reset_password(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
     ApiJson(body): ApiJson<ResetPasswordBody>,
-) -> Result<Json<MessageBody>, Problem> {
+) -> Result<Response, Problem> {
     let new_password = Password::presented(body.new_password);
-    service::reset_password(&state.service, &body.token, new_password, &origin).await?;
-    Ok(Json(MessageBody { message: "Password updated successfully." }))
+    let device = service::reset_password(&state.service, &body.token, new_password, &origin).await?;
+    let cookie = cookie::remember_device(&device)?;
+    Ok(([(SET_COOKIE, cookie)], Json(MessageBody { message: "Password updated successfully." }))
+        .into_response())
 }

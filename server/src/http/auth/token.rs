@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, PRAGMA};
+use axum::http::header::{CACHE_CONTROL, PRAGMA, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::crypto::OneTimeSecret;
 use crate::domain::Origin;
 use crate::domain::Password;
 use crate::http::cookie;
@@ -65,12 +66,15 @@ pub struct AccessTokenBody {
 
 /// OAuth 2.0 token endpoint
 ///
-/// The password grant, which the **Authorize** button uses, and the refresh_token grant.
+/// The password grant, which the **Authorize** button uses, and the refresh_token grant. The password grant sets the cookie
+/// `latchkey_device` for a program that the account has not used before: a program that sends it with its next request can
+/// log in while an attacker exhausts the account's rate limit.
 #[utoipa::path(
     post, path = "/api/v1/auth/token", tag = "auth", operation_id = "token",
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "An access token", body = AccessTokenBody),
+        (status = 200, description = "An access token", body = AccessTokenBody,
+         headers(("set-cookie" = String, description = "latchkey_device"))),
         FormProblems, CredentialsProblem, LimitedProblem, UnavailableProblem,
         (status = 400, description = "invalid_request, unsupported_grant_type, or invalid_grant: a refresh token that is not valid, an account that is deactivated or whose address is not verified", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -82,9 +86,9 @@ pub async fn token(
     form: Result<UrlEncodedForm<TokenForm>, Problem>,
 ) -> Result<Response, Problem> {
     let UrlEncodedForm(form) = form.map_err(|problem| problem.with_oauth_error("invalid_request"))?;
-    let body = match form.grant_type.as_str() {
+    let (body, new_device) = match form.grant_type.as_str() {
         "" | "password" => grant_by_password(&state, form, &headers, &origin).await?,
-        "refresh_token" => grant_by_refresh_token(&state, &form.refresh_token, &origin).await?,
+        "refresh_token" => (grant_by_refresh_token(&state, &form.refresh_token, &origin).await?, None),
         _ => {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -93,7 +97,11 @@ pub async fn token(
             .with_oauth_error("unsupported_grant_type"));
         }
     };
-    Ok(([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(body)).into_response())
+    let mut answer = ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(body)).into_response();
+    if let Some(device) = new_device {
+        answer.headers_mut().append(SET_COOKIE, cookie::remember_device(&device)?);
+    }
+    Ok(answer)
 }
 
 async fn grant_by_password(
@@ -101,20 +109,20 @@ async fn grant_by_password(
     TokenForm { username, password, .. }: TokenForm,
     headers: &HeaderMap,
     origin: &Origin,
-) -> Result<AccessTokenBody, Problem> {
+) -> Result<(AccessTokenBody, Option<OneTimeSecret>), Problem> {
     require(&[("username", &username), ("password", &password)])
         .map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     let login = service::LoginForm {
         name: &username,
         password: Password::presented(password),
         device: cookie::device(headers),
-        // Programs come here, which keep no cookies.
-        remember_device: false,
+        remember_device: true,
+        is_program: true,
     };
     let logged_in = service::login(&state.service, login, origin, Utc::now())
         .await
         .map_err(|error| grant_problem(error, StatusCode::UNAUTHORIZED))?;
-    Ok(AccessTokenBody::new(logged_in.pair.access, None))
+    Ok((AccessTokenBody::new(logged_in.pair.access, None), logged_in.new_device))
 }
 
 async fn grant_by_refresh_token(

@@ -2,12 +2,14 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::page::{LinkToken, PageBody, answer, failure};
 use super::texts::{PageTexts, texts_for};
 use crate::domain::Password;
+use crate::http::cookie;
 use crate::http::form::UrlEncodedForm;
 use crate::http::languages::AcceptedLanguages;
 use crate::http::middleware::RequestOrigin;
@@ -71,12 +73,14 @@ pub async fn submit(
         answer(status, texts, title(texts, owner.purpose), body)
     };
     match service::reset_password(&state.service, token, password, &origin).await {
-        Ok(()) => {
+        Ok(device) => {
             let (title, text) = match owner.purpose {
                 TokenPurpose::Invitation => (texts.welcome_title, texts.welcome),
                 _ => (texts.reset_done_title, texts.reset_done),
             };
-            answer(StatusCode::OK, texts, title, PageBody::Message(text))
+            let mut response = answer(StatusCode::OK, texts, title, PageBody::Message(text))?;
+            response.headers_mut().append(SET_COOKIE, cookie::remember_device(&device)?);
+            Ok(response)
         }
         Err(ServiceError::Invalid(faults)) => {
             let fault = faults.first().map_or("", |fault| fault.message.as_str());

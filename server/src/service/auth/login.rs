@@ -22,14 +22,16 @@ pub struct LoginForm<'a> {
     pub password: Password,
     /// The device cookie of an earlier login.
     pub device: Option<DeviceCookie<'a>>,
-    /// Whether to set a device cookie on a browser that is new to the account.
+    /// Whether to remember a device that is new to the account.
     pub remember_device: bool,
+    /// Whether the device is a program, not a browser.
+    pub is_program: bool,
 }
 
 /// A new session.
 pub struct LoggedIn {
     pub pair: TokenPair,
-    /// The device cookie to set, if the browser is new to the account.
+    /// The device cookie to set, if the device is new to the account.
     pub new_device: Option<OneTimeSecret>,
 }
 
@@ -84,7 +86,7 @@ async fn log_in(
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
-    let LoginForm { name, password, remember_device, .. } = form;
+    let LoginForm { name, password, remember_device, is_program, .. } = form;
     let account = match LoginName::parse(name) {
         Some(name) => service.store.find_credentials(&name).await?,
         None => None,
@@ -140,17 +142,24 @@ async fn log_in(
             refresh_expires_at: subject.refresh_expires_at,
             origin,
             device: device.as_deref(),
+            is_program,
         })
         .await?;
     let Some(before) = begun else { return Err(ServiceError::InvalidCredentials) };
+    if account.unconfirmed {
+        service.store.confirm_account(account.id).await?;
+    }
     service.emit(&AuditEvent::own(AuditKind::Login, account.id, origin).in_session(subject.session_id));
-    end_surplus(service, account.id, before, origin).await?;
+    if new_device.is_some() && before.devices >= MAX_DEVICES {
+        service.store.delete_surplus_devices(account.id, is_program).await?;
+    }
+    end_surplus_sessions(service, account.id, before, origin).await?;
     Ok(LoggedIn { pair, new_device })
 }
 
-/// Ends the oldest sessions beyond the limit and forgets the devices beyond theirs. What concurrent logins exceed is ended
-/// after they were answered, by the last one of them, which sees all others.
-async fn end_surplus(
+/// Ends the oldest sessions beyond the limit. What concurrent logins exceed is ended after they were answered, by the last
+/// one of them, which sees all others.
+async fn end_surplus_sessions(
     service: &Service,
     user_id: i64,
     before: Occupancy,
@@ -164,9 +173,6 @@ async fn end_surplus(
         user_id,
         origin: origin.clone(),
     };
-    if before.devices >= MAX_DEVICES {
-        service.store.delete_surplus_devices(user_id).await?;
-    }
     if before.sessions >= i64::from(sessions.limit) {
         return sessions.end().await;
     }
@@ -201,7 +207,7 @@ impl SurplusSessions {
     }
 }
 
-fn no_randomness() -> ServiceError {
+pub(super) fn no_randomness() -> ServiceError {
     ServiceError::Internal("the system gives no randomness".to_owned())
 }
 

@@ -1,5 +1,6 @@
 //! Setting a password with a link sent by e-mail: a new one, or the first one of an invited account.
 
+use super::login::no_randomness;
 use super::password_checks::check_new_password;
 use crate::crypto::OneTimeSecret;
 use crate::domain::{Origin, Password};
@@ -9,7 +10,8 @@ use crate::store::TokenPurpose;
 /// The purposes of links that set a password.
 pub const PASSWORD_LINKS: [TokenPurpose; 2] = [TokenPurpose::PasswordReset, TokenPurpose::Invitation];
 
-/// Sets a password and ends every session of the account. The token is used up only on success. Starts no session (OWASP
+/// Sets a password and ends every session of the account. Returns the device cookie to set: the link proves that its user
+/// reads the mail of the account, so others cannot lock this browser out. The token is used up only on success. Starts no session (OWASP
 /// ASVS 5.0 §6.4.3).
 ///
 /// # Errors
@@ -20,7 +22,7 @@ pub async fn reset_password(
     token: &str,
     new_password: Password,
     origin: &Origin,
-) -> Result<(), ServiceError> {
+) -> Result<OneTimeSecret, ServiceError> {
     // The token identifies the account for the limit: an account has at most one valid link.
     let attempt = service.limit(LimitedAction::Reset, token, None, origin).await?;
     let result = reset_within_limits(service, token, new_password, origin).await;
@@ -36,7 +38,7 @@ async fn reset_within_limits(
     token: &str,
     new_password: Password,
     origin: &Origin,
-) -> Result<(), ServiceError> {
+) -> Result<OneTimeSecret, ServiceError> {
     // Before the hash, so that guessing tokens does not keep the hash pool busy.
     let owner = find_link_owner(service, token, &PASSWORD_LINKS).await?;
     check_new_password(
@@ -45,13 +47,15 @@ async fn reset_within_limits(
         (&owner.username, &owner.email, &owner.name),
     )?;
     let password_hash = service.hashing.hash(new_password).await?;
+    let device = OneTimeSecret::generate().ok_or_else(no_randomness)?;
     let reset = service
         .store
-        .reset_password(&OneTimeSecret::hash_of(token), &password_hash, origin)
+        .reset_password(&OneTimeSecret::hash_of(token), &password_hash, &device.hash(), origin)
         .await?
         .ok_or(ServiceError::InvalidOneTimeToken)?;
     service.emit(&reset.event(origin));
     service.outbox.wake();
+    service.store.delete_surplus_devices(reset.user_id, false).await?;
     service.revocation.announce(&reset.revoked).await?;
-    Ok(())
+    Ok(device)
 }
