@@ -10,7 +10,6 @@ pub struct ImportedUser {
     pub username: Username,
     /// Unique whatever its case.
     pub email: EmailAddress,
-    /// The person's name.
     pub name: PersonName,
     /// As it is stored; `None`: no password yet.
     pub password_hash: Option<PasswordHash>,
@@ -27,7 +26,6 @@ pub struct ImportedUser {
 /// What became of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Imported {
-    /// It was made.
     Made,
     /// An account has this username and this address already.
     Present,

@@ -4,6 +4,6 @@ mod reader;
 mod record;
 mod users;
 
-pub use reader::{ImportFormat, ReadRecord, Records, read_records};
+pub use reader::{ImportFormat, Records, read_records};
 pub use record::ImportRecord;
-pub use users::{ImportCounts, ImportError, ImportObserver, ImportRefusal, import_users};
+pub use users::{ImportCounts, ImportObserver, ImportRefusal, import_users};

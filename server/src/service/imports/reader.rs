@@ -22,7 +22,6 @@ pub enum ImportFormat {
 pub struct ReadRecord {
     /// Counted from 1.
     pub line: u64,
-    /// The record.
     pub record: Result<ImportRecord, String>,
 }
 
@@ -102,7 +101,7 @@ fn read_csv<'a>(input: impl BufRead + 'a) -> io::Result<Records<'a>> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .terminator(csv::Terminator::Any(b'\n'))
-        .from_reader(UnixLines { input, held: false, last: b'\n' });
+        .from_reader(UnixLines { input, line: io::Cursor::default() });
     let header = reader.byte_headers().map_err(csv_error)?.clone();
     let mut columns = Vec::new();
     for name in &header {
@@ -133,46 +132,28 @@ fn read_csv<'a>(input: impl BufRead + 'a) -> io::Result<Records<'a>> {
     })))
 }
 
-/// Normalizes line endings to `\n`, and ends the last line with one, so that lines can be counted.
+/// Normalizes line endings to `\n`, and ends the last line with one, so that lines can be counted. A carriage return within
+/// a line belongs to the value.
 struct UnixLines<R> {
     input: R,
-    /// A carriage return was read; it is dropped if a line feed follows.
-    held: bool,
-    last: u8,
-}
-
-impl<R: BufRead> UnixLines<R> {
-    fn next(&mut self) -> io::Result<Option<u8>> {
-        let next = self.input.fill_buf()?.first().copied();
-        let (byte, consumed) = match next {
-            Some(b'\r') if !self.held => {
-                self.held = true;
-                self.input.consume(1);
-                return self.next();
-            }
-            // A carriage return within a line belongs to the value.
-            Some(byte) if self.held && byte != b'\n' => (b'\r', 0),
-            Some(byte) => (byte, 1),
-            None if self.held => (b'\r', 0),
-            None if self.last != b'\n' => (b'\n', 0),
-            None => return Ok(None),
-        };
-        self.held = false;
-        self.input.consume(consumed);
-        self.last = byte;
-        Ok(Some(byte))
-    }
+    line: io::Cursor<Vec<u8>>,
 }
 
 impl<R: BufRead> io::Read for UnixLines<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        for (filled, place) in buffer.iter_mut().enumerate() {
-            match self.next()? {
-                Some(byte) => *place = byte,
-                None => return Ok(filled),
-            }
+        let read = self.line.read(buffer)?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
         }
-        Ok(buffer.len())
+        let mut line = Vec::new();
+        if self.input.read_until(b'\n', &mut line)? == 0 {
+            return Ok(0);
+        }
+        let end = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line).len();
+        line.truncate(end);
+        line.push(b'\n');
+        self.line = io::Cursor::new(line);
+        self.line.read(buffer)
     }
 }
 

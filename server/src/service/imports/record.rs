@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::crypto::ForeignHash;
 use crate::domain::PasswordHash;
 use crate::service::FieldError;
-use crate::service::users::create::{check_account_names, check_locale};
+use crate::service::fields::{check_account_names, check_locale};
 use crate::store::ImportedUser;
 
 /// The fields of a record, and the columns of a CSV file.
@@ -101,7 +101,6 @@ mod tests {
             email: email.clone(),
             name: name.clone(),
             password: password.clone(),
-            is_superuser: false,
         };
         let registration = RegistrationForm {
             username,

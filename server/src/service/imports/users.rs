@@ -11,7 +11,6 @@ const BATCH: usize = 1_000;
 /// The progress of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportCounts {
-    /// Records read.
     pub read: u64,
     /// Accounts created.
     pub made: u64,
@@ -19,7 +18,6 @@ pub struct ImportCounts {
     pub unverified: u64,
     /// Accounts that existed already with this username and this address.
     pub present: u64,
-    /// Records refused.
     pub refused: u64,
 }
 
