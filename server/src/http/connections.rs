@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-pub use activity::{Closed, Connections, ConnectionsState};
-use activity::{Activity, Entry, Observed};
+pub use activity::{ActiveRequest, Connections};
+use activity::{Activity, Closed, Entry, Observed};
 
 /// The largest head of a request, in bytes: the request line and all headers. A larger one is answered with 431.
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -167,7 +167,7 @@ pub struct RequestActivity(Arc<Activity>);
 
 impl RequestActivity {
     /// Marks the connection as one that waits for the server, until the guard is dropped.
-    pub fn begin(&self) -> activity::ActiveRequest {
+    pub fn begin(&self) -> ActiveRequest {
         self.0.begin_request()
     }
 }

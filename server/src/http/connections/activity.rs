@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, watch};
 
+use crate::metrics::{Metrics, StateGauge};
+
 /// How often a client that waits for a place looks for a connection that has become idle.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Stands for the time of the first byte while a body is read.
@@ -31,24 +33,23 @@ pub enum Closed {
     Stopping,
 }
 
-/// How many connections are open, and how many were closed by the server since it started.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ConnectionsState {
-    /// Open connections.
-    pub open: usize,
-    /// The limit.
-    pub limit: usize,
-    /// Closed, because the head of a request took too long.
-    pub head_deadline: u64,
-    /// Closed, because they were idle.
-    pub idle: u64,
-    /// Closed in favour of a new one.
-    pub displaced: u64,
+impl Closed {
+    /// The label of the metric; stopping is not counted.
+    fn label(self) -> Option<&'static str> {
+        match self {
+            Self::HeadDeadline => Some("head_deadline"),
+            Self::Idle => Some("idle"),
+            Self::Displaced => Some("displaced"),
+            Self::Stopping => None,
+        }
+    }
 }
 
 /// The open connections of one port.
 pub struct Connections {
     limit: usize,
+    /// Where closed connections are counted.
+    metrics: Option<Arc<Metrics>>,
     table: Mutex<Table>,
     released: Notify,
 }
@@ -57,7 +58,6 @@ pub struct Connections {
 struct Table {
     next: u64,
     open: HashMap<u64, Arc<Activity>>,
-    counts: ConnectionsState,
 }
 
 /// The place of one connection in the table. Dropping it makes room for another.
@@ -69,14 +69,25 @@ pub(super) struct Entry {
 
 impl Connections {
     /// A table that admits `limit` connections.
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit: limit.max(1), table: Mutex::default(), released: Notify::new() })
+    pub fn new(limit: usize, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
+        Arc::new(Self { limit: limit.max(1), metrics, table: Mutex::default(), released: Notify::new() })
     }
 
-    /// The number of connections.
-    pub fn state(&self) -> ConnectionsState {
-        let table = self.lock();
-        ConnectionsState { open: table.open.len(), limit: self.limit, ..table.counts }
+    /// Sets the gauges.
+    pub fn measure(&self, metrics: &Metrics) {
+        #[expect(clippy::cast_precision_loss, reason = "a number of connections")]
+        let [open, limit] = [self.lock().open.len(), self.limit].map(|number| number as f64);
+        metrics.set_state(StateGauge::Connections, "open", open);
+        metrics.set_state(StateGauge::Connections, "limit", limit);
+    }
+
+    fn close(&self, activity: &Activity, reason: Closed) {
+        if activity.close(reason)
+            && let Some(metrics) = &self.metrics
+            && let Some(label) = reason.label()
+        {
+            metrics.count_closed_connection(label);
+        }
     }
 
     /// Waits for a place. At the limit it closes the connection that has been idle for the longest time; while every
@@ -106,34 +117,31 @@ impl Connections {
 
     /// Closes the connection that has been without a request for the longest time, if there is one.
     pub(super) fn close_longest_idle(&self) {
-        let mut table = self.lock();
+        let table = self.lock();
         let idle = table.open.values().filter(|activity| activity.may_be_closed());
-        if let Some(activity) = idle.min_by_key(|activity| activity.since()).cloned() {
-            activity.close(Closed::Displaced, &mut table.counts);
+        if let Some(activity) = idle.min_by_key(|activity| activity.since()) {
+            self.close(activity, Closed::Displaced);
         }
     }
 
     /// Closes each connection whose request head takes longer than `head`, or that is idle for longer than `idle`.
     pub(super) fn close_overdue(&self, head: Duration, idle: Duration) {
-        let mut table = self.lock();
-        let Table { open, counts, .. } = &mut *table;
+        let table = self.lock();
         let now = now();
-        for activity in open.values().filter(|activity| activity.may_be_closed()) {
+        for activity in table.open.values().filter(|activity| activity.may_be_closed()) {
             let reading = activity.reading.load(Ordering::Relaxed);
             if reading != 0 && reading != READING_BODY && elapsed(reading, now) > head {
-                activity.close(Closed::HeadDeadline, counts);
+                self.close(activity, Closed::HeadDeadline);
             } else if elapsed(activity.since(), now) > idle {
-                activity.close(Closed::Idle, counts);
+                self.close(activity, Closed::Idle);
             }
         }
     }
 
     /// Closes every connection as soon as its requests are answered.
     pub(super) fn close_all(&self) {
-        let mut table = self.lock();
-        let Table { open, counts, .. } = &mut *table;
-        for activity in open.values() {
-            activity.close(Closed::Stopping, counts);
+        for activity in self.lock().open.values() {
+            self.close(activity, Closed::Stopping);
         }
     }
 
@@ -189,22 +197,16 @@ impl Activity {
         self.active.load(Ordering::Relaxed) == 0 && self.closed.borrow().is_none()
     }
 
-    fn close(&self, reason: Closed, counts: &mut ConnectionsState) {
-        let first = self.closed.send_if_modified(|closed| {
+    /// Returns whether this reason is the first.
+    fn close(&self, reason: Closed) -> bool {
+        self.closed.send_if_modified(|closed| {
             // A connection that is being closed for another reason still has to end when the server stops.
             let changes = closed.is_none() || (reason == Closed::Stopping && *closed != Some(reason));
             if changes {
                 *closed = Some(reason);
             }
             changes
-        });
-        match reason {
-            _ if !first => {}
-            Closed::HeadDeadline => counts.head_deadline += 1,
-            Closed::Idle => counts.idle += 1,
-            Closed::Displaced => counts.displaced += 1,
-            Closed::Stopping => {}
-        }
+        })
     }
 
     /// Waits until the server decides to close the connection.
