@@ -1,4 +1,4 @@
-//! Requests that no honest client sends: an answer all the same, and nothing else changes.
+//! Invalid requests get a response and change nothing.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
@@ -6,7 +6,7 @@ use latchkey_tests::wire::{self, Wire};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A POST with any bytes for a body.
+/// A POST request with any bytes as its body.
 fn post(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
@@ -29,7 +29,7 @@ async fn a_form_that_is_none_is_unreadable() {
         ("an escape that is not UTF-8", b"username=%ff%fe&password=x"),
     ] {
         let found = status(&app, &post(path::LOGIN, FORM, body)).await;
-        // Bytes that are no text name no user either: both answers are honest.
+        // Bytes that are not text cannot be the name of a user either: both responses are correct.
         assert!([400, 401, 422].contains(&found), "{fault}: {found}");
     }
     for body in [&b"--x\r\n"[..], b"", b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n"] {

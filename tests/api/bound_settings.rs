@@ -1,4 +1,4 @@
-//! What a setting forbids is forbidden by every way that leads there, not by the first alone.
+//! A setting that forbids something applies to every endpoint with which it could be done.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Setup, path, superuser_password};
@@ -30,7 +30,7 @@ async fn an_administrator_who_may_choose_no_password_brings_none_in_any_form() {
         (json!({ "password_hash": BCRYPT }), &["password_hash"]),
         (json!({ "password_hash": ARGON2 }), &["password_hash"]),
         (json!({ "password_hash": BCRYPT, "is_superuser": true }), &["password_hash"]),
-        // What would be refused in any case is refused for this reason.
+        // An invalid value is refused for this reason too.
         (json!({ "password_hash": "5f4dcc3b5aa765d61d8327deb882cf99" }), &["password_hash"]),
         (json!({ "password": "short" }), &["password"]),
         (json!({ "password": password, "password_hash": BCRYPT }), &["password", "password_hash"]),
@@ -58,7 +58,7 @@ async fn an_administrator_who_may_choose_no_password_brings_none_in_any_form() {
     let hash = "SELECT count(*) FROM users WHERE username = $1 AND password_hash IS NOT NULL";
     assert_eq!(app.database.count(hash, "guest").await, 0);
 
-    // The link goes to the owner, and nothing that an administrator is answered holds it.
+    // The link is mailed to the owner, and no response to an administrator contains it.
     let reset = send(&app, "POST", &format!("{account}/password-reset"), &json!({})).await;
     let mails = app.mail().wait_for("guest@example.test", 2).await;
     for mail in &mails {

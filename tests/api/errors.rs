@@ -1,4 +1,4 @@
-//! Problem answers (RFC 9457) that belong to no endpoint.
+//! Problem responses (RFC 9457) that do not belong to an endpoint.
 
 use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;

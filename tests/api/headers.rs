@@ -1,11 +1,11 @@
-//! The headers that tell browsers what not to do, on every answer (OWASP ASVS 5.0 §3.4).
+//! The security headers of every response (OWASP ASVS 5.0 §3.4).
 
 use std::collections::BTreeSet;
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, SUPERUSER, path, superuser_password};
 
-/// One answer of every kind: successes, problems, pages, files, and what no endpoint answers.
+/// One response of every kind: successes, problems, pages, files, and those that no endpoint sends.
 async fn answers(app: &App) -> Vec<(&'static str, Answer)> {
     let access = &app.superuser().await.access;
     let mut answers = vec![
@@ -81,10 +81,10 @@ async fn a_cookie_alone_changes_nothing() {
             assert!(!answer.sets_cookie(), "{method} {path}");
         }
     }
-    // A form, which any page may send with the cookies of a same-site user.
+    // A form, which any same-site page can send with the user's cookies.
     let form = app.post(path::LOGOUT).header("cookie", &cookies).form(&[("a", "b")]);
     form.answer().await.problem(401);
-    // By refresh_token grant a token counts only where the form holds it.
+    // The refresh_token grant only reads the token from the form.
     let grant = app.post(path::TOKEN).header("cookie", &cookies).form(&[("grant_type", "refresh_token")]);
     grant.answer().await.problem(422);
 

@@ -1,4 +1,4 @@
-//! The key set file is re-read when it changes; a bad one is refused and the last good one stays.
+//! A changed key set file is loaded; an invalid one is refused, and the last valid key set remains.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn kid(key: &Value) -> String {
     key["kid"].as_str().unwrap().to_owned()
 }
 
-/// The keys that replica `0` says it has loaded, with their phases.
+/// The loaded keys in `/status`, with their phases.
 async fn loaded(app: &App) -> BTreeSet<(String, String)> {
     let status = app.server().status().await;
     let keys = status["signing_keys"].as_array().unwrap().iter();
@@ -23,8 +23,7 @@ async fn loaded(app: &App) -> BTreeSet<(String, String)> {
 async fn wait_until_loaded(app: &App, keys: &[Value]) {
     let expected: BTreeSet<_> =
         keys.iter().map(|key| (kid(key), key["latchkey_phase"].as_str().unwrap().to_owned())).collect();
-    wait::until("the new key set to be loaded", || async { (loaded(app).await == expected).then_some(()) })
-        .await;
+    wait::until_equal("the loaded key set", expected, || loaded(app)).await;
 }
 
 async fn published(app: &App) -> BTreeSet<String> {
@@ -101,9 +100,9 @@ async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
     for (number, (fault, text)) in faults.into_iter().enumerate() {
         app.keys.replace_text(&text);
         wait::until(&format!("the key set with {fault} to be refused"), || async {
-            let complaints =
-                app.server().log().iter().filter(|line| line.contains("\"level\":\"ERROR\"")).count();
-            (complaints > number).then_some(())
+            let log = app.server().log();
+            let errors = log.iter().filter(|line| line.contains("\"level\":\"ERROR\"")).count();
+            wait::check(errors > number, errors)
         })
         .await;
         assert_eq!(loaded(&app).await, good, "{fault}");
@@ -111,7 +110,7 @@ async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
         app.log_in_as(SUPERUSER, &superuser_password()).await;
     }
     let failures = app.server().metric("latchkey_key_set_reloads_total", &["refused"]).await;
-    assert!(failures >= 1.0, "refusals are metered: {failures}");
+    assert!(failures >= 1.0, "refusals are counted: {failures}");
 
     let keys = [key_set::generate("EdDSA"), in_phase(key, "retiring")];
     app.keys.replace(&keys);
@@ -125,10 +124,7 @@ async fn a_file_that_vanishes_takes_nothing_away() {
     let good = loaded(&app).await;
     let text = std::fs::read_to_string(app.keys.path()).unwrap();
     std::fs::remove_file(app.keys.path()).unwrap();
-    wait::until("the loss to be logged", || async {
-        app.server().log().iter().any(|line| line.contains("\"level\":\"ERROR\"")).then_some(())
-    })
-    .await;
+    app.server().wait_for_log("\"level\":\"ERROR\"").await;
     assert_eq!(loaded(&app).await, good);
     app.log_in_as(SUPERUSER, &superuser_password()).await;
     app.keys.replace_text(&text);

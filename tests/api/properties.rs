@@ -1,4 +1,4 @@
-//! Whatever bytes arrive, and wherever: never a 5xx, never a panic, never a yes.
+//! Arbitrary bytes in any part of a request: never a 5xx, never a panic, never success.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef-0123456789abcdef";
 
-/// Runs a property against one running app.
+/// Checks a property with one running app.
 fn check<S: Strategy>(cases: u32, inputs: &S, property: &impl AsyncFn(&App, S::Value)) {
     let runtime = Runtime::new().unwrap();
     let (id, secret) = (("INTROSPECTION_CLIENT_ID", "api"), ("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET));
@@ -26,7 +26,7 @@ fn check<S: Strategy>(cases: u32, inputs: &S, property: &impl AsyncFn(&App, S::V
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    // Still alive and well after all of it.
+    // The server still works afterwards.
     runtime.block_on(async { app.superuser().await });
     runtime.block_on(async { drop(app) });
 }
@@ -46,7 +46,7 @@ async fn send(app: &App, head: &str, body: &[u8]) -> String {
     wire::exchange(app.server().authority(), &[head.as_bytes(), body].concat()).await
 }
 
-/// Bytes that are often almost right.
+/// Bytes that are often almost valid.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..200),

@@ -1,4 +1,4 @@
-//! What happens when a replica can ask only one of the two stores, or neither: never a yes that might be wrong.
+//! A replica that reaches only one of the two stores, or neither, never accepts a token that may be revoked.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use latchkey_tests::link::Link;
 use latchkey_tests::server::Server;
 use latchkey_tests::wait;
 
-/// The longest that any answer may take while a dependency is away.
+/// The deadline of a response while a dependency is unavailable.
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -36,13 +36,10 @@ async fn without_both_stores_the_answer_is_503_until_one_is_back() {
         answer.problem(503);
     }
     assert!(begun.elapsed() < SOON, "the answers took {:?}", begun.elapsed());
-    // What needs no store goes on.
+    // Requests that need no store succeed.
     assert_eq!(app.get(path::JWKS).answer().await.status, 200);
     assert_eq!(app.server().management("/livez").await.status, 200);
-    wait::until("readiness to fail", || async {
-        (app.server().readiness().await.status == 503).then_some(())
-    })
-    .await;
+    wait::until_equal("the status of /readyz", 503, || async { app.server().readiness().await.status }).await;
 
     app.postgres.as_mut().unwrap().start_again();
     app.server().wait_until_ready().await;
@@ -67,7 +64,7 @@ async fn without_postgres_nothing_is_said_that_only_postgres_knows() {
         app.log_out(&session),
         app.me(&out.access),
     );
-    // An end that could not be recorded has not been answered with yes.
+    // A logout that could not be committed does not succeed.
     for answer in [login, refresh, logout] {
         answer.problem(503);
     }
@@ -98,7 +95,7 @@ async fn a_restarted_postgres_needs_no_restarted_server() {
     }
 }
 
-/// Two replicas, the first of which reaches Redis through a link that can be cut.
+/// Two replicas, the first of which connects to Redis through a proxy that can be cut.
 async fn linked() -> (App, Link) {
     let mut app = App::start().await;
     let link = Link::to(app.redis.port());
@@ -122,7 +119,7 @@ async fn a_logout_at_a_replica_that_lost_redis_is_not_missed_by_one_that_has_it(
     link.cut();
     let logout = app.log_out_at(0, &session).await;
 
-    // Either it says that it could not, or it is true everywhere. Never a yes that the other one has not heard.
+    // The logout either fails, or takes effect on every replica.
     if logout.status == 200 {
         for replica in [1, 0] {
             app.me_at(replica, &session.access).await.problem(401);

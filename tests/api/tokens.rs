@@ -1,4 +1,4 @@
-//! What tokens are, and which ones are refused.
+//! The content of tokens, and the tokens that are refused.
 
 use std::fs;
 
@@ -54,7 +54,7 @@ async fn name_the_audience_that_is_configured() {
 
 #[tokio::test]
 async fn a_token_that_was_resigned_unchanged_is_accepted() {
-    // Shows that the refusals below come from what each of them changes.
+    // Shows that the tokens below are refused because of their changes.
     let app = App::start().await;
     let session = app.superuser().await;
     app.me(&Forged::from_token(&session.access).sign(&keys(&app)[0])).await.ok(200);
@@ -95,11 +95,9 @@ async fn a_token_that_was_good_a_moment_ago_still_expires() {
     let expires = Utc::now().timestamp() + 2;
     let token = Forged::from_token(&session.access).claim("exp", expires).sign(&keys(&app)[0]);
     app.me(&token).await.ok(200);
-    latchkey_tests::wait::until("the token to expire", || async {
-        (app.me(&token).await.status == 401).then_some(())
-    })
-    .await;
-    assert!(Utc::now().timestamp() >= expires, "not before its time");
+    latchkey_tests::wait::until_equal("the status of /me", 401, || async { app.me(&token).await.status })
+        .await;
+    assert!(Utc::now().timestamp() >= expires, "the token expired too early");
 }
 
 #[tokio::test]
@@ -226,7 +224,8 @@ async fn are_verified_by_every_algorithm_and_phase_of_the_key_set() {
         app.keys.replace(&keys(algorithm));
         let session = latchkey_tests::wait::until(&format!("{algorithm} to sign"), || async {
             let session = app.log_in_as(SUPERUSER, &superuser_password()).await;
-            (Forged::from_token(&session.access).header["alg"] == algorithm).then_some(session)
+            let found = Forged::from_token(&session.access).header["alg"].clone();
+            if found == algorithm { Ok(session) } else { Err(found) }
         })
         .await;
         sessions.push(session);
@@ -235,7 +234,7 @@ async fn are_verified_by_every_algorithm_and_phase_of_the_key_set() {
         app.me(&session.access).await.ok(200);
         app.refresh(session).await.ok(200);
     }
-    // The algorithm belongs to the key: ES256's key under EdDSA's name is no key at all.
+    // The algorithm belongs to the key: a signature of the ES256 key with the id of the EdDSA key is invalid.
     let kid = eddsa["kid"].clone();
     let mixed = Forged::from_token(&sessions[0].access).header("kid", kid).sign(&es256);
     app.me(&mixed).await.problem(401);

@@ -1,4 +1,4 @@
-//! The alerts: Prometheus accepts them, they fire when they should, and each has a runbook.
+//! The alerts: Prometheus accepts them, they fire as specified, and each has a runbook.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,7 +32,7 @@ fn each_alert_fires_when_it_should_and_only_then() {
     let text = fs::read_to_string(&cases).expect("the cases");
     let untested: Vec<String> =
         names(&rules).into_iter().filter(|name| !text.contains(&format!("- name: {name}"))).collect();
-    assert!(untested.is_empty(), "no case in {} for {untested:?}", cases.display());
+    assert!(untested.is_empty(), "{} has no case for {untested:?}", cases.display());
 
     let folder = temporary_folder("alerts");
     fs::write(folder.path().join("rules.yaml"), serde_yaml_ng::to_string(&rules).expect("YAML"))
@@ -87,7 +87,7 @@ fn alerts_and_dashboard_ask_for_metrics_that_are_declared_and_explained() {
     .concat();
     let guide = read("docs/reference/metrics.md");
     for metric in &asked {
-        assert!(declared.contains(&format!("\"{metric}\"")), "{metric} is declared nowhere");
+        assert!(declared.contains(&format!("\"{metric}\"")), "{metric} is not declared");
         assert!(guide.contains(&format!("`{metric}`")), "docs/reference/metrics.md does not list {metric}");
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use latchkey_tests::chart::folder;
-use latchkey_tests::cluster::run_with_input;
+use latchkey_tests::process::run_with_input;
 use latchkey_tests::process::{run, run_ok};
 use latchkey_tests::programs;
 
@@ -62,6 +62,9 @@ fn kube_score_finds_nothing_that_is_not_explained() {
 fn the_readme_is_what_the_values_say() {
     let mut command = Command::new(programs::workspace().join("scripts/chart-readme"));
     let committed = fs::read_to_string(folder().join("README.md")).expect("the README");
-    assert!(committed.contains("| serverImage.repository |"), "helm-docs says nothing when it fails");
+    assert!(
+        committed.contains("| serverImage.repository |"),
+        "the README has no values: helm-docs prints nothing when it fails"
+    );
     assert_eq!(run_ok(&mut command), committed, "charts/latchkey/README.md is stale: make generate");
 }

@@ -219,7 +219,10 @@ fn a_service_monitor_when_asked_for() {
     assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
     let selected = monitor["spec"]["selector"]["matchLabels"].as_object().expect("labels");
     let labels = service["metadata"]["labels"].as_object().expect("labels");
-    assert!(selected.iter().all(|(name, value)| labels.get(name) == Some(value)), "it selects the Service");
+    assert!(
+        selected.iter().all(|(name, value)| labels.get(name) == Some(value)),
+        "the ServiceMonitor does not select the Service"
+    );
     assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
 }
 

@@ -16,14 +16,14 @@ async fn a_password_that_everybody_has_is_refused_in_words_until_another_is_ther
     stores::apply_admin(&namespace, "iloveyou1").await;
     namespace.apply_auth_service(json!({"bootstrapAdmin": {"secretRef": {"name": "admin"}}})).await;
     let api = namespace.api::<AuthService>();
-    wait_for("the server's reason", async || {
+    wait_for("the server's error in the condition", async || {
         let found = api.get(NAME).await.map_err(|e| e.to_string())?;
         let all = found.status.map(|status| status.conditions).unwrap_or_default();
         let ready = all.into_iter().find(|condition| condition.type_ == conditions::READY);
         let message = ready.map(|ready| ready.message).unwrap_or_default();
         assert!(!message.contains("iloveyou1"), "{message}");
-        let told = message.contains("terminated with an error") && message.contains("most common passwords");
-        if told { Ok(()) } else { Err(message) }
+        let found = message.contains("terminated with an error") && message.contains("most common passwords");
+        if found { Ok(()) } else { Err(message) }
     })
     .await;
     let password = secret("admin");

@@ -131,7 +131,7 @@ async fn what_is_beyond_a_bound_is_refused_by_the_name_of_its_field() {
         });
         let parameters = PatchParams::apply("tests").dry_run();
         let refused = api.patch(NAME, &parameters, &Patch::Apply(object)).await;
-        let error = refused.err().unwrap_or_else(|| panic!("{} was taken", path.join("."))).to_string();
+        let error = refused.err().unwrap_or_else(|| panic!("{} was accepted", path.join("."))).to_string();
         let field = path.iter().rfind(|name| !["0", "key"].contains(&name.as_str())).expect("a name");
         assert!(
             error.contains(field.as_str()) && error.contains(words),
@@ -151,7 +151,7 @@ async fn every_part_may_be_absent_empty_or_null() {
     // The Rust type cannot represent null everywhere.
     let resource = ApiResource::erase::<AuthService>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(fixture.client.clone(), &fixture.namespace, &resource);
-    let mut taken = 0;
+    let mut accepted = 0;
     for (name, part) in schema["properties"].as_object().expect("properties") {
         let empty = match part["type"].as_str() {
             Some("object") => json!({}),
@@ -167,7 +167,7 @@ async fn every_part_may_be_absent_empty_or_null() {
             });
             let object: DynamicObject = serde_json::from_value(object).expect("an object");
             match api.create(&PostParams::default(), &object).await {
-                Ok(_) => taken += 1,
+                Ok(_) => accepted += 1,
                 Err(kube::Error::Api(status)) if status.code == 422 => continue,
                 Err(error) => panic!("{name}: {error}"),
             }
@@ -179,6 +179,6 @@ async fn every_part_may_be_absent_empty_or_null() {
             .await;
         }
     }
-    assert!(taken > 20, "{taken}");
+    assert!(accepted > 20, "{accepted}");
     assert!(!operator.log().contains("panicked"), "{}", operator.log());
 }

@@ -18,18 +18,20 @@ async fn killed_after_every_write_it_still_gets_there_with_one_key_set() {
     let mut kills = 0;
     let mut first_keys = None;
     loop {
+        assert!(kills < 100, "it is not ready after {kills} kills");
         let before = fixture.writes().len();
         let mut operator = fixture.installation.start("operator-0");
-        // Until it has written another object, or has nothing left to write.
+        // Waits until it has written another object, or has nothing left to write.
         let ready = wait::until("a write", async || {
             let auth_service = fixture.auth_service().await;
             let ready = condition(&auth_service, "Ready").is_some_and(|ready| ready.status == "True");
-            (ready || fixture.writes().len() > before).then_some(ready)
+            let writes = fixture.writes().len();
+            if ready || writes > before { Ok(ready) } else { Err(format!("{writes} writes")) }
         })
         .await;
         operator.kill();
         kills += 1;
-        let keys = fixture.api::<Secret>().get_opt("auth-jwt-keys").await.expect("an answer");
+        let keys = fixture.api::<Secret>().get_opt("auth-jwt-keys").await.expect("a response");
         if let (None, Some(keys)) = (&first_keys, &keys) {
             first_keys = Some((keys.uid(), keys.data.clone()));
         }

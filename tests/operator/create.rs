@@ -92,11 +92,11 @@ async fn the_deployment_waits_for_the_database_and_its_schema() {
     fixture.wait_for_reason("SchemaMigrated", "False", "WaitingForDatabase").await;
     fixture.wait_for_condition("Progressing", "True").await;
     let deployments = fixture.api::<Deployment>();
-    assert!(deployments.get_opt(NAME).await.expect("an answer").is_none());
+    assert!(deployments.get_opt(NAME).await.expect("a response").is_none());
 
     let _kubelet = fixture.start_kubelet();
     fixture.wait_for_condition("SchemaMigrated", "True").await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_reason("Progressing", "False", "Settled").await;
-    assert!(deployments.get_opt(NAME).await.expect("an answer").is_some());
+    assert!(deployments.get_opt(NAME).await.expect("a response").is_some());
 }

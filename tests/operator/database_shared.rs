@@ -18,7 +18,9 @@ async fn apply_other(fixture: &Fixture, database: Value) {
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let api = fixture.api::<AuthService>();
-    api.patch(OTHER, &parameters, &Patch::Apply(object)).await.expect("the AuthService is taken");
+    api.patch(OTHER, &parameters, &Patch::Apply(object))
+        .await
+        .expect("the API server accepts the AuthService");
 }
 
 async fn wait_for_other(fixture: &Fixture, kind: &str, status: &str, reason: &str) -> Condition {

@@ -21,7 +21,7 @@ async fn nothing_is_left_and_it_can_be_made_again() {
     assert!(fixture.everything().await.len() > before.len() + 15);
 
     fixture.api::<AuthService>().delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
-    wait::until_ok("everything to be gone", async || {
+    wait::until("everything to be gone", async || {
         let left: BTreeSet<String> = fixture.everything().await.difference(&before).cloned().collect();
         if left.is_empty() { Ok(()) } else { Err(left) }
     })

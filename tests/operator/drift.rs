@@ -14,12 +14,12 @@ use crate::waiting::wait_for;
 /// A change of one object by another client.
 struct Row {
     kind: &'static str,
-    /// The Job's without its hash.
+    /// The name of a Job is without its hash.
     name: &'static str,
-    /// An edit of an owned field, and where it must be restored.
+    /// An edit of an owned field, and the JSON pointer at which it must be restored.
     edit: Value,
     ours: &'static str,
-    /// A field that another field manager may set, and where it must be kept.
+    /// A field that another field manager may set, and the JSON pointer at which it must be kept.
     beside: Value,
     theirs: &'static str,
 }
@@ -211,10 +211,10 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
         });
         let applied = fixture
             .any(row.kind)
-            .patch(&name.name_any(), &PatchParams::apply("somebody"), &Patch::Apply(&theirs))
+            .patch(&name.name_any(), &PatchParams::apply("other-manager"), &Patch::Apply(&theirs))
             .await
             .unwrap_or_else(|e| panic!("{}/{}: {e}", row.kind, row.name));
-        assert_ne!(at(&applied, row.theirs), Value::Null, "{}/{} takes it", row.kind, row.name);
+        assert_ne!(at(&applied, row.theirs), Value::Null, "{}/{} has no such field", row.kind, row.name);
     }
     fixture.wait_for_condition("Ready", "True").await;
     let before = owned(&fixture).await;
@@ -309,7 +309,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
             "/spec/podSelector".to_owned(),
         ),
         ("Service", NAME, json!({"spec": {"selector": more}}), "/spec/selector".to_owned()),
-        // The own namespace would become every namespace.
+        // Without a selector of the namespace, only the own namespace is allowed; with an empty one, every namespace is.
         (
             "NetworkPolicy",
             NAME,
@@ -333,7 +333,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
             Err(_) => Patch::Strategic(edit.clone()),
         };
         let edited = fixture.any(kind).patch(name, &parameters, &patch).await;
-        assert_ne!(at(&edited.expect("the edit"), &pointer), before, "{pointer}: the edit changes something");
+        assert_ne!(at(&edited.expect("the edit"), &pointer), before, "{pointer}: the edit changes nothing");
         fixture.wait_for_value(kind, name, &pointer, &before).await;
     }
     // Removing the label together with the owner reference disowns the object.
@@ -341,7 +341,10 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
         "ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": null},
     }});
     let config_maps = fixture.any("ConfigMap");
-    config_maps.patch("auth-settings", &PatchParams::default(), &Patch::Merge(&change)).await.expect("taken");
+    config_maps
+        .patch("auth-settings", &PatchParams::default(), &Patch::Merge(&change))
+        .await
+        .expect("the API server accepts it");
     let condition = fixture.wait_for_reason("Ready", "False", "NameTaken").await;
     assert!(condition.message.contains("ConfigMap auth-settings exists"), "{}", condition.message);
     config_maps.delete("auth-settings", &DeleteParams::default()).await.expect("it is deleted");

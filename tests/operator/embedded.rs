@@ -15,11 +15,7 @@ async fn the_condition_says_what_an_embedded_store_is() {
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_reason("EmbeddedStores", "True", "NoVolume").await;
-    latchkey_tests::wait::until("an event that warns of it", async || {
-        let events = fixture.events().await;
-        events.iter().any(|(kind, reason, _)| kind == "Warning" && reason == "NoVolume").then_some(())
-    })
-    .await;
+    fixture.wait_for_warning("NoVolume", "").await;
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
     fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
     fixture.wait_for_reason("EmbeddedStores", "True", "SingleInstance").await;

@@ -18,7 +18,7 @@ fn url(password: &str) -> String {
     format!("postgres://auth:{password}@db.example.com/auth")
 }
 
-/// A text that is nowhere else.
+/// A unique text.
 fn marker() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
@@ -61,21 +61,26 @@ async fn a_secret_that_nobody_names_is_never_read() {
     // A Secret that is created while the operator watches, and one that changes.
     fixture.apply_secret("came-later", &[("url", &url(&after))]).await;
     fixture.apply_secret("there-before", &[("url", &url(&before)), ("more", "1")]).await;
-    // A later change was observed, and therefore these as well.
+    // The operator has observed a later change, and therefore these as well.
     let checksum = fixture.checksum().await;
     let wanted_now = marker();
     fixture.apply_secret("database", &[("url", &url(&wanted_now))]).await;
     fixture.wait_for_other_checksum(&checksum).await;
 
     let audit = &fixture.control_plane.audit;
-    for read in audit.secrets_read_by(&fixture.installation.user) {
+    let reads = audit.secrets_read_by(&fixture.installation.user);
+    assert!(reads.iter().any(|read| read.verb == "get") && reads.iter().any(|read| read.verb == "list"));
+    for read in reads {
         match read.verb.as_str() {
             "get" => assert!(read.name == "database" || read.name.starts_with("auth-"), "{read:?}"),
             "list" => assert!(read.selected || read.answer == "PartialObjectMetadataList", "{read:?}"),
             _ => {}
         }
     }
-    assert!(remembers(&operator, &encoded(&wanted_now)), "this test cannot find what is there");
+    assert!(
+        remembers(&operator, &encoded(&wanted_now)),
+        "the search does not find the data of a referenced Secret"
+    );
     for foreign in [before, after] {
         assert!(!remembers(&operator, &encoded(&foreign)) && !remembers(&operator, &foreign));
     }
@@ -121,15 +126,19 @@ async fn an_own_secret_without_its_label_is_neither_lost_nor_made_anew() {
         let secrets = fixture.any("Secret");
         let before = secrets.get(name).await.expect("the Secret");
         let none = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
-        secrets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.expect("it is taken");
+        secrets
+            .patch(name, &PatchParams::default(), &Patch::Merge(none))
+            .await
+            .expect("the API server accepts it");
         let label = "/metadata/labels/app.kubernetes.io~1managed-by";
         fixture.wait_for_value("Secret", name, label, &json!("latchkey-operator")).await;
         let after = secrets.get(name).await.expect("the Secret");
         assert_eq!((before.metadata.uid, &before.data), (after.metadata.uid, &after.data), "{name}");
     }
-    wait::until("it to be well", async || {
+    wait::until("Ready to be True", async || {
         let auth_service = fixture.auth_service().await;
-        crate::fixture::condition(&auth_service, "Ready").filter(|ready| ready.status == "True").map(drop)
+        let ready = crate::fixture::condition(&auth_service, "Ready").cloned();
+        wait::check(ready.as_ref().is_some_and(|ready| ready.status == "True"), ready)
     })
     .await;
 }

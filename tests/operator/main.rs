@@ -19,7 +19,6 @@ mod hanging_requests;
 mod hostile_replicas;
 mod keys;
 mod kubectl;
-mod kubelet;
 mod leader;
 mod login;
 mod metrics;

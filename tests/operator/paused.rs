@@ -33,7 +33,7 @@ async fn nothing_is_written_until_the_pause_ends() {
     fixture.wait_for_reason("Ready", "False", "Paused").await;
     fixture.wait_for_reason("Stalled", "True", "Paused").await;
     assert_eq!(objects(&fixture), before, "nothing but the status is written");
-    assert!(fixture.any("PodDisruptionBudget").get_opt(NAME).await.expect("an answer").is_none());
+    assert!(fixture.any("PodDisruptionBudget").get_opt(NAME).await.expect("a response").is_none());
 
     fixture.merge(json!({"spec": {"paused": false}})).await;
     fixture.wait_for_value("PodDisruptionBudget", NAME, "/spec/maxUnavailable", &json!(1)).await;

@@ -23,17 +23,17 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
     let condition = fixture.wait_for_reason("Ready", "False", "ApplyRefused").await;
     assert!(condition.message.contains("duplicate entries"), "{}", condition.message);
     fixture.apply(json!({"pod": {"labels": {"team": "not a label's value!"}}})).await;
-    let pauses = wait::until("four tries", async || {
+    let pauses = wait::until("four retries", async || {
         let lines: Vec<Value> =
             operator.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let pauses: Vec<String> =
             lines.iter().filter_map(|line| find(line, "again_in")).map(str::to_owned).collect();
-        (pauses.len() >= 4).then_some(pauses)
+        if pauses.len() >= 4 { Ok(pauses) } else { Err(pauses) }
     })
     .await;
     assert_eq!(pauses[..4], ["500ms", "1s", "2s", "4s"]);
     let refused = fixture.writes().iter().filter(|write| write.code >= 400).count();
-    assert!(refused <= 3 * pauses.len(), "{refused} refused writes in {} tries", pauses.len());
+    assert!(refused <= 3 * pauses.len(), "{refused} refused writes in {} retries", pauses.len());
     // It recovers as soon as possible.
     fixture.apply(json!({"pod": {"labels": {"team": "a"}}})).await;
     fixture.wait_for_condition("Ready", "True").await;
@@ -93,10 +93,7 @@ async fn long_names_are_waited_for_like_short_ones() {
     fixture.apply(json!({"database": {"urlSecretRef": {"name": name, "key": name}}})).await;
     let condition = fixture.wait_for_reason("SecretsResolved", "False", "SecretMissing").await;
     assert!(condition.message.contains(&name), "{}", condition.message);
-    wait::until("the event", async || {
-        fixture.events().await.into_iter().find(|(_, reason, _)| reason == "SecretMissing")
-    })
-    .await;
+    fixture.wait_for_warning("SecretMissing", "").await;
     fixture.apply_secret(&name, &[(&name, "postgres://auth:x@db.example.com/auth")]).await;
     fixture.wait_for_condition("SecretsResolved", "True").await;
 }
@@ -150,7 +147,7 @@ async fn unknown_fields_are_pruned_with_a_warning() {
         .header("content-type", "application/json")
         .body(kube::client::Body::from(object.to_string().into_bytes()))
         .expect("a request");
-    let answer = fixture.client.send(request).await.expect("an answer");
+    let answer = fixture.client.send(request).await.expect("a response");
     assert_eq!(answer.status(), 201);
     let warnings: Vec<&str> =
         answer.headers().get_all("warning").iter().filter_map(|value| value.to_str().ok()).collect();

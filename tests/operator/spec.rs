@@ -35,7 +35,7 @@ async fn settings_reach_the_server_and_roll_its_pods() {
             &[("username", "root"), ("email", "root@example.com"), ("password", "correct horse battery")],
         )
         .await;
-    fixture.apply_secret("gateway", &[("secret", "what only the gateway knows, and nobody else")]).await;
+    fixture.apply_secret("gateway", &[("secret", "a secret that only the gateway knows")]).await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
     let mail = json!({"email": {

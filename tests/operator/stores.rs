@@ -2,11 +2,11 @@
 
 use kube::ResourceExt;
 use kube::api::ListParams;
+use latchkey_tests::kubelet::{SERVERS, set_ready};
 use latchkey_tests::status_port::healthy;
 use serde_json::json;
 
 use crate::fixture::{Fixture, NAME};
-use crate::kubelet::{SERVERS, set_ready};
 use crate::waiting::wait_for;
 
 #[tokio::test]
@@ -55,12 +55,15 @@ async fn the_credentials_of_a_database_with_a_volume_are_never_made_anew() {
     let backup = secrets.get("auth-postgres").await.expect("the credentials");
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
 
-    secrets.delete("auth-postgres", &kube::api::DeleteParams::default()).await.expect("somebody deletes it");
+    secrets
+        .delete("auth-postgres", &kube::api::DeleteParams::default())
+        .await
+        .expect("the Secret is deleted");
     let condition = fixture.wait_for_reason("Ready", "False", "CredentialsLost").await;
     assert!(condition.message.contains("auth-postgres"), "{}", condition.message);
-    assert!(secrets.get_opt("auth-postgres").await.expect("an answer").is_none());
+    assert!(secrets.get_opt("auth-postgres").await.expect("a response").is_none());
     let now = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
-    assert_eq!(now.metadata.generation, deployment.metadata.generation, "the pods that run were left alone");
+    assert_eq!(now.metadata.generation, deployment.metadata.generation, "the running pods were changed");
 
     let restored = json!({
         "apiVersion": "v1", "kind": "Secret", "data": backup.data["data"],

@@ -300,7 +300,7 @@ async fn each_rule_refuses_with_a_sentence_that_names_the_field() {
         let error = fixture.try_apply(spec.clone()).await.expect_err(&spec.to_string()).to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{spec}: {error}");
     }
-    assert!(fixture.api::<AuthService>().get_opt(NAME).await.expect("an answer").is_none());
+    assert!(fixture.api::<AuthService>().get_opt(NAME).await.expect("a response").is_none());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `mail preview`, and texts of one's own that are broken.
+//! `mail preview`, and invalid custom templates.
 
 use std::fs;
 use std::path::Path;
@@ -54,7 +54,7 @@ fn shows_custom_templates_and_languages() {
     write("layout.html", "<html lang=\"{{ locale }}\">OUR LAYOUT {% block before %}{% endblock %}</html>");
     write("account_deleted.pt-BR.txt", "Subject: Conta apagada\n\nOlá\n");
     write("account_deleted.pt-BR.html", "<p>Olá</p>");
-    // What Kubernetes and people leave beside them.
+    // Other files in the folder, by Kubernetes and by users.
     fs::create_dir(folder.path().join("..data")).unwrap();
     write("README.md", "ours");
 

@@ -41,16 +41,17 @@ fn fails_in_one_sentence_when_postgres_does_not_answer() {
 async fn serve_does_not_migrate_but_waits_for_it_and_says_so() {
     let parts = Parts::on(Postgres::shared().create_empty_database().await);
     let server = Server::start(&parts.variables).await;
-    wait::until("the server to say that it waits for the schema", || async {
+    wait::until("/readyz to report the missing schema", || async {
         let answer = server.readiness().await;
         let body: Value = answer.json();
         let schema = &body["dependencies"]["schema"];
-        let said = schema["message"].as_str().unwrap_or_default().to_lowercase();
-        (answer.status == 503 && schema["ready"] == false && said.contains("migrate")).then_some(())
+        let message = schema["message"].as_str().unwrap_or_default().to_lowercase();
+        let found = answer.status == 503 && schema["ready"] == false && message.contains("migrate");
+        wait::check(found, body)
     })
     .await;
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND $1 <> ''";
-    assert_eq!(parts.database.count(tables, "any").await, 0, "it left the database alone");
+    assert_eq!(parts.database.count(tables, "any").await, 0, "the server changed the database");
 
     assert!(run_command(&["migrate"], &only_database(parts.database.url())).status.success());
     server.wait_until_ready().await;
@@ -67,14 +68,14 @@ async fn a_newer_schema_is_used_only_when_it_says_that_it_may_be() {
     let said = run_command(&["schema"], &Variables::new());
     assert!(String::from_utf8_lossy(&said.stdout).contains(&format!("schema version {ours}")), "{said:?}");
 
-    // A newer release migrates, and has not said what that means for us.
+    // A newer release migrates, and does not declare which servers tolerate the schema.
     parts.database.execute(NEWER).await;
-    let unfit = async |words: &'static str| {
-        wait::until("the server not to be ready", || async {
+    let wait_until_refused = async |words: &'static str| {
+        wait::until(&format!("/readyz to report {words:?}"), || async {
             let answer = server.readiness().await;
             let schema = answer.json()["dependencies"]["schema"].clone();
-            let said = schema["message"].as_str().unwrap_or_default().to_owned();
-            (answer.status == 503 && schema["ready"] == false && said.contains(words)).then_some(())
+            let named = schema["message"].as_str().is_some_and(|message| message.contains(words));
+            wait::check(answer.status == 503 && schema["ready"] == false && named, schema)
         })
         .await;
         let output = run_command(&["migrate"], &only_database(parts.database.url()));
@@ -82,24 +83,24 @@ async fn a_newer_schema_is_used_only_when_it_says_that_it_may_be() {
         assert!(!output.status.success() && said.contains(words) && said.contains("newer release"), "{said}");
         assert_eq!(said.trim().lines().count(), 1, "{said}");
     };
-    unfit("nothing says").await;
+    wait_until_refused("nothing says").await;
     parts.database.execute("INSERT INTO schema_tolerance (version, oldest_server) VALUES (99, 98)").await;
-    unfit("version 98").await;
+    wait_until_refused("version 98").await;
 
-    // We are among those that can live with it.
+    // This release is one of those that tolerate it.
     parts.database.execute("UPDATE schema_tolerance SET oldest_server = 2 WHERE version = 99").await;
     server.wait_until_ready().await;
     assert!(run_command(&["migrate"], &only_database(parts.database.url())).status.success());
 }
 
-/// What a newer release leaves behind.
+/// The migration of a newer release.
 const NEWER: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
      VALUES (99, 'newer', true, '', 0)";
 
 #[tokio::test]
 async fn nothing_is_migrated_that_would_break_a_server_that_runs() {
     let database = Postgres::shared().create_empty_database().await;
-    // A server from before the first migration, as far as its name tells.
+    // By its application name, a server from before the first migration.
     let mut running = database.connect().await;
     sqlx::query("SET application_name = 'latchkey-server/0'").execute(&mut running).await.unwrap();
     let output = run_command(&["migrate"], &only_database(database.url()));
@@ -109,7 +110,7 @@ async fn nothing_is_migrated_that_would_break_a_server_that_runs() {
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND $1 <> ''";
     assert_eq!(database.count(tables, "any").await, 0);
 
-    // One of the release before goes on beside it.
+    // A server of the previous release may run at the same time.
     sqlx::query("SET application_name = 'latchkey-server'").execute(&mut running).await.unwrap();
     assert!(run_command(&["migrate"], &only_database(database.url())).status.success());
 }

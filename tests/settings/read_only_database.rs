@@ -1,4 +1,4 @@
-//! What every command that needs the database says of one that accepts no writes.
+//! The commands that need the database refuse one that accepts no writes.
 
 use std::fs;
 

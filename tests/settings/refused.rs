@@ -1,10 +1,10 @@
-//! A missing, malformed or contradictory setting stops the start at once with one sentence that names it.
+//! A missing, malformed or contradictory setting stops the start immediately with one sentence that names it.
 
 use latchkey_tests::server::run_command;
 
 use crate::parts::{assert_refused, unreachable};
 
-/// Starts the server with one variable changed (`None` leaves it out).
+/// Starts the server with these variables changed; `None` removes one.
 pub fn start_with(changes: &[(&str, Option<&str>)]) -> std::process::Output {
     let mut variables = unreachable();
     for (name, value) in changes {
@@ -21,7 +21,7 @@ fn what_is_required_and_missing_is_named() {
     for name in ["DATABASE_URL", "REDIS_URL", "ISSUER_URL", "JWT_KEYS_FILE"] {
         let said = assert_refused(&start_with(&[(name, None)]), name);
         assert!(said.contains("required"), "{said}");
-        // Set to nothing is not set.
+        // An empty value is the same as none.
         assert_refused(&start_with(&[(name, Some(""))]), name);
     }
 }
@@ -105,7 +105,7 @@ fn a_first_superuser_that_breaks_the_rules_is_refused() {
 
 #[test]
 fn a_key_set_that_is_missing_or_no_key_set_is_named() {
-    // The key set is configuration: without one nothing can ever be signed, so waiting would not help.
+    // The key set is configuration. Without one the server can never sign tokens, so that it does not wait for it.
     assert_refused(&start_with(&[("JWT_KEYS_FILE", Some("/nonexistent/keys.json"))]), "JWT_KEYS_FILE");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.json");

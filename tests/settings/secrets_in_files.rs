@@ -1,4 +1,4 @@
-//! Each variable that holds a secret may be given as `NAME_FILE` instead, never as both.
+//! Each variable with a secret can be set as `NAME_FILE` instead, but not both.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use latchkey_tests::wait;
 
 use crate::parts::{Parts, assert_refused, unreachable};
 
-/// Moves a variable's value into a file.
+/// Moves the value of a variable into a file.
 fn into_file(parts: &mut Parts, folder: &Path, name: &str, line_break: &str) {
     let value = parts.variables.remove(name).unwrap_or_else(|| panic!("{name} is set"));
     let file = folder.join(name);
@@ -122,18 +122,15 @@ async fn another_database_login_in_the_file_works_without_a_restart() {
     let server = Server::start(&parts.variables).await;
     server.wait_until_ready().await;
 
-    // The old password is void at once, and every connection is gone.
+    // The old password is invalid immediately, and every connection is closed.
     parts.database.execute("ALTER ROLE rotating PASSWORD 'NeverLogged-two'").await;
     let connections = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotating'";
     parts.database.execute(connections).await;
-    wait::until("the database to refuse the old password", || async {
-        (server.readiness().await.status == 503).then_some(())
-    })
-    .await;
+    wait::until_equal("the status of /readyz", 503, || async { server.readiness().await.status }).await;
     write("NeverLogged-two");
     server.wait_until_ready().await;
 
-    // Another database takes a restart: one server must never write to two.
+    // Another database needs a restart, because one server must never write to two.
     fs::write(&file, format!("postgres://rotating:NeverLogged-two@{place}_other")).unwrap();
     server.wait_for_log("after a restart").await;
     assert_eq!(server.readiness().await.status, 200);

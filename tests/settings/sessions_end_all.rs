@@ -43,10 +43,7 @@ async fn nor_by_one_that_asks_postgres_because_redis_is_away() {
     let mut app = App::start().await;
     let (_, session) = app.new_session("restored").await;
     app.redis.stop();
-    wait::until("PostgreSQL to answer", || async {
-        (app.me(&session.access).await.status == 200).then_some(())
-    })
-    .await;
+    wait::until_equal("the status of /me", 200, || async { app.me(&session.access).await.status }).await;
     let variables = Variables::from([("DATABASE_URL".to_owned(), app.database.url())]);
     assert!(run_command(&["sessions", "end-all"], &variables).status.success());
     app.me(&session.access).await.problem(401);
@@ -65,11 +62,8 @@ async fn it_waits_for_a_session_that_is_in_use_and_holds_no_other_meanwhile() {
 
     let command = tokio::task::spawn_blocking(move || run_command(&["sessions", "end-all"], &variables));
     let open = "SELECT count(*) FROM sessions WHERE ended_at IS NULL AND $1 <> ''";
-    wait::until("all others to have ended", || async {
-        (app.database.count(open, "any").await == 1).then_some(())
-    })
-    .await;
-    // What acts in the session reaches for another one.
+    wait::until_equal("the number of open sessions", 1, || app.database.count(open, "any")).await;
+    // The transaction that uses the session locks another one.
     sqlx::query("SELECT FROM sessions FOR UPDATE").execute(&mut held).await.unwrap();
     sqlx::query("COMMIT").execute(&mut held).await.unwrap();
 

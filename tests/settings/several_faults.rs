@@ -1,4 +1,4 @@
-//! One start names every fault of the settings, each with the sentence that it has alone.
+//! One start reports every fault of the settings, each with the same sentence as alone.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use latchkey_tests::server::{Variables, run_command};
 
 use crate::parts::unreachable;
 
-/// Each is one fault, or several, and none of them hides or causes another.
+/// Faults that neither hide nor cause each other.
 const FAULTS: [(&str, Option<&str>); 30] = [
     ("ACCESS_TOKEN_EXPIRE_MINUTES", Some("7d")),
     ("ACCOUNT_DELETION_ENABLED", Some("perhaps")),
@@ -56,12 +56,12 @@ fn with(changes: &[(&str, Option<&str>)]) -> Variables {
     variables
 }
 
-/// The sentences with which a command ended, without the name of the program.
+/// The sentences with which a command failed, without the name of the program.
 #[track_caller]
 fn sentences(output: &Output) -> Vec<String> {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(output.stdout.is_empty(), "stdout is for answers");
+    assert!(output.stdout.is_empty(), "stdout is not empty");
     assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
     let sentence = |line: &str| line.strip_prefix("latchkey-server: ").expect("a sentence").to_owned();
     said.lines().map(sentence).collect()
@@ -84,7 +84,7 @@ fn all_of_them_are_named_in_one_start() {
     }
     for command in ["serve", "check"] {
         let said = sentences(&run_command(&[command], &with(&FAULTS)));
-        assert_eq!(said.len(), FAULTS.len(), "each once: {said:?}");
+        assert_eq!(said.len(), FAULTS.len(), "not each fault once: {said:?}");
         assert_eq!(said.into_iter().collect::<BTreeSet<_>>(), alone, "{command}");
     }
 }
@@ -123,7 +123,7 @@ fn two_faults_of_one_kind_are_two_sentences() {
 #[test]
 fn a_faulty_variable_causes_no_second_sentence() {
     for (changes, expected) in [
-        // Neither is anything missing beside it, nor does it contradict what depends on it.
+        // Settings that depend on it are neither reported as missing nor as contradictory.
         (
             &[("EMAILS_ENABLED", Some("perhaps")), ("REGISTRATION_ENABLED", Some("true"))][..],
             "EMAILS_ENABLED",

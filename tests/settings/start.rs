@@ -1,4 +1,4 @@
-//! A dependency that is down at start: the server keeps trying, not ready, saying what it waits for.
+//! A dependency that is unavailable at the start: the server retries, is not ready, and reports the reason.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{SUPERUSER, path, superuser_password};
@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use crate::parts::Parts;
 
-async fn wait_until_it_waits_for(server: &Server, dependency: &str) -> (u16, Value) {
-    wait::until(&format!("the server to wait for {dependency}"), || async {
+async fn wait_until_reported(server: &Server, dependency: &str) -> (u16, Value) {
+    wait::until(&format!("/readyz to report {dependency}"), || async {
         let answer = server.readiness().await;
         let body: Value = answer.json();
         let state = &body["dependencies"][dependency];
-        let said = state["message"].as_str().is_some_and(|text| !text.is_empty());
-        (state["ready"] == false && said).then_some((answer.status, body))
+        let explained = state["message"].as_str().is_some_and(|text| !text.is_empty());
+        if state["ready"] == false && explained { Ok((answer.status, body)) } else { Err(body) }
     })
     .await
 }
@@ -29,9 +29,9 @@ async fn waits_for_postgres() {
 
     let server = Server::start(&parts.variables).await;
     assert_eq!(server.management("/livez").await.status, 200);
-    let (status, body) = wait_until_it_waits_for(&server, "database").await;
+    let (status, body) = wait_until_reported(&server, "database").await;
     assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
-    // Whoever asks all the same is told to come back later.
+    // A request before that is refused with 503.
     let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
     server.post(path::LOGIN).form(&form).answer().await.problem(503);
 
@@ -46,20 +46,17 @@ async fn waits_for_redis() {
     parts.redis.stop();
 
     let server = Server::start(&parts.variables).await;
-    let (status, body) = wait_until_it_waits_for(&server, "redis").await;
+    let (status, body) = wait_until_reported(&server, "redis").await;
     assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
 
     parts.redis.start_again();
     server.wait_until_ready().await;
-    wait::until("revocation by redis", || async {
-        (server.status().await["revocation"]["mode"] == "redis").then_some(())
-    })
-    .await;
+    server.wait_for_revocation_mode("redis").await;
 }
 
 #[tokio::test]
 async fn a_wrong_password_is_something_to_wait_for_too() {
-    // A Secret that is corrected later, by whoever rotates passwords, must not need a new pod.
+    // A Secret that is corrected later must not need a new pod.
     let mut parts = Parts::start().await;
     let wrong = parts.redis.url().replace("NeverLogged", "NeverLoggedWrong");
     parts.variables.insert("REDIS_URL".to_owned(), wrong);
@@ -68,7 +65,7 @@ async fn a_wrong_password_is_something_to_wait_for_too() {
 
     let server = Server::start(&parts.variables).await;
     for dependency in ["database", "redis"] {
-        wait_until_it_waits_for(&server, dependency).await;
+        wait_until_reported(&server, dependency).await;
     }
 }
 
@@ -79,11 +76,14 @@ async fn a_redis_that_may_evict_keys_is_refused_with_the_reason() {
     parts.variables.insert("REDIS_URL".to_owned(), parts.redis.url());
 
     let server = Server::start(&parts.variables).await;
-    let (status, body) = wait_until_it_waits_for(&server, "redis").await;
+    let (status, body) = wait_until_reported(&server, "redis").await;
 
     assert_eq!(status, 503, "{body}");
     let said = body["dependencies"]["redis"]["message"].as_str().unwrap_or_default();
-    assert!(said.contains("maxmemory-policy") && said.contains("noeviction"), "it says what to set: {said}");
+    assert!(
+        said.contains("maxmemory-policy") && said.contains("noeviction"),
+        "the message has no remedy: {said}"
+    );
     assert_eq!(server.status().await["revocation"]["mode"], "postgres");
 
     parts.redis.set_eviction("noeviction").await;

@@ -1,22 +1,24 @@
 //! `latchkey-server superuser create`
 
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use latchkey_tests::app::App;
 use latchkey_tests::logs::SECRET_MARK;
+use latchkey_tests::process::run_with_input;
 use latchkey_tests::programs;
 
-/// Runs the command on the database alone, with a text on its standard input.
+/// Runs the command with the database as its only setting, and with this standard input.
 fn create(app: &App, arguments: &[&str], input: &str) -> Output {
+    create_with(app, &[], arguments, input)
+}
+
+/// The same with more settings.
+fn create_with(app: &App, settings: &[(&str, &str)], arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(programs::latchkey_server());
-    command.env_clear().env("DATABASE_URL", app.database.url());
+    command.env_clear().env("DATABASE_URL", app.database.url()).envs(settings.iter().copied());
     command.args(["superuser", "create"]).args(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = run_with_input(&mut command, input);
     for said in [&output.stdout, &output.stderr] {
         assert_eq!(latchkey_tests::logs::leak(&String::from_utf8_lossy(said)), None);
     }
@@ -28,7 +30,7 @@ const RESCUE: [&str; 4] = ["--username", "rescue", "--email", "rescue@example.te
 #[tokio::test]
 async fn makes_a_superuser_who_can_do_everything_at_once() {
     let app = App::start().await;
-    // Locked out: nobody is left who could let anybody in.
+    // No active superuser remains.
     app.database.execute("UPDATE users SET is_active = false").await;
     let password = format!("{SECRET_MARK} rescue");
 
@@ -72,7 +74,7 @@ async fn says_in_one_sentence_what_is_wrong_and_makes_nobody() {
         assert_eq!(said.trim().lines().count(), 1, "{said}");
     }
     let as_argument = create(&app, &[&RESCUE[..], &["--password", "x"]].concat(), "");
-    assert!(!as_argument.status.success(), "a password is no argument");
+    assert!(!as_argument.status.success(), "a password was accepted as an argument");
     assert_eq!(app.database.count("SELECT count(*) FROM users WHERE username = $1", "rescue").await, 0);
 }
 
@@ -80,12 +82,7 @@ async fn says_in_one_sentence_what_is_wrong_and_makes_nobody() {
 async fn keeps_to_the_password_policy() {
     let app = App::start().await;
     let password = format!("{SECRET_MARK} good");
-    let mut command = Command::new(programs::latchkey_server());
-    command.env_clear().env("DATABASE_URL", app.database.url()).env("PASSWORD_MIN_LENGTH", "40");
-    command.args(["superuser", "create"]).args(RESCUE).stdin(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = create_with(&app, &[("PASSWORD_MIN_LENGTH", "40")], &RESCUE, &password);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("at least 40 characters"), "{said}");
 }

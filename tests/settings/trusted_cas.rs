@@ -1,4 +1,4 @@
-//! `EXTRA_CA_FILE`: PostgreSQL, Redis and SMTP servers whose certificates are from an authority of one's own.
+//! `EXTRA_CA_FILE`: PostgreSQL, Redis and SMTP servers with certificates of a private certificate authority.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::parts::{assert_refused, unreachable};
 
-/// All three, with certificates for 127.0.0.1 by one authority.
+/// All three, with certificates for 127.0.0.1 from one authority.
 struct Stores {
     authority: Authority,
     postgres: Postgres,
@@ -26,7 +26,7 @@ struct Stores {
 }
 
 impl Stores {
-    /// Those that all tests here share.
+    /// The instance that these tests share.
     async fn shared() -> &'static Self {
         static STORES: OnceCell<Stores> = OnceCell::const_new();
         STORES
@@ -44,7 +44,7 @@ impl Stores {
             .await
     }
 
-    /// Settings that name them and the authority; the URL of the database ends with this.
+    /// Settings with their addresses and the authority; `query` is appended to the URL of the database.
     fn variables(&self, database: &Database, query: &str) -> Variables {
         let mut variables = latchkey_tests::app::default_variables(database, &self.redis, &self.keys);
         for (name, value) in self.mail.variables() {
@@ -56,22 +56,23 @@ impl Stores {
     }
 }
 
-/// What `check` says of each dependency: whether it is well, and the rest of its line.
+/// The result of `check` for each dependency: whether it works, and the rest of its line.
 fn check(variables: &Variables) -> Vec<(bool, String)> {
     let output = run_command(&["check"], variables);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
-    let found: Vec<_> = said.lines().map(|line| (line.starts_with("ok "), line[6..].to_owned())).collect();
-    assert_eq!(output.status.success(), found.iter().all(|(well, _)| *well), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(latchkey_tests::logs::leak(&text), None, "{text}");
+    let found: Vec<_> = text.lines().map(|line| (line.starts_with("ok "), line[6..].to_owned())).collect();
+    assert!(found.len() >= 3, "{text}");
+    assert_eq!(output.status.success(), found.iter().all(|(works, _)| *works), "{text}");
     found
 }
 
 #[track_caller]
-fn assert_says(found: &[(bool, String)], subject: &str, well: bool, words: &str) {
+fn assert_says(found: &[(bool, String)], subject: &str, works: bool, words: &str) {
     let line = found.iter().find(|(_, line)| line.starts_with(subject));
-    let (is_well, line) = line.unwrap_or_else(|| panic!("{subject} is not named: {found:?}"));
-    assert_eq!(*is_well, well, "{line}");
-    assert!(line.contains(words), "{words} is not said: {line}");
+    let (found, line) = line.unwrap_or_else(|| panic!("{subject} is not named: {found:?}"));
+    assert_eq!(*found, works, "{line}");
+    assert!(line.contains(words), "{line} does not contain {words:?}");
 }
 
 #[tokio::test]
@@ -80,13 +81,14 @@ async fn each_is_trusted_with_the_authority_and_refused_without() {
     let database = stores.postgres.create_database().await;
     for query in ["", "?sslmode=verify-full", "?sslmode=require"] {
         let mut variables = stores.variables(&database, query);
-        for (well, line) in check(&variables) {
-            assert!(well, "{query} {line}");
+        for (works, line) in check(&variables) {
+            assert!(works, "{query} {line}");
         }
         variables.remove("EXTRA_CA_FILE");
         let found = check(&variables);
         let not_trusted = "its certificate is not trusted";
-        // Without authorities of its own it stays what it is in PostgreSQL's own clients: nothing is checked unless asked for.
+        // Without EXTRA_CA_FILE the database is used as by PostgreSQL's own clients, which verify the certificate only on
+        // request.
         let checked = query == "?sslmode=verify-full";
         assert_says(&found, "database", !checked, if checked { not_trusted } else { "answers" });
         assert_says(&found, "redis", false, not_trusted);
@@ -105,12 +107,12 @@ async fn another_authority_is_as_good_as_none() {
     for subject in ["database", "redis", "mail"] {
         assert_says(&found, subject, false, "its certificate");
     }
-    // Both: each is tried.
+    // A bundle with both authorities.
     let folder = temporary_folder("bundle-");
     let both = folder.path().join("both.pem");
     fs::write(&both, format!("# two\n{}\n{}", other.text(), stores.authority.text())).unwrap();
     variables.insert("EXTRA_CA_FILE".to_owned(), both.display().to_string());
-    assert!(check(&variables).into_iter().all(|(well, _)| well));
+    assert!(check(&variables).into_iter().all(|(works, _)| works));
 }
 
 #[tokio::test]
@@ -126,7 +128,7 @@ async fn a_certificate_for_another_name_is_refused() {
     for subject in ["database", "redis", "mail"] {
         assert_says(&found, subject, false, "its certificate is for another host name");
     }
-    // Whoever asks for the authority alone to be checked gets that.
+    // With verify-ca, the host name is not verified.
     variables.insert("DATABASE_URL".to_owned(), format!("{}?sslmode=verify-ca", variables["DATABASE_URL"]));
     assert_says(&check(&variables), "database", true, "answers");
 }
@@ -155,10 +157,10 @@ async fn it_migrates_and_serves_on_them() {
 
     let server = Server::start(&variables).await;
     server.wait_until_ready().await;
-    wait::until("revocation by redis, and mail", || async {
+    wait::until("revocations in Redis, and e-mail", || async {
         let status = server.status().await;
-        let well = status["revocation"]["mode"] == "redis" && status["dependencies"]["mail"]["ready"] == true;
-        well.then_some(())
+        let mail = &status["dependencies"]["mail"]["ready"];
+        wait::check(status["revocation"]["mode"] == "redis" && *mail == true, status)
     })
     .await;
     let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];

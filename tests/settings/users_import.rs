@@ -33,7 +33,7 @@ impl Import {
         for said in [&output.stdout, &output.stderr] {
             let said = String::from_utf8_lossy(said);
             assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
-            assert!(!said.contains("$2b$"), "a hash is shown: {said}");
+            assert!(!said.contains("$2b$"), "the output contains a hash: {said}");
         }
         output
     }
@@ -111,7 +111,7 @@ async fn again_it_makes_nobody_twice_and_goes_on_where_it_ended() {
     );
     assert_eq!(import.count("SELECT count(*) FROM users WHERE username LIKE $1", "user-%").await, 2_500);
     assert_eq!(import.count(IMPORTED, "any").await, 2_500);
-    // What an import made is not undone by the next one.
+    // The next import does not change the accounts of an earlier one.
     import.app.database.execute("UPDATE users SET is_active = false WHERE username = 'user-7'").await;
     import.run("users.csv", &half, &[]);
     assert_eq!(

@@ -59,7 +59,7 @@ async fn goes_back_page_by_page_and_misses_nothing() {
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let page = get(&app, &query).await.ok(200);
         seen.extend(ids(page["events"].as_array().unwrap()));
-        // What is recorded meanwhile is on no later page.
+        // An event that is recorded between two pages is on no later page.
         app.log_in(&user).await;
         match page["next_cursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
@@ -83,11 +83,11 @@ async fn filters_by_kind_people_and_outcome() {
     };
     assert_eq!(kinds(&[("user_id", &id)]).await, ["login", "login", "user_created"]);
     assert_eq!(kinds(&[("user_id", &id), ("outcome", "refused")]).await, ["login"]);
-    assert_eq!(kinds(&[("actor_id", &id)]).await, ["login"], "nobody was authenticated in the other");
+    assert_eq!(kinds(&[("actor_id", &id)]).await, ["login"], "the refused login has no actor");
     assert_eq!(kinds(&[("kind", "user_created")]).await, ["user_created"; 2]);
     assert_eq!(kinds(&[("kind", "user_created"), ("user_id", &id)]).await.len(), 1);
     assert!(kinds(&[("kind", "user_deleted")]).await.is_empty());
-    assert!(kinds(&[("request_id", "nobody-s")]).await.is_empty());
+    assert!(kinds(&[("request_id", "unknown")]).await.is_empty());
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn filters_by_time() {
     let app = App::start().await;
     app.superuser().await;
     app.database.execute("DELETE FROM audit_events").await;
-    // In the order of their ids; two were recorded later than their transactions began.
+    // In the order of their ids. Two transactions started earlier than those of the events before them.
     app.database
         .execute(
             "INSERT INTO audit_events (kind, at) SELECT 'login', t::timestamptz FROM unnest(ARRAY[

@@ -11,12 +11,12 @@ async fn change(app: &App, session: &Session, body: &Value) -> Answer {
     app.post(path::MY_PASSWORD).bearer_auth(&session.access).json(body).answer().await
 }
 
-fn fresh() -> String {
-    format!("{SECRET_MARK} fresh one")
+fn new_password() -> String {
+    format!("{SECRET_MARK} new one")
 }
 
 fn body(user: &User) -> Value {
-    json!({ "current_password": user.password, "new_password": fresh() })
+    json!({ "current_password": user.password, "new_password": new_password() })
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn changes_it_and_ends_the_other_sessions_everywhere() {
     app.refresh(&session).await.ok(200);
     app.me(&stranger.access).await.ok(200);
     app.post_login(&user.username, &user.password).await.problem(401);
-    app.post_login(&user.username, &fresh()).await.ok(200);
+    app.post_login(&user.username, &new_password()).await.ok(200);
     app.mail().wait_for(&user.email, 1).await;
 }
 
@@ -58,7 +58,7 @@ async fn a_wrong_current_password_changes_nothing_and_is_audited() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     for wrong in [format!("{SECRET_MARK} wrong"), String::new(), "x".repeat(2000)] {
-        let body = json!({ "current_password": wrong, "new_password": fresh() });
+        let body = json!({ "current_password": wrong, "new_password": new_password() });
         assert_eq!(change(&app, &session, &body).await.invalid_fields(), ["current_password"]);
     }
     app.me(&session.access).await.ok(200);
@@ -84,7 +84,7 @@ async fn of_concurrent_requests_one_wins() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let bodies: Vec<_> = (0..5)
-        .map(|n| json!({ "current_password": user.password, "new_password": format!("{} {n}", fresh()) }))
+        .map(|n| json!({ "current_password": user.password, "new_password": format!("{} {n}", new_password()) }))
         .collect();
     let answers = join_all(bodies.iter().map(|body| change(&app, &session, body))).await;
     let won: Vec<_> = answers.iter().zip(&bodies).filter(|(answer, _)| answer.status == 200).collect();

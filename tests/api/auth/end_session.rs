@@ -10,7 +10,7 @@ async fn end(app: &App, session: &Session, id: &str) -> Answer {
     app.server().request("DELETE", &path).bearer_auth(&session.access).answer().await
 }
 
-/// The id of a session, as its own list names it.
+/// The id of a session in its own list.
 async fn id(app: &App, session: &Session) -> String {
     list(app, session).await[0]["id"].as_str().expect("an id").to_owned()
 }
@@ -32,7 +32,7 @@ async fn its_tokens_are_refused_everywhere_and_the_others_go_on() {
     assert_eq!(list(&app, &session).await.len(), 1);
     let audited = "SELECT count(*) FROM audit_events WHERE kind = 'session_ended' AND session_id = $1::uuid";
     assert_eq!(app.database.count(audited, &id).await, 1);
-    // Asked for again, as after an answer that was lost.
+    // A repeated request succeeds, as after a lost response.
     assert_eq!(end(&app, &session, &id).await.status, 204);
     assert_eq!(app.database.count(audited, &id).await, 1);
 }

@@ -15,7 +15,7 @@ async fn introspect(app: &App, token: &str) -> Answer {
 
 #[track_caller]
 fn assert_inactive(answer: &Answer) {
-    // RFC 7662 §2.2: nothing else is said, so that nothing can be learnt.
+    // RFC 7662 §2.2: the response contains nothing else, so that it discloses nothing.
     assert_eq!(answer.ok(200), json!({ "active": false }));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }

@@ -1,4 +1,4 @@
-//! `POST /api/v1/auth/reset-password` with the link of an invitation: a first password.
+//! `POST /api/v1/auth/reset-password` with the token of an invitation, which sets a first password.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, User, path};
@@ -6,7 +6,7 @@ use latchkey_tests::logs::SECRET_MARK;
 use latchkey_tests::smtp::Smtp;
 use serde_json::json;
 
-/// An account without a password, and the token that it was mailed.
+/// An account without a password, and the token of its invitation.
 async fn invited(app: &App) -> (User, String) {
     let user = app.create_user("invited").await;
     let unset = "UPDATE users SET password_hash = NULL, email_verified_at = NULL WHERE username = $1";

@@ -34,7 +34,7 @@ async fn shows_that_a_superuser_is_one() {
     let app = App::start().await;
     let me = app.me(&app.superuser().await.access).await.ok(200);
     assert_eq!(me["is_superuser"], true);
-    assert_eq!(me["email"], "Root@Example.Test", "kept as it was given");
+    assert_eq!(me["email"], "Root@Example.Test", "the address is stored as given");
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use insta::assert_json_snapshot;
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
 use latchkey_tests::smtp::Smtp;
-use latchkey_tests::wait;
 
 async fn recover(app: &App, address: &str) -> Answer {
     app.post(&format!("{}/{address}", path::RECOVERY)).answer().await
@@ -73,11 +72,7 @@ async fn an_inactive_account_gets_no_email() {
     recover(&app, &active.email).await.ok(200);
 
     app.mail().wait_for(&active.email, 1).await;
-    wait::until("an outbox with nothing left", || async {
-        let left = "SELECT count(*) FROM outbox WHERE $1 <> ''";
-        (app.database.count(left, "any").await == 0).then_some(())
-    })
-    .await;
+    app.wait_until_outbox_is_empty().await;
     assert!(app.mail().mail_to(&inactive.email).await.is_empty());
 }
 

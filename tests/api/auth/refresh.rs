@@ -1,13 +1,13 @@
-//! `POST /api/v1/auth/refresh`: who may exchange what. What happens to a token that was exchanged before is in
-//! `refresh_reuse.rs`.
+//! `POST /api/v1/auth/refresh`: the accepted tokens. `refresh_reuse.rs` tests tokens that were exchanged before.
 
-use insta::assert_json_snapshot;
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Session, path};
 use latchkey_tests::forged_tokens::{Forged, claim};
 use serde_json::{Value, json};
 
-/// The key that signs everything in an app that was started without keys of its own.
+use super::assert_token_pair;
+
+/// The signing key of an app.
 fn signing_key(app: &App) -> Value {
     let text = std::fs::read_to_string(app.keys.path()).unwrap();
     serde_json::from_str::<Value>(&text).unwrap()["keys"][0].clone()
@@ -29,39 +29,7 @@ async fn answers_as_a_login_does_and_sets_the_cookie_anew() {
 
     let answer = app.refresh(&old).await;
 
-    assert_json_snapshot!(answer.ok(200), {
-        ".username" => "john",
-        ".access_token.token" => "<jwt>",
-        ".refresh_token.token" => "<jwt>",
-    }, @r#"
-    {
-      "access_token": {
-        "expires_in": 604800,
-        "token": "<jwt>",
-        "token_type": "bearer"
-      },
-      "refresh_token": {
-        "expires_in": 31536000,
-        "token": "<jwt>",
-        "token_type": "bearer"
-      },
-      "username": "john"
-    }
-    "#);
-    assert_eq!(answer.json()["username"], user.username);
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let new = Session::from_answer(&answer);
-    assert_eq!(
-        answer.cookie(),
-        [
-            format!("refresh_token={}", new.refresh).as_str(),
-            "HttpOnly",
-            "Max-Age=31536000",
-            "Path=/api/v1/auth",
-            "SameSite=Lax",
-            "Secure",
-        ]
-    );
+    let new = assert_token_pair(&answer, &user);
     assert_ne!(new.refresh, old.refresh);
     assert_ne!(new.access, old.access);
     assert_eq!(claim(&new.access, "sid"), claim(&old.access, "sid"), "the session stays the same");

@@ -1,4 +1,5 @@
-//! Rotation: each refresh token is good for one exchange; what a second one gets depends on how late it comes.
+//! Rotation: each refresh token is valid for one exchange. The response to a second one depends on the time since
+//! the first.
 
 use futures::future::join_all;
 use latchkey_tests::app::{App, Session, User};
@@ -9,7 +10,7 @@ const OPEN_SESSIONS: &str = "SELECT count(*) FROM sessions s JOIN users u ON u.i
 const THEFTS: &str = "SELECT count(*) FROM audit_events a JOIN users u ON u.id = a.user_id \
                       WHERE u.username = $1 AND a.kind = 'refresh_token_reused'";
 
-/// Lets the grace of every exchange so far run out, eleven seconds in no time.
+/// Moves every exchange so far eleven seconds into the past, beyond the grace period.
 async fn let_grace_pass(app: &App, user: &User) {
     let sql = "UPDATE refresh_tokens SET rotated_at = rotated_at - interval '11 seconds' \
                WHERE rotated_at IS NOT NULL AND session_id IN \
@@ -33,7 +34,7 @@ async fn a_second_exchange_within_ten_seconds_gets_tokens_that_work() {
         app.me(&tab.access).await.ok(200);
         assert_eq!(claim(&tab.access, "sid"), claim(&first.access, "sid"));
     }
-    // Whichever tab goes on first, the other one, a moment later, still has its place in the session.
+    // After the first tab refreshes again, the tokens of the other one are still valid.
     let one_tab = refreshed(&app, &one_tab).await;
     let other_tab = refreshed(&app, &other_tab).await;
     let_grace_pass(&app, &user).await;
@@ -53,7 +54,7 @@ async fn after_two_generations_within_ten_seconds_the_first_token_gets_the_third
     let again = refreshed(&app, &first).await;
 
     app.me(&again.access).await.ok(200);
-    // Of the current generation: good for an exchange although the grace of all earlier ones has passed.
+    // It is of the current generation: valid for an exchange although the grace period of all earlier ones is over.
     let_grace_pass(&app, &user).await;
     let fourth = refreshed(&app, &again).await;
     app.me(&fourth.access).await.ok(200);
@@ -106,7 +107,7 @@ async fn twenty_concurrent_refreshes_all_succeed_and_leave_one_usable_session() 
     }
     assert_eq!(app.database.count(OPEN_SESSIONS, &user.username).await, 1);
     assert_eq!(app.database.count(THEFTS, &user.username).await, 0);
-    // All twenty hold the current generation: the last one to go on is as good as the first.
+    // All twenty are of the current generation, so that any of them can be exchanged.
     let last = refreshed(&app, sessions.last().unwrap()).await;
     app.me(&last.access).await.ok(200);
     refreshed(&app, &last).await;

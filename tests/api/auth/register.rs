@@ -40,7 +40,7 @@ async fn makes_an_account_that_logs_in_once_its_address_is_verified() {
     "#);
     let mail = app.mail().wait_for("John@Example.test", 1).await.remove(0);
     assert_eq!(mail.link().path(), "/verify-email");
-    // Only who knows the password learns that the address is what is missing.
+    // Only a client that knows the password learns that the address is not verified.
     app.post_login("john", "not the password").await.problem(401);
     let refused = app.post_login("john", &password()).await.problem(403);
     assert!(refused["detail"].as_str().unwrap().contains("verified"), "{refused}");

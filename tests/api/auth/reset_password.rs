@@ -11,7 +11,7 @@ async fn app_with_mail() -> App {
     App::setup().mail(Smtp::Plain).start().await
 }
 
-/// The token of the letter number `number` (from 1) that the user gets.
+/// Requests a recovery and returns the token in the e-mail with this number, from 1, to the user.
 async fn request_token(app: &App, user: &User, number: usize) -> String {
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
     let mail = app.mail().wait_for(&user.email, number).await;
@@ -23,7 +23,7 @@ async fn reset(app: &App, token: &str, password: &str) -> Answer {
 }
 
 fn new_password() -> String {
-    format!("{SECRET_MARK} fresh one")
+    format!("{SECRET_MARK} new one")
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ async fn post(app: &App, form: &[(&str, &str)]) -> Answer {
     app.post(path::TOKEN).form(form).answer().await
 }
 
-/// Asserts the members of RFC 6749 §5.2 beside those of every problem.
+/// Asserts the members of RFC 6749 §5.2 in addition to those of every problem.
 #[track_caller]
 fn assert_oauth_error(answer: &Answer, status: u16, error: &str) {
     let problem = answer.problem(status);
@@ -126,7 +126,7 @@ async fn an_account_that_may_not_log_in_is_an_invalid_grant_that_says_what_login
         let login = app.post_login(&user.username, &user.password).await.problem(403);
         assert_eq!(token.json()["error_description"], login["detail"]);
         assert_eq!(token.json()["detail"], login["detail"]);
-        // Only to those who know the password.
+        // Only to a client that knows the password.
         let guess = post(&app, &[("username", &user.username), ("password", "wrong")]).await;
         assert_oauth_error(&guess, 401, "invalid_grant");
         assert_ne!(guess.json()["detail"], login["detail"]);

@@ -71,7 +71,7 @@ async fn a_refresh_token_is_no_access_token_wherever_it_stands() {
     for name in ["access_token", "refresh_token"] {
         assert_refused(&verify(&app, "cookie", &format!("{name}={}", session.refresh)).await);
     }
-    // The name is the whole name.
+    // The name of the cookie is compared as a whole.
     for name in ["Access_Token", "xaccess_token", "access_token_"] {
         assert_refused(&verify(&app, "cookie", &format!("{name}={}", session.access)).await);
     }
@@ -112,7 +112,7 @@ async fn whatever_method_and_path_envoy_asks_about_is_answered_alike() {
     ] {
         let path = format!("{}{below}", path::VERIFY);
         let good = app.server().request(method, &path).bearer_auth(&session.access).answer().await;
-        // The client library resolves dots, so that one is the path of another endpoint.
+        // The client library resolves the dots, so that this request reaches another endpoint.
         if !below.starts_with("/..") {
             assert_is(&good, &user, "false");
             assert_refused(&app.server().request(method, &path).answer().await);

@@ -10,7 +10,7 @@ use super::register::{body, open, password, register, verify};
 
 const JOHN: &str = "john@example.test";
 
-/// A registered account and the token that it was mailed.
+/// A registered account, and the token in its e-mail.
 async fn registered() -> (App, String) {
     let app = open().start().await;
     register(&app, &body("john", JOHN)).await.ok(202);

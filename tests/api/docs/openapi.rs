@@ -78,7 +78,10 @@ async fn describes_every_endpoint_and_each_of_them_exists() {
             .request(&method.to_uppercase(), &path.replace("{email}", "a@b.test").replace("{id}", "1"))
             .answer();
         let status = answer.await.status;
-        assert!(![404, 405].contains(&status), "{method} {path} is described but answers {status}");
+        assert!(
+            ![404, 405].contains(&status),
+            "{method} {path} is in the document, but the response is {status}"
+        );
     }
 }
 
@@ -90,7 +93,7 @@ async fn the_authorize_button_uses_the_token_endpoint() {
     let password_flow =
         schemes.values().find(|scheme| scheme["type"] == "oauth2").expect("an OAuth 2 scheme");
     assert_eq!(password_flow["flows"]["password"]["tokenUrl"], "/api/v1/auth/token");
-    assert!(document["paths"]["/api/v1/auth/me"]["get"]["security"].is_array(), "me asks for a token");
+    assert!(document["paths"]["/api/v1/auth/me"]["get"]["security"].is_array(), "me requires a token");
 }
 
 #[tokio::test]

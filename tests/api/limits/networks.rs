@@ -1,4 +1,4 @@
-//! Where attempts come from.
+//! Limits per network.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
@@ -8,7 +8,7 @@ async fn guess_from(app: &App, forwarded_for: &str, name: &str) -> Answer {
     app.post(path::LOGIN).header("x-forwarded-for", forwarded_for).form(&form).answer().await
 }
 
-/// Guesses at one name after the other until the network is refused.
+/// Sends one wrong password for each of many names until the network is limited, and returns the number of attempts.
 async fn spray(app: &App, forwarded_for: impl Fn(usize) -> String) -> usize {
     for number in 0..100 {
         let answer = guess_from(app, &forwarded_for(number), &format!("sprayed-{number}")).await;
@@ -43,13 +43,13 @@ async fn behind_a_trusted_proxy_each_caller_counts_for_itself() {
         .set("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8")
         .start()
         .await;
-    // Whatever a caller puts in front of what the proxy appends.
+    // The entries before the one that the proxy appends have no effect.
     assert_eq!(spray(&app, |number| format!("198.51.100.{number}, 192.0.2.1, 10.1.2.3")).await, 10);
-    guess_from(&app, "192.0.2.2", "somebody").await.problem(401);
-    // One subscriber has a /64 at least.
+    guess_from(&app, "192.0.2.2", "user").await.problem(401);
+    // A subscriber has at least a /64.
     assert_eq!(spray(&app, |number| format!("2001:db8::{number:x}")).await, 10);
-    guess_from(&app, "2001:db8:0:1::1", "somebody").await.problem(401);
+    guess_from(&app, "2001:db8:0:1::1", "user").await.problem(401);
     let rows = "SELECT count(DISTINCT address)::text FROM audit_events WHERE outcome = $1";
-    // Two proxied IPv4 callers, ten addresses of the one /64 and the eleventh that was refused, one of another.
+    // Two IPv4 clients, ten addresses of the first /64 and the limited eleventh, and one of another /64.
     assert_eq!(app.database.text(rows, "refused").await, "14");
 }

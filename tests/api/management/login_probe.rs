@@ -1,4 +1,4 @@
-//! The login probe of each replica, where `LOGIN_PROBE_ENABLED` is set.
+//! The login probe of each replica, if `LOGIN_PROBE_ENABLED` is set.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
@@ -8,7 +8,8 @@ use serde_json::Value;
 async fn wait_for_login(app: &App, ready: bool) -> String {
     wait::until(&format!("a login probe with the outcome {ready}"), || async {
         let login: Value = app.server().status().await["dependencies"]["login"].clone();
-        (login["ready"] == ready).then(|| login["message"].as_str().unwrap_or_default().to_owned())
+        let message = login["message"].as_str().unwrap_or_default().to_owned();
+        if login["ready"] == ready { Ok(message) } else { Err(login) }
     })
     .await
 }

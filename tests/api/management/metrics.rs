@@ -59,7 +59,7 @@ async fn tell_of_pools_outbox_revocation_and_keys() {
     let metrics = app.server().metrics().await;
     let names: BTreeSet<&str> = metrics.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
     for about in ["hash", "pool", "outbox", "revocation", "key"] {
-        assert!(names.iter().any(|name| name.contains(about)), "nothing about {about}: {names:?}");
+        assert!(names.iter().any(|name| name.contains(about)), "no metric about {about}: {names:?}");
     }
     for line in metrics.lines() {
         assert_eq!(logs::leak(line), None, "{line}");

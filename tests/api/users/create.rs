@@ -6,7 +6,7 @@ use latchkey_tests::app::{App, path};
 use latchkey_tests::logs::SECRET_MARK;
 use serde_json::{Value, json};
 
-/// A body that is accepted.
+/// A valid body.
 fn john() -> Value {
     json!({
         "username": "john",
@@ -66,7 +66,7 @@ async fn is_for_superusers_only() {
     assert_json_snapshot!(by_user.problem(403), { ".instance" => "<request id>" });
     app.post(path::USERS).json(&john()).answer().await.problem(401);
     app.post(path::USERS).bearer_auth("nonsense").json(&john()).answer().await.problem(401);
-    // Who may not do it does not learn either whether the body would have been accepted.
+    // An unauthorized client does not learn whether the body is valid.
     app.post(path::USERS).bearer_auth(&session.access).json(&json!({})).answer().await.problem(403);
 
     app.post_user(&john()).await.ok(201);

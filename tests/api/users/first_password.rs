@@ -1,4 +1,4 @@
-//! How an account that an administrator makes gets its first password.
+//! The first password of an account that an administrator creates.
 
 use insta::assert_json_snapshot;
 use latchkey_tests::app::App;

@@ -1,4 +1,4 @@
-//! Somebody who can administer accounts always remains.
+//! At least one superuser who can log in always remains.
 
 use futures::future::join_all;
 use insta::assert_json_snapshot;
@@ -29,7 +29,7 @@ async fn the_last_one_is_not_removed_demoted_or_deactivated() {
     assert_ne!(send(&app, "GET", &format!("/{root}")).await.ok(200)["name"], "Unchanged");
     assert_eq!(audited(&app, "user_changed", "refused", root).await, 2);
     assert_eq!(audited(&app, "user_deleted", "refused", root).await, 1);
-    // What takes no power away is allowed.
+    // A change that withdraws no right is allowed.
     patch(&app, root, &json!({ "name": "Root", "is_active": true, "is_superuser": true })).await.ok(200);
 }
 
@@ -60,7 +60,7 @@ async fn another_one_makes_room() {
     assert_eq!(app.database.count(ABLE, "any").await, 1);
 }
 
-/// One superuser takes the power of another away, each in another way.
+/// One superuser demotes, deactivates or deletes another, by `number`.
 async fn remove(app: &App, number: usize, by: &Session, whom: &User) -> Answer {
     let server = &app.servers[number % app.servers.len()];
     let path = format!("{}/{}", path::USERS, whom.id);
@@ -82,7 +82,7 @@ async fn superusers_who_concurrently_remove_each_other_leave_one() {
             patch(&app, user.id, &json!({ "is_superuser": true })).await.ok(200);
             superusers.push((user, session));
         }
-        // Everybody else is out of the way.
+        // No other superuser remains.
         app.database.execute("UPDATE users SET is_superuser = false WHERE username NOT LIKE 'chief-%'").await;
 
         let attempts = superusers.iter().enumerate().map(|(number, (_, session))| {

@@ -1,4 +1,4 @@
-//! Which passwords are accepted (the same rules as for a reset).
+//! The rules for passwords, which are the same at every endpoint.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path, superuser_password};
@@ -89,9 +89,10 @@ async fn those_equal_to_the_own_names_are_refused() {
     app.post_user(&account(0, "Willibald0 and more")).await.ok(201);
 }
 
-/// Every way to choose a password, with what it says of one that is refused: `None` where it is taken.
+/// Chooses a password at every endpoint, and returns the reason of each refusal; `None` if the password is accepted.
 async fn choose_everywhere(app: &App, round: usize, password: &str) -> Vec<(&'static str, Option<String>)> {
     let message = |answer: latchkey_tests::answer::Answer| {
+        assert!(answer.status == 422 || answer.status < 300, "{answer:?}");
         (answer.status == 422).then(|| answer.json()["errors"][0]["message"].as_str().unwrap().to_owned())
     };
     let made = app.post_user(&account(round, password)).await;
@@ -108,6 +109,7 @@ async fn choose_everywhere(app: &App, round: usize, password: &str) -> Vec<(&'st
     let token = app.mail().wait_for(&user.email, 1).await[0].token();
     let page =
         app.post("/reset-password").form(&[("token", &*token), ("new_password", password)]).answer().await;
+    assert!([200, 422].contains(&page.status), "{page:?}");
     let shown = (page.status == 422).then(|| page.body.clone());
     let reset = json!({"token": token, "new_password": password});
     let reset =
@@ -172,7 +174,7 @@ async fn what_was_chosen_before_still_logs_in_and_is_no_reason_not_to_start() {
     app.variables.insert("PASSWORD_MIN_LENGTH".to_owned(), longer.to_string());
     app.restart(0).await;
     app.log_in(&user).await;
-    // The first superuser's is shorter too.
+    // The password of the first superuser is too short as well.
     let made = app.post_user(&account(0, &user.password)).await;
     assert_eq!(made.invalid_fields(), ["password"]);
 }

@@ -1,4 +1,4 @@
-//! A name and an address belong to one account, whatever their case and however many ask at once.
+//! A user name and an address belong to one account, in any case of their letters and with concurrent requests.
 
 use std::collections::BTreeMap;
 
@@ -60,14 +60,14 @@ async fn a_restart_neither_makes_nor_changes_a_superuser() {
     app.restart(0).await;
 
     let count = "SELECT count(*) FROM users WHERE username <> $1";
-    assert_eq!(app.database.count(count, "renamed").await, 0, "there is a superuser already");
+    assert_eq!(app.database.count(count, "renamed").await, 0, "another superuser was created");
     app.log_in_as("renamed", &latchkey_tests::app::superuser_password()).await;
 }
 
 #[tokio::test]
 async fn the_case_of_every_letter_counts_for_nothing_whatever_the_databases_locale() {
     let app = App::setup().in_c_locale().start().await;
-    // Both cases of every letter, `I` and `i` among them, which are not each other's in a Turkish locale.
+    // Both cases of every letter, including `I` and `i`, which are different letters in a Turkish locale.
     for (number, name) in
         ["ABCDEFGHIJKLMnopqrstuvwxyz", "abcdefghijklmNOPQRSTUVWXYZ.0_9-"].into_iter().enumerate()
     {
@@ -81,7 +81,7 @@ async fn the_case_of_every_letter_counts_for_nothing_whatever_the_databases_loca
             app.log_in_as(&format!("{other}@example.test"), &format!("{SECRET_MARK} shared")).await;
         }
     }
-    // Letters beyond ASCII have no place in a user name, so their case cannot matter.
+    // A user name cannot contain letters beyond ASCII, so their case does not matter.
     for name in ["jöhn", "ПЁТР"] {
         app.post_user(&account(name, "letters@example.test")).await.problem(422);
     }

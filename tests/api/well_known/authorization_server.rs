@@ -35,7 +35,9 @@ async fn what_it_tells_is_true() {
             ("refresh_token", "nonsense".to_owned()),
         ]
     };
-    for name in metadata["grant_types_supported"].as_array().unwrap() {
+    let grants = metadata["grant_types_supported"].as_array().unwrap();
+    assert_eq!(grants.len(), 2, "{metadata}");
+    for name in grants {
         let form = grant(name.as_str().unwrap());
         let answer = app.post(&below_issuer("token_endpoint")).form(&form).answer().await;
         assert!(answer.status == 200 || answer.json()["error"] == "invalid_grant", "{answer:?}");
@@ -45,7 +47,9 @@ async fn what_it_tells_is_true() {
         assert_eq!(answer.problem(400)["error"], "unsupported_grant_type");
     }
     for endpoint in ["introspection_endpoint", "revocation_endpoint"] {
-        for method in metadata[format!("{endpoint}_auth_methods_supported")].as_array().unwrap() {
+        let methods = metadata[format!("{endpoint}_auth_methods_supported")].as_array().unwrap();
+        assert_eq!(methods.len(), 3, "{metadata}");
+        for method in methods {
             let request = app.post(&below_issuer(endpoint));
             let token = ("token", "nonsense");
             let request = match method.as_str().unwrap() {

@@ -1,9 +1,9 @@
-//! `/verify-email`, the page at the mailed link.
+//! `/verify-email`, the page at the link that is mailed after a registration.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 
-use super::register::{body, open, password, register};
+use crate::auth::register::{body, open, password, register};
 
 const JOHN: &str = "john@example.test";
 
@@ -23,7 +23,11 @@ async fn looking_uses_nothing_up_and_the_button_verifies() {
         let page = app.get(&link).answer().await;
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
         assert!(page.body.contains(r#"<form method="post" action="verify-email">"#), "{}", page.body);
-        assert!(page.body.contains("john") && page.body.contains(JOHN), "whose account: {}", page.body);
+        assert!(
+            page.body.contains("john") && page.body.contains(JOHN),
+            "the page does not name the account: {}",
+            page.body
+        );
     }
     app.server().request("HEAD", &link).answer().await;
     app.post_login("john", &password()).await.problem(403);

@@ -5,7 +5,7 @@ use latchkey_tests::app::App;
 use latchkey_tests::smtp::Smtp;
 use serde_json::json;
 
-use super::change_email::request;
+use crate::auth::change_email::request;
 
 const NEW: &str = "new@example.test";
 
