@@ -28,7 +28,7 @@ fn expired(session: &Session, ago: i64) -> String {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_behind_accepts_no_revoked_token_after_it_has_expired() {
+async fn a_replica_with_a_slow_clock_refuses_revoked_tokens_after_their_expiry() {
     let app = shifted("-4m").await;
     app.servers[1].wait_until_ready().await;
     app.database.execute("UPDATE revocation_state SET tokens_valid_from = now() - interval '1 day'").await;
@@ -61,7 +61,7 @@ async fn a_replica_that_is_behind_accepts_no_revoked_token_after_it_has_expired(
 }
 
 #[tokio::test]
-async fn a_replica_whose_clock_is_off_says_so_is_not_ready_and_does_not_trust_redis() {
+async fn a_replica_with_a_wrong_clock_is_not_ready_and_does_not_trust_redis() {
     for (offset, direction) in [("-11m", "behind"), ("+11m", "ahead of")] {
         let app = shifted(offset).await;
         let (_, out) = app.new_session("out").await;
@@ -86,7 +86,7 @@ async fn a_replica_whose_clock_is_off_says_so_is_not_ready_and_does_not_trust_re
 }
 
 #[tokio::test]
-async fn check_says_that_the_clock_is_off() {
+async fn check_reports_a_wrong_clock() {
     let app = App::start().await;
     let mut variables = app.variables.clone();
     let right = run_command(&["check"], &variables);

@@ -17,7 +17,7 @@ fn cors_headers(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn none_by_default() {
+async fn by_default_no_origin_is_allowed() {
     let app = App::start().await;
     for origin in [ALLOWED_ORIGIN, "null", "https://auth.example.test"] {
         let asked = preflight(&app, origin, "POST").await;
@@ -35,7 +35,7 @@ async fn open() -> App {
 }
 
 #[tokio::test]
-async fn those_of_the_setting_may_ask_and_read() {
+async fn the_configured_origins_are_allowed() {
     let app = open().await;
     for origin in [ALLOWED_ORIGIN, "http://localhost:3000"] {
         for method in ["GET", "POST", "PATCH", "DELETE"] {
@@ -64,7 +64,7 @@ async fn those_of_the_setting_may_ask_and_read() {
 }
 
 #[tokio::test]
-async fn no_other_however_similar() {
+async fn similar_origins_are_refused() {
     let app = open().await;
     for origin in [
         "https://app.example.test.evil.test",

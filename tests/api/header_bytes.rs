@@ -10,7 +10,7 @@ fn bytes(value: impl AsRef<[u8]>) -> HeaderValue {
 }
 
 #[tokio::test]
-async fn the_entry_of_the_proxy_counts_whatever_the_client_wrote_before_it() {
+async fn limits_and_the_audit_use_the_address_that_the_trusted_proxy_added() {
     let app = App::setup()
         .set("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")
         .set("RATE_LIMIT_PER_NETWORK", "30")
@@ -38,7 +38,7 @@ async fn the_entry_of_the_proxy_counts_whatever_the_client_wrote_before_it() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_another_application_hides_no_cookie_of_ours() {
+async fn a_cookie_of_another_application_that_is_not_ascii_does_not_hide_the_access_token() {
     let app = App::start().await;
     let (user, session) = app.new_session("zoe").await;
     for (before, after) in
@@ -64,7 +64,7 @@ async fn a_cookie_of_another_application_hides_no_cookie_of_ours() {
 }
 
 #[tokio::test]
-async fn a_known_device_is_recognised_beside_other_cookies() {
+async fn a_known_device_is_recognized_among_other_cookies() {
     let app = App::setup().set("RATE_LIMIT_PER_ACCOUNT", "6").start().await;
     let user = app.create_user("dana").await;
     let cookie =
@@ -80,7 +80,7 @@ async fn a_known_device_is_recognised_beside_other_cookies() {
 }
 
 #[tokio::test]
-async fn other_headers_are_read_as_far_as_they_can_be() {
+async fn a_header_that_is_not_ascii_does_not_fail_the_request() {
     let app = App::start().await;
     let user = app.create_user("ulla").await;
     let form = [("username", &user.username), ("password", &user.password)];

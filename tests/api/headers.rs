@@ -27,7 +27,7 @@ async fn answers(app: &App) -> Vec<(&'static str, Answer)> {
 }
 
 #[tokio::test]
-async fn every_answer_has_them() {
+async fn every_response_has_the_security_headers() {
     let app = App::start().await;
     for (what, answer) in answers(&app).await {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{what}");
@@ -46,7 +46,7 @@ async fn every_answer_has_them() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_api_is_kept_in_a_cache_and_the_keys_are() {
+async fn responses_of_the_api_are_not_cached_and_the_key_set_is() {
     let app = App::start().await;
     for (what, answer) in answers(&app).await {
         let is_api =
@@ -60,14 +60,14 @@ async fn nothing_of_the_api_is_kept_in_a_cache_and_the_keys_are() {
 }
 
 #[tokio::test]
-async fn https_is_insisted_on_only_where_there_is_any() {
+async fn hsts_is_only_sent_if_the_issuer_uses_https() {
     let app = App::setup().set("ISSUER_URL", "http://auth.example.test").start().await;
     let answer = app.get(path::ME).answer().await;
     assert_eq!(answer.header("strict-transport-security"), None);
 }
 
 #[tokio::test]
-async fn a_cookie_alone_changes_nothing() {
+async fn a_request_with_only_cookies_changes_nothing() {
     let app = App::start().await;
     let (user, session) = app.new_session("crossed").await;
     let cookies = format!("refresh_token={}; access_token={}", session.refresh, session.access);

@@ -72,7 +72,7 @@ async fn state(app: &App, out: &User) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_after_the_logout_makes_no_superuser() {
+async fn a_body_that_arrives_after_the_logout_creates_no_superuser() {
     let app = App::setup().replicas(2).start().await;
     let (_, session) = new_superuser(&app, "chief").await;
     let body = json!({
@@ -133,7 +133,7 @@ async fn operations(app: &App) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn no_endpoint_acts_on_a_body_that_comes_after_the_logout() {
+async fn every_endpoint_refuses_a_body_that_arrives_after_the_logout() {
     let app = App::setup()
         .replicas(2)
         .mail(Smtp::Plain)
@@ -163,7 +163,7 @@ async fn no_endpoint_acts_on_a_body_that_comes_after_the_logout() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_for_its_100_continue_is_served() {
+async fn a_request_with_expect_100_continue_is_served() {
     let app = App::start().await;
     let access = &app.superuser().await.access;
     let name = "x".repeat(60_000);
@@ -182,7 +182,7 @@ fn head(path: &str, media: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_never_arrives_is_given_up() {
+async fn an_incomplete_body_gets_408() {
     let app = App::start().await;
     let multipart = "multipart/form-data; boundary=x";
     let part = "--x\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\n";
@@ -228,7 +228,7 @@ async fn a_body_that_never_arrives_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_asks_about_the_head_of_a_request_does_not_wait_for_its_body() {
+async fn forward_authentication_does_not_wait_for_a_body() {
     let app = App::start().await;
     let access = &app.superuser().await.access;
     for below in ["", "/", "/orders/7"] {
@@ -247,7 +247,7 @@ async fn a_proxy_that_asks_about_the_head_of_a_request_does_not_wait_for_its_bod
 }
 
 #[tokio::test]
-async fn a_body_without_a_length_is_read_and_bounded_all_the_same() {
+async fn a_chunked_body_is_read_and_bounded() {
     let app = App::start().await;
     let access = app.superuser().await.access.clone();
     let send = async |bearer: &str, pieces: usize| {
@@ -271,7 +271,7 @@ async fn a_body_without_a_length_is_read_and_bounded_all_the_same() {
 }
 
 #[tokio::test]
-async fn the_oauth_endpoints_name_the_error_of_a_body_that_is_too_large() {
+async fn an_oauth_endpoint_reports_a_large_body_as_an_invalid_request() {
     let app = App::start().await;
     for path in [path::TOKEN, path::INTROSPECT, path::REVOKE] {
         let answer = app.post(path).form(&[("token", "x".repeat(100_000))]).answer().await;

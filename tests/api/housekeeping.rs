@@ -60,7 +60,7 @@ const COUNTS: &str = "
         (SELECT count(*) FROM outbox), (SELECT count(*) FROM devices JOIN users ON users.id = user_id WHERE username = $1))";
 
 #[tokio::test]
-async fn deletes_what_has_expired_and_nothing_else() {
+async fn only_expired_rows_are_deleted() {
     let mut app = App::setup().set("AUDIT_RETENTION_DAYS", "400").start().await;
     let user = app.create_user("tidy").await;
     // Sessions, revocations and tokens are deleted an hour after they have expired.
@@ -100,7 +100,7 @@ async fn deletes_what_has_expired_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_session_goes_only_when_all_of_its_tokens_have_expired() {
+async fn a_session_is_deleted_after_all_its_tokens_have_expired() {
     let mut app = App::start().await;
     let user = app.create_user("tokens").await;
     let sql = "INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, ended_at)
@@ -118,7 +118,7 @@ async fn a_session_goes_only_when_all_of_its_tokens_have_expired() {
 }
 
 #[tokio::test]
-async fn what_was_revoked_stays_revoked() {
+async fn a_revoked_session_remains_revoked_after_housekeeping() {
     let mut app = App::start().await;
     let (_, session) = app.new_session("revoked").await;
     app.log_out(&session).await.ok(200);
@@ -143,7 +143,7 @@ async fn what_was_revoked_stays_revoked() {
 }
 
 #[tokio::test]
-async fn a_backlog_goes_in_batches_while_requests_are_served() {
+async fn a_backlog_is_deleted_while_requests_are_served() {
     let mut app = App::start().await;
     let rows = 12_345;
     app.database
@@ -164,7 +164,7 @@ async fn a_backlog_goes_in_batches_while_requests_are_served() {
 }
 
 #[tokio::test]
-async fn a_row_that_somebody_holds_is_left_for_the_next_time() {
+async fn a_locked_row_is_deleted_in_a_later_run() {
     let mut app = App::start().await;
     let user = app.create_user("held").await;
     app.database.execute_for(ROWS, &format!("{}|2 days", user.username)).await;
@@ -185,7 +185,7 @@ async fn a_row_that_somebody_holds_is_left_for_the_next_time() {
 }
 
 #[tokio::test]
-async fn one_replica_at_a_time() {
+async fn only_one_replica_runs_housekeeping_at_a_time() {
     let mut app = App::start().await;
     let user = app.create_user("one").await;
     app.database.execute_for(ROWS, &format!("{}|2 days", user.username)).await;

@@ -32,7 +32,7 @@ async fn published(app: &App) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_rotation_goes_through_without_a_restart_and_logs_nobody_out() {
+async fn a_key_rotation_needs_no_restart_and_ends_no_session() {
     let [old, new] = ["ES256", "ES256"].map(key_set::generate);
     let app = App::setup().keys(vec![old.clone()]).start().await;
     let (user, before) = app.new_session("rotated").await;
@@ -65,7 +65,7 @@ async fn a_rotation_goes_through_without_a_restart_and_logs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
+async fn an_invalid_key_set_is_refused_and_the_loaded_one_remains() {
     let app = App::start().await;
     let good = loaded(&app).await;
     let key: Value = serde_json::from_str(&std::fs::read_to_string(app.keys.path()).unwrap()).unwrap();
@@ -119,7 +119,7 @@ async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
 }
 
 #[tokio::test]
-async fn a_file_that_vanishes_takes_nothing_away() {
+async fn the_loaded_key_set_remains_if_the_file_is_deleted() {
     let app = App::start().await;
     let good = loaded(&app).await;
     let text = std::fs::read_to_string(app.keys.path()).unwrap();
@@ -132,7 +132,7 @@ async fn a_file_that_vanishes_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn a_secret_mounted_by_kubernetes_is_followed() {
+async fn an_update_of_a_mounted_secret_is_loaded() {
     // The kubelet swaps the symbolic link `..data`; the file itself, a link through it, never changes.
     let app = App::start().await;
     let folder = app.keys.folder();

@@ -31,7 +31,7 @@ async fn a_request_is_logged_with_its_id_route_status_and_duration() {
 }
 
 #[tokio::test]
-async fn says_no_secret_at_the_finest_level() {
+async fn no_secret_is_logged_at_the_level_trace() {
     // Dropping a server asserts, in every test, that its log contains no password and no token.
     let app = App::setup().mail(Smtp::StartTls).set("LOG_LEVEL", "trace").start().await;
     let (user, session) = app.new_session("traced").await;
@@ -52,7 +52,7 @@ async fn says_no_secret_at_the_finest_level() {
 }
 
 #[tokio::test]
-async fn a_line_break_in_a_name_makes_no_line() {
+async fn a_line_break_in_a_name_does_not_forge_a_log_line() {
     let app = App::start().await;
     let forged = "x\n{\"level\":\"ERROR\",\"message\":\"forged\"}";
     app.post_login(forged, "not the password").await;
@@ -63,7 +63,7 @@ async fn a_line_break_in_a_name_makes_no_line() {
 }
 
 #[tokio::test]
-async fn text_is_for_people() {
+async fn the_text_format_is_not_json() {
     // A command, because the address of a server is read from its JSON log.
     let app = App::start().await;
     let mut variables = app.variables.clone();
@@ -75,7 +75,7 @@ async fn text_is_for_people() {
 }
 
 #[tokio::test]
-async fn what_is_audited_is_logged_and_counted_too() {
+async fn an_audit_event_is_also_logged_and_counted() {
     let app = App::start().await;
     let (user, session) = app.new_session("audited").await;
     let wrong = [("username", user.username.as_str()), ("password", "NeverLogged wrong one")];
@@ -104,7 +104,7 @@ async fn what_is_audited_is_logged_and_counted_too() {
 }
 
 #[tokio::test]
-async fn a_line_has_an_end_and_stays_json() {
+async fn a_long_line_is_cut_and_remains_json() {
     let app = App::start().await;
     // A method can be any token (RFC 9110 §9.1), and the line of the request contains it.
     let request = app.server().request(&"LONG".repeat(5000), path::ME).header("x-request-id", "long-one");

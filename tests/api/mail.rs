@@ -58,7 +58,7 @@ async fn wait_for_mail(app: &App, mail: &Mailpit, user: &User) {
 }
 
 #[tokio::test]
-async fn an_outage_loses_nothing() {
+async fn messages_are_sent_after_an_outage_of_the_smtp_server() {
     let mut app = App::setup().mail(Smtp::Plain).start().await;
     let users = [app.create_user("during").await, app.create_user("outage").await];
     app.mail.as_mut().unwrap().stop();
@@ -78,7 +78,7 @@ async fn an_outage_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_waited_survives_a_restart_of_the_server() {
+async fn messages_are_sent_after_a_restart_of_the_server() {
     let mut app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("restarted").await;
     app.mail.as_mut().unwrap().stop();
@@ -120,7 +120,7 @@ async fn several_replicas_send_each_email_once() {
 }
 
 #[tokio::test]
-async fn two_replicas_asked_concurrently_send_each_email_once() {
+async fn concurrent_requests_at_two_replicas_send_each_email_once() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let mut users = Vec::new();
     for _ in 0..10 {
@@ -136,7 +136,7 @@ async fn two_replicas_asked_concurrently_send_each_email_once() {
 }
 
 #[tokio::test]
-async fn a_message_of_a_later_version_is_left_to_it() {
+async fn a_message_of_a_later_release_is_not_touched() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     app.database
         .execute("INSERT INTO outbox (kind, recipient) VALUES ('of_tomorrow', 'a@example.test')")
@@ -150,7 +150,7 @@ async fn a_message_of_a_later_version_is_left_to_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_now_is_tried_again() {
+async fn a_temporary_refusal_is_tried_again() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("greylisted").await;
     app.mail().refuse_recipients(Some(451)).await;
@@ -163,7 +163,7 @@ async fn a_refusal_for_now_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_given_up_and_shown() {
+async fn a_permanent_refusal_is_given_up_and_counted() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("refused").await;
     app.mail().refuse_recipients(Some(550)).await;
@@ -180,7 +180,7 @@ async fn a_refusal_for_good_is_given_up_and_shown() {
 }
 
 #[tokio::test]
-async fn what_is_given_up_is_in_the_audit_without_the_address() {
+async fn a_message_that_is_given_up_is_audited_without_the_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("given-up").await;
     app.mail().refuse_recipients(Some(451)).await;
@@ -210,7 +210,7 @@ async fn what_is_given_up_is_in_the_audit_without_the_address() {
 }
 
 #[tokio::test]
-async fn a_bad_message_does_not_hold_up_the_others() {
+async fn a_bad_message_does_not_delay_others() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     // Each takes a sender's time and is never sent: a value of its template is missing, or its address is invalid.
     app.database
@@ -239,7 +239,7 @@ async fn a_bad_message_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
-async fn leaves_by_starttls_with_a_login() {
+async fn messages_are_sent_with_starttls_and_a_login() {
     let app = App::setup().mail(Smtp::StartTls).start().await;
     let user = app.create_user("starttls").await;
     recover(&app, &user).await;
@@ -247,7 +247,7 @@ async fn leaves_by_starttls_with_a_login() {
 }
 
 #[tokio::test]
-async fn leaves_by_tls_from_the_first_byte_with_a_login() {
+async fn messages_are_sent_with_implicit_tls_and_a_login() {
     let app = App::setup().mail(Smtp::Implicit).start().await;
     let user = app.create_user("implicit").await;
     recover(&app, &user).await;
@@ -266,12 +266,12 @@ async fn assert_nothing_is_sent(setup: latchkey_tests::app::Setup) {
 }
 
 #[tokio::test]
-async fn never_falls_back_to_clear_text() {
+async fn nothing_is_sent_without_tls_if_it_is_required() {
     assert_nothing_is_sent(App::setup().mail(Smtp::Plain).set("SMTP_TLS", "true")).await;
 }
 
 #[tokio::test]
-async fn trusts_no_certificate_that_the_system_does_not() {
+async fn nothing_is_sent_to_a_server_with_an_untrusted_certificate() {
     // The certificates of the system, which do not contain that of the SMTP server.
     assert_nothing_is_sent(
         App::setup().mail(Smtp::StartTls).set("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
@@ -280,7 +280,7 @@ async fn trusts_no_certificate_that_the_system_does_not() {
 }
 
 #[tokio::test]
-async fn a_wrong_smtp_password_loses_nothing() {
+async fn no_message_is_lost_with_a_wrong_smtp_password() {
     assert_nothing_is_sent(App::setup().mail(Smtp::StartTls).set("SMTP_PASSWORD", "NeverLogged wrong")).await;
 }
 

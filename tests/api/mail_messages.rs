@@ -27,7 +27,7 @@ async fn only_mail_to(app: &App, address: &str) -> Mail {
 }
 
 #[tokio::test]
-async fn every_kind_is_sent_and_says_what_it_is_about() {
+async fn every_kind_of_message_is_sent_with_its_text() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     for (kind, condition, data, says) in [
         ("password_recovery", None, json!({}), "new password"),
@@ -74,7 +74,7 @@ async fn every_kind_is_sent_and_says_what_it_is_about() {
 }
 
 #[tokio::test]
-async fn a_link_has_a_token_of_its_purpose_that_is_stored_hashed() {
+async fn each_link_has_a_token_that_is_stored_hashed() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     for (kind, purpose, page, condition, minutes) in [
         ("password_recovery", "password_reset", "/reset-password", None, 30),
@@ -124,7 +124,7 @@ async fn a_link_has_a_token_of_its_purpose_that_is_stored_hashed() {
 }
 
 #[tokio::test]
-async fn what_has_become_pointless_is_not_sent() {
+async fn obsolete_messages_are_not_sent() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let inactive = "UPDATE users SET is_active = false WHERE username = $1";
     let moved = "UPDATE users SET email = 'moved.' || email WHERE username = $1";
@@ -164,7 +164,7 @@ async fn what_has_become_pointless_is_not_sent() {
 }
 
 #[tokio::test]
-async fn what_was_done_to_an_account_is_told_to_the_address_it_had() {
+async fn notices_are_sent_to_the_earlier_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("moved").await;
     change(&app, &user, "UPDATE users SET email = 'moved.' || email, is_active = false WHERE username = $1")
@@ -178,7 +178,7 @@ async fn what_was_done_to_an_account_is_told_to_the_address_it_had() {
 }
 
 #[tokio::test]
-async fn the_language_is_the_accounts_or_the_requests_or_the_services() {
+async fn the_language_is_that_of_the_account_the_request_or_the_service() {
     let app = App::setup().mail(Smtp::Plain).set("DEFAULT_LOCALE", "fr").start().await;
     for (account, request, language) in [
         (Some("de-AT"), Some("en"), "de"),
@@ -212,7 +212,7 @@ async fn the_language_is_the_accounts_or_the_requests_or_the_services() {
 }
 
 #[tokio::test]
-async fn a_link_voids_one_that_is_made_at_the_same_moment() {
+async fn a_link_invalidates_one_that_is_created_concurrently() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("impatient").await;
     let mut connection = app.database.connect().await;

@@ -15,7 +15,7 @@ async fn with_templates(folder: &TempDir) -> App {
 }
 
 #[tokio::test]
-async fn a_file_takes_the_place_of_one_part_in_one_language() {
+async fn a_file_replaces_one_part_in_one_language() {
     let folder = temporary_folder("templates-");
     let text = "Subject: Ours for {{ username }}\n\nOur text: {{ link }}\n";
     fs::write(folder.path().join("password_recovery.en.txt"), text).unwrap();
@@ -34,7 +34,7 @@ async fn a_file_takes_the_place_of_one_part_in_one_language() {
 }
 
 #[tokio::test]
-async fn what_stands_in_a_value_stays_text_in_html() {
+async fn values_are_escaped_in_html() {
     let folder = temporary_folder("templates-");
     fs::write(folder.path().join("username_taken.en.html"), "<p>{{ username }}</p>").unwrap();
     let app = with_templates(&folder).await;
@@ -50,7 +50,7 @@ async fn what_stands_in_a_value_stays_text_in_html() {
 }
 
 #[tokio::test]
-async fn a_text_that_breaks_for_one_message_only_is_tried_again_and_holds_up_no_other() {
+async fn a_template_that_fails_for_one_message_does_not_delay_others() {
     let folder = temporary_folder("templates-");
     // The check of the templates cannot find this fault, which only affects one account.
     let text = "Subject: Ours\n\n{% if username == 'poison' %}{{ nothing }}{% endif %}{{ username }}\n";

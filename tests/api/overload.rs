@@ -9,7 +9,7 @@ use latchkey_tests::app::App;
 const CROWD: usize = 700;
 
 #[tokio::test]
-async fn a_crowd_at_the_login_is_answered_or_told_to_come_back_while_others_are_served() {
+async fn excess_logins_get_503_and_other_requests_are_not_delayed() {
     // With rate limits, most logins would not reach the hash queue.
     let app = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
     let (user, session) = app.new_session("crowd").await;

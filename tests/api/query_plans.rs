@@ -132,7 +132,7 @@ fn faults(plan: &Plan) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_endpoint_reads_a_table_through() {
+async fn no_endpoint_scans_a_large_table() {
     let mut app = App::setup()
         .own_postgres()
         .mail(Smtp::Plain)

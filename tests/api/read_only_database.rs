@@ -75,7 +75,7 @@ async fn a_standby_is_not_accepted_until_it_is_promoted() {
 }
 
 #[tokio::test]
-async fn a_failover_to_a_standby_is_seen_and_waited_out() {
+async fn the_server_recovers_after_a_failover_to_a_standby() {
     let mut primary = Postgres::start();
     let database = primary.create_database().await;
     let standby = primary.start_standby();

@@ -57,7 +57,7 @@ impl Case {
 }
 
 #[tokio::test]
-async fn every_replica_learns_of_a_logout_immediately() {
+async fn a_revoked_token_is_refused_by_every_replica() {
     let case = Case::start().await;
     case.wait_for_mode("redis").await;
     case.log_out().await;
@@ -65,7 +65,7 @@ async fn every_replica_learns_of_a_logout_immediately() {
 }
 
 #[tokio::test]
-async fn a_flushed_redis_forgets_nothing() {
+async fn a_revoked_token_is_refused_after_redis_is_flushed() {
     let case = Case::start().await;
     case.log_out().await;
 
@@ -77,7 +77,7 @@ async fn a_flushed_redis_forgets_nothing() {
 }
 
 #[tokio::test]
-async fn a_logout_after_a_flush_is_known_everywhere() {
+async fn a_logout_after_a_flush_takes_effect_on_every_replica() {
     let case = Case::start().await;
     case.app.redis.flush().await;
     case.log_out().await;
@@ -85,7 +85,7 @@ async fn a_logout_after_a_flush_is_known_everywhere() {
 }
 
 #[tokio::test]
-async fn a_redis_flushed_again_and_again_while_sessions_end_lets_nobody_in() {
+async fn a_revoked_token_is_refused_while_redis_is_flushed_repeatedly() {
     let case = Case::start().await;
     for _ in 0..5 {
         let (_, session) = case.app.new_session("burst").await;
@@ -102,7 +102,7 @@ async fn a_redis_flushed_again_and_again_while_sessions_end_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_stopped_redis_changes_nothing_but_who_is_asked() {
+async fn revocations_are_read_from_postgres_while_redis_is_stopped() {
     let mut case = Case::start().await;
     let (_, later) = case.app.new_session("later").await;
     case.log_out().await;
@@ -122,7 +122,7 @@ async fn a_stopped_redis_changes_nothing_but_who_is_asked() {
 }
 
 #[tokio::test]
-async fn a_redis_that_starts_empty_is_filled_before_it_is_asked() {
+async fn an_empty_redis_is_filled_before_it_is_trusted() {
     let mut case = Case::start().await;
     case.log_out().await;
 
@@ -144,7 +144,7 @@ async fn a_redis_that_starts_with_old_data_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_logout_while_redis_is_away_is_known_when_it_comes_back_with_old_data() {
+async fn a_logout_during_an_outage_takes_effect_after_redis_restarts_with_old_data() {
     let mut case = Case::start().await;
     case.wait_for_mode("redis").await;
     case.app.redis.dump().await;
@@ -156,7 +156,7 @@ async fn a_logout_while_redis_is_away_is_known_when_it_comes_back_with_old_data(
 }
 
 #[tokio::test]
-async fn a_restarted_server_remembers() {
+async fn a_revoked_token_is_refused_after_a_restart_of_the_server() {
     let mut case = Case::start().await;
     case.log_out().await;
 
@@ -169,7 +169,7 @@ async fn a_restarted_server_remembers() {
 }
 
 #[tokio::test]
-async fn a_session_is_as_good_after_a_restart_as_before() {
+async fn a_session_remains_valid_after_a_restart_of_the_server() {
     let mut case = Case::start().await;
     case.app.restart(0).await;
     case.app.me_at(0, &case.open.access).await.ok(200);
@@ -177,7 +177,7 @@ async fn a_session_is_as_good_after_a_restart_as_before() {
 }
 
 #[tokio::test]
-async fn a_flushed_redis_is_trusted_again_although_sessions_end_all_the_time() {
+async fn a_flushed_redis_is_trusted_again_during_a_stream_of_logouts() {
     let case = Case::start().await;
     case.wait_for_mode("redis").await;
     let user = case.app.create_user("busy").await;
@@ -210,7 +210,7 @@ async fn a_flushed_redis_is_trusted_again_although_sessions_end_all_the_time() {
 }
 
 #[tokio::test]
-async fn a_database_made_anew_accepts_nothing_that_the_one_before_gave_out() {
+async fn tokens_of_an_earlier_database_are_refused() {
     // Its first account has an id that another account had before, possibly a superuser.
     let case = Case::start().await;
     let old = case.app.superuser().await.clone();
@@ -242,7 +242,7 @@ async fn a_database_made_anew_accepts_nothing_that_the_one_before_gave_out() {
 }
 
 #[tokio::test]
-async fn a_redis_that_may_evict_from_now_on_is_not_trusted_until_it_is_filled_anew() {
+async fn a_redis_that_may_evict_keys_is_not_trusted_until_it_is_filled_again() {
     let case = Case::start().await;
     case.wait_for_mode("redis").await;
     case.app.redis.set_eviction("allkeys-lru").await;

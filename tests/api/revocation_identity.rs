@@ -16,7 +16,7 @@ async fn marker(app: &App) -> String {
 }
 
 #[tokio::test]
-async fn a_redis_that_took_over_the_data_of_another_one_is_filled_again_before_it_is_trusted() {
+async fn a_redis_with_the_data_of_another_instance_is_filled_before_it_is_trusted() {
     let app = App::setup().replicas(2).start().await;
     let (_, out) = app.new_session("out").await;
     let (_, open) = app.new_session("open").await;
@@ -71,7 +71,7 @@ async fn a_redis_that_became_a_replica_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_redis_that_evicted_revocations_for_a_moment_is_filled_again() {
+async fn a_redis_that_has_evicted_revocations_is_filled_again() {
     let app = App::setup().replicas(2).start().await;
     let (_, out) = app.new_session("out").await;
     wait_for_mode(&app, "redis").await;
@@ -101,7 +101,7 @@ async fn a_redis_that_evicted_revocations_for_a_moment_is_filled_again() {
 }
 
 #[tokio::test]
-async fn two_services_that_share_a_redis_database_do_not_meet() {
+async fn two_services_can_share_a_redis_database() {
     let one = App::setup().replicas(2).start().await;
     let other = App::setup().replicas(2).set("REDIS_URL", &one.redis.url()).start().await;
     // Both trust it permanently: neither fills it again because of the other.

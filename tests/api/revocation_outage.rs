@@ -12,7 +12,7 @@ use latchkey_tests::wait;
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn without_both_stores_the_answer_is_503_until_one_is_back() {
+async fn without_both_stores_requests_get_503_until_one_is_back() {
     let mut app = Setup::default().own_postgres().start().await;
     let (_, session) = app.new_session("stranded").await;
     let (_, out) = app.new_session("out").await;
@@ -49,7 +49,7 @@ async fn without_both_stores_the_answer_is_503_until_one_is_back() {
 }
 
 #[tokio::test]
-async fn without_postgres_nothing_is_said_that_only_postgres_knows() {
+async fn without_postgres_requests_that_need_it_get_503() {
     let mut app = Setup::default().own_postgres().start().await;
     let (_, session) = app.new_session("half").await;
     let (_, out) = app.new_session("out").await;
@@ -79,7 +79,7 @@ async fn without_postgres_nothing_is_said_that_only_postgres_knows() {
 }
 
 #[tokio::test]
-async fn a_restarted_postgres_needs_no_restarted_server() {
+async fn the_server_recovers_after_a_restart_of_postgres() {
     let mut app = Setup::default().own_postgres().replicas(2).start().await;
     let (_, session) = app.new_session("patient").await;
     for _ in 0..2 {
@@ -111,7 +111,7 @@ async fn linked() -> (App, Link) {
 }
 
 #[tokio::test]
-async fn a_logout_at_a_replica_that_lost_redis_is_not_missed_by_one_that_has_it() {
+async fn a_logout_at_a_replica_without_redis_takes_effect_on_one_with_redis() {
     let (app, link) = linked().await;
     let (_, session) = app.new_session("split").await;
     app.me_at(1, &session.access).await.ok(200);
@@ -136,7 +136,7 @@ async fn a_logout_at_a_replica_that_lost_redis_is_not_missed_by_one_that_has_it(
 }
 
 #[tokio::test]
-async fn a_logout_elsewhere_is_known_to_a_replica_that_lost_redis() {
+async fn a_logout_takes_effect_on_a_replica_without_redis() {
     let (app, link) = linked().await;
     let (_, session) = app.new_session("split").await;
     app.me_at(0, &session.access).await.ok(200);
@@ -151,7 +151,7 @@ async fn a_logout_elsewhere_is_known_to_a_replica_that_lost_redis() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_is_as_one_that_is_away() {
+async fn revocations_are_read_from_postgres_while_redis_hangs() {
     let app = App::setup().replicas(2).start().await;
     let (_, session) = app.new_session("hanging").await;
     let (_, out) = app.new_session("out").await;

@@ -39,7 +39,7 @@ async fn wait_until_refused(app: &App, session: &Session) {
 }
 
 #[tokio::test]
-async fn what_was_revoked_while_redis_was_frozen_is_refused_when_it_comes_back() {
+async fn a_revocation_while_redis_hangs_takes_effect_when_it_responds_again() {
     let app = App::setup().replicas(2).start().await;
     let (_, before) = app.new_session("before").await;
     let (_, ended) = app.new_session("ended").await;
@@ -70,7 +70,7 @@ async fn what_was_revoked_while_redis_was_frozen_is_refused_when_it_comes_back()
 }
 
 #[tokio::test]
-async fn what_is_revoked_beside_a_trusted_redis_is_found_whatever_time_it_says() {
+async fn an_unannounced_revocation_takes_effect_with_any_timestamp() {
     let app = App::setup().replicas(2).start().await;
     let (_, first) = app.new_session("first").await;
     let (_, second) = app.new_session("second").await;
@@ -82,7 +82,7 @@ async fn what_is_revoked_beside_a_trusted_redis_is_found_whatever_time_it_says()
 }
 
 #[tokio::test]
-async fn a_transaction_that_commits_after_later_ones_is_found_too() {
+async fn a_revocation_of_a_long_transaction_takes_effect() {
     let app = App::setup().replicas(2).start().await;
     let (_, slow) = app.new_session("slow").await;
     wait_for_mode(&app, "redis").await;

@@ -18,7 +18,7 @@ fn login_request() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_request_in_flight_finishes() {
+async fn a_request_in_flight_is_completed() {
     let mut app = App::start().await;
     let (first, second) = login_request();
     let mut wire = Wire::connect(app.server().authority()).await;
@@ -47,7 +47,7 @@ async fn no_request_is_refused_while_readiness_fails() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_does_not_hold_it_up() {
+async fn an_idle_connection_does_not_delay_the_shutdown() {
     let mut app = App::start().await;
     let _idle = Wire::connect(app.server().authority()).await;
     app.superuser().await;
@@ -57,7 +57,7 @@ async fn an_idle_connection_does_not_hold_it_up() {
 }
 
 #[tokio::test]
-async fn an_interrupt_is_as_good() {
+async fn sigint_stops_the_server_gracefully() {
     let mut app = App::start().await;
     app.server().interrupt();
     assert!(app.servers[0].ended().await.success());

@@ -32,7 +32,7 @@ fn assert_children(trace: &[Span], request: &str, names: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_login_shows_the_wait_the_hash_and_each_query() {
+async fn the_trace_of_a_login_contains_the_wait_the_hash_and_each_query() {
     let (app, collector) = traced().await;
     app.post_login(SUPERUSER, &superuser_password()).await.ok(200);
 
@@ -55,7 +55,7 @@ async fn a_login_shows_the_wait_the_hash_and_each_query() {
 }
 
 #[tokio::test]
-async fn a_check_and_a_logout_show_each_call_to_redis() {
+async fn traces_contain_each_call_to_redis() {
     let (app, collector) = traced().await;
     let access = app.superuser().await.access.clone();
     app.server().wait_for_revocation_mode("redis").await;
@@ -74,7 +74,7 @@ async fn a_check_and_a_logout_show_each_call_to_redis() {
 }
 
 #[tokio::test]
-async fn goes_on_with_the_callers_trace() {
+async fn a_request_continues_the_clients_trace() {
     let (app, collector) = traced().await;
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     app.get(path::JWKS).header("traceparent", parent).answer().await.ok(200);
@@ -85,7 +85,7 @@ async fn goes_on_with_the_callers_trace() {
 }
 
 #[tokio::test]
-async fn workers_that_poll_make_no_traces_and_log_lines_keep_their_request_id() {
+async fn workers_create_no_traces_and_log_lines_have_their_request_id() {
     let (app, collector) = traced().await;
     app.post(path::LOGIN).header("x-request-id", "traced-1").form(&[("a", "b")]).answer().await.problem(422);
     let form = [("username", SUPERUSER), ("password", "wrong")];

@@ -26,7 +26,7 @@ fn names(rules: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_alert_fires_when_it_should_and_only_then() {
+fn each_alert_fires_only_in_its_cases() {
     let rules = rules();
     let cases = workspace().join("tests/chart/alerts.yaml");
     let text = fs::read_to_string(&cases).expect("the cases");
@@ -45,7 +45,7 @@ fn each_alert_fires_when_it_should_and_only_then() {
 }
 
 #[test]
-fn each_alert_has_a_section_that_says_what_to_do_and_each_section_an_alert() {
+fn each_alert_has_a_runbook_and_each_runbook_an_alert() {
     let rules = rules();
     let guide =
         fs::read_to_string(workspace().join("docs/reference/alerts.md")).expect("docs/reference/alerts.md");
@@ -70,7 +70,7 @@ fn each_alert_has_a_section_that_says_what_to_do_and_each_section_an_alert() {
 }
 
 #[test]
-fn alerts_and_dashboard_ask_for_metrics_that_are_declared_and_explained() {
+fn alerts_and_dashboard_use_declared_and_documented_metrics() {
     let rules = rules();
     let expressions =
         alerts(&rules).into_iter().filter_map(|alert| alert["expr"].as_str().map(str::to_owned));

@@ -7,7 +7,7 @@ use latchkey_tests::monitoring::{dashboard, dashboard_queries};
 use serde_json::Value;
 
 #[test]
-fn the_sidecar_gets_the_dashboard_whole() {
+fn the_config_map_contains_the_complete_dashboard() {
     let objects = render("latchkey", "latchkey-system", &["metrics.dashboard.enabled=true"]);
     let map = of_kind(&objects, "ConfigMap")[0];
     assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
@@ -16,7 +16,7 @@ fn the_sidecar_gets_the_dashboard_whole() {
 }
 
 #[test]
-fn every_panel_can_be_drawn() {
+fn every_panel_is_valid() {
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().expect("panels");
     let ids: BTreeSet<i64> = panels.iter().filter_map(|panel| panel["id"].as_i64()).collect();

@@ -37,7 +37,7 @@ fn the_chart_passes_its_unit_tests() {
 }
 
 #[test]
-fn kube_score_finds_nothing_that_is_not_explained() {
+fn kube_score_finds_only_explained_exceptions() {
     let exceptions = fs::read_to_string(folder().join("tests/kube-score-exceptions.txt")).expect("a list");
     let mut score = Command::new(programs::test_bed("kube-score"));
     score.args(["score", "--output-format", "ci"]);
@@ -59,7 +59,7 @@ fn kube_score_finds_nothing_that_is_not_explained() {
 }
 
 #[test]
-fn the_readme_is_what_the_values_say() {
+fn the_readme_matches_the_values() {
     let mut command = Command::new(programs::workspace().join("scripts/chart-readme"));
     let committed = fs::read_to_string(folder().join("README.md")).expect("the README");
     assert!(

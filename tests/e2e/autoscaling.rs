@@ -72,7 +72,7 @@ async fn written_by_the_operator(deployments: &Api<Deployment>) -> Vec<ManagedFi
 }
 
 #[tokio::test]
-async fn replicas_come_with_the_logins_and_go_after_them_and_no_call_is_lost() {
+async fn replicas_follow_the_load_without_a_failed_request() {
     let namespace = Namespace::new("autoscaling").await;
     let password = secret("admin");
     stores::apply_admin(&namespace, &password).await;

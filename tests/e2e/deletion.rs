@@ -9,7 +9,7 @@ use crate::waiting::wait_for;
 use crate::{objects, stores};
 
 #[tokio::test]
-async fn deletion_leaves_nothing_but_what_others_made() {
+async fn a_deletion_leaves_only_objects_of_other_clients() {
     let namespace = Namespace::new("deletion").await;
     stores::apply_admin(&namespace, &secret("admin")).await;
     stores::apply_smtp_credentials(&namespace, &secret("smtp")).await;

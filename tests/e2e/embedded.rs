@@ -13,7 +13,7 @@ use crate::stores;
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
+async fn an_empty_spec_works_and_a_first_superuser_can_be_added_later() {
     let namespace = Namespace::new("embedded").await;
     let ready = namespace.bring_up("embedded stores", json!({})).await;
     let status = ready.status.expect("a status");
@@ -48,7 +48,7 @@ async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
 }
 
 #[tokio::test]
-async fn what_is_on_a_volume_outlives_the_database_pod() {
+async fn data_on_a_volume_survives_the_database_pod() {
     let namespace = Namespace::new("volume").await;
     let password = secret("admin");
     stores::apply_admin(&namespace, &password).await;

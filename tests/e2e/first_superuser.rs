@@ -10,7 +10,7 @@ use crate::stores;
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn a_password_that_everybody_has_is_refused_in_words_until_another_is_there() {
+async fn a_common_password_of_the_first_superuser_is_reported_until_it_is_changed() {
     let namespace = Namespace::new("first-superuser").await;
     let client = Client::start(&namespace).await;
     stores::apply_admin(&namespace, "iloveyou1").await;

@@ -9,7 +9,7 @@ use crate::namespace::{NAME, Namespace, uids};
 use crate::release::{self, SYSTEM};
 
 #[tokio::test]
-async fn an_upgraded_operator_serves_on_without_rolling_anybodys_pods() {
+async fn an_upgrade_of_the_operator_does_not_roll_pods() {
     let namespace = Namespace::new("upgrade").await;
     let operators: Api<Deployment> = Api::namespaced(namespace.client.clone(), SYSTEM);
     let operator = operators.get("latchkey-operator").await.expect("the operator's Deployment");

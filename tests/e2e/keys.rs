@@ -68,7 +68,7 @@ async fn active(namespace: &Namespace) -> String {
 }
 
 #[tokio::test]
-async fn keys_rotate_under_load_unnoticed_and_stolen_ones_go_in_seconds() {
+async fn keys_rotate_under_load_without_errors_and_revoked_keys_are_refused_in_seconds() {
     let namespace = Namespace::new("keys").await;
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;

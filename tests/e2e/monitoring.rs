@@ -15,7 +15,7 @@ use crate::stores;
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn prometheus_scrapes_everything_and_the_dashboard_shows_it() {
+async fn prometheus_scrapes_every_target_and_every_panel_has_data() {
     let namespace = Namespace::new("monitoring").await;
     let image = namespace.cluster.load_image("prometheus");
     prometheus::start_operator(&namespace, &image).await;

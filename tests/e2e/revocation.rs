@@ -8,7 +8,7 @@ use crate::namespace::Namespace;
 use crate::stores;
 
 #[tokio::test]
-async fn a_token_logged_out_on_one_pod_is_refused_by_the_other_at_once() {
+async fn a_revoked_token_is_refused_by_every_pod_immediately() {
     let namespace = Namespace::new("revocation").await;
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;

@@ -14,7 +14,7 @@ use crate::poller::{Poller, Tries};
 use crate::stores;
 
 #[tokio::test]
-async fn neither_a_new_version_nor_another_database_login_loses_a_call() {
+async fn no_request_fails_during_an_upgrade_or_a_change_of_the_database_password() {
     let namespace = Namespace::new("rollout").await;
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;

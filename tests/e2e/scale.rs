@@ -10,7 +10,7 @@ use crate::poller::{Poller, Tries};
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn replicas_follow_the_spec_and_kubectl_scale_and_no_call_is_lost() {
+async fn replicas_follow_the_spec_and_kubectl_scale_without_a_failed_request() {
     let namespace = Namespace::new("scale").await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("embedded stores, 2 replicas", json!({"replicas": 2})).await;

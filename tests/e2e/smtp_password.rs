@@ -8,7 +8,7 @@ use crate::namespace::{Namespace, uids};
 use crate::stores;
 
 #[tokio::test]
-async fn a_changed_smtp_password_reaches_the_pods_and_no_mail_is_lost() {
+async fn a_changed_smtp_password_reaches_the_pods_and_no_email_is_lost() {
     let namespace = Namespace::new("smtp-password").await;
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;

@@ -12,7 +12,7 @@ use crate::waiting::wait_for;
 const CRD: &str = "authservices.latchkey.dev";
 
 #[tokio::test]
-async fn uninstalling_leaves_nothing_but_the_definition() {
+async fn an_uninstallation_leaves_only_the_crd() {
     let mut release = release::hold_alone().await;
     let State::Installed(before) = std::mem::replace(&mut *release, State::Absent) else {
         unreachable!("a held release is installed")

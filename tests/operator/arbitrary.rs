@@ -196,7 +196,7 @@ async fn outcome(api: Api<AuthService>, number: usize) -> Option<(String, String
 }
 
 #[tokio::test]
-async fn whatever_the_api_server_takes_is_made_or_refused_by_name() {
+async fn every_accepted_spec_is_served_or_refused_with_the_invalid_object() {
     let fixture = Fixture::new("arbitrary").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

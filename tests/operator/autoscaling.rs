@@ -21,7 +21,7 @@ fn replicas(fixture: &Fixture) -> impl Future<Output = Option<i32>> {
 }
 
 #[tokio::test]
-async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_jump() {
+async fn enabling_and_disabling_autoscaling_does_not_change_the_replicas() {
     let fixture = Fixture::new("autoscaling").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -86,7 +86,7 @@ async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_j
 }
 
 #[tokio::test]
-async fn an_autoscaler_without_metrics_says_so_and_what_to_do() {
+async fn missing_metrics_are_reported_with_the_remedy() {
     let fixture = Fixture::new("without-metrics").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

@@ -90,7 +90,7 @@ fn beyond(schema: &Value) -> Vec<(Value, &'static str)> {
 }
 
 #[test]
-fn every_list_map_text_and_number_of_ours_is_bounded() {
+fn every_list_map_string_and_number_of_the_spec_is_bounded() {
     let mut unbounded = Vec::new();
     walk(&spec_schema(), &mut Vec::new(), &mut |path, schema| {
         let bound = match schema["type"].as_str() {
@@ -109,7 +109,7 @@ fn every_list_map_text_and_number_of_ours_is_bounded() {
 }
 
 #[tokio::test]
-async fn what_is_beyond_a_bound_is_refused_by_the_name_of_its_field() {
+async fn a_value_beyond_its_bound_is_refused_with_the_name_of_its_field() {
     let fixture = Fixture::new("bounds").await;
     let schema = spec_schema();
     let mut tries = Vec::new();
@@ -143,7 +143,7 @@ async fn what_is_beyond_a_bound_is_refused_by_the_name_of_its_field() {
 
 /// The operator handles every accepted value.
 #[tokio::test]
-async fn every_part_may_be_absent_empty_or_null() {
+async fn every_field_may_be_absent_empty_or_null() {
     let fixture = Fixture::new("empty").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

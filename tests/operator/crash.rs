@@ -11,7 +11,7 @@ use crate::fixture::{Fixture, condition};
 const NO_ELECTION: &str = "leaderElection.enabled=false";
 
 #[tokio::test]
-async fn killed_after_every_write_it_still_gets_there_with_one_key_set() {
+async fn an_operator_that_is_killed_after_every_write_generates_one_key_set() {
     let fixture = Fixture::with_values("crash", &[NO_ELECTION]).await;
     let _kubelet = fixture.start_kubelet();
     fixture.apply(json!({})).await;

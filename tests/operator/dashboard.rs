@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn every_query_of_the_dashboard_and_every_alert_is_answered() {
+async fn every_query_of_the_dashboard_and_every_alert_has_data() {
     let fixture = Fixture::new("dashboard").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

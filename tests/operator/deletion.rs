@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn nothing_is_left_and_it_can_be_made_again() {
+async fn a_deletion_leaves_no_objects_and_the_auth_service_can_be_created_again() {
     let fixture = Fixture::new("deletion").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

@@ -181,7 +181,7 @@ async fn change_each(fixture: &Fixture, patch_of: impl Fn(&Row) -> Value) {
 }
 
 #[tokio::test]
-async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_stays() {
+async fn changes_of_owned_fields_are_reverted_and_foreign_fields_are_kept() {
     let fixture = Fixture::new("drift").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -256,7 +256,7 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
 /// The autoscaler owns the number of replicas if the spec configures it (autoscaling.rs); otherwise the operator
 /// does.
 #[tokio::test]
-async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
+async fn additions_to_security_settings_are_reverted() {
     let fixture = Fixture::new("more").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

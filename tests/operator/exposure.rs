@@ -31,7 +31,7 @@ fn spec(exposure: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_ingress_waits_for_its_certificate_and_says_so() {
+async fn an_ingress_waits_for_its_certificate() {
     let fixture = Fixture::new("ingress").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
@@ -85,7 +85,7 @@ async fn an_ingress_waits_for_its_certificate_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_route_is_exposed_when_its_gateway_says_so() {
+async fn a_route_is_exposed_when_its_gateway_accepts_it() {
     let fixture = Fixture::new("gateway").await;
     let _operator = fixture.start_operator().await;
     let parent = json!({"name": "public", "namespace": "gateways", "sectionName": "https", "port": 443});

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn what_a_mesh_adds_to_the_deployment_stays_and_is_not_fought_over() {
+async fn fields_that_a_service_mesh_adds_to_the_deployment_are_kept() {
     let fixture = Fixture::new("mesh").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

@@ -49,7 +49,7 @@ fn encoded(password: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_secret_that_nobody_names_is_never_read() {
+async fn a_secret_without_a_reference_is_never_read() {
     let fixture = Fixture::new("foreign").await;
     let _kubelet = fixture.start_kubelet();
     let (before, after, wanted) = (marker(), marker(), marker());
@@ -87,7 +87,7 @@ async fn a_secret_that_nobody_names_is_never_read() {
 }
 
 #[tokio::test]
-async fn it_is_read_once_a_change_and_by_whoever_names_it_from_then_on() {
+async fn a_referenced_secret_is_read_once_per_change() {
     let fixture = Fixture::new("named").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -116,7 +116,7 @@ async fn it_is_read_once_a_change_and_by_whoever_names_it_from_then_on() {
 
 /// The watch selects the operator's own Secrets by a label, which another client may remove.
 #[tokio::test]
-async fn an_own_secret_without_its_label_is_neither_lost_nor_made_anew() {
+async fn the_label_of_an_owned_secret_is_restored_and_its_data_is_kept() {
     let fixture = Fixture::new("unlabelled").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

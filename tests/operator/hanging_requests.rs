@@ -50,7 +50,7 @@ pub async fn hang(fixture: &Fixture, webhook: &Blackhole) -> String {
 }
 
 #[tokio::test]
-async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
+async fn a_hanging_webhook_delays_no_other_auth_service_and_is_named() {
     let fixture = Fixture::new("hanging").await;
     let _kubelet = fixture.start_kubelet();
     let webhook = Blackhole::listen("127.0.0.1:0").await;

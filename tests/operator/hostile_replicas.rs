@@ -32,7 +32,7 @@ fn answers() -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn answers_of_any_size_take_little_memory_and_are_reported() {
+async fn large_responses_of_replicas_take_little_memory_and_are_reported() {
     let fixture = Fixture::new("hostile-replicas").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

@@ -17,7 +17,7 @@ fn key_set(secret: &Secret) -> Value {
 }
 
 #[tokio::test]
-async fn a_key_set_is_of_the_algorithm_that_the_spec_names() {
+async fn keys_are_generated_for_the_algorithm_of_the_spec() {
     let fixture = Fixture::new("algorithms").await;
     let _operator = fixture.start_operator().await;
     for (algorithm, members) in [
@@ -48,7 +48,7 @@ async fn a_key_set_is_of_the_algorithm_that_the_spec_names() {
 }
 
 #[tokio::test]
-async fn a_lost_key_set_is_reported_not_replaced_and_works_again_once_restored() {
+async fn a_deleted_key_set_is_reported_and_used_again_when_it_is_restored() {
     let fixture = Fixture::new("lost-keys").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -86,7 +86,7 @@ async fn a_lost_key_set_is_reported_not_replaced_and_works_again_once_restored()
 }
 
 #[tokio::test]
-async fn a_damaged_key_set_is_left_as_it_is() {
+async fn a_damaged_key_set_is_not_overwritten() {
     let fixture = Fixture::new("damaged-keys").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
@@ -100,7 +100,7 @@ async fn a_damaged_key_set_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn keys_are_given_up_only_when_somebody_says_so() {
+async fn lost_keys_are_replaced_only_on_request() {
     let fixture = Fixture::new("new-keys").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -126,7 +126,7 @@ async fn keys_are_given_up_only_when_somebody_says_so() {
 }
 
 #[tokio::test]
-async fn keys_that_are_gone_are_not_made_anew_because_the_status_was_wiped() {
+async fn deleted_keys_are_not_replaced_after_the_status_is_deleted() {
     let fixture = Fixture::new("wiped-status").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

@@ -39,7 +39,7 @@ async fn kubectl_explains_a_field_by_its_short_name() {
 }
 
 #[tokio::test]
-async fn kubectl_get_shows_what_matters() {
+async fn kubectl_get_shows_readiness_replicas_and_version() {
     let fixture = Fixture::new("columns").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

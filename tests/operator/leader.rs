@@ -87,7 +87,7 @@ async fn applied(operator: &Operator) -> f64 {
 }
 
 #[tokio::test]
-async fn one_acts_and_another_takes_over() {
+async fn a_standby_takes_over_from_the_leader() {
     let fixture = Fixture::new("leader").await;
     let _kubelet = fixture.start_kubelet();
     let mut first = fixture.installation.start("operator-0");
@@ -119,7 +119,7 @@ async fn one_acts_and_another_takes_over() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_is_answered_late_counts_from_when_it_was_sent() {
+async fn a_lease_expires_by_the_time_of_the_request_that_renewed_it() {
     let fixture = Fixture::new("late").await;
     let link = Link::to(fixture.control_plane.port());
     let (first, second) = start_both(&fixture, &link).await;
@@ -152,7 +152,7 @@ async fn a_renewal_that_is_answered_late_counts_from_when_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_replica_that_was_stopped_for_a_while_sends_no_write_after_another_took_over() {
+async fn a_suspended_leader_writes_nothing_after_another_took_over() {
     let fixture = Fixture::new("stopped").await;
     let link = Link::from(SOURCE, fixture.control_plane.port());
     let (mut first, second) = start_both(&fixture, &link).await;
@@ -176,7 +176,7 @@ async fn a_replica_that_was_stopped_for_a_while_sends_no_write_after_another_too
 }
 
 #[tokio::test]
-async fn the_lease_is_not_given_up_while_a_write_may_still_be_carried_out() {
+async fn the_lease_is_not_released_during_a_write() {
     let fixture = Fixture::new("unanswered").await;
     let webhook = Blackhole::listen("127.0.0.1:0").await;
     let webhook_name = hang(&fixture, &webhook).await;
@@ -205,7 +205,7 @@ async fn the_lease_is_not_given_up_while_a_write_may_still_be_carried_out() {
 }
 
 #[tokio::test]
-async fn a_lease_that_somebody_deletes_stays_its_holders() {
+async fn the_holder_of_a_deleted_lease_creates_it_again() {
     let fixture = Fixture::new("deleted-lease").await;
     let link = Link::from(SOURCE, fixture.control_plane.port());
     let (first, second) = start_both(&fixture, &link).await;

@@ -14,7 +14,7 @@ const ROTATION_PERIOD: &str = "latchkey_operator_signing_key_rotation_period_sec
 const KEY_SINCE: &str = "latchkey_operator_signing_key_since_timestamp_seconds";
 
 #[tokio::test]
-async fn conditions_and_keys_are_metrics_for_as_long_as_there_is_an_auth_service() {
+async fn an_auth_service_has_metrics_of_its_conditions_and_keys_until_it_is_deleted() {
     let fixture = Fixture::new("metrics").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::fixture::Fixture;
 
 #[tokio::test]
-async fn its_last_line_is_in_the_condition() {
+async fn the_last_log_line_of_a_failed_migration_is_in_the_condition() {
     let fixture = Fixture::new("last-line").await;
     let _operator = fixture.start_operator().await;
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;

@@ -52,7 +52,7 @@ fn conflicting(object: &DynamicObject) -> Value {
 }
 
 #[tokio::test]
-async fn each_is_left_alone_named_and_waited_for() {
+async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     let fixture = Fixture::new("name-conflicts").await;
     let kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

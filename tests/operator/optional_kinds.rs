@@ -85,7 +85,7 @@ async fn reconcile_again(client: &Client, operator: &Operator) {
 }
 
 #[tokio::test]
-async fn kinds_that_come_and_go_are_followed_in_every_namespace_without_a_restart() {
+async fn optional_kinds_can_be_installed_and_removed_without_a_restart() {
     let control_plane = ControlPlane::start(Contents { crds: &[auth_service_crd()], controllers: &[] }).await;
     let client = control_plane.client().await;
     let installation = Installation::new(&control_plane, "latchkey-system", &[]).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn nothing_is_written_until_the_pause_ends() {
+async fn a_paused_auth_service_is_not_changed_except_for_its_status() {
     let fixture = Fixture::new("paused").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -42,7 +42,7 @@ async fn nothing_is_written_until_the_pause_ends() {
 }
 
 #[tokio::test]
-async fn a_service_that_begins_paused_has_no_keys_and_loses_none() {
+async fn an_auth_service_that_is_created_paused_has_no_keys() {
     let fixture = Fixture::new("born-paused").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

@@ -93,7 +93,7 @@ async fn race(
 }
 
 #[tokio::test]
-async fn what_several_writers_add_at_once_is_gone_when_they_stop() {
+async fn changes_of_concurrent_writers_are_reverted() {
     let fixture = Fixture::new("racing").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -115,7 +115,7 @@ async fn what_several_writers_add_at_once_is_gone_when_they_stop() {
 }
 
 #[tokio::test]
-async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_measure() {
+async fn a_continuous_writer_delays_no_other_auth_service_and_causes_few_writes() {
     let fixture = Fixture::new("endless").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -177,7 +177,7 @@ async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_mea
 
 /// The status is owned completely. Only the watch announces the change: no object is touched.
 #[tokio::test]
-async fn a_status_that_somebody_else_writes_is_written_over_at_once() {
+async fn a_status_of_another_client_is_overwritten_immediately() {
     let fixture = Fixture::new("status-drift").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

@@ -200,7 +200,7 @@ async fn texts(fixture: &Fixture, content: &str) {
 }
 
 #[tokio::test]
-async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
+async fn each_invalid_reference_is_reported_until_it_is_corrected() {
     let fixture = Fixture::new("references").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -274,7 +274,7 @@ async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
 
 /// The table contains every reference of the schema.
 #[test]
-fn no_reference_of_the_schema_is_missing_here() {
+fn every_reference_of_the_schema_is_tested() {
     let text = std::fs::read_to_string(latchkey_tests::control_plane::auth_service_crd()).expect("the CRD");
     let crd: Value = serde_yaml_ng::from_str(&text).expect("YAML");
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];

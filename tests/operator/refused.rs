@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, condition as condition_of};
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn an_object_that_is_refused_is_tried_again_later_and_later() {
+async fn a_refused_object_is_retried_with_increasing_delay() {
     let fixture = Fixture::new("refused").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -41,7 +41,7 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
 
 /// No server runs without its NetworkPolicy.
 #[tokio::test]
-async fn no_server_starts_without_the_policy_it_is_kept_by() {
+async fn no_server_starts_without_its_network_policy() {
     let fixture = Fixture::new("unprotected").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -64,7 +64,7 @@ async fn no_server_starts_without_the_policy_it_is_kept_by() {
 
 /// The reason why controllers cannot create pods (a quota, admission, a missing class) is in no pod status.
 #[tokio::test]
-async fn pods_that_cannot_be_made_are_told_of() {
+async fn pods_that_cannot_be_created_are_reported() {
     let fixture = Fixture::new("no-pods").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -86,7 +86,7 @@ async fn pods_that_cannot_be_made_are_told_of() {
 
 /// References with the longest names that Kubernetes allows.
 #[tokio::test]
-async fn long_names_are_waited_for_like_short_ones() {
+async fn references_with_the_longest_names_are_reported() {
     let fixture = Fixture::new("long-names").await;
     let _operator = fixture.start_operator().await;
     let name = "a".repeat(253);
@@ -104,7 +104,7 @@ fn find<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn mail_texts_are_waited_for_and_followed() {
+async fn a_config_map_with_templates_is_waited_for_and_its_changes_are_applied() {
     let fixture = Fixture::new("texts").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

@@ -164,7 +164,7 @@ async fn namespace(name: &str) {
 }
 
 #[tokio::test]
-async fn with_one_namespace_it_may_do_nothing_anywhere_else() {
+async fn with_one_namespace_the_operator_has_no_permission_elsewhere() {
     let control_plane = ControlPlane::shared().await;
     for name in ["rights-watched", "rights-other"] {
         namespace(name).await;
@@ -188,7 +188,7 @@ async fn with_one_namespace_it_may_do_nothing_anywhere_else() {
 }
 
 #[tokio::test]
-async fn with_all_namespaces_it_may_do_what_it_does_and_no_more() {
+async fn with_all_namespaces_the_operator_has_only_the_needed_permissions() {
     let control_plane = ControlPlane::shared().await;
     namespace("rights-other").await;
     let installation = Installation::new(control_plane, "rights-all", &["fullnameOverride=rights-all"]).await;
@@ -202,7 +202,7 @@ async fn with_all_namespaces_it_may_do_what_it_does_and_no_more() {
 
 /// Every permission of the chart is among the reviewed ones.
 #[test]
-fn no_rule_of_the_chart_goes_unasked() {
+fn every_rule_of_the_chart_is_reviewed() {
     for (values, snapshot) in [
         (
             vec!["watchNamespace=rights-watched"],

@@ -69,7 +69,7 @@ async fn the_pod(fixture: &Fixture) -> Pod {
 }
 
 #[tokio::test]
-async fn a_key_signs_only_when_the_replicas_have_it_and_goes_only_when_its_tokens_have_expired() {
+async fn a_key_signs_after_all_replicas_have_loaded_it_and_is_removed_after_its_tokens_expire() {
     let fixture = Fixture::new("rotation").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -119,7 +119,7 @@ async fn a_key_signs_only_when_the_replicas_have_it_and_goes_only_when_its_token
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_gone_at_once_and_only_once() {
+async fn a_revoked_key_is_removed_immediately_and_once() {
     let fixture = Fixture::new("revocation").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -151,7 +151,7 @@ async fn a_revoked_key_is_gone_at_once_and_only_once() {
 }
 
 #[tokio::test]
-async fn another_algorithm_is_a_rotation() {
+async fn a_change_of_the_algorithm_rotates_the_key() {
     let fixture = Fixture::new("other-algorithm").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

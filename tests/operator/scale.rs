@@ -8,7 +8,7 @@ use crate::fixture::{Fixture, NAME};
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn the_scale_subresource_works_and_a_disruption_budget_comes_and_goes() {
+async fn the_scale_subresource_changes_the_replicas_and_the_disruption_budget() {
     let fixture = Fixture::new("scale").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

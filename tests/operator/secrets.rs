@@ -32,7 +32,7 @@ async fn create_all(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn a_missing_secret_is_named_and_a_late_one_is_picked_up() {
+async fn a_missing_secret_is_reported_until_it_is_created() {
     let fixture = Fixture::new("late").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -57,7 +57,7 @@ async fn a_missing_secret_is_named_and_a_late_one_is_picked_up() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_named_and_the_running_pods_stay() {
+async fn an_invalid_secret_is_reported_and_the_pods_keep_running() {
     let fixture = Fixture::new("wrong").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

@@ -62,7 +62,7 @@ async fn create_slow_service(fixture: &Fixture, number: usize, ip: &str) {
 }
 
 #[tokio::test]
-async fn servers_that_do_not_answer_hold_up_nobody_else() {
+async fn servers_that_do_not_respond_delay_no_other_auth_service() {
     let fixture = Fixture::new("slow").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;

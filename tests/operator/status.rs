@@ -36,7 +36,7 @@ async fn ready_follows_the_pods() {
 }
 
 #[tokio::test]
-async fn every_condition_speaks_of_the_current_generation() {
+async fn every_condition_has_the_current_generation() {
     let fixture = Fixture::new("generation").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -63,7 +63,7 @@ async fn every_condition_speaks_of_the_current_generation() {
 }
 
 #[tokio::test]
-async fn what_the_servers_say_is_reported() {
+async fn reports_of_the_replicas_are_in_the_conditions() {
     let fixture = Fixture::new("reports").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -124,7 +124,7 @@ async fn what_the_servers_say_is_reported() {
 }
 
 #[tokio::test]
-async fn mail_is_reported_when_it_is_on() {
+async fn the_smtp_server_is_reported_if_email_is_enabled() {
     let fixture = Fixture::new("mail").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -144,7 +144,7 @@ async fn mail_is_reported_when_it_is_on() {
 }
 
 #[tokio::test]
-async fn a_failed_migration_is_said_and_holds_the_pods_back() {
+async fn a_failed_migration_is_reported_and_no_pod_is_created() {
     let fixture = Fixture::new("migration").await;
     let _operator = fixture.start_operator().await;
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;

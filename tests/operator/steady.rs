@@ -48,7 +48,7 @@ async fn bring_up(name: &str, resources: Value) -> (Fixture, Kubelet, Operator) 
 }
 
 #[tokio::test]
-async fn a_look_that_finds_everything_in_order_writes_nothing() {
+async fn a_reconcile_without_changes_writes_nothing() {
     let resources = json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}});
     let (fixture, _kubelet, mut operator) = bring_up("steady", resources).await;
     let (before, writes) = (versions(&fixture).await, fixture.writes());
@@ -73,7 +73,7 @@ async fn a_look_that_finds_everything_in_order_writes_nothing() {
 /// The API server writes `0.5` as `500m`. A process that has not observed this applies the object once, which changes
 /// nothing.
 #[tokio::test]
-async fn another_way_to_write_the_same_is_no_change() {
+async fn an_equivalent_spelling_of_a_quantity_is_not_a_change() {
     let resources = json!({"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"memory": "2048Mi"}});
     let (fixture, _kubelet, mut operator) = bring_up("spelling", resources).await;
     let (before, writes) = (versions(&fixture).await, fixture.writes());
@@ -89,7 +89,7 @@ async fn another_way_to_write_the_same_is_no_change() {
 }
 
 #[tokio::test]
-async fn a_first_creation_takes_few_writes() {
+async fn the_creation_writes_each_object_once() {
     let fixture = Fixture::new("frugal").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, NAME};
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn moving_to_external_stores_takes_the_embedded_ones_away() {
+async fn embedded_stores_are_deleted_after_the_move_to_external_ones() {
     let fixture = Fixture::new("stores").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -45,7 +45,7 @@ async fn moving_to_external_stores_takes_the_embedded_ones_away() {
 }
 
 #[tokio::test]
-async fn the_credentials_of_a_database_with_a_volume_are_never_made_anew() {
+async fn the_credentials_of_a_database_with_a_volume_are_not_generated_again() {
     let fixture = Fixture::new("credentials").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

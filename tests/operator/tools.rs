@@ -74,7 +74,7 @@ fn lua(value: &Value) -> String {
 }
 
 #[tokio::test]
-async fn helm_waits_until_it_serves_and_not_for_what_somebody_has_to_set_right() {
+async fn helm_waits_for_an_auth_service_and_fails_early_if_it_is_stalled() {
     let fixture = Fixture::new("helm-wait").await;
     let _operator = fixture.start_operator().await;
     let chart = temporary_folder("chart");
@@ -99,7 +99,7 @@ async fn helm_waits_until_it_serves_and_not_for_what_somebody_has_to_set_right()
 }
 
 #[tokio::test]
-async fn argo_cd_is_told_the_same_by_the_sample() {
+async fn the_health_check_for_argo_cd_reports_the_same_states() {
     let fixture = Fixture::new("argo-cd").await;
     let new = fixture.apply(json!({})).await;
     assert_eq!(health(&new), "Progressing", "not yet reconciled");

@@ -35,7 +35,7 @@ async fn copy(fixture: &Fixture) -> String {
 }
 
 #[tokio::test]
-async fn each_that_is_missing_or_wrong_is_named_and_a_late_one_is_picked_up() {
+async fn a_missing_or_invalid_authority_is_reported_until_it_is_corrected() {
     let (database, corporate) = (Authority::new("Database"), Authority::new("Corporation"));
     let fixture = Fixture::new("late-ca").await;
     let _kubelet = fixture.start_kubelet();
@@ -68,7 +68,7 @@ async fn each_that_is_missing_or_wrong_is_named_and_a_late_one_is_picked_up() {
 }
 
 #[tokio::test]
-async fn server_and_migration_are_told_and_a_change_rolls_the_pods() {
+async fn authorities_reach_server_and_migration_and_a_change_rolls_the_pods() {
     let (first, second) = (Authority::new("First"), Authority::new("Second"));
     let fixture = Fixture::new("changed-ca").await;
     let _kubelet = fixture.start_kubelet();
@@ -111,7 +111,7 @@ async fn server_and_migration_are_told_and_a_change_rolls_the_pods() {
 }
 
 #[tokio::test]
-async fn an_embedded_database_is_known_to_have_no_tls() {
+async fn an_embedded_database_is_used_without_tls() {
     let fixture = Fixture::new("embedded-ca").await;
     let _operator = fixture.start_operator().await;
     apply_config_map(&fixture, json!({"roots.pem": Authority::new("Mail").text()})).await;
@@ -125,7 +125,7 @@ async fn an_embedded_database_is_known_to_have_no_tls() {
 }
 
 #[tokio::test]
-async fn a_config_map_is_read_once_a_change_and_only_while_it_is_named() {
+async fn a_config_map_is_read_once_per_change_while_it_is_referenced() {
     let (first, second) = (Authority::new("First"), Authority::new("Second"));
     let fixture = Fixture::new("read-ca").await;
     let _kubelet = fixture.start_kubelet();

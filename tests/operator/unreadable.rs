@@ -192,7 +192,7 @@ fn assert_brief(operator: &Operator) {
 }
 
 #[tokio::test]
-async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() {
+async fn an_unreadable_auth_service_is_reported_and_all_others_are_served() {
     let fixture = fixture("test-unreadable", 201).await;
     let _kubelet = fixture.start_kubelet();
     let mut operator = fixture.start_operator().await;
@@ -266,7 +266,7 @@ async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() 
 }
 
 #[tokio::test]
-async fn metadata_that_anybody_may_write_stops_nobody() {
+async fn unreadable_metadata_of_users_objects_stops_no_auth_service() {
     let fixture = Fixture::new("odd-metadata").await;
     let _kubelet = fixture.start_kubelet();
     for kind in ["secrets", "configmaps"] {
@@ -296,7 +296,7 @@ async fn metadata_that_anybody_may_write_stops_nobody() {
 }
 
 #[tokio::test]
-async fn an_object_of_its_own_that_cannot_be_read_holds_one_auth_service_alone() {
+async fn an_unreadable_owned_object_affects_only_its_auth_service() {
     let fixture = Fixture::new("odd-deployment").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;

@@ -17,7 +17,7 @@ async fn versions(fixture: &Fixture) -> BTreeMap<String, Option<String>> {
 }
 
 #[tokio::test]
-async fn an_operator_with_other_defaults_touches_only_what_they_change() {
+async fn an_operator_with_other_defaults_changes_only_objects_that_use_them() {
     let fixture = Fixture::new("takeover").await;
     let _kubelet = fixture.start_kubelet();
     let mut operator = fixture.start_operator().await;
@@ -52,7 +52,7 @@ async fn an_operator_with_other_defaults_touches_only_what_they_change() {
 }
 
 #[tokio::test]
-async fn an_object_of_the_first_release_still_reads() {
+async fn an_auth_service_of_the_first_release_is_readable() {
     let fixture = Fixture::new("first").await;
     let _kubelet = fixture.start_kubelet();
     let mut object: Value = serde_json::from_str(FIRST_RELEASE).expect("JSON");

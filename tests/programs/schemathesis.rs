@@ -46,11 +46,11 @@ async fn assert_no_finding(superuser: bool) {
 }
 
 #[tokio::test]
-async fn finds_nothing_without_a_token() {
+async fn schemathesis_finds_nothing_without_a_token() {
     assert_no_finding(false).await;
 }
 
 #[tokio::test]
-async fn finds_nothing_as_a_superuser() {
+async fn schemathesis_finds_nothing_as_a_superuser() {
     assert_no_finding(true).await;
 }

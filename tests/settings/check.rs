@@ -16,14 +16,14 @@ fn output_of(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn is_content_when_everything_answers() {
+async fn check_succeeds_if_every_dependency_responds() {
     let parts = Parts::start().await;
     let output = run_command(&["check"], &parts.variables);
     assert!(output.status.success(), "{}", output_of(&output));
 }
 
 #[tokio::test]
-async fn tries_the_mail_server_as_well() {
+async fn check_connects_to_the_smtp_server() {
     let mut parts = Parts::start().await;
     let mut mail = Mailpit::start(Smtp::StartTls).await;
     parts.variables.extend(mail.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -44,7 +44,7 @@ async fn tries_the_mail_server_as_well() {
 }
 
 #[test]
-fn names_every_dependency_that_does_not_answer() {
+fn check_names_every_unavailable_dependency() {
     let output = run_command(&["check"], &unreachable());
     assert!(!output.status.success());
     let text = output_of(&output);
@@ -54,7 +54,7 @@ fn names_every_dependency_that_does_not_answer() {
 }
 
 #[tokio::test]
-async fn names_a_schema_that_is_not_there() {
+async fn check_reports_a_missing_schema() {
     let parts = Parts::on(Postgres::shared().create_empty_database().await);
     let output = run_command(&["check"], &parts.variables);
     assert!(!output.status.success());

@@ -11,7 +11,7 @@ fn members(key: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn keygen_makes_a_private_key_of_each_algorithm() {
+fn keygen_generates_a_private_key_of_each_algorithm() {
     let common = ["alg", "kid", "kty", "latchkey_phase", "use"];
     for (algorithm, kind, curve, own) in [
         ("ES256", "EC", Some("P-256"), &["crv", "d", "x", "y"][..]),
@@ -32,13 +32,13 @@ fn keygen_makes_a_private_key_of_each_algorithm() {
 }
 
 #[test]
-fn keygen_makes_rsa_keys_of_2048_bits_at_least() {
+fn keygen_generates_rsa_keys_of_at_least_2048_bits() {
     let modulus = key_set::generate("RS256")["n"].as_str().unwrap().len();
     assert!(modulus >= 2048 / 6, "{modulus} base64url digits");
 }
 
 #[test]
-fn keygen_makes_nothing_else() {
+fn keygen_refuses_other_algorithms() {
     for algorithm in ["HS256", "none", "ES512", ""] {
         let output = run_command(&["keygen", "--algorithm", algorithm], &Variables::new());
         assert!(!output.status.success(), "{algorithm}");
@@ -86,7 +86,7 @@ fn assert_references_resolve(document: &Value, part: &Value) {
 }
 
 #[test]
-fn the_command_line_explains_itself() {
+fn help_lists_every_command() {
     let help = run_command(&["--help"], &Variables::new());
     assert!(help.status.success());
     let text = String::from_utf8(help.stdout).unwrap();

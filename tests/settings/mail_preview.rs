@@ -20,7 +20,7 @@ fn preview(arguments: &[&str], templates: Option<&Path>) -> String {
 }
 
 #[test]
-fn shows_a_message_with_sample_values() {
+fn a_preview_shows_a_message_with_sample_values() {
     let text = preview(&[], None);
     assert!(text.starts_with("Subject: Choose a new password\n\nHello,\n"), "{text}");
     assert!(text.contains("https://auth.example.com/reset-password?token="), "{text}");
@@ -31,7 +31,7 @@ fn shows_a_message_with_sample_values() {
 }
 
 #[test]
-fn writes_all_of_them_into_a_folder() {
+fn a_preview_writes_every_message_into_a_folder() {
     let folder = temporary_folder("preview-");
     let out = folder.path().join("all");
     preview(&["--out", out.to_str().unwrap()], None);
@@ -48,7 +48,7 @@ fn writes_all_of_them_into_a_folder() {
 }
 
 #[test]
-fn shows_custom_templates_and_languages() {
+fn a_preview_shows_custom_templates_and_languages() {
     let folder = temporary_folder("preview-");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("layout.html", "<html lang=\"{{ locale }}\">OUR LAYOUT {% block before %}{% endblock %}</html>");
@@ -66,7 +66,7 @@ fn shows_custom_templates_and_languages() {
 }
 
 #[test]
-fn a_broken_text_stops_the_start_and_the_preview_with_a_sentence_that_names_the_file() {
+fn an_invalid_template_stops_the_start_and_the_preview_and_is_named() {
     let good = "Subject: S\n\nText\n";
     for (name, text, named) in [
         ("password_recovery.de.html", "{{ nothing_of_the_kind }}", "password_recovery.de.html"),

@@ -12,7 +12,7 @@ fn only_database(url: String) -> Variables {
 }
 
 #[tokio::test]
-async fn may_be_repeated_and_run_concurrently() {
+async fn migrations_can_be_repeated_and_run_concurrently() {
     let database = Postgres::shared().create_empty_database().await;
     let outputs: Vec<_> = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..3)
@@ -28,7 +28,7 @@ async fn may_be_repeated_and_run_concurrently() {
 }
 
 #[test]
-fn fails_in_one_sentence_when_postgres_does_not_answer() {
+fn migrate_reports_an_unavailable_postgres() {
     let url = "postgres://u:NeverLogged@127.0.0.1:1/d".to_owned();
     let output = run_command(&["migrate"], &only_database(url));
     assert!(!output.status.success());
@@ -38,7 +38,7 @@ fn fails_in_one_sentence_when_postgres_does_not_answer() {
 }
 
 #[tokio::test]
-async fn serve_does_not_migrate_but_waits_for_it_and_says_so() {
+async fn serve_reports_a_missing_schema_and_waits_for_it() {
     let parts = Parts::on(Postgres::shared().create_empty_database().await);
     let server = Server::start(&parts.variables).await;
     wait::until("/readyz to report the missing schema", || async {
@@ -58,7 +58,7 @@ async fn serve_does_not_migrate_but_waits_for_it_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_used_only_when_it_says_that_it_may_be() {
+async fn a_newer_schema_is_only_used_if_it_tolerates_this_release() {
     let parts = Parts::start().await;
     let server = Server::start(&parts.variables).await;
     server.wait_until_ready().await;
@@ -98,7 +98,7 @@ const NEWER: &str = "INSERT INTO _sqlx_migrations (version, description, success
      VALUES (99, 'newer', true, '', 0)";
 
 #[tokio::test]
-async fn nothing_is_migrated_that_would_break_a_server_that_runs() {
+async fn a_migration_that_would_break_a_running_server_is_refused() {
     let database = Postgres::shared().create_empty_database().await;
     // By its application name, a server from before the first migration.
     let mut running = database.connect().await;

@@ -9,7 +9,7 @@ use latchkey_tests::server::run_command;
 use crate::parts::Parts;
 
 #[tokio::test]
-async fn every_command_refuses_a_standby_and_says_so() {
+async fn every_command_refuses_a_standby() {
     let primary = Postgres::start();
     let database = primary.create_database().await;
     let standby = primary.start_standby();

@@ -17,7 +17,7 @@ pub fn start_with(changes: &[(&str, Option<&str>)]) -> std::process::Output {
 }
 
 #[test]
-fn what_is_required_and_missing_is_named() {
+fn a_missing_setting_is_named() {
     for name in ["DATABASE_URL", "REDIS_URL", "ISSUER_URL", "JWT_KEYS_FILE"] {
         let said = assert_refused(&start_with(&[(name, None)]), name);
         assert!(said.contains("required"), "{said}");
@@ -27,7 +27,7 @@ fn what_is_required_and_missing_is_named() {
 }
 
 #[test]
-fn a_client_secret_that_can_be_guessed_is_refused() {
+fn a_short_client_secret_is_refused() {
     for short in ["NeverLogged", "NeverLogged-0123456789abcdef012"] {
         let client = [("INTROSPECTION_CLIENT_ID", Some("api")), ("INTROSPECTION_CLIENT_SECRET", Some(short))];
         assert_refused(&start_with(&client), "INTROSPECTION_CLIENT_SECRET");
@@ -35,7 +35,7 @@ fn a_client_secret_that_can_be_guessed_is_refused() {
 }
 
 #[test]
-fn what_is_malformed_is_named() {
+fn a_malformed_setting_is_named() {
     for (name, value) in [
         ("DATABASE_URL", "mysql://u:NeverLogged@127.0.0.1/d"),
         ("DATABASE_URL", "NeverLogged"),
@@ -66,7 +66,7 @@ fn what_is_malformed_is_named() {
 }
 
 #[test]
-fn what_belongs_together_is_given_together() {
+fn incomplete_and_contradictory_settings_are_named() {
     for (given, named) in [
         (&[("EMAILS_ENABLED", "true"), ("EMAILS_FROM_EMAIL", "a@b.test")][..], "SMTP_HOST"),
         (&[("EMAILS_ENABLED", "true"), ("SMTP_HOST", "mail")], "EMAILS_FROM_EMAIL"),
@@ -104,7 +104,7 @@ fn a_first_superuser_that_breaks_the_rules_is_refused() {
 }
 
 #[test]
-fn a_key_set_that_is_missing_or_no_key_set_is_named() {
+fn a_missing_or_invalid_key_set_is_named() {
     // The key set is configuration. Without one the server can never sign tokens, so that it does not wait for it.
     assert_refused(&start_with(&[("JWT_KEYS_FILE", Some("/nonexistent/keys.json"))]), "JWT_KEYS_FILE");
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ fn a_key_set_that_is_missing_or_no_key_set_is_named() {
 }
 
 #[test]
-fn the_same_is_true_of_check_and_migrate() {
+fn check_and_migrate_name_invalid_settings() {
     let mut variables = unreachable();
     variables.insert("LOG_LEVEL".to_owned(), "loud".to_owned());
     assert_refused(&run_command(&["check"], &variables), "LOG_LEVEL");
@@ -124,7 +124,7 @@ fn the_same_is_true_of_check_and_migrate() {
 }
 
 #[test]
-fn a_value_that_is_no_text_is_malformed_and_not_unset() {
+fn a_value_that_is_not_utf8_is_malformed() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     for name in ["LOG_LEVEL", "DATABASE_URL", "EMAILS_ENABLED"] {

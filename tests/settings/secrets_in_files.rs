@@ -31,7 +31,7 @@ const SECRETS: [&str; 6] = [
 const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef-0123456789abcdef";
 
 #[tokio::test]
-async fn every_secret_may_be_a_file() {
+async fn every_secret_can_be_read_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let mut parts = Parts::start().await;
     let mail = Mailpit::start(Smtp::StartTls).await;
@@ -56,7 +56,7 @@ async fn every_secret_may_be_a_file() {
 }
 
 #[tokio::test]
-async fn migrate_takes_the_url_from_a_file_too() {
+async fn migrate_reads_the_url_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let mut parts = Parts::start().await;
     into_file(&mut parts, folder.path(), "DATABASE_URL", "\n");
@@ -65,7 +65,7 @@ async fn migrate_takes_the_url_from_a_file_too() {
 }
 
 #[test]
-fn both_together_are_refused() {
+fn a_value_and_a_file_for_one_secret_are_refused() {
     for name in SECRETS {
         let mut variables = unreachable();
         variables.insert(name.to_owned(), "postgres://NeverLogged".to_owned());
@@ -75,7 +75,7 @@ fn both_together_are_refused() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn an_unreadable_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
     fs::write(&empty, "\n").unwrap();
@@ -90,7 +90,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_file_with_something_else_is_named_and_not_repeated() {
+fn a_file_with_an_invalid_value_is_named_without_the_value() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     for text in ["mysql://u:NeverLogged@127.0.0.1/d", "NeverLogged"] {
@@ -105,7 +105,7 @@ fn a_file_with_something_else_is_named_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn another_database_login_in_the_file_works_without_a_restart() {
+async fn new_database_credentials_in_the_file_need_no_restart() {
     let folder = tempfile::tempdir().unwrap();
     let mut parts = Parts::start().await;
     let ours = parts.variables["DATABASE_URL"].clone();

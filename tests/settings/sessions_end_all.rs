@@ -5,7 +5,7 @@ use latchkey_tests::server::{Variables, run_command};
 use latchkey_tests::wait;
 
 #[tokio::test]
-async fn no_token_of_before_is_accepted_by_any_replica_when_it_returns() {
+async fn all_tokens_are_refused_by_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("restored").await;
     let mut sessions = vec![first];
@@ -39,7 +39,7 @@ async fn no_token_of_before_is_accepted_by_any_replica_when_it_returns() {
 }
 
 #[tokio::test]
-async fn nor_by_one_that_asks_postgres_because_redis_is_away() {
+async fn all_tokens_are_refused_without_redis() {
     let mut app = App::start().await;
     let (_, session) = app.new_session("restored").await;
     app.redis.stop();
@@ -50,7 +50,7 @@ async fn nor_by_one_that_asks_postgres_because_redis_is_away() {
 }
 
 #[tokio::test]
-async fn it_waits_for_a_session_that_is_in_use_and_holds_no_other_meanwhile() {
+async fn a_locked_session_does_not_delay_the_others() {
     let app = App::start().await;
     let (user, in_use) = app.new_session("acting").await;
     let (_, other) = app.new_session("other").await;

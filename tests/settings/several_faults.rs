@@ -75,7 +75,7 @@ fn assert_named(output: &Output, expected: &[&str]) {
 }
 
 #[test]
-fn all_of_them_are_named_in_one_start() {
+fn one_start_reports_every_fault() {
     let mut alone = BTreeSet::new();
     for fault in FAULTS {
         let said = sentences(&run_command(&["serve"], &with(&[fault])));
@@ -90,7 +90,7 @@ fn all_of_them_are_named_in_one_start() {
 }
 
 #[test]
-fn two_faults_of_one_kind_are_two_sentences() {
+fn two_faults_of_one_kind_are_both_reported() {
     let client = [
         ("INTROSPECTION_CLIENT_ID", Some("api")),
         ("INTROSPECTION_CLIENT_SECRET", Some("NeverLogged")),
@@ -121,7 +121,7 @@ fn two_faults_of_one_kind_are_two_sentences() {
 }
 
 #[test]
-fn a_faulty_variable_causes_no_second_sentence() {
+fn one_fault_is_reported_once() {
     for (changes, expected) in [
         // Settings that depend on it are neither reported as missing nor as contradictory.
         (
@@ -136,7 +136,7 @@ fn a_faulty_variable_causes_no_second_sentence() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_listed_with_the_others() {
+fn a_variable_that_is_not_utf8_is_reported_with_the_others() {
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "30"]).arg(latchkey_server()).arg("serve");
     command.env_clear().envs(with(&[("LOG_FORMAT", Some("xml"))]));
@@ -148,7 +148,7 @@ fn a_variable_that_is_no_text_is_listed_with_the_others() {
 }
 
 #[test]
-fn a_value_cannot_forge_a_sentence_and_a_login_in_a_url_is_not_repeated() {
+fn a_value_forges_no_line_and_credentials_in_a_url_are_not_printed() {
     let forged = [("LOG_LEVEL", Some("loud\nlatchkey-server: LOG_FORMAT is not valid: it is not"))];
     assert_named(&run_command(&["serve"], &with(&forged)), &["LOG_LEVEL"]);
     for url in
@@ -160,7 +160,7 @@ fn a_value_cannot_forge_a_sentence_and_a_login_in_a_url_is_not_repeated() {
 }
 
 #[test]
-fn commands_that_need_the_database_alone_name_all_of_their_faults_too() {
+fn other_commands_report_every_fault_of_their_settings() {
     let mut variables = with(&[
         ("DATABASE_URL", None),
         ("EXTRA_CA_FILE", Some("/nonexistent/authorities.pem")),

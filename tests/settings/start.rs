@@ -22,7 +22,7 @@ async fn wait_until_reported(server: &Server, dependency: &str) -> (u16, Value) 
 }
 
 #[tokio::test]
-async fn waits_for_postgres() {
+async fn the_server_waits_for_postgres() {
     let mut postgres = Postgres::start();
     let parts = Parts::on(postgres.create_database().await);
     postgres.stop();
@@ -41,7 +41,7 @@ async fn waits_for_postgres() {
 }
 
 #[tokio::test]
-async fn waits_for_redis() {
+async fn the_server_waits_for_redis() {
     let mut parts = Parts::start().await;
     parts.redis.stop();
 
@@ -55,7 +55,7 @@ async fn waits_for_redis() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_something_to_wait_for_too() {
+async fn the_server_waits_for_a_corrected_password() {
     // A Secret that is corrected later must not need a new pod.
     let mut parts = Parts::start().await;
     let wrong = parts.redis.url().replace("NeverLogged", "NeverLoggedWrong");
@@ -70,7 +70,7 @@ async fn a_wrong_password_is_something_to_wait_for_too() {
 }
 
 #[tokio::test]
-async fn a_redis_that_may_evict_keys_is_refused_with_the_reason() {
+async fn a_redis_that_may_evict_keys_is_reported() {
     let mut parts = Parts::start().await;
     parts.redis = Redis::with_eviction("allkeys-lru");
     parts.variables.insert("REDIS_URL".to_owned(), parts.redis.url());
@@ -91,7 +91,7 @@ async fn a_redis_that_may_evict_keys_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn a_port_in_use_is_reported() {
     let parts = Parts::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for name in ["LISTEN_ADDR", "MANAGEMENT_ADDR"] {
@@ -109,7 +109,7 @@ async fn a_port_that_is_taken_is_named() {
 }
 
 #[tokio::test]
-async fn traces_that_nobody_takes_hold_nothing_up() {
+async fn an_unavailable_trace_collector_delays_nothing() {
     let mut parts = Parts::start().await;
     parts.variables.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:1".to_owned());
 
@@ -124,7 +124,7 @@ async fn traces_that_nobody_takes_hold_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_first_superuser_whose_password_is_too_weak_is_not_made_and_holds_readiness_back() {
+async fn a_weak_password_of_the_first_superuser_is_reported_and_the_server_is_not_ready() {
     let mut parts = Parts::start().await;
     parts.variables.insert("PASSWORD_MIN_LENGTH".to_owned(), "64".to_owned());
     let server = Server::start(&parts.variables).await;

@@ -28,7 +28,7 @@ fn create_with(app: &App, settings: &[(&str, &str)], arguments: &[&str], input: 
 const RESCUE: [&str; 4] = ["--username", "rescue", "--email", "rescue@example.test"];
 
 #[tokio::test]
-async fn makes_a_superuser_who_can_do_everything_at_once() {
+async fn the_created_superuser_can_log_in() {
     let app = App::start().await;
     // No active superuser remains.
     app.database.execute("UPDATE users SET is_active = false").await;
@@ -45,7 +45,7 @@ async fn makes_a_superuser_who_can_do_everything_at_once() {
 }
 
 #[tokio::test]
-async fn reads_the_password_from_a_file() {
+async fn the_password_can_be_read_from_a_file() {
     let app = App::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("password").display().to_string();
@@ -57,7 +57,7 @@ async fn reads_the_password_from_a_file() {
 }
 
 #[tokio::test]
-async fn says_in_one_sentence_what_is_wrong_and_makes_nobody() {
+async fn an_invalid_superuser_is_refused_with_one_sentence() {
     let app = App::start().await;
     let good = format!("{SECRET_MARK} good one");
     let weak = ["--username", "rescue", "--email", "none"];
@@ -79,7 +79,7 @@ async fn says_in_one_sentence_what_is_wrong_and_makes_nobody() {
 }
 
 #[tokio::test]
-async fn keeps_to_the_password_policy() {
+async fn the_password_policy_applies() {
     let app = App::start().await;
     let password = format!("{SECRET_MARK} good");
     let output = create_with(&app, &[("PASSWORD_MIN_LENGTH", "40")], &RESCUE, &password);

@@ -76,7 +76,7 @@ fn assert_says(found: &[(bool, String)], subject: &str, works: bool, words: &str
 }
 
 #[tokio::test]
-async fn each_is_trusted_with_the_authority_and_refused_without() {
+async fn certificates_of_the_authority_are_trusted_only_with_the_setting() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_database().await;
     for query in ["", "?sslmode=verify-full", "?sslmode=require"] {
@@ -97,7 +97,7 @@ async fn each_is_trusted_with_the_authority_and_refused_without() {
 }
 
 #[tokio::test]
-async fn another_authority_is_as_good_as_none() {
+async fn certificates_of_another_authority_are_refused() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_database().await;
     let other = Authority::new("Our own authority");
@@ -116,7 +116,7 @@ async fn another_authority_is_as_good_as_none() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused() {
+async fn a_certificate_for_another_host_name_is_refused() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_database().await;
     let mut variables = stores.variables(&database, "");
@@ -134,7 +134,7 @@ async fn a_certificate_for_another_name_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_without_tls_has_to_be_meant() {
+async fn a_database_without_tls_needs_sslmode_disable() {
     let stores = Stores::shared().await;
     let database = Postgres::shared().create_database().await;
     let found = check(&stores.variables(&database, ""));
@@ -143,7 +143,7 @@ async fn a_database_without_tls_has_to_be_meant() {
 }
 
 #[tokio::test]
-async fn it_migrates_and_serves_on_them() {
+async fn the_server_migrates_and_serves_with_these_certificates() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_empty_database().await;
     let variables = stores.variables(&database, "?sslmode=verify-full");
@@ -170,7 +170,7 @@ async fn it_migrates_and_serves_on_them() {
 }
 
 #[tokio::test]
-async fn tls_from_the_first_byte_is_checked_too() {
+async fn the_certificate_of_implicit_tls_is_verified() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_database().await;
     let mail = Mailpit::start_with_tls(Smtp::Implicit, &stores.authority.issue()).await;
@@ -182,7 +182,7 @@ async fn tls_from_the_first_byte_is_checked_too() {
 }
 
 #[test]
-fn a_file_that_is_no_bundle_stops_the_start() {
+fn an_invalid_bundle_stops_the_start() {
     let folder = temporary_folder("bundle-");
     let file = folder.path().join("ca.crt");
     let mut variables = unreachable();

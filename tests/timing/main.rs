@@ -62,7 +62,7 @@ async fn an_unknown_address_takes_as_long_as_a_wrong_password() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_too_long_to_be_right_takes_as_long_for_both() {
+async fn a_password_that_is_too_long_takes_as_long_for_an_unknown_name() {
     let app = setup().start().await;
     let user = app.create_user("timed").await;
     let long = "x".repeat(20_000);
@@ -94,7 +94,7 @@ async fn recovery_takes_as_long_for_an_unknown_address() {
 }
 
 #[tokio::test]
-async fn registration_takes_as_long_for_an_address_that_is_taken() {
+async fn registration_takes_as_long_for_a_taken_address() {
     let app = App::setup()
         .mail(Smtp::Plain)
         .set("REGISTRATION_ENABLED", "true")

@@ -20,7 +20,7 @@ fn body(user: &User) -> Value {
 }
 
 #[tokio::test]
-async fn changes_it_and_ends_the_other_sessions_everywhere() {
+async fn the_password_is_changed_and_the_other_sessions_end_on_every_replica() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let (user, session) = app.new_session("john").await;
     let other = app.log_in(&user).await;
@@ -41,7 +41,7 @@ async fn changes_it_and_ends_the_other_sessions_everywhere() {
 }
 
 #[tokio::test]
-async fn the_other_sessions_go_on_when_that_is_wanted() {
+async fn the_other_sessions_remain_on_request() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let other = app.log_in(&user).await;
@@ -70,7 +70,7 @@ async fn a_wrong_current_password_changes_nothing_and_is_audited() {
 }
 
 #[tokio::test]
-async fn a_new_password_keeps_to_the_rules() {
+async fn a_new_password_that_breaks_the_rules_is_refused() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     for refused in ["short", "password123", &user.username, &user.email, &"a".repeat(257)] {
@@ -80,7 +80,7 @@ async fn a_new_password_keeps_to_the_rules() {
 }
 
 #[tokio::test]
-async fn of_concurrent_requests_one_wins() {
+async fn one_of_several_concurrent_requests_succeeds() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let bodies: Vec<_> = (0..5)
@@ -93,7 +93,7 @@ async fn of_concurrent_requests_one_wins() {
 }
 
 #[tokio::test]
-async fn links_that_were_mailed_before_are_void() {
+async fn links_that_were_mailed_before_become_invalid() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("john").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
@@ -110,7 +110,7 @@ async fn links_that_were_mailed_before_are_void() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong() {
+async fn an_invalid_request_is_refused() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let nothing = change(&app, &session, &json!({})).await;

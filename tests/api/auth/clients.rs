@@ -91,7 +91,7 @@ pub async fn assert_authenticates(endpoint: &str) {
 }
 
 #[tokio::test]
-async fn the_client_opens_nothing_else() {
+async fn the_credentials_of_the_client_are_refused_elsewhere() {
     let app = with_client().start().await;
     for path in [path::ME, path::VERIFY] {
         app.get(path).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).answer().await.problem(401);
@@ -100,7 +100,7 @@ async fn the_client_opens_nothing_else() {
 }
 
 #[tokio::test]
-async fn who_guesses_at_the_secret_is_slowed_and_the_client_is_not() {
+async fn guesses_of_the_secret_are_limited_and_the_client_is_not() {
     let app = with_client().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
     let form = [("token", "nonsense")];
     for endpoint in [path::INTROSPECT, path::REVOKE] {

@@ -8,7 +8,7 @@ use latchkey_tests::smtp::Smtp;
 use serde_json::json;
 
 #[tokio::test]
-async fn no_two_changes_wait_for_each_other() {
+async fn concurrent_changes_of_an_account_do_not_deadlock() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     for round in 0..4 {
         let (user, session) = app.new_session("busy").await;
@@ -49,7 +49,7 @@ async fn no_two_changes_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_used_while_it_is_made_void_is_no_deadlock() {
+async fn using_a_link_while_it_is_invalidated_does_not_deadlock() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("busy").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);

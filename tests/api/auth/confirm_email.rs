@@ -22,7 +22,7 @@ async fn requested() -> (App, User, Session, String) {
 }
 
 #[tokio::test]
-async fn the_account_has_the_new_address_and_the_old_one_gets_a_notice() {
+async fn the_address_is_changed_and_the_old_one_gets_a_notice() {
     let (app, user, session, token) = requested().await;
 
     let answer = confirm(&app, &token).await;
@@ -46,7 +46,7 @@ async fn a_token_is_valid_once_even_for_concurrent_requests() {
 }
 
 #[tokio::test]
-async fn a_reset_link_that_went_to_the_old_address_is_void() {
+async fn a_reset_link_to_the_old_address_becomes_invalid() {
     let (app, user, _, token) = requested().await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
     let reset = app.mail().wait_for(&user.email, 2).await[1].token();
@@ -59,7 +59,7 @@ async fn a_reset_link_that_went_to_the_old_address_is_void() {
 }
 
 #[tokio::test]
-async fn a_reset_of_the_password_makes_it_void_even_before_it_was_mailed() {
+async fn a_password_reset_invalidates_a_confirmation_that_is_not_yet_mailed() {
     let mut app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("mover").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
@@ -88,7 +88,7 @@ async fn a_reset_of_the_password_makes_it_void_even_before_it_was_mailed() {
 }
 
 #[tokio::test]
-async fn an_address_that_was_taken_meanwhile_stays_where_it_is() {
+async fn an_address_that_another_account_has_taken_is_not_changed() {
     let (app, user, session, token) = requested().await;
     let taker = json!({ "username": "taker", "email": NEW.to_lowercase(), "name": "Taker",
                         "password": format!("{SECRET_MARK} of taker") });
@@ -100,7 +100,7 @@ async fn an_address_that_was_taken_meanwhile_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_token_expires_after_a_day_and_not_for_a_deactivated_account() {
+async fn a_token_is_refused_after_a_day_and_for_a_deactivated_account() {
     let (app, user, session, token) = requested().await;
     let off = "UPDATE users SET is_active = false WHERE username = $1";
     app.database.execute_for(off, &user.username).await;
@@ -115,7 +115,7 @@ async fn a_token_expires_after_a_day_and_not_for_a_deactivated_account() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_the_body() {
+async fn a_malformed_body_is_refused() {
     let app = App::start().await;
     for token in ["", "nonsense", "\u{0}"] {
         confirm(&app, token).await.problem(422);

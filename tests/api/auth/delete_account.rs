@@ -17,7 +17,7 @@ async fn delete(app: &App, session: &Session, password: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_account_and_its_sessions_are_gone_everywhere() {
+async fn a_deleted_account_is_gone_and_its_sessions_end_on_every_replica() {
     let app = allowed().mail(Smtp::Plain).replicas(2).start().await;
     let (user, session) = app.new_session("leaver").await;
     let other = app.log_in(&user).await;
@@ -45,7 +45,7 @@ async fn the_account_and_its_sessions_are_gone_everywhere() {
 }
 
 #[tokio::test]
-async fn is_not_offered_by_default_whatever_is_sent() {
+async fn the_deletion_is_disabled_by_default() {
     let app = App::start().await;
     let (user, session) = app.new_session("stayer").await;
     delete(&app, &session, &user.password).await.problem(403);
@@ -55,7 +55,7 @@ async fn is_not_offered_by_default_whatever_is_sent() {
 }
 
 #[tokio::test]
-async fn needs_the_password() {
+async fn a_wrong_password_is_refused() {
     let app = allowed().start().await;
     let (user, session) = app.new_session("stayer").await;
     let wrong = delete(&app, &session, &format!("{SECRET_MARK} wrong")).await;
@@ -72,7 +72,7 @@ async fn needs_the_password() {
 }
 
 #[tokio::test]
-async fn the_last_active_superuser_stays() {
+async fn the_last_active_superuser_cannot_delete_the_own_account() {
     let app = allowed().start().await;
     let superuser = app.superuser().await.clone();
     // A deactivated superuser cannot administer anything.
@@ -88,7 +88,7 @@ async fn the_last_active_superuser_stays() {
 }
 
 #[tokio::test]
-async fn of_superusers_who_concurrently_delete_themselves_one_stays() {
+async fn one_of_several_superusers_who_concurrently_delete_themselves_remains() {
     let app = allowed().start().await;
     let mut leavers = vec![(app.superuser().await.clone(), superuser_password())];
     for name in ["second", "third", "fourth"] {

@@ -16,7 +16,7 @@ async fn id(app: &App, session: &Session) -> String {
 }
 
 #[tokio::test]
-async fn its_tokens_are_refused_everywhere_and_the_others_go_on() {
+async fn the_tokens_of_an_ended_session_are_refused_by_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, session) = app.new_session("john").await;
     let stolen = app.log_in(&user).await;
@@ -38,7 +38,7 @@ async fn its_tokens_are_refused_everywhere_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn the_own_one_ends_as_by_a_logout() {
+async fn ending_the_own_session_is_a_logout() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let answer = end(&app, &session, &id(&app, &session).await).await;
@@ -49,7 +49,7 @@ async fn the_own_one_ends_as_by_a_logout() {
 }
 
 #[tokio::test]
-async fn somebody_elses_is_as_unknown_as_one_that_never_was() {
+async fn a_session_of_another_user_gets_404() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let (_, stranger) = app.new_session("stranger").await;
@@ -66,7 +66,7 @@ async fn somebody_elses_is_as_unknown_as_one_that_never_was() {
 }
 
 #[tokio::test]
-async fn needs_a_token() {
+async fn a_request_without_a_token_gets_401() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let path = format!("{}/{}", path::SESSIONS, id(&app, &session).await);

@@ -21,7 +21,7 @@ async fn invited(app: &App) -> (User, String) {
 }
 
 #[tokio::test]
-async fn sets_the_first_password_and_verifies_the_address() {
+async fn an_invitation_sets_the_first_password_and_verifies_the_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, token) = invited(&app).await;
     app.post_login(&user.username, &user.password).await.problem(401);
@@ -37,7 +37,7 @@ async fn sets_the_first_password_and_verifies_the_address() {
 }
 
 #[tokio::test]
-async fn is_good_for_a_week_and_void_after_a_reset() {
+async fn an_invitation_is_valid_for_a_week_or_until_a_reset() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, token) = invited(&app).await;
     let lifetime = "SELECT count(*) FROM one_time_tokens WHERE purpose = $1
@@ -54,7 +54,7 @@ async fn is_good_for_a_week_and_void_after_a_reset() {
 }
 
 #[tokio::test]
-async fn the_page_welcomes_and_sets_the_password() {
+async fn the_page_of_an_invitation_sets_the_password() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, token) = invited(&app).await;
     let page = app.get(&format!("/reset-password?token={token}")).answer().await;

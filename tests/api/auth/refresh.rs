@@ -23,7 +23,7 @@ async fn post(app: &App, access: &str, body: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn answers_as_a_login_does_and_sets_the_cookie_anew() {
+async fn a_refresh_returns_new_tokens_and_sets_the_cookie() {
     let app = App::start().await;
     let (user, old) = app.new_session("john").await;
 
@@ -38,7 +38,7 @@ async fn answers_as_a_login_does_and_sets_the_cookie_anew() {
 }
 
 #[tokio::test]
-async fn does_not_trust_what_the_caller_says_of_the_token() {
+async fn the_lifetime_in_the_request_is_ignored() {
     let app = App::start().await;
     let (_, session) = app.new_session("liar").await;
     let body = json!({ "token": session.refresh, "expires_in": 99_999_999, "token_type": "bearer" });
@@ -49,7 +49,7 @@ async fn does_not_trust_what_the_caller_says_of_the_token() {
 }
 
 #[tokio::test]
-async fn an_access_token_that_has_only_expired_will_do_and_does_nowhere_else() {
+async fn an_expired_access_token_is_accepted_only_for_a_refresh() {
     let app = App::start().await;
     let (_, session) = app.new_session("late").await;
     let access = expired(&session.access).sign(&signing_key(&app));
@@ -62,7 +62,7 @@ async fn an_access_token_that_has_only_expired_will_do_and_does_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_expired_access_token_of_an_ended_session_will_not_do() {
+async fn an_expired_access_token_of_an_ended_session_is_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("late-and-out").await;
     let access = expired(&session.access).sign(&signing_key(&app));
@@ -71,7 +71,7 @@ async fn an_expired_access_token_of_an_ended_session_will_not_do() {
 }
 
 #[tokio::test]
-async fn an_access_token_with_any_other_fault_will_not_do() {
+async fn an_access_token_with_any_other_fault_is_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("forger").await;
     let key = signing_key(&app);
@@ -96,7 +96,7 @@ async fn an_access_token_with_any_other_fault_will_not_do() {
 }
 
 #[tokio::test]
-async fn needs_an_access_token() {
+async fn a_request_without_an_access_token_gets_401() {
     let app = App::start().await;
     let (_, session) = app.new_session("bare").await;
     let body = json!({ "token": session.refresh });
@@ -107,7 +107,7 @@ async fn needs_an_access_token() {
 }
 
 #[tokio::test]
-async fn an_access_token_of_another_session_will_not_do_and_harms_neither() {
+async fn an_access_token_of_another_session_is_refused_and_both_sessions_remain() {
     let app = App::start().await;
     let (user, first) = app.new_session("first").await;
     let second = app.log_in(&user).await;
@@ -122,7 +122,7 @@ async fn an_access_token_of_another_session_will_not_do_and_harms_neither() {
 }
 
 #[tokio::test]
-async fn takes_nothing_but_a_valid_refresh_token() {
+async fn an_invalid_refresh_token_is_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("picky").await;
     let key = signing_key(&app);
@@ -140,7 +140,7 @@ async fn takes_nothing_but_a_valid_refresh_token() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_the_body() {
+async fn a_malformed_body_is_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("body").await;
     let request = || app.post(path::REFRESH).bearer_auth(&session.access);

@@ -23,7 +23,7 @@ async fn refreshed(app: &App, session: &Session) -> Session {
 }
 
 #[tokio::test]
-async fn a_second_exchange_within_ten_seconds_gets_tokens_that_work() {
+async fn a_second_exchange_within_ten_seconds_gets_valid_tokens() {
     let app = App::start().await;
     let (user, first) = app.new_session("two-tabs").await;
 
@@ -45,7 +45,7 @@ async fn a_second_exchange_within_ten_seconds_gets_tokens_that_work() {
 }
 
 #[tokio::test]
-async fn after_two_generations_within_ten_seconds_the_first_token_gets_the_third() {
+async fn a_token_two_generations_old_is_valid_within_ten_seconds() {
     let app = App::start().await;
     let (user, first) = app.new_session("slow-answer").await;
     let second = refreshed(&app, &first).await;
@@ -63,7 +63,7 @@ async fn after_two_generations_within_ten_seconds_the_first_token_gets_the_third
 }
 
 #[tokio::test]
-async fn a_later_one_is_theft_and_ends_the_whole_session() {
+async fn a_second_exchange_after_ten_seconds_ends_the_session() {
     let app = App::start().await;
     let (user, first) = app.new_session("stolen").await;
     let other_session = app.log_in(&user).await;
@@ -82,7 +82,7 @@ async fn a_later_one_is_theft_and_ends_the_whole_session() {
 }
 
 #[tokio::test]
-async fn theft_is_detected_by_any_replica_and_enforced_by_all_immediately() {
+async fn a_reuse_at_one_replica_ends_the_session_on_all_immediately() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("spread").await;
     let second = Session::from_answer(&app.refresh_at(1, &first).await);
@@ -95,7 +95,7 @@ async fn theft_is_detected_by_any_replica_and_enforced_by_all_immediately() {
 }
 
 #[tokio::test]
-async fn twenty_concurrent_refreshes_all_succeed_and_leave_one_usable_session() {
+async fn twenty_concurrent_refreshes_all_succeed() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("crowd").await;
 
@@ -114,7 +114,7 @@ async fn twenty_concurrent_refreshes_all_succeed_and_leave_one_usable_session() 
 }
 
 #[tokio::test]
-async fn a_token_so_old_that_its_record_is_gone_is_theft_too() {
+async fn a_token_whose_row_is_deleted_is_a_reuse_too() {
     let app = App::start().await;
     let (user, first) = app.new_session("forgotten").await;
     let second = refreshed(&app, &first).await;

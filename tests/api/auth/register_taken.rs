@@ -17,7 +17,7 @@ fn visible(answer: &Answer) -> (u16, String, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_taken_address_gets_the_same_answer_and_its_owner_a_notice() {
+async fn a_taken_address_gets_the_same_response_and_its_owner_a_notice() {
     let app = open().start().await;
     let (owner, session) = app.new_session("owner").await;
     let free = register(&app, &body("free", "free@example.test")).await;
@@ -35,7 +35,7 @@ async fn a_taken_address_gets_the_same_answer_and_its_owner_a_notice() {
 }
 
 #[tokio::test]
-async fn a_taken_name_gets_the_same_answer_and_the_address_a_notice() {
+async fn a_taken_name_gets_the_same_response_and_the_address_a_notice() {
     let app = open().start().await;
     let owner = app.create_user("owner").await;
     let free = register(&app, &body("free", "free@example.test")).await;
@@ -50,7 +50,7 @@ async fn a_taken_name_gets_the_same_answer_and_the_address_a_notice() {
 }
 
 #[tokio::test]
-async fn of_concurrent_requests_one_gets_the_name_and_one_the_address() {
+async fn one_of_several_concurrent_requests_gets_the_name_or_the_address() {
     // More e-mails to one address than the limit per hour.
     let app = open().set("RATE_LIMITS_ENABLED", "false").start().await;
     let names: Vec<_> = (0..5).map(|n| body("Wanted", &format!("w{n}@example.test"))).collect();
@@ -70,7 +70,7 @@ async fn of_concurrent_requests_one_gets_the_name_and_one_the_address() {
 }
 
 #[tokio::test]
-async fn somebody_elses_registration_gives_no_lasting_hold_on_an_address() {
+async fn the_owner_of_an_address_can_take_over_an_account_registered_by_another() {
     let app = open().start().await;
     register(&app, &body("squatter", "victim@example.test")).await.ok(202);
     let first = app.mail().wait_for("victim@example.test", 1).await.remove(0);

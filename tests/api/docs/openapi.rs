@@ -14,14 +14,14 @@ async fn document(app: &App) -> Value {
 }
 
 #[tokio::test]
-async fn is_the_one_that_the_command_prints() {
+async fn the_served_document_is_the_printed_one() {
     let app = App::start().await;
     let printed = run_command(&["openapi"], &Variables::new());
     assert_eq!(document(&app).await, serde_json::from_slice::<Value>(&printed.stdout).unwrap());
 }
 
 #[tokio::test]
-async fn describes_every_endpoint_and_each_of_them_exists() {
+async fn every_endpoint_is_documented_and_exists() {
     let app = App::start().await;
     let document = document(&app).await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
@@ -97,7 +97,7 @@ async fn the_authorize_button_uses_the_token_endpoint() {
 }
 
 #[tokio::test]
-async fn every_operation_says_what_it_is_and_which_problems_it_may_answer() {
+async fn every_operation_has_a_summary_and_its_problems() {
     let app = App::start().await;
     let document = document(&app).await;
     for (path, item) in document["paths"].as_object().unwrap() {

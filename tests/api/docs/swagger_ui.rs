@@ -4,7 +4,7 @@ use latchkey_tests::answer::Answered;
 use latchkey_tests::app::App;
 
 #[tokio::test]
-async fn is_served_with_everything_it_needs() {
+async fn swagger_ui_is_served_with_its_assets() {
     let app = App::start().await;
     let page = app.get("/docs/").answer().await;
     assert_eq!(page.status, 200, "{page:?}");
@@ -25,7 +25,7 @@ fn is_asset(text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn is_found_without_the_slash() {
+async fn swagger_ui_is_served_without_the_trailing_slash() {
     let app = App::start().await;
     let page = app.get("/docs").answer().await;
     assert_eq!(page.status, 200, "{page:?}");

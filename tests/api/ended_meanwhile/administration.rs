@@ -9,7 +9,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_superuser_whose_right_ends_while_an_account_is_locked_does_nothing_to_it() {
+async fn a_superuser_whose_right_ends_while_an_account_is_locked_does_not_change_it() {
     let app = setup().start().await;
     watch_mail(&app).await;
     let (target, _) = app.new_session("target").await;
@@ -38,7 +38,7 @@ async fn a_superuser_whose_right_ends_while_an_account_is_locked_does_nothing_to
 }
 
 #[tokio::test]
-async fn an_invitation_and_a_revocation_are_not_made_for_a_superuser_whose_right_has_ended() {
+async fn a_superuser_whose_right_ends_during_the_request_invites_and_revokes_nothing() {
     let app = setup().start().await;
     watch_mail(&app).await;
     let (target, victim) = app.new_session("target").await;
@@ -82,7 +82,7 @@ async fn an_invitation_and_a_revocation_are_not_made_for_a_superuser_whose_right
 }
 
 #[tokio::test]
-async fn a_demotion_waits_for_what_the_superuser_has_begun() {
+async fn a_demotion_waits_for_the_changes_that_the_superuser_has_started() {
     let app = setup().start().await;
     let (chief, session) = new_superuser(&app, "chief").await;
     let target = app.create_user("target").await;

@@ -71,16 +71,16 @@ async fn assert_no_account_is_created_after(withdrawal: Withdrawal) {
 }
 
 #[tokio::test]
-async fn a_superuser_who_logs_out_while_a_password_waits_to_be_hashed_makes_no_account() {
+async fn a_superuser_who_logs_out_while_a_password_waits_to_be_hashed_creates_no_account() {
     assert_no_account_is_created_after(Withdrawal::Logout).await;
 }
 
 #[tokio::test]
-async fn a_superuser_who_is_deactivated_while_a_password_waits_to_be_hashed_makes_no_account() {
+async fn a_superuser_who_is_deactivated_while_a_password_waits_to_be_hashed_creates_no_account() {
     assert_no_account_is_created_after(Withdrawal::Deactivation).await;
 }
 
 #[tokio::test]
-async fn a_superuser_who_is_demoted_while_a_password_waits_to_be_hashed_makes_no_account() {
+async fn a_superuser_who_is_demoted_while_a_password_waits_to_be_hashed_creates_no_account() {
     assert_no_account_is_created_after(Withdrawal::Demotion).await;
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Withdrawal, lock, release, request, setup, state, watch_mail};
 
 #[tokio::test]
-async fn an_account_that_is_logged_out_while_it_is_locked_changes_nothing_of_its_own() {
+async fn a_user_who_logs_out_while_the_account_is_locked_changes_nothing() {
     let app = setup().start().await;
     watch_mail(&app).await;
     let user = app.create_user("owner").await;
@@ -61,7 +61,7 @@ async fn an_account_that_is_logged_out_while_it_is_locked_changes_nothing_of_its
 }
 
 #[tokio::test]
-async fn a_logout_that_waits_for_its_own_session_succeeds_although_another_ends_it() {
+async fn concurrent_logouts_of_one_session_all_succeed() {
     let app = setup().start().await;
     let (user, session) = app.new_session("twice").await;
     let mut held = app.database.connect().await;

@@ -7,7 +7,7 @@ use latchkey_tests::wait;
 use super::{new_superuser, release, setup};
 
 #[tokio::test]
-async fn a_read_that_had_to_wait_tells_nothing_after_the_logout() {
+async fn a_read_that_waits_during_the_logout_discloses_nothing() {
     let app = setup().start().await;
     let (chief, _) = new_superuser(&app, "chief").await;
     let (target, other) = app.new_session("target").await;

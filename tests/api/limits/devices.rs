@@ -26,7 +26,7 @@ async fn exhaust_limits(app: &App, user: &User) {
 }
 
 #[tokio::test]
-async fn a_login_leaves_a_cookie_that_only_the_browser_reads() {
+async fn a_login_sets_a_device_cookie_that_scripts_cannot_read() {
     let app = App::start().await;
     let user = app.create_user("kept").await;
     let answer = app.post_login(&user.username, &user.password).await;
@@ -44,7 +44,7 @@ async fn a_login_leaves_a_cookie_that_only_the_browser_reads() {
 }
 
 #[tokio::test]
-async fn a_browser_that_is_known_is_not_given_another() {
+async fn a_known_device_keeps_its_cookie() {
     let app = App::start().await;
     let user = app.create_user("twice").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
@@ -61,7 +61,7 @@ async fn a_browser_that_is_known_is_not_given_another() {
 }
 
 #[tokio::test]
-async fn the_owner_comes_in_while_others_guess() {
+async fn a_known_device_logs_in_while_the_account_is_limited() {
     let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
     let user = app.create_user("besieged").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
@@ -76,7 +76,7 @@ async fn the_owner_comes_in_while_others_guess() {
 }
 
 #[tokio::test]
-async fn a_known_device_guesses_no_more_than_its_own_allowance() {
+async fn a_known_device_has_its_own_limit() {
     let app = App::start().await;
     let user = app.create_user("lost.phone").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
@@ -94,7 +94,7 @@ async fn a_known_device_guesses_no_more_than_its_own_allowance() {
 }
 
 #[tokio::test]
-async fn a_device_is_known_to_its_account_only() {
+async fn a_device_is_known_only_to_its_last_account() {
     let app = App::start().await;
     let (owner, other) = (app.create_user("owner").await, app.create_user("other").await);
     let device = device_of(&app.post_login(&other.username, &other.password).await);
@@ -109,7 +109,7 @@ async fn a_device_is_known_to_its_account_only() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_none_of_ours_changes_nothing() {
+async fn an_invalid_device_cookie_is_ignored() {
     let app = App::start().await;
     let user = app.create_user("forged").await;
     exhaust_limits(&app, &user).await;
@@ -120,7 +120,7 @@ async fn a_cookie_that_is_none_of_ours_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_device_that_was_not_seen_for_a_year_is_forgotten() {
+async fn a_device_expires_after_a_year() {
     let app = App::start().await;
     let user = app.create_user("attic").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);

@@ -10,7 +10,7 @@ async fn recover(app: &App, address: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn an_address_gets_a_few_emails_an_hour_whether_or_not_it_is_known() {
+async fn recoveries_of_known_and_unknown_addresses_have_the_same_limit() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("flooded").await;
     for address in [user.email.as_str(), "nobody@example.test"] {
@@ -26,7 +26,7 @@ async fn an_address_gets_a_few_emails_an_hour_whether_or_not_it_is_known() {
 }
 
 #[tokio::test]
-async fn the_owners_own_device_may_ask_all_the_same() {
+async fn a_known_device_may_request_a_recovery_beyond_the_limit_of_the_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("patient").await;
     let login = app.post_login(&user.username, &user.password).await;
@@ -42,7 +42,7 @@ async fn the_owners_own_device_may_ask_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_network_makes_us_send_a_fifth_of_what_it_may_try() {
+async fn a_network_may_request_a_fifth_of_its_limit_as_emails() {
     let app = App::setup().mail(Smtp::Plain).set("RATE_LIMIT_PER_NETWORK", "75").start().await;
     for number in 0..5 {
         recover(&app, &format!("user-{number}@example.test")).await.ok(200);
@@ -54,7 +54,7 @@ async fn a_network_makes_us_send_a_fifth_of_what_it_may_try() {
 }
 
 #[tokio::test]
-async fn tokens_of_links_cannot_be_tried_for_ever() {
+async fn guessed_tokens_of_mailed_links_are_limited() {
     let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "15").start().await;
     let reset = |token: String| {
         let body = json!({ "token": token, "new_password": "a decent passphrase" });

@@ -22,14 +22,14 @@ async fn spray(app: &App, forwarded_for: impl Fn(usize) -> String) -> usize {
 }
 
 #[tokio::test]
-async fn a_network_that_tries_one_password_on_many_accounts_is_refused() {
+async fn a_network_that_guesses_for_many_accounts_is_limited() {
     let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
     assert_eq!(spray(&app, |_| String::new()).await, 10);
     assert!(app.server().metric("latchkey_rate_limited_total", &["login", "network"]).await > 0.0);
 }
 
 #[tokio::test]
-async fn a_forged_forwarded_address_changes_nothing() {
+async fn a_forwarded_address_of_an_untrusted_client_is_ignored() {
     let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
     assert_eq!(spray(&app, |number| format!("192.0.2.{number}")).await, 10);
     let rows = "SELECT string_agg(DISTINCT address, ' ') FROM audit_events WHERE outcome = $1";
@@ -37,7 +37,7 @@ async fn a_forged_forwarded_address_changes_nothing() {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_caller_counts_for_itself() {
+async fn each_client_behind_a_trusted_proxy_has_its_own_limit() {
     let app = App::setup()
         .set("RATE_LIMIT_PER_NETWORK", "30")
         .set("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8")

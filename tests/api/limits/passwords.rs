@@ -10,7 +10,7 @@ use latchkey_tests::app::{App, path};
 use super::{audited, guess, guess_until_refused};
 
 #[tokio::test]
-async fn guessing_at_an_account_is_refused_and_says_when_to_come_back() {
+async fn repeated_wrong_passwords_for_an_account_get_429_with_retry_after() {
     let app = App::start().await;
     let user = app.create_user("guessed").await;
 
@@ -35,7 +35,7 @@ async fn guessing_at_an_account_is_refused_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn whether_there_is_such_an_account_makes_no_difference() {
+async fn known_and_unknown_names_have_the_same_limit() {
     let app = App::start().await;
     let user = app.create_user("known").await;
     let mut found = BTreeMap::new();
@@ -54,7 +54,7 @@ async fn whether_there_is_such_an_account_makes_no_difference() {
 }
 
 #[tokio::test]
-async fn a_name_is_the_same_in_any_case() {
+async fn a_name_has_one_limit_in_any_case() {
     let app = App::start().await;
     let user = app.create_user("Shouted").await;
     let (guesses, _) = guess_until_refused(app.server(), &user.username).await;
@@ -63,7 +63,7 @@ async fn a_name_is_the_same_in_any_case() {
 }
 
 #[tokio::test]
-async fn right_passwords_are_never_limited_however_many() {
+async fn right_passwords_are_never_limited() {
     // A burst of five, for the name and for the network.
     let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "15").start().await;
     let user = app.create_user("busy").await;
@@ -77,7 +77,7 @@ async fn right_passwords_are_never_limited_however_many() {
 }
 
 #[tokio::test]
-async fn all_replicas_count_together() {
+async fn all_replicas_share_one_limit() {
     let app = App::setup().replicas(3).start().await;
     let user = app.create_user("spread").await;
     let mut admitted = 0;
@@ -89,7 +89,7 @@ async fn all_replicas_count_together() {
 }
 
 #[tokio::test]
-async fn concurrent_guesses_are_not_more_than_guesses_in_turn() {
+async fn concurrent_wrong_passwords_do_not_exceed_the_limit() {
     let app = App::setup().replicas(2).start().await;
     let user = app.create_user("parallel").await;
     let answers = join_all((0..60).map(|number| guess(&app.servers[number % 2], &user.username))).await;
@@ -99,7 +99,7 @@ async fn concurrent_guesses_are_not_more_than_guesses_in_turn() {
 }
 
 #[tokio::test]
-async fn without_redis_each_replica_counts_for_itself() {
+async fn without_redis_each_replica_has_its_own_limit() {
     let mut app = App::setup().replicas(2).start().await;
     let user = app.create_user("alone").await;
     app.redis.stop();
@@ -113,7 +113,7 @@ async fn without_redis_each_replica_counts_for_itself() {
 }
 
 #[tokio::test]
-async fn the_audit_hears_of_it_once_a_minute_and_not_who_was_meant() {
+async fn a_limit_is_audited_once_a_minute_and_without_the_typed_name() {
     let app = App::start().await;
     let user = app.create_user("told").await;
     guess_until_refused(app.server(), &user.username).await;
@@ -137,7 +137,7 @@ async fn the_audit_hears_of_it_once_a_minute_and_not_who_was_meant() {
 }
 
 #[tokio::test]
-async fn redis_holds_no_name() {
+async fn the_keys_in_redis_contain_no_name_and_no_address() {
     let app = App::start().await;
     let user = app.create_user("hidden").await;
     guess_until_refused(app.server(), &user.username).await;
@@ -149,7 +149,7 @@ async fn redis_holds_no_name() {
 }
 
 #[tokio::test]
-async fn the_limits_come_from_the_settings_and_may_be_off() {
+async fn the_settings_change_or_disable_the_limits() {
     let app = App::setup().set("RATE_LIMIT_PER_ACCOUNT", "60").start().await;
     let (guesses, _) = guess_until_refused(app.server(), "sixty").await;
     assert_eq!(guesses, 10);

@@ -20,7 +20,7 @@ async fn wait_for(app: &App, dependency: &str, ready: bool) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn names_each_dependency() {
+async fn each_dependency_is_listed() {
     let app = App::start().await;
     let answer = app.server().readiness().await;
     assert_eq!(answer.status, 200);
@@ -31,7 +31,7 @@ async fn names_each_dependency() {
 }
 
 #[tokio::test]
-async fn shows_mail_where_it_is_on_but_does_not_wait_for_it() {
+async fn an_unavailable_smtp_server_is_reported_and_the_server_is_ready() {
     let mut app = App::setup().mail(Smtp::Plain).start().await;
     wait_for(&app, "mail", true).await;
     app.mail.as_mut().unwrap().stop();
@@ -42,7 +42,7 @@ async fn shows_mail_where_it_is_on_but_does_not_wait_for_it() {
 }
 
 #[tokio::test]
-async fn stays_ready_without_redis_and_says_so() {
+async fn without_redis_the_server_is_ready_and_reports_it() {
     let mut app = App::start().await;
     let server = &app.servers[0];
     let message = async || {
@@ -68,7 +68,7 @@ async fn ready_body(server: &Server) -> Value {
 }
 
 #[tokio::test]
-async fn is_not_ready_without_postgres() {
+async fn without_postgres_the_server_is_not_ready() {
     let mut app = App::setup().own_postgres().start().await;
     app.postgres.as_mut().unwrap().stop();
     let (status, body) = wait_for(&app, "database", false).await;

@@ -4,7 +4,7 @@ use insta::assert_json_snapshot;
 use latchkey_tests::app::App;
 
 #[tokio::test]
-async fn tells_version_schema_keys_and_revocation() {
+async fn status_reports_version_schema_keys_and_revocation() {
     let app = App::start().await;
     app.server().wait_for_revocation_mode("redis").await;
     assert_json_snapshot!(app.server().status().await, {
@@ -21,7 +21,7 @@ async fn tells_version_schema_keys_and_revocation() {
 }
 
 #[tokio::test]
-async fn reports_when_revocation_falls_back() {
+async fn without_redis_status_reports_revocation_by_postgres() {
     let mut app = App::start().await;
     app.redis.stop();
     app.server().wait_for_revocation_mode("postgres").await;

@@ -26,7 +26,7 @@ async fn mailed_link(app: &App) -> (String, String) {
 }
 
 #[tokio::test]
-async fn has_a_form_that_asks_for_a_new_password() {
+async fn the_page_has_a_form_for_a_new_password() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (link, _) = mailed_link(&app).await;
 
@@ -61,7 +61,7 @@ async fn the_token_does_not_leave_the_page() {
 }
 
 #[tokio::test]
-async fn a_token_with_markup_in_it_stays_text() {
+async fn markup_in_a_token_is_escaped() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (_, path) = mailed_link(&app).await;
 
@@ -71,7 +71,7 @@ async fn a_token_with_markup_in_it_stays_text() {
 }
 
 #[tokio::test]
-async fn opening_the_page_uses_nothing_up() {
+async fn opening_the_page_does_not_use_up_the_token() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (link, _) = mailed_link(&app).await;
     page(&app, &link).await;
@@ -82,7 +82,7 @@ async fn opening_the_page_uses_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_no_good_says_so_and_shows_no_form() {
+async fn an_invalid_link_gets_410_without_a_form() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (link, path_only) = mailed_link(&app).await;
     let token = link.split_once("token=").unwrap().1;
@@ -116,7 +116,7 @@ fn fill_in(page: &str, password: &str) -> (String, Vec<(String, String)>) {
 }
 
 #[tokio::test]
-async fn the_form_sets_the_password_without_any_script() {
+async fn the_form_sets_the_password_without_a_script() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("browser").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);

@@ -17,7 +17,7 @@ async fn registered() -> (App, String, String) {
 }
 
 #[tokio::test]
-async fn looking_uses_nothing_up_and_the_button_verifies() {
+async fn opening_the_page_changes_nothing_and_its_button_verifies_the_address() {
     let (app, link, token) = registered().await;
     for _ in 0..2 {
         let page = app.get(&link).answer().await;
@@ -66,7 +66,7 @@ async fn the_token_does_not_leave_the_page() {
 }
 
 #[tokio::test]
-async fn speaks_the_accounts_language_or_the_browsers() {
+async fn the_page_has_the_language_of_the_account_or_the_browser() {
     let app = open().start().await;
     let page = async |locale: Option<&str>, accept: &str| {
         let name = format!("user-{}", uuid::Uuid::new_v4().simple());
@@ -86,7 +86,7 @@ async fn speaks_the_accounts_language_or_the_browsers() {
 }
 
 #[tokio::test]
-async fn is_no_page_for_other_links() {
+async fn links_of_another_purpose_get_410() {
     let (app, _, _) = registered().await;
     app.post(&format!("{}/{JOHN}", path::RECOVERY)).answer().await.ok(200);
     let reset = app.mail().wait_for(JOHN, 2).await[1].token();

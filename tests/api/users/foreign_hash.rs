@@ -27,7 +27,7 @@ async fn create_with_hash(app: &App, name: &str, hash: &str) {
 }
 
 #[tokio::test]
-async fn verify_at_login_and_are_then_replaced_by_ours() {
+async fn a_foreign_hash_is_verified_at_login_and_then_replaced() {
     let app = App::start().await;
     for (number, hash) in HASHES.into_iter().enumerate() {
         let name = format!("moved-{number}");

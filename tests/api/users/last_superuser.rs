@@ -17,7 +17,7 @@ async fn root_id(app: &App) -> i64 {
 }
 
 #[tokio::test]
-async fn the_last_one_is_not_removed_demoted_or_deactivated() {
+async fn the_last_superuser_cannot_be_deleted_demoted_or_deactivated() {
     let app = App::start().await;
     let root = root_id(&app).await;
     let demotion = patch(&app, root, &json!({ "is_superuser": false, "name": "Unchanged" })).await;
@@ -34,7 +34,7 @@ async fn the_last_one_is_not_removed_demoted_or_deactivated() {
 }
 
 #[tokio::test]
-async fn one_who_cannot_log_in_does_not_count() {
+async fn a_superuser_who_cannot_log_in_does_not_count() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let root = root_id(&app).await;
     let mut invited = named("invited");
@@ -51,7 +51,7 @@ async fn one_who_cannot_log_in_does_not_count() {
 }
 
 #[tokio::test]
-async fn another_one_makes_room() {
+async fn a_superuser_can_be_deleted_if_another_remains() {
     let app = App::start().await;
     let root = root_id(&app).await;
     let other = app.create_user("other").await;
@@ -73,7 +73,7 @@ async fn remove(app: &App, number: usize, by: &Session, whom: &User) -> Answer {
 }
 
 #[tokio::test]
-async fn superusers_who_concurrently_remove_each_other_leave_one() {
+async fn one_of_several_superusers_who_concurrently_remove_each_other_remains() {
     let app = App::setup().replicas(2).start().await;
     for _ in 0..4 {
         let mut superusers = Vec::new();

@@ -25,7 +25,7 @@ async fn create(app: &App, name: &str, more: Value) {
 }
 
 #[tokio::test]
-async fn gives_every_account_once_page_by_page() {
+async fn every_account_is_on_exactly_one_page() {
     let app = App::start().await;
     for number in 0..6 {
         create(&app, &format!("user-{number}"), json!({})).await;
@@ -57,7 +57,7 @@ async fn gives_every_account_once_page_by_page() {
 }
 
 #[tokio::test]
-async fn searches_by_the_beginning_of_each_name_in_any_case() {
+async fn the_search_finds_the_start_of_each_name_in_any_case() {
     let app = App::start().await;
     create(&app, "alpha", json!({ "email": "first@a.test", "name": "Zoë Übel" })).await;
     create(&app, "beta", json!({ "email": "Alpha.second@a.test", "name": "Bob" })).await;
@@ -108,7 +108,7 @@ async fn filters_can_be_combined() {
 }
 
 #[tokio::test]
-async fn names_every_parameter_that_is_not_valid() {
+async fn each_invalid_parameter_is_listed() {
     let app = App::start().await;
     for (query, fields) in [
         ("limit=0", &["limit"][..]),
@@ -136,7 +136,7 @@ async fn names_every_parameter_that_is_not_valid() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (_, session) = app.new_session("plain").await;
     assert_for_superusers(&app, &session, "GET", "").await;

@@ -15,7 +15,7 @@ fn account(number: usize, password: &str) -> Value {
 }
 
 #[tokio::test]
-async fn eight_to_256_characters_are_accepted_whatever_they_are() {
+async fn passwords_of_8_to_256_characters_of_any_kind_are_accepted() {
     let app = App::start().await;
     let longest: String =
         (0..256).filter_map(|number| char::from_u32(0x4e00 + number * 7919 % 20_000)).collect();
@@ -37,7 +37,7 @@ async fn eight_to_256_characters_are_accepted_whatever_they_are() {
 }
 
 #[tokio::test]
-async fn fewer_or_more_are_not() {
+async fn shorter_and_longer_passwords_are_refused() {
     let app = App::start().await;
     for password in ["", "qzvkwxj", "🐎🔋📎🌰🐎🔋📎", &"é".repeat(257)] {
         assert_eq!(
@@ -49,7 +49,7 @@ async fn fewer_or_more_are_not() {
 }
 
 #[tokio::test]
-async fn the_common_ones_are_refused() {
+async fn common_passwords_are_refused() {
     let app = App::start().await;
     for password in [
         "password",
@@ -74,7 +74,7 @@ async fn the_common_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn those_equal_to_the_own_names_are_refused() {
+async fn a_password_equal_to_a_name_of_the_account_is_refused() {
     let app = App::start().await;
     for password in [
         "Willibald0",
@@ -124,7 +124,7 @@ async fn choose_everywhere(app: &App, round: usize, password: &str) -> Vec<(&'st
 }
 
 #[tokio::test]
-async fn a_setting_asks_for_more_everywhere_and_says_so() {
+async fn stricter_settings_apply_to_every_endpoint() {
     let app = App::setup()
         .mail(Smtp::Plain)
         .set("REGISTRATION_ENABLED", "true")
@@ -153,7 +153,7 @@ async fn a_setting_asks_for_more_everywhere_and_says_so() {
 }
 
 #[tokio::test]
-async fn the_page_says_how_long_it_has_to_be() {
+async fn the_page_shows_the_minimum_length() {
     let app = App::setup().mail(Smtp::Plain).set("PASSWORD_MIN_LENGTH", "12").start().await;
     let user = app.create_user("reader").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
@@ -166,7 +166,7 @@ async fn the_page_says_how_long_it_has_to_be() {
 }
 
 #[tokio::test]
-async fn what_was_chosen_before_still_logs_in_and_is_no_reason_not_to_start() {
+async fn existing_passwords_remain_valid_after_the_policy_becomes_stricter() {
     let mut app = App::start().await;
     let user = app.create_user("early").await;
     let longer = superuser_password().chars().count().max(user.password.chars().count()) + 1;

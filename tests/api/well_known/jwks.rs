@@ -15,7 +15,7 @@ async fn jwks(app: &App) -> Value {
 }
 
 #[tokio::test]
-async fn publishes_the_public_half_of_every_key() {
+async fn the_public_part_of_every_key_is_published() {
     let keys = ["ES256", "EdDSA", "RS256"].map(key_set::generate);
     let phases = ["active", "published", "retiring"];
     let app = App::setup()
@@ -44,7 +44,7 @@ async fn publishes_the_public_half_of_every_key() {
 }
 
 #[tokio::test]
-async fn lets_an_application_verify_a_token_by_any_algorithm() {
+async fn an_application_can_verify_tokens_of_any_algorithm() {
     for (name, algorithm) in
         [("ES256", Algorithm::ES256), ("EdDSA", Algorithm::EdDSA), ("RS256", Algorithm::RS256)]
     {
