@@ -8,12 +8,12 @@ use std::time::Duration;
 use latchkey_tests::control_plane::ControlPlane;
 use latchkey_tests::wait;
 
-/// The path of the profile. Unset: no profile is taken.
+/// The path of the profile. If it is not set, no profile is recorded.
 const VARIABLE: &str = "LATCHKEY_BENCH_PROFILE";
 /// The duration of the profile.
 const SECONDS: Duration = Duration::from_mins(1);
 
-/// A profile that is being taken.
+/// A profile that is being recorded.
 pub struct Profile(Option<Child>);
 
 /// Starts a profile of the API server over the next minute, for `go tool pprof`, if requested.

@@ -66,5 +66,5 @@ fn the_readme_matches_the_values() {
         committed.contains("| serverImage.repository |"),
         "the README has no values: helm-docs prints nothing when it fails"
     );
-    assert_eq!(run_ok(&mut command), committed, "charts/latchkey/README.md is stale: make generate");
+    assert_eq!(run_ok(&mut command), committed, "charts/latchkey/README.md is stale: run `make generate`");
 }

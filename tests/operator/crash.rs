@@ -50,8 +50,8 @@ async fn an_operator_that_is_killed_after_every_write_generates_one_key_set() {
         let writes = fixture.writes();
         writes.iter().filter(|w| w.resource == "secrets" && w.name == name && w.code == 201).count()
     };
-    assert!(created("auth-jwt-keys") <= 1, "another key set was made");
-    assert!(created("auth-postgres") <= 1, "other credentials were made");
+    assert!(created("auth-jwt-keys") <= 1, "another key set was generated");
+    assert!(created("auth-postgres") <= 1, "other credentials were generated");
     let owned = fixture.owned().await;
     assert_eq!(owned.keys().filter(|name| name.starts_with("Job/")).count(), 1, "{:?}", owned.keys());
 }

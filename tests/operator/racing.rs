@@ -131,14 +131,14 @@ async fn a_continuous_writer_delays_no_other_auth_service_and_causes_few_writes(
     let begun = Instant::now();
 
     // Another AuthService is created, and the drift of other objects is repaired at the same time.
-    let metadata = json!({"name": "beside", "namespace": fixture.namespace});
+    let metadata = json!({"name": "other", "namespace": fixture.namespace});
     let object = json!({
         "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {},
     });
     apply(&fixture.client, &object).await;
     let services = fixture.api::<AuthService>();
     wait::until("the other AuthService to be ready", async || {
-        let other = services.get("beside").await.expect("the other AuthService");
+        let other = services.get("other").await.expect("the other AuthService");
         let ready = condition(&other, "Ready").cloned();
         wait::check(ready.as_ref().is_some_and(|ready| ready.status == "True"), ready)
     })
@@ -159,7 +159,7 @@ async fn a_continuous_writer_delays_no_other_auth_service_and_causes_few_writes(
     })
     .await;
     let took = begun.elapsed();
-    let of_the_other = |write: &&latchkey_tests::audit::Write| write.name.starts_with("beside");
+    let of_the_other = |write: &&latchkey_tests::audit::Write| write.name.starts_with("other");
     let own = fixture.writes()[all..].iter().filter(|write| !of_the_other(write)).count();
     // Five immediate repairs and then one per second, each of at most five writes; and the status.
     assert!(

@@ -230,12 +230,12 @@ async fn each_invalid_reference_is_reported_until_it_is_corrected() {
             wait_for_words(&fixture, "Ready", reason, message).await;
         }
         let events = fixture.events().await;
-        let tells = |reason: &str| {
+        let reported = |reason: &str| {
             events
                 .iter()
                 .any(|event| event.0 == "Warning" && event.1 == reason && event.2.contains(reference.secret))
         };
-        assert!(tells("SecretMissing"), "{}: {events:?}", reference.field);
+        assert!(reported("SecretMissing"), "{}: {events:?}", reference.field);
         // A trailing line break, as `echo` writes it, is ignored: the pods do not roll.
         let ends = |value: &String| [value.as_bytes(), b"\n"].concat();
         let broken = reference.keys.iter().map(|(key, good)| ((*key).to_owned(), ends(good))).collect();

@@ -78,8 +78,8 @@ async fn pods_that_cannot_be_created_are_reported() {
     fixture.apply(spec(json!("nowhere"))).await;
     wait_for(fixture.api::<AuthService>(), "auth", |object| {
         let ready = object.and_then(|object| condition_of(object, "Ready")).ok_or("no condition")?;
-        let told = ready.status == "False" && ready.message.contains("no PriorityClass with name nowhere");
-        told.then_some(()).ok_or_else(|| format!("{ready:?}"))
+        let found = ready.status == "False" && ready.message.contains("no PriorityClass with name nowhere");
+        found.then_some(()).ok_or_else(|| format!("{ready:?}"))
     })
     .await;
 }

@@ -271,7 +271,7 @@ async fn unreadable_metadata_of_users_objects_stops_no_auth_service() {
     let _kubelet = fixture.start_kubelet();
     for kind in ["secrets", "configmaps"] {
         let managed = json!({
-            "manager": "somebody", "operation": "Update", "apiVersion": "v1", "time": TOO_LATE,
+            "manager": "other-manager", "operation": "Update", "apiVersion": "v1", "time": TOO_LATE,
             "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:key": {}}},
         });
         let labels = json!({"app.kubernetes.io/managed-by": "latchkey-operator"});

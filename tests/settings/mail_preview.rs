@@ -14,8 +14,8 @@ fn preview(arguments: &[&str], templates: Option<&Path>) -> String {
         variables.insert("MAIL_TEMPLATES_DIR".to_owned(), folder.display().to_string());
     }
     let output = run_command(&[&["mail", "preview"], arguments].concat(), &variables);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
+    let output_text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{output_text}");
     String::from_utf8(output.stdout).unwrap()
 }
 

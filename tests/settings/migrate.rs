@@ -32,8 +32,8 @@ fn migrate_reports_an_unavailable_postgres() {
     let url = "postgres://u:NeverLogged@127.0.0.1:1/d".to_owned();
     let output = run_command(&["migrate"], &only_database(url));
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
-    assert!(said.contains("database") || said.contains("postgres"), "{said}");
+    let output_text = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    assert!(output_text.contains("database") || output_text.contains("postgres"), "{output_text}");
     assert_eq!(latchkey_tests::logs::leak(&String::from_utf8_lossy(&output.stderr)), None);
 }
 
@@ -65,8 +65,11 @@ async fn a_newer_schema_is_only_used_if_it_tolerates_this_release() {
     let status = server.status().await;
     let (ours, oldest) = (&status["required_schema_version"], &status["oldest_tolerated_server"]);
     assert!(oldest.as_i64() >= Some(1) && oldest.as_i64() <= ours.as_i64(), "{status}");
-    let said = run_command(&["schema"], &Variables::new());
-    assert!(String::from_utf8_lossy(&said.stdout).contains(&format!("schema version {ours}")), "{said:?}");
+    let output_text = run_command(&["schema"], &Variables::new());
+    assert!(
+        String::from_utf8_lossy(&output_text.stdout).contains(&format!("schema version {ours}")),
+        "{output_text:?}"
+    );
 
     // A newer release migrates, and does not declare which servers tolerate the schema.
     parts.database.execute(NEWER).await;
@@ -79,9 +82,12 @@ async fn a_newer_schema_is_only_used_if_it_tolerates_this_release() {
         })
         .await;
         let output = run_command(&["migrate"], &only_database(parts.database.url()));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(words) && said.contains("newer release"), "{said}");
-        assert_eq!(said.trim().lines().count(), 1, "{said}");
+        let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && output_text.contains(words) && output_text.contains("newer release"),
+            "{output_text}"
+        );
+        assert_eq!(output_text.trim().lines().count(), 1, "{output_text}");
     };
     wait_until_refused("nothing says").await;
     parts.database.execute("INSERT INTO schema_tolerance (version, oldest_server) VALUES (99, 98)").await;
@@ -104,9 +110,12 @@ async fn a_migration_that_would_break_a_running_server_is_refused() {
     let mut running = database.connect().await;
     sqlx::query("SET application_name = 'latchkey-server/0'").execute(&mut running).await.unwrap();
     let output = run_command(&["migrate"], &only_database(database.url()));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "{said}");
-    assert!(said.contains("would break them") && said.contains("nothing was changed"), "{said}");
+    let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{output_text}");
+    assert!(
+        output_text.contains("would break them") && output_text.contains("nothing was changed"),
+        "{output_text}"
+    );
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND $1 <> ''";
     assert_eq!(database.count(tables, "any").await, 0);
 

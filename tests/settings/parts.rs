@@ -50,12 +50,12 @@ pub fn unreachable() -> Variables {
 /// Asserts that a command failed with a single sentence that names `variable`, and returns it.
 #[track_caller]
 pub fn assert_refused(output: &Output, variable: &str) -> String {
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     let code = output.status.code();
-    assert!(code.is_some_and(|code| (1..=2).contains(&code)), "exit {:?}: {said}", output.status);
-    assert_eq!(said.lines().count(), 1, "more than one line: {said}");
-    assert!(said.contains(variable), "{variable} is not named: {said}");
-    assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
+    assert!(code.is_some_and(|code| (1..=2).contains(&code)), "exit {:?}: {message}", output.status);
+    assert_eq!(message.lines().count(), 1, "more than one line: {message}");
+    assert!(message.contains(variable), "{variable} is not named: {message}");
+    assert_eq!(latchkey_tests::logs::leak(&message), None, "{message}");
     assert!(output.stdout.is_empty(), "stdout is not empty");
-    said
+    message
 }

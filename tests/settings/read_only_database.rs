@@ -30,10 +30,10 @@ async fn every_command_refuses_a_standby() {
         [&create[..], &[password.as_str()]].concat(),
     ] {
         let output = run_command(&arguments, &parts.variables);
-        let said = String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap();
-        assert!(!output.status.success(), "{arguments:?}: {said}");
-        assert!(said.contains("the database is a read-only standby"), "{arguments:?}: {said}");
-        assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
+        let message = String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap();
+        assert!(!output.status.success(), "{arguments:?}: {message}");
+        assert!(message.contains("the database is a read-only standby"), "{arguments:?}: {message}");
+        assert_eq!(latchkey_tests::logs::leak(&message), None, "{message}");
     }
 
     standby.promote();

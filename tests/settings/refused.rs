@@ -19,8 +19,8 @@ pub fn start_with(changes: &[(&str, Option<&str>)]) -> std::process::Output {
 #[test]
 fn a_missing_setting_is_named() {
     for name in ["DATABASE_URL", "REDIS_URL", "ISSUER_URL", "JWT_KEYS_FILE"] {
-        let said = assert_refused(&start_with(&[(name, None)]), name);
-        assert!(said.contains("required"), "{said}");
+        let message = assert_refused(&start_with(&[(name, None)]), name);
+        assert!(message.contains("required"), "{message}");
         // An empty value is the same as none.
         assert_refused(&start_with(&[(name, Some(""))]), name);
     }
@@ -99,8 +99,9 @@ fn a_first_superuser_that_breaks_the_rules_is_refused() {
     let good = "NeverLogged at all";
     assert_refused(&superuser("not a name", "root@example.test", good), "FIRST_SUPERUSER");
     assert_refused(&superuser("root", "no address", good), "FIRST_SUPERUSER_EMAIL");
-    let said = assert_refused(&superuser("root", "root@example.test", "qzvkwxj"), "FIRST_SUPERUSER_PASSWORD");
-    assert!(!said.contains("qzvkwxj"), "{said}");
+    let message =
+        assert_refused(&superuser("root", "root@example.test", "qzvkwxj"), "FIRST_SUPERUSER_PASSWORD");
+    assert!(!message.contains("qzvkwxj"), "{message}");
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_value_that_is_not_utf8_is_malformed() {
         command.args(["--signal=KILL", "30"]).arg(latchkey_tests::programs::latchkey_server()).arg("serve");
         command.env_clear().envs(unreachable()).env(name, OsStr::from_bytes(b"postgres://\xff"));
         command.env("PATH", std::env::var_os("PATH").unwrap());
-        let said = assert_refused(&latchkey_tests::process::run(&mut command), name);
-        assert!(!said.contains("required"), "{said}");
+        let message = assert_refused(&latchkey_tests::process::run(&mut command), name);
+        assert!(!message.contains("required"), "{message}");
     }
 }

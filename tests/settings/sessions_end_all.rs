@@ -28,8 +28,8 @@ async fn all_tokens_are_refused_by_every_replica() {
     }
     let open = "SELECT count(*) FROM sessions WHERE ended_at IS NULL AND $1 <> ''";
     assert_eq!(app.database.count(open, "any").await, 0);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.starts_with("5 sessions have ended") || said.starts_with("6 sessions"), "{said}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert!(message.starts_with("5 sessions have ended") || message.starts_with("6 sessions"), "{message}");
     let audited = "SELECT count(*) FROM audit_events WHERE detail->>'accounts' = $1";
     assert_eq!(app.database.count(audited, "all").await, 1);
 

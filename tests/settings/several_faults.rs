@@ -59,33 +59,33 @@ fn with(changes: &[(&str, Option<&str>)]) -> Variables {
 /// The sentences with which a command failed, without the name of the program.
 #[track_caller]
 fn sentences(output: &Output) -> Vec<String> {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(output.stdout.is_empty(), "stdout is not empty");
-    assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
+    assert_eq!(latchkey_tests::logs::leak(&message), None, "{message}");
     let sentence = |line: &str| line.strip_prefix("latchkey-server: ").expect("a sentence").to_owned();
-    said.lines().map(sentence).collect()
+    message.lines().map(sentence).collect()
 }
 
 #[track_caller]
 fn assert_named(output: &Output, expected: &[&str]) {
-    let said = sentences(output);
-    let named: Vec<_> = said.iter().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(named, expected, "{said:?}");
+    let message = sentences(output);
+    let named: Vec<_> = message.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(named, expected, "{message:?}");
 }
 
 #[test]
 fn one_start_reports_every_fault() {
     let mut alone = BTreeSet::new();
     for fault in FAULTS {
-        let said = sentences(&run_command(&["serve"], &with(&[fault])));
-        assert_eq!(said.len(), 1, "{said:?}");
-        alone.extend(said);
+        let message = sentences(&run_command(&["serve"], &with(&[fault])));
+        assert_eq!(message.len(), 1, "{message:?}");
+        alone.extend(message);
     }
     for command in ["serve", "check"] {
-        let said = sentences(&run_command(&[command], &with(&FAULTS)));
-        assert_eq!(said.len(), FAULTS.len(), "not each fault once: {said:?}");
-        assert_eq!(said.into_iter().collect::<BTreeSet<_>>(), alone, "{command}");
+        let message = sentences(&run_command(&[command], &with(&FAULTS)));
+        assert_eq!(message.len(), FAULTS.len(), "not each fault once: {message:?}");
+        assert_eq!(message.into_iter().collect::<BTreeSet<_>>(), alone, "{command}");
     }
 }
 

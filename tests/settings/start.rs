@@ -79,10 +79,10 @@ async fn a_redis_that_may_evict_keys_is_reported() {
     let (status, body) = wait_until_reported(&server, "redis").await;
 
     assert_eq!(status, 503, "{body}");
-    let said = body["dependencies"]["redis"]["message"].as_str().unwrap_or_default();
+    let output_text = body["dependencies"]["redis"]["message"].as_str().unwrap_or_default();
     assert!(
-        said.contains("maxmemory-policy") && said.contains("noeviction"),
-        "the message has no remedy: {said}"
+        output_text.contains("maxmemory-policy") && output_text.contains("noeviction"),
+        "the message has no remedy: {output_text}"
     );
     assert_eq!(server.status().await["revocation"]["mode"], "postgres");
 
@@ -98,13 +98,13 @@ async fn a_port_in_use_is_reported() {
         let mut variables: Variables = parts.variables.clone();
         variables.insert(name.to_owned(), taken.local_addr().unwrap().to_string());
         let output = run_command(&["serve"], &variables);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
             output.status.code().is_some_and(|code| (1..=2).contains(&code)),
-            "{:?}: {said}",
+            "{:?}: {output_text}",
             output.status
         );
-        assert!(said.contains(name), "{said}");
+        assert!(output_text.contains(name), "{output_text}");
     }
 }
 
@@ -128,8 +128,11 @@ async fn a_weak_password_of_the_first_superuser_is_reported_and_the_server_is_no
     let mut parts = Parts::start().await;
     parts.variables.insert("PASSWORD_MIN_LENGTH".to_owned(), "64".to_owned());
     let server = Server::start(&parts.variables).await;
-    let said = server.wait_for_log("the first superuser cannot be made").await;
-    assert!(said.contains("FIRST_SUPERUSER_PASSWORD must have at least 64 characters"), "{said}");
+    let output_text = server.wait_for_log("the first superuser cannot be made").await;
+    assert!(
+        output_text.contains("FIRST_SUPERUSER_PASSWORD must have at least 64 characters"),
+        "{output_text}"
+    );
     assert_eq!(server.readiness().await.status, 503);
     assert_eq!(parts.database.count("SELECT count(*) FROM users WHERE username = $1", SUPERUSER).await, 0);
 }

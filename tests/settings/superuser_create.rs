@@ -19,8 +19,8 @@ fn create_with(app: &App, settings: &[(&str, &str)], arguments: &[&str], input: 
     command.env_clear().env("DATABASE_URL", app.database.url()).envs(settings.iter().copied());
     command.args(["superuser", "create"]).args(arguments);
     let output = run_with_input(&mut command, input);
-    for said in [&output.stdout, &output.stderr] {
-        assert_eq!(latchkey_tests::logs::leak(&String::from_utf8_lossy(said)), None);
+    for message in [&output.stdout, &output.stderr] {
+        assert_eq!(latchkey_tests::logs::leak(&String::from_utf8_lossy(message)), None);
     }
     output
 }
@@ -69,9 +69,9 @@ async fn an_invalid_superuser_is_refused_with_one_sentence() {
         (&taken, &good, "The username is taken"),
     ] {
         let output = create(&app, arguments, input);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(expected), "{said}");
-        assert_eq!(said.trim().lines().count(), 1, "{said}");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && message.contains(expected), "{message}");
+        assert_eq!(message.trim().lines().count(), 1, "{message}");
     }
     let as_argument = create(&app, &[&RESCUE[..], &["--password", "x"]].concat(), "");
     assert!(!as_argument.status.success(), "a password was accepted as an argument");
@@ -83,6 +83,6 @@ async fn the_password_policy_applies() {
     let app = App::start().await;
     let password = format!("{SECRET_MARK} good");
     let output = create_with(&app, &[("PASSWORD_MIN_LENGTH", "40")], &RESCUE, &password);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("at least 40 characters"), "{said}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && message.contains("at least 40 characters"), "{message}");
 }

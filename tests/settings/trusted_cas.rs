@@ -151,8 +151,8 @@ async fn the_server_migrates_and_serves_with_these_certificates() {
     without.remove("EXTRA_CA_FILE");
     let refused = run_command(&["migrate"], &without);
     assert!(!refused.status.success());
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("its certificate is not trusted"), "{said}");
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(message.contains("its certificate is not trusted"), "{message}");
     assert!(run_command(&["migrate"], &variables).status.success());
 
     let server = Server::start(&variables).await;

@@ -30,10 +30,10 @@ impl Import {
         fs::write(&path, text).unwrap();
         let arguments = [&["users", "import", &path], more].concat();
         let output = run_command(&arguments, &only_database(&self.app));
-        for said in [&output.stdout, &output.stderr] {
-            let said = String::from_utf8_lossy(said);
-            assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
-            assert!(!said.contains("$2b$"), "the output contains a hash: {said}");
+        for message in [&output.stdout, &output.stderr] {
+            let message = String::from_utf8_lossy(message);
+            assert_eq!(latchkey_tests::logs::leak(&message), None, "{message}");
+            assert!(!message.contains("$2b$"), "the output contains a hash: {message}");
         }
         output
     }

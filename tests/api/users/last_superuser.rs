@@ -61,9 +61,9 @@ async fn a_superuser_can_be_deleted_if_another_remains() {
 }
 
 /// One superuser demotes, deactivates or deletes another, by `number`.
-async fn remove(app: &App, number: usize, by: &Session, whom: &User) -> Answer {
+async fn remove(app: &App, number: usize, by: &Session, target: &User) -> Answer {
     let server = &app.servers[number % app.servers.len()];
-    let path = format!("{}/{}", path::USERS, whom.id);
+    let path = format!("{}/{}", path::USERS, target.id);
     let change = |body: Value| server.request("PATCH", &path).bearer_auth(&by.access).json(&body).answer();
     match number % 3 {
         0 => change(json!({ "is_superuser": false })).await,

@@ -142,11 +142,11 @@ async fn stricter_settings_apply_to_every_endpoint() {
     .into_iter()
     .enumerate()
     {
-        for (way, said) in choose_everywhere(&app, round, password).await {
-            match (words, &said) {
+        for (way, reason) in choose_everywhere(&app, round, password).await {
+            match (words, &reason) {
                 (None, None) => {}
-                (Some(words), Some(said)) => assert!(said.contains(words), "{way}, {password}: {said}"),
-                _ => panic!("{way}, {password}: {said:?}"),
+                (Some(words), Some(reason)) => assert!(reason.contains(words), "{way}, {password}: {reason}"),
+                _ => panic!("{way}, {password}: {reason:?}"),
             }
         }
     }
