@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts of this folder share. Sourced, never run.
+# Shared by the scripts of this folder. Sourced, never run.
 # shellcheck disable=SC2034 # most variables are for those scripts
 
 cluster_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -8,18 +8,18 @@ cache_dir=$(realpath -m "${LATCHKEY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cac
 started_at=$SECONDS
 me=$(basename "$0")
 
-# Progress goes to stderr, since what a script prints on stdout is its answer.
+# Progress goes to stderr, because stdout is for the script's result.
 say() { printf '%s: [%4ds] %s\n' "$me" "$((SECONDS - started_at))" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 # The leading comment of a script is its help text.
 print_help() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
 
-# A short name for some content, so that a cache never has to be invalidated: other content, other name.
+# A short name derived from content. A cache that uses it as a key never has to be invalidated.
 content_key() { sha256sum | cut -c1-12; }
 
-# Takes the lock FILE on descriptor FD, saying so where somebody else has it.
-# Whoever starts a long-lived child while it holds a lock has to close FD for that child.
+# lock FD FILE — takes the lock FILE on descriptor FD, and reports when another process holds it.
+# A script that starts a long-lived child while it holds a lock has to close FD for that child.
 lock() {
     local fd=$1 file=$2
     mkdir -p "$(dirname "$file")"
@@ -43,17 +43,17 @@ api_address=10.244.0.1:6443
 daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns metrics-server
     kube-proxy kubelet)
 
-# Set to a cluster of somebody else's: that one is to be used, and nothing made.
+# Whether KUBECONFIG points to a cluster that `up` did not make. Then that one is used.
 foreign_cluster() { [ -n "${KUBECONFIG:-}" ] && [ "$KUBECONFIG" != "$state/kubeconfig" ]; }
 
 kubectl() { KUBECONFIG=$state/kubeconfig "$state/bin/kubectl" "$@"; }
 
-# When a process began, in clock ticks since boot. With the pid it names one process for good, where
-# the pid alone is given to somebody else sooner or later. Nothing for a process that has ended.
-birth_of() {
+# When a process started, in clock ticks since boot. Together with the pid it identifies one process,
+# where the pid alone is reused sooner or later. Prints nothing for a process that has ended.
+start_time_of() {
     local stat
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
-    # The second field is the program's name in parentheses and may hold blanks; count from behind it.
+    # The second field is the program's name in parentheses and may contain blanks; count from its end.
     # shellcheck disable=SC2086
     set -- ${stat##*) }
     [ "$1" = Z ] || echo "${20}"
@@ -64,23 +64,23 @@ start() {
     local name=$1
     shift
     setsid "$@" >>"$state/logs/$name.log" 2>&1 </dev/null 9>&- &
-    echo "$! $(birth_of $!)" >"$state/pids/$name"
+    echo "$! $(start_time_of $!)" >"$state/pids/$name"
 }
 
-# Sets $pid to the process that was started as NAME, if that is still the one that has this pid.
+# find_daemon NAME — sets $pid to the process that was started as NAME. Fails when it has ended.
 find_daemon() {
-    local birth
-    read -r pid birth 2>/dev/null <"$state/pids/$1" && [ -n "$birth" ] && [ "$(birth_of "$pid")" = "$birth" ]
+    local start_time
+    read -r pid start_time 2>/dev/null <"$state/pids/$1" && [ -n "$start_time" ] && [ "$(start_time_of "$pid")" = "$start_time" ]
 }
 
 stop() {
     local name=$1 tries=0
     if find_daemon "$name"; then
-        # Its process group, which it leads and which nobody else is in.
+        # The whole process group: the process leads it, and only its children are in it.
         kill -- "-$pid" 2>/dev/null || true
         while find_daemon "$name"; do
             tries=$((tries + 1))
-            # Nothing it holds is to be kept.
+            # After five seconds by force, because none of its data is needed.
             [ $tries -lt 50 ] || kill -KILL -- "-$pid" 2>/dev/null || true
             [ $tries -lt 100 ] || die "$name (process $pid) does not end"
             sleep 0.1
@@ -89,8 +89,8 @@ stop() {
     rm -f "$state/pids/$name"
 }
 
-# wait_until SECONDS DAEMON WHAT COMMAND... — until COMMAND succeeds. Gives up at once where DAEMON, whose
-# work it is, has ended, and shows why.
+# wait_until SECONDS DAEMON WHAT COMMAND... — until COMMAND succeeds. Fails at once when DAEMON, on which
+# it depends, has ended, and shows the end of its log.
 wait_until() {
     local deadline=$((SECONDS + $1)) daemon=$2 what=$3 spoke=$SECONDS
     shift 3
@@ -104,6 +104,6 @@ wait_until() {
     done
 }
 
-# The folders under which this machine keeps our group of processes: one in version 2, one for each
-# controller in version 1, and both in a mixture.
+# The folders of our control group on this machine: one in version 2, one for each controller in
+# version 1, and all of them where both versions are mounted.
 cgroup_folders() { awk -v name="$cgroup" '$3 ~ /^cgroup2?$/ { print $2 "/" name }' /proc/mounts; }
