@@ -210,7 +210,7 @@ impl ControlPlane {
         ends.collect::<Vec<_>>().join("\n")
     }
 
-    /// The API server generates a certificate and signs it with an authority that it stores beside it.
+    /// The API server generates a certificate and signs it with an authority that it stores next to it.
     fn certificate(&self) -> PathBuf {
         self.folder.join("certificates/apiserver.crt")
     }

@@ -60,9 +60,9 @@ pub fn metrics_in(expression: &str) -> BTreeSet<String> {
 
 /// The definitions that Prometheus Operator needs to run a Prometheus, as YAML files.
 pub fn prometheus_crds() -> Vec<PathBuf> {
-    let beside = control_plane::service_monitor_crd();
+    let service_monitor = control_plane::service_monitor_crd();
     ["prometheuses", "servicemonitors", "podmonitors", "probes", "prometheusrules"]
         .into_iter()
-        .map(|plural| beside.with_file_name(format!("monitoring.coreos.com_{plural}.yaml")))
+        .map(|plural| service_monitor.with_file_name(format!("monitoring.coreos.com_{plural}.yaml")))
         .collect()
 }

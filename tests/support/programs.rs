@@ -17,12 +17,12 @@ pub fn workspace() -> &'static Path {
     &WORKSPACE
 }
 
-/// The auth server: `LATCHKEY_SERVER_BIN`, or the one built beside the test executable.
+/// The auth server: `LATCHKEY_SERVER_BIN`, or the one built next to the test executable.
 pub fn latchkey_server() -> PathBuf {
     built("LATCHKEY_SERVER_BIN", "latchkey-server")
 }
 
-/// The operator: `LATCHKEY_OPERATOR_BIN`, or the one built beside the test executable.
+/// The operator: `LATCHKEY_OPERATOR_BIN`, or the one built next to the test executable.
 pub fn latchkey_operator() -> PathBuf {
     built("LATCHKEY_OPERATOR_BIN", "latchkey-operator")
 }

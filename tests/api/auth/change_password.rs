@@ -24,7 +24,7 @@ async fn the_password_is_changed_and_the_other_sessions_end_on_every_replica() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let (user, session) = app.new_session("john").await;
     let other = app.log_in(&user).await;
-    let (_, stranger) = app.new_session("stranger").await;
+    let (_, other_user) = app.new_session("other-user").await;
     app.me_at(1, &other.access).await.ok(200);
 
     let answer = change(&app, &session, &body(&user)).await;
@@ -34,7 +34,7 @@ async fn the_password_is_changed_and_the_other_sessions_end_on_every_replica() {
     app.refresh_at(1, &other).await.problem(401);
     app.me_at(1, &session.access).await.ok(200);
     app.refresh(&session).await.ok(200);
-    app.me(&stranger.access).await.ok(200);
+    app.me(&other_user.access).await.ok(200);
     app.post_login(&user.username, &user.password).await.problem(401);
     app.post_login(&user.username, &new_password()).await.ok(200);
     app.mail().wait_for(&user.email, 1).await;

@@ -52,13 +52,13 @@ async fn ending_the_own_session_is_a_logout() {
 async fn a_session_of_another_user_gets_404() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
-    let (_, stranger) = app.new_session("stranger").await;
-    let theirs = id(&app, &stranger).await;
+    let (_, other_user) = app.new_session("other-user").await;
+    let theirs = id(&app, &other_user).await;
     let unknown = end(&app, &session, "00000000-0000-4000-8000-000000000000").await.problem(404);
     let foreign = end(&app, &session, &theirs).await.problem(404);
     assert_eq!(foreign["detail"], unknown["detail"]);
-    app.me(&stranger.access).await.ok(200);
-    app.log_out(&stranger).await.ok(200);
+    app.me(&other_user.access).await.ok(200);
+    app.log_out(&other_user).await.ok(200);
     end(&app, &session, &theirs).await.problem(404);
     for nonsense in ["nonsense", "%ff", "1"] {
         end(&app, &session, nonsense).await.problem(404);

@@ -60,7 +60,7 @@ async fn only_open_sessions_of_the_own_account_are_listed() {
         "UPDATE sessions SET expires_at = now() WHERE created_at = (SELECT max(created_at) FROM sessions
                   WHERE user_id = (SELECT id FROM users WHERE username = $1))";
     app.database.execute_for(expire, &user.username).await;
-    app.new_session("stranger").await;
+    app.new_session("other-user").await;
     assert_eq!(list(&app, &session).await.len(), 1);
 }
 

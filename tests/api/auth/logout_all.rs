@@ -12,7 +12,7 @@ async fn log_out_everywhere(app: &App, session: &Session) -> Answer {
 async fn every_session_of_the_account_ends_on_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, session) = app.new_session("john").await;
-    let (_, stranger) = app.new_session("stranger").await;
+    let (_, other_user) = app.new_session("other-user").await;
     let all = [session.clone(), app.log_in(&user).await, app.log_in(&user).await];
     for session in &all {
         app.me_at(1, &session.access).await.ok(200);
@@ -26,7 +26,7 @@ async fn every_session_of_the_account_ends_on_every_replica() {
         app.me_at(1, &session.access).await.problem(401);
         app.refresh_at(1, session).await.problem(401);
     }
-    app.me(&stranger.access).await.ok(200);
+    app.me(&other_user.access).await.ok(200);
     app.log_in(&user).await;
     let audited = "SELECT count(*) FROM audit_events WHERE kind = $1";
     assert_eq!(app.database.count(audited, "logout_all").await, 1);

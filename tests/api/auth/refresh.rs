@@ -111,9 +111,9 @@ async fn an_access_token_of_another_session_is_refused_and_both_sessions_remain(
     let app = App::start().await;
     let (user, first) = app.new_session("first").await;
     let second = app.log_in(&user).await;
-    let (_, stranger) = app.new_session("stranger").await;
+    let (_, other_user) = app.new_session("other-user").await;
 
-    for other in [&second, &stranger] {
+    for other in [&second, &other_user] {
         let mixed = Session { access: other.access.clone(), refresh: first.refresh.clone() };
         app.refresh(&mixed).await.problem(401);
         app.me(&other.access).await.ok(200);

@@ -31,7 +31,7 @@ async fn a_reset_sets_the_password_and_ends_every_session() {
     let app = app_with_mail().await;
     let (user, session) = app.new_session("forgetful").await;
     let other = app.log_in(&user).await;
-    let (_, stranger) = app.new_session("stranger").await;
+    let (_, other_user) = app.new_session("other-user").await;
     let token = request_token(&app, &user, 1).await;
 
     let answer = reset(&app, &token, &new_password()).await;
@@ -43,7 +43,7 @@ async fn a_reset_sets_the_password_and_ends_every_session() {
     }
     app.post_login(&user.username, &user.password).await.problem(401);
     app.post_login(&user.username, &new_password()).await.ok(200);
-    app.me(&stranger.access).await.ok(200);
+    app.me(&other_user.access).await.ok(200);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, User, path};
 
-use super::{guess, guess_until_refused};
+use super::{guess, guess_until_refused, start};
 
 const COOKIE: &str = "latchkey_device";
 
@@ -27,7 +27,7 @@ async fn exhaust_limits(app: &App, user: &User) {
 
 #[tokio::test]
 async fn a_login_sets_a_device_cookie_that_scripts_cannot_read() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("kept").await;
     let answer = app.post_login(&user.username, &user.password).await;
     let cookie = answer.cookie_named(COOKIE).unwrap();
@@ -45,7 +45,7 @@ async fn a_login_sets_a_device_cookie_that_scripts_cannot_read() {
 
 #[tokio::test]
 async fn a_known_device_keeps_its_cookie() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("twice").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
     let cookies = format!("theme=dark; {device}; refresh_token=x");
@@ -62,7 +62,7 @@ async fn a_known_device_keeps_its_cookie() {
 
 #[tokio::test]
 async fn a_known_device_logs_in_while_the_account_is_limited() {
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "30")).await;
     let user = app.create_user("besieged").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
     exhaust_limits(&app, &user).await;
@@ -77,7 +77,7 @@ async fn a_known_device_logs_in_while_the_account_is_limited() {
 
 #[tokio::test]
 async fn a_known_device_has_its_own_limit() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("lost.phone").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
     let mut guesses = 0;
@@ -95,7 +95,7 @@ async fn a_known_device_has_its_own_limit() {
 
 #[tokio::test]
 async fn a_device_is_known_only_to_its_last_account() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let (owner, other) = (app.create_user("owner").await, app.create_user("other").await);
     let device = device_of(&app.post_login(&other.username, &other.password).await);
     exhaust_limits(&app, &owner).await;
@@ -110,7 +110,7 @@ async fn a_device_is_known_only_to_its_last_account() {
 
 #[tokio::test]
 async fn an_invalid_device_cookie_is_ignored() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("forged").await;
     exhaust_limits(&app, &user).await;
     for value in ["", "x", &"A".repeat(43), &"A".repeat(5000), "=;=;", "\"quoted\""] {
@@ -121,7 +121,7 @@ async fn an_invalid_device_cookie_is_ignored() {
 
 #[tokio::test]
 async fn a_device_expires_after_a_year() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("attic").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
     let sql = "UPDATE devices SET created_at = now() - interval '366 days' WHERE user_id = (SELECT id FROM users WHERE username = $1)";

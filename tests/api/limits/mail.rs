@@ -5,13 +5,15 @@ use latchkey_tests::app::{App, path};
 use latchkey_tests::smtp::Smtp;
 use serde_json::json;
 
+use super::start;
+
 async fn recover(app: &App, address: &str) -> Answer {
     app.post(&format!("{}/{address}", path::RECOVERY)).answer().await
 }
 
 #[tokio::test]
 async fn recoveries_of_known_and_unknown_addresses_have_the_same_limit() {
-    let app = App::setup().mail(Smtp::Plain).start().await;
+    let app = start(App::setup().mail(Smtp::Plain)).await;
     let user = app.create_user("flooded").await;
     for address in [user.email.as_str(), "nobody@example.test"] {
         for spelling in [address.to_owned(), address.to_uppercase(), address.to_owned()] {
@@ -27,7 +29,7 @@ async fn recoveries_of_known_and_unknown_addresses_have_the_same_limit() {
 
 #[tokio::test]
 async fn a_known_device_may_request_a_recovery_beyond_the_limit_of_the_address() {
-    let app = App::setup().mail(Smtp::Plain).start().await;
+    let app = start(App::setup().mail(Smtp::Plain)).await;
     let user = app.create_user("patient").await;
     let login = app.post_login(&user.username, &user.password).await;
     let device = login.cookie_named("latchkey_device").unwrap()[0].clone();
@@ -43,7 +45,7 @@ async fn a_known_device_may_request_a_recovery_beyond_the_limit_of_the_address()
 
 #[tokio::test]
 async fn a_network_may_request_a_fifth_of_its_limit_as_emails() {
-    let app = App::setup().mail(Smtp::Plain).set("RATE_LIMIT_PER_NETWORK", "75").start().await;
+    let app = start(App::setup().mail(Smtp::Plain).set("RATE_LIMIT_PER_NETWORK", "75")).await;
     for number in 0..5 {
         recover(&app, &format!("user-{number}@example.test")).await.ok(200);
     }
@@ -55,7 +57,7 @@ async fn a_network_may_request_a_fifth_of_its_limit_as_emails() {
 
 #[tokio::test]
 async fn guessed_tokens_of_mailed_links_are_limited() {
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "15").start().await;
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "15")).await;
     let reset = |token: String| {
         let body = json!({ "token": token, "new_password": "a decent passphrase" });
         app.post(path::RESET).json(&body).answer()

@@ -6,8 +6,17 @@ mod networks;
 mod passwords;
 
 use latchkey_tests::answer::{Answer, Answered};
-use latchkey_tests::app::{App, path};
+use latchkey_tests::app::{App, Setup, path};
 use latchkey_tests::server::Server;
+
+/// Starts an app and waits until its servers use Redis. Attempts before that are counted in memory, separately.
+pub async fn start(setup: Setup) -> App {
+    let app = setup.start().await;
+    for server in &app.servers {
+        server.wait_for_revocation_mode("redis").await;
+    }
+    app
+}
 
 /// Sends wrong passwords until the status is not 401, and returns the number of 401s and the last response.
 pub async fn guess_until_refused(server: &Server, name: &str) -> (usize, Answer) {

@@ -3,6 +3,8 @@
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
 
+use super::start;
+
 async fn guess_from(app: &App, forwarded_for: &str, name: &str) -> Answer {
     let form = [("username", name), ("password", "not the password")];
     app.post(path::LOGIN).header("x-forwarded-for", forwarded_for).form(&form).answer().await
@@ -23,14 +25,14 @@ async fn spray(app: &App, forwarded_for: impl Fn(usize) -> String) -> usize {
 
 #[tokio::test]
 async fn a_network_that_guesses_for_many_accounts_is_limited() {
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "30")).await;
     assert_eq!(spray(&app, |_| String::new()).await, 10);
     assert!(app.server().metric("latchkey_rate_limited_total", &["login", "network"]).await > 0.0);
 }
 
 #[tokio::test]
 async fn a_forwarded_address_of_an_untrusted_client_is_ignored() {
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "30")).await;
     assert_eq!(spray(&app, |number| format!("192.0.2.{number}")).await, 10);
     let rows = "SELECT string_agg(DISTINCT address, ' ') FROM audit_events WHERE outcome = $1";
     assert_eq!(app.database.text(rows, "refused").await, "127.0.0.1");
@@ -38,11 +40,10 @@ async fn a_forwarded_address_of_an_untrusted_client_is_ignored() {
 
 #[tokio::test]
 async fn each_client_behind_a_trusted_proxy_has_its_own_limit() {
-    let app = App::setup()
-        .set("RATE_LIMIT_PER_NETWORK", "30")
-        .set("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8")
-        .start()
-        .await;
+    let app = start(
+        App::setup().set("RATE_LIMIT_PER_NETWORK", "30").set("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8"),
+    )
+    .await;
     // The entries before the one that the proxy appends have no effect.
     assert_eq!(spray(&app, |number| format!("198.51.100.{number}, 192.0.2.1, 10.1.2.3")).await, 10);
     guess_from(&app, "192.0.2.2", "user").await.problem(401);

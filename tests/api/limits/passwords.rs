@@ -7,11 +7,11 @@ use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 
-use super::{audited, guess, guess_until_refused};
+use super::{audited, guess, guess_until_refused, start};
 
 #[tokio::test]
 async fn repeated_wrong_passwords_for_an_account_get_429_with_retry_after() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("guessed").await;
 
     let (guesses, refused) = guess_until_refused(app.server(), &user.username).await;
@@ -36,7 +36,7 @@ async fn repeated_wrong_passwords_for_an_account_get_429_with_retry_after() {
 
 #[tokio::test]
 async fn known_and_unknown_names_have_the_same_limit() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("known").await;
     let mut found = BTreeMap::new();
     for (known, unknown) in [(user.username.as_str(), "nobody"), (user.email.as_str(), "nobody@example.test")]
@@ -55,7 +55,7 @@ async fn known_and_unknown_names_have_the_same_limit() {
 
 #[tokio::test]
 async fn a_name_has_one_limit_in_any_case() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("Shouted").await;
     let (guesses, _) = guess_until_refused(app.server(), &user.username).await;
     assert_eq!(guesses, 5);
@@ -65,7 +65,7 @@ async fn a_name_has_one_limit_in_any_case() {
 #[tokio::test]
 async fn right_passwords_are_never_limited() {
     // A burst of five, for the name and for the network.
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "15").start().await;
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "15")).await;
     let user = app.create_user("busy").await;
     for _ in 0..8 {
         app.log_in(&user).await;
@@ -78,7 +78,7 @@ async fn right_passwords_are_never_limited() {
 
 #[tokio::test]
 async fn all_replicas_share_one_limit() {
-    let app = App::setup().replicas(3).start().await;
+    let app = start(App::setup().replicas(3)).await;
     let user = app.create_user("spread").await;
     let mut admitted = 0;
     for number in 0..15 {
@@ -90,7 +90,7 @@ async fn all_replicas_share_one_limit() {
 
 #[tokio::test]
 async fn concurrent_wrong_passwords_do_not_exceed_the_limit() {
-    let app = App::setup().replicas(2).start().await;
+    let app = start(App::setup().replicas(2)).await;
     let user = app.create_user("parallel").await;
     let answers = join_all((0..60).map(|number| guess(&app.servers[number % 2], &user.username))).await;
     let admitted = answers.iter().filter(|answer| answer.status == 401).count();
@@ -100,7 +100,7 @@ async fn concurrent_wrong_passwords_do_not_exceed_the_limit() {
 
 #[tokio::test]
 async fn without_redis_each_replica_has_its_own_limit() {
-    let mut app = App::setup().replicas(2).start().await;
+    let mut app = start(App::setup().replicas(2)).await;
     let user = app.create_user("alone").await;
     app.redis.stop();
     for server in &app.servers {
@@ -114,7 +114,7 @@ async fn without_redis_each_replica_has_its_own_limit() {
 
 #[tokio::test]
 async fn a_limit_is_audited_once_a_minute_and_without_the_typed_name() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("told").await;
     guess_until_refused(app.server(), &user.username).await;
     for _ in 0..10 {
@@ -138,7 +138,7 @@ async fn a_limit_is_audited_once_a_minute_and_without_the_typed_name() {
 
 #[tokio::test]
 async fn the_keys_in_redis_contain_no_name_and_no_address() {
-    let app = App::start().await;
+    let app = start(App::setup()).await;
     let user = app.create_user("hidden").await;
     guess_until_refused(app.server(), &user.username).await;
     let keys = app.redis.keys().await;
@@ -150,11 +150,11 @@ async fn the_keys_in_redis_contain_no_name_and_no_address() {
 
 #[tokio::test]
 async fn the_settings_change_or_disable_the_limits() {
-    let app = App::setup().set("RATE_LIMIT_PER_ACCOUNT", "60").start().await;
+    let app = start(App::setup().set("RATE_LIMIT_PER_ACCOUNT", "60")).await;
     let (guesses, _) = guess_until_refused(app.server(), "sixty").await;
     assert_eq!(guesses, 10);
 
-    let off = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let off = start(App::setup().set("RATE_LIMITS_ENABLED", "false")).await;
     for _ in 0..20 {
         guess(off.server(), "any").await.problem(401);
     }
