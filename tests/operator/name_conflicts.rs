@@ -59,13 +59,13 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     apply_both(&fixture).await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_value("HTTPRoute", EDGE, "/spec/hostnames/0", &json!("edge.example.com")).await;
-    let owned = fixture.owned().await;
+    let originals = fixture.owned().await;
     // The names are the same the second time, including the hash of the Job.
     for name in [NAME, EDGE] {
         fixture.api::<AuthService>().delete(name, &DeleteParams::default()).await.expect("it is deleted");
     }
     drop((operator, kubelet));
-    for (name, object) in &owned {
+    for (name, object) in &originals {
         let (kind, _) = name.split_once('/').expect("a kind and a name");
         fixture.wait_until_gone(kind, &object.name_any()).await;
     }
@@ -75,7 +75,7 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     });
     let controller = apply(&fixture.client, &owner).await.uid().expect("a uid");
     let mut theirs = Vec::new();
-    for (number, (name, object)) in owned.iter().enumerate() {
+    for (number, (name, object)) in originals.iter().enumerate() {
         let (kind, _) = name.split_once('/').expect("a kind and a name");
         if !counts(kind, object) {
             continue;

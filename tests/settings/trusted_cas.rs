@@ -68,11 +68,11 @@ fn check(variables: &Variables) -> Vec<(bool, String)> {
 }
 
 #[track_caller]
-fn assert_says(found: &[(bool, String)], subject: &str, works: bool, words: &str) {
+fn assert_says(found: &[(bool, String)], subject: &str, works: bool, text: &str) {
     let line = found.iter().find(|(_, line)| line.starts_with(subject));
     let (found, line) = line.unwrap_or_else(|| panic!("{subject} is not named: {found:?}"));
     assert_eq!(*found, works, "{line}");
-    assert!(line.contains(words), "{line} does not contain {words:?}");
+    assert!(line.contains(text), "{line} does not contain {text:?}");
 }
 
 #[tokio::test]

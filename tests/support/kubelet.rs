@@ -56,8 +56,8 @@ impl Kubelet {
     ) -> Self {
         let outcome = Arc::new(outcome);
         Self(tokio::spawn(async move {
-            let changes = watcher(pods, watcher::Config::default()).default_backoff().applied_objects();
-            let changed = changes.map_err(drop).filter_map(async |pod| pod.ok());
+            let stream = watcher(pods, watcher::Config::default()).default_backoff().applied_objects();
+            let changed = stream.map_err(drop).filter_map(async |pod| pod.ok());
             changed
                 .for_each_concurrent(CONCURRENCY, |pod| {
                     let (client, outcome) = (client.clone(), outcome.clone());

@@ -185,7 +185,7 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Output {
 /// When it fails, or takes longer than an hour.
 pub fn build(command: &mut Command) -> String {
     let output = run_within(BUILD_PATIENCE, command, "");
-    printed(command, output)
+    printed(command, &output)
 }
 
 fn run_within(patience: Duration, command: &mut Command, input: &str) -> Output {
@@ -224,10 +224,10 @@ fn send_signal(process: u32, name: &str) -> bool {
 /// When it fails.
 pub fn run_ok(command: &mut Command) -> String {
     let output = run(command);
-    printed(command, output)
+    printed(command, &output)
 }
 
-fn printed(command: &Command, output: Output) -> String {
+fn printed(command: &Command, output: &Output) -> String {
     assert!(
         output.status.success(),
         "{command:?} failed ({}): {}",

@@ -4,6 +4,8 @@ use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Setup, path};
 use reqwest::RequestBuilder;
 
+use crate::limits;
+
 pub const CLIENT_ID: &str = "orders api";
 /// With characters that RFC 6749 §2.3.1 requires to be encoded.
 pub const CLIENT_SECRET: &str = "NeverLogged+%41:0123456789abcdef0123";
@@ -101,7 +103,7 @@ async fn the_credentials_of_the_client_are_refused_elsewhere() {
 
 #[tokio::test]
 async fn guesses_of_the_secret_are_limited_and_the_client_is_not() {
-    let app = with_client().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+    let app = limits::start(with_client().set("RATE_LIMIT_PER_NETWORK", "30")).await;
     let form = [("token", "nonsense")];
     for endpoint in [path::INTROSPECT, path::REVOKE] {
         let guess = || app.post(endpoint).basic_auth(CLIENT_ID, Some("NeverLogged, and wrong")).form(&form);
