@@ -146,7 +146,10 @@ impl Metrics {
             connections: register(
                 &registry,
                 GaugeVec::new(
-                    Opts::new("latchkey_http_connections", "Connections to the API port by state: open, limit"),
+                    Opts::new(
+                        "latchkey_http_connections",
+                        "Connections to the API port by state: open, limit",
+                    ),
                     &["state"],
                 )?,
             )?,

@@ -72,7 +72,8 @@ impl Given<'_> {
     pub(crate) fn max_connections(&self) -> Parsed<MaxConnections> {
         let (min, max) = (MaxConnections::MIN, MaxConnections::MAX);
         let name = v::MAX_CONNECTIONS;
-        let number: u32 = self.parsed(name, MaxConnections::default().get(), "a whole number of connections")?;
+        let number: u32 =
+            self.parsed(name, MaxConnections::default().get(), "a whole number of connections")?;
         MaxConnections::new(number)
             .ok_or_else(|| self.invalid(name, format!("`{number}` is not between {min} and {max}")))
     }

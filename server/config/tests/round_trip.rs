@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use latchkey_config::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, Minutes,
-    PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
-    variables,
+    PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity, variables,
 };
 use proptest::prelude::*;
 use url::Url;

@@ -134,6 +134,7 @@ async fn run(
     match closed {
         // What has arrived is no request, so there is nothing to answer.
         Closed::HeadDeadline => {}
+        Closed::Displaced if activity.is_reading() => {}
         Closed::Idle | Closed::Displaced => {
             served.as_mut().graceful_shutdown();
             let _ = tokio::time::timeout(CLOSE_DEADLINE, served).await;

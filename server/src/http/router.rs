@@ -76,7 +76,10 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
         .merge(pages())
         // Envoy sends the method and the path of the request that it asks about, behind this one.
         .route("/api/v1/auth/verify/", any(auth::verify::verify).layer(from_fn(arrival::answer_in_time)))
-        .route("/api/v1/auth/verify/{*path}", any(auth::verify::verify).layer(from_fn(arrival::answer_in_time)))
+        .route(
+            "/api/v1/auth/verify/{*path}",
+            any(auth::verify::verify).layer(from_fn(arrival::answer_in_time)),
+        )
         .route(
             "/.well-known/oauth-authorization-server/{*path}",
             get(well_known::authorization_server::at_issuer_path),

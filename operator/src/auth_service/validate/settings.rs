@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, PasswordLength,
-    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections,
+    PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service as api;

@@ -197,6 +197,11 @@ impl Activity {
         self.active.load(Ordering::Relaxed) == 0 && self.closed.borrow().is_none()
     }
 
+    /// Whether a part of a request has arrived, and the rest has not.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.load(Ordering::Relaxed) != 0 && self.active.load(Ordering::Relaxed) == 0
+    }
+
     /// Returns whether this reason is the first.
     fn close(&self, reason: Closed) -> bool {
         self.closed.send_if_modified(|closed| {
@@ -304,7 +309,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
