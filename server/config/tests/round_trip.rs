@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
-    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
-    variables,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, Minutes,
+    PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity, variables,
 };
 use proptest::prelude::*;
 use url::Url;
@@ -124,6 +124,11 @@ fn introspection_client() -> impl Strategy<Value = IntrospectionClient> {
     (TEXT, secret()).prop_map(|(id, secret)| IntrospectionClient { id, secret })
 }
 
+fn max_connections() -> impl Strategy<Value = MaxConnections> {
+    (MaxConnections::MIN..=MaxConnections::MAX)
+        .prop_map(|number| MaxConnections::new(number).expect("within the limits by construction"))
+}
+
 fn days() -> impl Strategy<Value = Days> {
     (1..=Days::MAX).prop_map(|days| Days::new(days).expect("within the limits by construction"))
 }
@@ -143,7 +148,7 @@ prop_compose! {
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
         (password_policy, password_hash_workers) in
             (password_policy(), prop::option::of((1..=1024_usize).prop_map(|number| number.try_into().unwrap()))),
-        (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
+        (trusted_proxies, cors_allowed_origins, max_connections) in (networks(), origins(), max_connections()),
         introspection_client in prop::option::of(introspection_client()),
         first_superuser in prop::option::of(first_superuser()),
         (log_level, log_format) in log(),
@@ -154,13 +159,14 @@ prop_compose! {
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
             password_hash_workers,
+            max_connections,
         }
     }
 }
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 42] = [
+    const PLAIN: [&str; 43] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -198,6 +204,7 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::RATE_LIMIT_PER_NETWORK,
         variables::RATE_LIMIT_LOGINS_PER_ACCOUNT,
         variables::SESSIONS_PER_ACCOUNT,
+        variables::MAX_CONNECTIONS,
         variables::TRUSTED_PROXIES,
         variables::CORS_ALLOWED_ORIGINS,
         variables::INTROSPECTION_CLIENT_ID,

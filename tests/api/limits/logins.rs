@@ -8,14 +8,14 @@ use latchkey_tests::app::{App, path};
 use latchkey_tests::link::Link;
 use latchkey_tests::wait;
 
-use super::guess_until_refused;
+use super::{guess_until_refused, start};
 
 const ACTIVE: &str = "SELECT count(*) FROM sessions WHERE ended_at IS NULL
     AND user_id = (SELECT id FROM users WHERE username = $1)";
 
 #[tokio::test]
 async fn an_account_logs_in_as_often_as_its_own_limit_allows() {
-    let app = App::setup().set("RATE_LIMIT_LOGINS_PER_ACCOUNT", "60").start().await;
+    let app = start(App::setup().set("RATE_LIMIT_LOGINS_PER_ACCOUNT", "60")).await;
     let user = app.create_user("eager").await;
     // A third of the half that the name has.
     for _ in 0..10 {
@@ -40,11 +40,8 @@ async fn an_account_logs_in_as_often_as_its_own_limit_allows() {
 
 #[tokio::test]
 async fn wrong_passwords_use_up_no_logins() {
-    let app = App::setup()
-        .set("RATE_LIMIT_LOGINS_PER_ACCOUNT", "18")
-        .set("RATE_LIMIT_PER_ACCOUNT", "120")
-        .start()
-        .await;
+    let setup = App::setup().set("RATE_LIMIT_LOGINS_PER_ACCOUNT", "18").set("RATE_LIMIT_PER_ACCOUNT", "120");
+    let app = start(setup).await;
     let user = app.create_user("mistyped").await;
     let device =
         app.post_login(&user.username, &user.password).await.cookie_named("latchkey_device").unwrap();
@@ -97,7 +94,8 @@ async fn concurrent_logins_and_a_lowered_limit_leave_no_more_sessions_than_allow
     assert!(failed.is_none(), "{failed:?}");
     assert!(answers.iter().filter(|answer| answer.status == 200).count() > 10);
     wait::until("the surplus sessions to end", || async {
-        (app.database.count(ACTIVE, &user.username).await == 10).then_some(())
+        let active = app.database.count(ACTIVE, &user.username).await;
+        if active == 10 { Ok(()) } else { Err(active) }
     })
     .await;
 
@@ -143,10 +141,7 @@ async fn ending_fifty_thousand_sessions_keeps_the_trust_in_redis() {
         FROM users, generate_series(1, 50000) WHERE username = $1";
     assert_eq!(app.database.execute_for(sessions, &user.username).await, CROWD);
     for server in &app.servers {
-        wait::until("Redis to be trusted", || async {
-            (server.status().await["revocation"]["mode"] == "redis").then_some(())
-        })
-        .await;
+        server.wait_for_revocation_mode("redis").await;
     }
 
     let end = async {
