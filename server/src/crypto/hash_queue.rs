@@ -185,7 +185,8 @@ impl HashQueue {
 
     fn lacks_memory_only(&self, state: &State) -> bool {
         state.slow.front().is_some_and(|waiter| {
-            !(waiter.demand.is_large && state.running_large > 0) && !self.has_memory(state, &waiter.demand)
+            let may_be_large = !waiter.demand.is_large || state.running_large == 0;
+            may_be_large && !self.has_memory(state, &waiter.demand)
         })
     }
 

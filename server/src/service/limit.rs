@@ -138,24 +138,20 @@ impl Service {
             (limits.per_account, limits.per_network)
         };
         let word = action.as_str();
-        let mut buckets = match device {
-            Some(device) => {
-                let rate = if action.sends_mail() { name_rate } else { limits.per_account };
-                vec![Bucket::of_device(word, &device.token_hash, Rate::per_hour(rate))]
+        let mut buckets = Vec::new();
+        if let Some(device) = device {
+            let rate = if action.sends_mail() { name_rate } else { limits.per_account };
+            buckets.push(Bucket::of_device(word, &device.token_hash, Rate::per_hour(rate)));
+        } else {
+            if action != LimitedAction::Client {
+                buckets.push(Bucket::of_account(word, name, Rate::per_hour(name_rate)));
             }
-            None => {
-                let mut buckets = Vec::new();
-                if action != LimitedAction::Client {
-                    buckets.push(Bucket::of_account(word, name, Rate::per_hour(name_rate)));
-                }
-                buckets.push(Bucket::of_network(word, origin.network(), Rate::per_hour(network_rate)));
-                buckets.extend(origin.site().map(|site| {
-                    let rate = network_rate.saturating_mul(NETWORKS_OF_A_SITE);
-                    Bucket::of_site(word, site, Rate::per_hour(rate))
-                }));
-                buckets
-            }
-        };
+            buckets.push(Bucket::of_network(word, origin.network(), Rate::per_hour(network_rate)));
+            buckets.extend(origin.site().map(|site| {
+                let rate = network_rate.saturating_mul(NETWORKS_OF_A_SITE);
+                Bucket::of_site(word, site, Rate::per_hour(rate))
+            }));
+        }
         if action == LimitedAction::Login {
             let rate = limits.logins_per_account.div_ceil(NAMES_OF_AN_ACCOUNT);
             buckets.push(Bucket::of_logins(name, Rate::per_hour(rate)));

@@ -168,12 +168,12 @@ async fn ending_fifty_thousand_sessions_keeps_the_trust_in_redis() {
         let log = server.log();
         let lost =
             ["could not be written to a trusted Redis", "Redis is not used", "Redis lacks revocations"];
-        let line = log
+        let fault = log
             .iter()
             .rev()
             .take_while(|line| !line.contains("was refilled"))
             .find(|line| lost.iter().any(|text| line.contains(text)));
-        assert_eq!(line, None);
+        assert_eq!(fault, None);
         assert_eq!(server.status().await["revocation"]["mode"], "redis");
     }
     assert_eq!(app.database.count(ACTIVE, &user.username).await, 0);
