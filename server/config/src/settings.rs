@@ -82,6 +82,8 @@ pub struct Settings {
     pub cors_allowed_origins: Vec<String>,
     /// What resource servers authenticate with to introspect and revoke tokens, beside a superuser's token.
     pub introspection_client: Option<IntrospectionClient>,
+    /// What the system that accounts were imported from appended to each password before bcrypt, such as Devise's pepper.
+    pub imported_password_pepper: Option<SecretSource>,
     /// Where traces go (OTLP over gRPC); the exporter reads the other `OTEL_*` variables itself.
     pub otlp_endpoint: Option<String>,
     /// The least severe level that is logged.

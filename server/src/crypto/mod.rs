@@ -1,6 +1,10 @@
 //! Password hashing, signing keys, tokens.
 
 mod client_secret;
+mod foreign_hash;
+mod hash_formats;
+mod hash_functions;
+mod hash_refusal;
 mod hashing;
 mod key_ring;
 mod one_time;
@@ -8,10 +12,11 @@ mod stored_hash;
 mod tokens;
 
 pub use client_secret::ClientSecret;
+pub use foreign_hash::ForeignHash;
+pub use hash_refusal::HashRefusal;
 pub use hashing::{HashError, HashPool, HashPoolState};
 pub use key_ring::{KeyRing, KeyRingError, LoadedKey};
 pub use one_time::OneTimeSecret;
-pub use stored_hash::{ForeignHash, HashRefusal};
 pub use tokens::{TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken};
 
 /// Makes aws-lc-rs the provider of rustls; called first in `main`. jsonwebtoken takes it from its feature.

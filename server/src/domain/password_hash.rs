@@ -16,6 +16,12 @@ impl PasswordHash {
         Self(text.into())
     }
 
+    /// Whether it stands for an account without a password: Django marks one with a leading `!`, crypt(3) with `!` or
+    /// `*`.
+    pub fn is_unusable(&self) -> bool {
+        self.0.starts_with(['!', '*'])
+    }
+
     /// The string; never to be logged.
     pub fn expose(&self) -> &str {
         &self.0

@@ -34,8 +34,9 @@ pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_clien
 pub use error::{FieldError, ServiceError};
 pub use housekeeping::Housekeeper;
 pub use imports::{
-    ImportCounts, ImportError, ImportFormat, ImportObserver, ImportRecord, ImportRefusal, ReadRecord,
-    Records, import_users, read_records,
+    ExportFormat, HashConfig, HashConfigError, ImportCounts, ImportError, ImportFormat, ImportObserver,
+    ImportOptions, ImportRecord, ImportRefusal, PasswordFile, Place, ReadRecord, Records, import_users,
+    open_password_file, read_export, read_records,
 };
 pub use limit::{DeviceCookie, LimitedAction};
 pub use login_probe::probe_login;

@@ -8,6 +8,8 @@ use crate::domain::{AuditKind, EmailAddress, Locale, PasswordHash, PersonName, U
 pub struct ImportedUser {
     /// Unique whatever its case.
     pub username: Username,
+    /// Whether the username was derived from the address, so that an account with the address is the same one.
+    pub username_derived: bool,
     /// Unique whatever its case.
     pub email: EmailAddress,
     /// The person's name.
@@ -29,7 +31,7 @@ pub struct ImportedUser {
 pub enum Imported {
     /// It was made.
     Made,
-    /// An account has this username and this address already.
+    /// The account exists already: it has this username and this address, or this address where the username was derived.
     Present,
     /// Another account has the username.
     UsernameTaken,
@@ -41,9 +43,59 @@ pub enum Imported {
 struct Taken {
     present: bool,
     username_taken: bool,
+    email_taken: bool,
+}
+
+impl Taken {
+    fn outcome(&self) -> Option<Imported> {
+        if self.present {
+            Some(Imported::Present)
+        } else if self.username_taken {
+            Some(Imported::UsernameTaken)
+        } else {
+            self.email_taken.then_some(Imported::EmailTaken)
+        }
+    }
+}
+
+/// Which names existing accounts have.
+async fn find_taken(
+    connection: impl sqlx::PgExecutor<'_>,
+    users: &[ImportedUser],
+) -> Result<Vec<Taken>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT EXISTS (
+                    SELECT FROM users
+                    WHERE lower(users.email COLLATE \"C\") = lower(given.email COLLATE \"C\")
+                      AND (given.derived
+                           OR lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\"))) AS present,
+                EXISTS (
+                    SELECT FROM users
+                    WHERE lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\"))
+                    AS username_taken,
+                EXISTS (
+                    SELECT FROM users
+                    WHERE lower(users.email COLLATE \"C\") = lower(given.email COLLATE \"C\")) AS email_taken
+         FROM unnest($1::text[], $2::text[], $3::boolean[])
+             WITH ORDINALITY AS given (username, email, derived, place)
+         ORDER BY place",
+    )
+    .bind(users.iter().map(|user| user.username.as_str()).collect::<Vec<_>>())
+    .bind(users.iter().map(|user| user.email.as_str()).collect::<Vec<_>>())
+    .bind(users.iter().map(|user| user.username_derived).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await
 }
 
 impl Store {
+    /// What would become of each, in their order; `None`: it would be made. Accounts are only read.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_imported(&self, users: &[ImportedUser]) -> Result<Vec<Option<Imported>>, StoreError> {
+        Ok(find_taken(&self.pool, users).await?.iter().map(Taken::outcome).collect())
+    }
+
     /// Makes those accounts whose names are free and records each, in one transaction: a batch is imported whole or
     /// not at all. `run` stands in the audit as the request id, by which everything of one import is found. Says what
     /// became of each, in their order.
@@ -97,34 +149,16 @@ impl Store {
             transaction.commit().await?;
             return Ok(vec![Imported::Made; users.len()]);
         }
-        let taken: Vec<Taken> = sqlx::query_as(
-            "SELECT EXISTS (
-                        SELECT FROM users
-                        WHERE lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\")
-                          AND lower(users.email COLLATE \"C\") = lower(given.email COLLATE \"C\")) AS present,
-                    EXISTS (
-                        SELECT FROM users
-                        WHERE lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\"))
-                        AS username_taken
-             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS given (username, email, place)
-             ORDER BY place",
-        )
-        .bind(&usernames)
-        .bind(&emails)
-        .fetch_all(&mut *transaction)
-        .await?;
+        let taken = find_taken(&mut *transaction, users).await?;
         transaction.commit().await?;
         let mut made: std::collections::HashSet<_> = made.into_iter().collect();
         let outcome = |(user, taken): (&ImportedUser, &Taken)| {
             // Of several in one batch it is the first that was made.
             if made.remove(&(user.username.to_string(), user.email.to_string())) {
                 Imported::Made
-            } else if taken.present {
-                Imported::Present
-            } else if taken.username_taken {
-                Imported::UsernameTaken
             } else {
-                Imported::EmailTaken
+                // What stood in the way was taken, if it is not any more.
+                taken.outcome().unwrap_or(Imported::EmailTaken)
             }
         };
         Ok(users.iter().zip(&taken).map(outcome).collect())

@@ -1,9 +1,15 @@
 //! Importing accounts on the command line.
 
+mod csv_rows;
+mod derived_username;
+mod dry_run;
+mod formats;
+mod json_objects;
 mod reader;
 mod record;
 mod users;
 
-pub use reader::{ImportFormat, ReadRecord, Records, read_records};
+pub use formats::{ExportFormat, HashConfig, HashConfigError, PasswordFile, open_password_file, read_export};
+pub use reader::{ImportFormat, Place, ReadRecord, Records, read_records};
 pub use record::ImportRecord;
-pub use users::{ImportCounts, ImportError, ImportObserver, ImportRefusal, import_users};
+pub use users::{ImportCounts, ImportError, ImportObserver, ImportOptions, ImportRefusal, import_users};

@@ -1,0 +1,74 @@
+//! The scrypt of Firebase: its output is the key that encrypts the project's signer key, and the ciphertext is the hash.
+//!
+//! AES-CTR (NIST SP 800-38A §6.5) adds a key stream to the signer key, so the hash minus the signer key is that key stream. It is
+//! what is stored: the signer key is needed at the import only.
+
+use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use super::scrypt_cost::scrypt_params;
+use super::text::{base64, numbers, to_padded_base64};
+use crate::crypto::hash_refusal::HashRefusal;
+
+const MAX_SALT: usize = 128;
+const KEY_BYTES: std::ops::RangeInclusive<usize> = 32..=128;
+
+#[derive(Clone, PartialEq)]
+pub(in crate::crypto) struct FirebaseScrypt {
+    pub(in crate::crypto) params: scrypt::Params,
+    salt: Vec<u8>,
+    key_stream: Vec<u8>,
+}
+
+impl FirebaseScrypt {
+    /// Behind `$firescrypt$`: `ln=…,r=…,p=…$salt$hash$separator$signer key` as Ory Kratos writes it, or
+    /// `ln=…,r=…,p=…$salt$key stream` as it is stored here.
+    pub(in crate::crypto) fn parse(parts: &[&str]) -> Result<Self, HashRefusal> {
+        let damaged = HashRefusal::Damaged("Firebase scrypt");
+        let read = |text: &str| base64(text).ok_or(damaged);
+        let (params, salt, key_stream) = match *parts {
+            [params, salt, stream] => (params, read(salt)?, read(stream)?),
+            [params, salt, hash, separator, key] => {
+                let (mut hash, key) = (read(hash)?, read(key)?);
+                if hash.len() != key.len() {
+                    return Err(damaged);
+                }
+                hash.iter_mut().zip(&key).for_each(|(byte, key)| *byte ^= key);
+                (params, [read(salt)?, read(separator)?].concat(), hash)
+            }
+            _ => return Err(damaged),
+        };
+        if salt.is_empty() || salt.len() > MAX_SALT || !KEY_BYTES.contains(&key_stream.len()) {
+            return Err(HashRefusal::Length);
+        }
+        let params = scrypt_params(numbers(params, ["ln", "r", "p"], "Firebase scrypt")?)?;
+        Ok(Self { params, salt, key_stream })
+    }
+
+    /// As it is stored.
+    pub(in crate::crypto) fn describe(&self) -> String {
+        let scrypt = self.params;
+        format!(
+            "$firescrypt$ln={},r={},p={}${}${}",
+            scrypt.n().ilog2(),
+            scrypt.r(),
+            scrypt.p(),
+            to_padded_base64(&self.salt),
+            to_padded_base64(&self.key_stream)
+        )
+    }
+
+    pub(in crate::crypto) fn verify(&self, password: &[u8]) -> bool {
+        self.compute(password)
+            .is_some_and(|stream| verify_slices_are_equal(&stream, &self.key_stream).is_ok())
+    }
+
+    fn compute(&self, password: &[u8]) -> Option<Vec<u8>> {
+        let mut key = [0; 32];
+        scrypt::scrypt(password, &self.salt, &self.params, &mut key).ok()?;
+        let key = EncryptingKey::ctr(UnboundCipherKey::new(&AES_256, &key).ok()?).ok()?;
+        let mut stream = vec![0; self.key_stream.len()];
+        key.less_safe_encrypt(&mut stream, EncryptionContext::Iv128([0; 16].into())).ok()?;
+        Some(stream)
+    }
+}

@@ -1,0 +1,30 @@
+//! What argon2 and scrypt may cost.
+
+use crate::crypto::hash_refusal::HashRefusal;
+
+/// The most memory that one computation may take: 128 MiB, in KiB. Django's argon2 takes 100, scrypt as OWASP
+/// advises it 128.
+pub(in crate::crypto) const MAX_KIB: u64 = 128 * 1024;
+/// Memory times passes: about a second.
+pub(in crate::crypto) const MAX_KIB_PASSES: u64 = 1024 * 1024;
+/// Lanes of argon2, and scrypt's `p`.
+pub(in crate::crypto) const MAX_LANES: u32 = 16;
+
+pub(in crate::crypto) fn scrypt_params([log_n, r, p]: [u32; 3]) -> Result<scrypt::Params, HashRefusal> {
+    let damaged = HashRefusal::Damaged("scrypt");
+    // Checked before the product, which could overflow.
+    if log_n > 24 || r > 64 || p > MAX_LANES {
+        return Err(HashRefusal::TooCostly);
+    }
+    let log_n = u8::try_from(log_n).map_err(|_| damaged)?;
+    let params = scrypt::Params::new(log_n, r, p).map_err(|_| damaged)?;
+    let kib = scrypt_kib(params);
+    if kib > MAX_KIB || kib * u64::from(p) > MAX_KIB_PASSES {
+        return Err(HashRefusal::TooCostly);
+    }
+    Ok(params)
+}
+
+pub(in crate::crypto) fn scrypt_kib(params: scrypt::Params) -> u64 {
+    params.n().saturating_mul(u64::from(params.r())) / 8
+}

@@ -1,0 +1,122 @@
+//! The rows of a CSV file (RFC 4180), one by one in bounded memory.
+
+use std::cell::Cell;
+use std::io::{self, BufRead};
+use std::rc::Rc;
+
+/// The longest row, in bytes; a missing quote would otherwise make the rest of the file one row.
+const MAX_ROW: usize = 16 * 1024 * 1024;
+
+/// A row with the number of its first line.
+pub(super) struct Row {
+    pub(super) line: u64,
+    pub(super) values: csv::ByteRecord,
+}
+
+pub(super) struct CsvRows<R: io::Read> {
+    reader: csv::Reader<R>,
+    unread: Rc<Cell<usize>>,
+}
+
+/// The rows, the first line among them.
+pub(super) fn csv_rows<'a>(input: impl BufRead + 'a) -> CsvRows<impl io::Read + 'a> {
+    let unread = Rc::new(Cell::new(0));
+    let reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .has_headers(false)
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(UnixLines { input, held: false, last: b'\n', unread: Rc::clone(&unread) });
+    CsvRows { reader, unread }
+}
+
+impl<R: io::Read> Iterator for CsvRows<R> {
+    type Item = io::Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut values = csv::ByteRecord::new();
+        self.unread.set(0);
+        match self.reader.read_byte_record(&mut values) {
+            Ok(false) => None,
+            Err(error) => Some(Err(csv_error(error))),
+            Ok(true) => {
+                // The reader is past the record's last line; before it skipped empty lines it knew where the record began.
+                let within = values.as_slice().split(|byte| *byte == b'\n').count() - 1;
+                let within = u64::try_from(within).unwrap_or(u64::MAX);
+                let line = self.reader.position().line().saturating_sub(1 + within);
+                Some(Ok(Row { line, values }))
+            }
+        }
+    }
+}
+
+/// Normalizes line endings to `\n`, and ends the last line with one, so that lines can be counted.
+struct UnixLines<R> {
+    input: R,
+    /// A carriage return was read; it is dropped if a line feed follows.
+    held: bool,
+    last: u8,
+    /// Bytes that were read since the last row ended.
+    unread: Rc<Cell<usize>>,
+}
+
+impl<R: BufRead> UnixLines<R> {
+    fn next(&mut self) -> io::Result<Option<u8>> {
+        let next = self.input.fill_buf()?.first().copied();
+        let (byte, consumed) = match next {
+            Some(b'\r') if !self.held => {
+                self.held = true;
+                self.input.consume(1);
+                return self.next();
+            }
+            // A carriage return within a line belongs to the value.
+            Some(byte) if self.held && byte != b'\n' => (b'\r', 0),
+            Some(byte) => (byte, 1),
+            None if self.held => (b'\r', 0),
+            None if self.last != b'\n' => (b'\n', 0),
+            None => return Ok(None),
+        };
+        self.held = false;
+        self.input.consume(consumed);
+        self.last = byte;
+        Ok(Some(byte))
+    }
+}
+
+impl<R: BufRead> io::Read for UnixLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let unread = self.unread.get() + buffer.len();
+        if unread > MAX_ROW {
+            let reason = format!("a row is longer than {MAX_ROW} bytes; a quote may be missing");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        self.unread.set(unread);
+        for (filled, place) in buffer.iter_mut().enumerate() {
+            match self.next()? {
+                Some(byte) => *place = byte,
+                None => return Ok(filled),
+            }
+        }
+        Ok(buffer.len())
+    }
+}
+
+fn csv_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        _ => io::Error::new(io::ErrorKind::InvalidData, "the file is not CSV"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_that_never_ends_does_not_fill_the_memory() {
+        let endless = io::BufReader::new(io::Read::chain(&b"a,\""[..], io::repeat(b'x')));
+        let mut rows = csv_rows(endless);
+        assert!(rows.any(|row| row.is_err_and(|error| error.to_string().contains("a quote may be missing"))));
+        let many = format!("a,{}\n", "b".repeat(1_000)).repeat(MAX_ROW / 500);
+        assert!(csv_rows(many.as_bytes()).all(|row| row.is_ok()));
+    }
+}

@@ -1,0 +1,58 @@
+//! Usernames for accounts whose own is an address, is not allowed here, or is absent.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use latchkey_config::account_rules::MAX_USERNAME_CHARS;
+
+use crate::domain::{EmailAddress, Username};
+
+const SUFFIX_CHARS: usize = 8;
+const SUFFIX_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// For a name of which no character is allowed.
+const DEFAULT_STEM: &str = "user";
+
+/// `jane.doe-k3f7q2ma`: what is allowed of the former name, or of the address if there was none, and a suffix that is a
+/// function of the address. Two accounts of a file therefore get different names, none takes a name that another account
+/// of the file has, and a second run of the import gives the same name.
+pub(super) fn derive_username(former: Option<&str>, email: &EmailAddress) -> Option<Username> {
+    let former = former.filter(|former| !former.is_empty()).unwrap_or_else(|| email.as_str());
+    let local = former.split_once('@').map_or(former, |(local, _)| local);
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+    let stem: String = local.chars().map(allowed).take(MAX_USERNAME_CHARS - 1 - SUFFIX_CHARS).collect();
+    let stem = stem.trim_matches(['-', '.', '_']);
+    let stem = if stem.is_empty() { DEFAULT_STEM } else { stem };
+    let digest = digest(&SHA256, email.as_str().to_ascii_lowercase().as_bytes());
+    let suffix = digest.as_ref().iter().take(SUFFIX_CHARS);
+    let suffix: String = suffix.map(|byte| char::from(SUFFIX_ALPHABET[usize::from(byte % 32)])).collect();
+    Username::parse(&format!("{stem}-{suffix}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn derive(former: Option<&str>, email: &str) -> String {
+        derive_username(former, &EmailAddress::parse(email).unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_derived_name_depends_on_the_address_alone_and_is_readable() {
+        let name = derive(None, "Jane.Doe+news@example.com");
+        assert!(name.starts_with("Jane.Doe-news-") && name.len() == 14 + SUFFIX_CHARS, "{name}");
+        assert_eq!(derive(Some("jane@old.example"), "jane@example.com"), derive(None, "jane@EXAMPLE.com"));
+        assert_ne!(derive(None, "jane@example.com"), derive(None, "jane@example.org"));
+        assert!(derive(Some("Jürgen Müller"), "j@example.com").starts_with("J-rgen-M-ller-"));
+        assert!(derive(Some("山田"), "j@example.com").starts_with("user-"));
+        assert!(derive(Some(""), "j@example.com").starts_with("j-"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_address_gives_a_valid_name(former in prop::option::of("\\PC{0,90}"), local in "[a-z.+!#]{1,60}") {
+            if let Some(email) = EmailAddress::parse(&format!("{local}@example.com")) {
+                prop_assert!(derive_username(former.as_deref(), &email).is_some());
+            }
+        }
+    }
+}
