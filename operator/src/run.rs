@@ -45,12 +45,7 @@ pub enum RunError {
     Client(#[from] kube::Error),
     /// The listen address is in use or not available.
     #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// The error of the system.
-        source: std::io::Error,
-    },
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
     /// A metric is declared incorrectly.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),

@@ -342,7 +342,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
     }});
     let config_maps = fixture.any("ConfigMap");
     config_maps.patch("auth-settings", &PatchParams::default(), &Patch::Merge(&change)).await.expect("taken");
-    let condition = fixture.wait_for_reason("Ready", "False", "NameTaken").await;
+    let condition = fixture.wait_for_reason("Ready", "False", "NameConflict").await;
     assert!(condition.message.contains("ConfigMap auth-settings exists"), "{}", condition.message);
     config_maps.delete("auth-settings", &DeleteParams::default()).await.expect("it is deleted");
     fixture.touch().await;

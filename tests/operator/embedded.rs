@@ -26,7 +26,7 @@ async fn the_condition_says_what_an_embedded_store_is() {
     fixture.apply_secret("redis", &[("url", "redis://cache.example.com")]).await;
     let database = json!({"urlSecretRef": {"name": "database"}});
     fixture.apply(json!({"database": database, "redis": {"urlSecretRef": {"name": "redis"}}})).await;
-    fixture.wait_for_reason("EmbeddedStores", "False", "NoneEmbedded").await;
+    fixture.wait_for_reason("EmbeddedStores", "False", "External").await;
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ async fn a_route_is_exposed_when_its_gateway_says_so() {
     fixture
         .apply(spec(&json!({"gateway": {"parentRefs": [parent], "hostnames": ["auth.example.com"]}})))
         .await;
-    fixture.wait_for_reason("Exposed", "Unknown", "NoGatewayAnswers").await;
+    fixture.wait_for_reason("Exposed", "Unknown", "GatewayPending").await;
     fixture.wait_for_value("HTTPRoute", NAME, "/spec/hostnames", &json!(["auth.example.com"])).await;
     fixture.wait_for_value("HTTPRoute", NAME, "/spec/parentRefs/0/port", &json!(443)).await;
     let backend = json!({"group": "", "kind": "Service", "name": NAME, "port": 80, "weight": 1});

@@ -54,7 +54,7 @@ async fn answers_of_any_size_take_little_memory_and_are_reported() {
     for (name, answer) in answers() {
         fixture.servers.answer(answer);
         fixture.touch().await;
-        let condition = fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaAnswers").await;
+        let condition = fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaReports").await;
         assert!(
             condition.message.contains("invalid response to GET /status"),
             "{name}: {}",

@@ -12,7 +12,7 @@ async fn a_login_that_fails_takes_ready_away_and_gives_it_back() {
     let _operator = fixture.start_operator().await;
     fixture.servers.answer_healthy(&[]);
     fixture.apply(json!({})).await;
-    fixture.wait_for_reason("LoginWorks", "Unknown", "NotTriedYet").await;
+    fixture.wait_for_reason("LoginWorks", "Unknown", "NotProbed").await;
     // A probe that has not run yet is not a problem.
     fixture.wait_for_condition("Ready", "True").await;
 

@@ -3,6 +3,7 @@
 
 mod arbitrary;
 mod autoscaling;
+mod bootstrap_admin;
 mod bounds;
 mod crash;
 mod create;

@@ -101,9 +101,9 @@ async fn each_is_left_alone_named_and_waited_for() {
         let of_edge = theirs.iter().all(|(kind, ..)| kind == "HTTPRoute");
         let service = if of_edge { EDGE } else { NAME };
         let (type_, reason, words) = if of_edge {
-            ("Exposed", "NameTaken", "exists and has another owner")
+            ("Exposed", "NameConflict", "exists and has another owner")
         } else {
-            ("Ready", "NameTaken", "exists and has another owner")
+            ("Ready", "NameConflict", "exists and has another owner")
         };
         let index = wait_for(fixture.api::<AuthService>(), service, |object| {
             let found = object.and_then(|object| condition(object, type_)).ok_or("no condition")?;
@@ -136,7 +136,8 @@ async fn each_is_left_alone_named_and_waited_for() {
     }
     fixture.wait_for_condition("Ready", "True").await;
     let events = fixture.events().await;
-    let told = events.iter().filter(|(kind, reason, _)| kind == "Warning" && reason == "NameTaken").count();
+    let told =
+        events.iter().filter(|(kind, reason, _)| kind == "Warning" && reason == "NameConflict").count();
     assert!(told > 0, "{events:?}");
     kinds.sort();
     kinds.dedup();

@@ -80,3 +80,21 @@ async fn a_pending_ingress_is_reported_during_a_pause() {
     fixture.merge(json!({"spec": {"paused": false}})).await;
     fixture.wait_for_reason("Ready", "True", "Available").await;
 }
+
+#[tokio::test]
+async fn a_completed_migration_is_not_pending() {
+    let fixture = Fixture::new("paused-migration").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    // The pod template of the completed Job is immutable and keeps its node selector.
+    fixture.merge(json!({"spec": {"pod": {"nodeSelector": {"disk": "ssd"}}}})).await;
+    let selector = "/spec/template/spec/nodeSelector/disk";
+    fixture.wait_for_value("Deployment", NAME, selector, &json!("ssd")).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    fixture.merge(json!({"spec": {"paused": true}})).await;
+    fixture.wait_for_reason("Paused", "True", "Paused").await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+}

@@ -70,8 +70,8 @@ async fn what_the_servers_say_is_reported() {
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
     // Nobody answers yet.
-    fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaAnswers").await;
-    fixture.wait_for_reason("RevocationStoreReady", "Unknown", "NoReplicaAnswers").await;
+    fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaReports").await;
+    fixture.wait_for_reason("RevocationStoreReady", "Unknown", "NoReplicaReports").await;
     fixture.wait_for_reason("KeysReady", "True", "Stored").await;
     fixture.wait_for_reason("MailReady", "False", "Disabled").await;
 
@@ -92,7 +92,7 @@ async fn what_the_servers_say_is_reported() {
     answer["revocation"] = json!({"mode": "postgres", "message": "Redis does not answer"});
     fixture.servers.answer(answer.clone());
     fixture.touch().await;
-    fixture.wait_for_reason("RevocationStoreReady", "False", "FallenBackToPostgres").await;
+    fixture.wait_for_reason("RevocationStoreReady", "False", "PostgresFallback").await;
     let evicts = "Redis may evict revocations; set maxmemory-policy to noeviction";
     answer["dependencies"]["redis"] = json!({"ready": false, "message": evicts});
     fixture.servers.answer(answer);
@@ -120,7 +120,7 @@ async fn what_the_servers_say_is_reported() {
     // An invalid response must not crash the operator.
     fixture.servers.answer(Value::String("what?".to_owned()));
     fixture.touch().await;
-    fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaAnswers").await;
+    fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaReports").await;
 }
 
 #[tokio::test]

@@ -75,8 +75,8 @@ async fn makes_accounts_that_log_in_with_the_passwords_they_had() {
     let output = import.run("users.jsonl", &text, &[]);
 
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stdout(&output).contains("4 accounts made"), "{}", stdout(&output));
-    assert!(stdout(&output).contains("1 of them have an address that is not verified"));
+    assert!(stdout(&output).contains("4 accounts created"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("1 of them have an unverified address"));
     assert_eq!(import.count(IMPORTED, "any").await, 4);
     let app = &import.app;
     let ann = app.log_in_as("ann", "correct horse").await;
@@ -103,13 +103,13 @@ async fn again_it_makes_nobody_twice_and_goes_on_where_it_ended() {
     let (half, whole) = (file(1_500), file(2_500));
 
     assert!(
-        stdout(&import.run("users.csv", &half, &[])).contains("1500 accounts made, 0 were there already")
+        stdout(&import.run("users.csv", &half, &[])).contains("1500 accounts created, 0 already existed")
     );
     let output = import.run("users.csv", &whole, &[]);
 
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(
-        stdout(&output).contains("1000 accounts made, 1500 were there already, 0 records refused"),
+        stdout(&output).contains("1000 accounts created, 1500 already existed, 0 records refused"),
         "{}",
         stdout(&output)
     );
@@ -149,7 +149,7 @@ async fn says_of_each_record_that_it_refuses_where_it_is_and_why() {
 
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stdout(&output).contains("2 accounts made, 1 were there already, 10 records refused"),
+        stdout(&output).contains("2 accounts created, 1 already existed, 10 records refused"),
         "{}",
         stdout(&output)
     );

@@ -119,13 +119,13 @@ async fn people_log_in_with_their_addresses_and_the_passwords_they_had() {
         let dry = import.run(export.file, export.text, &[&options[..], &["--dry-run"]].concat());
         assert_eq!(dry.status.success(), export.refused == 0, "{}", stderr(&dry));
         let (tried, shown) = (stdout(&dry), stderr(&dry));
-        assert!(tried.contains("would be made") && tried.contains("nothing was written"), "{tried}");
+        assert!(tried.contains("would be created") && tried.contains("nothing was written"), "{tried}");
         assert_eq!(import.count("SELECT count(*) FROM users WHERE email LIKE $1", "%@example.test").await, 0);
 
         let output = import.run(export.file, export.text, &options);
         assert_eq!(stderr(&output), shown, "{}", export.file);
         let counts = |text: &str| text.split(": ").nth(1).unwrap().lines().next().unwrap().to_owned();
-        assert_eq!(counts(&stdout(&output)), counts(&tried).replace("would be made", "made"));
+        assert_eq!(counts(&stdout(&output)), counts(&tried).replace("would be created", "created"));
         let refused = format!("{} records refused", export.refused);
         assert!(stdout(&output).contains(&refused), "{}", stdout(&output));
 
@@ -142,7 +142,7 @@ async fn people_log_in_with_their_addresses_and_the_passwords_they_had() {
         app.post_login("eve@example.test", PASSWORD).await.problem(401);
         app.post_login("old@example.test", PASSWORD).await.problem(403);
         let again = import.run(export.file, export.text, &options);
-        assert!(stdout(&again).contains(": 0 accounts made"), "{}", stdout(&again));
+        assert!(stdout(&again).contains(": 0 accounts created"), "{}", stdout(&again));
     }
 }
 
@@ -179,7 +179,7 @@ async fn a_user_model_of_ones_own_is_read_from_a_dump_of_django() {
     let import = Import::with(App::start().await);
     let text = include_str!("fixtures/django_custom_user.json");
     let output = import.run("dump.json", text, &["--format", "django", "--assume-verified"]);
-    assert!(stdout(&output).contains("1 accounts made"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("1 accounts created"), "{}", stdout(&output));
     import.app.log_in_as("grace@example.test", PASSWORD).await;
     let name = "SELECT name FROM users WHERE email = $1";
     assert_eq!(import.app.database.text(name, "grace@example.test").await, "Grace Hopper");
@@ -257,6 +257,6 @@ async fn a_large_export_takes_less_memory_than_it_is_large() {
     write!(input, "]}}").unwrap();
     drop(input);
     let output = running.wait_with_output().unwrap();
-    assert!(stdout(&output).contains("32000 accounts would be made"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("32000 accounts would be created"), "{}", stderr(&output));
     assert!(peak < USERS * 2_000 / 1024, "{peak} KiB");
 }

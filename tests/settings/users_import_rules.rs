@@ -78,7 +78,7 @@ async fn a_username_that_is_an_address_or_absent_is_derived_from_the_address() {
     let output = import.run("users.jsonl", &text, &[]);
 
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stdout(&output).contains("6 of them have a username that was derived"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("6 of them have a derived username"), "{}", stdout(&output));
     let jane = app.database.text(USERNAME, "jane.doe@example.test").await;
     assert!(jane.starts_with("jane.doe-"), "{jane}");
     assert_ne!(jane, app.database.text(USERNAME, "jane.doe@example.com").await);
@@ -98,7 +98,7 @@ async fn a_username_that_is_an_address_or_absent_is_derived_from_the_address() {
     let again = import.run("users.jsonl", &text, &[]);
     assert!(again.status.success(), "{}", stderr(&again));
     assert!(
-        stdout(&again).contains("0 accounts made, 7 were there already, 0 records refused"),
+        stdout(&again).contains("0 accounts created, 7 already existed, 0 records refused"),
         "{}",
         stdout(&again)
     );
@@ -116,7 +116,7 @@ async fn a_record_without_any_address_is_refused() {
     );
     assert!(shown.contains("line 4:") && shown.contains("email is not an e-mail address"), "{shown}");
     let addresses = import.run("addresses.csv", "username,name\nann@example.test,Ann\n", &[]);
-    assert!(stdout(&addresses).contains("1 accounts made"), "{}", stderr(&addresses));
+    assert!(stdout(&addresses).contains("1 accounts created"), "{}", stderr(&addresses));
 }
 
 #[tokio::test]
@@ -136,12 +136,16 @@ async fn a_dry_run_finds_what_an_import_would_refuse_and_writes_nothing() {
     let output = import.run("users.csv", text, &["--dry-run", "--report", &dry]);
 
     assert_eq!(output.status.code(), Some(1));
-    let expected = "3 accounts would be made, 2 were there already, 4 records refused";
+    let expected = "3 accounts would be created, 2 already existed, 4 records refused";
     assert!(stdout(&output).contains(expected), "{}", stdout(&output));
     assert_eq!(import.count(users, "%").await, before);
     assert_eq!(import.count("SELECT count(*) FROM audit_events WHERE kind = $1", "user_imported").await, 0);
     let output = import.run("users.csv", text, &["--report", &real]);
-    assert!(stdout(&output).contains(&expected.replace("would be made", "made")), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains(&expected.replace("would be created", "created")),
+        "{}",
+        stdout(&output)
+    );
     // In the order of the lines.
     let read = |path: &str| -> Vec<Value> {
         let report = std::fs::read_to_string(path).unwrap();

@@ -1,4 +1,4 @@
-//! `latchkey-server users import`
+//! The command `latchkey-server users import`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -20,34 +20,32 @@ use crate::service::{
 };
 use crate::store::Store;
 
-/// How often the progress is shown.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// So many refusals are shown when there is no report to write them to.
-const SHOWN: u64 = 20;
-/// Hashes that are computed at once: the command shares the memory of the pod in which it runs.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// The maximum number of refused records that are printed if there is no report file.
+const MAX_PRINTED_REFUSALS: u64 = 20;
+/// The maximum number of concurrent hashes. The command shares the memory of the pod in which it runs.
 const MAX_HASH_WORKERS: usize = 2;
 
-/// What to import, and how.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArguments {
     /// The file to import, or `-` for standard input.
     file: PathBuf,
-    /// The format of the file; the extension (.jsonl, .ndjson, .csv) decides if this is absent.
+    /// The format of the file [default: determined by the extension .jsonl, .ndjson or .csv].
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Writes each refused record to this file, as JSON lines with line or record, username and reason.
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
-    /// Reads and checks everything and reports what an import would do, but writes nothing to the database.
+    /// Reads and checks the whole file and reports what an import would do, without writing to the database.
     #[arg(long)]
     dry_run: bool,
-    /// Counts every address as verified, for a system that verified addresses but does not export it.
+    /// Treats every address as verified.
     #[arg(long)]
     assume_verified: bool,
-    /// The password hash parameters that the Firebase console shows, in a file.
+    /// A file with the password hash parameters that the Firebase console shows.
     #[arg(long, value_name = "PATH")]
     hash_config: Option<PathBuf>,
-    /// The password hashes that Auth0 exported, in a file beside the export of users.
+    /// Auth0's export of password hashes, if FILE is its export of users.
     #[arg(long, value_name = "PATH")]
     password_hashes: Option<PathBuf>,
 }
@@ -56,7 +54,7 @@ pub struct ImportArguments {
 enum Format {
     /// Each line is a JSON object.
     Jsonl,
-    /// The lines are comma-separated values, and the first line names the columns.
+    /// Comma-separated values; the first line names the columns.
     Csv,
     /// The export of a Keycloak realm, or its files of users.
     Keycloak,
@@ -70,10 +68,10 @@ enum Format {
     Django,
 }
 
-/// Imports the file. `1` when some records were refused.
+/// Imports the file. The exit status is 1 if any record was refused.
 ///
 /// # Errors
-/// The file cannot be read, the report cannot be written, or the database does not answer.
+/// The file cannot be read, the report cannot be written, or the database does not respond.
 pub async fn import_users(store: &Store, arguments: &ImportArguments) -> anyhow::Result<ExitCode> {
     let shown = arguments.file.display();
     let records = open(arguments).with_context(|| format!("{shown} cannot be imported"))?;
@@ -87,7 +85,7 @@ pub async fn import_users(store: &Store, arguments: &ImportArguments) -> anyhow:
     let started = Instant::now();
     let counts = service::import_users(store, records, &options, &mut observer)
         .await
-        .context("the import ended early; run it again to go on")?;
+        .context("the import was interrupted; run it again to continue")?;
     observer.finish(counts)?;
     print_summary(counts, &options, started.elapsed())?;
     Ok(if counts.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -95,34 +93,34 @@ pub async fn import_users(store: &Store, arguments: &ImportArguments) -> anyhow:
 
 fn print_summary(counts: ImportCounts, options: &ImportOptions, took: Duration) -> anyhow::Result<()> {
     print_line(&format!(
-        "{} records read in {:.1} s: {} accounts {}, {} were there already, {} records refused",
+        "{} records read in {:.1} s: {} accounts {}, {} already existed, {} records refused",
         counts.read,
         took.as_secs_f64(),
         counts.made,
-        if options.dry_run { "would be made" } else { "made" },
+        if options.dry_run { "would be created" } else { "created" },
         counts.present,
         counts.refused
     ))?;
     if options.dry_run {
         print_line("this was a dry run: nothing was written")?;
     } else if counts.made > 0 {
-        print_line(&format!("the audit knows this import as request_id {}", options.run))?;
+        print_line(&format!("the audit log has this import as request_id {}", options.run))?;
     }
     if counts.unverified > 0 {
         print_line(&format!(
-            "{} of them have an address that is not verified and log in only where UNVERIFIED_LOGIN_ENABLED is true; give email_verified where it is known",
+            "{} of them have an unverified address and can log in only if UNVERIFIED_LOGIN_ENABLED is true; set email_verified for verified addresses, or use --assume-verified",
             counts.unverified
         ))?;
     }
     if counts.without_password > 0 {
         print_line(&format!(
-            "{} of them have no password; their owners set one by e-mail (password recovery)",
+            "{} of them have no password; their users set one with password recovery",
             counts.without_password
         ))?;
     }
     if counts.derived > 0 {
         print_line(&format!(
-            "{} of them have a username that was derived from the address; their owners log in with the address",
+            "{} of them have a derived username; their users log in with the address",
             counts.derived
         ))?;
     }
@@ -149,7 +147,7 @@ fn open(arguments: &ImportArguments) -> anyhow::Result<Records<'static>> {
     })
 }
 
-/// Our own formats, and those of other systems.
+/// Latchkey's formats and those of other systems.
 enum FileFormat {
     Records(ImportFormat),
     Export(ExportFormat),
@@ -182,7 +180,7 @@ fn decide_format(arguments: &ImportArguments) -> anyhow::Result<FileFormat> {
         (Some(Format::Supabase), _) => ExportFormat::Supabase { now: Utc::now() },
         (Some(Format::Django), _) => ExportFormat::Django,
         (None, _) => bail!(
-            "its name does not say how it is written; give --format jsonl or --format csv, or the system that it comes from"
+            "the extension does not determine the format; add --format jsonl, --format csv, or the system that exported the file"
         ),
     };
     Ok(FileFormat::Export(export))
@@ -194,11 +192,11 @@ fn read_hash_config(path: &Path) -> anyhow::Result<HashConfig> {
     HashConfig::parse(&text).with_context(|| format!("{shown} does not have the password hash parameters"))
 }
 
-/// Shows the progress and notes down what is refused.
+/// Prints the progress and reports refused records.
 struct Observer {
     report: Option<BufWriter<File>>,
-    shown: u64,
-    last_shown: Instant,
+    printed_refusals: u64,
+    last_progress: Instant,
 }
 
 impl Observer {
@@ -209,15 +207,15 @@ impl Observer {
                 file.with_context(|| format!("the report {} cannot be written", path.display()))
             })
             .transpose()?;
-        Ok(Self { report: report.map(BufWriter::new), shown: 0, last_shown: Instant::now() })
+        Ok(Self { report: report.map(BufWriter::new), printed_refusals: 0, last_progress: Instant::now() })
     }
 
     fn finish(&mut self, counts: ImportCounts) -> anyhow::Result<()> {
         if let Some(report) = &mut self.report {
             report.flush().context("the report cannot be written")?;
-        } else if counts.refused > self.shown {
-            let more = counts.refused - self.shown;
-            say(&format!("… and {more} more; --report PATH lists them all"));
+        } else if counts.refused > self.printed_refusals {
+            let more = counts.refused - self.printed_refusals;
+            print_error(&format!("… and {more} more; use --report PATH to list all of them"));
         }
         Ok(())
     }
@@ -225,10 +223,12 @@ impl Observer {
 
 impl ImportObserver for Observer {
     fn progress(&mut self, counts: ImportCounts) {
-        if self.last_shown.elapsed() >= INTERVAL {
-            self.last_shown = Instant::now();
+        if self.last_progress.elapsed() >= PROGRESS_INTERVAL {
+            self.last_progress = Instant::now();
             let ImportCounts { read, made, present, refused, .. } = counts;
-            say(&format!("{read} read: {made} made, {present} there already, {refused} refused"));
+            print_error(&format!(
+                "{read} read: {made} created, {present} already existed, {refused} refused"
+            ));
         }
     }
 
@@ -242,15 +242,15 @@ impl ImportObserver for Observer {
             let note = json!({ unit: number, "username": username, "reason": reason });
             return writeln!(report, "{note}");
         }
-        if self.shown < SHOWN {
-            self.shown += 1;
-            say(&format!("{place}: {reason}"));
+        if self.printed_refusals < MAX_PRINTED_REFUSALS {
+            self.printed_refusals += 1;
+            print_error(&format!("{place}: {reason}"));
         }
         Ok(())
     }
 }
 
-/// Nobody may be reading; the import goes on all the same.
-fn say(text: &str) {
+/// Prints to standard error. A write error does not stop the import.
+fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

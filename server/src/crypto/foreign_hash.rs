@@ -1,4 +1,4 @@
-//! Password hashes that accounts bring along from another system.
+//! Password hashes of accounts that are imported from another system.
 
 use std::fmt;
 
@@ -8,28 +8,26 @@ use super::hash_refusal::HashRefusal;
 use super::stored_hash::StoredHash;
 use crate::domain::PasswordHash;
 
-/// A hash that another system made, checked: it can be verified here, at a cost that the server can bear.
+/// A hash of another system whose format and cost were checked.
 #[derive(Clone, PartialEq)]
 pub struct ForeignHash(pub(super) ForeignKind);
 
 #[derive(Clone, PartialEq)]
 pub(super) enum ForeignKind {
-    /// It is stored in this form.
+    /// A password hash, which is stored in this form.
     Stored(PasswordHash),
-    /// It is stored below argon2id.
+    /// A digest, which is stored below argon2id.
     Fast(FastHash),
 }
 
 impl ForeignHash {
-    /// Checks a string.
-    ///
     /// # Errors
     /// [`HashRefusal`]
     pub fn parse(text: &str) -> Result<Self, HashRefusal> {
         let rewritten = rewrite(text).transpose()?;
         let text = rewritten.as_deref().unwrap_or(text);
         Ok(Self(match parse(text)? {
-            // The project's key is not needed any more.
+            // The form without the project's key, which is not needed for verification.
             Parsed::Stored(StoredHash::Firebase(hash)) => {
                 ForeignKind::Stored(PasswordHash::new(hash.describe()))
             }

@@ -208,12 +208,12 @@ fn what_protects_nothing_or_is_none_is_refused() {
         r#"{"some":"object"}"#,
         "$2b$05$ünïcödé",
     ] {
-        assert_eq!(ForeignHash::parse(unknown), Err(HashRefusal::UnknownForm), "{unknown}");
+        assert_eq!(ForeignHash::parse(unknown), Err(HashRefusal::UnknownFormat), "{unknown}");
     }
     for clear in ["{noop}secret", "{CLEARTEXT}secret", "{CLEAR}x", "{PLAIN}"] {
         assert_eq!(ForeignHash::parse(clear), Err(HashRefusal::ClearText), "{clear}");
     }
-    for damaged in [
+    for malformed in [
         "{SSHA}abc",
         "{SSHA}L55TUjtiq8FBorTWAZ0jy6g129A=",
         "{SHA}8lN+8WXHTh3yNA6OWouQv0FBn7So1XrP",
@@ -243,8 +243,8 @@ fn what_protects_nothing_or_is_none_is_refused() {
         "$pbkdf2-sha256$i=+5$MDEyMzQ1Njc4OWFiY2RlZg$cBg8D2DungRB9k76szThf5ehfyBz991ay6PT8Srwk4M",
         "$scrypt$ln=10,r=0,p=1$MDEyMzQ1Njc4OWFiY2RlZg$cBg8D2DungRB9k76szThf5ehfyBz991ay6PT8Srwk4M",
     ] {
-        let refusal = ForeignHash::parse(damaged);
-        assert!(matches!(refusal, Err(HashRefusal::Damaged(_))), "{refusal:?} {damaged}");
+        let refusal = ForeignHash::parse(malformed);
+        assert!(matches!(refusal, Err(HashRefusal::Malformed(_))), "{refusal:?} {malformed}");
     }
 }
 

@@ -1,23 +1,20 @@
 //! Why a string is not accepted as a password hash.
 
-/// Why a string is not taken for a hash. `Display` completes "password_hash …" and never repeats the string.
+/// `Display` completes "password_hash …" and never contains the string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HashRefusal {
-    /// None of the forms that are known.
-    #[error("is not a password hash in a form that is known")]
-    UnknownForm,
-    /// A known form, not well written.
-    #[error("is damaged: it begins like a {0} hash but cannot be read as one")]
-    Damaged(&'static str),
-    /// A hash or a salt too short to protect anything, or longer than any.
+    #[error("is not a password hash in a supported format")]
+    UnknownFormat,
+    #[error("is malformed: it has the prefix of a {0} hash but cannot be parsed as one")]
+    Malformed(&'static str),
+    /// The hash or the salt is too short to protect the password, or too long.
     #[error("has a hash or a salt of a length that is not allowed")]
     Length,
-    /// It would occupy the server.
     #[error(
-        "would cost too much at every login: at most 128 MiB, bcrypt cost 14, 4000000 iterations of PBKDF2, or about a second"
+        "is too expensive to verify: the limits are 128 MiB, bcrypt cost 14, 4000000 iterations of PBKDF2, and about a second"
     )]
     TooCostly,
-    /// A password that was never hashed.
-    #[error("is a password in clear text; leave it out, so that the owner sets a new one by e-mail")]
+    /// The password was never hashed.
+    #[error("is a password in clear text; omit it, and the owner sets a new one by e-mail")]
     ClearText,
 }

@@ -1,6 +1,7 @@
-//! Password hashes as they are stored: ours, and those that accounts bring along from another system.
+//! Stored password hashes: Latchkey's own and those of accounts imported from another system.
 //!
-//! `hash_formats` reads them and limits what each asks of the server; `HashPool` computes argon2.
+//! `hash_formats` parses them and limits the memory and time that a hash may require, so that logins of an imported
+//! account cannot overload the server. `HashPool` computes argon2.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,10 +14,10 @@ use super::hash_functions::{
     DigestKind, FastDigest, FirebaseScrypt, Phpass, ShaCrypt, scrypt_kib, to_hex, to_padded_base64,
 };
 
-/// bcrypt reads no further.
+/// bcrypt ignores further bytes.
 const BCRYPT_MAX_PASSWORD: usize = 72;
 
-/// A hash that can be computed again for a password.
+/// A parsed hash, against which a password can be verified.
 #[derive(Clone, PartialEq)]
 pub(super) enum StoredHash {
     Argon2(Argon2Hash),
@@ -43,14 +44,14 @@ pub(super) enum StoredHash {
         hash: Vec<u8>,
     },
     Firebase(FirebaseScrypt),
-    /// argon2 of a digest of the password.
+    /// The argon2 hash of a digest of the password.
     Layered {
         digest: FastDigest,
         argon2: Argon2Hash,
     },
 }
 
-/// Computed by the pool, on memory that is used again.
+/// The hash pool computes it because it reuses the memory.
 #[derive(Clone, PartialEq)]
 pub(super) struct Argon2Hash {
     pub(super) algorithm: Algorithm,
@@ -60,7 +61,7 @@ pub(super) struct Argon2Hash {
     pub(super) hash: Vec<u8>,
 }
 
-/// What bcrypt is given.
+/// The bytes that bcrypt hashes.
 #[derive(Clone, PartialEq)]
 pub(super) enum BcryptInput {
     Password,
@@ -100,7 +101,7 @@ impl fmt::Debug for Argon2Hash {
 }
 
 impl StoredHash {
-    /// How much memory computing it takes, in KiB.
+    /// The memory that verifying a password takes, in KiB.
     pub(super) fn memory_kib(&self) -> u64 {
         match self {
             Self::Argon2(argon2) | Self::Layered { argon2, .. } => u64::from(argon2.params.m_cost()),
@@ -110,11 +111,11 @@ impl StoredHash {
         }
     }
 
-    /// Whether the password is the one, for what is not argon2; `None` for argon2. The pepper is what the other system
-    /// appended to each password before bcrypt.
+    /// Whether the password matches, for all algorithms except argon2; `None` for argon2. The pepper is the text that
+    /// another system appended to each password before bcrypt.
     pub(super) fn verify_without_argon2(&self, password: &[u8], pepper: Option<&[u8]>) -> Option<bool> {
-        // bcrypt repeats the password to fill its key and HMAC (RFC 2104 §2) fills it up with zeros, so that
-        // "a\0a" would pass for "a", and "a\0" for "a". Nobody types a zero.
+        // bcrypt repeats the password to fill its key, and HMAC (RFC 2104 §2) pads it with zeros. Without this check
+        // "a\0a" would match bcrypt's hash of "a", and "a\0" HMAC's.
         let has_zero = password.contains(&0);
         Some(match self {
             Self::Argon2(_) | Self::Layered { .. } => return None,
@@ -143,8 +144,8 @@ impl StoredHash {
     }
 }
 
-/// A password ends with a zero byte and is cut after 72 bytes, as every implementation of crypt(3) does it; the
-/// whole password is hashed anew by us right after.
+/// Terminates the password with a zero byte and truncates it to 72 bytes, as crypt(3) does. The login then rehashes the
+/// whole password.
 fn verify_bcrypt(password: &[u8], cost: u32, salt: [u8; 16], hash: &[u8]) -> bool {
     let mut key = password.to_vec();
     key.push(0);

@@ -8,7 +8,7 @@ use crate::domain::{AuditKind, EmailAddress, Locale, PasswordHash, PersonName, U
 pub struct ImportedUser {
     /// Unique whatever its case.
     pub username: Username,
-    /// Whether the username was derived from the address, so that an account with the address is the same one.
+    /// Whether the username was derived from the address. An existing account with the address is then the same account.
     pub username_derived: bool,
     /// Unique whatever its case.
     pub email: EmailAddress,
@@ -31,7 +31,7 @@ pub struct ImportedUser {
 pub enum Imported {
     /// It was made.
     Made,
-    /// The account exists already: it has this username and this address, or this address where the username was derived.
+    /// The account exists already: it has this username and address, or only this address if the username was derived.
     Present,
     /// Another account has the username.
     UsernameTaken,
@@ -58,7 +58,7 @@ impl Taken {
     }
 }
 
-/// Which names existing accounts have.
+/// Finds the existing accounts with these usernames and addresses.
 async fn find_taken(
     connection: impl sqlx::PgExecutor<'_>,
     users: &[ImportedUser],
@@ -88,7 +88,7 @@ async fn find_taken(
 }
 
 impl Store {
-    /// What would become of each, in their order; `None`: it would be made. Accounts are only read.
+    /// Returns the outcome for each user without writing; `None` if the account would be created.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -157,7 +157,7 @@ impl Store {
             if made.remove(&(user.username.to_string(), user.email.to_string())) {
                 Imported::Made
             } else {
-                // What stood in the way was taken, if it is not any more.
+                // The conflicting account may have been deleted in the meantime.
                 taken.outcome().unwrap_or(Imported::EmailTaken)
             }
         };

@@ -1,9 +1,10 @@
-//! The connection pool. It hands out connections to a database that accepts writes, and no others: the rule of libpq's
-//! `target_session_attrs=read-write` (PostgreSQL documentation §32.1.2). A hot standby answers every read, from a past that
-//! may miss the latest revocation.
+//! A connection pool that only returns connections to a database that accepts writes, as libpq's
+//! `target_session_attrs=read-write` (PostgreSQL documentation §32.1.2) does. A hot standby accepts reads, but its
+//! data may lack the latest revocations.
 //!
-//! A connection is tested when it is made, after it was idle, and at every use while there is suspicion: a primary does not
-//! become a standby without closing its connections, but a proxy may move one, and a reload may make a server read-only.
+//! The pool tests a connection when it is opened, after it was idle, and before every use for some time after a
+//! read-only connection was found. A primary closes its connections before it becomes a standby, but a proxy may move
+//! a connection to another server, and a configuration reload may make a server read-only.
 
 use std::fmt;
 use std::pin::Pin;
@@ -24,28 +25,28 @@ use tokio::sync::watch;
 
 use super::read_only::ReadOnly;
 
-/// A connection that was idle longer is tested before it is used.
+/// A connection that was idle for longer is tested before its next use.
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
-/// One connection is tested at least this often, however busy all of them are.
+/// The pool tests at least one connection in this interval, even if all are busy.
 const TEST_INTERVAL: Duration = Duration::from_secs(1);
-/// How long every connection is tested before each use after one was found that accepts no writes.
-const SUSPICION: Duration = Duration::from_secs(30);
-/// How long no connection is opened after one was refused, so that requests do not overwhelm a standby.
+/// How long every use of a connection is preceded by a test after a read-only connection was found.
+const SUSPICION_PERIOD: Duration = Duration::from_secs(30);
+/// How long the pool opens no connection after it refused one, so that requests do not overload a standby.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(250);
-/// A pool of connections that may write. Cheap to clone.
+
+/// A pool of connections that accept writes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     inner: PgPool,
     state: Arc<PoolState>,
 }
 
-/// What is known about the connections of a pool.
 struct PoolState {
-    /// The last connection that was refused when it was made.
+    /// The last refusal of a new connection.
     refusal: watch::Sender<Option<(Instant, ReadOnly)>>,
-    /// Whether the last test failed: only a change is logged.
+    /// Whether the last test failed, so that only changes are logged.
     refused: AtomicBool,
-    /// When a connection was last tested.
+    /// The time of the last test.
     tested: Moment,
 }
 
@@ -55,7 +56,7 @@ impl fmt::Debug for PoolState {
     }
 }
 
-/// A point in time that several threads set and read, in milliseconds since the first use of any; 0 is none.
+/// An atomic point in time in milliseconds since the first use of any `Moment`; 0 means none.
 #[derive(Default)]
 struct Moment(AtomicU64);
 
@@ -79,8 +80,8 @@ fn now_ms() -> u64 {
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// When a connection of this process was last found to accept no writes. One for the process, since an error does not say
-/// which pool its connection is of; the price of a wrong suspicion is a round trip.
+/// When a read-only connection was last found in this process. It is shared by all pools, because an error does not
+/// identify the pool of its connection. An unnecessary test costs one round trip.
 static SUSPECTED: Moment = Moment::none();
 
 /// Makes every pool test each connection before its next use.
@@ -88,9 +89,10 @@ pub(super) fn suspect() {
     SUSPECTED.set_to_now();
 }
 
-/// Whether a connection accepts writes by default; `None` if it does.
+/// Returns why a connection does not accept writes, or `None` if it does.
 pub(super) async fn find_read_only(connection: &mut PgConnection) -> Result<Option<ReadOnly>, sqlx::Error> {
-    // The simple protocol: one round trip, and nothing that a proxy between transactions could lose.
+    // The simple protocol takes one round trip and needs no prepared statement, which a transaction-pooling proxy
+    // could lose.
     let row = sqlx::raw_sql("SELECT pg_is_in_recovery()::text, current_setting('transaction_read_only')")
         .fetch_one(connection)
         .await?;
@@ -103,7 +105,7 @@ pub(super) async fn find_read_only(connection: &mut PgConnection) -> Result<Opti
 }
 
 impl PoolState {
-    /// Tests a connection and takes note of the outcome.
+    /// Tests a connection and records the result.
     async fn test(&self, connection: &mut PgConnection) -> Result<Option<ReadOnly>, sqlx::Error> {
         self.tested.set_to_now();
         let found = find_read_only(connection).await?;
@@ -124,25 +126,25 @@ impl PoolState {
         Err(reason.into())
     }
 
-    /// Whether an open connection may be used.
+    /// Tests an open connection if a test is due, and returns whether it may be used.
     async fn test_open(
         &self,
         connection: &mut PgConnection,
         usage: PoolConnectionMetadata,
     ) -> Result<bool, sqlx::Error> {
         let due = usage.idle_for > TEST_AFTER_IDLE
-            || SUSPECTED.is_within(SUSPICION)
+            || SUSPECTED.is_within(SUSPICION_PERIOD)
             || !self.tested.is_within(TEST_INTERVAL);
         Ok(!due || self.test(connection).await?.is_none())
     }
 }
 
 impl Pool {
-    /// A pool that connects when it is first asked. `patience` is how long it then tries.
+    /// Creates a pool that opens its first connection when it is first used.
     pub(super) fn connect_lazily(
         options: PgConnectOptions,
         max_connections: u32,
-        patience: Duration,
+        acquire_timeout: Duration,
     ) -> Self {
         let state = Arc::new(PoolState {
             refusal: watch::Sender::new(None),
@@ -152,8 +154,8 @@ impl Pool {
         let (new, open) = (Arc::clone(&state), Arc::clone(&state));
         let inner = PgPoolOptions::new()
             .max_connections(max_connections)
-            .acquire_timeout(patience)
-            // A connection that was in use a moment ago needs no round trip to see that it still is.
+            .acquire_timeout(acquire_timeout)
+            // sqlx's ping would cost a round trip at every use; `test_open` tests when a test is due.
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
                 let state = Arc::clone(&new);
@@ -167,36 +169,36 @@ impl Pool {
         Self { inner, state }
     }
 
-    /// A connection that may write.
+    /// Returns a connection that accepts writes.
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let refused = self.refused();
         tokio::select! {
-            // In this order: while connections are refused, none is opened.
+            // Biased, so that no connection is opened during the pause after a refusal.
             biased;
             reason = refused => Err(reason.into()),
             connection = self.inner.acquire() => connection,
         }
     }
 
-    /// A connection that was tested just now.
+    /// Returns a connection after testing it.
     pub(super) async fn acquire_tested(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let mut connection = self.acquire().await?;
         match self.state.test(&mut connection).await? {
             None => Ok(connection),
             Some(reason) => {
-                // It is not to go back; that closing it fails makes no difference.
+                // The connection must not return to the pool; an error while closing it changes nothing.
                 let _ = connection.close().await;
                 Err(reason.into())
             }
         }
     }
 
-    /// A transaction on such a connection.
+    /// Begins a transaction on a connection that accepts writes.
     pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, Postgres>, sqlx::Error> {
         sqlx::Transaction::begin(self.acquire().await?, None).await
     }
 
-    /// Connections that exist, and how many of them are idle.
+    /// The number of open and of idle connections.
     pub(super) fn size(&self) -> (u32, usize) {
         (self.inner.size(), self.inner.num_idle())
     }
@@ -206,18 +208,17 @@ impl Pool {
         self.inner.close().await;
     }
 
-    /// How connections are opened.
     pub(super) fn connect_options(&self) -> Arc<PgConnectOptions> {
         self.inner.connect_options()
     }
 
-    /// Opens connections like this from now on.
+    /// Sets the options of connections that are opened from now on.
     pub(super) fn set_connect_options(&self, options: PgConnectOptions) {
         self.inner.set_connect_options(options);
     }
 
-    /// Waits until a new connection is refused, or returns at once shortly after one was. Without it a request would wait
-    /// while the pool tries again and again, and would then be told only that it took too long.
+    /// Waits until a new connection is refused, or returns immediately during the pause after a refusal. Without it a
+    /// request would wait while the pool retries, and then fail with a timeout that does not name the cause.
     fn refused(&self) -> impl Future<Output = ReadOnly> + Send + use<> {
         let mut refusals = self.state.refusal.subscribe();
         let since = Instant::now().checked_sub(PAUSE_AFTER_REFUSAL);
@@ -228,7 +229,7 @@ impl Pool {
             let found = refusals.wait_for(newer).await.ok().and_then(|refusal| *refusal);
             match found {
                 Some((_, reason)) => reason,
-                // The pool is gone, and with it every caller.
+                // The sender lives as long as the pool, so this happens only after all callers are gone.
                 None => std::future::pending().await,
             }
         }
@@ -288,9 +289,9 @@ impl<'p> Executor<'p> for &Pool {
     }
 }
 
-/// The rows of a query on a connection that is yet to be found.
+/// The results of a query, which ends early if the pool refuses the connection.
 struct Rows<'e> {
-    /// Until the first row.
+    /// Present until the first result.
     refused: Option<BoxFuture<'static, ReadOnly>>,
     steps: BoxStream<'e, Step>,
 }

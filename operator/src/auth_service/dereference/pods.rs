@@ -21,7 +21,7 @@ const MOST_ENDED_PODS: usize = 50;
 ///
 /// # Errors
 /// When a pod cannot be read: it may be serving, and must not count as missing.
-pub fn pods(
+pub(crate) fn pods(
     auth_service: &AuthService,
     context: &Context,
     component: Component,

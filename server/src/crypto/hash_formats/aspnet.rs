@@ -10,18 +10,19 @@ const V2_ITERATIONS: u32 = 1_000;
 const V2_SALT: usize = 16;
 const V2_LENGTH: usize = 1 + V2_SALT + 32;
 
+/// Parses
 /// - version 2: `0`, the salt of 16 bytes, 32 bytes of PBKDF2-SHA1 with 1,000 iterations;
 /// - version 3: `1`, then the function, the iterations and the length of the salt as four bytes each, the salt and the
 ///   hash.
 pub(super) fn parse(text: &str) -> Result<StoredHash, HashRefusal> {
-    let bytes = base64(text).ok_or(HashRefusal::UnknownForm)?;
+    let bytes = base64(text).ok_or(HashRefusal::UnknownFormat)?;
     match bytes.split_first() {
         Some((0, rest)) if bytes.len() == V2_LENGTH => {
             let (salt, hash) = rest.split_at(V2_SALT);
             pbkdf2(DigestKind::Sha1, V2_ITERATIONS, salt.to_vec(), hash.to_vec())
         }
-        Some((1, rest)) => parse_v3(rest).ok_or(HashRefusal::UnknownForm)?,
-        _ => Err(HashRefusal::UnknownForm),
+        Some((1, rest)) => parse_v3(rest).ok_or(HashRefusal::UnknownFormat)?,
+        _ => Err(HashRefusal::UnknownFormat),
     }
 }
 

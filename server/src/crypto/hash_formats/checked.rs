@@ -1,5 +1,4 @@
-//! Hashes whose cost the server can bear: what one asks of it (memory, time) is limited here, so that nobody who can
-//! import an account can occupy the server with its logins.
+//! The limits of the memory and time that an imported hash may require.
 
 use std::num::NonZeroU32;
 
@@ -14,9 +13,9 @@ use crate::crypto::stored_hash::{Argon2Hash, BcryptInput, StoredHash};
 /// 2^14 rounds of bcrypt take about a second.
 const MAX_BCRYPT_COST: u32 = 14;
 const MIN_BCRYPT_COST: u32 = 4;
-/// About a second; Django's default is a quarter of it. Each block of output takes as many.
+/// These iterations take about a second; Django's default is a quarter of them. Each block of the output takes as many.
 const MAX_PBKDF2_ITERATIONS: u32 = 4_000_000;
-/// A shorter one is met by chance too easily.
+/// A shorter hash matches too many wrong passwords.
 const MIN_HASH_BYTES: usize = 16;
 const MAX_HASH_BYTES: usize = 64;
 const MAX_SALT_BYTES: usize = 64;
@@ -27,48 +26,48 @@ fn check_lengths(salt: &[u8], hash: &[u8]) -> Result<(), HashRefusal> {
     if good { Ok(()) } else { Err(HashRefusal::Length) }
 }
 
-/// `$argon2id$v=19$m=…,t=…,p=…$salt$hash`
+/// Parses `$argon2id$v=19$m=…,t=…,p=…$salt$hash`.
 pub(super) fn argon2(text: &str) -> Result<StoredHash, HashRefusal> {
     argon2_hash(text).map(StoredHash::Argon2)
 }
 
 pub(super) fn argon2_hash(text: &str) -> Result<Argon2Hash, HashRefusal> {
-    let damaged = HashRefusal::Damaged("argon2");
-    let phc = phc::PasswordHash::new(text).map_err(|_| damaged)?;
-    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| damaged)?;
-    // Strings without a version are older than versions.
-    let version = Version::try_from(phc.version.unwrap_or(0x10)).map_err(|_| damaged)?;
+    let malformed = HashRefusal::Malformed("argon2");
+    let phc = phc::PasswordHash::new(text).map_err(|_| malformed)?;
+    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| malformed)?;
+    // Strings without a version are of version 0x10, the last one before the field was introduced.
+    let version = Version::try_from(phc.version.unwrap_or(0x10)).map_err(|_| malformed)?;
     let [kib, passes, lanes] = numbers(&phc.params.to_string(), ["m", "t", "p"], "argon2")?;
-    let (Some(salt), Some(hash)) = (phc.salt, phc.hash) else { return Err(damaged) };
+    let (Some(salt), Some(hash)) = (phc.salt, phc.hash) else { return Err(malformed) };
     let (salt, hash) = (salt.as_ref().to_vec(), hash.as_bytes().to_vec());
     check_lengths(&salt, &hash)?;
     let work = u64::from(kib).saturating_mul(u64::from(passes));
     if u64::from(kib) > MAX_KIB || work > MAX_KIB_PASSES || lanes > MAX_LANES {
         return Err(HashRefusal::TooCostly);
     }
-    let params = Params::new(kib, passes, lanes, Some(hash.len())).map_err(|_| damaged)?;
+    let params = Params::new(kib, passes, lanes, Some(hash.len())).map_err(|_| malformed)?;
     Ok(Argon2Hash { algorithm, version, params, salt, hash })
 }
 
-/// `rest` is the salt, 22 characters, and the hash.
+/// `rest` consists of the salt (22 characters) and the hash.
 pub(super) fn bcrypt(cost: &str, rest: &str, input: BcryptInput) -> Result<StoredHash, HashRefusal> {
-    let damaged = HashRefusal::Damaged("bcrypt");
+    let malformed = HashRefusal::Malformed("bcrypt");
     let cost = number(cost, "bcrypt")?;
     if cost > MAX_BCRYPT_COST {
         return Err(HashRefusal::TooCostly);
     }
-    let (salt, hash) = rest.split_at_checked(22).ok_or(damaged)?;
-    let salt = base64_bcrypt(salt).and_then(|salt| salt.try_into().ok()).ok_or(damaged)?;
-    let hash = base64_bcrypt(hash).filter(|hash| hash.len() == 23).ok_or(damaged)?;
+    let (salt, hash) = rest.split_at_checked(22).ok_or(malformed)?;
+    let salt = base64_bcrypt(salt).and_then(|salt| salt.try_into().ok()).ok_or(malformed)?;
+    let hash = base64_bcrypt(hash).filter(|hash| hash.len() == 23).ok_or(malformed)?;
     if cost < MIN_BCRYPT_COST {
-        return Err(damaged);
+        return Err(malformed);
     }
     Ok(StoredHash::Bcrypt { cost, salt, hash, input })
 }
 
-/// `n` as scrypt counts it: a power of two.
+/// The exponent of `n`, which must be a power of two.
 pub(super) fn log2_of(n: u32) -> Result<u32, HashRefusal> {
-    if n.is_power_of_two() { Ok(n.ilog2()) } else { Err(HashRefusal::Damaged("scrypt")) }
+    if n.is_power_of_two() { Ok(n.ilog2()) } else { Err(HashRefusal::Malformed("scrypt")) }
 }
 
 pub(super) fn scrypt(params: [u32; 3], salt: Vec<u8>, hash: Vec<u8>) -> Result<StoredHash, HashRefusal> {
@@ -82,14 +81,14 @@ pub(super) fn pbkdf2(
     salt: Vec<u8>,
     hash: Vec<u8>,
 ) -> Result<StoredHash, HashRefusal> {
-    let damaged = HashRefusal::Damaged("PBKDF2");
+    let malformed = HashRefusal::Malformed("PBKDF2");
     check_lengths(&salt, &hash)?;
     let blocks = hash.len().div_ceil(digest.length().max(1));
     let blocks = u32::try_from(blocks).map_err(|_| HashRefusal::Length)?;
     if iterations.checked_mul(blocks).is_none_or(|rounds| rounds > MAX_PBKDF2_ITERATIONS) {
         return Err(HashRefusal::TooCostly);
     }
-    let digest = digest.pbkdf2().ok_or(HashRefusal::UnknownForm)?;
-    let iterations = NonZeroU32::new(iterations).ok_or(damaged)?;
+    let digest = digest.pbkdf2().ok_or(HashRefusal::UnknownFormat)?;
+    let iterations = NonZeroU32::new(iterations).ok_or(malformed)?;
     Ok(StoredHash::Pbkdf2 { digest, iterations, salt, hash })
 }

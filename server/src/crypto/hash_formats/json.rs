@@ -1,31 +1,30 @@
-//! Hashes that other systems export as JSON objects: a credential of Keycloak, a `custom_password_hash` of Auth0. They
-//! are rewritten to string forms.
+//! Password hashes in JSON: Keycloak's credentials and Auth0's `custom_password_hash`. They are converted to other formats.
 
 use serde_json::{Map, Value};
 
 use crate::crypto::hash_functions::text::{base64, hex, to_base64, to_hex, to_padded_base64};
 use crate::crypto::hash_refusal::HashRefusal;
 
-/// `None` if the text is no JSON object.
+/// `None` if the text is not a JSON object.
 pub(in crate::crypto) fn rewrite(text: &str) -> Option<Result<String, HashRefusal>> {
     let within = text.trim_start().strip_prefix('{')?.trim_start();
     if !within.starts_with('"') {
         return None;
     }
     let Ok(Value::Object(object)) = serde_json::from_str(text) else {
-        return Some(Err(HashRefusal::Damaged("JSON")));
+        return Some(Err(HashRefusal::Malformed("JSON")));
     };
     Some(if object.contains_key("secretData") || object.contains_key("hashedSaltedValue") {
-        keycloak(&object).ok_or(HashRefusal::Damaged("Keycloak")).flatten()
+        keycloak(&object).ok_or(HashRefusal::Malformed("Keycloak")).flatten()
     } else if object.contains_key("algorithm") {
-        auth0(&object).ok_or(HashRefusal::Damaged("Auth0")).flatten()
+        auth0(&object).ok_or(HashRefusal::Malformed("Auth0")).flatten()
     } else {
-        Err(HashRefusal::UnknownForm)
+        Err(HashRefusal::UnknownFormat)
     })
 }
 
-/// `secretData` and `credentialData` are objects that are written as text; before Keycloak 8 their members were those of
-/// the credential.
+/// `secretData` and `credentialData` are strings that contain JSON objects. Before Keycloak 8 the credential itself had
+/// their members.
 fn keycloak(credential: &Map<String, Value>) -> Option<Result<String, HashRefusal>> {
     let (secret, data) = match (credential.get("secretData"), credential.get("credentialData")) {
         (Some(secret), Some(data)) => (object_in_text(secret)?, object_in_text(data)?),
@@ -52,7 +51,7 @@ fn keycloak(credential: &Map<String, Value>) -> Option<Result<String, HashRefusa
             let hash = to_base64(&hash);
             format!("$argon2{kind}$v={version}$m={memory},t={iterations},p={lanes}${salt}${hash}")
         }
-        _ => return Some(Err(HashRefusal::UnknownForm)),
+        _ => return Some(Err(HashRefusal::UnknownFormat)),
     };
     Some(Ok(written))
 }
@@ -65,7 +64,7 @@ fn object_in_text(value: &Value) -> Option<Map<String, Value>> {
     }
 }
 
-/// The schema of Auth0's bulk import.
+/// Converts the object of Auth0's bulk import schema.
 fn auth0(custom: &Map<String, Value>) -> Option<Result<String, HashRefusal>> {
     let algorithm = custom.get("algorithm")?.as_str()?;
     let hash = custom.get("hash")?.as_object()?;
@@ -73,7 +72,7 @@ fn auth0(custom: &Map<String, Value>) -> Option<Result<String, HashRefusal>> {
     if let Some(encoding) = custom.get("password").and_then(|password| password.get("encoding"))
         && !matches!(encoding.as_str(), Some("utf8" | "ascii"))
     {
-        return Some(Err(HashRefusal::UnknownForm));
+        return Some(Err(HashRefusal::UnknownFormat));
     }
     let salt = custom.get("salt").or_else(|| hash.get("salt"));
     let salt_bytes = || salt.map_or(Some(Vec::new()), |salt| encoded(salt, "utf8"));
@@ -103,7 +102,7 @@ fn auth0(custom: &Map<String, Value>) -> Option<Result<String, HashRefusal>> {
             let hash = encoded(custom.get("hash")?, "hex")?;
             format!("$scrypt${}${}${}", scrypt_params(n, r, p)?, to_base64(&salt_bytes()?), to_base64(&hash))
         }
-        _ => return Some(Err(HashRefusal::UnknownForm)),
+        _ => return Some(Err(HashRefusal::UnknownFormat)),
     }))
 }
 

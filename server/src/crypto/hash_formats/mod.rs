@@ -1,5 +1,4 @@
-//! The string forms in which other systems write password hashes. Each is read into a type that can be computed, and
-//! what it asks of the server is limited.
+//! Parsers of the formats in which other systems store password hashes, with limits of their cost.
 
 mod aspnet;
 mod checked;
@@ -13,31 +12,30 @@ use super::hash_functions::FastHash;
 use super::hash_refusal::HashRefusal;
 use super::stored_hash::StoredHash;
 
-/// The longest string that is looked at, in bytes.
+/// The longest string that is parsed, in bytes.
 const MAX_TEXT: usize = 2048;
 
-/// A hash in a form that is known.
 #[derive(Clone, PartialEq)]
 pub(super) enum Parsed {
-    /// A function for passwords: it can be stored as it is.
+    /// The hash of a password hash function, which can be stored.
     Stored(StoredHash),
-    /// A digest: it must be stored below argon2id.
+    /// A digest, which must be stored below argon2id.
     Fast(FastHash),
 }
 
-/// Reads any of the forms; JSON is to be rewritten first.
+/// Parses any format except JSON, which [`rewrite`] converts.
 pub(super) fn parse(text: &str) -> Result<Parsed, HashRefusal> {
     if text.len() > MAX_TEXT || !text.is_ascii() {
-        return Err(HashRefusal::UnknownForm);
+        return Err(HashRefusal::UnknownFormat);
     }
     parse_form(text)
 }
 
-/// Reads a hash that is stored. A bare digest never is, so it matches no password.
+/// Parses a stored hash. Fast digests are never stored, so they match no password.
 pub(super) fn parse_stored(text: &str) -> Result<StoredHash, HashRefusal> {
     match parse(text)? {
         Parsed::Stored(hash) => Ok(hash),
-        Parsed::Fast(_) => Err(HashRefusal::UnknownForm),
+        Parsed::Fast(_) => Err(HashRefusal::UnknownFormat),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Forms that begin with a name in braces: LDAP (RFC 2307 §5.3 and its successors), Spring Security, and the digests
-//! that are stored here below argon2id.
+//! Formats that begin with a name in braces: LDAP (RFC 2307 §5.3 and later schemes), Spring Security, and Latchkey's form
+//! of digests below argon2id.
 
 use super::{Parsed, checked};
 use crate::crypto::hash_functions::digest::DigestKind;
@@ -19,7 +19,7 @@ const SPRING_SHA256_SALT: usize = 8;
 const ATLASSIAN: (u32, usize, usize) = (10_000, 16, 32);
 
 pub(super) fn parse(text: &str) -> Result<Parsed, HashRefusal> {
-    let (name, rest) = text[1..].split_once('}').ok_or(HashRefusal::UnknownForm)?;
+    let (name, rest) = text[1..].split_once('}').ok_or(HashRefusal::UnknownFormat)?;
     if let Some(digest) = name.strip_prefix("layered:") {
         return parse_layered(digest, rest).map(Parsed::Stored);
     }
@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, HashRefusal> {
     let name = name.to_ascii_lowercase();
     let stored = match name.as_str() {
         "noop" | "clear" | "cleartext" | "plain" => Err(HashRefusal::ClearText),
-        // The rest names itself.
+        // The rest names its own format.
         "ldap" if rest.starts_with('{') && !rest.starts_with("{ldap}") => return super::parse_form(rest),
         "scrypt" | "scrypt@springsecurity_v5_8" if !rest.starts_with("$scrypt$") => parse_spring_scrypt(rest),
         "bcrypt"
@@ -60,35 +60,35 @@ pub(super) fn parse(text: &str) -> Result<Parsed, HashRefusal> {
 }
 
 fn parse_layered(digest: &str, rest: &str) -> Result<StoredHash, HashRefusal> {
-    let digest = FastDigest::parse(digest).ok_or(HashRefusal::UnknownForm)?;
+    let digest = FastDigest::parse(digest).ok_or(HashRefusal::UnknownFormat)?;
     Ok(StoredHash::Layered { digest, argon2: checked::argon2_hash(rest)? })
 }
 
 fn parse_digest(name: &str, rest: &str) -> Result<FastHash, HashRefusal> {
     let plain = DigestKind::of(name);
     let salted = name.strip_prefix('s').and_then(DigestKind::of);
-    let kind = plain.or(salted).ok_or(HashRefusal::UnknownForm)?;
-    let damaged = HashRefusal::Damaged(kind.name());
+    let kind = plain.or(salted).ok_or(HashRefusal::UnknownFormat)?;
+    let malformed = HashRefusal::Malformed(kind.name());
     // Spring's MessageDigestPasswordEncoder: the salt in braces, which belong to it.
     if plain.is_some()
         && let Some(end) = rest.strip_prefix('{').and_then(|rest| rest.find('}'))
     {
         let (salt, hash) = rest.split_at(end + 2);
-        return FastHash::plain(kind, (b"", salt.as_bytes()), hex(hash).ok_or(damaged)?);
+        return FastHash::plain(kind, (b"", salt.as_bytes()), hex(hash).ok_or(malformed)?);
     }
     if plain.is_some() && rest.len() == 2 * kind.length() {
-        return FastHash::plain(kind, (b"", b""), hex(rest).ok_or(damaged)?);
+        return FastHash::plain(kind, (b"", b""), hex(rest).ok_or(malformed)?);
     }
-    let bytes = base64(rest).ok_or(damaged)?;
-    let (hash, salt) = bytes.split_at_checked(kind.length()).ok_or(damaged)?;
+    let bytes = base64(rest).ok_or(malformed)?;
+    let (hash, salt) = bytes.split_at_checked(kind.length()).ok_or(malformed)?;
     if salt.is_empty() != plain.is_some() {
-        return Err(damaged);
+        return Err(malformed);
     }
     FastHash::plain(kind, (b"", salt), hash.to_vec())
 }
 
 fn parse_spring_sha256(rest: &str) -> Result<FastHash, HashRefusal> {
-    let bytes = hex(rest).ok_or(HashRefusal::Damaged("sha256"))?;
+    let bytes = hex(rest).ok_or(HashRefusal::Malformed("sha256"))?;
     let (salt, digest) = bytes.split_at(SPRING_SHA256_SALT);
     Ok(FastHash { how: FastDigest::SpringSha256 { salt: salt.to_vec() }, digest: digest.to_vec() })
 }
@@ -98,34 +98,34 @@ fn parse_spring_pbkdf2(
     rest: &str,
 ) -> Result<StoredHash, HashRefusal> {
     let bytes = hex(rest).filter(|bytes| bytes.len() == salt + SPRING_HASH);
-    let bytes = bytes.ok_or(HashRefusal::Damaged("PBKDF2"))?;
+    let bytes = bytes.ok_or(HashRefusal::Malformed("PBKDF2"))?;
     let (salt, hash) = bytes.split_at(salt);
     checked::pbkdf2(digest, iterations, salt.to_vec(), hash.to_vec())
 }
 
 /// `$params$salt$hash`; the parameters are log2(N), r and p in one hexadecimal number.
 fn parse_spring_scrypt(rest: &str) -> Result<StoredHash, HashRefusal> {
-    let damaged = HashRefusal::Damaged("scrypt");
+    let malformed = HashRefusal::Malformed("scrypt");
     let parts: Vec<&str> = rest.split('$').collect();
-    let ["", params, salt, hash] = *parts else { return Err(damaged) };
-    let params = u32::from_str_radix(params, 16).map_err(|_| damaged)?;
+    let ["", params, salt, hash] = *parts else { return Err(malformed) };
+    let params = u32::from_str_radix(params, 16).map_err(|_| malformed)?;
     let params = [params >> 16, params >> 8 & 0xff, params & 0xff];
-    let (salt, hash) = (base64(salt).ok_or(damaged)?, base64(hash).ok_or(damaged)?);
+    let (salt, hash) = (base64(salt).ok_or(malformed)?, base64(hash).ok_or(malformed)?);
     checked::scrypt(params, salt, hash)
 }
 
 fn parse_ldap_pbkdf2(digest: DigestKind, rest: &str) -> Result<StoredHash, HashRefusal> {
-    let damaged = HashRefusal::Damaged("PBKDF2");
+    let malformed = HashRefusal::Malformed("PBKDF2");
     let parts: Vec<&str> = rest.split('$').collect();
-    let [iterations, salt, hash] = *parts else { return Err(damaged) };
-    let (salt, hash) = (base64_passlib(salt).ok_or(damaged)?, base64_passlib(hash).ok_or(damaged)?);
+    let [iterations, salt, hash] = *parts else { return Err(malformed) };
+    let (salt, hash) = (base64_passlib(salt).ok_or(malformed)?, base64_passlib(hash).ok_or(malformed)?);
     checked::pbkdf2(digest, number(iterations, "PBKDF2")?, salt, hash)
 }
 
 fn parse_atlassian(rest: &str) -> Result<StoredHash, HashRefusal> {
     let (iterations, salt, hash) = ATLASSIAN;
     let bytes = base64(rest).filter(|bytes| bytes.len() == salt + hash);
-    let bytes = bytes.ok_or(HashRefusal::Damaged("PBKDF2"))?;
+    let bytes = bytes.ok_or(HashRefusal::Malformed("PBKDF2"))?;
     let (salt, hash) = bytes.split_at(salt);
     checked::pbkdf2(DigestKind::Sha1, iterations, salt.to_vec(), hash.to_vec())
 }

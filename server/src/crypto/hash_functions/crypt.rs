@@ -7,12 +7,12 @@ use crate::crypto::hash_refusal::HashRefusal;
 
 const SHA_ROUNDS: u32 = 5_000;
 const MIN_SHA_ROUNDS: u32 = 1_000;
-/// About a second with the longest password that is computed.
+/// These rounds take about a second with the longest password.
 const MAX_SHA_ROUNDS: u32 = 1_000_000;
 const MAX_SHA_SALT: usize = 16;
 const MAX_MD5_SALT: usize = 8;
 const MD5_ROUNDS: u32 = 1_000;
-/// Each round hashes the password again, so the time grows with its length.
+/// Each round hashes the password, so the time is proportional to its length. Longer passwords do not match.
 pub(in crate::crypto) const MAX_PASSWORD: usize = 256;
 
 /// sha256-crypt or sha512-crypt.
@@ -21,33 +21,33 @@ pub(in crate::crypto) struct ShaCrypt {
     digest: DigestKind,
     rounds: u32,
     salt: String,
-    /// As it is written.
+    /// Encoded.
     hash: String,
 }
 
 impl ShaCrypt {
-    /// `rounds=N$salt$hash` or `salt$hash`, behind `$5$` or `$6$`.
+    /// Parses `rounds=N$salt$hash` or `salt$hash`, the text after `$5$` or `$6$`.
     pub(in crate::crypto) fn parse(digest: DigestKind, parts: &[&str]) -> Result<Self, HashRefusal> {
-        let damaged = HashRefusal::Damaged("SHA-crypt");
+        let malformed = HashRefusal::Malformed("SHA-crypt");
         let (rounds, salt, hash) = match *parts {
             [rounds, salt, hash] => {
-                let rounds = rounds.strip_prefix("rounds=").ok_or(damaged)?;
+                let rounds = rounds.strip_prefix("rounds=").ok_or(malformed)?;
                 (number(rounds, "SHA-crypt")?, salt, hash)
             }
             [salt, hash] => (SHA_ROUNDS, salt, hash),
-            _ => return Err(damaged),
+            _ => return Err(malformed),
         };
         if rounds > MAX_SHA_ROUNDS {
             return Err(HashRefusal::TooCostly);
         }
         let length = if digest == DigestKind::Sha512 { 86 } else { 43 };
         if rounds < MIN_SHA_ROUNDS || salt.len() > MAX_SHA_SALT || !is_crypt64(hash, length) {
-            return Err(damaged);
+            return Err(malformed);
         }
         Ok(Self { digest, rounds, salt: salt.to_owned(), hash: hash.to_owned() })
     }
 
-    /// The hash of the password as it would be written, and the expected one.
+    /// Returns the encoded hash of the password and the expected one; `None` if the password is too long.
     pub(in crate::crypto) fn compute(&self, password: &[u8]) -> Option<(String, &str)> {
         if password.len() > MAX_PASSWORD {
             return None;
@@ -73,7 +73,7 @@ impl ShaCrypt {
     }
 }
 
-/// Which parts a round of any of the three hashes, in which order.
+/// The input of a round, which is the same in all three functions.
 fn round_parts<'a>(round: u32, state: &'a [u8], password: &'a [u8], salt: &'a [u8]) -> Vec<&'a [u8]> {
     let odd = round & 1 == 1;
     let mut parts = Vec::with_capacity(4);
@@ -96,7 +96,8 @@ fn is_crypt64(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|character| crypt64_value(character).is_some())
 }
 
-/// The bytes are written in an order of their own: from each third of the digest one, the third that leads rotating.
+/// Encodes the bytes in crypt's order: each group has one byte of each third of the digest, beginning with a different
+/// third.
 fn encode_sha(digest: DigestKind, bytes: &[u8]) -> String {
     let mut text = String::new();
     let at = |place: usize| bytes.get(place).copied().unwrap_or(0);
@@ -126,7 +127,7 @@ pub(in crate::crypto) struct Md5Crypt {
 }
 
 impl Md5Crypt {
-    /// The setting and the hash as it is written.
+    /// Returns the parameters and the encoded hash.
     pub(in crate::crypto) fn parse(
         name: &str,
         salt: &str,
@@ -134,12 +135,12 @@ impl Md5Crypt {
     ) -> Result<(Self, Vec<u8>), HashRefusal> {
         let magic = if name == "apr1" { "$apr1$" } else { "$1$" };
         if salt.len() > MAX_MD5_SALT || !is_crypt64(hash, 22) {
-            return Err(HashRefusal::Damaged("MD5-crypt"));
+            return Err(HashRefusal::Malformed("MD5-crypt"));
         }
         Ok((Self { magic, salt: salt.to_owned() }, hash.as_bytes().to_vec()))
     }
 
-    /// The hash as it would be written.
+    /// The encoded hash.
     pub(in crate::crypto) fn compute(&self, password: &[u8]) -> String {
         let digest = |parts: &[&[u8]]| DigestKind::Md5.hash(parts);
         let salt = self.salt.as_bytes();

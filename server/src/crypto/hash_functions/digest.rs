@@ -1,4 +1,4 @@
-//! Digests and their HMACs. MD5 and SHA-1 are here only because imported hashes were made with them.
+//! Digests and HMACs. MD5 and SHA-1 are used only to verify imported hashes.
 
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use md5::{Digest as _, Md5};
@@ -25,7 +25,7 @@ impl DigestKind {
         (Self::Sha512, "sha512", 64),
     ];
 
-    /// `sha256` or `SHA-256`.
+    /// Parses names such as `sha256` and `SHA-256`.
     pub(in crate::crypto) fn of(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase().replacen('-', "", 1);
         let name = if name == "sha" { "sha1" } else { &name };
@@ -57,7 +57,7 @@ impl DigestKind {
         }
     }
 
-    /// `None`: the library has no PBKDF2 with this digest.
+    /// `None` if the library has no PBKDF2 with this digest.
     pub(in crate::crypto) fn pbkdf2(self) -> Option<pbkdf2::Algorithm> {
         match self {
             Self::Md5 | Self::Sha224 => None,

@@ -1,6 +1,6 @@
-//! Digests that are computed so fast that whoever reads the database could guess the passwords: MD5, SHA-1 and SHA-2 with
-//! or without a salt, HMAC, and the iterated MD5 of phpass and md5-crypt. They are stored only below argon2id, that is, as
-//! the argon2id hash of the digest, with what it takes to compute the digest from a password beside it.
+//! Fast digests: MD5, SHA-1 and SHA-2 with or without a salt, HMAC, and the iterated MD5 of phpass and md5-crypt. An
+//! attacker with a copy of the database could guess the passwords from them. Latchkey stores only the argon2id hash of such
+//! a digest, and the parameters that compute the digest from a password.
 
 use super::crypt::Md5Crypt;
 use super::digest::DigestKind;
@@ -12,7 +12,7 @@ const MAX_SALT: usize = 256;
 /// Spring's `StandardPasswordEncoder`.
 const SPRING_ROUNDS: usize = 1024;
 
-/// How a password becomes a digest.
+/// A function from a password to a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::crypto) enum FastDigest {
     /// The digest of the password between two constants.
@@ -47,7 +47,7 @@ impl FastHash {
         digest: Vec<u8>,
     ) -> Result<Self, HashRefusal> {
         if digest.len() != kind.length() {
-            return Err(HashRefusal::Damaged(kind.name()));
+            return Err(HashRefusal::Malformed(kind.name()));
         }
         check_salt(&[before, after])?;
         let how = FastDigest::Plain { digest: kind, before: before.to_vec(), after: after.to_vec() };
@@ -60,7 +60,7 @@ impl FastHash {
         digest: Vec<u8>,
     ) -> Result<Self, HashRefusal> {
         if digest.len() != kind.length() {
-            return Err(HashRefusal::Damaged("HMAC"));
+            return Err(HashRefusal::Malformed("HMAC"));
         }
         check_salt(&[key])?;
         Ok(Self { how: FastDigest::Hmac { digest: kind, key: key.to_vec() }, digest })
@@ -73,7 +73,7 @@ fn check_salt(parts: &[&[u8]]) -> Result<(), HashRefusal> {
 }
 
 impl FastDigest {
-    /// `None` for a password that is too long to be computed.
+    /// `None` if the password is too long.
     pub(in crate::crypto) fn compute(&self, password: &[u8]) -> Option<Vec<u8>> {
         Some(match self {
             Self::Plain { digest, before, after } => digest.hash(&[before, password, after]),
@@ -90,7 +90,7 @@ impl FastDigest {
         })
     }
 
-    /// As it stands in front of the argon2id hash: `md5:BEFORE:AFTER` and so on.
+    /// The text in front of the argon2id hash, such as `md5:BEFORE:AFTER`.
     pub(in crate::crypto) fn describe(&self) -> String {
         match self {
             Self::Plain { digest, before, after } => {

@@ -1,7 +1,7 @@
-//! The scrypt of Firebase: its output is the key that encrypts the project's signer key, and the ciphertext is the hash.
+//! Firebase's scrypt: its output is the key that encrypts the project's signer key, and the ciphertext is the hash.
 //!
-//! AES-CTR (NIST SP 800-38A §6.5) adds a key stream to the signer key, so the hash minus the signer key is that key stream. It is
-//! what is stored: the signer key is needed at the import only.
+//! AES-CTR (NIST SP 800-38A §6.5) XORs the signer key with a key stream. Latchkey stores the key stream (the hash XOR the
+//! signer key), so that the signer key is needed only for the import.
 
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -21,22 +21,22 @@ pub(in crate::crypto) struct FirebaseScrypt {
 }
 
 impl FirebaseScrypt {
-    /// Behind `$firescrypt$`: `ln=…,r=…,p=…$salt$hash$separator$signer key` as Ory Kratos writes it, or
-    /// `ln=…,r=…,p=…$salt$key stream` as it is stored here.
+    /// Parses the text after `$firescrypt$`: Ory Kratos's `ln=…,r=…,p=…$salt$hash$separator$signer key`, or Latchkey's
+    /// `ln=…,r=…,p=…$salt$key stream`.
     pub(in crate::crypto) fn parse(parts: &[&str]) -> Result<Self, HashRefusal> {
-        let damaged = HashRefusal::Damaged("Firebase scrypt");
-        let read = |text: &str| base64(text).ok_or(damaged);
+        let malformed = HashRefusal::Malformed("Firebase scrypt");
+        let read = |text: &str| base64(text).ok_or(malformed);
         let (params, salt, key_stream) = match *parts {
             [params, salt, stream] => (params, read(salt)?, read(stream)?),
             [params, salt, hash, separator, key] => {
                 let (mut hash, key) = (read(hash)?, read(key)?);
                 if hash.len() != key.len() {
-                    return Err(damaged);
+                    return Err(malformed);
                 }
                 hash.iter_mut().zip(&key).for_each(|(byte, key)| *byte ^= key);
                 (params, [read(salt)?, read(separator)?].concat(), hash)
             }
-            _ => return Err(damaged),
+            _ => return Err(malformed),
         };
         if salt.is_empty() || salt.len() > MAX_SALT || !KEY_BYTES.contains(&key_stream.len()) {
             return Err(HashRefusal::Length);
@@ -45,7 +45,7 @@ impl FirebaseScrypt {
         Ok(Self { params, salt, key_stream })
     }
 
-    /// As it is stored.
+    /// The stored form.
     pub(in crate::crypto) fn describe(&self) -> String {
         let scrypt = self.params;
         format!(

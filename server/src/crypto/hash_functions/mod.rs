@@ -1,4 +1,4 @@
-//! The functions by which other systems hash passwords, as far as no library computes them.
+//! Password hash functions of other systems that are not in the libraries, and the encodings of hash strings.
 
 pub(super) mod crypt;
 pub(super) mod digest;

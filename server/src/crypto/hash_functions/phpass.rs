@@ -6,7 +6,7 @@ use super::text::{crypt64, crypt64_value, to_hex};
 use crate::crypto::hash_refusal::HashRefusal;
 
 const MIN_LOG2: u32 = 7;
-/// About half a second with the longest password that is computed.
+/// These rounds take about half a second with the longest password.
 const MAX_LOG2: u32 = 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +29,13 @@ impl Phpass {
             return Err(HashRefusal::TooCostly);
         }
         if log2 < MIN_LOG2 || salt.len() != 8 {
-            return Err(HashRefusal::Damaged("phpass"));
+            return Err(HashRefusal::Malformed("phpass"));
         }
         Ok(Self { digest, log2, salt: salt.to_owned(), md5_first })
     }
 
-    /// `$P$`, `$H$` (MD5) and `$S$` (SHA-512), with a `U` in front if an MD5 digest was hashed. Returns the setting and
-    /// the hash.
+    /// Parses `$P$`, `$H$` (MD5) and `$S$` (SHA-512), prefixed with `U` if an MD5 digest was hashed. Returns the
+    /// parameters and the hash; `None` if the text has none of these prefixes.
     pub(in crate::crypto) fn parse(text: &str) -> Option<Result<(Self, Vec<u8>), HashRefusal>> {
         let (md5_first, text) = text.strip_prefix('U').map_or((false, text), |rest| (true, rest));
         let (digest, rest) = match text.get(..3)? {
@@ -46,7 +46,7 @@ impl Phpass {
         let read = || {
             let log2 = crypt64_value(*rest.as_bytes().first()?)?;
             let (salt, hash) = rest.get(1..)?.split_at_checked(8)?;
-            // Drupal cuts its string after 55 characters, which leaves the first 32 bytes of the digest.
+            // Drupal truncates its string to 55 characters, which contain the first 32 bytes of the digest.
             let length = if digest == DigestKind::Md5 { 22 } else { 43 };
             let hash = crypt64(hash).filter(|_| hash.len() == length)?;
             Some((log2, salt, hash))
@@ -55,11 +55,11 @@ impl Phpass {
             Some((log2, salt, hash)) => {
                 Self::new(digest, log2, salt, md5_first).map(|setting| (setting, hash))
             }
-            None => Err(HashRefusal::Damaged("phpass")),
+            None => Err(HashRefusal::Malformed("phpass")),
         })
     }
 
-    /// As many bytes as the written form has.
+    /// The hash, truncated to the length that is stored; `None` if the password is too long.
     pub(in crate::crypto) fn compute(&self, password: &[u8]) -> Option<Vec<u8>> {
         if password.len() > MAX_PASSWORD {
             return None;

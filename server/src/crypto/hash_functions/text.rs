@@ -1,4 +1,4 @@
-//! The encodings that hash strings use.
+//! The encodings of hash strings.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::crypto::hash_refusal::HashRefusal;
 
-/// With or without `=`, and with the bits that some writers leave behind the last byte.
+/// Accepts padding or none, and the trailing bits that some encoders set.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
@@ -92,9 +92,9 @@ pub(in crate::crypto) fn number(text: &str, scheme: &'static str) -> Result<u32,
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(number) if digits => Ok(number),
-        // Digits that do not fit.
+        // The number is too large for the type.
         Err(_) if digits => Err(HashRefusal::TooCostly),
-        _ => Err(HashRefusal::Damaged(scheme)),
+        _ => Err(HashRefusal::Malformed(scheme)),
     }
 }
 
@@ -104,18 +104,18 @@ pub(in crate::crypto) fn numbers<const N: usize>(
     names: [&str; N],
     scheme: &'static str,
 ) -> Result<[u32; N], HashRefusal> {
-    let damaged = HashRefusal::Damaged(scheme);
+    let malformed = HashRefusal::Malformed(scheme);
     let mut found = [None; N];
     for pair in params.split(',') {
-        let (name, value) = pair.split_once('=').ok_or(damaged)?;
-        let place = names.iter().position(|known| *known == name).ok_or(damaged)?;
+        let (name, value) = pair.split_once('=').ok_or(malformed)?;
+        let place = names.iter().position(|known| *known == name).ok_or(malformed)?;
         if found[place].replace(number(value, scheme)?).is_some() {
-            return Err(damaged);
+            return Err(malformed);
         }
     }
     let mut values = [0; N];
     for (value, found) in values.iter_mut().zip(found) {
-        *value = found.ok_or(damaged)?;
+        *value = found.ok_or(malformed)?;
     }
     Ok(values)
 }

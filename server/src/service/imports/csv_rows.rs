@@ -1,4 +1,4 @@
-//! The rows of a CSV file (RFC 4180), one by one in bounded memory.
+//! Reads the rows of a CSV file (RFC 4180) one by one, in bounded memory.
 
 use std::cell::Cell;
 use std::io::{self, BufRead};
@@ -18,7 +18,7 @@ pub(super) struct CsvRows<R: io::Read> {
     unread: Rc<Cell<usize>>,
 }
 
-/// The rows, the first line among them.
+/// Returns all rows, including the header.
 pub(super) fn csv_rows<'a>(input: impl BufRead + 'a) -> CsvRows<impl io::Read + 'a> {
     let unread = Rc::new(Cell::new(0));
     let reader = csv::ReaderBuilder::new()

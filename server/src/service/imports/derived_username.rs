@@ -1,4 +1,4 @@
-//! Usernames for accounts whose own is an address, is not allowed here, or is absent.
+//! Usernames of accounts whose former username is an address, is not allowed, or is absent.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use latchkey_config::account_rules::MAX_USERNAME_CHARS;
@@ -7,12 +7,12 @@ use crate::domain::{EmailAddress, Username};
 
 const SUFFIX_CHARS: usize = 8;
 const SUFFIX_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-/// For a name of which no character is allowed.
+/// The stem if no character of the former username is allowed.
 const DEFAULT_STEM: &str = "user";
 
-/// `jane.doe-k3f7q2ma`: what is allowed of the former name, or of the address if there was none, and a suffix that is a
-/// function of the address. Two accounts of a file therefore get different names, none takes a name that another account
-/// of the file has, and a second run of the import gives the same name.
+/// Returns a username such as `jane.doe-k3f7q2ma`: the allowed characters of the former username, or of the address, and
+/// a suffix that is a function of the address. The suffix keeps the usernames of a file different from each other and from
+/// those that the file contains, and a second run of the import derives the same username.
 pub(super) fn derive_username(former: Option<&str>, email: &EmailAddress) -> Option<Username> {
     let former = former.filter(|former| !former.is_empty()).unwrap_or_else(|| email.as_str());
     let local = former.split_once('@').map_or(former, |(local, _)| local);

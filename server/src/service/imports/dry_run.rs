@@ -1,21 +1,21 @@
-//! What an import would do, without writing anything.
+//! The outcome of an import without writing to the database.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::store::{Imported, ImportedUser};
 
-/// The accounts that the import would have created so far: as hashes, 24 bytes and some overhead for each.
+/// The accounts that the import would have created so far, as hashes of 8 bytes.
 #[derive(Default)]
 pub(super) struct DryRun {
     hasher: RandomState,
-    /// The username of each, and its address.
+    /// Maps usernames to addresses.
     usernames: HashMap<u64, u64>,
     emails: HashSet<u64>,
 }
 
 impl DryRun {
-    /// What would become of an account whose names no existing account has.
+    /// Returns the outcome for an account whose username and address do not exist in the database.
     pub(super) fn create(&mut self, user: &ImportedUser) -> Imported {
         let hash = |text: &str| self.hasher.hash_one(text.to_ascii_lowercase());
         let (username, email) = (hash(user.username.as_str()), hash(user.email.as_str()));

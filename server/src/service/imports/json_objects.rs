@@ -1,25 +1,24 @@
-//! The objects of a JSON file, one by one in bounded memory: of an array, of an array that a member `users` of an object
-//! holds, or of several values one after the other (JSON lines). This is how every system that is read here writes its
-//! export.
+//! Reads the objects of a JSON file one by one, in bounded memory. The objects are the elements of an array, the elements
+//! of the array in an object's member `users`, or consecutive values (JSON lines).
 
 use std::io::{self, BufRead};
 
 /// The longest object, in bytes.
 pub(super) const MAX_OBJECT: usize = 1024 * 1024;
-/// The member that holds the accounts, in the exports of Keycloak and Firebase.
+/// The member with the accounts, in the exports of Keycloak and Firebase.
 const USERS: &[u8] = b"users";
-/// No export is nested deeper; what is, is not one.
+/// The maximum nesting of an object; the exports have less.
 const MAX_DEPTH: usize = 128;
 
-/// An object as bytes, or why it is not read.
+/// The bytes of an object, or why it is refused.
 pub(super) type ReadObject = Result<Vec<u8>, String>;
 
-/// Where the reader is, outside of any object that it returns.
+/// A structure around the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Within {
     /// An array of accounts.
     Array,
-    /// An object of which the array of accounts was read.
+    /// An object whose array of accounts was read.
     Container,
 }
 
@@ -102,12 +101,12 @@ impl<R: BufRead> JsonObjects<R> {
         }
     }
 
-    /// An object, or `None` if it holds the array of accounts, which comes next.
+    /// Reads an object; `None` if it contains the array of accounts, which is read next.
     fn read_object(&mut self) -> io::Result<Option<ReadObject>> {
         let may_hold_users = !self.within.contains(&Within::Container);
         let mut object = Capture::default();
         let mut depth = 0_usize;
-        // The last string directly in the object, which is a member's name if a colon follows.
+        // The last string at depth 1, which is the name of a member if a colon follows.
         let mut last = Vec::new();
         let mut after_colon = false;
         loop {
@@ -138,7 +137,7 @@ impl<R: BufRead> JsonObjects<R> {
         }
     }
 
-    /// The rest of a string; `name` becomes its beginning, as far as it could be [`USERS`].
+    /// Reads the rest of a string. `name` receives its first bytes, which are enough to recognise [`USERS`].
     fn read_string(&mut self, object: &mut Capture, name: &mut Vec<u8>) -> io::Result<()> {
         name.clear();
         let mut escaped = false;
@@ -157,7 +156,7 @@ impl<R: BufRead> JsonObjects<R> {
         }
     }
 
-    /// The rest of an object that is left after its array of accounts.
+    /// Skips the rest of an object after its array of accounts.
     fn skip_rest_of_object(&mut self) -> io::Result<()> {
         let mut depth = 1_usize;
         while depth > 0 {
@@ -166,7 +165,7 @@ impl<R: BufRead> JsonObjects<R> {
         Ok(())
     }
 
-    /// A value of an array that is not an object.
+    /// Skips an element that is not an object.
     fn skip_value(&mut self) -> io::Result<()> {
         let mut depth = 0;
         loop {
@@ -200,7 +199,7 @@ impl<R: BufRead> JsonObjects<R> {
     }
 }
 
-/// The bytes of an object, unless there are too many.
+/// The bytes of an object, up to the maximum.
 #[derive(Default)]
 struct Capture {
     bytes: Vec<u8>,

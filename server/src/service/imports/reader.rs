@@ -19,12 +19,12 @@ pub enum ImportFormat {
     Csv,
 }
 
-/// Where a record is in its file, counted from 1.
+/// The position of a record in its file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// The line on which it begins.
+    /// The line on which the record begins.
     Line(u64),
-    /// The number of the record, in a file of which lines say nothing.
+    /// The number of the record, in a JSON document.
     Record(u64),
 }
 
@@ -95,7 +95,7 @@ impl<R: BufRead> Iterator for JsonLines<R> {
     }
 }
 
-/// Without the byte order mark that a file may begin with, and without the space around.
+/// Removes the byte order mark and surrounding whitespace.
 pub(super) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii()
 }
@@ -172,7 +172,7 @@ fn parse_row(columns: &[&'static str], row: &csv::ByteRecord) -> Result<ImportRe
     Ok(record)
 }
 
-/// The ways in which databases and spreadsheets write a truth value.
+/// Parses the booleans of databases and spreadsheets.
 pub(super) fn parse_flag(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "t" | "1" | "yes" | "y" | "on" => Some(true),

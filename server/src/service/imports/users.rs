@@ -14,12 +14,11 @@ use crate::store::{Imported, ImportedUser, Store, StoreError};
 /// Accounts per transaction.
 const BATCH: usize = 1_000;
 
-/// What to do with the records.
 #[derive(Clone)]
 pub struct ImportOptions {
-    /// Hashes what must not be stored as it is in the file.
+    /// Hashes the digests that must not be stored.
     pub hashing: Arc<HashPool>,
-    /// Whether every address counts as verified, whatever the file says.
+    /// Whether every address counts as verified.
     pub assume_verified: bool,
     /// Whether nothing is written.
     pub dry_run: bool,
@@ -51,7 +50,7 @@ pub struct ImportCounts {
 /// A record that was not imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportRefusal {
-    /// Where it is in the file.
+    /// Its position in the file.
     pub place: Place,
     /// The username, if it is valid.
     pub username: Option<String>,
@@ -157,7 +156,7 @@ impl Import<'_> {
                 }
                 Ok::<_, HashError>(user)
             }));
-            // Not more than the pool computes at once, so that none waits in its queue.
+            // The pool computes this many concurrently; more would wait in its queue.
             let workers = self.options.hashing.state().workers;
             let new: Vec<ImportedUser> = new.buffered(workers).try_collect().await?;
             let made = if new.is_empty() {

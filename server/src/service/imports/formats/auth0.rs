@@ -1,5 +1,4 @@
-//! Users of Auth0: the export of users (JSON lines or CSV), the export of password hashes (JSON lines), and files for
-//! the bulk import.
+//! Auth0's export of users (JSON lines or CSV), its export of password hashes (JSON lines), and files for its bulk import.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +10,7 @@ use super::password_file::PasswordFile;
 use crate::domain::PasswordHash;
 use crate::service::imports::record::ImportRecord;
 
-/// The export names members as the administrator chose, by default `Email Verified` where the API has `email_verified`.
+/// Normalises the names of members: the export may contain `Email Verified` where the API has `email_verified`.
 fn normalize(object: &Map<String, Value>) -> Map<String, Value> {
     let name = |name: &String| name.trim().to_ascii_lowercase().replace(' ', "_");
     object.iter().map(|(key, value)| (name(key), value.clone())).collect()
@@ -63,7 +62,7 @@ fn read(user: Fields<'_>, password_hash: Option<PasswordHash>) -> Result<ImportR
     })
 }
 
-/// Some exports of hashes have the address only among the identifiers.
+/// Returns the address and whether it is verified. Some exports of hashes contain it only in the identifiers.
 fn email(user: Fields<'_>) -> Result<(Option<&str>, Option<bool>), String> {
     let own = user.text("email");
     if own.is_some() {
@@ -76,7 +75,7 @@ fn email(user: Fields<'_>) -> Result<(Option<&str>, Option<bool>), String> {
     }
 }
 
-/// What an account is known by in both exports: its id, or else its address.
+/// The key of an account in both exports: its id, or else its address.
 struct Identity {
     id: Option<String>,
     email: Option<String>,
@@ -84,7 +83,7 @@ struct Identity {
 
 impl Identity {
     fn of(user: Fields<'_>) -> Self {
-        // `auth0|5dea…` in the export of users; the last part, or `alt_id`, in that of hashes.
+        // The export of users has `auth0|5dea…`; the export of hashes has the last part, or `alt_id`.
         let full = user.first_text(&["user_id", "id"]).map(|id| id.rsplit('|').next().unwrap_or(id));
         let object_id = user.object("_id").and_then(|id| id.text("$oid"));
         let id = full.or_else(|| user.text("alt_id")).or(object_id);
@@ -112,7 +111,7 @@ pub fn open_password_file(path: &Path) -> io::Result<PasswordFile> {
     PasswordFile::open(path, keys_of)
 }
 
-/// The keys by which an entry of the export of hashes is found.
+/// The keys of an entry of the export of hashes.
 fn keys_of(object: &Map<String, Value>) -> Vec<String> {
     let members = normalize(object);
     Identity::of(Fields(&members)).keys().map(str::to_owned).collect()

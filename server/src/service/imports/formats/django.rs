@@ -6,8 +6,8 @@ use crate::service::imports::record::ImportRecord;
 
 const MD5_HEX: usize = 32;
 
-/// A dump may hold other models. A user model, the project's own too, has a `password` (`AbstractBaseUser`) and a name or
-/// an address.
+/// Objects of other models are skipped. A user model, which may be custom, has a `password` (`AbstractBaseUser`) and a
+/// username or an address.
 pub(super) fn convert(object: Fields<'_>) -> Option<Result<ImportRecord, String>> {
     let fields = object.object("fields")?;
     object.text("model")?;
@@ -31,7 +31,7 @@ fn read(user: Fields<'_>) -> Result<ImportRecord, String> {
     })
 }
 
-/// Django reads 32 characters without a `$` as an MD5 digest (`UnsaltedMD5PasswordHasher`).
+/// Django interprets 32 characters without a `$` as an MD5 digest (`UnsaltedMD5PasswordHasher`).
 fn password_hash(text: &str) -> PasswordHash {
     if text.len() == MD5_HEX && !text.contains('$') {
         return PasswordHash::new(format!("md5$${text}"));

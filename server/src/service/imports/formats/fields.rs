@@ -1,11 +1,11 @@
-//! The members of an exported account.
+//! Access to the members of an exported account.
 
 use serde_json::{Map, Value};
 
 use crate::domain::{Locale, PasswordHash, PersonName};
 use crate::service::imports::reader::parse_flag;
 
-/// An object of an export. Members that are null or empty count as absent.
+/// An object of an export. Null and empty members are treated as absent.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);
 
@@ -18,7 +18,7 @@ impl<'a> Fields<'a> {
         self.value(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The first of these that is there.
+    /// The first of these members that is present.
     pub(super) fn first_text(self, names: &[&str]) -> Option<&'a str> {
         names.iter().find_map(|name| self.text(name))
     }
@@ -27,7 +27,7 @@ impl<'a> Fields<'a> {
         self.text(name).map(str::to_owned)
     }
 
-    /// A truth value in any form.
+    /// A boolean in any of the forms of [`parse_flag`].
     pub(super) fn flag(self, name: &str) -> Result<Option<bool>, String> {
         let read = match self.value(name) {
             None => return Ok(None),
@@ -52,14 +52,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The parts of a name in one; absent if it is not one that is allowed here, since a name is no reason to leave a person
-/// behind.
+/// Joins the parts of a name; `None` if the result is not allowed, so that a name never prevents the import of an account.
 pub(super) fn full_name(parts: &[Option<&str>]) -> Option<String> {
     let name = parts.iter().flatten().map(|part| part.trim()).collect::<Vec<_>>().join(" ");
     PersonName::parse(&name).map(|name| name.as_str().to_owned())
 }
 
-/// A language tag, if it is one.
+/// Returns the text as a language tag if it is valid.
 pub(super) fn locale(text: &str) -> Option<String> {
     let tag = text.replace('_', "-");
     Locale::parse(&tag).is_some().then_some(tag)

@@ -7,7 +7,7 @@ use super::fields::{Fields, full_name};
 use crate::domain::PasswordHash;
 use crate::service::imports::record::ImportRecord;
 
-/// The columns of the CSV file, which has no first line that names them, as far as they are read.
+/// The first columns of the CSV file, which has no header. Columns without a name are not read.
 pub(super) const COLUMNS: [&str; 27] = [
     "localId",
     "email",
@@ -53,19 +53,17 @@ impl std::fmt::Debug for HashConfig {
     }
 }
 
-/// The parameters cannot be read. Never repeats a value.
+/// Why the parameters cannot be read. `Display` never contains a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashConfigError {
-    /// Firebase hashes with its own scrypt unless it was told otherwise.
     #[error("the algorithm is not SCRYPT")]
     Algorithm,
-    /// Not there, or not a number or base64.
     #[error("{0} is missing or not valid")]
     Member(&'static str),
 }
 
 impl HashConfig {
-    /// Reads what the console shows (Authentication, Users, Password hash parameters), or the same as JSON.
+    /// Parses the text that the console shows (Authentication, Users, Password hash parameters), or the same as JSON.
     ///
     /// # Errors
     /// [`HashConfigError`]
@@ -113,7 +111,7 @@ pub(super) fn convert(user: Fields<'_>, hashes: Option<&HashConfig>) -> Result<I
     })
 }
 
-/// In the form of Ory Kratos, which has the parameters in it.
+/// Returns the hash in the format of Ory Kratos, which includes the parameters.
 fn password_hash(user: Fields<'_>, hash: &str, hashes: Option<&HashConfig>) -> Result<PasswordHash, String> {
     let hashes = hashes.ok_or("has a password hash, but its parameters were not given (--hash-config)")?;
     let hash = decode(hash).ok_or("passwordHash is not base64")?;

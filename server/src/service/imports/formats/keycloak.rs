@@ -6,7 +6,7 @@ use super::fields::{Fields, full_name, locale};
 use crate::domain::PasswordHash;
 use crate::service::imports::record::ImportRecord;
 
-/// Service accounts belong to clients: they are no accounts of people.
+/// Service accounts are skipped because they belong to clients.
 pub(super) fn convert(user: Fields<'_>) -> Option<Result<ImportRecord, String>> {
     if user.text("serviceAccountClientId").is_some() {
         return None;

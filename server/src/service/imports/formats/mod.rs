@@ -1,4 +1,4 @@
-//! The export files of other systems.
+//! Readers of other systems' export files.
 
 mod auth0;
 mod django;
@@ -22,17 +22,17 @@ use super::json_objects::JsonObjects;
 use super::reader::{Place, ReadRecord, Records, without_mark};
 use super::record::ImportRecord;
 
-/// The most members of a CSV row that are looked at.
+/// The maximum number of columns of a CSV file that are read.
 const MAX_COLUMNS: usize = 500;
 
-/// A system and what its file does not say.
+/// A system, and the parameters that its export file does not contain.
 #[derive(Debug)]
 pub enum ExportFormat {
-    /// A realm with users, or a file of users; the export of several realms.
+    /// The export of a realm or of several, or a file of users.
     Keycloak,
-    /// The export of users, of password hashes, or a file for the bulk import.
+    /// The export of users or of password hashes, or a file for the bulk import.
     Auth0 {
-        /// The password hashes, if they are in a file of their own.
+        /// The export of password hashes, if the export of users is read.
         passwords: Option<PasswordFile>,
     },
     /// `firebase auth:export`
@@ -42,7 +42,7 @@ pub enum ExportFormat {
     },
     /// The table `auth.users`.
     Supabase {
-        /// Decides which bans have ended.
+        /// The time that determines whether a ban has ended.
         now: DateTime<Utc>,
     },
     /// `manage.py dumpdata`
@@ -50,7 +50,7 @@ pub enum ExportFormat {
 }
 
 impl ExportFormat {
-    /// `None` if the object is no account.
+    /// `None` if the object is not an account.
     fn convert(&mut self, object: &Map<String, Value>) -> io::Result<Option<Result<ImportRecord, String>>> {
         let fields = Fields(object);
         Ok(match self {
@@ -62,7 +62,7 @@ impl ExportFormat {
         })
     }
 
-    /// The columns of a CSV file that does not name them.
+    /// The columns of a CSV file without a header.
     fn fixed_columns(&self) -> Option<&'static [&'static str]> {
         matches!(self, Self::Firebase { .. }).then_some(&firebase::COLUMNS)
     }
@@ -76,7 +76,7 @@ pub fn read_export<'a>(format: ExportFormat, mut input: impl BufRead + 'a) -> io
     if looks_like_json(&mut input)? { Ok(read_json(format, input)) } else { read_csv(format, input) }
 }
 
-/// What is neither an array nor an object is CSV. Only the first bytes are looked at.
+/// Whether the file begins with an array or an object.
 fn looks_like_json(input: &mut impl BufRead) -> io::Result<bool> {
     let beginning = input.fill_buf()?;
     Ok(matches!(without_mark(beginning).first(), Some(b'{' | b'[') | None))

@@ -1,5 +1,4 @@
-//! A file of password hashes in which the hash of an account is looked up: the file stays on disk, and the memory holds 16
-//! bytes for each key of an account.
+//! An index of a file of password hashes. Each key of an account takes 16 bytes of memory; the hashes stay in the file.
 
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,12 +15,12 @@ const MAX_LINE: u64 = 1024 * 1024;
 pub struct PasswordFile {
     file: BufReader<File>,
     hasher: RandomState,
-    /// The hash of a key, and where its line begins; in order.
+    /// The hash of each key and the offset of its line, sorted.
     index: Vec<(u64, u64)>,
 }
 
 impl PasswordFile {
-    /// Reads the keys of each entry.
+    /// Builds the index.
     pub(super) fn open(path: &Path, keys_of: fn(&Map<String, Value>) -> Vec<String>) -> io::Result<Self> {
         let (hasher, index) = (RandomState::new(), Vec::new());
         let mut passwords = Self { file: BufReader::new(File::open(path)?), hasher, index };
@@ -51,7 +50,7 @@ impl PasswordFile {
         Ok(line)
     }
 
-    /// What `choose` finds in the entries of these keys.
+    /// Returns the first result of `choose` for the entries with these keys.
     pub(super) fn find<'a, T>(
         &mut self,
         keys: impl Iterator<Item = &'a str>,

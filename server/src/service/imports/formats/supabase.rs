@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::fields::{Fields, full_name, locale};
 use crate::service::imports::record::ImportRecord;
 
-/// Deleted and anonymous users are no accounts.
+/// Deleted and anonymous users are skipped.
 pub(super) fn convert(row: Fields<'_>, now: DateTime<Utc>) -> Option<Result<ImportRecord, String>> {
     let is_anonymous = row.flag("is_anonymous") == Ok(Some(true));
     if is_anonymous || row.text("deleted_at").is_some() {
@@ -16,7 +16,7 @@ pub(super) fn convert(row: Fields<'_>, now: DateTime<Utc>) -> Option<Result<Impo
 }
 
 fn read(row: Fields<'_>, now: DateTime<Utc>) -> ImportRecord {
-    // An object in JSON, its text in CSV.
+    // An object in JSON, a string that contains the object in CSV.
     let metadata: Map<String, Value> = match row.value("raw_user_meta_data") {
         Some(Value::Object(object)) => object.clone(),
         Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),
@@ -36,7 +36,7 @@ fn read(row: Fields<'_>, now: DateTime<Utc>) -> ImportRecord {
     }
 }
 
-/// `2026-01-31 12:00:00.5+00` or RFC 3339. What cannot be read, such as `infinity`, has not passed.
+/// Parses `2026-01-31 12:00:00.5+00` and RFC 3339. Other text, such as `infinity`, counts as the future.
 fn is_future(text: &str, now: DateTime<Utc>) -> bool {
     let postgres = |format| DateTime::parse_from_str(text, format);
     let time = DateTime::parse_from_rfc3339(text)
