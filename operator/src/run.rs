@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth_service::context::{Context, Images, Place};
-use crate::auth_service::{self, references::REFERENCES};
+use crate::auth_service::{self, references::RULES};
 use crate::cli::RunArguments;
 use crate::cluster::cache::Cache;
 use crate::cluster::clients::Clients;
@@ -160,7 +160,7 @@ async fn reconcile_until(
     metrics: Metrics,
     readiness: Readiness,
 ) -> Result<(), RunError> {
-    let cache = Cache::new(REFERENCES);
+    let cache = Cache::new(RULES);
     let (triggers, triggered) = mpsc::unbounded();
     let (auth_services, _watches) = watches::start(
         clients.watches,

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::crypto::{HashPool, KeyRing, TokenIssuer, TokenVerifier};
+use crate::crypto::{HashPool, KeyRing};
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
 use crate::limits::Limits;
@@ -24,7 +24,9 @@ use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::revocation::Revocation;
 use crate::secrets::read_secret;
-use crate::service::{FirstSuperuserError, Housekeeper, Service, UserForm, create_first_superuser};
+use crate::service::{
+    Dependencies, FirstSuperuserError, Housekeeper, Service, UserForm, create_first_superuser,
+};
 use crate::start_inputs::{Faults, StartInputs};
 use crate::store::Store;
 
@@ -77,29 +79,20 @@ impl App {
             Arc::clone(&hashing),
             outbox.clone(),
         );
-        let (issuer, audience) = (settings.issuer(), settings.audience());
-        let service = Arc::new(Service {
+        let dependencies = Dependencies {
             store: store.clone(),
             revocation: Arc::clone(&revocation),
-            limits: Limits::new(Arc::clone(&redis)),
-            rate_limits: settings.rate_limits,
+            limits: Arc::new(Limits::new(redis)),
             hashing: Arc::clone(&hashing),
-            issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
-            verifier: TokenVerifier::new(Arc::clone(&ring), issuer, audience),
-            access_lifetime: TimeDelta::seconds(settings.access_token_lifetime.as_seconds()),
-            refresh_lifetime: TimeDelta::seconds(settings.refresh_token_lifetime.as_seconds()),
-            accounts: settings.accounts.clone(),
-            password_policy: settings.password_policy.clone(),
-            registration: settings.registration.clone(),
-            introspection_client,
-            mail_enabled: settings.email.is_some(),
+            ring: Arc::clone(&ring),
             outbox_wake,
             metrics: Arc::clone(&metrics),
-        });
+        };
         let probe_service = settings
             .login_probe
-            .then(|| login_probe::build_service(settings, &service, &ring, redis))
+            .then(|| Service::for_login_probe(settings, dependencies.clone()))
             .transpose()?;
+        let service = Arc::new(Service::new(settings, introspection_client, dependencies));
 
         let mut faults = Faults::default();
         let api = faults.keep(bind("LISTEN_ADDR", settings.listen_addr).await);
@@ -128,7 +121,7 @@ impl App {
             longest_token_lifetime: lifetimes.map(Minutes::as_seconds).into_iter().max().unwrap_or_default(),
         };
         // The management port outlives the API's, so that readiness is seen to fail while requests drain.
-        let browsers = BrowserPolicy::new(issuer, &settings.cors_allowed_origins);
+        let browsers = BrowserPolicy::new(settings.issuer(), &settings.cors_allowed_origins);
         app.servers.spawn(serve(api, api_router(state, browsers), app.stop_taking.clone()));
         app.workers.spawn(serve(management, management_router(management_state), app.stop_working.clone()));
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));

@@ -261,7 +261,6 @@ impl Metrics {
 
 /// The gauges of [`Metrics::set_state`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is named after its metric")]
 pub enum StateGauge {
     HashPool,
     DatabasePool,

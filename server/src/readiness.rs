@@ -16,7 +16,6 @@ use crate::redis_connection::ConnectionState;
 use crate::revocation::{Revocation, RevocationMode};
 use crate::store::{REQUIRED_SCHEMA_VERSION, Store, StoreError, describe_unfit};
 
-/// One dependency.
 #[derive(Debug, Clone, Serialize)]
 pub struct Dependency {
     /// Whether it is usable.

@@ -54,7 +54,6 @@ impl Connection {
 /// The state of the connection, for readiness and status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// Connected.
     Up,
     /// Not connected, but connected before.
     Lost(String),
@@ -111,7 +110,6 @@ impl RedisConnection {
         }
     }
 
-    /// The state of the connection.
     pub fn state(&self) -> ConnectionState {
         if self.current.load().is_some() {
             return ConnectionState::Up;

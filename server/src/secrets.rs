@@ -10,7 +10,6 @@ pub enum SecretError {
     Unreadable {
         /// The variable without `_FILE`.
         name: &'static str,
-        /// The path.
         path: String,
         /// The kind of the I/O error.
         reason: std::io::Error,
@@ -23,7 +22,6 @@ pub enum SecretError {
     Empty {
         /// The variable without `_FILE`.
         name: &'static str,
-        /// The path.
         path: String,
     },
 }

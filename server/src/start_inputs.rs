@@ -58,9 +58,7 @@ impl std::error::Error for Faults {}
 pub struct StartInputs {
     /// As it was when the store was made.
     pub database_url: SecretText,
-    /// The store.
     pub store: Store,
-    /// The connection to Redis.
     pub redis: Arc<RedisConnection>,
     /// The signing keys, loaded.
     pub ring: Arc<KeyRing>,
@@ -180,7 +178,6 @@ pub fn first_superuser_form(references: &References) -> anyhow::Result<Option<Us
         email: first.email.clone(),
         name: first.username.clone(),
         password: Password::presented(password.expose()),
-        is_superuser: true,
     };
     // What is set beyond the rules that always hold is asked only of an account that is to be made: one that was made
     // before it was set is no reason not to start.

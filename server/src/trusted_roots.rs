@@ -21,7 +21,6 @@ pub enum RootsError {
     /// The file cannot be read.
     #[error("EXTRA_CA_FILE {path} cannot be read: {reason}")]
     Unreadable {
-        /// The path.
         path: String,
         /// The kind of the I/O error.
         reason: std::io::Error,
@@ -29,17 +28,13 @@ pub enum RootsError {
     /// A certificate in the file is malformed.
     #[error("EXTRA_CA_FILE {path} is not valid: its certificate number {number} cannot be understood")]
     Malformed {
-        /// The path.
         path: String,
         /// The position of the certificate, from 1.
         number: usize,
     },
     /// The file contains no certificate.
     #[error("EXTRA_CA_FILE {path} is not valid: it holds no certificate in PEM form")]
-    Empty {
-        /// The path.
-        path: String,
-    },
+    Empty { path: String },
 }
 
 /// The custom certificate authorities; none if `EXTRA_CA_FILE` is not set. Cheap to clone.

@@ -40,8 +40,8 @@ cgroup=latchkey
 guard=LATCHKEY-GUARD
 api_address=10.244.0.1:6443
 # In the order of their start.
-daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns metrics-server
-    kube-proxy kubelet)
+daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns kube-proxy kubelet
+    metrics-server)
 
 # Whether KUBECONFIG refers to another cluster, which is then used instead.
 foreign_cluster() { [ -n "${KUBECONFIG:-}" ] && [ "$KUBECONFIG" != "$state/kubeconfig" ]; }

@@ -1,8 +1,9 @@
 //! Deletion of an AuthService.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kube::api::DeleteParams;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, PropagationPolicy};
 use latchkey_crds::AuthService;
 use latchkey_tests::wait;
 use serde_json::json;
@@ -29,4 +30,39 @@ async fn nothing_is_left_and_it_can_be_made_again() {
 
     fixture.apply(spec).await;
     fixture.wait_for_condition("Ready", "True").await;
+}
+
+/// The cache stores no objects of an AuthService that does not exist. A new one of the same name has to find them.
+#[tokio::test]
+async fn objects_that_a_deletion_left_are_adopted_by_a_new_auth_service() {
+    let fixture = Fixture::new("orphans").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    let spec = json!({"replicas": 2, "database": {"embedded": {"storage": "1Gi"}}});
+    fixture.apply(spec.clone()).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    let uids = async || -> BTreeMap<String, Option<String>> {
+        let kinds =
+            ["Service/auth", "Secret/auth-postgres", "StatefulSet/auth-postgres", "ConfigMap/auth-settings"];
+        let owned = fixture.owned().await;
+        kinds.iter().map(|name| ((*name).to_owned(), owned.get(*name).and_then(ResourceExt::uid))).collect()
+    };
+    let before = uids().await;
+    assert!(before.values().all(Option::is_some), "{before:?}");
+
+    let orphaning =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    fixture.api::<AuthService>().delete(NAME, &orphaning).await.expect("it is deleted");
+    wait::until("the AuthService to be gone", async || {
+        fixture.api::<AuthService>().get_opt(NAME).await.expect("an answer").is_none().then_some(())
+    })
+    .await;
+    // The operator never adopts signing keys.
+    fixture.any("Secret").delete("auth-jwt-keys", &DeleteParams::default()).await.expect("it is deleted");
+    fixture.apply(spec).await;
+    wait::until_ok("all objects to be adopted", async || {
+        let now = uids().await;
+        if now == before { Ok(()) } else { Err(now) }
+    })
+    .await;
 }

@@ -17,6 +17,7 @@ mod field_ownership;
 mod fixture;
 mod foreign_secrets;
 mod hanging_requests;
+mod hostile_objects;
 mod hostile_replicas;
 mod keys;
 mod kubectl;

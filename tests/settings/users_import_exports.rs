@@ -196,6 +196,21 @@ async fn an_export_of_hashes_alone_is_enough_for_auth0() {
 }
 
 #[tokio::test]
+async fn the_parameters_of_firebase_may_precede_the_accounts() {
+    let (_, config) = HASH_CONFIG;
+    for export in [&EXPORTS[4], &EXPORTS[5]] {
+        let import = Import::with(App::start().await);
+        let text = format!("{config}{}", export.text);
+        let output = import.run(export.file, &text, &["--format", "firebase"]);
+        assert!(stdout(&output).contains("4 accounts created"), "{}", stderr(&output));
+        import.app.log_in_as("ada@example.test", PASSWORD).await;
+        let damaged = text.replace("Bw==", "NeverLogged!");
+        let output = import.run(export.file, &damaged, &["--format", "firebase"]);
+        assert!(stderr(&output).contains("base64_salt_separator"), "{}", stderr(&output));
+    }
+}
+
+#[tokio::test]
 async fn what_is_missing_or_no_export_is_said_in_a_sentence() {
     let import = Import::with(App::start().await);
     let firebase = import.run("users.json", EXPORTS[4].text, &["--format", "firebase"]);

@@ -46,7 +46,7 @@ impl Cluster {
     /// The cluster, brought up with all images loaded by the first caller.
     ///
     /// # Panics
-    /// When it does not come up, or the release binaries are not built.
+    /// When it does not come up, or the programs are not built.
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Cluster> = LazyLock::new(Cluster::up);
         &SHARED
@@ -123,21 +123,22 @@ impl Images {
     }
 }
 
-/// The archive of the server's or the operator's image, of the release build unless `LATCHKEY_SERVER_BIN` or
+/// The archive of the server's or the operator's image, of this build unless `LATCHKEY_SERVER_BIN` or
 /// `LATCHKEY_OPERATOR_BIN` names another. The tag follows from the binary, so that a rebuilt
 /// one is another image and never hides behind the name of the last.
 fn product(name: &str, suffix: &str) -> String {
     let binary = env::var_os(format!("LATCHKEY_{}_BIN", name.to_uppercase()))
-        .map_or_else(|| release_binary(&format!("latchkey-{name}")), PathBuf::from);
+        .map_or_else(|| built_binary(&format!("latchkey-{name}")), PathBuf::from);
     let digest = run_ok(Command::new("sha256sum").arg(&binary));
     let tag = format!("{}{suffix}", digest.get(..12).expect("a digest"));
     run_ok(script("images").arg(name).arg("--binary").arg(&binary).args(["--tag", &tag])).trim().to_owned()
 }
 
-fn release_binary(name: &str) -> PathBuf {
+/// The program that was built with this test. Its profile is the tests' own, so that nothing is compiled twice.
+fn built_binary(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the path of this test executable");
-    let path = test.ancestors().nth(3).expect("the target folder").join("release").join(name);
-    assert!(path.exists(), "{} is missing: cargo build --release -p {name}", path.display());
+    let path = test.ancestors().nth(2).expect("the target folder").join(name);
+    assert!(path.exists(), "{} is missing: cargo build --workspace --bins", path.display());
     path
 }
 

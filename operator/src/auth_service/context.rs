@@ -62,8 +62,6 @@ pub(crate) struct Memory {
     pub keys: WrittenKeys,
     /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
-    /// The ConfigMaps with certificate authorities, by name.
-    pub config_maps: HashMap<String, ReadConfigMap>,
 }
 
 impl Memory {
@@ -84,17 +82,6 @@ impl Memory {
             self.applied.push(state);
         }
     }
-}
-
-/// The content of a ConfigMap.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ReadConfigMap {
-    /// The version that was read.
-    pub version: String,
-    /// The requested keys.
-    pub keys: Vec<String>,
-    /// The values of those that exist.
-    pub data: HashMap<String, Vec<u8>>,
 }
 
 /// The Secret of the key set written last, with the resource version that it replaced. It is newer than the cache

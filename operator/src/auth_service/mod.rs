@@ -81,7 +81,7 @@ async fn reconcile_in_slot(observed: Arc<Observed>, context: Arc<Context>) -> Re
     // Waiting for unresponsive servers takes no reconcile slot. An unreadable pod is reported below.
     let pods =
         observed.whole().ok().and_then(|whole| dereference::pods(whole, &context, Component::Server).ok());
-    let answers = server_reports::ask_all(&pods.unwrap_or_default()).await;
+    let answers = server_reports::query_all(&pods.unwrap_or_default()).await;
     let uid = observed.uid().unwrap_or_default();
     let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
     let work = context.slots.work(failed_before, async {

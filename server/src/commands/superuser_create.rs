@@ -42,7 +42,6 @@ pub async fn create_superuser(
         username: arguments.username.clone(),
         email: arguments.email,
         password: Password::presented(password),
-        is_superuser: true,
     };
     match service::create_superuser(store, form, policy).await {
         Ok(id) => print_line(&format!("superuser {} created with the id {id}", arguments.username)),

@@ -13,9 +13,8 @@ mod tokens;
 
 pub use client_secret::ClientSecret;
 pub use foreign_hash::ForeignHash;
-pub use hash_refusal::HashRefusal;
-pub use hashing::{HashError, HashPool, HashPoolState};
-pub use key_ring::{KeyRing, KeyRingError, LoadedKey};
+pub use hashing::{HashError, HashPool};
+pub use key_ring::{KeyRing, LoadedKey};
 pub use one_time::OneTimeSecret;
 pub use tokens::{TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken};
 

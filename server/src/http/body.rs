@@ -90,23 +90,24 @@ fn describe<T: JsonBody>(bytes: &[u8], error: &serde_json::Error, field: &str) -
     if !error.is_data() {
         return Problem::new(StatusCode::BAD_REQUEST, "The body is not valid JSON.");
     }
-    let fault = |field, message: &str| FieldError { field, message: message.to_owned() };
     let Ok(object) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes) else {
         return refuse_non_object(bytes);
     };
     let absent: Vec<_> = T::REQUIRED
         .iter()
         .filter(|name| !object.contains_key(**name))
-        .map(|name| fault(*name, "is required"))
+        .map(|name| FieldError::new(name, "is required"))
         .collect();
     if !absent.is_empty() {
         return ServiceError::Invalid(absent).into();
     }
     let known = T::REQUIRED.iter().chain(T::OPTIONAL).find(|known| **known == field);
     let fault = match known {
-        Some(name) if error.to_string().starts_with("duplicate field") => fault(*name, "is given twice"),
-        Some(name) => fault(*name, "has the wrong type"),
-        None => fault("body", "has a field twice, or one that is not known"),
+        Some(name) if error.to_string().starts_with("duplicate field") => {
+            FieldError::new(name, "is given twice")
+        }
+        Some(name) => FieldError::new(name, "has the wrong type"),
+        None => FieldError::new("body", "has a field twice, or one that is not known"),
     };
     ServiceError::Invalid(vec![fault]).into()
 }

@@ -5,49 +5,70 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::bearer::bearer_token;
-use super::form::{FormFields, UrlEncodedForm, decode_component};
+use super::form::{UrlEncodedForm, decode_component, require};
 use super::oauth::oauth_problem;
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::domain::Origin;
 use crate::service::{ClientCredentials, FieldError, ServiceError, TokenClient, authenticate_client};
 
-/// Authenticates the caller, then parses the form. Credentials are read from the header (a superuser's bearer token, or
-/// RFC 7617 Basic) or, without such a header, from the form's `client_id` and `client_secret`
+/// The token that is asked about (RFC 7662 §2.1, RFC 7009 §2.1).
+#[derive(Deserialize, ToSchema)]
+pub struct TokenQueryForm {
+    /// An access or a refresh token.
+    #[serde(default)]
+    #[schema(min_length = 1, required)]
+    token: String,
+    /// Optional and ignored: the token states its own type.
+    #[serde(default, rename = "token_type_hint")]
+    _token_type_hint: String,
+    /// Together with `client_secret`, if there is no `Authorization` header.
+    #[serde(default)]
+    client_id: String,
+    /// See `client_id`.
+    #[serde(default)]
+    #[schema(format = Password)]
+    client_secret: String,
+}
+
+/// Authenticates the caller, then reads the token from the form. Credentials are read from the header (a superuser's bearer
+/// token, or RFC 7617 Basic) or, without such a header, from the form's `client_id` and `client_secret`
 /// (RFC 6749 §2.3.1).
 ///
 /// # Errors
 /// `401`, `403`, `429` or `503` about the caller before anything is said about the form. They have the members of
 /// RFC 6749 §5.2.
-pub async fn authenticated_form(
+pub async fn authenticate_query(
     state: &ApiState,
     headers: &HeaderMap,
     origin: &Origin,
-    form: Result<UrlEncodedForm, Problem>,
-) -> Result<(TokenClient, FormFields), Problem> {
+    form: Result<UrlEncodedForm<TokenQueryForm>, Problem>,
+) -> Result<(TokenClient, String), Problem> {
     let form =
         form.map(|UrlEncodedForm(form)| form).map_err(|problem| problem.with_oauth_error("invalid_request"));
-    if headers.contains_key(AUTHORIZATION) {
+    let (client, form) = if headers.contains_key(AUTHORIZATION) {
         let client = authenticate_by_header(state, headers, origin).await?;
         let form = form?;
         // RFC 6749 §2.3: not more than one method in a request.
-        if form.get("client_secret").is_some() {
-            let fault = "is given beside the Authorization header".to_owned();
-            return Err(oauth_problem(ServiceError::Invalid(vec![FieldError {
-                field: "client_secret",
-                message: fault,
-            }])));
+        if !form.client_secret.is_empty() {
+            let fault = FieldError::new("client_secret", "is given beside the Authorization header");
+            return Err(oauth_problem(ServiceError::Invalid(vec![fault])));
         }
-        return Ok((client, form));
-    }
-    let form = form?;
-    let (Some(id), Some(secret)) = (form.get("client_id"), form.get("client_secret")) else {
-        return Err(Problem::no_client().with_oauth_error("invalid_client"));
+        (client, form)
+    } else {
+        let form = form?;
+        let (id, secret) = (form.client_id.as_str(), form.client_secret.as_str());
+        if id.is_empty() || secret.is_empty() {
+            return Err(Problem::no_client().with_oauth_error("invalid_client"));
+        }
+        (check(state, ClientCredentials::Secret(&[(id, secret)]), origin).await?, form)
     };
-    let client = check(state, ClientCredentials::Secret(&[(id, secret)]), origin).await?;
-    Ok((client, form))
+    require(&[("token", &form.token)]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
+    Ok((client, form.token))
 }
 
 async fn authenticate_by_header(

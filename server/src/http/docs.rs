@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, Schema, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme,
 };
@@ -110,20 +110,11 @@ fn schema_of_body(operation: &Operation, kind: &str) -> Option<String> {
     }
 }
 
-/// A form has a bounded number of fields; each occurs once and is a string, never null. Unknown fields are ignored
-/// (RFC 6749 §3.2).
+/// A form has a bounded number of fields; each occurs once and is a string. Unknown fields are ignored (RFC 6749 §3.2).
 fn describe_form(form: &mut Object) {
     form.max_properties = Some(MAX_FIELDS);
     let text = ObjectBuilder::new().schema_type(Type::String).build();
     form.additional_properties = Some(Box::new(AdditionalProperties::RefOr(text.into())));
-    for property in form.properties.values_mut() {
-        if let RefOr::T(Schema::Object(field)) = property
-            && let SchemaType::Array(types) = &field.schema_type
-            && types.contains(&Type::String)
-        {
-            field.schema_type = SchemaType::Type(Type::String);
-        }
-    }
 }
 
 pub(super) fn base_document() -> OpenApi {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error, MapDeserializer};
 
 use super::arrival::{check_readable, too_large};
 use super::body::{media_type, read_bytes, unsupported};
@@ -17,33 +19,21 @@ pub const MULTIPART: &str = "multipart/form-data";
 /// The largest number of fields; every form of the API has fewer.
 pub const MAX_FIELDS: usize = 32;
 
+/// Checks that required fields are given; an empty value counts as absent (RFC 6749 §3.2).
+///
+/// # Errors
+/// `422` that names every absent one.
+pub fn require(fields: &[(&'static str, &str)]) -> Result<(), Problem> {
+    let absent = fields.iter().filter(|(_, value)| value.is_empty());
+    let faults: Vec<_> = absent.map(|(field, _)| FieldError::new(field, "is required")).collect();
+    if faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(faults).into()) }
+}
+
 /// The fields of a form; each name occurs once.
 #[derive(Default)]
-pub struct FormFields(BTreeMap<String, String>);
+struct FormFields(BTreeMap<String, String>);
 
 impl FormFields {
-    /// A field's value; an empty one counts as absent (RFC 6749 §3.2).
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// The values of required fields.
-    ///
-    /// # Errors
-    /// `422` that names every absent one.
-    pub fn require<const N: usize>(&self, names: [&'static str; N]) -> Result<[&str; N], Problem> {
-        let absent: Vec<_> = names
-            .into_iter()
-            .filter(|name| self.get(name).is_none())
-            .map(|field| FieldError { field, message: "is required".to_owned() })
-            .collect();
-        if absent.is_empty() {
-            Ok(names.map(|name| self.get(name).unwrap_or_default()))
-        } else {
-            Err(ServiceError::Invalid(absent).into())
-        }
-    }
-
     fn insert(&mut self, name: String, value: String) -> Result<(), Problem> {
         if self.0.len() >= MAX_FIELDS {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "The form has too many fields."));
@@ -84,6 +74,12 @@ impl FormFields {
         }
         Ok(fields)
     }
+
+    /// Unknown fields are ignored (RFC 6749 §3.2).
+    fn into_form<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        T::deserialize(MapDeserializer::new(self.0.into_iter()))
+            .map_err(|_: Error| Problem::new(StatusCode::BAD_REQUEST, "The form could not be read."))
+    }
 }
 
 /// Decodes one name or value (WHATWG URL §5.1), but refuses invalid UTF-8 instead of replacing it by U+FFFD: a password must
@@ -96,37 +92,38 @@ pub fn decode_component(encoded: &[u8]) -> Result<String, Problem> {
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The form is not valid UTF-8."))
 }
 
-/// A form of either media type.
-pub struct AnyForm(pub FormFields);
+/// A form of either media type. Each field of `T` is a `String` with `#[serde(default)]`; an absent one is empty.
+pub struct AnyForm<T>(pub T);
 
-impl<S: Send + Sync> FromRequest<S> for AnyForm {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for AnyForm<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match media_type(request.headers()).as_str() {
-            URLENCODED => Ok(Self(FormFields::parse_urlencoded(&read_bytes(request, state).await?)?)),
+        let fields = match media_type(request.headers()).as_str() {
+            URLENCODED => FormFields::parse_urlencoded(&read_bytes(request, state).await?)?,
             MULTIPART => {
                 check_readable(&request)?;
                 let multipart = Multipart::from_request(request, state).await.map_err(|_| {
                     Problem::new(StatusCode::BAD_REQUEST, "The multipart form has no valid boundary.")
                 })?;
-                Ok(Self(FormFields::parse_multipart(multipart).await?))
+                FormFields::parse_multipart(multipart).await?
             }
-            _ => Err(unsupported("application/x-www-form-urlencoded or multipart/form-data")),
-        }
+            _ => return Err(unsupported("application/x-www-form-urlencoded or multipart/form-data")),
+        };
+        fields.into_form().map(Self)
     }
 }
 
-/// A URL-encoded form.
-pub struct UrlEncodedForm(pub FormFields);
+/// A URL-encoded form, with fields as in [`AnyForm`].
+pub struct UrlEncodedForm<T>(pub T);
 
-impl<S: Send + Sync> FromRequest<S> for UrlEncodedForm {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for UrlEncodedForm<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if media_type(request.headers()) != URLENCODED {
             return Err(unsupported(URLENCODED));
         }
-        Ok(Self(FormFields::parse_urlencoded(&read_bytes(request, state).await?)?))
+        FormFields::parse_urlencoded(&read_bytes(request, state).await?)?.into_form().map(Self)
     }
 }

@@ -18,7 +18,6 @@ use crate::readiness::{Readiness, Report};
 pub struct ManagementState {
     /// Checks every dependency.
     pub readiness: Arc<Readiness>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
     /// The longest lifetime of the tokens that this replica signs, in seconds.
     pub longest_token_lifetime: i64,

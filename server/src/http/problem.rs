@@ -187,10 +187,7 @@ impl From<ServiceError> for Problem {
                 Self { challenge: Some(CHALLENGE_SCOPE), ..plain(StatusCode::FORBIDDEN) }
             }
             ServiceError::InvalidOneTimeToken => Self {
-                errors: vec![FieldError {
-                    field: "token",
-                    message: "is not valid, was used or has expired".to_owned(),
-                }],
+                errors: vec![FieldError::new("token", "is not valid, was used or has expired")],
                 ..plain(StatusCode::UNPROCESSABLE_ENTITY)
             },
             ServiceError::NotFound | ServiceError::UnknownAccount => plain(StatusCode::NOT_FOUND),

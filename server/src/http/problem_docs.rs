@@ -50,7 +50,9 @@ problem_sets! {
         ("415", "Not a form"),
         ("422", "A field is missing or not valid"),
     }
-    /// Of an endpoint that reads the query of its URL.
+    /// Of an endpoint that checks a username and a password.
+    CredentialsProblem { ("401", "Wrong username or password") }
+    /// Of an endpoint that reads parameters of its URL.
     QueryProblems { ("400", "Malformed request"), ("422", "A parameter is not valid") }
     /// Of an endpoint that needs an access token.
     BearerProblems { ("401", "No valid access token") }

@@ -13,10 +13,8 @@ use crate::service::Service;
 pub struct ApiState {
     /// The use cases.
     pub service: Arc<Service>,
-    /// The readiness checks.
     pub readiness: Arc<Readiness>,
     /// The networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
 }

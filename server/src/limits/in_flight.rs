@@ -1,48 +1,25 @@
 //! Attempts of this replica that may still give back, and attempts that wait for them.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
 
 use super::bucket::{Bucket, BucketKey};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// It is being counted: whether it has taken a unit is not known yet.
-    Asking,
-    /// It has taken a unit.
-    Holding,
-    /// It was refused while others were being counted or in flight.
-    Waiting,
-}
-
+/// The attempts on one bucket.
 #[derive(Default)]
 struct Entry {
-    asking: usize,
-    holding: usize,
+    /// Attempts that may still give back: they are being counted, or were accepted.
+    active: usize,
+    /// Refused attempts that wait for those.
     waiting: usize,
     /// How many units were given back.
     returns: u64,
-    /// Wakes one waiting attempt: a unit was given back.
-    returned: Arc<Notify>,
-    /// Wakes all waiting attempts: no unit will be given back.
-    idle: Arc<Notify>,
-}
-
-impl Entry {
-    fn count(&mut self, stage: Stage) -> &mut usize {
-        match stage {
-            Stage::Asking => &mut self.asking,
-            Stage::Holding => &mut self.holding,
-            Stage::Waiting => &mut self.waiting,
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.asking == 0 && self.holding == 0
-    }
+    /// Wakes one waiting attempt when a unit was given back, so that many do not ask for one unit, and all of them when no
+    /// unit can be given back any more.
+    changed: Arc<Notify>,
 }
 
 type Entries = HashMap<BucketKey, Entry>;
@@ -51,30 +28,12 @@ type Entries = HashMap<BucketKey, Entry>;
 #[derive(Default)]
 pub(super) struct InFlight(Mutex<Entries>);
 
-/// The place of an attempt in its buckets; dropping it leaves them.
+/// An active attempt. Dropping it leaves its buckets without giving back.
 pub(super) struct Place<'a> {
     in_flight: &'a InFlight,
     keys: Vec<BucketKey>,
-    stage: Stage,
-    /// How often something had come back into each bucket when it was asked.
-    returns: Vec<u64>,
-}
-
-/// The outlook of a refused attempt.
-pub(super) enum Prospect<'a> {
-    /// A unit was given back while it was counted.
-    AskAgain,
-    /// A unit may be given back.
-    Wait(Wait<'a>),
-    /// No unit will be given back.
-    None,
-}
-
-/// A refused attempt that waits.
-pub(super) struct Wait<'a> {
-    _place: Place<'a>,
-    returned: OwnedNotified,
-    idle: OwnedNotified,
+    /// How many units had been given back to each bucket when it was asked.
+    seen: Vec<u64>,
 }
 
 impl InFlight {
@@ -82,16 +41,20 @@ impl InFlight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn ask(&self, buckets: &[Bucket]) -> Place<'_> {
-        let keys: Vec<_> = buckets.iter().map(|bucket| bucket.key).collect();
+    /// Enters an attempt that is about to be counted in these buckets.
+    pub(super) fn enter(&self, buckets: &[Bucket]) -> Place<'_> {
+        self.enter_keys(buckets.iter().map(|bucket| bucket.key).collect())
+    }
+
+    fn enter_keys(&self, keys: Vec<BucketKey>) -> Place<'_> {
         let mut entries = self.entries();
         let mut enter = |key: &BucketKey| {
             let entry = entries.entry(*key).or_default();
-            entry.asking += 1;
+            entry.active += 1;
             entry.returns
         };
-        let returns = keys.iter().map(&mut enter).collect();
-        Place { in_flight: self, keys, stage: Stage::Asking, returns }
+        let seen = keys.iter().map(&mut enter).collect();
+        Place { in_flight: self, keys, seen }
     }
 
     #[cfg(test)]
@@ -101,91 +64,104 @@ impl InFlight {
 }
 
 impl<'a> Place<'a> {
-    /// Marks the attempt as having taken a unit.
-    pub(super) fn hold(&mut self) {
+    /// Leaves the buckets after their units were given back.
+    pub(super) fn give_back(mut self) {
         let mut entries = self.in_flight.entries();
-        for key in &self.keys {
-            if let Some(entry) = entries.get_mut(key) {
-                *entry.count(self.stage) -= 1;
-                entry.holding += 1;
+        for key in std::mem::take(&mut self.keys) {
+            let Some(entry) = entries.get_mut(&key) else { continue };
+            entry.active -= 1;
+            entry.returns += 1;
+            // The attempt that is woken asks next, and wakes the others when it leaves.
+            entry.changed.notify_one();
+            remove_if_unused(&mut entries, key);
+        }
+    }
+
+    /// Waits, after the bucket of this number has refused the attempt, until a unit is given back to it. Gives the place to
+    /// ask again from; `None` when no unit will be given back. An attempt that waits counts as one that gives nothing back.
+    pub(super) async fn await_return(mut self, scarce: usize) -> Option<Self> {
+        let in_flight = self.in_flight;
+        let Some(waiting) = self.start_waiting(scarce) else { return Some(self) };
+        loop {
+            let mut changed = pin!(waiting.changed.notified());
+            // Before the counts are read, so that no later change is missed.
+            changed.as_mut().enable();
+            match waiting.read_counts() {
+                (returns, _) if returns != waiting.seen => {
+                    return Some(in_flight.enter_keys(waiting.keys.clone()));
+                }
+                (_, 0) => return None,
+                _ => changed.await,
             }
         }
-        self.stage = Stage::Holding;
     }
 
-    /// Marks the attempt as having given back.
-    pub(super) fn give_back(mut self) {
-        let keys = std::mem::take(&mut self.keys);
-        leave(&mut self.in_flight.entries(), &keys, self.stage, End::GaveBack);
-    }
-
-    /// Marks the attempt as refused by the bucket of this number.
-    pub(super) fn wait(mut self, scarce: usize) -> Prospect<'a> {
-        let keys = std::mem::take(&mut self.keys);
-        let (in_flight, key) = (self.in_flight, keys[scarce]);
-        let mut entries = in_flight.entries();
-        // Entered first, so that the entry stays; in one step, so that nothing happens in between.
+    /// `None` when a unit was given back while the attempt was counted: the place is then ready to ask again.
+    fn start_waiting(&mut self, scarce: usize) -> Option<Waiting<'a>> {
+        let mut entries = self.in_flight.entries();
+        let (key, seen) = (self.keys[scarce], self.seen[scarce]);
         let entry = entries.entry(key).or_default();
-        entry.waiting += 1;
-        let came_back = entry.returns != self.returns[scarce];
-        let (returned, idle) = (Arc::clone(&entry.returned), Arc::clone(&entry.idle));
-        let (returned, idle) = (returned.notified_owned(), idle.notified_owned());
-        // Who asks again at once has not given up hope for the others either.
-        leave(&mut entries, &keys, self.stage, if came_back { End::Quiet } else { End::Taken });
-        let idle_now = entries.get(&key).is_none_or(Entry::is_idle);
-        drop(entries);
-        let place = Place { in_flight, keys: vec![key], stage: Stage::Waiting, returns: Vec::new() };
-        match (came_back, idle_now) {
-            (true, _) => Prospect::AskAgain,
-            (false, true) => Prospect::None,
-            (false, false) => Prospect::Wait(Wait { _place: place, returned, idle }),
+        if entry.returns != seen {
+            self.seen =
+                self.keys.iter().map(|key| entries.get(key).map_or(0, |entry| entry.returns)).collect();
+            return None;
         }
+        entry.waiting += 1;
+        let changed = Arc::clone(&entry.changed);
+        let keys = std::mem::take(&mut self.keys);
+        leave(&mut entries, &keys);
+        Some(Waiting { in_flight: self.in_flight, key, keys, seen, changed })
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        leave(&mut self.in_flight.entries(), &self.keys, self.stage, End::Taken);
+        leave(&mut self.in_flight.entries(), &self.keys);
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// What it had taken, if anything, stays taken.
-    Taken,
-    /// It gave back.
-    GaveBack,
-    /// It is about to ask again.
-    Quiet,
+/// A refused attempt that waits for those in flight.
+struct Waiting<'a> {
+    in_flight: &'a InFlight,
+    /// The bucket that refused it.
+    key: BucketKey,
+    /// All its buckets.
+    keys: Vec<BucketKey>,
+    seen: u64,
+    changed: Arc<Notify>,
 }
 
-fn leave(entries: &mut Entries, keys: &[BucketKey], stage: Stage, end: End) {
+impl Waiting<'_> {
+    /// How many units were given back, and how many attempts may still do so.
+    fn read_counts(&self) -> (u64, usize) {
+        self.in_flight.entries().get(&self.key).map_or((0, 0), |entry| (entry.returns, entry.active))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut entries = self.in_flight.entries();
+        if let Some(entry) = entries.get_mut(&self.key) {
+            entry.waiting -= 1;
+        }
+        remove_if_unused(&mut entries, self.key);
+    }
+}
+
+/// Leaves the buckets without giving back.
+fn leave(entries: &mut Entries, keys: &[BucketKey]) {
     for key in keys {
         let Some(entry) = entries.get_mut(key) else { continue };
-        let count = entry.count(stage);
-        *count = count.saturating_sub(1);
-        match end {
-            // Whoever is woken asks next: if it is refused all the same, it wakes the others.
-            End::GaveBack => {
-                entry.returns += 1;
-                entry.returned.notify_one();
-            }
-            End::Taken if stage != Stage::Waiting && entry.is_idle() => entry.idle.notify_waiters(),
-            End::Taken | End::Quiet => {}
+        entry.active -= 1;
+        if entry.active == 0 {
+            entry.changed.notify_waiters();
         }
-        if entry.is_idle() && entry.waiting == 0 {
-            entries.remove(key);
-        }
+        remove_if_unused(entries, *key);
     }
 }
 
-impl Wait<'_> {
-    /// Whether to ask again; `false` when nothing will come back.
-    pub(super) async fn something_returned(self) -> bool {
-        tokio::select! {
-            biased;
-            () = self.returned => true,
-            () = self.idle => false,
-        }
+fn remove_if_unused(entries: &mut Entries, key: BucketKey) {
+    if entries.get(&key).is_some_and(|entry| entry.active == 0 && entry.waiting == 0) {
+        entries.remove(&key);
     }
 }

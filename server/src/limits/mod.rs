@@ -14,8 +14,8 @@ use redis::{RedisError, Script};
 use tracing::Instrument as _;
 
 use answer::Answer;
-pub use bucket::{Bucket, BucketKey, Scope};
-use in_flight::{InFlight, Place, Prospect};
+pub use bucket::{Bucket, Scope};
+use in_flight::{InFlight, Place};
 use memory::Memory;
 
 use crate::domain::rate_limit::Refusal;
@@ -71,34 +71,22 @@ impl Limits {
     pub async fn begin(&self, buckets: Vec<Bucket>) -> Result<Attempt<'_>, Limited> {
         let deadline = tokio::time::Instant::now() + MOST_PATIENCE;
         let mut audit_due = false;
+        let mut place = self.in_flight.enter(&buckets);
         loop {
-            let mut place = self.in_flight.ask(&buckets);
             let (refusal, audit) = match self.consume(&buckets).await {
-                Answer::Taken => {
-                    place.hold();
-                    return Ok(Attempt { limits: self, buckets, place });
-                }
+                Answer::Taken => return Ok(Attempt { limits: self, buckets, place }),
                 Answer::Refused { refusal, audit } => (refusal, audit),
             };
             // Kept across retries: the bucket reports a due audit only once.
             audit_due |= audit;
-            let scarce = buckets[refusal.bucket];
             let wait = Duration::from_micros(refusal.wait.unsigned_abs());
-            let limited = Limited { wait, scope: scarce.scope, audit: audit_due };
-            // The attempts in flight may still succeed.
-            let soon = Limited { wait: SOON, ..limited };
-            match place.wait(refusal.bucket) {
-                Prospect::AskAgain if tokio::time::Instant::now() < deadline => {}
-                Prospect::AskAgain => return Err(soon),
-                Prospect::Wait(wait) => {
-                    match tokio::time::timeout_at(deadline, wait.something_returned()).await {
-                        Ok(true) => {}
-                        Ok(false) => return Err(limited),
-                        Err(_) => return Err(soon),
-                    }
-                }
-                Prospect::None => return Err(limited),
-            }
+            let limited = Limited { wait, scope: buckets[refusal.bucket].scope, audit: audit_due };
+            place = match tokio::time::timeout_at(deadline, place.await_return(refusal.bucket)).await {
+                Ok(Some(place)) if tokio::time::Instant::now() < deadline => place,
+                Ok(None) => return Err(limited),
+                // The attempts in flight may still succeed.
+                Ok(Some(_)) | Err(_) => return Err(Limited { wait: SOON, ..limited }),
+            };
         }
     }
 

@@ -185,3 +185,56 @@ async fn a_redis_that_is_full_is_no_reason_to_drop_the_connection() {
     assert!(limits.begin(vec![bucket("full", 1)]).await.is_err(), "it is not counted in memory");
     assert!(limits.redis.connection().is_some(), "revocation lost its connection");
 }
+
+/// Of one attempt: whether it succeeds, and so gives back, and how often it yields before that.
+fn attempts() -> impl Strategy<Value = Vec<(bool, u8)>> {
+    prop::collection::vec((prop::bool::weighted(0.8), 0_u8..20), 1..60)
+}
+
+#[test]
+fn among_concurrent_attempts_the_burst_bounds_those_that_fail_and_no_others() {
+    const BURST: usize = 5;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    TestRunner::default()
+        .run(&attempts(), |attempts| {
+            let redis = RedisConnection::new("redis://127.0.0.1:1", &TrustedRoots::default()).unwrap();
+            // Not connected: the counts of this replica are used.
+            let limits = Arc::new(Limits::new(Arc::new(redis)));
+            let run = |(succeeds, yields): (bool, u8)| {
+                let limits = Arc::clone(&limits);
+                runtime.spawn(async move {
+                    let buckets = vec![bucket("both", 15), bucket(&format!("own-{yields}"), 1_000)];
+                    let Ok(attempt) = limits.begin(buckets).await else { return false };
+                    for _ in 0..yields {
+                        tokio::task::yield_now().await;
+                    }
+                    if succeeds {
+                        attempt.give_back().await;
+                    }
+                    true
+                })
+            };
+            let running: Vec<_> = attempts.iter().copied().map(run).collect();
+            let accepted: Vec<bool> = runtime
+                .block_on(futures::future::join_all(running))
+                .into_iter()
+                .map(|accepted| accepted.unwrap())
+                .collect();
+            let failing = attempts.iter().filter(|(succeeds, _)| !succeeds).count();
+            let of = |kind: bool| {
+                attempts
+                    .iter()
+                    .zip(&accepted)
+                    .filter(move |((succeeds, _), ok)| *succeeds == kind && **ok)
+                    .count()
+            };
+            if failing < BURST {
+                prop_assert_eq!(accepted.iter().filter(|ok| !**ok).count(), 0);
+            } else {
+                prop_assert_eq!(of(false), BURST);
+            }
+            prop_assert!(limits.in_flight.is_empty(), "something is kept of them");
+            Ok(())
+        })
+        .unwrap();
+}

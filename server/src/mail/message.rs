@@ -47,7 +47,6 @@ pub struct Link {
 
 /// The lifetime of a link in the unit that its message uses, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the units' names")]
 pub enum Validity {
     Minutes(i64),
     Hours(i64),

@@ -13,10 +13,9 @@ mod worker;
 use chrono::TimeDelta;
 
 pub use delivery::Deliverer;
-pub use failure::{Failure, FailureClass};
-pub use message::{Facts, Link, LinkRule, Validity, link_rule, sample_facts};
+pub use message::sample_facts;
 pub use sender::MailSender;
-pub use templates::{Content, TemplateError, Templates};
+pub use templates::{Content, Templates};
 pub use worker::OutboxWorker;
 
 /// The lifetime of a password reset link, which begins when it is sent (OWASP ASVS 5.0 §6.4.3).

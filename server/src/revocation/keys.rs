@@ -10,9 +10,9 @@ use crate::store::RevocationState;
 pub(super) struct Keys {
     /// What all of them begin with.
     pub(super) prefix: String,
-    /// Holds the marker that shows that Redis is complete.
+    /// Holds the epoch of a complete copy.
     pub(super) marker: String,
-    /// Shows that nothing was lost between the first and the last command of a filling.
+    /// Holds the epoch of a refill in progress, and is gone if Redis loses data meanwhile.
     pub(super) guard: String,
     revoked_prefix: String,
 }

@@ -1,16 +1,26 @@
-//! Strict revocation (docs/decisions/0002-strict-revocation.md).
+//! Strict revocation: once a logout was answered, no replica accepts the session's tokens (docs/decisions/0002).
 //!
-//! PostgreSQL decides; Redis is a fast copy that may lose all its data at any moment. The rule that
-//! keeps this strict: **a replica trusts a Redis only while**
-//! - PostgreSQL confirmed within the last [`TRUST`] that the marker which that Redis shows is the right one,
-//! - Redis confirmed within the last [`TRUST`] that it still holds the data in which the marker was set,
-//! - the replica has swept within the last `SWEEP_TRUST`: it has copied to Redis every revocation that was committed since
-//!   its last sweep, whether or not a replica announced it,
+//! PostgreSQL holds every revocation. Redis holds a copy, so that a check takes one round trip, and may lose it at any
+//! moment. Each complete copy has an *epoch*, a random name: the *marker*, a key of that Redis, holds it, and so does
+//! `revocation_state` in PostgreSQL while the copy is trusted. A check reads the marker together with the session's key and
+//! uses the answer only if the marker holds the trusted epoch. Otherwise it asks PostgreSQL.
+//!
+//! A replica trusts a Redis only while all of these hold; each expires by itself (`trust.rs`):
+//! - PostgreSQL confirmed the epoch within the last [`TRUST`],
+//! - Redis confirmed within the last [`TRUST`] that it still holds the data in which the epoch was set,
+//! - the replica swept within the last `SWEEP_TRUST`: it copied to Redis every revocation that was committed since its last
+//!   sweep, whether or not a replica announced it,
 //! - its clock is within `CLOCK_MARGIN` of the database's.
 //!
-//! A revocation is answered when either
-//! - it is in the Redis that every replica trusts (the ordinary case, one round trip), or
-//! - the trust was withdrawn in PostgreSQL and [`TRUST`] has passed, so that no replica trusts any Redis.
+//! A revocation is committed and then written to Redis, and the marker is read after the write. If the marker holds the
+//! trusted epoch, every replica sees the revocation, and the request is answered. If not, the replica withdraws the trust in
+//! PostgreSQL and answers after [`TRUST`], when no replica trusts any Redis.
+//!
+//! A *refill* makes a new copy (`refill.rs`). It waits until no replica trusts any Redis, names the new epoch in PostgreSQL,
+//! and sets the *guard*, a second key that holds the epoch. It copies every revocation and replaces the guard by the marker,
+//! which fails if Redis lost data meanwhile. A revocation that was written while the guard existed is in the new copy and is
+//! answered too. Each withdrawal of trust raises the *generation* in PostgreSQL, and a refill makes PostgreSQL trust its
+//! epoch only if the generation is still that of its start.
 
 mod keys;
 mod refill;
@@ -28,7 +38,7 @@ use uuid::Uuid;
 
 use keys::Keys;
 pub use trust::TRUST;
-use trust::{Asked, Trust, is_of};
+use trust::{Asked, Trust, belongs_to};
 
 use crate::domain::clock::{ClockOffset, KEPT_AFTER_EXPIRY};
 use crate::redis_connection::{ConnectionState, RedisConnection};
@@ -69,8 +79,8 @@ pub struct Revocation {
     cursor: Mutex<Option<SweepCursor>>,
     /// Redis may have lost data without a sign of it, and PostgreSQL has not recorded that yet.
     withdrawal_due: AtomicBool,
-    /// Wakes the upkeep when a check finds that Redis has lost data.
-    suspicion: Notify,
+    /// Wakes the upkeep when Redis seems to have lost data.
+    recheck: Notify,
 }
 
 impl Revocation {
@@ -85,7 +95,7 @@ impl Revocation {
             issuer: issuer.to_owned(),
             cursor: Mutex::default(),
             withdrawal_due: AtomicBool::new(false),
-            suspicion: Notify::new(),
+            recheck: Notify::new(),
         })
     }
 
@@ -117,9 +127,9 @@ impl Revocation {
             if written.trusted {
                 return Ok(());
             }
-            // Read after the write: which Redis is trusted now, or being filled?
+            // Read after the write: which Redis is trusted now, or being refilled?
             let state = self.fetch_state().await?;
-            if written.stands_where_it_counts(&state) {
+            if written.is_in_trusted_redis(&state) {
                 return Ok(());
             }
         }
@@ -127,8 +137,8 @@ impl Revocation {
             "a revocation could not be written to a trusted Redis; no replica trusts one until it is filled"
         );
         let state = self.store.distrust_redis().await?;
-        let until = self.trust.everybody_knows_at(&state, Instant::now());
-        self.suspicion.notify_one();
+        let until = self.trust.expired_everywhere_at(&state, Instant::now());
+        self.recheck.notify_one();
         tokio::time::sleep_until(until.into()).await;
         Ok(())
     }
@@ -136,7 +146,7 @@ impl Revocation {
     /// The store that would answer a check now.
     pub fn mode(&self) -> RevocationMode {
         match self.redis.connection() {
-            Some(connection) if self.trust.belief(&connection, Instant::now()).is_some() => {
+            Some(connection) if self.trust.trusted_state(&connection, Instant::now()).is_some() => {
                 RevocationMode::Redis
             }
             _ => RevocationMode::Postgres,
@@ -148,7 +158,6 @@ impl Revocation {
         self.trust.clock()
     }
 
-    /// The state of the connection to Redis.
     pub fn redis_state(&self) -> ConnectionState {
         self.redis.state()
     }
@@ -166,7 +175,7 @@ impl Revocation {
     /// `None` when Redis cannot be trusted.
     async fn ask_redis(&self, session_id: Uuid, issued_at: DateTime<Utc>) -> Option<bool> {
         let connection = self.redis.connection()?;
-        let before = self.trust.belief(&connection, Instant::now())?;
+        let before = self.trust.trusted_state(&connection, Instant::now())?;
         let answer: Result<(Option<String>, Option<i32>), _> = redis::cmd("MGET")
             .arg(&before.keys.marker)
             .arg(before.keys.revoked(session_id))
@@ -176,18 +185,18 @@ impl Revocation {
         match answer {
             Ok((marker, revoked)) => {
                 // Checked again after the answer: Redis must have been trusted when it was read.
-                let belief = self.trust.belief(&connection, Instant::now())?;
-                if marker.as_deref() == Some(&*belief.epoch) {
+                let trusted = self.trust.trusted_state(&connection, Instant::now())?;
+                if marker.as_deref() == Some(&*trusted.epoch) {
                     // Token times have a resolution of one second.
-                    let too_old = issued_at.timestamp() < belief.tokens_valid_from.timestamp();
+                    let too_old = issued_at.timestamp() < trusted.tokens_valid_from.timestamp();
                     return Some(too_old || revoked.is_some());
                 }
-                self.suspicion.notify_one();
+                self.recheck.notify_one();
                 None
             }
             Err(error) => {
                 self.redis.report_failure(&connection, &error);
-                self.suspicion.notify_one();
+                self.recheck.notify_one();
                 None
             }
         }
@@ -207,14 +216,14 @@ impl Revocation {
             pipeline.query_async(&mut connection.stream()).instrument(call_span("redis", "PIPELINE")).await;
         match answer {
             Ok(((marker, guard),)) => {
-                let belief = self.trust.belief(&connection, Instant::now());
+                let trusted = self.trust.trusted_state(&connection, Instant::now());
                 Some(Written {
-                    trusted: belief.is_some_and(|belief| marker.as_deref() == Some(&*belief.epoch)),
-                    // One of other data was copied or restored along with it.
-                    shown: [marker, guard]
+                    trusted: trusted.is_some_and(|trusted| marker.as_deref() == Some(&*trusted.epoch)),
+                    // An epoch of other data was copied or restored with it.
+                    epochs: [marker, guard]
                         .into_iter()
                         .flatten()
-                        .filter(|shown| is_of(shown, &connection))
+                        .filter(|epoch| belongs_to(epoch, &connection))
                         .collect(),
                 })
             }
@@ -230,17 +239,17 @@ impl Revocation {
 struct Written {
     /// To the Redis that every replica trusts.
     trusted: bool,
-    /// The marker and the guard that it showed after they were written.
-    shown: Vec<String>,
+    /// The values of the marker and of the guard after they were written.
+    epochs: Vec<String>,
 }
 
 impl Written {
     /// Whether the revocations are in the Redis that is trusted now, or will be when the current refill is done.
-    /// Data lost between the write and then includes the marker or the guard. No replica trusts an older
-    /// one: a refill starts when the last trust has expired.
-    fn stands_where_it_counts(&self, state: &RevocationState) -> bool {
-        let counts = state.redis_epoch.as_ref().or(state.filling.as_ref());
-        counts.is_some_and(|counts| self.shown.contains(counts))
+    /// If Redis lost data between the write and then, it lost the marker or the guard too. No replica trusts an older
+    /// epoch: a refill starts when the last trust has expired.
+    fn is_in_trusted_redis(&self, state: &RevocationState) -> bool {
+        let expected = state.redis_epoch.as_ref().or(state.refill_epoch.as_ref());
+        expected.is_some_and(|expected| self.epochs.contains(expected))
     }
 }
 

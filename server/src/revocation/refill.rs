@@ -1,4 +1,4 @@
-//! Filling Redis from PostgreSQL, the marker last.
+//! Refilling Redis from PostgreSQL; the marker is set last.
 
 use std::time::Instant;
 
@@ -7,20 +7,20 @@ use redis::{RedisError, Script};
 use uuid::Uuid;
 
 use super::keys::Keys;
-use super::trust::is_of;
+use super::trust::belongs_to;
 use super::{Revocation, add_revocation};
 use crate::redis_connection::Connection;
 use crate::store::{StoreError, SweepCursor};
 
-/// A filling that takes longer was given up by its replica.
+/// A refill that takes longer was given up by its replica.
 const GUARD_SECONDS: u64 = 600;
 const BATCH: usize = 1_000;
 
 pub(super) enum Outcome {
     NothingToDo,
     AnotherReplica,
-    /// A revocation went past Redis meanwhile, or Redis was flushed: not complete, to be done again.
-    Overtaken,
+    /// A revocation was not written to Redis meanwhile, or Redis was flushed: the refill has to be repeated.
+    Interrupted,
     /// This many revocations.
     Filled(u64),
 }
@@ -43,7 +43,7 @@ impl From<StoreError> for RefillError {
 }
 
 impl Revocation {
-    /// Fills Redis when its marker is not the one PostgreSQL names.
+    /// Refills Redis when its marker does not hold the epoch that PostgreSQL trusts.
     pub(super) async fn refill_if_needed(&self, connection: &Connection) -> Result<Outcome, RefillError> {
         if self.is_complete(connection).await? {
             return Ok(Outcome::NothingToDo);
@@ -56,28 +56,31 @@ impl Revocation {
         self.refill(connection).await
     }
 
-    /// Whether Redis shows the marker that PostgreSQL names.
+    /// Whether the marker of Redis holds the epoch that PostgreSQL trusts.
     pub(super) async fn is_complete(&self, connection: &Connection) -> Result<bool, RefillError> {
         let state = self.fetch_state().await?;
         let keys = Keys::new(&self.issuer, &state);
         let marker: Option<String> =
             redis::cmd("GET").arg(&keys.marker).query_async(&mut connection.stream()).await?;
-        Ok(marker
-            .is_some_and(|marker| Some(&marker) == state.redis_epoch.as_ref() && is_of(&marker, connection)))
+        Ok(marker.is_some_and(|marker| {
+            Some(&marker) == state.redis_epoch.as_ref() && belongs_to(&marker, connection)
+        }))
     }
 
     async fn refill(&self, connection: &Connection) -> Result<Outcome, RefillError> {
-        // 1. No replica trusts any Redis once the trust has run out. Until then a replica may still answer a
-        //    revocation because it is in the Redis of the old marker, which need not be this one; after
-        //    the wait all of those are committed, and the reading below sees them.
+        // 1. No replica trusts any Redis once the trust has expired. Until then a replica may still answer a revocation
+        //    because it is in the Redis of the old epoch, which need not be this one; after the wait all of those are
+        //    committed, and step 3 reads them.
         tracing::info!("Redis lacks revocations; refilling it");
         let withdrawn = self.store.distrust_redis().await?;
         let keys = Keys::new(&self.issuer, &withdrawn);
-        tokio::time::sleep_until(self.trust.everybody_knows_at(&withdrawn, Instant::now()).into()).await;
-        // 2. From here on a revocation stands in this Redis, written while the guard was there, or it raises the
-        //    generation and the last step fails.
+        tokio::time::sleep_until(self.trust.expired_everywhere_at(&withdrawn, Instant::now()).into()).await;
+        // 2. From here on a revocation is written to this Redis while the guard exists, or it raises the generation and step
+        //    5 fails.
         let epoch = format!("{}{}", connection.marker_prefix(), Uuid::new_v4());
-        let Some(generation) = self.store.begin_filling(&epoch).await? else { return Ok(Outcome::Overtaken) };
+        let Some(generation) = self.store.begin_refill(&epoch).await? else {
+            return Ok(Outcome::Interrupted);
+        };
         redis::cmd("SET")
             .arg(&keys.guard)
             .arg(&epoch)
@@ -100,12 +103,12 @@ impl Revocation {
         .arg(&epoch)
         .invoke_async(&mut connection.stream())
         .await?;
-        // 5. PostgreSQL's word, if no revocation went past Redis since step 2.
+        // 5. PostgreSQL trusts the epoch, if every revocation since step 2 was written to this Redis.
         if marked && self.store.trust_redis(&epoch, generation).await? {
-            self.note_sweep(connection, begun_at, cursor);
+            self.record_sweep(connection, begun_at, cursor);
             Ok(Outcome::Filled(count))
         } else {
-            Ok(Outcome::Overtaken)
+            Ok(Outcome::Interrupted)
         }
     }
 }
@@ -132,7 +135,7 @@ impl Revocation {
     }
 
     /// Everything that `cursor` covers is in the Redis behind `connection`.
-    pub(super) fn note_sweep(&self, connection: &Connection, begun_at: Instant, cursor: SweepCursor) {
+    pub(super) fn record_sweep(&self, connection: &Connection, begun_at: Instant, cursor: SweepCursor) {
         if let Ok(mut last) = self.cursor.lock() {
             *last = Some(cursor);
         }

@@ -36,18 +36,17 @@ struct Confirmed {
     seen_since: Instant,
 }
 
-/// Something that was done by way of one connection.
+/// A successful check or sweep of one connection.
 #[derive(Debug)]
-struct Done {
+struct Check {
     connection_id: u64,
-    /// When it began.
-    at: Instant,
+    began_at: Instant,
 }
 
 /// What a Redis must show to be trusted now.
 #[derive(Debug, Clone)]
-pub(super) struct Belief {
-    /// The expected marker.
+pub(super) struct TrustedState {
+    /// The expected value of the marker.
     pub(super) epoch: Arc<str>,
     /// The key names of this service.
     pub(super) keys: Arc<Keys>,
@@ -59,8 +58,8 @@ pub(super) struct Belief {
 #[derive(Debug, Default)]
 pub(super) struct Trust {
     confirmed: ArcSwapOption<Confirmed>,
-    verified: ArcSwapOption<Done>,
-    swept: ArcSwapOption<Done>,
+    verified: ArcSwapOption<Check>,
+    swept: ArcSwapOption<Check>,
 }
 
 /// The times around a question to PostgreSQL.
@@ -99,33 +98,33 @@ impl Trust {
 
     /// The Redis behind `connection` has said, to a question asked at `asked_at`, that it holds the data it should.
     pub(super) fn verify(&self, connection: &Connection, asked_at: Instant) {
-        self.verified.store(Some(Arc::new(Done { connection_id: connection.id(), at: asked_at })));
+        self.verified.store(Some(Arc::new(Check { connection_id: connection.id(), began_at: asked_at })));
     }
 
     /// Every revocation that was committed before `begun_at` is in the Redis behind `connection`.
     pub(super) fn sweep(&self, connection: &Connection, begun_at: Instant) {
-        self.swept.store(Some(Arc::new(Done { connection_id: connection.id(), at: begun_at })));
+        self.swept.store(Some(Arc::new(Check { connection_id: connection.id(), began_at: begun_at })));
     }
 
     /// When the last sweep by way of `connection` began.
     pub(super) fn swept_at(&self, connection: &Connection) -> Option<Instant> {
-        done_at(&self.swept, connection)
+        checked_at(&self.swept, connection)
     }
 
     /// What the Redis behind `connection` must show to be trusted at `now`; `None` when it cannot be trusted whatever it
-    /// shows. A marker begins with the id of the data it was set in: a Redis that was restarted, restored, promoted or
-    /// that took over another one's data has another.
-    pub(super) fn belief(&self, connection: &Connection, now: Instant) -> Option<Belief> {
+    /// shows. An epoch begins with the id of the data in which it was set: a Redis that was restarted, restored or
+    /// promoted, or that took over the data of another one, has another.
+    pub(super) fn trusted_state(&self, connection: &Connection, now: Instant) -> Option<TrustedState> {
         let confirmed = self.confirmed.load();
         let confirmed = confirmed.as_ref()?;
         let epoch = confirmed.epoch.as_ref()?;
-        let verified_at = done_at(&self.verified, connection).unwrap_or(connection.identified_at());
-        let holds = now < confirmed.trusted_until
+        let verified_at = checked_at(&self.verified, connection).unwrap_or(connection.identified_at());
+        let is_trusted = now < confirmed.trusted_until
             && !confirmed.clock.exceeds_margin()
-            && is_of(epoch, connection)
+            && belongs_to(epoch, connection)
             && now < verified_at + TRUST
             && self.swept_at(connection).is_some_and(|swept_at| now < swept_at + SWEEP_TRUST);
-        holds.then(|| Belief {
+        is_trusted.then(|| TrustedState {
             epoch: Arc::clone(epoch),
             keys: Arc::clone(&confirmed.keys),
             tokens_valid_from: confirmed.tokens_valid_from,
@@ -142,9 +141,9 @@ impl Trust {
         self.confirmed.load().as_ref().map(|confirmed| confirmed.clock)
     }
 
-    /// When no replica can still trust any Redis, given that `state` withdrew the trust and was committed
-    /// by `now`.
-    pub(super) fn everybody_knows_at(&self, state: &RevocationState, now: Instant) -> Instant {
+    /// When the trust of every replica in any Redis has expired, given that `state` withdrew it and was committed by
+    /// `now`.
+    pub(super) fn expired_everywhere_at(&self, state: &RevocationState, now: Instant) -> Instant {
         let confirmed = self.confirmed.load();
         let since = confirmed
             .as_ref()
@@ -154,13 +153,13 @@ impl Trust {
     }
 }
 
-/// Whether `marker` was set in the data that `connection` showed.
-pub(super) fn is_of(marker: &str, connection: &Connection) -> bool {
-    marker.starts_with(connection.marker_prefix())
+/// Whether `epoch` was set in the data that `connection` showed.
+pub(super) fn belongs_to(epoch: &str, connection: &Connection) -> bool {
+    epoch.starts_with(connection.marker_prefix())
 }
 
-fn done_at(done: &ArcSwapOption<Done>, connection: &Connection) -> Option<Instant> {
-    done.load().as_ref().filter(|done| done.connection_id == connection.id()).map(|done| done.at)
+fn checked_at(check: &ArcSwapOption<Check>, connection: &Connection) -> Option<Instant> {
+    check.load().as_ref().filter(|check| check.connection_id == connection.id()).map(|check| check.began_at)
 }
 
 #[cfg(test)]
@@ -172,7 +171,7 @@ mod tests {
     fn state(epoch: Option<&str>, changed: i64) -> RevocationState {
         RevocationState {
             redis_epoch: epoch.map(str::to_owned),
-            filling: None,
+            refill_epoch: None,
             generation: 0,
             changed_at: DateTime::from_timestamp(changed, 0).unwrap(),
             tokens_valid_from: DateTime::UNIX_EPOCH,
@@ -196,16 +195,16 @@ mod tests {
         confirm(&trust, &state(None, 1), start);
         confirm(&trust, &state(None, 1), start + TRUST);
         let now = start + TRUST * 3;
-        assert!(trust.everybody_knows_at(&state(None, 1), now) < now);
+        assert!(trust.expired_everywhere_at(&state(None, 1), now) < now);
     }
 
     #[test]
     fn a_fresh_or_another_withdrawal_is_waited_for() {
         let (trust, start) = (Trust::default(), Instant::now());
-        assert!(trust.everybody_knows_at(&state(None, 1), start) > start + TRUST);
+        assert!(trust.expired_everywhere_at(&state(None, 1), start) > start + TRUST);
         confirm(&trust, &state(None, 1), start);
         let now = start + TRUST * 3;
         // In between it was trusted again and withdrawn again.
-        assert!(trust.everybody_knows_at(&state(None, 2), now) > now + TRUST);
+        assert!(trust.expired_everywhere_at(&state(None, 2), now) > now + TRUST);
     }
 }

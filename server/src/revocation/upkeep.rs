@@ -1,5 +1,5 @@
 //! Background tasks that keep a replica's trust in Redis justified: they ask PostgreSQL and Redis periodically, sweep, and
-//! fill Redis when it has lost data.
+//! refill Redis when it has lost data.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,19 +14,19 @@ use crate::domain::clock::ClockOffset;
 use crate::redis_connection::{Connection, MayForget};
 use crate::store::StoreError;
 
-/// The time between two checks of whether Redis has to be filled.
-const FILL_INTERVAL: Duration = Duration::from_millis(500);
+/// The time between two checks of whether Redis has to be refilled.
+const REFILL_INTERVAL: Duration = Duration::from_millis(500);
 /// The time between two sweeps: the longest that a revocation stays unknown to Redis if its replica ended before it announced it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Revocation {
-    /// Keeps the trust fresh and Redis filled until `stop`.
+    /// Keeps the trust fresh and Redis complete until `stop`.
     pub async fn keep_up(self: Arc<Self>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.keep_confirmed() => {}
             () = self.keep_verified() => {}
-            () = self.keep_filled() => {}
+            () = self.keep_refilled() => {}
         }
     }
 
@@ -48,10 +48,10 @@ impl Revocation {
             let Some(connection) = self.redis.connection() else { continue };
             match self.redis.verify(&connection).await {
                 Ok(Some(asked_at)) => self.trust.verify(&connection, asked_at),
-                Ok(None) => self.suspicion.notify_one(),
+                Ok(None) => self.recheck.notify_one(),
                 Err(fault) => {
-                    self.note_fault(fault);
-                    self.suspicion.notify_one();
+                    self.record_fault(fault);
+                    self.recheck.notify_one();
                 }
             }
         }
@@ -59,7 +59,7 @@ impl Revocation {
 
     /// While Redis was set up to forget, it may have forgotten revocations and kept its marker: the trust of every replica is
     /// to be withdrawn.
-    fn note_fault(&self, fault: MayForget) {
+    fn record_fault(&self, fault: MayForget) {
         // A replica whose own clock is wrong must not take Redis away from all others.
         let blames_itself =
             fault == MayForget::ClockOff && self.trust.clock().is_none_or(ClockOffset::exceeds_margin);
@@ -68,7 +68,7 @@ impl Revocation {
         }
     }
 
-    /// Makes every replica ask PostgreSQL until Redis has been filled anew, if that is due. Until PostgreSQL has taken it,
+    /// Makes every replica ask PostgreSQL until Redis has been refilled, if that is due. Until PostgreSQL has taken it,
     /// this replica does not sweep and so trusts no new connection.
     async fn withdraw_if_due(&self) -> Result<(), StoreError> {
         if self.withdrawal_due.load(Ordering::Relaxed) {
@@ -80,27 +80,27 @@ impl Revocation {
         Ok(())
     }
 
-    async fn keep_filled(&self) {
+    async fn keep_refilled(&self) {
         loop {
             if let Err(fault) = self.redis.ensure_connected().await {
-                self.note_fault(fault);
+                self.record_fault(fault);
             }
             let withdrawn = self.withdraw_if_due().await;
             if let Some(connection) = self.redis.connection() {
                 let result = match withdrawn {
-                    Ok(()) => self.fill_or_sweep(&connection).await,
+                    Ok(()) => self.refill_or_sweep(&connection).await,
                     Err(error) => Err(error.into()),
                 };
                 self.report(&connection, result);
             }
             tokio::select! {
-                () = tokio::time::sleep(FILL_INTERVAL) => {}
-                () = self.suspicion.notified() => {}
+                () = tokio::time::sleep(REFILL_INTERVAL) => {}
+                () = self.recheck.notified() => {}
             }
         }
     }
 
-    async fn fill_or_sweep(&self, connection: &Connection) -> Result<Outcome, RefillError> {
+    async fn refill_or_sweep(&self, connection: &Connection) -> Result<Outcome, RefillError> {
         let outcome = self.refill_if_needed(connection).await?;
         let due = self.trust.swept_at(connection).is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL);
         if matches!(outcome, Outcome::NothingToDo) && due {
@@ -119,10 +119,10 @@ impl Revocation {
         // Everything the first time, and when the database is not the one that the last sweep saw.
         let since = last.and_then(|last| last.next_transaction(&now));
         self.copy_revocations(connection, &keys, since).await?;
-        // A Redis that is filled from now on reads what was committed until now. If another one was filled meanwhile, it
+        // A refill that starts from now on reads what was committed until now. If another Redis was refilled meanwhile, it
         // may have read less, and the next sweep must not go on from this one.
         if self.is_complete(connection).await? {
-            self.note_sweep(connection, begun_at, now);
+            self.record_sweep(connection, begun_at, now);
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Revocation {
                 tracing::info!(revocations = count, "Redis was refilled from PostgreSQL and is trusted");
             }
             Ok(Outcome::NothingToDo | Outcome::AnotherReplica) => {}
-            Ok(Outcome::Overtaken) => {
+            Ok(Outcome::Interrupted) => {
                 tracing::info!("a revocation or a flush interrupted the refill of Redis; retrying");
             }
             Err(RefillError::Redis(error)) => self.redis.report_failure(connection, &error),

@@ -10,9 +10,7 @@ use crate::store::Actor;
 /// The bearer of a valid access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authenticated {
-    /// The account.
     pub user_id: i64,
-    /// The session.
     pub session_id: Uuid,
 }
 
@@ -44,7 +42,7 @@ pub(super) fn verify(
     token: &str,
     now: DateTime<Utc>,
 ) -> Result<VerifiedToken, ServiceError> {
-    let verified = service.verifier.verify(TokenKind::Access, token, now);
+    let verified = service.tokens.verifier.verify(TokenKind::Access, token, now);
     verified.map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))
 }
 

@@ -19,9 +19,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Deletes expired rows. Every replica has one; only one of them works at a time.
 pub struct Housekeeper {
-    /// The database.
     pub store: Store,
-    /// Counters.
     pub metrics: Arc<Metrics>,
     /// How long audit events are kept.
     pub audit_retention: TimeDelta,

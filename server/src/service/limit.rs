@@ -100,7 +100,8 @@ impl Service {
         origin: &Origin,
     ) -> Result<Attempt<'_>, ServiceError> {
         let device = device.filter(|device| device.answers_to(name));
-        let limited = match self.limits.begin(self.build_buckets(action, name, device, origin)).await {
+        let limited = match self.limits.counters.begin(self.build_buckets(action, name, device, origin)).await
+        {
             Ok(attempt) => return Ok(attempt),
             Err(limited) => limited,
         };
@@ -121,7 +122,7 @@ impl Service {
         device: Option<&KnownDevice>,
         origin: &Origin,
     ) -> Vec<Bucket> {
-        let limits = self.rate_limits;
+        let limits = self.limits.rates;
         if !limits.enabled {
             return Vec::new();
         }

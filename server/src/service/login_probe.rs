@@ -1,14 +1,42 @@
 //! The login probe: one login, token check and logout against the real database and Redis.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
+use latchkey_config::Settings;
 use uuid::Uuid;
 
-use super::{LoginForm, Service, ServiceError, authenticate, login, logout};
+use super::{Dependencies, LoginForm, Service, ServiceError, authenticate, login, logout};
 use crate::crypto::OneTimeSecret;
 use crate::domain::{Origin, Password};
+use crate::metrics::Metrics;
 use crate::store::LOGIN_PROBE_PREFIX;
+
+/// Lifetime of a probe's access token, and so of its revocation.
+const ACCESS_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+/// Lifetime of a probe's refresh token.
+const REFRESH_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+
+impl Service {
+    /// The service that [`probe_login`] calls: it shares the dependencies of the real one, but its tokens are short-lived,
+    /// it has no rate limits and sends no e-mail, and the metrics of real logins do not count it.
+    ///
+    /// # Errors
+    /// The metrics cannot be registered.
+    pub fn for_login_probe(
+        settings: &Settings,
+        dependencies: Dependencies,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Arc::new(Metrics::new()?);
+        let mut service = Self::new(settings, None, Dependencies { metrics, ..dependencies });
+        service.tokens.access_lifetime = ACCESS_LIFETIME;
+        service.tokens.refresh_lifetime = REFRESH_LIFETIME;
+        service.limits.rates.enabled = false;
+        service.outbox.enabled = false;
+        Ok(service)
+    }
+}
 
 /// Logs in, verifies the token, logs out, and checks that the token is then refused. The account is created for this
 /// probe and deleted after it, so that no permanent account with a known password exists.

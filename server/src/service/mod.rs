@@ -5,6 +5,7 @@ mod auth;
 mod authenticate;
 mod authenticate_client;
 mod error;
+mod fields;
 mod housekeeping;
 mod imports;
 mod limit;
@@ -17,8 +18,7 @@ mod users;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-use latchkey_config::{Accounts, PasswordPolicy, RateLimits, Registration};
+use latchkey_config::{Accounts, PasswordPolicy, RateLimits, Registration, Settings};
 use tokio::sync::Notify;
 
 pub use audit::list_audit;
@@ -34,9 +34,8 @@ pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_clien
 pub use error::{FieldError, ServiceError};
 pub use housekeeping::Housekeeper;
 pub use imports::{
-    ExportFormat, HashConfig, HashConfigError, ImportCounts, ImportError, ImportFormat, ImportObserver,
-    ImportOptions, ImportRecord, ImportRefusal, PasswordFile, Place, ReadRecord, Records, import_users,
-    open_password_file, read_export, read_records,
+    ExportFormat, HashConfig, ImportCounts, ImportFormat, ImportObserver, ImportOptions, ImportRecord,
+    ImportRefusal, Place, Records, import_users, open_password_file, read_export, read_records,
 };
 pub use limit::{DeviceCookie, LimitedAction};
 pub use login_probe::probe_login;
@@ -48,44 +47,114 @@ pub use users::{
     list_users, show_user, start_user_reset,
 };
 
-use crate::crypto::{ClientSecret, HashPool, TokenIssuer, TokenVerifier};
+use crate::crypto::{ClientSecret, HashPool, KeyRing};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::store::Store;
+use tokens::Tokens;
 
-/// The dependencies and settings of the use cases. Share it with an [`Arc`].
-pub struct Service {
-    /// The database.
+/// What services share: connections, keys and the hash pool. Cheap to clone.
+#[derive(Clone)]
+pub struct Dependencies {
     pub store: Store,
-    /// Revocation checks and announcements.
     pub revocation: Arc<Revocation>,
-    /// Counts attempts.
-    pub limits: Limits,
-    /// The limits for attempts.
-    pub rate_limits: RateLimits,
-    /// The password hash pool.
+    pub limits: Arc<Limits>,
     pub hashing: Arc<HashPool>,
-    /// Signs tokens.
-    pub issuer: TokenIssuer,
-    /// Checks tokens.
-    pub verifier: TokenVerifier,
-    /// Lifetime of an access token.
-    pub access_lifetime: TimeDelta,
-    /// Lifetime of a refresh token.
-    pub refresh_lifetime: TimeDelta,
-    /// The settings of accounts.
-    pub accounts: Accounts,
-    /// The rules for new passwords.
-    pub password_policy: PasswordPolicy,
-    /// The settings of self-registration.
-    pub registration: Registration,
-    /// The client that, besides superusers, may introspect and revoke tokens.
-    pub introspection_client: Option<ClientSecret>,
-    /// Whether e-mail is configured.
-    pub mail_enabled: bool,
+    pub ring: Arc<KeyRing>,
     /// Wakes this replica's outbox worker.
     pub outbox_wake: Arc<Notify>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
+}
+
+/// What the use cases work with. Share it with an [`Arc`].
+pub struct Service {
+    store: Store,
+    revocation: Arc<Revocation>,
+    hashing: Arc<HashPool>,
+    metrics: Arc<Metrics>,
+    tokens: Tokens,
+    limits: RateLimiting,
+    rules: AccountRules,
+    outbox: Outbox,
+    /// The client that, besides superusers, may introspect and revoke tokens.
+    introspection_client: Option<ClientSecret>,
+}
+
+/// The counters of attempts and the rates that they are held against.
+struct RateLimiting {
+    counters: Arc<Limits>,
+    rates: RateLimits,
+}
+
+/// The settings that say what an account may be and do.
+struct AccountRules {
+    accounts: Accounts,
+    passwords: PasswordPolicy,
+    registration: Registration,
+}
+
+/// The e-mails that use cases cause: the store writes them, a worker sends them.
+struct Outbox {
+    /// Whether e-mail is configured.
+    enabled: bool,
+    wake: Arc<Notify>,
+}
+
+impl Outbox {
+    /// Tells the worker of this replica that an e-mail is due.
+    fn wake(&self) {
+        self.wake.notify_one();
+    }
+}
+
+impl Service {
+    /// The service of the API.
+    pub fn new(
+        settings: &Settings,
+        introspection_client: Option<ClientSecret>,
+        dependencies: Dependencies,
+    ) -> Self {
+        let Dependencies { store, revocation, limits, hashing, ring, outbox_wake, metrics } = dependencies;
+        Self {
+            store,
+            revocation,
+            hashing,
+            metrics,
+            tokens: Tokens::new(settings, ring),
+            limits: RateLimiting { counters: limits, rates: settings.rate_limits },
+            rules: AccountRules {
+                accounts: settings.accounts.clone(),
+                passwords: settings.password_policy.clone(),
+                registration: settings.registration.clone(),
+            },
+            outbox: Outbox { enabled: settings.email.is_some(), wake: outbox_wake },
+            introspection_client,
+        }
+    }
+
+    /// The settings of accounts, for pages.
+    pub fn accounts(&self) -> &Accounts {
+        &self.rules.accounts
+    }
+
+    /// The rules for new passwords, for pages.
+    pub fn password_policy(&self) -> &PasswordPolicy {
+        &self.rules.passwords
+    }
+
+    /// `iss` of the tokens.
+    pub fn issuer(&self) -> &str {
+        self.tokens.verifier.issuer()
+    }
+
+    /// `aud` of the tokens.
+    pub fn audience(&self) -> &str {
+        self.tokens.verifier.audience()
+    }
+
+    /// Whether a program may introspect and revoke tokens with a client secret.
+    pub fn has_introspection_client(&self) -> bool {
+        self.introspection_client.is_some()
+    }
 }

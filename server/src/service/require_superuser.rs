@@ -12,7 +12,6 @@ use crate::store::{Administrator, StoreError};
 pub struct Superuser(Authenticated);
 
 impl Superuser {
-    /// The account.
     pub fn user_id(self) -> i64 {
         self.0.user_id
     }

@@ -1,15 +1,17 @@
 //! Signing the two tokens of a session.
 
-use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_config::Settings;
 use uuid::Uuid;
 
-use super::{Service, ServiceError};
-use crate::crypto::TokenKind;
+use super::ServiceError;
+use crate::crypto::{KeyRing, TokenIssuer, TokenKind, TokenVerifier};
 
 /// A signed token and its lifetime in seconds.
 #[derive(Clone)]
 pub struct IssuedToken {
-    /// The JWT.
     pub token: String,
     /// Seconds until it expires.
     pub expires_in: i64,
@@ -18,7 +20,6 @@ pub struct IssuedToken {
 /// The tokens of a login or a refresh.
 #[derive(Clone)]
 pub struct TokenPair {
-    /// The username of the account.
     pub username: String,
     /// For `Authorization: Bearer`.
     pub access: IssuedToken,
@@ -36,7 +37,25 @@ pub(super) struct TokenSubject {
     pub(super) refresh_expires_at: DateTime<Utc>,
 }
 
-impl Service {
+/// Signs and verifies tokens.
+pub(super) struct Tokens {
+    issuer: TokenIssuer,
+    pub(super) verifier: TokenVerifier,
+    pub(super) access_lifetime: TimeDelta,
+    pub(super) refresh_lifetime: TimeDelta,
+}
+
+impl Tokens {
+    pub(super) fn new(settings: &Settings, ring: Arc<KeyRing>) -> Self {
+        let (issuer, audience) = (settings.issuer(), settings.audience());
+        Self {
+            issuer: TokenIssuer::new(Arc::clone(&ring), issuer, audience),
+            verifier: TokenVerifier::new(ring, issuer, audience),
+            access_lifetime: TimeDelta::seconds(settings.access_token_lifetime.as_seconds()),
+            refresh_lifetime: TimeDelta::seconds(settings.refresh_token_lifetime.as_seconds()),
+        }
+    }
+
     pub(super) fn sign_pair(
         &self,
         username: String,

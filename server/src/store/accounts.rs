@@ -9,7 +9,6 @@ use crate::domain::NamePrefix;
 /// An account, with what administrators need to know of it.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Account {
-    /// The account.
     pub id: i64,
     /// Its name as it was given.
     pub username: String,

@@ -7,10 +7,13 @@ use sqlx::PgConnection;
 use super::accounts::account_columns;
 use super::audit::insert_event;
 use super::authority::RowLock;
+use super::one_time_tokens::void_links;
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
 use super::superusers::is_last_superuser;
-use super::{Account, Administrator, MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
+use super::{
+    Account, Administrator, MailKind, NewMail, Profile, RevokedSession, Store, StoreError, TokenPurpose,
+};
 use crate::domain::{
     AuditEvent, AuditKind, EmailAddress, Locale, Origin, PasswordHash, PersonName, Username,
 };
@@ -37,7 +40,6 @@ pub struct NewAccount {
 pub struct AccountChange {
     /// The user's full name.
     pub name: Option<PersonName>,
-    /// The address.
     pub email: Option<EmailAddress>,
     /// Whether the account may log in.
     pub is_active: Option<bool>,
@@ -59,7 +61,6 @@ pub enum Administered<T> {
 /// A change that was made.
 #[derive(Debug)]
 pub struct ChangedAccount<'a> {
-    /// The updated account.
     pub account: Account,
     /// The audit event; `None` when nothing changed.
     pub event: Option<AuditEvent<'a>>,
@@ -160,7 +161,7 @@ impl Store {
         .await?;
         let moved = !old.email.eq_ignore_ascii_case(&account.email);
         if moved || (old.is_active && !account.is_active) {
-            void_links(&mut transaction, user_id).await?;
+            void_links(&mut transaction, user_id, &TokenPurpose::ALL).await?;
         }
         if moved && notify {
             let mail = NewMail {
@@ -306,21 +307,6 @@ async fn mail_owner(
 ) -> Result<(), StoreError> {
     insert_mail(connection, &NewMail { kind, recipient, user_id: Some(user_id), locale, data: json!({}) })
         .await
-}
-
-/// The links that were sent or are still to be sent.
-async fn void_links(connection: &mut PgConnection, user_id: i64) -> Result<(), StoreError> {
-    sqlx::query(
-        "WITH unsent AS (
-             DELETE FROM outbox
-             WHERE user_id = $1
-               AND kind IN ('password_recovery', 'email_verification', 'email_change', 'invitation'))
-         DELETE FROM one_time_tokens WHERE user_id = $1 AND used_at IS NULL",
-    )
-    .bind(user_id)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// The recent revocations of an account: an earlier attempt may have ended sessions and failed to

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::audit::insert_event;
+use super::sessions::insert_revocations;
 use super::{Store, StoreError};
 use crate::domain::clock::KEPT_AFTER_EXPIRY;
 use crate::domain::{AuditEvent, AuditKind, Outcome};
@@ -72,7 +73,7 @@ impl Store {
     async fn end_unlocked_sessions_before(&self, until: DateTime<Utc>) -> Result<i64, StoreError> {
         let (mut total, mut from_user) = (0, i64::MIN);
         loop {
-            let (count, last_user): (i64, Option<i64>) = sqlx::query_as(
+            let (count, last_user): (i64, Option<i64>) = sqlx::query_as(concat!(
                 "WITH batch AS (
                      SELECT id FROM sessions
                      WHERE ended_at IS NULL AND created_at < $1 AND user_id >= $2
@@ -81,13 +82,11 @@ impl Store {
                      UPDATE sessions SET ended_at = now() FROM batch WHERE sessions.id = batch.id
                      RETURNING sessions.id, user_id, access_tokens_expire_at,
                                greatest(created_at, last_used_at) > now() - $4 AS recent),
-                 revoked AS (
-                     INSERT INTO revocations (session_id, expires_at)
-                     SELECT id, access_tokens_expire_at FROM ended WHERE recent
-                     ON CONFLICT (session_id) DO UPDATE
-                         SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id)
-                 SELECT count(*), max(user_id) FROM ended",
-            )
+                 revoked AS (",
+                insert_revocations!("ended WHERE recent"),
+                ")
+                 SELECT count(*), max(user_id) FROM ended"
+            ))
             .bind(until)
             .bind(from_user)
             .bind(BATCH)

@@ -16,17 +16,12 @@ pub struct AuditEntry {
     pub at: DateTime<Utc>,
     /// What happened; a newer server may know kinds that this one does not.
     pub kind: String,
-    /// What came of it.
     pub outcome: String,
     /// Who did it.
     pub actor_id: Option<i64>,
-    /// To whom.
     pub user_id: Option<i64>,
-    /// In or to which session.
     pub session_id: Option<Uuid>,
-    /// The request that it came with.
     pub request_id: Option<String>,
-    /// From which address.
     pub address: Option<String>,
     /// With which program, by its own word.
     pub user_agent: Option<String>,
@@ -37,15 +32,11 @@ pub struct AuditEntry {
 /// Which events, and how many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditQuery {
-    /// What happened.
     pub kind: Option<String>,
-    /// What came of it.
     pub outcome: Option<String>,
     /// Who did it.
     pub actor_id: Option<i64>,
-    /// To whom.
     pub user_id: Option<i64>,
-    /// With which request.
     pub request_id: Option<String>,
     /// Not before.
     pub since: Option<DateTime<Utc>>,

@@ -17,9 +17,7 @@ pub(super) type Transaction = sqlx::Transaction<'static, Postgres>;
 /// The session of an account that changes or reads its own data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {
-    /// The account.
     pub user_id: i64,
-    /// The session.
     pub session_id: Uuid,
 }
 

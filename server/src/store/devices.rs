@@ -7,7 +7,6 @@ use super::{Store, StoreError};
 pub struct KnownDevice {
     /// SHA-256 of its cookie.
     pub token_hash: Vec<u8>,
-    /// The account.
     pub user_id: i64,
     username: String,
     email: String,

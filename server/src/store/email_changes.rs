@@ -16,21 +16,17 @@ pub struct EmailChange<'a> {
     pub actor: Actor,
     /// The hash that the password was verified against.
     pub verified_hash: &'a PasswordHash,
-    /// The new address.
     pub new_email: &'a EmailAddress,
-    /// The origin of the request.
     pub origin: &'a Origin,
 }
 
 impl<'a> EmailChange<'a> {
-    /// The audit event.
     pub fn event(&self) -> AuditEvent<'a> {
         AuditEvent::own(AuditKind::EmailChangeRequested, self.actor.user_id, self.origin)
             .in_session(self.actor.session_id)
     }
 }
 
-/// The outcome of a confirmation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfirmationOutcome {
     /// This account now has the address.

@@ -12,7 +12,6 @@ pub struct ImportedUser {
     pub username_derived: bool,
     /// Unique whatever its case.
     pub email: EmailAddress,
-    /// The person's name.
     pub name: PersonName,
     /// As it is stored; `None`: no password yet.
     pub password_hash: Option<PasswordHash>,
@@ -29,7 +28,6 @@ pub struct ImportedUser {
 /// What became of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Imported {
-    /// It was made.
     Made,
     /// The account exists already: it has this username and address, or only this address if the username was derived.
     Present,

@@ -37,29 +37,28 @@ use profile_reader::ProfileReader;
 use crate::trusted_roots::TrustedRoots;
 
 pub use accounts::{Account, AccountQuery};
-pub use administration::{AccountChange, Administered, ChangedAccount, NewAccount, ResetStarted};
+pub use administration::{AccountChange, Administered, NewAccount, ResetStarted};
 pub use audit_search::{AuditEntry, AuditQuery};
 pub use authority::{Actor, Administrator};
 pub use devices::KnownDevice;
 pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
-pub use housekeeping::{Expired, HousekeepingRight};
+pub use housekeeping::Expired;
 pub use import::{Imported, ImportedUser};
 pub use login_probes::LOGIN_PROBE_PREFIX;
 pub use one_time_tokens::{Addressee, LinkOwner, MailedToken, NewToken, TokenPurpose};
-pub use outbox::{DueMail, MailKind, NewMail, OutboxCounts};
+pub use outbox::{DueMail, MailKind, NewMail};
 pub use own_account::{DeletionOutcome, OwnAccount, ProfileChange};
 pub use own_sessions::SessionRow;
-pub use passwords::{PasswordChange, PasswordReset};
+pub use passwords::PasswordChange;
 pub use profile_reader::Profile;
-pub use read_only::ReadOnly;
 pub use refresh_tokens::{RefreshOutcome, RefreshRequest};
-pub use registrations::{Registration, RegistrationOutcome};
+pub use registrations::Registration;
 pub use revocations::{RevocationState, RevokedSession, SweepCursor};
-pub use schema::{MigrateError, OLDEST_TOLERATED_SERVER, Schema, describe_unfit, migrate};
+pub use schema::{OLDEST_TOLERATED_SERVER, describe_unfit, migrate};
 pub use schema_version::REQUIRED_SCHEMA_VERSION;
-pub use sessions::{NewSession, SessionOwner};
-pub use users::{Credentials, NewUser};
+pub use sessions::NewSession;
+pub use users::NewSuperuser;
 
 /// The database behind a pool. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! One-time tokens: their purposes, creating one when its link is sent, using it up, voiding it.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::{DueMail, MailKind, Store, StoreError};
@@ -37,9 +37,7 @@ impl TokenPurpose {
 /// The account that a message is about.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Addressee {
-    /// The account.
     pub user_id: i64,
-    /// Its username.
     pub username: String,
     /// Its address on record.
     pub email: String,
@@ -52,7 +50,6 @@ pub struct Addressee {
 /// A one-time token to be created for a link.
 #[derive(Clone, Copy)]
 pub struct NewToken<'a> {
-    /// Its purpose.
     pub purpose: TokenPurpose,
     /// The SHA-256 of the token.
     pub hash: &'a [u8],
@@ -61,12 +58,11 @@ pub struct NewToken<'a> {
 }
 
 /// A created token and the address for its link.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct MailedToken {
     /// The stored address, which is the only one to send to: the requested address may only look like it. For a change of
     /// address it is the new one.
     pub mailed_to: String,
-    /// The username.
     pub username: String,
     /// The language that its owner chose (BCP 47).
     pub locale: Option<String>,
@@ -75,20 +71,42 @@ pub struct MailedToken {
 /// The account and the purpose of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkOwner {
-    /// The account.
     pub user_id: i64,
-    /// Its username.
     pub username: String,
-    /// Its address.
     pub email: String,
     /// The user's full name.
     pub name: String,
-    /// Its language.
     pub locale: Option<String>,
-    /// The purpose of the link.
     pub purpose: TokenPurpose,
     /// The address that the link was sent to.
     pub mailed_to: Option<String>,
+}
+
+/// What decides whether an account needs a token.
+#[derive(sqlx::FromRow)]
+struct TokenOwner {
+    username: String,
+    email: String,
+    locale: Option<String>,
+    is_active: bool,
+    is_verified: bool,
+    has_password: bool,
+    password_changed_at: DateTime<Utc>,
+}
+
+impl TokenOwner {
+    /// Whether the account still needs a token for this purpose that was requested at this time for this address.
+    fn needs(&self, purpose: TokenPurpose, recipient: &str, requested_at: DateTime<Utc>) -> bool {
+        let is_own_address = self.email.eq_ignore_ascii_case(recipient);
+        self.is_active
+            && match purpose {
+                TokenPurpose::PasswordReset => is_own_address,
+                TokenPurpose::EmailVerification => is_own_address && !self.is_verified,
+                // A person who knew the old password may have requested the change.
+                TokenPurpose::EmailChange => !is_own_address && self.password_changed_at <= requested_at,
+                TokenPurpose::Invitation => is_own_address && !self.has_password,
+            }
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -115,6 +133,21 @@ impl Row {
             mailed_to: self.mailed_to,
         })
     }
+}
+
+/// The account of a link for one of the purposes `$2`, which is invalid if it was sent to an address that is no longer the
+/// account's.
+macro_rules! select_link_owner {
+    ($further:literal) => {
+        concat!(
+            "SELECT users.id AS user_id, username, email, name, locale, purpose, mailed_to
+             FROM one_time_tokens JOIN users ON users.id = user_id
+             WHERE token_hash = $1 AND purpose = ANY($2) AND is_active
+               AND (purpose = 'email_change' OR mailed_to IS NULL
+                    OR lower(mailed_to COLLATE \"C\") = lower(email COLLATE \"C\")) ",
+            $further
+        )
+    };
 }
 
 fn names(purposes: &[TokenPurpose]) -> Vec<&'static str> {
@@ -144,8 +177,7 @@ impl Store {
     /// Creates the token of a message's link and voids the account's older tokens for the same purpose. Returns `None` and
     /// creates nothing when the message has become pointless: the account does not exist or is inactive; the message was
     /// withdrawn; the address is no longer the account's, or is already verified; the invited account already has a
-    /// password; the password was changed after the change of address was requested (by a person who knew the old
-    /// one).
+    /// password; the password was changed after the change of address was requested.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -156,42 +188,47 @@ impl Store {
     ) -> Result<Option<MailedToken>, StoreError> {
         let Some(addressee) = self.find_addressee(mail).await? else { return Ok(None) };
         let mut transaction = self.pool.begin().await?;
-        // In a separate statement, so that of two concurrent messages the second sees and voids the token of the first.
-        sqlx::query("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE")
+        // Locked in a separate statement: the ones below see the token of a concurrent message, and whether the message was
+        // withdrawn.
+        let owner: Option<TokenOwner> = sqlx::query_as(
+            "SELECT username, email, locale, is_active, email_verified_at IS NOT NULL AS is_verified,
+                    password_hash IS NOT NULL AS has_password, password_changed_at
+             FROM users WHERE id = $1 FOR NO KEY UPDATE",
+        )
+        .bind(addressee.user_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let requested_at: Option<DateTime<Utc>> =
+            sqlx::query_scalar("SELECT created_at FROM outbox WHERE id = $1")
+                .bind(mail.id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let (Some(owner), Some(requested_at)) = (owner, requested_at) else { return Ok(None) };
+        if !owner.needs(token.purpose, &mail.recipient, requested_at) {
+            return Ok(None);
+        }
+        let mailed_to = match token.purpose {
+            TokenPurpose::EmailChange => mail.recipient.clone(),
+            _ => owner.email,
+        };
+        sqlx::query("DELETE FROM one_time_tokens WHERE user_id = $1 AND purpose = $2")
             .bind(addressee.user_id)
+            .bind(token.purpose.as_str())
             .execute(&mut *transaction)
             .await?;
-        let made = sqlx::query_as(
-            "WITH owner AS (
-                 SELECT users.id, username, users.locale,
-                        CASE $2 WHEN 'email_change' THEN recipient ELSE email END AS mailed_to
-                 FROM users CROSS JOIN outbox
-                 WHERE users.id = $1 AND outbox.id = $5 AND is_active
-                   AND CASE $2
-                       WHEN 'password_reset' THEN lower(email COLLATE \"C\") = lower(recipient COLLATE \"C\")
-                       WHEN 'email_verification' THEN lower(email COLLATE \"C\") = lower(recipient COLLATE \"C\")
-                            AND email_verified_at IS NULL
-                       WHEN 'email_change' THEN lower(email COLLATE \"C\") <> lower(recipient COLLATE \"C\")
-                            AND password_changed_at <= outbox.created_at
-                       WHEN 'invitation' THEN lower(email COLLATE \"C\") = lower(recipient COLLATE \"C\")
-                            AND password_hash IS NULL
-                       ELSE false END),
-             voided AS (
-                 DELETE FROM one_time_tokens USING owner WHERE user_id = owner.id AND purpose = $2),
-             made AS (
-                 INSERT INTO one_time_tokens (user_id, purpose, token_hash, mailed_to, expires_at)
-                 SELECT id, $2, $3, mailed_to, now() + $4 FROM owner)
-             SELECT mailed_to, username, locale FROM owner",
+        sqlx::query(
+            "INSERT INTO one_time_tokens (user_id, purpose, token_hash, mailed_to, expires_at)
+             VALUES ($1, $2, $3, $4, now() + $5)",
         )
         .bind(addressee.user_id)
         .bind(token.purpose.as_str())
         .bind(token.hash)
+        .bind(&mailed_to)
         .bind(token.lifetime)
-        .bind(mail.id)
-        .fetch_optional(&mut *transaction)
+        .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(made)
+        Ok(Some(MailedToken { mailed_to, username: owner.username, locale: owner.locale }))
     }
 
     /// The account of a valid link for one of `purposes`. A link that was sent to an address that is no longer the account's
@@ -204,17 +241,12 @@ impl Store {
         token_hash: &[u8],
         purposes: &[TokenPurpose],
     ) -> Result<Option<LinkOwner>, StoreError> {
-        let found: Option<Row> = sqlx::query_as(
-            "SELECT users.id AS user_id, username, email, name, locale, purpose, mailed_to
-             FROM one_time_tokens JOIN users ON users.id = user_id
-             WHERE token_hash = $1 AND purpose = ANY($2) AND used_at IS NULL AND expires_at > now() AND is_active
-               AND (purpose = 'email_change' OR mailed_to IS NULL
-                    OR lower(mailed_to COLLATE \"C\") = lower(email COLLATE \"C\"))",
-        )
-        .bind(token_hash)
-        .bind(names(purposes))
-        .fetch_optional(&self.pool)
-        .await?;
+        let found: Option<Row> =
+            sqlx::query_as(select_link_owner!("AND used_at IS NULL AND expires_at > now()"))
+                .bind(token_hash)
+                .bind(names(purposes))
+                .fetch_optional(&self.pool)
+                .await?;
         Ok(found.and_then(|row| row.into_owner(purposes)))
     }
 }
@@ -226,18 +258,11 @@ pub(super) async fn use_link(
     token_hash: &[u8],
     purposes: &[TokenPurpose],
 ) -> Result<Option<LinkOwner>, StoreError> {
-    let found: Option<Row> = sqlx::query_as(
-        "SELECT users.id AS user_id, username, email, name, locale, purpose, mailed_to
-         FROM one_time_tokens JOIN users ON users.id = user_id
-         WHERE token_hash = $1 AND purpose = ANY($2) AND is_active
-           AND (purpose = 'email_change' OR mailed_to IS NULL
-                OR lower(mailed_to COLLATE \"C\") = lower(email COLLATE \"C\"))
-         FOR NO KEY UPDATE OF users",
-    )
-    .bind(token_hash)
-    .bind(names(purposes))
-    .fetch_optional(&mut *connection)
-    .await?;
+    let found: Option<Row> = sqlx::query_as(select_link_owner!("FOR NO KEY UPDATE OF users"))
+        .bind(token_hash)
+        .bind(names(purposes))
+        .fetch_optional(&mut *connection)
+        .await?;
     let Some(owner) = found.and_then(|row| row.into_owner(purposes)) else { return Ok(None) };
     // In a separate statement, which sees what happened to the token while this transaction waited for the lock.
     let used = sqlx::query(
@@ -250,16 +275,14 @@ pub(super) async fn use_link(
     Ok((used.rows_affected() == 1).then_some(owner))
 }
 
-/// Voids the links of an account, including those still to be sent. Call it after the user's row is
-/// locked.
+/// Voids the links of an account, including those still to be sent. Call it after the user's row is locked: a worker that
+/// creates a token locks it too, so its token is seen here or it sees that its message is gone.
 pub(super) async fn void_links(
     connection: &mut PgConnection,
     user_id: i64,
     purposes: &[TokenPurpose],
 ) -> Result<(), StoreError> {
     let kinds: Vec<_> = purposes.iter().map(|purpose| mail_of(*purpose).as_str()).collect();
-    // Messages first: a worker that is creating a token holds the lock of its message's row, and the statement below then
-    // sees the token.
     sqlx::query("DELETE FROM outbox WHERE user_id = $1 AND kind = ANY($2)")
         .bind(user_id)
         .bind(kinds)
@@ -279,5 +302,37 @@ fn mail_of(purpose: TokenPurpose) -> MailKind {
         TokenPurpose::EmailVerification => MailKind::EmailVerification,
         TokenPurpose::EmailChange => MailKind::EmailChange,
         TokenPurpose::Invitation => MailKind::Invitation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_created_only_while_the_account_needs_it() {
+        use TokenPurpose::{EmailChange, EmailVerification, Invitation, PasswordReset};
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let owner = |is_active, is_verified, has_password| TokenOwner {
+            username: "john".to_owned(),
+            email: "John@example.com".to_owned(),
+            locale: None,
+            is_active,
+            is_verified,
+            has_password,
+            password_changed_at: at(100),
+        };
+        let needed = |owner: &TokenOwner, recipient, requested_at| -> Vec<TokenPurpose> {
+            let needs = |purpose: &TokenPurpose| owner.needs(*purpose, recipient, at(requested_at));
+            TokenPurpose::ALL.into_iter().filter(needs).collect()
+        };
+        let (own, other) = ("john@EXAMPLE.com", "new@example.com");
+        assert_eq!(needed(&owner(true, true, true), own, 200), [PasswordReset]);
+        assert_eq!(needed(&owner(true, false, true), own, 200), [PasswordReset, EmailVerification]);
+        assert_eq!(needed(&owner(true, true, false), own, 200), [PasswordReset, Invitation]);
+        assert_eq!(needed(&owner(true, true, true), other, 100), [EmailChange]);
+        assert_eq!(needed(&owner(true, true, true), other, 99), []);
+        assert_eq!(needed(&owner(false, false, false), own, 200), []);
+        assert_eq!(needed(&owner(false, false, false), other, 200), []);
     }
 }

@@ -74,7 +74,6 @@ impl MailKind {
 /// A message to be put into the outbox in the transaction of the change that causes it.
 #[derive(Debug, Clone)]
 pub struct NewMail<'a> {
-    /// Its kind.
     pub kind: MailKind,
     /// The recipient's address.
     pub recipient: &'a str,
@@ -104,7 +103,6 @@ pub(super) async fn insert_mail(connection: &mut PgConnection, mail: &NewMail<'_
 pub struct DueMail {
     /// The id of its row.
     pub id: i64,
-    /// Its kind.
     pub kind: MailKind,
     /// The recipient's address.
     pub recipient: String,

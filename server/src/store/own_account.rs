@@ -13,11 +13,8 @@ use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PasswordHash, PersonN
 /// The account, as far as a change by its owner depends on it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct OwnAccount {
-    /// The account.
-    pub id: i64,
     /// Its name.
     pub username: String,
-    /// Its e-mail address.
     pub email: String,
     /// The user's full name.
     pub name: String,
@@ -33,11 +30,11 @@ pub struct ProfileChange {
     /// The user's full name.
     pub name: Option<PersonName>,
     /// The language; `Some(None)` restores the default of the service.
+    #[expect(clippy::option_option, reason = "unchanged, the default and a chosen one are three things")]
     pub locale: Option<Option<Locale>>,
 }
 
 impl ProfileChange {
-    /// The audit event.
     pub fn event<'a>(&self, user_id: i64, origin: &'a Origin) -> AuditEvent<'a> {
         let given = [("name", self.name.is_some()), ("locale", self.locale.is_some())];
         let fields: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
@@ -45,7 +42,6 @@ impl ProfileChange {
     }
 }
 
-/// The outcome of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeletionOutcome {
     /// The account was deleted; these sessions are to be announced.
@@ -63,12 +59,11 @@ impl Store {
     /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
     pub async fn find_own_account(&self, actor: Actor) -> Result<OwnAccount, StoreError> {
         let mut reading = self.read_as(actor).await?;
-        let found: Option<OwnAccount> = sqlx::query_as(
-            "SELECT id, username, email, name, locale, password_hash FROM users WHERE id = $1",
-        )
-        .bind(actor.user_id)
-        .fetch_optional(reading.connection())
-        .await?;
+        let found: Option<OwnAccount> =
+            sqlx::query_as("SELECT username, email, name, locale, password_hash FROM users WHERE id = $1")
+                .bind(actor.user_id)
+                .fetch_optional(reading.connection())
+                .await?;
         reading.finish(found).await?.ok_or(StoreError::SessionOver)
     }
 

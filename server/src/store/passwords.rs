@@ -22,23 +22,19 @@ pub struct PasswordChange<'a> {
     pub new_hash: &'a PasswordHash,
     /// Whether the other sessions stay active too.
     pub keep_other_sessions: bool,
-    /// The origin of the request.
     pub origin: &'a Origin,
 }
 
 /// A password that was set by a link.
 #[derive(Debug, Clone)]
 pub struct PasswordReset {
-    /// Whose.
     pub user_id: i64,
-    /// The purpose of the link.
     pub purpose: TokenPurpose,
     /// The ended sessions, to be announced.
     pub revoked: Vec<RevokedSession>,
 }
 
 impl PasswordReset {
-    /// The audit event.
     pub fn event<'a>(&self, origin: &'a Origin) -> AuditEvent<'a> {
         AuditEvent::own(AuditKind::PasswordReset, self.user_id, origin)
             .with(json!({ "link": self.purpose.as_str() }))
@@ -118,7 +114,6 @@ impl Store {
 }
 
 impl<'a> PasswordChange<'a> {
-    /// The audit event.
     pub fn event(&self) -> AuditEvent<'a> {
         AuditEvent::own(AuditKind::PasswordChanged, self.actor.user_id, self.origin)
             .in_session(self.actor.session_id)

@@ -16,7 +16,6 @@ const BATCH: usize = 256;
 /// The profile that `/me` answers.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Profile {
-    /// The account.
     pub id: i64,
     /// Its name as it was given.
     pub username: String,

@@ -1,11 +1,14 @@
 //! Exchanging a refresh token.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{RevokedSession, SessionOwner, Store, StoreError};
-use crate::domain::Origin;
+use super::audit::insert_event;
+use super::sessions::end_session_of_user;
+use super::{RevokedSession, Store, StoreError};
 use crate::domain::rotation::{Decision, GRACE, Generation, decide_rotation};
+use crate::domain::{AuditEvent, AuditKind, Origin};
 
 /// A presented refresh token, and the next generation that would replace it.
 #[derive(Debug, Clone)]
@@ -22,17 +25,15 @@ pub struct RefreshRequest<'a> {
     pub access_expires_at: DateTime<Utc>,
     /// When the next generation expires.
     pub refresh_expires_at: DateTime<Utc>,
-    /// The origin of the request.
     pub origin: &'a Origin,
 }
 
 /// The outcome of an exchange.
 #[derive(Debug)]
-pub enum RefreshOutcome {
+pub enum RefreshOutcome<'a> {
     /// Sign a refresh token with this id and expiry, and an access token.
     Granted {
-        /// The username of the account.
-        owner: SessionOwner,
+        username: String,
         /// `jti` of the current generation.
         jti: Uuid,
         /// When the current generation expires.
@@ -40,8 +41,12 @@ pub enum RefreshOutcome {
     },
     /// The session has ended or does not exist, or the account is deactivated.
     Over,
-    /// A token of an older generation: the session was ended, and its revocation is to be announced.
-    Theft(RevokedSession),
+    /// A token of an older generation: the session was ended.
+    Theft {
+        /// To be announced.
+        revoked: Option<RevokedSession>,
+        event: AuditEvent<'a>,
+    },
 }
 
 impl Store {
@@ -51,10 +56,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer; nothing was changed then, or the change
     /// was committed and the token may be presented again within the grace period.
-    pub async fn exchange_refresh_token(
+    pub async fn exchange_refresh_token<'a>(
         &self,
-        request: &RefreshRequest<'_>,
-    ) -> Result<RefreshOutcome, StoreError> {
+        request: &RefreshRequest<'a>,
+    ) -> Result<RefreshOutcome<'a>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let username: Option<String> = sqlx::query_scalar(
             "SELECT users.username
@@ -70,13 +75,12 @@ impl Store {
         // The clock is read after waiting for the lock. It is the database's clock, so that
         // replicas whose clocks differ agree on the grace period.
         let (now, generation) = fetch_generation(&mut transaction, request).await?;
-        let owner = SessionOwner { user_id: request.user_id, username };
         let (jti, refresh_expires_at) =
             match decide_rotation(generation, now) {
                 Decision::Theft => {
-                    let revoked = end_stolen_session(&mut transaction, request).await?;
+                    let theft = end_stolen_session(&mut transaction, request).await?;
                     transaction.commit().await?;
-                    return Ok(RefreshOutcome::Theft(revoked));
+                    return Ok(theft);
                 }
                 Decision::Rotate => {
                     rotate(&mut transaction, request, now).await?;
@@ -101,7 +105,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(RefreshOutcome::Granted { owner, jti, refresh_expires_at })
+        Ok(RefreshOutcome::Granted { username, jti, refresh_expires_at })
     }
 }
 
@@ -188,30 +192,17 @@ async fn rotate(
     Ok(())
 }
 
-async fn end_stolen_session(
+/// The row of the session is locked, and the session has not ended.
+async fn end_stolen_session<'a>(
     transaction: &mut Transaction,
-    request: &RefreshRequest<'_>,
-) -> Result<RevokedSession, StoreError> {
-    Ok(sqlx::query_as(
-        "WITH ended AS (
-             UPDATE sessions SET ended_at = now() WHERE id = $1 RETURNING id, user_id, access_tokens_expire_at),
-         audited AS (
-             INSERT INTO audit_events
-                 (kind, outcome, user_id, session_id, request_id, address, user_agent, detail)
-             SELECT 'refresh_token_reused', 'refused', user_id, id, $2, $4, $5,
-                    jsonb_build_object('jti', $3::uuid)
-             FROM ended)
-         INSERT INTO revocations (session_id, expires_at)
-         SELECT id, access_tokens_expire_at FROM ended
-         ON CONFLICT (session_id) DO UPDATE
-             SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
-         RETURNING session_id, expires_at",
-    )
-    .bind(request.session_id)
-    .bind(&request.origin.request_id)
-    .bind(request.jti)
-    .bind(request.origin.address.to_string())
-    .bind(request.origin.user_agent.as_deref())
-    .fetch_one(&mut **transaction)
-    .await?)
+    request: &RefreshRequest<'a>,
+) -> Result<RefreshOutcome<'a>, StoreError> {
+    let revoked = end_session_of_user(transaction, request.session_id, request.user_id).await?;
+    let event = AuditEvent {
+        actor_id: None,
+        ..AuditEvent::own(AuditKind::RefreshTokenReused, request.user_id, request.origin)
+    };
+    let event = event.refused().in_session(request.session_id).with(json!({ "jti": request.jti }));
+    insert_event(transaction, &event).await?;
+    Ok(RefreshOutcome::Theft { revoked, event })
 }

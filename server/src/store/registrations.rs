@@ -25,7 +25,6 @@ pub struct Registration {
     pub locale: Option<Locale>,
 }
 
-/// The outcome of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistrationOutcome {
     /// The account was created; its address is not verified yet.
@@ -37,7 +36,6 @@ pub enum RegistrationOutcome {
 }
 
 impl RegistrationOutcome {
-    /// The audit event.
     pub fn event(self, origin: &Origin) -> AuditEvent<'_> {
         let refused = |user_id, reason| AuditEvent {
             kind: AuditKind::Registered,

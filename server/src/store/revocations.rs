@@ -20,11 +20,12 @@ pub struct RevokedSession {
 /// The one row of `revocation_state`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct RevocationState {
-    /// The marker that a trusted Redis shows.
+    /// The epoch that a trusted Redis shows as its marker; `None` while no Redis is trusted.
     pub redis_epoch: Option<String>,
-    /// The marker that a filling under way will set.
-    pub filling: Option<String>,
-    /// Counts revocations that went past Redis.
+    /// The epoch of the refill in progress.
+    #[sqlx(rename = "filling")]
+    pub refill_epoch: Option<String>,
+    /// Counts revocations that were not written to Redis.
     pub generation: i64,
     /// When `redis_epoch` last changed.
     pub changed_at: DateTime<Utc>,
@@ -32,7 +33,6 @@ pub struct RevocationState {
     pub tokens_valid_from: DateTime<Utc>,
     /// Made with the database; a copy of the database has the same.
     pub service_id: Uuid,
-    /// The database's name.
     pub database_name: String,
     /// The database's clock when it answered.
     pub database_time: DateTime<Utc>,
@@ -42,7 +42,6 @@ pub struct RevocationState {
 /// long as it is the same database on the same server.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct SweepCursor {
-    /// The database.
     pub service_id: Uuid,
     /// The server: one that takes over after a failover may use the same transaction ids again.
     pub server_started_at: DateTime<Utc>,
@@ -107,12 +106,12 @@ impl Store {
         .await?)
     }
 
-    /// Says which marker a filling will set, and gives the generation it begins at. `None` when some Redis is
-    /// trusted: then there is nothing to fill.
+    /// Records the epoch that a refill will set, and returns the generation at its start. `None` when a Redis is trusted:
+    /// then there is nothing to refill.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn begin_filling(&self, epoch: &str) -> Result<Option<i64>, StoreError> {
+    pub async fn begin_refill(&self, epoch: &str) -> Result<Option<i64>, StoreError> {
         Ok(sqlx::query_scalar(
             "UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL RETURNING generation",
         )
@@ -121,8 +120,8 @@ impl Store {
         .await?)
     }
 
-    /// Declares the Redis that shows `epoch` complete, unless a revocation went past Redis since `generation`
-    /// was read. Returns whether it was declared.
+    /// Declares the Redis that shows `epoch` complete, unless a revocation was not written to Redis since
+    /// `generation` was read. Returns whether it was declared.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.

@@ -40,7 +40,6 @@ pub enum MigrateError {
     WouldBreak {
         /// The newest migration that the oldest of them knows.
         running: i64,
-        /// The migration.
         migration: i64,
         /// The newest migration that a server must know to live with it.
         needed: i64,

@@ -14,7 +14,6 @@ use crate::domain::{AuditEvent, Origin, PasswordHash};
 pub struct NewSession<'a> {
     /// Its id, `sid` of its tokens.
     pub id: Uuid,
-    /// Whose it is.
     pub user_id: i64,
     /// The hash that the password was verified against.
     pub verified_hash: &'a PasswordHash,
@@ -28,15 +27,6 @@ pub struct NewSession<'a> {
     pub origin: &'a Origin,
     /// The hash of the device's cookie: one that the account knows, or a new one to know it by.
     pub device: Option<&'a [u8]>,
-}
-
-/// Whose a session is.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct SessionOwner {
-    /// The account.
-    pub user_id: i64,
-    /// Its name.
-    pub username: String,
 }
 
 impl Store {
@@ -145,20 +135,7 @@ async fn end_one(
     user_id: i64,
     event: &AuditEvent<'_>,
 ) -> Result<Option<RevokedSession>, StoreError> {
-    let revoked: Option<RevokedSession> = sqlx::query_as(
-        "WITH ended AS (
-             UPDATE sessions SET ended_at = now() WHERE id = $1 AND user_id = $2 AND ended_at IS NULL
-             RETURNING id, access_tokens_expire_at)
-         INSERT INTO revocations (session_id, expires_at)
-         SELECT id, access_tokens_expire_at FROM ended
-         ON CONFLICT (session_id) DO UPDATE
-             SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
-         RETURNING session_id, expires_at",
-    )
-    .bind(session_id)
-    .bind(user_id)
-    .fetch_optional(&mut *transaction)
-    .await?;
+    let revoked = end_session_of_user(&mut transaction, session_id, user_id).await?;
     if revoked.is_some() {
         insert_event(&mut transaction, event).await?;
         transaction.commit().await?;
@@ -166,27 +143,59 @@ async fn end_one(
     Ok(revoked)
 }
 
-/// Ends every session of an account but `except`, within a transaction; the revocations are to be announced when it
-/// is committed. Call it after the row of the user is locked, in a statement of its own: it then sees the sessions
-/// of logins that were verified before what the transaction changes, and later ones see the change.
+/// SQL that records the revocation of the sessions in `$ended`, which have `id` and `access_tokens_expire_at`. The
+/// transaction id is what sweeps go by, so it is that of the last end.
+macro_rules! insert_revocations {
+    ($ended:literal) => {
+        concat!(
+            "INSERT INTO revocations (session_id, expires_at) SELECT id, access_tokens_expire_at FROM ",
+            $ended,
+            " ON CONFLICT (session_id) DO UPDATE
+                  SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id"
+        )
+    };
+}
+pub(super) use insert_revocations;
+
+/// SQL that ends the active sessions that meet `$condition`, and records and returns their revocations.
+macro_rules! end_sessions_where {
+    ($condition:literal) => {
+        concat!(
+            "WITH ended AS (
+                 UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND ",
+            $condition,
+            " RETURNING id, access_tokens_expire_at) ",
+            insert_revocations!("ended"),
+            " RETURNING session_id, expires_at"
+        )
+    };
+}
+
+/// Ends a session within a transaction; its revocation is to be announced after the commit. `None` when it has ended already
+/// or is not this user's.
+pub(super) async fn end_session_of_user(
+    connection: &mut PgConnection,
+    session_id: Uuid,
+    user_id: i64,
+) -> Result<Option<RevokedSession>, StoreError> {
+    Ok(sqlx::query_as(end_sessions_where!("id = $1 AND user_id = $2"))
+        .bind(session_id)
+        .bind(user_id)
+        .fetch_optional(connection)
+        .await?)
+}
+
+/// Ends every session of an account but `except` within a transaction; the revocations are to be announced after the
+/// commit. Call it after the user's row is locked, in a separate statement: it then sees the sessions of logins that were
+/// verified before what the transaction changes, and later ones see the change.
 pub(super) async fn end_sessions_of(
     connection: &mut PgConnection,
     user_id: i64,
     except: Option<Uuid>,
 ) -> Result<Vec<RevokedSession>, StoreError> {
-    Ok(sqlx::query_as(
-        "WITH ended AS (
-             UPDATE sessions SET ended_at = now()
-             WHERE user_id = $1 AND ended_at IS NULL AND id IS DISTINCT FROM $2
-             RETURNING id, access_tokens_expire_at)
-         INSERT INTO revocations (session_id, expires_at)
-         SELECT id, access_tokens_expire_at FROM ended
-         ON CONFLICT (session_id) DO UPDATE
-             SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id
-         RETURNING session_id, expires_at",
-    )
-    .bind(user_id)
-    .bind(except)
-    .fetch_all(connection)
-    .await?)
+    Ok(sqlx::query_as(end_sessions_where!("user_id = $1 AND id IS DISTINCT FROM $2"))
+        .bind(user_id)
+        .bind(except)
+        .fetch_all(connection)
+        .await?)
 }

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{NewUser, Store, StoreError};
+use super::{NewSuperuser, Store, StoreError};
 use crate::domain::AuditKind;
 
 /// Whether this account is the only superuser who can log in. Concurrent callers wait until the transaction
@@ -37,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name or the address is taken.
-    pub async fn create_superuser(&self, user: &NewUser) -> Result<i64, StoreError> {
+    pub async fn create_superuser(&self, user: &NewSuperuser) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(
             "WITH created AS (
                  INSERT INTO users (username, email, name, password_hash, is_superuser, email_verified_at)

@@ -6,7 +6,6 @@ use crate::domain::{EmailAddress, LoginName, PasswordHash, PersonName, Username}
 /// What a login needs to know of an account.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Credentials {
-    /// The account.
     pub id: i64,
     /// Its name as it was given.
     pub username: String,
@@ -18,19 +17,16 @@ pub struct Credentials {
     pub is_active: bool,
 }
 
-/// An account to be made.
+/// A superuser to be created.
 #[derive(Debug, Clone)]
-pub struct NewUser {
+pub struct NewSuperuser {
     /// Unique whatever its case.
     pub username: Username,
     /// Unique whatever its case.
     pub email: EmailAddress,
-    /// The person's name.
     pub name: PersonName,
     /// PHC string.
     pub password_hash: PasswordHash,
-    /// Whether it may administer accounts.
-    pub is_superuser: bool,
 }
 
 impl Store {
@@ -75,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when an ordinary account has the name or the address.
-    pub async fn create_first_superuser(&self, user: &NewUser) -> Result<bool, StoreError> {
+    pub async fn create_first_superuser(&self, user: &NewSuperuser) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
         // Without the lock two replicas could both see no superuser and make two of different names.
         sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.first_superuser'))")

@@ -2,6 +2,8 @@
 
 use latchkey_keyset::KeySetError;
 
+use crate::cluster::kinds::Kind;
+
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DereferenceError {
@@ -11,6 +13,14 @@ pub(crate) enum DereferenceError {
     /// The API server did not respond.
     #[error("the ConfigMap {name} could not be read: {source}")]
     ConfigMap { name: String, source: kube::Error },
+    /// The API server did not respond.
+    #[error("the {kind} of {name} could not be read: {source}")]
+    Unstored {
+        kind: Kind,
+        /// Their AuthService, or the name of the object.
+        name: String,
+        source: kube::Error,
+    },
     /// An object of the AuthService exists, but this release cannot read the named part of it.
     #[error("this release cannot read {0}")]
     Unreadable(Box<str>),

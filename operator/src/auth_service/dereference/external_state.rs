@@ -6,7 +6,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 use kube::core::DynamicObject;
 use latchkey_crds::AuthService;
 
@@ -106,9 +105,9 @@ impl Lookup<'_> {
         Ok(found.map(|autoscaler| decide_autoscaler(&autoscaler, Timestamp::now())))
     }
 
-    /// Only metadata is watched, so that a changed version counts as changed content.
+    /// A changed version counts as changed content.
     pub(super) fn config_map_version(&self, name: &str) -> Result<String, Problem> {
-        let found = self.context.cache.config_map(&self.namespace, name).ok_or_else(|| {
+        let found = self.config_maps.get(name).and_then(Option::as_ref).ok_or_else(|| {
             Problem::new(
                 "ConfigMapMissing",
                 format!(
@@ -117,6 +116,6 @@ impl Lookup<'_> {
             )
         })?;
         let uid = found.uid().unwrap_or_default();
-        Ok(format!("{uid}/{}", found.resource_version().unwrap_or_default()))
+        Ok(format!("{uid}/{}", found.version().unwrap_or_default()))
     }
 }

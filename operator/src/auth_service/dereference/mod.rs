@@ -7,9 +7,10 @@ mod external_state;
 mod keys;
 mod logins;
 mod lookup;
-mod named_secrets;
+mod named_objects;
 mod pods;
 mod trusted_cas;
+mod unstored;
 mod values;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -78,8 +79,12 @@ pub(crate) async fn dereference(
 ) -> Result<(Dereferenced, ExternalState), DereferenceError> {
     let spec = &auth_service.spec;
     let namespace = auth_service.namespace().unwrap_or_default();
-    let secrets = named_secrets::read(context, &namespace, references::secrets(auth_service)).await?;
-    let lookup = Lookup::new(auth_service, context, secrets);
+    unstored::read(context, &namespace, &auth_service.name_any()).await?;
+    let (secrets, config_maps) = futures::try_join!(
+        named_objects::read_secrets(context, &namespace, references::secrets(auth_service)),
+        named_objects::read_config_maps(context, &namespace, references::config_maps(auth_service)),
+    )?;
+    let lookup = Lookup::new(auth_service, context, secrets, config_maps);
     let names = Names::new(&auth_service.name_any());
     let postgres: Option<StatefulSet> = lookup.owned(Kind::StatefulSet, &names.postgres())?;
     let postgres_password = if spec.database.url_secret_ref.is_some() {
@@ -153,7 +158,7 @@ pub(crate) async fn dereference(
             let secret = &client.secret_ref;
             lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")
         }),
-        trusted_cas: lookup.trusted_cas(auth_service).await?,
+        trusted_cas: lookup.trusted_cas(auth_service),
         templates: references::templates(auth_service).map(|name| lookup.config_map_version(name)),
         postgres_password,
         redis_password,

@@ -35,7 +35,7 @@ use crate::auth_service::apply::Applied;
 use crate::auth_service::context::Context;
 use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::image::tag_of;
-use crate::auth_service::server_reports::{Answer, Report, any_to_ask};
+use crate::auth_service::server_reports::{Answer, Report, can_query_any};
 use crate::auth_service::validate::Validated;
 use crate::cluster::observed::Observed;
 use crate::error_chain::ErrorChain;
@@ -95,7 +95,7 @@ pub(crate) async fn update(
         return Err(StatusError::Contested { kind: *kind, name: name.clone() });
     }
     let in_progress_for = transition::true_for(&after.conditions, types::PROGRESSING, now);
-    let mut requeue_after = verdict.requeue_after(any_to_ask(&external_state.pods), in_progress_for);
+    let mut requeue_after = verdict.requeue_after(can_query_any(&external_state.pods), in_progress_for);
     if rollout::awaits_pod(&external_state.jobs, now) {
         requeue_after = requeue_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
     }

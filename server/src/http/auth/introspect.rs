@@ -6,12 +6,12 @@ use axum::http::HeaderMap;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::crypto::TokenKind;
-use crate::http::client_auth::authenticated_form;
+use crate::http::client_auth::{TokenQueryForm, authenticate_query};
 use crate::http::form::UrlEncodedForm;
 use crate::http::middleware::RequestOrigin;
 use crate::http::oauth::oauth_problem;
@@ -19,22 +19,6 @@ use crate::http::problem::Problem;
 use crate::http::problem_docs::{ClientProblems, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, Introspection};
-
-/// The token that is asked about (RFC 7662 §2.1, RFC 7009 §2.1).
-#[derive(Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes the form for the OpenAPI document; it is read field by field")]
-pub struct TokenQueryForm {
-    /// An access or a refresh token.
-    #[schema(min_length = 1)]
-    token: String,
-    /// Optional and ignored: the token states its own type.
-    token_type_hint: Option<String>,
-    /// Together with `client_secret`, if there is no `Authorization` header.
-    client_id: Option<String>,
-    /// See `client_id`.
-    #[schema(format = Password)]
-    client_secret: Option<String>,
-}
 
 /// What is known of the token (RFC 7662 §2.2). A token that would not be accepted has `active` only.
 #[derive(Default, Serialize, ToSchema)]
@@ -95,16 +79,14 @@ pub async fn introspect(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
-    form: Result<UrlEncodedForm, Problem>,
+    form: Result<UrlEncodedForm<TokenQueryForm>, Problem>,
 ) -> Result<Response, Problem> {
-    let (client, form) = authenticated_form(&state, &headers, &origin, form).await?;
-    let [token] = form.require(["token"]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
-    let found = service::introspect(&state.service, client, token, &origin, Utc::now())
+    let (client, token) = authenticate_query(&state, &headers, &origin, form).await?;
+    let found = service::introspect(&state.service, client, &token, &origin, Utc::now())
         .await
         .map_err(oauth_problem)?;
-    let verifier = &state.service.verifier;
     let body = found.map_or_else(IntrospectionBody::default, |found| {
-        IntrospectionBody::active(found, verifier.issuer(), verifier.audience())
+        IntrospectionBody::active(found, state.service.issuer(), state.service.audience())
     });
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }

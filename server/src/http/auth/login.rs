@@ -9,10 +9,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::domain::Password;
-use crate::http::form::AnyForm;
+use crate::http::form::{AnyForm, require};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::LimitedProblem;
+use crate::http::problem_docs::{CredentialsProblem, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::http::{cookie, token_pair};
 use crate::service::{self, LoggedIn};
@@ -21,12 +21,12 @@ use crate::service::{self, LoggedIn};
 #[derive(Deserialize, ToSchema)]
 pub struct LoginForm {
     /// A username or an e-mail address, compared without regard to case.
-    #[schema(example = "john")]
-    #[expect(dead_code, reason = "describes the form for the OpenAPI document; it is read field by field")]
+    #[serde(default)]
+    #[schema(example = "john", required)]
     username: String,
     /// The password.
-    #[schema(format = Password)]
-    #[expect(dead_code, reason = "as above")]
+    #[serde(default)]
+    #[schema(format = Password, required)]
     password: String,
 }
 
@@ -41,25 +41,19 @@ pub struct LoginForm {
     responses(
         (status = 200, description = "A pair of tokens", body = token_pair::TokenPairBody,
          headers(("set-cookie" = String, description = "refresh_token, latchkey_device"))),
-        (status = 400, description = "Malformed request", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "Wrong username or password", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "Deactivated account, or the address is not verified", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Request body too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),
-        LimitedProblem,
-        (status = 503, description = "Overloaded, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+        FormProblems, CredentialsProblem, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn login(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
-    AnyForm(form): AnyForm,
+    AnyForm(LoginForm { username, password }): AnyForm<LoginForm>,
 ) -> Result<Response, Problem> {
-    let [username, password] = form.require(["username", "password"])?;
+    require(&[("username", &username), ("password", &password)])?;
     let form = service::LoginForm {
-        name: username,
+        name: &username,
         password: Password::presented(password),
         device: cookie::device(&headers),
         remember_device: true,

@@ -9,21 +9,22 @@ use super::password_recovery::MessageBody;
 use crate::http::bearer::Bearer;
 use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
 /// Log out
 ///
-/// Ends the session of the access token, revokes its access and refresh tokens on every replica, and clears the cookie.
+/// Ends the session of the access token, revokes its access and refresh tokens on every replica, and clears the cookie. After
+/// a 503 the session may not have ended.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logout",
     security(("bearer" = []), ("password" = [])),
     responses(
         (status = 200, description = "The session has ended", body = MessageBody,
          headers(("set-cookie" = String, description = "clears refresh_token"))),
-        (status = 401, description = "No valid access token", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "A dependency is down; the session may not have ended", body = ProblemBody, content_type = "application/problem+json"),
+        BearerProblems, UnavailableProblem,
     )
 )]
 pub async fn logout(

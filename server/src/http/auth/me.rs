@@ -10,7 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::bearer::bearer_token;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 use crate::store::Profile;
@@ -57,8 +58,7 @@ impl From<Profile> for ProfileBody {
     security(("bearer" = []), ("password" = [])),
     responses(
         (status = 200, description = "The account behind the token", body = ProfileBody),
-        (status = 401, description = "No valid access token", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "A dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+        BearerProblems, UnavailableProblem,
     )
 )]
 pub async fn me(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {

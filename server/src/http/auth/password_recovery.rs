@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
-use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::LimitedProblem;
+use crate::http::problem::Problem;
+use crate::http::problem_docs::{LimitedProblem, QueryProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
@@ -23,16 +23,13 @@ pub struct MessageBody {
 
 /// Request a password reset by e-mail
 ///
-/// The response is the same whether or not an account has the address.
+/// The response is the same whether or not an account has the address, and 503 if e-mail is off.
 #[utoipa::path(
     post, path = "/api/v1/auth/password-recovery/{email}", tag = "auth", operation_id = "recover_password",
     params(("email" = String, Path, description = "The address", example = "john@example.com")),
     responses(
         (status = 200, description = "An e-mail is sent if an account has the address", body = MessageBody),
-        (status = 400, description = "Malformed request", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Not an e-mail address", body = ProblemBody, content_type = "application/problem+json"),
-        LimitedProblem,
-        (status = 503, description = "E-mail is off, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+        QueryProblems, LimitedProblem, UnavailableProblem,
     )
 )]
 pub async fn recover_password(

@@ -11,6 +11,7 @@ use crate::http::bearer::bearer_token;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem_docs::{JsonProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::http::token_pair;
 use crate::service;
@@ -21,11 +22,11 @@ pub struct RefreshBody {
     /// The JWT.
     token: String,
     /// Optional and ignored.
-    #[expect(dead_code, reason = "accepted because login's answer may be sent back whole")]
-    expires_in: Option<i64>,
+    #[serde(rename = "expires_in")]
+    _expires_in: Option<i64>,
     /// Optional and ignored.
-    #[expect(dead_code, reason = "as above")]
-    token_type: Option<String>,
+    #[serde(rename = "token_type")]
+    _token_type: Option<String>,
 }
 
 impl JsonBody for RefreshBody {
@@ -44,12 +45,9 @@ impl JsonBody for RefreshBody {
     responses(
         (status = 200, description = "A new pair", body = token_pair::TokenPairBody,
          headers(("set-cookie" = String, description = "refresh_token"))),
-        (status = 400, description = "Malformed request", body = ProblemBody, content_type = "application/problem+json"),
+        JsonProblems,
         (status = 401, description = "A token is not valid", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Request body too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing or of the wrong type", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "A dependency is down", body = ProblemBody, content_type = "application/problem+json"),
+        UnavailableProblem,
     )
 )]
 pub async fn refresh(

@@ -5,8 +5,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::introspect::TokenQueryForm;
-use crate::http::client_auth::authenticated_form;
+use crate::http::client_auth::{TokenQueryForm, authenticate_query};
 use crate::http::form::UrlEncodedForm;
 use crate::http::middleware::RequestOrigin;
 use crate::http::oauth::oauth_problem;
@@ -32,10 +31,9 @@ pub async fn revoke(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
-    form: Result<UrlEncodedForm, Problem>,
+    form: Result<UrlEncodedForm<TokenQueryForm>, Problem>,
 ) -> Result<Response, Problem> {
-    let (client, form) = authenticated_form(&state, &headers, &origin, form).await?;
-    let [token] = form.require(["token"]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
-    service::revoke_token(&state.service, client, token, &origin).await.map_err(oauth_problem)?;
+    let (client, token) = authenticate_query(&state, &headers, &origin, form).await?;
+    service::revoke_token(&state.service, client, &token, &origin).await.map_err(oauth_problem)?;
     Ok((StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response())
 }

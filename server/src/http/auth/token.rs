@@ -12,33 +12,39 @@ use utoipa::ToSchema;
 use crate::domain::Origin;
 use crate::domain::Password;
 use crate::http::cookie;
-use crate::http::form::{FormFields, UrlEncodedForm};
+use crate::http::form::{UrlEncodedForm, require};
 use crate::http::middleware::RequestOrigin;
 use crate::http::oauth::grant_problem;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::LimitedProblem;
+use crate::http::problem_docs::{CredentialsProblem, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, IssuedToken};
 
 /// The form (RFC 6749 §4.3.2 and §6).
 #[derive(Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes the form for the OpenAPI document; it is read field by field")]
 pub struct TokenForm {
     /// `password` (the default) or `refresh_token`.
-    grant_type: Option<String>,
+    #[serde(default)]
+    grant_type: String,
     /// A username or an e-mail address, compared without regard to case; for the password grant.
-    username: Option<String>,
+    #[serde(default)]
+    username: String,
     /// The password; for the password grant.
+    #[serde(default)]
     #[schema(format = Password)]
-    password: Option<String>,
+    password: String,
     /// A refresh token; for the refresh_token grant.
-    refresh_token: Option<String>,
+    #[serde(default)]
+    refresh_token: String,
     /// Optional and ignored: there are no scopes.
-    scope: Option<String>,
+    #[serde(default, rename = "scope")]
+    _scope: String,
     /// Optional and ignored: there are no clients.
-    client_id: Option<String>,
+    #[serde(default, rename = "client_id")]
+    _client_id: String,
     /// Optional and ignored: there are no clients.
-    client_secret: Option<String>,
+    #[serde(default, rename = "client_secret")]
+    _client_secret: String,
 }
 
 /// The answer (RFC 6749 §5.1).
@@ -65,25 +71,20 @@ pub struct AccessTokenBody {
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "An access token", body = AccessTokenBody),
+        FormProblems, CredentialsProblem, LimitedProblem, UnavailableProblem,
         (status = 400, description = "invalid_request, unsupported_grant_type, or invalid_grant: a refresh token that is not valid, an account that is deactivated or whose address is not verified", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "Wrong username or password", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Request body too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Not a form", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing", body = ProblemBody, content_type = "application/problem+json"),
-        LimitedProblem,
-        (status = 503, description = "Overloaded, or a dependency is down", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn token(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
-    form: Result<UrlEncodedForm, Problem>,
+    form: Result<UrlEncodedForm<TokenForm>, Problem>,
 ) -> Result<Response, Problem> {
     let UrlEncodedForm(form) = form.map_err(|problem| problem.with_oauth_error("invalid_request"))?;
-    let body = match form.get("grant_type").unwrap_or("password") {
-        "password" => grant_by_password(&state, &form, &headers, &origin).await?,
-        "refresh_token" => grant_by_refresh_token(&state, &form, &origin).await?,
+    let body = match form.grant_type.as_str() {
+        "" | "password" => grant_by_password(&state, form, &headers, &origin).await?,
+        "refresh_token" => grant_by_refresh_token(&state, &form.refresh_token, &origin).await?,
         _ => {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -97,15 +98,14 @@ pub async fn token(
 
 async fn grant_by_password(
     state: &ApiState,
-    form: &FormFields,
+    TokenForm { username, password, .. }: TokenForm,
     headers: &HeaderMap,
     origin: &Origin,
 ) -> Result<AccessTokenBody, Problem> {
-    let [username, password] = form
-        .require(["username", "password"])
+    require(&[("username", &username), ("password", &password)])
         .map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     let login = service::LoginForm {
-        name: username,
+        name: &username,
         password: Password::presented(password),
         device: cookie::device(headers),
         // Programs come here, which keep no cookies.
@@ -119,11 +119,10 @@ async fn grant_by_password(
 
 async fn grant_by_refresh_token(
     state: &ApiState,
-    form: &FormFields,
+    token: &str,
     origin: &Origin,
 ) -> Result<AccessTokenBody, Problem> {
-    let [token] =
-        form.require(["refresh_token"]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
+    require(&[("refresh_token", token)]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     let pair = service::refresh(&state.service, token, None, origin, Utc::now())
         .await
         // RFC 6749 §5.2: a refresh token that is invalid, expired or revoked is 400 invalid_grant.

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use serde::Deserialize;
 
 use super::page::{LinkToken, PageBody, answer, failure};
 use super::texts::{PageTexts, texts_for};
@@ -14,6 +15,13 @@ use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 use crate::service::{self, ServiceError};
 use crate::store::{LinkOwner, TokenPurpose};
+
+/// The form of the page.
+#[derive(Deserialize)]
+struct LinkForm {
+    #[serde(default)]
+    token: String,
+}
 
 /// The address that the page confirms. It asks before it does, since another person may have entered the address.
 #[derive(Clone, Copy)]
@@ -34,7 +42,7 @@ impl AddressPage {
             async move |State(state): State<ApiState>,
                         origin: RequestOrigin,
                         accepted: AcceptedLanguages,
-                        form: UrlEncodedForm| {
+                        form: UrlEncodedForm<LinkForm>| {
                 self.submit(&state, origin, accepted, form).await
             },
         )
@@ -46,7 +54,7 @@ impl AddressPage {
         AcceptedLanguages(accepted): AcceptedLanguages,
         LinkToken(token): LinkToken,
     ) -> Result<Response, Problem> {
-        let accounts = &state.service.accounts;
+        let accounts = state.service.accounts();
         match service::find_link_owner(&state.service, &token, &[self.purpose()]).await {
             Ok(owner) => {
                 let texts = texts_for(owner.locale.as_deref(), &accepted, accounts);
@@ -61,10 +69,10 @@ impl AddressPage {
         state: &ApiState,
         RequestOrigin(origin): RequestOrigin,
         AcceptedLanguages(accepted): AcceptedLanguages,
-        UrlEncodedForm(form): UrlEncodedForm,
+        UrlEncodedForm(LinkForm { token }): UrlEncodedForm<LinkForm>,
     ) -> Result<Response, Problem> {
-        let token = form.get("token").unwrap_or_default();
-        let accounts = &state.service.accounts;
+        let token = token.as_str();
+        let accounts = state.service.accounts();
         let owner = match service::find_link_owner(&state.service, token, &[self.purpose()]).await {
             Ok(owner) => owner,
             Err(error) => return failure(texts_for(None, &accepted, accounts), error),

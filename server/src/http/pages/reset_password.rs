@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Deserialize;
 
 use super::page::{LinkToken, PageBody, answer, failure};
 use super::texts::{PageTexts, texts_for};
@@ -15,6 +16,15 @@ use crate::http::state::ApiState;
 use crate::service::{self, PASSWORD_LINKS, ServiceError};
 use crate::store::TokenPurpose;
 
+/// The form of the page.
+#[derive(Deserialize)]
+pub struct ResetForm {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    new_password: String,
+}
+
 /// Shows the form, or says that the link is no good.
 pub async fn show(
     State(state): State<ApiState>,
@@ -23,16 +33,16 @@ pub async fn show(
 ) -> Result<Response, Problem> {
     match service::find_link_owner(&state.service, &token, &PASSWORD_LINKS).await {
         Ok(owner) => {
-            let texts = texts_for(owner.locale.as_deref(), &accepted, &state.service.accounts);
+            let texts = texts_for(owner.locale.as_deref(), &accepted, state.service.accounts());
             let body = PageBody::Password {
                 token: &token,
                 username: &owner.username,
-                policy: &state.service.password_policy,
+                policy: state.service.password_policy(),
                 error: None,
             };
             answer(StatusCode::OK, texts, title(texts, owner.purpose), body)
         }
-        Err(error) => failure(texts_for(None, &accepted, &state.service.accounts), error),
+        Err(error) => failure(texts_for(None, &accepted, state.service.accounts()), error),
     }
 }
 
@@ -41,11 +51,10 @@ pub async fn submit(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
     AcceptedLanguages(accepted): AcceptedLanguages,
-    UrlEncodedForm(form): UrlEncodedForm,
+    UrlEncodedForm(ResetForm { token, new_password }): UrlEncodedForm<ResetForm>,
 ) -> Result<Response, Problem> {
-    let token = form.get("token").unwrap_or_default();
-    let password = Password::presented(form.get("new_password").unwrap_or_default());
-    let (accounts, policy) = (&state.service.accounts, &state.service.password_policy);
+    let (token, password) = (token.as_str(), Password::presented(new_password));
+    let (accounts, policy) = (state.service.accounts(), state.service.password_policy());
     let owner = match service::find_link_owner(&state.service, token, &PASSWORD_LINKS).await {
         Ok(owner) => owner,
         Err(ServiceError::InvalidOneTimeToken) => {

@@ -55,8 +55,7 @@ pub struct MetadataBody {
     responses((status = 200, description = "The metadata", body = MetadataBody)),
 )]
 pub async fn authorization_server(State(state): State<ApiState>) -> Response {
-    let verifier = &state.service.verifier;
-    let body = build_metadata(verifier.issuer(), state.service.introspection_client.is_some());
+    let body = build_metadata(state.service.issuer(), state.service.has_introspection_client());
     ([(CACHE_CONTROL, "public, max-age=300")], Json(body)).into_response()
 }
 
@@ -66,7 +65,7 @@ pub async fn at_issuer_path(
     state: State<ApiState>,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    if uri.path().strip_prefix(PATH) == path_of(state.service.verifier.issuer()) {
+    if uri.path().strip_prefix(PATH) == path_of(state.service.issuer()) {
         Ok(authorization_server(state).await)
     } else {
         Err(Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))

@@ -1,7 +1,8 @@
 //! Requesting a change of the current user's e-mail address.
 
 use super::password_checks::wrong_password;
-use crate::domain::{AuditKind, EmailAddress, Origin, Password};
+use crate::domain::{AuditKind, Origin, Password};
+use crate::service::fields::parse_email;
 use crate::service::{Authenticated, FieldError, LimitedAction, Service, ServiceError};
 use crate::store::EmailChange;
 
@@ -19,15 +20,13 @@ pub async fn request_email_change(
     email: &str,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    if !service.mail_enabled {
+    if !service.outbox.enabled {
         return Err(ServiceError::MailDisabled);
     }
-    let fault = |message: &str| {
-        ServiceError::Invalid(vec![FieldError { field: "email", message: message.to_owned() }])
-    };
-    let new_email = EmailAddress::parse(email).ok_or_else(|| fault("is not an e-mail address"))?;
+    let new_email = parse_email(email)?;
+    let fault = |message: &str| ServiceError::Invalid(vec![FieldError::new("email", message)]);
     // Where registration is restricted to some domains, a registered account must not move to another domain either.
-    let registration = &service.registration;
+    let registration = &service.rules.registration;
     if registration.enabled && !new_email.is_within(&registration.email_domains) {
         return Err(fault("is not of a domain that may register here"));
     }
@@ -48,6 +47,6 @@ pub async fn request_email_change(
         return Err(wrong_password("password"));
     }
     service.emit(&change.event());
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     Ok(())
 }

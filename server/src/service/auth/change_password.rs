@@ -10,9 +10,7 @@ const CURRENT: &str = "current_password";
 /// A requested change, not yet checked.
 #[derive(Debug, Clone)]
 pub struct PasswordForm {
-    /// The current password.
     pub current_password: Password,
-    /// The new password.
     pub new_password: Password,
     /// Whether the other sessions stay active.
     pub keep_other_sessions: bool,
@@ -34,7 +32,7 @@ pub async fn change_password(
     let confirmed = service.confirm_password(bearer, current, AuditKind::PasswordChanged, origin).await?;
     let account = &confirmed.account;
     check_new_password(
-        &service.password_policy,
+        &service.rules.passwords,
         &form.new_password,
         (&account.username, &account.email, &account.name),
     )?;
@@ -48,7 +46,7 @@ pub async fn change_password(
     };
     let revoked = service.store.change_password(&change).await?.ok_or_else(|| wrong_password(CURRENT))?;
     service.emit(&change.event());
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     service.revocation.announce(&revoked).await?;
     Ok(())
 }

@@ -1,17 +1,18 @@
 //! Changing the current user's profile.
 
 use super::me::find_active_profile;
-use super::register::LOCALE_FAULT;
-use crate::domain::{Locale, Origin, PersonName};
-use crate::service::{Authenticated, FieldError, Service, ServiceError};
+use crate::domain::Origin;
+use crate::service::fields::{check_locale, check_name};
+use crate::service::{Authenticated, Service, ServiceError};
 use crate::store::{Profile, ProfileChange};
 
 /// A requested change, not yet checked; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileForm {
-    /// See [`PersonName`].
+    /// See [`PersonName`](crate::domain::PersonName).
     pub name: Option<String>,
-    /// See [`Locale`]; `Some(None)` restores the default of the service.
+    /// See [`Locale`](crate::domain::Locale); `Some(None)` restores the default of the service.
+    #[expect(clippy::option_option, reason = "unchanged, the default and a chosen one are three things")]
     pub locale: Option<Option<String>>,
 }
 
@@ -41,21 +42,10 @@ pub async fn change_profile(
 impl ProfileForm {
     fn check(self) -> Result<ProfileChange, ServiceError> {
         let mut faults = Vec::new();
-        let name = self.name.as_deref().map(PersonName::parse);
-        if name == Some(None) {
-            faults.push(FieldError {
-                field: "name",
-                message: "must have 1 to 200 characters and no control characters".to_owned(),
-            });
-        }
-        let locale = self.locale.map(|chosen| chosen.map(|tag| Locale::parse(&tag)));
-        if locale == Some(Some(None)) {
-            faults.push(FieldError { field: "locale", message: LOCALE_FAULT.to_owned() });
-        }
-        if faults.is_empty() {
-            Ok(ProfileChange { name: name.flatten(), locale: locale.map(Option::flatten) })
-        } else {
-            Err(ServiceError::Invalid(faults))
-        }
+        let change = ProfileChange {
+            name: self.name.and_then(|name| check_name(&name, &mut faults)),
+            locale: self.locale.map(|chosen| check_locale(chosen.as_deref(), &mut faults)),
+        };
+        if faults.is_empty() { Ok(change) } else { Err(ServiceError::Invalid(faults)) }
     }
 }

@@ -21,7 +21,7 @@ pub async fn confirm_email_change(
     match service.store.confirm_email_change(&OneTimeSecret::hash_of(token), origin).await? {
         ConfirmationOutcome::Changed(user_id) => {
             service.emit(&event(user_id));
-            service.outbox_wake.notify_one();
+            service.outbox.wake();
             Ok(())
         }
         ConfirmationOutcome::Taken(user_id) => {

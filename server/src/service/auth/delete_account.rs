@@ -12,7 +12,7 @@ use crate::store::DeletionOutcome;
 /// # Errors
 /// [`ServiceError::AccountDeletionDisabled`]
 pub fn check_account_deletion_enabled(service: &Service) -> Result<(), ServiceError> {
-    if service.accounts.self_deletion { Ok(()) } else { Err(ServiceError::AccountDeletionDisabled) }
+    if service.rules.accounts.self_deletion { Ok(()) } else { Err(ServiceError::AccountDeletionDisabled) }
 }
 
 /// Deletes the bearer's account and all its data; audit events keep its id. A notice is sent by e-mail.
@@ -34,7 +34,7 @@ pub async fn delete_account(
     match service.store.delete_own_account(bearer.actor(), &confirmed.verified_hash, &event).await? {
         DeletionOutcome::Deleted(revoked) => {
             service.emit(&event);
-            service.outbox_wake.notify_one();
+            service.outbox.wake();
             service.revocation.announce(&revoked).await?;
             Ok(())
         }

@@ -78,7 +78,7 @@ pub(in crate::service) fn verify_either_kind(
     token: &str,
 ) -> Result<Option<(TokenKind, VerifiedToken)>, ServiceError> {
     for kind in [TokenKind::Access, TokenKind::Refresh] {
-        match service.verifier.verify_ignoring_expiry(kind, token) {
+        match service.tokens.verifier.verify_ignoring_expiry(kind, token) {
             Ok(verified) => return Ok(Some((kind, verified))),
             Err(error) => match map_token_error(error, ServiceError::InvalidAccessToken) {
                 ServiceError::InvalidAccessToken => {}

@@ -14,7 +14,6 @@ use crate::store::{KnownDevice, NewSession};
 pub struct LoginForm<'a> {
     /// A username or an address, compared without regard to case.
     pub name: &'a str,
-    /// The password.
     pub password: Password,
     /// The device cookie of an earlier login.
     pub device: Option<DeviceCookie<'a>>,
@@ -24,7 +23,6 @@ pub struct LoginForm<'a> {
 
 /// A new session.
 pub struct LoggedIn {
-    /// Its tokens.
     pub pair: TokenPair,
     /// The device cookie to set, if the browser is new to the account.
     pub new_device: Option<OneTimeSecret>,
@@ -103,7 +101,7 @@ async fn log_in(
         service.record(&refused("deactivated")).await?;
         return Err(ServiceError::Deactivated);
     }
-    if !account.is_verified && !service.accounts.unverified_login {
+    if !account.is_verified && !service.rules.accounts.unverified_login {
         service.record(&refused("unverified")).await?;
         return Err(ServiceError::Unverified);
     }
@@ -112,11 +110,11 @@ async fn log_in(
         user_id: account.id,
         session_id: Uuid::new_v4(),
         refresh_jti: Uuid::new_v4(),
-        access_expires_at: now + service.access_lifetime,
-        refresh_expires_at: now + service.refresh_lifetime,
+        access_expires_at: now + service.tokens.access_lifetime,
+        refresh_expires_at: now + service.tokens.refresh_lifetime,
     };
     // Signed first: no session starts whose tokens cannot be signed.
-    let pair = service.sign_pair(account.username, subject, now)?;
+    let pair = service.tokens.sign_pair(account.username, subject, now)?;
     let known = device.filter(|device| device.user_id == account.id).map(|device| device.token_hash);
     let new_device = match &known {
         None if remember_device => Some(OneTimeSecret::generate().ok_or_else(no_randomness)?),

@@ -53,10 +53,7 @@ impl Service {
 
 /// The password is not, or is no longer, the account's.
 pub(in crate::service) fn wrong_password(field: &'static str) -> ServiceError {
-    ServiceError::Invalid(vec![FieldError {
-        field,
-        message: "is not the password of this account".to_owned(),
-    }])
+    ServiceError::Invalid(vec![FieldError::new(field, "is not the password of this account")])
 }
 
 /// Checks the new password, given in the field `new_password`, of the account with this username, address and name.
@@ -72,7 +69,7 @@ pub(in crate::service) fn check_new_password(
     let (Some(username), Some(email), Some(name)) = names else {
         return Err(ServiceError::Internal("a stored name breaks today's rules".to_owned()));
     };
-    password.check_new(policy, &username, &email, &name).map_err(|refusal| {
-        ServiceError::Invalid(vec![FieldError { field: "new_password", message: refusal.to_string() }])
-    })
+    password
+        .check_new(policy, &username, &email, &name)
+        .map_err(|refusal| ServiceError::Invalid(vec![FieldError::new("new_password", &refusal.to_string())]))
 }

@@ -1,7 +1,8 @@
 //! Requesting a password reset.
 
-use crate::domain::{EmailAddress, Origin};
-use crate::service::{DeviceCookie, FieldError, LimitedAction, Service, ServiceError};
+use crate::domain::Origin;
+use crate::service::fields::parse_email;
+use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError};
 
 /// Puts the request into the outbox. Nothing here depends on whether an account has the address, so that neither the
 /// response nor its time reveals it (OWASP ASVS 5.0 §6.3.8).
@@ -15,20 +16,15 @@ pub async fn recover_password(
     device: Option<DeviceCookie<'_>>,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    if !service.mail_enabled {
+    if !service.outbox.enabled {
         return Err(ServiceError::MailDisabled);
     }
-    let Some(email) = EmailAddress::parse(email) else {
-        return Err(ServiceError::Invalid(vec![FieldError {
-            field: "email",
-            message: "is not an e-mail address".to_owned(),
-        }]));
-    };
+    let email = parse_email(email)?;
     let device = service.find_device(device).await?;
     // The attempt stays counted: each one requests an e-mail.
     let _attempt = service.limit(LimitedAction::Recovery, email.as_str(), device.as_ref(), origin).await?;
     let event = service.store.enqueue_recovery(&email, origin).await?;
     service.emit(&event);
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     Ok(())
 }

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::crypto::{TokenKind, VerifiedToken};
-use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::domain::Origin;
+use crate::service::authenticate::map_token_error;
 use crate::service::tokens::TokenSubject;
 use crate::service::{Service, ServiceError, TokenPair};
 use crate::store::{RefreshOutcome, RefreshRequest};
@@ -25,9 +26,11 @@ pub async fn refresh(
         Some(token) => Some(verify_bearer(service, token)?),
         None => None,
     };
-    let presented = service.verifier.verify(TokenKind::Refresh, refresh_token, now).map_err(|error| {
-        crate::service::authenticate::map_token_error(error, ServiceError::InvalidRefreshToken)
-    })?;
+    let presented = service
+        .tokens
+        .verifier
+        .verify(TokenKind::Refresh, refresh_token, now)
+        .map_err(|error| map_token_error(error, ServiceError::InvalidRefreshToken))?;
     let user_id = presented.user_id;
     if bearer.is_some_and(|bearer| (bearer.session_id, bearer.user_id) != (presented.session_id, user_id)) {
         return Err(ServiceError::InvalidRefreshToken);
@@ -37,12 +40,12 @@ pub async fn refresh(
         user_id,
         jti: presented.jti,
         next_jti: Uuid::new_v4(),
-        access_expires_at: now + service.access_lifetime,
-        refresh_expires_at: now + service.refresh_lifetime,
+        access_expires_at: now + service.tokens.access_lifetime,
+        refresh_expires_at: now + service.tokens.refresh_lifetime,
         origin,
     };
     match service.store.exchange_refresh_token(&request).await? {
-        RefreshOutcome::Granted { owner, jti, refresh_expires_at } => {
+        RefreshOutcome::Granted { username, jti, refresh_expires_at } => {
             let subject = TokenSubject {
                 user_id,
                 session_id: request.session_id,
@@ -50,16 +53,12 @@ pub async fn refresh(
                 access_expires_at: request.access_expires_at,
                 refresh_expires_at,
             };
-            service.sign_pair(owner.username, subject, now)
+            service.tokens.sign_pair(username, subject, now)
         }
         RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
-        RefreshOutcome::Theft(revoked) => {
-            let event = AuditEvent {
-                actor_id: None,
-                ..AuditEvent::own(AuditKind::RefreshTokenReused, user_id, origin)
-            };
-            service.emit(&event.refused().in_session(revoked.session_id));
-            service.revocation.announce(&[revoked]).await?;
+        RefreshOutcome::Theft { revoked, event } => {
+            service.emit(&event);
+            service.revocation.announce(revoked.as_slice()).await?;
             Err(ServiceError::InvalidRefreshToken)
         }
     }
@@ -68,7 +67,9 @@ pub async fn refresh(
 /// Verifies the bearer token without a revocation check: the exchange refuses an ended session in the transaction that
 /// rotates the token.
 fn verify_bearer(service: &Service, token: &str) -> Result<VerifiedToken, ServiceError> {
-    service.verifier.verify_ignoring_expiry(TokenKind::Access, token).map_err(|error| {
-        crate::service::authenticate::map_token_error(error, ServiceError::InvalidAccessToken)
-    })
+    service
+        .tokens
+        .verifier
+        .verify_ignoring_expiry(TokenKind::Access, token)
+        .map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))
 }

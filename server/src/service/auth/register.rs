@@ -1,6 +1,7 @@
 //! Registering an account.
 
 use crate::domain::{Locale, Origin, Password, PasswordHash};
+use crate::service::fields::check_locale;
 use crate::service::{FieldError, LimitedAction, Service, ServiceError, UserForm};
 use crate::store::Registration;
 
@@ -26,9 +27,9 @@ pub struct RegistrationForm {
 /// # Errors
 /// [`ServiceError::RegistrationDisabled`], [`ServiceError::MailDisabled`]
 pub fn check_registration_enabled(service: &Service) -> Result<(), ServiceError> {
-    if !service.registration.enabled {
+    if !service.rules.registration.enabled {
         Err(ServiceError::RegistrationDisabled)
-    } else if service.mail_enabled {
+    } else if service.outbox.enabled {
         Ok(())
     } else {
         Err(ServiceError::MailDisabled)
@@ -55,30 +56,26 @@ pub async fn register(
     let password_hash = service.hashing.hash(password).await?;
     let outcome = service.store.register(&Registration { password_hash, ..registration }, origin).await?;
     service.emit(&outcome.event(origin));
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     Ok(())
 }
 
 /// Checks everything but the hash and reports all faults together.
 fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Password), ServiceError> {
     let RegistrationForm { username, email, name, password, locale, accepted } = form;
-    let names = UserForm { username, email, name, password: password.clone(), is_superuser: false };
-    let (names, mut faults) = match names.check_names(&service.password_policy) {
+    let names = UserForm { username, email, name, password: password.clone() };
+    let (names, mut faults) = match names.check_names(&service.rules.passwords) {
         Ok(names) => (Some(names), Vec::new()),
         Err(ServiceError::Invalid(faults)) => (None, faults),
         Err(other) => return Err(other),
     };
-    let mut fault = |field, message: &str| faults.push(FieldError { field, message: message.to_owned() });
     if let Some((_, email, _)) = &names
-        && !email.is_within(&service.registration.email_domains)
+        && !email.is_within(&service.rules.registration.email_domains)
     {
-        fault("email", "is not of a domain that may register here");
+        faults.push(FieldError::new("email", "is not of a domain that may register here"));
     }
-    let chosen = locale.as_deref().map(Locale::parse);
-    if chosen == Some(None) {
-        fault("locale", LOCALE_FAULT);
-    }
-    let locale = chosen.flatten().or_else(|| accepted.into_iter().next());
+    let chosen = check_locale(locale.as_deref(), &mut faults);
+    let locale = chosen.or_else(|| accepted.into_iter().next());
     match names {
         Some((username, email, name)) if faults.is_empty() => Ok((
             Registration { username, email, name, password_hash: PasswordHash::new(""), locale },
@@ -87,6 +84,3 @@ fn check(service: &Service, form: RegistrationForm) -> Result<(Registration, Pas
         _ => Err(ServiceError::Invalid(faults)),
     }
 }
-
-/// The message for an invalid language tag.
-pub(in crate::service) const LOCALE_FAULT: &str = "is not a language tag such as en or pt-BR";

@@ -1,7 +1,8 @@
 //! Requesting another verification e-mail.
 
-use crate::domain::{EmailAddress, Origin};
-use crate::service::{FieldError, LimitedAction, Service, ServiceError};
+use crate::domain::Origin;
+use crate::service::fields::parse_email;
+use crate::service::{LimitedAction, Service, ServiceError};
 
 /// Sends another verification e-mail. Neither the response nor its time reveals whether an unverified account has the
 /// address (OWASP ASVS 5.0 §6.3.8).
@@ -14,19 +15,14 @@ pub async fn resend_verification(
     email: &str,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    if !service.mail_enabled {
+    if !service.outbox.enabled {
         return Err(ServiceError::MailDisabled);
     }
-    let email = EmailAddress::parse(email).ok_or_else(|| {
-        ServiceError::Invalid(vec![FieldError {
-            field: "email",
-            message: "is not an e-mail address".to_owned(),
-        }])
-    })?;
+    let email = parse_email(email)?;
     // The attempt stays counted: each one requests an e-mail.
     let _attempt = service.limit(LimitedAction::VerifyResend, email.as_str(), None, origin).await?;
     let event = service.store.enqueue_verification(&email, origin).await?;
     service.emit(&event);
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     Ok(())
 }

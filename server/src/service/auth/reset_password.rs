@@ -40,7 +40,7 @@ async fn reset_within_limits(
     // Before the hash, so that guessing tokens does not keep the hash pool busy.
     let owner = find_link_owner(service, token, &PASSWORD_LINKS).await?;
     check_new_password(
-        &service.password_policy,
+        &service.rules.passwords,
         &new_password,
         (&owner.username, &owner.email, &owner.name),
     )?;
@@ -51,7 +51,7 @@ async fn reset_within_limits(
         .await?
         .ok_or(ServiceError::InvalidOneTimeToken)?;
     service.emit(&reset.event(origin));
-    service.outbox_wake.notify_one();
+    service.outbox.wake();
     service.revocation.announce(&reset.revoked).await?;
     Ok(())
 }

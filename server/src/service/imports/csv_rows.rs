@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead};
 use std::rc::Rc;
 
-/// The longest row, in bytes; a missing quote would otherwise make the rest of the file one row.
+/// The longest row, in bytes. A missing quote makes the rest of the file one row.
 const MAX_ROW: usize = 16 * 1024 * 1024;
 
 /// A row with the number of its first line.
@@ -13,7 +13,7 @@ pub(super) struct Row {
     pub(super) values: csv::ByteRecord,
 }
 
-pub(super) struct CsvRows<R: io::Read> {
+pub(super) struct CsvRows<R> {
     reader: csv::Reader<R>,
     unread: Rc<Cell<usize>>,
 }
@@ -25,7 +25,7 @@ pub(super) fn csv_rows<'a>(input: impl BufRead + 'a) -> CsvRows<impl io::Read + 
         .flexible(true)
         .has_headers(false)
         .terminator(csv::Terminator::Any(b'\n'))
-        .from_reader(UnixLines { input, held: false, last: b'\n', unread: Rc::clone(&unread) });
+        .from_reader(UnixLines { input, line: io::Cursor::default(), unread: Rc::clone(&unread) });
     CsvRows { reader, unread }
 }
 
@@ -49,54 +49,37 @@ impl<R: io::Read> Iterator for CsvRows<R> {
     }
 }
 
-/// Normalizes line endings to `\n`, and ends the last line with one, so that lines can be counted.
+/// Normalizes line endings to `\n`, and ends the last line with one, so that lines can be counted. A carriage return within
+/// a line belongs to the value.
 struct UnixLines<R> {
     input: R,
-    /// A carriage return was read; it is dropped if a line feed follows.
-    held: bool,
-    last: u8,
+    line: io::Cursor<Vec<u8>>,
     /// Bytes that were read since the last row ended.
     unread: Rc<Cell<usize>>,
 }
 
-impl<R: BufRead> UnixLines<R> {
-    fn next(&mut self) -> io::Result<Option<u8>> {
-        let next = self.input.fill_buf()?.first().copied();
-        let (byte, consumed) = match next {
-            Some(b'\r') if !self.held => {
-                self.held = true;
-                self.input.consume(1);
-                return self.next();
-            }
-            // A carriage return within a line belongs to the value.
-            Some(byte) if self.held && byte != b'\n' => (b'\r', 0),
-            Some(byte) => (byte, 1),
-            None if self.held => (b'\r', 0),
-            None if self.last != b'\n' => (b'\n', 0),
-            None => return Ok(None),
-        };
-        self.held = false;
-        self.input.consume(consumed);
-        self.last = byte;
-        Ok(Some(byte))
-    }
-}
-
 impl<R: BufRead> io::Read for UnixLines<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let unread = self.unread.get() + buffer.len();
-        if unread > MAX_ROW {
+        let read = self.line.read(buffer)?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        let mut line = Vec::new();
+        let limit = u64::try_from(MAX_ROW).unwrap_or(u64::MAX);
+        if self.input.by_ref().take(limit).read_until(b'\n', &mut line)? == 0 {
+            return Ok(0);
+        }
+        let unread = self.unread.get() + line.len();
+        if unread >= MAX_ROW {
             let reason = format!("a row is longer than {MAX_ROW} bytes; a quote may be missing");
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         self.unread.set(unread);
-        for (filled, place) in buffer.iter_mut().enumerate() {
-            match self.next()? {
-                Some(byte) => *place = byte,
-                None => return Ok(filled),
-            }
-        }
-        Ok(buffer.len())
+        let end = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line).len();
+        line.truncate(end);
+        line.push(b'\n');
+        self.line = io::Cursor::new(line);
+        self.line.read(buffer)
     }
 }
 

@@ -9,7 +9,7 @@ mod reader;
 mod record;
 mod users;
 
-pub use formats::{ExportFormat, HashConfig, HashConfigError, PasswordFile, open_password_file, read_export};
-pub use reader::{ImportFormat, Place, ReadRecord, Records, read_records};
+pub use formats::{ExportFormat, HashConfig, open_password_file, read_export};
+pub use reader::{ImportFormat, Place, Records, read_records};
 pub use record::ImportRecord;
-pub use users::{ImportCounts, ImportError, ImportObserver, ImportOptions, ImportRefusal, import_users};
+pub use users::{ImportCounts, ImportObserver, ImportOptions, ImportRefusal, import_users};

@@ -40,9 +40,7 @@ impl fmt::Display for Place {
 /// A record with its place, or why it cannot be read; errors never repeat the content.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReadRecord {
-    /// Where it is.
     pub place: Place,
-    /// The record.
     pub record: Result<ImportRecord, String>,
 }
 

@@ -6,7 +6,7 @@ use super::derived_username::derive_username;
 use crate::crypto::ForeignHash;
 use crate::domain::{EmailAddress, PasswordHash, Username};
 use crate::service::FieldError;
-use crate::service::users::create::{check_account_names, check_locale};
+use crate::service::fields::{check_account_names, check_locale};
 use crate::store::ImportedUser;
 
 /// The fields of a record, and the columns of a CSV file.
@@ -123,7 +123,6 @@ mod tests {
             email: email.clone(),
             name: name.clone(),
             password: password.clone(),
-            is_superuser: false,
         };
         let registration = RegistrationForm {
             username,

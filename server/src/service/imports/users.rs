@@ -29,7 +29,6 @@ pub struct ImportOptions {
 /// The progress of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportCounts {
-    /// Records read.
     pub read: u64,
     /// Accounts created, or that would be.
     pub made: u64,
@@ -43,7 +42,6 @@ pub struct ImportCounts {
     pub superusers: u64,
     /// Accounts that existed already.
     pub present: u64,
-    /// Records refused.
     pub refused: u64,
 }
 

@@ -4,7 +4,7 @@ use latchkey_config::PasswordPolicy;
 
 use crate::crypto::HashPool;
 use crate::service::{ServiceError, UserForm};
-use crate::store::{NewUser, Store};
+use crate::store::{NewSuperuser, Store};
 
 /// Creates the account and returns its id.
 ///
@@ -17,6 +17,6 @@ pub async fn create_superuser(
 ) -> Result<i64, ServiceError> {
     let (username, email, name) = form.check_names(policy)?;
     let password_hash = HashPool::new(1)?.hash(form.password).await?;
-    let user = NewUser { username, email, name, password_hash, is_superuser: true };
+    let user = NewSuperuser { username, email, name, password_hash };
     Ok(store.create_superuser(&user).await?)
 }

@@ -4,7 +4,7 @@ use latchkey_config::{PasswordPolicy, variables};
 
 use crate::domain::{EmailAddress, PersonName, Username};
 use crate::service::{FieldError, Service, ServiceError, UserForm};
-use crate::store::{NewUser, StoreError};
+use crate::store::{NewSuperuser, StoreError};
 
 /// Why the account was not created.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +52,10 @@ pub async fn create_first_superuser(service: &Service, form: &UserForm) -> Resul
     if service.store.superuser_exists().await.map_err(|error| try_again(&error))? {
         return Ok(false);
     }
-    let (username, email, name) = check_first_superuser(form, &service.password_policy)?;
+    let (username, email, name) = check_first_superuser(form, &service.rules.passwords)?;
     let password_hash =
         service.hashing.hash(form.password.clone()).await.map_err(|error| try_again(&error))?;
-    let user = NewUser { username, email, name, password_hash, is_superuser: true };
+    let user = NewSuperuser { username, email, name, password_hash };
     service.store.create_first_superuser(&user).await.map_err(|error| match error {
         StoreError::Conflict(_) => FirstSuperuserError::Refused(vec![
             "FIRST_SUPERUSER names an ordinary account's name or address; choose others".to_owned(),

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::create::{check_email, check_name};
 use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::fields::{check_email, check_name};
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::{Account, AccountChange, Administered};
 
@@ -38,7 +38,7 @@ pub async fn change_user(
     let change = form.check()?;
     let changed = service
         .store
-        .change_account(user_id, &change, superuser.administrator(), origin, service.mail_enabled)
+        .change_account(user_id, &change, superuser.administrator(), origin, service.outbox.enabled)
         .await
         .map_err(|error| superuser.explain(service, error))?;
     match changed {
@@ -50,7 +50,7 @@ pub async fn change_user(
         Administered::Done(done) => {
             if let Some(event) = &done.event {
                 service.emit(event);
-                service.outbox_wake.notify_one();
+                service.outbox.wake();
             }
             service.revocation.announce(&done.revoked).await?;
             Ok(done.account)

@@ -3,7 +3,8 @@
 use latchkey_config::PasswordPolicy;
 
 use crate::crypto::ForeignHash;
-use crate::domain::{EmailAddress, Locale, Origin, Password, PasswordHash, PersonName, Username};
+use crate::domain::{EmailAddress, Origin, Password, PasswordHash, PersonName, Username};
+use crate::service::fields::{check_account_names, check_locale};
 use crate::service::{FieldError, Service, ServiceError, Superuser};
 use crate::store::{NewAccount, Profile};
 
@@ -18,8 +19,6 @@ pub struct UserForm {
     pub name: String,
     /// See [`Password::check_new`].
     pub password: Password,
-    /// Whether the account may administer accounts.
-    pub is_superuser: bool,
 }
 
 /// An account that a superuser requests, not yet checked.
@@ -37,7 +36,7 @@ pub struct AccountForm {
     pub password_hash: Option<PasswordHash>,
     /// Whether the account may administer accounts.
     pub is_superuser: bool,
-    /// See [`Locale`].
+    /// See [`Locale`](crate::domain::Locale).
     pub locale: Option<String>,
 }
 
@@ -59,11 +58,12 @@ pub async fn create_user(
     form: AccountForm,
     origin: &Origin,
 ) -> Result<Profile, ServiceError> {
-    let (mut new, first_password) = form.check(service.accounts.admin_passwords, &service.password_policy)?;
+    let (mut new, first_password) =
+        form.check(service.rules.accounts.admin_passwords, &service.rules.passwords)?;
     new.password_hash = match first_password {
         FirstPassword::Chosen(password) => Some(service.hashing.hash(password).await?),
         FirstPassword::Brought(hash) => Some(service.hashing.protect(hash).await?),
-        FirstPassword::Invited if service.mail_enabled => None,
+        FirstPassword::Invited if service.outbox.enabled => None,
         FirstPassword::Invited => return Err(ServiceError::InvitationNeedsMail),
     };
     let (profile, event) = service
@@ -73,48 +73,9 @@ pub async fn create_user(
         .map_err(|error| superuser.explain(service, error))?;
     service.emit(&event);
     if new.password_hash.is_none() {
-        service.outbox_wake.notify_one();
+        service.outbox.wake();
     }
     Ok(profile)
-}
-
-/// Parses the names; adds a fault for each invalid one.
-pub(in crate::service) fn check_account_names(
-    (username, email, name): (&str, &str, &str),
-    faults: &mut Vec<FieldError>,
-) -> (Option<Username>, Option<EmailAddress>, Option<PersonName>) {
-    let username = Username::parse(username);
-    if username.is_none() {
-        faults.push(FieldError::new(
-            "username",
-            "must have 1 to 64 ASCII letters, digits, dots, underscores or hyphens",
-        ));
-    }
-    (username, check_email(email, faults), check_name(name, faults))
-}
-
-pub(in crate::service) fn check_email(email: &str, faults: &mut Vec<FieldError>) -> Option<EmailAddress> {
-    let email = EmailAddress::parse(email);
-    if email.is_none() {
-        faults.push(FieldError::new("email", "is not an e-mail address"));
-    }
-    email
-}
-
-pub(in crate::service) fn check_name(name: &str, faults: &mut Vec<FieldError>) -> Option<PersonName> {
-    let name = PersonName::parse(name);
-    if name.is_none() {
-        faults.push(FieldError::new("name", "must have 1 to 200 characters and no control characters"));
-    }
-    name
-}
-
-pub(in crate::service) fn check_locale(locale: Option<&str>, faults: &mut Vec<FieldError>) -> Option<Locale> {
-    let parsed = locale.map(Locale::parse);
-    if parsed == Some(None) {
-        faults.push(FieldError::new("locale", "is not a language tag such as en or pt-BR"));
-    }
-    parsed.flatten()
 }
 
 impl AccountForm {

@@ -6,7 +6,6 @@ use crate::store::{Account, AccountQuery};
 /// A page of a list, and the id after which the next one starts; `None` on the last page.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// The items.
     pub items: Vec<T>,
     /// The id of its last item, if there are more.
     pub next: Option<i64>,

@@ -1,7 +1,7 @@
 //! The use cases of `/api/v1/users`.
 
 mod change;
-pub(super) mod create;
+mod create;
 mod delete;
 mod end_sessions;
 mod list;

@@ -16,7 +16,7 @@ pub async fn start_user_reset(
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    if !service.mail_enabled {
+    if !service.outbox.enabled {
         return Err(ServiceError::MailDisabled);
     }
     let done = service
@@ -29,7 +29,7 @@ pub async fn start_user_reset(
         ResetStarted::Deactivated => Err(ServiceError::AccountInactive),
         ResetStarted::Yes(event) => {
             service.emit(&event);
-            service.outbox_wake.notify_one();
+            service.outbox.wake();
             Ok(())
         }
     }

@@ -1,5 +1,7 @@
 //! Accounts of `firebase auth:export`, JSON or CSV.
 
+use std::io::{self, BufRead, Read as _};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
@@ -37,6 +39,9 @@ pub(super) const COLUMNS: [&str; 27] = [
     "",
     "disabled",
 ];
+
+/// The longest text of the parameters, in bytes.
+const MAX_CONFIG: u64 = 4096;
 
 /// The parameters of a project's password hashes.
 #[derive(Clone)]
@@ -92,6 +97,22 @@ impl HashConfig {
             mem_cost: number("mem_cost", ["mem_cost", "memoryCost"])?,
         })
     }
+}
+
+/// Reads the parameters if the file begins with them, as the console shows them, so that standard input can contain both.
+pub(super) fn read_leading_config(input: &mut impl BufRead) -> io::Result<Option<HashConfig>> {
+    if !input.fill_buf()?.starts_with(b"hash_config") {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    input.by_ref().take(MAX_CONFIG).read_until(b'}', &mut text)?;
+    // The rest of the line is not a row of a CSV file.
+    input.by_ref().take(MAX_CONFIG).read_until(b'\n', &mut Vec::new())?;
+    let config = HashConfig::parse(&String::from_utf8_lossy(&text));
+    config.map(Some).map_err(|error| {
+        let reason = format!("it does not have the password hash parameters: {error}");
+        io::Error::new(io::ErrorKind::InvalidData, reason)
+    })
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 pub use self::auth0::open_password_file;
 use self::fields::Fields;
-pub use self::firebase::{HashConfig, HashConfigError};
+pub use self::firebase::HashConfig;
 pub use self::password_file::PasswordFile;
 use super::csv_rows::csv_rows;
 use super::json_objects::JsonObjects;
@@ -72,7 +72,10 @@ impl ExportFormat {
 ///
 /// # Errors
 /// The file cannot be read or is neither.
-pub fn read_export<'a>(format: ExportFormat, mut input: impl BufRead + 'a) -> io::Result<Records<'a>> {
+pub fn read_export<'a>(mut format: ExportFormat, mut input: impl BufRead + 'a) -> io::Result<Records<'a>> {
+    if let ExportFormat::Firebase { hashes: hashes @ None } = &mut format {
+        *hashes = firebase::read_leading_config(&mut input)?;
+    }
     if looks_like_json(&mut input)? { Ok(read_json(format, input)) } else { read_csv(format, input) }
 }
 
