@@ -160,7 +160,7 @@ async fn says_of_each_record_that_it_refuses_where_it_is_and_why() {
     insta::assert_json_snapshot!(refused);
 
     let shown = stderr(&import.run("users.ndjson", &text, &[]));
-    assert!(shown.contains("line 2: password_hash is not a hash of"), "{shown}");
+    assert!(shown.contains("line 2: password_hash is not a password hash"), "{shown}");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Forms whose parts are separated by `$`: crypt(3), PHC strings, passlib, Django, Werkzeug, Ory Kratos, phpass,
 //! WordPress.
 
-use super::{Parsed, checked};
+use super::checked;
+use super::parsed::Parsed;
 use crate::crypto::hash_functions::crypt::{Md5Crypt, ShaCrypt};
 use crate::crypto::hash_functions::digest::DigestKind;
 use crate::crypto::hash_functions::fast::{FastDigest, FastHash};

@@ -4,24 +4,17 @@ mod aspnet;
 mod checked;
 mod dollar;
 mod json;
+mod parsed;
 mod prefixed;
 
 pub(super) use json::rewrite;
+pub(super) use parsed::Parsed;
 
-use super::hash_functions::FastHash;
 use super::hash_refusal::HashRefusal;
 use super::stored_hash::StoredHash;
 
 /// The longest string that is parsed, in bytes.
 const MAX_TEXT: usize = 2048;
-
-#[derive(Clone, PartialEq)]
-pub(super) enum Parsed {
-    /// The hash of a password hash function, which can be stored.
-    Stored(StoredHash),
-    /// A digest, which must be stored below argon2id.
-    Fast(FastHash),
-}
 
 /// Parses any format except JSON, which [`rewrite`] converts.
 pub(super) fn parse(text: &str) -> Result<Parsed, HashRefusal> {
@@ -40,6 +33,7 @@ pub(super) fn parse_stored(text: &str) -> Result<StoredHash, HashRefusal> {
 }
 
 fn parse_form(text: &str) -> Result<Parsed, HashRefusal> {
+    let text = prefixed::strip_redundant(text);
     if text.starts_with('{') {
         prefixed::parse(text)
     } else if text.contains('$') {

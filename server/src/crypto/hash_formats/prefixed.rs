@@ -1,13 +1,28 @@
 //! Formats that begin with a name in braces: LDAP (RFC 2307 §5.3 and later schemes), Spring Security, and Latchkey's form
 //! of digests below argon2id.
 
-use super::{Parsed, checked};
+use super::checked;
+use super::parsed::Parsed;
 use crate::crypto::hash_functions::digest::DigestKind;
 use crate::crypto::hash_functions::fast::{FastDigest, FastHash};
 use crate::crypto::hash_functions::text::{base64, base64_passlib, hex, number};
 use crate::crypto::hash_refusal::HashRefusal;
 use crate::crypto::stored_hash::StoredHash;
 
+/// The names of strings that begin with `$`.
+const REDUNDANT: [&str; 11] = [
+    "bcrypt",
+    "crypt",
+    "argon2",
+    "argon2@springsecurity_v5_8",
+    "argon2i",
+    "argon2d",
+    "argon2id",
+    "blf-crypt",
+    "sha256-crypt",
+    "sha512-crypt",
+    "md5-crypt",
+];
 /// Spring's `Pbkdf2PasswordEncoder` up to 5.7: PBKDF2-SHA1 of 32 bytes with a salt of 8.
 const SPRING_OLD: (DigestKind, u32, usize) = (DigestKind::Sha1, 185_000, 8);
 /// `{pbkdf2@SpringSecurity_v5_8}`
@@ -17,6 +32,22 @@ const SPRING_HASH: usize = 32;
 const SPRING_SHA256_SALT: usize = 8;
 /// Atlassian's `{PKCS5S2}`: a salt of 16 bytes, 32 bytes of PBKDF2-SHA1.
 const ATLASSIAN: (u32, usize, usize) = (10_000, 16, 32);
+
+/// Removes names in front of hashes that name their own format, such as `{bcrypt}$2a$…` and `{ldap}{SSHA}…`.
+pub(super) fn strip_redundant(mut text: &str) -> &str {
+    while let Some((name, rest)) = text.strip_prefix('{').and_then(|text| text.split_once('}')) {
+        let is_redundant = match name.to_ascii_lowercase().as_str() {
+            "ldap" => rest.starts_with('{'),
+            "scrypt" => rest.starts_with("$scrypt$"),
+            name => REDUNDANT.contains(&name) && rest.starts_with('$'),
+        };
+        if !is_redundant {
+            break;
+        }
+        text = rest;
+    }
+    text
+}
 
 pub(super) fn parse(text: &str) -> Result<Parsed, HashRefusal> {
     let (name, rest) = text[1..].split_once('}').ok_or(HashRefusal::UnknownFormat)?;
@@ -29,25 +60,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, HashRefusal> {
     let name = name.to_ascii_lowercase();
     let stored = match name.as_str() {
         "noop" | "clear" | "cleartext" | "plain" => Err(HashRefusal::ClearText),
-        // The rest names its own format.
-        "ldap" if rest.starts_with('{') && !rest.starts_with("{ldap}") => return super::parse_form(rest),
-        "scrypt" | "scrypt@springsecurity_v5_8" if !rest.starts_with("$scrypt$") => parse_spring_scrypt(rest),
-        "bcrypt"
-        | "crypt"
-        | "scrypt"
-        | "argon2"
-        | "argon2@springsecurity_v5_8"
-        | "argon2i"
-        | "argon2d"
-        | "argon2id"
-        | "blf-crypt"
-        | "sha256-crypt"
-        | "sha512-crypt"
-        | "md5-crypt"
-            if rest.starts_with('$') =>
-        {
-            return super::dollar::parse(rest);
-        }
+        "scrypt" | "scrypt@springsecurity_v5_8" => parse_spring_scrypt(rest),
         "pbkdf2" if !rest.contains('$') => parse_spring_pbkdf2(SPRING_OLD, rest),
         "pbkdf2@springsecurity_v5_8" => parse_spring_pbkdf2(SPRING_5_8, rest),
         "pbkdf2" | "pbkdf2-sha1" => parse_ldap_pbkdf2(DigestKind::Sha1, rest),
