@@ -105,6 +105,31 @@ async fn a_username_that_is_an_address_or_absent_is_derived_from_the_address() {
 }
 
 #[tokio::test]
+async fn hashes_that_are_objects_are_read_from_json_lines_and_csv() {
+    let import = Import::with(App::start().await);
+    let fixtures = include_str!("../api/users/fixtures/foreign_hashes.tsv");
+    let objects: Vec<&str> = fixtures.lines().filter_map(|line| line.splitn(3, '\t').nth(2)).collect();
+    let objects: Vec<&str> = objects.into_iter().filter(|hash| hash.starts_with("{\"")).collect();
+    assert!(objects.len() > 8);
+    let (mut lines, mut csv) = (String::new(), String::from("username,email,email_verified,password_hash\n"));
+    for (number, hash) in objects.iter().enumerate() {
+        let object: Value = serde_json::from_str(hash).unwrap();
+        let names = json!({ "username": format!("o{number}"), "email": format!("o{number}@example.test"),
+                            "email_verified": true, "password_hash": object });
+        lines += &format!("{names}\n");
+        csv += &format!("c{number},c{number}@example.test,yes,\"{}\"\n", hash.replace('"', "\"\""));
+    }
+    for (file, text) in [("users.jsonl", &lines), ("users.csv", &csv)] {
+        let output = import.run(file, text, &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    for number in 0..objects.len() {
+        import.app.log_in_as(&format!("o{number}"), "correct horse").await;
+        import.app.log_in_as(&format!("c{number}"), "correct horse").await;
+    }
+}
+
+#[tokio::test]
 async fn a_record_without_any_address_is_refused() {
     let import = Import::with(App::start().await);
     let output = import.run("users.csv", "username,email\nann,\n,\nann@,\n", &[]);

@@ -57,6 +57,9 @@ fn parse_crypt(text: &str, parts: &[&str]) -> Result<Parsed, HashRefusal> {
         ["6" | "sha512-crypt", ref rest @ ..] => {
             ShaCrypt::parse(DigestKind::Sha512, rest).map(StoredHash::ShaCrypt)
         }
+        ["fbscrypt", params, salt, hash] => {
+            FirebaseScrypt::parse_supabase(params, salt, hash).map(StoredHash::Firebase)
+        }
         ["firescrypt", ref rest @ ..] => FirebaseScrypt::parse(rest).map(StoredHash::Firebase),
         _ => return parse_fast(parts).map(Parsed::Fast),
     };

@@ -18,7 +18,8 @@ const MAX_TEXT: usize = 2048;
 
 /// Parses any format except JSON, which [`rewrite`] converts.
 pub(super) fn parse(text: &str) -> Result<Parsed, HashRefusal> {
-    if text.len() > MAX_TEXT || !text.is_ascii() {
+    // PostgreSQL cannot store a zero byte, and no format has control characters.
+    if text.len() > MAX_TEXT || !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Err(HashRefusal::UnknownFormat);
     }
     parse_form(text)

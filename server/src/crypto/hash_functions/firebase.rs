@@ -45,6 +45,22 @@ impl FirebaseScrypt {
         Ok(Self { params, salt, key_stream })
     }
 
+    /// Parses Supabase's form of the same, the text after `$fbscrypt$`: `v=1,n=…,r=…,p=…,ss=SEPARATOR,sk=SIGNER KEY`, the
+    /// salt and the hash.
+    pub(in crate::crypto) fn parse_supabase(
+        params: &str,
+        salt: &str,
+        hash: &str,
+    ) -> Result<Self, HashRefusal> {
+        let value = |name| {
+            let mut pairs = params.split(',').filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(known, _)| *known == name).map(|(_, value)| value);
+            found.ok_or(HashRefusal::Malformed("Firebase scrypt"))
+        };
+        let costs = format!("ln={},r={},p={}", value("n")?, value("r")?, value("p")?);
+        Self::parse(&[&costs, salt, hash, value("ss")?, value("sk")?])
+    }
+
     /// The stored form.
     pub(in crate::crypto) fn describe(&self) -> String {
         let scrypt = self.params;

@@ -24,6 +24,7 @@ pub struct ImportRecord {
     /// See [`PersonName`](crate::domain::PersonName); the username if absent, or the address if that is absent too.
     pub name: Option<String>,
     /// See [`ForeignHash`]; if absent or unusable, the account has no password yet.
+    #[serde(default, deserialize_with = "PasswordHash::deserialize_object")]
     pub password_hash: Option<PasswordHash>,
     /// False if absent.
     pub is_superuser: Option<bool>,
