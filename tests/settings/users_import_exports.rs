@@ -1,5 +1,5 @@
-//! `latchkey-server users import --format SYSTEM`: the export files of other systems. `fixtures/README.md` tells how each
-//! file was made; all have the same people.
+//! `latchkey-server users import --format SYSTEM`: the export files of other systems. `fixtures/README.md` describes how
+//! each file was generated; all contain the same users.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -15,9 +15,9 @@ struct Export {
     file: &'static str,
     text: &'static str,
     options: &'static [&'static str],
-    /// Files that an option names, and their content.
+    /// The files that the options name, and their content.
     beside: &'static [(&'static str, &'static str)],
-    /// How many accounts have no address.
+    /// The number of accounts without an address.
     refused: u64,
 }
 
@@ -87,7 +87,7 @@ const EXPORTS: [Export; 10] = [
         beside: &[],
         refused: 1,
     },
-    // The same objects, one on each line (`dumpdata --format jsonl`), is also a form that is read.
+    // `dumpdata --format jsonl`
     Export {
         file: "dump.jsonl",
         text: include_str!("fixtures/django.jsonl"),
@@ -109,13 +109,13 @@ fn options(import: &Import, export: &Export) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn people_log_in_with_their_addresses_and_the_passwords_they_had() {
+async fn each_export_is_imported_and_its_users_log_in_with_their_addresses() {
     for export in EXPORTS {
         let import = Import::with(App::start().await);
         let options = options(&import, &export);
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
 
-        // A dry run says the same as the import and writes nothing.
+        // A dry run reports the same as the import and writes nothing.
         let dry = import.run(export.file, export.text, &[&options[..], &["--dry-run"]].concat());
         assert_eq!(dry.status.success(), export.refused == 0, "{}", stderr(&dry));
         let (tried, shown) = (stdout(&dry), stderr(&dry));
@@ -138,7 +138,7 @@ async fn people_log_in_with_their_addresses_and_the_passwords_they_had() {
             assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}: {stored}", export.file);
             app.log_in_as(address, PASSWORD).await;
         }
-        // Eve had no password, Old may not log in.
+        // Eve has no password; Old is deactivated.
         app.post_login("eve@example.test", PASSWORD).await.problem(401);
         app.post_login("old@example.test", PASSWORD).await.problem(403);
         let again = import.run(export.file, export.text, &options);
@@ -147,7 +147,7 @@ async fn people_log_in_with_their_addresses_and_the_passwords_they_had() {
 }
 
 #[tokio::test]
-async fn what_the_systems_know_of_people_is_kept() {
+async fn names_locales_bans_and_superusers_are_imported() {
     let import = Import::with(App::start().await);
     import.run("realm.json", EXPORTS[0].text, EXPORTS[0].options);
     let text = async |column: &'static str, name| import.app.database.text(column, name).await;
@@ -175,7 +175,7 @@ async fn what_the_systems_know_of_people_is_kept() {
 }
 
 #[tokio::test]
-async fn a_user_model_of_ones_own_is_read_from_a_dump_of_django() {
+async fn a_custom_user_model_of_django_is_imported() {
     let import = Import::with(App::start().await);
     let text = include_str!("fixtures/django_custom_user.json");
     let output = import.run("dump.json", text, &["--format", "django", "--assume-verified"]);
@@ -186,7 +186,7 @@ async fn a_user_model_of_ones_own_is_read_from_a_dump_of_django() {
 }
 
 #[tokio::test]
-async fn an_export_of_hashes_alone_is_enough_for_auth0() {
+async fn an_export_of_auth0s_password_hashes_is_imported_without_an_export_of_users() {
     let import = Import::with(App::start().await);
     let text = include_str!("fixtures/auth0_password_hashes.ndjson");
     let output = import.run("hashes.ndjson", text, &["--format", "auth0", "--assume-verified"]);
@@ -211,7 +211,7 @@ async fn the_parameters_of_firebase_may_precede_the_accounts() {
 }
 
 #[tokio::test]
-async fn what_is_missing_or_no_export_is_said_in_a_sentence() {
+async fn missing_parameters_and_invalid_exports_are_reported() {
     let import = Import::with(App::start().await);
     let firebase = import.run("users.json", EXPORTS[4].text, &["--format", "firebase"]);
     assert!(
@@ -248,7 +248,7 @@ async fn what_is_missing_or_no_export_is_said_in_a_sentence() {
 
 /// An export of 64 MB on one line.
 #[tokio::test]
-async fn a_large_export_takes_less_memory_than_it_is_large() {
+async fn a_large_export_is_read_in_bounded_memory() {
     const USERS: usize = 32_000;
     let import = Import::with(App::start().await);
     let mut command = Command::new(latchkey_tests::programs::latchkey_server());
@@ -265,7 +265,7 @@ async fn a_large_export_takes_less_memory_than_it_is_large() {
         write!(input, "{comma}{{{names},\"attributes\":{{\"note\":[\"{note}\"]}}}}").unwrap();
     }
     input.flush().unwrap();
-    // All but what the pipe holds was read by now.
+    // The process has read everything except the content of the pipe.
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();

@@ -1,4 +1,4 @@
-//! What `latchkey-server users import` makes of usernames, truth values and accounts without a password.
+//! How `latchkey-server users import` handles usernames, booleans, and accounts without a password.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
@@ -12,7 +12,7 @@ const HASH: &str = "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m
 const USERNAME: &str = "SELECT username FROM users WHERE email = $1";
 
 #[tokio::test]
-async fn an_unusable_password_is_none_and_its_owner_sets_one_by_mail() {
+async fn an_account_with_an_unusable_password_sets_one_by_password_recovery() {
     let import = Import::with(App::setup().mail(Smtp::Plain).start().await);
     let app = &import.app;
     let text = "username,email,password_hash,email_verified\n\
@@ -35,7 +35,7 @@ async fn an_unusable_password_is_none_and_its_owner_sets_one_by_mail() {
 }
 
 #[tokio::test]
-async fn truth_values_may_be_written_in_any_common_way() {
+async fn booleans_are_accepted_in_all_common_forms() {
     let import = Import::with(App::start().await);
     let yes = ["t", "TRUE", "True", "1", "yes", "Y", "on", " true "];
     let no = ["f", "FALSE", "False", "0", "no", "N", "off", ""];
@@ -54,7 +54,7 @@ async fn truth_values_may_be_written_in_any_common_way() {
 }
 
 #[tokio::test]
-async fn a_username_that_is_an_address_or_absent_is_derived_from_the_address() {
+async fn a_username_that_is_an_address_or_absent_is_derived() {
     let import = Import::with(App::start().await);
     let app = &import.app;
     let records = [
@@ -93,7 +93,7 @@ async fn a_username_that_is_an_address_or_absent_is_derived_from_the_address() {
         app.log_in_as(username, "correct horse").await;
     }
 
-    // A second run recognises the same accounts, also after an owner has changed the name.
+    // A second run recognises the same accounts, even if a user changed the username.
     app.database.execute("UPDATE users SET username = 'renamed' WHERE email = 'jane.doe@example.test'").await;
     let again = import.run("users.jsonl", &text, &[]);
     assert!(again.status.success(), "{}", stderr(&again));
@@ -105,7 +105,7 @@ async fn a_username_that_is_an_address_or_absent_is_derived_from_the_address() {
 }
 
 #[tokio::test]
-async fn hashes_that_are_objects_are_read_from_json_lines_and_csv() {
+async fn hashes_in_json_are_accepted_in_json_lines_and_csv() {
     let import = Import::with(App::start().await);
     let fixtures = include_str!("../api/users/fixtures/foreign_hashes.tsv");
     let objects: Vec<&str> = fixtures.lines().filter_map(|line| line.splitn(3, '\t').nth(2)).collect();
@@ -130,7 +130,7 @@ async fn hashes_that_are_objects_are_read_from_json_lines_and_csv() {
 }
 
 #[tokio::test]
-async fn a_record_without_any_address_is_refused() {
+async fn a_record_without_an_address_is_refused() {
     let import = Import::with(App::start().await);
     let output = import.run("users.csv", "username,email\nann,\n,\nann@,\n", &[]);
     assert_eq!(output.status.code(), Some(1));
@@ -145,7 +145,7 @@ async fn a_record_without_any_address_is_refused() {
 }
 
 #[tokio::test]
-async fn a_dry_run_finds_what_an_import_would_refuse_and_writes_nothing() {
+async fn a_dry_run_reports_the_same_as_the_import_and_writes_nothing() {
     let import = Import::with(App::start().await);
     let taken = import.app.create_user("taken").await.username;
     let text = "username,email,password_hash\n\
@@ -171,7 +171,6 @@ async fn a_dry_run_finds_what_an_import_would_refuse_and_writes_nothing() {
         "{}",
         stdout(&output)
     );
-    // In the order of the lines.
     let read = |path: &str| -> Vec<Value> {
         let report = std::fs::read_to_string(path).unwrap();
         let mut refused: Vec<Value> =

@@ -1,4 +1,4 @@
-//! Hashes that other programs made: python's bcrypt 4.0, argon2-cffi 25.1, passlib 1.7 (scrypt, PBKDF2), Django 5.2
+//! Tests with hashes from other programs: Python's bcrypt 4.0, argon2-cffi 25.1, passlib 1.7 (scrypt, PBKDF2), Django 5.2
 //! and hashlib; and those of `tests/api/users/fixtures`.
 
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use crate::crypto::hash_formats::parse_stored;
 use crate::crypto::hash_functions::MAX_KIB;
 use crate::domain::Password;
 
-/// Of `correct horse`: what made it, a name and the hash on each line.
+/// On each line the program, a name and a hash of `correct horse`.
 const FIXTURES: &str = include_str!("../../../tests/api/users/fixtures/foreign_hashes.tsv");
 
 fn fixtures() -> Vec<(&'static str, &'static str)> {
@@ -17,7 +17,7 @@ fn fixtures() -> Vec<(&'static str, &'static str)> {
     FIXTURES.lines().map(|line| read(line).unwrap()).collect()
 }
 
-/// Of `correct horse`.
+/// Hashes of `correct horse`.
 const HASHES: [&str; 14] = [
     "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m",
     "$2a$04$mJm2NeGfysGPfLVe03fX/euWRM.2P1/DYGSqCJi9.UMkasqZgTmCS",
@@ -35,7 +35,7 @@ const HASHES: [&str; 14] = [
     "$pbkdf2-sha512$i=1000,l=64$MDEyMzQ1Njc4OWFiY2RlZg$OM0FAoIqCVK1sWtxDiffVlBejtLa+ks4TP71JiecwuSZCG8iLbnlIEPOMoVX+i2B2wkSxjQ8CRGR9OkNGuIPMQ",
 ];
 
-/// Of eighty times `x`.
+/// The hash of 80 times `x`.
 const BCRYPT_OF_80: &str = "$2b$04$FxyUukinMkafxvZVD7qXne55YJ1fFSuuy6sMqugoO3JwxdKRu6.d.";
 
 async fn verify(pool: &std::sync::Arc<HashPool>, password: &str, stored: &str) -> bool {
@@ -43,7 +43,7 @@ async fn verify(pool: &std::sync::Arc<HashPool>, password: &str, stored: &str) -
 }
 
 #[tokio::test]
-async fn a_hash_of_any_program_verifies_its_own_password_only_and_is_to_be_replaced() {
+async fn a_foreign_hash_verifies_only_its_password_and_needs_a_rehash() {
     let pool = HashPool::new(1).unwrap();
     for hash in HASHES {
         let foreign = ForeignHash::parse(hash).unwrap();
@@ -57,7 +57,7 @@ async fn a_hash_of_any_program_verifies_its_own_password_only_and_is_to_be_repla
 }
 
 #[tokio::test]
-async fn a_hash_of_every_system_is_stored_safely_and_verifies_its_own_password_only() {
+async fn each_fixture_verifies_only_its_password_and_fast_digests_are_layered() {
     let pool = HashPool::new(2).unwrap();
     assert!(fixtures().len() > 100);
     for (name, hash) in fixtures() {
@@ -74,28 +74,28 @@ async fn a_hash_of_every_system_is_stored_safely_and_verifies_its_own_password_o
         }
         assert!(pool.needs_rehash(&stored), "{name}");
         if is_fast {
-            // Neither the database nor a backup of it has the digest.
+            // The digest itself is not stored.
             assert!(stored.expose().contains("}$argon2id$v=19$m=19456,t=2,p=1$"), "{name}");
             let digest = hash.rsplit(['$', '}', '"']).next().unwrap();
             assert!(digest.is_empty() || !stored.expose().contains(digest), "{name}");
         }
-        // What is stored may be moved to another Latchkey.
+        // The stored form can be imported into another Latchkey.
         let again = ForeignHash::parse(stored.expose()).unwrap();
         assert_eq!(pool.protect(again).await.unwrap(), stored, "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_bare_digest_that_is_stored_all_the_same_matches_no_password() {
+async fn a_stored_fast_digest_matches_no_password() {
     let pool = HashPool::new(1).unwrap();
     let stored = PasswordHash::new("{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=");
     assert!(pool.verify(Password::presented("correct horse"), Some(stored.clone())).await.is_err());
     assert!(!pool.needs_rehash(&stored));
 }
 
-/// The examples of hashcat's wiki, which the original programs made: modes 7900, 400, 500, 1600, 7400 and 1800.
+/// The examples of hashcat's wiki, which come from the original programs: modes 7900, 400, 500, 1600, 7400 and 1800.
 #[tokio::test]
-async fn hashes_of_another_origin_verify_too() {
+async fn hashcats_examples_verify() {
     let pool = HashPool::new(1).unwrap();
     for hash in [
         "$S$C33783772bRXEx1aCsvY.dqgaaSu76XmVlKrW9Qu8IQlvxHlmzLf",
@@ -111,7 +111,7 @@ async fn hashes_of_another_origin_verify_too() {
 }
 
 #[tokio::test]
-async fn a_pepper_is_appended_to_passwords_of_bcrypt() {
+async fn a_pepper_is_appended_to_the_password_for_bcrypt() {
     const PEPPERED: &str = "$2a$04$IIrFVYisP.bxEcikiaArhejgZxP8s0b2ErJ9MqNNgLDR/HUFjWhAy";
     let pepper = latchkey_config::SecretText::new("a-pepper-of-the-old-application");
     let (without, with) = (HashPool::new(1).unwrap(), HashPool::with_pepper(1, Some(pepper)).unwrap());
@@ -120,12 +120,12 @@ async fn a_pepper_is_appended_to_passwords_of_bcrypt() {
     );
     assert!(!verify(&without, "correct horse", PEPPERED).await);
     assert!(!verify(&with, "correct horsf", PEPPERED).await);
-    // Others of the same import may have none.
+    // A hash without a pepper still verifies.
     assert!(verify(&with, "correct horse", HASHES[0]).await);
 }
 
 #[tokio::test]
-async fn bcrypt_reads_72_bytes_and_no_zero() {
+async fn bcrypt_reads_72_bytes_and_refuses_zero_bytes() {
     let pool = HashPool::new(1).unwrap();
     assert!(verify(&pool, &"x".repeat(80), BCRYPT_OF_80).await);
     assert!(verify(&pool, &"x".repeat(72), BCRYPT_OF_80).await);
@@ -134,7 +134,7 @@ async fn bcrypt_reads_72_bytes_and_no_zero() {
 }
 
 #[test]
-fn what_would_occupy_the_server_is_refused() {
+fn expensive_parameters_are_refused() {
     const SALT_AND_HASH: &str = "MDEyMzQ1Njc4OWFiY2RlZg$cBg8D2DungRB9k76szThf5ehfyBz991ay6PT8Srwk4M";
     for costly in [
         format!("$argon2id$v=19$m=131073,t=1,p=1${SALT_AND_HASH}"),
@@ -164,19 +164,19 @@ fn what_would_occupy_the_server_is_refused() {
     ] {
         assert_eq!(ForeignHash::parse(&costly), Err(HashRefusal::TooCostly), "{costly}");
     }
-    for borne in [
+    for affordable in [
         format!("$argon2id$v=19$m=102400,t=2,p=8${SALT_AND_HASH}"),
         format!("$argon2id$v=19$m=65536,t=4,p=4${SALT_AND_HASH}"),
         format!("$scrypt$ln=17,r=8,p=1${SALT_AND_HASH}"),
         format!("$pbkdf2-sha256$1200000${SALT_AND_HASH}"),
         HASHES[0].replace("$05$", "$14$"),
     ] {
-        assert!(ForeignHash::parse(&borne).is_ok(), "{borne}");
+        assert!(ForeignHash::parse(&affordable).is_ok(), "{affordable}");
     }
 }
 
 #[test]
-fn what_protects_nothing_or_is_none_is_refused() {
+fn short_unknown_and_malformed_hashes_are_refused() {
     for short in [
         "$pbkdf2-sha256$1000$MDEyMzQ1Njc4OWFiY2RlZg$cBg8D2Dung",
         "$scrypt$ln=10,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$cA",
@@ -253,12 +253,12 @@ fn what_protects_nothing_or_is_none_is_refused() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC{0,80}") {
+    fn arbitrary_text_does_not_panic(text in "\\PC{0,80}") {
         let _ = ForeignHash::parse(&text);
     }
 
     #[test]
-    fn no_bytes_in_any_form_make_it_panic(
+    fn arbitrary_bytes_in_a_valid_hash_do_not_panic(
         form in prop::sample::select(
             fixtures().into_iter().map(|(_, hash)| hash).chain(HASHES).collect::<Vec<_>>(),
         ),
@@ -277,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn no_parameters_make_it_panic(
+    fn arbitrary_parameters_do_not_panic(
         form in prop::sample::select(vec![
             "$argon2id$v=19$m=", "$scrypt$ln=", "$pbkdf2-sha256$", "$2b$", "scrypt:", "pbkdf2:sha1:", "$6$rounds=",
             "$firescrypt$ln=", "{scrypt}$", "{PBKDF2}", "scrypt$", "argon2$argon2id$v=19$m=",

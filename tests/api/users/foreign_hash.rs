@@ -1,4 +1,4 @@
-//! Accounts that come with the password hash of another system.
+//! Accounts with a password hash of another system.
 
 use futures::future::join_all;
 use latchkey_tests::app::App;
@@ -6,9 +6,9 @@ use latchkey_tests::app::App;
 use super::named;
 
 const PASSWORD: &str = "correct horse";
-/// What made it, a name and the hash of [`PASSWORD`] on each line; see the README beside it.
+/// On each line the program, a name and a hash of [`PASSWORD`]; see `fixtures/README.md`.
 const FIXTURES: &str = include_str!("fixtures/foreign_hashes.tsv");
-/// Made by Devise with [`PEPPER`].
+/// A hash of [`PASSWORD`] by Devise with [`PEPPER`].
 const PEPPERED: &str = "$2a$04$IIrFVYisP.bxEcikiaArhejgZxP8s0b2ErJ9MqNNgLDR/HUFjWhAy";
 const PEPPER: &str = "a-pepper-of-the-old-application";
 
@@ -18,25 +18,25 @@ fn hashes() -> Vec<&'static str> {
 
 const STORED: &str = "SELECT password_hash FROM users WHERE username = $1";
 
-async fn bring(app: &App, name: &str, hash: &str) {
+async fn create_with_hash(app: &App, name: &str, hash: &str) {
     let mut body = named(name);
     body["password_hash"] = hash.into();
     let made = app.post_user(&body).await;
     made.ok(201);
-    assert!(!made.body.contains(hash), "a hash is never shown");
+    assert!(!made.body.contains(hash), "the response contains the hash");
 }
 
 #[tokio::test]
-async fn verify_at_login_and_are_then_replaced_by_ours() {
+async fn a_foreign_hash_is_verified_at_login_and_then_replaced() {
     let app = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
     let hashes = hashes();
     assert!(hashes.len() > 100);
     for (number, hash) in hashes.into_iter().enumerate() {
         let name = format!("moved-{number}");
-        bring(&app, &name, hash).await;
-        let brought = app.database.text(STORED, &name).await;
+        create_with_hash(&app, &name, hash).await;
+        let before = app.database.text(STORED, &name).await;
         app.post_login(&name, "correct horsf").await.problem(401);
-        assert_eq!(app.database.text(STORED, &name).await, brought, "a failed login changes nothing");
+        assert_eq!(app.database.text(STORED, &name).await, before, "a failed login changes nothing");
 
         app.log_in_as(&name, PASSWORD).await;
 
@@ -49,7 +49,7 @@ async fn verify_at_login_and_are_then_replaced_by_ours() {
 }
 
 #[tokio::test]
-async fn a_digest_that_is_computed_fast_is_never_stored_as_it_was_brought() {
+async fn a_fast_digest_is_stored_only_below_argon2id() {
     let app = App::start().await;
     for (number, hash) in [
         "{SSHA}8lN+8WXHTh3yNA6OWouQv0FBn7So1XrP",
@@ -61,7 +61,7 @@ async fn a_digest_that_is_computed_fast_is_never_stored_as_it_was_brought() {
     .enumerate()
     {
         let name = format!("weak-{number}");
-        bring(&app, &name, hash).await;
+        create_with_hash(&app, &name, hash).await;
         let stored = app.database.text(STORED, &name).await;
         assert!(stored.contains("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert!(!stored.contains(&hash[hash.len() - 16..]), "{stored}");
@@ -70,7 +70,7 @@ async fn a_digest_that_is_computed_fast_is_never_stored_as_it_was_brought() {
 }
 
 #[tokio::test]
-async fn what_is_no_hash_is_refused_with_a_sentence_and_without_the_hash() {
+async fn an_invalid_hash_is_refused_and_not_repeated() {
     let app = App::start().await;
     for (hash, reason) in [
         ("{noop}NeverLogged", "clear text"),
@@ -89,17 +89,17 @@ async fn what_is_no_hash_is_refused_with_a_sentence_and_without_the_hash() {
 }
 
 #[tokio::test]
-async fn a_pepper_of_the_old_system_is_a_setting() {
+async fn a_pepper_is_a_setting() {
     let mut app = App::start().await;
-    bring(&app, "peppered", PEPPERED).await;
-    bring(&app, "plain", hashes()[0]).await;
+    create_with_hash(&app, "peppered", PEPPERED).await;
+    create_with_hash(&app, "plain", hashes()[0]).await;
     app.post_login("peppered", PASSWORD).await.problem(401);
     app.variables.insert("IMPORTED_PASSWORD_PEPPER".to_owned(), PEPPER.to_owned());
     app.restart(0).await;
     app.post_login("peppered", "correct horsf").await.problem(401);
     app.log_in_as("peppered", PASSWORD).await;
     app.log_in_as("plain", PASSWORD).await;
-    // Once the hash is replaced, nothing depends on the pepper any more.
+    // The new hash does not depend on the pepper.
     app.variables.remove("IMPORTED_PASSWORD_PEPPER");
     app.restart(0).await;
     app.log_in_as("peppered", PASSWORD).await;
@@ -108,7 +108,7 @@ async fn a_pepper_of_the_old_system_is_a_setting() {
 #[tokio::test]
 async fn concurrent_first_logins_all_succeed() {
     let app = App::setup().replicas(2).start().await;
-    bring(&app, "popular", hashes()[0]).await;
+    create_with_hash(&app, "popular", hashes()[0]).await;
     let logins = (0..8).map(|number| {
         let form = [("username", "popular"), ("password", PASSWORD)];
         app.servers[number % 2].post(latchkey_tests::app::path::LOGIN).form(&form).send()

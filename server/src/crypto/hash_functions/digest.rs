@@ -110,7 +110,7 @@ mod tests {
 
     /// RFC 1321 §A.5 and RFC 2104.
     #[test]
-    fn md5_gives_the_values_of_its_rfcs() {
+    fn md5_returns_the_values_of_its_rfcs() {
         let digest = to_hex(&DigestKind::Md5.hash(&[b"message ", b"digest"]));
         assert_eq!(digest, "f96b697d7cb7938d525a2f31aaf161d0");
         let short = to_hex(&DigestKind::Md5.hmac(b"Jefe", b"what do ya want for nothing?"));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_has_the_length_that_its_name_promises() {
+    fn each_digest_has_its_length_and_name() {
         for (kind, name, length) in DigestKind::ALL {
             assert_eq!(kind.hash(&[b"x"]).len(), length);
             assert_eq!(kind.hmac(b"k", b"x").len(), length);

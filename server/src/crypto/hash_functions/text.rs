@@ -128,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded_again(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn decoding_reverses_encoding(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             prop_assert_eq!(hex(&to_hex(&bytes)), Some(bytes.clone()));
             prop_assert_eq!(base64(&to_base64(&bytes)), Some(bytes.clone()));
             prop_assert_eq!(base64(&to_padded_base64(&bytes)), Some(bytes.clone()));

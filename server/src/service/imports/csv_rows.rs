@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quote_that_never_ends_does_not_fill_the_memory() {
+    fn an_unterminated_quote_does_not_exhaust_the_memory() {
         let endless = io::BufReader::new(io::Read::chain(&b"a,\""[..], io::repeat(b'x')));
         let mut rows = csv_rows(endless);
         assert!(rows.any(|row| row.is_err_and(|error| error.to_string().contains("a quote may be missing"))));

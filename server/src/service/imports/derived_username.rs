@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn a_derived_name_depends_on_the_address_alone_and_is_readable() {
+    fn a_derived_username_is_readable_and_its_suffix_depends_on_the_address() {
         let name = derive(None, "Jane.Doe+news@example.com");
         assert!(name.starts_with("Jane.Doe-news-") && name.len() == 14 + SUFFIX_CHARS, "{name}");
         assert_eq!(derive(Some("jane@old.example"), "jane@example.com"), derive(None, "jane@EXAMPLE.com"));
@@ -49,7 +49,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_address_gives_a_valid_name(former in prop::option::of("\\PC{0,90}"), local in "[a-z.+!#]{1,60}") {
+        fn every_address_derives_a_valid_username(former in prop::option::of("\\PC{0,90}"), local in "[a-z.+!#]{1,60}") {
             if let Some(email) = EmailAddress::parse(&format!("{local}@example.com")) {
                 prop_assert!(derive_username(former.as_deref(), &email).is_some());
             }

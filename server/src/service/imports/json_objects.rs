@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_objects_of_each_form_of_export_are_found() {
+    fn the_objects_of_each_kind_of_export_are_read() {
         let (a, b) = (r#"{"a":"]}\"{","x":[{}]}"#, r#"{"b":{"users":[1]}}"#);
         for text in [
             format!("[{a},\n {b}]"),
@@ -271,13 +271,13 @@ mod tests {
         for empty in ["", "[]", " \n", r#"{"users":[]}"#, r#"[{"users":[]},{"users":[]}]"#] {
             assert_eq!(read(empty), [], "{empty}");
         }
-        // No array of accounts: the object itself is one.
+        // Without an array of accounts the object itself is an account.
         assert_eq!(objects(r#"{"users":"none"}"#), [r#"{"users":"none"}"#]);
         assert_eq!(objects(r#"{"x":"users","y":[1]}"#).len(), 1);
     }
 
     #[test]
-    fn what_is_no_object_or_too_long_does_not_hide_the_next() {
+    fn invalid_and_oversized_elements_do_not_hide_the_next() {
         let long = format!(r#"{{"x":"{}"}}"#, "y".repeat(2 * MAX_OBJECT));
         let found = read(&format!("[1, \"a]\", [{{}}], null, {long}, {{}}]"));
         assert_eq!(found.iter().filter(|object| object.is_err()).count(), 5);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_or_ends_early_is_an_error() {
+    fn invalid_and_truncated_json_is_an_error() {
         for text in ["username,email", "[{}", "{\"a\":", "{\"users\":[{}]", "[\"a", "\u{fffd}", "12"] {
             let objects: io::Result<Vec<_>> = JsonObjects::new(text.as_bytes()).collect();
             assert!(objects.is_err(), "{text:?}");
@@ -296,7 +296,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_or_run_for_ever(
+        fn arbitrary_text_neither_panics_nor_loops(
             text in "(\\{|\\}|\\[|\\]|\"|,|:|\\\\| |\"users\":|\"users\":\\[|a|1|\\PC){0,60}",
         ) {
             let read = JsonObjects::new(text.as_bytes()).take(100).count();

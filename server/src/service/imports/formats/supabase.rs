@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ban_ends_at_its_time_in_each_form() {
+    fn a_ban_ends_at_its_time_in_each_format() {
         let now = DateTime::parse_from_rfc3339("2026-06-01T00:00:00Z").unwrap().to_utc();
         for past in ["2026-05-31 23:59:59+00", "2026-05-31 23:59:59.123456+00", "2026-05-31T23:59:59Z"] {
             assert!(!is_future(past, now), "{past}");

@@ -26,7 +26,7 @@ fn formats() -> [ExportFormat; 5] {
 }
 
 #[test]
-fn the_parameters_of_firebase_are_read_in_each_form_and_never_printed() {
+fn firebases_parameters_are_parsed_and_never_printed() {
     let json =
         r#"{"algorithm":"SCRYPT","signerKey":"c2VjcmV0","saltSeparator":"Bw","rounds":8,"memoryCost":14}"#;
     assert_eq!(
