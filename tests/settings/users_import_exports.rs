@@ -227,6 +227,13 @@ async fn missing_parameters_and_invalid_exports_are_reported() {
         assert!(!output.status.success());
         assert!(stderr(&output).contains("password hash parameters"), "{}", stderr(&output));
     }
+    let realm = "{\"realm\":\"shop\",\"clients\":[]}";
+    let without_users = import.run("realm.json", realm, &["--format", "keycloak"]);
+    assert!(
+        stderr(&without_users).contains("record 1: is a realm without users"),
+        "{}",
+        stderr(&without_users)
+    );
     let misplaced = import.run("users.json", "[]", &["--format", "django", "--hash-config", "x"]);
     assert!(stderr(&misplaced).contains("--hash-config belongs to --format firebase"));
     for system in ["keycloak", "auth0", "firebase", "supabase", "django"] {

@@ -1,5 +1,7 @@
 //! How `latchkey-server users import` handles usernames, booleans, and accounts without a password.
 
+use std::fmt::Write as _;
+
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 use latchkey_tests::logs::SECRET_MARK;
@@ -41,7 +43,7 @@ async fn booleans_are_accepted_in_all_common_forms() {
     let no = ["f", "FALSE", "False", "0", "no", "N", "off", ""];
     let mut text = String::from("username,email,is_superuser,email_verified,is_active\n");
     for (number, (yes, no)) in yes.iter().zip(no).enumerate() {
-        text += &format!("u{number},u{number}@example.test,{no},{yes},{yes}\n");
+        writeln!(text, "u{number},u{number}@example.test,{no},{yes},{yes}").unwrap();
     }
     text += "odd,odd@example.test,maybe,t,t\n";
 
@@ -66,14 +68,12 @@ async fn a_username_that_is_an_address_or_absent_is_derived() {
         json!({ "username": "x".repeat(80), "email": "long@example.test" }),
         json!({ "username": "kept", "email": "kept@example.test" }),
     ];
-    let text: String = records
-        .into_iter()
-        .map(|mut record| {
-            record["password_hash"] = HASH.into();
-            record["email_verified"] = true.into();
-            format!("{record}\n")
-        })
-        .collect();
+    let mut text = String::new();
+    for mut record in records {
+        record["password_hash"] = HASH.into();
+        record["email_verified"] = true.into();
+        writeln!(text, "{record}").unwrap();
+    }
 
     let output = import.run("users.jsonl", &text, &[]);
 
@@ -116,8 +116,9 @@ async fn hashes_in_json_are_accepted_in_json_lines_and_csv() {
         let object: Value = serde_json::from_str(hash).unwrap();
         let names = json!({ "username": format!("o{number}"), "email": format!("o{number}@example.test"),
                             "email_verified": true, "password_hash": object });
-        lines += &format!("{names}\n");
-        csv += &format!("c{number},c{number}@example.test,yes,\"{}\"\n", hash.replace('"', "\"\""));
+        writeln!(lines, "{names}").unwrap();
+        let quoted = hash.replace('"', "\"\"");
+        writeln!(csv, "c{number},c{number}@example.test,yes,\"{quoted}\"").unwrap();
     }
     for (file, text) in [("users.jsonl", &lines), ("users.csv", &csv)] {
         let output = import.run(file, text, &[]);
@@ -156,16 +157,16 @@ async fn a_dry_run_reports_the_same_as_the_import_and_writes_nothing() {
     let text = &text.replace("TAKEN", &taken);
     let users = "SELECT count(*) FROM users WHERE email LIKE $1";
     let before = import.count(users, "%").await;
-    let (dry, real) = (import.path("dry.jsonl"), import.path("real.jsonl"));
+    let (tried, imported) = (import.path("dry.jsonl"), import.path("real.jsonl"));
 
-    let output = import.run("users.csv", text, &["--dry-run", "--report", &dry]);
+    let output = import.run("users.csv", text, &["--dry-run", "--report", &tried]);
 
     assert_eq!(output.status.code(), Some(1));
     let expected = "3 accounts would be created, 2 already existed, 4 records refused";
     assert!(stdout(&output).contains(expected), "{}", stdout(&output));
     assert_eq!(import.count(users, "%").await, before);
     assert_eq!(import.count("SELECT count(*) FROM audit_events WHERE kind = $1", "user_imported").await, 0);
-    let output = import.run("users.csv", text, &["--report", &real]);
+    let output = import.run("users.csv", text, &["--report", &imported]);
     assert!(
         stdout(&output).contains(&expected.replace("would be created", "created")),
         "{}",
@@ -178,5 +179,5 @@ async fn a_dry_run_reports_the_same_as_the_import_and_writes_nothing() {
         refused.sort_by_key(|refusal| refusal["line"].as_u64());
         refused
     };
-    assert_eq!(read(&dry), read(&real));
+    assert_eq!(read(&tried), read(&imported));
 }

@@ -5,6 +5,7 @@ use crate::domain::{AuditKind, EmailAddress, Locale, PasswordHash, PersonName, U
 
 /// An account to be imported.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "they are columns")]
 pub struct ImportedUser {
     /// Unique whatever its case.
     pub username: Username,
@@ -38,13 +39,13 @@ pub enum Imported {
 }
 
 #[derive(sqlx::FromRow)]
-struct Taken {
+struct NameConflicts {
     present: bool,
     username_taken: bool,
     email_taken: bool,
 }
 
-impl Taken {
+impl NameConflicts {
     fn outcome(&self) -> Option<Imported> {
         if self.present {
             Some(Imported::Present)
@@ -57,10 +58,10 @@ impl Taken {
 }
 
 /// Finds the existing accounts with these usernames and addresses.
-async fn find_taken(
+async fn find_conflicts(
     connection: impl sqlx::PgExecutor<'_>,
     users: &[ImportedUser],
-) -> Result<Vec<Taken>, sqlx::Error> {
+) -> Result<Vec<NameConflicts>, sqlx::Error> {
     sqlx::query_as(
         "SELECT EXISTS (
                     SELECT FROM users
@@ -91,7 +92,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn find_imported(&self, users: &[ImportedUser]) -> Result<Vec<Option<Imported>>, StoreError> {
-        Ok(find_taken(&self.pool, users).await?.iter().map(Taken::outcome).collect())
+        Ok(find_conflicts(&self.pool, users).await?.iter().map(NameConflicts::outcome).collect())
     }
 
     /// Makes those accounts whose names are free and records each, in one transaction: a batch is imported whole or
@@ -147,18 +148,18 @@ impl Store {
             transaction.commit().await?;
             return Ok(vec![Imported::Made; users.len()]);
         }
-        let taken = find_taken(&mut *transaction, users).await?;
+        let conflicts = find_conflicts(&mut *transaction, users).await?;
         transaction.commit().await?;
         let mut made: std::collections::HashSet<_> = made.into_iter().collect();
-        let outcome = |(user, taken): (&ImportedUser, &Taken)| {
+        let outcome = |(user, conflicts): (&ImportedUser, &NameConflicts)| {
             // Of several in one batch it is the first that was made.
             if made.remove(&(user.username.to_string(), user.email.to_string())) {
                 Imported::Made
             } else {
                 // The conflicting account may have been deleted in the meantime.
-                taken.outcome().unwrap_or(Imported::EmailTaken)
+                conflicts.outcome().unwrap_or(Imported::EmailTaken)
             }
         };
-        Ok(users.iter().zip(&taken).map(outcome).collect())
+        Ok(users.iter().zip(&conflicts).map(outcome).collect())
     }
 }

@@ -72,11 +72,15 @@ impl DigestKind {
     pub(in crate::crypto) fn hash(self, parts: &[&[u8]]) -> Vec<u8> {
         if let Some(algorithm) = self.algorithm() {
             let mut context = digest::Context::new(algorithm);
-            parts.iter().for_each(|part| context.update(part));
+            for part in parts {
+                context.update(part);
+            }
             return context.finish().as_ref().to_vec();
         }
         let mut md5 = Md5::new();
-        parts.iter().for_each(|part| md5.update(part));
+        for part in parts {
+            md5.update(part);
+        }
         md5.finalize().to_vec()
     }
 

@@ -11,6 +11,9 @@ pub(super) fn convert(user: Fields<'_>) -> Option<Result<ImportRecord, String>> 
     if user.text("serviceAccountClientId").is_some() {
         return None;
     }
+    if user.text("realm").is_some() && user.text("username").is_none() {
+        return Some(Err("is a realm without users; export it with --users realm_file".to_owned()));
+    }
     Some(read(user))
 }
 

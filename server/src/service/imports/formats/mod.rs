@@ -113,13 +113,12 @@ fn read_object(
 
 fn read_csv<'a>(mut format: ExportFormat, input: impl BufRead + 'a) -> io::Result<Records<'a>> {
     let mut rows = csv_rows(input);
-    let columns: Vec<String> = match format.fixed_columns() {
-        Some(columns) => columns.iter().map(|column| (*column).to_owned()).collect(),
-        None => {
-            let header = rows.next().transpose()?.map(|row| row.values).unwrap_or_default();
-            let name = |name| String::from_utf8_lossy(without_mark(name)).into_owned();
-            header.iter().take(MAX_COLUMNS).map(name).collect()
-        }
+    let columns: Vec<String> = if let Some(columns) = format.fixed_columns() {
+        columns.iter().map(|column| (*column).to_owned()).collect()
+    } else {
+        let header = rows.next().transpose()?.map(|row| row.values).unwrap_or_default();
+        let name = |name| String::from_utf8_lossy(without_mark(name)).into_owned();
+        header.iter().take(MAX_COLUMNS).map(name).collect()
     };
     Ok(Box::new(rows.filter_map(move |row| {
         let read = row.and_then(|row| {
