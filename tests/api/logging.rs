@@ -2,8 +2,10 @@
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
+use latchkey_tests::collector::Collector;
 use latchkey_tests::server::parsed;
 use latchkey_tests::smtp::Smtp;
+use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -42,12 +44,49 @@ async fn no_secret_is_logged_at_the_level_trace() {
     let (_, token) = link.query_pairs().find(|(name, _)| name == "token").unwrap();
     app.get(&format!("{}?{}", link.path(), link.query().unwrap())).answer().await;
     let body = json!({ "token": token, "new_password": "NeverLogged but new" });
-    app.post(path::RESET).json(&body).answer().await.ok(200);
+    app.post(path::RESET).json(&body).header("x-request-id", "the-last").answer().await.ok(200);
 
+    app.server().wait_for_log("the-last").await;
     let log = app.server().log();
     assert!(!log.is_empty());
     for line in log {
         assert!(!line.contains(token.as_ref()), "the reset token is logged: {line}");
+    }
+}
+
+/// sqlx asks at each query whether anyone wants to know of it. The answer must not change what is logged next.
+#[tokio::test]
+async fn every_request_and_audit_event_is_logged_at_every_level_and_with_traces() {
+    let collector = Collector::start().await;
+    let endpoint = collector.endpoint();
+    for (name, value) in [
+        ("LOG_LEVEL", "info"),
+        ("LOG_LEVEL", "debug"),
+        ("LOG_LEVEL", "trace"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
+    ] {
+        let app = App::setup().set(name, value).start().await;
+        let user = app.create_user("logged").await;
+        let ids: Vec<_> = (0..20).map(|number| format!("request-{number}")).collect();
+        for id in &ids {
+            let form = [("username", &*user.username), ("password", &*user.password)];
+            app.post(path::LOGIN).form(&form).header("x-request-id", id).answer().await.ok(200);
+        }
+        wait::until(&format!("two lines for each login with {name}={value}"), || async {
+            let log = app.server().log();
+            let is_of = |line: &Value, id: &str| line["span"]["request_id"] == *id;
+            let missing: Vec<_> = ids
+                .iter()
+                .filter(|id| {
+                    let count = |message| {
+                        parsed(&log).filter(|line| is_of(line, id) && line["message"] == message).count()
+                    };
+                    (count("answered"), count("audit")) != (1, 1)
+                })
+                .collect();
+            wait::check(missing.is_empty(), format!("{missing:?}"))
+        })
+        .await;
     }
 }
 
