@@ -139,7 +139,7 @@ fn expensive_parameters_are_refused() {
     for costly in [
         format!("$argon2id$v=19$m=131073,t=1,p=1${SALT_AND_HASH}"),
         format!("$argon2id$v=19$m=65536,t=17,p=1${SALT_AND_HASH}"),
-        format!("$argon2id$v=19$m=65536,t=1,p=17${SALT_AND_HASH}"),
+        format!("$argon2id$v=19$m=65536,t=1,p=65${SALT_AND_HASH}"),
         format!("$argon2i$v=19$m=4294967295,t=4294967295,p=1${SALT_AND_HASH}"),
         format!("$scrypt$ln=18,r=8,p=1${SALT_AND_HASH}"),
         format!("$scrypt$ln=17,r=8,p=9${SALT_AND_HASH}"),
@@ -151,8 +151,6 @@ fn expensive_parameters_are_refused() {
         HASHES[0].replace("$05$", "$31$"),
         format!("$scrypt$ln=262144,r=8,p=1${SALT_AND_HASH}"),
         format!("pbkdf2:sha256:4000001$salt${}", "00".repeat(32)),
-        // Four blocks of output.
-        format!("pbkdf2:sha1:1000001$salt${}", "00".repeat(64)),
         format!("scrypt:262144:8:1$salt${}", "00".repeat(32)),
         format!("{{scrypt}}$ff0801${SALT_AND_HASH}"),
         format!("$6$rounds=1000001$salt${}", ".".repeat(86)),
@@ -165,6 +163,9 @@ fn expensive_parameters_are_refused() {
         assert_eq!(ForeignHash::parse(&costly), Err(HashRefusal::TooCostly), "{costly}");
     }
     for affordable in [
+        format!("$argon2id$v=19$m=125000,t=1,p=64${SALT_AND_HASH}"),
+        // Keycloak's default for SHA-1.
+        format!("pbkdf2:sha1:1300000$salt${}", "00".repeat(64)),
         format!("$argon2id$v=19$m=102400,t=2,p=8${SALT_AND_HASH}"),
         format!("$argon2id$v=19$m=65536,t=4,p=4${SALT_AND_HASH}"),
         format!("$scrypt$ln=17,r=8,p=1${SALT_AND_HASH}"),

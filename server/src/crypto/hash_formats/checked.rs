@@ -6,14 +6,17 @@ use argon2::password_hash::phc;
 use argon2::{Algorithm, Params, Version};
 
 use crate::crypto::hash_functions::text::{base64_bcrypt, number, numbers};
-use crate::crypto::hash_functions::{DigestKind, MAX_KIB, MAX_KIB_PASSES, MAX_LANES, scrypt_params};
+use crate::crypto::hash_functions::{DigestKind, MAX_KIB, MAX_KIB_PASSES, scrypt_params};
 use crate::crypto::hash_refusal::HashRefusal;
 use crate::crypto::stored_hash::{Argon2Hash, BcryptInput, StoredHash};
 
+/// The maximum number of argon2's lanes, which cost neither memory nor time. Ory Kratos's default is two for each core of
+/// its server.
+const MAX_LANES: u32 = 64;
 /// 2^14 rounds of bcrypt take about a second.
 const MAX_BCRYPT_COST: u32 = 14;
 const MIN_BCRYPT_COST: u32 = 4;
-/// These iterations take about a second; Django's default is a quarter of them. Each block of the output takes as many.
+/// These iterations take about a second; Django's default is a quarter of them.
 const MAX_PBKDF2_ITERATIONS: u32 = 4_000_000;
 /// A shorter hash matches too many wrong passwords.
 const MIN_HASH_BYTES: usize = 16;
@@ -79,13 +82,13 @@ pub(super) fn pbkdf2(
     digest: DigestKind,
     iterations: u32,
     salt: Vec<u8>,
-    hash: Vec<u8>,
+    mut hash: Vec<u8>,
 ) -> Result<StoredHash, HashRefusal> {
     let malformed = HashRefusal::Malformed("PBKDF2");
     check_lengths(&salt, &hash)?;
-    let blocks = hash.len().div_ceil(digest.length().max(1));
-    let blocks = u32::try_from(blocks).map_err(|_| HashRefusal::Length)?;
-    if iterations.checked_mul(blocks).is_none_or(|rounds| rounds > MAX_PBKDF2_ITERATIONS) {
+    // Each block of the output takes all iterations again, and the first one is enough to recognise the password.
+    hash.truncate(digest.length());
+    if iterations > MAX_PBKDF2_ITERATIONS {
         return Err(HashRefusal::TooCostly);
     }
     let digest = digest.pbkdf2().ok_or(HashRefusal::UnknownFormat)?;

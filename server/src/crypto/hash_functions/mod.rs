@@ -13,5 +13,5 @@ pub(super) use digest::DigestKind;
 pub(super) use fast::{FastDigest, FastHash};
 pub(super) use firebase::FirebaseScrypt;
 pub(super) use phpass::Phpass;
-pub(super) use scrypt_cost::{MAX_KIB, MAX_KIB_PASSES, MAX_LANES, scrypt_kib, scrypt_params};
+pub(super) use scrypt_cost::{MAX_KIB, MAX_KIB_PASSES, scrypt_kib, scrypt_params};
 pub(super) use text::{to_hex, to_padded_base64};

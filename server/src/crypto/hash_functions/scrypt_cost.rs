@@ -7,13 +7,13 @@ use crate::crypto::hash_refusal::HashRefusal;
 pub(in crate::crypto) const MAX_KIB: u64 = 128 * 1024;
 /// The maximum of memory times passes, which takes about a second.
 pub(in crate::crypto) const MAX_KIB_PASSES: u64 = 1024 * 1024;
-/// The maximum number of argon2's lanes and of scrypt's `p`.
-pub(in crate::crypto) const MAX_LANES: u32 = 16;
+/// The maximum of scrypt's `p`, to which the time is proportional.
+const MAX_P: u32 = 16;
 
 pub(in crate::crypto) fn scrypt_params([log_n, r, p]: [u32; 3]) -> Result<scrypt::Params, HashRefusal> {
     let malformed = HashRefusal::Malformed("scrypt");
     // Checked before the multiplication, which could overflow.
-    if log_n > 24 || r > 64 || p > MAX_LANES {
+    if log_n > 24 || r > 64 || p > MAX_P {
         return Err(HashRefusal::TooCostly);
     }
     let log_n = u8::try_from(log_n).map_err(|_| malformed)?;
