@@ -33,6 +33,7 @@ mod revocation_identity;
 mod revocation_outage;
 mod revocation_unannounced;
 mod shutdown;
+mod slow_clients;
 mod tokens;
 mod tracing;
 mod users;
