@@ -122,7 +122,8 @@ impl Revocation {
         since: Option<i64>,
     ) -> Result<u64, RefillError> {
         let mut count: u64 = 0;
-        let mut batches = self.store.active_revocations(since).chunks(BATCH);
+        let mut reading = self.store.read_revocations().await?;
+        let mut batches = reading.active(since).chunks(BATCH);
         while let Some(batch) = batches.next().await {
             let mut pipeline = redis::pipe();
             for session in batch {

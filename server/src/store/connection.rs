@@ -1,18 +1,13 @@
 //! Connecting to PostgreSQL, and following a change of its credentials while the server runs.
 
-use std::time::Duration;
-
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
-use super::pool::Pool;
+use super::pool::{Deadlines, Pool};
 use super::profile_reader::ProfileReader;
 use super::schema_version::application_name;
 use super::{Store, StoreError};
 use crate::trusted_roots::TrustedRoots;
-
-/// How long a request waits for a connection before the database counts as unavailable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Creates a store that connects on first use, so that the server can start while the database is down.
@@ -26,8 +21,8 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let options = connect_options(database_url, roots)?;
         let options = options.application_name(&application_name());
-        let pool = Pool::connect_lazily(options, max_connections, ACQUIRE_TIMEOUT);
-        Ok(Self { profiles: ProfileReader::spawn(pool.clone()), pool, roots: roots.clone() })
+        let pool = Pool::connect_lazily(options, max_connections, Deadlines::REQUEST);
+        Ok(Self { profiles: ProfileReader::new(pool.clone()), pool, roots: roots.clone() })
     }
 
     /// The number of open connections, and of idle ones.

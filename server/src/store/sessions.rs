@@ -1,7 +1,7 @@
 //! Sessions: beginning one, ending one.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use super::pool::Connection;
 use uuid::Uuid;
 
 use super::audit::insert_event;
@@ -174,7 +174,7 @@ macro_rules! end_sessions_where {
 /// Ends a session within a transaction; its revocation is to be announced after the commit. `None` when it has ended already
 /// or is not this user's.
 pub(super) async fn end_session_of_user(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     session_id: Uuid,
     user_id: i64,
 ) -> Result<Option<RevokedSession>, StoreError> {
@@ -189,7 +189,7 @@ pub(super) async fn end_session_of_user(
 /// commit. Call it after the user's row is locked, in a separate statement: it then sees the sessions of logins that were
 /// verified before what the transaction changes, and later ones see the change.
 pub(super) async fn end_sessions_of(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     user_id: i64,
     except: Option<Uuid>,
 ) -> Result<Vec<RevokedSession>, StoreError> {

@@ -1,6 +1,6 @@
 //! The rule that at least one superuser can always log in.
 
-use sqlx::PgConnection;
+use super::pool::Connection;
 
 use super::{NewSuperuser, Store, StoreError};
 use crate::domain::AuditKind;
@@ -12,7 +12,7 @@ use crate::domain::AuditKind;
 /// then run one after the other, and the second sees the first (under READ COMMITTED each statement
 /// takes a new snapshot): without the lock each could count on the other's superuser.
 pub(super) async fn is_last_superuser(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     user_id: i64,
 ) -> Result<bool, StoreError> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.superusers'))")

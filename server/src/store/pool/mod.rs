@@ -1,0 +1,334 @@
+//! The connection pool. It hands out connections to a database that accepts writes, and no others: the rule of libpq's
+//! `target_session_attrs=read-write` (PostgreSQL documentation §32.1.2). No use of it waits longer than its deadlines allow
+//! (docs/decisions/0021).
+
+mod connection;
+mod deadlines;
+mod executor;
+mod transaction;
+mod writability;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::future::join_all;
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use self::deadlines::timed_out;
+use self::writability::Writability;
+
+pub(super) use self::connection::Connection;
+pub(super) use self::deadlines::Deadlines;
+pub(super) use self::transaction::Transaction;
+pub(super) use self::writability::suspect;
+
+/// How long the test of a connection may take.
+const TEST: Duration = Duration::from_millis(400);
+/// How long a connection is used at most; each gets up to a tenth less, so that not all of them end at once.
+const LIFETIME: Duration = Duration::from_mins(30);
+/// A connection that was idle longer is closed.
+const IDLE_LIFETIME: Duration = Duration::from_mins(10);
+const REAP_INTERVAL: Duration = Duration::from_secs(30);
+/// Pauses between attempts to connect while the database refuses connections.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// How long closing waits for operations, and for each connection to say goodbye.
+const CLOSE: Duration = Duration::from_secs(5);
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a transaction may be idle before PostgreSQL ends it: an operation never is, unless its process was lost.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
+/// The same for a transaction that is held for its advisory lock while other connections work.
+const IDLE_IN_GUARD: Duration = Duration::from_mins(15);
+
+/// A pool of connections that may write. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    inner: Arc<PoolInner>,
+    deadlines: Deadlines,
+}
+
+#[derive(Debug)]
+struct PoolInner {
+    options: ArcSwap<PgConnectOptions>,
+    /// One for each connection that may exist beside the idle ones. Who holds one takes an idle connection before it opens
+    /// another, so that there are never more connections than permits.
+    permits: Arc<Semaphore>,
+    max_connections: u32,
+    /// The last one was in use last.
+    idle: Mutex<Vec<Idle>>,
+    open: Arc<AtomicU32>,
+    is_closed: AtomicBool,
+    writability: Writability,
+}
+
+#[derive(Debug)]
+struct Idle {
+    opened: Opened,
+    since: Instant,
+}
+
+/// A connection to the database. Dropping it closes the socket.
+#[derive(Debug)]
+struct Opened {
+    connection: PgConnection,
+    expires_at: Instant,
+    _counted: Counted,
+}
+
+/// Counts one connection while it exists.
+#[derive(Debug)]
+struct Counted(Arc<AtomicU32>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicU32>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Opened {
+    async fn say_goodbye(self) {
+        // That it fails makes no difference: the socket is closed.
+        let _ = timeout(GOODBYE, self.connection.close()).await;
+    }
+}
+
+impl PoolInner {
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection did not answer in time. The idle ones may be as silent, and a request that used one would find out
+    /// only at its own deadline: all of them are closed, and requests open new ones.
+    fn observe_silence(&self) {
+        let silent = std::mem::take(&mut *self.idle());
+        tracing::warn!(closed = silent.len(), "the database did not answer in time; idle connections are closed");
+    }
+
+    fn put_back(&self, opened: Opened) {
+        if !self.is_closed.load(Ordering::Relaxed) && opened.expires_at > Instant::now() {
+            self.idle().push(Idle { opened, since: Instant::now() });
+        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(opened.say_goodbye());
+        }
+    }
+
+    /// An idle connection or a new one.
+    async fn take(&self, deadlines: Deadlines, end: Instant) -> Result<Opened, sqlx::Error> {
+        loop {
+            let Some(idle) = self.idle().pop() else { break };
+            if let Some(opened) = self.test_idle(idle, end).await {
+                return Ok(opened);
+            }
+        }
+        self.open(deadlines, end).await
+    }
+
+    async fn test_idle(&self, idle: Idle, end: Instant) -> Option<Opened> {
+        let Idle { mut opened, since } = idle;
+        if opened.expires_at <= Instant::now() {
+            tokio::spawn(opened.say_goodbye());
+            return None;
+        }
+        if !self.writability.is_test_due(since.elapsed()) {
+            return Some(opened);
+        }
+        let end = end.min(Instant::now() + TEST);
+        match timeout_at(end, self.writability.test(&mut opened.connection)).await {
+            Ok(Ok(None)) => Some(opened),
+            Ok(Ok(Some(_))) => {
+                tokio::spawn(opened.say_goodbye());
+                None
+            }
+            Ok(Err(_)) => None,
+            Err(_) => {
+                self.observe_silence();
+                None
+            }
+        }
+    }
+
+    /// Opens a connection, again and again while the database starts or has none to spare.
+    async fn open(&self, deadlines: Deadlines, end: Instant) -> Result<Opened, sqlx::Error> {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let attempt = self.open_once(end.min(Instant::now() + deadlines.connect)).await;
+            match attempt {
+                Err(error) if is_temporary(&error) && Instant::now() + pause < end => sleep(pause).await,
+                outcome => return outcome,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn open_once(&self, end: Instant) -> Result<Opened, sqlx::Error> {
+        let options = self.options.load_full();
+        let counted = Counted::new(&self.open);
+        let opening = async {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            self.writability.test_new(&mut connection).await?;
+            Ok(connection)
+        };
+        let connection = timeout_at(end, opening).await.unwrap_or_else(|_| Err(timed_out()))?;
+        Ok(Opened { connection, expires_at: Instant::now() + lifetime(), _counted: counted })
+    }
+
+    /// Closes connections that have existed or been idle for too long.
+    async fn reap(pool: Weak<Self>) {
+        loop {
+            sleep(REAP_INTERVAL).await;
+            let Some(pool) = pool.upgrade() else { return };
+            let now = Instant::now();
+            let ends = |idle: &Idle| idle.opened.expires_at <= now || now - idle.since > IDLE_LIFETIME;
+            let ended: Vec<_> = {
+                let mut idle = pool.idle();
+                let (ended, rest) = std::mem::take(&mut *idle).into_iter().partition(ends);
+                *idle = rest;
+                ended
+            };
+            join_all(ended.into_iter().map(|idle| idle.opened.say_goodbye())).await;
+        }
+    }
+}
+
+/// Whether the database may accept a connection a moment later.
+fn is_temporary(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => {
+            matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut)
+        }
+        // cannot_connect_now, too_many_connections
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "53300")),
+        _ => false,
+    }
+}
+
+fn lifetime() -> Duration {
+    let part = u32::try_from(RandomState::new().hash_one(()) % 1_000).unwrap_or(0);
+    LIFETIME - LIFETIME / 10_000 * part
+}
+
+impl Pool {
+    /// A pool that connects when it is first asked.
+    pub(super) fn connect_lazily(
+        options: PgConnectOptions,
+        max_connections: u32,
+        deadlines: Deadlines,
+    ) -> Self {
+        let inner = Arc::new(PoolInner {
+            options: ArcSwap::from_pointee(options),
+            permits: Arc::new(Semaphore::new(max_connections as usize)),
+            max_connections,
+            idle: Mutex::new(Vec::new()),
+            open: Arc::new(AtomicU32::new(0)),
+            is_closed: AtomicBool::new(false),
+            writability: Writability::unknown(),
+        });
+        tokio::spawn(PoolInner::reap(Arc::downgrade(&inner)));
+        Self { inner, deadlines }
+    }
+
+    /// The same pool for uses with other deadlines.
+    pub(super) fn with(&self, deadlines: Deadlines) -> Self {
+        Self { inner: Arc::clone(&self.inner), deadlines }
+    }
+
+    /// A connection that may write.
+    pub(super) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
+        let end_of_operation = self.deadlines.end_of_operation();
+        let end = Instant::now() + self.deadlines.acquire;
+        let refused = self.inner.writability.refused();
+        let (opened, permit) = tokio::select! {
+            // In this order: while connections are refused, none is opened.
+            biased;
+            reason = refused => Err(reason.into()),
+            taken = self.take(end) => taken,
+        }?;
+        Ok(Connection::new(opened, permit, Arc::clone(&self.inner), self.deadlines, end_of_operation))
+    }
+
+    async fn take(&self, end: Instant) -> Result<(Opened, OwnedSemaphorePermit), sqlx::Error> {
+        if self.inner.is_closed.load(Ordering::Relaxed) {
+            return Err(sqlx::Error::PoolClosed);
+        }
+        let permit = match timeout_at(end, Arc::clone(&self.inner.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(sqlx::Error::PoolClosed),
+            Err(_) => return Err(sqlx::Error::PoolTimedOut),
+        };
+        Ok((self.inner.take(self.deadlines, end).await?, permit))
+    }
+
+    /// A connection that was tested just now.
+    pub(super) async fn acquire_tested(&self) -> Result<Connection, sqlx::Error> {
+        let mut connection = self.acquire().await?;
+        connection.test().await?;
+        Ok(connection)
+    }
+
+    /// A connection outside the pool, without deadlines for its statements: for migrations.
+    pub(super) async fn open_apart(&self) -> Result<PgConnection, sqlx::Error> {
+        let end = Instant::now() + self.deadlines.acquire;
+        Ok(self.inner.open(self.deadlines, end).await?.connection)
+    }
+
+    /// A transaction.
+    pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        self.begin_idle_for(IDLE_IN_TRANSACTION).await
+    }
+
+    /// A transaction that is held for its advisory lock while other connections work.
+    pub(super) async fn begin_guard(&self) -> Result<Transaction, sqlx::Error> {
+        self.begin_idle_for(IDLE_IN_GUARD).await
+    }
+
+    async fn begin_idle_for(&self, idle_limit: Duration) -> Result<Transaction, sqlx::Error> {
+        let mut connection = self.acquire().await?;
+        connection.begin(idle_limit).await?;
+        Ok(Transaction(connection))
+    }
+
+    /// The number of connections that exist, and how many of them are idle.
+    pub(super) fn size(&self) -> (u32, usize) {
+        (self.inner.open.load(Ordering::Relaxed), self.inner.idle().len())
+    }
+
+    /// The largest number of connections.
+    pub(super) fn max_connections(&self) -> u32 {
+        self.inner.max_connections
+    }
+
+    /// Waits for running operations, then closes every connection.
+    pub(super) async fn close(&self) {
+        self.inner.is_closed.store(true, Ordering::Relaxed);
+        let all = self.inner.permits.acquire_many(self.inner.max_connections);
+        // Whatever still runs then is closed with the process.
+        let _ = timeout(CLOSE, all).await;
+        self.inner.permits.close();
+        let idle = std::mem::take(&mut *self.inner.idle());
+        join_all(idle.into_iter().map(|idle| idle.opened.say_goodbye())).await;
+    }
+
+    /// How connections are opened.
+    pub(super) fn connect_options(&self) -> Arc<PgConnectOptions> {
+        self.inner.options.load_full()
+    }
+
+    /// Opens connections like this from now on.
+    pub(super) fn set_connect_options(&self, options: PgConnectOptions) {
+        self.inner.options.store(Arc::new(options));
+    }
+}
