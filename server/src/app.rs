@@ -127,6 +127,7 @@ impl App {
             database_url,
             app.store.clone(),
         ));
+        app.spawn_worker(watch_connection_limit(app.store.clone(), Arc::clone(&readiness)));
         app.spawn_worker(watch_keys(ring, metrics));
         app.spawn_worker(housekeeper.keep_house());
         app.spawn_worker(hashing.release_idle_memory());
@@ -174,7 +175,7 @@ impl App {
 }
 
 /// The number of cores that this process may use.
-pub fn available_cores() -> usize {
+fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
@@ -243,6 +244,23 @@ async fn follow_database_login(source: SecretSource, mut known: SecretText, stor
             }
         }
         known = url;
+    }
+}
+
+/// Warns when the replicas together may need more connections than the database allows.
+async fn watch_connection_limit(store: Store, readiness: Arc<Readiness>) {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    let mut warned = None;
+    loop {
+        if let Ok(limit) = store.connection_limit().await {
+            let warning = limit.describe_excess(store.max_connections());
+            if let Some(warning) = warning.as_ref().filter(|_| warned != warning) {
+                tracing::warn!(warning, "the database may run out of connections");
+            }
+            warned = warning;
+            readiness.set_connection_limit(limit);
+        }
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 

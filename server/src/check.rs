@@ -18,12 +18,14 @@ pub struct Finding {
     pub subject: &'static str,
     /// Success, or the fault.
     pub outcome: Result<String, String>,
+    /// Whether a success is one that calls for a change of the settings.
+    pub is_warning: bool,
 }
 
 /// Checks every dependency that the settings name.
 pub async fn check(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut find = |subject, outcome| findings.push(Finding { subject, outcome });
+    let mut find = |subject, outcome| findings.push(Finding { subject, outcome, is_warning: false });
     let roots = match TrustedRoots::read(settings.extra_ca_file.as_deref()) {
         Ok(roots) => roots,
         Err(error) => {
@@ -34,9 +36,14 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
     let store = read_secret("DATABASE_URL", &settings.database_url)
         .map_err(|error| error.to_string())
         .and_then(|url| Store::connect_lazily(url.expose(), 1, &roots).map_err(|error| error.to_string()));
+    let mut excess = None;
     match &store {
         Ok(store) => {
             find("database", check_database(store).await);
+            // Whether it answers at all is in the line above.
+            if let Ok(limit) = store.connection_limit().await {
+                excess = limit.describe_excess(settings.database_pool_size.get());
+            }
             find("clock", check_clock(store).await);
         }
         Err(error) => find("database", Err(error.clone())),
@@ -66,6 +73,11 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
             Err(error) => format!("{error:#}").lines().for_each(|fault| find(subject, Err(fault.to_owned()))),
         }
     }
+    findings.extend(excess.map(|warning| Finding {
+        subject: "connections",
+        outcome: Ok(warning),
+        is_warning: true,
+    }));
     findings
 }
 

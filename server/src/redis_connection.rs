@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, TlsCertificates};
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo as _, RedisError, TlsCertificates};
 
 pub use self::identity::MayForget;
 use self::identity::{DataId, Unusable, describe, identify};
@@ -18,6 +19,8 @@ use crate::trusted_roots::TrustedRoots;
 /// A Redis that does not answer in this time is treated as down; PostgreSQL answers instead.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the kernel keeps a connection whose packets nobody acknowledges (`TCP_USER_TIMEOUT`).
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to one Redis process.
 pub struct Connection {
@@ -200,14 +203,16 @@ impl RedisConnection {
 
 /// Custom certificate authorities are added to those of the system.
 fn open(url: &str, roots: &TrustedRoots) -> Result<Client, RedisError> {
+    let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(TCP_USER_TIMEOUT);
+    let info = url.into_connection_info()?.set_tcp_settings(tcp);
     if !url.starts_with("rediss://") {
-        return Client::open(url);
+        return Client::open(info);
     }
     match roots.pem_with_system() {
         Some(pem) => {
             let root_cert = Some(pem.into_bytes());
-            Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert })
+            Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
         }
-        None => Client::open(url),
+        None => Client::open(info),
     }
 }

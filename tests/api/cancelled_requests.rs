@@ -1,5 +1,5 @@
-//! Clients that disconnect in the middle of a request: the connection to the database that the request held serves others
-//! soon, and no transaction stays open.
+//! Clients that disconnect in the middle of a request, and requests that wait for a locked row: the connection to the
+//! database that the request held serves others soon, and no transaction stays open.
 
 use std::time::{Duration, Instant};
 
@@ -82,4 +82,47 @@ async fn requests_that_are_cancelled_at_any_moment_leave_nothing_behind() {
     let session = app.log_in(&user).await;
     let answers = join_all((0..CROWD).map(|_| app.me(&session.access))).await;
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_a_lock_are_answered_in_time_and_keep_their_connections() {
+    let app = App::setup().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let (user, session) = app.new_session("locked").await;
+    let (_, other) = app.new_session("other").await;
+    let mut holder = app.database.connect().await;
+    sqlx::raw_sql("BEGIN; SELECT FROM users FOR UPDATE; SELECT FROM sessions FOR UPDATE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+
+    for _ in 0..4 {
+        let requests = (0..5).map(|_| {
+            let change = app.server().request("PATCH", path::ME).bearer_auth(&session.access);
+            let change = change.json(&json!({ "name": "Another Name" })).answer();
+            let (refresh, login) = (app.refresh(&session), app.post_login(&user.username, &user.password));
+            async move {
+                let begun = Instant::now();
+                let answers = tokio::join!(change, refresh, login);
+                (<[_; 3]>::from(answers), begun.elapsed())
+            }
+        });
+        for (answers, took) in join_all(requests).await {
+            for answer in answers {
+                answer.problem(503);
+                assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+            }
+            assert!(took <= Duration::from_secs(3), "an answer took {took:?}");
+        }
+        app.me(&other.access).await.ok(200);
+    }
+
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name LIKE $1";
+    let open = app.database.count(sql, "latchkey-server%").await;
+    assert!(open <= 20, "{open} backends: those that wait have piled up");
+    let log = app.server().log();
+    assert!(!log.iter().any(|line| line.contains("did not answer in time")), "a lock is no silence");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    app.refresh(&session).await.ok(200);
+    app.log_in(&user).await;
 }

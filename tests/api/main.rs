@@ -8,6 +8,7 @@ mod bad_input;
 mod bound_settings;
 mod cancelled_requests;
 mod clocks;
+mod connection_limit;
 mod cors;
 mod docs;
 mod ended_meanwhile;

@@ -8,6 +8,7 @@ use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, SUPERUSER, Session, User, path, superuser_password};
 use latchkey_tests::link::Link;
 use latchkey_tests::postgres::Postgres;
+use latchkey_tests::smtp::Smtp;
 use latchkey_tests::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -230,4 +231,47 @@ async fn every_endpoint(
         (what, took, status)
     }))
     .await
+}
+
+#[tokio::test]
+async fn background_tasks_use_new_connections_as_well() {
+    let app = App::setup().own_postgres().mail(Smtp::Plain).start().await;
+    let user = app.create_user("mailed").await;
+
+    // Idle connections, those of the replica's own tasks among them.
+    let stopped = Stopped::backends(&app).await;
+
+    let silent_at = Instant::now();
+    wait::until("a link to be requested", || async {
+        let begun = Instant::now();
+        let answer = app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await;
+        assert!(begun.elapsed() <= SOON, "an answer took {:?}", begun.elapsed());
+        (answer.status != 503).then_some(answer.status)
+    })
+    .await;
+    assert!(silent_at.elapsed() <= RECOVERY, "it took {:?}", silent_at.elapsed());
+    app.mail().wait_for(&user.email, 1).await;
+    let pool = app.server().status().await["database_pool"].clone();
+    assert!(pool["open"].as_i64() <= pool["size"].as_i64(), "{pool}");
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn a_server_that_starts_while_the_database_is_silent_becomes_ready_afterwards() {
+    let postgres = Postgres::start();
+    let database = postgres.create_database().await;
+    let link = Link::to(postgres.port());
+    link.hold_answers();
+    let app = App::setup().set("DATABASE_URL", &database.by_port(link.port()).url()).start_parts().await;
+    let begun = Instant::now();
+    let answer = app.server().readiness().await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(begun.elapsed() <= SOON, "/readyz took {:?}", begun.elapsed());
+
+    link.mend();
+
+    let mended = Instant::now();
+    app.server().wait_until_ready().await;
+    assert!(mended.elapsed() <= RECOVERY, "it took {:?}", mended.elapsed());
+    app.log_in_as(SUPERUSER, &superuser_password()).await;
 }

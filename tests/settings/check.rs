@@ -56,3 +56,16 @@ async fn names_a_schema_that_is_not_there() {
     assert!(!output.status.success());
     assert!(said(&output).contains("migrate"), "it says what to do: {}", said(&output));
 }
+
+#[tokio::test]
+async fn warns_of_a_pool_that_exceeds_the_connections_of_the_database() {
+    let mut parts = Parts::start().await;
+    // The instance of the tests allows 600.
+    parts.variables.insert("DATABASE_POOL_SIZE".to_owned(), "700".to_owned());
+    let output = run_command(&["check"], &parts.variables);
+    assert!(output.status.success(), "a warning is no failure: {}", said(&output));
+    let said = said(&output);
+    for part in ["warn", "database_pool_size=700", "597", "max_connections"] {
+        assert!(said.contains(part), "`{part}` is missing: {said}");
+    }
+}

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::given::{Given, Parsed, shown};
 use crate::references::References;
 use crate::settings::{
-    Email, FirstSuperuser, LogFormat, LogLevel, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Email, FirstSuperuser, LogFormat, LogLevel, PoolSize, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
 use crate::variables as v;
 use crate::{Environment, SettingsErrors};
@@ -50,6 +50,7 @@ impl Settings {
 /// Reads every variable before the first `?`, so that one fault does not hide another.
 fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let database_url = given.required_secret(v::DATABASE_URL);
+    let database_pool_size = given.database_pool_size();
     let redis_url = given.required_secret(v::REDIS_URL);
     let extra_ca_file = given.path(v::EXTRA_CA_FILE);
     let addresses = given.addresses();
@@ -82,6 +83,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     }
     *references = References {
         database_url: database_url.clone().ok(),
+        database_pool_size: database_pool_size.clone().unwrap_or_default(),
         redis_url: redis_url.clone().ok(),
         extra_ca_file: extra_ca_file.clone().ok().flatten(),
         jwt_keys_file: jwt_keys_file.clone().ok(),
@@ -93,6 +95,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let (listen_addr, management_addr) = addresses?;
     Ok(Settings {
         database_url: database_url?,
+        database_pool_size: database_pool_size?,
         redis_url: redis_url?,
         extra_ca_file: extra_ca_file?,
         listen_addr,
@@ -122,6 +125,15 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
 }
 
 impl Given<'_> {
+    fn database_pool_size(&self) -> Parsed<PoolSize> {
+        let name = v::DATABASE_POOL_SIZE;
+        let number: u32 = self.parsed(name, PoolSize::default().get(), "a whole number of connections")?;
+        PoolSize::new(number).ok_or_else(|| {
+            let reason = format!("`{number}` is not between {} and {} connections", PoolSize::MIN, PoolSize::MAX);
+            self.invalid(name, reason)
+        })
+    }
+
     fn addresses(&self) -> Parsed<(SocketAddr, SocketAddr)> {
         let listen = self.address(v::LISTEN_ADDR, DEFAULT_LISTEN);
         let management = self.address(v::MANAGEMENT_ADDR, DEFAULT_MANAGEMENT);

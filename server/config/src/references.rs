@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use crate::SecretSource;
-use crate::settings::{Email, FirstSuperuser, IntrospectionClient, Settings};
+use crate::settings::{Email, FirstSuperuser, IntrospectionClient, PoolSize, Settings};
 
-/// Settings that the server checks beyond their variables. A field is `None` if its variables are not set or not valid.
+/// Settings that the server checks beyond their variables. A field is `None`, or its default, if its variables are not set or not valid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct References {
     /// `DATABASE_URL`
     pub database_url: Option<SecretSource>,
+    /// `DATABASE_POOL_SIZE`
+    pub database_pool_size: PoolSize,
     /// `REDIS_URL`
     pub redis_url: Option<SecretSource>,
     /// `EXTRA_CA_FILE`
@@ -30,6 +32,7 @@ impl From<&Settings> for References {
     fn from(settings: &Settings) -> Self {
         Self {
             database_url: Some(settings.database_url.clone()),
+            database_pool_size: settings.database_pool_size,
             redis_url: Some(settings.redis_url.clone()),
             extra_ca_file: settings.extra_ca_file.clone(),
             jwt_keys_file: Some(settings.jwt_keys_file.clone()),

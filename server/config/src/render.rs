@@ -13,6 +13,7 @@ impl Settings {
         // Taken apart without `..`, so that a setting somebody adds cannot be forgotten here.
         let Self {
             database_url,
+            database_pool_size,
             redis_url,
             extra_ca_file,
             listen_addr,
@@ -41,6 +42,7 @@ impl Settings {
         } = self;
         let mut variables = Variables::default();
         variables.secret(v::DATABASE_URL, database_url);
+        variables.set(v::DATABASE_POOL_SIZE, database_pool_size.get());
         variables.secret(v::REDIS_URL, redis_url);
         variables.set_some(v::EXTRA_CA_FILE, extra_ca_file.as_ref().map(|path| path.display()));
         variables.set(v::LISTEN_ADDR, listen_addr);

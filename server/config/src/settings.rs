@@ -37,6 +37,8 @@ impl Minutes {
 pub struct Settings {
     /// PostgreSQL URL.
     pub database_url: SecretSource,
+    /// The most connections to PostgreSQL of one replica.
+    pub database_pool_size: PoolSize,
     /// Redis or Valkey URL.
     pub redis_url: SecretSource,
     /// A PEM file of certificate authorities that PostgreSQL, Redis and the SMTP server may have their certificates from,
@@ -243,6 +245,34 @@ impl Days {
     }
 
     /// The number of days.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// The most connections of one replica to its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PoolSize(u32);
+
+impl Default for PoolSize {
+    /// Four replicas (three, and one more during a rollout) leave some of PostgreSQL's default of 100 to others.
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
+impl PoolSize {
+    /// Two hold advisory locks for background tasks while others work.
+    pub const MIN: u32 = 4;
+    /// More than a PostgreSQL server serves well.
+    pub const MAX: u32 = 1000;
+
+    /// `size` when it lies between [`PoolSize::MIN`] and [`PoolSize::MAX`].
+    pub fn new(size: u32) -> Option<Self> {
+        (Self::MIN..=Self::MAX).contains(&size).then_some(Self(size))
+    }
+
+    /// The number of connections.
     pub fn get(self) -> u32 {
         self.0
     }

@@ -6,6 +6,7 @@
 )]
 
 pub const DATABASE_URL: &str = "DATABASE_URL";
+pub const DATABASE_POOL_SIZE: &str = "DATABASE_POOL_SIZE";
 pub const REDIS_URL: &str = "REDIS_URL";
 pub const EXTRA_CA_FILE: &str = "EXTRA_CA_FILE";
 pub const LISTEN_ADDR: &str = "LISTEN_ADDR";
@@ -51,8 +52,9 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// Every variable, without the `_FILE` forms.
-pub const ALL: [&str; 44] = [
+pub const ALL: [&str; 45] = [
     DATABASE_URL,
+    DATABASE_POOL_SIZE,
     REDIS_URL,
     EXTRA_CA_FILE,
     LISTEN_ADDR,

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use latchkey_config::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
-    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity,
     variables,
 };
 use proptest::prelude::*;
@@ -139,6 +140,7 @@ prop_compose! {
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
         (accounts, rate_limits, audit_retention, login_probe) in (accounts(), rate_limits(), days(), any::<bool>()),
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
+        database_pool_size in (PoolSize::MIN..=PoolSize::MAX).prop_map(|size| PoolSize::new(size).expect("within the limits")),
         password_policy in password_policy(),
         (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
         introspection_client in prop::option::of(introspection_client()),
@@ -146,7 +148,7 @@ prop_compose! {
         (log_level, log_format) in log(),
     ) -> Settings {
         Settings {
-            database_url, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
+            database_url, database_pool_size, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
@@ -156,7 +158,8 @@ prop_compose! {
 
 /// Some of the variables, set to anything. What a secret is set to has a mark that no sentence may repeat.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 38] = [
+    const PLAIN: [&str; 39] = [
+        variables::DATABASE_POOL_SIZE,
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,

@@ -11,7 +11,7 @@ use chrono::Utc;
 use serde::Serialize;
 
 use crate::metrics::Metrics;
-use crate::readiness::{Readiness, Report};
+use crate::readiness::{DatabasePool, Readiness, Report};
 
 /// The state of the management port.
 #[derive(Clone)]
@@ -37,6 +37,7 @@ struct StatusBody {
     jwks_max_age: Option<u32>,
     longest_token_lifetime: i64,
     revocation: RevocationBody,
+    database_pool: DatabasePool,
     #[serde(flatten)]
     report: Report,
 }
@@ -94,6 +95,7 @@ pub async fn status(State(state): State<ManagementState>) -> Response {
         jwks_max_age: state.readiness.public_keys().map(|(_, max_age)| max_age),
         longest_token_lifetime: state.longest_token_lifetime,
         revocation: RevocationBody { mode: mode.as_str(), message },
+        database_pool: state.readiness.database_pool(),
         report,
     };
     Json(body).into_response()

@@ -8,13 +8,16 @@ use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use tokio::time::timeout;
 
 use super::failure::{Failure, FailureClass};
 use super::templates::Content;
 use crate::trusted_roots::{TrustedRoots, describe_refusal};
 
-/// How long one answer of the SMTP server may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long connecting to the SMTP server may take. The transport has no deadline for the answers that follow: a check has
+/// one for the whole, and so has each attempt to deliver a message.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Sends messages. Cheap to clone.
 #[derive(Clone)]
@@ -44,7 +47,7 @@ impl MailSender {
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
             .tls(tls)
             .port(email.smtp.port)
-            .timeout(Some(TIMEOUT));
+            .timeout(Some(CONNECT_TIMEOUT));
         if let Some((user, password)) = credentials {
             builder = builder.credentials(Credentials::new(user, password));
         }
@@ -62,7 +65,10 @@ impl MailSender {
     /// # Errors
     /// [`FailureClass::Smtp`] with the reason.
     pub async fn check(&self) -> Result<(), Failure> {
-        match self.checking.test_connection().await {
+        let Ok(checked) = timeout(CHECK_TIMEOUT, self.checking.test_connection()).await else {
+            return Err(refused("it does not answer in time"));
+        };
+        match checked {
             Ok(true) => Ok(()),
             Ok(false) => Err(refused("it does not answer as an SMTP server")),
             Err(error) => Err(refused(&describe(&error))),

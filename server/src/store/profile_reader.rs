@@ -20,7 +20,7 @@ const BATCH: usize = 256;
 /// works.
 const READERS: usize = 2;
 /// How long a request waits for its profile, a query before its own included.
-const PATIENCE: Duration = Duration::from_millis(2_500);
+const PATIENCE: Duration = Duration::from_millis(2_250);
 
 /// The profile that `/me` answers.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]

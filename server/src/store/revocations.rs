@@ -96,15 +96,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn distrust_redis(&self) -> Result<RevocationState, StoreError> {
-        Ok(sqlx::query_as(concat!(
+        let mut transaction = self.pool.begin().await?;
+        let state = sqlx::query_as(concat!(
             "UPDATE revocation_state
              SET generation = generation + 1, redis_epoch = NULL, filling = NULL,
                  changed_at = CASE WHEN redis_epoch IS NULL THEN changed_at ELSE clock_timestamp() END
              RETURNING ",
             state_columns!()
         ))
-        .fetch_one(&self.pool)
-        .await?)
+        .fetch_one(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(state)
     }
 
     /// Records the epoch that a refill will set, and returns the generation at its start. `None` when a Redis is trusted:
@@ -113,12 +116,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn begin_refill(&self, epoch: &str) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar(
+        let mut transaction = self.pool.begin().await?;
+        let generation = sqlx::query_scalar(
             "UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL RETURNING generation",
         )
         .bind(epoch)
-        .fetch_optional(&self.pool)
-        .await?)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(generation)
     }
 
     /// Declares the Redis that shows `epoch` complete, unless a revocation was not written to Redis since
@@ -127,14 +133,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn trust_redis(&self, epoch: &str, generation: i64) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         let done = sqlx::query(
             "UPDATE revocation_state SET redis_epoch = $1, filling = NULL, changed_at = clock_timestamp()
              WHERE generation = $2 AND redis_epoch IS NULL AND filling = $1",
         )
         .bind(epoch)
         .bind(generation)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 

@@ -36,6 +36,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<bool, StoreError> {
+        // In a transaction, which limits the wait for the row.
+        let mut transaction = self.pool.begin().await?;
         let done = sqlx::query(
             "WITH owner AS (
                  SELECT id FROM users WHERE id = $2 AND password_hash = $3 AND is_active FOR SHARE),
@@ -61,8 +63,9 @@ impl Store {
         .bind(session.origin.address.to_string())
         .bind(session.origin.user_agent.as_deref())
         .bind(session.device)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 

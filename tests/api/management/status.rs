@@ -7,8 +7,10 @@ use latchkey_tests::wait;
 #[tokio::test]
 async fn tells_version_schema_keys_and_revocation() {
     let app = App::start().await;
-    wait::until("revocation by redis", || async {
-        (app.server().status().await["revocation"]["mode"] == "redis").then_some(())
+    wait::until("revocation by redis and the count of the replicas", || async {
+        let status = app.server().status().await;
+        let counted = status["database_pool"]["replicas"] == 1;
+        (status["revocation"]["mode"] == "redis" && counted).then_some(())
     })
     .await;
     assert_json_snapshot!(app.server().status().await, {
@@ -16,6 +18,8 @@ async fn tells_version_schema_keys_and_revocation() {
         ".time" => "<seconds>",
         ".schema_version" => "<schema version>",
         ".signing_keys[].kid" => "<kid>",
+        ".database_pool.open" => "<number>",
+        ".database_pool.idle" => "<number>",
         ".revocation.message" => "<message>",
         ".dependencies.*.message" => "<message>",
     });

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use latchkey_config::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
-    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{self as api, parse_ttl};
@@ -70,6 +71,8 @@ pub(super) fn settings(
             .as_ref()
             .filter(|_| spec.email.enabled)
             .map(|_| PathBuf::from(paths::TEMPLATES)),
+        // Three replicas share PostgreSQL's default limit with others.
+        database_pool_size: PoolSize::default(),
         audit_retention: u32::try_from(spec.audit.retention_days)
             .ok()
             .and_then(Days::new)

@@ -24,8 +24,8 @@ impl Deadlines {
     pub(in crate::store) const REQUEST: Self = Self {
         acquire: Duration::from_millis(1_250),
         connect: Duration::from_secs(1),
-        statement: Duration::from_secs(2),
-        operation: Some(Duration::from_millis(2_500)),
+        statement: Duration::from_millis(1_800),
+        operation: Some(Duration::from_millis(2_250)),
     };
     /// Work on many rows that no request waits for.
     pub(in crate::store) const BULK: Self = Self {
