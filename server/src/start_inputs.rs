@@ -78,7 +78,8 @@ impl StartInputs {
         // The faults of the rest do not depend on which authorities are trusted.
         let roots = roots.unwrap_or_default();
         let database = references.database_url.as_ref();
-        let database = database.and_then(|source| faults.keep(open_store(source, references.database_pool_size, &roots)));
+        let database = database
+            .and_then(|source| faults.keep(open_store(source, references.database_pool_size, &roots)));
         let redis_url = references.redis_url.as_ref();
         let redis = redis_url.and_then(|source| faults.keep(redis_connection(source, &roots)));
         let keys = references.jwt_keys_file.as_ref();

@@ -19,7 +19,8 @@ async fn three_replicas_with_the_default_pool_leave_connections_to_others() {
     let app = App::setup().replicas(3).start().await;
 
     for replica in 0..3 {
-        let pool = wait_for_pool(&app, replica, "the replicas to be counted", |pool| pool["replicas"] == 3).await;
+        let pool =
+            wait_for_pool(&app, replica, "the replicas to be counted", |pool| pool["replicas"] == 3).await;
         let size = pool["size"].as_i64().unwrap();
         // PostgreSQL's default is 100, of which 3 are reserved; a rollout adds a replica.
         assert!(size * 4 < 97, "{pool}");

@@ -135,11 +135,15 @@ async fn requests_succeed_on_new_connections_while_all_open_ones_are_silent() {
     let answers: Vec<_> = logs.into_iter().flatten().chain(logins).collect();
     let slowest = answers.iter().max_by_key(|answer| answer.took).unwrap();
     assert!(slowest.took <= SOON, "the slowest answer of {}: {slowest:?}", answers.len());
-    let failed_late = answers.iter().find(|answer| answer.begun > silent_at + RECOVERY && answer.status != 200);
+    let failed_late =
+        answers.iter().find(|answer| answer.begun > silent_at + RECOVERY && answer.status != 200);
     assert!(failed_late.is_none(), "it does not recover: {failed_late:?}");
     for what in ["me", "refresh", "login", "users"] {
         let late = |answer: &&Observed| answer.what == what && answer.begun > silent_at + RECOVERY;
-        assert!(what == "login" || answers.iter().any(|answer| late(&answer)), "no {what} after the recovery");
+        assert!(
+            what == "login" || answers.iter().any(|answer| late(&answer)),
+            "no {what} after the recovery"
+        );
     }
     assert_eq!(app.server().readiness().await.status, 200, "ready while the stopped backends are stopped");
     drop(stopped);
@@ -197,7 +201,8 @@ async fn every_endpoint(
 ) -> Vec<(&'static str, Duration, u16)> {
     let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
     let token = [("token", session.access.clone())];
-    let credentials = json!({ "current_password": user.password, "new_password": "another NeverLogged phrase" });
+    let credentials =
+        json!({ "current_password": user.password, "new_password": "another NeverLogged phrase" });
     let requests = [
         ("me", app.get(path::ME).bearer_auth(&session.access)),
         ("verify", app.get(path::VERIFY).bearer_auth(&session.access)),
@@ -214,9 +219,12 @@ async fn every_endpoint(
         ("password", app.post(path::MY_PASSWORD).bearer_auth(&session.access).json(&credentials)),
         ("logout-all", app.post(path::LOGOUT_ALL).bearer_auth(&session.access)),
         ("logout", app.post(path::LOGOUT).bearer_auth(&session.access)),
-        ("create", app.post(path::USERS).bearer_auth(&root.access).json(&json!({
+        (
+            "create",
+            app.post(path::USERS).bearer_auth(&root.access).json(&json!({
             "username": "nobody.new", "email": "nobody.new@example.test", "name": "Nobody",
-        "password": "some NeverLogged phrase" }))),
+        "password": "some NeverLogged phrase" })),
+        ),
     ];
     join_all(requests.into_iter().map(|(what, request)| async move {
         let begun = Instant::now();

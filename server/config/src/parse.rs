@@ -129,7 +129,8 @@ impl Given<'_> {
         let name = v::DATABASE_POOL_SIZE;
         let number: u32 = self.parsed(name, PoolSize::default().get(), "a whole number of connections")?;
         PoolSize::new(number).ok_or_else(|| {
-            let reason = format!("`{number}` is not between {} and {} connections", PoolSize::MIN, PoolSize::MAX);
+            let reason =
+                format!("`{number}` is not between {} and {} connections", PoolSize::MIN, PoolSize::MAX);
             self.invalid(name, reason)
         })
     }

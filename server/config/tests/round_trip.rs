@@ -9,8 +9,7 @@ use ipnet::IpNet;
 use latchkey_config::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
     PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
-    SmtpSecurity,
-    variables,
+    SmtpSecurity, variables,
 };
 use proptest::prelude::*;
 use url::Url;

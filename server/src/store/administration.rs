@@ -1,8 +1,8 @@
 //! Changes that superusers make to accounts. Each method is one transaction, with its audit event, its e-mail and the
 //! sessions that it ends.
 
-use serde_json::json;
 use super::pool::Connection;
+use serde_json::json;
 
 use super::accounts::account_columns;
 use super::audit::insert_event;

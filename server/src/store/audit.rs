@@ -1,7 +1,7 @@
 //! The audit: written with the change that it speaks of, in the same transaction.
 
-use serde_json::json;
 use super::pool::Connection;
+use serde_json::json;
 
 use super::authority::RowLock;
 use super::{Actor, Store, StoreError};

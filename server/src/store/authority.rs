@@ -13,8 +13,6 @@ use super::{Store, StoreError};
 
 pub(super) use super::pool::Transaction;
 
-
-
 /// The session of an account that changes or reads its own data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {

@@ -74,9 +74,9 @@ impl From<sqlx::Error> for StoreError {
                     (Some("users_username_key"), _) => Self::Conflict(Conflict::Username),
                     (Some("users_email_key"), _) => Self::Conflict(Conflict::Email),
                     // lock_not_available, query_canceled, idle_in_transaction_session_timeout: see `begin` of the pool.
-                    (_, Some("55P03" | "57014" | "25P03")) => {
-                        Self::Unavailable("a statement waited for a lock or ran for longer than the time limit")
-                    }
+                    (_, Some("55P03" | "57014" | "25P03")) => Self::Unavailable(
+                        "a statement waited for a lock or ran for longer than the time limit",
+                    ),
                     // PostgreSQL's classes: 08 connection, 53 resources (connections, disk, memory),
                     // 57 operator intervention (shutdown, starting up).
                     (_, Some(code)) if ["08", "53", "57"].contains(&&code[..2]) => {

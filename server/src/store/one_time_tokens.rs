@@ -1,7 +1,7 @@
 //! One-time tokens: their purposes, creating one when its link is sent, using it up, voiding it.
 
-use chrono::{DateTime, TimeDelta, Utc};
 use super::pool::Connection;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{DueMail, MailKind, Store, StoreError};
 

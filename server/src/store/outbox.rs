@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::pool::Connection;
 use chrono::TimeDelta;
 use serde_json::Value;
-use super::pool::Connection;
 
 use super::audit::{insert_event, record_request};
 use super::{Store, StoreError};

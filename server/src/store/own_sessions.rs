@@ -1,7 +1,7 @@
 //! The sessions of the current user.
 
-use chrono::{DateTime, Utc};
 use super::pool::Connection;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::audit::insert_event;

@@ -1,7 +1,7 @@
 //! Setting and changing passwords.
 
-use serde_json::json;
 use super::pool::Connection;
+use serde_json::json;
 
 use super::audit::insert_event;
 use super::authority::RowLock;

@@ -1,7 +1,7 @@
 //! Sessions: beginning one, ending one.
 
-use chrono::{DateTime, Utc};
 use super::pool::Connection;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::audit::insert_event;

@@ -115,7 +115,10 @@ impl PoolInner {
     /// only at its own deadline: all of them are closed, and requests open new ones.
     fn observe_silence(&self) {
         let silent = std::mem::take(&mut *self.idle());
-        tracing::warn!(closed = silent.len(), "the database did not answer in time; idle connections are closed");
+        tracing::warn!(
+            closed = silent.len(),
+            "the database did not answer in time; idle connections are closed"
+        );
     }
 
     fn put_back(&self, opened: Opened) {

@@ -86,11 +86,7 @@ impl fmt::Debug for Writability {
 
 impl Writability {
     pub(super) fn unknown() -> Self {
-        Self {
-            refusal: watch::Sender::new(None),
-            refused: AtomicBool::new(false),
-            tested: Moment::none(),
-        }
+        Self { refusal: watch::Sender::new(None), refused: AtomicBool::new(false), tested: Moment::none() }
     }
 
     /// Tests a connection and stores the outcome.
@@ -117,9 +113,7 @@ impl Writability {
 
     /// Whether a connection that was idle for this long has to be tested before it is used.
     pub(super) fn is_test_due(&self, idle_for: Duration) -> bool {
-        idle_for > TEST_AFTER_IDLE
-            || SUSPECTED.is_within(SUSPICION)
-            || !self.tested.is_within(TEST_INTERVAL)
+        idle_for > TEST_AFTER_IDLE || SUSPECTED.is_within(SUSPICION) || !self.tested.is_within(TEST_INTERVAL)
     }
 
     /// Waits until a new connection is refused, or returns at once shortly after one was. Without it a request would wait
