@@ -3,12 +3,12 @@
 #   docker build --target server   -t latchkey-server .
 #   docker build --target operator -t latchkey-operator .
 #
-# Without BuildKit's cache (another builder, a CI with its own cache) compile outside and only wrap:
+# With a builder that does not support BuildKit's cache mounts, compile the programs first and pass their folder:
 #
 #   docker build --target server --build-arg BINARIES=prebuilt -f Dockerfile target/release
 #
-# BINARIES names the stage that the programs come from; the stage that is not named is never built,
-# so the second form needs no Rust image. BASE_IMAGE is anything with glibc and CA certificates.
+# BINARIES names the stage that provides the programs. The other stage is not built, so the second form
+# needs no Rust image. BASE_IMAGE can be any image with glibc and CA certificates.
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 ARG BINARIES=compile
@@ -16,7 +16,7 @@ ARG BINARIES=compile
 FROM ${RUST_IMAGE} AS compile
 WORKDIR /src
 COPY . .
-# The target folder is a cache mount and gone after this step, so the programs are copied out of it.
+# The target folder is a cache mount, which is not part of the image, so the programs are copied out of it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin latchkey-server --bin latchkey-operator \
@@ -32,7 +32,7 @@ LABEL org.opencontainers.image.title="latchkey-server" \
       org.opencontainers.image.description="Latchkey's REST auth server" \
       org.opencontainers.image.vendor="Latchkey"
 COPY --from=binaries /programs/latchkey-server /usr/local/bin/latchkey-server
-# Numeric, so that the kubelet can see that it is not root (runAsNonRoot).
+# A numeric user, so that the kubelet can verify runAsNonRoot.
 USER 65532:65532
 # 8080: the API. 9090: health, metrics and status.
 EXPOSE 8080 9090

@@ -1,8 +1,8 @@
-# Everything a person or CI does with this repository. `make help` explains the targets.
+# The commands of this repository for developers and CI. `make help` explains the targets.
 
 LATCHKEY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/latchkey
 CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
-# VERSION goes through the environment, so that no shell reads it as code.
+# VERSION is passed in the environment, so that no shell interprets it.
 export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 
 .DEFAULT_GOAL := help
@@ -11,22 +11,22 @@ export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-demo: ## The main job: a cluster, the operator by helm, an AuthService, a login against it
+demo: ## Start a cluster, install the operator, create an AuthService and log in
 	@scripts/demo
 
-demo-down: ## Remove what make demo left to be tried
+demo-down: ## Remove everything that make demo created
 	@scripts/demo --down
 
-run: ## The server alone on private PostgreSQL and Redis, for trying the API in a browser
+run: ## Run the server alone with a private PostgreSQL, Redis and SMTP server
 	@scripts/run-server
 
-test: ## Everything: formatting, lints, unit, API, operator and cluster tests
+test: ## Run all checks: formatting, lints, unit, API, operator and cluster tests
 	@scripts/test
 
-test-fast: ## The inner loop: formatting, unit, settings and API tests; no cluster
+test-fast: ## Run the tests without a cluster: formatting, unit, settings and API tests
 	@scripts/test --fast
 
-lint: ## Formatting and lints only
+lint: ## Check formatting and lints
 	@scripts/test --lint
 
 fmt: ## Format the Rust code
@@ -35,17 +35,17 @@ fmt: ## Format the Rust code
 generate: ## Write the generated files: the CRD, its copy and README in the chart, the OpenAPI document
 	@scripts/generate
 
-bench: ## Print the figures that docs/reference/performance.md speaks of (several minutes)
+bench: ## Measure the figures of docs/reference/performance.md (several minutes)
 	@scripts/bench
 
-bench-operator: ## Print what a thousand AuthServices cost the operator and the API server (ten minutes)
+bench-operator: ## Measure the operator and the API server with a thousand AuthServices (ten minutes)
 	@scripts/bench-operator
 
 release: ## Build a release into dist/ (VERSION=x.y.z, ARGS=--help explains); publishes nothing
 	@scripts/release "$$VERSION" $(ARGS)
 
-cluster-up: ## Bring up the one-node test cluster (safe to repeat)
+cluster-up: ## Start the one-node test cluster, unless it is running
 	@tests/cluster/up
 
-cluster-down: ## Remove the test cluster and every trace of it
+cluster-down: ## Remove the test cluster and all its files
 	@tests/cluster/down

@@ -35,7 +35,7 @@ pub use trusted_cas::{CaKeyRef, TrustedCa};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-/// Whether a section has its default value; such a section is left out of the YAML.
+/// Omits sections with default values from the YAML.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -63,45 +63,45 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     printcolumn(
         name = "Ready",
         type_ = "string",
-        description = "Whether it serves as specified.",
+        description = "Whether the service is running as specified.",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
     printcolumn(
         name = "Replicas",
         type_ = "integer",
-        description = "Replicas that are ready.",
+        description = "The number of ready replicas.",
         json_path = ".status.readyReplicas"
     ),
     printcolumn(
         name = "Version",
         type_ = "string",
-        description = "Version of the server that runs.",
+        description = "The version of the running server.",
         json_path = ".status.version"
     ),
     printcolumn(
         name = "Reason",
         type_ = "string",
-        description = "Why it is ready or not.",
+        description = "The reason of the condition Ready.",
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
         priority = 1
     ),
     printcolumn(
         name = "Schema",
         type_ = "integer",
-        description = "Version of the database schema.",
+        description = "The version of the database schema.",
         json_path = ".status.schemaVersion",
         priority = 1
     ),
     printcolumn(
         name = "Endpoint",
         type_ = "string",
-        description = "Address of the API inside the cluster.",
+        description = "The address of the API inside the cluster.",
         json_path = ".status.endpoint",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$')")
-        .message("metadata.name must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service")
+        .message("metadata.name must start with a letter, contain only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service")
 )]
 #[x_kube(
     validation = Rule::new("!has(self.autoscaling) || self.replicas <= 1")
@@ -109,13 +109,13 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     validation = Rule::new("!has(self.autoscaling) || !has(self.pod) || !has(self.pod.resources) || (has(self.pod.resources.requests) && 'cpu' in self.pod.resources.requests) || (has(self.pod.resources.limits) && 'cpu' in self.pod.resources.limits)")
         .message("spec.autoscaling needs spec.pod.resources.requests.cpu: load is measured in percent of it"),
     validation = Rule::new("!has(self.exposure) || has(self.issuer)")
-        .message("spec.exposure needs spec.issuer: set the address under which people reach the service, such as https://auth.example.com"),
+        .message("spec.exposure needs spec.issuer: set the address that clients use, such as https://auth.example.com"),
     validation = Rule::new("!has(self.exposure) || !has(self.networkPolicy) || !self.networkPolicy.enabled || has(self.networkPolicy.allowFrom)")
         .message("spec.exposure with spec.networkPolicy.enabled needs spec.networkPolicy.allowFrom: name the namespace of the ingress controller or gateway there"),
     validation = Rule::new("!(has(self.registration) && self.registration.enabled) || (has(self.email) && self.email.enabled)")
-        .message("spec.registration.enabled needs spec.email.enabled: addresses are verified by mail"),
-    validation = Rule::new(STORAGE_IS_KEPT)
-        .message("spec.database.embedded.storage cannot be changed, since the volume exists already: move to an external database with spec.database.urlSecretRef instead")
+        .message("spec.registration.enabled needs spec.email.enabled: addresses are verified by e-mail"),
+    validation = Rule::new(STORAGE_IS_IMMUTABLE)
+        .message("spec.database.embedded.storage cannot be changed, because the volume already exists: migrate to an external database with spec.database.urlSecretRef instead")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AuthServiceSpec {
@@ -130,7 +130,7 @@ pub struct AuthServiceSpec {
     /// Scales the server by its CPU load, instead of spec.replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// The server's container image. The defaults are those of the operator's release.
+    /// The server's container image. Default: the image of the operator's release.
     #[serde(default, skip_serializing_if = "is_default")]
     pub image: Image,
     /// The issuer: the `iss` claim of every token, and the base URL that applications use. An http or https URL
@@ -190,13 +190,13 @@ pub struct AuthServiceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 2, max = 49)))]
     #[x_kube(validation = Rule::new("self.all(network, isCIDR(network) || isIP(network))")
-        .message("spec.trustedProxies must hold networks such as 10.0.0.0/8, or addresses"))]
+        .message("spec.trustedProxies must contain networks such as 10.0.0.0/8, or addresses"))]
     pub trusted_proxies: Vec<String>,
     /// The origins (scheme, host and port) that may call the API from a browser (CORS). Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 8, max = 300)))]
     #[x_kube(validation = Rule::new("self.all(origin, origin.matches('^https?://[^/?#@,\\\\s]+$') && isURL(origin))")
-        .message("spec.corsAllowedOrigins must hold origins such as https://app.example.com: scheme, host and port, nothing else"))]
+        .message("spec.corsAllowedOrigins must contain origins such as https://app.example.com: scheme, host and port, nothing else"))]
     pub cors_allowed_origins: Vec<String>,
     /// The client that may introspect and revoke tokens, in addition to superusers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,7 +222,7 @@ pub struct AuthServiceSpec {
 }
 
 /// The volume claim templates of a StatefulSet are immutable. The rule applies while the database stays embedded.
-const STORAGE_IS_KEPT: &str = "\
+const STORAGE_IS_IMMUTABLE: &str = "\
     (has(oldSelf.database) && has(oldSelf.database.urlSecretRef)) || \
     (has(self.database) && has(self.database.urlSecretRef)) || \
     (has(self.database) && has(self.database.embedded) && has(self.database.embedded.storage) \

@@ -4,7 +4,7 @@
 pub const READY: &str = "Ready";
 /// A change is being rolled out.
 pub const PROGRESSING: &str = "Progressing";
-/// Every referenced Secret exists and holds the keys that are named.
+/// Every referenced Secret exists and contains the referenced keys.
 pub const SECRETS_RESOLVED: &str = "SecretsResolved";
 /// The replicas reach PostgreSQL.
 pub const DATABASE_REACHABLE: &str = "DatabaseReachable";
@@ -38,7 +38,7 @@ pub const RECONCILING: &str = "Reconciling";
 /// kstatus: the operator cannot continue until a user acts.
 pub const STALLED: &str = "Stalled";
 
-/// All of them, in the order in which the status lists them.
+/// All condition types, in the order of the status.
 pub const ALL: [&str; 18] = [
     READY,
     PROGRESSING,

@@ -1,17 +1,17 @@
-//! The CustomResourceDefinition as the YAML that is committed, and that `latchkey-operator crds` prints.
+//! Renders the CustomResourceDefinition as YAML, for the committed file and for `latchkey-operator crds`.
 
 use kube::CustomResourceExt;
 use serde_json::Value;
 
 use crate::AuthService;
 
-/// The definition could not be written as YAML.
+/// The definition could not be rendered as YAML.
 #[derive(Debug, thiserror::Error)]
 pub enum CrdError {
-    /// Not as YAML.
+    /// The conversion to YAML failed.
     #[error("the definition of AuthService cannot be written as YAML: {0}")]
     Yaml(#[from] serde_yaml_ng::Error),
-    /// Not as JSON, from which the YAML is made.
+    /// The conversion to JSON, from which the YAML is generated, failed.
     #[error("the definition of AuthService cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -21,20 +21,21 @@ const HEADER: &str = "# Generated from the Rust types in crds/src by `cargo run 
 /// The CustomResourceDefinition of [`AuthService`] as one YAML document.
 ///
 /// # Errors
-/// When a schema holds a value that YAML cannot represent.
+/// A schema contains a value that YAML cannot represent.
 pub fn auth_service_yaml() -> Result<String, CrdError> {
     let mut definition = serde_json::to_value(AuthService::crd())?;
     unwrap_descriptions(&mut definition);
     for version in definition["spec"]["versions"].as_array_mut().into_iter().flatten() {
         let parts = &mut version["schema"]["openAPIV3Schema"]["properties"];
         crate::bounds::bound(&mut parts["spec"]);
-        // Tools that judge by kstatus take an object without a status for finished; this one is not observed yet.
+        // kstatus considers an object without a status current. The default marks a new object as not yet observed.
         parts["status"]["default"] = serde_json::json!({ "observedGeneration": -1 });
     }
     Ok(format!("{HEADER}---\n{}", serde_yaml_ng::to_string(&definition)?))
 }
 
-/// Docstrings are wrapped for the source file; `kubectl explain` wraps them again and would keep these line breaks.
+/// Unwraps descriptions: docstrings are wrapped for the source file, and `kubectl explain` would keep these line
+/// breaks.
 fn unwrap_descriptions(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -48,7 +49,7 @@ fn unwrap_descriptions(value: &mut Value) {
     }
 }
 
-/// Joins the lines of a paragraph; lists stay as they are.
+/// Joins the lines of each paragraph and leaves lists unchanged.
 fn unwrap(text: &str) -> String {
     let paragraphs = text.split("\n\n").map(|paragraph| {
         let is_list = paragraph.lines().any(|line| line.starts_with([' ', '-', '*']));

@@ -5,16 +5,16 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use latchkey_config::SecretText;
 
 /// The number of random bytes of a password.
-pub const ENTROPY_BYTES: usize = 32;
+pub(crate) const ENTROPY_BYTES: usize = 32;
 
 /// A password that needs no escaping in a URL, a configuration file or SQL.
-pub fn password_from(entropy: &[u8; ENTROPY_BYTES]) -> SecretText {
+pub(crate) fn password_from(entropy: &[u8; ENTROPY_BYTES]) -> SecretText {
     SecretText::new(BASE64_URL_SAFE_NO_PAD.encode(entropy))
 }
 
 /// The password of an embedded store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorePassword {
+pub(crate) enum StorePassword {
     /// It is stored in the Secret of the store.
     Stored(SecretText),
     /// It was generated just now and must be written before it is used.
@@ -25,7 +25,7 @@ pub enum StorePassword {
 
 impl StorePassword {
     /// The password, unless it is lost.
-    pub fn text(&self) -> Option<&SecretText> {
+    pub(crate) fn text(&self) -> Option<&SecretText> {
         match self {
             Self::Stored(text) | Self::Generated(text) => Some(text),
             Self::Lost => None,
@@ -35,7 +35,7 @@ impl StorePassword {
 
 /// Decides the password of an embedded store. `stored` is the value in its Secret; `bound_to_volume`: a store exists
 /// whose volume requires the password with which it was created.
-pub fn decide_password(
+pub(crate) fn decide_password(
     stored: Option<SecretText>,
     bound_to_volume: bool,
     fresh: impl FnOnce() -> SecretText,
@@ -62,13 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_password_is_not_replaced_while_a_volume_remembers_it() {
+    fn a_lost_password_is_not_replaced_while_a_volume_requires_it() {
         assert_eq!(decide_password(None, true, fresh), StorePassword::Lost);
         assert_eq!(decide_password(Some(SecretText::new("")), true, fresh), StorePassword::Lost);
     }
 
     #[test]
-    fn without_a_store_a_password_is_made() {
+    fn without_a_store_a_password_is_generated() {
         assert_eq!(decide_password(None, false, fresh), StorePassword::Generated(fresh()));
     }
 }

@@ -10,7 +10,7 @@ const LONGEST: usize = 2048;
 
 /// Displays an error and its causes, separated by colons. Causes whose text is already contained are skipped. For
 /// example, a refused connection is three causes below the client's `client error (Connect)`.
-pub struct ErrorChain<'a>(pub &'a dyn Error);
+pub(crate) struct ErrorChain<'a>(pub &'a dyn Error);
 
 impl Display for ErrorChain<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 
 /// The first half of a SHA-256, for comparisons only.
-pub type Fingerprint = [u8; 16];
+pub(crate) type Fingerprint = [u8; 16];
 
 /// The SHA-256 of the parts, each prefixed with its length, so that different lists never collide by concatenation.
 fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
@@ -16,12 +16,12 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
 }
 
 /// The SHA-256 of parts in hexadecimal digits.
-pub fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hex::encode(digest(parts))
 }
 
 /// The fingerprint of a text, in its compact form.
-pub fn short_fingerprint(text: &[u8]) -> Fingerprint {
+pub(crate) fn short_fingerprint(text: &[u8]) -> Fingerprint {
     let mut short = Fingerprint::default();
     short.iter_mut().zip(digest([text]).as_ref()).for_each(|(short, byte)| *short = *byte);
     short
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_border_between_parts_counts() {
+    fn the_boundaries_between_parts_matter() {
         assert_ne!(fingerprint([b"ab".as_slice(), b"c"]), fingerprint([b"a".as_slice(), b"bc"]));
     }
 }

@@ -4,6 +4,8 @@
 //! reconcile runs, and `auth_service` is the reconciler: dereference -> validate -> render -> apply -> status. Only
 //! `dereference`, `apply` and `status` use a client; the steps between them are pure functions.
 
+#![allow(missing_docs, reason = "the library serves only the program of this crate")]
+
 pub mod cli;
 pub mod run;
 

@@ -3,61 +3,57 @@
 use std::collections::BTreeMap;
 
 /// The field manager of all writes, the value of the managed-by label, and the name of the election's Lease.
-pub const OPERATOR: &str = "latchkey-operator";
+pub(crate) const OPERATOR: &str = "latchkey-operator";
 /// Selects all objects of the operator.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The label that names the AuthService.
-pub const INSTANCE: &str = "app.kubernetes.io/instance";
+pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
 const NAME: &str = "app.kubernetes.io/name";
 const COMPONENT: &str = "app.kubernetes.io/component";
 const PRODUCT: &str = "latchkey";
 
 /// The prefix of every annotation.
-pub const ANNOTATIONS: &str = "latchkey.dev/";
+pub(crate) const ANNOTATIONS: &str = "latchkey.dev/";
 /// Hash of the ids and phases of the keys that a pod should load; a change makes the kubelet update the mounted
 /// Secret immediately.
-pub const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
+pub(crate) const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
 /// Hash of the rendered object, on every object.
-pub const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
+pub(crate) const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
 /// Hash of the mounted content, on pod templates.
-pub const CHECKSUM_ANNOTATION: &str = "latchkey.dev/checksum";
+pub(crate) const CHECKSUM_ANNOTATION: &str = "latchkey.dev/checksum";
 /// Identifies the database of a Deployment or migration Job; a hash.
-pub const DATABASE_ANNOTATION: &str = "latchkey.dev/database";
+pub(crate) const DATABASE_ANNOTATION: &str = "latchkey.dev/database";
 /// Hash of the inputs of a migration Job, including the password.
-pub const INPUTS_ANNOTATION: &str = "latchkey.dev/inputs";
+pub(crate) const INPUTS_ANNOTATION: &str = "latchkey.dev/inputs";
 
 /// Port of the API in the server's pods.
-pub const HTTP_PORT: i32 = 8080;
+pub(crate) const HTTP_PORT: i32 = 8080;
 /// Port of health, metrics and status in the server's pods.
-pub const MANAGEMENT_PORT: u16 = 9090;
+pub(crate) const MANAGEMENT_PORT: u16 = 9090;
 /// The key in the key set's Secret.
-pub const KEYS_KEY: &str = "keys.json";
+pub(crate) const KEYS_KEY: &str = "keys.json";
 /// The key with the salt of hashes in annotations, in the same Secret.
-pub const SALT_KEY: &str = "salt";
+pub(crate) const SALT_KEY: &str = "salt";
 /// User and group of the server's pods.
-pub const SERVER_USER: i64 = 65532;
+pub(crate) const SERVER_USER: i64 = 65532;
 /// User and group of the embedded stores' pods, as in the official images.
-pub const STORE_USER: i64 = 999;
+pub(crate) const STORE_USER: i64 = 999;
 
 /// The purpose of a pod; the component label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Component {
-    /// The auth server.
+pub(crate) enum Component {
     Server,
-    /// The migration Job.
     Migration,
-    /// The embedded PostgreSQL.
     Postgres,
-    /// The embedded Valkey.
     Redis,
 }
 
 impl Component {
     /// The label's name.
-    pub const LABEL: &'static str = COMPONENT;
+    pub(crate) const LABEL: &'static str = COMPONENT;
 
     /// The label's value.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Server => "server",
             Self::Migration => "migration",
@@ -69,79 +65,79 @@ impl Component {
 
 /// The names of the objects of one AuthService.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
+pub(crate) struct Names {
     name: String,
 }
 
 impl Names {
     /// Derived from the name of the AuthService, which has at most 40 characters.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
 
     /// ServiceAccount, Service, Deployment, PodDisruptionBudget, ServiceMonitor, HorizontalPodAutoscaler, Ingress,
     /// HTTPRoute, Certificate, and the server's NetworkPolicy.
-    pub fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.name
     }
 
     /// ConfigMap of the settings.
-    pub fn settings(&self) -> String {
+    pub(crate) fn settings(&self) -> String {
         format!("{}-settings", self.name)
     }
 
     /// Secret of the key set.
-    pub fn jwt_keys(&self) -> String {
+    pub(crate) fn jwt_keys(&self) -> String {
         format!("{}-jwt-keys", self.name)
     }
 
     /// Secret of the SMTP credentials.
-    pub fn smtp(&self) -> String {
+    pub(crate) fn smtp(&self) -> String {
         format!("{}-smtp", self.name)
     }
 
     /// Secret of the certificate authorities.
-    pub fn trusted_cas(&self) -> String {
+    pub(crate) fn trusted_cas(&self) -> String {
         format!("{}-trusted-cas", self.name)
     }
 
     /// Headless Service of the management port.
-    pub fn management(&self) -> String {
+    pub(crate) fn management(&self) -> String {
         format!("{}-management", self.name)
     }
 
     /// StatefulSet, Service and Secret of the embedded PostgreSQL.
-    pub fn postgres(&self) -> String {
+    pub(crate) fn postgres(&self) -> String {
         format!("{}-postgres", self.name)
     }
 
     /// StatefulSet, Service and Secret of the embedded Valkey.
-    pub fn redis(&self) -> String {
+    pub(crate) fn redis(&self) -> String {
         format!("{}-redis", self.name)
     }
 
     /// Secret in which cert-manager stores the certificate.
-    pub fn tls(&self) -> String {
+    pub(crate) fn tls(&self) -> String {
         format!("{}-tls", self.name)
     }
 
     /// NetworkPolicy of the migration Jobs.
-    pub fn migrations(&self) -> String {
+    pub(crate) fn migrations(&self) -> String {
         format!("{}-migrations", self.name)
     }
 
     /// All Secrets that the operator creates.
-    pub fn secrets(&self) -> [String; 5] {
+    pub(crate) fn secrets(&self) -> [String; 5] {
         [self.jwt_keys(), self.smtp(), self.trusted_cas(), self.postgres(), self.redis()]
     }
 
     /// The migration Job for this hash.
-    pub fn migration(&self, hash: &str) -> String {
+    pub(crate) fn migration(&self, hash: &str) -> String {
         format!("{}-migrate-{hash}", self.name)
     }
 
     /// The labels that select the pods of a component.
-    pub fn selector(&self, component: Component) -> BTreeMap<String, String> {
+    pub(crate) fn selector(&self, component: Component) -> BTreeMap<String, String> {
         [(NAME, PRODUCT), (INSTANCE, self.name.as_str()), (COMPONENT, component.as_str())]
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -149,14 +145,14 @@ impl Names {
     }
 
     /// The labels of an object that belongs to a component.
-    pub fn labels(&self, component: Component) -> BTreeMap<String, String> {
+    pub(crate) fn labels(&self, component: Component) -> BTreeMap<String, String> {
         let mut labels = self.selector(component);
         labels.insert(MANAGED_BY.to_owned(), OPERATOR.to_owned());
         labels
     }
 
     /// The selector of the server's pods in the form of the scale subresource: one string.
-    pub fn selector_text(&self) -> String {
+    pub(crate) fn selector_text(&self) -> String {
         let pairs: Vec<String> =
             self.selector(Component::Server).iter().map(|(key, value)| format!("{key}={value}")).collect();
         pairs.join(",")

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth_service::context::{Context, Images, Place};
-use crate::auth_service::{self, references::REFERENCES};
+use crate::auth_service::{self, references::RULES};
 use crate::cli::RunArguments;
 use crate::cluster::cache::Cache;
 use crate::cluster::clients::Clients;
@@ -45,12 +45,7 @@ pub enum RunError {
     Client(#[from] kube::Error),
     /// The listen address is in use or not available.
     #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// The error of the system.
-        source: std::io::Error,
-    },
+    Listen { address: std::net::SocketAddr, source: std::io::Error },
     /// A metric is declared incorrectly.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
@@ -165,7 +160,7 @@ async fn reconcile_until(
     metrics: Metrics,
     readiness: Readiness,
 ) -> Result<(), RunError> {
-    let cache = Cache::new(REFERENCES);
+    let cache = Cache::new(RULES);
     let (triggers, triggered) = mpsc::unbounded();
     let (auth_services, _watches) = watches::start(
         clients.watches,

@@ -1,4 +1,4 @@
-//! The yardstick of `make bench`: what axum alone answers, a profile as JSON, under the same load.
+//! A baseline of `make bench`: a plain axum handler that returns a profile as JSON, measured with the same load.
 
 use axum::routing::get;
 use axum::{Json, Router};

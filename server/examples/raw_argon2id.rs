@@ -1,4 +1,4 @@
-//! The yardstick of `make bench`: how many argon2id hashes with our parameters the cores do at most.
+//! A baseline of `make bench`: the maximum rate of argon2id hashes with Latchkey's parameters on all cores.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};

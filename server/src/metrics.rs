@@ -1,11 +1,10 @@
-//! Every metric, once. Label values are bounded: route templates, methods, status classes and words from code.
+//! All metrics. The label values are bounded: route templates, methods, status classes and constants.
 
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
 };
 
-/// The registry and what the code counts into. Share it with an `Arc`.
 pub struct Metrics {
     registry: Registry,
     http_requests: IntCounterVec,
@@ -25,17 +24,15 @@ pub struct Metrics {
     dependency_up: GaugeVec,
 }
 
-/// From a millisecond to ten seconds; a password login takes some 20 ms.
+/// From one millisecond to ten seconds; a password login takes about 20 ms.
 const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 impl Metrics {
-    /// Declares everything.
-    ///
     /// # Errors
-    /// A name declared twice: a fault of the code.
+    /// Fails only if two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let metrics = Self::declare()?;
-        // From the start, so that the first of a kind is seen as a rise.
+        // Initialised with zero, so that `rate()` sees the first increment.
         for outcome in
             ["succeeded", "refused", "limited", "deactivated", "unverified", "overloaded", "failed"]
         {
@@ -73,7 +70,7 @@ impl Metrics {
                 HistogramVec::new(
                     HistogramOpts::new(
                         "latchkey_http_request_duration_seconds",
-                        "Time from the request's head to the answer's head",
+                        "Time from the request's headers to the response's headers",
                     )
                     .buckets(BUCKETS.to_vec()),
                     &route,
@@ -96,10 +93,7 @@ impl Metrics {
             introspections: register(
                 &registry,
                 IntCounterVec::new(
-                    Opts::new(
-                        "latchkey_introspections_total",
-                        "Tokens that programs asked about, by outcome",
-                    ),
+                    Opts::new("latchkey_introspections_total", "Introspected tokens, by outcome"),
                     &["outcome"],
                 )?,
             )?,
@@ -139,7 +133,7 @@ impl Metrics {
                 IntCounterVec::new(
                     Opts::new(
                         "latchkey_housekeeping_runs_total",
-                        "Runs of housekeeping, by outcome: completed, skipped (another replica was at it), failed",
+                        "Runs of housekeeping, by outcome: completed, skipped (another replica is running it), failed",
                     ),
                     &["outcome"],
                 )?,
@@ -173,7 +167,7 @@ impl Metrics {
                 GaugeVec::new(
                     Opts::new(
                         "latchkey_revocation_mode",
-                        "1 for what answers revocation checks: redis or postgres",
+                        "1 for the store that answers revocation checks (redis or postgres), else 0",
                     ),
                     &["mode"],
                 )?,
@@ -189,7 +183,7 @@ impl Metrics {
         })
     }
 
-    /// Counts an answer. `route` is the template, never the path.
+    /// Counts a response. `route` is the route template, never the path.
     pub fn observe_request(&self, route: &str, method: &str, status: u16, seconds: f64) {
         let status = match status {
             100..=199 => "1xx",
@@ -198,7 +192,7 @@ impl Metrics {
             400..=499 => "4xx",
             _ => "5xx",
         };
-        // A method is the client's word; others than the ones we serve share a label.
+        // The client chooses the method, so unknown ones share a label.
         let method = match method {
             "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS" => method,
             _ => "other",
@@ -208,22 +202,19 @@ impl Metrics {
         self.http_duration.with_label_values(&labels).observe(seconds);
     }
 
-    /// Counts a password login.
     pub fn count_login(&self, outcome: &str) {
         self.logins.with_label_values(&[outcome]).inc();
     }
 
-    /// Counts an audit event.
     pub fn count_audit_event(&self, kind: &str, outcome: &str) {
         self.audit_events.with_label_values(&[kind, outcome]).inc();
     }
 
-    /// Counts a token that a program asked about.
     pub fn count_introspection(&self, outcome: &str) {
         self.introspections.with_label_values(&[outcome]).inc();
     }
 
-    /// Counts an attempt that came too soon.
+    /// Counts an attempt that a rate limit refused.
     pub fn count_rate_limited(&self, endpoint: &str, scope: &str) {
         self.rate_limited.with_label_values(&[endpoint, scope]).inc();
     }
@@ -233,22 +224,19 @@ impl Metrics {
         self.mail.with_label_values(&[kind, outcome]).inc();
     }
 
-    /// Counts a key set that was read.
     pub fn count_key_reload(&self, outcome: &str) {
         self.key_reloads.with_label_values(&[outcome]).inc();
     }
 
-    /// Counts expired rows that were deleted.
     pub fn count_housekeeping_deleted(&self, table: &str, rows: u64) {
         self.housekeeping_deleted.with_label_values(&[table]).inc_by(rows);
     }
 
-    /// Counts a run of housekeeping.
     pub fn count_housekeeping_run(&self, outcome: &str) {
         self.housekeeping_runs.with_label_values(&[outcome]).inc();
     }
 
-    /// Sets what is measured only when asked.
+    /// Sets a gauge that is measured when the metrics are scraped.
     pub fn set_state(&self, gauge: StateGauge, state: &str, value: f64) {
         let gauge = match gauge {
             StateGauge::HashPool => &self.hash_pool,
@@ -260,10 +248,10 @@ impl Metrics {
         gauge.with_label_values(&[state]).set(value);
     }
 
-    /// The Prometheus text format, version 0.0.4.
+    /// Renders the Prometheus text format, version 0.0.4.
     ///
     /// # Errors
-    /// A metric without a value: a fault of the code.
+    /// Fails only if a metric has no value.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut buffer = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;

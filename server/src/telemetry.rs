@@ -1,9 +1,11 @@
-//! Log lines and traces.
+//! Logs and traces.
 
+mod decided_each_time;
 mod query_spans;
 
 use anyhow::Context as _;
 use axum::http::{HeaderMap, HeaderName};
+use decided_each_time::DecidedEachTime;
 use latchkey_config::{BoundedLines, LogFormat, Settings};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::TracerProvider as _;
@@ -17,27 +19,26 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-/// Ends the export of traces when it is dropped.
+/// Flushes and stops the export of traces when dropped.
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(provider) = &self.0 {
-            // There is nobody left to tell.
+            // The process is ending, so an error cannot be handled.
             let _ = provider.shutdown();
         }
     }
 }
 
-/// Sends log lines to standard error, one JSON object or one line of text each, and traces to OTLP when an
-/// endpoint is set.
+/// Starts logging to standard error, and the export of traces over OTLP if an endpoint is set.
 ///
 /// # Errors
-/// When the exporter cannot be set up, or logging was set up before.
+/// The exporter cannot be set up, or logging was already started.
 pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let level = settings.log_level.as_str();
-    // Dependencies are quiet unless something is wrong: their debug lines may show headers and queries.
-    // The pool would report each connection that is refused, which we do when that begins and ends.
+    // Dependencies log only warnings, because their debug lines may contain headers and queries. sqlx's pool logs every
+    // refused connection; store/pool.rs instead logs when refusals begin and end.
     let filter = EnvFilter::try_new(format!("warn,sqlx_core::pool=off,latchkey_server={level}"))
         .context("LOG_LEVEL is not valid")?;
     let provider = settings.otlp_endpoint.as_ref().map(|_| tracer_provider()).transpose()?;
@@ -48,19 +49,23 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
         }
         LogFormat::Text => lines.with_target(false).boxed(),
     };
-    let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let registry = tracing_subscriber::registry().with(lines.with_filter(DecidedEachTime(filter)));
     let Some(provider) = &provider else {
         registry.try_init()?;
         return Ok(Telemetry(None));
     };
     let tracer = provider.tracer("latchkey-server");
-    // Filters of their own: quieter log lines must not mean fewer traces. Each layer sees the spans that its own
-    // filter lets through. Neither stands in an Option, which does not hand on the dispatcher.
+    // Traces have their own filters, so that LOG_LEVEL does not affect them. The layers are not wrapped in an Option,
+    // because Option does not forward `on_register_dispatch`.
     let spans = format!("off,latchkey_server=info,{DETAIL}=trace");
     let queries = format!("{spans},{}=debug", query_spans::TARGET);
     registry
-        .with(tracing_opentelemetry::layer().with_tracer(tracer.clone()).with_filter(EnvFilter::new(spans)))
-        .with(QuerySpans::new(tracer).with_filter(EnvFilter::new(queries)))
+        .with(
+            tracing_opentelemetry::layer()
+                .with_tracer(tracer.clone())
+                .with_filter(DecidedEachTime(EnvFilter::new(spans))),
+        )
+        .with(QuerySpans::new(tracer).with_filter(DecidedEachTime(EnvFilter::new(queries))))
         .try_init()?;
     Ok(Telemetry(Some(provider.clone())))
 }
@@ -75,16 +80,17 @@ fn tracer_provider() -> anyhow::Result<SdkTracerProvider> {
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
-/// The target of spans that only traces show. No log line is filtered by it, so that the innermost span of a line is
-/// the request's; and where no traces are exported they cost a comparison.
+/// The target of spans that appear only in traces. The log filter excludes it, so that the current span of a log line
+/// is the request's. Without trace export these spans cost one comparison.
 const DETAIL: &str = "detail";
 
-/// Whether traces are exported and this is not a worker, which would make a trace of every look at the database.
+/// Whether traces are exported and the code runs within a request. Background workers would otherwise export a trace
+/// for every poll of the database.
 fn belongs_to_a_request() -> bool {
     LevelFilter::current() == LevelFilter::TRACE && !Span::current().is_none()
 }
 
-/// Something that is worth its own place in a trace.
+/// Creates a span for a step of a request.
 pub fn detail_span(name: &'static str) -> Span {
     if !belongs_to_a_request() {
         return Span::none();
@@ -92,7 +98,7 @@ pub fn detail_span(name: &'static str) -> Span {
     tracing::trace_span!(target: DETAIL, "detail", otel.name = name)
 }
 
-/// A call to a dependency, by OpenTelemetry's semantic conventions for databases.
+/// Creates a span for a call to a dependency, with OpenTelemetry's semantic conventions for databases.
 pub fn call_span(system: &'static str, operation: &'static str) -> Span {
     if !belongs_to_a_request() {
         return Span::none();
@@ -107,7 +113,7 @@ pub fn call_span(system: &'static str, operation: &'static str) -> Span {
     )
 }
 
-/// Makes `span` a child of the caller's, if it sent a `traceparent` (W3C Trace Context).
+/// Makes `span` a child of the client's span if the request has a `traceparent` header (W3C Trace Context).
 pub fn continue_trace(span: &Span, headers: &HeaderMap) {
     struct Headers<'a>(&'a HeaderMap);
     impl Extractor for Headers<'_> {
@@ -119,7 +125,7 @@ pub fn continue_trace(span: &Span, headers: &HeaderMap) {
         }
     }
     if headers.contains_key("traceparent") {
-        // An error only says that no trace is exported.
+        // The only error is that traces are not exported.
         let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(headers)));
     }
 }

@@ -17,10 +17,8 @@ async fn wait_for_no_transaction(app: &App) {
     let sql = "SELECT count(*) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name LIKE $1
                  AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Lock')";
-    wait::until("every transaction to end", || async {
-        (app.database.count(sql, "latchkey-server%").await == 0).then_some(())
-    })
-    .await;
+    wait::until_equal("the number of open transactions", 0, || app.database.count(sql, "latchkey-server%"))
+        .await;
 }
 
 #[tokio::test]
@@ -40,11 +38,11 @@ async fn cancelled_requests_that_wait_for_a_lock_give_their_connections_back() {
     }
 
     let begun = Instant::now();
-    wait::until("others to be served", || async {
+    wait::until("another user to be served", || async {
         let asked = Instant::now();
         let answer = timeout(Duration::from_secs(20), app.me(&other.access)).await.unwrap();
         assert!(asked.elapsed() <= Duration::from_secs(3), "an answer took {:?}", asked.elapsed());
-        (answer.status == 200).then_some(())
+        wait::check(answer.status == 200, answer)
     })
     .await;
     assert!(begun.elapsed() < Duration::from_secs(5), "others were served after {:?}", begun.elapsed());
@@ -76,7 +74,7 @@ async fn requests_that_are_cancelled_at_any_moment_leave_nothing_behind() {
         let open = app.server().metric("latchkey_database_connections", &["open"]).await;
         let idle = app.server().metric("latchkey_database_connections", &["idle"]).await;
         // The replica's own tasks may use one or two.
-        (open - idle <= 2.0).then_some(())
+        wait::check(open - idle <= 2.0, (open, idle))
     })
     .await;
     let session = app.log_in(&user).await;

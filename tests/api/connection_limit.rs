@@ -7,9 +7,9 @@ use latchkey_tests::wait;
 use serde_json::Value;
 
 async fn wait_for_pool(app: &App, replica: usize, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    wait::until_ok(what, || async {
+    wait::until(what, || async {
         let pool = app.servers[replica].status().await["database_pool"].clone();
-        if holds(&pool) { Ok(pool) } else { Err(pool) }
+        wait::check(holds(&pool), pool.clone()).map(|()| pool)
     })
     .await
 }

@@ -1,7 +1,6 @@
 //! How the house is built: which part may know of which, how long a file may be, and that what is generated is
 //! what is committed. docs/development/layout.md says why.
 
-mod cycles;
 mod dependencies;
 mod documentation;
 mod files;

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts of this folder share. Sourced, never run.
-# shellcheck disable=SC2034 # most variables are for those scripts
+# Functions and variables for the scripts in this folder. Sourced, never run.
+# shellcheck disable=SC2034 # the scripts use most variables
 
 cluster_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache_dir=$(realpath -m "${LATCHKEY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/latchkey}")
@@ -8,18 +8,18 @@ cache_dir=$(realpath -m "${LATCHKEY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cac
 started_at=$SECONDS
 me=$(basename "$0")
 
-# Progress goes to stderr, since what a script prints on stdout is its answer.
+# Prints progress to stderr, because stdout is for the result of a script.
 say() { printf '%s: [%4ds] %s\n' "$me" "$((SECONDS - started_at))" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 # The leading comment of a script is its help text.
 print_help() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
 
-# A short name for some content, so that a cache never has to be invalidated: other content, other name.
+# A hash of the content as a cache key, so that caches need no invalidation.
 content_key() { sha256sum | cut -c1-12; }
 
-# Takes the lock FILE on descriptor FD, saying so where somebody else has it.
-# Whoever starts a long-lived child while it holds a lock has to close FD for that child.
+# Acquires the lock FILE with the descriptor FD, and reports if it has to wait for another process. A
+# script that starts a long-lived child while it holds a lock must close FD for the child.
 lock() {
     local fd=$1 file=$2
     mkdir -p "$(dirname "$file")"
@@ -29,7 +29,7 @@ lock() {
     until flock -w 10 "$fd"; do say "still waiting for $file"; done
 }
 
-need_root() { [ "$(id -u)" = 0 ] || die "this has to run as root"; }
+need_root() { [ "$(id -u)" = 0 ] || die "this must run as root"; }
 
 # ---- the cluster ----
 
@@ -39,48 +39,48 @@ bridge=latchkey0
 cgroup=latchkey
 guard=LATCHKEY-GUARD
 api_address=10.244.0.1:6443
-# In the order in which they are started.
-daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns metrics-server
-    kube-proxy kubelet)
+# In the order of their start.
+daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns kube-proxy kubelet
+    metrics-server)
 
-# Set to a cluster of somebody else's: that one is to be used, and nothing made.
+# Whether KUBECONFIG refers to another cluster, which is then used instead.
 foreign_cluster() { [ -n "${KUBECONFIG:-}" ] && [ "$KUBECONFIG" != "$state/kubeconfig" ]; }
 
 kubectl() { KUBECONFIG=$state/kubeconfig "$state/bin/kubectl" "$@"; }
 
-# When a process began, in clock ticks since boot. With the pid it names one process for good, where
-# the pid alone is given to somebody else sooner or later. Nothing for a process that has ended.
-birth_of() {
+# The start time of a process in clock ticks since boot; empty if the process has ended. Together with
+# the pid it identifies a process uniquely, because pids are reused.
+start_time_of() {
     local stat
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
-    # The second field is the program's name in parentheses and may hold blanks; count from behind it.
+    # The second field is the program's name in parentheses and may contain blanks, so it is removed first.
     # shellcheck disable=SC2086
     set -- ${stat##*) }
     [ "$1" = Z ] || echo "${20}"
 }
 
-# start NAME COMMAND... — in a session of its own, so that it outlives the caller and its terminal.
+# start NAME COMMAND... — starts a daemon in a new session, so that it outlives the caller and its terminal.
 start() {
     local name=$1
     shift
     setsid "$@" >>"$state/logs/$name.log" 2>&1 </dev/null 9>&- &
-    echo "$! $(birth_of $!)" >"$state/pids/$name"
+    echo "$! $(start_time_of $!)" >"$state/pids/$name"
 }
 
-# Sets $pid to the process that was started as NAME, if that is still the one that has this pid.
+# Sets $pid to the pid of the daemon NAME; fails if it is not running.
 find_daemon() {
-    local birth
-    read -r pid birth 2>/dev/null <"$state/pids/$1" && [ -n "$birth" ] && [ "$(birth_of "$pid")" = "$birth" ]
+    local start_time
+    read -r pid start_time 2>/dev/null <"$state/pids/$1" && [ -n "$start_time" ] && [ "$(start_time_of "$pid")" = "$start_time" ]
 }
 
 stop() {
     local name=$1 tries=0
     if find_daemon "$name"; then
-        # Its process group, which it leads and which nobody else is in.
+        # The process group, which contains only the daemon and its children.
         kill -- "-$pid" 2>/dev/null || true
         while find_daemon "$name"; do
             tries=$((tries + 1))
-            # Nothing it holds is to be kept.
+            # No data has to survive.
             [ $tries -lt 50 ] || kill -KILL -- "-$pid" 2>/dev/null || true
             [ $tries -lt 100 ] || die "$name (process $pid) does not end"
             sleep 0.1
@@ -89,21 +89,21 @@ stop() {
     rm -f "$state/pids/$name"
 }
 
-# wait_until SECONDS DAEMON WHAT COMMAND... — until COMMAND succeeds. Gives up at once where DAEMON, whose
-# work it is, has ended, and shows why.
+# wait_until SECONDS DAEMON CONDITION COMMAND... — waits until COMMAND succeeds. Fails if DAEMON has ended
+# or the time is over, and prints the end of its log.
 wait_until() {
-    local deadline=$((SECONDS + $1)) daemon=$2 what=$3 spoke=$SECONDS
+    local deadline=$((SECONDS + $1)) daemon=$2 condition=$3 reported=$SECONDS
     shift 3
     until "$@" >/dev/null 2>&1; do
         if ! find_daemon "$daemon" || [ "$SECONDS" -ge "$deadline" ]; then
             tail -n 30 "$state/logs/$daemon.log" >&2
-            die "gave up waiting: $what (the log above is $state/logs/$daemon.log)"
+            die "not fulfilled in time: $condition (the log above is $state/logs/$daemon.log)"
         fi
-        if [ $((SECONDS - spoke)) -ge 10 ]; then spoke=$SECONDS && say "waiting: $what"; fi
+        if [ $((SECONDS - reported)) -ge 10 ]; then reported=$SECONDS && say "waiting until $condition"; fi
         sleep 0.1
     done
 }
 
-# The folders under which this machine keeps our group of processes: one in version 2, one for each
-# controller in version 1, and both in a mixture.
+# The folders of the cluster's control group: one in version 2, one for each controller in version 1,
+# and both in the hybrid of both versions.
 cgroup_folders() { awk -v name="$cgroup" '$3 ~ /^cgroup2?$/ { print $2 "/" name }' /proc/mounts; }

@@ -1,16 +1,16 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the variables come from lib.sh
-# Removes everything that `up` made, however far it came and whatever has crashed since. Sourced by
-# `up` and `down`. Each step copes with nothing being there.
+# Removes everything that `up` created, even if `up` failed or processes crashed. Sourced by `up` and
+# `down`. Each step succeeds if there is nothing to remove.
 
-# What runs in pods. The processes in our group were put there by our kubelet, and a shim has the
-# socket of its containerd as an argument: whatever is ended here is ours.
+# Kills the processes of pods. It finds only those of this cluster: its kubelet puts processes into
+# its control group, and a shim has the socket of its containerd as an argument.
 end_pods() {
     local folder tries pids
     for tries in $(seq 50); do
         pids=$(
-            # Arguments end in a zero byte there, so each counts as a line of its own. The pattern comes
-            # from a file, since as an argument it would make grep find itself.
+            # Arguments end in a zero byte, so -z makes each a line. The pattern comes from a file,
+            # because as an argument it would match grep itself.
             grep -lzxF -f <(echo "$socket") /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3
             while read -r folder; do
                 [ ! -d "$folder" ] || find "$folder" -name cgroup.procs -exec cat {} + 2>/dev/null
@@ -21,7 +21,7 @@ end_pods() {
         kill -KILL $pids 2>/dev/null || true
         sleep 0.1
     done
-    die "these do not end: ${pids//$'\n'/ } (try $tries)"
+    die "these processes do not end: ${pids//$'\n'/ } (attempt $tries)"
 }
 
 remove_cgroups() {
@@ -32,29 +32,29 @@ remove_cgroups() {
 }
 
 remove_mounts() {
-    # Deepest first. A mount that is in use is detached and goes when its last user does.
+    # Deepest first. A mount in use is detached lazily.
     awk -v below="$state/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
         while read -r target; do umount "$target" 2>/dev/null || umount --lazy "$target" || true; done
 }
 
-# Prints what takes kube-proxy's chains out of the table of an iptables-save: first the jumps to them,
-# then their rules, then the chains.
-unmake_kube_chains() {
+# Converts the output of iptables-save to commands that remove kube-proxy's chains: first the jumps
+# to them, then their rules, then the chains.
+remove_kube_chains() {
     awk '/^\*/ { print }
         /^:KUBE-/ { chain = substr($1, 2); flushes = flushes "-F " chain "\n"; deletions = deletions "-X " chain "\n" }
         /^-A / && $2 !~ /^KUBE-/ && / -j KUBE-/ { sub(/^-A/, "-D"); print }
         /^COMMIT/ { printf "%s%sCOMMIT\n", flushes, deletions; flushes = deletions = "" }'
 }
 
-# The guard's chain is made first and removed last, so where it is missing none of the rest is ours.
+# The guard's chain is created first and removed last. Without it the other rules are not of this cluster.
 remove_network() {
     local command chain
     command -v iptables >/dev/null && iptables -w -n -L "$guard" >/dev/null 2>&1 || return 0
-    # Not by `kube-proxy --cleanup`, which takes seconds and leaves the chains that a kubelet may share.
+    # `kube-proxy --cleanup` takes seconds and leaves the chains that a kubelet may share.
     for command in iptables ip6tables; do
-        "$command-save" | unmake_kube_chains | "$command-restore" -w --noflush || true
+        "$command-save" | remove_kube_chains | "$command-restore" -w --noflush || true
     done
-    ip link delete "$bridge" 2>/dev/null || true # and with it its routes
+    ip link delete "$bridge" 2>/dev/null || true # this deletes its routes too
     ip route delete blackhole 10.244.0.0/16 2>/dev/null || true
     for chain in OUTPUT FORWARD; do
         while iptables -w -D "$chain" -j "$guard" 2>/dev/null; do :; done
@@ -69,14 +69,14 @@ restore_kernel_settings() {
     while read -r file value; do echo "$value" >"$file" || true; done <"$state/kernel-settings"
 }
 
-# What containerd, its plugins and the kubelet write to places that cannot be chosen.
-remove_strays() {
+# Removes the files that containerd, its plugins and the kubelet write to fixed paths.
+remove_fixed_paths() {
     local file
     for file in "$state"/run/containerd/io.containerd.runtime.v2.task/k8s.io/*/address; do
         if [ -f "$file" ]; then rm -f "$(sed 's|^unix://||' "$file")"; fi
     done
     if [ -d /var/lib/cni/results ]; then
-        # Each tells in which network namespace it was made, and ours are under our state.
+        # Each file contains its network namespace, which is under $state for this cluster.
         { grep -rlF "$state/" /var/lib/cni/results || true; } | xargs -r rm -f
         rmdir /var/lib/cni/results /var/lib/cni 2>/dev/null || true
     fi
@@ -91,18 +91,18 @@ remove_strays() {
 
 teardown() {
     local index
-    # The kubelet first, since it would start again what ends.
+    # The kubelet first, because it would restart the pods.
     for ((index = ${#daemons[@]} - 1; index >= 0; index--)); do
         stop "${daemons[index]}"
     done
     end_pods
-    remove_strays
+    remove_fixed_paths
     remove_mounts
     remove_cgroups
     remove_network
     restore_kernel_settings
-    # The root file systems of all images are many small files. Whoever waits for `down` need not wait
-    # for them; should this be cut short, the next one takes them away.
+    # Deletes the many small files of the images' root file systems in the background. If this is
+    # interrupted, the next run deletes them.
     [ ! -e "$state" ] || mv "$state" "$state.gone.$$"
     setsid nice rm -rf --one-file-system "$state".gone.* >/dev/null 2>&1 </dev/null 9>&- &
 }

@@ -3,6 +3,7 @@
 
 mod arbitrary;
 mod autoscaling;
+mod bootstrap_admin;
 mod bounds;
 mod crash;
 mod create;
@@ -16,10 +17,10 @@ mod field_ownership;
 mod fixture;
 mod foreign_secrets;
 mod hanging_requests;
+mod hostile_objects;
 mod hostile_replicas;
 mod keys;
 mod kubectl;
-mod kubelet;
 mod leader;
 mod login;
 mod metrics;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn nothing_is_written_until_the_pause_ends() {
+async fn a_paused_auth_service_is_not_changed_except_for_its_status() {
     let fixture = Fixture::new("paused").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -33,7 +33,7 @@ async fn nothing_is_written_until_the_pause_ends() {
     fixture.wait_for_reason("Ready", "False", "Paused").await;
     fixture.wait_for_reason("Stalled", "True", "Paused").await;
     assert_eq!(objects(&fixture), before, "nothing but the status is written");
-    assert!(fixture.any("PodDisruptionBudget").get_opt(NAME).await.expect("an answer").is_none());
+    assert!(fixture.any("PodDisruptionBudget").get_opt(NAME).await.expect("a response").is_none());
 
     fixture.merge(json!({"spec": {"paused": false}})).await;
     fixture.wait_for_value("PodDisruptionBudget", NAME, "/spec/maxUnavailable", &json!(1)).await;
@@ -42,7 +42,7 @@ async fn nothing_is_written_until_the_pause_ends() {
 }
 
 #[tokio::test]
-async fn a_service_that_begins_paused_has_no_keys_and_loses_none() {
+async fn an_auth_service_that_is_created_paused_has_no_keys() {
     let fixture = Fixture::new("born-paused").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -78,5 +78,23 @@ async fn a_pending_ingress_is_reported_during_a_pause() {
     fixture.merge(json!({"spec": {"paused": true, "exposure": null}})).await;
     fixture.wait_for_reason("Ready", "False", "Paused").await;
     fixture.merge(json!({"spec": {"paused": false}})).await;
+    fixture.wait_for_reason("Ready", "True", "Available").await;
+}
+
+#[tokio::test]
+async fn a_completed_migration_is_not_pending() {
+    let fixture = Fixture::new("paused-migration").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    // The pod template of the completed Job is immutable and keeps its node selector.
+    fixture.merge(json!({"spec": {"pod": {"nodeSelector": {"disk": "ssd"}}}})).await;
+    let selector = "/spec/template/spec/nodeSelector/disk";
+    fixture.wait_for_value("Deployment", NAME, selector, &json!("ssd")).await;
+    fixture.wait_for_condition("Ready", "True").await;
+
+    fixture.merge(json!({"spec": {"paused": true}})).await;
+    fixture.wait_for_reason("Paused", "True", "Paused").await;
     fixture.wait_for_reason("Ready", "True", "Available").await;
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, NAME};
 
 const CAS: &str = "spec.trustedCAs: each entry has either secretRef or configMapRef";
-const WORDS: &str = "spec.passwordPolicy.forbiddenWords must hold words or names, such as example, without commas and control characters and without spaces around them";
+const WORDS: &str = "spec.passwordPolicy.forbiddenWords must contain words or names, such as example, without commas and control characters and without spaces around them";
 
 /// Specs that the validation rules of the CRD refuse, each with its message.
 #[expect(clippy::too_many_lines, reason = "a table, one rule a line")]
@@ -40,11 +40,11 @@ fn refused() -> Vec<(Value, &'static str)> {
         (json!({"database": url}), "spec.database: set urlSecretRef or embedded, not both"),
         (
             json!({"database": {"allowShared": true}}),
-            "spec.database.allowShared is about a database of yours: set urlSecretRef, or leave it out",
+            "spec.database.allowShared applies only to an external database: set urlSecretRef, or remove allowShared",
         ),
         (
             json!({"database": {"embedded": {"reclaim": "Retain"}}}),
-            "spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to keep",
+            "spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to retain",
         ),
         (json!({"redis": url}), "spec.redis: set urlSecretRef or embedded, not both"),
         (json!({"trustedCAs": [{}]}), CAS),
@@ -104,7 +104,7 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"tokens": {"refreshTokenTTL": "201h", "keyRotation": {"interval": "1h"}}}),
-            "spec.tokens.keyRotation.interval must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second",
+            "spec.tokens.keyRotation.interval must be at least a 200th of spec.tokens.refreshTokenTTL, because every key is retained until its last token has expired: raise the first or lower the second",
         ),
         (
             json!({"tokens": {"accessTokenTTL": "2h", "refreshTokenTTL": "1h"}}),
@@ -120,7 +120,7 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             mail(json!({"from": {"address": "nobody"}})),
-            "spec.email.from.address must be a mail address such as no-reply@example.com",
+            "spec.email.from.address must be an e-mail address such as no-reply@example.com",
         ),
         (mail(json!({"from": {"name": "two\nlines"}})), "spec.email.from.name must be one line"),
         (
@@ -133,11 +133,11 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"registration": {"enabled": true}}),
-            "spec.registration.enabled needs spec.email.enabled: addresses are verified by mail",
+            "spec.registration.enabled needs spec.email.enabled: addresses are verified by e-mail",
         ),
         (
             json!({"registration": {"emailDomains": ["@example.com"]}}),
-            "spec.registration.emailDomains must hold domains such as example.com",
+            "spec.registration.emailDomains must contain domains such as example.com",
         ),
         (
             json!({"accounts": {"defaultLocale": "en_GB"}}),
@@ -145,15 +145,15 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"trustedProxies": ["10.0.0.0/40"]}),
-            "spec.trustedProxies must hold networks such as 10.0.0.0/8, or addresses",
+            "spec.trustedProxies must contain networks such as 10.0.0.0/8, or addresses",
         ),
         (
             json!({"corsAllowedOrigins": ["https://app.example.com/path"]}),
-            "spec.corsAllowedOrigins must hold origins such as https://app.example.com: scheme, host and port, nothing else",
+            "spec.corsAllowedOrigins must contain origins such as https://app.example.com: scheme, host and port, nothing else",
         ),
         (
             json!({"introspectionClient": {"id": "a:b", "secretRef": {"name": "x"}}}),
-            "spec.introspectionClient.id may hold letters, digits and . _ ~ -",
+            "spec.introspectionClient.id may contain letters, digits and . _ ~ -",
         ),
         (
             json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}),
@@ -169,7 +169,7 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"exposure": {"ingress": {"host": "auth.example.com"}}}),
-            "spec.exposure needs spec.issuer: set the address under which people reach the service, such as https://auth.example.com",
+            "spec.exposure needs spec.issuer: set the address that clients use, such as https://auth.example.com",
         ),
         (
             exposed(&json!({"ingress": {"host": "auth.example.com"}}), &json!({"enabled": true})),
@@ -195,7 +195,7 @@ fn refused() -> Vec<(Value, &'static str)> {
                 &json!({"ingress": {"host": "a.example.com", "annotations": {"latchkey.dev/rendered": "x"}}}),
                 &json!({}),
             ),
-            "spec.exposure.ingress.annotations: latchkey.dev/rendered is the operator's own",
+            "spec.exposure.ingress.annotations: latchkey.dev/rendered is reserved for the operator",
         ),
         (
             exposed(&json!({"ingress": {"host": "a.example.com", "tls": {}}}), &json!({})),
@@ -206,11 +206,11 @@ fn refused() -> Vec<(Value, &'static str)> {
                 &json!({"gateway": {"parentRefs": [{"name": "a"}], "hostnames": ["*.example.com"]}}),
                 &json!({}),
             ),
-            "spec.exposure.gateway.hostnames must hold host names in lower case, such as auth.example.com",
+            "spec.exposure.gateway.hostnames must contain host names in lower case, such as auth.example.com",
         ),
         (
             json!({"networkPolicy": {"egressNetworks": ["10.0.0.1"]}}),
-            "spec.networkPolicy.egressNetworks must hold networks such as 10.0.0.0/8",
+            "spec.networkPolicy.egressNetworks must contain networks such as 10.0.0.0/8",
         ),
         (
             json!({"monitoring": {"serviceMonitor": {"interval": "often"}}}),
@@ -218,7 +218,7 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"monitoring": {"serviceMonitor": {"labels": {name: "x"}}}}),
-            "spec.monitoring.serviceMonitor.labels: the app.kubernetes.io labels name, instance, component and managed-by are the operator's own",
+            "spec.monitoring.serviceMonitor.labels: the app.kubernetes.io labels name, instance, component and managed-by are reserved for the operator",
         ),
         (
             json!({"tracing": {"otlpEndpoint": "collector:4317"}}),
@@ -226,11 +226,11 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({"pod": {"labels": {name: "x"}}}),
-            "spec.pod.labels: the app.kubernetes.io labels name, instance, component and managed-by are the operator's own",
+            "spec.pod.labels: the app.kubernetes.io labels name, instance, component and managed-by are reserved for the operator",
         ),
         (
             json!({"pod": {"annotations": {"latchkey.dev/checksum": "x"}}}),
-            "spec.pod.annotations: latchkey.dev/checksum is the operator's own",
+            "spec.pod.annotations: latchkey.dev/checksum is reserved for the operator",
         ),
     ]
 }
@@ -290,7 +290,7 @@ fn json_patch(target: &mut Value, patch: Value) {
 }
 
 #[tokio::test]
-async fn each_rule_refuses_with_a_sentence_that_names_the_field() {
+async fn each_rule_refuses_invalid_specs_with_the_name_of_the_field() {
     let fixture = Fixture::new("rules").await;
     for (spec, sentence) in refused() {
         let error = fixture.try_apply(spec.clone()).await.expect_err(&spec.to_string()).to_string();
@@ -300,11 +300,11 @@ async fn each_rule_refuses_with_a_sentence_that_names_the_field() {
         let error = fixture.try_apply(spec.clone()).await.expect_err(&spec.to_string()).to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{spec}: {error}");
     }
-    assert!(fixture.api::<AuthService>().get_opt(NAME).await.expect("an answer").is_none());
+    assert!(fixture.api::<AuthService>().get_opt(NAME).await.expect("a response").is_none());
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_become_a_service_s_is_refused() {
+async fn a_name_that_no_service_can_have_is_refused() {
     let fixture = Fixture::new("names").await;
     let api = fixture.api::<AuthService>();
     let try_name = async |name: &str| {
@@ -313,7 +313,7 @@ async fn a_name_that_cannot_become_a_service_s_is_refused() {
         });
         api.patch(name, &PatchParams::apply(FIELD_MANAGER).dry_run(), &Patch::Apply(object)).await
     };
-    let sentence = "metadata.name must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service";
+    let sentence = "metadata.name must start with a letter, contain only lower-case letters, digits and '-', and have at most 40 characters: it becomes the name of a Service";
     let (longest_label, longest_name) = ("a".repeat(63), "a".repeat(253));
     let bad =
         ["1auth", "auth.example", "a1234567890123456789012345678901234567890", &longest_label, &longest_name];
@@ -327,7 +327,7 @@ async fn a_name_that_cannot_become_a_service_s_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_changed_says_what_to_do_instead() {
+async fn an_immutable_field_is_refused_with_the_remedy() {
     let fixture = Fixture::new("changes").await;
     fixture.apply(json!({"database": {"embedded": {"storage": "1Gi"}}})).await;
     for (spec, sentence) in unchangeable() {
@@ -338,12 +338,12 @@ async fn what_cannot_be_changed_says_what_to_do_instead() {
 }
 
 fn unchangeable() -> [(Value, &'static str); 2] {
-    let storage = "spec.database.embedded.storage cannot be changed, since the volume exists already: move to an external database with spec.database.urlSecretRef instead";
+    let storage = "spec.database.embedded.storage cannot be changed, because the volume already exists: migrate to an external database with spec.database.urlSecretRef instead";
     [(json!({"database": {"embedded": {"storage": "2Gi"}}}), storage), (json!({}), storage)]
 }
 
 #[tokio::test]
-async fn good_specs_are_taken() {
+async fn valid_specs_are_accepted() {
     let fixture = Fixture::new("good").await;
     let good = [
         json!({}),
@@ -371,7 +371,7 @@ async fn good_specs_are_taken() {
 }
 
 #[test]
-fn no_rule_of_the_crd_is_missing_here() {
+fn every_rule_of_the_crd_is_tested() {
     let known: Vec<&str> = refused()
         .iter()
         .map(|(_, sentence)| *sentence)

@@ -72,15 +72,15 @@ impl Installation {
     }
 
     /// The same with other arguments (`--name=value`) instead of those of the chart.
-    pub fn start_with(&self, pod_name: &str, others: &[&str]) -> Operator {
+    pub fn start_with(&self, pod_name: &str, arguments: &[&str]) -> Operator {
         let name = |argument: &str| argument.split('=').next().unwrap_or_default().to_owned();
-        let kept = |given: &&String| others.iter().all(|other| name(other) != name(given));
+        let kept = |given: &&String| arguments.iter().all(|argument| name(argument) != name(given));
 
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(programs::latchkey_operator());
         command
             .args(self.arguments.iter().filter(kept))
-            .args(others)
+            .args(arguments)
             .arg(format!("--listen-addr={address}"))
             .env("KUBECONFIG", &self.kubeconfig)
             .env("POD_NAME", pod_name)
@@ -135,7 +135,7 @@ impl Operator {
         self.process.signal("STOP");
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes it (SIGCONT).
     pub fn resume(&self) {
         self.process.signal("CONT");
     }
@@ -143,7 +143,7 @@ impl Operator {
     /// Waits until it exits.
     ///
     /// # Panics
-    /// When it does not.
+    /// When it does not exit in time.
     pub fn wait_until_ended(&mut self) {
         self.process.wait();
     }
@@ -177,7 +177,16 @@ impl Operator {
         let process = RefCell::new(&mut self.process);
         wait::until("the operator to be ready", async || {
             assert_running(&mut process.borrow_mut());
-            get(&address, "/readyz").await.ok()
+            get(&address, "/readyz").await
+        })
+        .await;
+    }
+
+    /// Waits until it has ended more than this number of reconciles.
+    pub async fn wait_for_reconciles(&self, more_than: f64) {
+        wait::until(&format!("more than {more_than} reconciles"), async || {
+            let ended = self.metric("latchkey_operator_reconcile_total", &[]).await;
+            wait::check(ended > more_than, ended)
         })
         .await;
     }

@@ -1,5 +1,5 @@
-{{/* The name of the operator's objects. Never the bare release name: an AuthService of that name in the
-same namespace would want a Service and a Deployment called the same. */}}
+{{/* The name of the operator's objects. It is never the release name alone, because an AuthService of that name in the
+same namespace has a Service and a Deployment of the same name. */}}
 {{- define "latchkey.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
@@ -10,7 +10,7 @@ same namespace would want a Service and a Deployment called the same. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* Cluster-scoped objects carry the namespace too, so that two releases of one name do not collide. */}}
+{{/* The names of cluster-scoped objects contain the namespace, so that two releases with the same name do not conflict. */}}
 {{- define "latchkey.clusterName" -}}
 {{- printf "%s:%s" (include "latchkey.fullname" .) .Release.Namespace -}}
 {{- end -}}
@@ -39,7 +39,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{/* One image reference out of (dict "image" {repository, tag, digest} "default" TAG). */}}
+{{/* An image reference from (dict "image" {repository, tag, digest} "default" TAG). */}}
 {{- define "latchkey.image" -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" .image.repository .image.digest -}}
@@ -48,8 +48,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{/* The block `annotations:` out of (list ROOT OWN…): what every object gets, and what this one has of its own,
-which wins. Nothing when there is nothing. */}}
+{{/* The block `annotations:` from (list ROOT ANNOTATIONS…): the common annotations, overridden by those of the object.
+Empty if there are none. */}}
 {{- define "latchkey.annotations" -}}
 {{- $all := dict -}}
 {{- range rest . -}}

@@ -14,7 +14,7 @@ pub struct Registration {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]
     #[x_kube(validation = Rule::new("self.all(domain, domain.matches('^[A-Za-z0-9.-]+$'))")
-        .message("spec.registration.emailDomains must hold domains such as example.com"))]
+        .message("spec.registration.emailDomains must contain domains such as example.com"))]
     pub email_domains: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl Default for Accounts {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Audit {
-    /// The number of days for which events are kept.
+    /// The number of days for which events are retained.
     #[serde(default = "a_year")]
     #[schemars(range(min = 1, max = 3660))]
     pub retention_days: i32,
@@ -117,9 +117,9 @@ pub struct IntrospectionClient {
     /// The client id.
     #[schemars(length(min = 1, max = 100))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._~-]+$')")
-        .message("spec.introspectionClient.id may hold letters, digits and . _ ~ -"))]
+        .message("spec.introspectionClient.id may contain letters, digits and . _ ~ -"))]
     pub id: String,
-    /// The Secret that holds the client secret.
+    /// The Secret that contains the client secret.
     pub secret_ref: ClientSecretRef,
 }
 

@@ -46,17 +46,17 @@ pub struct ConfigMapName {
 /// The sender of e-mails.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 pub struct From {
-    /// Display name, such as Example Accounts.
+    /// The display name, such as Example Accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     #[x_kube(validation = Rule::new("!self.matches('[\\\\r\\\\n]')")
         .message("spec.email.from.name must be one line"))]
     pub name: Option<String>,
-    /// E-mail address, such as no-reply@example.com.
+    /// The e-mail address, such as no-reply@example.com.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254))]
     #[x_kube(validation = Rule::new("self.matches('^[^@\\\\s<>]+@[^@\\\\s<>]+$')")
-        .message("spec.email.from.address must be a mail address such as no-reply@example.com"))]
+        .message("spec.email.from.address must be an e-mail address such as no-reply@example.com"))]
     pub address: Option<String>,
 }
 
@@ -64,13 +64,13 @@ pub struct From {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Smtp {
-    /// Host name or address.
+    /// The host name or address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("!self.matches('[\\\\s/@]')")
         .message("spec.email.smtp.host must be a host name or an address, without scheme and port"))]
     pub host: Option<String>,
-    /// TCP port: usually 587 for starttls, 465 for tls, 25 for none.
+    /// The TCP port: usually 587 for starttls, 465 for tls, 25 for none.
     #[serde(default = "submission_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
@@ -101,7 +101,7 @@ fn submission_port() -> i32 {
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpSecurity {
-    /// STARTTLS, required: the connection fails if the server does not offer it.
+    /// Mandatory STARTTLS: the connection fails if the server does not offer it.
     #[default]
     StartTls,
     /// Implicit TLS.
@@ -117,11 +117,11 @@ pub struct SmtpCredentialsRef {
     /// The Secret's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The key that holds the user name.
+    /// The key that contains the username.
     #[serde(default = "username_key")]
     #[schemars(length(min = 1, max = 253))]
     pub username_key: String,
-    /// The key that holds the password.
+    /// The key that contains the password.
     #[serde(default = "password_key")]
     #[schemars(length(min = 1, max = 253))]
     pub password_key: String,

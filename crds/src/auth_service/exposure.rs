@@ -36,7 +36,7 @@ pub struct IngressExposure {
     /// Annotations of the Ingress, for its controller.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[x_kube(validation = Rule::new("!('latchkey.dev/rendered' in self)")
-        .message("spec.exposure.ingress.annotations: latchkey.dev/rendered is the operator's own"))]
+        .message("spec.exposure.ingress.annotations: latchkey.dev/rendered is reserved for the operator"))]
     pub annotations: BTreeMap<String, String>,
     /// TLS. Unset: the Ingress serves unencrypted HTTP; terminate TLS in front of it, because requests carry
     /// passwords.
@@ -102,7 +102,7 @@ pub struct GatewayExposure {
     /// The host names, such as auth.example.com.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
     #[x_kube(validation = Rule::new(HOST_NAMES)
-        .message("spec.exposure.gateway.hostnames must hold host names in lower case, such as auth.example.com"))]
+        .message("spec.exposure.gateway.hostnames must contain host names in lower case, such as auth.example.com"))]
     pub hostnames: Vec<String>,
     /// A cert-manager Certificate for the host names, stored in the Secret NAME-tls in this namespace. A Gateway in
     /// another namespace needs a ReferenceGrant to use it.
@@ -117,7 +117,7 @@ pub struct ParentRef {
     /// The Gateway's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The Gateway's namespace. Default: the AuthService's own.
+    /// The Gateway's namespace. Default: the namespace of the AuthService.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
@@ -131,7 +131,7 @@ pub struct ParentRef {
     pub port: Option<i32>,
 }
 
-/// At least two labels: a name without a dot is one only inside the cluster.
+/// Requires at least two labels, because a name without a dot resolves only inside the cluster.
 const HOST_NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$')";
 
 const HOST_NAMES: &str = "self.all(host, \

@@ -52,7 +52,7 @@ pub enum PullPolicy {
 }
 
 impl PullPolicy {
-    /// The name as a container spells it.
+    /// The name in a container spec.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Always => "Always",

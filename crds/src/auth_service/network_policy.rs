@@ -13,8 +13,8 @@ pub struct NetworkPolicy {
     #[serde(default)]
     pub enabled: bool,
     /// The namespaces whose pods may call the API, including that of the ingress controller or gateway, such as
-    /// {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: apps}}}. Empty: only pods of the
-    /// AuthService's own namespace.
+    /// {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: apps}}}. Empty: only pods in the namespace of
+    /// the AuthService.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allow_from: Vec<Peer>,
@@ -27,7 +27,7 @@ pub struct NetworkPolicy {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 2, max = 49)))]
     #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))")
-        .message("spec.networkPolicy.egressNetworks must hold networks such as 10.0.0.0/8"))]
+        .message("spec.networkPolicy.egressNetworks must contain networks such as 10.0.0.0/8"))]
     pub egress_networks: Vec<String>,
 }
 

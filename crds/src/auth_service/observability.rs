@@ -32,7 +32,7 @@ pub struct ServiceMonitor {
     /// Additional labels of the ServiceMonitor, for the selector of Prometheus (often `release: NAME`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[x_kube(validation = Rule::new("!('app.kubernetes.io/managed-by' in self || 'app.kubernetes.io/name' in self || 'app.kubernetes.io/instance' in self || 'app.kubernetes.io/component' in self)")
-        .message("spec.monitoring.serviceMonitor.labels: the app.kubernetes.io labels name, instance, component and managed-by are the operator's own"))]
+        .message("spec.monitoring.serviceMonitor.labels: the app.kubernetes.io labels name, instance, component and managed-by are reserved for the operator"))]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -60,7 +60,7 @@ pub struct Logging {
 /// The log level.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names are the field's standard words")]
+#[expect(missing_docs, reason = "the names are standard log levels")]
 pub enum LogLevel {
     Trace,
     Debug,
@@ -73,7 +73,7 @@ pub enum LogLevel {
 /// The log format.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the field's description says what each one is")]
+#[expect(missing_docs, reason = "the field's description explains them")]
 pub enum LogFormat {
     #[default]
     Json,

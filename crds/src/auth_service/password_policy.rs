@@ -17,7 +17,7 @@ pub struct PasswordPolicy {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 3, max = 64)))]
     #[x_kube(validation = Rule::new("self.all(word, word.matches('^[^,\\\\p{Cc}\\\\s]([^,\\\\p{Cc}]*[^,\\\\p{Cc}\\\\s])?$') && word.matches('[\\\\pL\\\\pN]'))")
-        .message("spec.passwordPolicy.forbiddenWords must hold words or names, such as example, without commas and control characters and without spaces around them"))]
+        .message("spec.passwordPolicy.forbiddenWords must contain words or names, such as example, without commas and control characters and without spaces around them"))]
     pub forbidden_words: Vec<String>,
 }
 

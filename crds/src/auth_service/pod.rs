@@ -33,11 +33,11 @@ pub struct Pod {
     /// Additional labels of the server's pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[x_kube(validation = Rule::new("!('app.kubernetes.io/managed-by' in self || 'app.kubernetes.io/name' in self || 'app.kubernetes.io/instance' in self || 'app.kubernetes.io/component' in self)")
-        .message("spec.pod.labels: the app.kubernetes.io labels name, instance, component and managed-by are the operator's own"))]
+        .message("spec.pod.labels: the app.kubernetes.io labels name, instance, component and managed-by are reserved for the operator"))]
     pub labels: BTreeMap<String, String>,
     /// Additional annotations of the server's pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[x_kube(validation = Rule::new("!('latchkey.dev/checksum' in self)")
-        .message("spec.pod.annotations: latchkey.dev/checksum is the operator's own"))]
+        .message("spec.pod.annotations: latchkey.dev/checksum is reserved for the operator"))]
     pub annotations: BTreeMap<String, String>,
 }

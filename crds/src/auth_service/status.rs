@@ -18,19 +18,19 @@ pub struct AuthServiceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Server replicas that exist.
+    /// The number of server replicas.
     #[serde(default)]
     pub replicas: i32,
-    /// Server replicas that are ready.
+    /// The number of ready server replicas.
     #[serde(default)]
     pub ready_replicas: i32,
     /// The label selector of the server's pods, for the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// Version that the running server reports; until it reports one, the image tag.
+    /// The version that the running server reports; until it reports one, the image tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Version of the database schema that the server reports.
+    /// The version of the database schema that the server reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_version: Option<i64>,
     /// The schema versions with which the running server is compatible.
@@ -77,13 +77,13 @@ pub enum KeyPhase {
     Retiring,
 }
 
-/// What a server version needs of the schema, and what the schema that it makes needs of servers.
+/// The schema versions that a server supports, and the servers that support the schema that it creates.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SchemaRange {
-    /// The oldest schema that it runs on, which is the one that it makes. A newer one serves while the database says
-    /// that servers of this number can live with it.
+    /// The minimum schema version, which is also the version that its migrations create. The server supports a newer
+    /// schema if the database declares that schema compatible with this version.
     pub required: i64,
-    /// The oldest server, by the schema that it requires, which can live with the schema that this one makes.
+    /// The oldest server, identified by its required schema version, that supports the schema that this server creates.
     pub oldest_server: i64,
 }

@@ -33,17 +33,17 @@ fn url_key() -> String {
 /// The database for accounts and sessions.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[x_kube(validation = Rule::new("!(has(self.allowShared) && self.allowShared) || has(self.urlSecretRef)")
-    .message("spec.database.allowShared is about a database of yours: set urlSecretRef, or leave it out"))]
+    .message("spec.database.allowShared applies only to an external database: set urlSecretRef, or remove allowShared"))]
 #[serde(rename_all = "camelCase")]
 pub struct Database {
-    /// A Secret that holds the URL of a PostgreSQL database, such as postgres://USER:PASSWORD@HOST:5432/NAME.
+    /// A Secret that contains the URL of a PostgreSQL database, such as postgres://USER:PASSWORD@HOST:5432/NAME.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_secret_ref: Option<SecretKeyRef>,
     /// A small PostgreSQL that the operator runs for this service, with generated credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedPostgres>,
     /// Allows another AuthService to use the same external database. Both then share accounts, sessions and e-mails,
-    /// but not the signing keys. Only for the time in which one replaces the other.
+    /// but not the signing keys. Use it only while one service replaces the other.
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_shared: bool,
 }
@@ -51,7 +51,7 @@ pub struct Database {
 /// A small PostgreSQL that the operator runs: one instance without backups, for evaluation.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[x_kube(validation = Rule::new("!(has(self.reclaim) && self.reclaim == 'Retain') || has(self.storage)")
-    .message("spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to keep"))]
+    .message("spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to retain"))]
 pub struct EmbeddedPostgres {
     /// Size of the volume, such as 1Gi, from the default storage class. Unset: the data are stored in the pod and are
     /// deleted with it.
@@ -80,7 +80,7 @@ pub enum Reclaim {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Redis {
-    /// A Secret that holds the URL of a Redis or Valkey, such as rediss://:PASSWORD@HOST:6380. Its
+    /// A Secret that contains the URL of a Redis or Valkey, such as rediss://:PASSWORD@HOST:6380. Its
     /// maxmemory-policy must be noeviction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_secret_ref: Option<SecretKeyRef>,

@@ -13,7 +13,7 @@ use super::is_default;
     validation = Rule::new("!self.accessTokenTTL.matches('^([0-9]{1,6}[hms])+$') || !self.refreshTokenTTL.matches('^([0-9]{1,6}[hms])+$') || duration(self.refreshTokenTTL) >= duration(self.accessTokenTTL)")
         .message("spec.tokens.refreshTokenTTL must be at least as long as spec.tokens.accessTokenTTL: raise the first or lower the second"),
     validation = Rule::new(FEW_KEYS)
-        .message("spec.tokens.keyRotation.interval must be at least a 200th of spec.tokens.refreshTokenTTL, since every key is kept until its last token has expired: raise the first or lower the second")
+        .message("spec.tokens.keyRotation.interval must be at least a 200th of spec.tokens.refreshTokenTTL, because every key is retained until its last token has expired: raise the first or lower the second")
 )]
 pub struct Tokens {
     /// The signature algorithm. A change starts a key rotation: the new key is published before it is used for
@@ -130,13 +130,13 @@ impl Algorithm {
 /// An invalid lifetime.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TtlError {
-    /// Not numbers with h, m or s.
+    /// The text is not a sequence of numbers with the units h, m or s.
     #[error("`{0}` is not a duration such as 15m, 1h30m or 168h")]
     Malformed(String),
-    /// Seconds that do not add up to minutes.
+    /// The duration is not a whole number of minutes.
     #[error("`{0}` is not a whole number of minutes")]
     NotWholeMinutes(String),
-    /// Zero or above ten years.
+    /// The duration is zero or longer than ten years.
     #[error("`{0}` is not between 1m and 87840h (ten years)")]
     OutOfRange(String),
 }
@@ -144,11 +144,11 @@ pub enum TtlError {
 /// Ten years of at most 366 days, in minutes.
 const MAX_MINUTES: u64 = 10 * 366 * 24 * 60;
 
-/// The minutes in a lifetime such as `15m`, `1h30m` or `168h` (the units h, m and s of Go's durations, each of
-/// them any number of times, as the API server's own rule accepts them).
+/// Parses a lifetime such as `15m`, `1h30m` or `168h` into minutes. It accepts the units h, m and s of Go's durations
+/// any number of times, like the CEL rule of the API server.
 ///
 /// # Errors
-/// When it is not a duration, not whole minutes, or not between one minute and ten years.
+/// The text is not a duration, not whole minutes, or not between one minute and ten years.
 pub fn parse_ttl(text: &str) -> Result<u32, TtlError> {
     let seconds = parse_seconds(text)?;
     if !seconds.is_multiple_of(60) {
@@ -161,10 +161,10 @@ pub fn parse_ttl(text: &str) -> Result<u32, TtlError> {
     u32::try_from(minutes).map_err(|_| TtlError::OutOfRange(text.to_owned()))
 }
 
-/// The seconds in a duration of the same form.
+/// Parses a duration of the same form into seconds.
 ///
 /// # Errors
-/// When it is not a duration.
+/// The text is not a duration.
 pub fn parse_seconds(text: &str) -> Result<u64, TtlError> {
     let malformed = || TtlError::Malformed(text.to_owned());
     let mut seconds = 0_u64;

@@ -5,9 +5,10 @@ use latchkey_crds::AuthServiceSpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::fixtures::{auth_service, full, full_spec, images};
+use super::fixtures::{auth_service, external_state, full, full_spec, images};
 use super::render::render;
-use super::validate::validate;
+use super::validate::{validate, validate_tokens};
+use crate::cluster::cache::Presence;
 
 /// The paths of all values in a document.
 fn paths(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
@@ -42,7 +43,7 @@ fn any_damage() -> impl Strategy<Value = (Vec<String>, Value)> {
 
 proptest! {
     #[test]
-    fn a_damaged_spec_is_built_or_refused(damages in proptest::collection::vec(any_damage(), 1..4)) {
+    fn a_damaged_spec_is_rendered_or_refused(damages in proptest::collection::vec(any_damage(), 1..4)) {
         let mut spec = full_spec();
         for (path, value) in damages {
             let escaped: Vec<String> = path.iter().map(|name| name.replace('/', "~1")).collect();
@@ -55,7 +56,10 @@ proptest! {
         if serde_json::from_value::<AuthServiceSpec>(spec.clone()).is_err() {
             return Ok(());
         }
-        let service = validate(&auth_service(spec), full(), &images()).unwrap();
-        render(&service, Timestamp::UNIX_EPOCH).unwrap();
+        let state = external_state(Presence::Present);
+        let auth_service = auth_service(spec);
+        let tokens = validate_tokens(&auth_service.spec.tokens);
+        let service = validate(&auth_service, tokens, full(), &state, &images()).unwrap();
+        render(&service, &state, Timestamp::UNIX_EPOCH).unwrap();
     }
 }

@@ -7,11 +7,11 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 /// while metrics-server restarts.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 
-/// How an autoscaler fares.
+/// The state of an autoscaler.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Autoscaler {
+pub(crate) enum Autoscaler {
     /// It has no status yet.
-    Silent,
+    NotReported,
     /// It does not work, but only for a short time; with its message.
     Waiting(String),
     /// It has no metrics; with its message.
@@ -22,12 +22,11 @@ pub enum Autoscaler {
     ScaledToZero,
     /// The desired number of replicas exceeds the maximum.
     AtMaximum,
-    /// It does its work.
     Active,
 }
 
 /// Decides the state from the conditions of the autoscaler.
-pub fn decide_autoscaler(autoscaler: &HorizontalPodAutoscaler, now: Timestamp) -> Autoscaler {
+pub(crate) fn decide_autoscaler(autoscaler: &HorizontalPodAutoscaler, now: Timestamp) -> Autoscaler {
     let conditions =
         autoscaler.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let condition = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
@@ -42,7 +41,7 @@ pub fn decide_autoscaler(autoscaler: &HorizontalPodAutoscaler, now: Timestamp) -
     match fails("ScalingActive") {
         Some(failure) if failure.reason.as_deref() == Some("ScalingDisabled") => Autoscaler::ScaledToZero,
         Some(failure) => judged(failure, now, Autoscaler::WithoutMetrics),
-        None if condition("ScalingActive").is_none() => Autoscaler::Silent,
+        None if condition("ScalingActive").is_none() => Autoscaler::NotReported,
         None if limited("TooManyReplicas") => Autoscaler::AtMaximum,
         None => Autoscaler::Active,
     }
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_counts_when_it_lasts() {
+    fn only_a_lasting_failure_is_reported() {
         let able = ("AbleToScale", "True", "SucceededGetScale");
         let blind = autoscaler(&[able, ("ScalingActive", "False", "FailedGetResourceMetric")]);
         assert_eq!(decide_autoscaler(&blind, after(1)), Autoscaler::Waiting("why".to_owned()));
@@ -96,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_failure_is_none() {
+    fn normal_states_are_no_failure() {
         let able = ("AbleToScale", "True", "ReadyForNewScale");
         let active = ("ScalingActive", "True", "ValidMetricFound");
         let limited = |reason| ("ScalingLimited", "True", reason);
-        assert_eq!(decide_autoscaler(&autoscaler(&[]), after(9)), Autoscaler::Silent);
-        assert_eq!(decide_autoscaler(&autoscaler(&[able]), after(9)), Autoscaler::Silent);
+        assert_eq!(decide_autoscaler(&autoscaler(&[]), after(9)), Autoscaler::NotReported);
+        assert_eq!(decide_autoscaler(&autoscaler(&[able]), after(9)), Autoscaler::NotReported);
         assert_eq!(decide_autoscaler(&autoscaler(&[able, active]), after(0)), Autoscaler::Active);
         let few = autoscaler(&[able, active, limited("TooFewReplicas")]);
         assert_eq!(decide_autoscaler(&few, after(0)), Autoscaler::Active);
@@ -117,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_autoscaler_that_fails_is_never_said_to_work(
+        fn a_failing_autoscaler_is_never_active(
             able in any_status(), active in any_status(), minutes in -9_i64..9,
         ) {
             let found = autoscaler(&[("AbleToScale", able, "R"), ("ScalingActive", active, "R")]);

@@ -13,24 +13,24 @@ const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The result of the check of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Certificate {
-    /// It is good until then.
+pub(crate) enum Certificate {
+    /// Valid until this time.
     Valid(Timestamp),
-    /// It is valid, but expires soon.
+    /// Valid until this time, which is soon.
     ExpiresSoon(Timestamp),
-    /// It was good until then.
+    /// Expired at this time.
     Expired(Timestamp),
-    /// It is good from then on.
+    /// Valid from this time on.
     NotYetValid(Timestamp),
-    /// It is not for this host.
+    /// Not valid for this host.
     WrongHost(String),
-    /// It is no certificate.
+    /// Not a PEM certificate.
     Unreadable,
 }
 
 impl Certificate {
     /// Whether the certificate is usable, and the reason and message of the condition.
-    pub fn describe(&self, secret: &str) -> (bool, &'static str, String) {
+    pub(crate) fn describe(&self, secret: &str) -> (bool, &'static str, String) {
         match self {
             Self::Valid(until) => {
                 (true, "Valid", format!("The certificate in the Secret {secret} is valid until {until}."))
@@ -71,7 +71,7 @@ impl Certificate {
 }
 
 /// Checks the first certificate of a chain, which is the server's (RFC 8446 §4.4.2).
-pub fn decide_certificate(pem: &[u8], now: Timestamp, hosts: &[&str]) -> Certificate {
+pub(crate) fn decide_certificate(pem: &[u8], now: Timestamp, hosts: &[&str]) -> Certificate {
     let Some(Ok(first)) = Pem::iter_from_buffer(pem).next() else { return Certificate::Unreadable };
     let Ok(certificate) = first.parse_x509() else { return Certificate::Unreadable };
     let validity = certificate.validity();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn its_time_is_told() {
+    fn the_validity_period_is_reported() {
         let decide = |now| decide_certificate(PEM, now, &["auth.example.com"]);
         let day = |days: i64| (24 * days).hours();
         assert_eq!(decide(until() - day(15)), Certificate::Valid(until()));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_to_be_for_every_host() {
+    fn the_certificate_must_be_valid_for_every_host() {
         let decide = |hosts: &[&str]| decide_certificate(PEM, until() - 1000.hours(), hosts);
         for good in ["auth.example.com", "AUTH.example.com.", "a.apps.example.com", "192.0.2.7"] {
             assert_eq!(decide(&[good]), Certificate::Valid(until()), "{good}");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_unreadable() {
+    fn a_file_without_a_certificate_is_unreadable() {
         let garbage: [&[u8]; 3] =
             [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &PEM[..200]];
         for pem in garbage {

@@ -18,37 +18,30 @@ use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
 
-/// The default images.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Images {
-    /// The auth server.
+pub(crate) struct Images {
     pub server: String,
-    /// The embedded PostgreSQL.
     pub postgres: String,
-    /// The embedded Valkey.
     pub valkey: String,
 }
 
 /// The applied state of one object. There are about a dozen for each AuthService.
 #[derive(Debug)]
-pub struct AppliedState {
-    /// Its kind.
+pub(crate) struct AppliedState {
     pub kind: Kind,
-    /// Its name.
     pub name: Box<str>,
     /// The hash of the rendered object to which the other fields refer.
     pub rendered: Box<str>,
     /// The fingerprint of the API server's form of it (`0.5` becomes `500m`, for example), if this process has
     /// applied it.
-    pub made: Option<Fingerprint>,
+    pub applied_fingerprint: Option<Fingerprint>,
     /// The resource version that was found to be correct.
-    pub right: Option<Box<str>>,
+    pub correct_version: Option<Box<str>>,
 }
 
 /// Where this operator runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The namespace.
+pub(crate) struct Place {
     pub namespace: String,
     /// The name of the pod, if the operator runs in one.
     pub pod_name: Option<String>,
@@ -56,10 +49,9 @@ pub struct Place {
 
 /// The state kept for one AuthService. If it is lost, the next reconcile sends a few unnecessary writes.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// The applied state, one for each object.
     pub applied: Vec<AppliedState>,
-    /// Recent repairs.
     pub repairs: Repairs,
     /// The number of failed reconciles in a row; each retry waits longer.
     pub failures: u32,
@@ -70,49 +62,36 @@ pub struct Memory {
     pub keys: WrittenKeys,
     /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
-    /// The ConfigMaps with certificate authorities, by name.
-    pub config_maps: HashMap<String, ReadConfigMap>,
 }
 
 impl Memory {
     /// The applied state of an object, if it refers to this rendered hash.
-    pub fn known(&self, kind: Kind, name: &str, rendered: &str) -> Option<&AppliedState> {
+    pub(crate) fn applied_state(&self, kind: Kind, name: &str, rendered: &str) -> Option<&AppliedState> {
         let mut known = self.applied.iter().filter(|known| known.kind == kind && *known.name == *name);
         known.next().filter(|known| *known.rendered == *rendered)
     }
 
     /// Replaces the applied state of the object.
-    pub fn learn(&mut self, learned: AppliedState) {
+    pub(crate) fn remember(&mut self, state: AppliedState) {
         let known =
-            self.applied.iter_mut().find(|known| known.kind == learned.kind && known.name == learned.name);
+            self.applied.iter_mut().find(|known| known.kind == state.kind && known.name == state.name);
         if let Some(known) = known {
-            *known = learned;
+            *known = state;
         } else {
             self.applied.reserve_exact(1);
-            self.applied.push(learned);
+            self.applied.push(state);
         }
     }
-}
-
-/// The content of a ConfigMap.
-#[derive(Debug, Clone, Default)]
-pub struct ReadConfigMap {
-    /// The version that was read.
-    pub version: String,
-    /// The requested keys.
-    pub keys: Vec<String>,
-    /// The values of those that exist.
-    pub data: HashMap<String, Vec<u8>>,
 }
 
 /// The Secret of the key set written last, with the resource version that it replaced. It is newer than the cache
 /// until the watch shows it.
 #[derive(Default)]
-pub struct WrittenKeys(pub Option<(String, Arc<DynamicObject>)>);
+pub(crate) struct WrittenKeys(pub Option<(String, Arc<DynamicObject>)>);
 
 impl WrittenKeys {
     /// The Secret that replaced this version, if this process wrote it last.
-    pub fn newer_than(&self, version: Option<&str>) -> Option<Arc<DynamicObject>> {
+    pub(crate) fn newer_than(&self, version: Option<&str>) -> Option<Arc<DynamicObject>> {
         let (replaced, secret) = self.0.as_ref()?;
         (version == Some(replaced.as_str())).then(|| secret.clone())
     }
@@ -125,30 +104,26 @@ impl std::fmt::Debug for WrittenKeys {
     }
 }
 
-/// The context of every reconcile.
-pub struct Context {
+pub(crate) struct Context {
     /// The client; only dereference, apply and status use it.
     pub client: Client,
     /// The cache of the watched objects.
     pub cache: Cache,
     /// The cache of the AuthServices.
     pub auth_services: Store<Observed>,
-    /// The default images.
     pub images: Images,
-    /// The namespace of the operator.
     pub operator_namespace: String,
-    /// The operator's metrics.
     pub metrics: Metrics,
     reporter: Reporter,
     recorder: Recorder,
-    /// Who may work now.
+    /// Limits the concurrent reconciles.
     pub slots: ReconcileSlots,
     memory: Mutex<HashMap<String, Memory>>,
 }
 
 impl Context {
     /// A context without any state.
-    pub fn new(
+    pub(crate) fn new(
         client: Client,
         cache: Cache,
         auth_services: Store<Observed>,
@@ -175,7 +150,7 @@ impl Context {
 impl Context {
     /// The recorder for events. Warnings are kept for some minutes, so that repeated ones are counted instead of
     /// duplicated; normal events are not, to save memory.
-    pub fn recorder(&self, warning: bool) -> Recorder {
+    pub(crate) fn recorder(&self, warning: bool) -> Recorder {
         if warning {
             self.recorder.clone()
         } else {
@@ -184,13 +159,13 @@ impl Context {
     }
 
     /// Accesses the state kept for an AuthService.
-    pub fn with_memory<T>(&self, uid: &str, work: impl FnOnce(&mut Memory) -> T) -> T {
+    pub(crate) fn with_memory<T>(&self, uid: &str, work: impl FnOnce(&mut Memory) -> T) -> T {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         work(memory.entry(uid.to_owned()).or_default())
     }
 
     /// The status written last: the cached one, unless the watch has not shown this process's own write yet.
-    pub fn last_status(&self, auth_service: &AuthService) -> AuthServiceStatus {
+    pub(crate) fn last_status(&self, auth_service: &AuthService) -> AuthServiceStatus {
         let seen = auth_service.resource_version();
         let newer = self.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
             // Not needed any more when the watch has shown the write.
@@ -201,7 +176,7 @@ impl Context {
     }
 
     /// Removes the state of AuthServices that no longer exist.
-    pub fn forget_gone(&self) {
+    pub(crate) fn forget_gone(&self) {
         let remembered = self.memory.lock().unwrap_or_else(PoisonError::into_inner).len();
         if remembered <= self.auth_services.len() {
             return;

@@ -6,9 +6,9 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
-use super::dereference::{Admin, Dereferenced, ExternalState, Rotation, SmtpLogin};
+use super::dereference::{BootstrapAdmin, Dereferenced, ExposureState, ExternalState, Rotation, SmtpLogin};
 use super::shared_database::Sharing;
-use super::validate::{Validated, validate};
+use super::validate::{Validated, validate, validate_tokens};
 use crate::auth_service::context::Images;
 use crate::cluster::cache::{Optional, Presence};
 use crate::cluster::kinds::Kind;
@@ -16,9 +16,9 @@ use crate::credentials::StorePassword;
 use crate::signing_keys::{KeyMaterial, KeySet};
 
 /// The public example key of RFC 8037 appendix A.1.
-pub const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
+pub(crate) const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
 
-pub fn images() -> Images {
+pub(crate) fn images() -> Images {
     Images {
         server: "registry.example/latchkey-server:1.2.3".to_owned(),
         postgres: "registry.example/postgres:17".to_owned(),
@@ -26,7 +26,7 @@ pub fn images() -> Images {
     }
 }
 
-pub fn auth_service(spec: Value) -> AuthService {
+pub(crate) fn auth_service(spec: Value) -> AuthService {
     let spec: AuthServiceSpec = serde_json::from_value(spec).unwrap();
     let mut auth_service = AuthService::new("demo", spec);
     auth_service.metadata.namespace = Some("apps".to_owned());
@@ -34,25 +34,28 @@ pub fn auth_service(spec: Value) -> AuthService {
     auth_service
 }
 
-/// The same presence for every optional kind.
-pub fn optional(presence: Presence) -> Optional {
-    Kind::OPTIONAL.into_iter().fold(Optional::default(), |optional, kind| optional.with(kind, presence))
-}
-
-pub fn embedded() -> Dereferenced {
+pub(crate) fn embedded() -> Dereferenced {
     Dereferenced {
         database_url: None,
         redis_url: None,
         smtp: None,
-        admin: None,
+        bootstrap_admin: None,
         introspection_secret: None,
         trusted_cas: None,
+        templates: None,
         postgres_password: Some(StorePassword::Stored(SecretText::new("pg-secret"))),
         redis_password: Some(StorePassword::Stored(SecretText::new("redis-secret"))),
         keys: KeyMaterial::Stored(KeySet::parse(KEYS).unwrap()),
         rotation: Rotation::default(),
         salt: SecretText::new("salt"),
-        sharing: Sharing::Alone,
+    }
+}
+
+/// Nothing but the embedded database exists, and the optional kinds are installed or not.
+pub(crate) fn external_state(presence: Presence) -> ExternalState {
+    ExternalState {
+        operator_namespace: "latchkey-system".to_owned(),
+        sharing: Sharing::Exclusive,
         postgres_image: None,
         postgres_ready: true,
         jobs: Vec::new(),
@@ -60,15 +63,15 @@ pub fn embedded() -> Dereferenced {
         pods: Vec::new(),
         answers: Vec::new(),
         migration_pods: Vec::new(),
-        optional: optional(Presence::Absent),
-        external_state: ExternalState {
-            operator_namespace: "latchkey-system".to_owned(),
-            ..ExternalState::default()
-        },
+        optional: Kind::OPTIONAL
+            .into_iter()
+            .fold(Optional::default(), |optional, kind| optional.with(kind, presence)),
+        autoscaler: None,
+        exposure: ExposureState::default(),
     }
 }
 
-pub fn full_spec() -> Value {
+pub(crate) fn full_spec() -> Value {
     json!({
         "replicas": 3,
         "image": {"repository": "registry.example/mine", "digest": format!("sha256:{}", "a".repeat(64)), "pullPolicy": "Always", "pullSecrets": [{"name": "pull"}]},
@@ -105,7 +108,7 @@ pub fn full_spec() -> Value {
     })
 }
 
-pub fn full() -> Dereferenced {
+pub(crate) fn full() -> Dereferenced {
     Dereferenced {
         database_url: Some(Ok(SecretText::new("postgres://u:database-secret@db.example:5432/auth"))),
         redis_url: Some(Ok(SecretText::new("rediss://:cache-secret@cache.example:6380"))),
@@ -113,29 +116,30 @@ pub fn full() -> Dereferenced {
             username: SecretText::new("mailer"),
             password: SecretText::new("mail-secret"),
         })),
-        admin: Some(Ok(Admin {
+        bootstrap_admin: Some(Ok(BootstrapAdmin {
             username: "root".to_owned(),
             email: "root@example.com".to_owned(),
-            password: SecretText::new("admin-secret"),
+            password: SecretText::new("long admin-secret"),
         })),
         introspection_secret: Some(Ok(SecretText::new("introspection-secret-of-the-gateway"))),
         trusted_cas: Some(Ok(include_str!("fixtures/certificate.pem").to_owned())),
         postgres_password: None,
         redis_password: None,
-        optional: optional(Presence::Present),
-        external_state: ExternalState {
-            templates: Some(Ok("uid/1".to_owned())),
-            ..embedded().external_state
-        },
+        templates: Some(Ok("uid/1".to_owned())),
         ..embedded()
     }
 }
 
-/// The same with a completed migration.
-pub fn migrated(auth_service: &AuthService, found: Dereferenced) -> Validated {
-    let before = validate(auth_service, found.clone(), &images()).unwrap();
-    let name = before.names.migration(&before.server.unwrap().migration);
-    let job = Job {
+/// Validated on a cluster where nothing exists yet.
+pub(crate) fn validated(auth_service: &AuthService, found: Dereferenced) -> Validated {
+    let tokens = validate_tokens(&auth_service.spec.tokens);
+    validate(auth_service, tokens, found, &external_state(Presence::Absent), &images()).unwrap()
+}
+
+/// The migration Job of the AuthService, completed.
+pub(crate) fn completed_migration(service: &Validated) -> Job {
+    let name = service.names.migration(&service.server.as_ref().unwrap().migration);
+    Job {
         metadata: ObjectMeta { name: Some(name), ..ObjectMeta::default() },
         status: Some(JobStatus {
             conditions: Some(vec![JobCondition {
@@ -146,6 +150,5 @@ pub fn migrated(auth_service: &AuthService, found: Dereferenced) -> Validated {
             ..JobStatus::default()
         }),
         ..Job::default()
-    };
-    validate(auth_service, Dereferenced { jobs: vec![job], ..found }, &images()).unwrap()
+    }
 }

@@ -30,7 +30,7 @@ fn split_image(image: &str) -> (&str, &str) {
 }
 
 /// The tag of an image, if it has one.
-pub fn tag_of(image: &str) -> Option<&str> {
+pub(crate) fn tag_of(image: &str) -> Option<&str> {
     split_image(image).1.strip_prefix(':')
 }
 
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_spec_leaves_out_comes_from_the_default() {
+    fn omitted_fields_come_from_the_default() {
         let named = |image: Image| server_image(&image, DEFAULT);
         assert_eq!(named(Image::default()), DEFAULT);
         assert_eq!(named(image(None, Some("9"), None)), "registry.example:5000/latchkey/server:9");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_no_tag() {
+    fn a_port_is_not_a_tag() {
         assert_eq!(tag_of("registry.example:5000/server"), None);
         assert_eq!(tag_of(DEFAULT), Some("1.2.3"));
         assert_eq!(tag_of("a@sha256:ab"), None);

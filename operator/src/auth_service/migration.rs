@@ -13,14 +13,12 @@ const SEEN_AFTER: Duration = Duration::from_secs(10);
 /// How long a failed Job is kept before it is retried with the same inputs.
 const TRY_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
-/// The state of the migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Migration {
+pub(crate) enum Migration {
     /// The Job for this image and database succeeded.
     Done,
-    /// It has to be made.
+    /// No Job exists yet.
     Due,
-    /// It runs.
     Running,
     /// It failed, and its inputs have not changed.
     Failed(String),
@@ -31,7 +29,13 @@ pub enum Migration {
 
 /// Decides the state of the migration `name`. `missed`: a replica reports a missing schema; a completed Job only
 /// proves the migration of a database that may have been replaced since.
-pub fn decide_migration(jobs: &[Job], name: &str, inputs: &str, missed: bool, now: Timestamp) -> Migration {
+pub(crate) fn decide_migration(
+    jobs: &[Job],
+    name: &str,
+    inputs: &str,
+    missed: bool,
+    now: Timestamp,
+) -> Migration {
     let Some(job) = jobs.iter().find(|job| job.name_any() == name) else { return Migration::Due };
     if job.metadata.deletion_timestamp.is_some() {
         return Migration::Running;
@@ -101,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_made_once_and_then_followed() {
+    fn a_job_is_created_once_and_then_observed() {
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(decide(None, "same", now), Migration::Due);
         assert_eq!(decide(Some(job(None)), "same", now), Migration::Running);
@@ -113,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_password_does_not_migrate_again_but_frees_a_failed_job() {
+    fn a_changed_password_replaces_only_a_failed_job() {
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(decide(Some(job(Some(("Complete", now)))), "other", now), Migration::Done);
         assert_eq!(decide(Some(job(Some(("Failed", now)))), "other", now), Migration::Stale);
@@ -124,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_was_lost_is_migrated_again_but_not_before_the_replicas_can_have_seen_the_last_time() {
+    fn a_lost_database_is_migrated_again_after_the_replicas_could_observe_the_last_migration() {
         let done = Timestamp::UNIX_EPOCH;
         let jobs = [job(Some(("Complete", done)))];
         let decide = |missed, now| decide_migration(&jobs, "a-migrate-1", "same", missed, now);
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_job_is_tried_again_after_a_while() {
+    fn a_failed_job_is_retried_after_a_delay() {
         let failed = Timestamp::UNIX_EPOCH;
         let job = job(Some(("Failed", failed)));
         assert_eq!(

@@ -42,24 +42,21 @@ use context::Context;
 use server_reports::Answer;
 
 /// The maximum delay between retries.
-const LONGEST_PAUSE: Duration = Duration::from_mins(2);
+const MAX_RETRY_DELAY: Duration = Duration::from_mins(2);
 
 /// Why a reconcile failed. Problems of the spec or the cluster become conditions instead.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
+pub(crate) enum ReconcileError {
     /// A reference of the spec could not be read.
     #[error(transparent)]
     Dereference(#[from] dereference::DereferenceError),
     /// The object lacks metadata that the API server always sets.
     #[error(transparent)]
     Validate(#[from] validate::ValidateError),
-    /// An object could not be rendered.
     #[error(transparent)]
     Render(#[from] render::RenderError),
-    /// An object could not be written.
     #[error(transparent)]
     Apply(#[from] apply::ApplyError),
-    /// The status could not be written.
     #[error(transparent)]
     Status(#[from] status::StatusError),
     /// It panicked, which is a bug, or the operator is stopping.
@@ -71,17 +68,20 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// When the API server does not respond or refuses a request; the reconcile is retried.
-pub async fn reconcile(observed: Arc<Observed>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(crate) async fn reconcile(
+    observed: Arc<Observed>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
     // Runs in its own task so that a panic or a long computation does not stall other reconciles.
-    let task = tokio::spawn(reconcile_in_turn(observed, context));
+    let task = tokio::spawn(reconcile_in_slot(observed, context));
     AbortOnDropHandle::new(task).await?
 }
 
-async fn reconcile_in_turn(observed: Arc<Observed>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn reconcile_in_slot(observed: Arc<Observed>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     // Waiting for unresponsive servers takes no reconcile slot. An unreadable pod is reported below.
     let pods =
         observed.whole().ok().and_then(|whole| dereference::pods(whole, &context, Component::Server).ok());
-    let answers = server_reports::ask_all(&pods.unwrap_or_default()).await;
+    let answers = server_reports::query_all(&pods.unwrap_or_default()).await;
     let uid = observed.uid().unwrap_or_default();
     let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
     let work = context.slots.work(failed_before, async {
@@ -114,30 +114,32 @@ async fn reconcile_once(
     // Acting on a partially read spec or status could generate new keys, or delete objects that the rest requires.
     let auth_service = match observed.whole() {
         Ok(auth_service) => auth_service,
-        Err(held) => return Ok(status::report_unreadable(observed, held, context).await?),
+        Err(unreadable) => return Ok(status::report_unreadable(observed, unreadable, context).await?),
     };
-    let found = match dereference::dereference(auth_service, answers, context).await {
+    let tokens = validate::validate_tokens(&auth_service.spec.tokens);
+    let plan = tokens.as_ref().ok().map(|tokens| &tokens.key_rotation);
+    let (found, external_state) = match dereference::dereference(auth_service, plan, answers, context).await {
         Err(dereference::DereferenceError::Unreadable(problem)) => {
-            let held = status::held_for(auth_service, problem);
-            return Ok(status::report_unreadable(observed, &held, context).await?);
+            let unreadable = status::unreadable(auth_service, problem);
+            return Ok(status::report_unreadable(observed, &unreadable, context).await?);
         }
         found => found?,
     };
     context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.reported = None);
-    let service = validate::validate(auth_service, found, &context.images)?;
-    let objects = render::render(&service, Timestamp::now())?;
+    let service = validate::validate(auth_service, tokens, found, &external_state, &context.images)?;
+    let objects = render::render(&service, &external_state, Timestamp::now())?;
     let applied = if service.spec.paused {
-        apply::observe(&service, &objects, context)
+        apply::observe(&service, &external_state, &objects, context)
     } else {
-        apply::apply(&service, objects, context).await?
+        apply::apply(&service, &external_state, objects, context).await?
     };
-    let requeue_after = status::update(auth_service, &service, &applied, context).await?;
+    let requeue_after = status::update(auth_service, &service, &external_state, &applied, context).await?;
     Ok(Action::requeue(requeue_after))
 }
 
 /// Schedules the retry of a failed reconcile, with an increasing delay.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
-pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<Context>) -> Action {
+pub(crate) fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<Context>) -> Action {
     if let ReconcileError::Status(status::StatusError::Contested { kind, name }) = error {
         // With a constant short delay: when the other writer stops, no event may trigger the next reconcile.
         tracing::warn!(
@@ -147,29 +149,29 @@ pub fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context: Arc<C
             object = name,
             "another writer keeps changing an object; the operator repairs it again in one second"
         );
-        return Action::requeue(repair_limit::EVERY);
+        return Action::requeue(repair_limit::INTERVAL);
     }
     let failures = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
     });
-    let pause = decide_pause(failures);
+    let delay = decide_retry_delay(failures);
     tracing::warn!(
         namespace = auth_service.namespace(),
         name = auth_service.name_any(),
         error = %ErrorChain(error),
         failures,
-        again_in = ?pause,
+        again_in = ?delay,
         "a reconcile failed and is retried"
     );
-    Action::requeue(pause)
+    Action::requeue(delay)
 }
 
-/// Doubles from half a second, up to [`LONGEST_PAUSE`].
-fn decide_pause(failures: u32) -> Duration {
+/// Doubles from half a second, up to [`MAX_RETRY_DELAY`].
+fn decide_retry_delay(failures: u32) -> Duration {
     Duration::from_millis(500)
         .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
-        .min(LONGEST_PAUSE)
+        .min(MAX_RETRY_DELAY)
 }
 
 #[cfg(test)]
@@ -180,9 +182,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_pause_grows_and_has_a_limit(failures in 1_u32..1000) {
-            let (this, next) = (decide_pause(failures), decide_pause(failures + 1));
-            prop_assert!(this >= Duration::from_millis(500) && this <= next && next <= LONGEST_PAUSE);
+        fn the_delay_grows_and_has_a_limit(failures in 1_u32..1000) {
+            let (this, next) = (decide_retry_delay(failures), decide_retry_delay(failures + 1));
+            prop_assert!(this >= Duration::from_millis(500) && this <= next && next <= MAX_RETRY_DELAY);
         }
     }
 }

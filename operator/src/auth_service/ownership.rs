@@ -11,7 +11,7 @@ use crate::names::{INSTANCE, MANAGED_BY, OPERATOR, RENDERED_ANNOTATION};
 ///
 /// Every writer in the namespace can set these marks, so that the content of such an object must not be trusted.
 /// Overwriting it gives the writer no additional rights.
-pub fn is_orphan_of(object: &DynamicObject, name: &str) -> bool {
+pub(crate) fn is_orphan_of(object: &DynamicObject, name: &str) -> bool {
     let says = |label: &str, value: &str| object.labels().get(label).is_some_and(|found| found == value);
     controller_of(object).is_none()
         && says(MANAGED_BY, OPERATOR)
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_by_all_of_its_marks_and_by_having_no_controller() {
+    fn an_orphan_has_every_mark_and_no_controller() {
         let whole = json!({"metadata": {
             "labels": {"app.kubernetes.io/managed-by": "latchkey-operator", "app.kubernetes.io/instance": "auth"},
             "annotations": {"latchkey.dev/rendered": "1"},

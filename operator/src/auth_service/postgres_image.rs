@@ -2,8 +2,7 @@
 
 /// The image to run, and whether it differs from the operator's default.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostgresImage {
-    /// The image.
+pub(crate) struct PostgresImage {
     pub image: String,
     /// The default image that is not used, because it cannot read the volume or this is not known.
     pub held_back: Option<String>,
@@ -11,7 +10,7 @@ pub struct PostgresImage {
 
 /// Decides by the image that wrote the volume (`None`: there is no volume yet). PostgreSQL only starts on data of its
 /// own major version.
-pub fn decide_postgres_image(wanted: &str, running: Option<&str>) -> PostgresImage {
+pub(crate) fn decide_postgres_image(wanted: &str, running: Option<&str>) -> PostgresImage {
     match running.filter(|running| *running != wanted) {
         Some(running) if major(running).is_none() || major(running) != major(wanted) => {
             PostgresImage { image: running.to_owned(), held_back: Some(wanted.to_owned()) }
@@ -32,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minor_version_moves_and_a_major_one_does_not() {
+    fn a_minor_version_is_adopted_and_a_major_one_is_not() {
         let image = |wanted, running| {
             let decided = decide_postgres_image(wanted, running);
             (decided.image, decided.held_back.is_some())

@@ -6,12 +6,13 @@ use kube::ResourceExt;
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::Exposure;
 
-use crate::cluster::references::ReferenceRules;
+use crate::cluster::cache::Rules;
+use crate::cluster::kinds::Kind;
 use crate::names::Names;
 
 /// The objects whose changes concern an AuthService.
-pub(crate) const REFERENCES: ReferenceRules =
-    ReferenceRules { secrets: watched_secrets, config_map: names_config_map };
+pub(crate) const RULES: Rules =
+    Rules { secrets: watched_secrets, config_maps: watched_config_maps, own_names };
 
 /// The Secrets that the spec references, and those that the operator creates for the AuthService: the watch by label
 /// does not show one of these if it was restored manually or has another owner.
@@ -38,9 +39,36 @@ pub(crate) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> 
     .chain(trusted_ca_secrets(auth_service))
 }
 
-/// Whether the spec refers to the ConfigMap of this name.
-fn names_config_map(auth_service: &AuthService, name: &str) -> bool {
-    templates(auth_service) == Some(name) || trusted_ca_config_maps(auth_service).any(|named| named == name)
+/// The names of the objects of a kind that the operator creates for the AuthService of this name, except those of
+/// migration Jobs and pods.
+fn own_names(kind: Kind, auth_service: &str) -> Vec<String> {
+    let names = Names::new(auth_service);
+    let base = names.base().to_owned();
+    match kind {
+        Kind::ConfigMap => vec![names.settings()],
+        Kind::Secret => names.secrets().to_vec(),
+        Kind::Service => vec![base, names.management(), names.postgres(), names.redis()],
+        Kind::StatefulSet => vec![names.postgres(), names.redis()],
+        Kind::NetworkPolicy => vec![base, names.migrations(), names.postgres(), names.redis()],
+        Kind::Certificate
+        | Kind::Deployment
+        | Kind::HorizontalPodAutoscaler
+        | Kind::HttpRoute
+        | Kind::Ingress
+        | Kind::PodDisruptionBudget
+        | Kind::ServiceAccount
+        | Kind::ServiceMonitor => vec![base],
+        Kind::Job | Kind::Pod => Vec::new(),
+    }
+}
+
+fn watched_config_maps(auth_service: &AuthService) -> BTreeSet<String> {
+    config_maps(auth_service).map(str::to_owned).collect()
+}
+
+/// The names of the ConfigMaps that the spec refers to.
+pub(crate) fn config_maps(auth_service: &AuthService) -> impl Iterator<Item = &str> {
+    templates(auth_service).into_iter().chain(trusted_ca_config_maps(auth_service))
 }
 
 /// The ConfigMap with custom templates.
@@ -61,7 +89,7 @@ fn trusted_ca_secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> 
 }
 
 /// The names of the ConfigMaps with certificate authorities.
-pub(crate) fn trusted_ca_config_maps(auth_service: &AuthService) -> impl Iterator<Item = &str> {
+fn trusted_ca_config_maps(auth_service: &AuthService) -> impl Iterator<Item = &str> {
     let named = auth_service.spec.trusted_cas.iter().filter_map(|ca| ca.config_map_ref.as_ref());
     named.map(|reference| reference.name.as_str())
 }

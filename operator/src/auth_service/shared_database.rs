@@ -12,10 +12,8 @@ const PORT: u16 = 5432;
 
 /// An AuthService that uses a database, or is about to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Its namespace.
+pub(crate) struct Claim {
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// When it was created.
     pub created: Option<Timestamp>,
@@ -29,9 +27,9 @@ pub struct Claim {
 
 /// Other users of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sharing {
+pub(crate) enum Sharing {
     /// There is no other user, or only users that are refused.
-    Alone,
+    Exclusive,
     /// This AuthService also uses it, which is allowed.
     Allowed(String),
     /// This AuthService also uses it and has precedence.
@@ -40,7 +38,7 @@ pub enum Sharing {
 
 /// Decides whether the database has other users, and which of them has precedence: one whose replicas already use it,
 /// and otherwise the older one.
-pub fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
+pub(crate) fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
     let rank = |claim: &Claim| (!claim.deployed, claim.created, claim.uid.clone());
     let called = |claim: &Claim| format!("{}/{}", claim.namespace, claim.name);
     let stronger = others.iter().filter(|other| !other.allows && !own.allows);
@@ -49,13 +47,13 @@ pub fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
         None => others
             .iter()
             .find(|other| other.allows || own.allows)
-            .map_or(Sharing::Alone, |other| Sharing::Allowed(called(other))),
+            .map_or(Sharing::Exclusive, |other| Sharing::Allowed(called(other))),
     }
 }
 
 /// Identifies the database of a URL, as resolved by pods of a namespace, independent of the user: a hash of host,
 /// port and database name.
-pub fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
+pub(crate) fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
     let url = Url::parse(url.expose()).ok()?;
     let given = |name: &str| {
         url.query_pairs()
@@ -104,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_has_one_name_however_it_is_called_and_another_in_another_namespace() {
+    fn a_service_has_one_identity_for_each_namespace() {
         let from = |namespace, host: &str| {
             database_id(&SecretText::new(format!("postgres://a:b@{host}/auth")), namespace)
         };
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn one_database_has_one_name_whoever_logs_in() {
+    fn a_database_has_one_identity_for_every_user() {
         let one = id("postgres://a:b@DB.example.com/auth");
         assert!(one.is_some());
         for same in [
@@ -150,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn of_two_exactly_one_stands_back_unless_one_allows_it(a in claim("a"), b in claim("b")) {
+        fn exactly_one_of_two_claims_is_refused_unless_one_allows_sharing(a in claim("a"), b in claim("b")) {
             let of_a = decide_sharing(&a, std::slice::from_ref(&b));
             let of_b = decide_sharing(&b, std::slice::from_ref(&a));
             if a.allows || b.allows {
@@ -160,7 +158,7 @@ mod tests {
                 let refused = [&of_a, &of_b].into_iter().filter(|of| matches!(of, Sharing::Refused(_))).count();
                 prop_assert_eq!(refused, 1);
                 if a.deployed && !b.deployed {
-                    prop_assert_eq!(of_a, Sharing::Alone);
+                    prop_assert_eq!(of_a, Sharing::Exclusive);
                 }
             }
         }

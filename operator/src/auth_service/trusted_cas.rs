@@ -16,10 +16,9 @@ const LINE: usize = 64;
 
 /// The location of a bundle, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// `Secret` or `ConfigMap`.
     pub kind: &'static str,
-    /// The object's name.
     pub name: &'a str,
     /// The key in its data.
     pub key: &'a str,
@@ -29,7 +28,7 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// The problem at this location.
-    pub fn problem(self, problem: Fault) -> Problem {
+    pub(crate) fn problem(self, problem: Fault) -> Problem {
         let Self { kind, name, key, field } = self;
         let secret = kind == "Secret";
         let (reason, message) = match problem {
@@ -56,7 +55,7 @@ impl Place<'_> {
 
 /// What can be wrong with a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// There is no such object.
     Missing,
     /// It has no such key.
@@ -70,7 +69,7 @@ pub enum Fault {
 ///
 /// # Errors
 /// [`Fault::Invalid`]
-pub fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
+pub(crate) fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
     let mut bundle = String::new();
     for block in Pem::iter_from_buffer(text) {
         let block = block.map_err(|_| Fault::Invalid("is not well-formed"))?;
@@ -92,7 +91,7 @@ pub fn decide_bundle(text: &[u8]) -> Result<String, Fault> {
 ///
 /// # Errors
 /// The first problem, or that the bundles are too large in total.
-pub fn decide_all(bundles: Vec<Result<String, Problem>>) -> Result<String, Problem> {
+pub(crate) fn decide_all(bundles: Vec<Result<String, Problem>>) -> Result<String, Problem> {
     let all = bundles.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     if all.len() > MOST_BYTES {
         return Err(Problem::new(
@@ -127,7 +126,7 @@ mod tests {
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
 
     #[test]
-    fn certificates_alone_are_taken_and_what_stands_between_them_is_not() {
+    fn only_certificates_are_copied_from_a_bundle() {
         let one = decide_bundle(CERTIFICATE.as_bytes()).unwrap();
         let two = decide_bundle(format!("# ours\r\n{CERTIFICATE}\nand\n{CERTIFICATE}").as_bytes()).unwrap();
         assert_eq!(two, one.repeat(2));
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
+    fn a_bundle_without_certificates_is_refused() {
         for (text, words) in [
             (String::new(), "no certificate"),
             ("hello".to_owned(), "no certificate"),
@@ -161,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..1500_usize) {
+        fn any_bytes_are_accepted_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..1500_usize) {
             let _ = decide_bundle(&bytes);
             let damaged: String = CERTIFICATE.chars().enumerate().filter(|(place, _)| *place != cut).map(|(_, char)| char).collect();
             let _ = decide_bundle(damaged.as_bytes());

@@ -2,30 +2,30 @@
 //! server.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::ResourceExt;
 use latchkey_crds::AuthService;
 use tokio::sync::watch;
 
 use crate::cluster::cached_object::CachedObject;
 use crate::cluster::change_filter::WrittenStatuses;
 use crate::cluster::kinds::Kind;
-use crate::cluster::lenient::Identity;
 use crate::cluster::object_store::{ObjectStore, WatchEnded};
-use crate::cluster::references::{NamedSecrets, ReferenceRules};
+use crate::cluster::observed::Observed;
+use crate::cluster::owners::OwnNames;
+use crate::cluster::references::{NamedObjects, NamesOf};
 
 /// How long the start waits for the discovery of the optional kinds.
 const OPTIONAL_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether an optional kind is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
+pub(crate) enum Presence {
     /// It is installed, and its objects are watched.
     Present,
-    /// It does not.
+    /// It is not installed.
     Absent,
     /// Not known yet, or the operator has no permission to find out.
     Unknown,
@@ -33,85 +33,130 @@ pub enum Presence {
 
 /// The presence of the optional kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Optional(BTreeMap<Kind, Presence>);
+pub(crate) struct Optional(BTreeMap<Kind, Presence>);
 
 impl Optional {
     /// The presence of a kind.
-    pub fn presence(&self, kind: Kind) -> Presence {
+    pub(crate) fn presence(&self, kind: Kind) -> Presence {
         self.0.get(&kind).copied().unwrap_or(Presence::Unknown)
     }
 
     /// The same with another presence of one kind.
     #[cfg(test)]
     #[must_use]
-    pub fn with(mut self, kind: Kind, presence: Presence) -> Self {
+    pub(crate) fn with(mut self, kind: Kind, presence: Presence) -> Self {
         self.0.insert(kind, presence);
         self
     }
 }
 
-/// The stores.
+/// What the cache has to know about AuthServices.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    /// The names of the Secrets whose changes concern an AuthService.
+    pub(crate) secrets: NamesOf,
+    /// The names of the ConfigMaps whose changes concern an AuthService.
+    pub(crate) config_maps: NamesOf,
+    /// The names of the objects of a kind that the operator creates for an AuthService.
+    pub(crate) own_names: OwnNames,
+}
+
+/// The stores of all kinds.
 #[derive(Clone)]
-pub struct Cache {
+pub(crate) struct Cache {
     stores: Arc<RwLock<BTreeMap<Kind, ObjectStore>>>,
     /// The Secrets that AuthServices reference; the operator's own are in the stores.
-    pub named_secrets: NamedSecrets,
+    pub(crate) named_secrets: NamedObjects,
+    /// The ConfigMaps that AuthServices reference.
+    pub(crate) named_config_maps: NamedObjects,
     /// The statuses that the operator wrote last.
-    pub written_statuses: WrittenStatuses,
+    pub(crate) written_statuses: WrittenStatuses,
     optional: Arc<watch::Sender<Optional>>,
-    config_maps: Arc<OnceLock<Store<Identity<ConfigMap>>>>,
-    references: ReferenceRules,
+    own_names: OwnNames,
 }
 
 impl Cache {
-    /// An empty cache. `references` gives the objects that an AuthService refers to.
-    pub fn new(references: ReferenceRules) -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
             stores: Arc::default(),
-            named_secrets: NamedSecrets::new(references.secrets),
+            named_secrets: NamedObjects::new(rules.secrets),
+            named_config_maps: NamedObjects::new(rules.config_maps),
             written_statuses: WrittenStatuses::default(),
             optional: Arc::default(),
-            config_maps: Arc::default(),
-            references,
+            own_names: rules.own_names,
         }
     }
 
-    /// Whether an AuthService refers to the ConfigMap of this name in its namespace.
-    pub fn refers_to_config_map(&self, auth_service: &AuthService, name: &str) -> bool {
-        (self.references.config_map)(auth_service, name)
+    /// Updates the references of an AuthService.
+    pub(crate) fn follow(&self, auth_service: &AuthService) {
+        self.named().for_each(|named| named.follow(auth_service));
+    }
+
+    /// Removes the references and the objects of a deleted AuthService.
+    pub(crate) fn forget(&self, auth_service: &AuthService) {
+        self.named().for_each(|named| named.forget(auth_service));
+        self.release(&auth_service.namespace().unwrap_or_default(), &auth_service.name_any());
+    }
+
+    /// The same for all AuthServices that are not in this list.
+    pub(crate) fn retain(&self, existing: &[Arc<Observed>]) {
+        for named in self.named() {
+            for (namespace, name) in named.retain(existing.iter().map(|object| object.salvaged())) {
+                self.release(&namespace, &name);
+            }
+        }
+    }
+
+    fn release(&self, namespace: &str, name: &str) {
+        for store in self.all_stores() {
+            store.release(namespace, name);
+        }
+    }
+
+    /// The objects of an AuthService that are not stored because it did not exist when they were observed, with the
+    /// store of each: see [`ObjectStore::unstored`].
+    pub(crate) fn unstored(&self, namespace: &str, name: &str) -> Vec<(ObjectStore, String)> {
+        let stores = self.all_stores().into_iter();
+        stores
+            .flat_map(|store| {
+                let groups = store.unstored(namespace, name);
+                groups.into_iter().map(move |group| (store.clone(), group))
+            })
+            .collect()
+    }
+
+    fn all_stores(&self) -> Vec<ObjectStore> {
+        self.stores.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The names of the objects of an AuthService.
+    pub(crate) fn own_names(&self) -> OwnNames {
+        self.own_names
+    }
+
+    fn named(&self) -> impl Iterator<Item = &NamedObjects> {
+        [&self.named_secrets, &self.named_config_maps].into_iter()
     }
 
     /// Adds the store of a kind.
-    pub fn insert(&self, kind: Kind, store: ObjectStore) {
+    pub(crate) fn insert(&self, kind: Kind, store: ObjectStore) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).insert(kind, store);
     }
 
     /// Removes the store of a kind that is not installed any more.
-    pub fn remove(&self, kind: Kind) {
+    pub(crate) fn remove(&self, kind: Kind) {
         self.stores.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
     }
 
-    /// Adds the store with the metadata of all ConfigMaps.
-    pub fn set_config_maps(&self, store: Store<Identity<ConfigMap>>) {
-        if self.config_maps.set(store).is_err() {
-            tracing::debug!("the store of the ConfigMaps is there already");
-        }
-    }
-
-    /// The metadata of a ConfigMap of any owner.
-    pub fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<Identity<ConfigMap>>> {
-        self.config_maps.get()?.get(&ObjectRef::new(name).within(namespace))
-    }
-
     /// Sets the presence of an optional kind.
-    pub fn set_presence(&self, kind: Kind, presence: Presence) {
+    pub(crate) fn set_presence(&self, kind: Kind, presence: Presence) {
         self.optional.send_modify(|optional| {
             optional.0.insert(kind, presence);
         });
     }
 
     /// The presence of all optional kinds.
-    pub fn optional(&self) -> Optional {
+    pub(crate) fn optional(&self) -> Optional {
         self.optional.borrow().clone()
     }
 
@@ -123,37 +168,33 @@ impl Cache {
     ///
     /// # Errors
     /// When a watch ended before its initial list.
-    pub async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
+    pub(crate) async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
         for kind in Kind::BUILT_IN {
             if let Some(store) = self.store(kind) {
                 store.wait_until_ready().await?;
             }
         }
-        if let Some(store) = self.config_maps.get() {
-            store.wait_until_ready().await.map_err(|_| WatchEnded)?;
-        }
         let mut optional = self.optional.subscribe();
-        let all_told = optional.wait_for(|optional| optional.0.len() == Kind::OPTIONAL.len());
+        let all_known = optional.wait_for(|optional| optional.0.len() == Kind::OPTIONAL.len());
         // A kind whose presence cannot be determined must not block the others.
-        if tokio::time::timeout(OPTIONAL_WITHIN, all_told).await.is_err() {
+        if tokio::time::timeout(OPTIONAL_WITHIN, all_known).await.is_err() {
             tracing::warn!("the optional kinds could not be discovered in time");
         }
         Ok(())
     }
 
     /// The cached object of that name.
-    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
+    pub(crate) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
         self.store(kind)?.get(namespace, name)
     }
 
-    /// The Jobs of a namespace with this controller uid, or its pods with this
-    /// [`crate::cluster::object_store::purpose`].
-    pub fn group(&self, kind: Kind, namespace: &str, group: &str) -> Vec<Arc<CachedObject>> {
-        self.store(kind).map(|store| store.group(namespace, group)).unwrap_or_default()
+    /// The pods or Jobs of an AuthService: see [`ObjectStore::group`].
+    pub(crate) fn group(&self, kind: Kind, namespace: &str, auth_service: &str) -> Vec<Arc<CachedObject>> {
+        self.store(kind).map(|store| store.group(namespace, auth_service)).unwrap_or_default()
     }
 
     /// The objects in all namespaces that use this database, each with its namespace.
-    pub fn users_of_database(&self, kind: Kind, database: &str) -> Vec<(Box<str>, Arc<CachedObject>)> {
+    pub(crate) fn users_of_database(&self, kind: Kind, database: &str) -> Vec<(Box<str>, Arc<CachedObject>)> {
         self.store(kind).map(|store| store.users_of_database(database)).unwrap_or_default()
     }
 }

@@ -20,13 +20,13 @@ fn unpack(packed: &[u8]) -> Vec<u8> {
     lz4_flex::decompress_size_prepended(packed).unwrap_or_default()
 }
 
-/// The maximum length of a string in a pod's status, in bytes; the end of a longer string is kept.
+/// The maximum length of a string in a pod's status, in bytes; the beginning of a longer string is cut.
 const POD_TEXT: usize = 1024;
 /// The maximum number of elements of a list in a pod's status.
 const POD_LIST: usize = 32;
 /// The maximum length of a database id, in bytes. A longer value is not a hash and is ignored.
 const DATABASE_ID: usize = 128;
-/// The prefix of the pod labels that are kept.
+/// The prefix of the pod labels that are cached.
 const LABELS: &str = "app.kubernetes.io/";
 
 /// Bounds a cached pod: its containers write parts of its status, and other programs its annotations.
@@ -59,7 +59,7 @@ fn bound_value(value: &mut Value) {
 
 /// A cached object, without the parts that are never read.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CachedObject {
+pub(crate) struct CachedObject {
     uid: Option<Box<str>>,
     version: Option<Box<str>>,
     controller: Option<Controller>,
@@ -74,13 +74,10 @@ pub struct CachedObject {
 
 /// The controller of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Controller {
-    /// Its kind.
-    pub kind: Box<str>,
-    /// Its name.
-    pub name: Box<str>,
-    /// Its uid.
-    pub uid: Box<str>,
+pub(crate) struct Controller {
+    pub(crate) kind: Box<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) uid: Box<str>,
 }
 
 // Secrets are among them.
@@ -95,7 +92,7 @@ impl std::fmt::Debug for CachedObject {
 
 impl CachedObject {
     /// The cached part of an object of this kind.
-    pub fn new(kind: Kind, mut object: DynamicObject) -> Self {
+    pub(crate) fn new(kind: Kind, mut object: DynamicObject) -> Self {
         let boxed = |text: Option<String>| text.map(String::into_boxed_str);
         object.metadata.managed_fields = None;
         if kind == Kind::Pod {
@@ -138,70 +135,67 @@ impl CachedObject {
         }
     }
 
-    /// Its uid.
-    pub fn uid(&self) -> Option<String> {
+    pub(crate) fn uid(&self) -> Option<String> {
         self.uid.as_deref().map(str::to_owned)
     }
 
-    /// Its resource version.
-    pub fn version(&self) -> Option<&str> {
+    pub(crate) fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
 
     /// Its controller, if it has one.
-    pub fn controller(&self) -> Option<&Controller> {
+    pub(crate) fn controller(&self) -> Option<&Controller> {
         self.controller.as_ref()
     }
 
     /// Whether the controller has this uid.
-    pub fn is_controlled_by(&self, uid: &str) -> bool {
+    pub(crate) fn is_controlled_by(&self, uid: &str) -> bool {
         self.controller().is_some_and(|controller| &*controller.uid == uid)
     }
 
     /// The AuthService in its instance label.
-    pub fn instance(&self) -> Option<&str> {
+    pub(crate) fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
 
-    /// Its component label.
-    pub fn component(&self) -> Option<&str> {
+    pub(crate) fn component(&self) -> Option<&str> {
         self.component.as_deref()
     }
 
     /// The database in its annotation.
-    pub fn database(&self) -> Option<&str> {
+    pub(crate) fn database(&self) -> Option<&str> {
         self.database.as_deref()
     }
 
     /// Whether it is being deleted.
-    pub fn is_deleting(&self) -> bool {
+    pub(crate) fn is_deleting(&self) -> bool {
         self.deleting
     }
 
     /// Whether it is a terminated pod.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
 
     /// The part that cannot be parsed as its kind, if any.
-    pub fn problem(&self) -> Option<&str> {
+    pub(crate) fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
 
     /// Whether the other object is equal except for its version.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.packed == other.packed
     }
 
     /// The object, without the parts that are not cached; `None` if it cannot be parsed as the requested type.
-    pub fn parse<T: kube::Resource + DeserializeOwned>(&self) -> Option<T> {
+    pub(crate) fn parse<T: kube::Resource + DeserializeOwned>(&self) -> Option<T> {
         let mut object: T = serde_json::from_slice(&unpack(&self.packed)).ok()?;
         object.meta_mut().resource_version = self.version().map(str::to_owned);
         Some(object)
     }
 
     /// The object, without the parts that are not cached.
-    pub fn object(&self) -> DynamicObject {
+    pub(crate) fn object(&self) -> DynamicObject {
         let mut object: DynamicObject = serde_json::from_slice(&unpack(&self.packed)).unwrap_or_else(|_| {
             DynamicObject { types: None, metadata: kube::core::ObjectMeta::default(), data: Value::Null }
         });
@@ -219,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_of_a_pod_is_bounded() {
+    fn a_cached_pod_is_bounded() {
         let terminated = json!({"exitCode": 1, "message": format!("{}the end", "x".repeat(4096))});
         let container = json!({
             "name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
@@ -235,9 +229,9 @@ mod tests {
             "status": {"containerStatuses": vec![container; 500], "message": "x".repeat(100_000)},
         }))
         .unwrap();
-        let kept = CachedObject::new(Kind::Pod, pod);
-        assert!(unpack(&kept.packed).len() < 100_000);
-        let pod: Pod = kept.parse().unwrap();
+        let cached = CachedObject::new(Kind::Pod, pod);
+        assert!(unpack(&cached.packed).len() < 100_000);
+        let pod: Pod = cached.parse().unwrap();
         assert_eq!((pod.labels().len(), pod.annotations().len()), (1, 1));
         let statuses = pod.status.unwrap().container_statuses.unwrap();
         let message = statuses[0].state.as_ref().unwrap().terminated.as_ref().unwrap().message.as_ref();
@@ -245,15 +239,15 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_cannot_be_read_says_which_part() {
+    fn the_unreadable_part_of_an_object_is_named() {
         let odd = json!({"status": {"conditions": [{"type": "a", "status": "True", "lastUpdateTime": "9999-12-31T23:59:59Z"}]}});
         let object: DynamicObject = serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": {"selector": {}, "template": {}}, "status": odd["status"]})).unwrap();
-        let kept = CachedObject::new(Kind::Deployment, object);
+        let cached = CachedObject::new(Kind::Deployment, object);
         assert!(
-            kept.problem().unwrap().contains("status.conditions[0].lastUpdateTime"),
+            cached.problem().unwrap().contains("status.conditions[0].lastUpdateTime"),
             "{:?}",
-            kept.problem()
+            cached.problem()
         );
-        assert!(kept.parse::<k8s_openapi::api::apps::v1::Deployment>().is_none());
+        assert!(cached.parse::<k8s_openapi::api::apps::v1::Deployment>().is_none());
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::ResourceExt;
+use kube::runtime::{Predicate, predicates};
 use latchkey_crds::{AuthService, AuthServiceStatus};
 
 use crate::fingerprint::{Fingerprint, short_fingerprint};
@@ -14,12 +15,12 @@ const REMEMBERED: usize = 3;
 
 /// The statuses that the operator wrote last for each AuthService, by uid.
 #[derive(Debug, Clone, Default)]
-pub struct WrittenStatuses(Arc<Mutex<HashMap<String, Vec<Fingerprint>>>>);
+pub(crate) struct WrittenStatuses(Arc<Mutex<HashMap<String, Vec<Fingerprint>>>>);
 
 impl WrittenStatuses {
     /// Remembers a status. Called before the request is sent, because the watch may show it before the response
     /// arrives.
-    pub fn note(&self, uid: &str, status: &AuthServiceStatus) {
+    pub(crate) fn note(&self, uid: &str, status: &AuthServiceStatus) {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let statuses = written.entry(uid.to_owned()).or_default();
         if statuses.len() == REMEMBERED {
@@ -46,43 +47,40 @@ fn fingerprint_of(status: &AuthServiceStatus) -> Fingerprint {
     short_fingerprint(&serde_json::to_vec(status).unwrap_or_default())
 }
 
-/// A fingerprint of the last observed spec and metadata of each AuthService, by uid.
+/// A hash of the last observed generation and metadata of each AuthService, by uid. The hash is that of kube's
+/// predicates; `predicate_filter` itself does not fit, because it drops deletions and the boundaries of lists.
 #[derive(Debug, Default)]
-pub struct ChangeFilter {
-    asked: HashMap<String, Fingerprint>,
+pub(crate) struct ChangeFilter {
+    observed: HashMap<String, Option<u64>>,
     written: WrittenStatuses,
 }
 
 impl ChangeFilter {
-    /// Nothing was seen yet.
-    pub fn new(written: WrittenStatuses) -> Self {
-        Self { asked: HashMap::new(), written }
+    pub(crate) fn new(written: WrittenStatuses) -> Self {
+        Self { observed: HashMap::new(), written }
     }
 
     /// Observes an AuthService. Returns whether anything but a status of the operator itself has changed.
-    pub fn is_change(&mut self, auth_service: &AuthService) -> bool {
-        let metadata = &auth_service.metadata;
-        let asked = (
-            metadata.generation,
-            &metadata.labels,
-            &metadata.annotations,
-            &metadata.finalizers,
-            metadata.deletion_timestamp.is_some(),
-        );
-        let asked = short_fingerprint(&serde_json::to_vec(&asked).unwrap_or_default());
-        let asks = self.asked.insert(auth_service.uid().unwrap_or_default(), asked) != Some(asked);
-        asks || self.written.is_foreign(auth_service)
+    pub(crate) fn is_change(&mut self, auth_service: &AuthService) -> bool {
+        // A deletion timestamp changes the generation.
+        let hash = predicates::generation
+            .combine(predicates::labels)
+            .combine(predicates::annotations)
+            .combine(predicates::finalizers)
+            .hash_property(auth_service);
+        let before = self.observed.insert(auth_service.uid().unwrap_or_default(), hash);
+        before != Some(hash) || self.written.is_foreign(auth_service)
     }
 
     /// Removes an AuthService that was deleted.
-    pub fn forget(&mut self, auth_service: &AuthService) {
-        self.asked.remove(&auth_service.uid().unwrap_or_default());
+    pub(crate) fn forget(&mut self, auth_service: &AuthService) {
+        self.observed.remove(&auth_service.uid().unwrap_or_default());
         self.written.forget(auth_service);
     }
 
     /// Removes all, before a new list.
-    pub fn clear(&mut self) {
-        self.asked.clear();
+    pub(crate) fn clear(&mut self) {
+        self.observed.clear();
     }
 }
 
@@ -95,7 +93,7 @@ mod tests {
     fn changed(path: &str, value: Value) -> AuthService {
         let mut object = json!({
             "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService",
-            "metadata": {"name": "auth", "namespace": "a", "uid": "1", "generation": 1, "annotations": {}, "labels": {}},
+            "metadata": {"name": "auth", "namespace": "a", "uid": "1", "generation": 1, "annotations": {}, "labels": {}, "finalizers": []},
             "spec": {}, "status": {"replicas": 0, "readyReplicas": 0},
         });
         *object.pointer_mut(path).unwrap() = value;
@@ -103,15 +101,16 @@ mod tests {
     }
 
     #[test]
-    fn only_what_somebody_asks_for_is_news() {
+    fn a_change_of_generation_or_metadata_is_a_change() {
         let same = changed("/status/replicas", json!(0));
-        let news = [
+        let changes = [
             changed("/metadata/generation", json!(2)),
             changed("/metadata/annotations", json!({"a": "b"})),
             changed("/metadata/labels", json!({"a": "b"})),
+            changed("/metadata/finalizers", json!(["a"])),
             changed("/metadata/uid", json!("2")),
         ];
-        for other in news {
+        for other in changes {
             let mut filter = ChangeFilter::default();
             assert!(filter.is_change(&same) && !filter.is_change(&same));
             assert!(!filter.is_change(&changed("/status/replicas", json!(2))));
@@ -122,8 +121,9 @@ mod tests {
         filter.forget(&same);
         assert!(filter.is_change(&same));
     }
+
     #[test]
-    fn a_status_of_somebody_else_is_news_and_our_own_is_none() {
+    fn a_status_of_another_writer_is_a_change_and_one_of_the_operator_is_none() {
         let written = WrittenStatuses::default();
         let mut filter = ChangeFilter::new(written.clone());
         let first = changed("/status/replicas", json!(0));

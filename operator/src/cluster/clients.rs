@@ -11,7 +11,6 @@ use tower::util::MapRequestLayer;
 use crate::cluster::fence::Fence;
 use crate::cluster::instrumentation::Instrumentation;
 
-/// The timeout for connecting.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The timeout for a response. An admission webhook has at most thirty seconds
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts>), after
@@ -23,14 +22,14 @@ const SILENT_FOR: Duration = Duration::from_mins(2);
 
 /// The clients for the API server.
 #[derive(Clone)]
-pub struct Clients {
+pub(crate) struct Clients {
     /// For requests with a prompt response.
-    pub requests: Client,
+    pub(crate) requests: Client,
     /// For watches, which may be idle.
-    pub watches: Client,
+    pub(crate) watches: Client,
     /// For the Lease of the leader election only. It is the only client that may write while this replica does not
     /// lead.
-    pub election: Client,
+    pub(crate) election: Client,
 }
 
 impl Clients {
@@ -38,13 +37,13 @@ impl Clients {
     ///
     /// # Errors
     /// When certificates in the configuration cannot be read.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         metrics: &Arc<dyn Instrumentation>,
         fence: &Fence,
     ) -> Result<Self, kube::Error> {
         let client = |silent_for, fence: &Fence| {
-            counting(impatient(config.clone(), silent_for), metrics.clone(), fence)
+            counting(with_timeouts(config.clone(), silent_for), metrics.clone(), fence)
         };
         Ok(Self {
             requests: client(ANSWER_WITHIN, fence)?,
@@ -55,7 +54,7 @@ impl Clients {
 }
 
 /// The configuration with all timeouts.
-fn impatient(mut config: Config, silent_for: Duration) -> Config {
+fn with_timeouts(mut config: Config, silent_for: Duration) -> Config {
     config.connect_timeout = Some(CONNECT_WITHIN);
     config.read_timeout = Some(silent_for);
     config.write_timeout = Some(silent_for);
@@ -91,13 +90,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_says_nothing_is_not_waited_for_for_ever() {
+    async fn a_request_without_a_response_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let config = impatient(Config::new(url), Duration::from_millis(50));
+        let config = with_timeouts(Config::new(url), Duration::from_millis(50));
         let client = counting(config, Arc::new(Uncounted), &Fence::open()).unwrap();
         let secrets: Api<Secret> = Api::namespaced(client, "a");
-        let asked = tokio::time::timeout(Duration::from_secs(20), secrets.get("b"));
-        assert!(asked.await.expect("an end").is_err());
+        let result = tokio::time::timeout(Duration::from_secs(20), secrets.get("b"));
+        assert!(result.await.expect("an end").is_err());
     }
 }

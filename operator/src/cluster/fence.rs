@@ -18,7 +18,7 @@ use tower::{BoxError, Layer, Service};
 /// A write was not sent, or its response was not awaited.
 #[derive(Debug, thiserror::Error)]
 #[error("this replica may not lead any more; the write was stopped")]
-pub struct Fenced;
+pub(crate) struct Fenced;
 
 /// How long writes are permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Until {
 
 /// The fence. Clones share their state.
 #[derive(Debug, Clone)]
-pub struct Fence {
+pub(crate) struct Fence {
     until: Arc<watch::Sender<Until>>,
     writes: TaskTracker,
     /// When a write was last abandoned without a response. The API server may still carry it out.
@@ -66,12 +66,12 @@ pub struct Fence {
 
 impl Fence {
     /// Permits everything: there is no leader election.
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self::new(Until::Ever)
     }
 
     /// Permits no writes until the lease is held.
-    pub fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         Self::new(Until::Instant(None))
     }
 
@@ -84,7 +84,7 @@ impl Fence {
     }
 
     /// Permits writes until `end`, unless the fence is permanently closed.
-    pub fn extend(&self, end: Instant) {
+    pub(crate) fn extend(&self, end: Instant) {
         self.until.send_modify(|until| {
             if let Until::Instant(current) = until {
                 *current = (*current).max(Some(end));
@@ -93,18 +93,18 @@ impl Fence {
     }
 
     /// Until when writes are permitted, if there is an end.
-    pub fn end(&self) -> Option<Instant> {
+    pub(crate) fn end(&self) -> Option<Instant> {
         self.until.borrow().end()
     }
 
     /// Closes the fence permanently, without waiting for responses to writes that were sent.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.until.send_replace(Until::Finishing(None));
     }
 
     /// Closes the fence permanently and waits for the responses to writes that were sent. Returns whether the API
     /// server can have no write left to carry out: none was abandoned now, or within `margin` before.
-    pub async fn finish(&self, within: Duration, margin: Duration) -> bool {
+    pub(crate) async fn finish(&self, within: Duration, margin: Duration) -> bool {
         let end = Instant::now() + within;
         self.until.send_modify(|until| {
             *until = Until::Finishing(Some(until.end().map_or(end, |own| own.min(end))));
@@ -188,7 +188,7 @@ impl<S> Layer<S> for Fence {
 
 /// A service behind the fence.
 #[derive(Debug, Clone)]
-pub struct FencedService<S> {
+pub(crate) struct FencedService<S> {
     inner: S,
     fence: Fence,
 }

@@ -13,9 +13,8 @@ use serde_json::Value;
 
 use crate::cluster::lenient::problem_of;
 
-/// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     Certificate,
     ConfigMap,
     Deployment,
@@ -35,7 +34,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds that every cluster has; all of them are watched.
-    pub const BUILT_IN: [Self; 12] = [
+    pub(crate) const BUILT_IN: [Self; 12] = [
         Self::ConfigMap,
         Self::Deployment,
         Self::HorizontalPodAutoscaler,
@@ -52,16 +51,16 @@ impl Kind {
 
     /// The kinds of optional APIs. They may be installed and removed while the operator runs; each is watched while
     /// its definition exists.
-    pub const OPTIONAL: [Self; 3] = [Self::Certificate, Self::HttpRoute, Self::ServiceMonitor];
+    pub(crate) const OPTIONAL: [Self; 3] = [Self::Certificate, Self::HttpRoute, Self::ServiceMonitor];
 
     /// The name of the CustomResourceDefinition of an optional kind.
-    pub fn definition(self) -> String {
+    pub(crate) fn definition(self) -> String {
         let resource = self.api_resource();
         format!("{}.{}", resource.plural, resource.group)
     }
 
     /// Group, version and plural, as requests need them.
-    pub fn api_resource(self) -> ApiResource {
+    pub(crate) fn api_resource(self) -> ApiResource {
         match self {
             Self::Certificate => foreign("cert-manager.io", "Certificate", "certificates"),
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
@@ -83,7 +82,7 @@ impl Kind {
 
     /// The parts of its objects (JSON pointers) that are never read. They are not cached, and a change of them alone
     /// is not a change.
-    pub fn ignored(self) -> &'static [&'static str] {
+    pub(crate) fn ignored(self) -> &'static [&'static str] {
         match self {
             Self::NetworkPolicy | Self::PodDisruptionBudget | Self::Service => &["/status"],
             // The template is that of the Deployment; the result is in the status.
@@ -110,7 +109,7 @@ impl Kind {
 
     /// The part of an object of this kind that cannot be parsed, if any. Kinds that are only compared as JSON have no
     /// type here.
-    pub fn problem_of(self, object: &DynamicObject) -> Option<Box<str>> {
+    pub(crate) fn problem_of(self, object: &DynamicObject) -> Option<Box<str>> {
         let check: fn(&Value) -> Option<Box<str>> = match self {
             Self::Deployment => problem_of::<Deployment>,
             Self::HorizontalPodAutoscaler => problem_of::<HorizontalPodAutoscaler>,
@@ -131,8 +130,7 @@ impl Kind {
         check(&object.data)
     }
 
-    /// The kind's name.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Certificate => "Certificate",
             Self::ConfigMap => "ConfigMap",

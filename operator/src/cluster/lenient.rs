@@ -1,13 +1,11 @@
 //! Types for lists and watches whose parsing never fails. One unreadable object must not hide all others of its kind,
-//! because any user who may write one object could then stop the operator. `kube`'s `DeserializeGuard` requires
+//! because a user with write access to one object could then stop the operator. `kube`'s `DeserializeGuard` requires
 //! readable metadata, and a user can write unreadable metadata: a time in `managedFields` beyond the range of the
 //! time library.
 
-use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use kube::Resource;
-use kube::core::{ApiResource, DynamicObject, DynamicResourceScope, ObjectMeta, TypeMeta};
+use kube::core::{DynamicObject, ObjectMeta, TypeMeta};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -21,15 +19,15 @@ const EXPECTED: usize = 300;
 
 /// The readable part of a value, and the problem with the rest.
 #[derive(Debug)]
-pub struct Salvaged<T> {
+pub(crate) struct Salvaged<T> {
     /// The value without the unreadable parts.
-    pub value: T,
+    pub(crate) value: T,
     /// The unreadable part, as a noun phrase without any value.
-    pub problem: Option<Box<str>>,
+    pub(crate) problem: Option<Box<str>>,
 }
 
 /// Parses the value at `root` of an object. Unreadable parts are left out.
-pub fn salvage<T: DeserializeOwned + Default>(root: &str, mut value: Value) -> Salvaged<T> {
+pub(crate) fn salvage<T: DeserializeOwned + Default>(root: &str, mut value: Value) -> Salvaged<T> {
     let mut problem = None;
     for _ in 0..MOST_REMOVED {
         match serde_path_to_error::deserialize::<_, T>(&value) {
@@ -47,7 +45,7 @@ pub fn salvage<T: DeserializeOwned + Default>(root: &str, mut value: Value) -> S
 }
 
 /// The part of a value that cannot be parsed as a `T`, if any.
-pub fn problem_of<T: DeserializeOwned>(value: &Value) -> Option<Box<str>> {
+pub(crate) fn problem_of<T: DeserializeOwned>(value: &Value) -> Option<Box<str>> {
     let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
     Some(describe("", &segments(error.path()), &error.inner().to_string()))
 }
@@ -123,7 +121,7 @@ fn describe(root: &str, path: &[Step], error: &str) -> Box<str> {
 }
 
 /// The text without control characters, truncated.
-pub fn shortened(text: &str, most: usize) -> String {
+pub(crate) fn shortened(text: &str, most: usize) -> String {
     let mut short: String = text.chars().filter(|c| !c.is_control()).take(most).collect();
     if text.chars().nth(most).is_some() {
         short.push('…');
@@ -132,7 +130,7 @@ pub fn shortened(text: &str, most: usize) -> String {
 }
 
 /// Metadata without its managed fields, which are never read, and without unreadable parts.
-pub fn metadata(mut value: Value) -> ObjectMeta {
+pub(crate) fn metadata(mut value: Value) -> ObjectMeta {
     if let Some(members) = value.as_object_mut() {
         members.remove("managedFields");
     }
@@ -142,9 +140,49 @@ pub fn metadata(mut value: Value) -> ObjectMeta {
     salvage("metadata", value).value
 }
 
-/// Any object. Unreadable metadata is left out; the rest is kept.
+/// Implements `Resource` with the names of another type and the metadata at the given place. `derive(Resource)` needs
+/// a field `metadata` and a type without parameters.
+macro_rules! inherit_resource {
+    ([$($generics:tt)*] $type:ty, $inherited:ty, |$object:ident| $metadata:expr $(, { $($items:tt)* })?) => {
+        impl<$($generics)*> kube::Resource for $type {
+            type DynamicType = <$inherited as kube::Resource>::DynamicType;
+            type Scope = <$inherited as kube::Resource>::Scope;
+
+            fn kind(dynamic: &Self::DynamicType) -> std::borrow::Cow<'_, str> {
+                <$inherited as kube::Resource>::kind(dynamic)
+            }
+
+            fn group(dynamic: &Self::DynamicType) -> std::borrow::Cow<'_, str> {
+                <$inherited as kube::Resource>::group(dynamic)
+            }
+
+            fn version(dynamic: &Self::DynamicType) -> std::borrow::Cow<'_, str> {
+                <$inherited as kube::Resource>::version(dynamic)
+            }
+
+            fn plural(dynamic: &Self::DynamicType) -> std::borrow::Cow<'_, str> {
+                <$inherited as kube::Resource>::plural(dynamic)
+            }
+
+            fn meta(&self) -> &kube::core::ObjectMeta {
+                let $object = self;
+                &$metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut kube::core::ObjectMeta {
+                let $object = self;
+                &mut $metadata
+            }
+
+            $($($items)*)?
+        }
+    };
+}
+pub(crate) use inherit_resource;
+
+/// Any object. Unreadable metadata is left out; the rest remains.
 #[derive(Debug, Clone)]
-pub struct AnyObject(pub DynamicObject);
+pub(crate) struct AnyObject(pub(crate) DynamicObject);
 
 impl<'de> Deserialize<'de> for AnyObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -162,39 +200,12 @@ impl<'de> Deserialize<'de> for AnyObject {
     }
 }
 
-impl Resource for AnyObject {
-    type DynamicType = ApiResource;
-    type Scope = DynamicResourceScope;
+inherit_resource!([] AnyObject, DynamicObject, |object| object.0.metadata);
 
-    fn kind(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::kind(resource)
-    }
-
-    fn group(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::group(resource)
-    }
-
-    fn version(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::version(resource)
-    }
-
-    fn plural(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::plural(resource)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        self.0.meta()
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.meta_mut()
-    }
-}
-
-/// The identity and version of an object of kind `K`. Only metadata is requested, and only this part of it is kept:
+/// The identity and version of an object of kind `K`. Only metadata is requested, and only this part of it is stored:
 /// labels, annotations and managed fields of other objects are unbounded.
 #[derive(Debug)]
-pub struct Identity<K> {
+pub(crate) struct Identity<K> {
     metadata: ObjectMeta,
     kind: PhantomData<fn() -> K>,
 }
@@ -226,38 +237,11 @@ impl<'de, K> Deserialize<'de> for Identity<K> {
     }
 }
 
-impl<K: Resource> Resource for Identity<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn kind(dynamic: &K::DynamicType) -> Cow<'_, str> {
-        K::kind(dynamic)
-    }
-
-    fn group(dynamic: &K::DynamicType) -> Cow<'_, str> {
-        K::group(dynamic)
-    }
-
-    fn version(dynamic: &K::DynamicType) -> Cow<'_, str> {
-        K::version(dynamic)
-    }
-
-    fn plural(dynamic: &K::DynamicType) -> Cow<'_, str> {
-        K::plural(dynamic)
-    }
-
+inherit_resource!([K: kube::Resource] Identity<K>, K, |object| object.metadata, {
     fn metadata_api() -> bool {
         true
     }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+});
 
 #[cfg(test)]
 #[path = "lenient_tests.rs"]

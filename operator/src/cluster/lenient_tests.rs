@@ -9,7 +9,7 @@ use super::*;
 const TOO_LATE: &str = "9999-12-31T23:59:59Z";
 
 #[test]
-fn metadata_that_anybody_may_write_hides_no_object() {
+fn unreadable_metadata_hides_no_object() {
     let object = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {
@@ -28,7 +28,7 @@ fn metadata_that_anybody_may_write_hides_no_object() {
 }
 
 #[test]
-fn what_can_be_read_is_and_the_rest_is_named_without_its_value() {
+fn the_unreadable_part_is_named_without_its_value() {
     let value = json!({
         "phase": "Running",
         "conditions": [{"type": "Ready", "status": "True"}, {"type": "Other", "status": {"hunter2": 1}}],

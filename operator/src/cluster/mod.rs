@@ -1,4 +1,4 @@
-//! The objects that the API server last returned, and the clients that ask it. Nothing here depends on how an
+//! The objects that the API server last returned, and the clients for it. Nothing here depends on how an
 //! AuthService is reconciled: which objects an AuthService refers to is given as a function.
 
 pub(crate) mod cache;
@@ -10,8 +10,11 @@ pub(crate) mod fence;
 pub(crate) mod instrumentation;
 pub(crate) mod kinds;
 pub(crate) mod lenient;
+pub(crate) mod list_watch;
 pub(crate) mod object_store;
 pub(crate) mod observed;
+pub(crate) mod owners;
 pub(crate) mod references;
+pub(crate) mod unstored;
 pub(crate) mod watch_errors;
 pub(crate) mod watches;

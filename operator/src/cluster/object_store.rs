@@ -1,72 +1,69 @@
-//! The cached objects of one kind, indexed by name, by controller and by purpose.
+//! The cached objects of one kind, indexed by name, by AuthService and by database. Objects that belong to no existing
+//! AuthService are not stored.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
 use crate::cluster::cached_object::CachedObject;
 use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::AnyObject;
+use crate::cluster::owners::Owners;
+use crate::cluster::unstored::Unstored;
 
-/// Namespace and name, or namespace and group.
+/// Namespace and name, or namespace and AuthService.
 type Key = (Box<str>, Box<str>);
 
 /// Receives the events of a watch. There is one for each [`ObjectStore`].
-pub struct Writer {
-    kind: Kind,
-    content: Arc<RwLock<Content>>,
-    /// The objects of a list in progress.
-    listed: Option<HashMap<Key, Arc<CachedObject>>>,
+pub(crate) struct Writer {
+    store: ObjectStore,
+    /// A list in progress.
+    listed: Option<Listed>,
     complete: watch::Sender<bool>,
 }
 
-/// What a watch last saw.
+#[derive(Default)]
+struct Listed {
+    objects: HashMap<Key, Arc<CachedObject>>,
+    unstored: Unstored,
+}
+
+/// The last observed objects of one kind that belong to an AuthService.
 #[derive(Clone)]
-pub struct ObjectStore {
+pub(crate) struct ObjectStore {
+    kind: Kind,
+    owners: Owners,
     content: Arc<RwLock<Content>>,
     complete: watch::Receiver<bool>,
 }
 
 /// The watch of a store ended before its initial list was complete.
 #[derive(Debug, thiserror::Error)]
-#[error("a watch ended before it had listed once")]
-pub struct WatchEnded;
+#[error("a watch ended before its initial list was complete")]
+pub(crate) struct WatchEnded;
 
 /// An object that has changed.
 #[derive(Debug, Clone)]
-pub struct Change {
-    /// Its namespace.
-    pub namespace: Box<str>,
-    /// The new object, or the last version of a deleted one.
-    pub object: Arc<CachedObject>,
+pub(crate) struct Change {
+    pub(crate) namespace: Box<str>,
+    /// The new object, or the last version of a removed one.
+    pub(crate) object: Arc<CachedObject>,
 }
 
 #[derive(Default)]
 struct Content {
     objects: HashMap<Key, Arc<CachedObject>>,
-    /// Names. Most groups have one element, so that no spare capacity is reserved.
+    /// The names of the pods or Jobs of each AuthService. Most groups are small, so that no spare capacity is reserved.
     groups: HashMap<Key, Vec<Box<str>>>,
     /// The objects with a database annotation, in all namespaces.
     databases: HashMap<Box<str>, Vec<Key>>,
     /// The number of unreadable objects.
     unreadable: usize,
-}
-
-/// The group of the pods of an AuthService with one purpose.
-pub fn purpose(instance: &str, component: &str) -> String {
-    format!("{instance}/{component}")
-}
-
-/// The secondary index key of an object. Only these kinds are looked up by it.
-fn group(kind: Kind, object: &CachedObject) -> Option<Box<str>> {
-    match kind {
-        Kind::Job => Some(object.controller()?.uid.clone()),
-        Kind::Pod => Some(purpose(object.instance()?, object.component()?).into_boxed_str()),
-        _ => None,
-    }
+    unstored: Unstored,
 }
 
 fn enter<K: Hash + Eq, T: PartialEq>(index: &mut HashMap<K, Vec<T>>, key: K, entry: T) {
@@ -89,8 +86,8 @@ fn leave<K: Hash + Eq, T: PartialEq>(index: &mut HashMap<K, Vec<T>>, key: &K, en
 impl Content {
     fn insert(&mut self, kind: Kind, key: Key, object: Arc<CachedObject>) -> Option<Arc<CachedObject>> {
         let before = self.remove(kind, &key);
-        if let Some(group) = group(kind, &object) {
-            enter(&mut self.groups, (key.0.clone(), group), key.1.clone());
+        if let Some(group) = Owners::group_of(kind, &object) {
+            enter(&mut self.groups, (key.0.clone(), group.into()), key.1.clone());
         }
         if let Some(database) = object.database() {
             enter(&mut self.databases, database.into(), key.clone());
@@ -103,8 +100,8 @@ impl Content {
     fn remove(&mut self, kind: Kind, key: &Key) -> Option<Arc<CachedObject>> {
         let object = self.objects.remove(key)?;
         self.unreadable -= usize::from(object.problem().is_some());
-        if let Some(group) = group(kind, &object) {
-            leave(&mut self.groups, &(key.0.clone(), group), &key.1);
+        if let Some(group) = Owners::group_of(kind, &object) {
+            leave(&mut self.groups, &(key.0.clone(), group.into()), &key.1);
         }
         if let Some(database) = object.database() {
             leave(&mut self.databases, &database.into(), key);
@@ -114,58 +111,59 @@ impl Content {
 }
 
 impl Writer {
-    /// An empty store for this kind.
-    pub fn new(kind: Kind) -> Self {
-        Self { kind, content: Arc::default(), listed: None, complete: watch::Sender::new(false) }
+    pub(crate) fn new(kind: Kind, owners: Owners) -> Self {
+        let complete = watch::Sender::new(false);
+        let store = ObjectStore { kind, owners, content: Arc::default(), complete: complete.subscribe() };
+        Self { store, listed: None, complete }
     }
 
-    /// The store.
-    pub fn store(&self) -> ObjectStore {
-        ObjectStore { content: self.content.clone(), complete: self.complete.subscribe() }
+    pub(crate) fn store(&self) -> ObjectStore {
+        self.store.clone()
     }
 
     /// The number of unreadable objects.
-    pub fn unreadable(&self) -> usize {
-        self.read_content().unreadable
+    pub(crate) fn unreadable(&self) -> usize {
+        self.store.read().unreadable
     }
 
     /// Processes an event. Returns the changes; the initial list is no change.
-    pub fn take_in(&mut self, event: Event<AnyObject>) -> Vec<Change> {
+    pub(crate) fn process(&mut self, event: Event<AnyObject>) -> Vec<Change> {
         match event {
-            Event::Init => {
-                self.listed = Some(HashMap::new());
-                Vec::new()
-            }
-            Event::InitApply(object) => {
-                let (key, object) = self.keep(object);
+            Event::Init => self.listed = Some(Listed::default()),
+            Event::InitApply(AnyObject(object)) => {
                 if let Some(listed) = &mut self.listed {
-                    listed.insert(key, object);
+                    self.store.list(listed, object);
                 }
-                Vec::new()
             }
             Event::InitDone => {
-                let listed = self.listed.take().unwrap_or_default();
-                let changes = self.replace(listed);
-                if self.complete.send_replace(true) { changes } else { Vec::new() }
+                let changes = self.store.replace(self.listed.take().unwrap_or_default());
+                if self.complete.send_replace(true) {
+                    return changes;
+                }
             }
-            Event::Apply(object) => {
-                let (key, object) = self.keep(object);
-                let namespace = key.0.clone();
-                let before = self.write().insert(self.kind, key, object.clone());
-                let same = before.is_some_and(|before| before.is_like(&object));
-                if same { Vec::new() } else { vec![Change { namespace, object }] }
-            }
-            Event::Delete(object) => {
-                let (key, object) = self.keep(object);
-                self.write().remove(self.kind, &key);
-                vec![Change { namespace: key.0, object }]
-            }
+            Event::Apply(AnyObject(object)) => return self.store.apply(object).into_iter().collect(),
+            Event::Delete(AnyObject(object)) => return self.store.delete(&object).into_iter().collect(),
+        }
+        Vec::new()
+    }
+}
+
+impl ObjectStore {
+    fn list(&self, listed: &mut Listed, object: DynamicObject) {
+        let key = key_of(&object);
+        if self.owners.has_owner(self.kind, &object) {
+            let object = self.cached(&key, object);
+            listed.objects.insert(key, object);
+        } else if let Some(group) = Owners::unstored_group(self.kind, &object) {
+            listed.unstored.insert(&key.0, group, &key.1);
         }
     }
 
     /// Replaces the content with a complete list. Returns the changes.
-    fn replace(&self, listed: HashMap<Key, Arc<CachedObject>>) -> Vec<Change> {
+    fn replace(&self, listed: Listed) -> Vec<Change> {
         let mut content = self.write();
+        let Listed { objects: listed, unstored } = listed;
+        content.unstored = unstored;
         let gone: Vec<Key> =
             content.objects.keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
         let mut changes: Vec<Change> = gone
@@ -182,48 +180,125 @@ impl Writer {
         changes
     }
 
+    fn apply(&self, object: DynamicObject) -> Option<Change> {
+        let key = key_of(&object);
+        if self.owners.has_owner(self.kind, &object) {
+            let object = self.cached(&key, object);
+            let mut content = self.write();
+            let group = Owners::group_of(self.kind, &object).unwrap_or(&key.1);
+            content.unstored.remove(&key.0, group, &key.1);
+            let namespace = key.0.clone();
+            let before = content.insert(self.kind, key, object.clone());
+            let same = before.is_some_and(|before| before.is_like(&object));
+            return (!same).then_some(Change { namespace, object });
+        }
+        let mut content = self.write();
+        // Checked again, because a reconcile of an AuthService that was created meanwhile may have looked for the
+        // record already.
+        if self.owners.has_owner(self.kind, &object) {
+            drop(content);
+            return self.apply(object);
+        }
+        if let Some(group) = Owners::unstored_group(self.kind, &object) {
+            content.unstored.insert(&key.0, group, &key.1);
+        }
+        // It belonged to an AuthService before.
+        let object = content.remove(self.kind, &key)?;
+        Some(Change { namespace: key.0, object })
+    }
+
+    fn delete(&self, object: &DynamicObject) -> Option<Change> {
+        let key = key_of(object);
+        let mut content = self.write();
+        if let Some(group) = Owners::unstored_group(self.kind, object) {
+            content.unstored.remove(&key.0, group, &key.1);
+        }
+        let object = content.remove(self.kind, &key)?;
+        Some(Change { namespace: key.0, object })
+    }
+
     /// The cached form of an object. If its version is unchanged, the existing one is reused, so that a new list does
     /// not need twice the memory.
-    fn keep(&self, object: AnyObject) -> (Key, Arc<CachedObject>) {
-        let AnyObject(object) = object;
-        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
-        let key: Key = (text(&object.metadata.namespace), text(&object.metadata.name));
-        let before = self.read_content().objects.get(&key).cloned();
-        let kept = before
+    fn cached(&self, key: &Key, object: DynamicObject) -> Arc<CachedObject> {
+        let before = self.read().objects.get(key).cloned();
+        before
             .filter(|before| {
                 before.version().is_some() && before.version() == object.metadata.resource_version.as_deref()
             })
-            .unwrap_or_else(|| Arc::new(CachedObject::new(self.kind, object)));
-        (key, kept)
+            .unwrap_or_else(|| Arc::new(CachedObject::new(self.kind, object)))
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Content> {
-        self.content.write().unwrap_or_else(PoisonError::into_inner)
+    /// The unstored objects that belong to this AuthService, which has just been created: the AuthService itself if it
+    /// has pods or Jobs, and the names of other objects. They are to be read and passed to
+    /// [`ObjectStore::insert_read`].
+    pub(crate) fn unstored(&self, namespace: &str, auth_service: &str) -> Vec<String> {
+        let content = self.read();
+        if content.unstored.is_empty() {
+            return Vec::new();
+        }
+        let mut groups = self.owners.groups(self.kind, auth_service);
+        groups.retain(|group| content.unstored.contains_group(namespace, group));
+        groups
     }
 
-    fn read_content(&self) -> std::sync::RwLockReadGuard<'_, Content> {
-        self.content.read().unwrap_or_else(PoisonError::into_inner)
+    /// Stores objects that were read, by name, unless the watch has shown a change of them meanwhile.
+    pub(crate) fn insert_read(&self, namespace: &str, group: &str, objects: Vec<(String, CachedObject)>) {
+        let mut content = self.write();
+        if !self.owners.owns_group(self.kind, namespace, group) {
+            return;
+        }
+        for (name, object) in objects {
+            if content.unstored.remove(namespace, group, &name) {
+                let key = (namespace.into(), name.into_boxed_str());
+                content.insert(self.kind, key, Arc::new(object));
+            }
+        }
+        content.unstored.remove_group(namespace, group);
     }
-}
 
-impl ObjectStore {
+    /// Removes the objects of an AuthService that was deleted.
+    pub(crate) fn release(&self, namespace: &str, auth_service: &str) {
+        let mut content = self.write();
+        for group in self.owners.groups(self.kind, auth_service) {
+            // Another AuthService may have an object of this name.
+            if self.owners.owns_group(self.kind, namespace, &group) {
+                continue;
+            }
+            let names = if Owners::are_grouped(self.kind) {
+                content.groups.get(&(namespace.into(), group.as_str().into())).cloned().unwrap_or_default()
+            } else {
+                vec![group.as_str().into()]
+            };
+            for name in names {
+                let key = (namespace.into(), name);
+                if content.remove(self.kind, &key).is_some() {
+                    content.unstored.insert(namespace, &group, &key.1);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Waits for the initial list.
     ///
     /// # Errors
-    /// When it ended before.
-    pub async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
+    /// When the watch ended before.
+    pub(crate) async fn wait_until_ready(&self) -> Result<(), WatchEnded> {
         self.complete.clone().wait_for(|complete| *complete).await.map(drop).map_err(|_| WatchEnded)
     }
 
-    /// The object of that name.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<CachedObject>> {
         self.read().objects.get(&(namespace.into(), name.into())).cloned()
     }
 
-    /// The objects of a group in a namespace: Jobs by the uid of their controller, pods by their [`purpose`].
-    pub fn group(&self, namespace: &str, group: &str) -> Vec<Arc<CachedObject>> {
+    /// The pods or Jobs of an AuthService: the pods with its name in their label, or the Jobs with a controller of
+    /// its name.
+    pub(crate) fn group(&self, namespace: &str, auth_service: &str) -> Vec<Arc<CachedObject>> {
         let content = self.read();
-        let names = content.groups.get(&(namespace.into(), group.into()));
+        let names = content.groups.get(&(namespace.into(), auth_service.into()));
         names
             .into_iter()
             .flatten()
@@ -232,114 +307,26 @@ impl ObjectStore {
     }
 
     /// The objects that use this database, each with its namespace.
-    pub fn users_of_database(&self, database: &str) -> Vec<(Box<str>, Arc<CachedObject>)> {
+    pub(crate) fn users_of_database(&self, database: &str) -> Vec<(Box<str>, Arc<CachedObject>)> {
         let content = self.read();
         let users = content.databases.get(database).into_iter().flatten();
         users.filter_map(|key| Some((key.0.clone(), content.objects.get(key)?.clone()))).collect()
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Content> {
+    fn read(&self) -> RwLockReadGuard<'_, Content> {
         self.content.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Content> {
+        self.content.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key_of(object: &DynamicObject) -> Key {
+    let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
+    (text(&object.metadata.namespace), text(&object.metadata.name))
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::core::DynamicObject;
-    use serde_json::json;
-
-    use super::*;
-
-    fn object(name: &str, version: &str, owner: &str, data: &str) -> DynamicObject {
-        serde_json::from_value(json!({
-            "metadata": {
-                "namespace": "a", "name": name, "uid": name, "resourceVersion": version,
-                "labels": {"app.kubernetes.io/instance": owner, "app.kubernetes.io/component": "server"},
-                "ownerReferences": [
-                    {"apiVersion": "v1", "kind": "AuthService", "name": owner, "uid": format!("uid-{owner}"), "controller": true}
-                ],
-            },
-            "data": {"key": data},
-        }))
-        .unwrap()
-    }
-
-    fn names(changes: &[Change]) -> Vec<String> {
-        let mut names: Vec<_> = changes.iter().filter_map(|change| change.object.uid()).collect();
-        names.sort();
-        names
-    }
-
-    fn listed(writer: &mut Writer, objects: &[DynamicObject]) -> Vec<Change> {
-        assert!(writer.take_in(Event::Init).is_empty());
-        for object in objects {
-            assert!(writer.take_in(Event::InitApply(AnyObject(object.clone()))).is_empty());
-        }
-        writer.take_in(Event::InitDone)
-    }
-
-    #[test]
-    fn what_is_kept_is_the_object_and_found_by_name_and_group() {
-        for (kind, of_x, of_y) in [
-            (Kind::Job, "uid-x".to_owned(), "uid-y".to_owned()),
-            (Kind::Pod, purpose("x", "server"), purpose("y", "server")),
-        ] {
-            let mut writer = Writer::new(kind);
-            let store = writer.store();
-            let whole = object("one", "1", "x", "1");
-            assert!(listed(&mut writer, &[whole.clone(), object("two", "2", "y", "1")]).is_empty());
-            assert_eq!(store.get("a", "one").unwrap().object(), whole);
-            assert!(store.get("b", "one").is_none());
-            assert_eq!((store.group("a", &of_x).len(), store.group("b", &of_x).len()), (1, 0), "{kind}");
-            // An object whose controller changes leaves its group.
-            writer.take_in(Event::Apply(AnyObject(object("one", "3", "y", "1"))));
-            assert!(store.group("a", &of_x).is_empty());
-            assert_eq!(store.group("a", &of_y).len(), 2);
-        }
-    }
-
-    #[test]
-    fn only_what_differs_is_a_change() {
-        let mut writer = Writer::new(Kind::ConfigMap);
-        listed(&mut writer, &[object("one", "1", "x", "1"), object("two", "2", "x", "1")]);
-        assert!(writer.take_in(Event::Apply(AnyObject(object("one", "3", "x", "1")))).is_empty());
-        assert_eq!(writer.store().get("a", "one").unwrap().version(), Some("3"));
-        assert_eq!(names(&writer.take_in(Event::Apply(AnyObject(object("one", "4", "x", "2"))))), ["one"]);
-        // A new list reports what changed, appeared and disappeared in between.
-        let changes = listed(&mut writer, &[object("one", "5", "x", "3"), object("three", "6", "x", "1")]);
-        assert_eq!(names(&changes), ["one", "three", "two"]);
-        let again = listed(&mut writer, &[object("one", "5", "x", "3"), object("three", "6", "x", "1")]);
-        assert!(again.is_empty());
-        assert_eq!(names(&writer.take_in(Event::Delete(AnyObject(object("one", "7", "x", "3"))))), ["one"]);
-        assert!(writer.store().get("a", "one").is_none());
-    }
-
-    #[test]
-    fn a_status_that_nobody_reads_is_no_change() {
-        let mut writer = Writer::new(Kind::PodDisruptionBudget);
-        let with = |version: &str, healthy: i32| {
-            let mut budget = object("one", version, "x", "1");
-            budget.data["status"] = json!({"currentHealthy": healthy});
-            budget
-        };
-        listed(&mut writer, &[with("1", 0)]);
-        assert!(writer.take_in(Event::Apply(AnyObject(with("2", 1)))).is_empty());
-    }
-
-    #[test]
-    fn the_load_that_an_autoscaler_sees_is_no_change_and_what_it_says_is() {
-        let mut writer = Writer::new(Kind::HorizontalPodAutoscaler);
-        let with = |version: &str, load: i32, active: &str| {
-            let mut autoscaler = object("one", version, "x", "1");
-            autoscaler.data["status"] = json!({
-                "currentMetrics": [{"resource": {"current": {"averageUtilization": load}}}],
-                "desiredReplicas": load,
-                "conditions": [{"type": "ScalingActive", "status": active}],
-            });
-            autoscaler
-        };
-        listed(&mut writer, &[with("1", 1, "True")]);
-        assert!(writer.take_in(Event::Apply(AnyObject(with("2", 2, "True")))).is_empty());
-        assert_eq!(names(&writer.take_in(Event::Apply(AnyObject(with("3", 2, "False"))))), ["one"]);
-    }
-}
+#[path = "object_store_tests.rs"]
+mod tests;

@@ -1,35 +1,30 @@
 //! An AuthService as observed by the watch. A later release may have written a status that this one cannot read, and
-//! a stored spec may have another schema: such an object is kept as it is and does not hide others.
+//! a stored spec may have another schema: such an object is stored as it is and does not hide others.
 
-use std::borrow::Cow;
-
-use kube::Resource;
-use kube::core::{NamespaceResourceScope, ObjectMeta};
 use latchkey_crds::{AuthService, AuthServiceStatus};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::cluster::lenient::{metadata, salvage};
+use crate::cluster::lenient::{inherit_resource, metadata, salvage};
 
-/// The maximum size of the conditions kept of an unreadable AuthService, as JSON.
+/// The maximum size of the conditions that are stored of an unreadable AuthService, as JSON.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// One AuthService.
 #[derive(Debug, Clone)]
-pub struct Observed {
+pub(crate) struct Observed {
     salvaged: AuthService,
     unreadable: Option<Box<Unreadable>>,
 }
 
 /// Why an AuthService cannot be read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     /// The unreadable field, as a noun phrase.
-    pub problem: Box<str>,
+    pub(crate) problem: Box<str>,
     /// The stored conditions; `None` if they are not a list that can be written back.
-    pub conditions: Option<Vec<Value>>,
+    pub(crate) conditions: Option<Vec<Value>>,
     /// Whether the status has a valid field for the observed generation.
-    pub counts_generations: bool,
+    pub(crate) counts_generations: bool,
 }
 
 impl Observed {
@@ -37,18 +32,18 @@ impl Observed {
     ///
     /// # Errors
     /// Why it cannot be read.
-    pub fn whole(&self) -> Result<&AuthService, &Unreadable> {
+    pub(crate) fn whole(&self) -> Result<&AuthService, &Unreadable> {
         self.unreadable.as_deref().map_or(Ok(&self.salvaged), Err)
     }
 
     /// The readable parts of the AuthService, with defaults for the rest. Sufficient to find its references, but
     /// never a basis for writes.
-    pub fn salvaged(&self) -> &AuthService {
+    pub(crate) fn salvaged(&self) -> &AuthService {
         &self.salvaged
     }
 
     /// The unreadable field, if any.
-    pub fn problem(&self) -> Option<&str> {
+    pub(crate) fn problem(&self) -> Option<&str> {
         self.unreadable.as_ref().map(|unreadable| &*unreadable.problem)
     }
 }
@@ -103,38 +98,11 @@ impl Unreadable {
     }
 }
 
-impl Resource for Observed {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind(dynamic: &()) -> Cow<'_, str> {
-        AuthService::kind(dynamic)
-    }
-
-    fn group(dynamic: &()) -> Cow<'_, str> {
-        AuthService::group(dynamic)
-    }
-
-    fn version(dynamic: &()) -> Cow<'_, str> {
-        AuthService::version(dynamic)
-    }
-
-    fn plural(dynamic: &()) -> Cow<'_, str> {
-        AuthService::plural(dynamic)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.salvaged.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.salvaged.metadata
-    }
-}
+inherit_resource!([] Observed, AuthService, |object| object.salvaged.metadata);
 
 #[cfg(test)]
 mod tests {
-    use kube::ResourceExt;
+    use kube::{Resource, ResourceExt};
     use serde_json::json;
 
     use super::*;
@@ -149,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_this_release_is_read_as_a_whole() {
+    fn an_object_of_this_release_is_readable() {
         for status in [json!(null), json!({}), json!({"later": {"a": 1}, "replicas": 1})] {
             let observed = observed(&json!({"replicas": 2, "later": true}), &status);
             assert_eq!(observed.whole().unwrap().spec.replicas, 2, "{status}");
@@ -158,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_release_is_held_with_what_it_refers_to() {
+    fn the_references_of_an_unreadable_object_are_readable() {
         let key = json!({"kid": "k", "phase": "escrowed", "since": "2026-01-01T00:00:00Z"});
         let good = json!({"database": {"urlSecretRef": {"name": "db"}}});
         let cases = [

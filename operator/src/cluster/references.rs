@@ -1,5 +1,6 @@
-//! The Secrets that AuthServices reference. A watch reports changes of all Secrets without their data. The data are
-//! only read while an AuthService references the Secret, once per change.
+//! The Secrets and ConfigMaps that AuthServices reference. A watch of each kind reports the metadata of all objects;
+//! those without a reference are dropped. The data are read while an AuthService references the object, once per
+//! change.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,38 +13,32 @@ use crate::cluster::cached_object::CachedObject;
 /// Namespace and name.
 type Key = (String, String);
 
-/// A few distinct names: most Secrets are used by one AuthService, and each AuthService references a few.
+/// A few distinct names: most objects are used by one AuthService, and each AuthService references a few.
 type Few = Vec<Box<str>>;
 
-/// The state of a Secret.
+/// The state of a referenced object.
 #[derive(Debug)]
-pub enum SecretState {
-    /// It was read: its data, or that it does not exist.
+pub(crate) enum NamedState {
+    /// It was read; `None` if it does not exist.
     Read(Option<Arc<CachedObject>>),
-    /// It must be read from the API server; the value is passed to [`NamedSecrets::keep`].
+    /// It must be read from the API server; the value is passed to [`NamedObjects::insert`].
     Unread(Option<u64>),
 }
 
-/// Which objects an AuthService refers to. This module only follows them.
-#[derive(Clone, Copy)]
-pub(crate) struct ReferenceRules {
-    /// The names of the Secrets whose changes concern an AuthService, in its namespace.
-    pub secrets: fn(&AuthService) -> BTreeSet<String>,
-    /// Whether changes of the ConfigMap of this name, in its namespace, concern an AuthService.
-    pub config_map: fn(&AuthService, &str) -> bool,
-}
+/// The names of the objects of one kind whose changes concern an AuthService, in its namespace.
+pub(crate) type NamesOf = fn(&AuthService) -> BTreeSet<String>;
 
-/// The referenced Secrets, the AuthServices that reference them, and the data that were read.
+/// The referenced objects of one kind, the AuthServices that reference them, and the data that were read.
 #[derive(Clone)]
-pub(crate) struct NamedSecrets {
-    secrets_of: fn(&AuthService) -> BTreeSet<String>,
+pub(crate) struct NamedObjects {
+    names_of: NamesOf,
     content: Arc<Mutex<Content>>,
 }
 
 #[derive(Default)]
 struct Content {
-    secrets: HashMap<Key, Named>,
-    /// The Secrets that each AuthService references.
+    objects: HashMap<Key, Named>,
+    /// The objects that each AuthService references.
     by_service: HashMap<Key, Few>,
 }
 
@@ -55,15 +50,14 @@ enum Read {
 }
 
 impl Read {
-    fn secret(&self) -> Option<&Arc<CachedObject>> {
+    fn object(&self) -> Option<&Arc<CachedObject>> {
         match self {
-            Self::Found(secret) => Some(secret),
+            Self::Found(object) => Some(object),
             Self::Missing => None,
         }
     }
 }
 
-/// One Secret.
 #[derive(Default)]
 struct Named {
     /// The AuthServices of its namespace that reference it.
@@ -74,72 +68,79 @@ struct Named {
     read: Option<Read>,
 }
 
-impl NamedSecrets {
-    /// An empty set. `secrets_of` returns the Secrets that an AuthService references.
-    pub fn new(secrets_of: fn(&AuthService) -> BTreeSet<String>) -> Self {
-        Self { secrets_of, content: Arc::default() }
+impl NamedObjects {
+    pub(crate) fn new(names_of: NamesOf) -> Self {
+        Self { names_of, content: Arc::default() }
     }
 
-    /// Updates the references of an AuthService; Secrets without references are removed.
-    pub fn follow(&self, auth_service: &AuthService) {
+    /// Updates the references of an AuthService; objects without references are removed.
+    pub(crate) fn follow(&self, auth_service: &AuthService) {
         let key = key_of(auth_service);
-        self.lock().set(&key, (self.secrets_of)(auth_service));
+        self.lock().set(&key, (self.names_of)(auth_service));
     }
 
-    /// Removes an AuthService, and Secrets that no other AuthService references.
-    pub fn forget(&self, auth_service: &AuthService) {
+    /// Removes an AuthService, and objects that no other AuthService references.
+    pub(crate) fn forget(&self, auth_service: &AuthService) {
         self.lock().set(&key_of(auth_service), BTreeSet::new());
     }
 
-    /// Removes the AuthServices that are not in this list.
-    pub fn retain<'a>(&self, there: impl Iterator<Item = &'a AuthService>) {
-        let there: BTreeSet<Key> = there.map(key_of).collect();
+    /// Removes the AuthServices that are not in this list. Returns namespace and name of each.
+    pub(crate) fn retain<'a>(&self, existing: impl Iterator<Item = &'a AuthService>) -> Vec<Key> {
+        let existing: BTreeSet<Key> = existing.map(key_of).collect();
         let mut content = self.lock();
-        let gone: Vec<Key> = content.by_service.keys().filter(|key| !there.contains(*key)).cloned().collect();
-        for key in gone {
-            content.set(&key, BTreeSet::new());
+        let gone: Vec<Key> =
+            content.by_service.keys().filter(|key| !existing.contains(*key)).cloned().collect();
+        for key in &gone {
+            content.set(key, BTreeSet::new());
         }
+        gone
     }
 
-    /// Observes the version of a Secret, or its deletion. Returns the names of the AuthServices of its namespace that
+    /// Observes the version of an object, or its deletion. Returns the names of the AuthServices of its namespace that
     /// reference it, if it changed.
-    pub fn observe(&self, namespace: &str, name: &str, version: Option<&str>) -> Vec<String> {
+    pub(crate) fn observe(&self, namespace: &str, name: &str, version: Option<&str>) -> Vec<String> {
         self.lock().observe(&(namespace.to_owned(), name.to_owned()), version)
     }
 
-    /// Observes a complete list of Secrets, by namespace and name, with their versions. Returns namespace and name of
-    /// the AuthServices that are affected.
-    pub fn observe_all(&self, there: &HashMap<Key, String>) -> Vec<Key> {
+    /// Observes a complete list, by namespace and name, with the versions. Returns namespace and name of the
+    /// AuthServices that are affected.
+    pub(crate) fn observe_all(&self, listed: &HashMap<Key, String>) -> Vec<Key> {
         let mut content = self.lock();
-        let secrets: Vec<Key> = content.secrets.keys().cloned().collect();
+        let objects: Vec<Key> = content.objects.keys().cloned().collect();
         let mut concerned = Vec::new();
-        for key in secrets {
-            let services = content.observe(&key, there.get(&key).map(String::as_str));
+        for key in objects {
+            let services = content.observe(&key, listed.get(&key).map(String::as_str));
             concerned.extend(services.into_iter().map(|service| (key.0.clone(), service)));
         }
         concerned
     }
 
     /// Whether an AuthService references it.
-    pub fn is_named(&self, namespace: &str, name: &str) -> bool {
-        self.lock().secrets.contains_key(&(namespace.to_owned(), name.to_owned()))
+    pub(crate) fn is_named(&self, namespace: &str, name: &str) -> bool {
+        self.lock().objects.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
-    /// The data of a Secret, if no change was observed since they were read.
-    pub fn known(&self, namespace: &str, name: &str) -> SecretState {
-        match self.lock().secrets.get(&(namespace.to_owned(), name.to_owned())) {
-            Some(Named { read: Some(read), .. }) => SecretState::Read(read.secret().cloned()),
-            Some(named) => SecretState::Unread(Some(named.changes)),
-            None => SecretState::Unread(None),
+    /// The object, if no change was observed since it was read.
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> NamedState {
+        match self.lock().objects.get(&(namespace.to_owned(), name.to_owned())) {
+            Some(Named { read: Some(read), .. }) => NamedState::Read(read.object().cloned()),
+            Some(named) => NamedState::Unread(Some(named.changes)),
+            None => NamedState::Unread(None),
         }
     }
 
-    /// Stores the data, unless a change was observed since [`NamedSecrets::known`] returned `asked`.
-    pub fn keep(&self, namespace: &str, name: &str, asked: Option<u64>, secret: Option<Arc<CachedObject>>) {
-        if let Some(named) = self.lock().secrets.get_mut(&(namespace.to_owned(), name.to_owned()))
-            && Some(named.changes) == asked
+    /// Stores the object, unless a change was observed since [`NamedObjects::get`] returned `changes`.
+    pub(crate) fn insert(
+        &self,
+        namespace: &str,
+        name: &str,
+        changes: Option<u64>,
+        object: Option<Arc<CachedObject>>,
+    ) {
+        if let Some(named) = self.lock().objects.get_mut(&(namespace.to_owned(), name.to_owned()))
+            && Some(named.changes) == changes
         {
-            named.read = Some(secret.map_or(Read::Missing, Read::Found));
+            named.read = Some(object.map_or(Read::Missing, Read::Found));
         }
     }
 
@@ -149,35 +150,34 @@ impl NamedSecrets {
 }
 
 impl Content {
-    fn set(&mut self, service: &Key, secrets: BTreeSet<String>) {
+    fn set(&mut self, service: &Key, names: BTreeSet<String>) {
         let before = self.by_service.remove(service).unwrap_or_default();
-        for secret in before.iter().filter(|name| !secrets.contains(&***name)) {
-            let key = (service.0.clone(), secret.to_string());
-            if let Some(named) = self.secrets.get_mut(&key) {
-                named.by.retain(|name| **name != *service.1);
-                if named.by.is_empty() {
-                    self.secrets.remove(&key);
+        for name in before.iter().filter(|name| !names.contains(&***name)) {
+            let key = (service.0.clone(), name.to_string());
+            if let Some(object) = self.objects.get_mut(&key) {
+                object.by.retain(|name| **name != *service.1);
+                if object.by.is_empty() {
+                    self.objects.remove(&key);
                 }
             }
         }
-        for secret in secrets.iter().filter(|name| !before.iter().any(|known| **known == ***name)) {
-            let named = self.secrets.entry((service.0.clone(), secret.clone())).or_default();
-            named.by.reserve_exact(1);
-            named.by.push(service.1.as_str().into());
+        for name in names.iter().filter(|name| !before.iter().any(|other| **other == ***name)) {
+            let object = self.objects.entry((service.0.clone(), name.clone())).or_default();
+            object.by.reserve_exact(1);
+            object.by.push(service.1.as_str().into());
         }
-        if !secrets.is_empty() {
-            self.by_service
-                .insert(service.clone(), secrets.into_iter().map(String::into_boxed_str).collect());
+        if !names.is_empty() {
+            self.by_service.insert(service.clone(), names.into_iter().map(String::into_boxed_str).collect());
         }
     }
 
     fn observe(&mut self, key: &Key, version: Option<&str>) -> Vec<String> {
-        let Some(named) = self.secrets.get_mut(key) else { return Vec::new() };
-        let known = named
+        let Some(named) = self.objects.get_mut(key) else { return Vec::new() };
+        let unchanged = named
             .read
             .as_ref()
-            .is_some_and(|read| read.secret().and_then(|secret| secret.version()) == version);
-        if known {
+            .is_some_and(|read| read.object().and_then(|object| object.version()) == version);
+        if unchanged {
             return Vec::new();
         }
         named.changes = named.changes.wrapping_add(1);
@@ -199,8 +199,8 @@ mod tests {
     use crate::names::Names;
 
     /// The Secret of the database and the AuthService's own.
-    fn named_secrets() -> NamedSecrets {
-        NamedSecrets::new(|auth_service| {
+    fn named_secrets() -> NamedObjects {
+        NamedObjects::new(|auth_service| {
             let own = Names::new(&auth_service.name_any()).secrets();
             let database = auth_service.spec.database.url_secret_ref.as_ref();
             database.map(|reference| reference.name.clone()).into_iter().chain(own).collect()
@@ -217,23 +217,23 @@ mod tests {
         .unwrap()
     }
 
-    fn put(secrets: &NamedSecrets, name: &str, version: &str) {
+    fn put(secrets: &NamedObjects, name: &str, version: &str) {
         let secret = json!({"metadata": {"name": name, "namespace": "a", "resourceVersion": version}});
-        let kept = CachedObject::new(Kind::Secret, serde_json::from_value(secret).unwrap());
+        let object = CachedObject::new(Kind::Secret, serde_json::from_value(secret).unwrap());
         let key = ("a".to_owned(), name.to_owned());
-        secrets.lock().secrets.get_mut(&key).unwrap().read = Some(Read::Found(Arc::new(kept)));
+        secrets.lock().objects.get_mut(&key).unwrap().read = Some(Read::Found(Arc::new(object)));
     }
 
-    fn is_read(secrets: &NamedSecrets, name: &str) -> bool {
+    fn is_read(secrets: &NamedObjects, name: &str) -> bool {
         secrets
             .lock()
-            .secrets
+            .objects
             .get(&("a".to_owned(), name.to_owned()))
             .is_some_and(|named| named.read.is_some())
     }
 
     #[test]
-    fn what_nobody_names_is_forgotten_and_concerns_nobody() {
+    fn an_object_without_references_is_removed_and_triggers_nothing() {
         let secrets = named_secrets();
         assert!(secrets.observe("a", "db", Some("1")).is_empty());
         secrets.follow(&auth_service("x", Some("db")));
@@ -247,11 +247,11 @@ mod tests {
         secrets.forget(&auth_service("y", None));
         assert!(!secrets.is_named("a", "db"));
         secrets.retain(std::iter::empty());
-        assert!(secrets.lock().secrets.is_empty() && secrets.lock().by_service.is_empty());
+        assert!(secrets.lock().objects.is_empty() && secrets.lock().by_service.is_empty());
     }
 
     #[test]
-    fn what_was_read_is_good_until_something_else_is_heard() {
+    fn an_object_that_was_read_is_valid_until_another_version_is_observed() {
         let secrets = named_secrets();
         secrets.follow(&auth_service("x", Some("db")));
         put(&secrets, "db", "7");

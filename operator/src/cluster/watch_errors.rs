@@ -15,7 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// The error that was logged last for the watch of each kind.
 #[derive(Debug, Default)]
-pub struct WatchErrors(Mutex<HashMap<&'static str, LoggedError>>);
+pub(crate) struct WatchErrors(Mutex<HashMap<&'static str, LoggedError>>);
 
 #[derive(Debug)]
 struct LoggedError {
@@ -27,7 +27,7 @@ struct LoggedError {
 
 impl WatchErrors {
     /// Records an error. If it is to be logged, returns how many equal ones were suppressed since the last line.
-    pub fn note(&self, kind: &'static str, error: &str, now: Instant) -> Option<u32> {
+    pub(crate) fn note(&self, kind: &'static str, error: &str, now: Instant) -> Option<u32> {
         let mut watch_errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = watch_errors.get_mut(kind).filter(|last| last.error == error) {
             let passed = now.duration_since(last.logged);
@@ -50,7 +50,7 @@ impl WatchErrors {
 
 /// The unreadable AuthServices by uid, with the problem.
 #[derive(Debug, Default)]
-pub struct Problems {
+pub(crate) struct Problems {
     current: HashMap<String, Box<str>>,
     /// The problems in a list in progress.
     listed: HashMap<String, Box<str>>,
@@ -58,7 +58,7 @@ pub struct Problems {
 
 impl Problems {
     /// Records an AuthService. Returns whether its problem has changed.
-    pub fn note(&mut self, object: &Observed) -> bool {
+    pub(crate) fn note(&mut self, object: &Observed) -> bool {
         let uid = object.uid().unwrap_or_default();
         let before = match object.problem() {
             Some(problem) => self.current.insert(uid, problem.into()),
@@ -68,29 +68,28 @@ impl Problems {
     }
 
     /// Removes a deleted one.
-    pub fn forget(&mut self, object: &Observed) {
+    pub(crate) fn forget(&mut self, object: &Observed) {
         self.current.remove(&object.uid().unwrap_or_default());
     }
 
     /// A list begins.
-    pub fn begin_list(&mut self) {
+    pub(crate) fn begin_list(&mut self) {
         self.listed.clear();
     }
 
     /// Records an AuthService of a list.
-    pub fn list(&mut self, object: &Observed) {
+    pub(crate) fn list(&mut self, object: &Observed) {
         if let Some(problem) = object.problem() {
             self.listed.insert(object.uid().unwrap_or_default(), problem.into());
         }
     }
 
     /// Replaces the content with that of the list.
-    pub fn end_list(&mut self) {
+    pub(crate) fn end_list(&mut self) {
         self.current = std::mem::take(&mut self.listed);
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.current.len()
     }
 }
@@ -100,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_failure_is_logged_less_and_less_often() {
+    fn a_repeated_error_is_logged_with_growing_pauses() {
         let watch_errors = WatchErrors::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);

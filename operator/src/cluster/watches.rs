@@ -1,6 +1,7 @@
 //! The watches: each fills a store and triggers reconciles of the affected AuthServices.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,12 +9,13 @@ use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::{NamespaceResourceScope, NamespaceScope};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
 use latchkey_crds::AuthService;
 use latchkey_crds::conditions::DATABASE_SHARED;
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cluster::cache::{Cache, Presence};
@@ -21,33 +23,35 @@ use crate::cluster::change_filter::ChangeFilter;
 use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::{AnyObject, Identity};
+use crate::cluster::list_watch::list_watch;
 use crate::cluster::object_store::{Change, Writer};
 use crate::cluster::observed::Observed;
+use crate::cluster::owners::Owners;
+use crate::cluster::references::NamedObjects;
 use crate::cluster::watch_errors::{Problems, WatchErrors};
 use crate::error_chain::ErrorChain;
 use crate::names::{MANAGED_BY, OPERATOR};
 
-/// The page size of lists: parsed objects take much more memory than cached ones.
-const PAGE: u32 = 100;
-
 /// The channel of AuthServices to reconcile.
-pub type Triggers = UnboundedSender<ObjectRef<Observed>>;
+pub(crate) type Triggers = UnboundedSender<ObjectRef<Observed>>;
 
 /// What the watches share.
 #[derive(Clone)]
-pub struct Watches {
+pub(crate) struct Watches {
     client: Client,
     /// Empty for all.
     namespace: String,
     cache: Cache,
     auth_services: Store<Observed>,
+    /// Whether the initial list of AuthServices is complete. The store's own notification wakes only one waiter.
+    listed: watch::Sender<bool>,
     triggers: Triggers,
     metrics: Arc<dyn Instrumentation>,
     watch_errors: Arc<WatchErrors>,
 }
 
 /// Starts all watches as tasks; they end when the set is dropped.
-pub fn start(
+pub(crate) fn start(
     client: Client,
     namespace: String,
     cache: Cache,
@@ -61,20 +65,19 @@ pub fn start(
         namespace,
         cache,
         auth_services: auth_services.clone(),
+        listed: watch::Sender::new(false),
         triggers,
         metrics,
         watch_errors: Arc::default(),
     };
     tasks.spawn(watches.clone().follow_auth_services(writer));
     for kind in Kind::BUILT_IN {
-        let writer = Writer::new(kind);
+        let writer = watches.new_writer(kind);
         watches.cache.insert(kind, writer.store());
         tasks.spawn(watches.clone().follow(kind, writer));
     }
-    tasks.spawn(watches.clone().follow_foreign_secrets());
-    let (config_maps, writer) = reflector::store();
-    watches.cache.set_config_maps(config_maps);
-    tasks.spawn(watches.clone().follow_config_maps(writer));
+    tasks.spawn(watches.clone().follow_named_secrets());
+    tasks.spawn(watches.clone().follow_named_config_maps());
     for kind in Kind::OPTIONAL {
         tasks.spawn(watches.clone().follow_definition(kind));
     }
@@ -82,13 +85,12 @@ pub fn start(
 }
 
 impl Watches {
+    fn new_writer(&self, kind: Kind) -> Writer {
+        Writer::new(kind, Owners::new(self.auth_services.clone(), self.cache.own_names()))
+    }
+
     async fn follow_auth_services(self, writer: reflector::store::Writer<Observed>) {
-        let api: Api<Observed> = if self.namespace.is_empty() {
-            Api::all(self.client.clone())
-        } else {
-            Api::namespaced(self.client.clone(), &self.namespace)
-        };
-        let events = watch(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+        let events = list_watch(self.api(&()), watcher::Config::default());
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         let mut filter = ChangeFilter::new(self.cache.written_statuses.clone());
         let mut problems = Problems::default();
@@ -98,7 +100,7 @@ impl Watches {
                     // A status that becomes readable also triggers a reconcile, although nothing else changes.
                     let differs = problems.note(&object);
                     if filter.is_change(object.salvaged()) || differs {
-                        self.cache.named_secrets.follow(object.salvaged());
+                        self.cache.follow(object.salvaged());
                         self.trigger(&object);
                     }
                 }
@@ -106,20 +108,20 @@ impl Watches {
                 // triggered.
                 Ok(Event::InitDone) => {
                     problems.end_list();
-                    let there = self.auth_services.state();
-                    self.cache.named_secrets.retain(there.iter().map(|object| object.salvaged()));
+                    self.cache.retain(&self.auth_services.state());
+                    self.listed.send_replace(true);
                     self.trigger_all();
                 }
                 Ok(Event::InitApply(object)) => {
                     filter.is_change(object.salvaged());
                     problems.list(&object);
-                    self.cache.named_secrets.follow(object.salvaged());
+                    self.cache.follow(object.salvaged());
                 }
                 // Its objects are garbage-collected by their owner references.
                 Ok(Event::Delete(object)) => {
                     filter.forget(object.salvaged());
                     problems.forget(&object);
-                    self.cache.named_secrets.forget(object.salvaged());
+                    self.cache.forget(object.salvaged());
                     self.trigger_refused_databases();
                 }
                 Ok(Event::Init) => {
@@ -133,20 +135,19 @@ impl Watches {
     }
 
     async fn follow(self, kind: Kind, mut writer: Writer) {
-        let resource = kind.api_resource();
-        let api: Api<AnyObject> = if self.namespace.is_empty() {
-            Api::all_with(self.client.clone(), &resource)
-        } else {
-            Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
-        };
-        let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}")).page_size(PAGE);
-        let mut events = std::pin::pin!(watch(api, config).default_backoff());
+        let api: Api<AnyObject> = self.api(&kind.api_resource());
+        let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
+        // Only objects of existing AuthServices are stored.
+        if self.listed.subscribe().wait_for(|listed| *listed).await.is_err() {
+            return;
+        }
+        let mut events = std::pin::pin!(list_watch(api, config));
         while let Some(event) = events.next().await {
             match event {
                 // The initial list is no change: the list of AuthServices triggers all of them.
                 Ok(event) => {
                     let gone = matches!(event, Event::Delete(_));
-                    for change in writer.take_in(event) {
+                    for change in writer.process(event) {
                         self.trigger_owner(&change);
                         if gone && change.object.database().is_some() {
                             self.trigger_refused_databases();
@@ -160,29 +161,37 @@ impl Watches {
     }
 
     /// Watches the metadata of all Secrets, of any owner.
-    async fn follow_foreign_secrets(self) {
-        let api: Api<Identity<Secret>> = if self.namespace.is_empty() {
-            Api::all(self.client.clone())
-        } else {
-            Api::namespaced(self.client.clone(), &self.namespace)
-        };
+    async fn follow_named_secrets(self) {
+        let named = self.cache.named_secrets.clone();
         // Helm releases are the majority of Secrets in a cluster and cannot be referenced by an AuthService.
         let config = watcher::Config::default().fields("type!=helm.sh/release.v1");
-        let mut events = std::pin::pin!(watch(api, config).default_backoff());
-        let named = &self.cache.named_secrets;
+        self.follow_named::<Secret>(Kind::Secret, named, config).await;
+    }
+
+    /// Watches the metadata of all ConfigMaps, of any owner.
+    async fn follow_named_config_maps(self) {
+        let named = self.cache.named_config_maps.clone();
+        self.follow_named::<ConfigMap>(Kind::ConfigMap, named, watcher::Config::default()).await;
+    }
+
+    async fn follow_named<K>(self, kind: Kind, named: NamedObjects, config: watcher::Config)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Debug + 'static,
+    {
+        let mut events = std::pin::pin!(list_watch(self.api::<Identity<K>>(&()), config));
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Apply(secret)) => {
-                    self.trigger_naming(&secret, secret.resource_version().as_deref());
+                Ok(Event::Apply(object)) => {
+                    self.trigger_naming(&named, &object, object.resource_version().as_deref());
                 }
-                Ok(Event::Delete(secret)) => self.trigger_naming(&secret, None),
+                Ok(Event::Delete(object)) => self.trigger_naming(&named, &object, None),
                 Ok(Event::Init) => listed.clear(),
-                Ok(Event::InitApply(secret)) => {
-                    let key = (secret.namespace().unwrap_or_default(), secret.name_any());
-                    // There may be many Secrets; one that is referenced later is read then.
+                Ok(Event::InitApply(object)) => {
+                    let key = (object.namespace().unwrap_or_default(), object.name_any());
+                    // There may be many objects; one that is referenced later is read then.
                     if named.is_named(&key.0, &key.1) {
-                        listed.insert(key, secret.resource_version().unwrap_or_default());
+                        listed.insert(key, object.resource_version().unwrap_or_default());
                     }
                 }
                 Ok(Event::InitDone) => {
@@ -190,46 +199,27 @@ impl Watches {
                         self.send(ObjectRef::new(&name).within(&namespace));
                     }
                 }
-                Err(error) => self.report(Kind::Secret.as_str(), &error),
+                Err(error) => self.report(kind.as_str(), &error),
             }
         }
     }
 
-    /// Watches the metadata of all ConfigMaps, because a spec can reference any of them. The data are read when they
-    /// are referenced.
-    async fn follow_config_maps(self, writer: reflector::store::Writer<Identity<ConfigMap>>) {
-        let api: Api<Identity<ConfigMap>> = if self.namespace.is_empty() {
-            Api::all(self.client.clone())
-        } else {
-            Api::namespaced(self.client.clone(), &self.namespace)
-        };
-        let events = watch(api, watcher::Config::default()).default_backoff();
-        let mut events = std::pin::pin!(reflector::reflector(writer, events));
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Apply(object) | Event::Delete(object)) => {
-                    let name = object.name_any();
-                    let referring = self.auth_services.state_filter(|auth_service| {
-                        auth_service.namespace() == object.namespace()
-                            && self.cache.refers_to_config_map(auth_service.salvaged(), &name)
-                    });
-                    for auth_service in referring {
-                        self.trigger(&auth_service);
-                    }
-                }
-                Ok(Event::InitDone) => self.trigger_all(),
-                Ok(Event::Init | Event::InitApply(_)) => {}
-                Err(error) => self.report(Kind::ConfigMap.as_str(), &error),
-            }
-        }
-    }
-
-    /// Triggers the AuthServices that reference a Secret or own it.
-    fn trigger_naming(&self, secret: &Identity<Secret>, version: Option<&str>) {
-        let namespace = secret.namespace().unwrap_or_default();
-        for name in self.cache.named_secrets.observe(&namespace, &secret.name_any(), version) {
+    /// Triggers the AuthServices that reference an object or own it.
+    fn trigger_naming<K: Resource<DynamicType = ()>>(
+        &self,
+        named: &NamedObjects,
+        object: &Identity<K>,
+        version: Option<&str>,
+    ) {
+        let namespace = object.namespace().unwrap_or_default();
+        for name in named.observe(&namespace, &object.name_any(), version) {
             self.send(ObjectRef::new(&name).within(&namespace));
         }
+    }
+
+    /// All objects of a kind in the watched namespaces.
+    fn api<K: Resource<Scope: NamespaceScope>>(&self, resource: &K::DynamicType) -> Api<K> {
+        Api::all_with(self.client.clone(), resource).constrain(&self.namespace)
     }
 
     /// Watches the CustomResourceDefinition of an optional kind, and its objects while the kind is installed. One
@@ -237,7 +227,7 @@ impl Watches {
     async fn follow_definition(self, kind: Kind) {
         let api: Api<Identity<CustomResourceDefinition>> = Api::all(self.client.clone());
         let config = watcher::Config::default().fields(&format!("metadata.name={}", kind.definition()));
-        let mut events = std::pin::pin!(watch(api, config).default_backoff());
+        let mut events = std::pin::pin!(list_watch(api, config));
         let mut tasks = JoinSet::new();
         let mut running: Option<AbortHandle> = None;
         let mut listed = false;
@@ -272,7 +262,7 @@ impl Watches {
 
     /// Watches the objects of an optional kind. It counts as installed after the initial list.
     async fn follow_optional(self, kind: Kind) {
-        let writer = Writer::new(kind);
+        let writer = self.new_writer(kind);
         let store = writer.store();
         let listed = async {
             if store.wait_until_ready().await.is_ok() {

@@ -11,18 +11,16 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The number of slots.
-const AT_ONCE: usize = 16;
+const SLOTS: usize = 16;
 /// The number of slots for reconciles that failed before.
-const FAILED_AT_ONCE: usize = 4;
+const FAILED_SLOTS: usize = 4;
 /// How long a slot is held; a normal reconcile takes a fraction of a second.
-const LONGEST_TURN: Duration = Duration::from_secs(3);
+const LONGEST_HOLD: Duration = Duration::from_secs(3);
 /// The number of reconciles that may continue without a slot.
 const OVERFLOW: usize = 64;
 
-/// The turns.
 #[derive(Debug)]
-pub struct ReconcileSlots {
+pub(crate) struct ReconcileSlots {
     all: Semaphore,
     failed: Semaphore,
     overflow: Semaphore,
@@ -32,18 +30,18 @@ pub struct ReconcileSlots {
 impl Default for ReconcileSlots {
     fn default() -> Self {
         Self {
-            all: Semaphore::new(AT_ONCE),
-            failed: Semaphore::new(FAILED_AT_ONCE),
+            all: Semaphore::new(SLOTS),
+            failed: Semaphore::new(FAILED_SLOTS),
             overflow: Semaphore::new(OVERFLOW),
-            longest: LONGEST_TURN,
+            longest: LONGEST_HOLD,
         }
     }
 }
 
 impl ReconcileSlots {
     /// Runs `work` when a slot is free. `None` only when the operator stops.
-    pub async fn work<T>(&self, failed_before: bool, work: impl Future<Output = T>) -> Option<T> {
-        let turn = self.take(failed_before).await?;
+    pub(crate) async fn work<T>(&self, failed_before: bool, work: impl Future<Output = T>) -> Option<T> {
+        let slot = self.take(failed_before).await?;
         let mut work = pin!(work);
         if let Ok(done) = tokio::time::timeout(self.longest, &mut work).await {
             return Some(done);
@@ -52,13 +50,13 @@ impl ReconcileSlots {
             done = &mut work => return Some(done),
             overflow = self.overflow.acquire() => overflow.ok()?,
         };
-        drop(turn);
+        drop(slot);
         Some(work.await)
     }
 
     async fn take(&self, failed_before: bool) -> Option<SemaphorePermit<'_>> {
-        let turns = if failed_before { &self.failed } else { &self.all };
-        turns.acquire().await.ok()
+        let slots = if failed_before { &self.failed } else { &self.all };
+        slots.acquire().await.ok()
     }
 }
 
@@ -74,39 +72,39 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_failed_before_takes_no_turn_of_the_others() {
-        let turns = ReconcileSlots::default();
+    async fn a_failed_reconcile_takes_no_slot_of_the_others() {
+        let slots = ReconcileSlots::default();
         let mut held = Vec::new();
-        while let Some(turn) = turns.take(true).now_or_never() {
-            held.push(turn);
+        while let Some(slot) = slots.take(true).now_or_never() {
+            held.push(slot);
         }
-        assert_eq!(held.len(), FAILED_AT_ONCE);
-        assert!(turns.take(false).now_or_never().flatten().is_some());
+        assert_eq!(held.len(), FAILED_SLOTS);
+        assert!(slots.take(false).now_or_never().flatten().is_some());
     }
 
     /// Whether a reconcile gets a slot while this number of others hang.
-    async fn comes_after(hanging: usize) -> bool {
-        let turns =
+    async fn gets_slot_after(hanging: usize) -> bool {
+        let slots =
             Arc::new(ReconcileSlots { longest: Duration::from_millis(5), ..ReconcileSlots::default() });
         let mut tasks = JoinSet::new();
         let (begun, mut begins) = mpsc::unbounded_channel();
         for _ in 0..hanging {
-            let (turns, begun) = (turns.clone(), begun.clone());
+            let (slots, begun) = (slots.clone(), begun.clone());
             let hang = async move {
                 begun.send(()).unwrap();
                 pending::<()>().await;
             };
-            tasks.spawn(async move { turns.work(false, hang).await });
+            tasks.spawn(async move { slots.work(false, hang).await });
         }
         for _ in 0..hanging {
             begins.recv().await;
         }
-        tokio::time::timeout(Duration::from_millis(500), turns.work(false, async {})).await.is_ok()
+        tokio::time::timeout(Duration::from_millis(500), slots.work(false, async {})).await.is_ok()
     }
 
     #[tokio::test]
-    async fn what_hangs_passes_its_turn_on_up_to_a_limit() {
-        assert!(comes_after(OVERFLOW + AT_ONCE - 1).await);
-        assert!(!comes_after(OVERFLOW + AT_ONCE).await);
+    async fn a_hanging_reconcile_releases_its_slot_up_to_a_limit() {
+        assert!(gets_slot_after(OVERFLOW + SLOTS - 1).await);
+        assert!(!gets_slot_after(OVERFLOW + SLOTS).await);
     }
 }

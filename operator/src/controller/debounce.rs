@@ -10,24 +10,23 @@ use tokio::time::Instant;
 use tokio_util::time::DelayQueue;
 use tokio_util::time::delay_queue;
 
-/// A burst ends when no change arrived for this time.
+/// The delay after the last change.
 const QUIET: Duration = Duration::from_millis(50);
-/// A burst ends after this time at the latest.
+/// The maximum delay after the first change.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// When a burst is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
     quiet: Duration,
     longest: Duration,
 }
 
-/// The end of a burst that began at `began`, if no change arrives after `now`.
+/// The end of the delay that began at `began`, if no change arrives after `now`.
 fn decide_end(limits: Limits, began: Instant, now: Instant) -> Instant {
     (now + limits.quiet).min(began + limits.longest)
 }
 
-struct Burst {
+struct Pending {
     began: Instant,
     key: delay_queue::Key,
 }
@@ -35,7 +34,7 @@ struct Burst {
 struct Debouncer<S, T> {
     limits: Limits,
     changes: S,
-    bursts: HashMap<T, Burst>,
+    pending: HashMap<T, Pending>,
     ends: DelayQueue<T>,
 }
 
@@ -44,35 +43,36 @@ where
     S: Stream<Item = T> + Unpin,
     T: Hash + Eq + Clone,
 {
-    fn take_in(&mut self, change: T) {
+    fn add(&mut self, change: T) {
         let now = Instant::now();
-        if let Some(burst) = self.bursts.get(&change) {
-            self.ends.reset_at(&burst.key, decide_end(self.limits, burst.began, now));
+        if let Some(pending) = self.pending.get(&change) {
+            self.ends.reset_at(&pending.key, decide_end(self.limits, pending.began, now));
         } else {
             let key = self.ends.insert_at(change.clone(), decide_end(self.limits, now, now));
-            self.bursts.insert(change, Burst { began: now, key });
+            self.pending.insert(change, Pending { began: now, key });
         }
     }
 
-    /// The next item whose burst has ended; `None` when the stream of changes ends.
+    /// The next item whose delay has ended; `None` when the stream of changes ends.
     async fn next(&mut self) -> Option<T> {
         loop {
             tokio::select! {
-                // Ended bursts first; otherwise continuous changes would delay them.
+                // Ended delays first; otherwise continuous changes would delay them.
                 biased;
-                Some(over) = self.ends.next() => {
-                    let over = over.into_inner();
-                    self.bursts.remove(&over);
-                    return Some(over);
+                Some(ended) = self.ends.next() => {
+                    let item = ended.into_inner();
+                    self.pending.remove(&item);
+                    return Some(item);
                 }
-                change = self.changes.next() => self.take_in(change?),
+                change = self.changes.next() => self.add(change?),
             }
         }
     }
 }
 
-/// Yields each item once per burst of changes. Ends with the stream of changes; unfinished bursts are dropped.
-pub fn debounce<T>(changes: impl Stream<Item = T> + Unpin) -> impl Stream<Item = T>
+/// Yields each item once for several changes in quick succession. Ends with the stream of changes; pending items are
+/// dropped.
+pub(crate) fn debounce<T>(changes: impl Stream<Item = T> + Unpin) -> impl Stream<Item = T>
 where
     T: Hash + Eq + Clone,
 {
@@ -83,7 +83,7 @@ fn debounce_within<T>(limits: Limits, changes: impl Stream<Item = T> + Unpin) ->
 where
     T: Hash + Eq + Clone,
 {
-    let debouncer = Debouncer { limits, changes, bursts: HashMap::new(), ends: DelayQueue::new() };
+    let debouncer = Debouncer { limits, changes, pending: HashMap::new(), ends: DelayQueue::new() };
     futures::stream::unfold(debouncer, |mut debouncer| async move {
         let next = debouncer.next().await?;
         Some((next, debouncer))
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn changes_that_come_close_together_are_told_once() {
+    async fn changes_in_quick_succession_are_reported_once() {
         let (sender, receiver) = mpsc::unbounded();
         for change in [1, 2, 1, 1] {
             sender.unbounded_send(change).unwrap();
@@ -108,11 +108,11 @@ mod tests {
         both.sort_unstable();
         assert_eq!(both, [1, 2]);
         sender.unbounded_send(3).unwrap();
-        assert_eq!(reported.next().await, Some(3), "another status of what came before");
+        assert_eq!(reported.next().await, Some(3), "a change after the delay");
     }
 
     #[tokio::test]
-    async fn what_never_rests_is_told_all_the_same() {
+    async fn continuous_changes_are_reported() {
         let limits = Limits { quiet: Duration::from_hours(1), longest: Duration::from_millis(20) };
         let endless = Box::pin(futures::stream::repeat(1).then(|change| async move {
             tokio::task::yield_now().await;
@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_burst_is_over_in_time(pauses in proptest::collection::vec(0_u64..200, 1..50)) {
+        fn a_delay_ends_in_time(pauses in proptest::collection::vec(0_u64..200, 1..50)) {
             let limits = Limits { quiet: QUIET, longest: LONGEST };
             let began = Instant::now();
             let (mut now, mut end) = (began, decide_end(limits, began, began));

@@ -17,11 +17,10 @@ use crate::metrics::Metrics;
 /// Whether this replica is ready. A replica that waits for leadership is ready while the API server responds; the
 /// leader is ready after the initial lists.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+pub(crate) struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Says whether it can.
-    pub fn set(&self, ready: bool) {
+    pub(crate) fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::Relaxed);
     }
 
@@ -36,8 +35,7 @@ struct Shared {
     readiness: Readiness,
 }
 
-/// The routes.
-pub fn router(metrics: Metrics, readiness: Readiness) -> Router {
+pub(crate) fn router(metrics: Metrics, readiness: Readiness) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok" }))
         .route("/readyz", get(readyz))

@@ -15,15 +15,15 @@ use crate::controller::lease::LeaseRecord;
 use crate::error_chain::ErrorChain;
 use crate::names::OPERATOR;
 
-/// How the election is timed.
+/// The durations of the election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
+pub(crate) struct Terms {
     /// How long a record is valid without a renewal.
-    pub lease: Duration,
+    pub(crate) lease: Duration,
     /// How long the holder may write after it sent a successful renewal; shorter than `lease`.
-    pub renew_deadline: Duration,
-    /// How often it is tried.
-    pub retry: Duration,
+    pub(crate) renew_deadline: Duration,
+    /// The pause between two attempts.
+    pub(crate) retry: Duration,
 }
 
 impl Terms {
@@ -33,12 +33,12 @@ impl Terms {
     }
 
     /// The pause after a failed attempt if the next one is urgent.
-    fn soon(&self) -> Duration {
+    fn urgent_retry(&self) -> Duration {
         self.retry / 8
     }
 
     /// The time between the last possible write of the holder and the first of another replica.
-    pub fn margin(&self) -> Duration {
+    pub(crate) fn margin(&self) -> Duration {
         self.lease.saturating_sub(self.renew_deadline)
     }
 }
@@ -55,29 +55,27 @@ impl Default for Terms {
 
 /// The next action on the Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// It has no holder, or its holder has expired: acquire it.
     Take,
     /// It is ours: renew it.
     Renew,
-    /// Somebody holds it.
     Wait,
 }
 
 /// A record as observed by this replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
-    /// Its holder, if any.
-    pub holder: Option<String>,
+pub(crate) struct Sighting {
+    pub(crate) holder: Option<String>,
     /// The lease duration that its holder requested.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// When this replica first observed this version, or first observed that the Lease was deleted.
-    pub seen: Instant,
+    pub(crate) seen: Instant,
 }
 
 /// Decides the action for the last observed record; `None` if there never was one. A deleted Lease counts like its
 /// last record: its holder may not have noticed the deletion.
-pub fn decide_election(sighting: Option<&Sighting>, identity: &str, now: Instant) -> Decision {
+pub(crate) fn decide_election(sighting: Option<&Sighting>, identity: &str, now: Instant) -> Decision {
     let Some(Sighting { holder, duration, seen }) = sighting else { return Decision::Take };
     match holder.as_deref() {
         None | Some("") => Decision::Take,
@@ -87,7 +85,6 @@ pub fn decide_election(sighting: Option<&Sighting>, identity: &str, now: Instant
     }
 }
 
-/// Why leading ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaderError {
     /// Another replica may have taken over.
@@ -95,20 +92,17 @@ pub enum LeaderError {
     Lost,
 }
 
-/// What came of one try.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// This replica leads.
     Leads,
-    /// Another one does.
     Waits,
     /// Another writer changed it concurrently.
     Contended,
 }
 
-/// A try did not succeed.
 #[derive(Debug, thiserror::Error)]
-enum TryError {
+enum AttemptError {
     /// The API server refused the request, or could not be reached.
     #[error(transparent)]
     Request(#[from] kube::Error),
@@ -118,7 +112,7 @@ enum TryError {
 }
 
 /// The election of one replica.
-pub struct Election {
+pub(crate) struct Election {
     leases: Api<LeaseRecord>,
     name: String,
     identity: String,
@@ -130,7 +124,7 @@ pub struct Election {
 
 impl Election {
     /// Participates as `identity`, which must be unique. The fence is open while this replica leads.
-    pub fn new(client: Client, namespace: &str, identity: String, terms: Terms, fence: Fence) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str, identity: String, terms: Terms, fence: Fence) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
             name: OPERATOR.to_owned(),
@@ -143,7 +137,7 @@ impl Election {
 
     /// Returns when this replica leads. After each attempt, `answered` is called with whether the API server
     /// responded.
-    pub async fn acquire(&mut self, answered: impl Fn(bool)) {
+    pub(crate) async fn acquire(&mut self, answered: impl Fn(bool)) {
         loop {
             let outcome = self.attempt(self.terms.attempt(), false).await;
             answered(outcome.is_ok());
@@ -159,7 +153,7 @@ impl Election {
     }
 
     /// Renews the lease; returns when it is lost. From then on the fence permits no writes.
-    pub async fn hold(&mut self) -> LeaderError {
+    pub(crate) async fn hold(&mut self) -> LeaderError {
         let mut pause = self.terms.retry;
         loop {
             tokio::time::sleep(pause.min(self.left())).await;
@@ -172,10 +166,10 @@ impl Election {
                 Ok(Outcome::Leads) => self.terms.retry,
                 Ok(Outcome::Waits) => break,
                 // Possibly changed by a replica that does not lead: the next attempt reads it.
-                Ok(Outcome::Contended) => self.terms.soon(),
+                Ok(Outcome::Contended) => self.terms.urgent_retry(),
                 Err(error) => {
                     tracing::warn!(error = %ErrorChain(&error), "the lease was not renewed; trying again");
-                    self.terms.soon()
+                    self.terms.urgent_retry()
                 }
             };
         }
@@ -194,19 +188,19 @@ impl Election {
     ///
     /// # Errors
     /// When it could not be written; then it expires.
-    pub async fn release(&mut self) -> Result<(), kube::Error> {
+    pub(crate) async fn release(&mut self) -> Result<(), kube::Error> {
         let Some((Some(mut lease), sighting)) = self.last.take() else { return Ok(()) };
         if sighting.holder.as_deref() != Some(&self.identity) {
             return Ok(());
         }
-        lease.give_up();
+        lease.release();
         self.leases.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
     }
 
-    async fn attempt(&mut self, within: Duration, leads: bool) -> Result<Outcome, TryError> {
+    async fn attempt(&mut self, within: Duration, leads: bool) -> Result<Outcome, AttemptError> {
         match tokio::time::timeout(within, self.step(leads)).await {
             Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(TryError::TimedOut),
+            Err(_) => Err(AttemptError::TimedOut),
         }
     }
 
@@ -228,7 +222,7 @@ impl Election {
             return Ok(Outcome::Waits);
         }
         // Before anything is sent: no other replica can have observed the record earlier.
-        let asked = Instant::now();
+        let sent = Instant::now();
         let written = match lease {
             None => {
                 let lease = self.signed(LeaseRecord::new(&self.name), Decision::Take);
@@ -241,8 +235,8 @@ impl Election {
         };
         match written {
             Ok(lease) => {
-                self.see(Some(lease), asked);
-                self.fence.extend(asked + self.terms.renew_deadline);
+                self.see(Some(lease), sent);
+                self.fence.extend(sent + self.terms.renew_deadline);
                 Ok(Outcome::Leads)
             }
             // Another replica wrote between our read and our write. The next read observes it.

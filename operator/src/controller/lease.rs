@@ -13,10 +13,10 @@ use serde_json::{Map, Value, json};
 
 use crate::cluster::lenient::metadata;
 
-/// A Lease. Unknown fields are kept when it is written.
+/// A Lease. Unknown fields remain when it is written.
 #[derive(Debug, Clone, Serialize, Resource)]
 #[resource(inherit = Lease)]
-pub struct LeaseRecord {
+pub(crate) struct LeaseRecord {
     #[serde(rename = "apiVersion")]
     api_version: Cow<'static, str>,
     kind: Cow<'static, str>,
@@ -26,7 +26,7 @@ pub struct LeaseRecord {
 
 impl LeaseRecord {
     /// A Lease that does not exist yet.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         Self::build(metadata, Map::new())
     }
@@ -36,20 +36,20 @@ impl LeaseRecord {
     }
 
     /// Its holder; `None` or empty if there is none.
-    pub fn holder(&self) -> Option<&str> {
+    pub(crate) fn holder(&self) -> Option<&str> {
         self.spec.get("holderIdentity")?.as_str()
     }
 
     /// The requested duration, in seconds; `None` if it is unset or not positive.
-    pub fn duration(&self) -> Option<u64> {
+    pub(crate) fn duration(&self) -> Option<u64> {
         let seconds = i32::try_from(self.spec.get("leaseDurationSeconds")?.as_i64()?).ok()?;
         u64::try_from(seconds).ok().filter(|seconds| *seconds > 0)
     }
 
     /// Sets the holder and the renew time; `taken` if another replica held it.
-    pub fn sign(&mut self, holder: &str, seconds: i32, name_conflicts: bool) {
+    pub(crate) fn sign(&mut self, holder: &str, seconds: i32, taken: bool) {
         let now = json!(MicroTime(Timestamp::now()));
-        if name_conflicts {
+        if taken {
             let transitions = self.spec.get("leaseTransitions").and_then(Value::as_i64);
             let transitions = transitions.and_then(|count| i32::try_from(count).ok());
             let transitions = transitions.map_or(0, |count| count.saturating_add(1));
@@ -61,8 +61,8 @@ impl LeaseRecord {
         self.spec.insert("renewTime".to_owned(), now);
     }
 
-    /// Gives it up.
-    pub fn give_up(&mut self) {
+    /// Releases it.
+    pub(crate) fn release(&mut self) {
         self.spec.insert("holderIdentity".to_owned(), json!(""));
         self.spec.insert("leaseDurationSeconds".to_owned(), json!(1));
     }

@@ -12,7 +12,7 @@ use latchkey_crds::{AuthService, AuthServiceStatus, conditions};
 use crate::cluster::observed::Observed;
 
 /// The number of AuthServices per chunk.
-const AT_ONCE: usize = 16;
+const CHUNK: usize = 16;
 
 /// The values of the label `status`, as kube-state-metrics writes them.
 const STATUSES: [(&str, &str); 3] = [("True", "true"), ("False", "false"), ("Unknown", "unknown")];
@@ -62,9 +62,9 @@ pub(super) fn parts(auth_services: Vec<Arc<Observed>>) -> impl Iterator<Item = S
         let auth_services = auth_services.clone();
         let Family { name, help, .. } = family;
         let head = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
-        let starts = (0..auth_services.len()).step_by(AT_ONCE);
+        let starts = (0..auth_services.len()).step_by(CHUNK);
         std::iter::once(head).chain(starts.map(move |start| {
-            let end = auth_services.len().min(start + AT_ONCE);
+            let end = auth_services.len().min(start + CHUNK);
             let mut text = String::new();
             for auth_service in &auth_services[start..end] {
                 // Writing to a string does not fail.
@@ -171,7 +171,7 @@ mod tests {
             "metadata": {"name": name, "namespace": "team-a"},
             "spec": {},
             "status": {
-                "conditions": [condition("Ready", ready), condition("SomebodyElses", "True")],
+                "conditions": [condition("Ready", ready), condition("OfAnotherController", "True")],
                 "signingKeys": [{"kid": "abc", "phase": "active", "since": "2026-01-01T00:00:00.5Z"}],
             },
         }))
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn on_hold_is_what_somebody_wants_and_no_outage() {
+    fn on_hold_is_intended_and_no_outage() {
         let status = |ready: &str, reason: &str, replicas: i32, ready_replicas: i32| -> AuthServiceStatus {
             let mut status = auth_service("auth", ready).status.unwrap();
             status.conditions[0].reason = reason.to_owned();
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(on_hold(&status("False", "ScaledToZero", 0, 0)), Some(SCALE));
         assert_eq!(on_hold(&status("False", "Paused", 2, 1)), Some(PAUSE));
         assert_eq!(on_hold(&status("False", "Paused", 0, 0)), Some(PAUSE), "it began paused");
-        assert_eq!(on_hold(&status("False", "Paused", 2, 0)), None, "nobody is served");
+        assert_eq!(on_hold(&status("False", "Paused", 2, 0)), None, "no replica is ready");
         assert_eq!(on_hold(&status("False", "ReplicasNotReady", 2, 1)), None);
         assert_eq!(on_hold(&status("True", "Available", 2, 2)), None);
         assert_eq!(on_hold(&AuthServiceStatus::default()), None);
@@ -217,15 +217,15 @@ mod tests {
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line} is missing in\n{shown}");
         }
-        assert!(!shown.contains("SomebodyElses"), "{shown}");
+        assert!(!shown.contains("OfAnotherController"), "{shown}");
     }
 
     #[test]
     fn many_are_shown_in_parts_with_each_metric_in_one_piece() {
-        let number = 10 * AT_ONCE + 1;
+        let number = 10 * CHUNK + 1;
         let many: Vec<_> =
             (0..number).map(|number| Arc::new(auth_service(&number.to_string(), "True").into())).collect();
-        assert!(parts(many.clone()).all(|part| part.lines().count() <= 3 * AT_ONCE));
+        assert!(parts(many.clone()).all(|part| part.lines().count() <= 3 * CHUNK));
         let whole: String = parts(many).collect();
         let metrics: Vec<&str> = whole
             .lines()
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_write_stays_in_its_quotes() {
+    fn a_label_value_is_escaped() {
         let mut strange = auth_service("auth", "True");
         strange.status.as_mut().unwrap().signing_keys[0].kid = "a\"} 1\n\\".to_owned();
         let text = text(vec![strange]);

@@ -14,9 +14,8 @@ use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
 
-/// The operator's metrics.
 #[derive(Debug, Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     reconciles: IntCounterVec,
     durations: HistogramVec,
@@ -35,7 +34,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When a name is malformed or a duplicate, which is a bug in this file.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counters =
             |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
@@ -113,42 +112,42 @@ impl Metrics {
     }
 
     /// Counts a reconcile that took `seconds`.
-    pub fn reconciled(&self, succeeded: bool, seconds: f64) {
+    pub(crate) fn reconciled(&self, succeeded: bool, seconds: f64) {
         let result = [if succeeded { "ok" } else { "error" }];
         self.reconciles.with_label_values(&result).inc();
         self.durations.with_label_values(&result).observe(seconds);
     }
 
     /// Adds the metrics of these AuthServices. Only the leader has any.
-    pub fn show_auth_services(&self, auth_services: Store<Observed>) {
+    pub(crate) fn show_auth_services(&self, auth_services: Store<Observed>) {
         if self.auth_services.set(auth_services).is_err() {
             tracing::debug!("the AuthServices are shown already");
         }
     }
 
     /// The metrics of each AuthService as Prometheus text, in parts.
-    pub fn auth_services(&self) -> impl Iterator<Item = String> + Send + use<> {
+    pub(crate) fn auth_services(&self) -> impl Iterator<Item = String> + Send + use<> {
         let all = self.auth_services.get().map(Store::state);
         all.into_iter().flat_map(auth_services::parts)
     }
 
     /// Counts an object that was written.
-    pub fn applied(&self, kind: Kind) {
+    pub(crate) fn applied(&self, kind: Kind) {
         self.applied.with_label_values(&[kind.as_str()]).inc();
     }
 
     /// Counts an object that was deleted.
-    pub fn deleted(&self, kind: Kind) {
+    pub(crate) fn deleted(&self, kind: Kind) {
         self.deleted.with_label_values(&[kind.as_str()]).inc();
     }
 
     /// Counts a status that was written.
-    pub fn status_updated(&self) {
+    pub(crate) fn status_updated(&self) {
         self.status_updates.inc();
     }
 
     /// Sets whether this replica leads.
-    pub fn set_leader(&self, leads: bool) {
+    pub(crate) fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
 
@@ -156,7 +155,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric cannot be encoded.
-    pub fn render(&self) -> Result<String, prometheus::Error> {
+    pub(crate) fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }

@@ -3,7 +3,7 @@
 use latchkey_keyset::Phase;
 
 use super::ledger::{Entry, Ledger};
-use super::observed::{ReplicaReport, Replicas, longest_max_age};
+use super::observed::{ReplicaReport, Replicas, longest_cache_time};
 
 /// Added to the cache time of verifiers, which use whole seconds. In seconds.
 pub(super) const CACHE_SLACK: i64 = 2;
@@ -14,7 +14,7 @@ pub(super) const MOST_KEYS: usize = 250;
 
 /// When a published key may become active; `None` until every replica has loaded it.
 pub(super) fn active_from(published: &Entry, next: &Ledger, replicas: Replicas<'_>) -> Option<i64> {
-    Some(published.notes.loaded_since? + longest_max_age(next, replicas) + CACHE_SLACK)
+    Some(published.notes.loaded_since? + longest_cache_time(next, replicas) + CACHE_SLACK)
 }
 
 /// Whether a replica reports that it does not sign with this key any more. Without reported phases it might still do.

@@ -5,31 +5,27 @@ use latchkey_keyset::{Algorithm, KeyNotes, Phase, PrivateKeySet, SetNotes};
 /// How many ids of removed keys are remembered.
 const REMEMBERED: usize = 32;
 
-/// One key.
+/// A key of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its id.
+pub(crate) struct Entry {
     pub kid: String,
-    /// Its algorithm.
     pub algorithm: Algorithm,
-    /// What it does.
     pub phase: Phase,
-    /// What is noted about it.
     pub notes: KeyNotes,
 }
 
-/// A set.
+/// A key set without its key material.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// Its keys, oldest first.
     pub entries: Vec<Entry>,
-    /// What is noted about the set.
+    /// The notes about the set as a whole.
     pub notes: SetNotes,
 }
 
 impl Ledger {
     /// What is known about the keys of a set.
-    pub fn of(set: &PrivateKeySet) -> Self {
+    pub(crate) fn of(set: &PrivateKeySet) -> Self {
         let entries = set.keys().iter().map(|key| Entry {
             kid: key.public.kid.clone(),
             algorithm: key.public.alg,
@@ -40,12 +36,12 @@ impl Ledger {
     }
 
     /// The key that signs.
-    pub fn active(&self) -> Option<&Entry> {
+    pub(crate) fn active(&self) -> Option<&Entry> {
         self.in_phase(Phase::Active)
     }
 
     /// The key that becomes active next.
-    pub fn published(&self) -> Option<&Entry> {
+    pub(crate) fn published(&self) -> Option<&Entry> {
         self.in_phase(Phase::Published)
     }
 

@@ -15,19 +15,17 @@ mod tests;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use latchkey_crds::auth_service::{
-    self as api, KeyPhase, SigningKeyStatus, Tokens, parse_seconds, parse_ttl,
-};
+use latchkey_crds::auth_service::{KeyPhase, SigningKeyStatus};
 use latchkey_keyset::{Algorithm, KeyNotes, KeySetError, Phase, PrivateJwk, PrivateKeySet, SetNotes};
 
-pub use ledger::{Entry, Ledger};
-pub use observed::{Plan, Replica, ReplicaReport, Request, Requests};
-pub use rotation::{Decision, decide_next};
-pub use rotation_status::{Progress, RotationStatus};
+pub(crate) use ledger::{Entry, Ledger};
+pub(crate) use observed::{Plan, Replica, ReplicaReport, Request, Requests};
+pub(crate) use rotation::{Decision, decide_next};
+pub(crate) use rotation_status::{Progress, RotationStatus};
 
 /// A set of keys, and its stored form.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KeySet {
+pub(crate) struct KeySet {
     json: Vec<u8>,
     set: PrivateKeySet,
     ledger: Ledger,
@@ -40,15 +38,14 @@ impl std::fmt::Debug for KeySet {
     }
 }
 
-/// Makes a key.
-pub type Generate = fn(Algorithm, Phase) -> Result<PrivateJwk, KeySetError>;
+pub(crate) type Generate = fn(Algorithm, Phase) -> Result<PrivateJwk, KeySetError>;
 
 impl KeySet {
     /// Reads a stored key set.
     ///
     /// # Errors
     /// When the server could not use it.
-    pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         let set = PrivateKeySet::parse(json)?;
         Ok(Self { json: json.to_vec(), ledger: Ledger::of(&set), set })
     }
@@ -57,7 +54,7 @@ impl KeySet {
     ///
     /// # Errors
     /// When the cryptographic library cannot generate a key.
-    pub fn first(
+    pub(crate) fn first(
         plan: &Plan,
         requests: &Requests,
         superseded: Vec<String>,
@@ -66,10 +63,10 @@ impl KeySet {
     ) -> Result<Self, KeySetError> {
         let mut key = generate(plan.algorithm, Phase::Active)?;
         key.latchkey_notes =
-            KeyNotes { since: Some(now), longest_lifetime: Some(plan.lifetime), ..KeyNotes::default() };
+            KeyNotes { since: Some(now), longest_lifetime: Some(plan.token_ttl), ..KeyNotes::default() };
         let notes = SetNotes {
-            max_age: Some(plan.max_age),
-            longest_max_age: Some(plan.max_age),
+            max_age: Some(plan.jwks_cache_time),
+            longest_max_age: Some(plan.jwks_cache_time),
             handled: requests.all_handled(&SetNotes::default().handled),
             superseded,
         };
@@ -81,17 +78,17 @@ impl KeySet {
     }
 
     /// The stored form of the set; it contains private keys.
-    pub fn json(&self) -> &[u8] {
+    pub(crate) fn json(&self) -> &[u8] {
         &self.json
     }
 
     /// The state of its keys.
-    pub fn ledger(&self) -> &Ledger {
+    pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
     /// The ids and phases of its keys and their `max-age`: if they change, replicas must reload the set.
-    pub fn in_force(&self) -> impl Iterator<Item = (&str, Phase)> {
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = (&str, Phase)> {
         self.ledger.entries.iter().map(|entry| (entry.kid.as_str(), entry.phase))
     }
 
@@ -99,7 +96,7 @@ impl KeySet {
     ///
     /// # Errors
     /// When a key could not be generated.
-    pub fn next(
+    pub(crate) fn next(
         self,
         now: i64,
         plan: &Plan,
@@ -132,7 +129,7 @@ impl KeySet {
 }
 
 /// The phase as in the status.
-pub fn phase(phase: Phase) -> KeyPhase {
+pub(crate) fn phase(phase: Phase) -> KeyPhase {
     match phase {
         Phase::Published => KeyPhase::Published,
         Phase::Active => KeyPhase::Active,
@@ -140,25 +137,9 @@ pub fn phase(phase: Phase) -> KeyPhase {
     }
 }
 
-/// The plan of the spec; `None` if a duration is invalid, which validation reports.
-pub fn plan(tokens: &Tokens) -> Option<Plan> {
-    let lifetimes = [&tokens.access_token_ttl, &tokens.refresh_token_ttl];
-    let [access, refresh] = lifetimes.map(|text| parse_ttl(text).ok());
-    Some(Plan {
-        algorithm: match tokens.algorithm {
-            api::Algorithm::ES256 => Algorithm::Es256,
-            api::Algorithm::EdDSA => Algorithm::EdDsa,
-            api::Algorithm::RS256 => Algorithm::Rs256,
-        },
-        interval: i64::from(parse_ttl(&tokens.key_rotation.interval).ok()?) * 60,
-        lifetime: i64::from(access?.max(refresh?)) * 60,
-        max_age: u32::try_from(parse_seconds(&tokens.key_rotation.jwks_cache_time).ok()?).ok()?,
-    })
-}
-
 /// The key set of an AuthService.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyMaterial {
+pub(crate) enum KeyMaterial {
     /// It is stored in its Secret, or is the next version of the stored one.
     Stored(KeySet),
     /// There is no Secret; this set was generated just now and must be written before it is used.
@@ -169,7 +150,7 @@ pub enum KeyMaterial {
 
 impl KeyMaterial {
     /// The key set, unless it is lost.
-    pub fn key_set(&self) -> Option<&KeySet> {
+    pub(crate) fn key_set(&self) -> Option<&KeySet> {
         match self {
             Self::Stored(keys) | Self::Generated(keys) => Some(keys),
             Self::Lost(_) => None,
@@ -179,8 +160,7 @@ impl KeyMaterial {
 
 /// The record of earlier key sets.
 #[derive(Debug, Clone, Copy)]
-pub struct Remembered<'a> {
-    /// The keys in the status.
+pub(crate) struct Remembered<'a> {
     pub keys: &'a [SigningKeyStatus],
     /// Whether the Deployment exists, which is created after the keys.
     pub in_use: bool,
@@ -191,7 +171,7 @@ pub struct Remembered<'a> {
 ///
 /// # Errors
 /// When a new set could not be generated.
-pub fn decide_key_material<E>(
+pub(crate) fn decide_key_material<E>(
     stored: Option<&[u8]>,
     remembered: Remembered<'_>,
     requests: &Requests,

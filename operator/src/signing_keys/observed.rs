@@ -8,20 +8,19 @@ use super::ledger::Ledger;
 
 /// The plan of the spec. Durations are in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
-    /// The algorithm of the tokens.
+pub(crate) struct Plan {
     pub algorithm: Algorithm,
     /// The age at which the signing key is rotated.
     pub interval: i64,
-    /// The longest lifetime of a token.
-    pub lifetime: i64,
+    /// The longer of the two token lifetimes.
+    pub token_ttl: i64,
     /// The `max-age` of the public key set.
-    pub max_age: u32,
+    pub jwks_cache_time: u32,
 }
 
 /// The requests that can be made with an annotation; each value is processed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Request {
+pub(crate) enum Request {
     /// A normal rotation, now.
     Rotate,
     /// New keys immediately; tokens signed by the old ones become invalid.
@@ -31,11 +30,10 @@ pub enum Request {
 }
 
 impl Request {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Rotate, Self::Revoke, Self::ReplaceLost];
+    pub(crate) const ALL: [Self; 3] = [Self::Rotate, Self::Revoke, Self::ReplaceLost];
 
     /// The annotation's name without its prefix.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Rotate => "rotate-keys",
             Self::Revoke => "revoke-keys",
@@ -46,46 +44,47 @@ impl Request {
 
 /// The values of the existing annotations, and those that were processed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Requests {
+pub(crate) struct Requests {
     /// By [`Request::as_str`].
-    pub asked: BTreeMap<String, String>,
+    pub requested: BTreeMap<String, String>,
     /// The same from the status; the set has its own record.
     pub handled: BTreeMap<String, String>,
 }
 
 impl Requests {
     /// Whether this is requested and not yet processed according to the set and the status.
-    pub fn is_new(&self, request: Request, known: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn is_new(&self, request: Request, known: &BTreeMap<String, String>) -> bool {
         let name = request.as_str();
-        self.asked
+        self.requested
             .get(name)
             .is_some_and(|value| known.get(name) != Some(value) && self.handled.get(name) != Some(value))
     }
 
     /// The record after all requests have been processed.
-    pub fn all_handled(&self, known: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    pub(crate) fn all_handled(&self, known: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut handled = self.handled.clone();
-        handled.extend(known.iter().chain(&self.asked).map(|(name, value)| (name.clone(), value.clone())));
+        handled
+            .extend(known.iter().chain(&self.requested).map(|(name, value)| (name.clone(), value.clone())));
         handled
     }
 }
 
-/// What one replica says.
+/// The report of one replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaReport {
+pub(crate) struct ReplicaReport {
     /// The keys that it has loaded, with their phases if it reports them.
     pub keys: BTreeMap<String, Option<Phase>>,
     /// Its clock, in seconds since the epoch.
     pub time: Option<i64>,
     /// The `max-age` of its public key set, in seconds.
-    pub max_age: Option<u32>,
+    pub jwks_cache_time: Option<u32>,
     /// The longest lifetime of its tokens, in seconds.
-    pub lifetime: Option<i64>,
+    pub token_ttl: Option<i64>,
 }
 
 /// A replica that may be serving or signing: it is ready, reports its status, or is terminating.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replica {
+pub(crate) struct Replica {
     /// Its pod.
     pub pod: String,
     /// Its report; `None` if it does not respond or is terminating.
@@ -128,8 +127,14 @@ impl Clock {
 }
 
 /// The longest relevant `max-age`, in seconds: of the set, of the spec, and of the reports.
-pub(super) fn longest_max_age(ledger: &Ledger, replicas: Replicas<'_>) -> i64 {
+pub(super) fn longest_cache_time(ledger: &Ledger, replicas: Replicas<'_>) -> i64 {
     let noted = ledger.notes.longest_max_age.unwrap_or(DEFAULT_MAX_AGE).max(ledger.notes.max_age());
     let reported = replicas.0.iter().filter_map(|replica| replica.report.as_ref());
-    i64::from(reported.map(|report| report.max_age.unwrap_or(DEFAULT_MAX_AGE)).max().unwrap_or(0).max(noted))
+    i64::from(
+        reported
+            .map(|report| report.jwks_cache_time.unwrap_or(DEFAULT_MAX_AGE))
+            .max()
+            .unwrap_or(0)
+            .max(noted),
+    )
 }

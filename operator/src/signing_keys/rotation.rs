@@ -15,9 +15,9 @@ use super::ledger::{Entry, Ledger};
 use super::observed::{Clock, Plan, Replica, Replicas, Request, Requests};
 use super::rotation_status::{RotationStatus, describe};
 
-/// What was decided.
+/// The result of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// The next set. If it is unchanged, nothing is written.
     pub ledger: Ledger,
     /// The rotation as reported in the status.
@@ -30,7 +30,7 @@ pub struct Decision {
 ///
 /// # Errors
 /// When a key could not be generated.
-pub fn decide_next<E>(
+pub(crate) fn decide_next<E>(
     ledger: &Ledger,
     now: i64,
     plan: &Plan,
@@ -42,13 +42,13 @@ pub fn decide_next<E>(
     let clock = Clock::new(now, replicas);
     let mut next = ledger.clone();
     complete_notes(&mut next, clock);
-    take_max_age(&mut next, plan.max_age);
-    let lifetime = longest_lifetime(plan, replicas);
-    note_lifetimes(&mut next, lifetime);
+    take_cache_time(&mut next, plan.jwks_cache_time);
+    let token_ttl = longest_ttl(plan, replicas);
+    note_ttl(&mut next, token_ttl);
     if requests.is_new(Request::Revoke, &ledger.notes.handled) {
         next.remove(|_| true);
         let kid = fresh(plan.algorithm)?;
-        next.entries.push(entry(kid, plan, Phase::Active, clock, lifetime));
+        next.entries.push(entry(kid, plan, Phase::Active, clock, token_ttl));
     } else {
         let wrong = |entry: &Entry| entry.phase == Phase::Published && entry.algorithm != plan.algorithm;
         next.remove(wrong);
@@ -57,27 +57,27 @@ pub fn decide_next<E>(
             && wants_successor(&next, clock, plan, requests)
         {
             let kid = fresh(plan.algorithm)?;
-            next.entries.push(entry(kid, plan, Phase::Published, clock, lifetime));
+            next.entries.push(entry(kid, plan, Phase::Published, clock, token_ttl));
         }
         follow_loading(&mut next, clock, replicas);
-        activate(&mut next, clock, plan, replicas, lifetime);
+        activate(&mut next, clock, plan, replicas, token_ttl);
         follow_stopping(&mut next, clock, replicas);
         if replicas.all(|_| true) {
             next.remove(|entry| expires_at(entry).is_some_and(|expires| clock.earliest >= expires));
         }
     }
-    if requests.asked.iter().any(|(name, value)| next.notes.handled.get(name) != Some(value)) {
+    if requests.requested.iter().any(|(name, value)| next.notes.handled.get(name) != Some(value)) {
         next.notes.handled = requests.all_handled(&next.notes.handled);
     }
     let (status, due) = describe(&next, clock, plan, replicas);
     Ok(Decision { ledger: next, status, due })
 }
 
-fn entry(kid: String, plan: &Plan, phase: Phase, clock: Clock, lifetime: i64) -> Entry {
+fn entry(kid: String, plan: &Plan, phase: Phase, clock: Clock, token_ttl: i64) -> Entry {
     let notes = KeyNotes {
         since: Some(clock.latest),
-        max_age: (phase == Phase::Published).then_some(plan.max_age),
-        longest_lifetime: (phase == Phase::Active).then_some(lifetime),
+        max_age: (phase == Phase::Published).then_some(plan.jwks_cache_time),
+        longest_lifetime: (phase == Phase::Active).then_some(token_ttl),
         ..KeyNotes::default()
     };
     Entry { kid, algorithm: plan.algorithm, phase, notes }
@@ -97,13 +97,13 @@ fn complete_notes(next: &mut Ledger, clock: Clock) {
 }
 
 /// Applies a new `max-age`. Copies with a longer one remain until they expire.
-fn take_max_age(next: &mut Ledger, max_age: u32) {
-    if next.notes.max_age == Some(max_age) {
+fn take_cache_time(next: &mut Ledger, jwks_cache_time: u32) {
+    if next.notes.max_age == Some(jwks_cache_time) {
         return;
     }
     let before = next.notes.longest_max_age.unwrap_or(0).max(next.notes.max_age());
-    next.notes.longest_max_age = Some(before.max(max_age));
-    next.notes.max_age = Some(max_age);
+    next.notes.longest_max_age = Some(before.max(jwks_cache_time));
+    next.notes.max_age = Some(jwks_cache_time);
     for entry in &mut next.entries {
         entry.notes.max_age = None;
     }
@@ -111,16 +111,16 @@ fn take_max_age(next: &mut Ledger, max_age: u32) {
 
 /// The longest lifetime of a token signed now: replicas that are not replaced yet may have a longer one than the
 /// spec.
-fn longest_lifetime(plan: &Plan, replicas: Replicas<'_>) -> i64 {
-    let reported = replicas.0.iter().filter_map(|replica| replica.report.as_ref()?.lifetime).max();
-    plan.lifetime.max(reported.unwrap_or(0))
+fn longest_ttl(plan: &Plan, replicas: Replicas<'_>) -> i64 {
+    let reported = replicas.0.iter().filter_map(|replica| replica.report.as_ref()?.token_ttl).max();
+    plan.token_ttl.max(reported.unwrap_or(0))
 }
 
 /// The tokens of a key live for the longest lifetime configured while a replica might sign with it.
-fn note_lifetimes(next: &mut Ledger, lifetime: i64) {
+fn note_ttl(next: &mut Ledger, token_ttl: i64) {
     for Entry { phase, notes, .. } in &mut next.entries {
         if *phase != Phase::Published && notes.signed_until.is_none() {
-            notes.longest_lifetime = Some(notes.longest_lifetime.unwrap_or(0).max(lifetime));
+            notes.longest_lifetime = Some(notes.longest_lifetime.unwrap_or(0).max(token_ttl));
         }
     }
 }
@@ -143,15 +143,15 @@ fn follow_loading(next: &mut Ledger, clock: Clock, replicas: Replicas<'_>) {
     }
 }
 
-fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>, lifetime: i64) {
+fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>, token_ttl: i64) {
     let Some(published) = next.published() else { return };
     if active_from(published, next, replicas).is_none_or(|from| clock.earliest < from) {
         return;
     }
-    let (successor, same) = (published.kid.clone(), published.notes.max_age == Some(plan.max_age));
+    let (successor, same) = (published.kid.clone(), published.notes.max_age == Some(plan.jwks_cache_time));
     // No copy of a set from before this key remains; all later ones had the same `max-age`.
     if same {
-        next.notes.longest_max_age = Some(plan.max_age);
+        next.notes.longest_max_age = Some(plan.jwks_cache_time);
     }
     for Entry { kid, phase, notes, .. } in &mut next.entries {
         match phase {
@@ -163,7 +163,7 @@ fn activate(next: &mut Ledger, clock: Clock, plan: &Plan, replicas: Replicas<'_>
                 *phase = Phase::Active;
                 *notes = KeyNotes {
                     since: Some(clock.latest),
-                    longest_lifetime: Some(lifetime),
+                    longest_lifetime: Some(token_ttl),
                     ..KeyNotes::default()
                 };
             }

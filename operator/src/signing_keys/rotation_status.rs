@@ -18,9 +18,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The same when the replica is late.
 const ASK_LATE: Duration = Duration::from_secs(15);
 
-/// The overall progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// No key waits to sign.
     #[default]
     Steady,
@@ -30,13 +29,12 @@ pub enum Progress {
     ReplicaLags(String),
 }
 
-/// What the status says.
+/// The rotation as reported in the status.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RotationStatus {
+pub(crate) struct RotationStatus {
     /// What the next step of each key waits for, by its id. Contains no countdown, so that it changes only with the
     /// facts.
     pub waits_for: BTreeMap<String, String>,
-    /// How they stand as a whole.
     pub progress: Progress,
 }
 
@@ -61,14 +59,14 @@ pub(super) fn describe(
                     format!("copies of the key set without it to expire, until {}", clock_time(from)),
                     Some(from),
                 ),
-                None => ("a replica that says that it has loaded it".to_owned(), None),
+                None => ("a replica that reports that it has loaded it".to_owned(), None),
             },
             (Phase::Retiring, None) => match expires_at(entry) {
                 Some(expires) => (
                     format!("the last token that it signed to expire, at {}", clock_time(expires)),
                     Some(expires),
                 ),
-                None => ("a replica that says that it has stopped signing with it".to_owned(), None),
+                None => ("a replica that reports that it has stopped signing with it".to_owned(), None),
             },
         };
         due.extend(time.map(at));
@@ -96,22 +94,19 @@ fn wait_of_active(active: &Entry, next: &Ledger, plan: &Plan) -> (String, Option
     }
     if next.entries.len() >= MOST_KEYS {
         return (
-            format!(
-                "one of the {} keys of the set to go: there is no room for a new one",
-                next.entries.len()
-            ),
+            format!("one of the {} keys of the set to be removed: the set is full", next.entries.len()),
             None,
         );
     }
     let until = active.notes.since.unwrap_or_default() + plan.interval;
-    (format!("its age: a successor is made at {}", clock_time(until)), Some(until))
+    (format!("its age: a successor is created at {}", clock_time(until)), Some(until))
 }
 
 /// The replica that a key waits for, and what it must do.
 fn laggard(entry: &Entry, replicas: Replicas<'_>) -> Option<String> {
     let says = |replica: &Replica, what: &str| match replica.report {
         Some(_) => format!("pod {} to {what}", replica.pod),
-        None => format!("pod {} to say what it has loaded, or to end", replica.pod),
+        None => format!("pod {} to report its keys, or to terminate", replica.pod),
     };
     let stopped = |report: &ReplicaReport| has_stopped(report, &entry.kid);
     match entry.phase {

@@ -31,8 +31,8 @@ enum Step {
     Sign(usize),
     Fetch(usize),
     Ask(Request),
-    Lifetime(i64),
-    MaxAge(u32),
+    TokenTtl(i64),
+    CacheTime(u32),
     Algorithm(Algorithm),
 }
 
@@ -54,15 +54,15 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => replica().prop_map(Step::Sign),
         6 => replica().prop_map(Step::Fetch),
         2 => request.prop_map(Step::Ask),
-        1 => prop::sample::select(vec![60, 3600, 86_400]).prop_map(Step::Lifetime),
-        1 => prop::sample::select(vec![1, 60, 300, 3000]).prop_map(Step::MaxAge),
+        1 => prop::sample::select(vec![60, 3600, 86_400]).prop_map(Step::TokenTtl),
+        1 => prop::sample::select(vec![1, 60, 300, 3000]).prop_map(Step::CacheTime),
         1 => prop::sample::select(vec![Algorithm::Es256, Algorithm::EdDsa]).prop_map(Step::Algorithm),
     ]
 }
 
 struct Pod {
     loaded: Ledger,
-    lifetime: i64,
+    token_ttl: i64,
     stopping: bool,
 }
 
@@ -75,7 +75,7 @@ struct World {
     secret: Ledger,
     before: Ledger,
     /// What new pods are configured with.
-    lifetime: i64,
+    token_ttl: i64,
     pods: BTreeMap<usize, Pod>,
     made: usize,
     /// Key and expiry of every token.
@@ -91,7 +91,8 @@ fn key(kid: &str, phase: Phase, algorithm: Algorithm) -> Entry {
 
 impl World {
     fn new() -> Self {
-        let plan = Plan { algorithm: Algorithm::Es256, interval: 50_000, lifetime: 3600, max_age: 300 };
+        let plan =
+            Plan { algorithm: Algorithm::Es256, interval: 50_000, token_ttl: 3600, jwks_cache_time: 300 };
         let secret =
             Ledger { entries: vec![key("k0", Phase::Active, Algorithm::Es256)], notes: SetNotes::default() };
         let mut world = Self {
@@ -101,7 +102,7 @@ impl World {
             requests: Requests::default(),
             before: secret.clone(),
             secret,
-            lifetime: plan.lifetime,
+            token_ttl: plan.token_ttl,
             pods: BTreeMap::new(),
             made: 0,
             tokens: Vec::new(),
@@ -117,8 +118,8 @@ impl World {
         let report = |pod: &Pod| ReplicaReport {
             keys: pod.loaded.entries.iter().map(|entry| (entry.kid.clone(), Some(entry.phase))).collect(),
             time: Some(self.time),
-            max_age: Some(pod.loaded.notes.max_age()),
-            lifetime: Some(pod.lifetime),
+            jwks_cache_time: Some(pod.loaded.notes.max_age()),
+            token_ttl: Some(pod.token_ttl),
         };
         let replica = |(number, pod): (&usize, &Pod)| Replica {
             pod: number.to_string(),
@@ -151,7 +152,7 @@ impl World {
             self.revoked.extend(self.secret.entries.iter().map(|entry| entry.kid.clone()));
         }
         self.before = std::mem::replace(&mut self.secret, next);
-        self.lifetime = self.plan.lifetime;
+        self.token_ttl = self.plan.token_ttl;
     }
 
     fn take(&mut self, step: &Step) {
@@ -183,7 +184,7 @@ impl World {
             Step::Follow => self.pods.values_mut().for_each(|pod| pod.loaded = secret.clone()),
             Step::Start => {
                 if let Some(free) = (0..4).find(|number| !self.pods.contains_key(number)) {
-                    let pod = Pod { loaded: secret, lifetime: self.lifetime, stopping: false };
+                    let pod = Pod { loaded: secret, token_ttl: self.token_ttl, stopping: false };
                     self.pods.insert(free, pod);
                 }
             }
@@ -204,10 +205,10 @@ impl World {
             }
             Step::Ask(request) => {
                 self.made += 1;
-                self.requests.asked.insert(request.as_str().to_owned(), self.made.to_string());
+                self.requests.requested.insert(request.as_str().to_owned(), self.made.to_string());
             }
-            Step::Lifetime(lifetime) => self.plan.lifetime = *lifetime,
-            Step::MaxAge(max_age) => self.plan.max_age = *max_age,
+            Step::TokenTtl(ttl) => self.plan.token_ttl = *ttl,
+            Step::CacheTime(time) => self.plan.jwks_cache_time = *time,
             Step::Algorithm(algorithm) => self.plan.algorithm = *algorithm,
         }
     }
@@ -227,7 +228,7 @@ impl World {
         for (copy, until) in &self.copies {
             assert!(*until <= self.time || copy.contains(&kid), "a verifier's copy lacks {kid}");
         }
-        self.tokens.push((kid, self.time + pod.lifetime));
+        self.tokens.push((kid, self.time + pod.token_ttl));
     }
 
     /// Whether a replica has not loaded the set after a revocation.
@@ -263,7 +264,7 @@ proptest! {
         }
         // In good conditions every requested rotation completes, whatever happened before.
         world.take(&Step::Jump(0));
-        world.requests.asked.insert(Request::Rotate.as_str().to_owned(), "last".to_owned());
+        world.requests.requested.insert(Request::Rotate.as_str().to_owned(), "last".to_owned());
         world.pods.retain(|_, pod| !pod.stopping);
         world.take(&Step::Start);
         for _ in 0..8 {

@@ -11,7 +11,7 @@ use super::*;
 const NOW: i64 = 1_800_000_000;
 
 fn plan_of(algorithm: Algorithm) -> Plan {
-    Plan { algorithm, interval: 720 * 3600, lifetime: 3600, max_age: 300 }
+    Plan { algorithm, interval: 720 * 3600, token_ttl: 3600, jwks_cache_time: 300 }
 }
 
 impl KeySet {
@@ -35,9 +35,9 @@ fn remembered(kid: &str) -> Vec<SigningKeyStatus> {
     vec![SigningKeyStatus { kid: kid.to_owned(), phase: KeyPhase::Active, since, waits_for: None }]
 }
 
-fn asked(request: Request, value: &str) -> Requests {
-    let asked = BTreeMap::from([(request.as_str().to_owned(), value.to_owned())]);
-    Requests { asked, handled: BTreeMap::new() }
+fn requested(request: Request, value: &str) -> Requests {
+    let requested = BTreeMap::from([(request.as_str().to_owned(), value.to_owned())]);
+    Requests { requested, handled: BTreeMap::new() }
 }
 
 fn decide(
@@ -57,12 +57,12 @@ fn kid(set: &KeySet) -> &str {
 /// A replica that has loaded this very set.
 fn loaded(set: &KeySet, time: i64) -> Replica {
     let keys = set.in_force().map(|(kid, phase)| (kid.to_owned(), Some(phase))).collect();
-    let report = ReplicaReport { keys, time: Some(time), max_age: Some(300), lifetime: Some(3600) };
+    let report = ReplicaReport { keys, time: Some(time), jwks_cache_time: Some(300), token_ttl: Some(3600) };
     Replica { pod: "demo-1".to_owned(), report: Some(report) }
 }
 
 #[test]
-fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone() {
+fn every_algorithm_generates_a_set_with_one_active_key_that_stays_unchanged() {
     for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
         let set = first(algorithm);
         assert_eq!(KeySet::parse(set.json()).unwrap(), set, "{algorithm:?}");
@@ -73,13 +73,13 @@ fn every_algorithm_makes_a_set_that_parses_with_one_active_key_and_is_left_alone
             .unwrap();
         assert_eq!(after, set);
         assert_eq!(status.progress, Progress::Steady);
-        assert_eq!(status.waits_for[kid(&set)], "its age: a successor is made at 2027-02-14T08:00:00Z");
+        assert_eq!(status.waits_for[kid(&set)], "its age: a successor is created at 2027-02-14T08:00:00Z");
         assert_eq!(due, Some(Duration::from_hours(720)));
     }
 }
 
 #[test]
-fn keys_are_made_only_where_none_ever_were() {
+fn keys_are_generated_only_if_none_ever_existed() {
     let nothing = Requests::default();
     assert!(matches!(decide(None, &[], false, &nothing), KeyMaterial::Generated(_)));
     assert!(matches!(decide(None, &remembered("a"), false, &nothing), KeyMaterial::Lost(_)));
@@ -88,14 +88,14 @@ fn keys_are_made_only_where_none_ever_were() {
 }
 
 #[test]
-fn a_damaged_set_is_lost_and_never_overwritten_even_when_nothing_is_remembered() {
+fn a_damaged_set_is_lost_and_never_overwritten_even_without_a_recorded_key() {
     for damaged in [b"".as_slice(), b"{}", b"{\"keys\":[]}", b"{\"keys\":[{\"kty\":\"EC\"}]}", b"\xff"] {
         assert!(matches!(decide(Some(damaged), &[], false, &Requests::default()), KeyMaterial::Lost(_)));
     }
 }
 
 #[test]
-fn a_strangers_set_is_not_taken_for_ours() {
+fn the_key_set_of_another_service_is_not_adopted() {
     let set = first(Algorithm::EdDsa);
     let nothing = Requests::default();
     assert!(matches!(decide(Some(set.json()), &remembered("a"), true, &nothing), KeyMaterial::Lost(_)));
@@ -105,7 +105,7 @@ fn a_strangers_set_is_not_taken_for_ours() {
 
 #[test]
 fn lost_keys_are_replaced_by_a_new_value_only_and_only_once() {
-    let first_time = asked(Request::ReplaceLost, "1");
+    let first_time = requested(Request::ReplaceLost, "1");
     let KeyMaterial::Generated(set) = decide(None, &remembered("a"), true, &first_time) else {
         panic!("generated")
     };
@@ -120,9 +120,9 @@ fn lost_keys_are_replaced_by_a_new_value_only_and_only_once() {
 }
 
 #[test]
-fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash() {
+fn a_revocation_leaves_one_new_key_which_counts_as_a_descendant_after_a_crash() {
     let set = first(Algorithm::Es256);
-    let requests = asked(Request::Revoke, "stolen");
+    let requests = requested(Request::Revoke, "stolen");
     let plan = plan_of(Algorithm::Es256);
     let (after, _, _) = set.clone().step(NOW + 5, &plan, &requests, &[]).unwrap();
     assert_eq!(after.in_force().map(|(_, phase)| phase).collect::<Vec<_>>(), [Phase::Active]);
@@ -136,8 +136,8 @@ fn a_revocation_leaves_one_new_key_and_is_known_for_a_descendant_after_a_crash()
 }
 
 #[test]
-fn a_rotation_waits_for_the_replicas_and_for_the_verifiers_and_says_so() {
-    let (plan, requests) = (plan_of(Algorithm::Es256), asked(Request::Rotate, "1"));
+fn a_rotation_waits_for_replicas_and_verifiers_and_reports_it() {
+    let (plan, requests) = (plan_of(Algorithm::Es256), requested(Request::Rotate, "1"));
     let set = first(Algorithm::Es256);
     let (both, status, due) =
         set.clone().step(NOW + 10, &plan, &requests, &[loaded(&set, NOW + 10)]).unwrap();
@@ -177,7 +177,7 @@ fn a_rotation_waits_for_the_replicas_and_for_the_verifiers_and_says_so() {
 }
 
 #[test]
-fn a_changed_algorithm_is_a_rotation_that_can_be_taken_back() {
+fn a_changed_algorithm_starts_a_rotation_that_can_be_reverted() {
     let set = first(Algorithm::Es256);
     let nothing = Requests::default();
     let (both, ..) = set.clone().step(NOW, &plan_of(Algorithm::EdDsa), &nothing, &[]).unwrap();

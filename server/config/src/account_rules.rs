@@ -1,5 +1,6 @@
-//! The rules for names, addresses, passwords and client secrets that always hold. The server enforces them; the operator
-//! checks the Secrets of an `AuthService` by them, so that no pod crashes on a value that the operator accepted.
+//! The fixed rules for usernames, addresses, passwords and client secrets. The server enforces them. The operator
+//! checks the Secrets of an `AuthService` with the same rules, so that pods do not crash on a value that the operator
+//! accepted.
 
 use std::net::IpAddr;
 
@@ -9,23 +10,23 @@ use email_address::EmailAddress;
 pub const MAX_USERNAME_CHARS: usize = 64;
 /// The longest e-mail address that SMTP carries, in characters (RFC 5321 §4.5.3.1.3, less the angle brackets).
 pub const MAX_EMAIL_CHARS: usize = 254;
-/// The longest password, in characters. A longer one is refused, never cut. The shortest is set by
-/// [`PasswordPolicy`](crate::PasswordPolicy).
+/// The maximum length of a password, in characters. Longer ones are refused, not truncated.
+/// [`PasswordPolicy`](crate::PasswordPolicy) has the minimum length.
 pub const MAX_PASSWORD_CHARS: usize = 256;
-/// The shortest client secret, in bytes: 128 bits even in hexadecimal (NIST SP 800-63B-4 §3.1.2.2 for look-up secrets,
-/// OWASP ASVS 5.0 §11.5.1).
+/// The minimum length of a client secret in bytes, which has 128 bits in hexadecimal (NIST SP 800-63B-4 §3.1.2.2 for
+/// look-up secrets, OWASP ASVS 5.0 §11.5.1).
 pub const MIN_CLIENT_SECRET_BYTES: usize = 32;
 
-/// Whether `text` is a username: 1 to 64 ASCII letters, digits, `.`, `_` or `-`. It has no `@`, so it cannot be mistaken
-/// for an address. Letters beyond ASCII are excluded because many look alike (Unicode UTS #39) and their case differs
-/// between languages, so that two accounts could pass for one.
+/// Whether `text` is a username: 1 to 64 ASCII letters, digits, `.`, `_` or `-`. Without `@` it cannot be confused
+/// with an address. Other letters are excluded because many look alike (Unicode UTS #39) and their case mapping
+/// depends on the language, so that two accounts could be confused with each other.
 pub fn is_username(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=MAX_USERNAME_CHARS).contains(&text.len()) && text.chars().all(allowed)
 }
 
-/// Whether `text` is an addr-spec (RFC 5322 §3.4.1) to which mail can be sent. Addresses that need SMTPUTF8 (RFC 6531)
-/// are excluded, since their case cannot be compared safely.
+/// Whether `text` is an addr-spec (RFC 5322 §3.4.1) to which e-mails can be sent. Addresses that need SMTPUTF8 (RFC
+/// 6531) are excluded, because a case-insensitive comparison of them is not reliable.
 pub fn is_email_address(text: &str) -> bool {
     let plain = text.len() <= MAX_EMAIL_CHARS && text.chars().all(|c| c.is_ascii_graphic());
     plain
@@ -35,13 +36,13 @@ pub fn is_email_address(text: &str) -> bool {
         })
 }
 
-/// An IP address in the place of a domain (RFC 5321 §4.1.3), with or without its brackets.
+/// Whether `domain` is an IP address (RFC 5321 §4.1.3), with or without brackets.
 fn is_address_literal(domain: &str) -> bool {
     let bare = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(domain);
     bare.parse::<IpAddr>().is_ok()
 }
 
-/// Whether `text` is longer than any password may be.
+/// Whether `text` is longer than [`MAX_PASSWORD_CHARS`].
 pub fn exceeds_password_limit(text: &str) -> bool {
     text.chars().count() > MAX_PASSWORD_CHARS
 }
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_username_is_short_and_plain() {
+    fn usernames_have_1_to_64_ascii_characters() {
         for good in ["a", "john.doe", "J_D-1", &"a".repeat(64)] {
             assert!(is_username(good), "{good}");
         }

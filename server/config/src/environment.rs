@@ -1,4 +1,4 @@
-//! A process's environment, whose values may be anything.
+//! The environment of a process, whose values may be invalid UTF-8.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use crate::error::{SettingsError, SettingsErrors};
 use crate::references::References;
 use crate::variables as v;
 
-/// The variables of a process. Latchkey's variables must be text; a foreign variable that is not text is ignored.
+/// The variables of a process. Latchkey's variables must be valid UTF-8; others are ignored if they are not.
 #[derive(Clone, Default)]
 pub struct Environment {
     pub(crate) variables: BTreeMap<String, String>,
@@ -15,7 +15,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes names and values, usually those of `std::env::vars_os`.
+    /// Collects the variables, which usually come from `std::env::vars_os`.
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in variables {
@@ -29,10 +29,10 @@ impl Environment {
         environment
     }
 
-    /// The variables alone, for a command that reads only a few of them.
+    /// Returns the variables, for commands that read only a few of them.
     ///
     /// # Errors
-    /// Each of Latchkey's variables that is not text.
+    /// Each of Latchkey's variables that is not valid UTF-8.
     pub fn into_variables(self) -> Result<BTreeMap<String, String>, SettingsErrors> {
         if self.not_text.is_empty() {
             return Ok(self.variables);

@@ -1,4 +1,4 @@
-//! What can be wrong with the settings. Every sentence names the variable; none repeats a secret's value.
+//! Errors of the settings. Each message is one sentence that names the variable and contains no secret.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use crate::references::References;
 /// A setting that is missing, malformed or contradicts another one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// A required variable is absent (and so is its `_FILE` form, where it has one).
+    /// A required variable is not set, and neither is its `_FILE` form.
     #[error("{name} is required but not set{hint}")]
     Missing {
         /// The variable.
         name: &'static str,
-        /// How else it may be given, or empty.
+        /// Another way to set it, or an empty string.
         hint: &'static str,
     },
-    /// A variable's value cannot be understood.
+    /// The value of a variable is malformed or out of range.
     #[error("{name} is not valid: {reason}")]
     Invalid {
         /// The variable.
         name: &'static str,
-        /// What is expected instead; for a secret it says nothing of the value.
+        /// Why the value is not valid. For a secret it does not contain the value.
         reason: String,
     },
-    /// A variable's value is not text, so that no other rule can be applied to it.
+    /// The value of a variable is not valid UTF-8.
     #[error("{name} is not valid: it is not UTF-8 text")]
     NotText {
         /// The variable, with `_FILE` if that form is set.
@@ -35,17 +35,17 @@ pub enum SettingsError {
         /// The variable.
         name: &'static str,
     },
-    /// Two variables that exclude or need each other.
+    /// Two variables exclude or require each other.
     #[error("{name} {reason}")]
     Conflict {
         /// The variable to change.
         name: &'static str,
-        /// The rest of the sentence.
+        /// The rest of the sentence after the name.
         reason: &'static str,
     },
 }
 
-/// Everything that is wrong with the settings, at least one fault. `Display` prints one sentence a line.
+/// All errors of the settings, at least one. `Display` prints one sentence per line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SettingsErrors {
     faults: Vec<SettingsError>,
@@ -62,7 +62,7 @@ impl SettingsErrors {
         self.faults.iter()
     }
 
-    /// The valid settings that refer to files and secrets, so that one start can report their faults too.
+    /// The valid settings that refer to files and secrets, so that the server can report their errors at the same time.
     pub fn references(&self) -> &References {
         &self.references
     }
@@ -77,7 +77,7 @@ impl<'a> IntoIterator for &'a SettingsErrors {
     }
 }
 
-/// Without the references, whose paths may be secrets that were set under the wrong name.
+/// Omits the references: a path may be a secret that was set under the wrong name.
 impl fmt::Debug for SettingsErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.faults).finish()

@@ -1,4 +1,4 @@
-//! Reads one variable at a time and records what is wrong with it.
+//! Parses single variables and records their errors.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,12 +11,12 @@ use crate::settings::Minutes;
 use crate::variables as v;
 use crate::{Environment, SecretSource, SettingsError};
 
-/// Shows that a value cannot be used and that the reason is recorded. Only [`Given::refuse`] makes one.
+/// Proves that an error was recorded. Only [`Given::refuse`] creates one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recorded(());
 
-/// A value, or the sign that its fault is recorded. Read every variable before the first `?`, so that one fault does not
-/// hide another.
+/// A value, or the proof that its error was recorded. Parse every variable before the first `?`, so that one error
+/// does not hide another.
 pub(crate) type Parsed<T> = Result<T, Recorded>;
 
 pub(crate) struct Given<'a> {
@@ -63,7 +63,7 @@ impl<'a> Given<'a> {
         value?.ok_or_else(|| self.refuse(SettingsError::Missing { name, hint: "" }))
     }
 
-    /// The value that `reason` demands.
+    /// Requires a value for the given reason.
     pub(crate) fn needed<T>(
         &self,
         name: &'static str,
@@ -166,7 +166,7 @@ impl<'a> Given<'a> {
         Ok(self.flag(name)?.unwrap_or(default))
     }
 
-    /// Values with commas between them.
+    /// Parses comma-separated values.
     pub(crate) fn list<T>(
         &self,
         name: &'static str,
@@ -187,7 +187,7 @@ pub(crate) fn invalid(name: &'static str, reason: impl Into<String>) -> Settings
     SettingsError::Invalid { name, reason: reason.into() }
 }
 
-/// A value as a message may repeat it: on one line, and not at all if it may contain a login, as a URL can.
+/// Formats a value for a message: on one line, and redacted if it may be a URL with credentials.
 pub(crate) fn shown(text: &str) -> String {
     if text.contains('@') && text.contains(':') {
         return "its value".to_owned();
@@ -203,11 +203,10 @@ pub(crate) fn shown(text: &str) -> String {
     shown + "`"
 }
 
-/// Checks the text of a secret as far as its variable says what it must be: the scheme of a URL. For secrets that
-/// come from a file it is called when the file has been read.
+/// Checks the scheme of a secret that is a URL. For a secret in a file, the server calls it after reading the file.
 ///
 /// # Errors
-/// [`SettingsError::Invalid`]; it never repeats the value, which holds a password.
+/// [`SettingsError::Invalid`], which does not contain the value because it may contain a password.
 pub fn check_secret(name: &'static str, text: &str) -> Result<(), SettingsError> {
     let schemes: &[&str] = match name {
         v::DATABASE_URL => &["postgres://", "postgresql://"],

@@ -1,15 +1,17 @@
-//! The settings contract of the Latchkey auth server.
+//! The settings of the Latchkey auth server.
 //!
-//! One type, [`Settings`], knows every environment variable. The server reads it with
-//! [`Settings::from_environment`]; the operator fills it from an `AuthService` and renders it with
-//! [`Settings::to_variables`]. Nothing here does I/O: a secret that lives in a file is carried as its path
-//! ([`SecretSource::File`]) and read by the server.
+//! [`Settings`] defines all environment variables. The server parses them with [`Settings::from_environment`]. The
+//! operator builds [`Settings`] from an `AuthService` and renders them with [`Settings::to_variables`]. This crate
+//! does no I/O: a secret in a file is represented by its path ([`SecretSource::File`]), and the server reads the
+//! file.
 
 pub mod account_rules;
 mod environment;
 mod error;
+mod forbidden_words;
 mod given;
 mod log_line;
+mod new_password;
 mod parse;
 mod parse_accounts;
 mod password_policy;
@@ -23,6 +25,7 @@ pub use environment::Environment;
 pub use error::{SettingsError, SettingsErrors};
 pub use given::check_secret;
 pub use log_line::{BoundedLines, LONGEST_LINE, shorten_text};
+pub use new_password::PasswordRefusal;
 pub use password_policy::{PasswordLength, PasswordPolicy};
 pub use references::References;
 pub use secret::{SecretSource, SecretText};

@@ -1,21 +1,21 @@
-//! The longest log line. Part of what is logged comes from others: the text of an error, a header, a name. A line
-//! without a limit fills disks, and collectors cut it where it is no JSON any more, or drop it.
+//! A limit for the length of log lines. Log lines contain text from clients and dependencies, such as errors, headers
+//! and names. Long lines fill disks, and log collectors drop them or truncate them to invalid JSON.
 
 use std::borrow::Cow;
 use std::io::Write;
 
 use serde_json::{Map, Value};
 
-/// The longest line, in bytes, with its line break.
+/// The maximum length of a line in bytes, including its line break.
 pub const LONGEST_LINE: usize = 8 * 1024;
-/// Room for the remark that says how much was cut.
-const REMARK: usize = 48;
-/// How long texts may be in a line of JSON that is too long: the first of these that makes it fit.
-const LONGEST_TEXTS: [usize; 4] = [2048, 512, 128, 32];
-/// The members that are left of a line with too many of them.
-const LAST_MEMBERS: [&str; 4] = ["timestamp", "level", "target", "message"];
+/// The space for the note about the number of bytes that were cut.
+const NOTE_LENGTH: usize = 48;
+/// The maximum lengths of strings in a JSON line that is too long. The first one that makes the line fit is used.
+const STRING_LIMITS: [usize; 4] = [2048, 512, 128, 32];
+/// The members that remain of a JSON line with too many members.
+const ESSENTIAL_MEMBERS: [&str; 4] = ["timestamp", "level", "target", "message"];
 
-/// A writer that is given one line by each call, and cuts those that are too long.
+/// A writer that shortens lines that are too long. Each call of `write` must pass one whole line.
 #[derive(Debug)]
 pub struct BoundedLines<W>(pub W);
 
@@ -30,50 +30,50 @@ impl<W: Write> Write for BoundedLines<W> {
     }
 }
 
-/// The line, cut if it is too long: a line of JSON stays one.
+/// Shortens a line that is too long. A JSON line stays valid JSON.
 pub fn bounded(line: &[u8]) -> Cow<'_, [u8]> {
     if line.len() <= LONGEST_LINE {
         return Cow::Borrowed(line);
     }
     let cut = match serde_json::from_slice(line) {
         Ok(Value::Object(members)) => shorten_members(&members, line.len()),
-        _ => shorten_text(&String::from_utf8_lossy(line), LONGEST_LINE - REMARK),
+        _ => shorten_text(&String::from_utf8_lossy(line), LONGEST_LINE - NOTE_LENGTH),
     };
     Cow::Owned(format!("{}\n", cut.trim_end()).into_bytes())
 }
 
-/// At most `most` bytes of a text, and how many were cut.
-pub fn shorten_text(text: &str, most: usize) -> String {
-    if text.len() <= most {
+/// Truncates a text to at most `limit` bytes and appends how many were cut.
+pub fn shorten_text(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(most);
+    let end = text.floor_char_boundary(limit);
     format!("{}… ({} bytes cut)", &text[..end], text.len() - end)
 }
 
 fn shorten_members(members: &Map<String, Value>, bytes: usize) -> String {
-    let fitting = LONGEST_TEXTS.into_iter().find_map(|most| {
+    let fitting = STRING_LIMITS.into_iter().find_map(|limit| {
         let mut members = members.clone();
-        members.values_mut().for_each(|value| shorten_texts(value, most));
+        members.values_mut().for_each(|value| shorten_strings(value, limit));
         let line = Value::Object(members).to_string();
         (line.len() < LONGEST_LINE).then_some(line)
     });
     fitting.unwrap_or_else(|| {
-        let mut last: Map<String, Value> = LAST_MEMBERS
+        let mut essential: Map<String, Value> = ESSENTIAL_MEMBERS
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), members.get(name)?.as_str()?)))
             .map(|(name, text)| (name, shorten_text(text, 1024).into()))
             .collect();
-        last.insert("bytes_cut".to_owned(), bytes.into());
-        Value::Object(last).to_string()
+        essential.insert("bytes_cut".to_owned(), bytes.into());
+        Value::Object(essential).to_string()
     })
 }
 
-fn shorten_texts(value: &mut Value, most: usize) {
+fn shorten_strings(value: &mut Value, limit: usize) {
     match value {
-        Value::String(text) if text.len() > most => *text = shorten_text(text, most),
-        Value::Array(elements) => elements.iter_mut().for_each(|element| shorten_texts(element, most)),
-        Value::Object(members) => members.values_mut().for_each(|member| shorten_texts(member, most)),
+        Value::String(text) if text.len() > limit => *text = shorten_text(text, limit),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| shorten_strings(element, limit)),
+        Value::Object(members) => members.values_mut().for_each(|member| shorten_strings(member, limit)),
         _ => {}
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_line_stays() {
+    fn a_short_line_is_unchanged() {
         assert_eq!(cut(b"{\"message\":\"ready\"}\n"), "{\"message\":\"ready\"}\n");
     }
 
@@ -107,7 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_line_has_an_end_and_stays_what_it_is(text in "\\PC{0,50}", times in 1_usize..4000, members in 1_usize..9) {
+        fn lines_are_bounded_and_keep_their_format(text in "\\PC{0,50}", times in 1_usize..4000, members in 1_usize..9) {
             let long = text.repeat(times);
             let line: Map<String, Value> = (0..members).map(|n| (format!("m{n}"), json!([long, {"a": long}]))).collect();
             let json = format!("{}\n", json!(line));

@@ -1,4 +1,4 @@
-//! Variables -> [`Settings`].
+//! Parses variables into [`Settings`].
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,8 +19,7 @@ const DEFAULT_SMTP_PORT: u16 = 587;
 const ONE_OF_FIRST_SUPERUSER: &str = "is required because another FIRST_SUPERUSER variable is set";
 
 impl Settings {
-    /// Reads the settings out of variables. A variable that is set to nothing counts as unset, since that is how
-    /// templates leave an option out.
+    /// Parses variables. An empty variable counts as unset, because templates render absent options as empty.
     ///
     /// # Errors
     /// Every variable that is missing, malformed or contradicts another one.
@@ -28,7 +27,7 @@ impl Settings {
         Self::from_given(Given::of_variables(variables))
     }
 
-    /// Reads the settings out of a process's environment, as [`Settings::from_variables`] does.
+    /// Parses the environment of a process like [`Settings::from_variables`].
     ///
     /// # Errors
     /// Every variable that is missing, malformed, not text or contradicts another one.
@@ -78,7 +77,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let log_level = given.log_level();
     let log_format = given.log_format();
     if (registration_enabled, emails_enabled) == (Ok(true), Ok(false)) {
-        let reason = "is true, so EMAILS_ENABLED must be: an address is verified by mail";
+        let reason = "is true, so EMAILS_ENABLED must be true: addresses are verified by e-mail";
         let _ = given.conflict(v::REGISTRATION_ENABLED, reason);
     }
     *references = References {
@@ -140,14 +139,14 @@ impl Given<'_> {
         let management = self.address(v::MANAGEMENT_ADDR, DEFAULT_MANAGEMENT);
         let (listen, management) = (listen?, management?);
         if listen == management && listen.port() != 0 {
-            let reason = "must differ from LISTEN_ADDR: metrics and status do not belong on the public port";
+            let reason = "must differ from LISTEN_ADDR: metrics and status must not be on the public port";
             return Err(self.conflict(v::MANAGEMENT_ADDR, reason));
         }
         Ok((listen, management))
     }
 
     fn email(&self, enabled: Parsed<bool>) -> Parsed<Option<Email>> {
-        // Checked even where mail is off: a malformed value is never passed over in silence.
+        // Parsed even if e-mail is disabled, so that malformed values are always reported.
         let port = self.parsed(v::SMTP_PORT, DEFAULT_SMTP_PORT, "a port number");
         let security = self.smtp_security();
         let credentials = self.smtp_credentials();
@@ -188,13 +187,13 @@ impl Given<'_> {
         }
     }
 
-    /// `SMTP_SSL=true` alone is enough for TLS from the first byte, since `SMTP_TLS` is true by default.
+    /// `SMTP_SSL=true` alone selects implicit TLS, although `SMTP_TLS` is true by default.
     fn smtp_security(&self) -> Parsed<SmtpSecurity> {
         let (start_tls, implicit) = (self.flag(v::SMTP_TLS), self.flag_or(v::SMTP_SSL, false));
         match (start_tls?, implicit?) {
             (Some(true), true) => Err(self.conflict(
                 v::SMTP_SSL,
-                "and SMTP_TLS are both true; choose TLS from the first byte (SMTP_SSL) or STARTTLS (SMTP_TLS)",
+                "and SMTP_TLS are both true; choose implicit TLS (SMTP_SSL) or STARTTLS (SMTP_TLS)",
             )),
             (_, true) => Ok(SmtpSecurity::Implicit),
             (Some(false), false) => Ok(SmtpSecurity::None),

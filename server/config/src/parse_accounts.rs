@@ -1,4 +1,4 @@
-//! Variables -> the settings of accounts, limits, browsers and proxies.
+//! Parses the settings of accounts, rate limits, CORS and proxies.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::given::{Given, Parsed, shown};
 use crate::settings::{Accounts, Days, IntrospectionClient, RateLimits, Registration};
 use crate::variables as v;
 
-/// More than this an hour is no limit; and an emission interval must not round to nothing.
+/// The maximum rate limit. A higher one would have no effect, and its emission interval could round to zero.
 const MAX_PER_HOUR: u32 = 1_000_000;
 
 impl Given<'_> {
@@ -83,7 +83,7 @@ impl Given<'_> {
             let url = Url::parse(text).map_err(|_| expected)?;
             let origin = url.origin();
             let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-            // Compared with what browsers send, which is the serialization of the origin (RFC 6454 §6.2).
+            // Browsers send the ASCII serialization of the origin (RFC 6454 §6.2).
             match origin {
                 Origin::Tuple(..) if plain && url.username().is_empty() => Ok(origin.ascii_serialization()),
                 _ => Err(expected),

@@ -1,6 +1,6 @@
-//! Which new passwords are good enough, as far as that can be set. Nothing here can weaken the rules that always hold:
-//! eight characters, none of the common ones, none of the account's own names. Rules of composition are not offered (NIST
-//! SP 800-63B-4 §3.1.1.2: "SHALL NOT impose other composition rules").
+//! The configurable rules for new passwords. They add to the fixed rules: at least eight characters, not a common
+//! password, and not a name of the account. There are no composition rules (NIST SP 800-63B-4 §3.1.1.2: "SHALL NOT
+//! impose other composition rules").
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use crate::given::{Given, Parsed};
 use crate::references::References;
 use crate::variables as v;
 
-/// What is asked of a password when one is chosen; one that was chosen before stays good.
+/// The rules for new passwords. Existing passwords are not affected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PasswordPolicy {
     /// `PASSWORD_MIN_LENGTH`
     pub min_length: PasswordLength,
-    /// `PASSWORD_FORBIDDEN_WORDS` in lower case: names of the company, its products, its places (OWASP ASVS 5.0
-    /// §6.2.11). A password that consists of nothing else is refused.
+    /// `PASSWORD_FORBIDDEN_WORDS` in lower case, for example the names of the company, its products and its locations
+    /// (OWASP ASVS 5.0 §6.2.11). A password that consists only of these words is refused.
     pub forbidden_words: Vec<String>,
 }
 
-/// The fewest characters that a password may have.
+/// The minimum number of characters of a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PasswordLength(u32);
 
@@ -30,12 +30,12 @@ impl Default for PasswordLength {
 }
 
 impl PasswordLength {
-    /// The least that can be asked for (OWASP ASVS 5.0 §6.2.1), and the default.
+    /// The lowest minimum (OWASP ASVS 5.0 §6.2.1), and the default.
     pub const MIN: u32 = 8;
-    /// The most that can be asked for: what every verifier has to accept (NIST SP 800-63B-4 §3.1.1.2).
+    /// The highest minimum: verifiers must accept passwords of 64 characters (NIST SP 800-63B-4 §3.1.1.2).
     pub const MAX: u32 = 64;
 
-    /// `characters` when it lies between [`PasswordLength::MIN`] and [`PasswordLength::MAX`].
+    /// Returns `None` unless `characters` is between [`PasswordLength::MIN`] and [`PasswordLength::MAX`].
     pub fn new(characters: u32) -> Option<Self> {
         (Self::MIN..=Self::MAX).contains(&characters).then_some(Self(characters))
     }
@@ -47,11 +47,11 @@ impl PasswordLength {
 }
 
 impl PasswordPolicy {
-    /// The most words that can be forbidden.
+    /// The maximum number of forbidden words.
     pub const MAX_WORDS: usize = 100;
 
-    /// A forbidden word as it is kept: in lower case. `None` when it is none: it must have 3 to 64 characters, a letter
-    /// or digit among them, no comma and no control character, and neither begin nor end with a space.
+    /// Checks a forbidden word and returns it in lower case. A word has 3 to 64 characters, at least one letter or
+    /// digit, no comma, no control character, and no space at the beginning or end.
     pub fn word(text: &str) -> Option<String> {
         let word = text.to_lowercase();
         let fits = (3..=64).contains(&word.chars().count())
@@ -61,7 +61,7 @@ impl PasswordPolicy {
         fits.then_some(word)
     }
 
-    /// The policy alone, for commands that need no other setting.
+    /// Reads only the policy, for commands that need no other setting.
     ///
     /// # Errors
     /// Each variable of the policy that is not valid.

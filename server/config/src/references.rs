@@ -1,11 +1,11 @@
-//! The settings whose faults show only when the server opens a file or applies a rule of its own.
+//! The settings that the server validates further, for example by opening a file.
 
 use std::path::PathBuf;
 
 use crate::SecretSource;
 use crate::settings::{Email, FirstSuperuser, IntrospectionClient, PoolSize, Settings};
 
-/// Settings that the server checks beyond their variables. A field is `None`, or its default, if its variables are not set or not valid.
+/// The settings that the server validates further. A field is `None`, or its default, if its variables are not set or not valid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct References {
     /// `DATABASE_URL`
@@ -18,11 +18,11 @@ pub struct References {
     pub extra_ca_file: Option<PathBuf>,
     /// `JWT_KEYS_FILE`
     pub jwt_keys_file: Option<PathBuf>,
-    /// The mail server, when `EMAILS_ENABLED`.
+    /// The SMTP settings, if `EMAILS_ENABLED` is true.
     pub email: Option<Email>,
     /// `MAIL_TEMPLATES_DIR`
     pub mail_templates_dir: Option<PathBuf>,
-    /// `FIRST_SUPERUSER` and what belongs to it.
+    /// The `FIRST_SUPERUSER` variables.
     pub first_superuser: Option<FirstSuperuser>,
     /// `INTROSPECTION_CLIENT_ID` and its secret.
     pub introspection_client: Option<IntrospectionClient>,

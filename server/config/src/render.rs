@@ -1,4 +1,4 @@
-//! [`Settings`] -> variables.
+//! Renders [`Settings`] as variables.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use crate::variables as v;
 use crate::{Email, SecretSource};
 
 impl Settings {
-    /// Every variable of these settings, so that [`Settings::from_variables`] gives them back unchanged.
-    /// A secret held inline is rendered inline: the operator only ever holds [`SecretSource::File`].
+    /// Renders all variables; [`Settings::from_variables`] parses them into equal settings. Inline secrets are rendered
+    /// inline, but the operator only uses [`SecretSource::File`].
     pub fn to_variables(&self) -> BTreeMap<String, String> {
-        // Taken apart without `..`, so that a setting somebody adds cannot be forgotten here.
+        // Destructured without `..`, so that the compiler reports a new setting that is missing here.
         let Self {
             database_url,
             database_pool_size,

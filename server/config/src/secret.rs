@@ -1,9 +1,9 @@
-//! Secrets that cannot be printed by accident.
+//! Secrets that are redacted when printed.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// A secret's text. `Debug` hides it; reading it takes the word [`SecretText::expose`], which greps well.
+/// The text of a secret. `Debug` redacts it, and only [`SecretText::expose`] returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(String);
 
@@ -13,7 +13,7 @@ impl SecretText {
         Self(text.into())
     }
 
-    /// The secret itself; never to be logged.
+    /// The secret itself; never log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -25,17 +25,17 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// Where a secret comes from: the variable itself, or a file that `NAME_FILE` names.
+/// The source of a secret: the variable itself, or a file named by `NAME_FILE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// Given in the environment.
+    /// The value of the variable.
     Inline(SecretText),
-    /// To be read from this file, without a trailing line break.
+    /// The content of this file, without a trailing line break.
     File(PathBuf),
 }
 
 impl SecretSource {
-    /// A secret given inline.
+    /// Wraps the value of a variable.
     pub fn inline(text: impl Into<String>) -> Self {
         Self::Inline(SecretText::new(text))
     }

@@ -1,4 +1,4 @@
-//! The settings as types: what was parsed is already good.
+//! The types of the validated settings.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use crate::{PasswordPolicy, SecretSource};
 pub struct Minutes(u32);
 
 impl Minutes {
-    /// The longest lifetime that can be set: ten years, so that adding one to any date cannot overflow.
+    /// The maximum lifetime: ten years, so that adding it to a date cannot overflow.
     pub const MAX: u32 = 10 * 366 * 24 * 60;
 
-    /// `minutes` when it lies between 1 and [`Minutes::MAX`].
+    /// Returns `None` unless `minutes` is between 1 and [`Minutes::MAX`].
     pub fn new(minutes: u32) -> Option<Self> {
         (1..=Self::MAX).contains(&minutes).then_some(Self(minutes))
     }
@@ -26,13 +26,13 @@ impl Minutes {
         self.0
     }
 
-    /// The same in seconds, as `expires_in` counts.
+    /// The number of seconds, as in `expires_in`.
     pub fn as_seconds(self) -> i64 {
         i64::from(self.0) * 60
     }
 }
 
-/// Everything the server can be told.
+/// All settings of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// PostgreSQL URL.
@@ -41,99 +41,99 @@ pub struct Settings {
     pub database_pool_size: PoolSize,
     /// Redis or Valkey URL.
     pub redis_url: SecretSource,
-    /// A PEM file of certificate authorities that PostgreSQL, Redis and the SMTP server may have their certificates from,
-    /// beside the public ones.
+    /// A PEM file of certificate authorities to trust in addition to the system's, for connections to PostgreSQL,
+    /// Redis and the SMTP server.
     pub extra_ca_file: Option<PathBuf>,
-    /// Address of the API.
+    /// The address of the API.
     pub listen_addr: SocketAddr,
-    /// Address of health, readiness, metrics and status.
+    /// The address of the health, readiness, metrics and status endpoints.
     pub management_addr: SocketAddr,
     /// `iss` of every token (RFC 7519 §4.1.1), without a trailing slash.
     pub issuer_url: Url,
-    /// `aud` of every token; the issuer when unset.
+    /// `aud` of every token; the issuer if unset.
     pub token_audience: Option<String>,
-    /// The private JWK Set, re-read when it changes.
+    /// The private JWK Set, which the server reloads when it changes.
     pub jwt_keys_file: PathBuf,
-    /// Lifetime of an access token.
+    /// The lifetime of access tokens.
     pub access_token_lifetime: Minutes,
-    /// Lifetime of a refresh token.
+    /// The lifetime of refresh tokens.
     pub refresh_token_lifetime: Minutes,
-    /// Mail, when `EMAILS_ENABLED`.
+    /// The e-mail settings, if `EMAILS_ENABLED` is true.
     pub email: Option<Email>,
-    /// Base of the links in mail; the issuer when unset.
+    /// The base of the links in e-mails; the issuer if unset.
     pub public_url: Option<Url>,
-    /// The account made at start when no superuser exists.
+    /// The superuser that is created at startup if none exists.
     pub first_superuser: Option<FirstSuperuser>,
-    /// Whether and how people make accounts for themselves.
+    /// The settings of self-registration.
     pub registration: Registration,
-    /// What accounts may do.
+    /// The settings of accounts.
     pub accounts: Accounts,
-    /// Which new passwords are good enough.
+    /// The rules for new passwords.
     pub password_policy: PasswordPolicy,
-    /// A folder whose files replace the built-in texts of mail.
+    /// A folder with e-mail templates that override the built-in ones.
     pub mail_templates_dir: Option<PathBuf>,
-    /// How long audit events are kept.
+    /// The retention of audit events.
     pub audit_retention: Days,
-    /// Whether each replica tries a login out every few minutes. Off by default.
+    /// Whether each replica runs a login probe every few minutes. Off by default.
     pub login_probe: bool,
-    /// How fast an attacker may guess.
+    /// The rate limits of attempts to authenticate.
     pub rate_limits: RateLimits,
-    /// The networks of proxies whose `X-Forwarded-For` is believed.
+    /// The networks of the proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// The origins (scheme, host and port) whose pages may call the API from a browser. None by default.
     pub cors_allowed_origins: Vec<String>,
-    /// What resource servers authenticate with to introspect and revoke tokens, beside a superuser's token.
+    /// The credentials with which resource servers introspect and revoke tokens. A superuser's token also allows it.
     pub introspection_client: Option<IntrospectionClient>,
-    /// Where traces go (OTLP over gRPC); the exporter reads the other `OTEL_*` variables itself.
+    /// The endpoint for traces (OTLP over gRPC). The exporter reads the other `OTEL_*` variables itself.
     pub otlp_endpoint: Option<String>,
-    /// The least severe level that is logged.
+    /// The minimum severity of log lines.
     pub log_level: LogLevel,
-    /// JSON for machines, text for people.
+    /// The format of log lines.
     pub log_format: LogFormat,
 }
 
 impl Settings {
-    /// The issuer as it stands in tokens: no trailing slash, so that `iss` is the string that was configured.
+    /// The value of `iss`, without a trailing slash.
     pub fn issuer(&self) -> &str {
         self.issuer_url.as_str().trim_end_matches('/')
     }
 
-    /// The audience as it stands in tokens.
+    /// The value of `aud`.
     pub fn audience(&self) -> &str {
         self.token_audience.as_deref().unwrap_or_else(|| self.issuer())
     }
 
-    /// The base of links in mail, without a trailing slash.
+    /// The base of the links in e-mails, without a trailing slash.
     pub fn public_base(&self) -> &str {
         self.public_url.as_ref().map_or_else(|| self.issuer(), |url| url.as_str().trim_end_matches('/'))
     }
 }
 
-/// How mail leaves.
+/// The settings of e-mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email {
     /// The SMTP server.
     pub smtp: Smtp,
-    /// Address in `From`.
+    /// The address in `From`.
     pub from_address: String,
-    /// Display name in `From`.
+    /// The display name in `From`.
     pub from_name: Option<String>,
 }
 
 /// The SMTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Smtp {
-    /// Host name or address.
+    /// The host name or IP address.
     pub host: String,
-    /// TCP port.
+    /// The TCP port.
     pub port: u16,
-    /// How the connection is protected.
+    /// The encryption of the connection.
     pub security: SmtpSecurity,
-    /// Login, if the server asks for one.
+    /// The credentials, if the server requires a login.
     pub credentials: Option<SmtpCredentials>,
 }
 
-/// A login at the SMTP server.
+/// The credentials of the SMTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpCredentials {
     /// `SMTP_USER`.
@@ -145,15 +145,15 @@ pub struct SmtpCredentials {
 /// `SMTP_TLS` and `SMTP_SSL` as one choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmtpSecurity {
-    /// STARTTLS, required (RFC 3207): never falls back to clear text.
+    /// Mandatory STARTTLS (RFC 3207), without a fallback to plain text.
     StartTls,
-    /// TLS from the first byte (RFC 8314 §3).
+    /// Implicit TLS (RFC 8314 §3).
     Implicit,
-    /// Clear text; for a relay on the same host or a test.
+    /// No encryption, for a relay on the same host or for tests.
     None,
 }
 
-/// The account made at start when no superuser exists.
+/// The superuser that is created at startup if none exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstSuperuser {
     /// `FIRST_SUPERUSER`.
@@ -164,26 +164,25 @@ pub struct FirstSuperuser {
     pub password: SecretSource,
 }
 
-/// Whether and how people make accounts for themselves.
+/// The settings of self-registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registration {
-    /// `REGISTRATION_ENABLED`, off by default. Needs mail.
+    /// `REGISTRATION_ENABLED`, off by default. It requires `EMAILS_ENABLED`.
     pub enabled: bool,
-    /// Only addresses of these domains (lower case) may register; empty: any.
+    /// The domains (in lower case) whose addresses may register. An empty list allows every domain.
     pub email_domains: Vec<String>,
 }
 
-/// What accounts may do.
+/// The settings of accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accounts {
     /// Whether a login is allowed before the address is verified. Off by default.
     pub unverified_login: bool,
-    /// Whether people may delete their own accounts. Off by default.
+    /// Whether users may delete their accounts. Off by default.
     pub self_deletion: bool,
-    /// Whether an administrator may choose the first password of an account, or bring its hash, through the API. On by
-    /// default.
+    /// Whether an administrator may set the first password of an account, or its hash, with the API. On by default.
     pub admin_passwords: bool,
-    /// The language of people who have not chosen one: a BCP 47 tag.
+    /// The language of users who have not chosen one, as a BCP 47 tag.
     pub default_locale: String,
 }
 
@@ -198,14 +197,14 @@ impl Default for Accounts {
     }
 }
 
-/// How fast an attacker may guess; what succeeds does not count.
+/// The rate limits of attempts to authenticate. Successful attempts do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimits {
     /// On by default.
     pub enabled: bool,
-    /// Attempts an hour on one account by devices that it does not know.
+    /// The attempts per hour on one account from devices that have not logged in to it before.
     pub per_account: u32,
-    /// Attempts an hour from one IPv4 address or IPv6 /64.
+    /// The attempts per hour from one IPv4 address or IPv6 /64.
     pub per_network: u32,
 }
 
@@ -215,7 +214,7 @@ impl Default for RateLimits {
     }
 }
 
-/// What resource servers authenticate with.
+/// The credentials of resource servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntrospectionClient {
     /// `INTROSPECTION_CLIENT_ID`.
@@ -229,17 +228,16 @@ pub struct IntrospectionClient {
 pub struct Days(u32);
 
 impl Default for Days {
-    /// A year.
     fn default() -> Self {
         Self(365)
     }
 }
 
 impl Days {
-    /// Ten years.
+    /// The maximum: ten years.
     pub const MAX: u32 = 3660;
 
-    /// `days` when it lies between 1 and [`Days::MAX`].
+    /// Returns `None` unless `days` is between 1 and [`Days::MAX`].
     pub fn new(days: u32) -> Option<Self> {
         (1..=Self::MAX).contains(&days).then_some(Self(days))
     }
@@ -278,9 +276,9 @@ impl PoolSize {
     }
 }
 
-/// The least severe level that is logged.
+/// The minimum severity of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the field's standard words")]
+#[expect(missing_docs, reason = "the names are standard log levels")]
 pub enum LogLevel {
     Trace,
     Debug,
@@ -289,17 +287,17 @@ pub enum LogLevel {
     Error,
 }
 
-/// The shape of a log line.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For a person's terminal.
+    /// Plain text, for terminals.
     Text,
 }
 
 impl LogLevel {
-    /// The name as the variable spells it.
+    /// The value of the variable.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trace => "trace",
@@ -312,7 +310,7 @@ impl LogLevel {
 }
 
 impl LogFormat {
-    /// The name as the variable spells it.
+    /// The value of the variable.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Json => "json",

@@ -1,9 +1,6 @@
-//! The names of the variables, and which of them hold secrets.
+//! The names of the environment variables, and the list of those that contain secrets.
 
-#![allow(
-    missing_docs,
-    reason = "the names are their own documentation; docs/reference/settings.md lists their meaning"
-)]
+#![allow(missing_docs, reason = "docs/reference/settings.md documents the variables")]
 
 pub const DATABASE_URL: &str = "DATABASE_URL";
 pub const DATABASE_POOL_SIZE: &str = "DATABASE_POOL_SIZE";
@@ -51,7 +48,7 @@ pub const OTEL_EXPORTER_OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
-/// Every variable, without the `_FILE` forms.
+/// All variables, without their `_FILE` forms.
 pub const ALL: [&str; 45] = [
     DATABASE_URL,
     DATABASE_POOL_SIZE,
@@ -100,7 +97,7 @@ pub const ALL: [&str; 45] = [
     LOG_FORMAT,
 ];
 
-/// The variables that hold secrets; each may be given as `NAME_FILE` instead, a path.
+/// The variables that contain secrets. Each may instead be set as `NAME_FILE`, the path of a file.
 pub const SECRETS: [&str; 6] = [
     DATABASE_URL,
     REDIS_URL,

@@ -1,5 +1,5 @@
-//! The operator writes settings that the server reads: nothing may be lost or changed on the way, and whatever
-//! is wrong is said in one sentence that names the variable and keeps secrets.
+//! The operator renders settings that the server parses. Nothing may be lost or changed in between, and each error is
+//! one sentence that names the variable and contains no secret.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +31,7 @@ fn path() -> impl Strategy<Value = PathBuf> {
     "/[^\0]{1,30}".prop_map(PathBuf::from)
 }
 
-/// A URL without a trailing slash, since an issuer is compared as a string and the slash is dropped.
+/// A URL without a trailing slash, which rendering would drop.
 fn url() -> impl Strategy<Value = Url> {
     "https?://[a-z][a-z0-9]{0,10}(\\.[a-z]{2,6})?(:[1-9][0-9]{0,3})?(/[a-z0-9~_-]{1,8}){0,3}"
         .prop_map(|text| Url::parse(&text).expect("a URL by construction"))
@@ -84,7 +84,7 @@ fn origins() -> impl Strategy<Value = Vec<String>> {
 }
 
 prop_compose! {
-    /// What mail has to be there for.
+    /// Registration requires e-mail.
     fn registration(mail: bool)(
         enabled in any::<bool>(),
         email_domains in prop::collection::vec("[a-z0-9]{1,8}\\.[a-z]{2,6}", 0..3),
@@ -155,7 +155,7 @@ prop_compose! {
     }
 }
 
-/// Some of the variables, set to anything. What a secret is set to has a mark that no sentence may repeat.
+/// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
     const PLAIN: [&str; 39] = [
         variables::DATABASE_POOL_SIZE,
@@ -221,12 +221,12 @@ const MARK: &str = "NeverPrinted";
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back_unchanged(settings in settings()) {
+    fn rendered_settings_are_parsed_unchanged(settings in settings()) {
         prop_assert_eq!(Settings::from_variables(&settings.to_variables()), Ok(settings));
     }
 
     #[test]
-    fn a_word_is_kept_as_it_is_read_again(text in any::<String>()) {
+    fn parsing_a_forbidden_word_is_idempotent(text in any::<String>()) {
         if let Some(word) = PasswordPolicy::word(&text) {
             let given = BTreeMap::from([(variables::PASSWORD_FORBIDDEN_WORDS.to_owned(), word.clone())]);
             prop_assert_eq!(PasswordPolicy::from_variables(&given).unwrap().forbidden_words, [word]);
@@ -234,7 +234,7 @@ proptest! {
     }
 
     #[test]
-    fn no_policy_is_weaker_than_the_rules_that_always_hold(length in any::<u32>()) {
+    fn no_policy_is_weaker_than_the_fixed_rules(length in any::<u32>()) {
         let given = BTreeMap::from([(variables::PASSWORD_MIN_LENGTH.to_owned(), length.to_string())]);
         match PasswordPolicy::from_variables(&given) {
             Ok(policy) => prop_assert!(policy.min_length.get() == length && (8..=64).contains(&length)),
@@ -243,7 +243,7 @@ proptest! {
     }
 
     #[test]
-    fn a_trailing_slash_changes_nothing_that_tokens_or_links_contain(settings in settings()) {
+    fn a_trailing_slash_does_not_change_tokens_or_links(settings in settings()) {
         let mut slashed = settings.to_variables();
         for name in [variables::ISSUER_URL, variables::PUBLIC_URL] {
             if let Some(url) = slashed.get_mut(name) {
@@ -257,7 +257,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_wrong_is_one_sentence_that_names_a_variable_and_no_secret(given in anything()) {
+    fn errors_name_a_variable_and_contain_no_secret(given in anything()) {
         if let Err(error) = Settings::from_variables(&given) {
             let sentence = error.to_string();
             let name = sentence.split(' ').next().unwrap_or_default();
@@ -268,7 +268,7 @@ proptest! {
     }
 
     #[test]
-    fn every_fault_is_a_line_of_its_own_that_names_a_variable(given in anything()) {
+    fn every_error_is_one_line_that_names_a_variable(given in anything()) {
         if let Err(error) = Settings::from_variables(&given) {
             let text = error.to_string();
             let lines: Vec<_> = text.lines().collect();
@@ -281,12 +281,12 @@ proptest! {
     }
 
     #[test]
-    fn settings_that_are_printed_for_debugging_keep_their_secrets(settings in settings()) {
+    fn debug_output_contains_no_secret(settings in settings()) {
         let printed = format!("{settings:?}");
         for secret in [&settings.database_url, &settings.redis_url] {
             if let SecretSource::Inline(text) = secret {
                 let rest = text.expose().split_once("://").map_or("", |(_, rest)| rest);
-                // A short secret may occur in the rest of the text by chance.
+                // A short secret may occur in the rest of the output by chance.
                 prop_assert!(rest.len() < 12 || !printed.contains(rest), "{}", printed);
             }
         }

@@ -1,4 +1,4 @@
-//! New keys.
+//! Key generation.
 
 use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
@@ -8,10 +8,10 @@ use pkcs1::der::Decode as _;
 use crate::KeySetError;
 use crate::jwk::{Algorithm, Phase, PrivateJwk, RsaParameters};
 
-/// A new private key; its id is the RFC 7638 thumbprint of the public half.
+/// Generates a private key, whose id is the RFC 7638 thumbprint of its public key.
 ///
 /// # Errors
-/// [`KeySetError::Generation`] when the system gives no randomness.
+/// [`KeySetError::Generation`] if the system returns no randomness.
 pub fn generate(algorithm: Algorithm, phase: Phase) -> Result<PrivateJwk, KeySetError> {
     match algorithm {
         Algorithm::Es256 => generate_es256(phase),
@@ -61,7 +61,7 @@ mod tests {
     use crate::PrivateKeySet;
 
     #[test]
-    fn every_algorithm_makes_a_set_that_parses_again() {
+    fn a_generated_set_of_every_algorithm_parses() {
         for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
             let set = PrivateKeySet::new(vec![generate(algorithm, Phase::Active).unwrap()]).unwrap();
             assert_eq!(PrivateKeySet::parse(set.to_json().as_bytes()).unwrap(), set);
@@ -69,17 +69,17 @@ mod tests {
     }
 
     #[test]
-    fn halves_of_two_keys_are_refused() {
+    fn a_public_key_of_another_private_key_is_refused() {
         for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
             let mut key = generate(algorithm, Phase::Active).unwrap();
             key.public = generate(algorithm, Phase::Active).unwrap().public;
             let error = PrivateKeySet::new(vec![key]).unwrap_err();
-            assert!(error.to_string().contains("belong together"), "{error}");
+            assert!(error.to_string().contains("does not match"), "{error}");
         }
     }
 
     #[test]
-    fn the_public_set_holds_no_private_parameter() {
+    fn the_public_set_contains_no_private_parameter() {
         for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
             let set = PrivateKeySet::new(vec![generate(algorithm, Phase::Active).unwrap()]).unwrap();
             let public = serde_json::to_value(set.to_public()).unwrap();

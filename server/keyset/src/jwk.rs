@@ -1,4 +1,4 @@
-//! One key: its private JWK (RFC 7518 §6), the DER a signer wants, and its public half.
+//! JSON Web Keys (RFC 7518 §6) and their conversion to DER.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::KeySetError;
 use crate::notes::KeyNotes;
 
-/// The signature algorithms that tokens may have (RFC 7518 §3.1, RFC 8037 §3.1); no symmetric one, no `none`.
+/// The supported signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1). All of them are asymmetric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
@@ -21,7 +21,7 @@ pub enum Algorithm {
     /// Ed25519.
     #[serde(rename = "EdDSA")]
     EdDsa,
-    /// RSASSA-PKCS1-v1_5 with SHA-256, for verifiers that know nothing newer.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, for verifiers that support nothing newer.
     #[serde(rename = "RS256")]
     Rs256,
 }
@@ -37,20 +37,20 @@ impl Algorithm {
     }
 }
 
-/// What a key is used for just now.
+/// The phase of a key's life cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// In the JWKS, so that verifiers learn it; signs nothing yet.
+    /// The key is in the JWKS, so that verifiers can cache it, but does not sign yet.
     Published,
-    /// Signs. Exactly one key of a set is active.
+    /// The key signs. Exactly one key of a set is active.
     Active,
-    /// Verifies what it signed before; signs nothing any more.
+    /// The key no longer signs, but tokens that it signed can be verified.
     Retiring,
 }
 
 impl Phase {
-    /// The name as it stands in the key set.
+    /// The name in the key set.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Published => "published",
@@ -63,12 +63,12 @@ impl Phase {
 /// A private JWK. All parameters are base64url without padding.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrivateJwk {
-    /// Everything that may be published.
+    /// The public key.
     #[serde(flatten)]
     pub public: PublicJwk,
-    /// What the key is used for.
+    /// The phase of its life cycle.
     pub latchkey_phase: Phase,
-    /// What the operator notes about it.
+    /// The operator's notes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub latchkey_notes: KeyNotes,
     d: String,
@@ -93,12 +93,12 @@ impl fmt::Debug for PrivateJwk {
     }
 }
 
-/// The public half, as `/.well-known/jwks.json` shows it.
+/// A public JWK, as in `/.well-known/jwks.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicJwk {
-    /// Key id; ours are RFC 7638 thumbprints.
+    /// The key id; generated keys have their RFC 7638 thumbprint.
     pub kid: String,
-    /// The only algorithm this key may be used with (RFC 8725 §3.1).
+    /// The only algorithm with which the key may be used (RFC 8725 §3.1).
     pub alg: Algorithm,
     #[serde(rename = "use", default = "signature_use")]
     usage: String,
@@ -122,7 +122,7 @@ pub struct PublicKeySet {
     pub keys: Vec<PublicJwk>,
 }
 
-/// Leaves notes out where there are none.
+/// Omits empty notes from the JSON.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -194,12 +194,12 @@ impl PrivateJwk {
     /// The private key as DER: PKCS#8 for ES256 and EdDSA, PKCS#1 for RS256.
     ///
     /// # Errors
-    /// [`KeySetError::Key`] when a parameter is missing or malformed, or the halves do not belong together.
+    /// [`KeySetError::Key`] if a parameter is missing or malformed, or the public key does not match the private key.
     pub fn to_der(&self) -> Result<Vec<u8>, KeySetError> {
         let field = |name, value: Option<&String>| self.public.decode(name, value);
         let (public, d) = (&self.public, field("d", Some(&self.d))?);
         let rejected =
-            |_| public.error("the private and the public half do not belong together, or are damaged");
+            |_| public.error("has a public key that does not match its private key, or is malformed");
         match public.alg {
             Algorithm::Es256 => {
                 public.expect_type("EC", Some("P-256"))?;
@@ -272,25 +272,12 @@ impl PublicJwk {
         }
     }
 
-    /// The public key as a verifier wants it: an uncompressed point (ES256), 32 bytes (EdDSA).
-    /// `None` for RS256, whose verifier takes [`PublicJwk::rsa_components`].
-    ///
-    /// # Errors
-    /// [`KeySetError::Key`] when a parameter is missing or malformed.
-    pub fn raw_public_key(&self) -> Result<Option<Vec<u8>>, KeySetError> {
-        match self.alg {
-            Algorithm::Es256 => self.ec_point().map(Some),
-            Algorithm::EdDsa => self.decode("x", self.x.as_ref()).map(Some),
-            Algorithm::Rs256 => Ok(None),
-        }
-    }
-
-    /// Modulus and exponent (base64url) of an RSA key.
+    /// The modulus and exponent (base64url) of an RSA key.
     pub fn rsa_components(&self) -> Option<(&str, &str)> {
         self.n.as_deref().zip(self.e.as_deref())
     }
 
-    /// X and Y coordinates (base64url) of an EC key.
+    /// The X and Y coordinates (base64url) of an EC key.
     pub fn ec_components(&self) -> Option<(&str, &str)> {
         self.x.as_deref().zip(self.y.as_deref())
     }
@@ -305,7 +292,7 @@ impl PublicJwk {
         Ok([&[0x04], x.as_slice(), y.as_slice()].concat())
     }
 
-    /// RFC 7638 §3: the required members in lexicographic order, hashed.
+    /// The hash of the required members in lexicographic order (RFC 7638 §3).
     fn thumbprint(&self) -> String {
         let part = |value: &Option<String>| value.clone().unwrap_or_default();
         let (kty, crv, x, y) = (&self.kty, part(&self.crv), part(&self.x), part(&self.y));
@@ -321,7 +308,7 @@ impl PublicJwk {
 
     fn expect_type(&self, kty: &str, crv: Option<&str>) -> Result<(), KeySetError> {
         if self.kty != kty || self.crv.as_deref() != crv {
-            return Err(self.error("has a kty or crv that does not fit its alg"));
+            return Err(self.error("has a kty or crv that does not match its alg"));
         }
         if self.usage != "sig" {
             return Err(self.error("has a use other than sig"));
@@ -346,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thumbprint_is_the_one_of_rfc_7638() {
+    fn the_thumbprint_matches_the_example_of_rfc_7638() {
         let mut key = PublicJwk::empty(Algorithm::Rs256, "RSA");
         key.e = Some("AQAB".to_owned());
         key.n = Some(

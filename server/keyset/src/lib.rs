@@ -1,8 +1,8 @@
-//! The private JWK Set (RFC 7517 §5) that the operator makes and the server signs with.
+//! The private JWK Set (RFC 7517 §5) that the operator generates and the server signs with.
 //!
 //! `{"keys": [{…private JWK…, "kid", "alg", "use": "sig", "latchkey_phase": "active"}]}`; exactly one key is
-//! `active`. Keys and set may carry `latchkey_notes`, which are the operator's. A set that [`PrivateKeySet::parse`] accepts can sign and verify: each private part was loaded and
-//! compared with its public part.
+//! `active`. Keys and the set may have `latchkey_notes` of the operator. [`PrivateKeySet::parse`] accepts a set only
+//! if each private key can be loaded and matches its public key.
 
 mod generate;
 mod jwk;

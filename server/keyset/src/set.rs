@@ -1,4 +1,4 @@
-//! The set: parsed and checked as a whole.
+//! Sets of private keys.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::jwk::{Phase, PrivateJwk, PublicKeySet, is_default};
 use crate::notes::SetNotes;
 
-/// Why a key set is refused. No sentence repeats key material.
+/// Why a key set is refused. The messages contain no key material.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
     /// The text is not a JWK Set of private keys.
@@ -21,18 +21,18 @@ pub enum KeySetError {
         /// The rest of the sentence.
         reason: String,
     },
-    /// Not exactly one key signs.
+    /// The number of active keys is not one.
     #[error("the key set has {0} active keys; exactly one must be active")]
     ActiveKeys(usize),
     /// Two keys share an id.
     #[error("key id `{0}` occurs twice")]
     DuplicateKid(String),
-    /// The system's randomness failed.
+    /// The system returned no randomness.
     #[error("no key could be generated")]
     Generation,
 }
 
-/// A checked set of private keys: every key can sign, ids are unique, exactly one is active.
+/// A valid set of private keys: every key can sign, ids are unique, and exactly one key is active.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PrivateKeySet {
     keys: Vec<PrivateJwk>,
@@ -48,18 +48,18 @@ struct Unchecked {
 }
 
 impl PrivateKeySet {
-    /// Checks `keys` as a whole; nothing is noted about them.
+    /// Creates a set without notes.
     ///
     /// # Errors
-    /// The first rule that is broken.
+    /// The first violated rule.
     pub fn new(keys: Vec<PrivateJwk>) -> Result<Self, KeySetError> {
         Self::with_notes(keys, SetNotes::default())
     }
 
-    /// Checks `keys` as a whole.
+    /// Creates a set with notes.
     ///
     /// # Errors
-    /// The first rule that is broken.
+    /// The first violated rule.
     pub fn with_notes(keys: Vec<PrivateJwk>, latchkey_notes: SetNotes) -> Result<Self, KeySetError> {
         let mut kids = HashSet::new();
         for key in &keys {
@@ -77,18 +77,18 @@ impl PrivateKeySet {
         }
     }
 
-    /// Reads a set from JSON.
+    /// Parses a set from JSON.
     ///
     /// # Errors
-    /// The first rule that is broken; the sentence holds no key material.
+    /// The first violated rule. The message contains no key material.
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         let unchecked: Unchecked = serde_json::from_slice(json).map_err(|_| KeySetError::Malformed)?;
         Self::with_notes(unchecked.keys, unchecked.latchkey_notes)
     }
 
-    /// The set as JSON, keys included: a secret.
+    /// The set as JSON, including the private keys.
     pub fn to_json(&self) -> String {
-        // A struct of strings always serialises.
+        // Serialising a struct of strings cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -97,12 +97,12 @@ impl PrivateKeySet {
         &self.keys
     }
 
-    /// What is noted about the set.
+    /// The notes about the set.
     pub fn notes(&self) -> &SetNotes {
         &self.latchkey_notes
     }
 
-    /// What may be published.
+    /// The public keys of the set.
     pub fn to_public(&self) -> PublicKeySet {
         PublicKeySet { keys: self.keys.iter().map(|key| key.public.clone()).collect() }
     }

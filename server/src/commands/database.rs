@@ -1,4 +1,4 @@
-//! The database of a command that needs no other settings than those of its connection.
+//! The database connection of commands that need no other settings.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,19 +11,16 @@ use crate::start_inputs::Faults;
 use crate::store::{Store, describe_unfit};
 use crate::trusted_roots::TrustedRoots;
 
-/// How the database is reached.
 pub struct DatabaseConnection {
-    /// `DATABASE_URL`, or the text of `DATABASE_URL_FILE`.
+    /// `DATABASE_URL`, or the content of `DATABASE_URL_FILE`.
     pub url: SecretText,
-    /// The authorities of `EXTRA_CA_FILE`.
+    /// The certificate authorities of `EXTRA_CA_FILE`.
     pub roots: TrustedRoots,
 }
 
 impl DatabaseConnection {
-    /// Reads both.
-    ///
     /// # Errors
-    /// One sentence for each variable that is missing, given twice or not valid, or whose file cannot be read.
+    /// One sentence for each variable that is missing, set twice or not valid, or whose file cannot be read.
     pub fn from_variables(variables: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut faults = Faults::default();
         let url = faults.keep(database_url(variables));
@@ -47,10 +44,10 @@ fn database_url(variables: &BTreeMap<String, String>) -> anyhow::Result<SecretTe
     Ok(read_secret("DATABASE_URL", &source)?)
 }
 
-/// The store, of a schema that this binary knows.
+/// Connects to the database and checks that this release supports its schema.
 ///
 /// # Errors
-/// It does not answer, is not migrated, or only newer releases can use it.
+/// The database does not respond, is not migrated, or has a schema that only newer releases support.
 pub async fn open_store(connection: &DatabaseConnection) -> anyhow::Result<Store> {
     let store = Store::connect_lazily(connection.url.expose(), 2, &connection.roots)?;
     if let Some(reason) = describe_unfit(&store.schema().await?) {

@@ -1,4 +1,4 @@
-//! `latchkey-server mail preview`
+//! The command `latchkey-server mail preview`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,6 @@ pub enum MailCommand {
     Preview(Preview),
 }
 
-/// Which e-mail to show, and how.
 #[derive(Clone, Args)]
 pub struct Preview {
     /// The kind of the e-mail.
@@ -48,10 +47,8 @@ enum Format {
     Html,
 }
 
-/// Runs the command.
-///
 /// # Errors
-/// One sentence: a template that is broken, a folder that cannot be written.
+/// A template is invalid or the output cannot be written.
 pub fn run(command: &MailCommand) -> anyhow::Result<()> {
     let MailCommand::Preview(preview) = command;
     let folder = preview.templates.as_deref().filter(|folder| !folder.as_os_str().is_empty());
@@ -72,7 +69,8 @@ pub fn run(command: &MailCommand) -> anyhow::Result<()> {
 }
 
 fn write_all(templates: &Templates, service: &str, out: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(out).with_context(|| format!("the folder {} cannot be made", out.display()))?;
+    std::fs::create_dir_all(out)
+        .with_context(|| format!("the folder {} cannot be created", out.display()))?;
     let pairs = templates.pairs();
     for (kind, locale) in &pairs {
         let content = templates.render(*kind, locale, &sample_facts(*kind, service))?;

@@ -1,5 +1,5 @@
-//! What the command line does beside serving, one command a file. What works on accounts needs the database alone, so
-//! that it works while nothing else does.
+//! The commands of the command line other than `serve`. Commands that manage accounts need only the database, so that
+//! they work while other dependencies are down.
 
 mod database;
 pub mod mail_preview;
@@ -16,7 +16,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 
-/// A closed pipe is the reader's business, not a panic.
+/// Prints a line, but unlike `println!` does not panic if the pipe is closed.
 ///
 /// # Errors
 /// Standard output cannot be written to.

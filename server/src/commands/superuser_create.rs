@@ -1,4 +1,4 @@
-//! `latchkey-server superuser create`
+//! The command `latchkey-server superuser create`.
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use crate::domain::Password;
 use crate::service::{self, ServiceError, UserForm};
 use crate::store::Store;
 
-/// Who the superuser is. No option takes the password itself, since the arguments of a process are visible to others.
+/// The new superuser. No option takes the password itself, because other processes can see command-line arguments.
 #[derive(Debug, Clone, Args)]
 pub struct SuperuserArguments {
     /// The name that the superuser logs in with.
     #[arg(long)]
     username: String,
-    /// The superuser's e-mail address, which counts as verified.
+    /// The superuser's e-mail address, which is stored as verified.
     #[arg(long)]
     email: String,
-    /// The person's name; the username is used if this is absent.
+    /// The superuser's display name [default: the username].
     #[arg(long)]
     name: Option<String>,
     /// Reads the password from this file instead of the terminal or standard input.
@@ -29,10 +29,8 @@ pub struct SuperuserArguments {
     password_file: Option<PathBuf>,
 }
 
-/// Creates the account and prints the result.
-///
 /// # Errors
-/// One sentence: what is not valid, what is taken, or that the database does not answer.
+/// An argument is not valid, the username or address is in use, or the database does not respond.
 pub async fn create_superuser(
     store: &Store,
     arguments: SuperuserArguments,
@@ -46,13 +44,13 @@ pub async fn create_superuser(
         password: Password::presented(password),
     };
     match service::create_superuser(store, form, policy).await {
-        Ok(id) => print_line(&format!("{} is a superuser, with the id {id}", arguments.username)),
+        Ok(id) => print_line(&format!("superuser {} created with the id {id}", arguments.username)),
         Err(ServiceError::Invalid(faults)) => {
             let sentences: Vec<_> =
                 faults.iter().map(|fault| format!("{} {}", fault.field, fault.message)).collect();
             bail!("{}", sentences.join("; "))
         }
-        // These two have the cause in their message, which API responses do not show.
+        // The cause is for the operator of the service; API responses do not contain it.
         Err(ServiceError::Unavailable(cause) | ServiceError::Internal(cause)) => bail!("{cause}"),
         Err(error) => Err(error.into()),
     }
@@ -67,8 +65,8 @@ fn read_password(file: Option<&Path>) -> anyhow::Result<String> {
     if std::io::stdin().is_terminal() {
         let unreadable = "the password cannot be read from the terminal";
         let password = rpassword::prompt_password("Password: ").context(unreadable)?;
-        if rpassword::prompt_password("Again: ").context(unreadable)? != password {
-            bail!("the two passwords are not the same");
+        if rpassword::prompt_password("Repeat the password: ").context(unreadable)? != password {
+            bail!("the passwords do not match");
         }
         return Ok(password);
     }

@@ -1,4 +1,4 @@
-//! `latchkey-server users import`
+//! The command `latchkey-server users import`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -17,17 +17,15 @@ use crate::service::{
 };
 use crate::store::Store;
 
-/// How often the progress is shown.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// So many refusals are shown when there is no report to write them to.
-const SHOWN: u64 = 20;
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// The maximum number of refused records that are printed if there is no report file.
+const MAX_PRINTED_REFUSALS: u64 = 20;
 
-/// What to import, and how.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArguments {
     /// The file to import, or `-` for standard input.
     file: PathBuf,
-    /// The format of the file; the extension (.jsonl, .ndjson, .csv) decides if this is absent.
+    /// The format of the file [default: determined by the extension .jsonl, .ndjson or .csv].
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Writes each refused record to this file, as JSON lines with line, username and reason.
@@ -39,14 +37,14 @@ pub struct ImportArguments {
 enum Format {
     /// Each line is a JSON object.
     Jsonl,
-    /// The lines are comma-separated values, and the first line names the columns.
+    /// Comma-separated values; the first line names the columns.
     Csv,
 }
 
-/// Imports the file. `1` when some records were refused.
+/// Imports the file. The exit status is 1 if any record was refused.
 ///
 /// # Errors
-/// The file cannot be read, the report cannot be written, or the database does not answer.
+/// The file cannot be read, the report cannot be written, or the database does not respond.
 pub async fn import_users(store: &Store, arguments: &ImportArguments) -> anyhow::Result<ExitCode> {
     let shown = arguments.file.display();
     let records = open(arguments).with_context(|| format!("{shown} cannot be imported"))?;
@@ -55,10 +53,10 @@ pub async fn import_users(store: &Store, arguments: &ImportArguments) -> anyhow:
     let started = Instant::now();
     let counts = service::import_users(store, records, &run, &mut observer)
         .await
-        .context("the import ended early; run it again to go on")?;
+        .context("the import was interrupted; run it again to continue")?;
     observer.finish(counts)?;
     print_line(&format!(
-        "{} records read in {:.1} s: {} accounts made, {} were there already, {} records refused",
+        "{} records read in {:.1} s: {} accounts created, {} already existed, {} records refused",
         counts.read,
         started.elapsed().as_secs_f64(),
         counts.made,
@@ -66,11 +64,11 @@ pub async fn import_users(store: &Store, arguments: &ImportArguments) -> anyhow:
         counts.refused
     ))?;
     if counts.made > 0 {
-        print_line(&format!("the audit knows this import as request_id {run}"))?;
+        print_line(&format!("the audit log has this import as request_id {run}"))?;
     }
     if counts.unverified > 0 {
         print_line(&format!(
-            "{} of them have an address that is not verified and log in only where UNVERIFIED_LOGIN_ENABLED is true; give email_verified where it is known",
+            "{} of them have an unverified address and can log in only if UNVERIFIED_LOGIN_ENABLED is true; set email_verified for verified addresses",
             counts.unverified
         ))?;
     }
@@ -87,20 +85,20 @@ fn open(arguments: &ImportArguments) -> anyhow::Result<Records<'static>> {
     Ok(read_records(format, input)?)
 }
 
-fn decide_format(file: &Path, said: Option<Format>) -> anyhow::Result<ImportFormat> {
+fn decide_format(file: &Path, format: Option<Format>) -> anyhow::Result<ImportFormat> {
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    match (said, extension.to_ascii_lowercase().as_str()) {
+    match (format, extension.to_ascii_lowercase().as_str()) {
         (Some(Format::Jsonl), _) | (None, "jsonl" | "ndjson") => Ok(ImportFormat::JsonLines),
         (Some(Format::Csv), _) | (None, "csv") => Ok(ImportFormat::Csv),
-        (None, _) => bail!("its name does not say how it is written; give --format jsonl or --format csv"),
+        (None, _) => bail!("the extension does not determine the format; add --format jsonl or --format csv"),
     }
 }
 
-/// Shows the progress and notes down what is refused.
+/// Prints the progress and reports refused records.
 struct Observer {
     report: Option<BufWriter<File>>,
-    shown: u64,
-    last_shown: Instant,
+    printed_refusals: u64,
+    last_progress: Instant,
 }
 
 impl Observer {
@@ -111,15 +109,15 @@ impl Observer {
                 file.with_context(|| format!("the report {} cannot be written", path.display()))
             })
             .transpose()?;
-        Ok(Self { report: report.map(BufWriter::new), shown: 0, last_shown: Instant::now() })
+        Ok(Self { report: report.map(BufWriter::new), printed_refusals: 0, last_progress: Instant::now() })
     }
 
     fn finish(&mut self, counts: ImportCounts) -> anyhow::Result<()> {
         if let Some(report) = &mut self.report {
             report.flush().context("the report cannot be written")?;
-        } else if counts.refused > self.shown {
-            let more = counts.refused - self.shown;
-            say(&format!("… and {more} more; --report PATH lists them all"));
+        } else if counts.refused > self.printed_refusals {
+            let more = counts.refused - self.printed_refusals;
+            print_error(&format!("… and {more} more; use --report PATH to list all of them"));
         }
         Ok(())
     }
@@ -127,10 +125,12 @@ impl Observer {
 
 impl ImportObserver for Observer {
     fn progress(&mut self, counts: ImportCounts) {
-        if self.last_shown.elapsed() >= INTERVAL {
-            self.last_shown = Instant::now();
+        if self.last_progress.elapsed() >= PROGRESS_INTERVAL {
+            self.last_progress = Instant::now();
             let ImportCounts { read, made, present, refused, .. } = counts;
-            say(&format!("{read} read: {made} made, {present} there already, {refused} refused"));
+            print_error(&format!(
+                "{read} read: {made} created, {present} already existed, {refused} refused"
+            ));
         }
     }
 
@@ -140,15 +140,15 @@ impl ImportObserver for Observer {
             let note = json!({ "line": line, "username": username, "reason": reason });
             return writeln!(report, "{note}");
         }
-        if self.shown < SHOWN {
-            self.shown += 1;
-            say(&format!("line {line}: {reason}"));
+        if self.printed_refusals < MAX_PRINTED_REFUSALS {
+            self.printed_refusals += 1;
+            print_error(&format!("line {line}: {reason}"));
         }
         Ok(())
     }
 }
 
-/// Nobody may be reading; the import goes on all the same.
-fn say(text: &str) {
+/// Prints to standard error. A write error does not stop the import.
+fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,8 +1,8 @@
 //! Password hashing with argon2id on a bounded pool (OWASP Password Storage Cheat Sheet, ASVS 5.0 §11.4).
 //!
-//! One hash takes a core for some 15 ms and 19 MiB. So no more run at once than there are cores, each on a block
-//! of memory that is used again, and when the queue would take longer than [`MAX_WAIT`] the answer is
-//! [`HashError::Overloaded`] at once, while every other endpoint stays fast.
+//! One hash occupies a core for about 15 ms and takes 19 MiB. The pool therefore runs at most one hash per core and
+//! reuses the memory. If the expected wait is longer than [`MAX_WAIT`], it fails immediately with
+//! [`HashError::Overloaded`], so that the other endpoints stay fast.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -19,68 +19,63 @@ use super::stored_hash::{Argon2Hash, StoredHash};
 use crate::domain::{Password, PasswordHash};
 use crate::telemetry::detail_span;
 
-/// Longest time that a request may be expected to wait for its turn.
+/// The longest expected wait with which a request may join the queue.
 const MAX_WAIT: Duration = Duration::from_secs(3);
-/// What one hash is taken to cost before the first was measured.
-const FIRST_GUESS_MICROS: u64 = 20_000;
-/// How long free blocks are kept for the next hash; making one anew costs a tenth of a hash.
-const MEMORY_KEPT: Duration = Duration::from_secs(5);
-/// 33 MiB of address space, of which only what is used becomes memory. What is larger than 32 MiB the allocator
-/// takes from the system for itself and gives back at once when it is freed (mallopt(3), M_MMAP_THRESHOLD);
-/// what is smaller it keeps.
-const LEAST_CAPACITY: usize = 33 * 1024;
+/// The assumed duration of a hash until the first one is measured.
+const INITIAL_AVERAGE_MICROS: u64 = 20_000;
+/// How long free buffers are reused; allocating a new one costs a tenth of a hash.
+const IDLE_MEMORY_LIFETIME: Duration = Duration::from_secs(5);
+/// The capacity of a buffer in KiB: 33 MiB of address space, of which only the used part becomes resident. The
+/// allocator maps allocations of more than 32 MiB separately and returns them to the system when they are freed
+/// (mallopt(3), `M_MMAP_THRESHOLD`); it would retain smaller ones.
+const MIN_CAPACITY: usize = 33 * 1024;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
-/// Why no hash was computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
-    /// Too many are waiting; try again after this time.
-    #[error("too many passwords are being checked at once")]
+    /// The queue is too long; the client may try again after this time.
+    #[error("too many passwords are being checked")]
     Overloaded(Duration),
-    /// A stored hash has no form that is known, or the system failed.
+    /// The stored hash has an unknown format, or the system returned no randomness or memory.
     #[error("a password could not be hashed")]
     Failed,
 }
 
-/// How busy the pool is.
 #[derive(Debug, Clone, Copy)]
 pub struct HashPoolState {
-    /// How many hashes run at once at most.
+    /// The maximum number of concurrent hashes.
     pub workers: usize,
-    /// How many run.
     pub running: usize,
-    /// How many wait.
     pub waiting: usize,
 }
 
-/// Blocks that are free to be used again.
+/// The free buffers.
 struct Memory {
     free: Vec<Vec<Block>>,
     used_at: Instant,
 }
 
-/// The pool. Share it with an [`Arc`].
 pub struct HashPool {
     params: Params,
     workers: usize,
     permits: Arc<Semaphore>,
-    /// Of hashes that take more memory than ours only one runs at a time, so that imported accounts do not
-    /// multiply what the server needs.
+    /// Admits one hash at a time of those that need more memory than Latchkey's own, so that imported accounts do not
+    /// multiply the memory that the server needs.
     large: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Moving average of what one hash takes.
+    /// The moving average of a hash's duration.
     average_micros: AtomicU64,
     memory: Mutex<Memory>,
-    /// The hash of no password at all: verified against when the account is unknown, so that it takes as long.
-    decoy: Option<StoredHash>,
+    /// A hash of no password. Verifying against it makes a login with an unknown account as slow as with a known one.
+    dummy: Option<StoredHash>,
 }
 
 impl HashPool {
-    /// A pool of `workers` with OWASP's parameters (m=19456 KiB, t=2, p=1).
+    /// Creates a pool with OWASP's parameters (m=19456 KiB, t=2, p=1).
     ///
     /// # Errors
-    /// [`HashError::Failed`] when the system gives no randomness or memory.
+    /// [`HashError::Failed`] if the system returns no randomness.
     pub fn new(workers: usize) -> Result<Arc<Self>, HashError> {
         Self::with_params(workers, Params::DEFAULT)
     }
@@ -92,18 +87,18 @@ impl HashPool {
             permits: Arc::new(Semaphore::new(workers)),
             large: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
-            average_micros: AtomicU64::new(FIRST_GUESS_MICROS),
+            average_micros: AtomicU64::new(INITIAL_AVERAGE_MICROS),
             memory: Mutex::new(Memory { free: Vec::new(), used_at: Instant::now() }),
-            decoy: None,
+            dummy: None,
         };
-        let mut nobody = [0_u8; HASH_BYTES];
-        aws_lc_rs::rand::fill(&mut nobody).map_err(|_| HashError::Failed)?;
-        let decoy = pool.phc(&nobody[..SALT_BYTES], &nobody)?;
-        pool.decoy = Some(StoredHash::parse(&decoy).map_err(|_| HashError::Failed)?);
+        let mut random = [0_u8; HASH_BYTES];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| HashError::Failed)?;
+        let dummy = pool.phc(&random[..SALT_BYTES], &random)?;
+        pool.dummy = Some(StoredHash::parse(&dummy).map_err(|_| HashError::Failed)?);
         Ok(Arc::new(pool))
     }
 
-    /// Hashes a new password; gives a PHC string.
+    /// Hashes a new password into a PHC string.
     ///
     /// # Errors
     /// [`HashError`]
@@ -111,8 +106,8 @@ impl HashPool {
         self.run(false, move |pool| pool.compute_new(password.expose().as_bytes())).await
     }
 
-    /// Whether `password` is the one behind `stored`, which may be another system's hash. With no `stored` hash,
-    /// or a password longer than any can be, it takes just as long as with one of ours and says no.
+    /// Whether `password` matches `stored`, which may be a hash of another system. Without a `stored` hash, or with a
+    /// password that is too long for any account, it returns `false` after the same time.
     ///
     /// # Errors
     /// [`HashError`]
@@ -124,11 +119,11 @@ impl HashPool {
         let known = stored.is_some() && !password.exceeds_limit();
         let stored = match stored {
             Some(text) => StoredHash::parse(text.expose()).map_err(|_| HashError::Failed)?,
-            None => self.decoy.clone().ok_or(HashError::Failed)?,
+            None => self.dummy.clone().ok_or(HashError::Failed)?,
         };
-        let large = stored.memory_kib() > LEAST_CAPACITY as u64;
+        let large = stored.memory_kib() > MIN_CAPACITY as u64;
         self.run(large, move |pool| {
-            // A longer one is hashed all the same, cut: the time must not tell whether the account exists.
+            // A password that is too long is truncated and hashed: the time must not reveal whether the account exists.
             let bytes = password.expose().as_bytes();
             let matches = pool.compute_verify(&bytes[..bytes.len().min(4 * 256)], &stored)?;
             Ok(matches && known)
@@ -136,8 +131,8 @@ impl HashPool {
         .await
     }
 
-    /// Whether `stored` is to be replaced by a hash of ours: another algorithm, or other parameters. A hash that
-    /// costs more than ours is replaced as well, since the time of a login would tell such accounts apart.
+    /// Whether `stored` has another algorithm or other parameters than this pool's. This includes more expensive
+    /// hashes, because their login time would distinguish such accounts.
     pub fn needs_rehash(&self, stored: &PasswordHash) -> bool {
         match StoredHash::parse(stored.expose()) {
             Ok(StoredHash::Argon2(argon2)) => {
@@ -152,20 +147,19 @@ impl HashPool {
         }
     }
 
-    /// Gives back the memory of a pool that was not used for [`MEMORY_KEPT`]: for ever, every so often.
+    /// Periodically frees the buffers if no hash used them for [`IDLE_MEMORY_LIFETIME`]. It never returns.
     pub async fn release_idle_memory(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(MEMORY_KEPT);
+        let mut ticks = tokio::time::interval(IDLE_MEMORY_LIFETIME);
         loop {
             ticks.tick().await;
             if let Ok(mut memory) = self.memory.lock()
-                && memory.used_at.elapsed() >= MEMORY_KEPT
+                && memory.used_at.elapsed() >= IDLE_MEMORY_LIFETIME
             {
                 memory.free = Vec::new();
             }
         }
     }
 
-    /// How busy it is.
     pub fn state(&self) -> HashPoolState {
         let running = self.workers - self.permits.available_permits().min(self.workers);
         HashPoolState { workers: self.workers, running, waiting: self.waiting.load(Ordering::Relaxed) }
@@ -177,7 +171,7 @@ impl HashPool {
         work: impl FnOnce(&Self) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let wait = detail_span("wait for the hash pool");
-        // Before a place in the pool is taken, which would be held while waiting.
+        // The permit for large hashes comes first: the other order would occupy a worker while waiting for it.
         let (large, permit) = async {
             let large = if large { Some(self.acquire(&self.large).await?) } else { None };
             Ok::<_, HashError>((large, self.acquire(&self.permits).await?))
@@ -186,25 +180,25 @@ impl HashPool {
         .await?;
         let pool = Arc::clone(self);
         let span = detail_span("hash the password");
-        // The permits move into the work: a caller that goes away frees no place while its hash still runs.
+        // The permits move into the task, because the hash continues to run after its request is cancelled.
         tokio::task::spawn_blocking(move || {
             let _permits = (permit, large);
             let _entered = span.enter();
             let started = Instant::now();
             let result = work(&pool);
-            pool.learn(started.elapsed());
+            pool.record_duration(started.elapsed());
             result
         })
         .await
         .map_err(|_| HashError::Failed)?
     }
 
-    async fn acquire(&self, places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, HashError> {
-        if let Ok(free) = Arc::clone(places).try_acquire_owned() {
-            return Ok(free);
+    async fn acquire(&self, semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, HashError> {
+        if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
+            return Ok(permit);
         }
         let _place = self.join_queue()?;
-        Arc::clone(places).acquire_owned().await.map_err(|_| HashError::Failed)
+        Arc::clone(semaphore).acquire_owned().await.map_err(|_| HashError::Failed)
     }
 
     fn join_queue(&self) -> Result<QueuePlace<'_>, HashError> {
@@ -216,11 +210,11 @@ impl HashPool {
         if expected > MAX_WAIT { Err(HashError::Overloaded(expected)) } else { Ok(place) }
     }
 
-    fn learn(&self, took: Duration) {
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    fn record_duration(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let average = self.average_micros.load(Ordering::Relaxed);
-        // A lost update only means that one measurement counts less.
-        self.average_micros.store((average * 7 + took) / 8, Ordering::Relaxed);
+        // A concurrent update may be lost, which only loses one measurement.
+        self.average_micros.store((average * 7 + micros) / 8, Ordering::Relaxed);
     }
 
     fn compute_new(&self, password: &[u8]) -> Result<PasswordHash, HashError> {
@@ -264,7 +258,7 @@ impl HashPool {
     ) -> Result<(), HashError> {
         let params = argon2.params();
         let free = self.memory.lock().ok().and_then(|mut memory| memory.free.pop());
-        let mut blocks = free.unwrap_or_else(|| Vec::with_capacity(LEAST_CAPACITY));
+        let mut blocks = free.unwrap_or_else(|| Vec::with_capacity(MIN_CAPACITY));
         blocks.resize(params.block_count().max(blocks.len()), Block::default());
         let result = argon2.hash_password_into_with_memory(
             password,
@@ -272,7 +266,7 @@ impl HashPool {
             output,
             &mut blocks[..params.block_count()],
         );
-        // Kept only at our own size, so that an imported hash with huge parameters does not pin its memory.
+        // Larger buffers are not reused, so that an imported hash with huge parameters does not pin its memory.
         if blocks.len() <= self.params.block_count()
             && let Ok(mut memory) = self.memory.lock()
         {
@@ -300,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_verifies_its_own_password_only() {
+    async fn a_hash_verifies_only_its_password() {
         let pool = HashPool::new(1).unwrap();
         let stored = pool.hash(password("correct horse")).await.unwrap();
         assert!(stored.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", stored.expose());
@@ -310,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn weaker_parameters_ask_for_a_rehash() {
+    async fn weaker_parameters_need_a_rehash() {
         let weak = HashPool::with_params(1, Params::new(8192, 1, 1, None).unwrap()).unwrap();
         let pool = HashPool::new(1).unwrap();
         let stored = weak.hash(password("correct horse")).await.unwrap();
@@ -321,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_queue_that_would_take_too_long_is_refused_immediately() {
+    async fn a_request_with_a_long_expected_wait_is_refused_immediately() {
         let pool = HashPool::new(1).unwrap();
         pool.average_micros.store(4_000_000, Ordering::Relaxed);
         let held = Arc::clone(&pool.permits).acquire_owned().await.unwrap();

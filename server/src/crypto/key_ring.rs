@@ -1,4 +1,4 @@
-//! The signing keys in use, re-read while the server runs.
+//! The signing keys, reloaded while the server runs.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,39 +11,24 @@ use aws_lc_rs::digest;
 use jsonwebtoken::{Algorithm as JwtAlgorithm, DecodingKey, EncodingKey};
 use latchkey_keyset::{Algorithm, KeySetError, Phase, PrivateJwk, PrivateKeySet, PublicKeySet};
 
-/// How often the file is looked at. Its content is compared, not its time: a mounted Secret is replaced by
-/// swapping symbolic links, whose times say nothing.
+/// How often the file is read. Its content is compared instead of its modification time, because the kubelet replaces a
+/// mounted Secret by swapping symbolic links.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why a key set was not loaded. No sentence repeats key material.
+/// Why a key set was not loaded. The messages contain no key material.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRingError {
-    /// The file cannot be read.
     #[error("JWT_KEYS_FILE {path} cannot be read: {reason}")]
-    Unreadable {
-        /// Its path.
-        path: String,
-        /// The system's word for it.
-        reason: std::io::ErrorKind,
-    },
-    /// The file is not a usable key set.
+    Unreadable { path: String, reason: std::io::ErrorKind },
     #[error("JWT_KEYS_FILE {path} is refused: {reason}")]
-    Refused {
-        /// Its path.
-        path: String,
-        /// What is wrong.
-        reason: KeySetError,
-    },
+    Refused { path: String, reason: KeySetError },
 }
 
-/// One key as status shows it.
+/// A key in the form that the status endpoint reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadedKey {
-    /// Key id.
     pub kid: String,
-    /// Its algorithm.
     pub algorithm: Algorithm,
-    /// What it is used for.
     pub phase: Phase,
 }
 
@@ -53,9 +38,8 @@ pub(super) struct VerificationKey {
     pub(super) key: DecodingKey,
 }
 
-/// The set in use.
 pub(super) struct Keys {
-    /// Counts the sets that this ring has loaded.
+    /// A number that identifies this set among those that the ring has loaded.
     pub(super) serial: u64,
     pub(super) active_kid: String,
     pub(super) active_algorithm: JwtAlgorithm,
@@ -66,7 +50,7 @@ pub(super) struct Keys {
     max_age: u32,
 }
 
-/// The keys in use; the last good set stays when the file turns bad. Share it with an [`Arc`].
+/// The current key set. If the file becomes unreadable or invalid, the last valid set stays in use.
 pub struct KeyRing {
     path: PathBuf,
     current: ArcSwapOption<Keys>,
@@ -74,21 +58,21 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// A ring without keys; [`KeyRing::reload`] fills it.
+    /// Creates a ring without keys; [`KeyRing::reload`] fills it.
     pub fn new(path: PathBuf) -> Arc<Self> {
         Arc::new(Self { path, current: ArcSwapOption::empty(), next_serial: AtomicU64::new(0) })
     }
 
-    /// Reads the file and takes its set into use.
+    /// Reads the file and replaces the current set.
     ///
     /// # Errors
-    /// [`KeyRingError`]; the set in use stays.
+    /// [`KeyRingError`]; the current set stays in use.
     pub fn reload(&self) -> Result<Vec<LoadedKey>, KeyRingError> {
         let text = self.read()?;
         self.install(&text)
     }
 
-    /// Watches the file for ever. `report` hears of every set that was loaded or refused, once each.
+    /// Watches the file and never returns. Calls `report` once for each content that was loaded or refused.
     pub async fn watch(self: Arc<Self>, report: impl Fn(Result<Vec<LoadedKey>, KeyRingError>) + Send) {
         let mut seen = None;
         let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
@@ -107,13 +91,13 @@ impl KeyRing {
         }
     }
 
-    /// Id, algorithm and phase of each key in use; empty before the first set was loaded.
+    /// The keys of the current set; empty before the first set is loaded.
     pub fn loaded(&self) -> Vec<LoadedKey> {
         self.current.load().as_ref().map(|keys| keys.loaded.clone()).unwrap_or_default()
     }
 
-    /// What `/.well-known/jwks.json` shows, and for how many seconds a verifier may keep it; `None` before the first
-    /// set was loaded.
+    /// The content of `/.well-known/jwks.json`, and for how many seconds verifiers may cache it; `None` before the
+    /// first set is loaded.
     pub fn public(&self) -> Option<(PublicKeySet, u32)> {
         self.current.load().as_ref().map(|keys| (keys.public.clone(), keys.max_age))
     }
@@ -206,7 +190,7 @@ fn decoding_key(key: &PrivateJwk) -> Result<DecodingKey, KeySetError> {
     };
     built.ok_or_else(|| KeySetError::Key {
         kid: public.kid.clone(),
-        reason: "has a public half that cannot be used".to_owned(),
+        reason: "has an unusable public key".to_owned(),
     })
 }
 
@@ -221,7 +205,7 @@ mod tests {
         PrivateKeySet::parse(text).and_then(|set| Keys::build(&set, 0))
     }
 
-    /// A key of each elliptic kind; RSA keys take too long to make.
+    /// One key of each elliptic-curve algorithm; generating RSA keys takes too long.
     fn good_set() -> Value {
         let key = |algorithm, phase| latchkey_keyset::generate(algorithm, phase).unwrap();
         let keys = vec![key(Algorithm::Es256, Phase::Active), key(Algorithm::EdDsa, Phase::Retiring)];
@@ -242,12 +226,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_no_key_set(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(read(&bytes).is_err());
         }
 
         #[test]
-        fn a_set_with_anything_changed_is_read_or_refused_without_its_secrets(
+        fn errors_about_a_changed_set_contain_no_secret(
             changes in prop::collection::vec(
                 (0..2_usize, prop::sample::select(vec!["kid", "alg", "kty", "crv", "x", "y", "d", "n", "e", "p",
                     "latchkey_phase", "use"]), any_member()),
@@ -267,7 +251,7 @@ mod tests {
         }
 
         #[test]
-        fn a_set_with_bytes_changed_is_read_or_refused(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn a_set_with_a_changed_byte_does_not_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let mut text = good_set().to_string().into_bytes();
             let at = at.index(text.len());
             text[at] = byte;

@@ -1,4 +1,4 @@
-//! Password hashing, signing keys, tokens.
+//! Password hashing, signing keys and tokens.
 
 mod client_secret;
 mod hashing;
@@ -14,9 +14,9 @@ pub use one_time::OneTimeSecret;
 pub use stored_hash::ForeignHash;
 pub use tokens::{TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken};
 
-/// Makes aws-lc-rs the provider of rustls; called first in `main`. jsonwebtoken takes it from its feature.
-/// Calling it again does nothing.
+/// Makes aws-lc-rs the crypto provider of rustls. `main` calls it first; further calls have no effect. jsonwebtoken
+/// selects its provider by a Cargo feature.
 pub fn install_provider() {
-    // The error only says that a provider is installed already.
+    // The only error is that a provider is already installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

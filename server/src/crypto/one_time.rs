@@ -1,4 +1,4 @@
-//! The secrets in mailed links.
+//! The secrets in the links of e-mails.
 
 use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
@@ -8,27 +8,26 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub struct OneTimeSecret(String);
 
 impl OneTimeSecret {
-    /// How long the text is.
     pub const CHARS: usize = 43;
 
-    /// A new one; `None` when the system gives no randomness.
+    /// Returns `None` if the system returns no randomness.
     pub fn generate() -> Option<Self> {
         let mut bytes = [0_u8; 32];
         rand::fill(&mut bytes).ok()?;
         Some(Self(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// The text that goes into the link.
+    /// The secret itself, for the link.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What is stored.
+    /// The hash that the database stores.
     pub fn hash(&self) -> Vec<u8> {
         Self::hash_of(&self.0)
     }
 
-    /// The hash of a presented secret, to look it up by.
+    /// The hash of a secret that a client presents, for looking it up.
     pub fn hash_of(presented: &str) -> Vec<u8> {
         digest::digest(&digest::SHA256, presented.as_bytes()).as_ref().to_vec()
     }

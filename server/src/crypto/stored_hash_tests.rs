@@ -1,5 +1,5 @@
-//! Hashes that other programs made: python's bcrypt 4.0, argon2-cffi 25.1, passlib 1.7 (scrypt, PBKDF2), Django 5.2
-//! and hashlib.
+//! Tests with hashes from other programs: Python's bcrypt 4.0, argon2-cffi 25.1, passlib 1.7 (scrypt, PBKDF2), Django
+//! 5.2 and hashlib.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::crypto::HashPool;
 use crate::domain::{Password, PasswordHash};
 
-/// Of `correct horse`.
+/// Hashes of `correct horse`.
 const HASHES: [&str; 14] = [
     "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m",
     "$2a$04$mJm2NeGfysGPfLVe03fX/euWRM.2P1/DYGSqCJi9.UMkasqZgTmCS",
@@ -25,7 +25,7 @@ const HASHES: [&str; 14] = [
     "$pbkdf2-sha512$i=1000,l=64$MDEyMzQ1Njc4OWFiY2RlZg$OM0FAoIqCVK1sWtxDiffVlBejtLa+ks4TP71JiecwuSZCG8iLbnlIEPOMoVX+i2B2wkSxjQ8CRGR9OkNGuIPMQ",
 ];
 
-/// Of eighty times `x`.
+/// The hash of 80 times `x`.
 const BCRYPT_OF_80: &str = "$2b$04$FxyUukinMkafxvZVD7qXne55YJ1fFSuuy6sMqugoO3JwxdKRu6.d.";
 
 async fn verify(pool: &std::sync::Arc<HashPool>, password: &str, stored: &str) -> bool {
@@ -33,7 +33,7 @@ async fn verify(pool: &std::sync::Arc<HashPool>, password: &str, stored: &str) -
 }
 
 #[tokio::test]
-async fn a_hash_of_any_program_verifies_its_own_password_only_and_is_to_be_replaced() {
+async fn a_foreign_hash_verifies_only_its_password_and_needs_a_rehash() {
     let pool = HashPool::new(1).unwrap();
     for hash in HASHES {
         assert_eq!(
@@ -49,7 +49,7 @@ async fn a_hash_of_any_program_verifies_its_own_password_only_and_is_to_be_repla
 }
 
 #[tokio::test]
-async fn bcrypt_reads_72_bytes_and_no_zero() {
+async fn bcrypt_reads_72_bytes_and_refuses_zero_bytes() {
     let pool = HashPool::new(1).unwrap();
     assert!(verify(&pool, &"x".repeat(80), BCRYPT_OF_80).await);
     assert!(verify(&pool, &"x".repeat(72), BCRYPT_OF_80).await);
@@ -58,7 +58,7 @@ async fn bcrypt_reads_72_bytes_and_no_zero() {
 }
 
 #[test]
-fn what_would_occupy_the_server_is_refused() {
+fn expensive_parameters_are_refused() {
     const SALT_AND_HASH: &str = "MDEyMzQ1Njc4OWFiY2RlZg$cBg8D2DungRB9k76szThf5ehfyBz991ay6PT8Srwk4M";
     for costly in [
         format!("$argon2id$v=19$m=131073,t=1,p=1${SALT_AND_HASH}"),
@@ -76,19 +76,19 @@ fn what_would_occupy_the_server_is_refused() {
     ] {
         assert_eq!(ForeignHash::parse(&costly), Err(HashRefusal::TooCostly), "{costly}");
     }
-    for borne in [
+    for affordable in [
         format!("$argon2id$v=19$m=102400,t=2,p=8${SALT_AND_HASH}"),
         format!("$argon2id$v=19$m=65536,t=4,p=4${SALT_AND_HASH}"),
         format!("$scrypt$ln=17,r=8,p=1${SALT_AND_HASH}"),
         format!("$pbkdf2-sha256$1200000${SALT_AND_HASH}"),
         HASHES[0].replace("$05$", "$14$"),
     ] {
-        assert!(ForeignHash::parse(&borne).is_ok(), "{borne}");
+        assert!(ForeignHash::parse(&affordable).is_ok(), "{affordable}");
     }
 }
 
 #[test]
-fn what_protects_nothing_or_is_none_is_refused() {
+fn short_unknown_and_malformed_hashes_are_refused() {
     for short in [
         "$pbkdf2-sha256$1000$MDEyMzQ1Njc4OWFiY2RlZg$cBg8D2Dung",
         "$scrypt$ln=10,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$cA",
@@ -107,9 +107,9 @@ fn what_protects_nothing_or_is_none_is_refused() {
         "$6$rounds=5000$salt$hash",
         "$2b$05$ünïcödé",
     ] {
-        assert_eq!(ForeignHash::parse(unknown), Err(HashRefusal::UnknownForm), "{unknown}");
+        assert_eq!(ForeignHash::parse(unknown), Err(HashRefusal::UnknownFormat), "{unknown}");
     }
-    for damaged in [
+    for malformed in [
         "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0",
         "$2b$05$",
         "$2b$xx$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m",
@@ -123,19 +123,19 @@ fn what_protects_nothing_or_is_none_is_refused() {
         "$pbkdf2-sha256$i=+5$MDEyMzQ1Njc4OWFiY2RlZg$cBg8D2DungRB9k76szThf5ehfyBz991ay6PT8Srwk4M",
         "$scrypt$ln=10,r=0,p=1$MDEyMzQ1Njc4OWFiY2RlZg$cBg8D2DungRB9k76szThf5ehfyBz991ay6PT8Srwk4M",
     ] {
-        let refusal = ForeignHash::parse(damaged);
-        assert!(matches!(refusal, Err(HashRefusal::Damaged(_))), "{refusal:?} {damaged}");
+        let refusal = ForeignHash::parse(malformed);
+        assert!(matches!(refusal, Err(HashRefusal::Malformed(_))), "{refusal:?} {malformed}");
     }
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC{0,80}") {
+    fn arbitrary_text_does_not_panic(text in "\\PC{0,80}") {
         let _ = ForeignHash::parse(&text);
     }
 
     #[test]
-    fn no_bytes_in_any_form_make_it_panic(
+    fn arbitrary_bytes_in_a_valid_hash_do_not_panic(
         form in prop::sample::select(HASHES.to_vec()),
         at in any::<prop::sample::Index>(),
         bytes in prop::collection::vec(any::<u8>(), 0..12),
@@ -151,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn no_parameters_make_it_panic(
+    fn arbitrary_parameters_do_not_panic(
         form in prop::sample::select(vec!["$argon2id$v=19$m=", "$scrypt$ln=", "$pbkdf2-sha256$", "$2b$"]),
         params in "[0-9]{0,20}(,(t|r|p|i|l)=[0-9]{0,20}){0,3}",
     ) {

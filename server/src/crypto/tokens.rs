@@ -1,4 +1,4 @@
-//! Access and refresh tokens: JWTs as RFC 9068 and RFC 8725 want them.
+//! Access and refresh tokens: JWTs that follow RFC 9068 and RFC 8725.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::KeyRing;
 use super::key_ring::Keys;
 
-/// How far the clocks of two replicas may be apart before one refuses what the other has just signed.
+/// The tolerated difference between the clocks of two replicas, so that one accepts what the other has just signed.
 const CLOCK_SKEW_SECONDS: u64 = 5;
 
-/// The two kinds, told apart by the header's `typ` (RFC 8725 §3.11).
+/// The kind of a token, which the header's `typ` names (RFC 8725 §3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenKind {
     /// `at+jwt` (RFC 9068 §2.1)
@@ -41,7 +41,7 @@ impl TokenKind {
     }
 }
 
-/// The claims of both kinds. Times are seconds since the epoch.
+/// The claims of access and refresh tokens. Times are seconds since the Unix epoch.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -54,40 +54,37 @@ struct Claims {
     sid: Uuid,
 }
 
-/// What a token whose signature and claims are good says.
+/// The content of a token whose signature and claims are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifiedToken {
     /// `sub`
     pub user_id: i64,
     /// `sid`
     pub session_id: Uuid,
-    /// Unique id of the token.
     pub jti: Uuid,
     /// `iat`
     pub issued_at: DateTime<Utc>,
-    /// `nbf`, seconds since the epoch.
+    /// `nbf`, in seconds since the Unix epoch.
     pub not_before: i64,
-    /// `exp`, seconds since the epoch.
+    /// `exp`, in seconds since the Unix epoch.
     pub expires_at: i64,
 }
 
 impl VerifiedToken {
-    /// Whether it has expired at `now`.
     pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
         self.expires_at <= now.timestamp()
     }
 }
 
-/// Why a token was not made or not accepted.
+/// Why a token was not issued or not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Malformed, signed by an unknown key, of another issuer, audience or kind, or not yet valid.
+    /// The token is malformed, has an unknown key, another issuer, audience or kind, or is not yet valid.
     #[error("the token is not valid")]
     Invalid,
-    /// Its only fault.
+    /// The token is valid apart from its expiry.
     #[error("the token has expired")]
     Expired,
-    /// No key set is loaded.
     #[error("no signing key is loaded")]
     NoKeys,
 }
@@ -101,7 +98,6 @@ pub struct TokenIssuer {
 }
 
 impl TokenIssuer {
-    /// An issuer whose tokens carry these `iss` and `aud`.
     pub fn new(ring: Arc<KeyRing>, issuer: &str, audience: &str) -> Self {
         Self { ring, issuer: issuer.into(), audience: audience.into() }
     }
@@ -109,7 +105,7 @@ impl TokenIssuer {
     /// Signs a token of `kind` for a session.
     ///
     /// # Errors
-    /// [`TokenError::NoKeys`] before the first key set was loaded.
+    /// [`TokenError::NoKeys`] before the first key set is loaded.
     pub fn sign(
         &self,
         kind: TokenKind,
@@ -135,45 +131,44 @@ impl TokenIssuer {
     }
 }
 
-/// A token that was verified, by its kind and the SHA-256 of its text.
+/// The kind of a verified token and the SHA-256 of its text.
 type CacheKey = (TokenKind, [u8; 32]);
 
-/// Verified tokens that are remembered: an application sends the same access token with every request, and
-/// checking its signature is most of what a request costs. Some 100 bytes each.
-const REMEMBERED: usize = 8_192;
+/// The number of verified tokens that are cached, at about 100 bytes each. An application sends the same access token
+/// with every request, and verifying its signature is the largest part of a request's cost.
+const CACHE_CAPACITY: usize = 8_192;
 
-/// Checks tokens against the keys in use. Cheap to clone.
+/// Verifies tokens with the current keys. Cheap to clone.
 #[derive(Clone)]
 pub struct TokenVerifier {
     ring: Arc<KeyRing>,
     issuer: Arc<str>,
     audience: Arc<str>,
-    /// With the serial number of the key set that verified it: a token whose key was taken out of the set must
-    /// not live on in here.
-    remembered: Arc<Cache<CacheKey, (u64, VerifiedToken)>>,
+    /// Each entry has the serial number of the key set that verified the token. Entries of another key set are ignored,
+    /// because the token's key may have been removed.
+    cache: Arc<Cache<CacheKey, (u64, VerifiedToken)>>,
 }
 
 impl TokenVerifier {
-    /// A verifier that wants these `iss` and `aud`.
     pub fn new(ring: Arc<KeyRing>, issuer: &str, audience: &str) -> Self {
-        let remembered = Arc::new(Cache::new(REMEMBERED));
-        Self { ring, issuer: issuer.into(), audience: audience.into(), remembered }
+        let cache = Arc::new(Cache::new(CACHE_CAPACITY));
+        Self { ring, issuer: issuer.into(), audience: audience.into(), cache }
     }
 
-    /// `iss` of every token.
+    /// The required `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// `aud` of every token.
+    /// The required `aud`.
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// Checks everything but whether the token was revoked.
+    /// Checks everything except revocation.
     ///
     /// # Errors
-    /// [`TokenError::Expired`] when that is its only fault.
+    /// [`TokenError::Expired`] if the token is valid apart from its expiry.
     pub fn verify(
         &self,
         kind: TokenKind,
@@ -184,7 +179,7 @@ impl TokenVerifier {
         if verified.has_expired(now) { Err(TokenError::Expired) } else { Ok(verified) }
     }
 
-    /// The same for the one place where an expired access token is accepted, `/refresh`.
+    /// Like [`Self::verify`], but accepts expired tokens. Only `/refresh` may accept an expired access token.
     ///
     /// # Errors
     /// [`TokenError::Invalid`], [`TokenError::NoKeys`]
@@ -192,33 +187,33 @@ impl TokenVerifier {
         let keys = self.ring.keys().ok_or(TokenError::NoKeys)?;
         let mut hash = [0_u8; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-        if let Some((serial, verified)) = self.remembered.get(&(kind, hash))
+        if let Some((serial, verified)) = self.cache.get(&(kind, hash))
             && serial == keys.serial
         {
             return Ok(verified);
         }
         let verified = self.check(&keys, kind, token)?;
-        self.remembered.insert((kind, hash), (keys.serial, verified));
+        self.cache.insert((kind, hash), (keys.serial, verified));
         Ok(verified)
     }
 
     fn check(&self, keys: &Keys, kind: TokenKind, token: &str) -> Result<VerifiedToken, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
-        // RFC 8725 §3.11: the kind is told by typ alone, so that no token passes for the other kind.
-        // RFC 7515 §4.1.11: a critical extension that is not understood makes the token invalid.
+        // RFC 8725 §3.11: an explicit type prevents a token of one kind from being accepted as the other.
+        // RFC 7515 §4.1.11: a token with unsupported critical extensions is invalid.
         if header.typ.as_deref() != Some(kind.typ()) || header.crit.is_some() {
             return Err(TokenError::Invalid);
         }
         let key =
             header.kid.as_ref().and_then(|kid| keys.verification.get(kid)).ok_or(TokenError::Invalid)?;
-        // RFC 8725 §3.1: the algorithm is the key's, whatever the header says.
+        // RFC 8725 §3.1: the key determines the algorithm, regardless of the header.
         let mut validation = Validation::new(key.algorithm);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = CLOCK_SKEW_SECONDS;
-        // The caller does, to the second: leeway must not make a token live longer than it says.
+        // The caller checks the expiry without leeway, so that no token is valid for longer than its lifetime.
         validation.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
             .map_err(|_| TokenError::Invalid)?

@@ -1,11 +1,11 @@
-//! What the audit knows: who did what to whom, from where, and what came of it.
+//! Audit events: the actor, the action, the affected account, the origin and the outcome.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::Origin;
 
-/// What happened. The names are a contract with whoever reads the audit: new ones may come, none changes.
+/// The kind of an audit event. The names are part of the public API: releases may add names, but do not change them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuditKind {
     Login,
@@ -109,12 +109,10 @@ impl AuditKind {
     }
 }
 
-/// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
     Success,
-    /// It was refused: a wrong password, a right that is missing, a limit.
+    /// For example because of a wrong password, a missing permission or a rate limit.
     Refused,
 }
 
@@ -128,27 +126,25 @@ impl Outcome {
     }
 }
 
-/// One entry. It never holds a secret or a token.
+/// An entry of the audit log. It never contains a secret or a token.
 #[derive(Debug, Clone)]
 pub struct AuditEvent<'a> {
-    /// What happened.
     pub kind: AuditKind,
-    /// What came of it.
     pub outcome: Outcome,
-    /// Who did it; `None` when nobody was authenticated, or it was the service itself.
+    /// The account that performed the action; `None` if the client was not authenticated or the service itself acted.
     pub actor_id: Option<i64>,
-    /// To whom.
+    /// The affected account.
     pub user_id: Option<i64>,
-    /// In or to which session.
+    /// The session of the action, or the affected session.
     pub session_id: Option<Uuid>,
-    /// From where; `None` for what the service does by itself.
+    /// `None` for actions of the service itself.
     pub origin: Option<&'a Origin>,
-    /// What else is worth knowing, as an object.
+    /// An object with further facts.
     pub detail: Value,
 }
 
 impl<'a> AuditEvent<'a> {
-    /// Something that succeeded, by somebody to their own account.
+    /// Creates an event of a user who successfully acted on their own account.
     pub fn own(kind: AuditKind, user_id: i64, origin: &'a Origin) -> Self {
         Self {
             kind,
@@ -161,28 +157,28 @@ impl<'a> AuditEvent<'a> {
         }
     }
 
-    /// The same, done by an administrator.
+    /// Sets the actor, for example an administrator.
     #[must_use]
     pub fn by(mut self, actor_id: i64) -> Self {
         self.actor_id = Some(actor_id);
         self
     }
 
-    /// The same, of this session.
+    /// Sets the session.
     #[must_use]
     pub fn in_session(mut self, session_id: Uuid) -> Self {
         self.session_id = Some(session_id);
         self
     }
 
-    /// The same, with more to know.
+    /// Sets the detail.
     #[must_use]
     pub fn with(mut self, detail: Value) -> Self {
         self.detail = detail;
         self
     }
 
-    /// The same, refused.
+    /// Sets the outcome to [`Outcome::Refused`].
     #[must_use]
     pub fn refused(mut self) -> Self {
         self.outcome = Outcome::Refused;
@@ -197,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_kinds_share_a_name() {
+    fn names_are_unique() {
         let names: HashSet<_> = AuditKind::ALL.into_iter().map(AuditKind::as_str).collect();
         assert_eq!(names.len(), AuditKind::ALL.len());
     }

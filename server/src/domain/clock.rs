@@ -1,31 +1,32 @@
-//! How far clocks may be apart, and what is kept longer for it.
+//! The tolerated clock skew, and the retention that follows from it.
 //!
-//! Tokens expire by the clock of the replica that judges them. A revocation must be remembered for as long as any
-//! replica may still judge the token unexpired, so how far a replica's clock may be off has one limit, and everything
-//! that is kept for tokens that have expired is kept by the same rule.
+//! A token expires by the clock of the replica that verifies it. A revocation must be stored for as long as any
+//! replica may consider the token unexpired. Therefore one constant bounds the skew of all clocks, and one retention
+//! derived from it applies to all data about expired tokens.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The most that the clock of a replica or of Redis may differ from the database's. A replica whose clock is off by more
-/// is not ready and lets PostgreSQL decide about every token; a Redis whose clock is off by more is not trusted.
+/// The maximum difference between the database's clock and that of a replica or of Redis. Beyond it a replica is not
+/// ready and checks the revocation of every token in PostgreSQL, and a Redis is not trusted.
 pub const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(5);
 
-/// How long revocations and sessions are kept after the last access token has expired, in Redis and in PostgreSQL alike.
+/// How long revocations and sessions are retained after the last access token has expired, both in Redis and in
+/// PostgreSQL.
 ///
-/// It must be at least four margins: the replica that computes how long a key lives in Redis may be one ahead of the
-/// database, the replica that judges the token one behind it, and Redis's clock may be set forward by two (from one behind
-/// a replica to one ahead of it) without being noticed.
+/// It must be at least four margins. The replica that computes the TTL of a key in Redis may be one margin ahead of the
+/// database, and the replica that verifies the token one margin behind. Redis's clock may jump forward by two margins
+/// undetected, from one behind the database to one ahead of it.
 pub const KEPT_AFTER_EXPIRY: TimeDelta = TimeDelta::hours(1);
 
-/// How far another clock is from this replica's.
+/// The difference between another clock and this replica's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockOffset(TimeDelta);
 
 impl ClockOffset {
-    /// The smallest offset that explains that another clock showed `theirs` at some time between `asked` and `answered` by this
-    /// one. Zero when the two may agree, so that a slow answer never looks like a clock that is off.
+    /// Returns the smallest offset with which the other clock could show `theirs` between `asked` and `answered` of
+    /// this clock. It is zero if the clocks may agree, so that a slow response is not reported as clock skew.
     pub fn measure(asked: DateTime<Utc>, theirs: DateTime<Utc>, answered: DateTime<Utc>) -> Self {
-        // A clock that was set back between the two leaves an interval of any order.
+        // `answered` is before `asked` if this clock was set back in between.
         let (earliest, latest) = (asked.min(answered), asked.max(answered));
         Self(if theirs > latest {
             theirs - latest
@@ -41,7 +42,7 @@ impl ClockOffset {
         self.0.abs() > CLOCK_MARGIN
     }
 
-    /// One clause: "`subject` is 360 seconds behind `reference`". For the offset of `reference` from `subject`.
+    /// Describes the offset of `reference` from `subject`: "`subject` is 360 seconds behind `reference`".
     pub fn describe(self, subject: &str, reference: &str) -> String {
         let direction = if self.0 > TimeDelta::zero() { "behind" } else { "ahead of" };
         format!("{subject} is {} seconds {direction} {reference}", self.0.num_seconds().abs())
@@ -59,12 +60,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_covers_every_clock_within_the_margin() {
+    fn retention_covers_every_clock_within_the_margin() {
         assert!(KEPT_AFTER_EXPIRY >= CLOCK_MARGIN * 4);
     }
 
     #[test]
-    fn an_offset_says_who_is_behind() {
+    fn an_offset_is_described_with_its_direction() {
         let offset = ClockOffset::measure(at(1_000), at(1_400), at(1_010));
         assert!(offset.exceeds_margin());
         let text = offset.describe("this replica's clock", "the database's");
@@ -76,14 +77,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_slow_answer_is_never_taken_for_a_clock_that_is_off(asked in 0_i64..1_000_000, took in 0_i64..10_000, when in 0.0_f64..=1.0) {
+        fn a_slow_response_is_not_reported_as_skew(asked in 0_i64..1_000_000, took in 0_i64..10_000, when in 0.0_f64..=1.0) {
             #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
             let theirs = asked + (took as f64 * when) as i64;
             prop_assert!(!ClockOffset::measure(at(asked), at(theirs), at(asked + took)).exceeds_margin());
         }
 
         #[test]
-        fn a_clock_that_is_off_by_more_than_margin_and_delay_is_found(asked in 0_i64..1_000_000, took in 0_i64..60, off in 301_i64..100_000, ahead in any::<bool>()) {
+        fn skew_beyond_margin_and_delay_is_detected(asked in 0_i64..1_000_000, took in 0_i64..60, off in 301_i64..100_000, ahead in any::<bool>()) {
             let theirs = if ahead { asked + took + off } else { asked - off };
             prop_assert!(ClockOffset::measure(at(asked), at(theirs), at(asked + took)).exceeds_margin());
         }

@@ -4,29 +4,22 @@ use std::fmt;
 
 use latchkey_config::account_rules::is_email_address;
 
-/// An address that can receive e-mail, as its owner spells it; the database compares it without regard to case. See
-/// [`is_email_address`].
+/// An address that passes [`is_email_address`], in the case in which it was entered. The database compares addresses
+/// case-insensitively.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
-    /// Parses an address; `None` when it breaks the rule.
     pub fn parse(text: &str) -> Option<Self> {
         is_email_address(text).then(|| Self(text.to_owned()))
     }
 
-    /// The address as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part before the `@`.
-    pub fn local_part(&self) -> &str {
-        self.0.rsplit_once('@').map_or(self.0.as_str(), |(local, _)| local)
-    }
-
-    /// Whether it belongs to one of these domains, whatever their case. A domain is not its subdomains. No
-    /// domains: any.
+    /// Whether the address has one of these domains, compared case-insensitively and without subdomains. An empty list
+    /// allows every domain.
     pub fn is_within(&self, domains: &[String]) -> bool {
         let own = self.0.rsplit_once('@').map_or("", |(_, domain)| domain);
         domains.is_empty() || domains.iter().any(|domain| domain.eq_ignore_ascii_case(own))
@@ -49,7 +42,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_accepted_address_is_one_that_the_mailer_accepts(
+        fn the_mailer_accepts_every_accepted_address(
             text in r#"[a-z."+ \[\]-]{0,12}@[a-z0-9.:@\[\]-]{0,14}"#,
         ) {
             prop_assert!(EmailAddress::parse(&text).is_none() || lettre::Address::from_str(&text).is_ok(), "{}", text);
@@ -57,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_mailed_to_is_accepted_and_nothing_else() {
+    fn only_deliverable_addresses_are_accepted() {
         for good in ["john@example.com", "J.D+tag@sub.example.org", "o'hara@example.com"] {
             assert!(EmailAddress::parse(good).is_some(), "{good}");
         }
@@ -78,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_compared_whole_and_in_any_case() {
+    fn domains_are_compared_as_a_whole_and_case_insensitively() {
         let domains = ["example.com".to_owned(), "example.org".to_owned()];
         let within = |text: &str| EmailAddress::parse(text).unwrap().is_within(&domains);
         assert!(within("john@example.com") && within("john@EXAMPLE.org"));

@@ -1,17 +1,17 @@
-//! The languages that people read.
+//! Language tags.
 
 use icu_locale_core::subtags::{Language, Region, Script, Variant};
 
-/// Longest tag that is kept (RFC 5646 §4.4.1).
+/// The longest accepted tag (RFC 5646 §4.4.1).
 const MAX_CHARS: usize = 35;
 
-/// A language tag (BCP 47, RFC 5646 §2.1): a language, perhaps a script, a region and variants, in their usual case:
-/// `de`, `pt-BR`, `zh-Hant-TW`, `de-1996`. Extensions decide nothing that is written here, and are refused.
+/// A language tag (BCP 47, RFC 5646 §2.1) in its recommended case: a language, and optionally a script, a region and
+/// variants, such as `de`, `pt-BR`, `zh-Hant-TW` or `de-1996`. Extensions are refused because they do not affect the
+/// choice of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locale(String);
 
 impl Locale {
-    /// Parses a tag; `None` when it is none of that form.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-').peekable();
         let language =
@@ -35,28 +35,27 @@ impl Locale {
         (tag.len() <= MAX_CHARS).then_some(Self(tag))
     }
 
-    /// The languages that an `Accept-Language` header asks for (RFC 9110 §12.5.4), the dearest first. What is no
-    /// language, or not wanted (`q=0`), is left out.
+    /// The languages of an `Accept-Language` header (RFC 9110 §12.5.4) in descending order of preference, without
+    /// invalid entries and those with `q=0`.
     pub fn accepted(header: &str) -> Vec<Self> {
-        let mut wanted: Vec<(f32, Self)> = header.split(',').filter_map(weighed).collect();
-        // Stable: of two with the same weight the first one counts for more.
+        let mut wanted: Vec<(f32, Self)> = header.split(',').filter_map(parse_weighted).collect();
+        // A stable sort: entries with the same weight keep the order of the header.
         wanted.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         wanted.into_iter().map(|(_, locale)| locale).collect()
     }
 
-    /// The tag.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The language alone.
+    /// The primary language subtag.
     pub fn language(&self) -> &str {
         self.0.split('-').next().unwrap_or_default()
     }
 }
 
-/// `pt-BR;q=0.8`
-fn weighed(entry: &str) -> Option<(f32, Locale)> {
+/// Parses an entry such as `pt-BR;q=0.8`.
+fn parse_weighted(entry: &str) -> Option<(f32, Locale)> {
     let mut parts = entry.split(';').map(str::trim);
     let locale = Locale::parse(parts.next()?)?;
     let weight = match parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="))) {
@@ -77,20 +76,20 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_gets_its_usual_case() {
-        for (given, usual) in [
+    fn tags_get_their_recommended_case() {
+        for (given, expected) in [
             ("EN", "en"),
             ("pt-br", "pt-BR"),
             ("ZH-hant-tw", "zh-Hant-TW"),
             ("es-419", "es-419"),
             ("sl-ROZAJ-biske", "sl-rozaj-biske"),
         ] {
-            assert_eq!(parsed(given).as_deref(), Some(usual));
+            assert_eq!(parsed(given).as_deref(), Some(expected));
         }
     }
 
     #[test]
-    fn what_is_no_language_is_refused() {
+    fn invalid_tags_are_refused() {
         for bad in
             ["", "-", "e", "english-language", "en-", "en_US", "und", "en-US-x-twain", "*", "e\u{0}", "dé"]
         {
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_language_comes_first() {
+    fn accepted_languages_are_ordered_by_preference() {
         let accepted = |header: &str| {
             Locale::accepted(header).iter().map(|locale| locale.as_str().to_owned()).collect::<Vec<_>>()
         };
@@ -111,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_accepted_is_a_tag_that_stays_what_it_is(header in "\\PC{0,60}") {
+        fn accepted_tags_are_canonical(header in "\\PC{0,60}") {
             for locale in Locale::accepted(&header) {
                 prop_assert!(locale.as_str().len() <= MAX_CHARS, "{locale:?}");
                 prop_assert_eq!(Locale::parse(locale.as_str()), Some(locale.clone()));

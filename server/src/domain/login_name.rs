@@ -1,18 +1,16 @@
-//! What a person types to log in.
+//! The name in a login form.
 
 use crate::domain::{EmailAddress, Username};
 
-/// A username or an address. An `@` decides, since no username has one.
+/// A username or an e-mail address. A name with an `@` is an address, because usernames cannot contain one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginName {
-    /// To be found among the usernames.
     Username(Username),
-    /// To be found among the addresses.
     Email(EmailAddress),
 }
 
 impl LoginName {
-    /// `None` when no account can have this name; the caller then answers as for an unknown one.
+    /// Returns `None` if no account can have this name; callers then respond as for an unknown account.
     pub fn parse(text: &str) -> Option<Self> {
         if text.contains('@') {
             EmailAddress::parse(text).map(Self::Email)

@@ -1,9 +1,8 @@
-//! The rules, as pure functions: no I/O, clock or randomness. Time is an argument.
+//! Types and rules as pure functions, without I/O, clock or randomness. Functions take the time as an argument.
 
 pub mod audit;
 pub mod clock;
 pub mod email_address;
-mod forbidden_words;
 pub mod locale;
 pub mod login_name;
 pub mod name_prefix;

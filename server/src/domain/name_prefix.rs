@@ -1,26 +1,26 @@
-//! Searching by the beginning of a name, so that an index can answer.
+//! Prefix search that uses an index.
 
-/// The names that begin with a text, as a range of texts in the order of their code points, which is the order of
-/// PostgreSQL's collation "C". The case of ASCII letters counts for nothing, as it is with the names themselves.
+/// The names with a prefix, as a range in the order of code points, which is the order of PostgreSQL's collation "C".
+/// ASCII letters are compared case-insensitively, as in the names themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePrefix {
-    /// The first text of the range.
+    /// The inclusive lower bound.
     pub from: String,
-    /// The first text beyond it; `None` when there is none.
+    /// The exclusive upper bound; `None` if the range has no upper bound.
     pub below: Option<String>,
 }
 
 impl NamePrefix {
-    /// The range of a beginning; `None` when no name can begin so, since none has control characters.
-    pub fn build(beginning: &str) -> Option<Self> {
-        if beginning.chars().any(char::is_control) {
+    /// Returns `None` for a prefix with control characters, which no name contains.
+    pub fn build(prefix: &str) -> Option<Self> {
+        if prefix.chars().any(char::is_control) {
             return None;
         }
-        let from = beginning.to_ascii_lowercase();
+        let from = prefix.to_ascii_lowercase();
         let mut rest: Vec<char> = from.chars().collect();
         let mut below = None;
         while let Some(last) = rest.pop() {
-            if let Some(next) = following(last) {
+            if let Some(next) = next_char(last) {
                 rest.push(next);
                 below = Some(rest.into_iter().collect());
                 break;
@@ -30,8 +30,8 @@ impl NamePrefix {
     }
 }
 
-/// The next character; `None` after the last.
-fn following(character: char) -> Option<char> {
+/// The next Unicode scalar value; `None` after the last one.
+fn next_char(character: char) -> Option<char> {
     let mut rest = character..=char::MAX;
     rest.next();
     rest.next()
@@ -45,21 +45,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn holds_what_begins_so_and_nothing_else(beginning in "\\PC{1,6}", other in "\\PC{0,8}", rest in "\\PC{0,4}") {
-            let range = NamePrefix::build(&beginning).unwrap();
+        fn the_range_has_exactly_the_names_with_the_prefix(prefix in "\\PC{1,6}", other in "\\PC{0,8}", rest in "\\PC{0,4}") {
+            let range = NamePrefix::build(&prefix).unwrap();
             let holds = |name: &str| {
                 let folded = name.to_ascii_lowercase();
                 folded >= range.from && range.below.as_ref().is_none_or(|below| folded < *below)
             };
-            let whole = format!("{beginning}{rest}");
+            let whole = format!("{prefix}{rest}");
             prop_assert!(holds(&whole));
-            let begins = other.to_ascii_lowercase().starts_with(&beginning.to_ascii_lowercase());
+            let begins = other.to_ascii_lowercase().starts_with(&prefix.to_ascii_lowercase());
             prop_assert_eq!(holds(&other), begins);
         }
     }
 
     #[test]
-    fn the_last_character_and_the_gap_of_the_surrogates_are_no_end() {
+    fn the_upper_bound_skips_surrogates_and_the_last_character() {
         let below = |text: &str| NamePrefix::build(text).unwrap().below;
         assert_eq!(below("a\u{10ffff}"), Some("b".to_owned()));
         assert_eq!(below("\u{10ffff}"), None);

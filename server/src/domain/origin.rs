@@ -1,24 +1,24 @@
-//! Where a request comes from.
+//! The origin of a request.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What is known of a request beside what it asks for; it goes into the audit and decides about limits.
+/// Metadata of a request, for the audit log and the rate limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The request's id, as in the answer and in every log line.
+    /// The id in the response and in every log line of the request.
     pub request_id: String,
-    /// The caller's address, behind the proxies that are trusted.
+    /// The client's address, as the trusted proxies report it.
     pub address: IpAddr,
-    /// The caller's own word, cut to [`Origin::MAX_USER_AGENT`] characters; no control characters.
+    /// The client's `User-Agent`, truncated to [`Origin::MAX_USER_AGENT`] characters and without control characters.
     pub user_agent: Option<String>,
 }
 
 impl Origin {
-    /// The longest user agent that is kept, in characters.
+    /// The maximum length of the stored user agent, in characters.
     pub const MAX_USER_AGENT: usize = 256;
 
-    /// The network that limits count for: an IPv4 address, or the /64 of an IPv6 address, which is what one
-    /// subscriber has at least (RFC 6177).
+    /// The network to which rate limits apply: an IPv4 address, or the /64 of an IPv6 address, which is the smallest
+    /// allocation of a subscriber (RFC 6177).
     pub fn network(&self) -> IpAddr {
         match self.address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_subscriber_is_one_network_and_an_ipv4_address_is_itself_in_any_spelling() {
+    fn the_network_is_an_ipv4_address_or_an_ipv6_64() {
         assert_eq!(network("192.0.2.7"), "192.0.2.7");
         assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");

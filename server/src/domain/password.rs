@@ -1,22 +1,22 @@
-//! Which passwords an account may have (NIST SP 800-63B-4 §3.1.1, OWASP ASVS 5.0 §6.2).
+//! The rules for passwords (NIST SP 800-63B-4 §3.1.1, OWASP ASVS 5.0 §6.2).
 
 use std::fmt;
 use std::sync::LazyLock;
 
 use latchkey_config::PasswordPolicy;
-use latchkey_config::account_rules::{MAX_PASSWORD_CHARS, exceeds_password_limit};
+pub use latchkey_config::PasswordRefusal;
+use latchkey_config::account_rules::exceeds_password_limit;
 
-use super::forbidden_words::is_made_of;
 use crate::domain::{EmailAddress, PersonName, Username};
 
-/// The common and breached ones (`server/data/README.md`), in lower case; `None` only if the build was broken, which a
-/// test would see.
+/// Common and breached passwords (`server/data/README.md`), in lower case. `None` would mean a corrupt build, which a
+/// test detects.
 static COMMON: LazyLock<Option<fst::Set<&[u8]>>> = LazyLock::new(|| {
     let packed: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/common_passwords.fst"));
     fst::Set::new(packed).ok()
 });
 
-/// A password as it was given: not trimmed, not normalised. `Debug` hides it.
+/// A password exactly as entered, without trimming or normalisation. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -26,48 +26,26 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Why a new password is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PasswordRefusal {
-    /// Fewer than this many characters.
-    #[error("must have at least {0} characters")]
-    TooShort(u32),
-    /// More than [`MAX_PASSWORD_CHARS`].
-    #[error("must have at most {MAX_PASSWORD_CHARS} characters")]
-    TooLong,
-    /// Among the first an attacker tries.
-    #[error("is one of the most common passwords; choose another")]
-    Common,
-    /// The account's own name.
-    #[error("must not be the account's own name or address")]
-    OwnName,
-    /// Nothing but words that are forbidden here.
-    #[error(
-        "is little more than a word that is easy to guess here, such as the name of the service; choose another"
-    )]
-    ForbiddenWord,
-}
-
 impl Password {
-    /// A password that somebody presents; whether it is a good one is not asked.
+    /// Wraps a password that a client presents, without checking it.
     pub fn presented(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Whether it is longer than any stored password can be, so that it need not be hashed.
+    /// Whether the password is too long to be the password of any account.
     pub fn exceeds_limit(&self) -> bool {
         exceeds_password_limit(&self.0)
     }
 
-    /// The bytes to hash.
+    /// The password itself; never log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Checks a new password of the account with these names. The policy adds to the rules that always hold.
+    /// Checks a new password of the account with these names against the fixed rules and the policy.
     ///
     /// # Errors
-    /// The first rule that it breaks.
+    /// The first violated rule.
     pub fn check_new(
         &self,
         policy: &PasswordPolicy,
@@ -75,26 +53,8 @@ impl Password {
         email: &EmailAddress,
         name: &PersonName,
     ) -> Result<(), PasswordRefusal> {
-        let length = self.0.chars().count();
-        let min_length = policy.min_length.get();
-        if length < usize::try_from(min_length).unwrap_or(usize::MAX) {
-            return Err(PasswordRefusal::TooShort(min_length));
-        }
-        if self.exceeds_limit() {
-            return Err(PasswordRefusal::TooLong);
-        }
-        let folded = self.0.to_lowercase();
-        let own = [username.as_str(), email.as_str(), email.local_part(), name.as_str()];
-        if own.iter().any(|own| own.to_lowercase() == folded) {
-            return Err(PasswordRefusal::OwnName);
-        }
-        if COMMON.as_ref().is_some_and(|common| common.contains(&folded)) {
-            return Err(PasswordRefusal::Common);
-        }
-        if is_made_of(&folded, &policy.forbidden_words) {
-            return Err(PasswordRefusal::ForbiddenWord);
-        }
-        Ok(())
+        let is_common = |folded: &str| COMMON.as_ref().is_some_and(|common| common.contains(folded));
+        policy.check_new(&self.0, username.as_str(), email.as_str(), name.as_str(), is_common)
     }
 }
 
@@ -126,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn common_ones_are_refused_however_long() {
+    fn common_passwords_are_refused() {
         for common in ["password", "password1", "qwertyuiop", "12345678", "iloveyou", "aaaaaaaa", "Football"]
         {
             assert_eq!(check(common), Err(PasswordRefusal::Common), "{common}");
@@ -134,12 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn everything_on_the_list_is_refused_in_any_case() {
+    fn the_list_is_refused_case_insensitively() {
         let list: Vec<_> = include_str!("../../data/common_passwords.txt").lines().collect();
         assert!(list.len() > 20_000);
         for common in list {
             for spelled in [common.to_owned(), common.to_uppercase()] {
-                // What is no longer itself after folding twice (a final sigma, a dotless i) was never typed so.
+                // Some letters (a final sigma, a dotless i) do not survive a change to upper case and back.
                 if spelled.to_lowercase() == common {
                     assert_eq!(check(&spelled), Err(PasswordRefusal::Common), "{spelled}");
                 }
@@ -148,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn the_own_names_are_refused_in_any_case() {
+    fn the_accounts_names_are_refused_case_insensitively() {
         for own in ["JOHNATHAN.DOE", "john.the.tester@EXAMPLE.com", "john.the.tester", "johnathan doe"] {
             assert_eq!(check(own), Err(PasswordRefusal::OwnName), "{own}");
         }
     }
 
     #[test]
-    fn a_policy_asks_for_more_and_never_for_less() {
+    fn a_policy_only_adds_rules() {
         let policy = PasswordPolicy {
             min_length: PasswordLength::new(15).unwrap(),
             forbidden_words: vec!["acme corporation".to_owned()],
@@ -169,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn no_composition_is_asked_for() {
+    fn there_are_no_composition_rules() {
         for good in
             ["correct horse battery staple", "    spaces   count   ", "tr0ub4dor-and-more", "zxqjvkwp"]
         {

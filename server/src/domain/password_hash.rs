@@ -1,22 +1,22 @@
-//! A password's hash as text that is stored or brought along.
+//! Password hashes as text.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// The string form of a hash: ours, or another system's. `Debug` hides it: an attacker who has a hash can guess at the
-/// password without a limit.
+/// The string form of Latchkey's or another system's hash. `Debug` redacts it, because a leaked hash allows an
+/// attacker to guess the password offline.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// Wraps a hash; whether it is one that can be computed is not asked.
+    /// Wraps a string without parsing it.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The string; never to be logged.
+    /// The string; never log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_never_printed() {
+    fn debug_redacts_the_hash() {
         let hash = PasswordHash::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA");
         assert_eq!(
             format!("{hash:?} {:?} {:#?}", Some(&hash), [&hash]),

@@ -1,13 +1,13 @@
-//! The name a person goes by.
+//! Display names.
 
 const MAX_CHARS: usize = 200;
 
-/// 1 to 200 characters, not only spaces, no control characters.
+/// A name of 1 to 200 characters, without control characters and surrounding spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PersonName(String);
 
 impl PersonName {
-    /// Parses a name, without the spaces around it; `None` when it breaks the rule above.
+    /// Trims and checks a name.
     pub fn parse(text: &str) -> Option<Self> {
         let trimmed = text.trim();
         let length = trimmed.chars().count();
@@ -15,7 +15,6 @@ impl PersonName {
             .then(|| Self(trimmed.to_owned()))
     }
 
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,61 +1,62 @@
-//! How fast something may be tried: the generic cell rate algorithm (ITU-T I.371, annex A). Of each bucket one number
-//! is kept, the time at which it will be full again; times are microseconds on any one clock.
+//! The generic cell rate algorithm (ITU-T I.371, annex A). The state of a bucket is one number: the time at which the
+//! bucket will be full again. Times are microseconds of one clock.
 
 const HOUR: i64 = 3_600_000_000;
-/// A person who mistypes once or twice is not to wait, however small the limit.
-const LEAST_BURST: u32 = 3;
+/// The minimum burst, so that a user can mistype a password twice without waiting even if the limit is low.
+const MIN_BURST: u32 = 3;
 
-/// A rate with what may be taken at once.
+/// A rate and a burst size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Microseconds until one unit has come back.
+    /// The microseconds in which one unit is added.
     interval: i64,
-    /// How many units a full bucket holds.
+    /// The capacity of the bucket.
     burst: i64,
 }
 
 impl Rate {
-    /// At most `limit` in any hour (at least one): a third of them at once, the others as the hour passes.
+    /// Allows at most `limit` units (at least one) in any hour. A third of them may be taken immediately, the rest
+    /// spread over the hour.
     pub fn per_hour(limit: u32) -> Self {
         let limit = limit.max(1);
-        let burst = limit.div_ceil(3).max(LEAST_BURST).min(limit);
+        let burst = limit.div_ceil(3).max(MIN_BURST).min(limit);
         let (limit, burst) = (i64::from(limit), i64::from(burst));
-        // Rounded up: a shorter interval could let one more through. The first interval ends within the hour.
+        // Rounded up, because a shorter interval could admit one more. The first interval ends within the hour.
         let interval = (HOUR + limit - burst) / (limit - burst + 1);
         Self { interval, burst }
     }
 
-    /// Microseconds until one unit has come back.
+    /// The microseconds in which one unit is added.
     pub fn interval(self) -> i64 {
         self.interval
     }
 
-    /// Microseconds until an empty bucket is full.
+    /// The microseconds in which an empty bucket becomes full.
     pub fn span(self) -> i64 {
         self.interval * self.burst
     }
 }
 
-/// Why nothing was taken.
+/// A refused attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// Which bucket must be waited for longest.
+    /// The index of the bucket with the longest wait.
     pub bucket: usize,
-    /// How long, in microseconds; more than none, and never longer than that bucket's interval.
+    /// The wait in microseconds, which is positive and at most the bucket's interval.
     pub wait: i64,
 }
 
-/// Takes one unit from each of the buckets, or none from any. A bucket is the time when it is full (`None` or in the
-/// past: it is full now) and its rate; the answer is when each will be full then. The script in `limits/consume.lua`
-/// does the same.
+/// Takes one unit from every bucket, or from none if one of them is empty. A bucket is the time at which it will be
+/// full (`None` or a past time if it is full now) and its rate. Returns the new times. The script
+/// `limits/consume.lua` implements the same algorithm.
 ///
 /// # Errors
-/// [`Refusal`] when one of them is empty.
+/// [`Refusal`] if a bucket is empty.
 pub fn decide_gcra(buckets: &[(Option<i64>, Rate)], now: i64) -> Result<Vec<i64>, Refusal> {
     let mut refusal = None;
     let mut taken = Vec::with_capacity(buckets.len());
     for (bucket, (full_at, rate)) in buckets.iter().enumerate() {
-        // A clock that jumped back must not leave a bucket emptier than empty.
+        // The clamp bounds the wait if the clock was set back.
         let full_at = full_at.unwrap_or(now).clamp(now, now + rate.span()) + rate.interval;
         let wait = full_at - rate.span() - now;
         if wait > refusal.map_or(0, |refusal: Refusal| refusal.wait) {
@@ -66,7 +67,7 @@ pub fn decide_gcra(buckets: &[(Option<i64>, Rate)], now: i64) -> Result<Vec<i64>
     refusal.map_or(Ok(taken), Err)
 }
 
-/// Gives back one unit: when the bucket will be full then, or `None` when it is full now.
+/// Returns one unit to a bucket. The result is the time at which it will be full, or `None` if it is full now.
 pub fn decide_refund(full_at: Option<i64>, rate: Rate, now: i64) -> Option<i64> {
     full_at.map(|full_at| full_at - rate.interval).filter(|full_at| *full_at > now)
 }
@@ -77,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// Tries at these times (microseconds after the one before); says when it was allowed.
+    /// Makes attempts with these gaps in microseconds and returns the times of the allowed ones.
     fn allowed(rate: Rate, gaps: &[i64]) -> Vec<i64> {
         let (mut now, mut full_at, mut times) = (0, None, Vec::new());
         for gap in gaps {
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_third_may_be_taken_at_once_and_three_in_any_case() {
+    fn the_burst_is_a_third_of_the_limit_and_at_least_three() {
         for (limit, burst) in
             [(1, 1), (2, 2), (3, 3), (5, 3), (15, 5), (30, 10), (300, 100), (1_000_000, 333_334)]
         {
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn one_empty_bucket_leaves_the_others_as_they_were() {
+    fn an_empty_bucket_leaves_the_others_unchanged() {
         let (small, large) = (Rate::per_hour(1), Rate::per_hour(300));
         let taken = decide_gcra(&[(None, large), (None, small)], 0).unwrap();
         let refusal = decide_gcra(&[(Some(taken[0]), large), (Some(taken[1]), small)], 1).unwrap_err();
@@ -110,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_hour_sees_more_than_the_limit(
+        fn no_hour_exceeds_the_limit(
             limit in 1_u32..60,
             gaps in prop::collection::vec(prop_oneof![Just(0), 0..HOUR / 20, 0..HOUR], 0..300),
         ) {
@@ -122,7 +123,7 @@ mod tests {
         }
 
         #[test]
-        fn who_comes_no_faster_than_the_interval_is_never_refused(
+        fn attempts_at_the_interval_are_never_refused(
             limit in 1_u32..1_000_000,
             extra in prop::collection::vec(0..HOUR, 1..50),
         ) {
@@ -132,7 +133,7 @@ mod tests {
         }
 
         #[test]
-        fn who_waits_as_long_as_told_is_let_in_and_not_a_moment_sooner(
+        fn the_wait_of_a_refusal_is_exact(
             limits in prop::collection::vec(1_u32..1000, 1..4),
             ahead in prop::collection::vec(-HOUR..HOUR, 4),
             now in 0..HOUR,
@@ -141,7 +142,7 @@ mod tests {
                 .map(|(limit, ahead)| (Some(now + ahead), Rate::per_hour(*limit))).collect();
             if let Err(Refusal { bucket, wait }) = decide_gcra(&buckets, now) {
                 prop_assert!(wait > 0 && wait <= buckets[bucket].1.interval());
-                // The times are those of the clock that now stands at `now`, so none is beyond a full span.
+                // With a clock at `now`, no time is further ahead than a full span.
                 let capped: Vec<_> = buckets.iter()
                     .map(|(full_at, rate)| (full_at.map(|at| at.min(now + rate.span())), *rate)).collect();
                 prop_assert!(decide_gcra(&capped, now + wait).is_ok());
@@ -150,7 +151,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_given_back_is_as_if_it_had_never_been_taken(
+        fn a_refund_restores_the_previous_state(
             limit in 1_u32..1000,
             before in prop::option::of(0..HOUR),
             later in 0..HOUR,
@@ -158,8 +159,8 @@ mod tests {
             let rate = Rate::per_hour(limit);
             if let Ok(taken) = decide_gcra(&[(before, rate)], 0) {
                 let refunded = decide_refund(Some(taken[0]), rate, later);
-                let left_alone = before.filter(|full_at| *full_at > later);
-                prop_assert_eq!(refunded, left_alone);
+                let untouched = before.filter(|full_at| *full_at > later);
+                prop_assert_eq!(refunded, untouched);
             }
         }
     }

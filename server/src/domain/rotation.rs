@@ -1,33 +1,32 @@
-//! What a presented refresh token gets (RFC 9700 §4.14.2).
+//! Refresh token rotation (RFC 9700 §4.14.2).
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How long a rotated refresh token may be presented again: a lost response, two tabs.
+/// How long a client may present a rotated refresh token again, for example after a lost response or from a second tab.
 pub const GRACE: TimeDelta = TimeDelta::seconds(10);
 
-/// What the database knows of a presented refresh token whose signature and session are good.
+/// The state of a presented refresh token whose signature and session are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
-    /// It is the one that was issued last.
+    /// The latest token of the session.
     Current,
-    /// It was exchanged at this time.
+    /// The token was exchanged at this time.
     Rotated(DateTime<Utc>),
-    /// It was exchanged so long ago that it was forgotten.
+    /// The token was exchanged so long ago that the database no longer has it.
     Forgotten,
 }
 
-/// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Issue the next generation.
     Rotate,
     /// Issue tokens of the current generation once more.
     RepeatCurrent,
-    /// Somebody else has used it: end the session.
+    /// Two parties use the token: end the session.
     Theft,
 }
 
-/// Decides by the generation and the database's time.
+/// Decides what a refresh token is exchanged for. `now` is the database's time.
 pub fn decide_rotation(generation: Generation, now: DateTime<Utc>) -> Decision {
     match generation {
         Generation::Current => Decision::Rotate,

@@ -1,10 +1,10 @@
-//! The answer of Redis or of this replica's memory to an attempt.
+//! The answer to an attempt, from Redis or from the memory of this replica.
 
 use std::time::Duration;
 
 use crate::domain::rate_limit::Refusal;
 
-/// A refusal by the same bucket is audited again after this time. `consume.lua` has the same value.
+/// Each bucket's refusals are audited at most once in this interval. `consume.lua` has the same value.
 pub(super) const AUDIT_INTERVAL: Duration = Duration::from_mins(1);
 
 pub(super) enum Answer {

@@ -1,4 +1,4 @@
-//! The buckets that attempts draw from.
+//! The buckets of the rate limits.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::domain::rate_limit::Rate;
 /// The kind of subject that a bucket counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// One name of an account, whether or not the account exists.
+    /// The name of an account, whether or not the account exists.
     Account,
     /// A device that has logged in to the account before.
     Device,
@@ -34,7 +34,7 @@ impl Scope {
 pub struct BucketKey([u8; 16]);
 
 impl BucketKey {
-    /// The bucket of `subject`. The parts cannot run into each other: the first two are words from code.
+    /// Hashes the parts. The separators are unambiguous because the first two parts are constants without zero bytes.
     fn new(action: &str, scope: Scope, subject: &[u8]) -> Self {
         let mut context = Context::new(&SHA256);
         for part in [action.as_bytes(), b"\0", scope.as_str().as_bytes(), b"\0", subject] {
@@ -45,7 +45,7 @@ impl BucketKey {
         Self(key)
     }
 
-    /// The key in Redis, with the prefix of the keys of this service.
+    /// The key in Redis, with this service's key prefix.
     pub(super) fn in_redis(self, prefix: &str) -> String {
         format!("{prefix}limit:{self}")
     }
@@ -63,29 +63,27 @@ impl fmt::Debug for BucketKey {
     }
 }
 
-/// One bucket and its rate.
+/// A bucket and its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
     pub key: BucketKey,
-    /// What kind.
     pub scope: Scope,
-    /// How fast it fills.
     pub rate: Rate,
 }
 
 impl Bucket {
-    /// The bucket of a name as it was typed, in any case; or of what else stands for one account.
+    /// The bucket of an account's name, compared case-insensitively, or of another identifier of an account.
     pub fn of_account(action: &str, name: &str, rate: Rate) -> Self {
         let folded = name.to_ascii_lowercase();
         Self { key: BucketKey::new(action, Scope::Account, folded.as_bytes()), scope: Scope::Account, rate }
     }
 
-    /// The bucket of a device, by the hash that it is stored under.
+    /// The bucket of a device, identified by its stored hash.
     pub fn of_device(action: &str, token_hash: &[u8], rate: Rate) -> Self {
         Self { key: BucketKey::new(action, Scope::Device, token_hash), scope: Scope::Device, rate }
     }
 
-    /// The bucket of a network, as `Origin::network` gives it.
+    /// The bucket of a network that `Origin::network` returned.
     pub fn of_network(action: &str, network: IpAddr, rate: Rate) -> Self {
         let text = network.to_string();
         Self { key: BucketKey::new(action, Scope::Network, text.as_bytes()), scope: Scope::Network, rate }
@@ -97,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_one_bucket_in_any_case_and_shares_it_with_nothing_else() {
+    fn keys_ignore_case_and_differ_by_name_action_and_scope() {
         let rate = Rate::per_hour(10);
         let key = |action, name| Bucket::of_account(action, name, rate).key;
         assert_eq!(key("login", "John@Example.com"), key("login", "john@example.COM"));

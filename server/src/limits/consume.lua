@@ -1,6 +1,6 @@
--- Takes one unit from each bucket, or none from any: decide_gcra of domain/rate_limit.rs, which see.
--- KEYS: the buckets. ARGV: for each its interval and its span, in microseconds.
--- Answers which bucket refuses (0: none), the wait for it, whether that is to be told (once a minute), the time.
+-- Takes one unit from every bucket, or from none if one is empty. Implements decide_gcra of domain/rate_limit.rs.
+-- KEYS: the buckets. ARGV: the interval and the span of each bucket, in microseconds.
+-- Returns the refusing bucket (0: none), the wait, whether to audit the refusal (once a minute), and the time.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local taken, refused, longest = {}, 0, 0
@@ -19,7 +19,7 @@ if refused > 0 then
   return { refused, longest, told and 1 or 0, now }
 end
 for bucket, key in ipairs(KEYS) do
-  -- A number as Lua prints it has 14 digits, a time in microseconds has 16.
+  -- Lua prints numbers with 14 digits by default, but a time in microseconds has 16.
   redis.call('SET', key, string.format('%.0f', taken[bucket]), 'PX', math.ceil((taken[bucket] - now) / 1000))
 end
 return { 0, 0, 0, now }

@@ -1,4 +1,4 @@
-//! The counts of one replica while Redis is unavailable.
+//! Rate limits in the memory of one replica, used while Redis is unavailable.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use super::answer::{AUDIT_INTERVAL, Answer};
 use super::bucket::{Bucket, BucketKey};
 use crate::domain::rate_limit::{decide_gcra, decide_refund};
 
-/// The maximum number of buckets, some ten megabytes; the least recently used ones are dropped first.
+/// The maximum number of buckets, which take about ten megabytes. The least recently used ones are evicted.
 const MOST_BUCKETS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,7 +38,7 @@ impl Memory {
     }
 
     fn consume_at(&self, buckets: &[Bucket], now: i64) -> Answer {
-        // A panic while it was held can have left no half-made change: each is one insert.
+        // A panic cannot leave a partial change in the cache, because each change is one insert.
         let mut cache = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let states: Vec<State> =
             buckets.iter().map(|bucket| cache.get(&bucket.key).copied().unwrap_or_default()).collect();

@@ -1,5 +1,5 @@
--- Gives back one unit to each bucket: decide_refund of domain/rate_limit.rs.
--- KEYS: the buckets. ARGV: their intervals, in microseconds. Answers the time.
+-- Returns one unit to each bucket. Implements decide_refund of domain/rate_limit.rs.
+-- KEYS: the buckets. ARGV: their intervals, in microseconds. Returns the time.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 for bucket, key in ipairs(KEYS) do

@@ -1,6 +1,6 @@
-//! The messages that are part of the binary (`server/templates/mail/`).
+//! The built-in templates (`server/templates/mail/`).
 
-/// The languages that every kind is written in.
+/// The languages of every built-in message.
 pub(super) const LOCALES: [&str; 3] = ["en", "de", "fr"];
 
 macro_rules! messages {
@@ -24,7 +24,7 @@ macro_rules! messages {
     };
 }
 
-/// File names and what is in them.
+/// The names and contents of the files.
 pub(super) const FILES: &[(&str, &str)] = messages!(
     "password_recovery" "password_changed" "email_verification" "registration_exists" "username_taken"
     "email_change" "email_change_notice" "email_changed" "invitation" "account_deleted"

@@ -1,15 +1,14 @@
-//! Why a delivery failed.
+//! Failures of a delivery.
 
-/// The class of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {
     /// The SMTP server is down or busy, or refuses the connection for now.
     Smtp,
     /// The address is malformed, or the SMTP server refuses it permanently: a retry cannot help.
     Recipient,
-    /// A template uses a variable that the message does not have, or never ends.
+    /// A template uses a variable that the message does not have, or exceeds the limit of instructions.
     Template,
-    /// The database does not answer.
+    /// The database does not respond.
     Database,
     /// A bug.
     Internal,
@@ -28,18 +27,16 @@ impl FailureClass {
     }
 }
 
-/// A failed attempt. `Display` holds neither credentials nor the address.
+/// A failed attempt. `Display` contains neither credentials nor the address.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct Failure {
-    /// The class.
     pub class: FailureClass,
-    /// One sentence.
+    /// A sentence for the log and the status.
     pub reason: String,
 }
 
 impl Failure {
-    /// A failure of this class.
     pub fn new(class: FailureClass, reason: impl Into<String>) -> Self {
         Self { class, reason: reason.into() }
     }

@@ -1,7 +1,7 @@
-//! Which language a message is written in.
+//! The choice of a message's language.
 
-/// The first of the wanted languages that there is, each tried in full and then with its last subtags taken off,
-/// one by one (the lookup of RFC 4647 §3.4): `de-AT` is served by `de`. `None` when there is none of them.
+/// Returns the first wanted language that is available. Each is looked up with all its subtags, and then with ever
+/// fewer (RFC 4647 §3.4), so that `de` is chosen for `de-AT`.
 pub(super) fn choose_language<'a, 'w>(
     available: impl Fn(&str) -> Option<&'a str>,
     wanted: impl IntoIterator<Item = &'w str>,
@@ -9,8 +9,8 @@ pub(super) fn choose_language<'a, 'w>(
     wanted.into_iter().find_map(|tag| ranges(tag).find_map(|range| available(&range)))
 }
 
-/// `zh-Hant-TW` -> `zh-hant-tw`, `zh-hant`, `zh`. A single letter that would come last is taken off with what
-/// followed it: it only begins an extension.
+/// The tags to look up: `zh-Hant-TW` -> `zh-hant-tw`, `zh-hant`, `zh`. A tag never ends with a single letter, which
+/// introduces an extension.
 fn ranges(tag: &str) -> impl Iterator<Item = String> {
     let subtags: Vec<String> = tag.split('-').map(str::to_ascii_lowercase).collect();
     let lengths = (1..=subtags.len()).rev().filter({
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     fn choose(wanted: &[&str]) -> Option<&'static str> {
-        let available = |range: &str| ["en", "de", "pt-br"].into_iter().find(|known| *known == range);
+        let available = |range: &str| ["en", "de", "pt-br"].into_iter().find(|locale| *locale == range);
         choose_language(available, wanted.iter().copied())
     }
 
@@ -41,14 +41,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_language_that_there_is_wins() {
+    fn the_first_available_language_is_chosen() {
         assert_eq!(choose(&["it", "de-CH", "en"]), Some("de"));
         assert_eq!(choose(&["it", ""]), None);
     }
 
     proptest! {
         #[test]
-        fn any_text_is_a_language_that_is_there_or_none(tag in ".{0,60}", other in "[a-zA-Z0-9-]{0,40}") {
+        fn the_choice_is_always_an_available_language(tag in ".{0,60}", other in "[a-zA-Z0-9-]{0,40}") {
             let chosen = choose(&[&tag, &other, "en"]);
             prop_assert!(chosen.is_some_and(|language| ["en", "de", "pt-br"].contains(&language)));
         }

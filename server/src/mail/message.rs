@@ -5,25 +5,23 @@ use minijinja::Value;
 use super::{EMAIL_TOKEN_LIFETIME, INVITATION_LIFETIME, RESET_TOKEN_LIFETIME};
 use crate::store::{MailKind, TokenPurpose};
 
-/// The variables that templates may use; docs/reference/emails.md lists them. What a message does not have is undefined in its
-/// templates, and using it is an error.
+/// The variables of templates, which docs/reference/emails.md lists. A template that uses a variable which its message
+/// does not have is an error.
 ///
-/// What people write about themselves stays out, but for names that are limited to a few characters: a message to
-/// an address that nobody has shown to be theirs must not carry what a stranger wants it to say.
+/// They contain no text that a user can choose freely, such as the display name. Otherwise an attacker could have the
+/// service send their text to an unverified address. Usernames are safe because their characters are restricted.
 #[derive(Clone)]
 pub struct Facts<'a> {
-    /// The name in `From`, or else the host of the links.
+    /// The name in `From`, or the host of the links if it has none.
     pub service: &'a str,
-    /// The username.
     pub username: Option<&'a str>,
     /// The requested address, or the current one.
     pub new_email: Option<&'a str>,
-    /// The link and its lifetime.
     pub link: Option<Link>,
 }
 
 impl Facts<'_> {
-    /// The variables as templates see them: absent ones are undefined.
+    /// The defined variables.
     pub(super) fn values(&self) -> Vec<(&'static str, Value)> {
         let mut values = vec![("service", Value::from(self.service))];
         values.extend(self.username.map(|username| ("username", Value::from(username))));
@@ -43,13 +41,11 @@ impl Facts<'_> {
 /// A link with a one-time token.
 #[derive(Clone)]
 pub struct Link {
-    /// The URL.
     pub link: String,
-    /// Its lifetime in whole units, at least one.
     pub validity: Validity,
 }
 
-/// The lifetime of a link, in the unit that its message names.
+/// The lifetime of a link in the unit that its message uses, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
     Minutes(i64),
@@ -57,18 +53,18 @@ pub enum Validity {
     Days(i64),
 }
 
-/// The rule of a kind of message with a link.
+/// The properties of the link in a kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkRule {
-    /// The purpose of its token.
+    /// The purpose of the link's token.
     pub purpose: TokenPurpose,
-    /// The page of the link.
+    /// The path of the link's page.
     pub path: &'static str,
-    /// The lifetime, from when it is sent.
+    /// The lifetime, which begins when the message is sent.
     pub lifetime: chrono::TimeDelta,
 }
 
-/// The rule for a kind; `None` for messages without a link.
+/// Returns `None` for messages without a link.
 pub fn link_rule(kind: MailKind) -> Option<LinkRule> {
     let (purpose, path, lifetime) = match kind {
         MailKind::PasswordRecovery => (TokenPurpose::PasswordReset, "/reset-password", RESET_TOKEN_LIFETIME),
@@ -88,7 +84,6 @@ pub fn link_rule(kind: MailKind) -> Option<LinkRule> {
 }
 
 impl LinkRule {
-    /// The link with this token.
     pub fn build_link(&self, base: &str, token: &str) -> Link {
         let validity = match self.purpose {
             TokenPurpose::PasswordReset => Validity::Minutes(self.lifetime.num_minutes()),
@@ -101,7 +96,7 @@ impl LinkRule {
     }
 }
 
-/// Example variables of a kind: for previews, and for trying templates at start.
+/// Sample values for previews and for testing the templates at startup.
 pub fn sample_facts(kind: MailKind, service: &str) -> Facts<'_> {
     let link = link_rule(kind).map(|rule| {
         rule.build_link("https://auth.example.com", "SAMPLE-Xv0hQ2m1vK8b6d3fWcY9rT5uJ7pLzA4e_sN")
@@ -111,8 +106,8 @@ pub fn sample_facts(kind: MailKind, service: &str) -> Facts<'_> {
     Facts { service, username, new_email, link }
 }
 
-/// Whether the templates of a kind have the username. They have it only where the address is the
-/// account's, or was entered together with the username.
+/// Whether the templates of a kind have the username. They have it only if the recipient is the account's address, or
+/// the username was entered together with the recipient.
 pub fn shows_username(kind: MailKind) -> bool {
     match kind {
         MailKind::PasswordRecovery
@@ -126,7 +121,7 @@ pub fn shows_username(kind: MailKind) -> bool {
     }
 }
 
-/// Whether the templates of a kind have another address.
+/// Whether the templates of a kind have the new address.
 pub fn shows_new_email(kind: MailKind) -> bool {
     matches!(kind, MailKind::EmailChangeNotice | MailKind::EmailChanged)
 }

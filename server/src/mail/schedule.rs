@@ -1,4 +1,4 @@
-//! When a message is tried, and when it is given up.
+//! The retry schedule.
 
 use std::time::Duration;
 
@@ -6,40 +6,37 @@ use chrono::TimeDelta;
 
 use super::failure::FailureClass;
 
-/// The longest that one attempt may take, whatever the SMTP server does: its parts have limits too, but there are
-/// many of them.
-pub(super) const ATTEMPT_LIMIT: Duration = Duration::from_mins(1);
-/// How long a claimed message is this replica's: as long as its attempt can take, which begins at once, and the
-/// database then needs to hear of it.
+/// The timeout of a whole attempt. Each SMTP command also has a timeout, but an attempt consists of many commands.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a replica owns a message that it claimed: long enough for the attempt, which starts immediately, and for
+/// the update of the database.
 pub(super) const LEASE: Duration = Duration::from_mins(2);
-/// A message older than this is given up when it fails again.
+/// A message older than this is given up when an attempt fails.
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::hours(24);
-const LONGEST_DELAY: Duration = Duration::from_mins(5);
+const MAX_DELAY: Duration = Duration::from_mins(5);
 
-/// What becomes of a message that did not leave.
+/// What happens to a message after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Fate {
-    /// It is tried again after this.
-    Postpone(Duration),
-    /// It is parked: nothing tries it any more.
-    Park,
+pub(super) enum RetryDecision {
+    RetryAfter(Duration),
+    GiveUp,
 }
 
-/// Decides it. `attempts` counts those before this one, `jitter` lies between 0 and 1.
-pub(super) fn decide_fate(class: FailureClass, attempts: i32, age: TimeDelta, jitter: f64) -> Fate {
+/// `attempts` is the number of previous attempts, and `jitter` is between 0 and 1.
+pub(super) fn decide_retry(class: FailureClass, attempts: i32, age: TimeDelta, jitter: f64) -> RetryDecision {
     if class == FailureClass::Recipient || age > GIVE_UP_AFTER {
-        Fate::Park
+        RetryDecision::GiveUp
     } else {
-        Fate::Postpone(backoff(attempts, jitter))
+        RetryDecision::RetryAfter(backoff(attempts, jitter))
     }
 }
 
-/// 1 s, 2 s, 4 s … up to five minutes, each shortened by up to a half so that replicas do not march in step.
+/// 1 s, 2 s, 4 s … up to five minutes, each shortened by up to a half so that replicas do not retry in step.
 fn backoff(attempts: i32, jitter: f64) -> Duration {
     let exponent = u32::try_from(attempts).unwrap_or(0).min(16);
-    let full = Duration::from_secs(1 << exponent).min(LONGEST_DELAY);
+    let full = Duration::from_secs(1 << exponent).min(MAX_DELAY);
     let shortened = full.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0);
-    // An interval of PostgreSQL has no nanoseconds.
+    // PostgreSQL's intervals have no nanoseconds.
     Duration::from_millis(u64::try_from(shortened.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -54,27 +51,31 @@ mod tests {
         assert_eq!(backoff(0, 0.0), Duration::from_secs(1));
         assert_eq!(backoff(3, 0.0), Duration::from_secs(8));
         assert_eq!(backoff(3, 1.0), Duration::from_secs(4));
-        assert_eq!(backoff(i32::MAX, 0.0), LONGEST_DELAY);
+        assert_eq!(backoff(i32::MAX, 0.0), MAX_DELAY);
     }
 
     #[test]
     fn a_lease_outlives_the_slowest_attempt() {
-        assert!(LEASE >= ATTEMPT_LIMIT * 2);
+        assert!(LEASE >= ATTEMPT_TIMEOUT * 2);
     }
 
     proptest! {
         #[test]
-        fn for_a_day_only_a_refused_address_is_given_up(
+        fn within_a_day_only_a_refused_address_is_given_up(
             attempts in -1..i32::MAX, seconds in 0..86_400_i64, jitter in 0.0..=1.0,
         ) {
             let age = TimeDelta::seconds(seconds);
             for class in [FailureClass::Smtp, FailureClass::Template, FailureClass::Database] {
-                let fate = decide_fate(class, attempts, age, jitter);
-                let Fate::Postpone(delay) = fate else { return Err(TestCaseError::fail("given up")) };
-                prop_assert!(delay >= Duration::from_millis(500) && delay <= LONGEST_DELAY);
-                prop_assert_eq!(decide_fate(class, attempts, TimeDelta::hours(25), jitter), Fate::Park);
+                let decision = decide_retry(class, attempts, age, jitter);
+                let RetryDecision::RetryAfter(delay) = decision else {
+                    return Err(TestCaseError::fail("given up"));
+                };
+                prop_assert!(delay >= Duration::from_millis(500) && delay <= MAX_DELAY);
+                let after_a_day = decide_retry(class, attempts, TimeDelta::hours(25), jitter);
+                prop_assert_eq!(after_a_day, RetryDecision::GiveUp);
             }
-            prop_assert_eq!(decide_fate(FailureClass::Recipient, attempts, age, jitter), Fate::Park);
+            let refused = decide_retry(FailureClass::Recipient, attempts, age, jitter);
+            prop_assert_eq!(refused, RetryDecision::GiveUp);
         }
     }
 }

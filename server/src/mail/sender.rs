@@ -1,4 +1,4 @@
-//! The SMTP server.
+//! The SMTP client.
 
 use std::time::Duration;
 
@@ -23,16 +23,14 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct MailSender {
     transport: AsyncSmtpTransport<Tokio1Executor>,
-    /// Keeps no connection, so that each check logs in.
-    checking: AsyncSmtpTransport<Tokio1Executor>,
+    /// A transport that does not reuse connections, so that each check logs in.
+    probe_transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
 }
 
 impl MailSender {
-    /// A sender for these settings, with the credentials already read.
-    ///
     /// # Errors
-    /// One sentence that names the setting.
+    /// A sentence that names the invalid setting.
     pub fn new(
         email: &Email,
         credentials: Option<(String, String)>,
@@ -51,27 +49,27 @@ impl MailSender {
         if let Some((user, password)) = credentials {
             builder = builder.credentials(Credentials::new(user, password));
         }
-        let forgetful = PoolConfig::new().max_size(1).idle_timeout(Duration::from_millis(100));
-        let checking = builder.clone().pool_config(forgetful).build();
+        let no_reuse = PoolConfig::new().max_size(1).idle_timeout(Duration::from_millis(100));
+        let probe_transport = builder.clone().pool_config(no_reuse).build();
         Ok(Self {
             transport: builder.build(),
-            checking,
+            probe_transport,
             from: Mailbox::new(email.from_name.clone(), address),
         })
     }
 
-    /// Whether the server greets us and accepts the login.
+    /// Connects to the SMTP server and logs in.
     ///
     /// # Errors
     /// [`FailureClass::Smtp`] with the reason.
     pub async fn check(&self) -> Result<(), Failure> {
-        let Ok(checked) = timeout(CHECK_TIMEOUT, self.checking.test_connection()).await else {
-            return Err(refused("it does not answer in time"));
+        let Ok(checked) = timeout(CHECK_TIMEOUT, self.probe_transport.test_connection()).await else {
+            return Err(login_failure("it does not answer in time"));
         };
         match checked {
             Ok(true) => Ok(()),
-            Ok(false) => Err(refused("it does not answer as an SMTP server")),
-            Err(error) => Err(refused(&describe(&error))),
+            Ok(false) => Err(login_failure("it does not respond as an SMTP server")),
+            Err(error) => Err(login_failure(&describe(&error))),
         }
     }
 
@@ -89,18 +87,19 @@ impl MailSender {
             .to(Mailbox::new(None, to))
             .subject(content.subject)
             .message_id(Some(message_id))
-            // RFC 3834 §5: automatic answers are to be kept from replying.
+            // RFC 3834 §5: prevents automatic replies.
             .header(AutoSubmitted)
             .multipart(MultiPart::alternative_plain_html(content.text, content.html))
             .map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
         match self.transport.send(message).await {
             Ok(_) => Ok(()),
-            // 550-553: the mailbox is refused. Other 5xx (535 login, 554 policy) can be put right at our end.
+            // The codes 550 to 553 refuse the mailbox. The sender can correct the causes of other 5xx codes, such as
+            // 535 (login) and 554 (policy), so those are retried.
             Err(error) if is_refused_mailbox(&error) => Err(Failure::new(
                 FailureClass::Recipient,
                 format!("the address is refused: {}", describe(&error)),
             )),
-            Err(error) => Err(smtp(&describe(&error))),
+            Err(error) => Err(send_failure(&describe(&error))),
         }
     }
 
@@ -109,7 +108,7 @@ impl MailSender {
     }
 }
 
-/// What is given here is trusted beside what the system trusts.
+/// Trusts `roots` in addition to the system's certificate authorities.
 fn tls(
     host: &str,
     security: SmtpSecurity,
@@ -129,30 +128,30 @@ fn tls(
     })
 }
 
-fn refused(reason: &str) -> Failure {
-    Failure::new(FailureClass::Smtp, format!("the SMTP server does not let us log in: {reason}"))
+fn login_failure(reason: &str) -> Failure {
+    Failure::new(FailureClass::Smtp, format!("the login at the SMTP server failed: {reason}"))
 }
 
-fn smtp(reason: &str) -> Failure {
-    Failure::new(FailureClass::Smtp, format!("the SMTP server did not take the message: {reason}"))
+fn send_failure(reason: &str) -> Failure {
+    Failure::new(FailureClass::Smtp, format!("the SMTP server did not accept the message: {reason}"))
 }
 
 fn is_refused_mailbox(error: &lettre::transport::smtp::Error) -> bool {
     error.status().is_some_and(|code| ["550", "551", "552", "553"].contains(&code.to_string().as_str()))
 }
 
-/// The kind of failure and the SMTP code. The server's own words may repeat the address and stay out.
+/// The kind of failure and the SMTP code. The server's text is left out because it may contain the address.
 fn describe(error: &lettre::transport::smtp::Error) -> String {
     if let Some(code) = error.status() {
-        format!("it answered {code}")
+        format!("it responded with {code}")
     } else if let Some(reason) = describe_refusal(error) {
         reason.to_owned()
     } else if error.is_timeout() {
-        "it does not answer in time".to_owned()
+        "it did not respond in time".to_owned()
     } else if error.is_tls() {
-        "TLS could not be agreed on, or its certificate is not trusted".to_owned()
+        "the TLS handshake failed, or its certificate is not trusted".to_owned()
     } else if error.is_client() {
-        "it lacks a feature that the settings ask for (STARTTLS or the login method)".to_owned()
+        "it does not support a feature that the settings require (STARTTLS or the login method)".to_owned()
     } else {
         "it cannot be reached".to_owned()
     }

@@ -1,4 +1,4 @@
-//! The texts of mail: the built-in ones, and those of a folder that take their place (docs/decisions/0007).
+//! E-mail templates: the built-in ones, and custom ones that override them (docs/decisions/0007).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,62 +10,42 @@ use super::language::choose_language;
 use super::message::{Facts, sample_facts};
 use crate::store::MailKind;
 
-/// The template that the others extend.
+/// The template that the HTML templates extend.
 const LAYOUT: &str = "layout.html";
-/// The last resort among languages.
-const DEFAULT_LOCALE: &str = "en";
-/// What the first line of a text template begins with.
+/// The language if none of the wanted ones is available.
+const FALLBACK_LOCALE: &str = "en";
+/// The prefix of the first line of a text template.
 const SUBJECT: &str = "Subject:";
-/// Steps of a template. The longest of ours takes some 300; one that never ends must not hold up a sender.
+/// The maximum number of instructions of a template, so that an infinite loop does not block a sender. The longest
+/// built-in template takes about 300.
 const FUEL: u64 = 50_000;
 
-/// A message ready to be addressed.
+/// A rendered message without its recipient.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content {
-    /// One line.
     pub subject: String,
-    /// The text part.
     pub text: String,
-    /// The HTML part.
     pub html: String,
 }
 
-/// A template that cannot be used. `Display` names the file and holds none of the values.
+/// An unusable template. `Display` names the file and contains no value.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// The folder cannot be read.
-    #[error("MAIL_TEMPLATES_DIR is not valid: `{folder}` cannot be read: {reason}")]
-    Folder {
-        /// The folder, or the file in it.
-        folder: String,
-        /// The system's word for it.
-        reason: std::io::ErrorKind,
-    },
-    /// A file of the folder whose name is that of no template.
+    #[error("MAIL_TEMPLATES_DIR is not valid: `{path}` cannot be read: {reason}")]
+    Unreadable { path: String, reason: std::io::ErrorKind },
     #[error(
-        "MAIL_TEMPLATES_DIR is not valid: `{file}` is the name of no template; it has to be `layout.html`, or a kind, a language and `html` or `txt`, such as `password_recovery.de.html`"
+        "MAIL_TEMPLATES_DIR is not valid: `{file}` is not the name of a template; the name must be `layout.html`, or a kind, a language and `html` or `txt`, such as `password_recovery.de.html`"
     )]
-    UnknownName {
-        /// The file.
-        file: String,
-    },
-    /// A new language with only one of its two parts.
+    UnknownName { file: String },
+    /// A custom language has only one of its two parts.
     #[error("MAIL_TEMPLATES_DIR is not valid: `{file}` is missing; a new language needs both parts")]
-    HalfMissing {
-        /// The file that is missing.
-        file: String,
-    },
-    /// It does not parse, or uses what it does not have.
+    MissingPart { file: String },
+    /// The template has a syntax error or uses an undefined variable.
     #[error("the mail template `{file}` cannot be used: {reason}")]
-    Broken {
-        /// The file.
-        file: String,
-        /// The engine's sentence, or ours.
-        reason: String,
-    },
+    Invalid { file: String, reason: String },
 }
 
-/// All texts, compiled. Share it with an `Arc`.
+/// The compiled templates.
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
@@ -74,18 +54,18 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// The built-in texts, with those of `folder` in their places. Everything is tried with sample values, so that
-    /// a mistake is seen now and not when the first message is due.
+    /// Loads the built-in templates and overrides them with those in `folder`. Renders all of them with sample
+    /// values, so that errors are found at startup.
     ///
     /// # Errors
-    /// [`TemplateError`], one sentence that names the file.
+    /// [`TemplateError`]
     pub fn load(folder: Option<&Path>) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
         environment.set_formatter(|out, state, value| match value.as_str() {
-            // As pages do it; the engine's own escaping would also write the slashes of links as numbers, which
-            // scanners of mail take for an attempt to hide something.
+            // The same escaping as in pages. minijinja's also escapes the slashes of links, which spam filters
+            // consider an obfuscation.
             Some(text) if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() => {
                 let Ok(escaped) = askama::filters::escape(text, askama::filters::Html);
                 write!(out, "{escaped}").map_err(Error::from)
@@ -108,7 +88,7 @@ impl Templates {
         Ok(templates)
     }
 
-    /// Every kind with each of its languages.
+    /// All combinations of a kind and one of its languages.
     pub fn pairs(&self) -> Vec<(MailKind, String)> {
         let locales_of = |kind: MailKind| {
             let of_kind = self.locales.iter().filter(move |(name, _)| *name == kind.as_str());
@@ -117,27 +97,28 @@ impl Templates {
         MailKind::ALL.into_iter().flat_map(locales_of).collect()
     }
 
-    /// The language of a message: the first of `wanted` that its kind is written in, or English.
+    /// The language of a message: the first of `wanted` for which the kind has templates, or English.
     pub fn choose_locale<'w>(&self, kind: MailKind, wanted: impl IntoIterator<Item = &'w str>) -> &str {
         let available = |range: &str| {
             let found = self.locales.get(&(kind.as_str(), range.to_owned()));
             found.map(|(_, locale)| locale.as_str())
         };
-        choose_language(available, wanted).unwrap_or(DEFAULT_LOCALE)
+        choose_language(available, wanted).unwrap_or(FALLBACK_LOCALE)
     }
 
-    /// Writes a message; `locale` is one of [`Templates::choose_locale`].
+    /// Renders a message in a language that [`Templates::choose_locale`] returned.
     ///
     /// # Errors
-    /// [`TemplateError::Broken`] when a template uses a value that this message does not have.
+    /// [`TemplateError::Invalid`] if a template uses a variable that the message does not have.
     pub fn render(&self, kind: MailKind, locale: &str, facts: &Facts<'_>) -> Result<Content, TemplateError> {
         let mut values = facts.values();
         values.push(("locale", Value::from(locale)));
         let file = file_name(kind, locale, "txt");
         let whole = self.fill(&file, &values)?;
-        let (subject, text) = split_subject(&whole).ok_or_else(|| TemplateError::Broken {
+        let (subject, text) = split_subject(&whole).ok_or_else(|| TemplateError::Invalid {
             file,
-            reason: "its first line has to be `Subject:` and a text, its second line empty".to_owned(),
+            reason: "its first line must be `Subject:` followed by text, and its second line must be empty"
+                .to_owned(),
         })?;
         values.push(("subject", Value::from(subject.as_str())));
         let html = self.fill(&file_name(kind, locale, "html"), &values)?;
@@ -147,17 +128,17 @@ impl Templates {
     fn fill(&self, file: &str, values: &[(&'static str, Value)]) -> Result<String, TemplateError> {
         let values = Value::from_pairs(values.iter().cloned());
         let rendered = self.environment.get_template(file).and_then(|template| template.render(values));
-        rendered.map_err(|error| broken(file, &error))
+        rendered.map_err(|error| invalid(file, &error))
     }
 
     fn add(&mut self, name: &str, source: String) -> Result<(), TemplateError> {
         let added = self.environment.add_template_owned(name.to_owned(), source);
-        added.map_err(|error| broken(name, &error))
+        added.map_err(|error| invalid(name, &error))
     }
 
     fn add_overrides(&mut self, folder: &Path) -> Result<(), TemplateError> {
-        let unreadable = |error: &std::io::Error, path: &Path| TemplateError::Folder {
-            folder: path.display().to_string(),
+        let unreadable = |error: &std::io::Error, path: &Path| TemplateError::Unreadable {
+            path: path.display().to_string(),
             reason: error.kind(),
         };
         let mut new = Vec::new();
@@ -165,7 +146,7 @@ impl Templates {
         for entry in entries {
             let path = entry.map_err(|error| unreadable(&error, folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // A volume of Kubernetes holds its own folders, whose names begin with two dots.
+            // Kubernetes mounts ConfigMaps and Secrets with folders whose names begin with two dots.
             let is_template =
                 Path::new(&name).extension().is_some_and(|kind| kind == "html" || kind == "txt");
             if name.starts_with('.') || !is_template {
@@ -180,7 +161,7 @@ impl Templates {
             for part in ["html", "txt"] {
                 let file = file_name(kind, &locale, part);
                 if self.environment.get_template(&file).is_err() {
-                    return Err(TemplateError::HalfMissing { file });
+                    return Err(TemplateError::MissingPart { file });
                 }
             }
             self.locales.insert((kind.as_str(), locale));
@@ -193,7 +174,7 @@ fn file_name(kind: MailKind, locale: &str, part: &str) -> String {
     format!("{}.{locale}.{part}", kind.as_str())
 }
 
-/// The name that a file of the folder has here, and what it belongs to; a language is the same whatever its case.
+/// The canonical name of a custom template, and its kind and language. Languages are case-insensitive.
 fn parse_name(file: &str) -> Option<(String, Option<(MailKind, String)>)> {
     if file == LAYOUT {
         return Some((LAYOUT.to_owned(), None));
@@ -207,7 +188,8 @@ fn parse_name(file: &str) -> Option<(String, Option<(MailKind, String)>)> {
     (is_language && parts.next().is_none()).then(|| (file_name(kind, &locale, part), Some((kind, locale))))
 }
 
-/// The subject, on one line whatever is in its values, and the rest.
+/// Splits a rendered text into subject and body. Control characters in the subject, such as line breaks from a value,
+/// become spaces.
 fn split_subject(text: &str) -> Option<(String, String)> {
     let (first, rest) = text.split_once('\n')?;
     let subject = first.strip_prefix(SUBJECT)?.split(char::is_control).collect::<Vec<_>>().join(" ");
@@ -216,11 +198,11 @@ fn split_subject(text: &str) -> Option<(String, String)> {
     (!subject.is_empty() && empty.trim().is_empty()).then(|| (subject, format!("{}\n", body.trim_end())))
 }
 
-fn broken(file: &str, error: &Error) -> TemplateError {
-    // An error inside a block comes wrapped; what is wrong is said by the innermost.
+fn invalid(file: &str, error: &Error) -> TemplateError {
+    // minijinja wraps an error inside a block; the innermost error describes the cause.
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    TemplateError::Broken { file: file.to_owned(), reason: innermost.to_string() }
+    TemplateError::Invalid { file: file.to_owned(), reason: innermost.to_string() }
 }

@@ -30,6 +30,7 @@ pub struct ProfileChange {
     /// The user's full name.
     pub name: Option<PersonName>,
     /// The language; `Some(None)` restores the default of the service.
+    #[expect(clippy::option_option, reason = "unchanged, the default and a chosen one are three things")]
     pub locale: Option<Option<Locale>>,
 }
 

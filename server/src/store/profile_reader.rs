@@ -1,5 +1,5 @@
-//! Reads of profiles, gathered: what is asked for while a query runs is answered by the next one. Every answer was
-//! read after its question, so nothing is stale, and under load one query serves many requests.
+//! Batched reads of profiles: one query answers all requests that arrived while the previous ones were running. The query
+//! starts after its requests, so no answer is stale.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,12 +14,11 @@ use super::StoreError;
 use super::pool::Pool;
 use crate::telemetry::call_span;
 
-/// The most that one query asks for.
+/// The maximum number of accounts in one query.
 const BATCH: usize = 256;
-/// The most queries that run at once: while the database does not answer one of them, another may get a connection that
-/// works.
+/// The maximum number of concurrent queries. While one connection is silent, another query may get one that works.
 const READERS: usize = 2;
-/// How long a request waits for its profile, a query before its own included.
+/// How long a request waits for its profile, which includes the wait for the queries before its own.
 const PATIENCE: Duration = Duration::from_millis(2_250);
 
 /// The profile that `/me` answers.
@@ -45,7 +44,7 @@ struct Question {
     answer: oneshot::Sender<Answer>,
 }
 
-/// Asks on behalf of many. Cheap to clone.
+/// Reads profiles for many requests at a time. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct ProfileReader(Arc<Inner>);
 
@@ -57,7 +56,7 @@ struct Inner {
 #[derive(Default)]
 struct Queue {
     questions: Vec<Question>,
-    /// The tasks that answer them.
+    /// The number of running [`Reader`]s.
     readers: usize,
 }
 
@@ -71,7 +70,7 @@ impl ProfileReader {
         if self.0.enqueue(Question { user_id, answer }) {
             tokio::spawn(answer_all(Reader { inner: Arc::clone(&self.0), is_counted: true }));
         }
-        // The query is run by a task of its own, for many at once.
+        // The query runs in a task that serves many requests.
         let span = call_span("postgresql", "SELECT users");
         match timeout(PATIENCE, answered.instrument(span)).await {
             Ok(Ok(answer)) => answer,
@@ -92,7 +91,7 @@ impl Inner {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the caller has to start a reader, which is counted already.
+    /// Adds a question. Returns whether the caller has to start a reader, which is already counted.
     fn enqueue(&self, question: Question) -> bool {
         let mut queue = self.queue();
         queue.questions.push(question);
@@ -102,16 +101,16 @@ impl Inner {
     }
 }
 
-/// One task that answers questions. It is counted until it is dropped, also by a panic, so that the next question starts
-/// another one.
+/// A task that answers questions. Dropping it decrements the count even after a panic, so that the next question starts
+/// another reader.
 struct Reader {
     inner: Arc<Inner>,
     is_counted: bool,
 }
 
 impl Reader {
-    /// The next questions; none when this reader is to end. It is not counted from then on, so that a question that comes
-    /// later starts another one.
+    /// Returns the next questions, or none if the reader has to end. It is not counted from then on, so that a later
+    /// question starts another reader.
     fn next_batch(&mut self) -> Vec<Question> {
         let mut queue = self.inner.queue();
         let count = queue.questions.len().min(BATCH);
@@ -141,7 +140,7 @@ async fn answer_all(mut reader: Reader) {
         let found = fetch_profiles(&reader.inner.pool, &ids).await;
         for question in batch {
             let answer = found.as_ref().map(|profiles| profiles.get(&question.user_id).cloned());
-            // Who does not wait any more needs no answer.
+            // The receiver of a cancelled request is gone.
             let _ = question.answer.send(answer.map_err(Clone::clone));
         }
     }

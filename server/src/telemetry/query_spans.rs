@@ -1,5 +1,5 @@
-//! One span for each query, made of the event that sqlx emits when a query has ended. So no query is left out and
-//! none has to be wrapped; without an exporter the event itself is never made.
+//! Exports a span for each query, created from the event that sqlx emits at the end of a query. This covers every query
+//! without wrapping any. Without an exporter sqlx does not create the event.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -17,14 +17,13 @@ use tracing_subscriber::registry::LookupSpan;
 /// The target of sqlx's events.
 pub const TARGET: &str = "sqlx::query";
 
-/// The layer. Its filter must let through the spans that queries belong to, beside [`TARGET`].
+/// The layer's filter must enable the spans of requests in addition to [`TARGET`].
 pub struct QuerySpans {
     tracer: SdkTracer,
     dispatch: OnceLock<WeakDispatch>,
 }
 
 impl QuerySpans {
-    /// A layer that exports by this tracer.
     pub fn new(tracer: SdkTracer) -> Self {
         Self { tracer, dispatch: OnceLock::new() }
     }
@@ -32,7 +31,7 @@ impl QuerySpans {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for QuerySpans {
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        // Set once: there is one subscriber.
+        // The process has only one subscriber, so this is set once.
         let _ = self.dispatch.set(dispatch.downgrade());
     }
 
@@ -40,7 +39,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for QuerySpans {
         if event.metadata().target() != TARGET {
             return;
         }
-        // Workers poll the database all the time; only what belongs to a request is worth a span.
+        // Queries of background workers, which poll the database, get no span.
         let parent = context.event_span(event).map(|span| span.id()).and_then(|id| {
             let dispatch = self.dispatch.get()?.upgrade()?;
             tracing_opentelemetry::get_otel_context(&id, &dispatch)
@@ -55,7 +54,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for QuerySpans {
             .with_kind(SpanKind::Client)
             .with_start_time(ended.checked_sub(query.elapsed).unwrap_or(ended))
             .with_attributes([
-                // OpenTelemetry's semantic conventions for databases. Values are bound, so none is in the text.
+                // OpenTelemetry's semantic conventions for databases. Values are bound parameters and not in the text.
                 KeyValue::new("db.system.name", "postgresql"),
                 KeyValue::new("db.query.text", query.text().split_whitespace().collect::<Vec<_>>().join(" ")),
                 KeyValue::new("db.response.returned_rows", query.rows_returned),
@@ -66,16 +65,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for QuerySpans {
 
 #[derive(Default)]
 struct EndedQuery {
-    beginning: String,
+    summary: String,
     statement: String,
     rows_returned: i64,
     elapsed: Duration,
 }
 
 impl EndedQuery {
-    /// A statement of a few words is all in its beginning.
+    /// sqlx sets no statement if the summary contains all of it.
     fn text(&self) -> &str {
-        if self.statement.is_empty() { &self.beginning } else { &self.statement }
+        if self.statement.is_empty() { &self.summary } else { &self.statement }
     }
 }
 
@@ -84,7 +83,7 @@ impl Visit for EndedQuery {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "summary" => value.clone_into(&mut self.beginning),
+            "summary" => value.clone_into(&mut self.summary),
             "db.statement" => value.clone_into(&mut self.statement),
             _ => {}
         }
@@ -103,7 +102,7 @@ impl Visit for EndedQuery {
     }
 }
 
-/// What the statement begins with and the first table that it names: `SELECT users`.
+/// The first keyword of a statement and the first table that it names, such as `SELECT users`.
 fn summarise(text: &str) -> String {
     let mut words = text.split_whitespace();
     let verb = words.next().unwrap_or("query").to_ascii_uppercase();
@@ -127,7 +126,7 @@ mod tests {
     use super::summarise;
 
     #[test]
-    fn a_query_is_called_after_its_verb_and_its_first_table() {
+    fn a_summary_is_the_first_keyword_and_the_first_table() {
         for (text, summary) in [
             ("SELECT id FROM users WHERE id = $1", "SELECT users"),
             ("\n\nWITH owner AS (\n SELECT id FROM users WHERE x FOR SHARE)\nINSERT INTO a", "WITH users"),

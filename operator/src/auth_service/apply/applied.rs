@@ -8,10 +8,10 @@ use crate::cluster::kinds::Kind;
 
 /// The result of one pass, for the status.
 #[derive(Debug, Clone)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// The current Deployment, if it is owned by this AuthService.
     pub deployment: Option<Deployment>,
-    /// Where the schema stands.
+    /// The state of the database schema.
     pub schema: Schema,
     /// Objects whose names are used by objects of other owners.
     pub name_conflicts: Vec<(Kind, String)>,

@@ -17,7 +17,7 @@ use crate::names::{MANAGED_BY, OPERATOR};
 /// later apply, and would not be removed when they are no longer rendered.)
 pub(super) const NO_VERSION: &str = "1";
 
-/// What is written to.
+/// The object that a write addresses.
 pub(super) enum Target {
     /// No object of that name may exist.
     New,
@@ -27,17 +27,17 @@ pub(super) enum Target {
 
 /// The result of a request for an object that is not in the cache.
 pub(super) enum Found {
-    /// It has been made.
-    Made(Arc<DynamicObject>),
+    /// The object was created.
+    Created(Arc<DynamicObject>),
     /// An object of that name exists.
-    There(Arc<DynamicObject>),
+    Exists(Arc<DynamicObject>),
     /// The object does not exist and must not be created now.
-    Nothing,
+    Absent,
 }
 
 impl Work<'_> {
     /// Creates an object that is not in the cache. If an object of that name exists, returns that object instead.
-    pub(super) async fn first(
+    pub(super) async fn create_if_absent(
         &self,
         api: &Api<DynamicObject>,
         rendered: &Rendered,
@@ -46,12 +46,12 @@ impl Work<'_> {
         if rendered.adopts || rendered.based_on.is_some() {
             // If it was deleted, the deletion triggers the next reconcile.
             let live = api.get_opt(&rendered.name).await?;
-            return Ok(live.map_or(Found::Nothing, |live| Found::There(Arc::new(live))));
+            return Ok(live.map_or(Found::Absent, |live| Found::Exists(Arc::new(live))));
         }
         match self.patch(api, rendered, Target::New).await {
-            Ok(object) => Ok(Found::Made(Arc::new(object))),
+            Ok(object) => Ok(Found::Created(Arc::new(object))),
             Err(kube::Error::Api(status)) if status.code == 409 => match api.get_opt(&rendered.name).await? {
-                Some(live) => Ok(Found::There(Arc::new(live))),
+                Some(live) => Ok(Found::Exists(Arc::new(live))),
                 None => Err(kube::Error::Api(status)),
             },
             Err(error) => Err(error),

@@ -17,14 +17,18 @@ pub(super) fn has_hash(rendered: &Rendered, live: &DynamicObject) -> bool {
     live.annotations().get(RENDERED_ANNOTATION) == Some(&rendered.hash)
 }
 
-/// Whether the object must be applied. `made` is the result of [`made_of`] for the API server's response to the last
-/// apply.
-pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<Fingerprint>) -> bool {
+/// Whether the object must be applied. `applied_fingerprint` is the result of [`fingerprint_of`] for the API server's
+/// response to the last apply.
+pub(super) fn differs(
+    rendered: &Rendered,
+    live: &DynamicObject,
+    applied_fingerprint: Option<Fingerprint>,
+) -> bool {
     if !has_hash(rendered, live) {
         return true;
     }
-    if let Some(expected) = made {
-        return made_of(rendered, live) != expected;
+    if let Some(expected) = applied_fingerprint {
+        return fingerprint_of(rendered, live) != expected;
     }
     normalise(rendered, &serde_json::to_value(live).unwrap_or_default())
         != normalise(rendered, &rendered.value)
@@ -32,7 +36,7 @@ pub(super) fn differs(rendered: &Rendered, live: &DynamicObject, made: Option<Fi
 
 /// The fingerprint of the API server's form of the rendered fields. JSON objects are sorted, so that equal content
 /// has an equal fingerprint.
-pub(super) fn made_of(rendered: &Rendered, object: &DynamicObject) -> Fingerprint {
+pub(super) fn fingerprint_of(rendered: &Rendered, object: &DynamicObject) -> Fingerprint {
     let object = serde_json::to_value(object).unwrap_or_default();
     short_fingerprint(normalise(rendered, &object).to_string().as_bytes())
 }
@@ -141,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_adds_is_no_difference() {
+    fn defaults_of_the_api_server_are_no_difference() {
         let shape = json!({"spec": {"ports": [{"name": "http", "port": 80}], "selector": {"a": "b"}, "resources": {}}});
         let actual = json!({"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}], "selector": {"a": "b"}, "clusterIP": "1.2.3.4"}, "status": {}});
         assert!(same(&shape, &actual));
     }
 
     #[test]
-    fn what_somebody_changed_or_took_away_is_a_difference() {
+    fn a_changed_or_removed_field_is_a_difference() {
         let shape = json!({"spec": {"ports": [{"name": "http", "port": 80}], "args": ["serve"]}});
         for actual in [
             json!({"spec": {"ports": [{"name": "http", "port": 81}], "args": ["serve"]}}),
@@ -162,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn named_elements_that_others_add_are_theirs() {
+    fn named_elements_of_other_writers_are_no_difference() {
         let shape = json!([{"name": "a", "value": "1"}]);
         assert!(same(&shape, &json!([{"name": "theirs"}, {"name": "a", "value": "1"}])));
     }
 
     #[test]
-    fn an_object_out_of_a_list_has_neither_version_nor_kind() {
+    fn an_object_of_a_list_has_neither_version_nor_kind() {
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "a", "annotations": {RENDERED_ANNOTATION: "1"}}, "data": {"a": "b"},
@@ -183,7 +187,7 @@ mod tests {
         };
         let whole: DynamicObject = serde_json::from_value(object).unwrap();
         let listed = DynamicObject { types: None, ..whole.clone() };
-        let remembered = made_of(&rendered, &whole);
+        let remembered = fingerprint_of(&rendered, &whole);
         for live in [&whole, &listed] {
             assert!(!differs(&rendered, live, None));
             assert!(!differs(&rendered, live, Some(remembered)));
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_as_a_whole_is_compared_as_a_whole() {
+    fn atomic_fields_are_compared_as_a_whole() {
         let rendered = |kind, value: &Value| Rendered {
             kind,
             name: "a".to_owned(),
@@ -224,10 +228,10 @@ mod tests {
             let mut edited = spec.clone();
             *edited.pointer_mut(pointer).unwrap() = change;
             let as_object = |spec: &Value| serde_json::from_value::<DynamicObject>(with_spec(spec)).unwrap();
-            let made = made_of(&rendered, &as_object(spec));
-            for made in [None, Some(made)] {
-                assert!(!differs(&rendered, &as_object(spec), made), "{kind}");
-                assert!(differs(&rendered, &as_object(&edited), made), "{kind} {edited}");
+            let applied_fingerprint = fingerprint_of(&rendered, &as_object(spec));
+            for applied_fingerprint in [None, Some(applied_fingerprint)] {
+                assert!(!differs(&rendered, &as_object(spec), applied_fingerprint), "{kind}");
+                assert!(differs(&rendered, &as_object(&edited), applied_fingerprint), "{kind} {edited}");
             }
         }
     }
@@ -250,12 +254,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everything_is_the_same_as_itself(value in any_value()) {
+        fn an_object_does_not_differ_from_itself(value in any_value()) {
             prop_assert!(same(&value, &value));
         }
 
         #[test]
-        fn a_projection_holds_all_that_a_second_one_needs(shape in any_value(), actual in any_value()) {
+        fn a_projection_is_idempotent(shape in any_value(), actual in any_value()) {
             let once = project(&shape, &actual);
             prop_assert_eq!(project(&shape, &once), once);
         }

@@ -18,7 +18,7 @@ use crate::fingerprint::Fingerprint;
 pub(super) struct Expected<'a> {
     pub(super) rendered: &'a Rendered,
     /// The API server's form of `rendered`, if this process has applied it.
-    pub(super) made: Option<Fingerprint>,
+    pub(super) applied_fingerprint: Option<Fingerprint>,
     /// The AuthService that owns it.
     pub(super) owner_uid: &'a str,
     pub(super) owner_name: &'a str,
@@ -41,7 +41,7 @@ pub(super) enum Verdict {
 
 /// Inspects one version of an object.
 pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict {
-    let Expected { rendered, made, owner_uid, owner_name } = expected;
+    let Expected { rendered, applied_fingerprint, owner_uid, owner_name } = expected;
     let controller = controller_of(live);
     let may_touch = controller.is_some_and(|owner| owner.uid == *owner_uid)
         || (rendered.adopts && controller.is_none())
@@ -58,7 +58,7 @@ pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict 
     }
     match repair::foreign_fields(rendered, live) {
         Some(patch) => Verdict::RemoveForeignFields(patch),
-        None if difference::differs(rendered, live, *made) => Verdict::Apply,
+        None if difference::differs(rendered, live, *applied_fingerprint) => Verdict::Apply,
         None => Verdict::Correct,
     }
 }
@@ -98,24 +98,31 @@ mod tests {
         }
     }
 
-    fn verdict(rendered: &Rendered, made: Option<Fingerprint>, live: &DynamicObject) -> Verdict {
-        inspect(&Expected { rendered, made, owner_uid: "1", owner_name: "auth" }, live)
+    fn verdict(
+        rendered: &Rendered,
+        applied_fingerprint: Option<Fingerprint>,
+        live: &DynamicObject,
+    ) -> Verdict {
+        inspect(&Expected { rendered, applied_fingerprint, owner_uid: "1", owner_name: "auth" }, live)
     }
 
     #[test]
-    fn the_answer_to_an_apply_is_judged_like_any_other_version() {
+    fn the_response_to_an_apply_is_inspected_like_any_other_version() {
         let rendered = settings(&json!({"A": "1"}));
         let mut merged = rendered.value.clone();
-        let made = difference::made_of(&rendered, &object(&merged));
-        assert_eq!(verdict(&rendered, Some(made), &object(&merged)), Verdict::Correct);
+        let applied_fingerprint = difference::fingerprint_of(&rendered, &object(&merged));
+        assert_eq!(verdict(&rendered, Some(applied_fingerprint), &object(&merged)), Verdict::Correct);
         merged["data"]["TRUSTED_PROXIES"] = json!("0.0.0.0/0");
-        // What it was made of is right: only the whole object shows the foreign key.
-        assert_eq!(difference::made_of(&rendered, &object(&merged)), made);
+        // The rendered fields are correct: only the whole object shows the foreign key.
+        assert_eq!(difference::fingerprint_of(&rendered, &object(&merged)), applied_fingerprint);
         let removal = json!({"data": {"TRUSTED_PROXIES": null}});
-        assert_eq!(verdict(&rendered, Some(made), &object(&merged)), Verdict::RemoveForeignFields(removal));
+        assert_eq!(
+            verdict(&rendered, Some(applied_fingerprint), &object(&merged)),
+            Verdict::RemoveForeignFields(removal)
+        );
         merged["metadata"]["ownerReferences"] = json!([]);
         merged["metadata"]["labels"] = json!({});
-        assert_eq!(verdict(&rendered, Some(made), &object(&merged)), Verdict::NameConflict);
+        assert_eq!(verdict(&rendered, Some(applied_fingerprint), &object(&merged)), Verdict::NameConflict);
     }
 
     fn any_data() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> {
@@ -127,10 +134,11 @@ mod tests {
         #[test]
         fn settings_are_correct_only_when_they_are_equal(ours in any_data(), theirs in any_data(), applied: bool) {
             let rendered = settings(&json!(ours));
-            let made = applied.then(|| difference::made_of(&rendered, &object(&rendered.value)));
+            let response = object(&rendered.value);
+            let applied_fingerprint = applied.then(|| difference::fingerprint_of(&rendered, &response));
             let mut merged = rendered.value.clone();
             merged["data"] = json!(theirs);
-            let found = verdict(&rendered, made, &object(&merged));
+            let found = verdict(&rendered, applied_fingerprint, &object(&merged));
             prop_assert_eq!(found == Verdict::Correct, ours == theirs, "{:?}", found);
         }
 

@@ -25,21 +25,21 @@ use crate::names::OPERATOR;
 
 impl Work<'_> {
     /// Applies one object. Returns the live object, unless the cached version is known to be correct.
-    pub(super) async fn make(
+    pub(super) async fn apply_rendered(
         &mut self,
         rendered: Rendered,
     ) -> Result<Option<Arc<DynamicObject>>, kube::Error> {
         let api = self.api(rendered.kind);
         let seen = self.context.cache.get(rendered.kind, &self.service.namespace, &rendered.name);
-        if seen.as_ref().is_some_and(|seen| self.is_known_to_be_right(&rendered, seen)) {
+        if seen.as_ref().is_some_and(|seen| self.is_known_to_be_correct(&rendered, seen)) {
             return Ok(None);
         }
         let mut live = match seen {
             Some(seen) => Arc::new(seen.object()),
             // Objects of other owners do not have the operator's label and are not in the cache.
-            None => match self.first(&api, &rendered).await? {
-                Found::Made(object) | Found::There(object) => object,
-                Found::Nothing => return Ok(None),
+            None => match self.create_if_absent(&api, &rendered).await? {
+                Found::Created(object) | Found::Exists(object) => object,
+                Found::Absent => return Ok(None),
             },
         };
         // A change of the rendered object is always written; only repairs are limited.
@@ -59,7 +59,7 @@ impl Work<'_> {
                     return Ok(Some(live));
                 }
                 Verdict::RemoveForeignFields(fields) => {
-                    repair::take_out(&api, &rendered.name, &live, fields).await
+                    repair::remove_foreign_fields(&api, &rendered.name, &live, fields).await
                 }
                 Verdict::Apply => self.apply_over(&api, &rendered, &live).await,
             };
@@ -90,9 +90,17 @@ impl Work<'_> {
     }
 
     fn inspect(&self, rendered: &Rendered, live: &DynamicObject) -> Verdict {
-        let made = self.with_known(rendered, |known| known?.made);
+        let applied_fingerprint = self.with_applied_state(rendered, |known| known?.applied_fingerprint);
         let owner = &self.service.owner;
-        inspect(&Expected { rendered, made, owner_uid: &owner.uid, owner_name: &self.service.name }, live)
+        inspect(
+            &Expected {
+                rendered,
+                applied_fingerprint,
+                owner_uid: &owner.uid,
+                owner_name: &self.service.name,
+            },
+            live,
+        )
     }
 
     /// Whether the object needs no repair, or the repair limit allows one now.
@@ -131,33 +139,41 @@ impl Work<'_> {
     }
 
     /// Whether this version of the object was found to match this rendering.
-    fn is_known_to_be_right(&self, rendered: &Rendered, seen: &CachedObject) -> bool {
-        self.with_known(rendered, |known| {
-            known.is_some_and(|known| known.right.is_some() && known.right.as_deref() == seen.version())
+    fn is_known_to_be_correct(&self, rendered: &Rendered, seen: &CachedObject) -> bool {
+        self.with_applied_state(rendered, |known| {
+            known.is_some_and(|known| {
+                known.correct_version.is_some() && known.correct_version.as_deref() == seen.version()
+            })
         })
     }
 
-    fn with_known<T>(&self, rendered: &Rendered, work: impl FnOnce(Option<&AppliedState>) -> T) -> T {
+    fn with_applied_state<T>(&self, rendered: &Rendered, work: impl FnOnce(Option<&AppliedState>) -> T) -> T {
         let Rendered { kind, name, hash, .. } = rendered;
-        self.context.with_memory(&self.service.owner.uid, |memory| work(memory.known(*kind, name, hash)))
+        self.context
+            .with_memory(&self.service.owner.uid, |memory| work(memory.applied_state(*kind, name, hash)))
     }
 
     /// Remembers that an inspection found this version of the object correct.
     fn remember_correct(&self, rendered: &Rendered, inspected: &DynamicObject) {
-        let made = self.with_known(rendered, |known| known?.made);
-        self.learn(rendered, made, inspected.metadata.resource_version.as_deref());
+        let applied_fingerprint = self.with_applied_state(rendered, |known| known?.applied_fingerprint);
+        self.remember(rendered, applied_fingerprint, inspected.metadata.resource_version.as_deref());
     }
 
-    fn learn(&self, rendered: &Rendered, made: Option<Fingerprint>, right: Option<&str>) {
+    fn remember(
+        &self,
+        rendered: &Rendered,
+        applied_fingerprint: Option<Fingerprint>,
+        correct_version: Option<&str>,
+    ) {
         let Rendered { kind, name, hash, .. } = rendered;
         let known = AppliedState {
             kind: *kind,
             name: name.as_str().into(),
             rendered: hash.as_str().into(),
-            made,
-            right: right.map(Box::from),
+            applied_fingerprint,
+            correct_version: correct_version.map(Box::from),
         };
-        self.context.with_memory(&self.service.owner.uid, |memory| memory.learn(known));
+        self.context.with_memory(&self.service.owner.uid, |memory| memory.remember(known));
     }
 
     /// Applies the rendered object. The caller inspects the response.
@@ -186,7 +202,7 @@ impl Work<'_> {
         tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "applied");
         // The API server's form of the rendered fields. An apply sets all of them at once, so that this holds
         // regardless of the other fields in the response.
-        self.learn(rendered, Some(difference::made_of(rendered, &object)), None);
+        self.remember(rendered, Some(difference::fingerprint_of(rendered, &object)), None);
         if let Some(version) = based_on {
             let written = WrittenKeys(Some((version.clone(), Arc::new(object.clone()))));
             self.context.with_memory(&self.service.owner.uid, |memory| memory.keys = written);

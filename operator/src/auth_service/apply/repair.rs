@@ -21,7 +21,7 @@ pub(super) async fn overwrite(
 }
 
 /// Removes the fields that [`foreign_fields`] found, in the inspected version of the object.
-pub(super) async fn take_out(
+pub(super) async fn remove_foreign_fields(
     api: &Api<DynamicObject>,
     name: &str,
     live: &DynamicObject,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_somebody_adds_are_taken_out() {
+    fn foreign_settings_are_removed() {
         let ours = json!({"data": {"A": "1"}});
         assert_eq!(found(Kind::ConfigMap, ours.clone(), json!({"data": {"A": "2"}})), None);
         let theirs = json!({"data": {"A": "1", "B": "2"}, "binaryData": {"C": "eA=="}});
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn so_are_rules_of_a_policy_that_has_none() {
+    fn foreign_rules_of_a_policy_without_rules_are_removed() {
         let ours = json!({"spec": {"policyTypes": ["Ingress"], "egress": [{"ports": []}]}});
         assert_eq!(found(Kind::NetworkPolicy, ours.clone(), json!({"spec": {"egress": [{}]}})), None);
         let theirs = json!({"spec": {"ingress": [{}], "egress": [{}]}});
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn so_is_what_changes_how_our_containers_start_but_not_what_stands_beside_them() {
+    fn foreign_fields_of_our_containers_are_removed_and_other_containers_kept() {
         let pod = |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}});
         let ours = pod(json!([{"name": "server", "args": ["serve"], "env": [{"name": "A", "value": "1"}]}]));
         let beside = pod(json!([

@@ -7,6 +7,7 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 
 use crate::auth_service::context::Context;
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Action;
 use crate::auth_service::validate::Validated;
@@ -21,19 +22,10 @@ pub(super) const MOST_WRITES: usize = 5;
 
 /// An object could not be written, for a possibly temporary reason.
 #[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
+pub(crate) enum ApplyError {
     /// The API server did not respond, or asked for a retry.
     #[error("the {kind} {name} could not be {verb}: {source}")]
-    Request {
-        /// The object's kind.
-        kind: Kind,
-        /// The object's name.
-        name: String,
-        /// What was tried.
-        verb: &'static str,
-        /// What went wrong.
-        source: Box<kube::Error>,
-    },
+    Request { kind: Kind, name: String, verb: &'static str, source: Box<kube::Error> },
     /// A generated Secret exists already: the cache lags.
     #[error("the Secret {0} exists, but is not in the cache yet")]
     WatchLags(String),
@@ -44,6 +36,7 @@ pub enum ApplyError {
 
 pub(super) struct Work<'a> {
     pub(super) service: &'a Validated,
+    pub(super) external_state: &'a ExternalState,
     pub(super) context: &'a Context,
     pub(super) name_conflicts: Vec<(Kind, String)>,
     pub(super) refused: Vec<Problem>,
@@ -56,16 +49,18 @@ impl Work<'_> {
         &mut self,
         action: Action,
     ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
-        let (kind, name, verb) = match &action {
-            Action::Apply(rendered) => (rendered.kind, rendered.name.clone(), "applied"),
-            Action::Create(rendered) => (rendered.kind, rendered.name.clone(), "created"),
-            Action::Delete { kind, name } => (*kind, name.clone(), "deleted"),
-            Action::Keep { kind, name } => (*kind, name.clone(), "kept"),
-            Action::Scale { name, .. } => (Kind::Deployment, name.clone(), "scaled"),
+        let (kind, name) = action.target();
+        let name = name.to_owned();
+        let verb = match &action {
+            Action::Apply(_) => "applied",
+            Action::Create(_) => "created",
+            Action::Delete { .. } => "deleted",
+            Action::Keep { .. } => "kept",
+            Action::Scale { .. } => "scaled",
         };
         let guarded = matches!(&action, Action::Apply(rendered) if rendered.based_on.is_some());
         let result = match action {
-            Action::Apply(rendered) => self.make(rendered).await,
+            Action::Apply(rendered) => self.apply_rendered(rendered).await,
             Action::Create(rendered) => return self.create(rendered).await,
             Action::Delete { kind, name } => self.delete(kind, &name).await.map(|()| None),
             Action::Keep { .. } => Ok(None),
@@ -115,15 +110,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Deletes Jobs for other images and databases.
-    pub(super) async fn delete_superseded_jobs(&mut self, current: &str) -> Result<(), ApplyError> {
-        for job in &self.service.jobs {
-            let name = job.name_any();
-            if name != current {
-                self.reconcile_object(Action::Delete { kind: Kind::Job, name }).await?;
-            }
-        }
-        Ok(())
+    /// Whether pods may be started and changed. The first pods must not start with a ConfigMap or NetworkPolicy to
+    /// which another writer added fields. An existing Deployment is still applied, because otherwise that writer could
+    /// prevent repairs of it.
+    pub(super) fn prerequisites_are_applied(&self) -> bool {
+        self.name_conflicts.is_empty()
+            && self.refused.is_empty()
+            && (self.contested.is_empty() || self.external_state.deployment.is_some())
     }
 
     pub(super) fn is_ours(&self, object: &DynamicObject) -> bool {

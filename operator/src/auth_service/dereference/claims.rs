@@ -16,7 +16,7 @@ use crate::names::{MANAGED_BY, OPERATOR};
 impl Lookup<'_> {
     /// The other users of the database of this URL.
     pub(super) fn sharing(&self, url: &SecretText, own: &AuthService) -> Sharing {
-        let Some(database) = database_id(url, &self.namespace) else { return Sharing::Alone };
+        let Some(database) = database_id(url, &self.namespace) else { return Sharing::Exclusive };
         let mut claims: Vec<Claim> = Vec::new();
         // Deployments first, because they carry more information.
         for kind in [Kind::Deployment, Kind::Job] {

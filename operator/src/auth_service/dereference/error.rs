@@ -2,23 +2,23 @@
 
 use latchkey_keyset::KeySetError;
 
+use crate::cluster::kinds::Kind;
+
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum DereferenceError {
+pub(crate) enum DereferenceError {
     /// The API server did not respond.
     #[error("the Secret {name} could not be read: {source}")]
-    Secret {
-        /// The Secret.
-        name: String,
-        /// What went wrong.
-        source: kube::Error,
-    },
+    Secret { name: String, source: kube::Error },
     /// The API server did not respond.
     #[error("the ConfigMap {name} could not be read: {source}")]
-    ConfigMap {
-        /// The ConfigMap.
+    ConfigMap { name: String, source: kube::Error },
+    /// The API server did not respond.
+    #[error("the {kind} of {name} could not be read: {source}")]
+    Unstored {
+        kind: Kind,
+        /// Their AuthService, or the name of the object.
         name: String,
-        /// What went wrong.
         source: kube::Error,
     },
     /// An object of the AuthService exists, but this release cannot read the named part of it.

@@ -1,9 +1,11 @@
-//! The external state: referenced files, and the state of the objects that other controllers manage.
+//! The external state: which objects exist, what other controllers made of them, and what the servers report.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 use kube::core::DynamicObject;
 use latchkey_crds::AuthService;
 
@@ -12,21 +14,58 @@ use super::lookup::Lookup;
 use crate::auth_service::autoscaler::{Autoscaler, decide_autoscaler};
 use crate::auth_service::certificate::{Certificate, decide_certificate};
 use crate::auth_service::problem::Problem;
-use crate::auth_service::references::{templates, tls_secret};
+use crate::auth_service::references::tls_secret;
+use crate::auth_service::server_reports::{Answer, Report};
+use crate::auth_service::shared_database::Sharing;
+use crate::cluster::cache::Optional;
 use crate::cluster::kinds::Kind;
 use crate::names::Names;
 
-/// The external state. A field is `None` if the spec has no such reference.
-#[derive(Debug, Clone, Default)]
-pub struct ExternalState {
-    /// The namespace of the operator.
+/// The state of the objects that exist already, and of what other controllers made of them. The spec decides none of
+/// it.
+#[derive(Debug, Clone)]
+pub(crate) struct ExternalState {
     pub operator_namespace: String,
-    /// The version of the ConfigMap with custom templates.
-    pub templates: Option<Result<String, Problem>>,
+    /// Other users of the external database.
+    pub sharing: Sharing,
+    /// The image that wrote the volume of the embedded PostgreSQL, if it has a volume.
+    pub postgres_image: Option<String>,
+    /// Whether the embedded PostgreSQL is ready.
+    pub postgres_ready: bool,
+    /// The existing migration Jobs.
+    pub jobs: Vec<Job>,
+    /// The cached Deployment.
+    pub deployment: Option<Deployment>,
+    /// The server's pods, by name.
+    pub pods: Vec<Pod>,
+    /// The reports of the server's pods.
+    pub answers: Vec<Answer>,
+    /// The migration's pods, by name.
+    pub migration_pods: Vec<Pod>,
+    /// Which optional kinds are installed.
+    pub optional: Optional,
+    pub autoscaler: Option<Autoscaler>,
+    pub exposure: ExposureState,
+}
+
+impl ExternalState {
+    /// Whether the Deployment exists and is scaled to zero.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.deployment.as_ref().is_some_and(|found| found.spec.replicas == Some(0))
+    }
+
+    /// The reports of the servers that responded.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.answers.iter().filter_map(|answer| answer.report.as_ref())
+    }
+}
+
+/// The state of what exposes the API. A field is `None` if the object does not exist, or the spec has no such
+/// reference.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ExposureState {
     /// The check of the certificate in the Secret of the Ingress.
     pub tls: Option<Result<Certificate, Problem>>,
-    /// The state of the autoscaler.
-    pub autoscaler: Option<Autoscaler>,
     /// The cached Ingress.
     pub ingress: Option<Ingress>,
     /// The cached HTTPRoute.
@@ -36,38 +75,39 @@ pub struct ExternalState {
 }
 
 impl Lookup<'_> {
-    pub(super) fn external_state(
+    pub(super) fn exposure_state(
         &self,
         auth_service: &AuthService,
         names: &Names,
-    ) -> Result<ExternalState, DereferenceError> {
+    ) -> Result<ExposureState, DereferenceError> {
         let exposure = auth_service.spec.exposure.as_ref();
         let tls = tls_secret(exposure);
         let host = exposure.and_then(|exposure| exposure.ingress.as_ref()).map(|ingress| &*ingress.host);
-        let foreign = |kind| {
+        let owned = |kind| {
             let object = self.context.cache.get(kind, &self.namespace, names.base())?;
             object.is_controlled_by(&self.uid).then(|| object.object())
         };
-        Ok(ExternalState {
-            operator_namespace: self.context.operator_namespace.clone(),
-            templates: templates(auth_service).map(|name| self.config_map_version(name)),
+        Ok(ExposureState {
             tls: tls.map(|name| {
                 let keys = ["tls.crt", "tls.key"];
                 let [chain, _] = self.values(name, keys, "spec.exposure.ingress.tls.secretName")?;
                 Ok(decide_certificate(chain.expose().as_bytes(), Timestamp::now(), host.as_slice()))
             }),
-            autoscaler: self
-                .owned::<HorizontalPodAutoscaler>(Kind::HorizontalPodAutoscaler, names.base())?
-                .map(|autoscaler| decide_autoscaler(&autoscaler, Timestamp::now())),
             ingress: self.owned(Kind::Ingress, names.base())?,
-            http_route: foreign(Kind::HttpRoute),
-            certificate: foreign(Kind::Certificate),
+            http_route: owned(Kind::HttpRoute),
+            certificate: owned(Kind::Certificate),
         })
     }
 
-    /// Only metadata is watched, so that a changed version counts as changed content.
-    fn config_map_version(&self, name: &str) -> Result<String, Problem> {
-        let found = self.context.cache.config_map(&self.namespace, name).ok_or_else(|| {
+    pub(super) fn autoscaler(&self, names: &Names) -> Result<Option<Autoscaler>, DereferenceError> {
+        let found: Option<HorizontalPodAutoscaler> =
+            self.owned(Kind::HorizontalPodAutoscaler, names.base())?;
+        Ok(found.map(|autoscaler| decide_autoscaler(&autoscaler, Timestamp::now())))
+    }
+
+    /// A changed version counts as changed content.
+    pub(super) fn config_map_version(&self, name: &str) -> Result<String, Problem> {
+        let found = self.config_maps.get(name).and_then(Option::as_ref).ok_or_else(|| {
             Problem::new(
                 "ConfigMapMissing",
                 format!(
@@ -76,6 +116,6 @@ impl Lookup<'_> {
             )
         })?;
         let uid = found.uid().unwrap_or_default();
-        Ok(format!("{uid}/{}", found.resource_version().unwrap_or_default()))
+        Ok(format!("{uid}/{}", found.version().unwrap_or_default()))
     }
 }

@@ -18,13 +18,13 @@ use crate::cluster::controller_reference::controller_of;
 use crate::credentials::password_from;
 use crate::names::{ANNOTATIONS, KEYS_KEY, SALT_KEY};
 use crate::signing_keys::{
-    KeyMaterial, KeySet, Remembered, Replica, ReplicaReport, Request, Requests, RotationStatus,
-    decide_key_material, plan,
+    KeyMaterial, KeySet, Plan, Remembered, Replica, ReplicaReport, Request, Requests, RotationStatus,
+    decide_key_material,
 };
 
 /// The rotation state that belongs to the keys.
 #[derive(Debug, Clone, Default)]
-pub struct Rotation {
+pub(crate) struct Rotation {
     /// The resource version of the Secret on which the decision is based; the Secret is only written over this
     /// version.
     pub based_on: Option<String>,
@@ -40,11 +40,13 @@ pub struct Rotation {
 pub(super) type Keys = (KeyMaterial, SecretText, Rotation);
 
 impl Lookup<'_> {
-    /// The keys after all steps that are due. `in_use`: the Deployment exists.
+    /// The keys after all steps that are due; without a plan, which the spec may lack, they stay. `in_use`: the
+    /// Deployment exists.
     pub(super) async fn keys(
         &self,
         name: &str,
         auth_service: &AuthService,
+        plan: Option<&Plan>,
         in_use: bool,
         replicas: &[Replica],
     ) -> Result<Keys, DereferenceError> {
@@ -62,9 +64,8 @@ impl Lookup<'_> {
         let stored = data.map(|mut data| data.remove(KEYS_KEY).unwrap_or_default());
         let requests = requests(auth_service, status.key_requests.clone());
         let now = Timestamp::now().as_second();
-        let plan = plan(&auth_service.spec.tokens);
         let fresh = |superseded| match plan {
-            Some(plan) => KeySet::first(&plan, &requests, superseded, now, generate),
+            Some(plan) => KeySet::first(plan, &requests, superseded, now, generate),
             None => Err(KeySetError::Generation),
         };
         let material = decide_key_material(stored.as_deref(), remembered, &requests, fresh)?;
@@ -72,7 +73,7 @@ impl Lookup<'_> {
             Rotation { based_on: secret.and_then(|secret| secret.resource_version()), ..Rotation::default() };
         let material = match (material, plan) {
             (KeyMaterial::Stored(set), Some(plan)) => {
-                let (set, status, due) = set.next(now, &plan, &requests, replicas, generate)?;
+                let (set, status, due) = set.next(now, plan, &requests, replicas, generate)?;
                 rotation =
                     Rotation { changed: stored.as_deref() != Some(set.json()), status, due, ..rotation };
                 KeyMaterial::Stored(set)
@@ -107,14 +108,14 @@ fn generate(algorithm: Algorithm, phase: Phase) -> Result<PrivateJwk, KeySetErro
 
 fn requests(auth_service: &AuthService, handled: std::collections::BTreeMap<String, String>) -> Requests {
     let annotations = auth_service.annotations();
-    let asked = Request::ALL.into_iter().filter_map(|request| {
+    let requested = Request::ALL.into_iter().filter_map(|request| {
         let value = annotations.get(&format!("{ANNOTATIONS}{}", request.as_str()))?;
         // The value is stored in a place with little room.
         let short: String = value.chars().take(64).collect();
         let short = if short == *value { short } else { crate::fingerprint::fingerprint([value.as_bytes()]) };
         Some((request.as_str().to_owned(), short))
     });
-    Requests { asked: asked.collect(), handled }
+    Requests { requested: requested.collect(), handled }
 }
 
 /// The pods that may be serving or signing, with the keys that each reports.
@@ -150,8 +151,8 @@ fn replica_report(report: &Report) -> ReplicaReport {
     ReplicaReport {
         keys: keys.map(|key| (key.kid.clone(), key.phase.as_deref().and_then(phase))).collect(),
         time: report.time,
-        max_age: report.jwks_max_age,
-        lifetime: report.longest_token_lifetime,
+        jwks_cache_time: report.jwks_max_age,
+        token_ttl: report.longest_token_lifetime,
     }
 }
 
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_still_sign_is_waited_for() {
+    fn a_rotation_waits_for_every_pod_that_may_sign() {
         let ending = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
         let pods = [
             pod("ready", &json!({}), "Running", "True"),

@@ -4,19 +4,15 @@ use latchkey_config::SecretText;
 
 /// The credentials for the SMTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SmtpLogin {
-    /// User name.
+pub(crate) struct SmtpLogin {
     pub username: SecretText,
-    /// Password.
     pub password: SecretText,
 }
 
-/// The first superuser.
+/// The administrator of `spec.bootstrapAdmin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// User name.
+pub(crate) struct BootstrapAdmin {
     pub username: String,
-    /// Mail address.
     pub email: String,
     /// Password; only its hash is used, because the pods mount the Secret itself.
     pub password: SecretText,

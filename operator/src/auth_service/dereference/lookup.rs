@@ -22,6 +22,7 @@ use crate::credentials::{ENTROPY_BYTES, StorePassword, decide_password, password
 use crate::names::Names;
 
 use super::error::DereferenceError;
+use super::named_objects::Named;
 
 /// Parses an object of the AuthService. An object that cannot be read must not count as missing.
 pub(super) fn parse<T>(kind: Kind, object: &CachedObject) -> Result<T, DereferenceError>
@@ -38,21 +39,28 @@ where
 pub(super) struct Lookup<'a> {
     pub(super) context: &'a Context,
     pub(super) namespace: String,
+    pub(super) name: String,
     pub(super) uid: String,
     /// The Secrets that the spec references.
     pub(super) named: HashMap<String, Option<Arc<DynamicObject>>>,
+    /// The ConfigMaps that the spec references.
+    pub(super) config_maps: Named,
 }
 
 impl<'a> Lookup<'a> {
     pub(super) fn new(
         auth_service: &AuthService,
         context: &'a Context,
-        named: HashMap<String, Option<Arc<DynamicObject>>>,
+        secrets: Named,
+        config_maps: Named,
     ) -> Self {
+        let parsed = |secret: Option<Arc<CachedObject>>| Some(Arc::new(secret?.object()));
         Self {
             context,
-            named,
+            named: secrets.into_iter().map(|(name, secret)| (name, parsed(secret))).collect(),
+            config_maps,
             namespace: auth_service.namespace().unwrap_or_default(),
+            name: auth_service.name_any(),
             uid: auth_service.uid().unwrap_or_default(),
         }
     }
@@ -71,8 +79,8 @@ impl<'a> Lookup<'a> {
     }
 
     pub(super) fn jobs(&self) -> Result<Vec<Job>, DereferenceError> {
-        let ours = self.context.cache.group(Kind::Job, &self.namespace, &self.uid);
-        ours.iter().map(|job| parse(Kind::Job, job)).collect()
+        let named = self.context.cache.group(Kind::Job, &self.namespace, &self.name);
+        named.iter().filter(|job| job.is_controlled_by(&self.uid)).map(|job| parse(Kind::Job, job)).collect()
     }
 
     pub(super) fn secret(&self, name: &str) -> Option<Arc<DynamicObject>> {

@@ -7,14 +7,13 @@ mod external_state;
 mod keys;
 mod logins;
 mod lookup;
-mod named_secrets;
+mod named_objects;
 mod pods;
 mod trusted_cas;
+mod unstored;
 mod values;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
@@ -24,81 +23,68 @@ use crate::auth_service::problem::Problem;
 use crate::auth_service::references;
 use crate::auth_service::server_reports::Answer;
 use crate::auth_service::shared_database::Sharing;
-use crate::cluster::cache::Optional;
 use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
 use crate::names::{Component, Names};
-use crate::signing_keys::KeyMaterial;
+use crate::signing_keys::{KeyMaterial, Plan};
 
 use lookup::Lookup;
 
 pub(crate) use error::DereferenceError;
+#[cfg(test)]
+pub(crate) use external_state::ExposureState;
 pub(crate) use external_state::ExternalState;
 pub(crate) use keys::Rotation;
-pub(crate) use logins::{Admin, SmtpLogin};
+pub(crate) use logins::{BootstrapAdmin, SmtpLogin};
 pub(crate) use pods::pods;
 
-/// The input of a reconcile. A field is `None` if the spec has no such reference.
+/// The values to which the spec refers, the credentials of embedded stores, and the signing keys. A field is `None` if
+/// the spec has no such reference.
 #[derive(Debug, Clone)]
-pub struct Dereferenced {
+pub(crate) struct Dereferenced {
     /// The URL of an external database.
     pub database_url: Option<Result<SecretText, Problem>>,
     /// The URL of an external Redis.
     pub redis_url: Option<Result<SecretText, Problem>>,
     /// The credentials for the SMTP server.
     pub smtp: Option<Result<SmtpLogin, Problem>>,
-    /// The first superuser.
-    pub admin: Option<Result<Admin, Problem>>,
-    /// The client secret for token introspection.
+    /// The administrator of `spec.bootstrapAdmin`.
+    pub bootstrap_admin: Option<Result<BootstrapAdmin, Problem>>,
     pub introspection_secret: Option<Result<SecretText, Problem>>,
     /// The certificate authorities, in PEM form.
     pub trusted_cas: Option<Result<String, Problem>>,
+    /// The version of the ConfigMap with custom templates.
+    pub templates: Option<Result<String, Problem>>,
     /// The embedded PostgreSQL's password.
     pub postgres_password: Option<StorePassword>,
     /// The embedded Valkey's password.
     pub redis_password: Option<StorePassword>,
-    /// The signing keys.
     pub keys: KeyMaterial,
-    /// What goes with them.
+    /// The rotation state that belongs to the keys.
     pub rotation: Rotation,
     /// The salt of hashes of secrets in annotations; stored beside the keys.
     pub salt: SecretText,
-    /// Other users of the external database.
-    pub sharing: Sharing,
-    /// The image that wrote the volume of the embedded PostgreSQL, if it has a volume.
-    pub postgres_image: Option<String>,
-    /// Whether the embedded PostgreSQL is ready.
-    pub postgres_ready: bool,
-    /// The existing migration Jobs.
-    pub jobs: Vec<Job>,
-    /// The cached Deployment.
-    pub deployment: Option<Deployment>,
-    /// The server's pods, by name.
-    pub pods: Vec<Pod>,
-    /// The reports of the server's pods.
-    pub answers: Vec<Answer>,
-    /// The migration's pods, by name.
-    pub migration_pods: Vec<Pod>,
-    /// Which optional kinds are installed.
-    pub optional: Optional,
-    /// The external state.
-    pub external_state: ExternalState,
 }
 
-/// Resolves the references of the spec and reads the existing objects. `answers` are the reports of the server's
-/// pods.
+/// Resolves the references of the spec, and reads the state of the existing objects. `plan` is the plan
+/// of the key rotation, if the spec has a valid one; `answers` are the reports of the server's pods.
 ///
 /// # Errors
 /// When the API server does not respond, or a key set could not be generated.
-pub async fn dereference(
+pub(crate) async fn dereference(
     auth_service: &AuthService,
+    plan: Option<&Plan>,
     answers: Vec<Answer>,
     context: &Context,
-) -> Result<Dereferenced, DereferenceError> {
+) -> Result<(Dereferenced, ExternalState), DereferenceError> {
     let spec = &auth_service.spec;
     let namespace = auth_service.namespace().unwrap_or_default();
-    let secrets = named_secrets::read(context, &namespace, references::secrets(auth_service)).await?;
-    let lookup = Lookup::new(auth_service, context, secrets);
+    unstored::read(context, &namespace, &auth_service.name_any()).await?;
+    let (secrets, config_maps) = futures::try_join!(
+        named_objects::read_secrets(context, &namespace, references::secrets(auth_service)),
+        named_objects::read_config_maps(context, &namespace, references::config_maps(auth_service)),
+    )?;
+    let lookup = Lookup::new(auth_service, context, secrets, config_maps);
     let names = Names::new(&auth_service.name_any());
     let postgres: Option<StatefulSet> = lookup.owned(Kind::StatefulSet, &names.postgres())?;
     let postgres_password = if spec.database.url_secret_ref.is_some() {
@@ -116,7 +102,13 @@ pub async fn dereference(
     let deployment: Option<Deployment> = lookup.owned(Kind::Deployment, names.base())?;
     let servers = pods(auth_service, context, Component::Server)?;
     let (keys, salt, rotation) = lookup
-        .keys(&names.jwt_keys(), auth_service, deployment.is_some(), &keys::replicas(&servers, &answers))
+        .keys(
+            &names.jwt_keys(),
+            auth_service,
+            plan,
+            deployment.is_some(),
+            &keys::replicas(&servers, &answers),
+        )
         .await?;
     let database_url = spec
         .database
@@ -125,12 +117,27 @@ pub async fn dereference(
         .map(|r| lookup.value(&r.name, &r.key, "spec.database.urlSecretRef"));
     let sharing = match &database_url {
         Some(Ok(url)) => lookup.sharing(url, auth_service),
-        _ => Sharing::Alone,
+        _ => Sharing::Exclusive,
     };
-    Ok(Dereferenced {
-        database_url,
+    let external_state = ExternalState {
         sharing,
         postgres_image: postgres.as_ref().filter(|postgres| has_volume(postgres)).and_then(image_of),
+        postgres_ready: postgres
+            .and_then(|postgres| postgres.status)
+            .and_then(|status| status.ready_replicas)
+            .is_some_and(|ready| ready > 0),
+        jobs: lookup.jobs()?,
+        deployment,
+        pods: servers,
+        answers,
+        migration_pods: pods(auth_service, context, Component::Migration)?,
+        optional: context.cache.optional(),
+        operator_namespace: context.operator_namespace.clone(),
+        exposure: lookup.exposure_state(auth_service, &names)?,
+        autoscaler: lookup.autoscaler(&names)?,
+    };
+    let dereferenced = Dereferenced {
+        database_url,
         redis_url: spec
             .redis
             .url_secret_ref
@@ -143,29 +150,23 @@ pub async fn dereference(
             .as_ref()
             .filter(|_| spec.email.enabled)
             .map(|reference| lookup.smtp(reference)),
-        admin: spec.bootstrap_admin.as_ref().map(|admin| lookup.admin(&admin.secret_ref.name)),
+        bootstrap_admin: spec
+            .bootstrap_admin
+            .as_ref()
+            .map(|admin| lookup.bootstrap_admin(&admin.secret_ref.name)),
         introspection_secret: spec.introspection_client.as_ref().map(|client| {
             let secret = &client.secret_ref;
             lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")
         }),
-        trusted_cas: lookup.trusted_cas(auth_service).await?,
+        trusted_cas: lookup.trusted_cas(auth_service),
+        templates: references::templates(auth_service).map(|name| lookup.config_map_version(name)),
         postgres_password,
         redis_password,
         keys,
         rotation,
         salt,
-        postgres_ready: postgres
-            .and_then(|postgres| postgres.status)
-            .and_then(|status| status.ready_replicas)
-            .is_some_and(|ready| ready > 0),
-        jobs: lookup.jobs()?,
-        deployment,
-        pods: servers,
-        answers,
-        migration_pods: pods(auth_service, context, Component::Migration)?,
-        optional: context.cache.optional(),
-        external_state: lookup.external_state(auth_service, &names)?,
-    })
+    };
+    Ok((dereferenced, external_state))
 }
 
 fn has_volume(postgres: &StatefulSet) -> bool {

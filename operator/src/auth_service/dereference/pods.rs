@@ -6,7 +6,6 @@ use latchkey_crds::AuthService;
 
 use crate::auth_service::context::Context;
 use crate::cluster::kinds::Kind;
-use crate::cluster::object_store::purpose;
 use crate::names::{Component, Names};
 
 use super::error::DereferenceError;
@@ -21,14 +20,15 @@ const MOST_ENDED_PODS: usize = 50;
 ///
 /// # Errors
 /// When a pod cannot be read: it may be serving, and must not count as missing.
-pub fn pods(
+pub(crate) fn pods(
     auth_service: &AuthService,
     context: &Context,
     component: Component,
 ) -> Result<Vec<Pod>, DereferenceError> {
     let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
     let selector = Names::new(&name).selector(component);
-    let found = context.cache.group(Kind::Pod, &namespace, &purpose(&name, component.as_str()));
+    let mut found = context.cache.group(Kind::Pod, &namespace, &name);
+    found.retain(|pod| pod.component() == Some(component.as_str()));
     // Any pod in the namespace can have these labels. A node that runs out of a resource leaves many terminated pods.
     let (ended, running): (Vec<_>, Vec<_>) = found.iter().partition(|pod| pod.has_ended());
     if running.len() > MOST_PODS {

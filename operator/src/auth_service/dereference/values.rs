@@ -3,7 +3,7 @@
 use latchkey_config::SecretText;
 use latchkey_crds::auth_service::SmtpCredentialsRef;
 
-use super::logins::{Admin, SmtpLogin};
+use super::logins::{BootstrapAdmin, SmtpLogin};
 use super::lookup::{Lookup, data_of};
 use crate::auth_service::problem::Problem;
 
@@ -60,9 +60,13 @@ impl Lookup<'_> {
         Ok(SmtpLogin { username, password })
     }
 
-    pub(super) fn admin(&self, name: &str) -> Result<Admin, Problem> {
+    pub(super) fn bootstrap_admin(&self, name: &str) -> Result<BootstrapAdmin, Problem> {
         let [username, email, password] =
             self.values(name, ["username", "email", "password"], "spec.bootstrapAdmin.secretRef")?;
-        Ok(Admin { username: username.expose().to_owned(), email: email.expose().to_owned(), password })
+        Ok(BootstrapAdmin {
+            username: username.expose().to_owned(),
+            email: email.expose().to_owned(),
+            password,
+        })
     }
 }

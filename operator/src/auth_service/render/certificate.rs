@@ -8,7 +8,7 @@ use crate::auth_service::validate::Validated;
 use crate::names::Component;
 
 /// The certificate that the spec requests, with its host names.
-pub(super) fn asked(exposure: &Exposure) -> Option<(&Certificate, Vec<&str>)> {
+pub(super) fn requested(exposure: &Exposure) -> Option<(&Certificate, Vec<&str>)> {
     if let Some(ingress) = &exposure.ingress {
         let certificate = ingress.tls.as_ref()?.certificate.as_ref()?;
         return Some((certificate, vec![ingress.host.as_str()]));

@@ -155,7 +155,7 @@ fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>
     }
     if let Some(admin) = &service.spec.bootstrap_admin {
         volumes.push(pod::secret_volume_of("admin", &admin.secret_ref.name, &[("password", "password")]));
-        mounts.push(pod::read_only("admin", paths::ADMIN));
+        mounts.push(pod::read_only("admin", paths::BOOTSTRAP_ADMIN));
     }
     if let Some(client) = &service.spec.introspection_client {
         let items = [(client.secret_ref.key.as_str(), "secret")];

@@ -3,6 +3,7 @@
 
 use kube::ResourceExt;
 
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::server_reports::Report;
 use crate::auth_service::validate::Validated;
 use crate::fingerprint::fingerprint;
@@ -11,28 +12,26 @@ use crate::signing_keys::KeySet;
 
 /// A pod to notify of the key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeysHint {
-    /// The pod.
+pub(crate) struct KeysHint {
     pub pod: String,
-    /// Its uid.
     pub uid: String,
     /// The value of the annotation.
     pub value: String,
 }
 
 /// The pods that have not loaded the current key set and were not notified yet.
-pub(super) fn build(service: &Validated) -> Vec<KeysHint> {
+pub(super) fn build(service: &Validated, external_state: &ExternalState) -> Vec<KeysHint> {
     let Some(keys) = service.keys.key_set() else { return Vec::new() };
     let value = value(keys);
     let mut hints = Vec::new();
-    for pod in &service.pods {
+    for pod in &external_state.pods {
         let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
         let reported = pod.annotations().get(KEYS_ANNOTATION) == Some(&value);
         if !running || reported || pod.metadata.deletion_timestamp.is_some() {
             continue;
         }
         let name = pod.name_any();
-        let answer = service.answers.iter().find(|answer| answer.pod == name);
+        let answer = external_state.answers.iter().find(|answer| answer.pod == name);
         let behind = match answer.and_then(|answer| answer.report.as_ref()) {
             Some(report) => !has_loaded(report, keys),
             None => service.rotation.changed,

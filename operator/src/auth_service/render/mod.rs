@@ -13,6 +13,7 @@ mod management_service;
 mod metadata;
 mod migration_job;
 mod network_policies;
+mod phases;
 mod pod;
 mod postgres;
 mod redis;
@@ -29,195 +30,137 @@ mod trusted_cas;
 mod tests;
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::migration::{Migration, decide_migration};
 use crate::auth_service::server_reports::Report;
 use crate::auth_service::validate::{Embedded, Server, Validated};
-use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
 use crate::signing_keys::KeyMaterial;
 
-pub(crate) use exposure::Exposing;
 pub(crate) use keys_hint::KeysHint;
-pub(crate) use network_policies::NetworkPolicies;
+pub(crate) use phases::{Objects, Phase};
 pub(crate) use rendered::{Action, RenderError, Rendered};
 pub(crate) use schema::Schema;
-
-/// Every object that an AuthService can own, with the action for it.
-#[derive(Debug, Clone)]
-pub struct Objects {
-    pub service_account: Action,
-    pub jwt_keys: Action,
-    pub keys_hints: Vec<KeysHint>,
-    pub smtp: Action,
-    pub trusted_cas: Action,
-    pub settings: Action,
-    pub service: Action,
-    pub management_service: Action,
-    pub postgres_credentials: Action,
-    pub postgres_service: Action,
-    pub postgres: Action,
-    pub redis_credentials: Action,
-    pub redis_service: Action,
-    pub redis: Action,
-    pub migration: Action,
-    pub deployment: Action,
-    pub disruption_budget: Action,
-    pub service_monitor: Action,
-    pub autoscaler: Action,
-    pub exposing: Exposing,
-    pub network_policies: NetworkPolicies,
-    /// The state of the schema, for the status.
-    pub schema: Schema,
-}
-
-impl Objects {
-    /// The actions for all objects. Destructured without `..`, so that a new object cannot be left out.
-    pub fn actions(&self) -> [&Action; 25] {
-        let Self {
-            service_account,
-            jwt_keys,
-            keys_hints: _,
-            smtp,
-            trusted_cas,
-            settings,
-            service,
-            management_service,
-            postgres_credentials,
-            postgres_service,
-            postgres,
-            redis_credentials,
-            redis_service,
-            redis,
-            migration,
-            deployment,
-            disruption_budget,
-            service_monitor,
-            autoscaler,
-            exposing: Exposing { certificate, ingress, http_route },
-            network_policies:
-                NetworkPolicies {
-                    server: server_policy,
-                    migration: migration_policy,
-                    postgres: postgres_policy,
-                    redis: redis_policy,
-                },
-            schema: _,
-        } = self;
-        [
-            service_account,
-            jwt_keys,
-            smtp,
-            trusted_cas,
-            settings,
-            service,
-            management_service,
-            postgres_credentials,
-            postgres_service,
-            postgres,
-            redis_credentials,
-            redis_service,
-            redis,
-            migration,
-            deployment,
-            disruption_budget,
-            service_monitor,
-            autoscaler,
-            certificate,
-            ingress,
-            http_route,
-            server_policy,
-            migration_policy,
-            postgres_policy,
-            redis_policy,
-        ]
-    }
-}
 
 /// Renders all objects. `now` decides whether a failed migration is retried.
 ///
 /// # Errors
 /// When an object cannot be serialized.
-pub(crate) fn render(service: &Validated, now: Timestamp) -> Result<Objects, RenderError> {
-    let base = service.names.base();
-    let (schema, migration) = build_migration(service, now)?;
+pub(crate) fn render(
+    service: &Validated,
+    external_state: &ExternalState,
+    now: Timestamp,
+) -> Result<Objects, RenderError> {
+    let (schema, migration) = build_migration(service, external_state, now)?;
     let moved = schema == Schema::Migrated;
-    let (postgres_credentials, postgres_service, postgres) = build_postgres(service, moved)?;
-    let (redis_credentials, redis_service, redis) = build_redis(service, moved)?;
-    Ok(Objects {
-        service_account: Action::apply(service, Kind::ServiceAccount, &service_account::build(service))?,
-        jwt_keys: build_keys(service)?,
-        keys_hints: keys_hint::build(service),
-        smtp: match &service.server {
-            Ok(Server { smtp: Some(login), .. }) => {
-                Action::apply(service, Kind::Secret, &smtp::build(service, login))?
-            }
-            Ok(_) => Action::delete(Kind::Secret, service.names.smtp()),
-            Err(_) => Action::keep(Kind::Secret, service.names.smtp()),
-        },
-        trusted_cas: match &service.server {
-            Ok(Server { trusted_cas: Some(certificates), .. }) => {
-                Action::apply(service, Kind::Secret, &trusted_cas::build(service, certificates))?
-            }
-            Ok(_) => Action::delete(Kind::Secret, service.names.trusted_cas()),
-            Err(_) => Action::keep(Kind::Secret, service.names.trusted_cas()),
-        },
-        settings: match &service.server {
-            Ok(server) => {
-                Action::apply(service, Kind::ConfigMap, &settings::build(service, &server.settings))?
-            }
-            Err(_) => Action::keep(Kind::ConfigMap, service.names.settings()),
-        },
-        service: Action::apply(service, Kind::Service, &service::build(service))?,
-        management_service: Action::apply(service, Kind::Service, &management_service::build(service))?,
+    let [postgres_credentials, postgres_service, postgres] = build_postgres(service, moved)?;
+    let [redis_credentials, redis_service, redis] = build_redis(service, moved)?;
+    let mut prerequisites = vec![
+        Action::apply(service, Kind::ServiceAccount, &service_account::build(service))?,
+        // Before every pod that signs with them or verifies by them.
+        build_keys(service)?,
+        build_smtp(service)?,
+        build_trusted_cas(service)?,
+        build_settings(service)?,
         postgres_credentials,
-        postgres_service,
-        postgres,
         redis_credentials,
+    ];
+    prerequisites.extend(network_policies::build(service, external_state, &schema)?);
+    let network = vec![
+        Action::apply(service, Kind::Service, &service::build(service))?,
+        Action::apply(service, Kind::Service, &management_service::build(service))?,
+        postgres_service,
         redis_service,
-        redis,
-        migration,
-        deployment: match (&service.server, &service.keys, &schema) {
-            (_, KeyMaterial::Lost(_), _) => Action::keep(Kind::Deployment, base),
-            (Ok(server), _, Schema::Migrated) => {
-                Action::apply(service, Kind::Deployment, &deployment::build(service, server))?
+        // Before the Deployment, so that the Deployment and the autoscaler never both set the number of replicas.
+        build_autoscaler(service)?,
+    ];
+    let mut workloads = vec![postgres, redis];
+    workloads.extend(migration);
+    // After the Job: the server is not ready on a schema older than its own.
+    workloads.push(build_deployment(service, external_state, &schema)?);
+    let mut companions =
+        vec![build_disruption_budget(service)?, build_service_monitor(service, external_state)?];
+    companions.extend(exposure::build(service, external_state)?);
+    let phases = vec![
+        (Phase::Prerequisites, prerequisites),
+        (Phase::Network, network),
+        (Phase::Workloads, workloads),
+        (Phase::Companions, companions),
+    ];
+    Ok(Objects { phases, keys_hints: keys_hint::build(service, external_state), schema })
+}
+
+fn build_smtp(service: &Validated) -> Result<Action, RenderError> {
+    let name = service.names.smtp();
+    match &service.server {
+        Ok(Server { smtp: Some(login), .. }) => {
+            Action::apply(service, Kind::Secret, &smtp::build(service, login))
+        }
+        Ok(_) => Ok(Action::delete(Kind::Secret, name)),
+        Err(_) => Ok(Action::keep(Kind::Secret, name)),
+    }
+}
+
+fn build_trusted_cas(service: &Validated) -> Result<Action, RenderError> {
+    let name = service.names.trusted_cas();
+    match &service.server {
+        Ok(Server { trusted_cas: Some(certificates), .. }) => {
+            Action::apply(service, Kind::Secret, &trusted_cas::build(service, certificates))
+        }
+        Ok(_) => Ok(Action::delete(Kind::Secret, name)),
+        Err(_) => Ok(Action::keep(Kind::Secret, name)),
+    }
+}
+
+fn build_settings(service: &Validated) -> Result<Action, RenderError> {
+    match &service.server {
+        Ok(server) => Action::apply(service, Kind::ConfigMap, &settings::build(service, &server.settings)),
+        Err(_) => Ok(Action::keep(Kind::ConfigMap, service.names.settings())),
+    }
+}
+
+fn build_deployment(
+    service: &Validated,
+    external_state: &ExternalState,
+    schema: &Schema,
+) -> Result<Action, RenderError> {
+    let base = service.names.base();
+    match (&service.server, &service.keys, schema) {
+        (_, KeyMaterial::Lost(_), _) => Ok(Action::keep(Kind::Deployment, base)),
+        (Ok(server), _, Schema::Migrated) => {
+            Action::apply(service, Kind::Deployment, &deployment::build(service, server))
+        }
+        _ => Ok(match service.replicas() {
+            // A service that was scaled to zero for a move to another database must not serve from the old one.
+            Some(replicas) if replicas == 0 || !external_state.is_stopped() => {
+                Action::Scale { name: base.to_owned(), replicas }
             }
-            _ => match service.replicas() {
-                // A service that was scaled to zero for a move to another database must not serve from the old one.
-                Some(replicas) if replicas == 0 || !service.is_stopped() => {
-                    Action::Scale { name: base.to_owned(), replicas }
-                }
-                _ => Action::keep(Kind::Deployment, base),
-            },
-        },
-        disruption_budget: if service.most_replicas() > 1 {
-            Action::apply(service, Kind::PodDisruptionBudget, &disruption_budget::build(service))?
-        } else {
-            Action::delete(Kind::PodDisruptionBudget, base)
-        },
-        service_monitor: match (
-            service.optional.presence(Kind::ServiceMonitor),
-            service.spec.monitoring.service_monitor.enabled,
-        ) {
-            (Presence::Present, true) => {
-                Action::apply(service, Kind::ServiceMonitor, &service_monitor::build(service))?
-            }
-            (Presence::Present, false) => Action::delete(Kind::ServiceMonitor, base),
-            (Presence::Absent | Presence::Unknown, _) => Action::keep(Kind::ServiceMonitor, base),
-        },
-        autoscaler: match service.autoscaling() {
-            Some(autoscaling) => Action::apply(
-                service,
-                Kind::HorizontalPodAutoscaler,
-                &autoscaler::build(service, autoscaling),
-            )?,
-            None => Action::delete(Kind::HorizontalPodAutoscaler, base),
-        },
-        exposing: exposure::build(service)?,
-        network_policies: network_policies::build(service, &schema)?,
-        schema,
-    })
+            _ => Action::keep(Kind::Deployment, base),
+        }),
+    }
+}
+
+fn build_disruption_budget(service: &Validated) -> Result<Action, RenderError> {
+    let budget = (service.most_replicas() > 1).then(|| disruption_budget::build(service));
+    Action::apply_or_delete(service, Kind::PodDisruptionBudget, budget)
+}
+
+fn build_service_monitor(service: &Validated, external_state: &ExternalState) -> Result<Action, RenderError> {
+    let enabled = service.spec.monitoring.service_monitor.enabled;
+    Action::of_optional_kind(
+        service,
+        external_state,
+        Kind::ServiceMonitor,
+        enabled.then(|| service_monitor::build(service)),
+    )
+}
+
+fn build_autoscaler(service: &Validated) -> Result<Action, RenderError> {
+    let autoscaler = service.autoscaling().map(|autoscaling| autoscaler::build(service, autoscaling));
+    Action::apply_or_delete(service, Kind::HorizontalPodAutoscaler, autoscaler)
 }
 
 fn build_keys(service: &Validated) -> Result<Action, RenderError> {
@@ -232,28 +175,35 @@ fn build_keys(service: &Validated) -> Result<Action, RenderError> {
     }
 }
 
-fn build_migration(service: &Validated, now: Timestamp) -> Result<(Schema, Action), RenderError> {
-    let kept = || Action::keep(Kind::Job, "");
+/// The migration Job, and the Jobs for other images and databases, which it supersedes.
+fn build_migration(
+    service: &Validated,
+    external_state: &ExternalState,
+    now: Timestamp,
+) -> Result<(Schema, Vec<Action>), RenderError> {
     let server = match &service.server {
         Ok(server) => server,
-        Err(problem) => return Ok((Schema::Blocked(problem.clone()), kept())),
+        Err(problem) => return Ok((Schema::Blocked(problem.clone()), Vec::new())),
     };
     let name = service.names.migration(&server.migration);
-    let missed =
-        service.answers.iter().filter_map(|answer| answer.report.as_ref()).any(Report::misses_schema);
-    let state = decide_migration(&service.jobs, &name, &server.migration_inputs, missed, now);
-    let waits = service.postgres.as_ref().is_some_and(|postgres| !postgres.ready);
-    let job = || Action::apply(service, Kind::Job, &migration_job::build(service, server, &name));
-    Ok(match state {
-        Migration::Done => (Schema::Migrated, job()?),
-        Migration::Failed(message) => (Schema::Failed(message), job()?),
-        Migration::Due if waits => (Schema::WaitingForDatabase, kept()),
-        Migration::Due | Migration::Running => (Schema::Migrating, job()?),
-        Migration::Stale => (Schema::Migrating, Action::delete(Kind::Job, name)),
-    })
+    let missed = external_state.reports().any(Report::misses_schema);
+    let state = decide_migration(&external_state.jobs, &name, &server.migration_inputs, missed, now);
+    let waits = service.postgres.is_some() && !external_state.postgres_ready;
+    let schema = match state {
+        Migration::Done => Schema::Migrated,
+        Migration::Failed(message) => Schema::Failed(message),
+        Migration::Due if waits => return Ok((Schema::WaitingForDatabase, Vec::new())),
+        Migration::Due | Migration::Running => Schema::Migrating,
+        Migration::Stale => return Ok((Schema::Migrating, vec![Action::delete(Kind::Job, name)])),
+    };
+    let superseded = external_state.jobs.iter().map(ResourceExt::name_any).filter(|job| *job != name);
+    let mut actions: Vec<Action> = superseded.map(|job| Action::delete(Kind::Job, job)).collect();
+    actions.push(Action::apply(service, Kind::Job, &migration_job::build(service, server, &name))?);
+    Ok((schema, actions))
 }
 
-type Store = (Action, Action, Action);
+/// The actions for the Secret, the Service and the StatefulSet of an embedded store.
+type Store = [Action; 3];
 
 /// An embedded store that the spec no longer uses is deleted when `moved` reports that the new database has a schema;
 /// until then the running replicas continue to use it.
@@ -261,22 +211,22 @@ fn build_postgres(service: &Validated, moved: bool) -> Result<Store, RenderError
     let name = service.names.postgres();
     let Some(store) = &service.postgres else { return Ok(if moved { gone(&name) } else { kept(&name) }) };
     let Some(credentials) = postgres::build_credentials(service, store) else { return Ok(kept(&name)) };
-    Ok((
+    Ok([
         credentials_action(service, store, &credentials)?,
         Action::apply(service, Kind::Service, &postgres::build_service(service))?,
         Action::apply(service, Kind::StatefulSet, &postgres::build_stateful_set(service, store))?,
-    ))
+    ])
 }
 
 fn build_redis(service: &Validated, moved: bool) -> Result<Store, RenderError> {
     let name = service.names.redis();
     let Some(store) = &service.redis else { return Ok(if moved { gone(&name) } else { kept(&name) }) };
     let Some(credentials) = redis::build_credentials(service, store) else { return Ok(kept(&name)) };
-    Ok((
+    Ok([
         credentials_action(service, store, &credentials)?,
         Action::apply(service, Kind::Service, &redis::build_service(service))?,
         Action::apply(service, Kind::StatefulSet, &redis::build_stateful_set(service, store))?,
-    ))
+    ])
 }
 
 fn credentials_action(
@@ -293,17 +243,17 @@ fn credentials_action(
 }
 
 fn gone(name: &str) -> Store {
-    (
+    [
         Action::delete(Kind::Secret, name),
         Action::delete(Kind::Service, name),
         Action::delete(Kind::StatefulSet, name),
-    )
+    ]
 }
 
 fn kept(name: &str) -> Store {
-    (
+    [
         Action::keep(Kind::Secret, name),
         Action::keep(Kind::Service, name),
         Action::keep(Kind::StatefulSet, name),
-    )
+    ]
 }

@@ -16,6 +16,7 @@ use latchkey_crds::auth_service::Peer;
 use super::metadata::metadata;
 use super::rendered::{Action, RenderError};
 use super::schema::Schema;
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::validate::{Server, Validated};
 use crate::cluster::kinds::Kind;
 use crate::names::{Component, HTTP_PORT, MANAGEMENT_PORT};
@@ -24,28 +25,18 @@ const DNS: i32 = 53;
 const POSTGRES: i32 = 5432;
 const REDIS: i32 = 6379;
 
-/// The policies of the server, its migrations, and the embedded stores.
-#[derive(Debug, Clone)]
-pub struct NetworkPolicies {
-    pub server: Action,
-    pub migration: Action,
-    pub postgres: Action,
-    pub redis: Action,
-}
-
 /// The policy of an embedded store is deleted with the store. Running servers keep their policy until pods that may
 /// need another one replace them.
-pub(super) fn build(service: &Validated, schema: &Schema) -> Result<NetworkPolicies, RenderError> {
+pub(super) fn build(
+    service: &Validated,
+    external_state: &ExternalState,
+    schema: &Schema,
+) -> Result<[Action; 4], RenderError> {
     let name = |component| name(service, component);
     let gone = |component| Action::delete(Kind::NetworkPolicy, name(component));
     let kept = |component| Action::keep(Kind::NetworkPolicy, name(component));
     if !service.spec.network_policy.enabled {
-        return Ok(NetworkPolicies {
-            server: gone(Component::Server),
-            migration: gone(Component::Migration),
-            postgres: gone(Component::Postgres),
-            redis: gone(Component::Redis),
-        });
+        return Ok([Component::Server, Component::Migration, Component::Postgres, Component::Redis].map(gone));
     }
     let moved = *schema == Schema::Migrated;
     let store = |there: bool, component, port, clients: &[Component]| {
@@ -58,23 +49,26 @@ pub(super) fn build(service: &Validated, schema: &Schema) -> Result<NetworkPolic
         }
     };
     let clients = [Component::Server, Component::Migration];
-    Ok(NetworkPolicies {
-        server: match &service.server {
-            Ok(server) if moved => {
-                applied(service, Component::Server, callers(service), destinations(service, server))?
-            }
+    Ok([
+        match &service.server {
+            Ok(server) if moved => applied(
+                service,
+                Component::Server,
+                callers(service, external_state),
+                destinations(service, server),
+            )?,
             _ => kept(Component::Server),
         },
-        migration: match &service.server {
+        match &service.server {
             Ok(server) => {
                 let to = vec![dns(), to_database(service, server)];
                 applied(service, Component::Migration, Vec::new(), to)?
             }
             Err(_) => kept(Component::Migration),
         },
-        postgres: store(service.postgres.is_some(), Component::Postgres, POSTGRES, &clients)?,
-        redis: store(service.redis.is_some(), Component::Redis, REDIS, &[Component::Server])?,
-    })
+        store(service.postgres.is_some(), Component::Postgres, POSTGRES, &clients)?,
+        store(service.redis.is_some(), Component::Redis, REDIS, &[Component::Server])?,
+    ])
 }
 
 fn name(service: &Validated, component: Component) -> String {
@@ -105,7 +99,7 @@ fn applied(
     Action::apply(service, Kind::NetworkPolicy, &policy)
 }
 
-fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
+fn callers(service: &Validated, external_state: &ExternalState) -> Vec<NetworkPolicyIngressRule> {
     let spec = &service.spec.network_policy;
     let http = || port(HTTP_PORT, "TCP");
     let management = || port(i32::from(MANAGEMENT_PORT), "TCP");
@@ -119,7 +113,8 @@ fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
         spec.allow_from.iter().map(peer).collect()
     };
     let rule = |from, ports| NetworkPolicyIngressRule { from: Some(from), ports: Some(ports) };
-    let mut rules = vec![rule(api, vec![http()]), rule(vec![operator(service)], vec![http(), management()])];
+    let mut rules =
+        vec![rule(api, vec![http()]), rule(vec![operator(external_state)], vec![http(), management()])];
     if !spec.allow_metrics_from.is_empty() {
         rules.push(rule(spec.allow_metrics_from.iter().map(peer).collect(), vec![management()]));
     }
@@ -127,9 +122,8 @@ fn callers(service: &Validated) -> Vec<NetworkPolicyIngressRule> {
 }
 
 /// The operator queries the status of each server.
-fn operator(service: &Validated) -> NetworkPolicyPeer {
-    let namespace =
-        ("kubernetes.io/metadata.name".to_owned(), service.external_state.operator_namespace.clone());
+fn operator(external_state: &ExternalState) -> NetworkPolicyPeer {
+    let namespace = ("kubernetes.io/metadata.name".to_owned(), external_state.operator_namespace.clone());
     let component = ("app.kubernetes.io/component".to_owned(), "operator".to_owned());
     NetworkPolicyPeer {
         namespace_selector: Some(labels([namespace].into())),

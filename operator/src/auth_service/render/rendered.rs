@@ -4,7 +4,9 @@ use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::validate::Validated;
+use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
 use crate::fingerprint::fingerprint;
 use crate::names::RENDERED_ANNOTATION;
@@ -12,7 +14,7 @@ use crate::names::RENDERED_ANNOTATION;
 /// An object could not be serialized.
 #[derive(Debug, thiserror::Error)]
 #[error("the {kind} of {service} cannot be rendered: {source}")]
-pub struct RenderError {
+pub(crate) struct RenderError {
     kind: Kind,
     service: String,
     source: serde_json::Error,
@@ -20,14 +22,11 @@ pub struct RenderError {
 
 /// An object as JSON, with the hash of its content in an annotation.
 #[derive(Clone, PartialEq)]
-pub struct Rendered {
-    /// Its kind.
+pub(crate) struct Rendered {
     pub kind: Kind,
-    /// Its name.
     pub name: String,
     /// The hash of its content.
     pub hash: String,
-    /// The object.
     pub value: Value,
     /// Whether an existing object of that name without owner may be adopted: a Secret that was restored manually.
     pub adopts: bool,
@@ -48,32 +47,21 @@ impl std::fmt::Debug for Rendered {
 
 /// The action for an object.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// It is to be as rendered.
+pub(crate) enum Action {
+    /// The object is made equal to the rendered one.
     Apply(Rendered),
     /// The object was generated just now and cannot be generated again: it is created, never overwritten.
     Create(Rendered),
     /// The existing object is kept as it is.
-    Keep {
-        /// Its kind.
-        kind: Kind,
-        /// Its name.
-        name: String,
-    },
+    Keep { kind: Kind, name: String },
     /// Only the number of replicas of the Deployment is set.
     Scale {
-        /// Its name.
         name: String,
         /// The desired number of replicas.
         replicas: i32,
     },
     /// The object is deleted, if this AuthService owns it.
-    Delete {
-        /// Its kind.
-        kind: Kind,
-        /// Its name.
-        name: String,
-    },
+    Delete { kind: Kind, name: String },
 }
 
 impl Action {
@@ -95,6 +83,40 @@ impl Action {
 
     pub(super) fn delete(kind: Kind, name: impl Into<String>) -> Self {
         Self::Delete { kind, name: name.into() }
+    }
+
+    /// The main object of a kind: it has the name of the AuthService, and is deleted if the spec does not ask for it.
+    pub(super) fn apply_or_delete(
+        service: &Validated,
+        kind: Kind,
+        object: Option<impl Serialize>,
+    ) -> Result<Self, RenderError> {
+        match object {
+            Some(object) => Self::apply(service, kind, &object),
+            None => Ok(Self::delete(kind, service.names.base())),
+        }
+    }
+
+    /// The same for a kind that may not be installed.
+    pub(super) fn of_optional_kind(
+        service: &Validated,
+        external_state: &ExternalState,
+        kind: Kind,
+        object: Option<impl Serialize>,
+    ) -> Result<Self, RenderError> {
+        match external_state.optional.presence(kind) {
+            Presence::Present => Self::apply_or_delete(service, kind, object),
+            Presence::Absent | Presence::Unknown => Ok(Self::keep(kind, service.names.base())),
+        }
+    }
+
+    /// The kind and name of the object.
+    pub(crate) fn target(&self) -> (Kind, &str) {
+        match self {
+            Self::Apply(rendered) | Self::Create(rendered) => (rendered.kind, &rendered.name),
+            Self::Keep { kind, name } | Self::Delete { kind, name } => (*kind, name),
+            Self::Scale { name, .. } => (Kind::Deployment, name),
+        }
     }
 
     /// Only applied over this version of the object.

@@ -2,14 +2,13 @@
 
 use crate::auth_service::problem::Problem;
 
-/// Where the schema stands.
+/// The state of the database schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Schema {
-    /// It fits the image.
+pub(crate) enum Schema {
+    /// The schema has the version of the image.
     Migrated,
-    /// A Job is at it.
+    /// The migration Job runs.
     Migrating,
-    /// The Job failed.
     Failed(String),
     /// The embedded PostgreSQL is not ready yet.
     WaitingForDatabase,

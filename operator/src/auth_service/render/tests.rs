@@ -1,23 +1,48 @@
 //! Snapshots of all rendered objects, for a minimal and for a complete AuthService.
 
 use latchkey_config::SecretText;
+use latchkey_crds::AuthService;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::auth_service::dereference::{Dereferenced, SmtpLogin};
-use crate::auth_service::fixtures::{KEYS, auth_service, embedded, full, full_spec, images};
-use crate::auth_service::validate::validate;
+use crate::auth_service::fixtures::{
+    KEYS, auth_service, completed_migration, embedded, external_state, full, full_spec, validated,
+};
+use crate::cluster::cache::Presence;
 use crate::signing_keys::KeySet;
 
-/// Built with the migration done.
-fn migrated(auth_service: &latchkey_crds::AuthService, found: Dereferenced) -> Objects {
-    let service = crate::auth_service::fixtures::migrated(auth_service, found);
-    render(&service, Timestamp::UNIX_EPOCH).unwrap()
+fn rendered(service: &Validated, external_state: &ExternalState) -> Objects {
+    render(service, external_state, Timestamp::UNIX_EPOCH).unwrap()
+}
+
+/// Rendered with the migration done.
+fn migrated(auth_service: &AuthService, found: Dereferenced, presence: Presence) -> Objects {
+    let service = validated(auth_service, found);
+    let jobs = vec![completed_migration(&service)];
+    rendered(&service, &ExternalState { jobs, ..external_state(presence) })
+}
+
+fn smallest() -> Objects {
+    migrated(&auth_service(json!({})), embedded(), Presence::Absent)
+}
+
+fn complete() -> Objects {
+    migrated(&auth_service(full_spec()), full(), Presence::Present)
+}
+
+/// The action for an object.
+fn action<'a>(objects: &'a Objects, kind: Kind, name: &str) -> &'a Action {
+    objects.actions().find(|action| action.target() == (kind, name)).unwrap()
+}
+
+fn jobs(objects: &Objects) -> Vec<&Action> {
+    objects.actions().filter(|action| action.target().0 == Kind::Job).collect()
 }
 
 /// All objects, as one list.
 fn all(objects: &Objects) -> Vec<Value> {
-    let actions = objects.actions().into_iter();
+    let actions = objects.actions();
     let values = actions.map(|action| match action {
         Action::Apply(rendered) => rendered.value.clone(),
         Action::Create(rendered) => json!({ "generated": rendered.value }),
@@ -30,22 +55,50 @@ fn all(objects: &Objects) -> Vec<Value> {
 
 #[test]
 fn the_smallest_service() {
-    insta::assert_yaml_snapshot!(all(&migrated(&auth_service(json!({})), embedded())));
+    insta::assert_yaml_snapshot!(all(&smallest()));
 }
 
 #[test]
 fn a_full_service() {
-    insta::assert_yaml_snapshot!(all(&migrated(&auth_service(full_spec()), full())));
+    insta::assert_yaml_snapshot!(all(&complete()));
 }
 
 #[test]
-fn secrets_stand_in_secrets_only() {
-    for value in all(&migrated(&auth_service(full_spec()), full())) {
+fn the_order_of_the_objects_is_the_one_that_apply_relies_on() {
+    let objects = smallest();
+    let place = |kind: Kind, name: &str| {
+        objects.actions().position(|action| action.target() == (kind, name)).unwrap()
+    };
+    let job = objects.actions().position(|action| action.target().0 == Kind::Job).unwrap();
+    let deployment = place(Kind::Deployment, "demo");
+    for before in [
+        place(Kind::Secret, "demo-jwt-keys"),
+        place(Kind::ConfigMap, "demo-settings"),
+        place(Kind::NetworkPolicy, "demo"),
+        place(Kind::HorizontalPodAutoscaler, "demo"),
+    ] {
+        assert!(before < place(Kind::StatefulSet, "demo-postgres") && before < deployment);
+    }
+    assert!(place(Kind::StatefulSet, "demo-postgres") < job && job < deployment);
+    let phases: Vec<Phase> = objects.phases.iter().map(|(phase, _)| *phase).collect();
+    assert_eq!(phases, [Phase::Prerequisites, Phase::Network, Phase::Workloads, Phase::Companions]);
+    // Whether workloads may run is decided by the prerequisites alone.
+    for (phase, actions) in &objects.phases {
+        for action in actions {
+            let runs_pods = matches!(action.target().0, Kind::Deployment | Kind::StatefulSet | Kind::Job);
+            assert_eq!(runs_pods, *phase == Phase::Workloads, "{action:?}");
+        }
+    }
+}
+
+#[test]
+fn secret_values_are_only_in_secrets() {
+    for value in all(&complete()) {
         if value["kind"] != "Secret" {
             assert!(!value.to_string().contains("-secret"), "{value}");
         }
     }
-    for value in all(&migrated(&auth_service(json!({})), embedded())) {
+    for value in all(&smallest()) {
         if value["kind"] != "Secret" {
             assert!(!value.to_string().contains("-secret"), "{value}");
         }
@@ -54,8 +107,8 @@ fn secrets_stand_in_secrets_only() {
 
 #[test]
 fn every_pod_passes_pod_security_restricted() {
-    for (spec, found) in [(json!({}), embedded()), (full_spec(), full())] {
-        for value in all(&migrated(&auth_service(spec), found)) {
+    for objects in [smallest(), complete()] {
+        for value in all(&objects) {
             let pod = &value["spec"]["template"]["spec"];
             if pod.is_null() {
                 continue;
@@ -75,57 +128,59 @@ fn every_pod_passes_pod_security_restricted() {
 }
 
 #[test]
-fn the_deployment_waits_for_the_migration_and_only_its_replicas_follow() {
-    let service = validate(&auth_service(json!({"replicas": 4})), embedded(), &images()).unwrap();
-    let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
+fn the_deployment_waits_for_the_migration_except_for_its_replicas() {
+    let state = external_state(Presence::Absent);
+    let objects = rendered(&validated(&auth_service(json!({"replicas": 4})), embedded()), &state);
     assert_eq!(objects.schema, Schema::Migrating);
-    assert_eq!(objects.deployment, Action::Scale { name: "demo".to_owned(), replicas: 4 });
-    assert!(matches!(objects.migration, Action::Apply(_)));
+    let scaled = Action::Scale { name: "demo".to_owned(), replicas: 4 };
+    assert_eq!(*action(&objects, Kind::Deployment, "demo"), scaled);
+    assert!(matches!(jobs(&objects)[..], [Action::Apply(_)]));
 
     for (live, wanted) in [(0, 4), (1, 4), (4, 0)] {
-        let mut service =
-            validate(&auth_service(json!({"replicas": wanted})), embedded(), &images()).unwrap();
+        let service = validated(&auth_service(json!({"replicas": wanted})), embedded());
         let deployment = json!({"metadata": {}, "spec": {"replicas": live, "selector": {}, "template": {}}});
-        service.deployment = Some(serde_json::from_value(deployment).unwrap());
-        let waits =
-            matches!(render(&service, Timestamp::UNIX_EPOCH).unwrap().deployment, Action::Keep { .. });
+        let deployment = Some(serde_json::from_value(deployment).unwrap());
+        let objects = rendered(&service, &ExternalState { deployment, ..state.clone() });
+        let waits = matches!(action(&objects, Kind::Deployment, "demo"), Action::Keep { .. });
         assert_eq!(waits, live == 0, "what is stopped starts with the database that the spec names");
     }
 }
 
 #[test]
 fn the_migration_waits_for_the_embedded_database() {
-    let found = Dereferenced { postgres_ready: false, ..embedded() };
-    let service = validate(&auth_service(json!({})), found, &images()).unwrap();
-    let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
+    let state = ExternalState { postgres_ready: false, ..external_state(Presence::Absent) };
+    let objects = rendered(&validated(&auth_service(json!({})), embedded()), &state);
     assert_eq!(objects.schema, Schema::WaitingForDatabase);
-    assert!(matches!(objects.migration, Action::Keep { .. }));
+    assert!(jobs(&objects).is_empty());
 }
 
 #[test]
-fn lost_keys_leave_the_secret_and_the_deployment_alone() {
+fn lost_keys_keep_the_secret_and_the_deployment_unchanged() {
     let found = Dereferenced { keys: KeyMaterial::Lost("gone".to_owned()), ..embedded() };
-    let objects = migrated(&auth_service(json!({})), found);
-    assert!(matches!(objects.jwt_keys, Action::Keep { .. }));
-    assert!(matches!(objects.deployment, Action::Keep { .. }));
+    let objects = migrated(&auth_service(json!({})), found, Presence::Absent);
+    assert!(matches!(action(&objects, Kind::Secret, "demo-jwt-keys"), Action::Keep { .. }));
+    assert!(matches!(action(&objects, Kind::Deployment, "demo"), Action::Keep { .. }));
 }
 
 #[test]
-fn a_lost_password_leaves_the_store_and_all_that_needs_it_alone() {
+fn a_lost_password_keeps_the_store_and_its_dependents_unchanged() {
     let found = Dereferenced { postgres_password: Some(StorePassword::Lost), ..embedded() };
-    let service = validate(&auth_service(json!({})), found, &images()).unwrap();
-    let objects = render(&service, Timestamp::UNIX_EPOCH).unwrap();
-    for wanted in [&objects.postgres_credentials, &objects.postgres, &objects.settings] {
-        assert!(matches!(wanted, Action::Keep { .. }));
+    let service = validated(&auth_service(json!({})), found);
+    let objects = rendered(&service, &external_state(Presence::Absent));
+    for (kind, name) in [
+        (Kind::Secret, "demo-postgres"),
+        (Kind::StatefulSet, "demo-postgres"),
+        (Kind::ConfigMap, "demo-settings"),
+    ] {
+        assert!(matches!(action(&objects, kind, name), Action::Keep { .. }));
     }
     assert!(matches!(&service.server, Err(problem) if problem.reason == "CredentialsLost"));
 }
 
 #[test]
-fn what_is_mounted_rolls_the_pods_but_the_key_set_does_not() {
-    let checksum = |found: Dereferenced| {
-        validate(&auth_service(full_spec()), found, &images()).unwrap().server.unwrap().checksum
-    };
+fn mounted_content_rolls_the_pods_but_the_key_set_does_not() {
+    let checksum =
+        |found: Dereferenced| validated(&auth_service(full_spec()), found).server.unwrap().checksum;
     let before = checksum(full());
     let password = Dereferenced {
         smtp: Some(Ok(SmtpLogin {
@@ -142,10 +197,10 @@ fn what_is_mounted_rolls_the_pods_but_the_key_set_does_not() {
 }
 
 #[test]
-fn a_changed_password_names_the_same_migration_and_another_host_does_not() {
+fn the_migration_depends_on_the_host_but_not_on_the_password() {
     let migration = |url: &str| {
         let found = Dereferenced { database_url: Some(Ok(SecretText::new(url))), ..full() };
-        validate(&auth_service(full_spec()), found, &images()).unwrap().server.unwrap().migration
+        validated(&auth_service(full_spec()), found).server.unwrap().migration
     };
     let before = migration("postgres://u:a@db/auth");
     assert_eq!(before, migration("postgres://v:b@db/auth?sslmode=require"));

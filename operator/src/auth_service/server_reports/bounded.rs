@@ -68,11 +68,11 @@ impl Visitor<'_> for Text {
         if self.cuts {
             let end = text.floor_char_boundary(MESSAGE);
             let printable = text[..end].chars().filter(|c| !c.is_control());
-            let mut kept: String = printable.collect();
+            let mut message: String = printable.collect();
             if end < text.len() {
-                kept.push('…');
+                message.push('…');
             }
-            return Ok(kept);
+            return Ok(message);
         }
         if text.len() > NAME {
             return Err(E::custom(format_args!("a name of more than {NAME} bytes")));
@@ -91,14 +91,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
-        let mut kept = Vec::new();
+        let mut read = Vec::new();
         while let Some(element) = elements.next_element()? {
-            if kept.len() == KEYS {
+            if read.len() == KEYS {
                 return Err(A::Error::custom(format_args!("more than {KEYS} signing keys")));
             }
-            kept.push(element);
+            read.push(element);
         }
-        Ok(kept)
+        Ok(read)
     }
 }
 
@@ -112,15 +112,15 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut kept = BTreeMap::new();
+        let mut read = BTreeMap::new();
         let mut seen = 0;
         while let Some(Name(name)) = members.next_key()? {
             seen += 1;
             if seen > DEPENDENCIES {
                 return Err(A::Error::custom(format_args!("more than {DEPENDENCIES} dependencies")));
             }
-            kept.insert(name, members.next_value()?);
+            read.insert(name, members.next_value()?);
         }
-        Ok(kept)
+        Ok(read)
     }
 }

@@ -17,21 +17,21 @@ pub(super) fn decide_autoscaling(facts: &Facts<'_>) -> Stated {
         return stated(ConditionStatus::False, "Disabled", message.to_owned());
     }
     let Some(autoscaling) = facts.service.autoscaling() else { return stopped() };
-    if facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::HorizontalPodAutoscaler) {
+    if facts.applied.name_conflicts.iter().any(|(kind, _)| *kind == Kind::HorizontalPodAutoscaler) {
         let message =
             "a HorizontalPodAutoscaler with this name exists and has another owner: delete or rename it.";
-        return stated(ConditionStatus::False, "NameTaken", message.to_owned());
+        return stated(ConditionStatus::False, "NameConflict", message.to_owned());
     }
-    match &facts.service.external_state.autoscaler {
+    match &facts.external_state.autoscaler {
         // The autoscaler fails because its target does not exist yet.
-        _ if facts.deployment.is_none() => stated(
+        _ if facts.applied.deployment.is_none() => stated(
             ConditionStatus::Unknown,
-            "NoDeploymentYet",
+            "DeploymentMissing",
             "The Deployment does not exist yet; the condition Ready describes why.".to_owned(),
         ),
-        None | Some(Autoscaler::Silent) => stated(
+        None | Some(Autoscaler::NotReported) => stated(
             ConditionStatus::Unknown,
-            "NotSaidYet",
+            "NotReported",
             "The autoscaler has not reported a status yet.".to_owned(),
         ),
         Some(Autoscaler::Waiting(why)) => stated(
@@ -80,20 +80,24 @@ mod tests {
 
     use super::super::tests::World;
     use super::*;
-    use crate::auth_service::fixtures::{auth_service, embedded, migrated};
+    use crate::auth_service::fixtures::{auth_service, embedded, validated};
 
     fn world(spec: Value, says: Option<Autoscaler>) -> World {
         let mut world = World::healthy();
-        world.service = migrated(&auth_service(spec), embedded());
-        world.service.external_state.autoscaler = says;
+        world.service = validated(&auth_service(spec), embedded());
+        world.external_state.autoscaler = says;
         world
     }
 
     #[test]
-    fn what_the_autoscaler_lacks_is_said_with_what_to_do() {
+    fn a_problem_of_the_autoscaler_is_reported_with_its_remedy() {
         let said = |says| world(json!({"autoscaling": {"maxReplicas": 9}}), Some(says));
         let why = || "no figures".to_owned();
-        said(Autoscaler::Silent).expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::Unknown, "NotSaidYet");
+        said(Autoscaler::NotReported).expect_condition(
+            AUTOSCALING_ACTIVE,
+            ConditionStatus::Unknown,
+            "NotReported",
+        );
         said(Autoscaler::Waiting(why())).expect_condition(
             AUTOSCALING_ACTIVE,
             ConditionStatus::Unknown,
@@ -122,16 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn without_an_autoscaler_or_a_deployment_there_is_nothing_to_complain_of() {
+    fn without_an_autoscaler_or_a_deployment_no_problem_is_reported() {
         let failing = || Some(Autoscaler::CannotScale("there is no Deployment".to_owned()));
         world(json!({}), None).expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "Disabled");
         let stopped = world(json!({"replicas": 0, "autoscaling": {"maxReplicas": 9}}), failing());
         stopped.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "ScaledToZero");
         let mut early = world(json!({"autoscaling": {"maxReplicas": 9}}), failing());
-        early.deployment = None;
-        early.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::Unknown, "NoDeploymentYet");
+        early.applied.deployment = None;
+        early.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::Unknown, "DeploymentMissing");
         let mut taken = world(json!({"autoscaling": {"maxReplicas": 9}}), Some(Autoscaler::Active));
-        taken.name_conflicts = vec![(Kind::HorizontalPodAutoscaler, "demo".to_owned())];
-        taken.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "NameTaken");
+        taken.applied.name_conflicts = vec![(Kind::HorizontalPodAutoscaler, "demo".to_owned())];
+        taken.expect_condition(AUTOSCALING_ACTIVE, ConditionStatus::False, "NameConflict");
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn decide_certificate(facts: &Facts<'_>) -> Stated {
     let exposure = facts.service.spec.exposure.as_ref();
     let tls = exposure.and_then(|exposure| exposure.ingress.as_ref()?.tls.as_ref());
     let gateway = exposure.and_then(|exposure| exposure.gateway.as_ref()?.certificate.as_ref());
-    match (&facts.service.external_state.tls, tls.and_then(|tls| tls.secret_name.as_deref())) {
+    match (&facts.external_state.exposure.tls, tls.and_then(|tls| tls.secret_name.as_deref())) {
         (Some(Err(problem)), _) => {
             return stated(ConditionStatus::False, problem.reason, problem.message.clone());
         }
@@ -26,12 +26,12 @@ pub(super) fn decide_certificate(facts: &Facts<'_>) -> Stated {
     }
     if gateway.or_else(|| tls?.certificate.as_ref()).is_none() {
         let message = "No TLS certificate is configured (spec.exposure).";
-        return stated(ConditionStatus::Unknown, "NoneNamed", message.to_owned());
+        return stated(ConditionStatus::Unknown, "NotConfigured", message.to_owned());
     }
     if let Some(Stated { status, reason, message, .. }) = certificate_problem(facts) {
         return stated(status, reason, message);
     }
-    let certificate = facts.service.external_state.certificate.as_ref();
+    let certificate = facts.external_state.exposure.certificate.as_ref();
     let until = certificate.and_then(|certificate| certificate.data.pointer("/status/notAfter")?.as_str());
     let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
     stated(

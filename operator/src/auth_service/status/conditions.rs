@@ -63,7 +63,7 @@ fn decide_secrets(facts: &Facts<'_>) -> Stated {
 
 fn decide_schema(facts: &Facts<'_>) -> Stated {
     let stated = |status, reason, message: String| state(types::SCHEMA_MIGRATED, status, reason, message);
-    match facts.schema {
+    match &facts.applied.schema {
         Schema::Migrated => stated(
             ConditionStatus::True,
             "Migrated",
@@ -103,7 +103,7 @@ fn decide_revocation(facts: &Facts<'_>) -> Stated {
         Some((pod, revocation)) => state(
             type_,
             ConditionStatus::False,
-            "FallenBackToPostgres",
+            "PostgresFallback",
             format!(
                 "Pod {pod} looks up revocations in PostgreSQL, which is safe but slower. Restore Redis: {}",
                 revocation.message
@@ -138,10 +138,10 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
             "No ServiceMonitor is configured: set spec.monitoring.serviceMonitor.enabled to create one.";
         return stated(ConditionStatus::False, "Disabled", message.to_owned());
     }
-    let name_conflicts = facts.name_conflicts.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
-    match facts.service.optional.presence(Kind::ServiceMonitor) {
+    let name_conflicts = facts.applied.name_conflicts.iter().any(|(kind, _)| *kind == Kind::ServiceMonitor);
+    match facts.external_state.optional.presence(Kind::ServiceMonitor) {
         Presence::Present if name_conflicts => {
-            stated(ConditionStatus::False, "NameTaken", "A ServiceMonitor with this name exists and has another owner: delete or rename it.".to_owned())
+            stated(ConditionStatus::False, "NameConflict", "A ServiceMonitor with this name exists and has another owner: delete or rename it.".to_owned())
         }
         Presence::Present => {
             stated(ConditionStatus::True, "ServiceMonitorApplied", "The ServiceMonitor is applied.".to_owned())
@@ -153,7 +153,7 @@ fn decide_monitoring(facts: &Facts<'_>) -> Stated {
         ),
         Presence::Unknown => stated(
             ConditionStatus::Unknown,
-            "CannotTell",
+            "KindUnknown",
             format!("It is not known yet whether the kind ServiceMonitor is installed: the operator needs permission to watch the CustomResourceDefinition {}.", Kind::ServiceMonitor.definition()),
         ),
     }

@@ -41,7 +41,7 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
     match reported.iter().find(|(_, login)| !login.ready) {
         _ if reported.is_empty() => stated(
             ConditionStatus::Unknown,
-            "NotTriedYet",
+            "NotProbed",
             "No replica has run the login probe yet; no action is needed.".to_owned(),
         ),
         Some((pod, login)) => stated(
@@ -62,8 +62,8 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
 
 pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {
     let stated = |status, reason, message: String| state(types::DATABASE_SHARED, status, reason, message);
-    match &facts.service.sharing {
-        Sharing::Alone => {
+    match &facts.external_state.sharing {
+        Sharing::Exclusive => {
             stated(ConditionStatus::False, "Exclusive", "No other AuthService uses the database.".to_owned())
         }
         Sharing::Allowed(other) => stated(
@@ -106,7 +106,7 @@ pub(super) fn decide_embedded(facts: &Facts<'_>) -> Stated {
             "Redis is embedded, a single instance; PostgreSQL replaces it while it is unavailable. Set spec.redis.urlSecretRef for production use.".to_owned(),
         ),
         (None, None) => {
-            stated(ConditionStatus::False, "NoneEmbedded", "PostgreSQL and Redis are external.".to_owned())
+            stated(ConditionStatus::False, "External", "PostgreSQL and Redis are external.".to_owned())
         }
     }
 }

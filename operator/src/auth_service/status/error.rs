@@ -2,9 +2,8 @@
 
 use crate::cluster::kinds::Kind;
 
-/// The status could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum StatusError {
+pub(crate) enum StatusError {
     /// The API server did not respond, or refused the status.
     #[error("the status could not be written: {0}")]
     Write(#[source] kube::Error),
@@ -13,10 +12,5 @@ pub enum StatusError {
     Refused(String),
     /// Another writer changes an object faster than it is repaired; the reconcile is retried.
     #[error("another writer keeps changing the {kind} {name}, which differs from the rendered object")]
-    Contested {
-        /// The object's kind.
-        kind: Kind,
-        /// The object's name.
-        name: String,
-    },
+    Contested { kind: Kind, name: String },
 }

@@ -18,9 +18,9 @@ pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
         );
     };
     let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Certificate];
-    if let Some((kind, name)) = facts.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
+    if let Some((kind, name)) = facts.applied.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
         let message = format!("the {kind} {name} exists and has another owner: delete or rename it.");
-        return stated(ConditionStatus::False, "NameTaken", message);
+        return stated(ConditionStatus::False, "NameConflict", message);
     }
     match (&exposure.ingress, &exposure.gateway) {
         (Some(ingress), _) => decide_ingress(facts, ingress),
@@ -38,15 +38,15 @@ fn stated(status: ConditionStatus, reason: &'static str, message: impl Into<Stri
 }
 
 fn decide_ingress(facts: &Facts<'_>, exposure: &IngressExposure) -> Stated {
-    let external_state = &facts.service.external_state;
-    if let Some(Err(problem)) = &external_state.tls {
+    let found = &facts.external_state.exposure;
+    if let Some(Err(problem)) = &found.tls {
         return stated(ConditionStatus::False, problem.reason, problem.message.clone());
     }
     let certificate = exposure.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
     if let Some(problem) = certificate.then(|| certificate_problem(facts)).flatten() {
         return problem;
     }
-    let addresses = external_state
+    let addresses = found
         .ingress
         .as_ref()
         .and_then(|ingress| ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref())
@@ -74,8 +74,8 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
         return problem;
     }
     let parents = facts
-        .service
         .external_state
+        .exposure
         .http_route
         .as_ref()
         .and_then(|route| route.data.pointer("/status/parents")?.as_array().cloned())
@@ -97,7 +97,7 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
         ),
         None if parents.is_empty() => stated(
             ConditionStatus::Unknown,
-            "NoGatewayAnswers",
+            "GatewayPending",
             "No Gateway has accepted the route yet: check that the Gateways in spec.exposure.gateway.parentRefs exist and have a controller.",
         ),
         None => stated(
@@ -110,7 +110,7 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
 
 pub(super) fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
     missing(facts, Kind::Certificate, "CertificateKindMissing", "install cert-manager").or_else(|| {
-        let certificate = facts.service.external_state.certificate.as_ref();
+        let certificate = facts.external_state.exposure.certificate.as_ref();
         let ready = certificate.and_then(ready);
         if ready.is_some_and(|ready| ready["status"] == "True") {
             return None;
@@ -130,7 +130,7 @@ fn condition<'a>(conditions: &'a Value, type_: &str) -> Option<&'a Value> {
 }
 
 fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) -> Option<Stated> {
-    match facts.service.optional.presence(kind) {
+    match facts.external_state.optional.presence(kind) {
         Presence::Present => None,
         Presence::Absent => Some(stated(
             ConditionStatus::False,
@@ -139,7 +139,7 @@ fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) ->
         )),
         Presence::Unknown => Some(stated(
             ConditionStatus::Unknown,
-            "CannotTell",
+            "KindUnknown",
             format!(
                 "It is not known yet whether the kind {kind} is installed: the operator needs permission to watch the CustomResourceDefinition {}.",
                 kind.definition()

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions as types;
 
-use crate::auth_service::problem::Problem;
-use crate::auth_service::render::Schema;
+use crate::auth_service::apply::Applied;
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::server_reports::Report;
 use crate::auth_service::validate::Validated;
-use crate::cluster::kinds::Kind;
 
 use super::termination_message::termination_message;
 
@@ -22,11 +20,11 @@ const SETTLED: Duration = Duration::from_mins(1);
 const BLOCKED: Duration = Duration::from_secs(30);
 /// The minimum and maximum interval of status queries while a change is in progress. Watches report changes of pods;
 /// only the servers know the rest.
-const UNDER_WAY: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(30)];
+const IN_PROGRESS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(30)];
 
 /// A condition's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConditionStatus {
+pub(crate) enum ConditionStatus {
     True,
     False,
     Unknown,
@@ -34,7 +32,7 @@ pub enum ConditionStatus {
 
 impl ConditionStatus {
     /// The value in a condition.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
             Self::False => "False",
@@ -45,55 +43,49 @@ impl ConditionStatus {
 
 /// A decided condition, without its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stated {
-    /// Its type.
+pub(crate) struct Stated {
     pub type_: &'static str,
-    /// Whether it holds.
+    /// Its status.
     pub status: ConditionStatus,
-    /// Why, in one word.
+    /// Its reason.
     pub reason: &'static str,
     /// A message with the cause and the remedy.
     pub message: String,
 }
 
-/// The overall state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// As specified.
+pub(crate) enum Verdict {
+    /// The cluster matches the spec.
     Settled,
-    /// On the way there.
-    UnderWay,
+    /// A change is in progress.
+    InProgress,
     /// A user must act.
     Blocked,
 }
 
 impl Verdict {
     /// The time until the next reconcile if no watch event triggers one. `servers_run`: there are servers to query;
-    /// watches report all other progress. The interval is half of `so_long`, the time for which the change has been
-    /// in progress.
-    pub fn requeue_after(self, servers_run: bool, so_long: Duration) -> Duration {
+    /// watches report all other progress. The interval is half of `in_progress_for`, the age of the change.
+    pub(crate) fn requeue_after(self, servers_run: bool, in_progress_for: Duration) -> Duration {
         match self {
-            Self::UnderWay if servers_run => (so_long / 2).clamp(UNDER_WAY[0], UNDER_WAY[1]),
-            Self::Settled | Self::UnderWay => SETTLED,
+            Self::InProgress if servers_run => (in_progress_for / 2).clamp(IN_PROGRESS[0], IN_PROGRESS[1]),
+            Self::Settled | Self::InProgress => SETTLED,
             Self::Blocked => BLOCKED,
         }
     }
 }
 
-/// What was observed.
+/// The input of the decision.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     pub service: &'a Validated,
-    pub schema: &'a Schema,
-    pub name_conflicts: &'a [(Kind, String)],
-    pub refused: &'a [Problem],
-    pub deployment: Option<&'a Deployment>,
-    pub pending: bool,
+    pub external_state: &'a ExternalState,
+    pub applied: &'a Applied,
     pub now: Timestamp,
 }
 
 /// Whether a reason requires an action by a user; other reasons are temporary.
-pub(super) fn is_trouble(reason: &str) -> bool {
+pub(super) fn needs_action(reason: &str) -> bool {
     !matches!(
         reason,
         "ReplicasNotReady"
@@ -112,17 +104,17 @@ pub(super) fn is_trouble(reason: &str) -> bool {
 }
 
 /// Conditions that are normally `False`.
-const BEST_FALSE: [&str; 5] =
+const NORMALLY_FALSE: [&str; 5] =
     [types::DATABASE_SHARED, types::EMBEDDED_STORES, types::PAUSED, types::RECONCILING, types::STALLED];
 
 /// Whether a condition has its normal status.
-pub(super) fn is_well(condition: &Condition) -> bool {
-    condition.status == if BEST_FALSE.contains(&condition.type_.as_str()) { "False" } else { "True" }
+pub(super) fn is_normal(condition: &Condition) -> bool {
+    condition.status == if NORMALLY_FALSE.contains(&condition.type_.as_str()) { "False" } else { "True" }
 }
 
 /// Whether a condition requires an action by a user.
 pub(super) fn is_warning(condition: &Condition) -> bool {
-    condition.status != "Unknown" && !is_well(condition) && is_trouble(&condition.reason)
+    condition.status != "Unknown" && !is_normal(condition) && needs_action(&condition.reason)
 }
 
 pub(super) fn state(
@@ -136,7 +128,7 @@ pub(super) fn state(
 
 pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
     facts
-        .service
+        .external_state
         .answers
         .iter()
         .filter_map(|answer| Some((answer.pod.as_str(), answer.report.as_ref()?)))
@@ -146,12 +138,12 @@ pub(super) fn reports<'a>(facts: &'a Facts<'_>) -> Vec<(&'a str, &'a Report)> {
 pub(super) fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
     let message = first_fault(facts)
         .unwrap_or_else(|| "No replica reports its status; the condition Ready describes why.".to_owned());
-    state(type_, ConditionStatus::Unknown, "NoReplicaAnswers", message)
+    state(type_, ConditionStatus::Unknown, "NoReplicaReports", message)
 }
 
 /// What is wrong with the first invalid report.
 fn first_fault(facts: &Facts<'_>) -> Option<String> {
-    let mut answers = facts.service.answers.iter();
+    let mut answers = facts.external_state.answers.iter();
     let (pod, fault) = answers.find_map(|answer| Some((&answer.pod, answer.fault?)))?;
     Some(format!(
         "Pod {pod} returned an invalid response to GET /status ({fault}): check its image (spec.image)."
@@ -185,9 +177,9 @@ pub(super) fn decide_dependency(
 }
 
 pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
-    if let Some(words) = termination_message(&facts.service.migration_pods) {
+    if let Some(last_line) = termination_message(&facts.external_state.migration_pods) {
         return format!(
-            "the migration Job failed: {words}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
+            "the migration Job failed: {last_line}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
         );
     }
     format!(

@@ -58,7 +58,7 @@ pub(super) fn decide_keys(facts: &Facts<'_>) -> Stated {
         }
         KeyMaterial::Stored(keys) | KeyMaterial::Generated(keys) => keys,
     };
-    if facts.name_conflicts.iter().any(|(_, name)| *name == secret) {
+    if facts.applied.name_conflicts.iter().any(|(_, name)| *name == secret) {
         let message = format!(
             "the Secret {secret} exists and has another owner; the condition Ready describes what to do."
         );

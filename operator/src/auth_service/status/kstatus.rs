@@ -26,7 +26,7 @@ pub(super) fn while_paused(
     (ready, _, verdict): (Stated, Stated, Verdict),
 ) -> (Stated, Stated, Verdict) {
     let progressing = state(types::PROGRESSING, ConditionStatus::False, "Paused", "Reconciling is paused.");
-    if !facts.pending {
+    if !facts.applied.pending {
         return (ready, progressing, verdict);
     }
     let message = "The cluster differs from the spec, and reconciling is paused: set spec.paused to false to apply the spec.";

@@ -4,18 +4,20 @@ use latchkey_crds::conditions as types;
 use serde_json::json;
 
 use super::tests::World;
-use crate::auth_service::fixtures::{auth_service, embedded, migrated};
+use crate::auth_service::fixtures::{auth_service, embedded, validated};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
 use crate::auth_service::status::facts::ConditionStatus;
 
 fn paused(pending: bool) -> World {
-    let service = migrated(&auth_service(json!({"paused": true})), embedded());
-    World { service, pending, ..World::healthy() }
+    let service = validated(&auth_service(json!({"paused": true})), embedded());
+    let mut world = World { service, ..World::healthy() };
+    world.applied.pending = pending;
+    world
 }
 
 #[test]
-fn a_pause_says_so_and_leaves_ready_true_while_nothing_waits() {
+fn a_pause_without_pending_changes_keeps_ready_true() {
     let world = paused(false);
     world.expect_condition(types::PAUSED, ConditionStatus::True, "Paused");
     world.expect_condition(types::READY, ConditionStatus::True, "Available");
@@ -24,7 +26,7 @@ fn a_pause_says_so_and_leaves_ready_true_while_nothing_waits() {
 }
 
 #[test]
-fn a_change_that_waits_for_the_end_of_a_pause_is_not_ready_and_stalled() {
+fn a_pending_change_during_a_pause_is_not_ready_and_stalled() {
     let world = paused(true);
     assert!(
         world
@@ -36,14 +38,14 @@ fn a_change_that_waits_for_the_end_of_a_pause_is_not_ready_and_stalled() {
 }
 
 #[test]
-fn kstatus_sees_a_rollout_as_under_way_and_a_problem_as_a_failure() {
+fn kstatus_reports_a_rollout_as_in_progress_and_a_problem_as_a_failure() {
     let mut world = World::healthy();
     world.expect_condition(types::RECONCILING, ConditionStatus::False, "Settled");
-    world.schema = Schema::Migrating;
+    world.applied.schema = Schema::Migrating;
     world.expect_condition(types::RECONCILING, ConditionStatus::True, "Migrating");
     world.expect_condition(types::STALLED, ConditionStatus::False, "NotStalled");
-    world.schema = Schema::Migrated;
-    world.refused = vec![Problem::new("ApplyRefused", "why")];
+    world.applied.schema = Schema::Migrated;
+    world.applied.refused = vec![Problem::new("ApplyRefused", "why")];
     world.expect_condition(types::RECONCILING, ConditionStatus::False, "Blocked");
     assert_eq!(world.expect_condition(types::STALLED, ConditionStatus::True, "ApplyRefused"), "why");
 }
@@ -51,15 +53,15 @@ fn kstatus_sees_a_rollout_as_under_way_and_a_problem_as_a_failure() {
 #[test]
 fn an_autoscaled_deployment_is_ready_at_the_scale_that_the_autoscaler_set() {
     let mut world = World::healthy();
-    world.service = migrated(&auth_service(json!({"autoscaling": {"maxReplicas": 9}})), embedded());
+    world.service = validated(&auth_service(json!({"autoscaling": {"maxReplicas": 9}})), embedded());
     let mut deployment = super::tests::deployment(4, 4);
     deployment.spec.replicas = Some(4);
-    world.deployment = Some(deployment.clone());
+    world.applied.deployment = Some(deployment.clone());
     assert_eq!(
         world.expect_condition(types::READY, ConditionStatus::True, "Available"),
         "4 of 4 replicas are ready."
     );
     deployment.spec.replicas = Some(5);
-    world.deployment = Some(deployment);
+    world.applied.deployment = Some(deployment);
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
 }

@@ -33,8 +33,9 @@ use serde_json::json;
 
 use crate::auth_service::apply::Applied;
 use crate::auth_service::context::Context;
+use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::image::tag_of;
-use crate::auth_service::server_reports::{Answer, any_to_ask};
+use crate::auth_service::server_reports::{Answer, Report, can_query_any};
 use crate::auth_service::validate::Validated;
 use crate::cluster::observed::Observed;
 use crate::error_chain::ErrorChain;
@@ -46,29 +47,22 @@ use event_note::shortened;
 use facts::Facts;
 
 pub(crate) use error::StatusError;
-pub(crate) use unreadable::{held_for, report_unreadable};
+pub(crate) use unreadable::{report_unreadable, unreadable};
 
 /// Decides the conditions and writes the status if it changed. Returns the time until the next reconcile.
 ///
 /// # Errors
 /// When the status could not be written, or the API server refused an object.
-pub async fn update(
+pub(crate) async fn update(
     auth_service: &AuthService,
     service: &Validated,
+    external_state: &ExternalState,
     applied: &Applied,
     context: &Context,
 ) -> Result<Duration, StatusError> {
     let before = context.last_status(auth_service);
     let now = Timestamp::now();
-    let facts = Facts {
-        service,
-        schema: &applied.schema,
-        name_conflicts: &applied.name_conflicts,
-        refused: &applied.refused,
-        deployment: applied.deployment.as_ref(),
-        pending: applied.pending,
-        now,
-    };
+    let facts = Facts { service, external_state, applied, now };
     let (stated, verdict) = decide_conditions(&facts);
     let generation = auth_service.metadata.generation;
     let conditions = transition::merge(&before.conditions, &stated, generation, now);
@@ -80,14 +74,13 @@ pub async fn update(
         key_requests,
         selector: Some(service.names.selector_text()),
         endpoint: Some(format!("http://{}.{}.svc", service.name, service.namespace)),
-        version: version(&service.answers, applied.deployment.as_ref()),
-        schema_version: service
-            .answers
-            .iter()
-            .filter_map(|answer| answer.report.as_ref()?.schema_version)
+        version: version(&external_state.answers, applied.deployment.as_ref()),
+        schema_version: external_state
+            .reports()
+            .filter_map(|report| report.schema_version)
             .max()
             .or(before.schema_version),
-        schema_range: schema_range(&service.answers).or(before.schema_range),
+        schema_range: schema_range(external_state.reports()).or(before.schema_range),
         replicas: observed(applied.deployment.as_ref(), |status| status.replicas),
         ready_replicas: observed(applied.deployment.as_ref(), |status| status.ready_replicas),
     };
@@ -101,9 +94,9 @@ pub async fn update(
     if let Some((kind, name)) = applied.contested.first() {
         return Err(StatusError::Contested { kind: *kind, name: name.clone() });
     }
-    let so_long = transition::true_for(&after.conditions, types::PROGRESSING, now);
-    let mut requeue_after = verdict.requeue_after(any_to_ask(&service.pods), so_long);
-    if rollout::awaits_pod(&service.jobs, now) {
+    let in_progress_for = transition::true_for(&after.conditions, types::PROGRESSING, now);
+    let mut requeue_after = verdict.requeue_after(can_query_any(&external_state.pods), in_progress_for);
+    if rollout::awaits_pod(&external_state.jobs, now) {
         requeue_after = requeue_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
     }
     Ok(service.rotation.due.map_or(requeue_after, |due| due.min(requeue_after)))
@@ -130,8 +123,7 @@ fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String
 }
 
 /// The range that the newest server reports.
-fn schema_range(answers: &[Answer]) -> Option<SchemaRange> {
-    let reports = answers.iter().filter_map(|answer| answer.report.as_ref());
+fn schema_range<'a>(reports: impl Iterator<Item = &'a Report>) -> Option<SchemaRange> {
     reports
         .filter_map(|report| {
             Some(SchemaRange {

@@ -28,7 +28,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
             Verdict::Blocked,
         );
     }
-    let waiting = match facts.schema {
+    let waiting = match &facts.applied.schema {
         Schema::WaitingForDatabase => Some((
             "WaitingForDatabase",
             "The embedded PostgreSQL is starting; no action is needed.".to_owned(),
@@ -40,7 +40,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
         return (
             state(types::READY, ConditionStatus::False, reason, message.clone()),
             state(types::PROGRESSING, ConditionStatus::True, reason, message),
-            Verdict::UnderWay,
+            Verdict::InProgress,
         );
     }
     match rollout(facts) {
@@ -81,7 +81,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
             state(types::PROGRESSING, ConditionStatus::False, "Blocked", message),
             Verdict::Blocked,
         ),
-        Rollout::UnderWay { replaces, message } => (
+        Rollout::InProgress { replaces, message } => (
             state(types::READY, ConditionStatus::False, "ReplicasNotReady", message.clone()),
             // Replicas that were ready are not ready any more; no change is in progress.
             if replaces {
@@ -94,7 +94,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                     "The spec is rolled out, but not all replicas are ready.",
                 )
             },
-            Verdict::UnderWay,
+            Verdict::InProgress,
         ),
     }
 }
@@ -104,9 +104,9 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     if let Err(problem) = &facts.service.secrets {
         return Some(problem.clone());
     }
-    if let Some((kind, name)) = facts.name_conflicts.first() {
+    if let Some((kind, name)) = facts.applied.name_conflicts.first() {
         return Some(Problem::new(
-            "NameTaken",
+            "NameConflict",
             format!(
                 "the {kind} {name} exists and has another owner: delete or rename it, or use another name for the AuthService."
             ),
@@ -118,29 +118,29 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     if let Err(problem) = &facts.service.server {
         return Some(problem.clone());
     }
-    if let Some(problem) = facts.refused.first() {
+    if let Some(problem) = facts.applied.refused.first() {
         return Some(problem.clone());
     }
-    if let Schema::Failed(why) = facts.schema {
+    if let Schema::Failed(why) = &facts.applied.schema {
         return Some(Problem::new("MigrationFailed", migration_failed(facts, why)));
     }
     None
 }
 
 fn wanted_replicas(facts: &Facts<'_>) -> i32 {
-    facts.service.replicas_now(facts.deployment)
+    facts.service.replicas_now(facts.applied.deployment.as_ref())
 }
 
 enum Rollout {
     Complete,
-    UnderWay { replaces: bool, message: String },
+    InProgress { replaces: bool, message: String },
     Stuck(String),
 }
 
 fn rollout(facts: &Facts<'_>) -> Rollout {
     let wanted = wanted_replicas(facts);
-    let Some(deployment) = facts.deployment else {
-        return Rollout::UnderWay {
+    let Some(deployment) = &facts.applied.deployment else {
+        return Rollout::InProgress {
             replaces: true,
             message: "The Deployment does not exist yet.".to_owned(),
         };
@@ -171,7 +171,7 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
     } else {
         format!("{updated} of {wanted} replicas are updated, {ready} are ready.{why}")
     };
-    Rollout::UnderWay { replaces: !rolled_out, message }
+    Rollout::InProgress { replaces: !rolled_out, message }
 }
 
 /// Why no pod can be created: a quota, a missing priority class, or admission.
@@ -208,14 +208,14 @@ pub(super) fn awaits_pod(jobs: &[Job], now: Timestamp) -> bool {
 
 /// Why the first pod that is not ready is not: the waiting reason of its container, or its report.
 fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
-    let pod = facts.service.pods.iter().find(|pod| {
+    let pod = facts.external_state.pods.iter().find(|pod| {
         let conditions =
             pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         !conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
     })?;
     let name = pod.name_any();
     let report =
-        facts.service.answers.iter().find(|answer| answer.pod == name).and_then(|a| a.report.as_ref());
+        facts.external_state.answers.iter().find(|answer| answer.pod == name).and_then(|a| a.report.as_ref());
     let waits_for =
         report.and_then(|report| report.dependencies.iter().find(|(_, dependency)| !dependency.ready));
     if let Some((dependency, what)) = waits_for {
@@ -223,7 +223,7 @@ fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
     }
     let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
     match containers.unwrap_or_default().iter().find_map(termination_message_before_restart) {
-        Some(words) => Some(format!("Pod {name} terminated with an error: {words}")),
+        Some(last_line) => Some(format!("Pod {name} terminated with an error: {last_line}")),
         None => why_not_started(pod),
     }
 }
@@ -253,16 +253,16 @@ fn why_not_started(pod: &Pod) -> Option<String> {
 pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
     /// Normal waiting reasons of every starting pod.
     const ORDINARY: [&str; 2] = ["ContainerCreating.", "PodInitializing."];
-    let held_up = facts.service.migration_pods.iter().find_map(why_not_started).or_else(|| {
+    let held_up = facts.external_state.migration_pods.iter().find_map(why_not_started).or_else(|| {
         let too_long = |since: Timestamp| facts.now.duration_since(since) >= NO_POD_PATIENCE;
         let job =
-            facts.service.jobs.iter().find(|job| without_pod_since(job).is_some_and(too_long))?.name_any();
+            facts.external_state.jobs.iter().find(|job| without_pod_since(job).is_some_and(too_long))?.name_any();
         Some(format!("The Job {job} cannot create a pod: run kubectl describe job {job} and resolve the reported problem."))
     });
     match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
-        None => match termination_message(&facts.service.migration_pods) {
-            Some(words) => {
-                ("MigrationRetrying", format!("A migration attempt failed and is retried: {words}"))
+        None => match termination_message(&facts.external_state.migration_pods) {
+            Some(last_line) => {
+                ("MigrationRetrying", format!("A migration attempt failed and is retried: {last_line}"))
             }
             None => ("Migrating", "The database schema is being migrated; no action is needed.".to_owned()),
         },

@@ -9,45 +9,43 @@ use serde_json::json;
 
 use super::facts::{ConditionStatus, Stated, Verdict};
 use super::*;
-use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, migrated};
+use crate::auth_service::fixtures::{auth_service, embedded, external_state, full, full_spec, validated};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
 use crate::auth_service::server_reports::{Dependency, LoadedKey, Report, Revocation};
+use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, Progress};
 
 /// The facts; a healthy service until a test changes something.
 pub(super) struct World {
     pub(super) service: Validated,
-    pub(super) schema: Schema,
-    pub(super) name_conflicts: Vec<(Kind, String)>,
-    pub(super) refused: Vec<Problem>,
-    pub(super) deployment: Option<Deployment>,
-    pub(super) pending: bool,
+    pub(super) external_state: ExternalState,
+    pub(super) applied: Applied,
 }
 
 impl World {
     pub(super) fn healthy() -> Self {
-        let mut service = migrated(&auth_service(json!({})), embedded());
-        service.answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()), fault: None }];
+        let answers = vec![Answer { pod: "demo-1".to_owned(), report: Some(report()), fault: None }];
         Self {
-            service,
-            schema: Schema::Migrated,
-            name_conflicts: Vec::new(),
-            refused: Vec::new(),
-            deployment: Some(deployment(1, 1)),
-            pending: false,
+            service: validated(&auth_service(json!({})), embedded()),
+            external_state: ExternalState { answers, ..external_state(Presence::Absent) },
+            applied: Applied {
+                deployment: Some(deployment(1, 1)),
+                schema: Schema::Migrated,
+                name_conflicts: Vec::new(),
+                refused: Vec::new(),
+                contested: Vec::new(),
+                pending: false,
+            },
         }
     }
 
     fn decide(&self) -> (BTreeMap<&'static str, Stated>, Verdict) {
         let facts = Facts {
             service: &self.service,
-            schema: &self.schema,
-            name_conflicts: &self.name_conflicts,
-            refused: &self.refused,
-            deployment: self.deployment.as_ref(),
-            pending: self.pending,
+            external_state: &self.external_state,
+            applied: &self.applied,
             now: Timestamp::UNIX_EPOCH,
         };
         let (stated, verdict) = decide_conditions(&facts);
@@ -64,7 +62,7 @@ impl World {
     }
 
     fn report(&mut self) -> &mut Report {
-        self.service.answers[0].report.as_mut().unwrap()
+        self.external_state.answers[0].report.as_mut().unwrap()
     }
 }
 
@@ -120,41 +118,41 @@ fn a_healthy_service_is_ready_and_settled() {
 }
 
 #[test]
-fn a_deployment_that_the_controller_has_not_looked_at_is_not_ready() {
+fn a_deployment_that_its_controller_has_not_observed_is_not_ready() {
     let mut world = World::healthy();
-    world.deployment.as_mut().unwrap().metadata.generation = Some(3);
+    world.applied.deployment.as_mut().unwrap().metadata.generation = Some(3);
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     world.expect_condition(types::PROGRESSING, ConditionStatus::True, "RollingOut");
-    assert_eq!(world.decide().1, Verdict::UnderWay);
+    assert_eq!(world.decide().1, Verdict::InProgress);
 }
 
 #[test]
-fn a_replica_that_is_missing_is_no_rollout() {
+fn a_missing_replica_is_not_a_rollout() {
     let mut world = World::healthy();
-    world.deployment = Some(deployment(1, 0));
+    world.applied.deployment = Some(deployment(1, 0));
     world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     world.expect_condition(types::PROGRESSING, ConditionStatus::False, "Settled");
 }
 
 #[test]
-fn a_waiting_container_is_named_in_the_message() {
+fn the_message_names_a_waiting_container() {
     let mut world = World::healthy();
-    world.deployment = Some(deployment(1, 0));
-    world.service.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
+    world.applied.deployment = Some(deployment(1, 0));
+    world.external_state.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
     let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     assert!(message.contains("demo-1") && message.contains("ImagePullBackOff"), "{message}");
 }
 
 #[test]
-fn what_a_server_said_before_it_ended_is_in_the_message() {
+fn the_termination_message_of_a_server_is_in_the_message() {
     let mut world = World::healthy();
-    world.deployment = Some(deployment(1, 0));
-    world.service.answers.clear();
+    world.applied.deployment = Some(deployment(1, 0));
+    world.external_state.answers.clear();
     let mut pod = serde_json::to_value(waiting_pod("demo-1", "CrashLoopBackOff")).unwrap();
     let ended =
         json!({"terminated": {"exitCode": 1, "message": "a\nlatchkey-server: the password is too common\n"}});
     pod["status"]["containerStatuses"][0]["lastState"] = ended;
-    world.service.pods = vec![serde_json::from_value(pod).unwrap()];
+    world.external_state.pods = vec![serde_json::from_value(pod).unwrap()];
     let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
     assert!(
         message.ends_with("Pod demo-1 terminated with an error: the password is too common"),
@@ -163,12 +161,12 @@ fn what_a_server_said_before_it_ended_is_in_the_message() {
 }
 
 #[test]
-fn a_migration_that_cannot_start_says_why() {
+fn a_migration_that_cannot_start_reports_the_reason() {
     let mut world = World::healthy();
-    world.schema = Schema::Migrating;
+    world.applied.schema = Schema::Migrating;
     world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "Migrating");
     for (reason, said) in [("ContainerCreating", "Migrating"), ("ImagePullBackOff", "MigrationWaiting")] {
-        world.service.migration_pods = vec![waiting_pod("demo-migrate-1", reason)];
+        world.external_state.migration_pods = vec![waiting_pod("demo-migrate-1", reason)];
         world.expect_condition(types::READY, ConditionStatus::False, said);
         let message = world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, said);
         assert_eq!(message.contains("Pod demo-migrate-1 is waiting: ImagePullBackOff."), said != "Migrating");
@@ -176,12 +174,12 @@ fn a_migration_that_cannot_start_says_why() {
 }
 
 #[test]
-fn a_job_that_has_no_pod_yet_is_given_a_moment() {
+fn a_job_without_a_pod_is_reported_after_a_delay() {
     let mut world = World::healthy();
-    world.schema = Schema::Migrating;
+    world.applied.schema = Schema::Migrating;
     let reported = |world: &mut World, status: serde_json::Value, reason: &str| {
         let job = json!({"metadata": {"name": "demo-migrate-1"}, "status": status});
-        world.service.jobs = vec![serde_json::from_value(job).unwrap()];
+        world.external_state.jobs = vec![serde_json::from_value(job).unwrap()];
         world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, reason);
     };
     let (now, before) = ("1970-01-01T00:00:00Z", "1969-12-31T23:59:55Z");
@@ -196,8 +194,8 @@ fn a_job_that_has_no_pod_yet_is_given_a_moment() {
 #[test]
 fn a_dependency_that_a_pod_waits_for_is_named_in_the_message() {
     let mut world = World::healthy();
-    world.deployment = Some(deployment(1, 0));
-    world.service.pods =
+    world.applied.deployment = Some(deployment(1, 0));
+    world.external_state.pods =
         vec![serde_json::from_value(json!({"metadata": {"name": "demo-1"}, "status": {}})).unwrap()];
     let dependency = Dependency { ready: false, message: "connection refused".to_owned(), reason: None };
     world.report().dependencies.insert("database".to_owned(), dependency);
@@ -221,19 +219,19 @@ fn a_database_that_accepts_no_writes_has_a_reason_of_its_own() {
 }
 
 #[test]
-fn an_answer_that_is_no_report_is_named() {
+fn an_invalid_report_names_the_pod() {
     use crate::auth_service::server_reports::Fault;
     let mut world = World::healthy();
     let faulty = Answer { pod: "demo-2".to_owned(), report: None, fault: Some(Fault::TooLong) };
-    world.service.answers.push(faulty);
+    world.external_state.answers.push(faulty);
     let message = world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::True, "Reachable");
     assert!(
         message.contains("Pod demo-2 returned an invalid response to GET /status (larger than 16 KiB)"),
         "{message}"
     );
-    world.service.answers.remove(0);
+    world.external_state.answers.remove(0);
     let message =
-        world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::Unknown, "NoReplicaAnswers");
+        world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::Unknown, "NoReplicaReports");
     assert!(
         message.contains("Pod demo-2 returned an invalid response to GET /status (larger than 16 KiB)"),
         "{message}"
@@ -241,17 +239,17 @@ fn an_answer_that_is_no_report_is_named() {
 }
 
 #[test]
-fn without_an_answer_nothing_is_claimed() {
+fn without_a_report_the_state_is_unknown() {
     let mut world = World::healthy();
-    world.service.answers[0].report = None;
+    world.external_state.answers[0].report = None;
     for type_ in [types::DATABASE_REACHABLE, types::REVOCATION_STORE_READY] {
-        world.expect_condition(type_, ConditionStatus::Unknown, "NoReplicaAnswers");
+        world.expect_condition(type_, ConditionStatus::Unknown, "NoReplicaReports");
     }
     world.expect_condition(types::KEYS_READY, ConditionStatus::True, "Stored");
 }
 
 #[test]
-fn lost_keys_are_said_by_both_conditions_and_the_secret_is_named() {
+fn lost_keys_are_reported_by_both_conditions_with_the_secret() {
     let mut world = World::healthy();
     world.service.keys = KeyMaterial::Lost("the Secret is gone".to_owned());
     world.expect_condition(types::KEYS_READY, ConditionStatus::False, "KeyMaterialLost");
@@ -269,7 +267,7 @@ fn a_replica_without_the_key_is_named() {
 }
 
 #[test]
-fn a_rotation_is_said_and_one_that_is_held_up_is_trouble() {
+fn a_rotation_is_reported_and_a_delayed_one_needs_action() {
     let mut world = World::healthy();
     let why = "key k2 waits for pod demo-1 to load it".to_owned();
     world.service.rotation.status.progress = Progress::Rotating(why.clone());
@@ -277,56 +275,51 @@ fn a_rotation_is_said_and_one_that_is_held_up_is_trouble() {
     world.service.rotation.status.progress = Progress::ReplicaLags(why);
     let message = world.expect_condition(types::KEYS_READY, ConditionStatus::False, "ReplicaLags");
     assert!(message.contains("demo-1"), "{message}");
-    assert!(facts::is_trouble("ReplicaLags"));
+    assert!(facts::needs_action("ReplicaLags"));
 }
 
 #[test]
-fn a_missing_secret_comes_before_everything_else() {
+fn a_missing_secret_has_priority_over_other_problems() {
     let problem = Problem::new("SecretMissing", "the Secret db does not exist");
     let mut found = full();
     found.database_url = Some(Err(problem.clone()));
-    let service = crate::auth_service::validate::validate(
-        &auth_service(full_spec()),
-        found,
-        &crate::auth_service::fixtures::images(),
-    )
-    .unwrap();
-    let mut world = World { service, schema: Schema::Blocked(problem), ..World::healthy() };
-    world.name_conflicts = vec![(Kind::Service, "demo".to_owned())];
+    let service = validated(&auth_service(full_spec()), found);
+    let mut world = World { service, ..World::healthy() };
+    world.applied.schema = Schema::Blocked(problem);
+    world.applied.name_conflicts = vec![(Kind::Service, "demo".to_owned())];
     world.expect_condition(types::SECRETS_RESOLVED, ConditionStatus::False, "SecretMissing");
     world.expect_condition(types::READY, ConditionStatus::False, "SecretMissing");
     world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "Blocked");
 }
 
 #[test]
-fn a_name_that_is_taken_is_said_with_the_object() {
+fn a_name_conflict_names_the_object() {
     let mut world = World::healthy();
-    world.name_conflicts = vec![(Kind::ConfigMap, "demo-settings".to_owned())];
-    let message = world.expect_condition(types::READY, ConditionStatus::False, "NameTaken");
+    world.applied.name_conflicts = vec![(Kind::ConfigMap, "demo-settings".to_owned())];
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "NameConflict");
     assert!(message.contains("ConfigMap demo-settings"), "{message}");
 }
 
 #[test]
-fn redis_that_is_down_is_no_reason_to_be_unready() {
+fn an_unreachable_redis_does_not_affect_readiness() {
     let mut world = World::healthy();
     world.report().revocation = Some(Revocation { mode: "postgres".to_owned(), message: "down".to_owned() });
-    world.expect_condition(types::REVOCATION_STORE_READY, ConditionStatus::False, "FallenBackToPostgres");
+    world.expect_condition(types::REVOCATION_STORE_READY, ConditionStatus::False, "PostgresFallback");
     world.expect_condition(types::READY, ConditionStatus::True, "Available");
 }
 
 #[test]
-fn mail_that_is_off_is_disabled_and_mail_that_is_on_is_asked_for() {
+fn mail_is_disabled_or_its_state_is_reported() {
     World::healthy().expect_condition(types::MAIL_READY, ConditionStatus::False, "Disabled");
     let mut world = World::healthy();
-    let answers = world.service.answers;
-    world.service = Validated { answers, ..migrated(&auth_service(full_spec()), full()) };
+    world.service = validated(&auth_service(full_spec()), full());
     world.expect_condition(types::MAIL_READY, ConditionStatus::True, "Reachable");
 }
 
 #[test]
-fn a_migration_that_failed_says_where_to_look() {
+fn a_failed_migration_names_the_logs_to_check() {
     let mut world = World::healthy();
-    world.schema = Schema::Failed("BackoffLimitExceeded".to_owned());
+    world.applied.schema = Schema::Failed("BackoffLimitExceeded".to_owned());
     let message = world.expect_condition(types::SCHEMA_MIGRATED, ConditionStatus::False, "MigrationFailed");
     assert!(message.contains("kubectl logs"), "{message}");
     world.expect_condition(types::READY, ConditionStatus::False, "MigrationFailed");
@@ -340,8 +333,8 @@ fn the_version_is_what_the_replicas_agree_on() {
         "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "server", "image": "a/b:9"}]}}},
     }))
     .unwrap();
-    assert_eq!(version(&world.service.answers, Some(&running)).as_deref(), Some("1.2.3"));
-    world.service.answers[0].report = None;
-    assert_eq!(version(&world.service.answers, Some(&running)).as_deref(), Some("9"));
-    assert_eq!(version(&world.service.answers, None), None);
+    assert_eq!(version(&world.external_state.answers, Some(&running)).as_deref(), Some("1.2.3"));
+    world.external_state.answers[0].report = None;
+    assert_eq!(version(&world.external_state.answers, Some(&running)).as_deref(), Some("9"));
+    assert_eq!(version(&world.external_state.answers, None), None);
 }

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
 use super::event_note::shortened;
-use super::facts::{Stated, is_warning, is_well};
+use super::facts::{Stated, is_normal, is_warning};
 use super::keys::ROTATING;
 
 /// The decided conditions with their transition times, which are kept if the status is unchanged. Conditions of other
@@ -65,7 +65,7 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
                 let on_the_way = |known: &Condition| known.status != "True" && condition.status != "True";
                 is_warning(condition) || !known.is_some_and(on_the_way)
             }
-            _ if is_well(condition) => known.is_some_and(|known| {
+            _ if is_normal(condition) => known.is_some_and(|known| {
                 is_warning(known)
                     || known.type_ == conditions::SCHEMA_MIGRATED
                     || known.reason == ROTATING
@@ -95,21 +95,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_time_moves_exactly_when_the_status_does(first in any_truth(), second in any_truth()) {
+        fn the_transition_time_changes_exactly_when_the_status_does(first in any_truth(), second in any_truth()) {
             let start = Timestamp::UNIX_EPOCH;
             let before = merge(&[], &stated(first, "A"), Some(1), start);
             let after = merge(&before, &stated(second, "B"), Some(2), start + 5.seconds());
             let moved = after[0].last_transition_time != before[0].last_transition_time;
             prop_assert_eq!(moved, first != second);
             prop_assert_eq!(after[0].observed_generation, Some(2));
-            let so_long = true_for(&after, conditions::READY, start + 9.seconds()).as_secs();
-            prop_assert_eq!(so_long, if second != ConditionStatus::True { 0 } else if moved { 4 } else { 9 });
+            let in_progress_for = true_for(&after, conditions::READY, start + 9.seconds()).as_secs();
+            prop_assert_eq!(in_progress_for, if second != ConditionStatus::True { 0 } else if moved { 4 } else { 9 });
             prop_assert_eq!(true_for(&after, conditions::READY, start - 1.hour()), Duration::ZERO);
         }
     }
 
     #[test]
-    fn the_same_again_is_no_change() {
+    fn an_equal_status_is_no_change() {
         let before = merge(&[], &stated(ConditionStatus::False, "A"), Some(1), Timestamp::UNIX_EPOCH);
         let after =
             merge(&before, &stated(ConditionStatus::False, "A"), Some(1), Timestamp::UNIX_EPOCH + 1.hour());
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_tells_of_trouble_and_of_the_end_of_the_way() {
+    fn events_report_problems_and_the_end_of_a_change() {
         let at = |status, reason| merge(&[], &stated(status, reason), Some(1), Timestamp::UNIX_EPOCH);
         let reported = |before: &[Condition], after: &[Condition]| !worth_an_event(before, after).is_empty();
         let [migrating, starting] =
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_of_others_stay() {
+    fn conditions_of_other_writers_are_kept() {
         let theirs = Condition {
             type_: "example.com/Theirs".to_owned(),
             status: "True".to_owned(),

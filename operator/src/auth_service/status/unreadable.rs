@@ -28,7 +28,7 @@ const REASON: &str = "UnreadableResource";
 const AGAIN: Duration = Duration::from_mins(5);
 
 /// A readable AuthService that is not reconciled because one of its objects cannot be read.
-pub fn held_for(auth_service: &AuthService, problem: Box<str>) -> Unreadable {
+pub(crate) fn unreadable(auth_service: &AuthService, problem: Box<str>) -> Unreadable {
     let conditions = auth_service.status.iter().flat_map(|status| &status.conditions);
     // A value parsed from JSON can be serialized as JSON.
     let conditions =
@@ -40,33 +40,33 @@ pub fn held_for(auth_service: &AuthService, problem: Box<str>) -> Unreadable {
 ///
 /// # Errors
 /// When the status could not be written.
-pub async fn report_unreadable(
+pub(crate) async fn report_unreadable(
     observed: &Observed,
-    held: &Unreadable,
+    unreadable: &Unreadable,
     context: &Context,
 ) -> Result<Action, StatusError> {
-    let message = message(&held.problem);
+    let message = message(&unreadable.problem);
     let now = Timestamp::now();
     let generation = observed.meta().generation;
-    let reported = held.conditions.as_ref().map(|before| merge(before, &message, generation, now));
-    if reported.is_some() && reported == held.conditions {
+    let reported = unreadable.conditions.as_ref().map(|before| merge(before, &message, generation, now));
+    if reported.is_some() && reported == unreadable.conditions {
         return Ok(Action::requeue(AGAIN));
     }
     let uid = observed.uid().unwrap_or_default();
     let is_known = context.with_memory(&uid, |memory| {
-        memory.reported.replace(held.problem.clone()).is_some_and(|before| before == held.problem)
+        memory.reported.replace(unreadable.problem.clone()).is_some_and(|before| before == unreadable.problem)
     });
     if !is_known {
         tracing::warn!(
             namespace = observed.namespace(),
             name = observed.name_any(),
-            problem = &*held.problem,
+            problem = &*unreadable.problem,
             "an AuthService cannot be read; the operator does not change it"
         );
         publish(observed, &message, context).await;
     }
     if let Some(conditions) = reported {
-        write(observed, held, conditions, context).await?;
+        write(observed, unreadable, conditions, context).await?;
     }
     Ok(Action::requeue(AGAIN))
 }
@@ -99,7 +99,7 @@ fn merge(before: &[Value], message: &str, generation: Option<i64>, now: Timestam
 
 async fn write(
     observed: &Observed,
-    held: &Unreadable,
+    unreadable: &Unreadable,
     conditions: Vec<Value>,
     context: &Context,
 ) -> Result<(), StatusError> {
@@ -107,7 +107,7 @@ async fn write(
     let api: Api<AnyObject> =
         Api::namespaced_with(context.client.clone(), &namespace, &ApiResource::erase::<AuthService>(&()));
     let mut status = json!({ "conditions": conditions });
-    if held.counts_generations {
+    if unreadable.counts_generations {
         status["observedGeneration"] = json!(observed.meta().generation);
     }
     // With the resource version: the list is replaced as a whole and must not revert a concurrent change.

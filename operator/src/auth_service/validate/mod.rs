@@ -1,4 +1,4 @@
-//! Combines the spec and the dereferenced objects into a type that the renderer can trust. Pure.
+//! Combines the spec and the values to which it refers into a type that the renderer can trust. Pure.
 
 mod migration;
 pub(crate) mod paths;
@@ -6,15 +6,16 @@ mod ports;
 mod replicas;
 mod secret_values;
 mod settings;
+mod tokens;
 mod validated;
 
 use kube::{Resource, ResourceExt};
-use latchkey_config::{FirstSuperuser, SecretText};
+use latchkey_config::{PasswordPolicy, SecretText};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service as api;
 
 use crate::auth_service::context::Images;
-use crate::auth_service::dereference::Dereferenced;
+use crate::auth_service::dereference::{Dereferenced, ExternalState};
 use crate::auth_service::image::server_image;
 use crate::auth_service::postgres_image::decide_postgres_image;
 use crate::auth_service::problem::Problem;
@@ -26,23 +27,27 @@ use crate::names::Names;
 use migration::{migration_inputs, without_login};
 
 pub(crate) use replicas::first_replicas;
+pub(crate) use tokens::{Tokens, validate_tokens};
 pub(crate) use validated::{Embedded, SecretKey, Server, Validated};
 
 /// The object lacks metadata that the API server always sets.
 #[derive(Debug, thiserror::Error)]
-pub enum ValidateError {
+pub(crate) enum ValidateError {
     /// It lacks a name, a namespace or a uid.
     #[error("the AuthService has no name, namespace or uid")]
     NoIdentity,
 }
 
-/// Combines the spec and the dereferenced objects into a type that the renderer can trust.
+/// Combines the spec and the values to which it refers into a type that the renderer can trust. The external state can
+/// only forbid: a shared database, or an image that cannot read the volume.
 ///
 /// # Errors
 /// When the object lacks metadata that the API server always sets.
-pub fn validate(
+pub(crate) fn validate(
     auth_service: &AuthService,
+    tokens: Result<Tokens, Problem>,
     found: Dereferenced,
+    external_state: &ExternalState,
     images: &Images,
 ) -> Result<Validated, ValidateError> {
     let spec = auth_service.spec.clone();
@@ -53,8 +58,9 @@ pub fn validate(
     let name = auth_service.name_any();
     let names = Names::new(&name);
     let image = server_image(&spec.image, &images.server);
-    let secrets = first_problem(&found).and_then(|()| secret_values::check(&found));
-    let postgres_image = decide_postgres_image(&images.postgres, found.postgres_image.as_deref());
+    let policy = policy_of_bootstrap_admin(auth_service, external_state);
+    let secrets = first_problem(&found).and_then(|()| secret_values::check(&found, &policy));
+    let postgres_image = decide_postgres_image(&images.postgres, external_state.postgres_image.as_deref());
     let postgres = found.postgres_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
             let host = format!("{}.{namespace}.svc:5432", names.postgres());
@@ -67,7 +73,6 @@ pub fn validate(
         held_back: postgres_image.held_back,
         storage: spec.database.embedded.as_ref().and_then(|embedded| embedded.storage.clone()),
         retained: retains_volume(&spec),
-        ready: found.postgres_ready,
     });
     let redis = found.redis_password.clone().map(|password| Embedded {
         url: password.text().map(|text| {
@@ -76,31 +81,25 @@ pub fn validate(
         password,
         image: images.valkey.clone(),
         storage: None,
-        ready: false,
         held_back: None,
         retained: false,
     });
     let server = secrets.clone().and_then(|()| {
         let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
-        if let Sharing::Refused(other) = &found.sharing {
+        if let Sharing::Refused(other) = &external_state.sharing {
             return Err(Problem::new("DatabaseShared", shared_message(other)));
         }
         let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;
-        let admin = found.admin.transpose()?;
+        let bootstrap_admin = found.bootstrap_admin.transpose()?;
         let smtp = found.smtp.transpose()?;
         let introspection = found.introspection_secret.transpose()?;
         let trusted_cas = found.trusted_cas.transpose()?;
-        let superuser = admin.as_ref().map(|admin| FirstSuperuser {
-            username: admin.username.clone(),
-            email: admin.email.clone(),
-            password: settings::file(paths::ADMIN, "password"),
-        });
-        let templates = found.external_state.templates.clone().transpose()?;
-        let settings = settings::settings(&spec, &name, &namespace, superuser)?;
+        let templates = found.templates.transpose()?;
+        let settings = settings::settings(&spec, tokens?, &name, &namespace, bootstrap_admin.as_ref())?;
         let mut parts: Vec<String> =
             settings.to_variables().into_iter().flat_map(|(name, value)| [name, value]).collect();
         parts.extend([database.expose().to_owned(), redis.expose().to_owned()]);
-        parts.extend(admin.map(|admin| admin.password.expose().to_owned()));
+        parts.extend(bootstrap_admin.map(|admin| admin.password.expose().to_owned()));
         parts.extend(
             smtp.iter()
                 .flat_map(|login| [login.username.expose().to_owned(), login.password.expose().to_owned()]),
@@ -132,14 +131,6 @@ pub fn validate(
         salt: found.salt,
         server,
         secrets,
-        sharing: found.sharing,
-        jobs: found.jobs,
-        deployment: found.deployment,
-        pods: found.pods,
-        answers: found.answers,
-        migration_pods: found.migration_pods,
-        optional: found.optional,
-        external_state: found.external_state,
         name,
         namespace,
         names,
@@ -149,12 +140,24 @@ pub fn validate(
     })
 }
 
+/// The password policy for the bootstrap administrator. Like the server, the operator applies `spec.passwordPolicy`
+/// only if the account is still to be created: an existing one must not block the service when the policy becomes
+/// stricter. If a server has run, the account is assumed to exist.
+fn policy_of_bootstrap_admin(auth_service: &AuthService, external_state: &ExternalState) -> PasswordPolicy {
+    let status = auth_service.status.as_ref();
+    let has_run =
+        external_state.deployment.is_some() || status.is_some_and(|status| status.schema_version.is_some());
+    // An invalid policy is reported with the settings.
+    let policy = settings::password_policy(&auth_service.spec.password_policy);
+    policy.ok().filter(|_| !has_run).unwrap_or_default()
+}
+
 fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
     [
         found.database_url.as_ref().and_then(|result| result.as_ref().err()),
         found.redis_url.as_ref().and_then(|result| result.as_ref().err()),
         found.smtp.as_ref().and_then(|result| result.as_ref().err()),
-        found.admin.as_ref().and_then(|result| result.as_ref().err()),
+        found.bootstrap_admin.as_ref().and_then(|result| result.as_ref().err()),
         found.introspection_secret.as_ref().and_then(|result| result.as_ref().err()),
         found.trusted_cas.as_ref().and_then(|result| result.as_ref().err()),
     ]
@@ -184,5 +187,30 @@ fn url_of(
                 format!("the Secret {secret} is missing or damaged, and the existing volume requires its password: restore the Secret from a backup."),
             )
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_crds::AuthServiceStatus;
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth_service::fixtures::{auth_service, external_state};
+    use crate::cluster::cache::Presence;
+
+    #[test]
+    fn a_stricter_policy_does_not_block_a_service_that_has_run() {
+        let mut service = auth_service(json!({"passwordPolicy": {"minLength": 20}}));
+        let mut state = external_state(Presence::Absent);
+        let min_length = |service: &AuthService, state: &ExternalState| {
+            policy_of_bootstrap_admin(service, state).min_length.get()
+        };
+        assert_eq!(min_length(&service, &state), 20);
+        state.deployment = Some(k8s_openapi::api::apps::v1::Deployment::default());
+        assert_eq!(min_length(&service, &state), 8);
+        state.deployment = None;
+        service.status = Some(AuthServiceStatus { schema_version: Some(1), ..AuthServiceStatus::default() });
+        assert_eq!(min_length(&service, &state), 8);
     }
 }

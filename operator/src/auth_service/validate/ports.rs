@@ -3,16 +3,11 @@
 use latchkey_config::{SecretText, Settings};
 use url::Url;
 
-/// The ports of the server's dependencies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ports {
-    /// PostgreSQL.
+pub(crate) struct Ports {
     pub database: u16,
-    /// Redis.
     pub redis: u16,
-    /// The SMTP server.
     pub smtp: Option<u16>,
-    /// The trace collector.
     pub traces: Option<u16>,
 }
 

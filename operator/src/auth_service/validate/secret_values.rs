@@ -2,19 +2,17 @@
 //! contain a value. Pure.
 
 use latchkey_config::account_rules::{
-    MIN_CLIENT_SECRET_BYTES, exceeds_password_limit, is_client_secret, is_email_address, is_username,
+    MIN_CLIENT_SECRET_BYTES, is_client_secret, is_email_address, is_username,
 };
-use latchkey_config::{PasswordLength, SecretText};
+use latchkey_config::{PasswordPolicy, SecretText};
 use url::Url;
 
-use crate::auth_service::dereference::{Admin, Dereferenced};
+use crate::auth_service::dereference::{BootstrapAdmin, Dereferenced};
 use crate::auth_service::problem::Problem;
 
-/// The shortest password that any password policy allows, in characters.
-const MIN_PASSWORD_CHARS: usize = PasswordLength::MIN as usize;
-
-/// The first value that the server would refuse. Generated values are valid.
-pub(super) fn check(found: &Dereferenced) -> Result<(), Problem> {
+/// The first value that the server would refuse. Generated values are valid. `policy` applies to the password of the
+/// bootstrap administrator.
+pub(super) fn check(found: &Dereferenced, policy: &PasswordPolicy) -> Result<(), Problem> {
     if let Some(Ok(database)) = &found.database_url {
         check_url(
             database,
@@ -26,8 +24,8 @@ pub(super) fn check(found: &Dereferenced) -> Result<(), Problem> {
     if let Some(Ok(redis)) = &found.redis_url {
         check_url(redis, &["redis", "rediss"], &[], "spec.redis.urlSecretRef")?;
     }
-    if let Some(Ok(admin)) = &found.admin {
-        check_admin(admin)?;
+    if let Some(Ok(admin)) = &found.bootstrap_admin {
+        check_bootstrap_admin(admin, policy)?;
     }
     match &found.introspection_secret {
         Some(Ok(secret)) if !is_client_secret(secret.expose()) => Err(invalid(format!(
@@ -60,33 +58,37 @@ fn check_url(url: &SecretText, schemes: &[&str], parameters: &[&str], field: &st
 }
 
 /// The server's rules for accounts, except that it also refuses common passwords: only the server has that list.
-fn check_admin(admin: &Admin) -> Result<(), Problem> {
-    let Admin { username, email, password } = admin;
-    let rule = if !is_username(username) {
-        "username in the Secret of spec.bootstrapAdmin.secretRef must consist of 1 to 64 letters, digits and . _ -: correct it."
-    } else if !is_email_address(email) {
-        "email in the Secret of spec.bootstrapAdmin.secretRef must be an e-mail address such as admin@example.com: correct it."
-    } else if !(MIN_PASSWORD_CHARS..).contains(&password.expose().chars().count())
-        || exceeds_password_limit(password.expose())
-    {
-        "password in the Secret of spec.bootstrapAdmin.secretRef must have 8 to 256 characters: choose another."
-    } else {
-        return Ok(());
-    };
-    Err(invalid(rule.to_owned()))
+fn check_bootstrap_admin(admin: &BootstrapAdmin, policy: &PasswordPolicy) -> Result<(), Problem> {
+    let BootstrapAdmin { username, email, password } = admin;
+    if !is_username(username) {
+        return Err(invalid(
+            "username in the Secret of spec.bootstrapAdmin.secretRef must consist of 1 to 64 letters, digits and . _ -: correct it.".to_owned(),
+        ));
+    }
+    if !is_email_address(email) {
+        return Err(invalid(
+            "email in the Secret of spec.bootstrapAdmin.secretRef must be an e-mail address such as admin@example.com: correct it.".to_owned(),
+        ));
+    }
+    // The server creates the account with the username as its display name.
+    policy.check_new(password.expose(), username, email, username, |_| false).map_err(|refusal| {
+        invalid(format!("password in the Secret of spec.bootstrapAdmin.secretRef {refusal}."))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use latchkey_config::PasswordLength;
+
     use super::*;
     use crate::auth_service::fixtures::full;
 
     fn problem(found: &Dereferenced) -> Option<String> {
-        check(found).err().map(|problem| problem.message)
+        check(found, &PasswordPolicy::default()).err().map(|problem| problem.message)
     }
 
     #[test]
-    fn a_url_names_a_host() {
+    fn a_url_must_contain_a_host() {
         let postgres =
             |url: &str| problem(&Dereferenced { database_url: Some(Ok(SecretText::new(url))), ..full() });
         for good in ["postgres://u:p@db/auth", "postgresql:///auth?host=db", "postgres://[::1]:5432/a"] {
@@ -104,11 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn an_administrator_is_one_that_the_server_takes() {
+    fn a_bootstrap_administrator_complies_with_the_rules_of_the_server() {
         let message = |username: &str, email: &str, password: &str| {
             let (username, email) = (username.to_owned(), email.to_owned());
-            let admin = Admin { username, email, password: SecretText::new(password) };
-            problem(&Dereferenced { admin: Some(Ok(admin)), ..full() })
+            let admin = BootstrapAdmin { username, email, password: SecretText::new(password) };
+            problem(&Dereferenced { bootstrap_admin: Some(Ok(admin)), ..full() })
         };
         let good = ("root", "root@example.com", "long enough");
         assert_eq!(message(good.0, good.1, good.2), None);
@@ -124,5 +126,28 @@ mod tests {
         let short = message(good.0, good.1, "short").unwrap();
         assert!(short.starts_with("password") && !short.contains("short"), "{short}");
         assert!(message(good.0, good.1, &"x".repeat(257)).unwrap().starts_with("password"));
+    }
+
+    #[test]
+    fn the_password_policy_applies_to_a_bootstrap_administrator() {
+        let policy = PasswordPolicy {
+            min_length: PasswordLength::new(12).unwrap(),
+            forbidden_words: vec!["acme".to_owned()],
+        };
+        let message = |password: &str| {
+            let (username, email) = ("root.of.acme".to_owned(), "root@example.com".to_owned());
+            let admin = BootstrapAdmin { username, email, password: SecretText::new(password) };
+            let found = Dereferenced { bootstrap_admin: Some(Ok(admin)), ..full() };
+            check(&found, &policy).err().map(|problem| problem.message)
+        };
+        assert_eq!(message("twelve chars"), None);
+        for (password, rule) in [
+            ("eleven char", "at least 12 characters"),
+            ("Root.of.Acme", "own name"),
+            ("ACME-ACME-2026", "easy to guess"),
+        ] {
+            let message = message(password).unwrap();
+            assert!(message.contains(rule) && !message.contains(password), "{message}");
+        }
     }
 }

@@ -1,37 +1,36 @@
-//! The server's settings, derived from the spec.
+//! The server's settings, derived from the spec: the only place where the names of the CRD become those of the
+//! settings (`bootstrapAdmin` becomes `FIRST_SUPERUSER`, a TTL a lifetime). Pure.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, PasswordLength,
     PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
     SmtpSecurity,
 };
 use latchkey_crds::AuthServiceSpec;
-use latchkey_crds::auth_service::{self as api, parse_ttl};
+use latchkey_crds::auth_service as api;
 use url::Url;
 
 use super::paths;
+use super::tokens::Tokens;
+use crate::auth_service::dereference::BootstrapAdmin;
 use crate::auth_service::problem::Problem;
 use crate::names::{HTTP_PORT, MANAGEMENT_PORT};
 
-pub(super) fn file(folder: &str, name: &str) -> SecretSource {
+fn file(folder: &str, name: &str) -> SecretSource {
     SecretSource::File(PathBuf::from(format!("{folder}/{name}")))
 }
 
 pub(super) fn settings(
     spec: &AuthServiceSpec,
+    tokens: Tokens,
     name: &str,
     namespace: &str,
-    first_superuser: Option<FirstSuperuser>,
+    bootstrap_admin: Option<&BootstrapAdmin>,
 ) -> Result<Settings, Problem> {
-    let minutes = |text: &str, field: &str| {
-        parse_ttl(text).map_err(|error| Problem::spec(format!("{field}: {error}."))).and_then(|minutes| {
-            Minutes::new(minutes).ok_or_else(|| Problem::spec(format!("{field} is out of range.")))
-        })
-    };
     let issuer = spec.issuer.clone().unwrap_or_else(|| format!("http://{name}.{namespace}.svc"));
     let http = u16::try_from(HTTP_PORT).unwrap_or(8080);
     Ok(Settings {
@@ -44,8 +43,8 @@ pub(super) fn settings(
         issuer_url: url(&issuer, "spec.issuer")?,
         token_audience: spec.tokens.audience.clone(),
         jwt_keys_file: PathBuf::from(format!("{}/keys.json", paths::KEYS)),
-        access_token_lifetime: minutes(&spec.tokens.access_token_ttl, "spec.tokens.accessTokenTTL")?,
-        refresh_token_lifetime: minutes(&spec.tokens.refresh_token_ttl, "spec.tokens.refreshTokenTTL")?,
+        access_token_lifetime: tokens.access_token_ttl,
+        refresh_token_lifetime: tokens.refresh_token_ttl,
         email: email(&spec.email)?,
         public_url: spec
             .email
@@ -53,7 +52,11 @@ pub(super) fn settings(
             .as_deref()
             .map(|text| url(text, "spec.email.publicURL"))
             .transpose()?,
-        first_superuser,
+        first_superuser: bootstrap_admin.map(|admin| FirstSuperuser {
+            username: admin.username.clone(),
+            email: admin.email.clone(),
+            password: file(paths::BOOTSTRAP_ADMIN, "password"),
+        }),
         registration: Registration {
             enabled: spec.registration.enabled,
             email_domains: lower_case(&spec.registration.email_domains),
@@ -115,7 +118,7 @@ pub(super) fn settings(
     })
 }
 
-fn password_policy(policy: &api::PasswordPolicy) -> Result<PasswordPolicy, Problem> {
+pub(super) fn password_policy(policy: &api::PasswordPolicy) -> Result<PasswordPolicy, Problem> {
     let length = u32::try_from(policy.min_length).ok().and_then(PasswordLength::new);
     let words: Option<Vec<String>> =
         policy.forbidden_words.iter().map(|text| PasswordPolicy::word(text)).collect();

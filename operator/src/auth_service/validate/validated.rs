@@ -1,17 +1,11 @@
 //! The result of validation: an AuthService that the renderer can trust.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use latchkey_config::{SecretText, Settings};
 use latchkey_crds::AuthServiceSpec;
 
-use crate::auth_service::dereference::{ExternalState, Rotation, SmtpLogin};
+use crate::auth_service::dereference::{Rotation, SmtpLogin};
 use crate::auth_service::problem::Problem;
-use crate::auth_service::server_reports::Answer;
-use crate::auth_service::shared_database::Sharing;
-use crate::cluster::cache::Optional;
 use crate::credentials::StorePassword;
 use crate::names::Names;
 use crate::signing_keys::KeyMaterial;
@@ -20,26 +14,19 @@ use super::ports::Ports;
 
 /// A key of a Secret that pods mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretKey {
-    /// The Secret.
+pub(crate) struct SecretKey {
     pub secret: String,
-    /// The key.
     pub key: String,
 }
 
-/// An embedded store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Embedded {
-    /// Its password.
+pub(crate) struct Embedded {
     pub password: StorePassword,
     /// The URL for the server, unless the password is lost.
     pub url: Option<SecretText>,
-    /// Its image.
     pub image: String,
     /// Its volume, if it has one.
     pub storage: Option<String>,
-    /// Whether it is ready.
-    pub ready: bool,
     /// The default image, if it is not used because it cannot read the volume.
     pub held_back: Option<String>,
     /// Whether volume and credentials are retained when they are no longer used.
@@ -48,8 +35,7 @@ pub struct Embedded {
 
 /// The inputs of the server's pods, if all of them are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// The settings.
+pub(crate) struct Server {
     pub settings: Settings,
     /// The SMTP credentials for their Secret.
     pub smtp: Option<SmtpLogin>,
@@ -67,18 +53,16 @@ pub struct Server {
     pub ports: Ports,
 }
 
-/// An AuthService that the renderer can trust.
+/// What the spec asks for, with every reference resolved: an AuthService that the renderer can trust. What exists
+/// already is in [`ExternalState`](crate::auth_service::dereference::ExternalState).
 #[derive(Debug, Clone)]
-pub struct Validated {
-    /// Its name.
+pub(crate) struct Validated {
     pub name: String,
-    /// Its namespace.
     pub namespace: String,
     /// The names of its objects.
     pub names: Names,
     /// The owner reference of its objects.
     pub owner: OwnerReference,
-    /// The spec.
     pub spec: AuthServiceSpec,
     /// The server's image.
     pub image: String,
@@ -90,9 +74,8 @@ pub struct Validated {
     pub postgres: Option<Embedded>,
     /// The embedded Valkey, unless Redis is external.
     pub redis: Option<Embedded>,
-    /// The signing keys.
     pub keys: KeyMaterial,
-    /// What goes with them.
+    /// The rotation state that belongs to the keys.
     pub rotation: Rotation,
     /// The salt of hashes of secrets in annotations.
     pub salt: SecretText,
@@ -100,20 +83,4 @@ pub struct Validated {
     pub server: Result<Server, Problem>,
     /// The first problem with a referenced Secret.
     pub secrets: Result<(), Problem>,
-    /// Other users of the external database.
-    pub sharing: Sharing,
-    /// The existing migration Jobs.
-    pub jobs: Vec<Job>,
-    /// The cached Deployment.
-    pub deployment: Option<Deployment>,
-    /// The server's pods, by name.
-    pub pods: Vec<Pod>,
-    /// The reports of the server's pods.
-    pub answers: Vec<Answer>,
-    /// The migration's pods, by name.
-    pub migration_pods: Vec<Pod>,
-    /// Which optional kinds are installed.
-    pub optional: Optional,
-    /// The external state.
-    pub external_state: ExternalState,
 }

@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::me::ProfileBody;
 use crate::http::bearer::Bearer;
-use crate::http::body::{ApiJson, JsonBody};
+use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, JsonProblems, UnavailableProblem};
@@ -30,11 +30,6 @@ pub struct ChangeProfileBody {
     #[schema(example = "pt-BR", value_type = Option<String>)]
     #[expect(clippy::option_option, reason = "absent, null and given are three things (RFC 7396)")]
     locale: Option<Option<String>>,
-}
-
-/// Tells null from what is not there.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 impl JsonBody for ChangeProfileBody {

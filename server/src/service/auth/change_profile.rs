@@ -12,6 +12,7 @@ pub struct ProfileForm {
     /// See [`PersonName`](crate::domain::PersonName).
     pub name: Option<String>,
     /// See [`Locale`](crate::domain::Locale); `Some(None)` restores the default of the service.
+    #[expect(clippy::option_option, reason = "unchanged, the default and a chosen one are three things")]
     pub locale: Option<Option<String>>,
 }
 

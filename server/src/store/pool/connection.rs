@@ -1,5 +1,5 @@
-//! A connection that one operation holds. Each statement has a deadline. After it the connection is closed: its socket may
-//! be silent forever.
+//! A connection in use by one operation. Each statement has a deadline. When it expires, the connection is closed, because
+//! its socket may stay silent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::deadlines::{Deadlines, timed_out};
 use super::{Opened, PoolInner};
 
-/// How long the clean-up of a connection may take that was given back in the middle of a statement or a transaction.
+/// How long the clean-up of a connection that was dropped in the middle of a statement or a transaction may take.
 const CLEAN_UP: Duration = Duration::from_secs(1);
 
 pub(super) type Step = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
 
-/// A connection out of the pool; it returns when it is dropped.
+/// A connection of the pool. Dropping it returns it.
 pub(in crate::store) struct Connection {
     /// `None` only while it is being dropped.
     opened: Option<Opened>,
@@ -30,10 +30,10 @@ pub(in crate::store) struct Connection {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What is known about the protocol state of a connection.
+/// The protocol state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
-    /// The last statement was answered completely.
+    /// The answer of the last statement was read completely.
     Ready,
     /// A statement was sent, and its answer was not read to the end.
     Unread,
@@ -64,7 +64,7 @@ impl Usage {
     fn finish(&mut self, error: Option<&sqlx::Error>) {
         self.protocol = match error {
             None | Some(sqlx::Error::RowNotFound) => Protocol::Ready,
-            // PostgreSQL has answered; what follows the error is still to be read.
+            // PostgreSQL has answered; the messages after the error are still unread.
             Some(sqlx::Error::Database(_) | sqlx::Error::Encode(_)) => Protocol::Unread,
             Some(_) => Protocol::Broken,
         };
@@ -116,12 +116,12 @@ impl Connection {
         Err(reason.into())
     }
 
-    /// Begins a transaction. PostgreSQL ends it when it waits for a lock or runs a statement for longer than the deadlines
-    /// allow, so that the connection remains usable, and when this process is lost in the middle, so that its locks go.
+    /// Begins a transaction. PostgreSQL cancels a statement that waits for a lock or runs for longer than the deadline allows,
+    /// so that the connection remains usable. It ends the transaction when this process is lost, which releases its locks.
     pub(super) async fn begin(&mut self, idle_limit: Duration) -> Result<(), sqlx::Error> {
         let statement = self.usage.deadlines.statement;
         let (lock, whole) = (statement.mul_f64(0.85), statement.mul_f64(0.95));
-        // SET LOCAL: behind a proxy that shares connections between transactions nothing remains set.
+        // SET LOCAL ends with the transaction: a transaction-pooling proxy gives the session to other clients.
         let begin = format!(
             "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
              SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -142,8 +142,8 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// After a complete answer the connection returns without a round trip. Otherwise a task ends the transaction and reads
-    /// the rest of the answer first.
+    /// A connection whose last answer is complete returns without a round trip. Otherwise a task first ends the transaction
+    /// and reads the rest of the answer.
     fn drop(&mut self) {
         let (Some(opened), permit) = (self.opened.take(), self.permit.take()) else { return };
         let pool = Arc::clone(&self.usage.pool);

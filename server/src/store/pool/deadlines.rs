@@ -1,5 +1,5 @@
-//! How long an operation waits for the database. A database that is silent (a lost node, a dropped network) answers nothing
-//! and closes nothing: only a deadline ends the wait.
+//! How long an operation waits for the database. A silent database (a lost node, a network that drops packets) neither
+//! answers nor closes connections, so that only a deadline ends the wait.
 
 use std::io;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use tokio::time::Instant;
 /// The deadlines of one use of the pool.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Deadlines {
-    /// For a connection: a free place in the pool, a test, a new connection.
+    /// For a connection: waiting for a permit, testing an idle connection and opening one.
     pub(super) acquire: Duration,
     /// For one attempt to connect.
     pub(super) connect: Duration,
-    /// For the result of a statement, or for the next row of one that returns rows one by one.
+    /// For the result of a statement, or for the next row of a stream.
     pub(super) statement: Duration,
-    /// For everything that is done with one connection, from the moment it was requested.
+    /// For the whole use of a connection, from its request on.
     pub(super) operation: Option<Duration>,
 }
 
 impl Deadlines {
-    /// A request is answered within 3 s, so that an operation fails before.
+    /// An HTTP request is answered within 3 s, so that an operation fails earlier.
     pub(in crate::store) const REQUEST: Self = Self {
         acquire: Duration::from_millis(1_250),
         connect: Duration::from_secs(1),
         statement: Duration::from_millis(1_800),
         operation: Some(Duration::from_millis(2_250)),
     };
-    /// Work on many rows that no request waits for.
+    /// Statements on many rows that no HTTP request waits for.
     pub(in crate::store) const BULK: Self = Self {
         acquire: Duration::from_secs(5),
         connect: Duration::from_secs(2),
@@ -49,7 +49,7 @@ impl Deadlines {
         operation: None,
     };
 
-    /// When everything that begins now must have ended.
+    /// The deadline of an operation that begins now.
     pub(super) fn end_of_operation(self) -> Option<Instant> {
         self.operation.map(|limit| Instant::now() + limit)
     }

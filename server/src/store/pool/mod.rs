@@ -1,6 +1,6 @@
-//! The connection pool. It hands out connections to a database that accepts writes, and no others: the rule of libpq's
-//! `target_session_attrs=read-write` (PostgreSQL documentation §32.1.2). No use of it waits longer than its deadlines allow
-//! (docs/decisions/0021).
+//! A connection pool that only returns connections to a database that accepts writes, as libpq's
+//! `target_session_attrs=read-write` (PostgreSQL documentation §32.1.2) does. Every statement on a connection has a
+//! deadline (docs/decisions/0021).
 
 mod connection;
 mod deadlines;
@@ -31,23 +31,24 @@ pub(super) use self::writability::suspect;
 
 /// How long the test of a connection may take.
 const TEST: Duration = Duration::from_millis(400);
-/// How long a connection is used at most; each gets up to a tenth less, so that not all of them end at once.
+/// The maximum age of a connection. Each gets up to a tenth less, so that they are not all replaced at the same time.
 const LIFETIME: Duration = Duration::from_mins(30);
-/// A connection that was idle longer is closed.
+/// A connection that was idle for longer is closed.
 const IDLE_LIFETIME: Duration = Duration::from_mins(10);
 const REAP_INTERVAL: Duration = Duration::from_secs(30);
 /// Pauses between attempts to connect while the database refuses connections.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// How long closing waits for operations, and for each connection to say goodbye.
+/// How long closing the pool waits for running operations.
 const CLOSE: Duration = Duration::from_secs(5);
-const GOODBYE: Duration = Duration::from_secs(1);
-/// How long a transaction may be idle before PostgreSQL ends it: an operation never is, unless its process was lost.
+/// How long the orderly end of one connection may take.
+const TERMINATE: Duration = Duration::from_secs(1);
+/// How long a transaction may be idle before PostgreSQL ends it. Only a transaction of a lost process is idle for so long.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
-/// The same for a transaction that is held for its advisory lock while other connections work.
+/// The same for a transaction that only holds an advisory lock while other connections work.
 const IDLE_IN_GUARD: Duration = Duration::from_mins(15);
 
-/// A pool of connections that may write. Cheap to clone.
+/// A pool of connections that accept writes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     inner: Arc<PoolInner>,
@@ -57,11 +58,11 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct PoolInner {
     options: ArcSwap<PgConnectOptions>,
-    /// One for each connection that may exist beside the idle ones. Who holds one takes an idle connection before it opens
-    /// another, so that there are never more connections than permits.
+    /// One permit for each connection in use. The holder of a permit opens a connection only if none is idle, so that there
+    /// are never more connections than permits.
     permits: Arc<Semaphore>,
     max_connections: u32,
-    /// The last one was in use last.
+    /// The most recently used connection is the last one.
     idle: Mutex<Vec<Idle>>,
     open: Arc<AtomicU32>,
     is_closed: AtomicBool,
@@ -100,9 +101,9 @@ impl Drop for Counted {
 }
 
 impl Opened {
-    async fn say_goodbye(self) {
-        // That it fails makes no difference: the socket is closed.
-        let _ = timeout(GOODBYE, self.connection.close()).await;
+    async fn terminate(self) {
+        // After an error the socket is closed too.
+        let _ = timeout(TERMINATE, self.connection.close()).await;
     }
 }
 
@@ -111,8 +112,8 @@ impl PoolInner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection did not answer in time. The idle ones may be as silent, and a request that used one would find out
-    /// only at its own deadline: all of them are closed, and requests open new ones.
+    /// Closes all idle connections after a connection did not answer in time. They may be silent too, and a request that
+    /// used one would notice only at its own deadline.
     fn observe_silence(&self) {
         let silent = std::mem::take(&mut *self.idle());
         tracing::warn!(
@@ -125,11 +126,11 @@ impl PoolInner {
         if !self.is_closed.load(Ordering::Relaxed) && opened.expires_at > Instant::now() {
             self.idle().push(Idle { opened, since: Instant::now() });
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(opened.say_goodbye());
+            runtime.spawn(opened.terminate());
         }
     }
 
-    /// An idle connection or a new one.
+    /// Returns an idle connection or opens one.
     async fn take(&self, deadlines: Deadlines, end: Instant) -> Result<Opened, sqlx::Error> {
         loop {
             let Some(idle) = self.idle().pop() else { break };
@@ -143,7 +144,7 @@ impl PoolInner {
     async fn test_idle(&self, idle: Idle, end: Instant) -> Option<Opened> {
         let Idle { mut opened, since } = idle;
         if opened.expires_at <= Instant::now() {
-            tokio::spawn(opened.say_goodbye());
+            tokio::spawn(opened.terminate());
             return None;
         }
         if !self.writability.is_test_due(since.elapsed()) {
@@ -153,7 +154,7 @@ impl PoolInner {
         match timeout_at(end, self.writability.test(&mut opened.connection)).await {
             Ok(Ok(None)) => Some(opened),
             Ok(Ok(Some(_))) => {
-                tokio::spawn(opened.say_goodbye());
+                tokio::spawn(opened.terminate());
                 None
             }
             Ok(Err(_)) => None,
@@ -164,7 +165,7 @@ impl PoolInner {
         }
     }
 
-    /// Opens a connection, again and again while the database starts or has none to spare.
+    /// Opens a connection. Retries while the database is starting or has no free connection.
     async fn open(&self, deadlines: Deadlines, end: Instant) -> Result<Opened, sqlx::Error> {
         let mut pause = SHORTEST_PAUSE;
         loop {
@@ -202,7 +203,7 @@ impl PoolInner {
                 *idle = rest;
                 ended
             };
-            join_all(ended.into_iter().map(|idle| idle.opened.say_goodbye())).await;
+            join_all(ended.into_iter().map(|idle| idle.opened.terminate())).await;
         }
     }
 }
@@ -225,7 +226,7 @@ fn lifetime() -> Duration {
 }
 
 impl Pool {
-    /// A pool that connects when it is first asked.
+    /// Creates a pool that opens its first connection when it is first used.
     pub(super) fn connect_lazily(
         options: PgConnectOptions,
         max_connections: u32,
@@ -244,18 +245,18 @@ impl Pool {
         Self { inner, deadlines }
     }
 
-    /// The same pool for uses with other deadlines.
+    /// The same pool with other deadlines.
     pub(super) fn with(&self, deadlines: Deadlines) -> Self {
         Self { inner: Arc::clone(&self.inner), deadlines }
     }
 
-    /// A connection that may write.
+    /// Returns a connection that accepts writes.
     pub(super) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         let end_of_operation = self.deadlines.end_of_operation();
         let end = Instant::now() + self.deadlines.acquire;
         let refused = self.inner.writability.refused();
         let (opened, permit) = tokio::select! {
-            // In this order: while connections are refused, none is opened.
+            // Biased, so that no connection is opened during the pause after a refusal.
             biased;
             reason = refused => Err(reason.into()),
             taken = self.take(end) => taken,
@@ -275,25 +276,25 @@ impl Pool {
         Ok((self.inner.take(self.deadlines, end).await?, permit))
     }
 
-    /// A connection that was tested just now.
+    /// Returns a connection after testing it.
     pub(super) async fn acquire_tested(&self) -> Result<Connection, sqlx::Error> {
         let mut connection = self.acquire().await?;
         connection.test().await?;
         Ok(connection)
     }
 
-    /// A connection outside the pool, without deadlines for its statements: for migrations.
+    /// Opens a connection outside the pool whose statements have no deadlines, for migrations.
     pub(super) async fn open_apart(&self) -> Result<PgConnection, sqlx::Error> {
         let end = Instant::now() + self.deadlines.acquire;
         Ok(self.inner.open(self.deadlines, end).await?.connection)
     }
 
-    /// A transaction.
+    /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         self.begin_idle_for(IDLE_IN_TRANSACTION).await
     }
 
-    /// A transaction that is held for its advisory lock while other connections work.
+    /// Begins a transaction that only holds an advisory lock while other connections work.
     pub(super) async fn begin_guard(&self) -> Result<Transaction, sqlx::Error> {
         self.begin_idle_for(IDLE_IN_GUARD).await
     }
@@ -304,7 +305,7 @@ impl Pool {
         Ok(Transaction(connection))
     }
 
-    /// The number of connections that exist, and how many of them are idle.
+    /// The number of open and of idle connections.
     pub(super) fn size(&self) -> (u32, usize) {
         (self.inner.open.load(Ordering::Relaxed), self.inner.idle().len())
     }
@@ -318,19 +319,18 @@ impl Pool {
     pub(super) async fn close(&self) {
         self.inner.is_closed.store(true, Ordering::Relaxed);
         let all = self.inner.permits.acquire_many(self.inner.max_connections);
-        // Whatever still runs then is closed with the process.
+        // Operations that are still running end with the process.
         let _ = timeout(CLOSE, all).await;
         self.inner.permits.close();
         let idle = std::mem::take(&mut *self.inner.idle());
-        join_all(idle.into_iter().map(|idle| idle.opened.say_goodbye())).await;
+        join_all(idle.into_iter().map(|idle| idle.opened.terminate())).await;
     }
 
-    /// How connections are opened.
     pub(super) fn connect_options(&self) -> Arc<PgConnectOptions> {
         self.inner.options.load_full()
     }
 
-    /// Opens connections like this from now on.
+    /// Sets the options of connections that are opened from now on.
     pub(super) fn set_connect_options(&self, options: PgConnectOptions) {
         self.inner.options.store(Arc::new(options));
     }

@@ -1,7 +1,8 @@
-//! Whether a connection accepts writes. A hot standby answers every read, from a past that may miss the latest revocation.
+//! Tests whether a connection accepts writes. A hot standby accepts reads, but its data may lack the latest revocations.
 //!
-//! A connection is tested when it is made, after it was idle, and at every use while there is suspicion: a primary does not
-//! become a standby without closing its connections, but a proxy may move one, and a reload may make a server read-only.
+//! The pool tests a connection when it is opened, after it was idle, and before every use for some time after a
+//! read-only connection was found. A primary closes its connections before it becomes a standby, but a proxy may move
+//! a connection to another server, and a configuration reload may make a server read-only.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,16 +14,16 @@ use tokio::sync::watch;
 
 use crate::store::read_only::ReadOnly;
 
-/// A connection that was idle longer is tested before it is used.
+/// A connection that was idle for longer is tested before its next use.
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
-/// One connection is tested at least this often, however busy all of them are.
+/// The pool tests at least one connection in this interval, even if all are busy.
 const TEST_INTERVAL: Duration = Duration::from_secs(1);
-/// How long every connection is tested before each use after one was found that accepts no writes.
-const SUSPICION: Duration = Duration::from_secs(30);
-/// How long no connection is opened after one was refused, so that requests do not overwhelm a standby.
+/// How long every use of a connection is preceded by a test after a read-only connection was found.
+const SUSPICION_PERIOD: Duration = Duration::from_secs(30);
+/// How long the pool opens no connection after it refused one, so that requests do not overload a standby.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(250);
 
-/// A point in time that several threads set and read, in milliseconds since the first use of any; 0 is none.
+/// An atomic point in time in milliseconds since the first use of any `Moment`; 0 means none.
 struct Moment(AtomicU64);
 
 impl Moment {
@@ -45,8 +46,8 @@ fn now_ms() -> u64 {
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// When a connection of this process was last found to accept no writes. One for the process, since an error does not say
-/// which pool its connection is of; the price of a wrong suspicion is a round trip.
+/// When a read-only connection was last found in this process. It is shared by all pools, because an error does not
+/// identify the pool of its connection. An unnecessary test costs one round trip.
 static SUSPECTED: Moment = Moment::none();
 
 /// Makes every pool test each connection before its next use.
@@ -54,9 +55,10 @@ pub(in crate::store) fn suspect() {
     SUSPECTED.set_to_now();
 }
 
-/// Whether a connection accepts writes by default; `None` if it does.
+/// Returns why a connection does not accept writes, or `None` if it does.
 async fn find_read_only(connection: &mut PgConnection) -> Result<Option<ReadOnly>, sqlx::Error> {
-    // The simple protocol: one round trip, and nothing that a proxy between transactions could lose.
+    // The simple protocol takes one round trip and needs no prepared statement, which a transaction-pooling proxy
+    // could lose.
     let row = sqlx::raw_sql("SELECT pg_is_in_recovery()::text, current_setting('transaction_read_only')")
         .fetch_one(connection)
         .await?;
@@ -68,13 +70,13 @@ async fn find_read_only(connection: &mut PgConnection) -> Result<Option<ReadOnly
     })
 }
 
-/// What the tests of a pool's connections have found.
+/// The results of the tests of a pool's connections.
 pub(super) struct Writability {
-    /// The last connection that was refused when it was made.
+    /// The last refusal of a new connection.
     refusal: watch::Sender<Option<(Instant, ReadOnly)>>,
-    /// Whether the last test failed: only a change is logged.
+    /// Whether the last test failed, so that only changes are logged.
     refused: AtomicBool,
-    /// When a connection was last tested.
+    /// The time of the last test.
     tested: Moment,
 }
 
@@ -89,7 +91,7 @@ impl Writability {
         Self { refusal: watch::Sender::new(None), refused: AtomicBool::new(false), tested: Moment::none() }
     }
 
-    /// Tests a connection and stores the outcome.
+    /// Tests a connection and records the result.
     pub(super) async fn test(&self, connection: &mut PgConnection) -> Result<Option<ReadOnly>, sqlx::Error> {
         self.tested.set_to_now();
         let found = find_read_only(connection).await?;
@@ -113,11 +115,13 @@ impl Writability {
 
     /// Whether a connection that was idle for this long has to be tested before it is used.
     pub(super) fn is_test_due(&self, idle_for: Duration) -> bool {
-        idle_for > TEST_AFTER_IDLE || SUSPECTED.is_within(SUSPICION) || !self.tested.is_within(TEST_INTERVAL)
+        idle_for > TEST_AFTER_IDLE
+            || SUSPECTED.is_within(SUSPICION_PERIOD)
+            || !self.tested.is_within(TEST_INTERVAL)
     }
 
-    /// Waits until a new connection is refused, or returns at once shortly after one was. Without it a request would wait
-    /// while the pool tries again and again, and would then be told only that it took too long.
+    /// Waits until a new connection is refused, or returns immediately during the pause after a refusal. Without it a
+    /// request would wait while the pool retries, and then fail with a timeout that does not name the cause.
     pub(super) fn refused(&self) -> impl Future<Output = ReadOnly> + Send + use<> {
         let mut refusals = self.refusal.subscribe();
         let since = Instant::now().checked_sub(PAUSE_AFTER_REFUSAL);
@@ -128,7 +132,7 @@ impl Writability {
             let found = refusals.wait_for(newer).await.ok().and_then(|refusal| *refusal);
             match found {
                 Some((_, reason)) => reason,
-                // The pool is gone, and with it every caller.
+                // The sender lives as long as the pool, so this happens only after all callers are gone.
                 None => std::future::pending().await,
             }
         }

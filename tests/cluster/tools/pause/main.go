@@ -1,5 +1,5 @@
-// Command pause does nothing until it is told to stop. It is the process that holds the network
-// namespace of a pod while the pod's own containers come and go.
+// Command pause waits until it is stopped. Its process keeps the network namespace of a pod while the
+// containers of the pod start and stop.
 package main
 
 import (
