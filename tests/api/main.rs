@@ -36,6 +36,7 @@ mod revocation_outage;
 mod revocation_unannounced;
 mod shutdown;
 mod silent_database;
+mod silent_smtp;
 mod tokens;
 mod tracing;
 mod users;

@@ -86,19 +86,18 @@ async fn use_steadily(app: &App, (user, mut session): (User, Session), end: Inst
     let mut log = Vec::new();
     while Instant::now() < end {
         observe("me", &mut log, app.me(&session.access)).await;
-        match observe("refresh", &mut log, app.refresh(&session)).await {
-            Some(answer) => session = Session::from_answer(&answer),
+        if let Some(answer) = observe("refresh", &mut log, app.refresh(&session)).await {
+            session = Session::from_answer(&answer);
+        } else {
             // A transaction of the stopped backend may hold the row of this session.
-            None => {
-                let login = app.post_login(&user.username, &user.password);
-                if let Some(answer) = observe("login", &mut log, login).await {
-                    session = Session::from_answer(&answer);
-                }
+            let login = app.post_login(&user.username, &user.password);
+            if let Some(answer) = observe("login", &mut log, login).await {
+                session = Session::from_answer(&answer);
             }
         }
         let users = app.get(path::USERS).bearer_auth(&app.superuser().await.access).answer();
         observe("users", &mut log, users).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     log
 }
@@ -107,6 +106,7 @@ async fn log_in_steadily(app: &App, user: &User, end: Instant) -> Vec<Observed> 
     let mut log = Vec::new();
     while Instant::now() < end {
         observe("login", &mut log, app.post_login(&user.username, &user.password)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     log
 }
@@ -115,7 +115,7 @@ async fn log_in_steadily(app: &App, user: &User, end: Instant) -> Vec<Observed> 
 async fn requests_succeed_on_new_connections_while_all_open_ones_are_silent() {
     let app = App::setup().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
     let mut users = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..8 {
         users.push(app.new_session("silent").await);
     }
     let user = users[0].0.clone();

@@ -82,7 +82,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     }
     *references = References {
         database_url: database_url.clone().ok(),
-        database_pool_size: database_pool_size.clone().unwrap_or_default(),
+        database_pool_size: database_pool_size.unwrap_or_default(),
         redis_url: redis_url.clone().ok(),
         extra_ca_file: extra_ca_file.clone().ok().flatten(),
         jwt_keys_file: jwt_keys_file.clone().ok(),

@@ -19,7 +19,7 @@ const BATCH: usize = 256;
 /// The maximum number of concurrent queries. While one connection is silent, another query may get one that works.
 const READERS: usize = 2;
 /// How long a request waits for its profile, which includes the wait for the queries before its own.
-const PATIENCE: Duration = Duration::from_millis(2_250);
+const PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// The profile that `/me` answers.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]

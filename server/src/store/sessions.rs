@@ -1,6 +1,6 @@
 //! Sessions: beginning one, ending one.
 
-use super::pool::Connection;
+use super::pool::{Connection, Deadlines};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -36,11 +36,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<bool, StoreError> {
-        // In a transaction, which limits the wait for the row.
-        let mut transaction = self.pool.begin().await?;
         let done = sqlx::query(
+            // The setting limits the wait for the row in this statement, as `begin` does for a transaction. PostgreSQL may
+            // wait twice: for the queue of the row and for the row.
             "WITH owner AS (
-                 SELECT id FROM users WHERE id = $2 AND password_hash = $3 AND is_active FOR SHARE),
+                 SELECT id FROM users
+                 WHERE id = $2 AND password_hash = $3 AND is_active
+                   AND (SELECT set_config('lock_timeout', $11, true)) IS NOT NULL
+                 FOR SHARE),
              begun AS (
                  INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, address, user_agent)
                  SELECT $1, id, $5, $6, $8, $9 FROM owner RETURNING id, user_id),
@@ -63,9 +66,9 @@ impl Store {
         .bind(session.origin.address.to_string())
         .bind(session.origin.user_agent.as_deref())
         .bind(session.device)
-        .execute(&mut *transaction)
+        .bind("1s")
+        .execute(&self.pool.with(Deadlines::LOCKING))
         .await?;
-        transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 

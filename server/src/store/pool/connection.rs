@@ -22,7 +22,7 @@ const CLEAN_UP: Duration = Duration::from_secs(1);
 pub(super) type Step = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
 
 /// A connection of the pool. Dropping it returns it.
-pub(in crate::store) struct Connection {
+pub(crate) struct Connection {
     /// `None` only while it is being dropped.
     opened: Option<Opened>,
     usage: Usage,
@@ -44,15 +44,16 @@ enum Protocol {
 struct Usage {
     protocol: Protocol,
     in_transaction: bool,
+    /// Whether `BEGIN` has set the limits for waiting.
+    may_lock: bool,
     deadlines: Deadlines,
-    end: Option<Instant>,
     pool: Arc<PoolInner>,
 }
 
 impl Usage {
     fn deadline(&self) -> Instant {
-        let statement = Instant::now() + self.deadlines.statement;
-        self.end.map_or(statement, |end| end.min(statement))
+        let Deadlines { statement, locking, .. } = self.deadlines;
+        Instant::now() + if self.may_lock { locking } else { statement }
     }
 
     fn expire(&mut self) -> sqlx::Error {
@@ -91,9 +92,9 @@ impl Connection {
         permit: OwnedSemaphorePermit,
         pool: Arc<PoolInner>,
         deadlines: Deadlines,
-        end: Option<Instant>,
     ) -> Self {
-        let usage = Usage { protocol: Protocol::Ready, in_transaction: false, deadlines, end, pool };
+        let usage =
+            Usage { protocol: Protocol::Ready, in_transaction: false, may_lock: false, deadlines, pool };
         Self { opened: Some(opened), usage, permit: Some(permit) }
     }
 
@@ -119,24 +120,25 @@ impl Connection {
     /// Begins a transaction. PostgreSQL cancels a statement that waits for a lock or runs for longer than the deadline allows,
     /// so that the connection remains usable. It ends the transaction when this process is lost, which releases its locks.
     pub(super) async fn begin(&mut self, idle_limit: Duration) -> Result<(), sqlx::Error> {
-        let statement = self.usage.deadlines.statement;
-        let (lock, whole) = (statement.mul_f64(0.85), statement.mul_f64(0.95));
+        let deadlines = self.usage.deadlines;
         // SET LOCAL ends with the transaction: a transaction-pooling proxy gives the session to other clients.
         let begin = format!(
-            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
+            "BEGIN TRANSACTION; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
              SET LOCAL idle_in_transaction_session_timeout = {}",
-            lock.as_millis(),
-            whole.as_millis(),
+            deadlines.lock_timeout().as_millis(),
+            deadlines.statement_timeout().as_millis(),
             idle_limit.as_millis()
         );
         self.usage.in_transaction = true;
         (&mut *self).execute(sqlx::raw_sql(sqlx::AssertSqlSafe(begin))).await?;
+        self.usage.may_lock = true;
         Ok(())
     }
 
     pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         (&mut *self).execute(sqlx::raw_sql("COMMIT")).await?;
         self.usage.in_transaction = false;
+        self.usage.may_lock = false;
         Ok(())
     }
 }

@@ -4,54 +4,54 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 /// The deadlines of one use of the pool.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Deadlines {
+pub(crate) struct Deadlines {
     /// For a connection: waiting for a permit, testing an idle connection and opening one.
     pub(super) acquire: Duration,
-    /// For one attempt to connect.
-    pub(super) connect: Duration,
     /// For the result of a statement, or for the next row of a stream.
     pub(super) statement: Duration,
-    /// For the whole use of a connection, from its request on.
-    pub(super) operation: Option<Duration>,
+    /// For the result of a statement of a transaction, which may wait for a lock.
+    pub(super) locking: Duration,
 }
 
 impl Deadlines {
-    /// An HTTP request is answered within 3 s, so that an operation fails earlier.
-    pub(in crate::store) const REQUEST: Self = Self {
-        acquire: Duration::from_millis(1_250),
-        connect: Duration::from_secs(1),
-        statement: Duration::from_millis(1_800),
-        operation: Some(Duration::from_millis(2_250)),
+    /// An HTTP request is answered within 3 s after the database became silent.
+    pub(crate) const REQUEST: Self = Self {
+        acquire: Duration::from_secs(2),
+        statement: Duration::from_millis(1_500),
+        locking: Duration::from_millis(2_400),
     };
+    /// A statement of an HTTP request that may wait for a lock outside a transaction.
+    pub(crate) const LOCKING: Self = Self { statement: Self::REQUEST.locking, ..Self::REQUEST };
     /// Statements on many rows that no HTTP request waits for.
-    pub(in crate::store) const BULK: Self = Self {
+    pub(crate) const BULK: Self = Self {
         acquire: Duration::from_secs(5),
-        connect: Duration::from_secs(2),
         statement: Duration::from_mins(1),
-        operation: None,
+        locking: Duration::from_mins(1),
     };
     /// Reading many rows one by one.
-    pub(in crate::store) const STREAM: Self = Self {
-        acquire: Duration::from_millis(1_250),
-        connect: Duration::from_secs(1),
+    pub(crate) const STREAM: Self = Self {
+        acquire: Duration::from_secs(2),
         statement: Duration::from_secs(10),
-        operation: None,
+        locking: Duration::from_secs(10),
     };
     /// `migrate`, which waits for a database that starts.
-    pub(in crate::store) const MIGRATION: Self = Self {
+    pub(crate) const MIGRATION: Self = Self {
         acquire: Duration::from_secs(10),
-        connect: Duration::from_secs(5),
         statement: Duration::from_mins(1),
-        operation: None,
+        locking: Duration::from_mins(1),
     };
 
-    /// The deadline of an operation that begins now.
-    pub(super) fn end_of_operation(self) -> Option<Instant> {
-        self.operation.map(|limit| Instant::now() + limit)
+    /// How long PostgreSQL lets a statement of a transaction wait for a lock: less than the client waits, so that the
+    /// connection remains usable.
+    pub(super) fn lock_timeout(self) -> Duration {
+        self.locking.saturating_sub(Duration::from_millis(400))
+    }
+
+    /// How long PostgreSQL runs a statement of a transaction, which may wait for several locks.
+    pub(super) fn statement_timeout(self) -> Duration {
+        self.locking.saturating_sub(Duration::from_millis(300))
     }
 }
 

@@ -31,8 +31,9 @@ pub(super) use self::writability::suspect;
 
 /// How long the test of a connection may take.
 const TEST: Duration = Duration::from_millis(400);
-/// The maximum age of a connection. Each gets up to a tenth less, so that they are not all replaced at the same time.
-const LIFETIME: Duration = Duration::from_mins(30);
+/// The maximum age of a connection, plus up to [`JITTER`], so that connections are not all replaced at the same time.
+const SHORTEST_LIFETIME: Duration = Duration::from_mins(27);
+const JITTER: Duration = Duration::from_mins(3);
 /// A connection that was idle for longer is closed.
 const IDLE_LIFETIME: Duration = Duration::from_mins(10);
 const REAP_INTERVAL: Duration = Duration::from_secs(30);
@@ -112,18 +113,29 @@ impl PoolInner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes all idle connections after a connection did not answer in time. They may be silent too, and a request that
-    /// used one would notice only at its own deadline.
-    fn observe_silence(&self) {
-        let silent = std::mem::take(&mut *self.idle());
+    /// Takes all idle connections out of use after a connection did not answer in time. They may be silent too, and a request
+    /// that used one would notice only at its own deadline. Those that answer a test become idle again.
+    fn observe_silence(self: &Arc<Self>) {
+        let suspected = std::mem::take(&mut *self.idle());
         tracing::warn!(
-            closed = silent.len(),
-            "the database did not answer in time; idle connections are closed"
+            tested = suspected.len(),
+            "the database did not answer in time; testing idle connections"
         );
+        let tests = suspected.into_iter().map(|Idle { mut opened, .. }| {
+            let pool = Arc::clone(self);
+            async move {
+                let test = timeout(TEST, pool.writability.test(&mut opened.connection));
+                if matches!(test.await, Ok(Ok(None))) {
+                    pool.put_back(opened);
+                }
+            }
+        });
+        tokio::spawn(join_all(tests));
     }
 
     fn put_back(&self, opened: Opened) {
-        if !self.is_closed.load(Ordering::Relaxed) && opened.expires_at > Instant::now() {
+        let has_place = self.open.load(Ordering::Relaxed) <= self.max_connections;
+        if !self.is_closed.load(Ordering::Relaxed) && has_place && opened.expires_at > Instant::now() {
             self.idle().push(Idle { opened, since: Instant::now() });
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(opened.terminate());
@@ -131,17 +143,17 @@ impl PoolInner {
     }
 
     /// Returns an idle connection or opens one.
-    async fn take(&self, deadlines: Deadlines, end: Instant) -> Result<Opened, sqlx::Error> {
+    async fn take(self: &Arc<Self>, end: Instant) -> Result<Opened, sqlx::Error> {
         loop {
             let Some(idle) = self.idle().pop() else { break };
             if let Some(opened) = self.test_idle(idle, end).await {
                 return Ok(opened);
             }
         }
-        self.open(deadlines, end).await
+        self.open(end).await
     }
 
-    async fn test_idle(&self, idle: Idle, end: Instant) -> Option<Opened> {
+    async fn test_idle(self: &Arc<Self>, idle: Idle, end: Instant) -> Option<Opened> {
         let Idle { mut opened, since } = idle;
         if opened.expires_at <= Instant::now() {
             tokio::spawn(opened.terminate());
@@ -166,11 +178,10 @@ impl PoolInner {
     }
 
     /// Opens a connection. Retries while the database is starting or has no free connection.
-    async fn open(&self, deadlines: Deadlines, end: Instant) -> Result<Opened, sqlx::Error> {
+    async fn open(&self, end: Instant) -> Result<Opened, sqlx::Error> {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            let attempt = self.open_once(end.min(Instant::now() + deadlines.connect)).await;
-            match attempt {
+            match self.open_once(end).await {
                 Err(error) if is_temporary(&error) && Instant::now() + pause < end => sleep(pause).await,
                 outcome => return outcome,
             }
@@ -211,9 +222,7 @@ impl PoolInner {
 /// Whether the database may accept a connection a moment later.
 fn is_temporary(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(error) => {
-            matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut)
-        }
+        sqlx::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
         // cannot_connect_now, too_many_connections
         sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "53300")),
         _ => false,
@@ -222,7 +231,7 @@ fn is_temporary(error: &sqlx::Error) -> bool {
 
 fn lifetime() -> Duration {
     let part = u32::try_from(RandomState::new().hash_one(()) % 1_000).unwrap_or(0);
-    LIFETIME - LIFETIME / 10_000 * part
+    SHORTEST_LIFETIME + JITTER / 1_000 * part
 }
 
 impl Pool {
@@ -252,7 +261,6 @@ impl Pool {
 
     /// Returns a connection that accepts writes.
     pub(super) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
-        let end_of_operation = self.deadlines.end_of_operation();
         let end = Instant::now() + self.deadlines.acquire;
         let refused = self.inner.writability.refused();
         let (opened, permit) = tokio::select! {
@@ -261,7 +269,7 @@ impl Pool {
             reason = refused => Err(reason.into()),
             taken = self.take(end) => taken,
         }?;
-        Ok(Connection::new(opened, permit, Arc::clone(&self.inner), self.deadlines, end_of_operation))
+        Ok(Connection::new(opened, permit, Arc::clone(&self.inner), self.deadlines))
     }
 
     async fn take(&self, end: Instant) -> Result<(Opened, OwnedSemaphorePermit), sqlx::Error> {
@@ -273,7 +281,7 @@ impl Pool {
             Ok(Err(_)) => return Err(sqlx::Error::PoolClosed),
             Err(_) => return Err(sqlx::Error::PoolTimedOut),
         };
-        Ok((self.inner.take(self.deadlines, end).await?, permit))
+        Ok((self.inner.take(end).await?, permit))
     }
 
     /// Returns a connection after testing it.
@@ -286,7 +294,7 @@ impl Pool {
     /// Opens a connection outside the pool whose statements have no deadlines, for migrations.
     pub(super) async fn open_apart(&self) -> Result<PgConnection, sqlx::Error> {
         let end = Instant::now() + self.deadlines.acquire;
-        Ok(self.inner.open(self.deadlines, end).await?.connection)
+        Ok(self.inner.open(end).await?.connection)
     }
 
     /// Begins a transaction.

@@ -6,11 +6,11 @@ use super::connection::Connection;
 
 /// It is rolled back when it is dropped without a commit.
 #[derive(Debug)]
-pub(in crate::store) struct Transaction(pub(super) Connection);
+pub(crate) struct Transaction(pub(super) Connection);
 
 impl Transaction {
     /// Commits. After an error it is unknown whether it was committed.
-    pub(in crate::store) async fn commit(mut self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.0.commit().await
     }
 }

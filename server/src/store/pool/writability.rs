@@ -51,7 +51,7 @@ fn now_ms() -> u64 {
 static SUSPECTED: Moment = Moment::none();
 
 /// Makes every pool test each connection before its next use.
-pub(in crate::store) fn suspect() {
+pub(crate) fn suspect() {
     SUSPECTED.set_to_now();
 }
 
