@@ -37,6 +37,7 @@ mod revocation_unannounced;
 mod shutdown;
 mod silent_database;
 mod silent_smtp;
+mod slow_clients;
 mod tokens;
 mod tracing;
 mod users;

@@ -163,7 +163,7 @@ async fn bench() {
         &format!("{steady_reconciles}, {:.1}%", 100.0 * steady_busy),
         "",
     );
-    let memory = |memory: latchkey_tests::operator::Memory| {
+    let memory = |memory: latchkey_tests::process::Memory| {
         #[expect(clippy::cast_precision_loss, reason = "a rounded figure")]
         let mebi = |bytes: u64| bytes as f64 / MEBI;
         format!("{:.0} MB (at most {:.0})", mebi(memory.resident), mebi(memory.peak))

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, apply};
 use crate::link::Link;
-use crate::process::{OnParentDeath, Process, free_port};
+use crate::process::{Memory, OnParentDeath, Process, free_port};
 use crate::{chart, programs, wait};
 
 /// The installed chart without the Deployment: the tests start its process themselves.
@@ -96,15 +96,6 @@ pub struct Operator {
     address: String,
 }
 
-/// The memory of a process as reported by the kernel, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Memory {
-    /// Resident now.
-    pub resident: u64,
-    /// The most that was resident.
-    pub peak: u64,
-}
-
 impl Operator {
     /// Its process id.
     pub fn process_id(&self) -> u32 {
@@ -112,17 +103,8 @@ impl Operator {
     }
 
     /// How much memory it takes.
-    ///
-    /// # Panics
-    /// When it has ended.
     pub fn memory(&self) -> Memory {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
-        let status = status.expect("the status of a running process");
-        let bytes = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name)).expect("a line of it");
-            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") * 1024
-        };
-        Memory { resident: bytes("VmRSS"), peak: bytes("VmHWM") }
+        self.process.memory()
     }
 
     /// The CPU seconds that it has used.

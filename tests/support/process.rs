@@ -64,6 +64,15 @@ pub enum OnParentDeath {
     Quit,
 }
 
+/// The memory of a process as reported by the kernel, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was resident.
+    pub peak: u64,
+}
+
 impl Process {
     /// Starts `command`, which ends with the test process, and collects its standard error.
     ///
@@ -103,6 +112,20 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How much memory it takes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn memory(&self) -> Memory {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("the status of a running process");
+        let bytes = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("a line of it");
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") * 1024
+        };
+        Memory { resident: bytes("VmRSS"), peak: bytes("VmHWM") }
     }
 
     /// The CPU seconds that it has used.

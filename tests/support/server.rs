@@ -8,7 +8,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
 use crate::answer::{Answer, Answered};
-use crate::process::{OnParentDeath, Process, run};
+use crate::process::{Memory, OnParentDeath, Process, run};
 use crate::{logs, programs, wait};
 
 /// The deadline of every request, far above the server's own limits.
@@ -138,6 +138,11 @@ impl Server {
             self.status().await["revocation"]["mode"].clone()
         })
         .await;
+    }
+
+    /// How much memory it takes.
+    pub fn memory(&self) -> Memory {
+        self.process.memory()
     }
 
     /// The CPU seconds that it has used.

@@ -30,6 +30,6 @@ pub use password_policy::{PasswordLength, PasswordPolicy};
 pub use references::References;
 pub use secret::{SecretSource, SecretText};
 pub use settings::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PoolSize,
-    RateLimits, Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, Minutes,
+    PoolSize, RateLimits, Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
