@@ -75,6 +75,16 @@ mod tests {
         assert_eq!(text, "this replica's clock is 400 seconds ahead of the database's");
     }
 
+    #[test]
+    fn the_margin_itself_is_tolerated() {
+        for (theirs, exceeds) in [(1_310, false), (1_311, true), (700, false), (699, true)] {
+            let offset = ClockOffset::measure(at(1_000), at(theirs), at(1_010));
+            assert_eq!(offset.exceeds_margin(), exceeds, "{theirs}");
+        }
+        // This clock was set back between the question and the answer.
+        assert_eq!(ClockOffset::measure(at(1_010), at(1_005), at(1_000)), ClockOffset(TimeDelta::zero()));
+    }
+
     proptest! {
         #[test]
         fn a_slow_response_is_not_reported_as_skew(asked in 0_i64..1_000_000, took in 0_i64..10_000, when in 0.0_f64..=1.0) {

@@ -76,6 +76,13 @@ mod tests {
     }
 
     #[test]
+    fn the_language_is_the_first_subtag() {
+        for (tag, language) in [("en", "en"), ("pt-BR", "pt"), ("zh-Hant-TW", "zh")] {
+            assert_eq!(Locale::parse(tag).unwrap().language(), language);
+        }
+    }
+
+    #[test]
     fn tags_get_their_recommended_case() {
         for (given, expected) in [
             ("EN", "en"),

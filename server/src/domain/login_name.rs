@@ -19,3 +19,17 @@ impl LoginName {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_an_at_sign_is_an_address() {
+        assert!(matches!(LoginName::parse("jane"), Some(LoginName::Username(_))));
+        assert!(matches!(LoginName::parse("jane@example.com"), Some(LoginName::Email(_))));
+        for impossible in ["", "jane doe", "@", "jane@", "@example.com", "a@b@c.example"] {
+            assert_eq!(LoginName::parse(impossible), None, "{impossible:?}");
+        }
+    }
+}

@@ -86,6 +86,14 @@ mod tests {
     }
 
     #[test]
+    fn a_presented_password_is_redacted_and_its_length_is_known() {
+        let password = |characters| Password::presented("é".repeat(characters));
+        assert_eq!(format!("{:?}", password(1)), "(password)");
+        assert!(!password(256).exceeds_limit());
+        assert!(password(257).exceeds_limit());
+    }
+
+    #[test]
     fn common_passwords_are_refused() {
         for common in ["password", "password1", "qwertyuiop", "12345678", "iloveyou", "aaaaaaaa", "Football"]
         {

@@ -19,3 +19,25 @@ impl PersonName {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_1_to_200_characters_and_no_control_characters() {
+        let longest = "ä".repeat(MAX_CHARS);
+        for (given, expected) in [
+            ("Jane Doe", Some("Jane Doe")),
+            ("  Jane\t", Some("Jane")),
+            (&*longest, Some(&*longest)),
+            ("", None),
+            (" \n ", None),
+            ("Jane\nDoe", None),
+            ("Jane\u{7f}", None),
+            (&format!("{longest}a"), None),
+        ] {
+            assert_eq!(PersonName::parse(given).as_ref().map(PersonName::as_str), expected, "{given:?}");
+        }
+    }
+}

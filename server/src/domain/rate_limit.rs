@@ -102,6 +102,14 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_the_limit_is_spread_over_the_hour() {
+        // After a burst of 10, the 20 others and the one that would exceed the limit divide the hour into 21 intervals.
+        assert_eq!(Rate::per_hour(30).interval(), 171_428_572);
+        assert_eq!(Rate::per_hour(300).interval(), 17_910_448);
+        assert_eq!(Rate::per_hour(1).interval(), HOUR);
+    }
+
+    #[test]
     fn an_empty_bucket_leaves_the_others_unchanged() {
         let (small, large) = (Rate::per_hour(1), Rate::per_hour(300));
         let taken = decide_gcra(&[(None, large), (None, small)], 0).unwrap();
