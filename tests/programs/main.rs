@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its own functions too")]
 
 mod forward_auth;
+mod oauth_clients;
+mod path_prefix;
 mod schemathesis;
 mod verifiers;
