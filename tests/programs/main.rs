@@ -6,4 +6,5 @@ mod forward_auth;
 mod oauth_clients;
 mod path_prefix;
 mod schemathesis;
+mod spring;
 mod verifiers;
