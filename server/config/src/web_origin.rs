@@ -10,6 +10,10 @@ const OPAQUE: [&str; 5] = ["about", "blob", "data", "file", "javascript"];
 pub fn parse_web_origin(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
+    // A pattern would match no origin.
+    if rest.contains('*') {
+        return None;
+    }
     match scheme.as_str() {
         "http" | "https" => {
             let url = Url::parse(text).ok()?;
@@ -67,6 +71,7 @@ mod tests {
             "null",
             "*",
             "https://*",
+            "https://*.example.com",
             "capacitor://*",
             "https://",
             "capacitor://",
