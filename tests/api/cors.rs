@@ -1,9 +1,9 @@
-//! Which pages of other origins may call.
+//! Cross-origin requests.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
 
-const FRIEND: &str = "https://app.example.test";
+const ALLOWED_ORIGIN: &str = "https://app.example.test";
 
 async fn preflight(app: &App, origin: &str, method: &str) -> Answer {
     preflight_for(app, origin, method, "authorization,content-type").await
@@ -28,9 +28,9 @@ fn cors_headers(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn none_by_default() {
+async fn by_default_no_origin_is_allowed() {
     let app = App::start().await;
-    for origin in [FRIEND, "null", "https://auth.example.test"] {
+    for origin in [ALLOWED_ORIGIN, "null", "https://auth.example.test"] {
         let asked = preflight(&app, origin, "POST").await;
         asked.problem(405);
         let called = app.get(path::ME).header("origin", origin).answer().await;
@@ -46,9 +46,9 @@ async fn open() -> App {
 }
 
 #[tokio::test]
-async fn those_of_the_setting_may_ask_and_read() {
+async fn the_configured_origins_are_allowed() {
     let app = open().await;
-    for origin in [FRIEND, "http://localhost:3000"] {
+    for origin in [ALLOWED_ORIGIN, "http://localhost:3000"] {
         for method in ["GET", "POST", "PATCH", "DELETE"] {
             let answer = preflight(&app, origin, method).await;
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -62,7 +62,7 @@ async fn those_of_the_setting_may_ask_and_read() {
             }
             assert!(answer.header("access-control-max-age").is_some());
         }
-        // Problems too: a page that may not read them cannot tell its user what is wrong.
+        // Problems too: a page that cannot read them cannot show its user what is wrong.
         let answer = app.get(path::ME).header("origin", origin).answer().await;
         answer.problem(401);
         assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
@@ -75,7 +75,7 @@ async fn those_of_the_setting_may_ask_and_read() {
 }
 
 #[tokio::test]
-async fn no_other_however_similar() {
+async fn similar_origins_are_refused() {
     let app = open().await;
     for origin in [
         "https://app.example.test.evil.test",
@@ -147,7 +147,7 @@ async fn any_header_may_be_sent_by_those_that_may_call() {
         "Content-Type,X-Requested-With,Cache-Control,Pragma,X-CSRF-Token,If-None-Match",
         "x",
     ] {
-        let answer = preflight_for(&app, FRIEND, "POST", asked).await;
+        let answer = preflight_for(&app, ALLOWED_ORIGIN, "POST", asked).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let allowed = answer.header("access-control-allow-headers").unwrap_or_default();
         for name in asked.split(',').map(|name| name.trim().to_ascii_lowercase()) {
@@ -162,17 +162,17 @@ async fn any_header_may_be_sent_by_those_that_may_call() {
         assert!(varies_by(&refused).contains(&"origin".to_owned()));
     }
     // What is no name of a header is not repeated.
-    let answer = preflight_for(&app, FRIEND, "POST", "a b,\"c\",*,d:e,good,,").await;
+    let answer = preflight_for(&app, ALLOWED_ORIGIN, "POST", "a b,\"c\",*,d:e,good,,").await;
     assert_eq!(answer.header("access-control-allow-headers"), Some("*,good"));
     let many = vec!["x-long-name"; 600].join(",");
-    let answer = preflight_for(&app, FRIEND, "POST", &many).await;
+    let answer = preflight_for(&app, ALLOWED_ORIGIN, "POST", &many).await;
     assert!(answer.header("access-control-allow-headers").unwrap().len() < 1_000);
 }
 
 #[tokio::test]
 async fn a_page_may_read_what_it_needs_to_react_to_an_error() {
     let app = open().await;
-    for origin in [Some(FRIEND), Some("https://evil.test"), None] {
+    for origin in [Some(ALLOWED_ORIGIN), Some("https://evil.test"), None] {
         let request = app.get(path::ME);
         let request = if let Some(origin) = origin { request.header("origin", origin) } else { request };
         let answer = request.answer().await;
@@ -180,7 +180,7 @@ async fn a_page_may_read_what_it_needs_to_react_to_an_error() {
         // A shared cache must not give one origin's answer to another.
         assert!(varies_by(&answer).contains(&"origin".to_owned()), "{answer:?}");
         let exposed = answer.header("access-control-expose-headers");
-        assert_eq!(exposed.is_some(), origin == Some(FRIEND), "{answer:?}");
+        assert_eq!(exposed.is_some(), origin == Some(ALLOWED_ORIGIN), "{answer:?}");
         for name in ["x-request-id", "retry-after", "www-authenticate", "location"] {
             assert!(
                 exposed.is_none_or(|exposed| exposed.split(',').any(|other| other.trim() == name)),
@@ -194,7 +194,12 @@ async fn a_page_may_read_what_it_needs_to_react_to_an_error() {
 async fn options_without_a_preflight_is_a_method_like_any_other() {
     let app = open().await;
     app.server().request("OPTIONS", path::REFRESH).answer().await.problem(405);
-    app.server().request("OPTIONS", path::REFRESH).header("origin", FRIEND).answer().await.problem(405);
+    app.server()
+        .request("OPTIONS", path::REFRESH)
+        .header("origin", ALLOWED_ORIGIN)
+        .answer()
+        .await
+        .problem(405);
 }
 
 #[tokio::test]
@@ -203,7 +208,7 @@ async fn forward_authentication_lets_no_preflight_pass() {
     let (_, session) = app.new_session("proxied").await;
     for path in [path::VERIFY.to_owned(), format!("{}/", path::VERIFY), format!("{}/orders", path::VERIFY)] {
         let ask = || {
-            let request = app.server().request("OPTIONS", &path).header("origin", FRIEND);
+            let request = app.server().request("OPTIONS", &path).header("origin", ALLOWED_ORIGIN);
             request.header("access-control-request-method", "POST")
         };
         ask().answer().await.problem(401);

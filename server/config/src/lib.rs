@@ -31,7 +31,7 @@ pub use password_policy::{PasswordLength, PasswordPolicy};
 pub use references::References;
 pub use secret::{SecretSource, SecretText};
 pub use settings::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, RateLimits,
-    Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, Minutes,
+    RateLimits, Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
 pub use web_origin::parse_web_origin;

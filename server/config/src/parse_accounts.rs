@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::given::{Given, Parsed, shown};
-use crate::settings::{Accounts, Days, IntrospectionClient, RateLimits, Registration};
+use crate::settings::{Accounts, Days, IntrospectionClient, MaxConnections, RateLimits, Registration};
 use crate::variables as v;
 use crate::web_origin::parse_web_origin;
 
@@ -67,6 +67,15 @@ impl Given<'_> {
         } else {
             Err(self.invalid(name, format!("`{number}` is not between 1 and {MAX_PER_HOUR} an hour")))
         }
+    }
+
+    pub(crate) fn max_connections(&self) -> Parsed<MaxConnections> {
+        let (min, max) = (MaxConnections::MIN, MaxConnections::MAX);
+        let name = v::MAX_CONNECTIONS;
+        let number: u32 =
+            self.parsed(name, MaxConnections::default().get(), "a whole number of connections")?;
+        MaxConnections::new(number)
+            .ok_or_else(|| self.invalid(name, format!("`{number}` is not between {min} and {max}")))
     }
 
     pub(crate) fn trusted_proxies(&self) -> Parsed<Vec<IpNet>> {

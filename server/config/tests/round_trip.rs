@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
-    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
-    variables,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, Minutes,
+    PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity, variables,
 };
 use proptest::prelude::*;
 use url::Url;
@@ -122,6 +122,11 @@ fn introspection_client() -> impl Strategy<Value = IntrospectionClient> {
     (TEXT, secret()).prop_map(|(id, secret)| IntrospectionClient { id, secret })
 }
 
+fn max_connections() -> impl Strategy<Value = MaxConnections> {
+    (MaxConnections::MIN..=MaxConnections::MAX)
+        .prop_map(|number| MaxConnections::new(number).expect("within the limits by construction"))
+}
+
 fn days() -> impl Strategy<Value = Days> {
     (1..=Days::MAX).prop_map(|days| Days::new(days).expect("within the limits by construction"))
 }
@@ -140,7 +145,7 @@ prop_compose! {
         (accounts, rate_limits, audit_retention, login_probe) in (accounts(), rate_limits(), days(), any::<bool>()),
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
         password_policy in password_policy(),
-        (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
+        (trusted_proxies, cors_allowed_origins, max_connections) in (networks(), origins(), max_connections()),
         introspection_client in prop::option::of(introspection_client()),
         first_superuser in prop::option::of(first_superuser()),
         (log_level, log_format) in log(),
@@ -150,13 +155,14 @@ prop_compose! {
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
+            max_connections,
         }
     }
 }
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 38] = [
+    const PLAIN: [&str; 39] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -190,6 +196,7 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::RATE_LIMITS_ENABLED,
         variables::RATE_LIMIT_PER_ACCOUNT,
         variables::RATE_LIMIT_PER_NETWORK,
+        variables::MAX_CONNECTIONS,
         variables::TRUSTED_PROXIES,
         variables::CORS_ALLOWED_ORIGINS,
         variables::INTROSPECTION_CLIENT_ID,

@@ -9,7 +9,7 @@ use axum::routing::{any, get};
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -64,7 +64,7 @@ fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(well_known::jwks::jwks))
         .route_layer(from_fn(arrival::await_body))
         // Does not wait for the body: a proxy may send only the head of a request.
-        .routes(routes!(auth::verify::verify))
+        .routes(routes!(auth::verify::verify).layer(from_fn(arrival::answer_in_time)))
 }
 
 /// The OpenAPI 3.1 document, generated from the handlers.
@@ -79,6 +79,15 @@ fn pages() -> Router<ApiState> {
         .route("/verify-email", AddressPage::New.route())
         .route("/confirm-email", AddressPage::Changed.route())
         .route_layer(from_fn(arrival::await_body))
+}
+
+/// Forward authentication with any method, and with any path behind it.
+fn verify_routes() -> Router<ApiState> {
+    Router::new()
+        .route(VERIFY, any(auth::verify::verify))
+        .route("/api/v1/auth/verify/", any(auth::verify::verify))
+        .route("/api/v1/auth/verify/{*path}", any(auth::verify::verify))
+        .route_layer(from_fn(arrival::answer_in_time))
 }
 
 /// Swagger UI below a path. What it loads is relative to its own address.
@@ -102,9 +111,7 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
     let router = router
         .merge(pages())
         // Proxies may send the method of the request that they ask about; Envoy also sends its path, behind this one.
-        .route(VERIFY, any(auth::verify::verify))
-        .route("/api/v1/auth/verify/", any(auth::verify::verify))
-        .route("/api/v1/auth/verify/{*path}", any(auth::verify::verify))
+        .merge(verify_routes())
         .route(
             "/.well-known/oauth-authorization-server/{*path}",
             get(well_known::authorization_server::at_issuer_path),
