@@ -105,13 +105,11 @@ fn named_client(in_form: &str, headers: &HeaderMap) -> Result<Option<ClientId>, 
     if in_form.is_empty() {
         return Ok(basic_client_id(headers).as_deref().and_then(ClientId::parse));
     }
-    match ClientId::parse(in_form) {
-        Some(client) => Ok(Some(client)),
-        None => {
-            let message = format!("must have at most {} printable ASCII characters", ClientId::MAX_LENGTH);
-            Err(oauth_problem(ServiceError::Invalid(vec![FieldError::new("client_id", &message)])))
-        }
+    if let Some(client) = ClientId::parse(in_form) {
+        return Ok(Some(client));
     }
+    let message = format!("must have at most {} printable ASCII characters", ClientId::MAX_LENGTH);
+    Err(oauth_problem(ServiceError::Invalid(vec![FieldError::new("client_id", &message)])))
 }
 
 async fn grant_by_password(
