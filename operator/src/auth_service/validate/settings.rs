@@ -103,6 +103,7 @@ pub(super) fn settings(
                     "spec.corsAllowedOrigins must hold origins such as https://app.example.com: correct it.",
                 )
             })?,
+        imported_password_pepper: None,
         introspection_client: spec.introspection_client.as_ref().map(|client| IntrospectionClient {
             id: client.id.clone(),
             secret: file(paths::INTROSPECTION, "secret"),
