@@ -13,8 +13,8 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 
 use super::connections::RequestActivity;
+use super::prefix::is_verify_path;
 use super::problem::Problem;
-use super::router::is_verify_path;
 use crate::service::ServiceError;
 
 /// The largest body that is read, in bytes. The largest sensible one is a form with a 256-character password.

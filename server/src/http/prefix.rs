@@ -8,7 +8,14 @@ use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 use tower::util::MapRequest;
 
-use super::router::is_verify_path;
+/// The endpoint for forward authentication.
+pub const VERIFY: &str = "/api/v1/auth/verify";
+
+/// Whether a request asks about a request to another application. A proxy may pass on that request's method, headers and
+/// path, none of which is meant for this server.
+pub fn is_verify_path(path: &str) -> bool {
+    path.strip_prefix(VERIFY).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
 /// Where paths of this server begin, and the others.
 const FOLDERS: [&str; 3] = ["/api/v1/", "/.well-known/", "/docs/"];

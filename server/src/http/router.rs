@@ -17,19 +17,10 @@ use super::arrival::MAX_BODY_BYTES;
 use super::browser::BrowserPolicy;
 use super::management::{self, ManagementState};
 use super::pages::address::AddressPage;
-use super::prefix::{path_of, serve_below};
+use super::prefix::{VERIFY, path_of, serve_below};
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{arrival, audit, auth, docs, middleware, pages, users, well_known};
-
-/// The endpoint for forward authentication.
-const VERIFY: &str = "/api/v1/auth/verify";
-
-/// Whether a request asks about a request to another application. A proxy may pass on that request's method, headers and
-/// path, none of which is meant for this server.
-pub fn is_verify_path(path: &str) -> bool {
-    path.strip_prefix(VERIFY).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
 
 /// The documented routes: what is in the OpenAPI document is what is served.
 fn documented_routes() -> OpenApiRouter<ApiState> {
