@@ -20,6 +20,7 @@ mod render;
 mod secret;
 mod settings;
 pub mod variables;
+mod web_origin;
 
 pub use environment::Environment;
 pub use error::{SettingsError, SettingsErrors};
@@ -33,3 +34,4 @@ pub use settings::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, Minutes,
     PoolSize, RateLimits, Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
+pub use web_origin::parse_web_origin;

@@ -82,7 +82,7 @@ pub struct Settings {
     pub max_connections: MaxConnections,
     /// The networks of the proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The origins (scheme, host and port) whose pages may call the API from a browser. None by default.
+    /// The origins (scheme, host and port) whose pages may call the API from a browser or a web view. None by default.
     pub cors_allowed_origins: Vec<String>,
     /// The credentials with which resource servers introspect and revoke tokens. A superuser's token also allows it.
     pub introspection_client: Option<IntrospectionClient>,

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
 use ipnet::IpNet;
 
+use super::cookie::Cookies;
+use super::problem::Problem;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::service::Service;
+use crate::service::{Service, ServiceError};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -17,4 +20,17 @@ pub struct ApiState {
     /// The networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,
     pub metrics: Arc<Metrics>,
+}
+
+impl ApiState {
+    /// The cookies of this server.
+    pub fn cookies(&self) -> Cookies<'_> {
+        Cookies::new(self.service.issuer())
+    }
+
+    /// The header that clears the refresh token.
+    pub fn clear_cookie(&self) -> Result<HeaderValue, Problem> {
+        let cookie = self.cookies().clear();
+        Ok(cookie.map_err(|error| ServiceError::Internal(format!("a cookie: {error}")))?)
+    }
 }

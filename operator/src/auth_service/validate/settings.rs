@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use latchkey_config::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections,
     PasswordLength, PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource, Settings, Smtp,
-    SmtpCredentials, SmtpSecurity,
+    SmtpCredentials, SmtpSecurity, parse_web_origin,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service as api;
@@ -98,8 +98,13 @@ pub(super) fn settings(
         cors_allowed_origins: spec
             .cors_allowed_origins
             .iter()
-            .map(|text| Ok(url(text, "spec.corsAllowedOrigins")?.origin().ascii_serialization()))
-            .collect::<Result<_, Problem>>()?,
+            .map(|text| parse_web_origin(text))
+            .collect::<Option<_>>()
+            .ok_or_else(|| {
+                Problem::spec(
+                    "spec.corsAllowedOrigins must hold origins such as https://app.example.com: correct it.",
+                )
+            })?,
         imported_password_pepper: None,
         introspection_client: spec.introspection_client.as_ref().map(|client| IntrospectionClient {
             id: client.id.clone(),

@@ -1,8 +1,8 @@
 //! `POST /api/v1/auth/login`
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::Utc;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{CredentialsProblem, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::http::{cookie, token_pair};
-use crate::service::{self, LoggedIn};
+use crate::service::{self, LoggedIn, ServiceError};
 
 /// The form.
 #[derive(Deserialize, ToSchema)]
@@ -57,13 +57,13 @@ pub async fn login(
         password: Password::presented(password),
         device: cookie::device(&headers),
         remember_device: true,
+        client: None,
     };
     let LoggedIn { pair, new_device } = service::login(&state.service, form, &origin, Utc::now()).await?;
-    let mut answer = token_pair::answer(pair)?;
+    let mut answer = token_pair::answer(state.cookies(), pair)?;
     if let Some(device) = new_device {
-        let cookie = cookie::remember_device(&device).map_err(|_| {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
-        })?;
+        let cookie = state.cookies().remember_device(&device);
+        let cookie = cookie.map_err(|error| ServiceError::Internal(format!("a cookie: {error}")))?;
         answer.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(answer)

@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::crypto::OneTimeSecret;
-use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password, PasswordHash};
+use crate::domain::{AuditEvent, AuditKind, ClientId, LoginName, Origin, Outcome, Password, PasswordHash};
 use crate::service::tokens::TokenSubject;
 use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
 use crate::store::{KnownDevice, NewSession};
@@ -19,6 +19,8 @@ pub struct LoginForm<'a> {
     pub device: Option<DeviceCookie<'a>>,
     /// Whether to set a device cookie on a browser that is new to the account.
     pub remember_device: bool,
+    /// The client that a program named.
+    pub client: Option<ClientId>,
 }
 
 /// A new session.
@@ -76,7 +78,7 @@ async fn log_in(
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
-    let LoginForm { name, password, remember_device, .. } = form;
+    let LoginForm { name, password, remember_device, client, .. } = form;
     let account = match LoginName::parse(name) {
         Some(name) => service.store.find_credentials(&name).await?,
         None => None,
@@ -110,11 +112,12 @@ async fn log_in(
         user_id: account.id,
         session_id: Uuid::new_v4(),
         refresh_jti: Uuid::new_v4(),
+        client,
         access_expires_at: now + service.tokens.access_lifetime,
         refresh_expires_at: now + service.tokens.refresh_lifetime,
     };
     // Signed first: no session starts whose tokens cannot be signed.
-    let pair = service.tokens.sign_pair(account.username, subject, now)?;
+    let pair = service.tokens.sign_pair(account.username, &subject, now)?;
     let known = device.filter(|device| device.user_id == account.id).map(|device| device.token_hash);
     let new_device = match &known {
         None if remember_device => Some(OneTimeSecret::generate().ok_or_else(no_randomness)?),
