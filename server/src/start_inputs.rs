@@ -133,7 +133,10 @@ pub fn mail(
         let password = faults.keep(read_secret("SMTP_PASSWORD", &login.password));
         user.zip(password).map(|(user, password)| (user.expose().to_owned(), password.expose().to_owned()))
     });
-    let sender = faults.keep(MailSender::new(email, credentials, roots).map_err(anyhow::Error::msg));
+    let sender = faults.keep(
+        MailSender::new(email, references.ehlo_name.as_deref(), credentials, roots)
+            .map_err(anyhow::Error::msg),
+    );
     // A broken text is an error to be seen at once, not when the first message is due.
     let folder = references.mail_templates_dir.as_deref();
     let templates = faults.keep(Templates::load(folder));

@@ -29,6 +29,7 @@ pub mod proxies;
 pub mod query_plans;
 pub mod redis;
 pub mod scratch;
+pub mod scripted_smtp;
 pub mod server;
 pub mod smtp;
 pub mod status_port;

@@ -6,6 +6,7 @@
 //! file.
 
 pub mod account_rules;
+mod domain_name;
 mod environment;
 mod error;
 mod forbidden_words;
@@ -21,6 +22,7 @@ mod secret;
 mod settings;
 pub mod variables;
 
+pub use domain_name::displayed_domain;
 pub use environment::Environment;
 pub use error::{SettingsError, SettingsErrors};
 pub use given::check_secret;

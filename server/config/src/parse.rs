@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use crate::account_rules::{canonical_ehlo_name, canonical_email_address};
 use crate::given::{Given, Parsed, shown};
-use crate::references::References;
+use crate::references::{References, ehlo_name};
 use crate::settings::{
     Email, FirstSuperuser, LogFormat, LogLevel, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };
@@ -85,6 +86,11 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         extra_ca_file: extra_ca_file.clone().ok().flatten(),
         jwt_keys_file: jwt_keys_file.clone().ok(),
         email: email.clone().ok().flatten(),
+        ehlo_name: ehlo_name(
+            email.as_ref().ok().and_then(Option::as_ref),
+            public_url.as_ref().ok().and_then(Option::as_ref),
+            issuer_url.as_ref().ok(),
+        ),
         mail_templates_dir: mail_templates_dir.clone().ok().flatten(),
         first_superuser: first_superuser.clone().ok().flatten(),
         introspection_client: introspection_client.clone().ok().flatten(),
@@ -138,6 +144,7 @@ impl Given<'_> {
         let security = self.smtp_security();
         let credentials = self.smtp_credentials();
         let host = self.text(v::SMTP_HOST);
+        let ehlo_name = self.ehlo_name();
         let from_address = self.text(v::EMAILS_FROM_EMAIL);
         let from_name = self.owned(v::EMAILS_FROM_NAME);
         if !enabled? {
@@ -146,11 +153,9 @@ impl Given<'_> {
         let reason = "is required because EMAILS_ENABLED is true";
         let host = self.needed(v::SMTP_HOST, reason, host);
         let from_address = self.needed(v::EMAILS_FROM_EMAIL, reason, from_address).and_then(|address| {
-            if address.contains('@') {
-                return Ok(address);
-            }
-            let reason = format!("{} is not an e-mail address", shown(address));
-            Err(self.invalid(v::EMAILS_FROM_EMAIL, reason))
+            canonical_email_address(address).map_err(|refusal| {
+                self.invalid(v::EMAILS_FROM_EMAIL, format!("{} {refusal}", shown(address)))
+            })
         });
         Ok(Some(Email {
             smtp: Smtp {
@@ -158,10 +163,19 @@ impl Given<'_> {
                 port: port?,
                 security: security?,
                 credentials: credentials?,
+                ehlo_name: ehlo_name?,
             },
-            from_address: from_address?.to_owned(),
+            from_address: from_address?,
             from_name: from_name?,
         }))
+    }
+
+    fn ehlo_name(&self) -> Parsed<Option<String>> {
+        let Some(text) = self.text(v::SMTP_EHLO_NAME)? else { return Ok(None) };
+        canonical_ehlo_name(text).map(Some).ok_or_else(|| {
+            let reason = format!("{} is neither a domain name nor an IP address", shown(text));
+            self.invalid(v::SMTP_EHLO_NAME, reason)
+        })
     }
 
     fn smtp_credentials(&self) -> Parsed<Option<SmtpCredentials>> {

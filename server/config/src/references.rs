@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use url::Url;
+
 use crate::SecretSource;
 use crate::settings::{Email, FirstSuperuser, IntrospectionClient, Settings};
 
@@ -18,6 +20,8 @@ pub struct References {
     pub jwt_keys_file: Option<PathBuf>,
     /// The SMTP settings, if `EMAILS_ENABLED` is true.
     pub email: Option<Email>,
+    /// `SMTP_EHLO_NAME`, or its default: the host of `PUBLIC_URL` or of `ISSUER_URL`.
+    pub ehlo_name: Option<String>,
     /// `MAIL_TEMPLATES_DIR`
     pub mail_templates_dir: Option<PathBuf>,
     /// The `FIRST_SUPERUSER` variables.
@@ -34,9 +38,24 @@ impl From<&Settings> for References {
             extra_ca_file: settings.extra_ca_file.clone(),
             jwt_keys_file: Some(settings.jwt_keys_file.clone()),
             email: settings.email.clone(),
+            ehlo_name: ehlo_name(
+                settings.email.as_ref(),
+                settings.public_url.as_ref(),
+                Some(&settings.issuer_url),
+            ),
             mail_templates_dir: settings.mail_templates_dir.clone(),
             first_superuser: settings.first_superuser.clone(),
             introspection_client: settings.introspection_client.clone(),
         }
     }
+}
+
+/// The name in `EHLO`. Many SMTP servers refuse a client that names itself by an address of the loopback interface.
+pub(crate) fn ehlo_name(
+    email: Option<&Email>,
+    public_url: Option<&Url>,
+    issuer_url: Option<&Url>,
+) -> Option<String> {
+    let set = email.and_then(|email| email.smtp.ehlo_name.clone());
+    set.or_else(|| public_url.or(issuer_url)?.host_str().map(str::to_owned))
 }

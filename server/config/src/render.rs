@@ -124,6 +124,7 @@ impl Variables {
             self.secret(v::SMTP_USER, &credentials.user);
             self.secret(v::SMTP_PASSWORD, &credentials.password);
         }
+        self.set_some(v::SMTP_EHLO_NAME, email.smtp.ehlo_name.as_ref());
         self.set(v::EMAILS_FROM_EMAIL, &email.from_address);
         self.set_some(v::EMAILS_FROM_NAME, email.from_name.as_ref());
     }

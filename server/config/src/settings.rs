@@ -112,7 +112,7 @@ impl Settings {
 pub struct Email {
     /// The SMTP server.
     pub smtp: Smtp,
-    /// The address in `From`.
+    /// The address in `From`, in its canonical form.
     pub from_address: String,
     /// The display name in `From`.
     pub from_name: Option<String>,
@@ -129,6 +129,9 @@ pub struct Smtp {
     pub security: SmtpSecurity,
     /// The credentials, if the server requires a login.
     pub credentials: Option<SmtpCredentials>,
+    /// The name of the client in `EHLO` (RFC 5321 §4.1.1.1): a domain name, or an IP address, with or without brackets;
+    /// the host of [`Settings::public_base`] if unset.
+    pub ehlo_name: Option<String>,
 }
 
 /// The credentials of the SMTP server.

@@ -19,6 +19,7 @@ pub const SMTP_USER: &str = "SMTP_USER";
 pub const SMTP_PASSWORD: &str = "SMTP_PASSWORD";
 pub const SMTP_TLS: &str = "SMTP_TLS";
 pub const SMTP_SSL: &str = "SMTP_SSL";
+pub const SMTP_EHLO_NAME: &str = "SMTP_EHLO_NAME";
 pub const EMAILS_FROM_EMAIL: &str = "EMAILS_FROM_EMAIL";
 pub const EMAILS_FROM_NAME: &str = "EMAILS_FROM_NAME";
 pub const PUBLIC_URL: &str = "PUBLIC_URL";
@@ -48,7 +49,7 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// All variables, without their `_FILE` forms.
-pub const ALL: [&str; 44] = [
+pub const ALL: [&str; 45] = [
     DATABASE_URL,
     REDIS_URL,
     EXTRA_CA_FILE,
@@ -66,6 +67,7 @@ pub const ALL: [&str; 44] = [
     SMTP_PASSWORD,
     SMTP_TLS,
     SMTP_SSL,
+    SMTP_EHLO_NAME,
     EMAILS_FROM_EMAIL,
     EMAILS_FROM_NAME,
     PUBLIC_URL,

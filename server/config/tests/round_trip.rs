@@ -46,9 +46,17 @@ fn email() -> impl Strategy<Value = Email> {
     let credentials = (secret(), secret()).prop_map(|(user, password)| SmtpCredentials { user, password });
     let security =
         prop::sample::select(vec![SmtpSecurity::StartTls, SmtpSecurity::Implicit, SmtpSecurity::None]);
-    let smtp = (TEXT, any::<u16>(), security, prop::option::of(credentials))
-        .prop_map(|(host, port, security, credentials)| Smtp { host, port, security, credentials });
-    (smtp, "[^\0@]{1,20}@[^\0@]{1,20}", prop::option::of(TEXT))
+    let ehlo_name = prop::option::of("[a-z0-9]{1,8}(\\.[a-z]{2,6}){0,2}");
+    let smtp = (TEXT, any::<u16>(), security, prop::option::of(credentials), ehlo_name).prop_map(
+        |(host, port, security, credentials, ehlo_name)| Smtp {
+            host,
+            port,
+            security,
+            credentials,
+            ehlo_name,
+        },
+    );
+    (smtp, "[a-z+.']{0,8}[a-z]@[a-z0-9]{1,10}(\\.[a-z]{2,6})?", prop::option::of(TEXT))
         .prop_map(|(smtp, from_address, from_name)| Email { smtp, from_address, from_name })
 }
 

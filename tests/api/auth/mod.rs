@@ -20,7 +20,7 @@ mod me;
 mod password_recovery;
 mod refresh;
 mod refresh_reuse;
-mod register;
+pub mod register;
 mod register_taken;
 mod resend_verification;
 mod reset_password;

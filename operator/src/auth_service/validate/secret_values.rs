@@ -2,7 +2,7 @@
 //! contain a value. Pure.
 
 use latchkey_config::account_rules::{
-    MIN_CLIENT_SECRET_BYTES, is_client_secret, is_email_address, is_username,
+    MIN_CLIENT_SECRET_BYTES, canonical_email_address, is_client_secret, is_username,
 };
 use latchkey_config::{PasswordPolicy, SecretText};
 use url::Url;
@@ -65,10 +65,10 @@ fn check_bootstrap_admin(admin: &BootstrapAdmin, policy: &PasswordPolicy) -> Res
             "username in the Secret of spec.bootstrapAdmin.secretRef must consist of 1 to 64 letters, digits and . _ -: correct it.".to_owned(),
         ));
     }
-    if !is_email_address(email) {
-        return Err(invalid(
-            "email in the Secret of spec.bootstrapAdmin.secretRef must be an e-mail address such as admin@example.com: correct it.".to_owned(),
-        ));
+    if let Err(refusal) = canonical_email_address(email) {
+        return Err(invalid(format!(
+            "email in the Secret of spec.bootstrapAdmin.secretRef {refusal}; use an address such as admin@example.com: correct it."
+        )));
     }
     // The server creates the account with the username as its display name.
     policy.check_new(password.expose(), username, email, username, |_| false).map_err(|refusal| {
