@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use latchkey_config::account_rules::MIN_CLIENT_SECRET_BYTES;
-use latchkey_config::{PasswordPolicy, References, SecretSource, SecretText};
+use latchkey_config::{ClientCertificate, PasswordPolicy, References, SecretSource, SecretText};
 
 use crate::crypto::{ClientSecret, KeyRing};
 use crate::domain::Password;
@@ -83,7 +83,9 @@ impl StartInputs {
         let database = references.database_url.as_ref();
         let database = database.and_then(|source| faults.keep(open_store(source, cores, &roots)));
         let redis_url = references.redis_url.as_ref();
-        let redis = redis_url.and_then(|source| faults.keep(redis_connection(source, &roots)));
+        let redis = redis_url.and_then(|source| {
+            faults.keep(redis_connection(source, &roots, references.redis_client_certificate.as_ref()))
+        });
         let keys = references.jwt_keys_file.as_ref();
         let ring = keys.and_then(|file| {
             let ring = KeyRing::new(file.clone());
@@ -116,9 +118,13 @@ fn open_store(
     Ok((url, store))
 }
 
-fn redis_connection(source: &SecretSource, roots: &TrustedRoots) -> anyhow::Result<Arc<RedisConnection>> {
+fn redis_connection(
+    source: &SecretSource,
+    roots: &TrustedRoots,
+    certificate: Option<&ClientCertificate>,
+) -> anyhow::Result<Arc<RedisConnection>> {
     let url = read_secret("REDIS_URL", source)?;
-    Ok(Arc::new(RedisConnection::new(url.expose(), roots).map_err(anyhow::Error::msg)?))
+    Ok(Arc::new(RedisConnection::new(url.expose(), roots, certificate).map_err(anyhow::Error::msg)?))
 }
 
 /// What sends mail, and its texts, if mail is on. The sender is only to be used if no fault was added.

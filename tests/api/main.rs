@@ -29,6 +29,8 @@ mod plan_calls;
 mod properties;
 mod query_plans;
 mod read_only_database;
+mod redis_faults;
+mod redis_topologies;
 mod revocation;
 mod revocation_identity;
 mod revocation_outage;

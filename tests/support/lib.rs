@@ -28,6 +28,8 @@ pub mod programs;
 pub mod proxies;
 pub mod query_plans;
 pub mod redis;
+pub mod redis_cluster;
+pub mod redis_sentinel;
 pub mod scratch;
 pub mod scripted_smtp;
 pub mod server;

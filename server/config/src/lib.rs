@@ -16,6 +16,7 @@ mod new_password;
 mod parse;
 mod parse_accounts;
 mod password_policy;
+mod redis_url;
 mod references;
 mod render;
 mod secret;
@@ -29,9 +30,10 @@ pub use given::check_secret;
 pub use log_line::{BoundedLines, LONGEST_LINE, shorten_text};
 pub use new_password::PasswordRefusal;
 pub use password_policy::{PasswordLength, PasswordPolicy};
+pub use redis_url::{RedisLogin, SentinelUrl};
 pub use references::References;
 pub use secret::{SecretSource, SecretText};
 pub use settings::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, RateLimits,
-    Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
+    Minutes, RateLimits, Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };

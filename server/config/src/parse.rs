@@ -7,7 +7,8 @@ use crate::account_rules::{canonical_ehlo_name, canonical_email_address};
 use crate::given::{Given, Parsed, shown};
 use crate::references::{References, ehlo_name};
 use crate::settings::{
-    Email, FirstSuperuser, LogFormat, LogLevel, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    ClientCertificate, Email, FirstSuperuser, LogFormat, LogLevel, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity,
 };
 use crate::variables as v;
 use crate::{Environment, SettingsErrors};
@@ -51,6 +52,7 @@ impl Settings {
 fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let database_url = given.required_secret(v::DATABASE_URL);
     let redis_url = given.required_secret(v::REDIS_URL);
+    let redis_client_certificate = given.redis_client_certificate();
     let extra_ca_file = given.path(v::EXTRA_CA_FILE);
     let addresses = given.addresses();
     let issuer_url = given.required(v::ISSUER_URL, given.url(v::ISSUER_URL));
@@ -83,6 +85,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     *references = References {
         database_url: database_url.clone().ok(),
         redis_url: redis_url.clone().ok(),
+        redis_client_certificate: redis_client_certificate.clone().ok().flatten(),
         extra_ca_file: extra_ca_file.clone().ok().flatten(),
         jwt_keys_file: jwt_keys_file.clone().ok(),
         email: email.clone().ok().flatten(),
@@ -99,6 +102,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     Ok(Settings {
         database_url: database_url?,
         redis_url: redis_url?,
+        redis_client_certificate: redis_client_certificate?,
         extra_ca_file: extra_ca_file?,
         listen_addr,
         management_addr,
@@ -136,6 +140,22 @@ impl Given<'_> {
             return Err(self.conflict(v::MANAGEMENT_ADDR, reason));
         }
         Ok((listen, management))
+    }
+
+    fn redis_client_certificate(&self) -> Parsed<Option<ClientCertificate>> {
+        let (certificate, key) = (self.path(v::REDIS_CLIENT_CERT_FILE), self.path(v::REDIS_CLIENT_KEY_FILE));
+        match (certificate?, key?) {
+            (Some(certificate), Some(key)) => Ok(Some(ClientCertificate { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => {
+                Err(self
+                    .conflict(v::REDIS_CLIENT_KEY_FILE, "is required because REDIS_CLIENT_CERT_FILE is set"))
+            }
+            (None, Some(_)) => {
+                Err(self
+                    .conflict(v::REDIS_CLIENT_CERT_FILE, "is required because REDIS_CLIENT_KEY_FILE is set"))
+            }
+        }
     }
 
     fn email(&self, enabled: Parsed<bool>) -> Parsed<Option<Email>> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use crate::SecretSource;
-use crate::settings::{Email, FirstSuperuser, IntrospectionClient, Settings};
+use crate::settings::{ClientCertificate, Email, FirstSuperuser, IntrospectionClient, Settings};
 
 /// The settings that the server validates further. A field is `None` if its variables are not set or not valid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct References {
     pub database_url: Option<SecretSource>,
     /// `REDIS_URL`
     pub redis_url: Option<SecretSource>,
+    /// `REDIS_CLIENT_CERT_FILE` and `REDIS_CLIENT_KEY_FILE`
+    pub redis_client_certificate: Option<ClientCertificate>,
     /// `EXTRA_CA_FILE`
     pub extra_ca_file: Option<PathBuf>,
     /// `JWT_KEYS_FILE`
@@ -35,6 +37,7 @@ impl From<&Settings> for References {
         Self {
             database_url: Some(settings.database_url.clone()),
             redis_url: Some(settings.redis_url.clone()),
+            redis_client_certificate: settings.redis_client_certificate.clone(),
             extra_ca_file: settings.extra_ca_file.clone(),
             jwt_keys_file: Some(settings.jwt_keys_file.clone()),
             email: settings.email.clone(),

@@ -14,6 +14,7 @@ impl Settings {
         let Self {
             database_url,
             redis_url,
+            redis_client_certificate,
             extra_ca_file,
             listen_addr,
             management_addr,
@@ -42,6 +43,10 @@ impl Settings {
         let mut variables = Variables::default();
         variables.secret(v::DATABASE_URL, database_url);
         variables.secret(v::REDIS_URL, redis_url);
+        if let Some(certificate) = redis_client_certificate {
+            variables.set(v::REDIS_CLIENT_CERT_FILE, certificate.certificate.display());
+            variables.set(v::REDIS_CLIENT_KEY_FILE, certificate.key.display());
+        }
         variables.set_some(v::EXTRA_CA_FILE, extra_ca_file.as_ref().map(|path| path.display()));
         variables.set(v::LISTEN_ADDR, listen_addr);
         variables.set(v::MANAGEMENT_ADDR, management_addr);

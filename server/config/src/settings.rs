@@ -39,6 +39,8 @@ pub struct Settings {
     pub database_url: SecretSource,
     /// Redis or Valkey URL.
     pub redis_url: SecretSource,
+    /// The client certificate for Redis, if it requires one.
+    pub redis_client_certificate: Option<ClientCertificate>,
     /// A PEM file of certificate authorities to trust in addition to the system's, for connections to PostgreSQL,
     /// Redis and the SMTP server.
     pub extra_ca_file: Option<PathBuf>,
@@ -105,6 +107,15 @@ impl Settings {
     pub fn public_base(&self) -> &str {
         self.public_url.as_ref().map_or_else(|| self.issuer(), |url| url.as_str().trim_end_matches('/'))
     }
+}
+
+/// A client certificate for TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// A PEM file with the certificate and its intermediate certificates.
+    pub certificate: PathBuf,
+    /// A PEM file with the private key.
+    pub key: PathBuf,
 }
 
 /// The settings of e-mails.

@@ -4,6 +4,8 @@
 
 pub const DATABASE_URL: &str = "DATABASE_URL";
 pub const REDIS_URL: &str = "REDIS_URL";
+pub const REDIS_CLIENT_CERT_FILE: &str = "REDIS_CLIENT_CERT_FILE";
+pub const REDIS_CLIENT_KEY_FILE: &str = "REDIS_CLIENT_KEY_FILE";
 pub const EXTRA_CA_FILE: &str = "EXTRA_CA_FILE";
 pub const LISTEN_ADDR: &str = "LISTEN_ADDR";
 pub const MANAGEMENT_ADDR: &str = "MANAGEMENT_ADDR";
@@ -49,9 +51,11 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// All variables, without their `_FILE` forms.
-pub const ALL: [&str; 45] = [
+pub const ALL: [&str; 47] = [
     DATABASE_URL,
     REDIS_URL,
+    REDIS_CLIENT_CERT_FILE,
+    REDIS_CLIENT_KEY_FILE,
     EXTRA_CA_FILE,
     LISTEN_ADDR,
     MANAGEMENT_ADDR,

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, Minutes, PasswordLength,
-    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
-    variables,
+    Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
+    Minutes, PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp,
+    SmtpCredentials, SmtpSecurity, variables,
 };
 use proptest::prelude::*;
 use url::Url;
@@ -56,7 +56,7 @@ fn email() -> impl Strategy<Value = Email> {
             ehlo_name,
         },
     );
-    (smtp, "[a-z+.']{0,8}[a-z]@[a-z0-9]{1,10}(\\.[a-z]{2,6})?", prop::option::of(TEXT))
+    (smtp, "[a-z+']{0,8}[a-z]@[a-z0-9]{1,10}(\\.[a-z]{2,6})?", prop::option::of(TEXT))
         .prop_map(|(smtp, from_address, from_name)| Email { smtp, from_address, from_name })
 }
 
@@ -130,6 +130,10 @@ fn introspection_client() -> impl Strategy<Value = IntrospectionClient> {
     (TEXT, secret()).prop_map(|(id, secret)| IntrospectionClient { id, secret })
 }
 
+fn client_certificate() -> impl Strategy<Value = ClientCertificate> {
+    (path(), path()).prop_map(|(certificate, key)| ClientCertificate { certificate, key })
+}
+
 fn days() -> impl Strategy<Value = Days> {
     (1..=Days::MAX).prop_map(|days| Days::new(days).expect("within the limits by construction"))
 }
@@ -147,6 +151,7 @@ prop_compose! {
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
         (accounts, rate_limits, audit_retention, login_probe) in (accounts(), rate_limits(), days(), any::<bool>()),
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
+        redis_client_certificate in prop::option::of(client_certificate()),
         password_policy in password_policy(),
         (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
         introspection_client in prop::option::of(introspection_client()),
@@ -158,13 +163,14 @@ prop_compose! {
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
+            redis_client_certificate,
         }
     }
 }
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 38] = [
+    const PLAIN: [&str; 41] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -191,6 +197,9 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::PASSWORD_MIN_LENGTH,
         variables::PASSWORD_FORBIDDEN_WORDS,
         variables::EXTRA_CA_FILE,
+        variables::REDIS_CLIENT_CERT_FILE,
+        variables::REDIS_CLIENT_KEY_FILE,
+        variables::SMTP_EHLO_NAME,
         variables::DEFAULT_LOCALE,
         variables::MAIL_TEMPLATES_DIR,
         variables::LOGIN_PROBE_ENABLED,

@@ -36,6 +36,7 @@ pub(super) fn settings(
     Ok(Settings {
         database_url: file(paths::DATABASE, "url"),
         redis_url: file(paths::REDIS, "url"),
+        redis_client_certificate: None,
         extra_ca_file: (!spec.trusted_cas.is_empty())
             .then(|| PathBuf::from(format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE))),
         listen_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, http)),
