@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
-use axum::serve::ListenerExt as _;
 use chrono::TimeDelta;
 use latchkey_config::{Email, Minutes, SecretSource, SecretText, Settings, displayed_domain};
 use tokio::net::TcpListener;
@@ -15,12 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::crypto::{HashPool, KeyRing};
+use crate::http::connections::{self, Connections};
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
 use crate::limits::Limits;
 use crate::login_probe;
 use crate::mail::{Deliverer, MailSender, OutboxWorker, Templates};
 use crate::metrics::Metrics;
+use crate::open_files;
 use crate::readiness::Readiness;
 use crate::revocation::Revocation;
 use crate::secrets::read_secret;
@@ -34,6 +34,12 @@ use crate::store::Store;
 const NOTICE: Duration = Duration::from_secs(3);
 /// How long requests in flight may take to finish.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// Connections to the management port. The operator, Prometheus and the kubelet need a few.
+const MANAGEMENT_CONNECTIONS: usize = 64;
+/// Open files that are not connections of clients to the API: connections to PostgreSQL, Redis and SMTP, the
+/// management port, files that are read.
+const RESERVED_FILES: usize = 256;
 
 const FIRST_SUPERUSER_DUE: &str = "the first superuser is yet to be made";
 
@@ -107,15 +113,22 @@ impl App {
             metrics: Arc::clone(&metrics),
         };
         let lifetimes = [settings.access_token_lifetime, settings.refresh_token_lifetime];
+        let api_connections = Connections::new(admissible_connections(settings), Some(Arc::clone(&metrics)));
+        let management_connections = Connections::new(MANAGEMENT_CONNECTIONS, None);
         let management_state = ManagementState {
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
+            connections: Arc::clone(&api_connections),
             longest_token_lifetime: lifetimes.map(Minutes::as_seconds).into_iter().max().unwrap_or_default(),
         };
         // The management port outlives the API's, so that readiness is seen to fail while requests drain.
         let browsers = BrowserPolicy::new(settings.issuer(), &settings.cors_allowed_origins);
-        app.servers.spawn(serve(api, api_router(state, browsers), app.stop_taking.clone()));
-        app.workers.spawn(serve(management, management_router(management_state), app.stop_working.clone()));
+        let (api_router, management_router) =
+            (api_router(state, browsers), management_router(management_state));
+        let stop = app.stop_taking.clone();
+        app.servers.spawn(connections::serve(api, api_router, api_connections, stop));
+        let stop = app.stop_working.clone();
+        app.workers.spawn(connections::serve(management, management_router, management_connections, stop));
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
         let housekeeper = Housekeeper {
             store: app.store.clone(),
@@ -178,21 +191,22 @@ pub fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{name} {address} cannot be listened on"))
+/// The number of connections that the settings and the limit of open files allow.
+fn admissible_connections(settings: &Settings) -> usize {
+    let wanted = usize::try_from(settings.max_connections.get()).unwrap_or(usize::MAX);
+    let files = open_files::raise_limit();
+    let admissible = files.saturating_sub(RESERVED_FILES).clamp(1, wanted);
+    if admissible < wanted {
+        tracing::warn!(
+            limit = admissible,
+            "MAX_CONNECTIONS is lowered, because the limit of open files (ulimit -n) is {files}"
+        );
+    }
+    admissible
 }
 
-async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let listener = listener.tap_io(|stream| {
-        // Sends small responses without delay. Without the option they are only slower, so an error is ignored.
-        let _ = stream.set_nodelay(true);
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served =
-        axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await }).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "a server ended");
-    }
+async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{name} {address} cannot be listened on"))
 }
 
 fn build_outbox(

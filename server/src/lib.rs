@@ -15,6 +15,7 @@ mod limits;
 mod login_probe;
 mod mail;
 mod metrics;
+mod open_files;
 mod readiness;
 mod redis_connection;
 mod revocation;

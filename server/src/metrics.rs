@@ -17,6 +17,8 @@ pub struct Metrics {
     key_reloads: IntCounterVec,
     housekeeping_deleted: IntCounterVec,
     housekeeping_runs: IntCounterVec,
+    connections: GaugeVec,
+    connections_closed: IntCounterVec,
     hash_pool: GaugeVec,
     database_pool: GaugeVec,
     outbox: GaugeVec,
@@ -46,6 +48,9 @@ impl Metrics {
         }
         for outcome in ["completed", "skipped", "failed"] {
             metrics.housekeeping_runs.with_label_values(&[outcome]);
+        }
+        for reason in ["head_deadline", "idle", "displaced"] {
+            metrics.connections_closed.with_label_values(&[reason]);
         }
         Ok(metrics)
     }
@@ -138,6 +143,26 @@ impl Metrics {
                     &["outcome"],
                 )?,
             )?,
+            connections: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "latchkey_http_connections",
+                        "Connections to the API port by state: open, limit",
+                    ),
+                    &["state"],
+                )?,
+            )?,
+            connections_closed: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "latchkey_http_connections_closed_total",
+                        "Connections that the server closed, by reason: head_deadline, idle, displaced",
+                    ),
+                    &["reason"],
+                )?,
+            )?,
             hash_pool: register(
                 &registry,
                 GaugeVec::new(
@@ -224,6 +249,10 @@ impl Metrics {
         self.mail.with_label_values(&[kind, outcome]).inc();
     }
 
+    pub fn count_closed_connection(&self, reason: &str) {
+        self.connections_closed.with_label_values(&[reason]).inc();
+    }
+
     pub fn count_key_reload(&self, outcome: &str) {
         self.key_reloads.with_label_values(&[outcome]).inc();
     }
@@ -239,6 +268,7 @@ impl Metrics {
     /// Sets a gauge that is measured when the metrics are scraped.
     pub fn set_state(&self, gauge: StateGauge, state: &str, value: f64) {
         let gauge = match gauge {
+            StateGauge::Connections => &self.connections,
             StateGauge::HashPool => &self.hash_pool,
             StateGauge::DatabasePool => &self.database_pool,
             StateGauge::Outbox => &self.outbox,
@@ -262,6 +292,7 @@ impl Metrics {
 /// The gauges of [`Metrics::set_state`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateGauge {
+    Connections,
     HashPool,
     DatabasePool,
     Outbox,

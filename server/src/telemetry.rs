@@ -1,9 +1,11 @@
 //! Logs and traces.
 
+mod decided_each_time;
 mod query_spans;
 
 use anyhow::Context as _;
 use axum::http::{HeaderMap, HeaderName};
+use decided_each_time::DecidedEachTime;
 use latchkey_config::{BoundedLines, LogFormat, Settings};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::TracerProvider as _;
@@ -47,7 +49,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
         }
         LogFormat::Text => lines.with_target(false).boxed(),
     };
-    let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let registry = tracing_subscriber::registry().with(lines.with_filter(DecidedEachTime(filter)));
     let Some(provider) = &provider else {
         registry.try_init()?;
         return Ok(Telemetry(None));
@@ -58,8 +60,12 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let spans = format!("off,latchkey_server=info,{DETAIL}=trace");
     let queries = format!("{spans},{}=debug", query_spans::TARGET);
     registry
-        .with(tracing_opentelemetry::layer().with_tracer(tracer.clone()).with_filter(EnvFilter::new(spans)))
-        .with(QuerySpans::new(tracer).with_filter(EnvFilter::new(queries)))
+        .with(
+            tracing_opentelemetry::layer()
+                .with_tracer(tracer.clone())
+                .with_filter(DecidedEachTime(EnvFilter::new(spans))),
+        )
+        .with(QuerySpans::new(tracer).with_filter(DecidedEachTime(EnvFilter::new(queries))))
         .try_init()?;
     Ok(Telemetry(Some(provider.clone())))
 }

@@ -1,4 +1,4 @@
-//! What a setting forbids is forbidden by every way that leads there, not by the first alone.
+//! A setting that forbids something applies to every endpoint with which it could be done.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Setup, path, superuser_password};
@@ -22,7 +22,7 @@ async fn send(app: &App, method: &str, target: &str, body: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn an_administrator_who_may_choose_no_password_brings_none_in_any_form() {
+async fn a_setting_forbids_administrators_passwords_and_hashes() {
     let app = App::setup().mail(Smtp::Plain).set("ADMIN_PASSWORDS_ENABLED", "false").start().await;
     let password = format!("{SECRET_MARK} of a guest");
     for (given, fields) in [
@@ -30,7 +30,7 @@ async fn an_administrator_who_may_choose_no_password_brings_none_in_any_form() {
         (json!({ "password_hash": BCRYPT }), &["password_hash"]),
         (json!({ "password_hash": ARGON2 }), &["password_hash"]),
         (json!({ "password_hash": BCRYPT, "is_superuser": true }), &["password_hash"]),
-        // What would be refused in any case is refused for this reason.
+        // An invalid value is refused for this reason too.
         (json!({ "password_hash": "5f4dcc3b5aa765d61d8327deb882cf99" }), &["password_hash"]),
         (json!({ "password": "short" }), &["password"]),
         (json!({ "password": password, "password_hash": BCRYPT }), &["password", "password_hash"]),
@@ -58,7 +58,7 @@ async fn an_administrator_who_may_choose_no_password_brings_none_in_any_form() {
     let hash = "SELECT count(*) FROM users WHERE username = $1 AND password_hash IS NOT NULL";
     assert_eq!(app.database.count(hash, "guest").await, 0);
 
-    // The link goes to the owner, and nothing that an administrator is answered holds it.
+    // The link is mailed to the owner, and no response to an administrator contains it.
     let reset = send(&app, "POST", &format!("{account}/password-reset"), &json!({})).await;
     let mails = app.mail().wait_for("guest@example.test", 2).await;
     for mail in &mails {
@@ -67,7 +67,7 @@ async fn an_administrator_who_may_choose_no_password_brings_none_in_any_form() {
 }
 
 #[tokio::test]
-async fn where_an_administrator_may_a_hash_is_as_good_as_a_password() {
+async fn by_default_an_administrator_may_set_a_hash() {
     let app = App::start().await;
     app.post_user(&named("hashed", &json!({ "password_hash": BCRYPT }))).await.ok(201);
     let both = json!({ "password": "correct horse battery", "password_hash": BCRYPT });
@@ -83,7 +83,7 @@ fn registration(domains: &str) -> Setup {
 }
 
 #[tokio::test]
-async fn no_account_leaves_the_domains_that_may_register() {
+async fn addresses_cannot_change_to_a_domain_that_may_not_register() {
     let app = registration("example.test").start().await;
     let (user, session) = app.new_session("inside").await;
     for outside in [
@@ -110,7 +110,7 @@ async fn no_account_leaves_the_domains_that_may_register() {
 }
 
 #[tokio::test]
-async fn what_is_off_by_default_is_off_whatever_is_sent() {
+async fn disabled_features_refuse_every_request() {
     let app = App::start().await;
     let (user, session) = app.new_session("plain").await;
     let me = session.access.as_str();
@@ -155,7 +155,7 @@ async fn what_is_off_by_default_is_off_whatever_is_sent() {
 }
 
 #[tokio::test]
-async fn nobody_logs_in_by_an_address_that_is_not_verified() {
+async fn an_account_with_an_unverified_address_cannot_log_in() {
     let app = registration("").start().await;
     let password = superuser_password();
     let body = json!({ "username": "new", "email": "new@example.test", "name": "N", "password": password });

@@ -1,4 +1,4 @@
-//! Replicas whose clocks are off.
+//! Replicas with wrong clocks.
 
 use chrono::Utc;
 use latchkey_tests::app::{App, Session};
@@ -7,7 +7,7 @@ use latchkey_tests::key_set;
 use latchkey_tests::server::{Server, run_command, shift_clock};
 use latchkey_tests::wait;
 
-/// An application with a second replica whose clock is `offset` from the first one's. The second one need not be ready.
+/// An app with a second replica whose clock is shifted by `offset`. The second one need not be ready.
 async fn shifted(offset: &str) -> App {
     let mut app = App::start().await;
     let mut variables = app.variables.clone();
@@ -16,14 +16,7 @@ async fn shifted(offset: &str) -> App {
     app
 }
 
-async fn wait_for_mode(app: &App, replica: usize, mode: &str) {
-    wait::until(&format!("revocation by {mode}"), || async {
-        (app.servers[replica].status().await["revocation"]["mode"] == mode).then_some(())
-    })
-    .await;
-}
-
-/// The access token of a session as it is when it has expired, for a replica whose clock is right, `ago` seconds ago.
+/// The access token of a session, expired `ago` seconds ago by the clock of the first replica.
 fn expired(session: &Session, ago: i64) -> String {
     let pattern = Forged::from_token(&session.access);
     let now = Utc::now().timestamp();
@@ -35,7 +28,7 @@ fn expired(session: &Session, ago: i64) -> String {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_behind_accepts_no_revoked_token_after_it_has_expired() {
+async fn a_replica_with_a_slow_clock_refuses_revoked_tokens_after_their_expiry() {
     let app = shifted("-4m").await;
     app.servers[1].wait_until_ready().await;
     app.database.execute("UPDATE revocation_state SET tokens_valid_from = now() - interval '1 day'").await;
@@ -43,42 +36,49 @@ async fn a_replica_that_is_behind_accepts_no_revoked_token_after_it_has_expired(
     let (_, open) = app.new_session("open").await;
     app.database.execute("UPDATE sessions SET access_tokens_expire_at = now() - interval '2 minutes'").await;
     app.log_out(&out).await.ok(200);
-    // Redis is filled from PostgreSQL once more, when the token has long expired by the right clock.
+    // Redis is filled from PostgreSQL again, long after the token has expired by the right clock.
     app.redis.flush().await;
     app.me(&open.access).await.ok(200);
-    for replica in 0..2 {
-        wait_for_mode(&app, replica, "redis").await;
+    for server in &app.servers {
+        server.wait_for_revocation_mode("redis").await;
     }
-    // By its clock both have two minutes left.
+    // By its clock both tokens are valid for two more minutes.
     app.me_at(1, &expired(&open, 120)).await.ok(200);
     app.me_at(1, &expired(&out, 120)).await.problem(401);
     app.me_at(0, &expired(&open, 120)).await.problem(401);
-    // What is kept in Redis is kept for as long as in PostgreSQL.
+    // A revocation is stored in Redis as long as in PostgreSQL.
     let mut connection = app.redis.connect().await;
-    for key in app.redis.keys().await.iter().filter(|key| key.contains("revoked:")) {
-        let left: i64 = redis::cmd("TTL").arg(key).query_async(&mut connection).await.unwrap();
-        assert!(left > 3_000, "{key} goes in {left} s");
+    let revoked = wait::until("the revocation in Redis", || async {
+        let mut keys = app.redis.keys().await;
+        keys.retain(|key| key.contains("revoked:"));
+        if keys.is_empty() { Err("no revocation") } else { Ok(keys) }
+    })
+    .await;
+    for key in revoked {
+        let left: i64 = redis::cmd("TTL").arg(&key).query_async(&mut connection).await.unwrap();
+        assert!(left > 3_000, "{key} expires in {left} s");
     }
 }
 
 #[tokio::test]
-async fn a_replica_whose_clock_is_off_says_so_is_not_ready_and_does_not_trust_redis() {
+async fn a_replica_with_a_wrong_clock_is_not_ready_and_does_not_trust_redis() {
     for (offset, direction) in [("-11m", "behind"), ("+11m", "ahead of")] {
         let app = shifted(offset).await;
         let (_, out) = app.new_session("out").await;
         let replica = &app.servers[1];
-        let clock = wait::until("the clock to be looked at", || async {
+        let clock = wait::until(&format!("a clock {direction} the database's"), || async {
             let clock = replica.status().await["dependencies"]["clock"].clone();
-            clock["message"].as_str().is_some_and(|message| message.contains(direction)).then_some(clock)
+            let found = clock["message"].as_str().is_some_and(|message| message.contains(direction));
+            if found { Ok(clock) } else { Err(clock) }
         })
         .await;
         assert_eq!(clock["ready"], false, "{clock}");
         assert_eq!(replica.readiness().await.status, 503);
-        wait_for_mode(&app, 1, "postgres").await;
+        replica.wait_for_revocation_mode("postgres").await;
         let message = replica.status().await["revocation"]["message"].clone();
         assert!(message.as_str().is_some_and(|message| message.contains("clock")), "{message}");
-        // It takes Redis away from nobody else.
-        wait_for_mode(&app, 0, "redis").await;
+        // The other replica still uses Redis.
+        app.servers[0].wait_for_revocation_mode("redis").await;
         assert_eq!(app.servers[0].readiness().await.status, 200);
         app.log_out(&out).await.ok(200);
         app.me_at(1, &out.access).await.problem(401);
@@ -86,7 +86,7 @@ async fn a_replica_whose_clock_is_off_says_so_is_not_ready_and_does_not_trust_re
 }
 
 #[tokio::test]
-async fn check_says_that_the_clock_is_off() {
+async fn check_reports_a_wrong_clock() {
     let app = App::start().await;
     let mut variables = app.variables.clone();
     let right = run_command(&["check"], &variables);

@@ -1,9 +1,9 @@
-//! Which pages of other origins may call.
+//! Cross-origin requests.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
 
-const FRIEND: &str = "https://app.example.test";
+const ALLOWED_ORIGIN: &str = "https://app.example.test";
 
 async fn preflight(app: &App, origin: &str, method: &str) -> Answer {
     let request = app.server().request("OPTIONS", path::REFRESH).header("origin", origin);
@@ -17,9 +17,9 @@ fn cors_headers(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn none_by_default() {
+async fn by_default_no_origin_is_allowed() {
     let app = App::start().await;
-    for origin in [FRIEND, "null", "https://auth.example.test"] {
+    for origin in [ALLOWED_ORIGIN, "null", "https://auth.example.test"] {
         let asked = preflight(&app, origin, "POST").await;
         asked.problem(405);
         let called = app.get(path::ME).header("origin", origin).answer().await;
@@ -35,9 +35,9 @@ async fn open() -> App {
 }
 
 #[tokio::test]
-async fn those_of_the_setting_may_ask_and_read() {
+async fn the_configured_origins_are_allowed() {
     let app = open().await;
-    for origin in [FRIEND, "http://localhost:3000"] {
+    for origin in [ALLOWED_ORIGIN, "http://localhost:3000"] {
         for method in ["GET", "POST", "PATCH", "DELETE"] {
             let answer = preflight(&app, origin, method).await;
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -51,7 +51,7 @@ async fn those_of_the_setting_may_ask_and_read() {
             }
             assert!(answer.header("access-control-max-age").is_some());
         }
-        // Problems too: a page that may not read them cannot tell its user what is wrong.
+        // Problems too: a page that cannot read them cannot show its user what is wrong.
         let answer = app.get(path::ME).header("origin", origin).answer().await;
         answer.problem(401);
         assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
@@ -64,7 +64,7 @@ async fn those_of_the_setting_may_ask_and_read() {
 }
 
 #[tokio::test]
-async fn no_other_however_similar() {
+async fn similar_origins_are_refused() {
     let app = open().await;
     for origin in [
         "https://app.example.test.evil.test",

@@ -1,11 +1,11 @@
-//! Problem answers (RFC 9457) that belong to no endpoint.
+//! Problem responses (RFC 9457) that do not belong to an endpoint.
 
 use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 
 #[tokio::test]
-async fn an_unknown_path_is_a_problem_too() {
+async fn an_unknown_path_gets_a_problem() {
     let app = App::start().await;
     for path in
         ["/nowhere", "/api/v1/auth/nowhere", "/api/v1/auth/login/", "/api/v2/auth/me", "/%2e%2e/etc/passwd"]
@@ -16,7 +16,7 @@ async fn an_unknown_path_is_a_problem_too() {
 }
 
 #[tokio::test]
-async fn a_method_that_an_endpoint_does_not_have_is_named_with_those_it_has() {
+async fn an_unsupported_method_gets_405_with_the_allowed_ones() {
     let app = App::start().await;
     for (method, path, allowed) in [
         ("GET", path::LOGIN, "POST"),
@@ -33,7 +33,7 @@ async fn a_method_that_an_endpoint_does_not_have_is_named_with_those_it_has() {
 }
 
 #[tokio::test]
-async fn every_answer_has_an_id_of_its_own() {
+async fn every_response_has_a_unique_request_id() {
     let app = App::start().await;
     let first = app.get(path::ME).answer().await;
     let second = app.get(path::ME).answer().await;
@@ -42,7 +42,7 @@ async fn every_answer_has_an_id_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_callers_request_id_is_kept_where_it_can_be() {
+async fn a_valid_request_id_of_the_client_is_used() {
     let app = App::start().await;
     let answer = app.get(path::ME).header("x-request-id", "trace-me.0123456789_ABC").answer().await;
     assert_eq!(answer.header("x-request-id"), Some("trace-me.0123456789_ABC"));
@@ -51,7 +51,7 @@ async fn the_callers_request_id_is_kept_where_it_can_be() {
 }
 
 #[tokio::test]
-async fn a_request_id_that_could_spoil_a_log_is_replaced() {
+async fn an_invalid_request_id_of_the_client_is_replaced() {
     let app = App::start().await;
     for id in ["x".repeat(2000), "a b\"c{}".to_owned(), String::new()] {
         let answer = app.get(path::ME).header("x-request-id", &id).answer().await;
@@ -63,7 +63,7 @@ async fn a_request_id_that_could_spoil_a_log_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_before_it_is_read() {
+async fn a_body_beyond_the_limit_gets_413() {
     let app = App::start().await;
     let access = &app.superuser().await.access;
     for size in [100_000, 1_000_000, 3_000_000] {
@@ -79,7 +79,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn answers_say_nothing_of_what_the_server_is_made_of() {
+async fn no_header_discloses_the_software() {
     let app = App::start().await;
     for answer in [app.get(path::ME).answer().await, app.get(path::JWKS).answer().await] {
         assert_eq!(answer.header("server"), None);

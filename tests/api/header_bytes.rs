@@ -1,4 +1,4 @@
-//! Headers are bytes: what is no ASCII in them hides nothing else that they say.
+//! Headers are bytes: one that is not ASCII does not hide the rest of its value.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
@@ -10,7 +10,7 @@ fn bytes(value: impl AsRef<[u8]>) -> HeaderValue {
 }
 
 #[tokio::test]
-async fn the_entry_of_the_proxy_counts_whatever_the_client_wrote_before_it() {
+async fn limits_and_the_audit_use_the_address_that_the_trusted_proxy_added() {
     let app = App::setup()
         .set("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")
         .set("RATE_LIMIT_PER_NETWORK", "30")
@@ -24,12 +24,12 @@ async fn the_entry_of_the_proxy_counts_whatever_the_client_wrote_before_it() {
         let answer = app.post(path::LOGIN).header("x-forwarded-for", forged).form(&form).answer().await;
         refused |= answer.status == 429;
     }
-    assert!(refused, "an address that changes is not what limits go by");
+    assert!(refused, "the forged addresses evaded the limit");
     let rows =
         "SELECT string_agg(DISTINCT address, ' ') FROM audit_events WHERE kind = $1 AND outcome = 'refused'";
     assert_eq!(app.database.text(rows, "login").await, "192.0.2.7");
 
-    // An entry that cannot be read counts for the proxy that wrote it.
+    // An unreadable entry is replaced by the address of the proxy that wrote it.
     let form = [("username", "unreadable"), ("password", "not the password")];
     let unreadable = bytes(b"198.51.100.1, 192.0.2.\xb9, 10.0.0.9");
     app.post(path::LOGIN).header("x-forwarded-for", unreadable).form(&form).answer().await.problem(401);
@@ -38,7 +38,7 @@ async fn the_entry_of_the_proxy_counts_whatever_the_client_wrote_before_it() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_another_application_hides_no_cookie_of_ours() {
+async fn a_cookie_of_another_application_that_is_not_ascii_does_not_hide_the_access_token() {
     let app = App::start().await;
     let (user, session) = app.new_session("zoe").await;
     for (before, after) in
@@ -49,12 +49,12 @@ async fn a_cookie_of_another_application_hides_no_cookie_of_ours() {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.header("x-auth-username"), Some(user.username.as_str()));
     }
-    // HTTP/2 spreads cookies over several headers.
+    // HTTP/2 splits cookies into several headers.
     let ours = format!("access_token=\"{}\"", session.access);
     let request = app.get(path::VERIFY).header("cookie", bytes("city=Zürich")).header("cookie", ours);
     assert_eq!(request.answer().await.status, 200);
 
-    // One that a neighbouring domain added chooses nobody, whatever its form and place.
+    // A second cookie of the same name, which a sibling domain can set, makes the request unauthenticated.
     for forged in [&b"access_token=\xff"[..], b"access_token=forged", b"access_token=\"forged\""] {
         let ours = [b"access_token=", session.access.as_bytes()].concat();
         for cookie in [[forged, b"; ", &ours].concat(), [&ours[..], b"; ", forged].concat()] {
@@ -64,7 +64,7 @@ async fn a_cookie_of_another_application_hides_no_cookie_of_ours() {
 }
 
 #[tokio::test]
-async fn a_known_device_is_recognised_beside_other_cookies() {
+async fn a_known_device_is_recognized_among_other_cookies() {
     let app = App::setup().set("RATE_LIMIT_PER_ACCOUNT", "6").start().await;
     let user = app.create_user("dana").await;
     let cookie =
@@ -80,11 +80,11 @@ async fn a_known_device_is_recognised_beside_other_cookies() {
 }
 
 #[tokio::test]
-async fn other_headers_are_read_as_far_as_they_can_be() {
+async fn a_header_that_is_not_ascii_does_not_fail_the_request() {
     let app = App::start().await;
     let user = app.create_user("ulla").await;
     let form = [("username", &user.username), ("password", &user.password)];
-    // One byte keeps no client out of the audit.
+    // One invalid byte does not hide the client from the audit.
     let agent = bytes(b"Rob\xf6t/1.0 (gr\xc3\xbcn)");
     app.post(path::LOGIN).header("user-agent", agent).form(&form).answer().await.ok(200);
     let rows = "SELECT user_agent FROM audit_events WHERE kind = $1 AND user_agent IS NOT NULL ORDER BY id DESC LIMIT 1";
@@ -100,7 +100,7 @@ async fn other_headers_are_read_as_far_as_they_can_be() {
         .await;
     answer.ok(201);
 
-    // Where text is all there can be, anything else is refused and stops nothing.
+    // A header that must be text is refused or ignored if it is not.
     for (name, expected) in
         [("authorization", 401), ("x-request-id", 401), ("traceparent", 401), ("origin", 401)]
     {

@@ -1,11 +1,11 @@
-//! The headers that tell browsers what not to do, on every answer (OWASP ASVS 5.0 §3.4).
+//! The security headers of every response (OWASP ASVS 5.0 §3.4).
 
 use std::collections::BTreeSet;
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, SUPERUSER, path, superuser_password};
 
-/// One answer of every kind: successes, problems, pages, files, and what no endpoint answers.
+/// One response of every kind: successes, problems, pages, files, and those that no endpoint sends.
 async fn answers(app: &App) -> Vec<(&'static str, Answer)> {
     let access = &app.superuser().await.access;
     let mut answers = vec![
@@ -27,7 +27,7 @@ async fn answers(app: &App) -> Vec<(&'static str, Answer)> {
 }
 
 #[tokio::test]
-async fn every_answer_has_them() {
+async fn every_response_has_the_security_headers() {
     let app = App::start().await;
     for (what, answer) in answers(&app).await {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{what}");
@@ -46,7 +46,7 @@ async fn every_answer_has_them() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_api_is_kept_in_a_cache_and_the_keys_are() {
+async fn responses_of_the_api_are_not_cached_and_the_key_set_is() {
     let app = App::start().await;
     for (what, answer) in answers(&app).await {
         let is_api =
@@ -60,14 +60,14 @@ async fn nothing_of_the_api_is_kept_in_a_cache_and_the_keys_are() {
 }
 
 #[tokio::test]
-async fn https_is_insisted_on_only_where_there_is_any() {
+async fn hsts_is_only_sent_if_the_issuer_uses_https() {
     let app = App::setup().set("ISSUER_URL", "http://auth.example.test").start().await;
     let answer = app.get(path::ME).answer().await;
     assert_eq!(answer.header("strict-transport-security"), None);
 }
 
 #[tokio::test]
-async fn a_cookie_alone_changes_nothing() {
+async fn a_request_with_only_cookies_changes_nothing() {
     let app = App::start().await;
     let (user, session) = app.new_session("crossed").await;
     let cookies = format!("refresh_token={}; access_token={}", session.refresh, session.access);
@@ -81,10 +81,10 @@ async fn a_cookie_alone_changes_nothing() {
             assert!(!answer.sets_cookie(), "{method} {path}");
         }
     }
-    // A form, which any page may send with the cookies of a same-site user.
+    // A form, which any same-site page can send with the user's cookies.
     let form = app.post(path::LOGOUT).header("cookie", &cookies).form(&[("a", "b")]);
     form.answer().await.problem(401);
-    // By refresh_token grant a token counts only where the form holds it.
+    // The refresh_token grant only reads the token from the form.
     let grant = app.post(path::TOKEN).header("cookie", &cookies).form(&[("grant_type", "refresh_token")]);
     grant.answer().await.problem(422);
 

@@ -1,4 +1,4 @@
-//! Bodies that are held back: nobody is authenticated before the whole request is there, and nobody waits for ever.
+//! Bodies that the client holds back: a request is authenticated when its whole body has arrived, and has a deadline.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
-/// How long a body may take.
+/// The deadline of a body.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What a busy machine may add to that.
+/// The additional time that a busy machine may need.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// A request of which the body is still to be sent.
+/// A request whose body is not sent yet.
 struct HeldBack {
     wire: Wire,
     body: String,
 }
 
 impl HeldBack {
-    /// Sends the head and waits until the server waits for the body.
+    /// Sends the head and waits until the server reads the body.
     async fn begin(
         app: &App,
         (method, path): (&str, &str),
@@ -43,7 +43,7 @@ impl HeldBack {
         Self { wire, body }
     }
 
-    /// Sends the body, and returns the status and the whole answer.
+    /// Sends the body, and returns the status and the complete response.
     async fn complete(mut self) -> (u16, String) {
         self.wire.send(self.body.as_bytes()).await;
         let answer = self.wire.answer().await;
@@ -51,7 +51,7 @@ impl HeldBack {
     }
 }
 
-/// An account that is a superuser's, and a session of it.
+/// Creates a superuser and logs in.
 async fn new_superuser(app: &App, name: &str) -> (User, Session) {
     let (user, session) = app.new_session(name).await;
     let key = user.id.to_string();
@@ -59,7 +59,7 @@ async fn new_superuser(app: &App, name: &str) -> (User, Session) {
     (user, session)
 }
 
-/// All that a request could have changed, but for the session that was logged out.
+/// Everything that a request could change, except the sessions of the user who logs out.
 async fn state(app: &App, out: &User) -> String {
     let sql = "SELECT concat_ws(' | ',
                    (SELECT string_agg(users::text, ',' ORDER BY id) FROM users),
@@ -72,7 +72,7 @@ async fn state(app: &App, out: &User) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_after_the_logout_makes_no_superuser() {
+async fn a_body_that_arrives_after_the_logout_creates_no_superuser() {
     let app = App::setup().replicas(2).start().await;
     let (_, session) = new_superuser(&app, "chief").await;
     let body = json!({
@@ -90,7 +90,7 @@ async fn a_body_that_comes_after_the_logout_makes_no_superuser() {
     assert_eq!(app.database.count(made, "backdoor").await, 0);
 }
 
-/// A body that each endpoint would accept, by method and path.
+/// A valid body for each endpoint, by method and path.
 fn bodies(caller: (&User, &Session), other: &Session) -> BTreeMap<(&'static str, &'static str), String> {
     let (user, session) = caller;
     let new = format!("{SECRET_MARK} quite another one");
@@ -114,16 +114,16 @@ fn bodies(caller: (&User, &Session), other: &Session) -> BTreeMap<(&'static str,
     ])
 }
 
-/// The operations that read a body and take a bearer, with the media type of the body.
+/// The operations with a body and bearer authentication, and the media type of the body.
 async fn operations(app: &App) -> Vec<(String, String, String)> {
     let document = app.get("/openapi.json").answer().await.json();
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             let security = operation["security"].as_array().into_iter().flatten();
-            let takes_bearer = security.filter_map(Value::as_object).any(|one| one.contains_key("bearer"));
+            let accepts_bearer = security.filter_map(Value::as_object).any(|one| one.contains_key("bearer"));
             let media = operation["requestBody"]["content"].as_object().and_then(|media| media.keys().next());
-            if let Some(media) = media.filter(|_| takes_bearer) {
+            if let Some(media) = media.filter(|_| accepts_bearer) {
                 found.push((method.clone(), path.clone(), media.clone()));
             }
         }
@@ -133,7 +133,7 @@ async fn operations(app: &App) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn no_endpoint_acts_on_a_body_that_comes_after_the_logout() {
+async fn every_endpoint_refuses_a_body_that_arrives_after_the_logout() {
     let app = App::setup()
         .replicas(2)
         .mail(Smtp::Plain)
@@ -147,7 +147,7 @@ async fn no_endpoint_acts_on_a_body_that_comes_after_the_logout() {
         let session = app.log_in(&user).await;
         let bodies = bodies((&user, &session), &other);
         let body = bodies.get(&(method.as_str(), path.as_str()));
-        let body = body.unwrap_or_else(|| panic!("a body is needed here for {method} {path}"));
+        let body = body.unwrap_or_else(|| panic!("this test needs a body for {method} {path}"));
         let place = path.replace("{id}", &target.id.to_string());
         let request = (media.as_str(), body.clone());
         let request = HeldBack::begin(&app, (&method.to_uppercase(), &place), &session.access, request).await;
@@ -163,7 +163,7 @@ async fn no_endpoint_acts_on_a_body_that_comes_after_the_logout() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_for_its_100_continue_is_served() {
+async fn a_request_with_expect_100_continue_is_served() {
     let app = App::start().await;
     let access = &app.superuser().await.access;
     let name = "x".repeat(60_000);
@@ -174,7 +174,7 @@ async fn a_request_that_waits_for_its_100_continue_is_served() {
     assert!(answer.contains("must have 1 to 200 characters"), "{answer}");
 }
 
-/// The head of a request whose body has more bytes than are sent.
+/// The head of a request whose body is longer than the bytes that are sent.
 fn head(path: &str, media: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media}\r\nContent-Length: 1000\r\n\r\n"
@@ -182,7 +182,7 @@ fn head(path: &str, media: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_never_arrives_is_given_up() {
+async fn an_incomplete_body_gets_408() {
     let app = App::start().await;
     let multipart = "multipart/form-data; boundary=x";
     let part = "--x\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\n";
@@ -201,7 +201,7 @@ async fn a_body_that_never_arrives_is_given_up() {
         wire.send(format!("{}{start}", head(path, media)).as_bytes()).await;
         wire.answer_within(DEADLINE + SLACK).await
     });
-    // It is the whole body that has a deadline, not each piece of it.
+    // The deadline applies to the whole body, not to each part of it.
     let trickling = stalled.iter().map(async |(path, media, start)| {
         let mut wire = Wire::connect(app.server().authority()).await;
         wire.send(format!("{}{start}", head(path, media)).as_bytes()).await;
@@ -228,7 +228,7 @@ async fn a_body_that_never_arrives_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_asks_about_the_head_of_a_request_does_not_wait_for_its_body() {
+async fn forward_authentication_does_not_wait_for_a_body() {
     let app = App::start().await;
     let access = &app.superuser().await.access;
     for below in ["", "/", "/orders/7"] {
@@ -247,7 +247,7 @@ async fn a_proxy_that_asks_about_the_head_of_a_request_does_not_wait_for_its_bod
 }
 
 #[tokio::test]
-async fn a_body_without_a_length_is_read_and_bounded_all_the_same() {
+async fn a_chunked_body_is_read_and_bounded() {
     let app = App::start().await;
     let access = app.superuser().await.access.clone();
     let send = async |bearer: &str, pieces: usize| {
@@ -266,12 +266,12 @@ async fn a_body_without_a_length_is_read_and_bounded_all_the_same() {
     };
     assert_eq!(send(&access, 1).await, 422);
     assert_eq!(send(&access, 20).await, 413);
-    // Who is not known is told so before what is wrong with the body.
+    // Authentication fails before the body is validated.
     assert_eq!(send("nonsense", 20).await, 401);
 }
 
 #[tokio::test]
-async fn the_oauth_endpoints_name_the_error_of_a_body_that_is_too_large() {
+async fn an_oauth_endpoint_reports_a_large_body_as_an_invalid_request() {
     let app = App::start().await;
     for path in [path::TOKEN, path::INTROSPECT, path::REVOKE] {
         let answer = app.post(path).form(&[("token", "x".repeat(100_000))]).answer().await;

@@ -1,21 +1,22 @@
-//! What nobody needs any more is deleted, what strict revocation needs is not.
+//! Housekeeping deletes expired rows, but no row that strict revocation needs.
 
 use latchkey_tests::app::App;
 use latchkey_tests::server::Server;
 use latchkey_tests::wait;
 use sqlx::Connection as _;
 
-/// Waits until a replica, which begins with it when it starts, has come to the end of a run.
+/// Waits for the end of a run, of which a replica starts one when it starts.
 async fn wait_for_run(server: &Server, outcome: &str) {
     let label = format!("outcome=\"{outcome}\"");
     wait::until(&format!("a {outcome} run"), || async {
-        (server.metric("latchkey_housekeeping_runs_total", &[&label]).await > 0.0).then_some(())
+        let runs = server.metric("latchkey_housekeeping_runs_total", &[&label]).await;
+        wait::check(runs > 0.0, runs)
     })
     .await;
 }
 
-/// Runs a replica's housekeeping again, by starting it again.
-async fn keep_house(app: &mut App) {
+/// Runs the housekeeping of a replica again by restarting it.
+async fn run_housekeeping(app: &mut App) {
     app.restart(0).await;
     wait_for_run(app.server(), "completed").await;
 }
@@ -24,7 +25,7 @@ async fn deleted(app: &App, table: &str) -> f64 {
     app.server().metric("latchkey_housekeeping_deleted_total", &[&format!("table=\"{table}\"")]).await
 }
 
-/// Rows in each table whose time is `ago`, of an account named `owner`; sessions of three sorts.
+/// Inserts rows of an account into each table, with a time in the past; `$1` is `USERNAME|INTERVAL`.
 const ROWS: &str = "
     WITH owner AS (SELECT id FROM users WHERE username = split_part($1, '|', 1)),
          time AS (SELECT now() - split_part($1, '|', 2)::interval AS at),
@@ -59,10 +60,10 @@ const COUNTS: &str = "
         (SELECT count(*) FROM outbox), (SELECT count(*) FROM devices JOIN users ON users.id = user_id WHERE username = $1))";
 
 #[tokio::test]
-async fn deletes_what_has_expired_and_nothing_else() {
+async fn only_expired_rows_are_deleted() {
     let mut app = App::setup().set("AUDIT_RETENTION_DAYS", "400").start().await;
     let user = app.create_user("tidy").await;
-    // Sessions, revocations and tokens go an hour after they have expired.
+    // Sessions, revocations and tokens are deleted an hour after they have expired.
     for (ago, left) in [
         (
             "30 minutes",
@@ -86,7 +87,7 @@ async fn deletes_what_has_expired_and_nothing_else() {
         ),
     ] {
         app.database.execute_for(ROWS, &format!("{}|{ago}", user.username)).await;
-        keep_house(&mut app).await;
+        run_housekeeping(&mut app).await;
         assert_eq!(app.database.text(COUNTS, &user.username).await, left, "of {ago} ago");
         app.database
             .execute(
@@ -99,29 +100,29 @@ async fn deletes_what_has_expired_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_session_goes_only_when_all_of_its_tokens_have_expired() {
+async fn a_session_is_deleted_after_all_its_tokens_have_expired() {
     let mut app = App::start().await;
     let user = app.create_user("tokens").await;
     let sql = "INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, ended_at)
                SELECT gen_random_uuid(), id, now() + access::interval, now() + refresh::interval, now() + ended::interval
                FROM users, (VALUES
                    ('1 day', '-2 days', NULL), ('-2 days', '1 day', NULL), ('1 day', '-2 days', '-3 days'),
-                   -- These two alone.
+                   -- Only these two are deleted.
                    ('-2 days', '-2 days', NULL), ('-2 days', '1 day', '-3 days')) AS expiry (access, refresh, ended)
                WHERE username = $1";
     assert_eq!(app.database.execute_for(sql, &user.username).await, 5);
-    keep_house(&mut app).await;
+    run_housekeeping(&mut app).await;
     let left = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE username = $1";
     assert_eq!(app.database.count(left, &user.username).await, 3);
     assert!((deleted(&app, "sessions").await - 2.0).abs() < 0.1);
 }
 
 #[tokio::test]
-async fn what_was_revoked_stays_revoked() {
+async fn a_revoked_session_remains_revoked_after_housekeeping() {
     let mut app = App::start().await;
     let (_, session) = app.new_session("revoked").await;
     app.log_out(&session).await.ok(200);
-    // It ended long ago, but its access token is good for a day by itself.
+    // The session ended long ago, but its access token expires only in a day.
     app.database
         .execute(
             "WITH ended AS (
@@ -133,7 +134,7 @@ async fn what_was_revoked_stays_revoked() {
         )
         .await;
 
-    keep_house(&mut app).await;
+    run_housekeeping(&mut app).await;
 
     app.me(&session.access).await.problem(401);
     app.redis.flush().await;
@@ -142,7 +143,7 @@ async fn what_was_revoked_stays_revoked() {
 }
 
 #[tokio::test]
-async fn a_backlog_goes_in_batches_while_requests_are_served() {
+async fn a_backlog_is_deleted_while_requests_are_served() {
     let mut app = App::start().await;
     let rows = 12_345;
     app.database
@@ -163,7 +164,7 @@ async fn a_backlog_goes_in_batches_while_requests_are_served() {
 }
 
 #[tokio::test]
-async fn a_row_that_somebody_holds_is_left_for_the_next_time() {
+async fn a_locked_row_is_deleted_in_a_later_run() {
     let mut app = App::start().await;
     let user = app.create_user("held").await;
     app.database.execute_for(ROWS, &format!("{}|2 days", user.username)).await;
@@ -174,17 +175,17 @@ async fn a_row_that_somebody_holds_is_left_for_the_next_time() {
         .await
         .unwrap();
 
-    keep_house(&mut app).await;
+    run_housekeeping(&mut app).await;
     let left = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE username = $1";
     assert_eq!(app.database.count(left, &user.username).await, 1);
 
     holder.rollback().await.unwrap();
-    keep_house(&mut app).await;
+    run_housekeeping(&mut app).await;
     assert_eq!(app.database.count(left, &user.username).await, 0);
 }
 
 #[tokio::test]
-async fn one_replica_at_a_time() {
+async fn only_one_replica_runs_housekeeping_at_a_time() {
     let mut app = App::start().await;
     let user = app.create_user("one").await;
     app.database.execute_for(ROWS, &format!("{}|2 days", user.username)).await;
@@ -200,6 +201,6 @@ async fn one_replica_at_a_time() {
     assert_eq!(app.database.count(left, &user.username).await, 2);
 
     other.close().await.unwrap();
-    keep_house(&mut app).await;
+    run_housekeeping(&mut app).await;
     assert_eq!(app.database.count(left, &user.username).await, 0);
 }

@@ -1,4 +1,4 @@
-//! The key set file is re-read when it changes; a bad one is refused and the last good one stays.
+//! A changed key set file is loaded; an invalid one is refused, and the last valid key set remains.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn kid(key: &Value) -> String {
     key["kid"].as_str().unwrap().to_owned()
 }
 
-/// The keys that replica `0` says it has loaded, with their phases.
+/// The loaded keys in `/status`, with their phases.
 async fn loaded(app: &App) -> BTreeSet<(String, String)> {
     let status = app.server().status().await;
     let keys = status["signing_keys"].as_array().unwrap().iter();
@@ -23,8 +23,7 @@ async fn loaded(app: &App) -> BTreeSet<(String, String)> {
 async fn wait_until_loaded(app: &App, keys: &[Value]) {
     let expected: BTreeSet<_> =
         keys.iter().map(|key| (kid(key), key["latchkey_phase"].as_str().unwrap().to_owned())).collect();
-    wait::until("the new key set to be loaded", || async { (loaded(app).await == expected).then_some(()) })
-        .await;
+    wait::until_equal("the loaded key set", expected, || loaded(app)).await;
 }
 
 async fn published(app: &App) -> BTreeSet<String> {
@@ -33,7 +32,7 @@ async fn published(app: &App) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_rotation_goes_through_without_a_restart_and_logs_nobody_out() {
+async fn a_key_rotation_needs_no_restart_and_ends_no_session() {
     let [old, new] = ["ES256", "ES256"].map(key_set::generate);
     let app = App::setup().keys(vec![old.clone()]).start().await;
     let (user, before) = app.new_session("rotated").await;
@@ -66,7 +65,7 @@ async fn a_rotation_goes_through_without_a_restart_and_logs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
+async fn an_invalid_key_set_is_refused_and_the_loaded_one_remains() {
     let app = App::start().await;
     let good = loaded(&app).await;
     let key: Value = serde_json::from_str(&std::fs::read_to_string(app.keys.path()).unwrap()).unwrap();
@@ -101,9 +100,9 @@ async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
     for (number, (fault, text)) in faults.into_iter().enumerate() {
         app.keys.replace_text(&text);
         wait::until(&format!("the key set with {fault} to be refused"), || async {
-            let complaints =
-                app.server().log().iter().filter(|line| line.contains("\"level\":\"ERROR\"")).count();
-            (complaints > number).then_some(())
+            let log = app.server().log();
+            let errors = log.iter().filter(|line| line.contains("\"level\":\"ERROR\"")).count();
+            wait::check(errors > number, errors)
         })
         .await;
         assert_eq!(loaded(&app).await, good, "{fault}");
@@ -111,7 +110,7 @@ async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
         app.log_in_as(SUPERUSER, &superuser_password()).await;
     }
     let failures = app.server().metric("latchkey_key_set_reloads_total", &["refused"]).await;
-    assert!(failures >= 1.0, "refusals are metered: {failures}");
+    assert!(failures >= 1.0, "refusals are counted: {failures}");
 
     let keys = [key_set::generate("EdDSA"), in_phase(key, "retiring")];
     app.keys.replace(&keys);
@@ -120,15 +119,12 @@ async fn a_bad_file_is_refused_and_the_last_good_one_stays() {
 }
 
 #[tokio::test]
-async fn a_file_that_vanishes_takes_nothing_away() {
+async fn the_loaded_key_set_remains_if_the_file_is_deleted() {
     let app = App::start().await;
     let good = loaded(&app).await;
     let text = std::fs::read_to_string(app.keys.path()).unwrap();
     std::fs::remove_file(app.keys.path()).unwrap();
-    wait::until("the loss to be logged", || async {
-        app.server().log().iter().any(|line| line.contains("\"level\":\"ERROR\"")).then_some(())
-    })
-    .await;
+    app.server().wait_for_log("\"level\":\"ERROR\"").await;
     assert_eq!(loaded(&app).await, good);
     app.log_in_as(SUPERUSER, &superuser_password()).await;
     app.keys.replace_text(&text);
@@ -136,7 +132,7 @@ async fn a_file_that_vanishes_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn a_secret_mounted_by_kubernetes_is_followed() {
+async fn an_update_of_a_mounted_secret_is_loaded() {
     // The kubelet swaps the symbolic link `..data`; the file itself, a link through it, never changes.
     let app = App::start().await;
     let folder = app.keys.folder();

@@ -1,9 +1,11 @@
-//! What the log says of a request, and what it never says, even at the finest level.
+//! The log lines of a request, which never contain a secret, not even at the level `trace`.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
+use latchkey_tests::collector::Collector;
 use latchkey_tests::server::parsed;
 use latchkey_tests::smtp::Smtp;
+use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -31,8 +33,8 @@ async fn a_request_is_logged_with_its_id_route_status_and_duration() {
 }
 
 #[tokio::test]
-async fn says_no_secret_at_the_finest_level() {
-    // That the log holds no password and no token is asserted when the server is dropped, in every test.
+async fn no_secret_is_logged_at_the_level_trace() {
+    // Dropping a server asserts, in every test, that its log contains no password and no token.
     let app = App::setup().mail(Smtp::StartTls).set("LOG_LEVEL", "trace").start().await;
     let (user, session) = app.new_session("traced").await;
     app.post_login(&user.username, "NeverLogged wrong one").await.problem(401);
@@ -42,25 +44,66 @@ async fn says_no_secret_at_the_finest_level() {
     let (_, token) = link.query_pairs().find(|(name, _)| name == "token").unwrap();
     app.get(&format!("{}?{}", link.path(), link.query().unwrap())).answer().await;
     let body = json!({ "token": token, "new_password": "NeverLogged but new" });
-    app.post(path::RESET).json(&body).answer().await.ok(200);
+    app.post(path::RESET).json(&body).header("x-request-id", "the-last").answer().await.ok(200);
 
-    for line in app.server().log() {
+    app.server().wait_for_log("the-last").await;
+    let log = app.server().log();
+    assert!(!log.is_empty());
+    for line in log {
         assert!(!line.contains(token.as_ref()), "the reset token is logged: {line}");
     }
 }
 
+/// sqlx asks at each query whether anyone wants to know of it. The answer must not change what is logged next.
 #[tokio::test]
-async fn a_line_break_in_a_name_makes_no_line() {
+async fn every_request_and_audit_event_is_logged_at_every_level_and_with_traces() {
+    let collector = Collector::start().await;
+    let endpoint = collector.endpoint();
+    for (name, value) in [
+        ("LOG_LEVEL", "info"),
+        ("LOG_LEVEL", "debug"),
+        ("LOG_LEVEL", "trace"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
+    ] {
+        let app = App::setup().set(name, value).start().await;
+        let user = app.create_user("logged").await;
+        let ids: Vec<_> = (0..20).map(|number| format!("request-{number}")).collect();
+        for id in &ids {
+            let form = [("username", &*user.username), ("password", &*user.password)];
+            app.post(path::LOGIN).form(&form).header("x-request-id", id).answer().await.ok(200);
+        }
+        wait::until(&format!("two lines for each login with {name}={value}"), || async {
+            let log = app.server().log();
+            let is_of = |line: &Value, id: &str| line["span"]["request_id"] == *id;
+            let missing: Vec<_> = ids
+                .iter()
+                .filter(|id| {
+                    let count = |message| {
+                        parsed(&log).filter(|line| is_of(line, id) && line["message"] == message).count()
+                    };
+                    (count("answered"), count("audit")) != (1, 1)
+                })
+                .collect();
+            wait::check(missing.is_empty(), format!("{missing:?}"))
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_line_break_in_a_name_does_not_forge_a_log_line() {
     let app = App::start().await;
     let forged = "x\n{\"level\":\"ERROR\",\"message\":\"forged\"}";
-    app.post_login(forged, "whatever it is").await;
-    app.get("/nowhere%0a%7B%22message%22:%22forged%22%7D").answer().await.problem(404);
+    app.post_login(forged, "not the password").await;
+    let request = app.get("/nowhere%0a%7B%22message%22:%22forged%22%7D").header("x-request-id", "last-one");
+    request.answer().await.problem(404);
+    app.server().wait_for_log("last-one").await;
     assert!(parsed(&app.server().log()).all(|line| line["message"] != "forged"));
 }
 
 #[tokio::test]
-async fn text_is_for_people() {
-    // Without JSON there is no line to read the addresses from, so this one only has to start and to stop.
+async fn the_text_format_is_not_json() {
+    // A command, because the address of a server is read from its JSON log.
     let app = App::start().await;
     let mut variables = app.variables.clone();
     variables.insert("LOG_FORMAT".to_owned(), "text".to_owned());
@@ -71,7 +114,7 @@ async fn text_is_for_people() {
 }
 
 #[tokio::test]
-async fn what_is_audited_is_logged_and_counted_too() {
+async fn an_audit_event_is_also_logged_and_counted() {
     let app = App::start().await;
     let (user, session) = app.new_session("audited").await;
     let wrong = [("username", user.username.as_str()), ("password", "NeverLogged wrong one")];
@@ -100,11 +143,11 @@ async fn what_is_audited_is_logged_and_counted_too() {
 }
 
 #[tokio::test]
-async fn a_line_has_an_end_and_stays_json() {
+async fn a_long_line_is_cut_and_remains_json() {
     let app = App::start().await;
-    // A method is any token (RFC 9110 §9.1); the line of the request names it.
+    // A method can be any token (RFC 9110 §9.1), and the line of the request contains it.
     let request = app.server().request(&"LONG".repeat(5000), path::ME).header("x-request-id", "long-one");
-    assert!(request.send().await.expect("an answer").status().is_client_error());
+    assert!(request.send().await.expect("a response").status().is_client_error());
     let line = app.server().wait_for_log("long-one").await;
     assert!(line.len() <= 8 * 1024, "{} bytes", line.len());
     let line: Value = serde_json::from_str(&line).expect("JSON");

@@ -1,4 +1,5 @@
-//! Mail goes through the outbox: an SMTP server that is away or refuses loses nothing and slows no request.
+//! E-mail is sent from the outbox: an SMTP server that is unavailable or refuses loses no message and delays no
+//! request.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,12 +15,12 @@ const DEAD: &str = "SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL AND $1
 async fn recover(app: &App, user: &User) {
     let begun = Instant::now();
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
-    assert!(begun.elapsed() < Duration::from_secs(3), "the caller waited {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(3), "the request took {:?}", begun.elapsed());
 }
 
-/// Makes every letter's next attempt due now, so that no test waits for the pause between two attempts. What is
-/// leased, for two minutes, is being sent.
-async fn hurry(app: &App) {
+/// Makes the next attempt of every message due now, so that no test waits for the pause between two attempts. A
+/// message that is leased, for two minutes, is being sent.
+async fn make_due(app: &App) {
     app.database
         .execute(
             "UPDATE outbox SET next_attempt_at = now()
@@ -31,22 +32,33 @@ async fn hurry(app: &App) {
 async fn wait_for_a_failed_attempt(app: &App) {
     wait::until("a failed attempt", || async {
         let tried = "SELECT count(*) FROM outbox WHERE attempts > 0 AND $1 <> ''";
-        (app.database.count(tried, "any").await > 0).then_some(())
+        let tried = app.database.count(tried, "any").await;
+        wait::check(tried > 0, tried)
     })
     .await;
 }
 
-/// Waits for a letter, however often its sending has to be tried.
-async fn wait_hurried(app: &App, mail: &Mailpit, user: &User) {
-    wait::until(&format!("a letter to {}", user.email), || async {
-        hurry(app).await;
-        (!mail.mail_to(&user.email).await.is_empty()).then_some(())
+/// Waits until this number of messages is given up, without the pauses between attempts.
+async fn wait_for_given_up(app: &App, messages: i64) {
+    wait::until_equal("the number of messages that are given up", messages, || async {
+        make_due(app).await;
+        app.database.count(DEAD, "any").await
+    })
+    .await;
+}
+
+/// Waits for a message, without the pauses between attempts.
+async fn wait_for_mail(app: &App, mail: &Mailpit, user: &User) {
+    wait::until(&format!("a message to {}", user.email), || async {
+        make_due(app).await;
+        let received = mail.mail_to(&user.email).await;
+        wait::check(!received.is_empty(), received)
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_outage_loses_nothing() {
+async fn messages_are_sent_after_an_outage_of_the_smtp_server() {
     let mut app = App::setup().mail(Smtp::Plain).start().await;
     let users = [app.create_user("during").await, app.create_user("outage").await];
     app.mail.as_mut().unwrap().stop();
@@ -60,30 +72,30 @@ async fn an_outage_loses_nothing() {
 
     app.mail.as_mut().unwrap().start_again().await;
     for user in &users {
-        wait_hurried(&app, app.mail(), user).await;
+        wait_for_mail(&app, app.mail(), user).await;
         assert_eq!(app.mail().mail_to(&user.email).await.len(), 1);
     }
 }
 
 #[tokio::test]
-async fn what_waited_survives_a_restart_of_the_server() {
+async fn messages_are_sent_after_a_restart_of_the_server() {
     let mut app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("restarted").await;
     app.mail.as_mut().unwrap().stop();
     recover(&app, &user).await;
-    // One whose sender is killed in the midst of an attempt is tried again only when its lease of two minutes ends.
+    // A message whose sender is killed during an attempt is only tried again after its lease of two minutes.
     wait_for_a_failed_attempt(&app).await;
 
     app.restart(0).await;
 
     app.mail.as_mut().unwrap().start_again().await;
-    wait_hurried(&app, app.mail(), &user).await;
+    wait_for_mail(&app, app.mail(), &user).await;
 }
 
 #[tokio::test]
 async fn several_replicas_send_each_email_once() {
     let app = App::setup().mail(Smtp::Plain).replicas(3).start().await;
-    let letters = 300;
+    let messages = 300;
     let written = app
         .database
         .execute(
@@ -92,23 +104,23 @@ async fn several_replicas_send_each_email_once() {
              FROM generate_series(1, 300) AS n",
         )
         .await;
-    assert_eq!(written, letters);
+    assert_eq!(written, messages);
 
-    wait::until("an outbox with nothing left", || async {
-        (app.database.count(UNSENT, "any").await == 0).then_some(())
-    })
-    .await;
+    wait::until_equal("the number of unsent messages", 0, || app.database.count(UNSENT, "any")).await;
 
     let recipients = app.mail().recipients().await;
     let once: BTreeSet<_> = recipients.iter().collect();
-    assert_eq!((recipients.len() as u64, once.len() as u64), (letters, letters));
+    assert_eq!((recipients.len() as u64, once.len() as u64), (messages, messages));
     for server in &app.servers {
-        assert!(server.metric("latchkey_mail_total", &["outcome=\"sent\""]).await > 0.0, "all took part");
+        assert!(
+            server.metric("latchkey_mail_total", &["outcome=\"sent\""]).await > 0.0,
+            "each replica sends some"
+        );
     }
 }
 
 #[tokio::test]
-async fn two_replicas_asked_concurrently_send_each_email_once() {
+async fn concurrent_requests_at_two_replicas_send_each_email_once() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let mut users = Vec::new();
     for _ in 0..10 {
@@ -117,17 +129,14 @@ async fn two_replicas_asked_concurrently_send_each_email_once() {
 
     futures::future::join_all(users.iter().map(|user| recover(&app, user))).await;
 
-    wait::until("an outbox with nothing left", || async {
-        (app.database.count(UNSENT, "any").await == 0).then_some(())
-    })
-    .await;
+    wait::until_equal("the number of unsent messages", 0, || app.database.count(UNSENT, "any")).await;
     for user in &users {
         assert_eq!(app.mail().wait_for(&user.email, 1).await.len(), 1, "{}", user.email);
     }
 }
 
 #[tokio::test]
-async fn a_message_of_a_later_version_is_left_to_it() {
+async fn a_message_of_a_later_release_is_not_touched() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     app.database
         .execute("INSERT INTO outbox (kind, recipient) VALUES ('of_tomorrow', 'a@example.test')")
@@ -141,45 +150,37 @@ async fn a_message_of_a_later_version_is_left_to_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_now_is_tried_again() {
+async fn a_temporary_refusal_is_tried_again() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("greylisted").await;
     app.mail().refuse_recipients(Some(451)).await;
     recover(&app, &user).await;
-    wait::until("a failed attempt", || async {
-        let failed = "SELECT count(*) FROM outbox WHERE attempts > 0 AND $1 <> ''";
-        (app.database.count(failed, "any").await == 1).then_some(())
-    })
-    .await;
+    wait_for_a_failed_attempt(&app).await;
 
     app.mail().refuse_recipients(None).await;
-    wait_hurried(&app, app.mail(), &user).await;
+    wait_for_mail(&app, app.mail(), &user).await;
     assert_eq!(app.database.count(DEAD, "any").await, 0);
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_given_up_and_shown() {
+async fn a_permanent_refusal_is_given_up_and_counted() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("refused").await;
     app.mail().refuse_recipients(Some(550)).await;
 
     recover(&app, &user).await;
 
-    wait::until("a dead letter", || async {
-        hurry(&app).await;
-        (app.database.count(DEAD, "any").await == 1).then_some(())
-    })
-    .await;
-    wait::until("the dead letter in the metrics", || async {
+    wait_for_given_up(&app, 1).await;
+    wait::until("the message in the metrics", || async {
         let metrics = app.server().metrics().await;
-        let dead = metrics.lines().find(|line| line.contains("dead") && line.ends_with(" 1"));
-        dead.map(|_| ())
+        let shown = metrics.lines().any(|line| line.contains("dead") && line.ends_with(" 1"));
+        wait::check(shown, metrics)
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_is_given_up_is_in_the_audit_without_the_address() {
+async fn a_message_that_is_given_up_is_audited_without_the_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("given-up").await;
     app.mail().refuse_recipients(Some(451)).await;
@@ -191,7 +192,7 @@ async fn what_is_given_up_is_in_the_audit_without_the_address() {
         )
         .await;
 
-    wait::until("a dead letter", || async { (app.database.count(DEAD, "any").await == 1).then_some(()) })
+    wait::until_equal("the number of messages that are given up", 1, || app.database.count(DEAD, "any"))
         .await;
 
     let event = "SELECT detail::text || ' ' || outcome || ' ' || (user_id = outbox.user_id)
@@ -209,9 +210,9 @@ async fn what_is_given_up_is_in_the_audit_without_the_address() {
 }
 
 #[tokio::test]
-async fn a_bad_message_does_not_hold_up_the_others() {
+async fn a_bad_message_does_not_delay_others() {
     let app = App::setup().mail(Smtp::Plain).start().await;
-    // Each takes a sender's time and never leaves: what its text needs is missing, or its address is none.
+    // Each takes a sender's time and is never sent: a value of its template is missing, or its address is invalid.
     app.database
         .execute(
             "INSERT INTO outbox (kind, recipient)
@@ -226,27 +227,19 @@ async fn a_bad_message_does_not_hold_up_the_others() {
 
     app.mail().wait_for(&user.email, 1).await;
 
-    wait::until("the bad ones to have been tried", || async {
-        let tried = "SELECT count(*) FROM outbox WHERE kind = $1 AND attempts > 0 AND dead_at IS NULL";
-        (app.database.count(tried, "username_taken").await == 20).then_some(())
-    })
-    .await;
-    wait::until("the one without an address to be parked", || async {
-        (app.database.count(DEAD, "any").await == 1).then_some(())
-    })
-    .await;
-    // After a day they are parked too.
+    let tried = "SELECT count(*) FROM outbox WHERE kind = $1 AND attempts > 0 AND dead_at IS NULL";
+    wait::until_equal("the number of bad messages tried", 20, || app.database.count(tried, "username_taken"))
+        .await;
+    wait::until_equal("the number of messages that are given up", 1, || app.database.count(DEAD, "any"))
+        .await;
+    // After a day the others are given up too.
     app.database.execute("UPDATE outbox SET created_at = now() - interval '25 hours'").await;
-    wait::until("all of them to be parked", || async {
-        hurry(&app).await;
-        (app.database.count(DEAD, "any").await == 21).then_some(())
-    })
-    .await;
+    wait_for_given_up(&app, 21).await;
     assert_eq!(app.server().readiness().await.json()["dependencies"]["mail"]["ready"], true);
 }
 
 #[tokio::test]
-async fn leaves_by_starttls_with_a_login() {
+async fn messages_are_sent_with_starttls_and_a_login() {
     let app = App::setup().mail(Smtp::StartTls).start().await;
     let user = app.create_user("starttls").await;
     recover(&app, &user).await;
@@ -254,45 +247,41 @@ async fn leaves_by_starttls_with_a_login() {
 }
 
 #[tokio::test]
-async fn leaves_by_tls_from_the_first_byte_with_a_login() {
+async fn messages_are_sent_with_implicit_tls_and_a_login() {
     let app = App::setup().mail(Smtp::Implicit).start().await;
     let user = app.create_user("implicit").await;
     recover(&app, &user).await;
     app.mail().wait_for(&user.email, 1).await;
 }
 
-/// Starts an app whose mail cannot leave, and waits until it has been tried and nothing has come.
-async fn assert_nothing_leaves(setup: latchkey_tests::app::Setup) {
+/// Starts an app that cannot send e-mail, and asserts that a failed attempt sends and loses nothing.
+async fn assert_nothing_is_sent(setup: latchkey_tests::app::Setup) {
     let app = setup.start().await;
     let user = app.create_user("kept").await;
     recover(&app, &user).await;
-    wait::until("a failed attempt", || async {
-        let failed = "SELECT count(*) FROM outbox WHERE attempts > 0 AND $1 <> ''";
-        (app.database.count(failed, "any").await == 1).then_some(())
-    })
-    .await;
+    wait_for_a_failed_attempt(&app).await;
     assert!(app.mail().mail_to(&user.email).await.is_empty());
-    assert_eq!(app.database.count(UNSENT, "any").await, 1, "it is kept");
+    assert_eq!(app.database.count(UNSENT, "any").await, 1, "the message is not lost");
     assert_eq!(app.server().readiness().await.status, 200);
 }
 
 #[tokio::test]
-async fn never_falls_back_to_clear_text() {
-    assert_nothing_leaves(App::setup().mail(Smtp::Plain).set("SMTP_TLS", "true")).await;
+async fn nothing_is_sent_without_tls_if_it_is_required() {
+    assert_nothing_is_sent(App::setup().mail(Smtp::Plain).set("SMTP_TLS", "true")).await;
 }
 
 #[tokio::test]
-async fn trusts_no_certificate_that_the_system_does_not() {
-    // The system's own roots, which do not know the SMTP server's certificate.
-    assert_nothing_leaves(
+async fn nothing_is_sent_to_a_server_with_an_untrusted_certificate() {
+    // The certificates of the system, which do not contain that of the SMTP server.
+    assert_nothing_is_sent(
         App::setup().mail(Smtp::StartTls).set("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_wrong_smtp_password_loses_nothing() {
-    assert_nothing_leaves(App::setup().mail(Smtp::StartTls).set("SMTP_PASSWORD", "NeverLogged wrong")).await;
+async fn no_message_is_lost_with_a_wrong_smtp_password() {
+    assert_nothing_is_sent(App::setup().mail(Smtp::StartTls).set("SMTP_PASSWORD", "NeverLogged wrong")).await;
 }
 
 #[tokio::test]

@@ -1,12 +1,11 @@
-//! What each message says, in which language, and when it is not sent any more.
+//! The text and the language of each kind of message, and the conditions under which it is not sent.
 
 use latchkey_tests::app::{App, User};
 use latchkey_tests::smtp::{Mail, Smtp};
-use latchkey_tests::wait;
 use serde_json::json;
 use sqlx::Connection as _;
 
-/// Puts a message into the outbox, as the use case that causes it would: `{kind, recipient, user, locale, data}`.
+/// Inserts a message into the outbox, like the request that causes it: `{kind, recipient, user, locale, data}`.
 async fn post_message(app: &App, message: &serde_json::Value) {
     let sql = "INSERT INTO outbox (kind, recipient, user_id, locale, data)
                SELECT kind, recipient, (SELECT id FROM users WHERE username = message.user), locale,
@@ -16,15 +15,7 @@ async fn post_message(app: &App, message: &serde_json::Value) {
     assert_eq!(app.database.execute_for(sql, &message.to_string()).await, 1);
 }
 
-async fn wait_until_empty(app: &App) {
-    wait::until("an outbox with nothing left", || async {
-        let left = "SELECT count(*) FROM outbox WHERE $1 <> ''";
-        (app.database.count(left, "any").await == 0).then_some(())
-    })
-    .await;
-}
-
-/// Makes an account's row say something else.
+/// Changes the row of an account.
 async fn change(app: &App, user: &User, sql: &'static str) {
     assert_eq!(app.database.execute_for(sql, &user.username).await, 1, "{sql}");
 }
@@ -36,7 +27,7 @@ async fn only_mail_to(app: &App, address: &str) -> Mail {
 }
 
 #[tokio::test]
-async fn every_kind_is_sent_and_says_what_it_is_about() {
+async fn every_kind_of_message_is_sent_with_its_text() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     for (kind, condition, data, says) in [
         ("password_recovery", None, json!({}), "new password"),
@@ -71,7 +62,7 @@ async fn every_kind_is_sent_and_says_what_it_is_about() {
         let names_the_account = kind != "email_verification";
         assert_eq!(mail.text().contains(&user.username), names_the_account, "{kind}");
     }
-    // About no account, or none any more.
+    // Messages without an account, or about a deleted one.
     for (kind, data) in
         [("username_taken", json!({ "username": "their.name" })), ("account_deleted", json!({}))]
     {
@@ -83,7 +74,7 @@ async fn every_kind_is_sent_and_says_what_it_is_about() {
 }
 
 #[tokio::test]
-async fn a_link_has_a_token_of_its_purpose_that_is_stored_hashed() {
+async fn each_link_has_a_token_that_is_stored_hashed() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     for (kind, purpose, page, condition, minutes) in [
         ("password_recovery", "password_reset", "/reset-password", None, 30),
@@ -110,10 +101,10 @@ async fn a_link_has_a_token_of_its_purpose_that_is_stored_hashed() {
         let recipient =
             if kind == "email_change" { format!("new.{}", user.email) } else { user.email.clone() };
         let message = json!({ "kind": kind, "recipient": recipient, "user": user.username });
-        // Twice: the second voids the first.
+        // Twice: the second one invalidates the first.
         for _ in 0..2 {
             post_message(&app, &message).await;
-            wait_until_empty(&app).await;
+            app.wait_until_outbox_is_empty().await;
         }
 
         let mail = app.mail().wait_for(&recipient, 2).await;
@@ -124,7 +115,7 @@ async fn a_link_has_a_token_of_its_purpose_that_is_stored_hashed() {
         assert_ne!(mail[0].link(), link);
         let rows =
             "SELECT count(*) FROM one_time_tokens JOIN users ON users.id = user_id WHERE username = $1";
-        assert_eq!(app.database.count(rows, &user.username).await, 1, "{kind}: the older one is gone");
+        assert_eq!(app.database.count(rows, &user.username).await, 1, "{kind}: the older token is deleted");
         let row = "SELECT purpose || ' ' || mailed_to || ' '
                        || round(extract(epoch FROM expires_at - one_time_tokens.created_at) / 60)
                    FROM one_time_tokens JOIN users ON users.id = user_id WHERE token_hash = sha256($1::bytea)";
@@ -133,7 +124,7 @@ async fn a_link_has_a_token_of_its_purpose_that_is_stored_hashed() {
 }
 
 #[tokio::test]
-async fn what_has_become_pointless_is_not_sent() {
+async fn obsolete_messages_are_not_sent() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let inactive = "UPDATE users SET is_active = false WHERE username = $1";
     let moved = "UPDATE users SET email = 'moved.' || email WHERE username = $1";
@@ -142,10 +133,10 @@ async fn what_has_become_pointless_is_not_sent() {
         ("password_recovery", moved),
         ("email_verification", inactive),
         ("email_verification", moved),
-        // Whom an administrator made is verified.
+        // An account that an administrator created is verified.
         ("email_verification", "UPDATE users SET name = name WHERE username = $1"),
         ("email_change", inactive),
-        // Whoever asked for it knew a password that was changed since.
+        // The client that requested it knew a password that has been changed.
         (
             "email_change",
             "UPDATE users SET password_changed_at = now() + interval '1 minute' WHERE username = $1",
@@ -165,7 +156,7 @@ async fn what_has_become_pointless_is_not_sent() {
         change(&app, &user, sql).await;
         let recipient = if kind == "email_change" { format!("new.{}", user.email) } else { user.email };
         post_message(&app, &json!({ "kind": kind, "recipient": recipient, "user": user.username })).await;
-        wait_until_empty(&app).await;
+        app.wait_until_outbox_is_empty().await;
         assert!(app.mail().recipients().await.is_empty(), "{kind} after {sql}");
     }
     let tokens = "SELECT count(*) FROM one_time_tokens WHERE $1 <> ''";
@@ -173,7 +164,7 @@ async fn what_has_become_pointless_is_not_sent() {
 }
 
 #[tokio::test]
-async fn what_was_done_to_an_account_is_told_to_the_address_it_had() {
+async fn notices_are_sent_to_the_earlier_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("moved").await;
     change(&app, &user, "UPDATE users SET email = 'moved.' || email, is_active = false WHERE username = $1")
@@ -187,13 +178,13 @@ async fn what_was_done_to_an_account_is_told_to_the_address_it_had() {
 }
 
 #[tokio::test]
-async fn the_language_is_the_accounts_or_the_requests_or_the_services() {
+async fn the_language_is_that_of_the_account_the_request_or_the_service() {
     let app = App::setup().mail(Smtp::Plain).set("DEFAULT_LOCALE", "fr").start().await;
     for (account, request, language) in [
         (Some("de-AT"), Some("en"), "de"),
         (Some("de"), None, "de"),
         (None, Some("de-CH"), "de"),
-        // Nothing is written in Latin.
+        // No message is translated into Latin.
         (Some("la"), Some("EN-gb"), "en"),
         (Some("la"), None, "fr"),
         (None, None, "fr"),
@@ -221,12 +212,12 @@ async fn the_language_is_the_accounts_or_the_requests_or_the_services() {
 }
 
 #[tokio::test]
-async fn a_link_voids_one_that_is_made_at_the_same_moment() {
+async fn a_link_invalidates_one_that_is_created_concurrently() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("impatient").await;
     let mut connection = app.database.connect().await;
     let mut other = connection.begin().await.unwrap();
-    // As another replica that makes a token for the same account just now.
+    // Another replica creates a token for the same account at the same time.
     sqlx::query(
         "WITH owner AS (SELECT id FROM users WHERE username = $1 FOR NO KEY UPDATE)
          INSERT INTO one_time_tokens (user_id, purpose, token_hash, expires_at)
@@ -241,12 +232,7 @@ async fn a_link_voids_one_that_is_made_at_the_same_moment() {
         &json!({ "kind": "password_recovery", "recipient": user.email, "user": user.username }),
     )
     .await;
-    wait::until("the message to wait for the other one", || async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock' AND $1 <> ''";
-        (app.database.count(waiting, "any").await == 1).then_some(())
-    })
-    .await;
+    app.database.wait_until_blocked(1).await;
     other.commit().await.unwrap();
 
     app.mail().wait_for(&user.email, 1).await;

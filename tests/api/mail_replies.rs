@@ -29,7 +29,8 @@ async fn wait_for_count(app: &App, what: &str, sql: &'static str, count: i64) {
                  WHERE dead_at IS NULL AND next_attempt_at < now() + interval '30 seconds'",
             )
             .await;
-        (app.database.count(sql, "").await == count).then_some(())
+        let found = app.database.count(sql, "").await;
+        wait::check(found == count, found)
     })
     .await;
 }
@@ -58,7 +59,7 @@ async fn what_the_sender_or_the_system_can_correct_is_retried_and_reported() {
         wait_for_count(&app, &format!("an attempt that fails with {reply}"), TRIED, 1).await;
         let mail = wait::until("the fault in the readiness", || async {
             let mail = app.server().readiness().await.json()["dependencies"]["mail"].clone();
-            (mail["ready"] == false).then_some(mail)
+            if mail["ready"] == false { Ok(mail) } else { Err(mail) }
         })
         .await;
         let message = mail["message"].as_str().unwrap();
@@ -103,8 +104,10 @@ async fn the_server_introduces_itself_with_its_public_name() {
     ] {
         let smtp = ScriptedSmtp::start().await;
         let app = setup(&smtp).set(name, value).start_parts().await;
-        wait::until(expected, || async { smtp.commands().contains(&expected.to_owned()).then_some(()) })
-            .await;
+        wait::until(expected, || async {
+            wait::check(smtp.commands().contains(&expected.to_owned()), smtp.commands())
+        })
+        .await;
         assert!(smtp.commands().iter().filter(|line| line.starts_with("EHLO")).all(|line| line == expected));
         drop(app);
     }

@@ -1,6 +1,6 @@
-//! The REST API as its callers see it, one file for each endpoint, laid out as the routes are, and one for each
-//! rule that all endpoints keep to.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its own functions too")]
+//! The REST API from a client's view: one file per endpoint, in the layout of the routes, and one file per rule that
+//! applies to all endpoints.
+#![expect(clippy::unwrap_used, reason = "a test and its helper functions fail with a panic")]
 
 mod audit;
 mod auth;
@@ -25,6 +25,7 @@ mod mail_replies;
 mod mail_templates;
 mod management;
 mod overload;
+mod pages;
 mod plan_calls;
 mod properties;
 mod query_plans;
@@ -36,6 +37,7 @@ mod revocation_identity;
 mod revocation_outage;
 mod revocation_unannounced;
 mod shutdown;
+mod slow_clients;
 mod tokens;
 mod tracing;
 mod users;

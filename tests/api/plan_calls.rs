@@ -1,15 +1,15 @@
-//! A call of every documented endpoint, and of every page, that succeeds: what the judgement of plans is fed with.
+//! A successful request to every documented endpoint and page, whose query plans `query_plans.rs` checks.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Session, User, path};
 use latchkey_tests::logs::SECRET_MARK;
 use serde_json::{Value, json};
 
-/// Calls everything as this user, or as the first superuser.
+/// Sends them as this user, or as the first superuser.
 pub async fn call_every_endpoint(app: &App, user: &User) {
-    come_and_go(app, user).await;
-    change_the_own_account(app).await;
-    ask_as_a_program(app).await;
+    log_in_and_out(app, user).await;
+    change_own_account(app).await;
+    introspect_and_revoke(app).await;
     administer(app).await;
     follow_links(app, user).await;
 }
@@ -22,7 +22,7 @@ async fn send(app: &App, method: &str, path: &str, session: &Session, body: Opti
     answer
 }
 
-async fn come_and_go(app: &App, user: &User) {
+async fn log_in_and_out(app: &App, user: &User) {
     let session = app.log_in(user).await;
     app.log_in_as(&user.email, &user.password).await;
     let form = [("username", &user.username), ("password", &user.password)];
@@ -36,7 +36,7 @@ async fn come_and_go(app: &App, user: &User) {
     }
 }
 
-async fn change_the_own_account(app: &App) {
+async fn change_own_account(app: &App) {
     let (user, session) = app.new_session("changing").await;
     let other = app.log_in(&user).await;
     let sessions = send(app, "GET", path::SESSIONS, &session, None).await.json();
@@ -60,7 +60,7 @@ async fn change_the_own_account(app: &App) {
     send(app, "DELETE", path::ME, &again, Some(&json!({ "password": new }))).await;
 }
 
-async fn ask_as_a_program(app: &App) {
+async fn introspect_and_revoke(app: &App) {
     let superuser = app.superuser().await;
     let (_, session) = app.new_session("asked-about").await;
     for (endpoint, token) in [

@@ -1,4 +1,4 @@
-//! Whatever bytes arrive, and wherever: never a 5xx, never a panic, never a yes.
+//! Arbitrary bytes in any part of a request: never a 5xx, never a panic, never success.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef-0123456789abcdef";
 
-/// Runs a property against one running app.
+/// Checks a property with one running app.
 fn check<S: Strategy>(cases: u32, inputs: &S, property: &impl AsyncFn(&App, S::Value)) {
     let runtime = Runtime::new().unwrap();
     let (id, secret) = (("INTROSPECTION_CLIENT_ID", "api"), ("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET));
@@ -26,7 +26,7 @@ fn check<S: Strategy>(cases: u32, inputs: &S, property: &impl AsyncFn(&App, S::V
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    // Still alive and well after all of it.
+    // The server still works afterwards.
     runtime.block_on(async { app.superuser().await });
     runtime.block_on(async { drop(app) });
 }
@@ -46,7 +46,7 @@ async fn send(app: &App, head: &str, body: &[u8]) -> String {
     wire::exchange(app.server().authority(), &[head.as_bytes(), body].concat()).await
 }
 
-/// Bytes that are often almost right.
+/// Bytes that are often almost valid.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..200),
@@ -61,7 +61,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn any_body_of_any_type_at_any_endpoint() {
+fn any_body_at_any_endpoint_is_refused() {
     let paths = [
         path::LOGIN,
         path::TOKEN,
@@ -92,7 +92,7 @@ fn any_body_of_any_type_at_any_endpoint() {
 }
 
 #[test]
-fn any_body_sent_by_somebody_who_is_let_in() {
+fn any_body_of_an_authenticated_client_is_refused() {
     let inputs = (prop::sample::select(vec![path::REFRESH, path::USERS, path::MY_PASSWORD]), bytes());
     check(150, &inputs, &async |app, (path, body)| {
         let access = &app.superuser().await.access;
@@ -104,7 +104,7 @@ fn any_body_sent_by_somebody_who_is_let_in() {
 }
 
 #[test]
-fn any_header() {
+fn any_header_is_refused() {
     let value = prop::collection::vec(prop_oneof![0x20..=0x7e_u8, 0x80..=0xff_u8, Just(b'\t')], 0..120);
     let names = [
         "Authorization: ",
@@ -138,7 +138,7 @@ fn any_header() {
 }
 
 #[test]
-fn any_token() {
+fn any_token_is_refused() {
     let part = || {
         prop_oneof![
             "[A-Za-z0-9_-]{0,60}",
@@ -164,7 +164,7 @@ fn any_token() {
 }
 
 #[test]
-fn any_bytes_for_a_token_that_a_program_asks_about() {
+fn any_bytes_as_a_token_are_inactive() {
     check(150, &bytes(), &async |app, token| {
         let encoded = percent_encoded(&token);
         for path in [path::INTROSPECT, path::REVOKE] {
@@ -178,7 +178,7 @@ fn any_bytes_for_a_token_that_a_program_asks_about() {
 }
 
 #[test]
-fn any_basic_credentials() {
+fn any_basic_credentials_are_refused() {
     let credentials = prop_oneof![bytes(), "(api|:|%[0-9a-f]{0,2}|\\PC){0,6}".prop_map(String::into_bytes)];
     check(150, &credentials, &async |app, credentials| {
         let header = format!("Basic {}", STANDARD.encode(credentials));
@@ -188,7 +188,7 @@ fn any_basic_credentials() {
 }
 
 #[test]
-fn any_claims_under_a_signature_that_is_none() {
+fn any_claims_without_a_signature_are_refused() {
     let json = prop_oneof![
         any::<i64>().prop_map(serde_json::Value::from),
         "\\PC{0,20}".prop_map(serde_json::Value::from),
@@ -212,7 +212,7 @@ fn any_claims_under_a_signature_that_is_none() {
 }
 
 #[test]
-fn any_path() {
+fn any_path_gets_no_5xx() {
     check(200, &"(/|api|v1|auth|\\.\\.|%[0-9A-F]{2}|[!-\"$-~]){0,20}", &async |app, rest| {
         let request = format!("GET /{rest} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let answer = wire::exchange(app.server().authority(), request.as_bytes()).await;
@@ -222,7 +222,7 @@ fn any_path() {
 }
 
 #[test]
-fn any_name_that_logs_in_is_one_that_exists() {
+fn any_name_and_password_are_refused() {
     check(40, &("\\PC{0,40}", "\\PC{0,40}"), &async |app, (name, password)| {
         let answer = app.post_login(&name, &password).await;
         assert!([401, 422].contains(&answer.status), "{answer:?}");
@@ -231,7 +231,7 @@ fn any_name_that_logs_in_is_one_that_exists() {
 }
 
 #[test]
-fn any_address_for_recovery() {
+fn any_address_for_recovery_is_refused() {
     check(60, &"\\PC{0,40}", &async |app, address| {
         let encoded = percent_encoded(address.as_bytes());
         let answer = app.post(&format!("{}/{encoded}", path::RECOVERY)).answer().await;

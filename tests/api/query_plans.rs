@@ -1,7 +1,7 @@
-//! With many accounts and sessions in the database no endpoint reads a table through.
+//! No endpoint scans a whole table when the database has many accounts and sessions.
 //!
-//! Every statement that the endpoints really run is judged by its plan, as PostgreSQL logs it. An endpoint that is
-//! new needs a call in [`call_every_endpoint`], nothing else; without one the test fails and says so.
+//! The test checks the plan of every statement that the endpoints run, from PostgreSQL's log. A new endpoint only
+//! needs a request in [`call_every_endpoint`]; without one the test fails.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use crate::plan_calls::call_every_endpoint;
 /// `LATCHKEY_PLANS_USERS=1000000` shows (docs/reference/performance.md).
 const USERS: u32 = 20_000;
 
-/// No statement of an endpoint needs more rows of a table than this, but for the search.
+/// The most rows of a table that a statement of an endpoint may read, except for the search.
 const MOST_ROWS: u64 = 1_500;
 
-/// How the search among accounts is told. The planner either reads all `m` accounts that match, or the accounts in
-/// their order until a page of them has matched, of `n` about `page * n / m`: the smaller of the two is at most the
+/// A part of the statement that searches accounts. The planner either reads all `m` matching accounts, or the `n`
+/// accounts in their order until a page has matched, about `page * n / m`: the smaller of the two is at most the
 /// square root of `page * n`.
 const SEARCH: &str = "lower(username COLLATE \"C\") >= $";
 /// The largest page of a search in the calls.
@@ -38,15 +38,15 @@ const LARGE: [&str; 8] = [
     "outbox",
 ];
 
-/// Statements that are there to read everything: the copy of all revocations into a Redis that lost them, and the
-/// count of the mail that waits or was given up, of which housekeeping keeps little.
+/// Statements that have to read a whole table: the copy of all revocations into an empty Redis, and the count of the
+/// messages that wait or were given up, of which housekeeping leaves few.
 const READS_ALL: [&str; 2] = [
     "SELECT session_id, expires_at FROM revocations WHERE expires_at > now() - $1",
     "SELECT (SELECT count(*) FROM outbox WHERE dead_at IS NULL) AS pending, \
      (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL) AS dead",
 ];
 
-/// Accounts, sessions and what comes with them over the last months. Nothing is to be tidied away.
+/// Accounts, sessions and related rows of the last months. Housekeeping would delete none of them.
 const ROWS: [&str; 8] = [
     "INSERT INTO users (username, email, name, password_hash, is_superuser, is_active, created_at)
      SELECT 'load-' || n, 'load-' || n || '@example.test', 'Load ' || md5(n::text), 'none', n % 50000 = 1, n % 100 <> 0,
@@ -83,7 +83,7 @@ fn users() -> u32 {
 
 async fn load(app: &App) {
     let mut connection = app.database.connect().await;
-    // The rows fit by construction.
+    // The rows satisfy the constraints by construction.
     sqlx::query("SET session_replication_role = replica").execute(&mut connection).await.unwrap();
     for sql in ROWS {
         sqlx::query(sql).bind(i32::try_from(users()).unwrap()).execute(&mut connection).await.expect(sql);
@@ -91,7 +91,7 @@ async fn load(app: &App) {
     sqlx::query("VACUUM ANALYZE").execute(&mut connection).await.unwrap();
 }
 
-/// The operations of the OpenAPI document that were not answered with success.
+/// The operations of the OpenAPI document without a successful response.
 async fn not_called(app: &App) -> BTreeSet<String> {
     let document = app.get("/openapi.json").answer().await.json();
     let metrics = app.server().metrics().await;
@@ -112,14 +112,14 @@ async fn not_called(app: &App) -> BTreeSet<String> {
     missing
 }
 
-/// What is wrong with a plan.
+/// The faults of a plan.
 fn faults(plan: &Plan) -> Vec<String> {
     let query = plan.query.split_whitespace().collect::<Vec<_>>().join(" ");
     if READS_ALL.contains(&query.as_str()) {
         return Vec::new();
     }
     let most_rows = if query.contains(SEARCH) {
-        // Twice: it is an estimate.
+        // Doubled, because it is an estimate.
         MOST_ROWS.max(2 * (PAGE * u64::from(users())).isqrt())
     } else {
         MOST_ROWS
@@ -132,7 +132,7 @@ fn faults(plan: &Plan) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_endpoint_reads_a_table_through() {
+async fn no_endpoint_scans_a_large_table() {
     let mut app = App::setup()
         .own_postgres()
         .mail(Smtp::Plain)
@@ -148,14 +148,14 @@ async fn no_endpoint_reads_a_table_through() {
     call_every_endpoint(&app, &user).await;
 
     let missing = not_called(&app).await;
-    assert!(missing.is_empty(), "no call, or none that succeeds, in call_every_endpoint: {missing:#?}");
+    assert!(missing.is_empty(), "call_every_endpoint has no successful request for: {missing:#?}");
     let plans = logged_plans(app.postgres.as_ref().unwrap(), &app.database).await;
     for table in ["users", "sessions", "refresh_tokens", "one_time_tokens", "outbox"] {
         let seen = plans.iter().flat_map(|plan| &plan.scans).any(|scan| scan.table == table);
-        assert!(seen, "no plan reads {table}: the plans are not all here");
+        assert!(seen, "no plan reads {table}: some plans are missing");
     }
     let cascades = plans.iter().filter(|plan| plan.query.starts_with("DELETE FROM ONLY")).count();
-    assert!(cascades >= 4, "the plans of cascades are not all here: {cascades}");
+    assert!(cascades >= 4, "some plans of cascades are missing: {cascades}");
     let faults: BTreeSet<_> = plans.iter().flat_map(faults).collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }

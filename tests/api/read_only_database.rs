@@ -1,5 +1,5 @@
-//! A database that answers but accepts no writes: a hot standby, or one with `default_transaction_read_only`. It is never
-//! taken for the database, not at the start, not after a failover, not by a connection that is in use.
+//! A database that responds but accepts no writes: a hot standby, or one with `default_transaction_read_only`. The
+//! server never uses it, neither at the start, nor after a failover, nor through an open connection.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,16 @@ use latchkey_tests::server::Server;
 use latchkey_tests::wait;
 use serde_json::Value;
 
-/// The longest that any answer may take while there is no database to work with.
+/// The deadline of the responses without a usable database.
 const SOON: Duration = Duration::from_secs(3);
 
 async fn wait_until_refused(server: &Server, words: &str) {
-    wait::until_ok(&format!("/readyz to name {words}"), || async {
+    wait::until(&format!("/readyz to report {words}"), || async {
         let answer = server.readiness().await;
         let database = answer.json()["dependencies"]["database"].clone();
-        let told = database["message"].as_str().is_some_and(|message| message.contains(words));
+        let named = database["message"].as_str().is_some_and(|message| message.contains(words));
         let refused = answer.status == 503 && database["ready"] == false && database["reason"] == "read_only";
-        if told && refused { Ok(()) } else { Err(answer.body) }
+        if named && refused { Ok(()) } else { Err(answer.body) }
     })
     .await;
     let status: Value = server.status().await;
@@ -30,7 +30,7 @@ async fn wait_until_refused(server: &Server, words: &str) {
     assert_eq!(status["dependencies"]["database"]["reason"], "read_only", "{status}");
 }
 
-/// Everything that needs the database is answered with 503, without a long wait.
+/// Asserts that every request that needs the database gets a 503 in time.
 async fn assert_unavailable(server: &Server, access: Option<&str>) {
     let begun = Instant::now();
     let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
@@ -47,10 +47,7 @@ async fn assert_unavailable(server: &Server, access: Option<&str>) {
 
 async fn wait_for_replay(standby: &Database, username: &str) {
     let sql = "SELECT count(*) FROM users WHERE username = $1 AND EXISTS (SELECT FROM sessions WHERE user_id = users.id)";
-    wait::until("the standby to replay", || async {
-        (standby.count(sql, username).await == 1).then_some(())
-    })
-    .await;
+    wait::until_equal("the replayed accounts at the standby", 1, || standby.count(sql, username)).await;
 }
 
 #[tokio::test]
@@ -64,7 +61,8 @@ async fn a_standby_is_not_accepted_until_it_is_promoted() {
 
     wait_until_refused(&server, "standby").await;
     assert_unavailable(&server, None).await;
-    // It waits in silence: neither a line for each try nor the URL.
+    // It does not log every attempt.
+    server.wait_for_log("a database connection was refused").await;
     assert!(
         server.log().iter().filter(|line| line.contains("a database connection was refused")).count() == 1
     );
@@ -77,7 +75,7 @@ async fn a_standby_is_not_accepted_until_it_is_promoted() {
 }
 
 #[tokio::test]
-async fn a_failover_to_a_standby_is_seen_and_waited_out() {
+async fn the_server_recovers_after_a_failover_to_a_standby() {
     let mut primary = Postgres::start();
     let database = primary.create_database().await;
     let standby = primary.start_standby();
@@ -109,7 +107,7 @@ async fn connections_in_use_are_dropped_when_the_database_becomes_read_only() {
     let app = App::setup().own_postgres().start().await;
     let (user, session) = app.new_session("busy").await;
     let busy = async {
-        // Never idle for long: only what is asked between two uses can tell.
+        // The connections are never idle for long, so that only the check between two uses can find the change.
         loop {
             app.me(&session.access).await;
         }
@@ -118,10 +116,7 @@ async fn connections_in_use_are_dropped_when_the_database_becomes_read_only() {
         app.database.execute("ALTER SYSTEM SET default_transaction_read_only = on").await;
         app.database.execute("SELECT pg_reload_conf()").await;
         wait_until_refused(app.server(), "default_transaction_read_only").await;
-        wait::until("no answer from a read-only database", || async {
-            (app.me(&session.access).await.status == 503).then_some(())
-        })
-        .await;
+        wait::until_equal("the status of /me", 503, || async { app.me(&session.access).await.status }).await;
         app.post_login(&user.username, &user.password).await.problem(503);
 
         let mut admin = app.database.connect().await;

@@ -13,13 +13,24 @@ pub async fn wait_for_mode(app: &App, mode: &str) -> String {
     let mut message = String::new();
     for server in app.servers.iter().rev() {
         message = wait::until(&format!("revocation by {mode}"), || async {
-            let status = server.status().await;
-            let revocation = &status["revocation"];
-            (revocation["mode"] == mode).then(|| revocation["message"].as_str().unwrap().to_owned())
+            let revocation = server.status().await["revocation"].clone();
+            match revocation["message"].as_str() {
+                Some(message) if revocation["mode"] == mode => Ok(message.to_owned()),
+                _ => Err(revocation),
+            }
         })
         .await;
     }
     message
+}
+
+/// Waits until a replica reports something about Redis that contains this.
+async fn wait_for_message(server: &Server, text: &str) {
+    wait::until(&format!("a message with `{text}`"), || async {
+        let message = server.readiness().await.json()["dependencies"]["redis"]["message"].to_string();
+        wait::check(message.contains(text), message)
+    })
+    .await;
 }
 
 /// The command in the documentation that creates the user.
@@ -70,13 +81,9 @@ async fn every_missing_permission_is_named() {
         redis.run(&format!("ACL SETUSER latchkey -{permission}")).await;
         // The permission is missing when a replica starts.
         app.restart(0).await;
-        let message = wait_for_mode(&app, "postgres").await;
+        wait_for_mode(&app, "postgres").await;
         let named = permission.to_ascii_uppercase();
-        wait::until(&format!("a message that names {named}: {message}"), || async {
-            let message = app.server().status().await["revocation"]["message"].as_str()?.to_owned();
-            message.contains(&format!("may not run {named}")).then_some(())
-        })
-        .await;
+        wait_for_message(app.server(), &format!("may not run {named}")).await;
         let output = run_command(&["check"], &app.variables);
         let said = String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap();
         assert!(!output.status.success() && said.contains(&format!("may not run {named}")), "{said}");
@@ -85,11 +92,7 @@ async fn every_missing_permission_is_named() {
     }
     redis.run("ACL SETUSER latchkey resetkeys ~other:*").await;
     app.restart(0).await;
-    wait::until("a message that names the keys", || async {
-        let message = app.server().status().await["revocation"]["message"].as_str()?.to_owned();
-        message.contains("latchkey:*").then_some(())
-    })
-    .await;
+    wait_for_message(app.server(), "latchkey:*").await;
 }
 
 #[tokio::test]
@@ -168,9 +171,5 @@ async fn a_replica_is_refused_with_a_clear_sentence() {
     let said = String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap();
     assert!(!output.status.success() && said.contains("read-only replica"), "{said}");
     let server = Server::start(&variables).await;
-    wait::until("the replica in the readiness", || async {
-        let body = server.readiness().await.json();
-        body["dependencies"]["redis"]["message"].as_str()?.contains("read-only replica").then_some(())
-    })
-    .await;
+    wait_for_message(&server, "read-only replica").await;
 }

@@ -108,7 +108,8 @@ async fn a_redis_cluster_is_used_and_followed_when_the_slot_moves() {
         assert_refused_everywhere(&app, access).await;
     }
     wait::until("the keys on the new owner", || async {
-        cluster.nodes[1 - owner].keys().await.contains(&marker).then_some(())
+        let keys = cluster.nodes[1 - owner].keys().await;
+        wait::check(keys.contains(&marker), keys)
     })
     .await;
     app.log_out(&open).await.ok(200);

@@ -1,4 +1,4 @@
-//! Once a logout has been answered, no replica accepts the tokens it covers: whatever Redis has forgotten since.
+//! After the response to a logout, no replica accepts a token of its session, even if Redis has lost data since.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use latchkey_tests::app::{App, SUPERUSER, Session, superuser_password};
 use latchkey_tests::wait;
 use tokio::time::Instant;
 
-/// The time between two logouts of a steady stream of them.
+/// The time between two logouts of a steady stream.
 const PACE: Duration = Duration::from_millis(40);
 
-/// Two replicas, a session that was logged out at the first, and one that was not.
+/// Two replicas, a session to log out, and another one that remains.
 struct Case {
     app: App,
     out: Session,
@@ -33,7 +33,7 @@ impl Case {
         self.app.log_out_at(0, &self.out).await.ok(200);
     }
 
-    /// Refused everywhere, while the other session is not.
+    /// Asserts that every replica refuses the ended session and accepts the other one.
     async fn assert_strict(&self) {
         for replica in 0..self.app.servers.len() {
             self.app.me_at(replica, &self.out.access).await.problem(401);
@@ -42,22 +42,22 @@ impl Case {
         }
     }
 
-    async fn mode(&self, replica: usize) -> String {
-        self.app.servers[replica].status().await["revocation"]["mode"].as_str().unwrap().to_owned()
-    }
-
     async fn wait_for_mode(&self, mode: &str) {
-        for replica in 0..self.app.servers.len() {
-            wait::until(&format!("revocation by {mode}"), || async {
-                (self.mode(replica).await == mode).then_some(())
-            })
-            .await;
+        for server in &self.app.servers {
+            server.wait_for_revocation_mode(mode).await;
         }
     }
+
+    /// Asserts the same now, and again after all replicas trust Redis.
+    async fn assert_strict_until_redis_is_trusted(&self) {
+        self.assert_strict().await;
+        self.wait_for_mode("redis").await;
+        self.assert_strict().await;
+    }
 }
 
 #[tokio::test]
-async fn every_replica_learns_of_a_logout_immediately() {
+async fn a_revoked_token_is_refused_by_every_replica() {
     let case = Case::start().await;
     case.wait_for_mode("redis").await;
     case.log_out().await;
@@ -65,22 +65,19 @@ async fn every_replica_learns_of_a_logout_immediately() {
 }
 
 #[tokio::test]
-async fn a_flushed_redis_forgets_nothing() {
+async fn a_revoked_token_is_refused_after_redis_is_flushed() {
     let case = Case::start().await;
     case.log_out().await;
 
     case.app.redis.flush().await;
-    case.assert_strict().await;
-
-    case.wait_for_mode("redis").await;
-    case.assert_strict().await;
-    // Not only as long as nobody looks: refilled, and flushed once more.
+    case.assert_strict_until_redis_is_trusted().await;
+    // The refilled Redis is flushed again.
     case.app.redis.flush().await;
     case.assert_strict().await;
 }
 
 #[tokio::test]
-async fn a_logout_after_a_flush_is_known_everywhere() {
+async fn a_logout_after_a_flush_takes_effect_on_every_replica() {
     let case = Case::start().await;
     case.app.redis.flush().await;
     case.log_out().await;
@@ -88,7 +85,7 @@ async fn a_logout_after_a_flush_is_known_everywhere() {
 }
 
 #[tokio::test]
-async fn a_redis_flushed_again_and_again_while_sessions_end_lets_nobody_in() {
+async fn a_revoked_token_is_refused_while_redis_is_flushed_repeatedly() {
     let case = Case::start().await;
     for _ in 0..5 {
         let (_, session) = case.app.new_session("burst").await;
@@ -105,7 +102,7 @@ async fn a_redis_flushed_again_and_again_while_sessions_end_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_stopped_redis_changes_nothing_but_who_is_asked() {
+async fn revocations_are_read_from_postgres_while_redis_is_stopped() {
     let mut case = Case::start().await;
     let (_, later) = case.app.new_session("later").await;
     case.log_out().await;
@@ -115,7 +112,7 @@ async fn a_stopped_redis_changes_nothing_but_who_is_asked() {
     case.wait_for_mode("postgres").await;
     case.assert_strict().await;
 
-    // Sessions begin, go on and end as before.
+    // Sessions start, are refreshed and end as before.
     let refreshed = Session::from_answer(&case.app.refresh_at(1, &later).await);
     case.app.log_out_at(1, &refreshed).await.ok(200);
     case.app.me_at(0, &later.access).await.problem(401);
@@ -125,20 +122,17 @@ async fn a_stopped_redis_changes_nothing_but_who_is_asked() {
 }
 
 #[tokio::test]
-async fn a_redis_that_starts_empty_is_filled_before_it_is_asked() {
+async fn an_empty_redis_is_filled_before_it_is_trusted() {
     let mut case = Case::start().await;
     case.log_out().await;
 
     case.app.redis.stop();
     case.app.redis.start_again();
-    case.assert_strict().await;
-
-    case.wait_for_mode("redis").await;
-    case.assert_strict().await;
+    case.assert_strict_until_redis_is_trusted().await;
 }
 
 #[tokio::test]
-async fn a_redis_that_starts_with_old_data_is_not_believed() {
+async fn a_redis_that_starts_with_old_data_is_not_trusted() {
     let mut case = Case::start().await;
     case.wait_for_mode("redis").await;
     case.app.redis.dump().await;
@@ -146,14 +140,11 @@ async fn a_redis_that_starts_with_old_data_is_not_believed() {
 
     case.app.redis.stop();
     case.app.redis.start_again();
-    case.assert_strict().await;
-
-    case.wait_for_mode("redis").await;
-    case.assert_strict().await;
+    case.assert_strict_until_redis_is_trusted().await;
 }
 
 #[tokio::test]
-async fn a_logout_while_redis_is_away_is_known_when_it_comes_back_with_old_data() {
+async fn a_logout_during_an_outage_takes_effect_after_redis_restarts_with_old_data() {
     let mut case = Case::start().await;
     case.wait_for_mode("redis").await;
     case.app.redis.dump().await;
@@ -161,14 +152,11 @@ async fn a_logout_while_redis_is_away_is_known_when_it_comes_back_with_old_data(
     case.log_out().await;
 
     case.app.redis.start_again();
-    case.assert_strict().await;
-
-    case.wait_for_mode("redis").await;
-    case.assert_strict().await;
+    case.assert_strict_until_redis_is_trusted().await;
 }
 
 #[tokio::test]
-async fn a_restarted_server_remembers() {
+async fn a_revoked_token_is_refused_after_a_restart_of_the_server() {
     let mut case = Case::start().await;
     case.log_out().await;
 
@@ -181,7 +169,7 @@ async fn a_restarted_server_remembers() {
 }
 
 #[tokio::test]
-async fn a_session_is_as_good_after_a_restart_as_before() {
+async fn a_session_remains_valid_after_a_restart_of_the_server() {
     let mut case = Case::start().await;
     case.app.restart(0).await;
     case.app.me_at(0, &case.open.access).await.ok(200);
@@ -189,52 +177,53 @@ async fn a_session_is_as_good_after_a_restart_as_before() {
 }
 
 #[tokio::test]
-async fn a_flushed_redis_is_believed_again_although_sessions_end_all_the_time() {
+async fn a_flushed_redis_is_trusted_again_during_a_stream_of_logouts() {
     let case = Case::start().await;
     case.wait_for_mode("redis").await;
     let user = case.app.create_user("busy").await;
     let mut sessions = Vec::new();
-    // Few at once: how many wait for a hash at most is another test's business.
+    // Few concurrent logins, because the hash queue is bounded.
     for _ in 0..50 {
         sessions.extend(join_all((0..3).map(|_| case.app.log_in(&user))).await);
     }
     case.app.redis.flush().await;
 
     let logouts = async {
-        // A steady stream, 25 in a second, whether or not an earlier one has been answered.
+        // A steady stream of 25 per second, regardless of the responses.
         let begun = Instant::now();
         let logouts = sessions.iter().zip(0_u32..).map(async |(session, number)| {
             tokio::time::sleep_until(begun + PACE * number).await;
             case.app.log_out_at(usize::from(number % 2 == 1), session).await.ok(200);
         });
         join_all(logouts).await;
-        "every session had ended before"
+        "every session ended before Redis was trusted"
     };
-    let believed = async {
-        // Only a check notices the flush.
+    let trusted = async {
+        // Only the check of a token detects the flush.
         case.app.me_at(0, &case.open.access).await.ok(200);
-        wait::until("PostgreSQL to take over", || async { (case.mode(0).await == "postgres").then_some(()) })
-            .await;
+        case.app.server().wait_for_revocation_mode("postgres").await;
         case.wait_for_mode("redis").await;
-        "Redis was believed again"
+        "Redis was trusted again"
     };
-    let first = tokio::select! { first = logouts => first, first = believed => first };
-    assert_eq!(first, "Redis was believed again");
+    let first = tokio::select! { first = logouts => first, first = trusted => first };
+    assert_eq!(first, "Redis was trusted again");
 }
 
 #[tokio::test]
-async fn a_database_made_anew_accepts_nothing_that_the_one_before_gave_out() {
-    // Its first account has the id that another had before: in the worst case a superuser's.
+async fn tokens_of_an_earlier_database_are_refused() {
+    // Its first account has an id that another account had before, possibly a superuser.
     let case = Case::start().await;
     let old = case.app.superuser().await.clone();
     let given = chrono::Utc::now().timestamp();
-    wait::until("a second to pass, since a token's time has whole ones", || async {
-        (chrono::Utc::now().timestamp() > given).then_some(())
+    // The times in a token are whole seconds.
+    wait::until("the next second", || async {
+        let now = chrono::Utc::now().timestamp();
+        wait::check(now > given, now)
     })
     .await;
     case.app.database.execute("DROP SCHEMA public CASCADE").await;
     case.app.database.execute("CREATE SCHEMA public").await;
-    // As the cluster does all the time.
+    // Like the probe of the kubelet.
     assert_eq!(case.app.server().readiness().await.status, 503);
     case.app.database.migrate();
     for server in &case.app.servers {
@@ -253,24 +242,23 @@ async fn a_database_made_anew_accepts_nothing_that_the_one_before_gave_out() {
 }
 
 #[tokio::test]
-async fn a_redis_that_may_evict_from_now_on_is_not_believed_until_it_is_filled_anew() {
+async fn a_redis_that_may_evict_keys_is_not_trusted_until_it_is_filled_again() {
     let case = Case::start().await;
     case.wait_for_mode("redis").await;
     case.app.redis.set_eviction("allkeys-lru").await;
     case.wait_for_mode("postgres").await;
     for server in &case.app.servers {
-        wait::until("the reason to be said", || async {
-            let status = server.status().await;
-            let said = status["revocation"]["message"].as_str().unwrap_or_default().to_owned();
-            said.contains("noeviction").then_some(())
+        wait::until("the reason in /status", || async {
+            let message = server.status().await["revocation"]["message"].clone();
+            wait::check(message.as_str().is_some_and(|text| text.contains("noeviction")), message)
         })
         .await;
     }
-    // PostgreSQL answers in its place.
+    // Revocations are read from PostgreSQL instead.
     assert_eq!(case.app.server().readiness().await.status, 200);
     case.log_out().await;
     case.assert_strict().await;
-    // It forgot while it was allowed to, and its marker stands all the same.
+    // It may have evicted revocations meanwhile although its marker remained.
     case.app.redis.set_eviction("noeviction").await;
     case.wait_for_mode("redis").await;
     case.assert_strict().await;

@@ -1,4 +1,4 @@
-//! Whose data a Redis holds, and whose keys.
+//! The identity of a Redis instance and of its data.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
@@ -7,10 +7,7 @@ use latchkey_tests::wait;
 
 async fn wait_for_mode(app: &App, mode: &str) {
     for server in &app.servers {
-        wait::until(&format!("revocation by {mode}"), || async {
-            (server.status().await["revocation"]["mode"] == mode).then_some(())
-        })
-        .await;
+        server.wait_for_revocation_mode(mode).await;
     }
 }
 
@@ -19,13 +16,13 @@ async fn marker(app: &App) -> String {
 }
 
 #[tokio::test]
-async fn a_redis_that_took_over_the_data_of_another_one_is_filled_again_before_it_is_trusted() {
+async fn a_redis_with_the_data_of_another_instance_is_filled_before_it_is_trusted() {
     let app = App::setup().replicas(2).start().await;
     let (_, out) = app.new_session("out").await;
     let (_, open) = app.new_session("open").await;
     wait_for_mode(&app, "redis").await;
 
-    // A failover: the other one has everything, the marker included, but not the revocation that follows.
+    // A failover: the other instance has all data, the marker included, except the revocation that follows.
     let other = Redis::start();
     other.follow(&app.redis).await;
     other.promote().await;
@@ -34,16 +31,16 @@ async fn a_redis_that_took_over_the_data_of_another_one_is_filled_again_before_i
         .execute_for("UPDATE revocations SET revoked_at = now() - interval '1 hour', transaction_id = 3 WHERE $1 <> ''", "all")
         .await;
 
-    // And back: the same process as before, with the data of the other one.
+    // A failover back: the same process as before, with the data of the other instance.
     app.redis.follow(&other).await;
     app.redis.promote().await;
 
     let replication_id = app.redis.replication_id().await;
     for replica in 0..2 {
         wait::until("Redis to be filled again", || async {
-            let filled = marker(&app).await.contains(&replication_id);
+            let marker = marker(&app).await;
             let mode = app.servers[replica].status().await["revocation"]["mode"].clone();
-            (filled && mode == "redis").then_some(())
+            wait::check(marker.contains(&replication_id) && mode == "redis", (marker, mode))
         })
         .await;
         app.me_at(replica, &out.access).await.problem(401);
@@ -74,7 +71,7 @@ async fn a_redis_that_became_a_replica_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_redis_that_evicted_revocations_for_a_moment_is_filled_again() {
+async fn a_redis_that_has_evicted_revocations_is_filled_again() {
     let app = App::setup().replicas(2).start().await;
     let (_, out) = app.new_session("out").await;
     wait_for_mode(&app, "redis").await;
@@ -96,7 +93,7 @@ async fn a_redis_that_evicted_revocations_for_a_moment_is_filled_again() {
         wait::until("Redis to be filled again", || async {
             let mode = app.servers[replica].status().await["revocation"]["mode"].clone();
             let now = marker(&app).await;
-            (now != "none" && now != before && mode == "redis").then_some(())
+            wait::check(now != "none" && now != before && mode == "redis", (now, mode))
         })
         .await;
         app.me_at(replica, &out.access).await.problem(401);
@@ -104,10 +101,10 @@ async fn a_redis_that_evicted_revocations_for_a_moment_is_filled_again() {
 }
 
 #[tokio::test]
-async fn two_services_that_share_a_redis_database_do_not_meet() {
+async fn two_services_can_share_a_redis_database() {
     let one = App::setup().replicas(2).start().await;
     let other = App::setup().replicas(2).set("REDIS_URL", &one.redis.url()).start().await;
-    // Both trust it, and go on doing so: it is not filled again and again.
+    // Both trust it permanently: neither fills it again because of the other.
     wait_for_mode(&one, "redis").await;
     wait_for_mode(&other, "redis").await;
     let markers = (marker(&one).await, marker(&other).await);
@@ -124,7 +121,7 @@ async fn two_services_that_share_a_redis_database_do_not_meet() {
             app.me_at(replica, &open.access).await.ok(200);
         }
     }
-    // Attempts are counted for each service by itself.
+    // Each service has its own rate limits.
     for app in [&one, &other] {
         app.post(path::LOGIN)
             .form(&[("username", "nobody"), ("password", "wrong password")])

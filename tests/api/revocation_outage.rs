@@ -1,4 +1,4 @@
-//! What happens when a replica can ask only one of the two stores, or neither: never a yes that might be wrong.
+//! A replica that reaches only one of the two stores, or neither, never accepts a token that may be revoked.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use latchkey_tests::link::Link;
 use latchkey_tests::server::Server;
 use latchkey_tests::wait;
 
-/// The longest that any answer may take while a dependency is away.
+/// The deadline of a response while a dependency is unavailable.
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn without_both_stores_the_answer_is_503_until_one_is_back() {
+async fn without_both_stores_requests_get_503_until_one_is_back() {
     let mut app = Setup::default().own_postgres().start().await;
     let (_, session) = app.new_session("stranded").await;
     let (_, out) = app.new_session("out").await;
@@ -36,13 +36,10 @@ async fn without_both_stores_the_answer_is_503_until_one_is_back() {
         answer.problem(503);
     }
     assert!(begun.elapsed() < SOON, "the answers took {:?}", begun.elapsed());
-    // What needs no store goes on.
+    // Requests that need no store succeed.
     assert_eq!(app.get(path::JWKS).answer().await.status, 200);
     assert_eq!(app.server().management("/livez").await.status, 200);
-    wait::until("readiness to fail", || async {
-        (app.server().readiness().await.status == 503).then_some(())
-    })
-    .await;
+    wait::until_equal("the status of /readyz", 503, || async { app.server().readiness().await.status }).await;
 
     app.postgres.as_mut().unwrap().start_again();
     app.server().wait_until_ready().await;
@@ -52,7 +49,7 @@ async fn without_both_stores_the_answer_is_503_until_one_is_back() {
 }
 
 #[tokio::test]
-async fn without_postgres_nothing_is_said_that_only_postgres_knows() {
+async fn without_postgres_requests_that_need_it_get_503() {
     let mut app = Setup::default().own_postgres().start().await;
     let (_, session) = app.new_session("half").await;
     let (_, out) = app.new_session("out").await;
@@ -67,7 +64,7 @@ async fn without_postgres_nothing_is_said_that_only_postgres_knows() {
         app.log_out(&session),
         app.me(&out.access),
     );
-    // An end that could not be recorded has not been answered with yes.
+    // A logout that could not be committed does not succeed.
     for answer in [login, refresh, logout] {
         answer.problem(503);
     }
@@ -82,7 +79,7 @@ async fn without_postgres_nothing_is_said_that_only_postgres_knows() {
 }
 
 #[tokio::test]
-async fn a_restarted_postgres_needs_no_restarted_server() {
+async fn the_server_recovers_after_a_restart_of_postgres() {
     let mut app = Setup::default().own_postgres().replicas(2).start().await;
     let (_, session) = app.new_session("patient").await;
     for _ in 0..2 {
@@ -98,7 +95,7 @@ async fn a_restarted_postgres_needs_no_restarted_server() {
     }
 }
 
-/// Two replicas, the first of which reaches Redis through a link that can be cut.
+/// Two replicas, the first of which connects to Redis through a proxy that can be cut.
 async fn linked() -> (App, Link) {
     let mut app = App::start().await;
     let link = Link::to(app.redis.port());
@@ -114,7 +111,7 @@ async fn linked() -> (App, Link) {
 }
 
 #[tokio::test]
-async fn a_logout_at_a_replica_that_lost_redis_is_not_missed_by_one_that_has_it() {
+async fn a_logout_at_a_replica_without_redis_takes_effect_on_one_with_redis() {
     let (app, link) = linked().await;
     let (_, session) = app.new_session("split").await;
     app.me_at(1, &session.access).await.ok(200);
@@ -122,7 +119,7 @@ async fn a_logout_at_a_replica_that_lost_redis_is_not_missed_by_one_that_has_it(
     link.cut();
     let logout = app.log_out_at(0, &session).await;
 
-    // Either it says that it could not, or it is true everywhere. Never a yes that the other one has not heard.
+    // The logout either fails, or takes effect on every replica.
     if logout.status == 200 {
         for replica in [1, 0] {
             app.me_at(replica, &session.access).await.problem(401);
@@ -139,7 +136,7 @@ async fn a_logout_at_a_replica_that_lost_redis_is_not_missed_by_one_that_has_it(
 }
 
 #[tokio::test]
-async fn a_logout_elsewhere_is_known_to_a_replica_that_lost_redis() {
+async fn a_logout_takes_effect_on_a_replica_without_redis() {
     let (app, link) = linked().await;
     let (_, session) = app.new_session("split").await;
     app.me_at(0, &session.access).await.ok(200);
@@ -154,7 +151,7 @@ async fn a_logout_elsewhere_is_known_to_a_replica_that_lost_redis() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_is_as_one_that_is_away() {
+async fn revocations_are_read_from_postgres_while_redis_hangs() {
     let app = App::setup().replicas(2).start().await;
     let (_, session) = app.new_session("hanging").await;
     let (_, out) = app.new_session("out").await;

@@ -1,17 +1,17 @@
-//! A revocation that was committed counts, even when the replica that committed it did not live to announce it, and
-//! however long Redis was away.
+//! A committed revocation takes effect even if the replica that committed it ended before it announced it to Redis,
+//! and after any outage of Redis.
 
 use latchkey_tests::app::{App, Session};
 use latchkey_tests::forged_tokens;
 use latchkey_tests::wait;
 use sqlx::Connection as _;
 
-/// Ends a session as a replica does that dies after the commit.
+/// Ends a session like a replica that ends after the commit.
 const END: &str = "
     WITH ended AS (
         UPDATE sessions SET ended_at = now() WHERE id = $1::uuid RETURNING id, access_tokens_expire_at)
     INSERT INTO revocations (session_id, expires_at) SELECT id, access_tokens_expire_at FROM ended";
-/// The same, long before anybody looks.
+/// The same ten minutes ago.
 const END_LONG_AGO: &str = "
     WITH ended AS (
         UPDATE sessions SET ended_at = now() - interval '10 minutes' WHERE id = $1::uuid
@@ -21,10 +21,7 @@ const END_LONG_AGO: &str = "
 
 async fn wait_for_mode(app: &App, mode: &str) {
     for server in &app.servers {
-        wait::until(&format!("revocation by {mode}"), || async {
-            (server.status().await["revocation"]["mode"] == mode).then_some(())
-        })
-        .await;
+        server.wait_for_revocation_mode(mode).await;
     }
 }
 
@@ -34,21 +31,21 @@ fn id_of(session: &Session) -> String {
 
 async fn wait_until_refused(app: &App, session: &Session) {
     for replica in 0..app.servers.len() {
-        wait::until("the token to be refused", || async {
-            (app.me_at(replica, &session.access).await.status == 401).then_some(())
+        wait::until_equal("the status of /me", 401, || async {
+            app.me_at(replica, &session.access).await.status
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn what_was_revoked_while_redis_was_frozen_is_refused_when_it_comes_back() {
+async fn a_revocation_while_redis_hangs_takes_effect_when_it_responds_again() {
     let app = App::setup().replicas(2).start().await;
     let (_, before) = app.new_session("before").await;
     let (_, ended) = app.new_session("ended").await;
     let (_, open) = app.new_session("open").await;
     wait_for_mode(&app, "redis").await;
-    // The first sweep after a start covers everything; it is not the one in question.
+    // The first sweep after a start covers all revocations, and is not under test.
     app.database.execute_for(END, &id_of(&before)).await;
     wait_until_refused(&app, &before).await;
 
@@ -60,11 +57,11 @@ async fn what_was_revoked_while_redis_was_frozen_is_refused_when_it_comes_back()
     }
     app.redis.resume();
 
-    // Not for a moment, from the first time that Redis answers again.
+    // From the first response of Redis on, every request is refused.
     for replica in 0..2 {
-        wait::until("Redis to be trusted", || async {
+        wait::until_equal("the revocation mode", "redis", || async {
             app.me_at(replica, &ended.access).await.problem(401);
-            (app.servers[replica].status().await["revocation"]["mode"] == "redis").then_some(())
+            app.servers[replica].status().await["revocation"]["mode"].clone()
         })
         .await;
         app.me_at(replica, &ended.access).await.problem(401);
@@ -73,7 +70,7 @@ async fn what_was_revoked_while_redis_was_frozen_is_refused_when_it_comes_back()
 }
 
 #[tokio::test]
-async fn what_is_revoked_beside_a_trusted_redis_is_found_whatever_time_it_says() {
+async fn an_unannounced_revocation_takes_effect_with_any_timestamp() {
     let app = App::setup().replicas(2).start().await;
     let (_, first) = app.new_session("first").await;
     let (_, second) = app.new_session("second").await;
@@ -85,7 +82,7 @@ async fn what_is_revoked_beside_a_trusted_redis_is_found_whatever_time_it_says()
 }
 
 #[tokio::test]
-async fn a_transaction_that_commits_after_later_ones_is_found_too() {
+async fn a_revocation_of_a_long_transaction_takes_effect() {
     let app = App::setup().replicas(2).start().await;
     let (_, slow) = app.new_session("slow").await;
     wait_for_mode(&app, "redis").await;
@@ -93,7 +90,7 @@ async fn a_transaction_that_commits_after_later_ones_is_found_too() {
     let mut transaction = connection.begin().await.unwrap();
     sqlx::query(END).bind(id_of(&slow)).execute(&mut *transaction).await.unwrap();
     for name in ["quick", "quicker"] {
-        // When it is refused, a sweep has gone past the transaction that is still open.
+        // When this one is refused, a sweep has passed the transaction that is still open.
         let (_, quick) = app.new_session(name).await;
         app.database.execute_for(END, &id_of(&quick)).await;
         wait_until_refused(&app, &quick).await;

@@ -1,10 +1,10 @@
-//! SIGTERM: readiness fails first, then what is in flight finishes, then the process ends well.
+//! SIGTERM: readiness fails first, then requests in flight finish, then the process exits successfully.
 
 use latchkey_tests::app::{App, SUPERUSER, path, superuser_password};
 use latchkey_tests::wait;
 use latchkey_tests::wire::{self, Wire};
 
-/// A login in two halves.
+/// The two halves of a login request.
 fn login_request() -> (Vec<u8>, Vec<u8>) {
     let body = format!("username={SUPERUSER}&password={}", superuser_password().replace(' ', "+"));
     let head = format!(
@@ -18,19 +18,16 @@ fn login_request() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_request_in_flight_finishes() {
+async fn a_request_in_flight_is_completed() {
     let mut app = App::start().await;
     let (first, second) = login_request();
     let mut wire = Wire::connect(app.server().authority()).await;
     wire.send(&first).await;
-    // The half-sent request has reached the server for sure once a later one was answered.
+    // The server has received the first half when a later request is answered.
     app.superuser().await;
 
     app.server().terminate();
-    wait::until("readiness to fail", || async {
-        (app.server().readiness().await.status == 503).then_some(())
-    })
-    .await;
+    wait::until_equal("the status of /readyz", 503, || async { app.server().readiness().await.status }).await;
     wire.send(&second).await;
 
     let answer = wire.answer().await;
@@ -40,20 +37,17 @@ async fn a_request_in_flight_finishes() {
 
 #[tokio::test]
 async fn no_request_is_refused_while_readiness_fails() {
-    // Those who route to the replica learn of it a moment later: until then they go on sending.
+    // Proxies learn of the failed readiness a moment later, and send requests until then.
     let mut app = App::start().await;
     let session = app.superuser().await.clone();
     app.server().terminate();
-    wait::until("readiness to fail", || async {
-        (app.server().readiness().await.status == 503).then_some(())
-    })
-    .await;
+    wait::until_equal("the status of /readyz", 503, || async { app.server().readiness().await.status }).await;
     app.me(&session.access).await.ok(200);
     assert!(app.servers[0].ended().await.success());
 }
 
 #[tokio::test]
-async fn an_idle_connection_does_not_hold_it_up() {
+async fn an_idle_connection_does_not_delay_the_shutdown() {
     let mut app = App::start().await;
     let _idle = Wire::connect(app.server().authority()).await;
     app.superuser().await;
@@ -63,7 +57,7 @@ async fn an_idle_connection_does_not_hold_it_up() {
 }
 
 #[tokio::test]
-async fn an_interrupt_is_as_good() {
+async fn sigint_stops_the_server_gracefully() {
     let mut app = App::start().await;
     app.server().interrupt();
     assert!(app.servers[0].ended().await.success());

@@ -1,4 +1,4 @@
-//! What tokens are, and which ones are refused.
+//! The content of tokens, and the tokens that are refused.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn keys(app: &App) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn have_the_header_and_claims_of_their_kind() {
+async fn tokens_have_the_header_and_the_claims_of_their_kind() {
     let app = App::start().await;
     let (user, session) = app.new_session("claims").await;
 
@@ -42,7 +42,7 @@ async fn have_the_header_and_claims_of_their_kind() {
 }
 
 #[tokio::test]
-async fn name_the_audience_that_is_configured() {
+async fn tokens_have_the_configured_audience() {
     let app = App::setup().set("TOKEN_AUDIENCE", "https://api.example.test").start().await;
     let session = app.superuser().await;
     assert_eq!(claim(&session.access, "aud"), "https://api.example.test");
@@ -53,8 +53,8 @@ async fn name_the_audience_that_is_configured() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_resigned_unchanged_is_accepted() {
-    // Shows that the refusals below come from what each of them changes.
+async fn a_token_that_is_signed_again_unchanged_is_accepted() {
+    // Shows that the tokens below are refused because of their changes.
     let app = App::start().await;
     let session = app.superuser().await;
     app.me(&Forged::from_token(&session.access).sign(&keys(&app)[0])).await.ok(200);
@@ -89,17 +89,15 @@ async fn a_wrong_claim_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_good_a_moment_ago_still_expires() {
+async fn a_token_is_refused_after_it_expires() {
     let app = App::start().await;
     let session = app.superuser().await;
     let expires = Utc::now().timestamp() + 2;
     let token = Forged::from_token(&session.access).claim("exp", expires).sign(&keys(&app)[0]);
     app.me(&token).await.ok(200);
-    latchkey_tests::wait::until("the token to expire", || async {
-        (app.me(&token).await.status == 401).then_some(())
-    })
-    .await;
-    assert!(Utc::now().timestamp() >= expires, "not before its time");
+    latchkey_tests::wait::until_equal("the status of /me", 401, || async { app.me(&token).await.status })
+        .await;
+    assert!(Utc::now().timestamp() >= expires, "the token expired too early");
 }
 
 #[tokio::test]
@@ -139,7 +137,7 @@ async fn a_wrong_header_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_other_kind_is_refused_even_when_it_says_otherwise() {
+async fn a_token_of_the_other_kind_is_refused() {
     let app = App::start().await;
     let session = app.superuser().await;
     let key = &keys(&app)[0];
@@ -155,7 +153,7 @@ async fn a_token_of_the_other_kind_is_refused_even_when_it_says_otherwise() {
 }
 
 #[tokio::test]
-async fn a_signature_that_is_none_is_refused() {
+async fn an_invalid_signature_is_refused() {
     let app = App::start().await;
     let session = app.superuser().await;
     let good = Forged::from_token(&session.access);
@@ -183,7 +181,7 @@ async fn a_signature_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_public_key_is_no_hmac_secret() {
+async fn an_hmac_with_the_public_key_is_refused() {
     let app = App::start().await;
     let session = app.superuser().await;
     let jwks = app.get(path::JWKS).answer().await;
@@ -199,7 +197,7 @@ async fn a_public_key_is_no_hmac_secret() {
 }
 
 #[tokio::test]
-async fn a_key_in_the_token_itself_counts_for_nothing() {
+async fn a_key_in_the_token_is_ignored() {
     let app = App::start().await;
     let session = app.superuser().await;
     let mine = key_set::generate("ES256");
@@ -213,7 +211,7 @@ async fn a_key_in_the_token_itself_counts_for_nothing() {
 }
 
 #[tokio::test]
-async fn are_verified_by_every_algorithm_and_phase_of_the_key_set() {
+async fn tokens_of_every_algorithm_and_phase_are_accepted() {
     let [es256, eddsa, rs256] = ["ES256", "EdDSA", "RS256"].map(key_set::generate);
     let keys = |active: &str| {
         [&es256, &eddsa, &rs256]
@@ -226,7 +224,8 @@ async fn are_verified_by_every_algorithm_and_phase_of_the_key_set() {
         app.keys.replace(&keys(algorithm));
         let session = latchkey_tests::wait::until(&format!("{algorithm} to sign"), || async {
             let session = app.log_in_as(SUPERUSER, &superuser_password()).await;
-            (Forged::from_token(&session.access).header["alg"] == algorithm).then_some(session)
+            let found = Forged::from_token(&session.access).header["alg"].clone();
+            if found == algorithm { Ok(session) } else { Err(found) }
         })
         .await;
         sessions.push(session);
@@ -235,7 +234,7 @@ async fn are_verified_by_every_algorithm_and_phase_of_the_key_set() {
         app.me(&session.access).await.ok(200);
         app.refresh(session).await.ok(200);
     }
-    // The algorithm belongs to the key: ES256's key under EdDSA's name is no key at all.
+    // The algorithm belongs to the key: a signature of the ES256 key with the id of the EdDSA key is invalid.
     let kid = eddsa["kid"].clone();
     let mixed = Forged::from_token(&sessions[0].access).header("kid", kid).sign(&es256);
     app.me(&mixed).await.problem(401);

@@ -1,9 +1,9 @@
-//! What a trace shows, as a collector gets it.
+//! The traces that a collector receives.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, SUPERUSER, path, superuser_password};
 use latchkey_tests::collector::{Collector, attribute};
-use latchkey_tests::{logs, wait};
+use latchkey_tests::logs;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
@@ -17,7 +17,7 @@ async fn traced() -> (App, Collector) {
     (app, collector)
 }
 
-/// Asserts that these spans and no others are below the request's, in this order, and inside it.
+/// Asserts that the span of the request has exactly these children, in this order and within its time.
 #[track_caller]
 fn assert_children(trace: &[Span], request: &str, names: &[&str]) {
     let root = trace.iter().find(|span| span.name == request).expect("the request's span");
@@ -32,13 +32,13 @@ fn assert_children(trace: &[Span], request: &str, names: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_login_shows_the_wait_the_hash_and_each_query() {
+async fn the_trace_of_a_login_contains_the_wait_the_hash_and_each_query() {
     let (app, collector) = traced().await;
     app.post_login(SUPERUSER, &superuser_password()).await.ok(200);
 
     let trace = collector.trace_with("POST /api/v1/auth/login").await;
 
-    // The limit is asked first, and gets the attempt back when the password was right.
+    // The rate limit counts the attempt first, and removes it after the right password.
     let names =
         ["EVALSHA", "SELECT users", "wait for the hash pool", "hash the password", "WITH users", "EVALSHA"];
     assert_children(&trace, "POST /api/v1/auth/login", &names);
@@ -51,17 +51,14 @@ async fn a_login_shows_the_wait_the_hash_and_each_query() {
         assert!(attribute(query, "db.query.text").unwrap().contains("FROM users"), "{query:?}");
     }
     assert_eq!(logs::leak(&format!("{trace:?}")), None);
-    assert!(!format!("{trace:?}").contains(SUPERUSER), "values stay out of traces");
+    assert!(!format!("{trace:?}").contains(SUPERUSER), "a trace contains a value");
 }
 
 #[tokio::test]
-async fn a_check_and_a_logout_show_each_call_to_redis() {
+async fn traces_contain_each_call_to_redis() {
     let (app, collector) = traced().await;
     let access = app.superuser().await.access.clone();
-    wait::until("Redis to be trusted", || async {
-        (app.server().status().await["revocation"]["mode"] == "redis").then_some(())
-    })
-    .await;
+    app.server().wait_for_revocation_mode("redis").await;
     app.me(&access).await.ok(200);
     app.post(path::LOGOUT).bearer_auth(&access).answer().await.ok(200);
 
@@ -77,7 +74,7 @@ async fn a_check_and_a_logout_show_each_call_to_redis() {
 }
 
 #[tokio::test]
-async fn goes_on_with_the_callers_trace() {
+async fn a_request_continues_the_clients_trace() {
     let (app, collector) = traced().await;
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     app.get(path::JWKS).header("traceparent", parent).answer().await.ok(200);
@@ -88,7 +85,7 @@ async fn goes_on_with_the_callers_trace() {
 }
 
 #[tokio::test]
-async fn workers_that_poll_make_no_traces_and_log_lines_keep_their_request_id() {
+async fn workers_create_no_traces_and_log_lines_have_their_request_id() {
     let (app, collector) = traced().await;
     app.post(path::LOGIN).header("x-request-id", "traced-1").form(&[("a", "b")]).answer().await.problem(422);
     let form = [("username", SUPERUSER), ("password", "wrong")];
@@ -97,7 +94,9 @@ async fn workers_that_poll_make_no_traces_and_log_lines_keep_their_request_id() 
         app.server().wait_for_log(id).await;
     }
     collector.trace_with("POST /api/v1/auth/login").await;
-    let strays: Vec<_> = collector.all().into_iter().filter(|span| span.kind() != SpanKind::Server).collect();
-    let orphans = strays.iter().filter(|span| span.parent_span_id.is_empty()).count();
-    assert_eq!(orphans, 0, "{strays:?}");
+    let children: Vec<_> =
+        collector.all().into_iter().filter(|span| span.kind() != SpanKind::Server).collect();
+    assert!(!children.is_empty(), "the login has child spans");
+    let without_parent = children.iter().filter(|span| span.parent_span_id.is_empty()).count();
+    assert_eq!(without_parent, 0, "{children:?}");
 }

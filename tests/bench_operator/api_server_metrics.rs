@@ -15,7 +15,7 @@ pub struct ApiServerMetrics {
 pub struct Requests(BTreeMap<(String, String), u64>);
 
 impl ApiServerMetrics {
-    /// Asks with this client.
+    /// Reads them with this client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -49,7 +49,7 @@ impl ApiServerMetrics {
 }
 
 impl Requests {
-    /// What an audit log tells of.
+    /// The writes in an audit log.
     pub fn of(writes: &[Write]) -> Self {
         let mut requests = BTreeMap::new();
         for write in writes {
@@ -58,7 +58,7 @@ impl Requests {
         Self(requests)
     }
 
-    /// What was added since.
+    /// The requests since an earlier state.
     pub fn since(&self, before: &Self) -> Self {
         let added = self.0.iter().filter_map(|(key, count)| {
             let added = count - before.0.get(key).copied().unwrap_or(0);

@@ -1,5 +1,4 @@
-//! Some AuthServices that never become ready, each for one of several reasons, in separate namespaces: they must not
-//! delay others.
+//! AuthServices that never become ready, for different reasons and in separate namespaces. They must not delay others.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +14,12 @@ use serde_json::{Value, json};
 /// The prefix of all their names.
 pub const PREFIX: &str = "broken-";
 /// The namespace in which an admission webhook hangs.
-const HELD_UP: &str = "broken-webhook";
+const HANGING: &str = "broken-webhook";
 const WEBHOOK: &str = "latchkey-bench";
 
-/// What is the matter with one.
+/// The reason why one does not become ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum Fault {
     /// It references a missing Secret.
     SecretMissing,
     /// Its migrations fail, because no database responds.
@@ -29,14 +28,14 @@ enum Trouble {
     Webhook,
 }
 
-const TROUBLES: [Trouble; 3] = [Trouble::SecretMissing, Trouble::Database, Trouble::Webhook];
+const FAULTS: [Fault; 3] = [Fault::SecretMissing, Fault::Database, Fault::Webhook];
 
-impl Trouble {
+impl Fault {
     fn namespace(self) -> &'static str {
         match self {
             Self::SecretMissing => "broken-secret",
             Self::Database => "broken-database",
-            Self::Webhook => HELD_UP,
+            Self::Webhook => HANGING,
         }
     }
 }
@@ -49,10 +48,10 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// Makes them.
-    pub async fn make(client: Client, count: usize) -> Self {
-        for trouble in TROUBLES {
-            let name = trouble.namespace();
+    /// Creates them.
+    pub async fn create(client: Client, count: usize) -> Self {
+        for fault in FAULTS {
+            let name = fault.namespace();
             let metadata = json!({"name": name, "labels": {"name": name}});
             apply(&client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
             let secret = json!({
@@ -62,18 +61,18 @@ impl Broken {
             apply(&client, &secret).await;
         }
         let webhook = Blackhole::listen("127.0.0.1:0").await;
-        apply(&client, &held_up(webhook.address(), HELD_UP)).await;
+        apply(&client, &hanging_webhook(webhook.address(), HANGING)).await;
         let broken = Self { client, count, _webhook: webhook };
         for number in 0..count {
-            broken.make_one(number, TROUBLES[number % TROUBLES.len()]).await;
+            broken.create_one(number, FAULTS[number % FAULTS.len()]).await;
         }
         broken
     }
 
-    async fn make_one(&self, number: usize, trouble: Trouble) {
-        let (name, namespace) = (format!("{PREFIX}{number}"), trouble.namespace());
+    async fn create_one(&self, number: usize, fault: Fault) {
+        let (name, namespace) = (format!("{PREFIX}{number}"), fault.namespace());
         let secret = format!("database-{number}");
-        if trouble != Trouble::SecretMissing {
+        if fault != Fault::SecretMissing {
             let url = format!("postgres://auth:secret@db.example.com/{name}");
             let metadata = json!({"name": secret, "namespace": namespace});
             let data = json!({ "url": url });
@@ -116,20 +115,20 @@ impl Broken {
             let parameters = DeleteParams::background();
             api.delete(&service.name_any(), &parameters).await.expect("it is deleted");
         }
-        wait::until("the broken ones to go", async || self.list().await.is_empty().then_some(())).await;
+        wait::until_equal("the number of broken AuthServices", 0, async || self.list().await.len()).await;
     }
 
     async fn list(&self) -> Vec<AuthService> {
         let api: Api<AuthService> = Api::all(self.client.clone());
         let all = api.list(&kube::api::ListParams::default()).await.expect("a list");
         let broken: Vec<_> = all.into_iter().filter(|one| one.name_any().starts_with(PREFIX)).collect();
-        assert!(broken.len() <= self.count, "more than were made");
+        assert!(broken.len() <= self.count, "more than were created");
         broken
     }
 }
 
 /// A webhook for the ConfigMaps of a namespace, at this address.
-fn held_up(address: &str, namespace: &str) -> Value {
+fn hanging_webhook(address: &str, namespace: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",

@@ -10,7 +10,7 @@ use latchkey_tests::control_plane::apply;
 use serde_json::json;
 
 const WRITES: usize = 2000;
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 const NAMESPACE: &str = "calibration";
 
 /// The number of small objects per second that a client can apply if it does nothing else.
@@ -18,7 +18,7 @@ pub async fn first_applies_a_second(client: &Client) -> f64 {
     let metadata = json!({"name": NAMESPACE});
     apply(client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
     let begun = Instant::now();
-    let writes = stream::iter(0..WRITES).for_each_concurrent(AT_ONCE, async |number| {
+    let writes = stream::iter(0..WRITES).for_each_concurrent(CONCURRENCY, async |number| {
         let metadata = json!({"name": format!("object-{number}"), "namespace": NAMESPACE});
         let data = json!({"text": "x".repeat(500)});
         apply(client, &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}))

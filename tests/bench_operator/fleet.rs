@@ -1,5 +1,6 @@
-//! The AuthServices: applied together, and observed until each has all its objects.
+//! The AuthServices of the benchmark, which are applied concurrently.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,16 @@ use kube::{Api, Client, ResourceExt};
 use latchkey_crds::AuthService;
 use latchkey_tests::control_plane::{FIELD_MANAGER, apply};
 use latchkey_tests::operator::Operator;
+use latchkey_tests::wait;
 use serde_json::{Value, json};
 
-const AT_ONCE: usize = 16;
-const IN_A_NAMESPACE: usize = 20;
-/// After that something is wrong.
+const CONCURRENCY: usize = 16;
+const PER_NAMESPACE: usize = 20;
+/// The deadline until all are Ready.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// After all are Ready and complete.
+/// The deadline until all objects are correct, after all are Ready.
 const CORRECT_WITHIN: Duration = Duration::from_secs(30);
-/// The objects of each, by kind: two replicas, external stores, e-mail.
+/// The objects of each AuthService, by kind: two replicas, external stores, e-mail.
 const OWNED: [(&str, &str, &str, usize); 8] = [
     ("", "v1", "ServiceAccount", 1),
     ("", "v1", "ConfigMap", 1),
@@ -31,13 +33,13 @@ const OWNED: [(&str, &str, &str, usize); 8] = [
     ("monitoring.coreos.com", "v1", "ServiceMonitor", 1),
 ];
 
-/// The name of one.
+/// The name of an AuthService.
 pub fn name(number: usize) -> String {
     format!("auth-{number}")
 }
 
 fn namespace(number: usize) -> String {
-    format!("team-{}", number / IN_A_NAMESPACE)
+    format!("team-{}", number / PER_NAMESPACE)
 }
 
 /// All of them.
@@ -51,14 +53,14 @@ impl Fleet {
     /// Creates the namespaces, and the Secrets that the AuthServices reference.
     pub async fn prepare(client: Client, count: usize) -> Self {
         let fleet = Self { client, count };
-        for number in (0..count).step_by(IN_A_NAMESPACE) {
+        for number in (0..count).step_by(PER_NAMESPACE) {
             let metadata = json!({"name": namespace(number)});
             apply(&fleet.client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
                 .await;
             fleet.secret(number, "redis", &json!({"url": "rediss://redis.example.com:6380"})).await;
             fleet.secret(number, "smtp", &json!({"username": "mailer", "password": "hunter22"})).await;
         }
-        let secrets = stream::iter(0..count).for_each_concurrent(AT_ONCE, async |number| {
+        let secrets = stream::iter(0..count).for_each_concurrent(CONCURRENCY, async |number| {
             let url = format!("postgres://auth:secret@db.example.com/{}", name(number));
             fleet.secret(number, &format!("database-{number}"), &json!({"url": url})).await;
         });
@@ -74,17 +76,17 @@ impl Fleet {
 
     /// The number of namespaces.
     pub fn namespaces(&self) -> usize {
-        self.count.div_ceil(IN_A_NAMESPACE)
+        self.count.div_ceil(PER_NAMESPACE)
     }
 
-    /// What each is.
-    pub fn what(&self) -> &'static str {
+    /// A description of each AuthService.
+    pub fn description(&self) -> &'static str {
         "each with two replicas, mail, and external stores by Secrets"
     }
 
     /// Applies all.
     pub async fn apply_all(&self) {
-        let applied = stream::iter(0..self.count).for_each_concurrent(AT_ONCE, async |number| {
+        let applied = stream::iter(0..self.count).for_each_concurrent(CONCURRENCY, async |number| {
             let name = name(number);
             let object = json!({
                 "apiVersion": "latchkey.dev/v1alpha1",
@@ -103,7 +105,7 @@ impl Fleet {
             });
             let api: Api<AuthService> = Api::namespaced(self.client.clone(), &namespace(number));
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch(&name, &parameters, &Patch::Apply(object)).await.expect("it is taken");
+            api.patch(&name, &parameters, &Patch::Apply(object)).await.expect("the API server accepts it");
         });
         applied.await;
     }
@@ -125,14 +127,19 @@ impl Fleet {
                 for reason in states.values() {
                     *reasons.entry(reason).or_default() += 1;
                 }
-                let looks = operator.metric("latchkey_operator_reconcile_total", &[]).await;
+                let reconciles = operator.metric("latchkey_operator_reconcile_total", &[]).await;
                 crate::say(&format!(
-                    "  after {:.0} s: {reasons:?}; {looks} looks, {} MB",
+                    "  after {:.0} s: {reasons:?}; {reconciles} reconciles, {} MB",
                     begun.elapsed().as_secs_f64(),
                     operator.memory().resident / 1_048_576
                 ));
             }
-            assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {} are ready", ready.len());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "waited {PATIENCE:?} for {} AuthServices; last seen: {} are Ready",
+                self.count,
+                ready.len()
+            );
             let Ok(Some(Ok(object))) = tokio::time::timeout(Duration::from_secs(5), changes.next()).await
             else {
                 continue;
@@ -167,16 +174,14 @@ impl Fleet {
 
     /// Waits until each has exactly its objects; returns their number.
     pub async fn wait_until_correct(&self) -> usize {
-        let begun = Instant::now();
-        loop {
-            match self.complaint().await {
-                Ok(objects) => return objects,
-                Err(complaint) => assert!(begun.elapsed() < CORRECT_WITHIN, "{complaint}"),
-            }
-        }
+        wait::until_within(CORRECT_WITHIN, Duration::from_millis(10), "all objects to be correct", || {
+            self.check()
+        })
+        .await
     }
 
-    async fn complaint(&self) -> Result<usize, String> {
+    /// The number of objects, or the first fault.
+    async fn check(&self) -> Result<usize, String> {
         let mut objects = 0;
         for (group, version, kind, wanted) in OWNED {
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
@@ -212,18 +217,14 @@ impl Fleet {
 
     /// Waits until the operator has been idle for some seconds.
     pub async fn wait_until_quiet(&self, operator: &Operator) {
-        let begun = Instant::now();
-        let mut before = f64::MIN;
-        loop {
-            let looks = operator.metric("latchkey_operator_applied_objects_total", &[]).await
+        let before = Cell::new(f64::MIN);
+        wait::until_within(PATIENCE, Duration::from_secs(5), "no write for five seconds", async || {
+            let writes = operator.metric("latchkey_operator_applied_objects_total", &[]).await
                 + operator.metric("latchkey_operator_status_updates_total", &[]).await;
-            if (looks - before).abs() < 0.5 {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it never comes to rest");
-            before = looks;
-            tokio::time::sleep(Duration::from_secs(5)).await;
-        }
+            let new = writes - before.replace(writes);
+            wait::check(new.abs() < 0.5, format!("{new} writes"))
+        })
+        .await;
     }
 }
 

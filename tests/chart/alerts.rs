@@ -1,4 +1,4 @@
-//! The alerts: Prometheus accepts them, they fire when they should, and each has a runbook.
+//! The alerts: Prometheus accepts them, they fire as specified, and each has a runbook.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,13 +26,13 @@ fn names(rules: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_alert_fires_when_it_should_and_only_then() {
+fn each_alert_fires_only_in_its_cases() {
     let rules = rules();
     let cases = workspace().join("tests/chart/alerts.yaml");
     let text = fs::read_to_string(&cases).expect("the cases");
     let untested: Vec<String> =
         names(&rules).into_iter().filter(|name| !text.contains(&format!("- name: {name}"))).collect();
-    assert!(untested.is_empty(), "no case in {} for {untested:?}", cases.display());
+    assert!(untested.is_empty(), "{} has no case for {untested:?}", cases.display());
 
     let folder = temporary_folder("alerts");
     fs::write(folder.path().join("rules.yaml"), serde_yaml_ng::to_string(&rules).expect("YAML"))
@@ -45,7 +45,7 @@ fn each_alert_fires_when_it_should_and_only_then() {
 }
 
 #[test]
-fn each_alert_has_a_section_that_says_what_to_do_and_each_section_an_alert() {
+fn each_alert_has_a_runbook_and_each_runbook_an_alert() {
     let rules = rules();
     let guide =
         fs::read_to_string(workspace().join("docs/reference/alerts.md")).expect("docs/reference/alerts.md");
@@ -70,7 +70,7 @@ fn each_alert_has_a_section_that_says_what_to_do_and_each_section_an_alert() {
 }
 
 #[test]
-fn alerts_and_dashboard_ask_for_metrics_that_are_declared_and_explained() {
+fn alerts_and_dashboard_use_declared_and_documented_metrics() {
     let rules = rules();
     let expressions =
         alerts(&rules).into_iter().filter_map(|alert| alert["expr"].as_str().map(str::to_owned));
@@ -87,7 +87,7 @@ fn alerts_and_dashboard_ask_for_metrics_that_are_declared_and_explained() {
     .concat();
     let guide = read("docs/reference/metrics.md");
     for metric in &asked {
-        assert!(declared.contains(&format!("\"{metric}\"")), "{metric} is declared nowhere");
+        assert!(declared.contains(&format!("\"{metric}\"")), "{metric} is not declared");
         assert!(guide.contains(&format!("`{metric}`")), "docs/reference/metrics.md does not list {metric}");
     }
 }

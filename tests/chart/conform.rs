@@ -1,12 +1,12 @@
-//! kubeconform, by the schemas that the API server itself publishes: strict, so that a misspelt field, which
-//! the API server would silently drop, is found.
+//! kubeconform with the schemas of the API server. It is strict, so that it finds a misspelt field, which the API
+//! server would silently drop.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use kube::Client;
-use latchkey_tests::cluster::run_with_input;
+use latchkey_tests::process::run_with_input;
 use latchkey_tests::{programs, wait};
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,8 @@ pub async fn kubeconform(client: &Client, folder: &Path) {
     wait::until("the API server to publish the schemas of the definitions", async || {
         let document = fetch(client).await;
         write_schemas(&document, &schemas);
-        OF_DEFINITIONS.iter().all(|kind| has_schema(&schemas, kind)).then_some(())
+        let missing: Vec<_> = OF_DEFINITIONS.iter().filter(|kind| !has_schema(&schemas, kind)).collect();
+        wait::check(missing.is_empty(), format!("no schema of {missing:?}"))
     })
     .await;
     let location = format!("{}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json", schemas.display());
@@ -33,7 +34,7 @@ pub async fn kubeconform(client: &Client, folder: &Path) {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("Skipped: 0"), "{text}");
     }
-    // It finds what it is there for.
+    // It finds a misspelt field.
     let mut command = Command::new(programs::test_bed("kubeconform"));
     command.args(["-strict", "-schema-location", &location, "-"]);
     let misspelt = manifests(&[]).replace("imagePullPolicy:", "imagePulPolicy:");

@@ -7,7 +7,7 @@ use latchkey_tests::monitoring::{dashboard, dashboard_queries};
 use serde_json::Value;
 
 #[test]
-fn the_sidecar_gets_the_dashboard_whole() {
+fn the_config_map_contains_the_complete_dashboard() {
     let objects = render("latchkey", "latchkey-system", &["metrics.dashboard.enabled=true"]);
     let map = of_kind(&objects, "ConfigMap")[0];
     assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
@@ -16,11 +16,11 @@ fn the_sidecar_gets_the_dashboard_whole() {
 }
 
 #[test]
-fn every_panel_can_be_drawn() {
+fn every_panel_is_valid() {
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().expect("panels");
     let ids: BTreeSet<i64> = panels.iter().filter_map(|panel| panel["id"].as_i64()).collect();
-    assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
+    assert_eq!(ids.len(), panels.len(), "two panels have the same id");
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         assert_eq!(panel["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
         let place = &panel["gridPos"];

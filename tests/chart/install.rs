@@ -54,7 +54,7 @@ async fn helm_installs_upgrades_and_uninstalls() {
     let notes = helm(&[&["install", "latchkey", chart][..], production.as_flattened()].concat());
     assert!(notes.contains("kubectl explain authsvc.spec"), "{notes}");
     let crd = fetch_crd(&client).await;
-    assert!(crd.is_some(), "the CRD came with the release");
+    assert!(crd.is_some(), "the release contains no CRD");
     pod_is_admitted(&client, &control_plane).await;
 
     // An upgrade updates the CRD, which Helm does not do for the crds/ folder of a chart.
@@ -69,13 +69,13 @@ async fn helm_installs_upgrades_and_uninstalls() {
         command.arg("--kubeconfig").arg(&kubeconfig).args(["auth", "can-i", verb, resource, "-n", namespace]);
         run(command.arg(account)).status.success()
     };
-    assert!(can("list", "secrets", "team-a"), "its rights moved to the namespace it watches");
-    assert!(!can("list", "secrets", SYSTEM), "and ended everywhere else");
+    assert!(can("list", "secrets", "team-a"), "the permissions do not include the watched namespace");
+    assert!(!can("list", "secrets", SYSTEM), "the permissions include another namespace");
     assert!(can("update", "leases.coordination.k8s.io/latchkey-operator", SYSTEM));
-    assert!(!can("update", "leases.coordination.k8s.io/somebody-elses", SYSTEM));
+    assert!(!can("update", "leases.coordination.k8s.io/other", SYSTEM));
 
     helm(&["uninstall", "latchkey"]);
-    assert!(fetch_crd(&client).await.is_some(), "the CRD stays, and so does every AuthService");
+    assert!(fetch_crd(&client).await.is_some(), "the CRD was deleted, and with it every AuthService");
     let all = "deployments,services,networkpolicies,configmaps,servicemonitors,prometheusrules";
     let left = control_plane.kubectl(&["-n", SYSTEM, "get", all, "-o", "name"]);
     assert_eq!(left.replace("configmap/kube-root-ca.crt\n", ""), "");
@@ -83,12 +83,16 @@ async fn helm_installs_upgrades_and_uninstalls() {
     // The next release adopts the retained definition, and deletes it if requested.
     helm(&["install", "latchkey", chart, "--set", "crds.keep=false"]);
     helm(&["uninstall", "latchkey"]);
-    wait::until("the CRD to go", async || fetch_crd(&client).await.is_none().then_some(())).await;
+    wait::until("the CRD to be deleted", async || {
+        let left = fetch_crd(&client).await;
+        wait::check(left.is_none(), left.map(|crd| crd.metadata.deletion_timestamp))
+    })
+    .await;
 }
 
 async fn fetch_crd(client: &Client) -> Option<CustomResourceDefinition> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    api.get_opt("authservices.latchkey.dev").await.expect("an answer")
+    api.get_opt("authservices.latchkey.dev").await.expect("a response")
 }
 
 /// A pod of the installed Deployment passes Pod Security `restricted`, which the namespace enforces.

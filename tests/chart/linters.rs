@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use latchkey_tests::chart::folder;
-use latchkey_tests::cluster::run_with_input;
+use latchkey_tests::process::run_with_input;
 use latchkey_tests::process::{run, run_ok};
 use latchkey_tests::programs;
 
@@ -37,7 +37,7 @@ fn the_chart_passes_its_unit_tests() {
 }
 
 #[test]
-fn kube_score_finds_nothing_that_is_not_explained() {
+fn kube_score_finds_only_explained_exceptions() {
     let exceptions = fs::read_to_string(folder().join("tests/kube-score-exceptions.txt")).expect("a list");
     let mut score = Command::new(programs::test_bed("kube-score"));
     score.args(["score", "--output-format", "ci"]);
@@ -59,9 +59,12 @@ fn kube_score_finds_nothing_that_is_not_explained() {
 }
 
 #[test]
-fn the_readme_is_what_the_values_say() {
+fn the_readme_matches_the_values() {
     let mut command = Command::new(programs::workspace().join("scripts/chart-readme"));
     let committed = fs::read_to_string(folder().join("README.md")).expect("the README");
-    assert!(committed.contains("| serverImage.repository |"), "helm-docs says nothing when it fails");
-    assert_eq!(run_ok(&mut command), committed, "charts/latchkey/README.md is stale: make generate");
+    assert!(
+        committed.contains("| serverImage.repository |"),
+        "the README has no values: helm-docs prints nothing when it fails"
+    );
+    assert_eq!(run_ok(&mut command), committed, "charts/latchkey/README.md is stale: run `make generate`");
 }

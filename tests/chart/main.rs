@@ -1,4 +1,4 @@
-//! The Helm chart: what it renders, what it refuses, and that a real API server accepts it.
+//! The Helm chart: its rendered objects, its validation of values, and its installation on a real API server.
 
 mod alerts;
 mod conform;

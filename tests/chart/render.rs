@@ -21,7 +21,7 @@ fn container(objects: &[Value]) -> &Value {
 }
 
 #[test]
-fn cluster_wide_by_default() {
+fn by_default_the_operator_has_cluster_wide_permissions() {
     let objects = render("latchkey", "latchkey-system", &[]);
     assert_eq!(
         kinds_and_names(&objects),
@@ -44,7 +44,7 @@ fn cluster_wide_by_default() {
 }
 
 #[test]
-fn with_a_namespace_to_watch_its_rights_end_there() {
+fn with_a_watched_namespace_the_permissions_are_limited_to_it() {
     let objects = render("latchkey", "latchkey-system", &["watchNamespace=team-a"]);
     assert_eq!(
         kinds_and_names(&objects),
@@ -85,7 +85,7 @@ fn with_a_namespace_to_watch_its_rights_end_there() {
 }
 
 #[test]
-fn both_modes_grant_the_same_rights() {
+fn both_modes_grant_the_same_permissions() {
     let wide = render("latchkey", "latchkey-system", &[]);
     let narrow = render("latchkey", "latchkey-system", &["watchNamespace=team-a"]);
     let rules = |objects: &[Value], kind: &str, name: &str| {
@@ -99,7 +99,7 @@ fn both_modes_grant_the_same_rights() {
 }
 
 #[test]
-fn no_right_is_a_wildcard_and_none_reaches_beyond_the_operator_s_work() {
+fn no_permission_is_a_wildcard_or_allows_a_privilege_escalation() {
     // These permissions allow a privilege escalation.
     let powerful = ["roles", "rolebindings", "clusterroles", "clusterrolebindings", "nodes", "pods/exec"];
     for values in [&[][..], &["watchNamespace=team-a"]] {
@@ -119,7 +119,7 @@ fn no_right_is_a_wildcard_and_none_reaches_beyond_the_operator_s_work() {
 }
 
 #[test]
-fn the_pod_gives_up_every_privilege() {
+fn the_pod_has_no_privileges() {
     let objects = render("latchkey", "latchkey-system", &[]);
     let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
     assert_eq!(
@@ -144,7 +144,7 @@ fn the_pod_gives_up_every_privilege() {
 }
 
 #[test]
-fn a_digest_wins_over_a_tag() {
+fn a_digest_takes_precedence_over_a_tag() {
     let digest = format!("sha256:{:064x}", 7);
     let with_digest =
         [format!("image.digest={digest}"), "image.tag=1.2".into(), format!("serverImage.digest={digest}")];
@@ -162,7 +162,7 @@ fn a_digest_wins_over_a_tag() {
 }
 
 #[test]
-fn a_disruption_budget_comes_with_the_second_replica() {
+fn a_disruption_budget_exists_with_two_replicas() {
     let budget = |replicas: &str| {
         let objects = render("latchkey", "latchkey-system", &[replicas]);
         of_kind(&objects, "PodDisruptionBudget").first().map(|pdb| pdb["spec"]["maxUnavailable"].clone())
@@ -208,7 +208,7 @@ fn each_scheduling_value_reaches_the_pod() {
 }
 
 #[test]
-fn a_service_monitor_when_asked_for() {
+fn a_service_monitor_is_rendered_on_request() {
     let objects = render(
         "latchkey",
         "latchkey-system",
@@ -219,12 +219,15 @@ fn a_service_monitor_when_asked_for() {
     assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
     let selected = monitor["spec"]["selector"]["matchLabels"].as_object().expect("labels");
     let labels = service["metadata"]["labels"].as_object().expect("labels");
-    assert!(selected.iter().all(|(name, value)| labels.get(name) == Some(value)), "it selects the Service");
+    assert!(
+        selected.iter().all(|(name, value)| labels.get(name) == Some(value)),
+        "the ServiceMonitor does not select the Service"
+    );
     assert_eq!(monitor["spec"]["endpoints"][0]["port"], service["spec"]["ports"][0]["name"]);
 }
 
 #[test]
-fn the_crd_stays_when_the_release_goes_and_can_be_left_out() {
+fn the_crd_survives_an_uninstallation_and_can_be_omitted() {
     let objects = render("latchkey", "latchkey-system", &[]);
     let crd = of_kind(&objects, "CustomResourceDefinition")[0];
     assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");

@@ -13,13 +13,13 @@ fn template_with(values: &[&str]) -> Output {
 }
 
 #[test]
-fn lint_finds_nothing() {
+fn helm_lint_finds_nothing() {
     let output = helm(&["lint", "--strict"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]
-fn unknown_and_malformed_values_are_refused_by_name() {
+fn unknown_and_malformed_values_are_refused_with_their_names() {
     let bad = [
         ("replica=2", "replica"),
         ("image.tags=x", "tags"),
@@ -65,12 +65,12 @@ fn unknown_and_malformed_values_are_refused_by_name() {
 }
 
 #[test]
-fn a_parent_chart_may_hand_down_its_globals() {
+fn a_parent_chart_may_set_global_values() {
     assert!(template_with(&["global.region=north"]).status.success());
 }
 
 #[test]
-fn an_account_of_one_s_own_needs_a_name() {
+fn an_existing_service_account_needs_a_name() {
     let output = template_with(&["serviceAccount.create=false"]);
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
@@ -79,7 +79,7 @@ fn an_account_of_one_s_own_needs_a_name() {
 }
 
 #[test]
-fn every_value_has_a_line_that_explains_it() {
+fn every_value_has_a_comment() {
     let text = std::fs::read_to_string(folder().join("values.yaml")).expect("values.yaml");
     let lines: Vec<&str> = text.lines().collect();
     // The fields of `resources` are documented by Kubernetes.
@@ -98,7 +98,7 @@ fn every_value_has_a_line_that_explains_it() {
 }
 
 #[test]
-fn the_chart_brings_the_generated_crd() {
+fn the_chart_contains_the_generated_crd() {
     let read = |path| std::fs::read_to_string(path).expect("the CRD");
     let generated = read(latchkey_tests::control_plane::auth_service_crd());
     assert_eq!(read(folder().join("files/auth_service.yaml")), generated, "run `make generate`");

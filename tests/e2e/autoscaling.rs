@@ -21,7 +21,8 @@ use crate::namespace::{NAME, Namespace};
 use crate::poller::{Poller, Tries};
 use crate::stores;
 
-/// Logs in again and again, one login at a time, some ten a second. Ends by itself too: the load has a bound.
+/// Logs in repeatedly, one login after the other, about ten per second. It ends after a fixed number of logins at the
+/// latest.
 const LOGINS: &str = r"
 for login in $(seq 1500); do
   [ -e /tmp/enough ] && exit
@@ -29,7 +30,7 @@ for login in $(seq 1500); do
   sleep 0.05
 done >&2";
 
-/// Every number of replicas that the Deployment was given, one after the other.
+/// The successive values of `spec.replicas` of the Deployment.
 struct History {
     seen: Arc<Mutex<Vec<i32>>>,
     task: JoinHandle<()>,
@@ -62,7 +63,7 @@ impl History {
     }
 }
 
-/// What the operator has written into the Deployment, and when it did so last.
+/// The operator's entries in the managed fields of the Deployment, with the time of its last write.
 async fn written_by_the_operator(deployments: &Api<Deployment>) -> Vec<ManagedFieldsEntry> {
     let deployment = deployments.get(NAME).await.expect("the Deployment");
     let mut entries = deployment.metadata.managed_fields.expect("managed fields");
@@ -71,7 +72,7 @@ async fn written_by_the_operator(deployments: &Api<Deployment>) -> Vec<ManagedFi
 }
 
 #[tokio::test]
-async fn replicas_come_with_the_logins_and_go_after_them_and_no_call_is_lost() {
+async fn replicas_follow_the_load_without_a_failed_request() {
     let namespace = Namespace::new("autoscaling").await;
     let password = secret("admin");
     stores::apply_admin(&namespace, &password).await;
@@ -85,7 +86,7 @@ async fn replicas_come_with_the_logins_and_go_after_them_and_no_call_is_lost() {
     let spec = json!({
         "autoscaling": autoscaling,
         "bootstrapAdmin": {"secretRef": {"name": "admin"}},
-        // Little, so that a little load is too much.
+        // A small request, so that a small load exceeds it.
         "pod": {"resources": {"requests": {"cpu": "20m", "memory": "64Mi"}}},
     });
     namespace.bring_up("embedded stores, autoscaled", spec).await;
@@ -118,6 +119,10 @@ async fn replicas_come_with_the_logins_and_go_after_them_and_no_call_is_lost() {
     assert_eq!(ready.status.expect("a status").ready_replicas, 1);
 
     let history = history.end();
-    assert_eq!(history, [1, 2, 1], "nobody sets back what the autoscaler has set");
-    assert_eq!(written_by_the_operator(&deployments).await, before, "the operator has nothing to write");
+    assert_eq!(history, [1, 2, 1], "another client has changed the replicas");
+    assert_eq!(
+        written_by_the_operator(&deployments).await,
+        before,
+        "the operator has written to the Deployment"
+    );
 }

@@ -4,18 +4,18 @@ use std::process::Output;
 
 use latchkey_tests::answer::Answer;
 use latchkey_tests::app::{Session, User, path};
-use latchkey_tests::cluster::run_with_input;
 use latchkey_tests::logs::secret;
+use latchkey_tests::process::run_with_input;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::namespace::{NAME, Namespace};
 use crate::waiting::wait_for;
 
-/// The pod, and whom it talks to.
+/// The pod, and the Service to which it sends requests.
 pub struct Client<'a> {
     namespace: &'a Namespace,
-    /// What every path is put behind: the Service.
+    /// The base URL: that of the Service.
     base: String,
 }
 
@@ -24,32 +24,32 @@ pub struct Client<'a> {
 pub struct Request(Vec<(&'static str, String)>);
 
 impl Request {
-    /// A GET of a whole URL.
+    /// A GET request to a complete URL.
     pub fn get(url: impl Into<String>) -> Self {
         Self(vec![("url", url.into())])
     }
 
-    /// A POST without a body.
+    /// A POST request without a body.
     pub fn post(url: impl Into<String>) -> Self {
         Self::get(url).with("request", "POST")
     }
 
-    /// With an access token.
+    /// Adds an access token.
     pub fn bearer(self, token: &str) -> Self {
         self.header(&format!("Authorization: Bearer {token}"))
     }
 
-    /// With a header.
+    /// Adds a header.
     pub fn header(self, line: &str) -> Self {
         self.with("header", line)
     }
 
-    /// With a field of a form.
+    /// Adds a form field.
     pub fn field(self, name: &str, value: &str) -> Self {
         self.with("data-urlencode", &format!("{name}={value}"))
     }
 
-    /// With a JSON body.
+    /// Adds a JSON body.
     pub fn json(self, body: &Value) -> Self {
         self.header("Content-Type: application/json").with("data-raw", &body.to_string())
     }
@@ -75,11 +75,11 @@ impl<'a> Client<'a> {
         Self { namespace, base: format!("http://{NAME}.{}.svc", namespace.name) }
     }
 
-    /// Waits until the Service leads to a pod: every node learns of the first ready pod by itself, and a moment
-    /// after the Deployment's status has it.
+    /// Waits until the Service has a reachable endpoint: kube-proxy observes the first ready pod a moment after the
+    /// status of the Deployment shows it.
     pub async fn wait_until_routed(&self) {
         let request = Request::get(self.url(path::JWKS)).config();
-        wait_for("the Service to lead to a pod", async || {
+        wait_for("the Service to have an endpoint", async || {
             let output =
                 self.run(&["curl", "-sS", "-o", "/dev/null", "--max-time", "5", "-K", "-"], &request);
             if output.status.success() {
@@ -91,19 +91,19 @@ impl<'a> Client<'a> {
         .await;
     }
 
-    /// The URL of a path behind the Service.
+    /// The URL of a path at the Service.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Runs a command in the pod and returns what it printed.
+    /// Runs a command in the pod and returns its standard output.
     ///
     /// # Panics
     /// When it fails.
     pub fn exec(&self, command: &[&str], input: &str) -> String {
         let output = self.run(command, input);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?} in the client's pod failed: {complaint}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?} in the client's pod failed: {error}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -113,21 +113,21 @@ impl<'a> Client<'a> {
         run_with_input(&mut kubectl, input)
     }
 
-    /// Sends a request. What it carries goes through standard input, never through arguments.
+    /// Sends a request. Its content is passed in standard input, never in arguments.
     ///
     /// # Panics
-    /// When nobody answers.
+    /// When there is no response.
     pub fn send(&self, request: &Request) -> Answer {
         let answer = self.exec(&["curl", "-sS", "-i", "--max-time", "20", "-K", "-"], &request.config());
         parse(&answer)
     }
 
-    /// Leaves a request in the pod, in a file that curl takes as its configuration.
+    /// Writes a request to a file in the pod, as a configuration of curl.
     pub fn leave(&self, request: &Request, file: &str) {
         self.exec(&["sh", "-c", r#"cat >"$1""#, "sh", file], &request.config());
     }
 
-    /// Sends requests one after the other, without a pause, and returns the status of each answer.
+    /// Sends requests one after the other without a pause, and returns the status of each response.
     pub fn statuses(&self, requests: &[Request]) -> Vec<u16> {
         let each = |request: &Request| {
             format!(
@@ -163,7 +163,7 @@ impl<'a> Client<'a> {
         self.send(&request.json(&json!({"token": session.refresh})))
     }
 
-    /// Makes an account as the first superuser.
+    /// Creates an account as the first superuser.
     pub fn create_user(&self, admin_password: &str, username: &str) -> User {
         let admin = self.log_in("root.admin", admin_password);
         let (email, password) = (format!("{username}@example.test"), secret("user"));
@@ -179,7 +179,7 @@ impl<'a> Client<'a> {
         assert_eq!(answer.ok(200)["message"], "Password recovery email sent.");
     }
 
-    /// Waits until this many messages have come to an address, and returns their text parts, oldest first.
+    /// Waits for this number of messages to an address, and returns their text parts, oldest first.
     pub async fn mail_to(&self, email: &str, count: usize) -> Vec<String> {
         let get = |path: &str| self.send(&Request::get(format!("http://mailpit:8025/api/v1/{path}"))).json();
         wait_for(&format!("{count} messages to {email}"), async || {
@@ -196,7 +196,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// The only link in a mail.
+/// The only link in an e-mail.
 pub fn link(text: &str) -> reqwest::Url {
     let mut links = text.split_whitespace().filter(|word| word.contains("://"));
     let link = links.next().expect("a link in the text part");
@@ -204,9 +204,9 @@ pub fn link(text: &str) -> reqwest::Url {
     link.parse().expect("the link is a URL")
 }
 
-/// Head and body, as `curl -i` prints them.
+/// Parses the output of `curl -i`.
 fn parse(text: &str) -> Answer {
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {text}"));
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
     let mut headers = HeaderMap::new();

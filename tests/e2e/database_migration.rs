@@ -10,14 +10,14 @@ use crate::client::{Client, Request};
 use crate::namespace::Namespace;
 use crate::stores;
 
-/// As the page has it, but for the namespace and the name of the other database's pod.
+/// The command of the page, with the namespace and the pod of the external database.
 const COPY: &str = r#"set -o pipefail
 "$0" -n "$1" exec auth-postgres-0 -- pg_dump -U latchkey --no-owner latchkey |
   "$0" -n "$1" exec -i postgres -- psql -v ON_ERROR_STOP=1 -q -1 -h /tmp -U latchkey auth"#;
 
 #[tokio::test]
 async fn accounts_and_sessions_move_to_an_external_database() {
-    let namespace = Namespace::new("way-out").await;
+    let namespace = Namespace::new("database-migration").await;
     let password = secret("admin");
     stores::apply_admin(&namespace, &password).await;
     let database = secret("database");
@@ -47,7 +47,7 @@ async fn accounts_and_sessions_move_to_an_external_database() {
         .await;
     namespace.wait_until_ready().await;
     client.wait_until_routed().await;
-    // The same account, the session goes on, and what was logged out stays so.
+    // The account and the session are the same, and the logged-out session remains ended.
     client.me(&session.access).ok(200);
     client.refresh(&session).ok(200);
     client.me(&out.access).problem(401);

@@ -9,7 +9,7 @@ use crate::waiting::wait_for;
 use crate::{objects, stores};
 
 #[tokio::test]
-async fn deletion_leaves_nothing_but_what_others_made() {
+async fn a_deletion_leaves_only_objects_of_other_clients() {
     let namespace = Namespace::new("deletion").await;
     stores::apply_admin(&namespace, &secret("admin")).await;
     stores::apply_smtp_credentials(&namespace, &secret("smtp")).await;
@@ -21,23 +21,23 @@ async fn deletion_leaves_nothing_but_what_others_made() {
     spec["redis"] = json!({"embedded": {}});
     spec["trustedCAs"] = json!([]);
     namespace.bring_up("embedded stores with a volume, 2 replicas", spec).await;
-    let with_it = objects::of_namespace(&namespace.client, &namespace.name).await;
+    let present = objects::of_namespace(&namespace.client, &namespace.name).await;
     for kind in
         ["PersistentVolumeClaim", "Deployment", "Job", "PodDisruptionBudget", "Service", "StatefulSet"]
     {
         assert!(
-            with_it.iter().any(|object| object.contains(&format!("/{kind}/"))),
-            "no {kind} in {with_it:?}"
+            present.iter().any(|object| object.contains(&format!("/{kind}/"))),
+            "no {kind} in {present:?}"
         );
     }
-    assert!(with_it.contains(&format!("{}/Secret/auth-jwt-keys", namespace.name)), "{with_it:?}");
+    assert!(present.contains(&format!("{}/Secret/auth-jwt-keys", namespace.name)), "{present:?}");
 
     namespace
         .api::<AuthService>()
         .delete(NAME, &kube::api::DeleteParams::default())
         .await
         .expect("it is deleted");
-    wait_for("everything of the AuthService to go", async || {
+    wait_for("all objects of the AuthService to be deleted", async || {
         let now = objects::of_namespace(&namespace.client, &namespace.name).await;
         if now == before {
             Ok(())

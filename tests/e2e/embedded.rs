@@ -13,7 +13,7 @@ use crate::stores;
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
+async fn an_empty_spec_works_and_a_first_superuser_can_be_added_later() {
     let namespace = Namespace::new("embedded").await;
     let ready = namespace.bring_up("embedded stores", json!({})).await;
     let status = ready.status.expect("a status");
@@ -37,8 +37,8 @@ async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
     let me = client.me(&session.access).ok(200);
     assert_eq!((&me["username"], &me["is_superuser"]), (&json!("root.admin"), &json!(true)));
 
-    // Without a volume the data goes with the pod, which is said; but it serves again, and lets nobody in by
-    // what the lost database knew.
+    // Without a volume the data is lost with the pod, which a condition reports. The service recovers, and refuses the
+    // tokens of the lost database.
     replace_the_database_pod(&namespace).await;
     namespace.wait_for_condition(conditions::READY, "False").await;
     namespace.wait_until_ready().await;
@@ -48,7 +48,7 @@ async fn an_empty_spec_works_and_a_first_superuser_can_come_later() {
 }
 
 #[tokio::test]
-async fn what_is_on_a_volume_outlives_the_database_pod() {
+async fn data_on_a_volume_survives_the_database_pod() {
     let namespace = Namespace::new("volume").await;
     let password = secret("admin");
     stores::apply_admin(&namespace, &password).await;
@@ -64,12 +64,12 @@ async fn what_is_on_a_volume_outlives_the_database_pod() {
     replace_the_database_pod(&namespace).await;
     namespace.wait_for_server_pods(1, &[]).await;
     client.wait_until_routed().await;
-    // The same account, and the session goes on.
+    // The account and the session are the same.
     client.me(&session.access).ok(200);
     client.refresh(&session).ok(200);
 }
 
-/// Deletes the PostgreSQL pod and waits until the next one answers.
+/// Deletes the PostgreSQL pod and waits until its replacement is ready.
 async fn replace_the_database_pod(namespace: &Namespace) {
     const NAME: &str = "auth-postgres-0";
     let pods = namespace.api::<Pod>();

@@ -10,7 +10,7 @@ use crate::namespace::{Namespace, uids};
 use crate::poller::{Poller, Tries};
 
 #[tokio::test]
-async fn the_service_answers_while_pods_are_drained_and_killed_and_they_are_replaced() {
+async fn no_request_fails_while_pods_are_drained_and_killed() {
     let namespace = Namespace::new("failover").await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("embedded stores, 2 replicas", json!({"replicas": 2})).await;

@@ -9,7 +9,7 @@ use crate::namespace::{NAME, Namespace, uids};
 use crate::release::{self, SYSTEM};
 
 #[tokio::test]
-async fn an_upgraded_operator_serves_on_without_rolling_anybodys_pods() {
+async fn an_upgrade_of_the_operator_does_not_roll_pods() {
     let namespace = Namespace::new("upgrade").await;
     let operators: Api<Deployment> = Api::namespaced(namespace.client.clone(), SYSTEM);
     let operator = operators.get("latchkey-operator").await.expect("the operator's Deployment");
@@ -23,11 +23,11 @@ async fn an_upgraded_operator_serves_on_without_rolling_anybodys_pods() {
     let arguments = serde_json::to_string(&operator.spec).expect("JSON");
     assert!(arguments.contains("--log-level=debug"), "{arguments}");
 
-    // The new operator has looked at the service when it has followed this change.
+    // The new operator has reconciled the AuthService when this change is applied.
     namespace.merge(json!({"spec": {"replicas": 2}})).await;
     namespace.wait_until_ready().await;
     let after = namespace.wait_for_server_pods(2, &[]).await;
-    assert!(uids(&after).contains(&uids(&before)[0]), "the pod of before has been replaced");
+    assert!(uids(&after).contains(&uids(&before)[0]), "the pod was replaced");
     let sets = namespace.api::<ReplicaSet>().list(&ListParams::default()).await.expect("ReplicaSets");
-    assert_eq!(sets.items.len(), 1, "one ReplicaSet of {NAME}, since nothing was rolled");
+    assert_eq!(sets.items.len(), 1, "the Deployment {NAME} was rolled");
 }

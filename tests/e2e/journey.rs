@@ -1,4 +1,4 @@
-//! The requests of an application, from a pod, through the Service's name.
+//! The requests of an application, from a pod, to the name of the Service.
 
 use latchkey_tests::app::path;
 use latchkey_tests::logs::{leak, secret};
@@ -36,10 +36,10 @@ async fn login_profile_refresh_recovery_reset_and_logout() {
     let link = link(&mail[0]);
     assert!(
         link.as_str().starts_with(&client.url("/reset-password?")),
-        "the link leads to the issuer: {link}"
+        "the link is not below the issuer: {link}"
     );
     let page = client.send(&Request::get(link.as_str()));
-    assert_eq!(page.status, 200, "the page behind the link");
+    assert_eq!(page.status, 200, "the page of the link");
     let token = link.query_pairs().find(|(name, _)| name == "token").expect("a token in the link").1;
     let password = secret("new");
     let body = json!({"token": token, "new_password": password});
@@ -56,6 +56,6 @@ async fn login_profile_refresh_recovery_reset_and_logout() {
     client.refresh(&session).problem(401);
 
     for line in namespace.server_log().lines().chain(release::operator_log().lines()) {
-        assert_eq!(leak(line), None, "a secret is in the log: {line}");
+        assert_eq!(leak(line), None, "the log contains a secret: {line}");
     }
 }

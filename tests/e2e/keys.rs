@@ -19,7 +19,7 @@ use crate::{release, stores};
 
 const ROTATIONS: usize = 3;
 
-/// An application that verifies tokens itself, and keeps the key set for as long as it may.
+/// An application that verifies tokens itself, and caches the key set for its `max-age`.
 struct Verifier {
     keys: JwkSet,
     until: Instant,
@@ -27,7 +27,7 @@ struct Verifier {
 
 impl Verifier {
     fn new(client: &Client<'_>) -> Self {
-        // Its copy is as old as the question, not as the answer.
+        // The age of the copy counts from the request, not from the response.
         let asked = Instant::now();
         let answer = client.send(&Request::get(client.url(path::JWKS)));
         let caching = answer.header("cache-control").and_then(|text| text.split("max-age=").nth(1));
@@ -36,7 +36,7 @@ impl Verifier {
         Self { keys, until: asked + Duration::from_secs(max_age) }
     }
 
-    /// Verifies a token as it was answered at `received`.
+    /// Verifies a token of a response at `received`.
     fn verify(&mut self, client: &Client<'_>, token: &str, received: Instant) {
         if received >= self.until {
             *self = Self::new(client);
@@ -68,7 +68,7 @@ async fn active(namespace: &Namespace) -> String {
 }
 
 #[tokio::test]
-async fn keys_rotate_under_load_unnoticed_and_stolen_ones_go_in_seconds() {
+async fn keys_rotate_under_load_without_errors_and_revoked_keys_are_refused_in_seconds() {
     let namespace = Namespace::new("keys").await;
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;
@@ -89,13 +89,13 @@ async fn keys_rotate_under_load_unnoticed_and_stolen_ones_go_in_seconds() {
         while kid(&session.access) == before {
             assert!(
                 begun.elapsed() < Duration::from_mins(1),
-                "{}",
+                "waited a minute for another key than {before}; last seen: {}",
                 namespace.kubectl(&["describe", "authsvc"])
             );
             session = Session::from_answer(&client.refresh(&session));
             verifier.verify(&client, &session.access, Instant::now());
             client.me(&session.access).ok(200);
-            // Signed by a key that has long stopped signing.
+            // Its key does not sign any more.
             client.me(&first.access).ok(200);
         }
         note(&format!("a rotation with jwksCacheTime 3s: {:.1} s", begun.elapsed().as_secs_f64()));
@@ -104,7 +104,7 @@ async fn keys_rotate_under_load_unnoticed_and_stolen_ones_go_in_seconds() {
 
     let (begun, stolen) = (Instant::now(), kid(&session.access));
     annotate(&namespace, "revoke-keys", "stolen").await;
-    wait_for("the stolen key to be of no use on any replica", async || {
+    wait_for("every replica to refuse the stolen key", async || {
         let mut refused = Vec::new();
         for pod in namespace.server_pods().await {
             let address = pod.status.and_then(|status| status.pod_ip).expect("an address");
@@ -127,8 +127,8 @@ async fn keys_rotate_under_load_unnoticed_and_stolen_ones_go_in_seconds() {
     assert_ne!(kid(&fresh.access), stolen);
     namespace.wait_for_condition("KeysReady", "True").await;
     assert_eq!(active(&namespace).await, kid(&fresh.access));
-    assert_eq!(uids(&namespace.server_pods().await), pods, "nobody restarts a pod for it");
+    assert_eq!(uids(&namespace.server_pods().await), pods, "the pods were restarted");
     for line in namespace.server_log().lines().chain(release::operator_log().lines()) {
-        assert_eq!(leak(line), None, "a secret is in the log: {line}");
+        assert_eq!(leak(line), None, "the log contains a secret: {line}");
     }
 }

@@ -1,7 +1,7 @@
 //! Latchkey on a real cluster: pods run, Services route, names resolve, volumes bind.
 //!
-//! All tests share one cluster and one release of the chart; each has a namespace of its own, which enforces
-//! Pod Security `restricted`. What a caller does is done from a pod, through the Service.
+//! All tests share one cluster and one release of the chart. Each has its own namespace, which enforces Pod Security
+//! `restricted`. Requests are sent from a pod to the Service.
 
 mod autoscaling;
 mod client;

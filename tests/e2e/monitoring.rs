@@ -15,7 +15,7 @@ use crate::stores;
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn prometheus_scrapes_everything_and_the_dashboard_shows_it() {
+async fn prometheus_scrapes_every_target_and_every_panel_has_data() {
     let namespace = Namespace::new("monitoring").await;
     let image = namespace.cluster.load_image("prometheus");
     prometheus::start_operator(&namespace, &image).await;
@@ -31,18 +31,17 @@ async fn prometheus_scrapes_everything_and_the_dashboard_shows_it() {
     wait_for("every target to be up", async || every_target_is_up(&prometheus, &namespace).await).await;
     wait_for("every alert to be evaluated", async || every_alert_is_evaluated(&prometheus).await).await;
     for query in dashboard_queries() {
-        wait_for(
-            &format!("the panel {:?} to show something: {}", query.panel, query.expression),
-            async || prometheus.query(&query.expression).await,
-        )
+        wait_for(&format!("data in the panel {:?}: {}", query.panel, query.expression), async || {
+            prometheus.query(&query.expression).await
+        })
         .await;
     }
     for metric in alert_expressions().iter().flat_map(|expression| metrics_in(expression)) {
-        // A histogram is there as its buckets.
+        // A histogram has a series for each bucket.
         let either = format!("{metric} or {metric}_bucket");
         wait_for(&format!("a series of {metric}"), async || prometheus.query(&either).await).await;
     }
-    // The labels by which the dashboard and the alerts tell one AuthService from another.
+    // The labels by which the dashboard and the alerts distinguish AuthServices.
     let of_this =
         format!("latchkey_logins_total{{namespace=\"{}\",auth_service=\"{NAME}\"}}", namespace.name);
     assert!(prometheus.query(&of_this).await.is_ok(), "{of_this}");
@@ -50,10 +49,10 @@ async fn prometheus_scrapes_everything_and_the_dashboard_shows_it() {
         "latchkey_operator_auth_service_condition{{namespace=\"{}\",name=\"{NAME}\",type=\"Ready\",status=\"true\"}} == 1",
         namespace.name
     );
-    wait_for("the operator to say that it is Ready", async || prometheus.query(&ready).await).await;
+    wait_for("the metric of the condition Ready", async || prometheus.query(&ready).await).await;
 }
 
-/// Counters with labels have no series before they have counted.
+/// Counters with labels have no series before the first increment.
 async fn cause_every_kind_of_series(client: &Client<'_>, admin_password: &str) {
     let john = client.create_user(admin_password, "john");
     client.ask_for_recovery(&john.email);
@@ -81,11 +80,11 @@ async fn every_alert_is_evaluated(prometheus: &Prometheus<'_>) -> Result<(), Str
     if rules.len() == expected && bad.is_empty() {
         Ok(())
     } else {
-        Err(format!("{} of {expected} alerts are known; not well: {bad:?}", rules.len()))
+        Err(format!("{} of {expected} alerts; not evaluated: {bad:?}", rules.len()))
     }
 }
 
-/// What the chart's alerts ask for.
+/// The expressions of the chart's alerts.
 fn alert_expressions() -> BTreeSet<String> {
     let objects = chart::render("latchkey", SYSTEM, &["metrics.prometheusRule.enabled=true"]);
     let groups =

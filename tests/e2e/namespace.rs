@@ -19,10 +19,10 @@ use crate::waiting::wait_for;
 /// The name of the AuthService in every test.
 pub const NAME: &str = "auth";
 
-/// The label that tells the server's pods from those of the stores.
+/// Selects the server's pods.
 const SERVER_PODS: &str = "app.kubernetes.io/instance=auth,app.kubernetes.io/component=server";
 
-/// A namespace. It goes with the test, but stays, and is described, when the test fails.
+/// A namespace. It is deleted after the test; if the test fails, it remains and is described.
 pub struct Namespace {
     pub cluster: &'static Cluster,
     pub client: Client,
@@ -31,17 +31,17 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes it, and before that the release, if there is none.
+    /// Creates it, after installing the release if it is missing.
     pub async fn new(theme: &str) -> Self {
         let release = release::hold().await;
         let cluster = Cluster::shared();
         let client = cluster.client().await;
         let name = format!("e2e-{theme}");
-        release::make_namespace(&client, &name).await;
+        release::create_namespace(&client, &name).await;
         Self { cluster, client, name, _release: release }
     }
 
-    /// The objects of one kind in it.
+    /// The objects of one kind in the namespace.
     pub fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope>,
@@ -50,13 +50,13 @@ impl Namespace {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
-    /// Applies any object in it.
+    /// Applies any object in the namespace.
     pub async fn apply(&self, mut object: Value) {
         object["metadata"]["namespace"] = json!(self.name);
         apply(&self.client, &object).await;
     }
 
-    /// Makes a Secret, or changes these keys of it.
+    /// Creates a Secret, or changes these keys of it.
     pub async fn apply_secret(&self, name: &str, data: &[(&str, &str)]) {
         let data: Value = data.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         let metadata = json!({"name": name});
@@ -71,7 +71,7 @@ impl Namespace {
         String::from_utf8(value.0.clone()).expect("a text")
     }
 
-    /// Applies the AuthService with this spec and waits until it is Ready. Tells how long that took.
+    /// Applies the AuthService with this spec, waits until it is Ready, and prints the duration.
     pub async fn bring_up(&self, what: &str, spec: Value) -> AuthService {
         let begun = Instant::now();
         self.apply_auth_service(spec).await;
@@ -91,17 +91,17 @@ impl Namespace {
         .await;
     }
 
-    /// Changes the AuthService by a JSON merge patch.
+    /// Patches the AuthService with a JSON merge patch.
     pub async fn merge(&self, patch: Value) {
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         self.api::<AuthService>()
             .patch(NAME, &parameters, &Patch::Merge(patch))
             .await
-            .expect("the patch is taken");
+            .expect("the API server accepts the patch");
     }
 
-    /// Waits until the AuthService is Ready as it is specified now.
+    /// Waits until the AuthService is Ready for its current generation.
     pub async fn wait_until_ready(&self) -> AuthService {
         let api = self.api::<AuthService>();
         wait_for("Ready", async || {
@@ -128,13 +128,13 @@ impl Namespace {
         .await;
     }
 
-    /// The server's pods, but for those that are on their way out.
+    /// The server's pods, without those that are being deleted.
     pub async fn server_pods(&self) -> Vec<Pod> {
         let pods = self.api::<Pod>().list(&ListParams::default().labels(SERVER_PODS)).await.expect("pods");
         pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
     }
 
-    /// Waits until there are this many server pods, all ready and none of `gone` (uids) among them.
+    /// Waits until there is this number of server pods, all ready and none with a uid in `gone`.
     pub async fn wait_for_server_pods(&self, count: usize, gone: &[String]) -> Vec<Pod> {
         wait_for(&format!("{count} ready server pods"), async || {
             let pods = self.server_pods().await;
@@ -155,14 +155,14 @@ impl Namespace {
         run_ok(self.cluster.kubectl().args(["-n", &self.name]).args(arguments))
     }
 
-    /// Everything that the server's pods have logged.
+    /// The logs of the server's pods.
     pub fn server_log(&self) -> String {
         self.kubectl(&["logs", "-l", SERVER_PODS, "--all-containers", "--tail=-1"])
     }
 
-    /// It goes while other tests run. What ends by itself goes first: Kubernetes looks again at a namespace that
-    /// is not empty only when the longest grace period in it is over. Each command has a limit, since nobody waits
-    /// for it, and the cluster may be gone before it ends.
+    /// Deletes the namespace while other tests run. AuthServices and pods are deleted first, because Kubernetes checks
+    /// a namespace that is not empty only after the longest grace period in it. Each command has a deadline, because no
+    /// test waits for it, and the cluster may end before.
     fn remove_in_background(&self) {
         const SCRIPT: &str = r#"
             "$1" -n "$2" delete authsvc --all --timeout=120s
@@ -173,7 +173,7 @@ impl Namespace {
         shell.args(["-c", SCRIPT, "sh"]).arg(kubectl.get_program()).arg(&self.name);
         shell.envs(kubectl.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Without a shell there is a namespace left for the next run to remove.
+        // If that fails, the next run deletes the namespace.
         let _ = shell.spawn();
     }
 
@@ -183,7 +183,7 @@ impl Namespace {
             String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
         };
         format!(
-            "--- what is in the namespace {}:\n{}\n--- its pods:\n{}\n--- their logs:\n{}",
+            "--- objects in the namespace {}:\n{}\n--- its pods:\n{}\n--- their logs:\n{}",
             self.name,
             kubectl(&["get", "authsvc,deployments,statefulsets,jobs,pods,pvc,events", "-o", "wide"]),
             [kubectl(&["describe", "authsvc"]), kubectl(&["describe", "pods"])].concat(),
@@ -212,13 +212,13 @@ impl Drop for Namespace {
     }
 }
 
-/// Whether a pod answers.
+/// Whether a pod is ready.
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// What tells pods of the same name apart.
+/// The uids, which distinguish pods of the same name.
 pub fn uids(pods: &[Pod]) -> Vec<String> {
     pods.iter().filter_map(ResourceExt::uid).collect()
 }

@@ -13,7 +13,7 @@ use crate::waiting::wait_for;
 /// Objects, as `NAMESPACE/Kind/name`.
 pub type Objects = BTreeSet<String>;
 
-/// Everything in a namespace but Events, which tell of the past.
+/// All objects in a namespace, except Events.
 pub async fn of_namespace(client: &Client, namespace: &str) -> Objects {
     let mut found = Objects::new();
     for resource in resources(client, |scope| *scope == Scope::Namespaced).await {
@@ -23,7 +23,7 @@ pub async fn of_namespace(client: &Client, namespace: &str) -> Objects {
     found
 }
 
-/// Everything in the cluster but Events and what the tests' own namespaces hold.
+/// All objects in the cluster, except Events and those in the namespaces of the tests.
 pub async fn all(client: &Client) -> Objects {
     let mut found = Objects::new();
     for resource in resources(client, |_| true).await {
@@ -36,7 +36,7 @@ pub async fn all(client: &Client) -> Objects {
 async fn add(found: &mut Objects, resource: &ApiResource, api: Api<DynamicObject>) {
     let list = match api.list(&ListParams::default()).await {
         Ok(list) => list.items,
-        // A kind that has gone since the API server said that it serves it.
+        // The kind was removed after the discovery.
         Err(kube::Error::Api(status)) if status.code == 404 => return,
         Err(error) => panic!("{} cannot be listed: {error}", resource.kind),
     };
@@ -47,9 +47,9 @@ async fn add(found: &mut Objects, resource: &ApiResource, api: Api<DynamicObject
 }
 
 async fn resources(client: &Client, wanted: impl Fn(&Scope) -> bool) -> Vec<ApiResource> {
-    // In one request: a group that goes between two would be an error.
+    // In one request, because a group that is removed between two requests would be an error.
     let discovery =
-        Discovery::new(client.clone()).run_aggregated().await.expect("the API server says what it serves");
+        Discovery::new(client.clone()).run_aggregated().await.expect("the resources of the API server");
     let resources = discovery.groups().flat_map(ApiGroup::recommended_resources);
     resources
         .filter(|(resource, capabilities)| {
@@ -57,13 +57,13 @@ async fn resources(client: &Client, wanted: impl Fn(&Scope) -> bool) -> Vec<ApiR
                 && capabilities.supports_operation(verbs::LIST)
                 && !matches!(
                     resource.kind.as_str(),
-                    // A volume goes some time after its claim; with the other two the API server keeps account
-                    // of kinds and of the addresses of Services.
+                    // A volume is deleted some time after its claim. The API server manages the other two itself, for
+                    // kinds and for the addresses of Services.
                     "Event"
                         | "PersistentVolume"
                         | "APIService"
                         | "IPAddress"
-                        // What metrics-server has measured last.
+                        // The last measurements of metrics-server.
                         | "PodMetrics"
                         | "NodeMetrics"
                 )
@@ -72,7 +72,7 @@ async fn resources(client: &Client, wanted: impl Fn(&Scope) -> bool) -> Vec<ApiR
         .collect()
 }
 
-/// Waits until a new namespace has what controllers put into each.
+/// Waits until controllers have created their objects in a new namespace.
 pub async fn wait_for_namespace(client: &Client, namespace: &str) {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);

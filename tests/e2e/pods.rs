@@ -8,8 +8,8 @@ use crate::namespace::{Namespace, is_ready};
 use crate::waiting::wait_for;
 
 impl Namespace {
-    /// Runs a container as the pod of this name, and with it a Service of the same name for its port. It has
-    /// a writable `/tmp`, and the Secret of its own name at `/secrets` if `secret` says so.
+    /// Runs a container in a pod of this name, and creates a Service of the same name for its port. The pod has a
+    /// writable `/tmp`, and, if `secret` is set, the Secret of the same name at `/secrets`.
     pub async fn run(&self, name: &str, mut container: Value, port: Option<u16>, secret: bool) {
         let mut mounts = vec![json!({"name": "tmp", "mountPath": "/tmp"})];
         let mut volumes = vec![json!({"name": "tmp", "emptyDir": {}})];
@@ -66,11 +66,11 @@ impl Namespace {
         .await;
     }
 
-    /// Removes a pod and waits until it is gone.
+    /// Deletes a pod and waits until it is gone.
     pub async fn remove_pod(&self, name: &str) {
         let api = self.api::<Pod>();
         api.delete(name, &DeleteParams::default().grace_period(0)).await.expect("the pod is deleted");
-        wait_for(&format!("the pod {name} to go"), async || match api.get_opt(name).await {
+        wait_for(&format!("the pod {name} to be deleted"), async || match api.get_opt(name).await {
             Ok(None) => Ok(()),
             Ok(Some(_)) => Err("it is still there".to_owned()),
             Err(error) => Err(error.to_string()),

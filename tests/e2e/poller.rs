@@ -9,17 +9,17 @@ use crate::client::Client;
 use crate::namespace::Namespace;
 use crate::waiting::wait_for;
 
-/// How often a call may be tried.
+/// The number of attempts of each request.
 #[derive(Debug, Clone, Copy)]
 pub enum Tries {
-    /// Once: not a single connection may fail.
+    /// One attempt: no connection may fail.
     One,
-    /// Three times, as callers do that expect machines to break.
+    /// Three attempts, like clients that tolerate the failure of a node.
     Three,
 }
 
-/// Calls `/.well-known/jwks.json` again and again, each time over a new connection. A line `answered`, or what
-/// went wrong, for each call.
+/// Requests `/.well-known/jwks.json` repeatedly, each time over a new connection. Prints a line `answered`, or the
+/// error, for each request.
 const SCRIPT: &str = r#"
 rm -f /tmp/stop
 until [ -e /tmp/stop ]; do
@@ -33,21 +33,21 @@ until [ -e /tmp/stop ]; do
   sleep 0.03
 done"#;
 
-/// A caller at work.
+/// A running client.
 pub struct Poller<'a> {
     client: &'a Client<'a>,
     process: Process,
 }
 
 impl<'a> Poller<'a> {
-    /// Starts one in the client's pod, and waits until it has been answered.
+    /// Starts one in the client's pod, and waits for the first response.
     pub async fn start(namespace: &Namespace, client: &'a Client<'a>, tries: Tries) -> Self {
         let tries = match tries {
             Tries::One => "1",
             Tries::Three => "3",
         };
-        // By its address, not by its name: what is asked is whether the Service answers, and a lost packet to the
-        // name server of the test cluster would count as a lost call.
+        // The address of the Service instead of its name, because a lost packet to the name server of the test cluster
+        // would count as a failed request.
         let services: Api<Service> = Api::namespaced(namespace.cluster.client().await, &namespace.name);
         let service = services.get("auth").await.expect("the Service");
         let address = service.spec.and_then(|spec| spec.cluster_ip).expect("the Service's address");
@@ -59,11 +59,11 @@ impl<'a> Poller<'a> {
         poller
     }
 
-    /// Waits until it has been answered this many times from now on.
+    /// Waits for this number of further responses.
     pub async fn wait_for_answers(&self, count: usize) {
         let answered = || self.process.stderr.all().iter().filter(|line| *line == "answered").count();
         let before = answered();
-        wait_for("the caller to be answered", async || {
+        wait_for(&format!("{count} responses"), async || {
             let now = answered() - before;
             if now >= count {
                 Ok(())
@@ -74,20 +74,15 @@ impl<'a> Poller<'a> {
         .await;
     }
 
-    /// Stops it and asserts that every call was answered.
+    /// Stops it and asserts that every request succeeded.
     pub async fn stop(mut self) {
         self.wait_for_answers(20).await;
         self.client.exec(&["touch", "/tmp/stop"], "");
         let status = self.process.wait();
         let lines = self.process.stderr.all();
         let failed: Vec<_> = lines.iter().filter(|line| *line != "answered").collect();
-        assert!(status.success(), "the caller ended early: {failed:?}");
+        assert!(status.success(), "the client failed: {failed:?}");
         let lost = failed.iter().filter(|line| line.starts_with("failed")).count();
-        assert_eq!(
-            lost,
-            0,
-            "of {} calls {lost} were not answered: {failed:?}",
-            lines.len() - failed.len() + lost
-        );
+        assert_eq!(lost, 0, "{lost} of {} requests failed: {failed:?}", lines.len() - failed.len() + lost);
     }
 }

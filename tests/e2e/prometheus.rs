@@ -9,15 +9,15 @@ use crate::namespace::{Namespace, is_ready};
 use crate::release::SYSTEM;
 use crate::waiting::wait_for;
 
-/// The pod that Prometheus Operator makes for a Prometheus called `e2e`.
+/// The pod that the Prometheus Operator creates for the Prometheus named `e2e`.
 const POD: &str = "prometheus-e2e-0";
 
-/// Asks the Prometheus of a namespace.
+/// The API of the Prometheus in a namespace.
 pub struct Prometheus<'a> {
     namespace: &'a Namespace,
 }
 
-/// Starts Prometheus Operator. It is not waited for.
+/// Starts the Prometheus Operator, without waiting for it.
 pub async fn start_operator(namespace: &Namespace, image: &str) {
     let name = &namespace.name;
     let core: Api<CoreNamespace> = Api::all(namespace.client.clone());
@@ -25,7 +25,7 @@ pub async fn start_operator(namespace: &Namespace, image: &str) {
     namespace
         .apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "prometheus"}}))
         .await;
-    // Of no namespace, but it goes with this one.
+    // It is not in a namespace, but is deleted with this one.
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
@@ -81,8 +81,8 @@ fn pod_security() -> Value {
 }
 
 impl<'a> Prometheus<'a> {
-    /// Starts it and waits until it is ready. It follows what is there already at once; what comes later it gets
-    /// with the next look of the kubelet at its Secrets, up to a minute after.
+    /// Starts it and waits until it is ready. Its configuration contains all existing monitors and rules; the kubelet
+    /// updates the mounted Secret for later ones within a minute.
     pub async fn start(namespace: &'a Namespace, image: &str) -> Self {
         let reloader = json!(["prometheus-config-reloader"]);
         namespace
@@ -102,7 +102,7 @@ impl<'a> Prometheus<'a> {
                     "serviceMonitorNamespaceSelector": {},
                     "ruleSelector": {},
                     "ruleNamespaceSelector": {},
-                    // One image for all of it, so that each container has to be told what it is.
+                    // All containers have the same image, so that each needs its command.
                     "containers": [
                         {"name": "prometheus", "command": ["prometheus"]},
                         {"name": "config-reloader", "command": reloader},
@@ -115,17 +115,17 @@ impl<'a> Prometheus<'a> {
         wait_for("Prometheus to be ready", async || match pods.get_opt(POD).await {
             Ok(Some(pod)) if is_ready(&pod) => Ok(()),
             Ok(Some(pod)) => Err(format!("{:?}", pod.status)),
-            Ok(None) => Err("Prometheus Operator has not made it".to_owned()),
+            Ok(None) => Err("the Prometheus Operator has not created the pod".to_owned()),
             Err(error) => Err(error.to_string()),
         })
         .await;
         Self { namespace }
     }
 
-    /// What a path of its API answers under `data`.
+    /// The `data` in the response to a path of the API.
     ///
     /// # Errors
-    /// When it does not answer, or with its complaint.
+    /// When there is no response, or it is an error.
     pub async fn get(&self, path_and_query: &str) -> Result<Value, String> {
         let name = &self.namespace.name;
         let path = format!("/api/v1/namespaces/{name}/pods/{POD}:9090/proxy/api/v1/{path_and_query}");
@@ -134,10 +134,10 @@ impl<'a> Prometheus<'a> {
         if answer["status"] == "success" { Ok(answer["data"].clone()) } else { Err(answer.to_string()) }
     }
 
-    /// The series that an expression gives now.
+    /// The current series of an expression.
     ///
     /// # Errors
-    /// When there are none, or with what Prometheus says against it.
+    /// When there are none, or the expression is invalid.
     pub async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let encoded: String =
             expression.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();

@@ -1,5 +1,5 @@
-//! The release of the chart that all tests share. Whoever needs it first installs it, on a cluster without
-//! any trace of another.
+//! The release of the chart that all tests share. The first test installs it, after removing the objects of earlier
+//! releases.
 
 use std::process::Command;
 use std::sync::LazyLock;
@@ -18,29 +18,29 @@ use crate::objects::{self, Objects};
 /// The namespace of the release.
 pub const SYSTEM: &str = "latchkey-system";
 
-/// The name of the release, and of the operator's Deployment with it.
+/// The name of the release.
 const RELEASE: &str = "latchkey";
 const OPERATOR: &str = "deployment/latchkey-operator";
 
-/// On the namespaces of the tests, so that the next run finds those of one that was killed.
+/// The label of the tests' namespaces, by which the next run finds those of a killed one.
 pub const LABEL: &str = "latchkey.dev/e2e";
 
-/// What there is of the release.
+/// The state of the release.
 pub enum State {
-    /// Nothing.
+    /// It is not installed.
     Absent,
-    /// It is installed; before, the cluster held these objects.
+    /// It is installed. These objects existed before.
     Installed(Objects),
-    /// It could not be installed, which need not be tried again for every test.
+    /// The installation failed, and is not repeated for every test.
     Failed(String),
 }
 
-/// Holding this keeps the release installed.
+/// While this is held, the release remains installed.
 pub type Held = RwLockReadGuard<'static, State>;
 
 static RELEASE_STATE: LazyLock<RwLock<State>> = LazyLock::new(|| RwLock::new(State::Absent));
 
-/// The release, installed if it is not.
+/// Holds the release, and installs it if it is missing.
 ///
 /// # Panics
 /// When it cannot be installed.
@@ -53,7 +53,7 @@ pub async fn hold() -> Held {
     RwLockWriteGuard::downgrade(hold_alone().await)
 }
 
-/// The same for the one test that takes it away: returns when no other test holds it.
+/// Holds the release exclusively, for the test that uninstalls it. Waits until no other test holds it.
 ///
 /// # Panics
 /// When it cannot be installed.
@@ -71,12 +71,12 @@ pub async fn hold_alone() -> RwLockWriteGuard<'static, State> {
 async fn install() -> State {
     let cluster = Cluster::shared();
     let client = cluster.client().await;
-    remove_traces(cluster);
-    // Before the cluster's objects are counted: these are not the release's.
+    remove_leftovers(cluster);
+    // Before the objects of the cluster are listed, because these do not belong to the release.
     for file in prometheus_crds() {
         run_ok(cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(file));
     }
-    make_namespace(&client, SYSTEM).await;
+    create_namespace(&client, SYSTEM).await;
     objects::wait_for_namespace(&client, SYSTEM).await;
     let before = objects::all(&client).await;
     let output = run(&mut helm("install", &[]));
@@ -86,17 +86,17 @@ async fn install() -> State {
     State::Failed(format!("{}{}", String::from_utf8_lossy(&output.stderr), describe_operator()))
 }
 
-/// `helm upgrade` to these values; waits until the operator runs with them.
+/// `helm upgrade` with these values; waits until the operator runs with them.
 ///
 /// # Panics
 /// When helm fails.
 pub fn upgrade(values: &[&str]) {
     let output = run(&mut helm("upgrade", values));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "helm upgrade failed: {complaint}{}", describe_operator());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "helm upgrade failed: {error}{}", describe_operator());
 }
 
-/// `helm uninstall`; waits until what it deleted is gone.
+/// `helm uninstall`; waits until the deleted objects are gone.
 ///
 /// # Panics
 /// When helm fails.
@@ -127,7 +127,7 @@ fn helm(action: &str, values: &[&str]) -> Command {
         ("embedded.valkeyImage", &cluster.images.valkey),
     ];
     for (name, value) in images {
-        // A tag of digits only stays a text.
+        // As a string, because a tag can consist of digits.
         command.args(["--set-string", &format!("{name}={value}")]);
     }
     for part in ["serviceMonitor", "prometheusRule", "dashboard"] {
@@ -143,17 +143,17 @@ fn split(image: &str) -> (&str, &str) {
     image.rsplit_once(':').expect("an image with a tag")
 }
 
-/// Makes a namespace as a careful cluster has them.
-pub async fn make_namespace(client: &Client, name: &str) {
+/// Creates a namespace that enforces Pod Security `restricted`.
+pub async fn create_namespace(client: &Client, name: &str) {
     let labels = json!({"pod-security.kubernetes.io/enforce": "restricted", LABEL: "true"});
     let metadata = json!({"name": name, "labels": labels});
     apply(client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await;
 }
 
-/// What a run left that was killed, or that somebody installed into this cluster by hand.
-fn remove_traces(cluster: &Cluster) {
+/// Removes what a killed run or a manual installation has left.
+fn remove_leftovers(cluster: &Cluster) {
     let kubectl = |arguments: &[&str]| run_ok(cluster.kubectl().args(arguments));
-    // What ends by itself goes first, as at the end of each test.
+    // AuthServices and pods are deleted first, as at the end of each test.
     if run(cluster.kubectl().args(["get", "crd", "authservices.latchkey.dev"])).status.success() {
         kubectl(&["delete", "authsvc", "--all", "--all-namespaces"]);
     }
@@ -185,7 +185,7 @@ fn remove_traces(cluster: &Cluster) {
     kubectl(&["delete", "namespace", "-l", LABEL, "--timeout=120s"]);
 }
 
-/// What the operator does and says, for a test that failed.
+/// The state and the log of the operator, for a failed test.
 pub fn describe_operator() -> String {
     let kubectl = |arguments: &[&str]| {
         let mut command = Cluster::shared().kubectl();
@@ -200,7 +200,7 @@ pub fn describe_operator() -> String {
     )
 }
 
-/// The whole log of the operator.
+/// The complete log of the operator.
 pub fn operator_log() -> String {
     run_ok(Cluster::shared().kubectl().args(["-n", SYSTEM, "logs", OPERATOR, "--all-pods", "--tail=-1"]))
 }

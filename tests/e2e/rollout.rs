@@ -4,8 +4,8 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use latchkey_crds::conditions;
-use latchkey_tests::cluster::run_with_input;
 use latchkey_tests::logs::secret;
+use latchkey_tests::process::run_with_input;
 use serde_json::json;
 
 use crate::client::Client;
@@ -14,14 +14,14 @@ use crate::poller::{Poller, Tries};
 use crate::stores;
 
 #[tokio::test]
-async fn neither_a_new_version_nor_another_database_login_loses_a_call() {
+async fn no_request_fails_during_an_upgrade_or_a_change_of_the_database_password() {
     let namespace = Namespace::new("rollout").await;
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("external stores, 2 replicas", stores::spec(2)).await;
     client.wait_until_routed().await;
     let session = client.log_in("root.admin", &stores.admin_password);
-    // Each replica has logged in by itself, through everything that a login goes through.
+    // The login probe has succeeded on each replica.
     namespace.wait_for_condition(conditions::LOGIN_WORKS, "True").await;
     namespace.wait_for_condition(conditions::MAIL_READY, "True").await;
     let jobs = namespace.api::<Job>();
@@ -38,9 +38,9 @@ async fn neither_a_new_version_nor_another_database_login_loses_a_call() {
         assert_eq!(pod.spec.as_ref().expect("a spec").containers[0].image.as_deref(), Some(next.as_str()));
     }
     let left = jobs.list(&ListParams::default()).await.expect("Jobs").items;
-    assert!(left.len() == 1 && left[0].name_any() != first, "one migration for each version");
+    assert!(left.len() == 1 && left[0].name_any() != first, "not exactly one Job, of the new version");
 
-    // A login of its own, as one that rotates passwords makes it; the one before is good for a while.
+    // A new role, as tools create that rotate passwords; the old one remains valid for a while.
     let password = secret("rotated");
     let role = format!("CREATE ROLE rotated LOGIN PASSWORD '{password}' IN ROLE latchkey;");
     let mut psql = namespace.cluster.kubectl();

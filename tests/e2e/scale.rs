@@ -10,7 +10,7 @@ use crate::poller::{Poller, Tries};
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn replicas_follow_the_spec_and_kubectl_scale_and_no_call_is_lost() {
+async fn replicas_follow_the_spec_and_kubectl_scale_without_a_failed_request() {
     let namespace = Namespace::new("scale").await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("embedded stores, 2 replicas", json!({"replicas": 2})).await;
@@ -30,18 +30,18 @@ async fn replicas_follow_the_spec_and_kubectl_scale_and_no_call_is_lost() {
     wait_for_budget(&namespace, None).await;
     poller.stop().await;
 
-    // What an autoscaler reads.
+    // The scale subresource, which an autoscaler reads.
     let scale = namespace.api::<AuthService>().get_scale(NAME).await.expect("the scale subresource");
     let selector = scale.status.and_then(|status| status.selector).expect("a selector");
     let pods = namespace.kubectl(&["get", "pods", "-l", &selector, "-o", "name"]);
     assert_eq!(pods.lines().filter(|pod| pod.starts_with("pod/auth-")).count(), pods.lines().count());
-    assert!(!pods.is_empty(), "the selector finds the server's pods");
+    assert!(!pods.is_empty(), "the selector finds no pods");
 }
 
-/// Waits until a drain may take one of this many pods, or until there is no such rule.
+/// Waits until the PodDisruptionBudget allows the eviction of one of these pods, or until there is none.
 async fn wait_for_budget(namespace: &Namespace, pods: Option<i32>) {
     let api = namespace.api::<PodDisruptionBudget>();
-    wait_for("the PodDisruptionBudget to follow", async || {
+    wait_for("the PodDisruptionBudget", async || {
         let budget = api.get_opt(NAME).await.map_err(|e| e.to_string())?;
         let found = budget
             .and_then(|budget| budget.status)

@@ -8,7 +8,7 @@ use crate::namespace::{Namespace, uids};
 use crate::stores;
 
 #[tokio::test]
-async fn a_changed_smtp_password_reaches_the_pods_and_no_mail_is_lost() {
+async fn a_changed_smtp_password_reaches_the_pods_and_no_email_is_lost() {
     let namespace = Namespace::new("smtp-password").await;
     let stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;
@@ -22,7 +22,7 @@ async fn a_changed_smtp_password_reaches_the_pods_and_no_mail_is_lost() {
     namespace.remove_pod("mailpit").await;
     stores.run_mailpit(&namespace, &password).await;
     namespace.wait_for_pod("mailpit").await;
-    // What is asked for while the servers hold the wrong password arrives later.
+    // An e-mail that is requested while the servers have the wrong password arrives later.
     let jane = client.create_user(&stores.admin_password, "jane");
     client.ask_for_recovery(&jane.email);
 

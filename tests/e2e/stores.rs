@@ -1,5 +1,5 @@
-//! PostgreSQL, Redis and SMTP that the operator does not run, as a platform team brings them along: pods in
-//! the test's namespace, all with certificates of an authority of one's own, and the Secrets that an AuthService refers to.
+//! External PostgreSQL, Redis and SMTP servers, as a platform team would provide them: pods in the namespace of the
+//! test, with certificates of a private certificate authority, and the Secrets that an AuthService references.
 
 use std::fs;
 
@@ -9,24 +9,24 @@ use serde_json::{Value, json};
 
 use crate::namespace::Namespace;
 
-/// The user whose login the SMTP server asks for.
+/// The user name at the SMTP server.
 const SMTP_USER: &str = "latchkey@mail.example.test";
 
-/// What was brought along.
+/// The running servers.
 pub struct Stores {
     /// The first superuser's password.
     pub admin_password: String,
     tls: Tls,
 }
 
-/// The certificate that all of them have.
+/// The certificate of all servers.
 struct Tls {
     certificate: String,
     key: String,
 }
 
 impl Tls {
-    /// Makes it, and the ConfigMap `authority` with what it is from.
+    /// Issues it, and creates the ConfigMap `authority` with its certificate authority.
     async fn apply(namespace: &Namespace) -> Self {
         let authority = Authority::new("The platform team");
         let issued = authority.issue_for("DNS:postgres,DNS:valkey,DNS:mailpit");
@@ -39,14 +39,14 @@ impl Tls {
         Self { certificate: text(issued.certificate), key: text(issued.key) }
     }
 
-    /// The Secret that a store finds in /secrets.
+    /// Creates the Secret that is mounted into a server at /secrets.
     async fn apply_with(&self, namespace: &Namespace, name: &str, key: &str, value: &str) {
         let tls = [("tls.crt", self.certificate.as_str()), ("tls.key", &self.key)];
         namespace.apply_secret(name, &[&[(key, value)], &tls[..]].concat()).await;
     }
 }
 
-/// Starts all of it, with the Secrets `database`, `redis`, `smtp` and `admin`, and waits until it answers.
+/// Starts all servers, creates the Secrets `database`, `redis`, `smtp` and `admin`, and waits until the pods are ready.
 pub async fn start(namespace: &Namespace) -> Stores {
     let database = secret("database");
     let redis = secret("redis");
@@ -80,18 +80,18 @@ pub async fn start(namespace: &Namespace) -> Stores {
     stores
 }
 
-/// The Secret of the first superuser, `root.admin`.
+/// Creates the Secret of the first superuser, `root.admin`.
 pub async fn apply_admin(namespace: &Namespace, password: &str) {
     let admin = [("username", "root.admin"), ("email", "root@example.test"), ("password", password)];
     namespace.apply_secret("admin", &admin).await;
 }
 
-/// The Secret of the login at the SMTP server.
+/// Creates the Secret with the credentials for the SMTP server.
 pub async fn apply_smtp_credentials(namespace: &Namespace, password: &str) {
     namespace.apply_secret("smtp", &[("username", SMTP_USER), ("password", password)]).await;
 }
 
-/// The spec of an AuthService on all of it.
+/// The spec of an AuthService with these servers.
 pub fn spec(replicas: i32) -> Value {
     json!({
         "replicas": replicas,
@@ -146,7 +146,7 @@ async fn run_valkey(namespace: &Namespace) {
 }
 
 impl Stores {
-    /// Starts an SMTP server that lets in who logs in with this password, and nobody else.
+    /// Starts an SMTP server that requires a login with this password.
     pub async fn run_mailpit(&self, namespace: &Namespace, password: &str) {
         self.tls.apply_with(namespace, "mailpit", "logins", &format!("{SMTP_USER}:{password}\n")).await;
         let container = json!({

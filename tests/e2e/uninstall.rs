@@ -12,10 +12,10 @@ use crate::waiting::wait_for;
 const CRD: &str = "authservices.latchkey.dev";
 
 #[tokio::test]
-async fn uninstalling_leaves_nothing_but_the_definition() {
+async fn an_uninstallation_leaves_only_the_crd() {
     let mut release = release::hold_alone().await;
     let State::Installed(before) = std::mem::replace(&mut *release, State::Absent) else {
-        unreachable!("whoever holds the release has it installed")
+        unreachable!("a held release is installed")
     };
     let client = Cluster::shared().client().await;
     release::uninstall();
@@ -28,9 +28,9 @@ async fn uninstalling_leaves_nothing_but_the_definition() {
 }
 
 async fn wait_for_what_is_left(client: &Client, before: &Objects, expected: &Objects) {
-    wait_for(&format!("nothing but {expected:?} to be left"), async || {
+    wait_for(&format!("only {expected:?} to remain"), async || {
         let left = &objects::all(client).await - before;
-        if left == *expected { Ok(()) } else { Err(format!("left: {left:?}")) }
+        if left == *expected { Ok(()) } else { Err(format!("{left:?}")) }
     })
     .await;
 }

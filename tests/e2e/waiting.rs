@@ -1,27 +1,23 @@
 //! Waits for a condition in the cluster.
 
-use std::fmt::Display;
-use std::time::{Duration, Instant};
+use std::fmt::Debug;
+use std::time::Duration;
 
-/// How long anything may take: pods of several tests start at once on a machine of two cores.
+use latchkey_tests::wait::until_within;
+
+/// The deadline of a condition: the pods of several tests start concurrently on a machine with two cores.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The pause between two looks.
+/// The pause between two checks, each of which may run a program in a pod.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// Looks again and again until there is no complaint, and returns what was found.
+/// Repeats `check` until it succeeds, and returns its value.
 ///
 /// # Panics
-/// When that takes longer than [`PATIENCE`]; the message ends with the last complaint.
-pub async fn wait_for<T, E: Display>(what: &str, mut look: impl AsyncFnMut() -> Result<T, E>) -> T {
-    let begun = Instant::now();
-    loop {
-        match look().await {
-            Ok(found) => return found,
-            Err(last) => {
-                assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}: {last}");
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+/// When it does not succeed within [`PATIENCE`].
+pub async fn wait_for<T, E: Debug, F>(what: &str, check: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, E>>,
+{
+    until_within(PATIENCE, PAUSE, what, check).await
 }

@@ -17,7 +17,7 @@ use crate::waiting::wait_for;
 
 /// The number of random specs, unless `LATCHKEY_ARBITRARY_SPECS` sets it.
 const SPECS: usize = 40;
-/// How many databases they name.
+/// The number of databases in them.
 const DATABASES: usize = 20;
 
 fn any_value(schema: &Value, path: &str) -> BoxedStrategy<Value> {
@@ -130,7 +130,7 @@ fn texts(path: &str) -> Vec<&'static str> {
     }
 }
 
-/// Removes what needs more pods than a test has, or waits for missing objects.
+/// Removes fields that need more pods than a test has, or that wait for missing objects.
 fn tamed(mut spec: Value, number: usize) -> Value {
     let members = spec.as_object_mut().expect("an object");
     members.remove("paused");
@@ -196,7 +196,7 @@ async fn outcome(api: Api<AuthService>, number: usize) -> Option<(String, String
 }
 
 #[tokio::test]
-async fn whatever_the_api_server_takes_is_made_or_refused_by_name() {
+async fn every_accepted_spec_is_served_or_refused_with_the_invalid_object() {
     let fixture = Fixture::new("arbitrary").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -211,7 +211,7 @@ async fn whatever_the_api_server_takes_is_made_or_refused_by_name() {
         ("username", "root"),
         ("email", "root@example.com"),
         ("password", "long enough to be a good one"),
-        ("secret", "long enough that nobody ever guesses it"),
+        ("secret", "long enough that it cannot be guessed"),
         ("tls.crt", "chain"),
         ("tls.key", "key"),
     ]);
@@ -225,14 +225,14 @@ async fn whatever_the_api_server_takes_is_made_or_refused_by_name() {
     let wanted =
         std::env::var("LATCHKEY_ARBITRARY_SPECS").map_or(SPECS, |text| text.parse().expect("a number"));
     let api = fixture.api::<AuthService>();
-    let mut taken = Vec::new();
+    let mut accepted = Vec::new();
     let mut seen = Map::new();
     let mut tries = 0;
-    while taken.len() < wanted {
+    while accepted.len() < wanted {
         tries += 1;
         let spec = tamed(strategy.new_tree(&mut runner).expect("a spec").current(), tries);
         match try_apply(&api, tries, &spec, true).await {
-            Ok(()) => taken.push((tries, spec)),
+            Ok(()) => accepted.push((tries, spec)),
             Err(kube::Error::Api(status)) if status.code == 422 => {
                 let rules = status.details.map(|details| details.causes).unwrap_or_default();
                 for cause in rules {
@@ -242,9 +242,9 @@ async fn whatever_the_api_server_takes_is_made_or_refused_by_name() {
             }
             Err(error) => panic!("{spec}: {error}"),
         }
-        assert!(tries < 40 * wanted, "hardly any spec is taken; refused for {seen:?}");
+        assert!(tries < 40 * wanted, "hardly any spec is accepted; refused fields: {seen:?}");
     }
-    let outcomes = stream::iter(taken).map(async |(number, spec)| {
+    let outcomes = stream::iter(accepted).map(async |(number, spec)| {
         try_apply(&api, number, &spec, false).await.unwrap_or_else(|e| panic!("{spec}: {e}"));
         (outcome(api.clone(), number).await, spec)
     });
@@ -272,7 +272,7 @@ async fn whatever_the_api_server_takes_is_made_or_refused_by_name() {
             }
         }
     }
-    assert!(made > wanted / 3, "only {made} of {wanted} came to run");
+    assert!(made > wanted / 3, "only {made} of {wanted} are served");
     let log = operator.log();
     assert!(!log.contains("panicked") && !log.contains("could not write an event"), "{log}");
 }

@@ -21,7 +21,7 @@ fn replicas(fixture: &Fixture) -> impl Future<Output = Option<i32>> {
 }
 
 #[tokio::test]
-async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_jump() {
+async fn enabling_and_disabling_autoscaling_does_not_change_the_replicas() {
     let fixture = Fixture::new("autoscaling").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -86,7 +86,7 @@ async fn the_number_of_replicas_is_handed_to_the_autoscaler_and_back_without_a_j
 }
 
 #[tokio::test]
-async fn an_autoscaler_without_metrics_says_so_and_what_to_do() {
+async fn missing_metrics_are_reported_with_the_remedy() {
     let fixture = Fixture::new("without-metrics").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -98,7 +98,7 @@ async fn an_autoscaler_without_metrics_says_so_and_what_to_do() {
     let failed = json!("FailedGetResourceMetric");
     fixture.wait_for_value("HorizontalPodAutoscaler", NAME, "/status/conditions/1/reason", &failed).await;
 
-    // As if it had lasted longer: the controller keeps the transition time.
+    // Simulates a longer failure: the controller keeps the transition time.
     let api = fixture.api::<HorizontalPodAutoscaler>();
     let found = api.get(NAME).await.expect("the autoscaler").status.expect("a status");
     let mut conditions = serde_json::to_value(found.conditions.expect("conditions")).expect("JSON");
@@ -106,7 +106,7 @@ async fn an_autoscaler_without_metrics_says_so_and_what_to_do() {
         condition["lastTransitionTime"] = json!("2026-01-01T00:00:00Z");
     }
     let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
-    api.patch_status(NAME, &PatchParams::default(), &patch).await.expect("the patch is taken");
+    api.patch_status(NAME, &PatchParams::default(), &patch).await.expect("the API server accepts the patch");
     let condition = fixture.wait_for_reason("AutoscalingActive", "False", "MetricsMissing").await;
     for part in ["metrics-server", "kubectl top pods", "pods.metrics.k8s.io"] {
         assert!(condition.message.contains(part), "{condition:?}");

@@ -90,7 +90,7 @@ fn beyond(schema: &Value) -> Vec<(Value, &'static str)> {
 }
 
 #[test]
-fn every_list_map_text_and_number_of_ours_is_bounded() {
+fn every_list_map_string_and_number_of_the_spec_is_bounded() {
     let mut unbounded = Vec::new();
     walk(&spec_schema(), &mut Vec::new(), &mut |path, schema| {
         let bound = match schema["type"].as_str() {
@@ -109,7 +109,7 @@ fn every_list_map_text_and_number_of_ours_is_bounded() {
 }
 
 #[tokio::test]
-async fn what_is_beyond_a_bound_is_refused_by_the_name_of_its_field() {
+async fn a_value_beyond_its_bound_is_refused_with_the_name_of_its_field() {
     let fixture = Fixture::new("bounds").await;
     let schema = spec_schema();
     let mut tries = Vec::new();
@@ -131,7 +131,7 @@ async fn what_is_beyond_a_bound_is_refused_by_the_name_of_its_field() {
         });
         let parameters = PatchParams::apply("tests").dry_run();
         let refused = api.patch(NAME, &parameters, &Patch::Apply(object)).await;
-        let error = refused.err().unwrap_or_else(|| panic!("{} was taken", path.join("."))).to_string();
+        let error = refused.err().unwrap_or_else(|| panic!("{} was accepted", path.join("."))).to_string();
         let field = path.iter().rfind(|name| !["0", "key"].contains(&name.as_str())).expect("a name");
         assert!(
             error.contains(field.as_str()) && error.contains(words),
@@ -143,7 +143,7 @@ async fn what_is_beyond_a_bound_is_refused_by_the_name_of_its_field() {
 
 /// The operator handles every accepted value.
 #[tokio::test]
-async fn every_part_may_be_absent_empty_or_null() {
+async fn every_field_may_be_absent_empty_or_null() {
     let fixture = Fixture::new("empty").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -151,7 +151,7 @@ async fn every_part_may_be_absent_empty_or_null() {
     // The Rust type cannot represent null everywhere.
     let resource = ApiResource::erase::<AuthService>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(fixture.client.clone(), &fixture.namespace, &resource);
-    let mut taken = 0;
+    let mut accepted = 0;
     for (name, part) in schema["properties"].as_object().expect("properties") {
         let empty = match part["type"].as_str() {
             Some("object") => json!({}),
@@ -167,7 +167,7 @@ async fn every_part_may_be_absent_empty_or_null() {
             });
             let object: DynamicObject = serde_json::from_value(object).expect("an object");
             match api.create(&PostParams::default(), &object).await {
-                Ok(_) => taken += 1,
+                Ok(_) => accepted += 1,
                 Err(kube::Error::Api(status)) if status.code == 422 => continue,
                 Err(error) => panic!("{name}: {error}"),
             }
@@ -179,6 +179,6 @@ async fn every_part_may_be_absent_empty_or_null() {
             .await;
         }
     }
-    assert!(taken > 20, "{taken}");
+    assert!(accepted > 20, "{accepted}");
     assert!(!operator.log().contains("panicked"), "{}", operator.log());
 }

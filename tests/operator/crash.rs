@@ -11,25 +11,27 @@ use crate::fixture::{Fixture, condition};
 const NO_ELECTION: &str = "leaderElection.enabled=false";
 
 #[tokio::test]
-async fn killed_after_every_write_it_still_gets_there_with_one_key_set() {
+async fn an_operator_that_is_killed_after_every_write_generates_one_key_set() {
     let fixture = Fixture::with_values("crash", &[NO_ELECTION]).await;
     let _kubelet = fixture.start_kubelet();
     fixture.apply(json!({})).await;
     let mut kills = 0;
     let mut first_keys = None;
     loop {
+        assert!(kills < 100, "it is not ready after {kills} kills");
         let before = fixture.writes().len();
         let mut operator = fixture.installation.start("operator-0");
-        // Until it has written another object, or has nothing left to write.
+        // Waits until it has written another object, or has nothing left to write.
         let ready = wait::until("a write", async || {
             let auth_service = fixture.auth_service().await;
             let ready = condition(&auth_service, "Ready").is_some_and(|ready| ready.status == "True");
-            (ready || fixture.writes().len() > before).then_some(ready)
+            let writes = fixture.writes().len();
+            if ready || writes > before { Ok(ready) } else { Err(format!("{writes} writes")) }
         })
         .await;
         operator.kill();
         kills += 1;
-        let keys = fixture.api::<Secret>().get_opt("auth-jwt-keys").await.expect("an answer");
+        let keys = fixture.api::<Secret>().get_opt("auth-jwt-keys").await.expect("a response");
         if let (None, Some(keys)) = (&first_keys, &keys) {
             first_keys = Some((keys.uid(), keys.data.clone()));
         }
@@ -48,8 +50,8 @@ async fn killed_after_every_write_it_still_gets_there_with_one_key_set() {
         let writes = fixture.writes();
         writes.iter().filter(|w| w.resource == "secrets" && w.name == name && w.code == 201).count()
     };
-    assert!(created("auth-jwt-keys") <= 1, "another key set was made");
-    assert!(created("auth-postgres") <= 1, "other credentials were made");
+    assert!(created("auth-jwt-keys") <= 1, "another key set was generated");
+    assert!(created("auth-postgres") <= 1, "other credentials were generated");
     let owned = fixture.owned().await;
     assert_eq!(owned.keys().filter(|name| name.starts_with("Job/")).count(), 1, "{:?}", owned.keys());
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn an_empty_spec_brings_everything_that_serving_takes() {
+async fn an_empty_spec_creates_all_objects() {
     let fixture = Fixture::new("create").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -58,7 +58,7 @@ async fn an_empty_spec_brings_everything_that_serving_takes() {
 
 /// The namespace enforces `restricted`: a pod that violates it would not exist.
 #[tokio::test]
-async fn each_of_its_pods_passes_pod_security_restricted() {
+async fn every_pod_passes_pod_security_restricted() {
     let fixture = Fixture::new("restricted").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -92,11 +92,11 @@ async fn the_deployment_waits_for_the_database_and_its_schema() {
     fixture.wait_for_reason("SchemaMigrated", "False", "WaitingForDatabase").await;
     fixture.wait_for_condition("Progressing", "True").await;
     let deployments = fixture.api::<Deployment>();
-    assert!(deployments.get_opt(NAME).await.expect("an answer").is_none());
+    assert!(deployments.get_opt(NAME).await.expect("a response").is_none());
 
     let _kubelet = fixture.start_kubelet();
     fixture.wait_for_condition("SchemaMigrated", "True").await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_reason("Progressing", "False", "Settled").await;
-    assert!(deployments.get_opt(NAME).await.expect("an answer").is_some());
+    assert!(deployments.get_opt(NAME).await.expect("a response").is_some());
 }

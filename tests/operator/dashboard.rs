@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, SUPERUSER, path};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn every_query_of_the_dashboard_and_every_alert_is_answered() {
+async fn every_query_of_the_dashboard_and_every_alert_has_data() {
     let fixture = Fixture::new("dashboard").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -55,16 +56,16 @@ async fn every_query_of_the_dashboard_and_every_alert_is_answered() {
         Process::start(command.arg(format!("--web.listen-address={address}")), OnParentDeath::Kill);
 
     let prometheus = Prometheus(format!("http://{address}/api/v1"));
-    let alerts = wait::until_ok("every alert to be evaluated", async || prometheus.alerts().await).await;
+    let alerts = wait::until("every alert to be evaluated", async || prometheus.alerts().await).await;
     assert_eq!(alerts.len(), expressions(&rules).len());
     for query in dashboard_queries() {
-        let what = format!("the panel {:?} to show something: {}", query.panel, query.expression);
-        wait::until_ok(&what, async || prometheus.query(&query.expression).await).await;
+        let what = format!("data in the panel {:?}: {}", query.panel, query.expression);
+        wait::until(&what, async || prometheus.query(&query.expression).await).await;
     }
     for metric in expressions(&rules).iter().flat_map(|expression| metrics_in(expression)) {
         // A histogram has a series for each bucket.
         let either = format!("{metric} or {metric}_bucket");
-        wait::until_ok(&format!("a series of {metric}"), async || prometheus.query(&either).await).await;
+        wait::until(&format!("a series of {metric}"), async || prometheus.query(&either).await).await;
     }
 }
 
@@ -80,8 +81,9 @@ async fn cause_every_kind_of_series(app: &App) {
     }
     wait::until("a limited login and a sent message", async || {
         let metrics = app.server().metrics().await;
-        (metrics.contains("latchkey_rate_limited_total{") && metrics.contains("latchkey_mail_total{"))
-            .then_some(())
+        let complete =
+            metrics.contains("latchkey_rate_limited_total{") && metrics.contains("latchkey_mail_total{");
+        wait::check(complete, metrics)
     })
     .await;
 }
@@ -92,12 +94,13 @@ fn expressions(rules: &Value) -> BTreeSet<String> {
     rules.map(|rule| rule["expr"].as_str().expect("an expression").to_owned()).collect()
 }
 
-/// Its API.
+/// The HTTP API of Prometheus.
 struct Prometheus(String);
 
 impl Prometheus {
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
         let request = reqwest::Client::new().get(format!("{}/{path}", self.0)).query(query);
+        let request = request.timeout(Duration::from_secs(5));
         let answer = request.send().await.map_err(|e| e.to_string())?;
         let answer: Value = answer.json().await.map_err(|e| e.to_string())?;
         if answer["status"] == "success" { Ok(answer["data"].clone()) } else { Err(answer.to_string()) }

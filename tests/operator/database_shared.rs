@@ -18,7 +18,9 @@ async fn apply_other(fixture: &Fixture, database: Value) {
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let api = fixture.api::<AuthService>();
-    api.patch(OTHER, &parameters, &Patch::Apply(object)).await.expect("the AuthService is taken");
+    api.patch(OTHER, &parameters, &Patch::Apply(object))
+        .await
+        .expect("the API server accepts the AuthService");
 }
 
 async fn wait_for_other(fixture: &Fixture, kind: &str, status: &str, reason: &str) -> Condition {
@@ -32,7 +34,7 @@ async fn wait_for_other(fixture: &Fixture, kind: &str, status: &str, reason: &st
 }
 
 #[tokio::test]
-async fn the_second_one_is_refused_unless_it_says_that_it_may() {
+async fn a_database_in_use_is_refused_unless_the_spec_allows_it() {
     let fixture = Fixture::new("shared").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

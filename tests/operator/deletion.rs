@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn nothing_is_left_and_it_can_be_made_again() {
+async fn a_deletion_leaves_no_objects_and_the_auth_service_can_be_created_again() {
     let fixture = Fixture::new("deletion").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -22,7 +22,7 @@ async fn nothing_is_left_and_it_can_be_made_again() {
     assert!(fixture.everything().await.len() > before.len() + 15);
 
     fixture.api::<AuthService>().delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
-    wait::until_ok("everything to be gone", async || {
+    wait::until("everything to be gone", async || {
         let left: BTreeSet<String> = fixture.everything().await.difference(&before).cloned().collect();
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
@@ -54,15 +54,12 @@ async fn objects_that_a_deletion_left_are_adopted_by_a_new_auth_service() {
         DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     fixture.api::<AuthService>().delete(NAME, &orphaning).await.expect("it is deleted");
     wait::until("the AuthService to be gone", async || {
-        fixture.api::<AuthService>().get_opt(NAME).await.expect("an answer").is_none().then_some(())
+        let found = fixture.api::<AuthService>().get_opt(NAME).await.expect("a response");
+        wait::check(found.is_none(), found.map(|object| object.metadata.finalizers))
     })
     .await;
     // The operator never adopts signing keys.
     fixture.any("Secret").delete("auth-jwt-keys", &DeleteParams::default()).await.expect("it is deleted");
     fixture.apply(spec).await;
-    wait::until_ok("all objects to be adopted", async || {
-        let now = uids().await;
-        if now == before { Ok(()) } else { Err(now) }
-    })
-    .await;
+    wait::until_equal("the owned objects", before, uids).await;
 }

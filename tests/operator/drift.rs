@@ -14,24 +14,24 @@ use crate::waiting::wait_for;
 /// A change of one object by another client.
 struct Row {
     kind: &'static str,
-    /// The Job's without its hash.
+    /// The name of a Job is without its hash.
     name: &'static str,
-    /// An edit of an owned field, and where it must be restored.
+    /// An edit of an owned field, and the JSON pointer at which it must be restored.
     edit: Value,
     ours: &'static str,
-    /// A field that another field manager may set, and where it must be kept.
-    beside: Value,
+    /// A field that another field manager may set, and the JSON pointer at which it must be kept.
+    foreign_edit: Value,
     theirs: &'static str,
 }
 
 fn row(kind: &'static str, name: &'static str, edit: Value, ours: &'static str) -> Row {
     let note = "/metadata/annotations/example.com~1note";
-    Row { kind, name, edit, ours, beside: json!({}), theirs: note }
+    Row { kind, name, edit, ours, foreign_edit: json!({}), theirs: note }
 }
 
 impl Row {
-    fn beside(self, theirs: &'static str, beside: Value) -> Self {
-        Self { beside, theirs, ..self }
+    fn with_foreign_field(self, theirs: &'static str, foreign_edit: Value) -> Self {
+        Self { foreign_edit, theirs, ..self }
     }
 }
 
@@ -47,14 +47,15 @@ fn table() -> Vec<Row> {
     ]}}]);
     let service = |name| {
         row("Service", name, other(), "/spec/selector")
-            .beside("/spec/sessionAffinity", json!({"spec": {"sessionAffinity": "ClientIP"}}))
+            .with_foreign_field("/spec/sessionAffinity", json!({"spec": {"sessionAffinity": "ClientIP"}}))
     };
     let store = |name| {
         row("StatefulSet", name, json!({"spec": {"replicas": 0}}), "/spec/replicas")
-            .beside("/spec/revisionHistoryLimit", json!({"spec": {"revisionHistoryLimit": 7}}))
+            .with_foreign_field("/spec/revisionHistoryLimit", json!({"spec": {"revisionHistoryLimit": 7}}))
     };
     let secret = |name, edit, ours| {
-        row("Secret", name, edit, ours).beside("/data/theirs", json!({"data": {"theirs": "eA=="}}))
+        row("Secret", name, edit, ours)
+            .with_foreign_field("/data/theirs", json!({"data": {"theirs": "eA=="}}))
     };
     vec![
         row("ConfigMap", "auth-settings", json!({"data": {"ISSUER_URL": "http://evil"}}), "/data/ISSUER_URL"),
@@ -64,7 +65,7 @@ fn table() -> Vec<Row> {
             json!({"automountServiceAccountToken": true}),
             "/automountServiceAccountToken",
         )
-        .beside("/imagePullSecrets", json!({"imagePullSecrets": [{"name": "theirs"}]})),
+        .with_foreign_field("/imagePullSecrets", json!({"imagePullSecrets": [{"name": "theirs"}]})),
         secret(
             "auth-jwt-keys",
             json!({"metadata": {"labels": {"app.kubernetes.io/component": "x"}}}),
@@ -83,7 +84,7 @@ fn table() -> Vec<Row> {
             json!({"metadata": {"annotations": {"latchkey.dev/database": "other"}}}),
             "/metadata/annotations/latchkey.dev~1database",
         ),
-        row("Deployment", NAME, container, "/spec/template/spec/containers/0/image").beside(
+        row("Deployment", NAME, container, "/spec/template/spec/containers/0/image").with_foreign_field(
             "/spec/template/metadata/annotations/example.com~1injected",
             json!({"spec": {"template": {"metadata": {"annotations": {"example.com/injected": "yes"}}}}}),
         ),
@@ -91,23 +92,23 @@ fn table() -> Vec<Row> {
         store("auth-redis"),
         row("PodDisruptionBudget", NAME, json!({"spec": {"maxUnavailable": 2}}), "/spec/maxUnavailable"),
         row("HorizontalPodAutoscaler", NAME, json!({"spec": {"maxReplicas": 9}}), "/spec/maxReplicas")
-            .beside(
+            .with_foreign_field(
                 "/spec/behavior/scaleUp/stabilizationWindowSeconds",
                 json!({"spec": {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 7}}}}),
             ),
-        row("Ingress", NAME, json!({"spec": {"rules": rules}}), "/spec/rules").beside(
+        row("Ingress", NAME, json!({"spec": {"rules": rules}}), "/spec/rules").with_foreign_field(
             "/spec/defaultBackend",
             json!({"spec": {"defaultBackend": {"service": {"name": "theirs", "port": {"number": 1}}}}}),
         ),
         row("Certificate", NAME, json!({"spec": {"dnsNames": ["evil.example.com"]}}), "/spec/dnsNames")
-            .beside("/spec/duration", json!({"spec": {"duration": "2160h"}})),
+            .with_foreign_field("/spec/duration", json!({"spec": {"duration": "2160h"}})),
         row("HTTPRoute", "edge", json!({"spec": {"hostnames": ["evil.example.com"]}}), "/spec/hostnames"),
         policy(NAME),
         policy("auth-migrations"),
         policy("auth-postgres"),
         policy("auth-redis"),
         row("ServiceMonitor", NAME, json!({"spec": {"endpoints": [{"port": "http"}]}}), "/spec/endpoints")
-            .beside("/spec/jobLabel", json!({"spec": {"jobLabel": "theirs"}})),
+            .with_foreign_field("/spec/jobLabel", json!({"spec": {"jobLabel": "theirs"}})),
     ]
 }
 
@@ -181,7 +182,7 @@ async fn change_each(fixture: &Fixture, patch_of: impl Fn(&Row) -> Value) {
 }
 
 #[tokio::test]
-async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_stays() {
+async fn changes_of_owned_fields_are_reverted_and_foreign_fields_are_kept() {
     let fixture = Fixture::new("drift").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -202,7 +203,7 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
     for row in table() {
         let name = owned(&fixture).await[&(row.kind.to_owned(), row.name.to_owned())].clone();
         let types = name.types.clone().expect("an object of a single kind");
-        let mut theirs = row.beside.clone();
+        let mut theirs = row.foreign_edit.clone();
         theirs["apiVersion"] = json!(types.api_version);
         theirs["kind"] = json!(types.kind);
         theirs["metadata"] = json!({
@@ -211,10 +212,10 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
         });
         let applied = fixture
             .any(row.kind)
-            .patch(&name.name_any(), &PatchParams::apply("somebody"), &Patch::Apply(&theirs))
+            .patch(&name.name_any(), &PatchParams::apply("other-manager"), &Patch::Apply(&theirs))
             .await
             .unwrap_or_else(|e| panic!("{}/{}: {e}", row.kind, row.name));
-        assert_ne!(at(&applied, row.theirs), Value::Null, "{}/{} takes it", row.kind, row.name);
+        assert_ne!(at(&applied, row.theirs), Value::Null, "{}/{} has no such field", row.kind, row.name);
     }
     fixture.wait_for_condition("Ready", "True").await;
     let before = owned(&fixture).await;
@@ -246,7 +247,7 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
         let stays = row.kind == "Secret" && ["auth-jwt-keys", "auth-postgres"].contains(&row.name);
         let made = (now.uid() == before.uid()) == stays && now.metadata.deletion_timestamp.is_none();
         let same = row.name == "auth-redis" || at(now, row.ours) == at(before, row.ours);
-        (made && same).then_some(()).ok_or_else(|| "it is not as it was made".to_owned())
+        (made && same).then_some(()).ok_or_else(|| "it is not as it was created".to_owned())
     })
     .await;
     fixture.wait_for_condition("Ready", "True").await;
@@ -256,7 +257,7 @@ async fn what_somebody_does_to_an_owned_object_is_put_right_and_what_is_theirs_s
 /// The autoscaler owns the number of replicas if the spec configures it (autoscaling.rs); otherwise the operator
 /// does.
 #[tokio::test]
-async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
+async fn additions_to_security_settings_are_reverted() {
     let fixture = Fixture::new("more").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -309,7 +310,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
             "/spec/podSelector".to_owned(),
         ),
         ("Service", NAME, json!({"spec": {"selector": more}}), "/spec/selector".to_owned()),
-        // The own namespace would become every namespace.
+        // Without a selector of the namespace, only the own namespace is allowed; with an empty one, every namespace is.
         (
             "NetworkPolicy",
             NAME,
@@ -333,7 +334,7 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
             Err(_) => Patch::Strategic(edit.clone()),
         };
         let edited = fixture.any(kind).patch(name, &parameters, &patch).await;
-        assert_ne!(at(&edited.expect("the edit"), &pointer), before, "{pointer}: the edit changes something");
+        assert_ne!(at(&edited.expect("the edit"), &pointer), before, "{pointer}: the edit changes nothing");
         fixture.wait_for_value(kind, name, &pointer, &before).await;
     }
     // Removing the label together with the owner reference disowns the object.
@@ -341,7 +342,10 @@ async fn more_is_nobody_elses_where_a_server_is_told_whom_it_lets_in() {
         "ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": null},
     }});
     let config_maps = fixture.any("ConfigMap");
-    config_maps.patch("auth-settings", &PatchParams::default(), &Patch::Merge(&change)).await.expect("taken");
+    config_maps
+        .patch("auth-settings", &PatchParams::default(), &Patch::Merge(&change))
+        .await
+        .expect("the API server accepts it");
     let condition = fixture.wait_for_reason("Ready", "False", "NameConflict").await;
     assert!(condition.message.contains("ConfigMap auth-settings exists"), "{}", condition.message);
     config_maps.delete("auth-settings", &DeleteParams::default()).await.expect("it is deleted");

@@ -9,17 +9,13 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn the_condition_says_what_an_embedded_store_is() {
+async fn a_condition_reports_embedded_stores() {
     let fixture = Fixture::new("embedded").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_reason("EmbeddedStores", "True", "NoVolume").await;
-    latchkey_tests::wait::until("an event that warns of it", async || {
-        let events = fixture.events().await;
-        events.iter().any(|(kind, reason, _)| kind == "Warning" && reason == "NoVolume").then_some(())
-    })
-    .await;
+    fixture.wait_for_warning("NoVolume", "").await;
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
     fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}})).await;
     fixture.wait_for_reason("EmbeddedStores", "True", "SingleInstance").await;
@@ -30,7 +26,7 @@ async fn the_condition_says_what_an_embedded_store_is() {
 }
 
 #[tokio::test]
-async fn a_volume_that_is_kept_is_taken_over_with_its_password() {
+async fn a_retained_volume_is_used_again_with_its_password() {
     let fixture = Fixture::new("retain").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -66,7 +62,7 @@ async fn a_volume_that_is_kept_is_taken_over_with_its_password() {
 }
 
 #[tokio::test]
-async fn another_major_version_is_held_back_and_a_minor_one_is_not() {
+async fn an_upgrade_to_another_major_version_of_postgres_is_held_back() {
     let fixture = Fixture::new("major").await;
     let _kubelet = fixture.start_kubelet();
     let mut operator = fixture.start_operator_with(&["--postgres-image=example.com/postgres:16.4"]).await;

@@ -31,7 +31,7 @@ fn spec(exposure: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_ingress_waits_for_its_certificate_and_says_so() {
+async fn an_ingress_waits_for_its_certificate() {
     let fixture = Fixture::new("ingress").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
@@ -85,7 +85,7 @@ async fn an_ingress_waits_for_its_certificate_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_route_is_exposed_when_its_gateway_says_so() {
+async fn a_route_is_exposed_when_its_gateway_accepts_it() {
     let fixture = Fixture::new("gateway").await;
     let _operator = fixture.start_operator().await;
     let parent = json!({"name": "public", "namespace": "gateways", "sectionName": "https", "port": 443});
@@ -97,15 +97,15 @@ async fn a_route_is_exposed_when_its_gateway_says_so() {
     fixture.wait_for_value("HTTPRoute", NAME, "/spec/parentRefs/0/port", &json!(443)).await;
     let backend = json!({"group": "", "kind": "Service", "name": NAME, "port": 80, "weight": 1});
     fixture.wait_for_value("HTTPRoute", NAME, "/spec/rules/0/backendRefs/0", &backend).await;
-    let says = |status: &str| {
+    let route_status = |status: &str| {
         json!({"parents": [{
             "parentRef": {"name": "public", "namespace": "gateways"}, "controllerName": "example.com/gateway",
             "conditions": [condition("Accepted", status, "no listener for this host")],
         }]})
     };
-    set_status(&fixture, "HTTPRoute", says("False")).await;
+    set_status(&fixture, "HTTPRoute", route_status("False")).await;
     let condition_now = fixture.wait_for_reason("Exposed", "False", "NotAccepted").await;
     assert!(condition_now.message.ends_with("no listener for this host"), "{}", condition_now.message);
-    set_status(&fixture, "HTTPRoute", says("True")).await;
+    set_status(&fixture, "HTTPRoute", route_status("True")).await;
     fixture.wait_for_reason("Exposed", "True", "RouteAccepted").await;
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn what_a_mesh_adds_to_the_deployment_stays_and_is_not_fought_over() {
+async fn fields_that_a_service_mesh_adds_to_the_deployment_are_kept() {
     let fixture = Fixture::new("mesh").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -31,13 +31,17 @@ async fn what_a_mesh_adds_to_the_deployment_stays_and_is_not_fought_over() {
     let deployments = fixture.any("Deployment");
     // Without force: none of these fields is owned by the operator.
     let parameters = PatchParams::apply("mesh-injector");
-    deployments.patch(NAME, &parameters, &Patch::Apply(&theirs)).await.expect("nothing of it is ours");
+    deployments
+        .patch(NAME, &parameters, &Patch::Apply(&theirs))
+        .await
+        .expect("no field of it is owned by the operator");
     fixture.wait_for_condition("Ready", "True").await;
     let writes = fixture.writes().len();
     let before = operator.metric("latchkey_operator_reconcile_total", &[]).await;
-    wait::until("the operator to have looked several times", async || {
+    wait::until("several reconciles", async || {
         fixture.touch().await;
-        (operator.metric("latchkey_operator_reconcile_total", &[]).await > before + 3.0).then_some(())
+        let reconciles = operator.metric("latchkey_operator_reconcile_total", &[]).await;
+        wait::check(reconciles > before + 3.0, reconciles)
     })
     .await;
     let written: Vec<_> = fixture.writes().split_off(writes);

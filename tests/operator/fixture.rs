@@ -14,12 +14,13 @@ use kube::{Api, Client, ResourceExt};
 use latchkey_crds::AuthService;
 use latchkey_tests::audit::Write;
 use latchkey_tests::control_plane::{ControlPlane, FIELD_MANAGER, apply};
+use latchkey_tests::kubelet::Kubelet;
 use latchkey_tests::operator::{Installation, Operator};
 use latchkey_tests::status_port::StatusPort;
+use latchkey_tests::wait;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::kubelet::Kubelet;
 use crate::waiting::wait_for;
 
 /// The name of the AuthService in every test.
@@ -105,14 +106,18 @@ impl Fixture {
     /// Patches the AuthService with a JSON merge patch.
     pub async fn merge(&self, patch: Value) -> AuthService {
         let api = self.api::<AuthService>();
-        api.patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await.expect("the patch is taken")
+        api.patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .expect("the API server accepts the patch")
     }
 
     /// Patches the status with a JSON merge patch.
     pub async fn merge_status(&self, status: Value) {
         let api = self.api::<AuthService>();
         let patch = Patch::Merge(json!({ "status": status }));
-        api.patch_status(NAME, &PatchParams::default(), &patch).await.expect("the patch is taken");
+        api.patch_status(NAME, &PatchParams::default(), &patch)
+            .await
+            .expect("the API server accepts the patch");
     }
 
     /// Changes metadata of the AuthService that affect no object, which triggers a reconcile.
@@ -155,6 +160,31 @@ impl Fixture {
         .await
     }
 
+    /// Waits until `SecretsResolved` is `False` with this reason and these words in the message.
+    pub async fn wait_for_unresolved(&self, reason: &str, words: &[&str]) {
+        wait_for(self.api::<AuthService>(), NAME, |object| {
+            let found =
+                object.and_then(|object| condition(object, "SecretsResolved")).ok_or("no condition")?;
+            let fits = found.status == "False"
+                && found.reason == reason
+                && words.iter().all(|word| found.message.contains(word));
+            fits.then_some(()).ok_or_else(|| format!("{found:?}, expected {reason} {words:?}"))
+        })
+        .await;
+    }
+
+    /// Waits for a Warning about the AuthService with this reason and this text in its note.
+    pub async fn wait_for_warning(&self, reason: &str, text: &str) {
+        wait::until(&format!("a Warning {reason} with {text:?}"), async || {
+            let events = self.events().await;
+            let found = events
+                .iter()
+                .any(|event| event.0 == "Warning" && event.1 == reason && event.2.contains(text));
+            wait::check(found, events)
+        })
+        .await;
+    }
+
     /// Creates a Secret, or replaces its data.
     pub async fn apply_secret(&self, name: &str, data: &[(&str, &str)]) {
         let data: BTreeMap<&str, &str> = data.iter().copied().collect();
@@ -163,7 +193,7 @@ impl Fixture {
         // Replaced, because keys applied as stringData remain in data.
         let api = self.api::<Secret>();
         let secret: Secret = serde_json::from_value(secret).expect("a Secret");
-        let outcome = match api.get_opt(name).await.expect("an answer") {
+        let outcome = match api.get_opt(name).await.expect("a response") {
             Some(_) => api.replace(name, &kube::api::PostParams::default(), &secret).await,
             None => api.create(&kube::api::PostParams::default(), &secret).await,
         };
@@ -228,7 +258,7 @@ impl Fixture {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(self.client.clone(), &self.namespace, resource);
             for mut object in api.list(&ListParams::default()).await.expect("a list") {
-                // A list says it once for all.
+                // The elements of a list have no types of their own.
                 object.types =
                     Some(TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() });
                 if object.owner_references().iter().any(|owner| owner.kind == "AuthService") {
@@ -286,7 +316,7 @@ async fn namespaced_resources(client: &Client) -> &'static [ApiResource] {
     static RESOURCES: OnceCell<Vec<ApiResource>> = OnceCell::const_new();
     let discover = async || {
         let discovery = Discovery::new(client.clone()).exclude(&["metrics.k8s.io"]).run().await;
-        let discovery = discovery.expect("the API server says what it serves");
+        let discovery = discovery.expect("the resources of the API server");
         let resources = discovery.groups().flat_map(ApiGroup::recommended_resources);
         resources
             .filter(|(resource, capabilities)| {

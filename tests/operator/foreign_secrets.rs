@@ -18,7 +18,7 @@ fn url(password: &str) -> String {
     format!("postgres://auth:{password}@db.example.com/auth")
 }
 
-/// A text that is nowhere else.
+/// A unique text.
 fn marker() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
@@ -49,7 +49,7 @@ fn encoded(password: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_secret_that_nobody_names_is_never_read() {
+async fn a_secret_without_a_reference_is_never_read() {
     let fixture = Fixture::new("foreign").await;
     let _kubelet = fixture.start_kubelet();
     let (before, after, wanted) = (marker(), marker(), marker());
@@ -61,28 +61,33 @@ async fn a_secret_that_nobody_names_is_never_read() {
     // A Secret that is created while the operator watches, and one that changes.
     fixture.apply_secret("came-later", &[("url", &url(&after))]).await;
     fixture.apply_secret("there-before", &[("url", &url(&before)), ("more", "1")]).await;
-    // A later change was observed, and therefore these as well.
+    // The operator has observed a later change, and therefore these as well.
     let checksum = fixture.checksum().await;
     let wanted_now = marker();
     fixture.apply_secret("database", &[("url", &url(&wanted_now))]).await;
     fixture.wait_for_other_checksum(&checksum).await;
 
     let audit = &fixture.control_plane.audit;
-    for read in audit.secrets_read_by(&fixture.installation.user) {
+    let reads = audit.secrets_read_by(&fixture.installation.user);
+    assert!(reads.iter().any(|read| read.verb == "get") && reads.iter().any(|read| read.verb == "list"));
+    for read in reads {
         match read.verb.as_str() {
             "get" => assert!(read.name == "database" || read.name.starts_with("auth-"), "{read:?}"),
             "list" => assert!(read.selected || read.answer == "PartialObjectMetadataList", "{read:?}"),
             _ => {}
         }
     }
-    assert!(remembers(&operator, &encoded(&wanted_now)), "this test cannot find what is there");
+    assert!(
+        remembers(&operator, &encoded(&wanted_now)),
+        "the search does not find the data of a referenced Secret"
+    );
     for foreign in [before, after] {
         assert!(!remembers(&operator, &encoded(&foreign)) && !remembers(&operator, &foreign));
     }
 }
 
 #[tokio::test]
-async fn it_is_read_once_a_change_and_by_whoever_names_it_from_then_on() {
+async fn a_referenced_secret_is_read_once_per_change() {
     let fixture = Fixture::new("named").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -111,7 +116,7 @@ async fn it_is_read_once_a_change_and_by_whoever_names_it_from_then_on() {
 
 /// The watch selects the operator's own Secrets by a label, which another client may remove.
 #[tokio::test]
-async fn an_own_secret_without_its_label_is_neither_lost_nor_made_anew() {
+async fn the_label_of_an_owned_secret_is_restored_and_its_data_is_kept() {
     let fixture = Fixture::new("unlabelled").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -121,15 +126,19 @@ async fn an_own_secret_without_its_label_is_neither_lost_nor_made_anew() {
         let secrets = fixture.any("Secret");
         let before = secrets.get(name).await.expect("the Secret");
         let none = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
-        secrets.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.expect("it is taken");
+        secrets
+            .patch(name, &PatchParams::default(), &Patch::Merge(none))
+            .await
+            .expect("the API server accepts it");
         let label = "/metadata/labels/app.kubernetes.io~1managed-by";
         fixture.wait_for_value("Secret", name, label, &json!("latchkey-operator")).await;
         let after = secrets.get(name).await.expect("the Secret");
         assert_eq!((before.metadata.uid, &before.data), (after.metadata.uid, &after.data), "{name}");
     }
-    wait::until("it to be well", async || {
+    wait::until("Ready to be True", async || {
         let auth_service = fixture.auth_service().await;
-        crate::fixture::condition(&auth_service, "Ready").filter(|ready| ready.status == "True").map(drop)
+        let ready = crate::fixture::condition(&auth_service, "Ready").cloned();
+        wait::check(ready.as_ref().is_some_and(|ready| ready.status == "True"), ready)
     })
     .await;
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::fixture::{Fixture, condition};
 
-/// More than work at once.
+/// More than the number of reconcile slots.
 const HANGING: usize = 40;
 /// The webhook timeout of the API server.
 const HANGS_FOR: Duration = Duration::from_secs(20);
@@ -50,7 +50,7 @@ pub async fn hang(fixture: &Fixture, webhook: &Blackhole) -> String {
 }
 
 #[tokio::test]
-async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
+async fn a_hanging_webhook_delays_no_other_auth_service_and_is_named() {
     let fixture = Fixture::new("hanging").await;
     let _kubelet = fixture.start_kubelet();
     let webhook = Blackhole::listen("127.0.0.1:0").await;
@@ -66,17 +66,23 @@ async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
         })
         .await;
     // As many reconciles as there are slots hang, once the API server has loaded the webhook.
-    wait::until("the webhook to be asked", async || (webhook.taken() >= 16).then_some(())).await;
+    wait::until("16 requests to the webhook", async || {
+        wait::check(webhook.accepted() >= 16, webhook.accepted())
+    })
+    .await;
     let begun = Instant::now();
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
-    assert!(begun.elapsed() < HANGS_FOR, "it was held up for {:?}", begun.elapsed());
+    assert!(begun.elapsed() < HANGS_FOR, "it was delayed for {:?}", begun.elapsed());
 
     let services = fixture.api::<AuthService>();
-    let message = wait::until("the webhook to be named", async || {
-        let one = services.get("hanging-0").await.ok()?;
-        let ready = condition(&one, "Ready")?;
-        (ready.reason == "ApplyRefused").then(|| ready.message.clone())
+    let ready = async || {
+        let object = services.get("hanging-0").await.expect("the AuthService");
+        condition(&object, "Ready").cloned().ok_or("no condition".to_owned())
+    };
+    let message = wait::until("the refusal in the condition", async || {
+        let ready = ready().await?;
+        if ready.reason == "ApplyRefused" { Ok(ready.message) } else { Err(ready.reason) }
     })
     .await;
     assert!(message.contains("hangs.latchkey.dev"), "{message}");
@@ -84,9 +90,9 @@ async fn a_webhook_that_hangs_holds_up_nobody_else_and_is_named() {
     // It recovers when the webhook does.
     let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(fixture.client.clone());
     webhooks.delete(&name, &DeleteParams::default()).await.expect("it is deleted");
-    wait::until("it to get well", async || {
-        let one = services.get("hanging-0").await.ok()?;
-        (condition(&one, "Ready")?.reason != "ApplyRefused").then_some(())
+    wait::until("another reason of the condition", async || {
+        let ready = ready().await?;
+        wait::check(ready.reason != "ApplyRefused", ready.reason)
     })
     .await;
 }

@@ -17,7 +17,7 @@ fn key_set(secret: &Secret) -> Value {
 }
 
 #[tokio::test]
-async fn a_key_set_is_of_the_algorithm_that_the_spec_names() {
+async fn keys_are_generated_for_the_algorithm_of_the_spec() {
     let fixture = Fixture::new("algorithms").await;
     let _operator = fixture.start_operator().await;
     for (algorithm, members) in [
@@ -48,7 +48,7 @@ async fn a_key_set_is_of_the_algorithm_that_the_spec_names() {
 }
 
 #[tokio::test]
-async fn a_lost_key_set_is_reported_not_replaced_and_works_again_once_restored() {
+async fn a_deleted_key_set_is_reported_and_used_again_when_it_is_restored() {
     let fixture = Fixture::new("lost-keys").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -58,14 +58,14 @@ async fn a_lost_key_set_is_reported_not_replaced_and_works_again_once_restored()
     let backup = secrets.get(SECRET).await.expect("the keys");
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
 
-    secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them");
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("the keys are deleted");
     let condition = fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
     assert!(condition.message.contains(SECRET), "{}", condition.message);
     fixture.wait_for_reason("Ready", "False", "KeyMaterialLost").await;
     // A change of the spec generates no new keys and does not roll the pods.
     fixture.merge(json!({"spec": {"logging": {"level": "debug"}}})).await;
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
-    assert!(secrets.get_opt(SECRET).await.expect("an answer").is_none());
+    assert!(secrets.get_opt(SECRET).await.expect("a response").is_none());
     let now = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
     assert_eq!(now.metadata.generation, deployment.metadata.generation);
     assert!(
@@ -82,25 +82,25 @@ async fn a_lost_key_set_is_reported_not_replaced_and_works_again_once_restored()
     fixture.wait_for_condition("KeysReady", "True").await;
     fixture.wait_for_condition("Ready", "True").await;
     let now = secrets.get(SECRET).await.expect("the keys");
-    assert_eq!(key_set(&now), key_set(&backup), "the very same keys");
+    assert_eq!(key_set(&now), key_set(&backup), "the keys differ");
 }
 
 #[tokio::test]
-async fn a_damaged_key_set_is_left_as_it_is() {
+async fn a_damaged_key_set_is_not_overwritten() {
     let fixture = Fixture::new("damaged-keys").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("KeysReady", "True").await;
     let secrets = fixture.api::<Secret>();
     let damage = Patch::Merge(json!({"stringData": {"keys.json": "{\"keys\": []}"}}));
-    secrets.patch(SECRET, &PatchParams::default(), &damage).await.expect("somebody damages it");
+    secrets.patch(SECRET, &PatchParams::default(), &damage).await.expect("the key set is damaged");
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
     let now = secrets.get(SECRET).await.expect("the keys");
     assert_eq!(now.data.expect("data")["keys.json"].0, b"{\"keys\": []}");
 }
 
 #[tokio::test]
-async fn keys_are_given_up_only_when_somebody_says_so() {
+async fn lost_keys_are_replaced_only_on_request() {
     let fixture = Fixture::new("new-keys").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -108,7 +108,7 @@ async fn keys_are_given_up_only_when_somebody_says_so() {
     fixture.wait_for_condition("Ready", "True").await;
     let secrets = fixture.api::<Secret>();
     let before = secrets.get(SECRET).await.expect("the keys");
-    secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them");
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("the keys are deleted");
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
 
     fixture.annotate("replace-lost-keys", "1").await;
@@ -118,15 +118,15 @@ async fn keys_are_given_up_only_when_somebody_says_so() {
     fixture.wait_for_condition("Ready", "True").await;
 
     // The same value does not replace other keys, even if the status was deleted.
-    secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them again");
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("the keys are deleted again");
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
     fixture.merge(json!({"spec": {"logging": {"level": "debug"}}})).await;
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
-    assert!(secrets.get_opt(SECRET).await.expect("an answer").is_none());
+    assert!(secrets.get_opt(SECRET).await.expect("a response").is_none());
 }
 
 #[tokio::test]
-async fn keys_that_are_gone_are_not_made_anew_because_the_status_was_wiped() {
+async fn deleted_keys_are_not_replaced_after_the_status_is_deleted() {
     let fixture = Fixture::new("wiped-status").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -134,11 +134,11 @@ async fn keys_that_are_gone_are_not_made_anew_because_the_status_was_wiped() {
     fixture.wait_for_condition("Ready", "True").await;
     drop(operator);
     let secrets = fixture.api::<Secret>();
-    secrets.delete(SECRET, &DeleteParams::default()).await.expect("somebody deletes them");
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("the keys are deleted");
     let forget = Patch::Merge(json!({"status": {"signingKeys": null, "conditions": null}}));
     let api = fixture.api::<AuthService>();
     api.patch_status(NAME, &PatchParams::default(), &forget).await.expect("the status is written");
     let _operator = fixture.start_operator().await;
     fixture.wait_for_reason("KeysReady", "False", "KeyMaterialLost").await;
-    assert!(secrets.get_opt(SECRET).await.expect("an answer").is_none());
+    assert!(secrets.get_opt(SECRET).await.expect("a response").is_none());
 }

@@ -10,23 +10,23 @@ fn every_field_has_a_description() {
     let text = std::fs::read_to_string(auth_service_crd()).expect("the CRD");
     let crd: Value = serde_yaml_ng::from_str(&text).expect("YAML");
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    let mut silent = Vec::new();
+    let mut undescribed = Vec::new();
     for part in ["spec", "status"] {
-        collect_silent(&schema["properties"][part], part, &mut silent);
+        collect_undescribed(&schema["properties"][part], part, &mut undescribed);
     }
-    assert!(silent.is_empty(), "no description: {silent:#?}");
+    assert!(undescribed.is_empty(), "no description: {undescribed:#?}");
 }
 
-fn collect_silent(schema: &Value, path: &str, silent: &mut Vec<String>) {
+fn collect_undescribed(schema: &Value, path: &str, undescribed: &mut Vec<String>) {
     if schema["description"].as_str().is_none_or(str::is_empty) {
-        silent.push(path.to_owned());
+        undescribed.push(path.to_owned());
     }
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        collect_silent(property, &format!("{path}.{name}"), silent);
+        collect_undescribed(property, &format!("{path}.{name}"), undescribed);
     }
     if let Some(items) = schema["items"]["properties"].as_object() {
         for (name, property) in items {
-            collect_silent(property, &format!("{path}[].{name}"), silent);
+            collect_undescribed(property, &format!("{path}[].{name}"), undescribed);
         }
     }
 }
@@ -39,7 +39,7 @@ async fn kubectl_explains_a_field_by_its_short_name() {
 }
 
 #[tokio::test]
-async fn kubectl_get_shows_what_matters() {
+async fn kubectl_get_shows_readiness_replicas_and_version() {
     let fixture = Fixture::new("columns").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

@@ -24,7 +24,7 @@ async fn leads(operator: &Operator) -> bool {
 }
 
 async fn wait_until_leading(operator: &Operator) {
-    wait::until("it to lead", async || leads(operator).await.then_some(())).await;
+    wait::until_equal("the operator's leadership", true, async || leads(operator).await).await;
 }
 
 /// This number of AuthServices occupies all reconcile slots.
@@ -41,7 +41,7 @@ async fn still_leads(operator: &Operator) -> bool {
 }
 
 async fn lease(fixture: &Fixture) -> Option<Lease> {
-    fixture.api::<Lease>().get_opt(LEASE).await.expect("an answer")
+    fixture.api::<Lease>().get_opt(LEASE).await.expect("a response")
 }
 
 async fn holder(fixture: &Fixture) -> Option<String> {
@@ -59,7 +59,7 @@ async fn start_both(fixture: &Fixture, link: &Link) -> (Operator, Operator) {
 }
 
 /// Makes the leader busy with writes, and holds back the API server's responses after some of them.
-async fn hold_in_the_middle_of_writes(fixture: &Fixture, link: &Link) {
+async fn hold_during_writes(fixture: &Fixture, link: &Link) {
     stream::iter(0..BUSY)
         .for_each_concurrent(8, async |number| {
             let metadata = json!({"name": format!("busy-{number}"), "namespace": fixture.namespace});
@@ -69,7 +69,11 @@ async fn hold_in_the_middle_of_writes(fixture: &Fixture, link: &Link) {
             apply(&fixture.client, &object).await;
         })
         .await;
-    wait::until("some writes", async || (writes_of_first(fixture) >= 10).then_some(())).await;
+    wait::until("ten writes", async || {
+        let writes = writes_of_first(fixture);
+        wait::check(writes >= 10, writes)
+    })
+    .await;
     link.hold_answers();
 }
 
@@ -83,7 +87,7 @@ async fn applied(operator: &Operator) -> f64 {
 }
 
 #[tokio::test]
-async fn one_acts_and_another_takes_over() {
+async fn a_standby_takes_over_from_the_leader() {
     let fixture = Fixture::new("leader").await;
     let _kubelet = fixture.start_kubelet();
     let mut first = fixture.installation.start("operator-0");
@@ -93,9 +97,9 @@ async fn one_acts_and_another_takes_over() {
     second.wait_until_ready().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
-    assert!(!leads(&second).await, "two lead");
+    assert!(!leads(&second).await, "two operators lead");
     assert!(applied(&first).await > 0.0);
-    assert!(applied(&second).await < 0.5, "the one that does not lead acted");
+    assert!(applied(&second).await < 0.5, "the standby applied objects");
 
     // After a kill the lease must expire first.
     first.kill();
@@ -109,44 +113,50 @@ async fn one_acts_and_another_takes_over() {
     second.terminate();
     let stopped = Instant::now();
     wait_until_leading(&third).await;
-    assert!(stopped.elapsed() < Duration::from_secs(8), "it waited for the lease to run out");
+    assert!(stopped.elapsed() < Duration::from_secs(8), "it waited for the expiry of the lease");
     fixture.merge(json!({"spec": {"replicas": 3}})).await;
     fixture.wait_for_value("Deployment", NAME, "/spec/replicas", &json!(3)).await;
 }
 
 #[tokio::test]
-async fn a_renewal_that_is_answered_late_counts_from_when_it_was_sent() {
+async fn a_lease_expires_by_the_time_of_the_request_that_renewed_it() {
     let fixture = Fixture::new("late").await;
     let link = Link::to(fixture.control_plane.port());
     let (first, second) = start_both(&fixture, &link).await;
     link.hold_answers();
     let version = async || lease(&fixture).await.and_then(|lease| lease.metadata.resource_version);
     let before = version().await;
-    wait::until("a renewal", async || (version().await != before).then_some(())).await;
+    wait::until("a renewal", async || {
+        let now = version().await;
+        wait::check(now != before, now)
+    })
+    .await;
     let renewed = Instant::now();
     // The response arrives in time, and is the last one that the replica receives.
-    wait::until("the answer to be late", async || (renewed.elapsed() > Duration::from_secs(7)).then_some(()))
-        .await;
+    wait::until("seven seconds since the renewal", async || {
+        wait::check(renewed.elapsed() > Duration::from_secs(7), renewed.elapsed())
+    })
+    .await;
     link.hold_requests();
-    wait::until("it to give up", async || {
-        assert!(!leads(&second).await || !still_leads(&first).await, "two lead");
-        (!still_leads(&first).await).then_some(())
+    wait::until_equal("the first operator's leadership", false, async || {
+        assert!(!leads(&second).await || !still_leads(&first).await, "two operators lead");
+        still_leads(&first).await
     })
     .await;
     let led = renewed.elapsed();
     assert!(
         led < RENEW_DEADLINE + Duration::from_secs(1),
-        "it led for {led:?} after it had renewed its lease"
+        "it led for {led:?} after the renewal of its lease"
     );
     wait_until_leading(&second).await;
 }
 
 #[tokio::test]
-async fn a_replica_that_was_stopped_for_a_while_sends_no_write_after_another_took_over() {
+async fn a_suspended_leader_writes_nothing_after_another_took_over() {
     let fixture = Fixture::new("stopped").await;
     let link = Link::from(SOURCE, fixture.control_plane.port());
     let (mut first, second) = start_both(&fixture, &link).await;
-    hold_in_the_middle_of_writes(&fixture, &link).await;
+    hold_during_writes(&fixture, &link).await;
     first.pause();
     // The responses for its reconciles have arrived when it continues.
     link.mend();
@@ -155,20 +165,18 @@ async fn a_replica_that_was_stopped_for_a_while_sends_no_write_after_another_too
     first.resume();
     first.wait_until_ended();
     let sent = fixture.control_plane.audit.writes_from(&fixture.installation.user, &SOURCE.to_string());
-    assert_eq!(sent[before..], [], "it wrote although another replica leads");
+    assert_eq!(sent[before..], [], "the operator wrote although another one leads");
     // The other replica finishes the work.
     let services = fixture.api::<latchkey_crds::AuthService>();
-    wait::until("all to be looked after", async || {
-        let all = services.list(&kube::api::ListParams::default()).await.ok()?;
-        all.iter()
-            .all(|one| one.status.as_ref().is_some_and(|status| !status.conditions.is_empty()))
-            .then_some(())
+    wait::until_equal("the AuthServices without conditions", 0, async || {
+        let all = services.list(&kube::api::ListParams::default()).await.expect("the AuthServices");
+        all.iter().filter(|one| one.status.as_ref().is_none_or(|status| status.conditions.is_empty())).count()
     })
     .await;
 }
 
 #[tokio::test]
-async fn the_lease_is_not_given_up_while_a_write_may_still_be_carried_out() {
+async fn the_lease_is_not_released_during_a_write() {
     let fixture = Fixture::new("unanswered").await;
     let webhook = Blackhole::listen("127.0.0.1:0").await;
     let webhook_name = hang(&fixture, &webhook).await;
@@ -180,31 +188,33 @@ async fn the_lease_is_not_given_up_while_a_write_may_still_be_carried_out() {
         let metadata = json!({"name": name, "namespace": fixture.namespace});
         json!({"apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {}})
     };
-    // Until the API server has loaded the webhook.
+    // Requests only hang after the API server has loaded the webhook.
     let number = Cell::new(0);
     wait::until("a write to hang", async || {
         let next = number.replace(number.get() + 1);
         if next < 20 {
             apply(&fixture.client, &object(format!("hanging-{next}"))).await;
         }
-        (webhook.taken() > 0).then_some(())
+        wait::check(webhook.accepted() > 0, "no request to the webhook")
     })
     .await;
     first.terminate();
-    assert_eq!(holder(&fixture).await, held_by, "it was given up");
+    assert_eq!(holder(&fixture).await, held_by, "the lease was released");
     let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(fixture.client.clone());
     webhooks.delete(&webhook_name, &DeleteParams::default()).await.expect("it is deleted");
 }
 
 #[tokio::test]
-async fn a_lease_that_somebody_deletes_stays_its_holders() {
+async fn the_holder_of_a_deleted_lease_creates_it_again() {
     let fixture = Fixture::new("deleted-lease").await;
     let link = Link::from(SOURCE, fixture.control_plane.port());
     let (first, second) = start_both(&fixture, &link).await;
     for _ in 0..4 {
         fixture.api::<Lease>().delete(LEASE, &DeleteParams::default()).await.expect("it is deleted");
-        let holder = wait::until("the lease to be there again", async || holder(&fixture).await).await;
-        assert!(holder.starts_with("operator-0_"), "{holder} took it");
+        let holder =
+            wait::until("the lease to be created again", async || holder(&fixture).await.ok_or("no holder"))
+                .await;
+        assert!(holder.starts_with("operator-0_"), "{holder} holds it");
         assert!(leads(&first).await && !leads(&second).await);
     }
 }

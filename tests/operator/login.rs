@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::fixture::Fixture;
 
 #[tokio::test]
-async fn a_login_that_fails_takes_ready_away_and_gives_it_back() {
+async fn a_failed_login_probe_makes_the_auth_service_not_ready() {
     let fixture = Fixture::new("login").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

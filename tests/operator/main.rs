@@ -21,7 +21,6 @@ mod hostile_objects;
 mod hostile_replicas;
 mod keys;
 mod kubectl;
-mod kubelet;
 mod leader;
 mod login;
 mod metrics;

@@ -2,11 +2,11 @@
 
 use kube::api::DeleteParams;
 use latchkey_crds::AuthService;
+use latchkey_tests::kubelet::{SERVERS, set_ready};
 use latchkey_tests::wait;
 use serde_json::json;
 
 use crate::fixture::{Fixture, NAME};
-use crate::kubelet::{SERVERS, set_ready};
 
 const CONDITION: &str = "latchkey_operator_auth_service_condition";
 const ON_HOLD: &str = "latchkey_operator_auth_service_on_hold";
@@ -14,7 +14,7 @@ const ROTATION_PERIOD: &str = "latchkey_operator_signing_key_rotation_period_sec
 const KEY_SINCE: &str = "latchkey_operator_signing_key_since_timestamp_seconds";
 
 #[tokio::test]
-async fn conditions_and_keys_are_metrics_for_as_long_as_there_is_an_auth_service() {
+async fn an_auth_service_has_metrics_of_its_conditions_and_keys_until_it_is_deleted() {
     let fixture = Fixture::new("metrics").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -25,7 +25,7 @@ async fn conditions_and_keys_are_metrics_for_as_long_as_there_is_an_auth_service
         let labels: Vec<&str> = own.iter().map(String::as_str).chain(labels.iter().copied()).collect();
         wait::until(&format!("{metric} {labels:?} to be {expected}"), async || {
             let value = operator.metric(metric, &labels).await;
-            (value.to_bits() == expected.to_bits()).then_some(())
+            wait::check(value.to_bits() == expected.to_bits(), value)
         })
         .await;
     };
@@ -49,10 +49,14 @@ async fn conditions_and_keys_are_metrics_for_as_long_as_there_is_an_auth_service
     shows(ON_HOLD, &["by=\"scale\""], 0.0).await;
 
     fixture.api::<AuthService>().delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
-    wait::until("its series to go", async || {
+    wait::until("the end of its series", async || {
         let text = operator.get("/metrics").await.expect("metrics");
-        let left = text.lines().any(|line| own.iter().all(|label| line.contains(label.as_str())));
-        (!left).then_some(())
+        let left: Vec<_> = text
+            .lines()
+            .filter(|line| own.iter().all(|label| line.contains(label.as_str())))
+            .map(str::to_owned)
+            .collect();
+        wait::check(left.is_empty(), left)
     })
     .await;
 }

@@ -10,8 +10,8 @@ use crate::fixture::{Fixture, NAME, condition};
 use crate::owned::{EDGE, apply_both, counts};
 use crate::waiting::wait_for;
 
-/// An object of this kind with another owner.
-fn stranger(object: &DynamicObject) -> Value {
+/// An object of this kind and name that another client creates.
+fn conflicting(object: &DynamicObject) -> Value {
     let types = object.types.as_ref().expect("an object of a single kind");
     let selector = json!({"matchLabels": {"app": "theirs"}});
     let pod = json!({
@@ -41,7 +41,7 @@ fn stranger(object: &DynamicObject) -> Value {
         }
         "HTTPRoute" => ("spec", json!({"hostnames": ["theirs.example.com"]})),
         "ServiceMonitor" => ("spec", json!({"selector": selector, "endpoints": []})),
-        other => panic!("no stranger for the kind {other}"),
+        other => panic!("no object of the kind {other}"),
     };
     let mut object = json!({
         "apiVersion": types.api_version, "kind": types.kind,
@@ -52,42 +52,42 @@ fn stranger(object: &DynamicObject) -> Value {
 }
 
 #[tokio::test]
-async fn each_is_left_alone_named_and_waited_for() {
-    let fixture = Fixture::new("strangers").await;
+async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
+    let fixture = Fixture::new("name-conflicts").await;
     let kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
     apply_both(&fixture).await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_value("HTTPRoute", EDGE, "/spec/hostnames/0", &json!("edge.example.com")).await;
-    let owned = fixture.owned().await;
+    let originals = fixture.owned().await;
     // The names are the same the second time, including the hash of the Job.
     for name in [NAME, EDGE] {
         fixture.api::<AuthService>().delete(name, &DeleteParams::default()).await.expect("it is deleted");
     }
     drop((operator, kubelet));
-    for (name, object) in &owned {
+    for (name, object) in &originals {
         let (kind, _) = name.split_once('/').expect("a kind and a name");
         fixture.wait_until_gone(kind, &object.name_any()).await;
     }
 
-    let somebody = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "somebody", "namespace": fixture.namespace},
+    let owner = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner", "namespace": fixture.namespace},
     });
-    let controller = apply(&fixture.client, &somebody).await.uid().expect("a uid");
+    let controller = apply(&fixture.client, &owner).await.uid().expect("a uid");
     let mut theirs = Vec::new();
-    for (number, (name, object)) in owned.iter().enumerate() {
+    for (number, (name, object)) in originals.iter().enumerate() {
         let (kind, _) = name.split_once('/').expect("a kind and a name");
         if !counts(kind, object) {
             continue;
         }
-        let mut stranger = stranger(object);
-        // Some belong to another controller, some have no owner.
+        let mut conflicting = conflicting(object);
+        // Some have another controller, some have no owner.
         if number % 2 == 0 {
-            stranger["metadata"]["ownerReferences"] = json!([{
-                "apiVersion": "v1", "kind": "ConfigMap", "name": "somebody", "uid": controller, "controller": true,
+            conflicting["metadata"]["ownerReferences"] = json!([{
+                "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": controller, "controller": true,
             }]);
         }
-        let made = apply(&fixture.client, &stranger).await;
+        let made = apply(&fixture.client, &conflicting).await;
         theirs.push((kind.to_owned(), made.name_any(), made.uid(), made.metadata.generation));
     }
     assert_eq!(theirs.len(), 24, "{theirs:?}");
@@ -107,19 +107,19 @@ async fn each_is_left_alone_named_and_waited_for() {
         };
         let index = wait_for(fixture.api::<AuthService>(), service, |object| {
             let found = object.and_then(|object| condition(object, type_)).ok_or("no condition")?;
-            let tells = |(kind, name, ..): &(String, String, Option<String>, Option<i64>)| {
+            let names = |(kind, name, ..): &(String, String, Option<String>, Option<i64>)| {
                 found.message.contains(&format!("the {kind} {name} {words}"))
             };
             let index =
-                theirs.iter().position(tells).filter(|_| found.status == "False" && found.reason == reason);
+                theirs.iter().position(names).filter(|_| found.status == "False" && found.reason == reason);
             index.ok_or_else(|| format!("{found:?} names none of {theirs:?}"))
         })
         .await;
         for (kind, name, uid, generation) in &theirs {
-            let now = fixture.any(kind).get(name).await.expect("it is still there");
+            let now = fixture.any(kind).get(name).await.expect("the conflicting object");
             assert_eq!((&now.uid(), &now.metadata.generation), (uid, generation), "{kind}/{name}");
             let ours = now.managed_fields().iter().any(|f| f.manager.as_deref() == Some("latchkey-operator"));
-            assert!(!ours, "{kind}/{name} was written to");
+            assert!(!ours, "the operator has written to {kind}/{name}");
         }
         // The conflicting object is deleted. The operator does not watch it, and only checks again twice a minute.
         let (kind, name, uid, ..) = theirs.remove(index);
@@ -136,9 +136,10 @@ async fn each_is_left_alone_named_and_waited_for() {
     }
     fixture.wait_for_condition("Ready", "True").await;
     let events = fixture.events().await;
-    let told =
-        events.iter().filter(|(kind, reason, _)| kind == "Warning" && reason == "NameConflict").count();
-    assert!(told > 0, "{events:?}");
+    assert!(
+        events.iter().any(|(kind, reason, _)| kind == "Warning" && reason == "NameConflict"),
+        "{events:?}"
+    );
     kinds.sort();
     kinds.dedup();
     assert_eq!(kinds.len(), 14, "{kinds:?}");

@@ -21,7 +21,7 @@ fn port(number: i32) -> Value {
 }
 
 #[tokio::test]
-async fn only_what_the_spec_names_is_let_through() {
+async fn the_policies_allow_only_the_connections_of_the_spec() {
     let fixture = Fixture::new("policies").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

@@ -50,10 +50,12 @@ pub async fn apply_both(fixture: &Fixture) {
     });
     let api: Api<AuthService> = fixture.api();
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(EDGE, &parameters, &Patch::Apply(object)).await.expect("the AuthService is taken");
+    api.patch(EDGE, &parameters, &Patch::Apply(object))
+        .await
+        .expect("the API server accepts the AuthService");
 }
 
-/// Whether an owned object is in the tables: of the second AuthService only its route is.
+/// Whether an owned object is in the tables, which only contain the HTTPRoute of the second AuthService.
 pub fn counts(kind: &str, object: &DynamicObject) -> bool {
     let instance = object.labels().get("app.kubernetes.io/instance").map(String::as_str);
     instance == Some(NAME) || kind == "HTTPRoute"

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::fixture::{Fixture, NAME};
 
 #[tokio::test]
-async fn nothing_is_written_until_the_pause_ends() {
+async fn a_paused_auth_service_is_not_changed_except_for_its_status() {
     let fixture = Fixture::new("paused").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -33,7 +33,7 @@ async fn nothing_is_written_until_the_pause_ends() {
     fixture.wait_for_reason("Ready", "False", "Paused").await;
     fixture.wait_for_reason("Stalled", "True", "Paused").await;
     assert_eq!(objects(&fixture), before, "nothing but the status is written");
-    assert!(fixture.any("PodDisruptionBudget").get_opt(NAME).await.expect("an answer").is_none());
+    assert!(fixture.any("PodDisruptionBudget").get_opt(NAME).await.expect("a response").is_none());
 
     fixture.merge(json!({"spec": {"paused": false}})).await;
     fixture.wait_for_value("PodDisruptionBudget", NAME, "/spec/maxUnavailable", &json!(1)).await;
@@ -42,7 +42,7 @@ async fn nothing_is_written_until_the_pause_ends() {
 }
 
 #[tokio::test]
-async fn a_service_that_begins_paused_has_no_keys_and_loses_none() {
+async fn an_auth_service_that_is_created_paused_has_no_keys() {
     let fixture = Fixture::new("born-paused").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

@@ -38,7 +38,9 @@ impl Writers {
                 (fixture.any(kind), patch.clone(), stop.clone(), written.clone());
             tasks.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    api.patch(name, &PatchParams::default(), &patch).await.expect("the patch is taken");
+                    api.patch(name, &PatchParams::default(), &patch)
+                        .await
+                        .expect("the API server accepts the patch");
                     written.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -51,11 +53,10 @@ impl Writers {
     }
 
     /// Stops them after their last responses.
-    async fn stop(mut self) {
+    async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.tasks.join_next().await {
-            ended.expect("a writer wrote");
-        }
+        let ended = tokio::time::timeout(wait::PATIENCE, self.tasks.join_all()).await;
+        ended.expect("every writer receives its last response in time");
     }
 }
 
@@ -77,25 +78,22 @@ async fn race(
     for round in 0..rounds {
         let writers = Writers::start(fixture, kind, name, &patch, 3);
         let begun = Instant::now();
-        wait::until("the writers to write for a moment", async || (begun.elapsed() > WRITING).then_some(()))
-            .await;
+        wait::until("the writers to have written for 500 ms", async || {
+            wait::check(begun.elapsed() > WRITING, begun.elapsed())
+        })
+        .await;
         writers.stop().await;
-        let stopped = Instant::now();
-        loop {
+        let what = format!("{kind} {pointer} to be {before} in round {round}");
+        wait::until_within(REPAIRED_WITHIN, Duration::from_millis(1), &what, async || {
             let now = value(fixture, kind, name, pointer).await;
-            if now == before {
-                break;
-            }
-            assert!(
-                stopped.elapsed() < REPAIRED_WITHIN,
-                "round {round}: {kind} {pointer} is still {now}, not {before}"
-            );
-        }
+            wait::check(now == before, now)
+        })
+        .await;
     }
 }
 
 #[tokio::test]
-async fn what_several_writers_add_at_once_is_gone_when_they_stop() {
+async fn changes_of_concurrent_writers_are_reverted() {
     let fixture = Fixture::new("racing").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -117,7 +115,7 @@ async fn what_several_writers_add_at_once_is_gone_when_they_stop() {
 }
 
 #[tokio::test]
-async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_measure() {
+async fn a_continuous_writer_delays_no_other_auth_service_and_causes_few_writes() {
     let fixture = Fixture::new("endless").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -133,26 +131,35 @@ async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_mea
     let begun = Instant::now();
 
     // Another AuthService is created, and the drift of other objects is repaired at the same time.
-    let metadata = json!({"name": "beside", "namespace": fixture.namespace});
+    let metadata = json!({"name": "other", "namespace": fixture.namespace});
     let object = json!({
         "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {},
     });
     apply(&fixture.client, &object).await;
     let services = fixture.api::<AuthService>();
-    wait::until("the other to be ready", async || {
-        let other = services.get("beside").await.ok()?;
-        (condition(&other, "Ready")?.status == "True").then_some(())
+    wait::until("the other AuthService to be ready", async || {
+        let other = services.get("other").await.expect("the other AuthService");
+        let ready = condition(&other, "Ready").cloned();
+        wait::check(ready.as_ref().is_some_and(|ready| ready.status == "True"), ready)
     })
     .await;
     let drift = Patch::Merge(json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}));
-    fixture.any("Service").patch("auth", &PatchParams::default(), &drift).await.expect("it is taken");
+    fixture
+        .any("Service")
+        .patch("auth", &PatchParams::default(), &drift)
+        .await
+        .expect("the API server accepts it");
     let selected = "/spec/selector/app.kubernetes.io~1instance";
     fixture.wait_for_value("Service", "auth", selected, &json!("auth")).await;
 
     // Repairs continue throughout.
-    wait::until("more repairs", async || (repairs() >= repaired + 3).then_some(())).await;
+    wait::until("three repairs", async || {
+        let more = repairs() - repaired;
+        wait::check(more >= 3, more)
+    })
+    .await;
     let took = begun.elapsed();
-    let of_the_other = |write: &&latchkey_tests::audit::Write| write.name.starts_with("beside");
+    let of_the_other = |write: &&latchkey_tests::audit::Write| write.name.starts_with("other");
     let own = fixture.writes()[all..].iter().filter(|write| !of_the_other(write)).count();
     // Five immediate repairs and then one per second, each of at most five writes; and the status.
     assert!(
@@ -170,7 +177,7 @@ async fn a_writer_that_never_stops_holds_up_nobody_else_and_is_answered_with_mea
 
 /// The status is owned completely. Only the watch announces the change: no object is touched.
 #[tokio::test]
-async fn a_status_that_somebody_else_writes_is_written_over_at_once() {
+async fn a_status_of_another_client_is_overwritten_immediately() {
     let fixture = Fixture::new("status-drift").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -180,9 +187,9 @@ async fn a_status_that_somebody_else_writes_is_written_over_at_once() {
     for round in 0..5 {
         let written = Instant::now();
         fixture.merge_status(json!({"version": format!("0.0.{round}"), "readyReplicas": 77})).await;
-        wait::until("the status to be written over", async || {
-            let status = fixture.auth_service().await.status?;
-            (status.ready_replicas != 77).then_some(())
+        wait::until("another number of ready replicas than 77", async || {
+            let ready = fixture.auth_service().await.status.map(|status| status.ready_replicas);
+            wait::check(ready.is_some_and(|ready| ready != 77), ready)
         })
         .await;
         assert!(written.elapsed() < REPAIRED_WITHIN, "only after {:?}", written.elapsed());

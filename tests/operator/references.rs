@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, NAME, condition};
 use crate::waiting::wait_for;
 
-/// What a Secret holds, by key.
+/// The data of a Secret, by key.
 type Content = Vec<(String, Vec<u8>)>;
 
 /// A Secret that the spec references.
@@ -90,7 +90,7 @@ fn references() -> Vec<Reference> {
         Reference {
             field: "spec.introspectionClient.secretRef",
             secret: "gateway",
-            keys: vec![("secret", text("s3cr3t, long enough that nobody guesses it"))],
+            keys: vec![("secret", text("s3cr3t, long enough that it cannot be guessed"))],
             condition: RESOLVED,
             mounted: true,
             bad: vec![(text("too short"), text(short))],
@@ -138,7 +138,7 @@ impl Reference {
         let metadata = ObjectMeta { name: Some(self.secret.to_owned()), ..ObjectMeta::default() };
         let secret = Secret { metadata, data: Some(data), ..Secret::default() };
         let api: Api<Secret> = fixture.api();
-        let outcome = match api.get_opt(self.secret).await.expect("an answer") {
+        let outcome = match api.get_opt(self.secret).await.expect("a response") {
             Some(_) => api.replace(self.secret, &PostParams::default(), &secret).await,
             None => api.create(&PostParams::default(), &secret).await,
         };
@@ -200,7 +200,7 @@ async fn texts(fixture: &Fixture, content: &str) {
 }
 
 #[tokio::test]
-async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
+async fn each_invalid_reference_is_reported_until_it_is_corrected() {
     let fixture = Fixture::new("references").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -230,19 +230,19 @@ async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
             wait_for_words(&fixture, "Ready", reason, message).await;
         }
         let events = fixture.events().await;
-        let tells = |reason: &str| {
+        let reported = |reason: &str| {
             events
                 .iter()
                 .any(|event| event.0 == "Warning" && event.1 == reason && event.2.contains(reference.secret))
         };
-        assert!(tells("SecretMissing"), "{}: {events:?}", reference.field);
+        assert!(reported("SecretMissing"), "{}: {events:?}", reference.field);
         // A trailing line break, as `echo` writes it, is ignored: the pods do not roll.
         let ends = |value: &String| [value.as_bytes(), b"\n"].concat();
         let broken = reference.keys.iter().map(|(key, good)| ((*key).to_owned(), ends(good))).collect();
         reference.put(&fixture, broken).await;
         fixture.wait_for_condition(reference.condition, "True").await;
         fixture.wait_for_condition("Ready", "True").await;
-        assert_eq!(generation().await, before, "{}: what runs goes on", reference.field);
+        assert_eq!(generation().await, before, "{}: the pods were rolled", reference.field);
 
         if reference.mounted {
             let checksum = fixture.checksum().await;
@@ -255,7 +255,7 @@ async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
         }
     }
 
-    // The texts of mail.
+    // The e-mail templates.
     let api: Api<ConfigMap> = fixture.api();
     let checksum = fixture.checksum().await;
     api.delete("texts", &DeleteParams::default()).await.expect("it is deleted");
@@ -274,14 +274,14 @@ async fn each_reference_that_is_wrong_is_named_and_followed_when_it_is_right() {
 
 /// The table contains every reference of the schema.
 #[test]
-fn no_reference_of_the_schema_is_missing_here() {
+fn every_reference_of_the_schema_is_tested() {
     let text = std::fs::read_to_string(latchkey_tests::control_plane::auth_service_crd()).expect("the CRD");
     let crd: Value = serde_yaml_ng::from_str(&text).expect("YAML");
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let mut found = Vec::new();
     collect(schema, "spec", &mut found);
     let mut known: Vec<String> = references().iter().map(|reference| reference.field.to_owned()).collect();
-    // The kubelet's alone to read.
+    // The operator does not read these; the kubelet does.
     known.extend(["spec.image.pullSecrets", "spec.email.templatesConfigMapRef"].map(str::to_owned));
     found.sort();
     known.sort();

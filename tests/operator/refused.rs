@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, condition as condition_of};
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn an_object_that_is_refused_is_tried_again_later_and_later() {
+async fn a_refused_object_is_retried_with_increasing_delay() {
     let fixture = Fixture::new("refused").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -23,17 +23,17 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
     let condition = fixture.wait_for_reason("Ready", "False", "ApplyRefused").await;
     assert!(condition.message.contains("duplicate entries"), "{}", condition.message);
     fixture.apply(json!({"pod": {"labels": {"team": "not a label's value!"}}})).await;
-    let pauses = wait::until("four tries", async || {
+    let pauses = wait::until("four retries", async || {
         let lines: Vec<Value> =
             operator.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let pauses: Vec<String> =
             lines.iter().filter_map(|line| find(line, "again_in")).map(str::to_owned).collect();
-        (pauses.len() >= 4).then_some(pauses)
+        if pauses.len() >= 4 { Ok(pauses) } else { Err(pauses) }
     })
     .await;
     assert_eq!(pauses[..4], ["500ms", "1s", "2s", "4s"]);
     let refused = fixture.writes().iter().filter(|write| write.code >= 400).count();
-    assert!(refused <= 3 * pauses.len(), "{refused} refused writes in {} tries", pauses.len());
+    assert!(refused <= 3 * pauses.len(), "{refused} refused writes in {} retries", pauses.len());
     // It recovers as soon as possible.
     fixture.apply(json!({"pod": {"labels": {"team": "a"}}})).await;
     fixture.wait_for_condition("Ready", "True").await;
@@ -41,7 +41,7 @@ async fn an_object_that_is_refused_is_tried_again_later_and_later() {
 
 /// No server runs without its NetworkPolicy.
 #[tokio::test]
-async fn no_server_starts_without_the_policy_it_is_kept_by() {
+async fn no_server_starts_without_its_network_policy() {
     let fixture = Fixture::new("unprotected").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -64,7 +64,7 @@ async fn no_server_starts_without_the_policy_it_is_kept_by() {
 
 /// The reason why controllers cannot create pods (a quota, admission, a missing class) is in no pod status.
 #[tokio::test]
-async fn pods_that_cannot_be_made_are_told_of() {
+async fn pods_that_cannot_be_created_are_reported() {
     let fixture = Fixture::new("no-pods").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -78,25 +78,22 @@ async fn pods_that_cannot_be_made_are_told_of() {
     fixture.apply(spec(json!("nowhere"))).await;
     wait_for(fixture.api::<AuthService>(), "auth", |object| {
         let ready = object.and_then(|object| condition_of(object, "Ready")).ok_or("no condition")?;
-        let told = ready.status == "False" && ready.message.contains("no PriorityClass with name nowhere");
-        told.then_some(()).ok_or_else(|| format!("{ready:?}"))
+        let found = ready.status == "False" && ready.message.contains("no PriorityClass with name nowhere");
+        found.then_some(()).ok_or_else(|| format!("{ready:?}"))
     })
     .await;
 }
 
 /// References with the longest names that Kubernetes allows.
 #[tokio::test]
-async fn long_names_are_waited_for_like_short_ones() {
+async fn references_with_the_longest_names_are_reported() {
     let fixture = Fixture::new("long-names").await;
     let _operator = fixture.start_operator().await;
     let name = "a".repeat(253);
     fixture.apply(json!({"database": {"urlSecretRef": {"name": name, "key": name}}})).await;
     let condition = fixture.wait_for_reason("SecretsResolved", "False", "SecretMissing").await;
     assert!(condition.message.contains(&name), "{}", condition.message);
-    wait::until("the event", async || {
-        fixture.events().await.into_iter().find(|(_, reason, _)| reason == "SecretMissing")
-    })
-    .await;
+    fixture.wait_for_warning("SecretMissing", "").await;
     fixture.apply_secret(&name, &[(&name, "postgres://auth:x@db.example.com/auth")]).await;
     fixture.wait_for_condition("SecretsResolved", "True").await;
 }
@@ -107,7 +104,7 @@ fn find<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn mail_texts_are_waited_for_and_followed() {
+async fn a_config_map_with_templates_is_waited_for_and_its_changes_are_applied() {
     let fixture = Fixture::new("texts").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -150,7 +147,7 @@ async fn unknown_fields_are_pruned_with_a_warning() {
         .header("content-type", "application/json")
         .body(kube::client::Body::from(object.to_string().into_bytes()))
         .expect("a request");
-    let answer = fixture.client.send(request).await.expect("an answer");
+    let answer = fixture.client.send(request).await.expect("a response");
     assert_eq!(answer.status(), 201);
     let warnings: Vec<&str> =
         answer.headers().get_all("warning").iter().filter_map(|value| value.to_str().ok()).collect();

@@ -79,13 +79,13 @@ async fn may(client: &Client, installation: &Installation, question: &Question) 
         ..SubjectAccessReview::default()
     };
     let api: Api<SubjectAccessReview> = Api::all(client.clone());
-    let answer = api.create(&PostParams::default(), &review).await.expect("an answer");
+    let answer = api.create(&PostParams::default(), &review).await.expect("a response");
     answer.status.expect("a status").allowed
 }
 
 /// All access reviews: each resource of the API server, with each verb, in each place.
-async fn questions(client: &Client, namespaces: &[&'static str]) -> Vec<Question> {
-    let discovery = Discovery::new(client.clone()).run().await.expect("what the API server serves");
+async fn reviews(client: &Client, namespaces: &[&'static str]) -> Vec<Question> {
+    let discovery = Discovery::new(client.clone()).run().await.expect("the resources of the API server");
     let mut resources: BTreeSet<(String, String)> = discovery
         .groups()
         .flat_map(kube::discovery::ApiGroup::recommended_resources)
@@ -132,8 +132,8 @@ async fn questions(client: &Client, namespaces: &[&'static str]) -> Vec<Question
 /// The allowed verbs, by place and resource.
 async fn matrix(installation: &Installation, namespaces: &[&'static str]) -> BTreeMap<String, String> {
     let client = ControlPlane::shared().await.client().await;
-    let questions = questions(&client, namespaces).await;
-    assert!(questions.len() > 400, "the API server serves next to nothing");
+    let questions = reviews(&client, namespaces).await;
+    assert!(questions.len() > 400, "the API server has too few resources");
     let answers =
         stream::iter(&questions).map(async |question| (may(&client, installation, question).await, question));
     let allowed: Vec<&Question> =
@@ -164,7 +164,7 @@ async fn namespace(name: &str) {
 }
 
 #[tokio::test]
-async fn with_one_namespace_it_may_do_nothing_anywhere_else() {
+async fn with_one_namespace_the_operator_has_no_permission_elsewhere() {
     let control_plane = ControlPlane::shared().await;
     for name in ["rights-watched", "rights-other"] {
         namespace(name).await;
@@ -188,7 +188,7 @@ async fn with_one_namespace_it_may_do_nothing_anywhere_else() {
 }
 
 #[tokio::test]
-async fn with_all_namespaces_it_may_do_what_it_does_and_no_more() {
+async fn with_all_namespaces_the_operator_has_only_the_needed_permissions() {
     let control_plane = ControlPlane::shared().await;
     namespace("rights-other").await;
     let installation = Installation::new(control_plane, "rights-all", &["fullnameOverride=rights-all"]).await;
@@ -202,7 +202,7 @@ async fn with_all_namespaces_it_may_do_what_it_does_and_no_more() {
 
 /// Every permission of the chart is among the reviewed ones.
 #[test]
-fn no_rule_of_the_chart_goes_unasked() {
+fn every_rule_of_the_chart_is_reviewed() {
     for (values, snapshot) in [
         (
             vec!["watchNamespace=rights-watched"],

@@ -5,11 +5,11 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::SigningKeyStatus;
+use latchkey_tests::kubelet::SERVERS;
 use latchkey_tests::status_port::with_keys;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
-use crate::kubelet::SERVERS;
 use crate::waiting::wait_for;
 
 const SECRET: &str = "auth-jwt-keys";
@@ -64,12 +64,12 @@ async fn bring_up(fixture: &Fixture) -> Value {
 
 async fn the_pod(fixture: &Fixture) -> Pod {
     let pods = fixture.api::<Pod>().list(&ListParams::default().labels(SERVERS)).await.expect("pods");
-    assert_eq!(pods.items.len(), 1, "no other pod was made");
+    assert_eq!(pods.items.len(), 1, "another pod was created");
     pods.items.into_iter().next().expect("a pod")
 }
 
 #[tokio::test]
-async fn a_key_signs_only_when_the_replicas_have_it_and_goes_only_when_its_tokens_have_expired() {
+async fn a_key_signs_after_all_replicas_have_loaded_it_and_is_removed_after_its_tokens_expire() {
     let fixture = Fixture::new("rotation").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -83,8 +83,8 @@ async fn a_key_signs_only_when_the_replicas_have_it_and_goes_only_when_its_token
     let rotating = fixture.wait_for_reason("KeysReady", "True", "Rotating").await;
     assert!(rotating.message.contains(&pod.name_any()), "{}", rotating.message);
     wait_for_wait(&fixture, &new, "to load it").await;
-    let told = wait_for(fixture.api::<Pod>(), &pod.name_any(), |pod| {
-        pod.and_then(|pod| pod.annotations().get("latchkey.dev/keys").cloned()).ok_or("not told".into())
+    let annotation = wait_for(fixture.api::<Pod>(), &pod.name_any(), |pod| {
+        pod.and_then(|pod| pod.annotations().get("latchkey.dev/keys").cloned()).ok_or("no annotation".into())
     })
     .await;
     // Another operator process continues from the stored state, and a lagging replica still delays the rotation.
@@ -103,10 +103,10 @@ async fn a_key_signs_only_when_the_replicas_have_it_and_goes_only_when_its_token
     wait_for_wait(&fixture, &new, "its age").await;
     fixture.wait_for_reason("KeysReady", "True", "Loaded").await;
     let now = the_pod(&fixture).await;
-    assert_eq!(now.uid(), pod.uid(), "nobody restarts a pod for it");
-    assert_ne!(now.annotations().get("latchkey.dev/keys"), Some(&told));
+    assert_eq!(now.uid(), pod.uid(), "the pod was restarted");
+    assert_ne!(now.annotations().get("latchkey.dev/keys"), Some(&annotation));
 
-    // Two years on.
+    // Moves the last signature two years into the past.
     let mut aged = wait_for_phases(&fixture, &["retiring", "active"]).await;
     let until = aged["keys"][0]["latchkey_notes"]["signed_until"].as_i64().expect("a time");
     aged["keys"][0]["latchkey_notes"]["signed_until"] = json!(until - 2 * 366 * 86_400);
@@ -114,12 +114,12 @@ async fn a_key_signs_only_when_the_replicas_have_it_and_goes_only_when_its_token
     fixture.api::<Secret>().patch(SECRET, &PatchParams::default(), &change).await.expect("it is written");
     let last = wait_for_phases(&fixture, &["active"]).await;
     assert_eq!(kid(&last, "active"), new);
-    let told: Vec<_> = fixture.events().await.into_iter().map(|(kind, reason, _)| (kind, reason)).collect();
-    assert!(told.contains(&("Normal".to_owned(), "Rotating".to_owned())), "{told:?}");
+    let events: Vec<_> = fixture.events().await.into_iter().map(|(kind, reason, _)| (kind, reason)).collect();
+    assert!(events.contains(&("Normal".to_owned(), "Rotating".to_owned())), "{events:?}");
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_gone_at_once_and_only_once() {
+async fn a_revoked_key_is_removed_immediately_and_once() {
     let fixture = Fixture::new("revocation").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -151,7 +151,7 @@ async fn a_revoked_key_is_gone_at_once_and_only_once() {
 }
 
 #[tokio::test]
-async fn another_algorithm_is_a_rotation() {
+async fn a_change_of_the_algorithm_rotates_the_key() {
     let fixture = Fixture::new("other-algorithm").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;

@@ -55,7 +55,7 @@ fn apply(fixture: &Fixture, path: &[String; 2]) {
 }
 
 /// The third-party kinds in the samples.
-async fn teach_the_kinds_of_others(control_plane: &ControlPlane) {
+async fn install_third_party_kinds(control_plane: &ControlPlane) {
     static DONE: OnceCell<()> = OnceCell::const_new();
     DONE.get_or_init(|| async {
         for crd in sample_crds() {
@@ -66,22 +66,22 @@ async fn teach_the_kinds_of_others(control_plane: &ControlPlane) {
 }
 
 #[tokio::test]
-async fn the_smallest_one_serves() {
+async fn the_smallest_sample_becomes_ready() {
     applied("smallest.yaml").await;
 }
 
 #[tokio::test]
-async fn the_production_one_has_everything_it_names() {
+async fn the_production_sample_has_all_its_objects() {
     let fixture = applied("production.yaml").await;
     for kind in ["Ingress", "Certificate", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget"]
     {
-        assert!(fixture.any(kind).get_opt(NAME).await.expect("an answer").is_some(), "{kind}");
+        assert!(fixture.any(kind).get_opt(NAME).await.expect("a response").is_some(), "{kind}");
     }
 }
 
 #[tokio::test]
-async fn the_one_for_cloudnativepg_takes_its_uri() {
-    teach_the_kinds_of_others(ControlPlane::shared().await).await;
+async fn the_cloudnativepg_sample_uses_the_secret_of_the_cluster() {
+    install_third_party_kinds(ControlPlane::shared().await).await;
     let fixture = applied("cloudnativepg.yaml").await;
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
     assert!(deployment.data.to_string().contains("auth-db-app"));
@@ -90,14 +90,14 @@ async fn the_one_for_cloudnativepg_takes_its_uri() {
 }
 
 #[tokio::test]
-async fn the_one_for_a_gateway_has_a_route() {
+async fn the_gateway_sample_has_a_route() {
     let fixture = applied("gateway-api.yaml").await;
-    assert!(fixture.any("HTTPRoute").get_opt(NAME).await.expect("an answer").is_some());
+    assert!(fixture.any("HTTPRoute").get_opt(NAME).await.expect("a response").is_some());
 }
 
 #[tokio::test]
-async fn the_one_for_gitops_is_built_by_kustomize_and_serves() {
-    teach_the_kinds_of_others(ControlPlane::shared().await).await;
+async fn the_gitops_sample_is_built_by_kustomize_and_becomes_ready() {
+    install_third_party_kinds(ControlPlane::shared().await).await;
     let fixture = applied("gitops").await;
     let (path, objects) = read(&fixture, "gitops");
     assert_eq!(objects.len(), 3);

@@ -8,14 +8,14 @@ use crate::fixture::{Fixture, NAME};
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn the_scale_subresource_works_and_a_disruption_budget_comes_and_goes() {
+async fn the_scale_subresource_changes_the_replicas_and_the_disruption_budget() {
     let fixture = Fixture::new("scale").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
     let budgets = fixture.any("PodDisruptionBudget");
-    assert!(budgets.get_opt(NAME).await.expect("an answer").is_none(), "one replica needs none");
+    assert!(budgets.get_opt(NAME).await.expect("a response").is_none(), "one replica needs none");
 
     let scale = async |replicas: i32| {
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
@@ -31,7 +31,7 @@ async fn the_scale_subresource_works_and_a_disruption_budget_comes_and_goes() {
     };
     scale(2).await;
     fixture.wait_for_value("PodDisruptionBudget", NAME, "/spec/maxUnavailable", &json!(1)).await;
-    // What an autoscaler reads.
+    // The scale subresource, which an autoscaler reads.
     let now = fixture.api::<AuthService>().get_scale(NAME).await.expect("the scale");
     let status = now.status.expect("a status");
     assert_eq!(status.replicas, 2);

@@ -1,11 +1,9 @@
 //! Secrets that the spec references: missing, late, invalid, changed.
 
 use k8s_openapi::api::core::v1::Secret;
-use latchkey_crds::AuthService;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, NAME, condition};
-use crate::waiting::wait_for;
+use crate::fixture::{Fixture, NAME};
 
 const DATABASE_URL: &str = "postgres://auth:s3cr3t-database@db.example.com:5432/auth";
 const REDIS_URL: &str = "rediss://:s3cr3t-redis@redis.example.com:6380";
@@ -33,34 +31,22 @@ async fn create_all(fixture: &Fixture) {
     fixture.apply_secret("admin", &admin).await;
 }
 
-/// Waits until `SecretsResolved` is `False` with this reason and these words in the message.
-async fn wait_for_complaint(fixture: &Fixture, reason: &str, words: &[&str]) {
-    wait_for(fixture.api::<AuthService>(), NAME, |object| {
-        let found = object.and_then(|object| condition(object, "SecretsResolved")).ok_or("no condition")?;
-        let fits = found.status == "False"
-            && found.reason == reason
-            && words.iter().all(|word| found.message.contains(word));
-        fits.then_some(()).ok_or_else(|| format!("{found:?}, expected {reason} {words:?}"))
-    })
-    .await;
-}
-
 #[tokio::test]
-async fn a_missing_secret_is_named_and_a_late_one_is_picked_up() {
+async fn a_missing_secret_is_reported_until_it_is_created() {
     let fixture = Fixture::new("late").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
     fixture.apply(spec()).await;
     // The Secrets are created one after the other.
-    wait_for_complaint(&fixture, "SecretMissing", &["database", "spec.database.urlSecretRef"]).await;
+    fixture.wait_for_unresolved("SecretMissing", &["database", "spec.database.urlSecretRef"]).await;
     fixture.wait_for_reason("Ready", "False", "SecretMissing").await;
     fixture.wait_for_reason("Progressing", "False", "Blocked").await;
     fixture.apply_secret("database", &[("url", DATABASE_URL)]).await;
-    wait_for_complaint(&fixture, "SecretMissing", &["redis", "spec.redis.urlSecretRef"]).await;
+    fixture.wait_for_unresolved("SecretMissing", &["redis", "spec.redis.urlSecretRef"]).await;
     fixture.apply_secret("redis", &[("address", REDIS_URL)]).await;
-    wait_for_complaint(&fixture, "SecretMissing", &["smtp", "spec.email.smtp.credentialsSecretRef"]).await;
+    fixture.wait_for_unresolved("SecretMissing", &["smtp", "spec.email.smtp.credentialsSecretRef"]).await;
     fixture.apply_secret("smtp", &[("user", "mailer"), ("password", MAIL_PASSWORD)]).await;
-    wait_for_complaint(&fixture, "SecretMissing", &["admin", "spec.bootstrapAdmin.secretRef"]).await;
+    fixture.wait_for_unresolved("SecretMissing", &["admin", "spec.bootstrapAdmin.secretRef"]).await;
     // No replacement was created, and nothing runs without them.
     let owned = fixture.owned().await;
     assert!(!owned.keys().any(|name| name.starts_with("Deployment/") || name.starts_with("StatefulSet/")));
@@ -71,7 +57,7 @@ async fn a_missing_secret_is_named_and_a_late_one_is_picked_up() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_named_and_the_running_pods_stay() {
+async fn an_invalid_secret_is_reported_and_the_pods_keep_running() {
     let fixture = Fixture::new("wrong").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -81,20 +67,20 @@ async fn a_wrong_secret_is_named_and_the_running_pods_stay() {
     let generation = fixture.any("Deployment").get(NAME).await.expect("the Deployment").metadata.generation;
 
     fixture.apply_secret("database", &[("uri", DATABASE_URL)]).await;
-    wait_for_complaint(&fixture, "SecretKeyMissing", &["database", "url"]).await;
+    fixture.wait_for_unresolved("SecretKeyMissing", &["database", "url"]).await;
     fixture.apply_secret("database", &[("url", "")]).await;
-    wait_for_complaint(&fixture, "SecretInvalid", &["database", "url", "empty"]).await;
+    fixture.wait_for_unresolved("SecretInvalid", &["database", "url", "empty"]).await;
     fixture.apply_secret("database", &[("url", "mysql://auth:s3cr3t-mysql@db.example.com/auth")]).await;
-    wait_for_complaint(&fixture, "SecretInvalid", &["database", "postgres://"]).await;
+    fixture.wait_for_unresolved("SecretInvalid", &["database", "postgres://"]).await;
     let now = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
-    assert_eq!(now.metadata.generation, generation, "the pods that run were left alone");
+    assert_eq!(now.metadata.generation, generation, "the running pods were changed");
     assert!(fixture.events().await.iter().any(|(kind, reason, note)| {
         kind == "Warning" && reason == "SecretInvalid" && note.contains("database")
     }));
 
     fixture.apply_secret("database", &[("url", DATABASE_URL)]).await;
     fixture.wait_for_condition("Ready", "True").await;
-    assert_nothing_is_told(&fixture, &operator.log()).await;
+    assert_no_secret_is_disclosed(&fixture, &operator.log()).await;
 }
 
 #[tokio::test]
@@ -129,7 +115,7 @@ async fn a_changed_secret_rolls_the_pods() {
 }
 
 /// No secret value is in the status, an event, the log, or an object other than a Secret.
-async fn assert_nothing_is_told(fixture: &Fixture, log: &str) {
+async fn assert_no_secret_is_disclosed(fixture: &Fixture, log: &str) {
     let secrets = [DATABASE_URL, REDIS_URL, MAIL_PASSWORD, ADMIN_PASSWORD, "s3cr3t"];
     let mut texts = vec![
         ("the log".to_owned(), log.to_owned()),
@@ -142,6 +128,6 @@ async fn assert_nothing_is_told(fixture: &Fixture, log: &str) {
         }
     }
     for (place, text) in texts {
-        assert!(!secrets.iter().any(|secret| text.contains(secret)), "a secret is told in {place}");
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{place} contains a secret");
     }
 }

@@ -9,6 +9,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use latchkey_crds::AuthService;
 use latchkey_tests::blackhole::Blackhole;
 use latchkey_tests::control_plane::apply;
+use latchkey_tests::kubelet::{running, set_status};
 use latchkey_tests::wait;
 use serde_json::json;
 
@@ -21,17 +22,17 @@ const SLOW: usize = 96;
 const AT_MOST: Duration = Duration::from_secs(4);
 
 /// An address that accepts connections and never responds.
-async fn silent_address() -> (String, Blackhole) {
+async fn blackhole() -> (String, Blackhole) {
     let [.., high, low] = std::process::id().to_be_bytes();
     let ip = format!("127.{}.250.{}", 64 + (high & 63), low.clamp(1, 254));
-    let silent = Blackhole::listen(&format!("{ip}:9090")).await;
-    (ip, silent)
+    let listener = Blackhole::listen(&format!("{ip}:9090")).await;
+    (ip, listener)
 }
 
-async fn make_slow_one(fixture: &Fixture, number: usize, ip: &str) {
+async fn create_slow_service(fixture: &Fixture, number: usize, ip: &str) {
     let name = format!("slow-{number}");
     let metadata = json!({"name": name, "namespace": fixture.namespace});
-    // Blocked, so that only the servers are waited for.
+    // Blocked, so that a reconcile only waits for the servers.
     let spec = json!({"database": {"urlSecretRef": {"name": "missing"}}, "redis": {"urlSecretRef": {"name": "missing"}}});
     let object = json!({
         "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": spec,
@@ -56,20 +57,19 @@ async fn make_slow_one(fixture: &Fixture, number: usize, ip: &str) {
     });
     let pods: Api<Pod> = fixture.api();
     let pod = serde_json::from_value(pod).expect("a pod");
-    pods.create(&PostParams::default(), &pod).await.expect("the pod is taken");
-    let status = json!({"status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}]}});
-    pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.expect("it is taken");
+    pods.create(&PostParams::default(), &pod).await.expect("the API server accepts the pod");
+    set_status(&pods, &name, &running(ip)).await.expect("the pod's status is written");
 }
 
 #[tokio::test]
-async fn servers_that_do_not_answer_hold_up_nobody_else() {
+async fn servers_that_do_not_respond_delay_no_other_auth_service() {
     let fixture = Fixture::new("slow").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     wait_for(fixture.any("Service"), NAME, |service| service.map(drop).ok_or("no Service".to_owned())).await;
-    let (ip, silent) = silent_address().await;
+    let (ip, servers) = blackhole().await;
     stream::iter(0..SLOW)
-        .for_each_concurrent(16, async |number| make_slow_one(&fixture, number, &ip).await)
+        .for_each_concurrent(16, async |number| create_slow_service(&fixture, number, &ip).await)
         .await;
     let services = fixture.api::<AuthService>();
     wait_for(services.clone(), &format!("slow-{}", SLOW - 1), |object| {
@@ -79,20 +79,30 @@ async fn servers_that_do_not_answer_hold_up_nobody_else() {
     .await;
 
     // All of them are reconciled at the same time.
-    let before = silent.taken();
+    let before = servers.accepted();
     let touch = json!({"metadata": {"annotations": {"touched": "now"}}});
     stream::iter(0..SLOW)
         .for_each_concurrent(16, async |number| {
             let (parameters, patch) = (PatchParams::default(), Patch::Merge(touch.clone()));
-            services.patch(&format!("slow-{number}"), &parameters, &patch).await.expect("it is taken");
+            services
+                .patch(&format!("slow-{number}"), &parameters, &patch)
+                .await
+                .expect("the API server accepts it");
         })
         .await;
-    wait::until("the silent servers to be asked", async || (silent.taken() >= before + 16).then_some(()))
-        .await;
+    wait::until("16 requests to the servers", async || {
+        let requests = servers.accepted() - before;
+        wait::check(requests >= 16, requests)
+    })
+    .await;
     let begun = Instant::now();
-    let drift = json!({"spec": {"selector": {"app.kubernetes.io/instance": "somebody-else"}}});
+    let drift = json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}});
     let patch = Patch::Merge(drift);
-    fixture.any("Service").patch(NAME, &PatchParams::default(), &patch).await.expect("it is taken");
+    fixture
+        .any("Service")
+        .patch(NAME, &PatchParams::default(), &patch)
+        .await
+        .expect("the API server accepts it");
     let selected = "/spec/selector/app.kubernetes.io~1instance";
     fixture.wait_for_value("Service", NAME, selected, &json!(NAME)).await;
     assert!(begun.elapsed() < AT_MOST, "it was repaired only after {:?}", begun.elapsed());

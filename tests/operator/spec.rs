@@ -25,7 +25,7 @@ async fn check_rows(fixture: &Fixture, rows: Vec<Row>) {
 }
 
 #[tokio::test]
-async fn settings_reach_the_server_and_roll_its_pods() {
+async fn each_setting_reaches_the_server_and_rolls_its_pods() {
     let fixture = Fixture::new("settings").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -35,7 +35,7 @@ async fn settings_reach_the_server_and_roll_its_pods() {
             &[("username", "root"), ("email", "root@example.com"), ("password", "correct horse battery")],
         )
         .await;
-    fixture.apply_secret("gateway", &[("secret", "what only the gateway knows, and nobody else")]).await;
+    fixture.apply_secret("gateway", &[("secret", "a secret that only the gateway knows")]).await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
     let mail = json!({"email": {
@@ -124,7 +124,7 @@ async fn settings_reach_the_server_and_roll_its_pods() {
 }
 
 #[tokio::test]
-async fn the_settings_that_are_rendered_are_ones_the_server_accepts() {
+async fn the_server_accepts_the_rendered_settings() {
     let fixture = Fixture::new("contract").await;
     let _operator = fixture.start_operator().await;
     let credentials = [("username", "mailer"), ("password", "hunter22")];
@@ -153,7 +153,7 @@ async fn the_settings_that_are_rendered_are_ones_the_server_accepts() {
 }
 
 #[tokio::test]
-async fn the_pods_are_as_the_spec_says() {
+async fn the_pods_follow_the_spec() {
     let fixture = Fixture::new("pods").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -213,7 +213,7 @@ async fn the_pods_are_as_the_spec_says() {
 }
 
 #[tokio::test]
-async fn another_image_is_migrated_to_before_the_pods_move() {
+async fn a_new_image_is_migrated_before_the_pods_use_it() {
     let fixture = Fixture::new("image").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -280,7 +280,7 @@ async fn pods_stay_on_the_old_image_while_its_migration_has_not_succeeded() {
 }
 
 #[tokio::test]
-async fn the_service_monitor_is_as_the_spec_says() {
+async fn the_service_monitor_follows_the_spec() {
     let fixture = Fixture::new("monitor").await;
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;

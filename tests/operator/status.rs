@@ -4,12 +4,12 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use latchkey_crds::{AuthService, conditions};
+use latchkey_tests::kubelet::{SERVERS, set_ready};
 use latchkey_tests::status_port::healthy;
 use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
-use crate::kubelet::{SERVERS, set_ready};
 use crate::waiting::wait_for;
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn ready_follows_the_pods() {
 }
 
 #[tokio::test]
-async fn every_condition_speaks_of_the_current_generation() {
+async fn every_condition_has_the_current_generation() {
     let fixture = Fixture::new("generation").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -63,13 +63,13 @@ async fn every_condition_speaks_of_the_current_generation() {
 }
 
 #[tokio::test]
-async fn what_the_servers_say_is_reported() {
+async fn reports_of_the_replicas_are_in_the_conditions() {
     let fixture = Fixture::new("reports").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
-    // Nobody answers yet.
+    // No replica responds yet.
     fixture.wait_for_reason("DatabaseReachable", "Unknown", "NoReplicaReports").await;
     fixture.wait_for_reason("RevocationStoreReady", "Unknown", "NoReplicaReports").await;
     fixture.wait_for_reason("KeysReady", "True", "Stored").await;
@@ -85,7 +85,7 @@ async fn what_the_servers_say_is_reported() {
     let status = fixture.auth_service().await.status.expect("a status");
     assert_eq!(status.version.as_deref(), Some("0.1.0"));
     assert_eq!(status.schema_version, Some(1));
-    let range = status.schema_range.expect("what the server can live with");
+    let range = status.schema_range.expect("a range of schema versions");
     assert_eq!((range.required, range.oldest_server), (1, 1));
 
     let mut answer = healthy(&kids);
@@ -108,7 +108,7 @@ async fn what_the_servers_say_is_reported() {
     fixture.wait_for_reason("DatabaseReachable", "False", "Unreachable").await;
     fixture.wait_for_reason("KeysReady", "False", "NotLoaded").await;
 
-    // It answers, but is no primary.
+    // The database responds, but is not the primary.
     let mut answer = healthy(&kids);
     let standby = "the database is a read-only standby (in recovery): DATABASE_URL must lead to the primary";
     answer["dependencies"]["database"] = json!({"ready": false, "message": standby, "reason": "read_only"});
@@ -124,7 +124,7 @@ async fn what_the_servers_say_is_reported() {
 }
 
 #[tokio::test]
-async fn mail_is_reported_when_it_is_on() {
+async fn the_smtp_server_is_reported_if_email_is_enabled() {
     let fixture = Fixture::new("mail").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -144,7 +144,7 @@ async fn mail_is_reported_when_it_is_on() {
 }
 
 #[tokio::test]
-async fn a_failed_migration_is_said_and_holds_the_pods_back() {
+async fn a_failed_migration_is_reported_and_no_pod_is_created() {
     let fixture = Fixture::new("migration").await;
     let _operator = fixture.start_operator().await;
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
@@ -153,9 +153,10 @@ async fn a_failed_migration_is_said_and_holds_the_pods_back() {
     let jobs = fixture.api::<Job>();
     // After the Job controller has processed it, its status can be set.
     let job = wait::until("the Job to have a pod", async || {
-        let job = jobs.list(&ListParams::default()).await.expect("jobs").items.into_iter().next()?;
-        job.status.as_ref()?.active.filter(|active| *active > 0)?;
-        Some(job.name_any())
+        let job =
+            jobs.list(&ListParams::default()).await.expect("jobs").items.pop().ok_or(None::<Option<i32>>)?;
+        let active = job.status.as_ref().and_then(|status| status.active);
+        if active > Some(0) { Ok(job.name_any()) } else { Err(Some(active)) }
     })
     .await;
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
@@ -165,7 +166,7 @@ async fn a_failed_migration_is_said_and_holds_the_pods_back() {
             "lastProbeTime": now, "lastTransitionTime": now,
         })
     };
-    wait::until_ok("the Job to be marked as failed", async || {
+    wait::until("the Job to be marked as failed", async || {
         let status = json!({"status": {
             "active": 0, "ready": 0, "terminating": 0, "failed": 1,
             "uncountedTerminatedPods": null,
@@ -179,11 +180,10 @@ async fn a_failed_migration_is_said_and_holds_the_pods_back() {
     assert!(condition.message.contains("tried too often"), "{}", condition.message);
     assert!(condition.message.contains("kubectl logs"), "{}", condition.message);
     fixture.wait_for_reason("Ready", "False", "MigrationFailed").await;
-    assert!(fixture.any("Deployment").get_opt(NAME).await.expect("an answer").is_none());
-    let noted = fixture
-        .events()
-        .await
-        .iter()
-        .any(|(kind, reason, _)| kind == "Warning" && reason == "MigrationFailed");
-    assert!(noted, "{:?}", fixture.events().await);
+    assert!(fixture.any("Deployment").get_opt(NAME).await.expect("a response").is_none());
+    let events = fixture.events().await;
+    assert!(
+        events.iter().any(|(kind, reason, _)| kind == "Warning" && reason == "MigrationFailed"),
+        "{events:?}"
+    );
 }

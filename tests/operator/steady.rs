@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use latchkey_tests::kubelet::Kubelet;
 use latchkey_tests::operator::Operator;
-use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
-use crate::kubelet::Kubelet;
 
 /// The resource versions of all owned objects, which change with every write of any client.
 async fn versions(fixture: &Fixture) -> BTreeMap<String, Option<String>> {
@@ -15,19 +14,11 @@ async fn versions(fixture: &Fixture) -> BTreeMap<String, Option<String>> {
     owned.into_iter().map(|(name, object)| (name, object.metadata.resource_version)).collect()
 }
 
-async fn wait_for_reconciles(operator: &Operator, more_than: f64) {
-    wait::until("the operator to look again", async || {
-        let ended = operator.metric("latchkey_operator_reconcile_total", &[]).await;
-        (ended > more_than).then_some(())
-    })
-    .await;
-}
-
 /// Changes metadata that affect no object, and waits for the reconcile.
-async fn look_again(fixture: &Fixture, operator: &Operator) {
+async fn reconcile_again(fixture: &Fixture, operator: &Operator) {
     let before = operator.metric("latchkey_operator_reconcile_total", &[]).await;
     fixture.touch().await;
-    wait_for_reconciles(operator, before).await;
+    operator.wait_for_reconciles(before).await;
 }
 
 fn spec(resources: &Value) -> Value {
@@ -52,26 +43,26 @@ async fn bring_up(name: &str, resources: Value) -> (Fixture, Kubelet, Operator) 
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_reason("Progressing", "False", "Settled").await;
     // The last write of the status triggers a separate reconcile.
-    look_again(&fixture, &operator).await;
+    reconcile_again(&fixture, &operator).await;
     (fixture, kubelet, operator)
 }
 
 #[tokio::test]
-async fn a_look_that_finds_everything_in_order_writes_nothing() {
+async fn a_reconcile_without_changes_writes_nothing() {
     let resources = json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}});
     let (fixture, _kubelet, mut operator) = bring_up("steady", resources).await;
     let (before, writes) = (versions(&fixture).await, fixture.writes());
     assert!(before.len() > 14, "{before:?}");
-    look_again(&fixture, &operator).await;
-    look_again(&fixture, &operator).await;
+    reconcile_again(&fixture, &operator).await;
+    reconcile_again(&fixture, &operator).await;
     assert_eq!(fixture.writes()[writes.len()..], []);
     assert_eq!(versions(&fixture).await, before);
 
     // A new process has no state in memory, and still has nothing to do.
     operator.terminate();
     let restarted = fixture.start_operator().await;
-    wait_for_reconciles(&restarted, 0.0).await;
-    look_again(&fixture, &restarted).await;
+    restarted.wait_for_reconciles(0.0).await;
+    reconcile_again(&fixture, &restarted).await;
     assert_eq!(fixture.writes()[writes.len()..], []);
     assert_eq!(versions(&fixture).await, before);
     // The only warning for this spec.
@@ -82,23 +73,23 @@ async fn a_look_that_finds_everything_in_order_writes_nothing() {
 /// The API server writes `0.5` as `500m`. A process that has not observed this applies the object once, which changes
 /// nothing.
 #[tokio::test]
-async fn another_way_to_write_the_same_is_no_change() {
+async fn an_equivalent_spelling_of_a_quantity_is_not_a_change() {
     let resources = json!({"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"memory": "2048Mi"}});
     let (fixture, _kubelet, mut operator) = bring_up("spelling", resources).await;
     let (before, writes) = (versions(&fixture).await, fixture.writes());
-    look_again(&fixture, &operator).await;
+    reconcile_again(&fixture, &operator).await;
     assert_eq!(fixture.writes()[writes.len()..], []);
     operator.terminate();
     let restarted = fixture.start_operator().await;
-    wait_for_reconciles(&restarted, 0.0).await;
-    look_again(&fixture, &restarted).await;
+    restarted.wait_for_reconciles(0.0).await;
+    reconcile_again(&fixture, &restarted).await;
     assert_eq!(versions(&fixture).await, before);
     let asked = &fixture.writes()[writes.len()..];
     assert!(asked.len() <= 1 && asked.iter().all(|write| write.resource == "deployments"), "{asked:?}");
 }
 
 #[tokio::test]
-async fn a_first_creation_takes_few_writes() {
+async fn the_creation_writes_each_object_once() {
     let fixture = Fixture::new("frugal").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -106,11 +97,11 @@ async fn a_first_creation_takes_few_writes() {
     let before = reads().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
-    assert!((reads().await - before).abs() < 0.5, "it looked at what it was about to make");
+    assert!((reads().await - before).abs() < 0.5, "it read objects that it creates");
     let writes = fixture.writes();
     let refused: Vec<_> = writes.iter().filter(|write| write.code >= 400).collect();
-    assert!(refused.is_empty(), "the operator was refused something: {refused:?}");
-    // Every object once.
+    assert!(refused.is_empty(), "the API server refused writes: {refused:?}");
+    // Every object is written once.
     let objects: Vec<_> =
         writes.iter().filter(|w| !w.resource.ends_with("/status")).map(|w| (&w.resource, &w.name)).collect();
     let mut distinct = objects.clone();

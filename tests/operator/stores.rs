@@ -2,15 +2,15 @@
 
 use kube::ResourceExt;
 use kube::api::ListParams;
+use latchkey_tests::kubelet::{SERVERS, set_ready};
 use latchkey_tests::status_port::healthy;
 use serde_json::json;
 
 use crate::fixture::{Fixture, NAME};
-use crate::kubelet::{SERVERS, set_ready};
 use crate::waiting::wait_for;
 
 #[tokio::test]
-async fn moving_to_external_stores_takes_the_embedded_ones_away() {
+async fn embedded_stores_are_deleted_after_the_move_to_external_ones() {
     let fixture = Fixture::new("stores").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -45,7 +45,7 @@ async fn moving_to_external_stores_takes_the_embedded_ones_away() {
 }
 
 #[tokio::test]
-async fn the_credentials_of_a_database_with_a_volume_are_never_made_anew() {
+async fn the_credentials_of_a_database_with_a_volume_are_not_generated_again() {
     let fixture = Fixture::new("credentials").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -55,12 +55,15 @@ async fn the_credentials_of_a_database_with_a_volume_are_never_made_anew() {
     let backup = secrets.get("auth-postgres").await.expect("the credentials");
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
 
-    secrets.delete("auth-postgres", &kube::api::DeleteParams::default()).await.expect("somebody deletes it");
+    secrets
+        .delete("auth-postgres", &kube::api::DeleteParams::default())
+        .await
+        .expect("the Secret is deleted");
     let condition = fixture.wait_for_reason("Ready", "False", "CredentialsLost").await;
     assert!(condition.message.contains("auth-postgres"), "{}", condition.message);
-    assert!(secrets.get_opt("auth-postgres").await.expect("an answer").is_none());
+    assert!(secrets.get_opt("auth-postgres").await.expect("a response").is_none());
     let now = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
-    assert_eq!(now.metadata.generation, deployment.metadata.generation, "the pods that run were left alone");
+    assert_eq!(now.metadata.generation, deployment.metadata.generation, "the running pods were changed");
 
     let restored = json!({
         "apiVersion": "v1", "kind": "Secret", "data": backup.data["data"],

@@ -33,8 +33,8 @@ fn start_helm(fixture: &Fixture, chart: &Path, spec: &Value, timeout: &str) -> P
 }
 
 /// Waits for helm to fail; returns its error.
-fn complaint(mut helm: Process) -> String {
-    assert!(!helm.wait().success(), "helm took it for finished");
+fn error_of(mut helm: Process) -> String {
+    assert!(!helm.wait().success(), "helm considered it complete");
     helm.stderr.all().join("\n")
 }
 
@@ -74,14 +74,14 @@ fn lua(value: &Value) -> String {
 }
 
 #[tokio::test]
-async fn helm_waits_until_it_serves_and_not_for_what_somebody_has_to_set_right() {
+async fn helm_waits_for_an_auth_service_and_fails_early_if_it_is_stalled() {
     let fixture = Fixture::new("helm-wait").await;
     let _operator = fixture.start_operator().await;
     let chart = temporary_folder("chart");
     write_chart(chart.path());
-    // Nothing starts a pod yet.
+    // No kubelet starts a pod yet.
     let late = start_helm(&fixture, chart.path(), &json!({"replicas": 2}), "3s");
-    let late = complaint(late);
+    let late = error_of(late);
     assert!(late.contains("InProgress"), "{late}");
 
     let mut helm = start_helm(&fixture, chart.path(), &json!({"replicas": 1}), "120s");
@@ -93,16 +93,16 @@ async fn helm_waits_until_it_serves_and_not_for_what_somebody_has_to_set_right()
 
     let begun = Instant::now();
     let broken = json!({"database": {"urlSecretRef": {"name": "nowhere"}}});
-    let broken = complaint(start_helm(&fixture, chart.path(), &broken, "120s"));
+    let broken = error_of(start_helm(&fixture, chart.path(), &broken, "120s"));
     assert!(broken.contains("Failed") && broken.contains("nowhere"), "{broken}");
-    assert!(begun.elapsed() < Duration::from_mins(1), "it waited for what nobody was about to do");
+    assert!(begun.elapsed() < Duration::from_mins(1), "helm waited although the AuthService was stalled");
 }
 
 #[tokio::test]
-async fn argo_cd_is_told_the_same_by_the_sample() {
+async fn the_health_check_for_argo_cd_reports_the_same_states() {
     let fixture = Fixture::new("argo-cd").await;
     let new = fixture.apply(json!({})).await;
-    assert_eq!(health(&new), "Progressing", "nobody has looked yet");
+    assert_eq!(health(&new), "Progressing", "not yet reconciled");
     let _operator = fixture.start_operator().await;
     fixture.wait_for_reason("Progressing", "True", "WaitingForDatabase").await;
     assert_eq!(health(&fixture.auth_service().await), "Progressing");
@@ -112,7 +112,7 @@ async fn argo_cd_is_told_the_same_by_the_sample() {
 
     let mut changed = fixture.auth_service().await;
     changed.metadata.generation = changed.metadata.generation.map(|generation| generation + 1);
-    assert_eq!(health(&changed), "Progressing", "a change that nobody has looked at yet");
+    assert_eq!(health(&changed), "Progressing", "the change is not yet reconciled");
 
     fixture.merge(json!({"spec": {"replicas": 0}})).await;
     fixture.wait_for_reason("Ready", "False", "ScaledToZero").await;

@@ -3,12 +3,11 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::DeleteParams;
-use latchkey_crds::AuthService;
 use latchkey_tests::authority::Authority;
 use latchkey_tests::control_plane::apply;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, NAME, condition};
+use crate::fixture::Fixture;
 use crate::waiting::wait_for;
 
 const COPY: &str = "auth-trusted-cas";
@@ -29,45 +28,34 @@ async fn apply_config_map(fixture: &Fixture, data: Value) {
     .await;
 }
 
-async fn wait_for_complaint(fixture: &Fixture, reason: &str, words: &[&str]) {
-    wait_for(fixture.api::<AuthService>(), NAME, |object| {
-        let found = object.and_then(|object| condition(object, "SecretsResolved")).ok_or("no condition")?;
-        let fits = found.status == "False"
-            && found.reason == reason
-            && words.iter().all(|word| found.message.contains(word));
-        fits.then_some(()).ok_or_else(|| format!("{found:?}, expected {reason} {words:?}"))
-    })
-    .await;
-}
-
-/// What the pods are given.
+/// The bundle that is mounted into the pods.
 async fn copy(fixture: &Fixture) -> String {
     let data = fixture.api::<Secret>().get(COPY).await.expect("the copy").data.expect("data");
     String::from_utf8(data["ca.crt"].0.clone()).expect("text")
 }
 
 #[tokio::test]
-async fn each_that_is_missing_or_wrong_is_named_and_a_late_one_is_picked_up() {
+async fn a_missing_or_invalid_authority_is_reported_until_it_is_corrected() {
     let (database, corporate) = (Authority::new("Database"), Authority::new("Corporation"));
     let fixture = Fixture::new("late-ca").await;
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
     fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
     fixture.apply(spec()).await;
-    wait_for_complaint(&fixture, "SecretMissing", &["db-ca", "spec.trustedCAs[0]", "ca.crt"]).await;
+    fixture.wait_for_unresolved("SecretMissing", &["db-ca", "spec.trustedCAs[0]", "ca.crt"]).await;
     fixture.wait_for_reason("Ready", "False", "SecretMissing").await;
     fixture.apply_secret("db-ca", &[("tls.crt", &database.text())]).await;
-    wait_for_complaint(&fixture, "SecretKeyMissing", &["db-ca", "ca.crt"]).await;
+    fixture.wait_for_unresolved("SecretKeyMissing", &["db-ca", "ca.crt"]).await;
     fixture.apply_secret("db-ca", &[("ca.crt", "no certificate")]).await;
-    wait_for_complaint(&fixture, "SecretInvalid", &["db-ca", "holds no certificate", "PEM"]).await;
+    fixture.wait_for_unresolved("SecretInvalid", &["db-ca", "holds no certificate", "PEM"]).await;
     fixture.apply_secret("db-ca", &[("ca.crt", &database.text())]).await;
 
-    wait_for_complaint(&fixture, "ConfigMapMissing", &["corporate", "spec.trustedCAs[1]", "roots.pem"]).await;
+    fixture.wait_for_unresolved("ConfigMapMissing", &["corporate", "spec.trustedCAs[1]", "roots.pem"]).await;
     apply_config_map(&fixture, json!({"ca.crt": corporate.text()})).await;
-    wait_for_complaint(&fixture, "ConfigMapKeyMissing", &["corporate", "roots.pem"]).await;
+    fixture.wait_for_unresolved("ConfigMapKeyMissing", &["corporate", "roots.pem"]).await;
     let key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
     apply_config_map(&fixture, json!({"roots.pem": format!("{}{key}", corporate.text())})).await;
-    wait_for_complaint(&fixture, "ConfigMapInvalid", &["corporate", "data other than certificates"]).await;
+    fixture.wait_for_unresolved("ConfigMapInvalid", &["corporate", "data other than certificates"]).await;
     // No object was created that needs the missing one.
     let owned = fixture.owned().await;
     assert!(!owned.keys().any(|name| name.starts_with("Deployment/") || name.starts_with("Job/")));
@@ -80,7 +68,7 @@ async fn each_that_is_missing_or_wrong_is_named_and_a_late_one_is_picked_up() {
 }
 
 #[tokio::test]
-async fn server_and_migration_are_told_and_a_change_rolls_the_pods() {
+async fn authorities_reach_server_and_migration_and_a_change_rolls_the_pods() {
     let (first, second) = (Authority::new("First"), Authority::new("Second"));
     let fixture = Fixture::new("changed-ca").await;
     let _kubelet = fixture.start_kubelet();
@@ -112,7 +100,7 @@ async fn server_and_migration_are_told_and_a_change_rolls_the_pods() {
     // A missing or damaged bundle does not affect running pods.
     let config_maps: Api<ConfigMap> = fixture.api();
     config_maps.delete("corporate", &DeleteParams::default()).await.expect("it is deleted");
-    wait_for_complaint(&fixture, "ConfigMapMissing", &["corporate"]).await;
+    fixture.wait_for_unresolved("ConfigMapMissing", &["corporate"]).await;
     assert_eq!(fixture.checksum().await, before);
     assert_eq!(copy(&fixture).await, second.text().repeat(2));
 
@@ -123,7 +111,7 @@ async fn server_and_migration_are_told_and_a_change_rolls_the_pods() {
 }
 
 #[tokio::test]
-async fn an_embedded_database_is_known_to_have_no_tls() {
+async fn an_embedded_database_is_used_without_tls() {
     let fixture = Fixture::new("embedded-ca").await;
     let _operator = fixture.start_operator().await;
     apply_config_map(&fixture, json!({"roots.pem": Authority::new("Mail").text()})).await;
@@ -131,13 +119,13 @@ async fn an_embedded_database_is_known_to_have_no_tls() {
     wait_for(fixture.api::<Secret>(), "auth-postgres", |secret| {
         let url = secret.and_then(|secret| secret.data.as_ref()).and_then(|data| data.get("url"));
         let url = String::from_utf8_lossy(&url.ok_or("no URL")?.0).into_owned();
-        url.ends_with("/latchkey?sslmode=disable").then_some(()).ok_or("another end".to_owned())
+        url.ends_with("/latchkey?sslmode=disable").then_some(()).ok_or(url)
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_config_map_is_read_once_a_change_and_only_while_it_is_named() {
+async fn a_config_map_is_read_once_per_change_while_it_is_referenced() {
     let (first, second) = (Authority::new("First"), Authority::new("Second"));
     let fixture = Fixture::new("read-ca").await;
     let _kubelet = fixture.start_kubelet();

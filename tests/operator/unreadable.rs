@@ -128,9 +128,9 @@ async fn change(fixture: &Fixture, name: &str, change: &Value) {
     let (api, parameters) = (any(fixture), PatchParams::default());
     let patch = Patch::Merge(change);
     if change.get("status").is_some() {
-        api.patch_status(name, &parameters, &patch).await.expect("the status is taken");
+        api.patch_status(name, &parameters, &patch).await.expect("the API server accepts the status");
     } else {
-        api.patch(name, &parameters, &patch).await.expect("the spec is taken");
+        api.patch(name, &parameters, &patch).await.expect("the API server accepts the spec");
     }
 }
 
@@ -162,11 +162,7 @@ async fn wait_for_report(fixture: &Fixture, name: &str, path: &str) {
     .await;
     assert!(message.contains(path) && !message.contains("hunter2"), "{message}");
     assert!(message.len() <= 1024, "{message}");
-    wait::until("an event that names the field", async || {
-        let mut events = fixture.events().await.into_iter();
-        events.find(|(_, reason, note)| reason == "UnreadableResource" && note.contains(path))
-    })
-    .await;
+    fixture.wait_for_warning("UnreadableResource", path).await;
 }
 
 async fn wait_until_recovered(fixture: &Fixture, name: &str) {
@@ -180,9 +176,8 @@ async fn wait_until_recovered(fixture: &Fixture, name: &str) {
 
 async fn wait_for_gauge(operator: &Operator, kind: &str, expected: usize) {
     let kind = format!("kind=\"{kind}\"");
-    wait::until("the number of unreadable objects", async || {
-        let found = operator.metric(GAUGE, &[&kind]).await;
-        (format!("{found}") == format!("{expected}")).then_some(())
+    wait::until_equal("the number of unreadable objects", expected.to_string(), async || {
+        operator.metric(GAUGE, &[&kind]).await.to_string()
     })
     .await;
 }
@@ -191,13 +186,13 @@ fn assert_brief(operator: &Operator) {
     let log = operator.log();
     assert!(log.lines().all(|line| line.len() <= 8 * 1024), "a line is too long");
     assert!(!log.contains("a watch failed"), "{log}");
-    assert!(!log.contains("hunter2"), "a value is repeated");
-    let told = log.lines().filter(|line| line.contains("cannot be read")).count();
-    assert!(told <= 20, "{told} lines about the same objects");
+    assert!(!log.contains("hunter2"), "the log contains a value");
+    let reports = log.lines().filter(|line| line.contains("cannot be read")).count();
+    assert!(reports <= 20, "{reports} lines about the same objects");
 }
 
 #[tokio::test]
-async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() {
+async fn an_unreadable_auth_service_is_reported_and_all_others_are_served() {
     let fixture = fixture("test-unreadable", 201).await;
     let _kubelet = fixture.start_kubelet();
     let mut operator = fixture.start_operator().await;
@@ -235,7 +230,7 @@ async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() 
         assert_eq!(untouched(&fixture, case.name).await, *before, "{}", case.name);
     }
     let held = any(&fixture).get("phase").await.expect("the AuthService");
-    assert_eq!(held.data["status"]["signingKeys"], keys, "the rest of the status stays");
+    assert_eq!(held.data["status"]["signingKeys"], keys, "the rest of the status was changed");
     let owned = fixture.api::<Secret>().get("phase-jwt-keys").await.expect("the keys");
     assert_eq!(owned.owner_references().len(), 1);
 
@@ -258,9 +253,12 @@ async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() 
     fixture.control_plane.kubectl(&["delete", "deployment", "phase", "-n", &fixture.namespace]);
     create(&fixture, "another").await;
     wait_until_served(&fixture, "another").await;
-    assert!(fixture.any("Deployment").get_opt("phase").await.expect("an answer").is_none(), "it is held");
+    assert!(
+        fixture.any("Deployment").get_opt("phase").await.expect("a response").is_none(),
+        "the unreadable AuthService was reconciled"
+    );
 
-    // And with the definition of this release, as after a downgrade of both.
+    // The same with the definition of this release, as after a downgrade of both.
     fixture.control_plane.apply_crd(&auth_service_crd()).await;
     change(&fixture, "phase", &json!({"status": {"conditions": []}})).await;
     change(&fixture, "phase", &json!({"metadata": {"annotations": {"touched": "once"}}})).await;
@@ -268,12 +266,12 @@ async fn an_auth_service_of_a_later_release_is_held_and_all_others_are_served() 
 }
 
 #[tokio::test]
-async fn metadata_that_anybody_may_write_stops_nobody() {
+async fn unreadable_metadata_of_users_objects_stops_no_auth_service() {
     let fixture = Fixture::new("odd-metadata").await;
     let _kubelet = fixture.start_kubelet();
     for kind in ["secrets", "configmaps"] {
         let managed = json!({
-            "manager": "somebody", "operation": "Update", "apiVersion": "v1", "time": TOO_LATE,
+            "manager": "other-manager", "operation": "Update", "apiVersion": "v1", "time": TOO_LATE,
             "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:key": {}}},
         });
         let labels = json!({"app.kubernetes.io/managed-by": "latchkey-operator"});
@@ -283,7 +281,7 @@ async fn metadata_that_anybody_may_write_stops_nobody() {
             let request = http::Request::builder().method(method).uri(path);
             let request = request.header("content-type", "application/json");
             let request = request.body(object.to_string().into_bytes()).expect("a request");
-            fixture.client.request(request).await.expect("the object is taken")
+            fixture.client.request(request).await.expect("the API server accepts the object")
         };
         send("POST", &path, &object).await;
         // Every client chooses the times in the managed fields of its writes.
@@ -298,7 +296,7 @@ async fn metadata_that_anybody_may_write_stops_nobody() {
 }
 
 #[tokio::test]
-async fn an_object_of_its_own_that_cannot_be_read_holds_one_auth_service_alone() {
+async fn an_unreadable_owned_object_affects_only_its_auth_service() {
     let fixture = Fixture::new("odd-deployment").await;
     let _kubelet = fixture.start_kubelet();
     let operator = fixture.start_operator().await;
@@ -314,7 +312,7 @@ async fn an_object_of_its_own_that_cannot_be_read_holds_one_auth_service_alone()
         let body = json!({"status": {"conditions": conditions}}).to_string().into_bytes();
         fixture.client.request::<Value>(request.body(body).expect("a request"))
     };
-    write(json!([odd])).await.expect("the status is taken");
+    write(json!([odd])).await.expect("the API server accepts the status");
     let condition = fixture.wait_for_reason("Ready", "False", "UnreadableResource").await;
     assert!(condition.message.contains("of the Deployment auth"), "{}", condition.message);
     wait_for_gauge(&operator, "Deployment", 1).await;
@@ -322,7 +320,7 @@ async fn an_object_of_its_own_that_cannot_be_read_holds_one_auth_service_alone()
     wait_until_served(&fixture, "other").await;
     let after = fixture.api::<Secret>().get("auth-jwt-keys").await.expect("the keys");
     assert_eq!(after.resource_version(), keys.resource_version());
-    write(json!([{"type": "Odd", "$patch": "delete"}])).await.expect("the status is taken");
+    write(json!([{"type": "Odd", "$patch": "delete"}])).await.expect("the API server accepts the status");
     // Without a restart.
     fixture.wait_for_condition("Ready", "True").await;
 }

@@ -290,7 +290,7 @@ fn json_patch(target: &mut Value, patch: Value) {
 }
 
 #[tokio::test]
-async fn each_rule_refuses_with_a_sentence_that_names_the_field() {
+async fn each_rule_refuses_invalid_specs_with_the_name_of_the_field() {
     let fixture = Fixture::new("rules").await;
     for (spec, sentence) in refused() {
         let error = fixture.try_apply(spec.clone()).await.expect_err(&spec.to_string()).to_string();
@@ -300,11 +300,11 @@ async fn each_rule_refuses_with_a_sentence_that_names_the_field() {
         let error = fixture.try_apply(spec.clone()).await.expect_err(&spec.to_string()).to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{spec}: {error}");
     }
-    assert!(fixture.api::<AuthService>().get_opt(NAME).await.expect("an answer").is_none());
+    assert!(fixture.api::<AuthService>().get_opt(NAME).await.expect("a response").is_none());
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_become_a_service_s_is_refused() {
+async fn a_name_that_no_service_can_have_is_refused() {
     let fixture = Fixture::new("names").await;
     let api = fixture.api::<AuthService>();
     let try_name = async |name: &str| {
@@ -327,7 +327,7 @@ async fn a_name_that_cannot_become_a_service_s_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_changed_says_what_to_do_instead() {
+async fn an_immutable_field_is_refused_with_the_remedy() {
     let fixture = Fixture::new("changes").await;
     fixture.apply(json!({"database": {"embedded": {"storage": "1Gi"}}})).await;
     for (spec, sentence) in unchangeable() {
@@ -343,7 +343,7 @@ fn unchangeable() -> [(Value, &'static str); 2] {
 }
 
 #[tokio::test]
-async fn good_specs_are_taken() {
+async fn valid_specs_are_accepted() {
     let fixture = Fixture::new("good").await;
     let good = [
         json!({}),
@@ -371,7 +371,7 @@ async fn good_specs_are_taken() {
 }
 
 #[test]
-fn no_rule_of_the_crd_is_missing_here() {
+fn every_rule_of_the_crd_is_tested() {
     let known: Vec<&str> = refused()
         .iter()
         .map(|(_, sentence)| *sentence)

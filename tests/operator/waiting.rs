@@ -17,16 +17,16 @@ pub async fn wait_for<K, T>(api: Api<K>, name: &str, check: impl Fn(Option<&K>) 
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut last = "nothing seen yet".to_owned();
+    let mut last = "nothing".to_owned();
     let found = tokio::time::timeout(PATIENCE, async {
         let mut changes = std::pin::pin!(watch_object(api, name).default_backoff());
         while let Some(seen) = changes.next().await {
             match seen.map_err(|e| e.to_string()).and_then(|object| check(object.as_ref())) {
                 Ok(found) => return found,
-                Err(complaint) => last = complaint,
+                Err(seen) => last = seen,
             }
         }
-        unreachable!("a watch goes on for ever");
+        unreachable!("a watch does not end");
     });
-    found.await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain for {name}: {last}"))
+    found.await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for the object {name}; last seen: {last}"))
 }

@@ -1,4 +1,4 @@
-//! The settings in docs/how-to/forward-authentication.md, word for word, in the real proxies.
+//! Runs real proxies with the settings of docs/how-to/forward-authentication.md, word for word.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use latchkey_tests::proxies::{EchoApplication, Proxy};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
-/// An application behind a proxy that asks a Latchkey.
+/// An application behind a proxy that authenticates requests at Latchkey.
 struct Case {
     app: App,
     proxy: Proxy,
@@ -28,7 +28,7 @@ enum Kind {
 fn documented(language: &str) -> String {
     let text = fs::read_to_string(workspace().join("docs/how-to/forward-authentication.md")).unwrap();
     let fenced = text.split_once(&format!("```{language}\n")).expect("a fenced block").1;
-    fenced.split_once("```").expect("its end").0.to_owned()
+    fenced.split_once("```").expect("the end of the block").0.to_owned()
 }
 
 impl Case {
@@ -37,8 +37,8 @@ impl Case {
         let application = EchoApplication::start().await;
         let language = if kind == Kind::Nginx { "nginx" } else { "caddyfile" };
         let settings = documented(language);
-        for stand_in in ["latchkey.auth.svc:8080", "app.example.svc:3000"] {
-            assert!(settings.contains(stand_in), "{stand_in} is not in the documented settings");
+        for placeholder in ["latchkey.auth.svc:8080", "app.example.svc:3000"] {
+            assert!(settings.contains(placeholder), "{placeholder} is not in the documented settings");
         }
         let settings = settings
             .replace("latchkey.auth.svc:8080", app.server().authority())
@@ -60,12 +60,12 @@ impl Case {
     }
 }
 
-/// The application was reached, and knows who by; nothing but Latchkey's word is in the headers.
+/// Asserts that the application received the request with the user in its headers, as Latchkey reported it.
 #[track_caller]
-fn assert_let_in(answer: &Answer, user: &User) -> Value {
+fn assert_admitted(answer: &Answer, user: &User) -> Value {
     assert_eq!(answer.status, 200, "{answer:?}");
     let seen = answer.json();
-    let told: Value = seen["headers"]
+    let user_headers: Value = seen["headers"]
         .as_object()
         .unwrap()
         .iter()
@@ -74,7 +74,7 @@ fn assert_let_in(answer: &Answer, user: &User) -> Value {
         .collect::<serde_json::Map<_, _>>()
         .into();
     assert_eq!(
-        told,
+        user_headers,
         json!({
             "x-auth-user-id": [user.id.to_string()],
             "x-auth-username": [user.username],
@@ -82,60 +82,60 @@ fn assert_let_in(answer: &Answer, user: &User) -> Value {
             "x-auth-superuser": ["false"],
         })
     );
-    assert_eq!(seen["headers"].get("authorization"), None, "the token went on to the application");
+    assert_eq!(seen["headers"].get("authorization"), None, "the application received the token");
     seen
 }
 
 #[track_caller]
-fn assert_kept_out(answer: &Answer) {
+fn assert_refused(answer: &Answer) {
     assert_eq!(answer.status, 401, "{answer:?}");
     let challenge = answer.header("www-authenticate").unwrap_or_default();
     assert!(challenge.starts_with("Bearer"), "{challenge}");
-    assert!(!answer.body.contains("headers"), "the application answered: {answer:?}");
+    assert!(!answer.body.contains("headers"), "the application responded: {answer:?}");
 }
 
-async fn lets_in_who_is_logged_in(kind: Kind) {
+async fn a_logged_in_user_is_admitted(kind: Kind) {
     let case = Case::start(kind).await;
     let bearer = case.get().bearer_auth(&case.session.access).answer().await;
-    assert_let_in(&bearer, &case.user);
+    assert_admitted(&bearer, &case.user);
     let cookie = case.get().header("cookie", format!("a=b; access_token={}", case.session.access));
-    assert_let_in(&cookie.answer().await, &case.user);
+    assert_admitted(&cookie.answer().await, &case.user);
     for (method, path) in [("POST", "/orders?page=2"), ("DELETE", "/a/b"), ("PUT", "/")] {
         let request = case.request(method, path).bearer_auth(&case.session.access);
-        let seen = assert_let_in(&request.body("a body").answer().await, &case.user);
+        let seen = assert_admitted(&request.body("a body").answer().await, &case.user);
         assert_eq!(seen["line"].as_str().unwrap().split(' ').take(2).collect::<Vec<_>>(), [method, path]);
     }
 
-    assert_kept_out(&case.get().answer().await);
-    assert_kept_out(&case.request("POST", "/orders").body("a body").answer().await);
-    assert_kept_out(&case.get().bearer_auth("nonsense").answer().await);
-    assert_kept_out(&case.get().bearer_auth(&case.session.refresh).answer().await);
+    assert_refused(&case.get().answer().await);
+    assert_refused(&case.request("POST", "/orders").body("a body").answer().await);
+    assert_refused(&case.get().bearer_auth("nonsense").answer().await);
+    assert_refused(&case.get().bearer_auth(&case.session.refresh).answer().await);
     let refresh = case.get().header("cookie", format!("refresh_token={}", case.session.refresh));
-    assert_kept_out(&refresh.answer().await);
+    assert_refused(&refresh.answer().await);
 
     case.app.log_out(&case.session).await.ok(200);
-    assert_kept_out(&case.get().bearer_auth(&case.session.access).answer().await);
+    assert_refused(&case.get().bearer_auth(&case.session.access).answer().await);
 }
 
-async fn keeps_what_the_caller_claims_from_the_application(kind: Kind) {
+async fn a_forged_user_header_does_not_reach_the_application(kind: Kind) {
     let case = Case::start(kind).await;
     let mut request = case.get().bearer_auth(&case.session.access);
     for name in ["X-Auth-User-Id", "x-auth-username", "X-AUTH-EMAIL", "X-Auth-Superuser", "X-Auth-User-Id"] {
         request = request.header(name, "1").header(name.replace('-', "_"), "1");
     }
-    // Caddy strips all that begin so; nginx only those that it sets, and nobody else's name counts.
+    // Caddy removes all headers with this prefix, nginx only those that it sets; others have no meaning.
     if kind == Kind::Caddy {
         request = request.header("X-Auth-Other", "1");
     }
-    assert_let_in(&request.answer().await, &case.user);
+    assert_admitted(&request.answer().await, &case.user);
     let mut request = case.get();
     for name in ["X-Auth-User-Id", "X-Auth-Username", "X-Auth-Email", "X-Auth-Superuser"] {
         request = request.header(name, "1");
     }
-    assert_kept_out(&request.answer().await);
+    assert_refused(&request.answer().await);
 }
 
-async fn lets_nobody_in_while_latchkey_cannot_tell(kind: Kind) {
+async fn every_request_is_refused_while_latchkey_is_unavailable(kind: Kind) {
     let mut case = Case::start(kind).await;
     case.app.postgres.as_mut().unwrap().stop();
     let answer = case.get().bearer_auth(&case.session.access).answer().await;
@@ -163,7 +163,7 @@ macro_rules! for_each_proxy {
 }
 
 for_each_proxy!(
-    lets_in_who_is_logged_in,
-    keeps_what_the_caller_claims_from_the_application,
-    lets_nobody_in_while_latchkey_cannot_tell,
+    a_logged_in_user_is_admitted,
+    a_forged_user_header_does_not_reach_the_application,
+    every_request_is_refused_while_latchkey_is_unavailable,
 );

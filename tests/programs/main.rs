@@ -1,6 +1,6 @@
-//! Latchkey with programs that nobody here wrote: proxies that ask it, libraries that verify its tokens, a tester
-//! that takes its OpenAPI document at its word.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its own functions too")]
+//! Latchkey with third-party programs: proxies that authenticate requests, libraries that verify tokens, and a tester
+//! of its OpenAPI document.
+#![expect(clippy::unwrap_used, reason = "a test and its helper functions fail with a panic")]
 
 mod forward_auth;
 mod schemathesis;

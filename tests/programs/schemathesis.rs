@@ -1,5 +1,5 @@
-//! Schemathesis takes the OpenAPI document at its word: all its checks, with input that the document allows and input
-//! that it forbids, by somebody who may do everything and by nobody.
+//! Schemathesis checks the server against its OpenAPI document, with valid and invalid input, as a superuser and
+//! without a token.
 
 use std::process::Command;
 
@@ -11,12 +11,12 @@ use tokio::sync::Mutex;
 
 use crate::verifiers::prepared;
 
-/// Both runs are busy all the time; one after the other they take no longer.
+/// Both runs use all cores, so that they take no longer one after the other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-async fn finds_nothing(superuser: bool) {
+async fn assert_no_finding(superuser: bool) {
     let _turn = ONE_AT_A_TIME.lock().await;
-    // Everything that can be on is, so that its endpoints do more than refuse; nothing is limited.
+    // Every feature is enabled, so that no endpoint only refuses; rate limits are disabled.
     let app = App::setup()
         .mail(Smtp::Plain)
         .set("RATE_LIMITS_ENABLED", "false")
@@ -46,11 +46,11 @@ async fn finds_nothing(superuser: bool) {
 }
 
 #[tokio::test]
-async fn finds_nothing_without_a_token() {
-    finds_nothing(false).await;
+async fn schemathesis_finds_nothing_without_a_token() {
+    assert_no_finding(false).await;
 }
 
 #[tokio::test]
-async fn finds_nothing_as_a_superuser() {
-    finds_nothing(true).await;
+async fn schemathesis_finds_nothing_as_a_superuser() {
+    assert_no_finding(true).await;
 }

@@ -1,28 +1,27 @@
-//! Libraries that nobody here wrote verify our tokens by the published keys alone.
+//! Third-party libraries verify the tokens with the published keys.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
 
 use latchkey_tests::app::{App, ISSUER, path};
 use latchkey_tests::forged_tokens::{Forged, claim};
 use latchkey_tests::key_set;
-use latchkey_tests::process::run_ok;
+use latchkey_tests::process::{build, run_with_input};
 use latchkey_tests::programs::workspace;
 use serde_json::{Value, json};
 
-/// A program that takes a token and says what is in it, or why it is refused.
+/// A program that verifies a token and prints its claims, or the reason of a refusal.
 struct Verifier {
     program: PathBuf,
     script: PathBuf,
     folder: PathBuf,
 }
 
-/// The folder with the programs from PyPI or npm, installed if need be.
+/// The folder with the programs from PyPI or npm, which are installed if they are missing.
 pub fn prepared(kind: &str) -> PathBuf {
     let script = workspace().join("tests/programs/prepare");
-    PathBuf::from(run_ok(Command::new(script).arg(kind)).trim())
+    PathBuf::from(build(Command::new(script).arg(kind)).trim())
 }
 
 impl Verifier {
@@ -42,10 +41,8 @@ impl Verifier {
 
     fn verify(&self, wanted: &Value) -> Result<Value, String> {
         let mut command = Command::new(&self.program);
-        command.arg(&self.script).current_dir(&self.folder).stdin(Stdio::piped());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(wanted.to_string().as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
+        command.arg(&self.script).current_dir(&self.folder);
+        let output = run_with_input(&mut command, &wanted.to_string());
         let printed = String::from_utf8(output.stdout).unwrap().trim().to_owned();
         match output.status.code() {
             Some(0) => Ok(serde_json::from_str(&printed).unwrap()),
@@ -55,7 +52,7 @@ impl Verifier {
     }
 }
 
-async fn verifies_what_is_ours_and_nothing_else(verifier: &Verifier, algorithm: &str) {
+async fn assert_verifies_only_valid_tokens(verifier: &Verifier, algorithm: &str) {
     let app = App::setup().keys(vec![key_set::generate(algorithm)]).start().await;
     let (user, session) = app.new_session("anna").await;
     let wanted = json!({
@@ -96,7 +93,7 @@ async fn verifies_what_is_ours_and_nothing_else(verifier: &Verifier, algorithm: 
         "token": session.refresh, "jwks": wanted["jwks"], "issuer": ISSUER, "audience": ISSUER,
         "algorithm": algorithm, "typ": "rt+jwt",
     }));
-    assert!(refresh.is_ok(), "only its kind keeps a refresh token out: {refresh:?}");
+    assert!(refresh.is_ok(), "a refresh token is only refused because of its type: {refresh:?}");
 }
 
 macro_rules! for_each_verifier {
@@ -104,13 +101,13 @@ macro_rules! for_each_verifier {
         mod pyjwt {
             $(#[tokio::test]
             async fn $name() {
-                super::verifies_what_is_ours_and_nothing_else(&super::PYJWT, $algorithm).await;
+                super::assert_verifies_only_valid_tokens(&super::PYJWT, $algorithm).await;
             })+
         }
         mod jose {
             $(#[tokio::test]
             async fn $name() {
-                super::verifies_what_is_ours_and_nothing_else(&super::JOSE, $algorithm).await;
+                super::assert_verifies_only_valid_tokens(&super::JOSE, $algorithm).await;
             })+
         }
     };

@@ -1,4 +1,4 @@
-//! `latchkey-server check`: reads the settings, tries each dependency, says what is wrong.
+//! `latchkey-server check`: validates the settings, connects to each dependency, and reports faults.
 
 use std::process::Output;
 
@@ -8,51 +8,55 @@ use latchkey_tests::smtp::{Mailpit, Smtp};
 
 use crate::parts::{Parts, unreachable};
 
-fn said(output: &Output) -> String {
-    let said = [&output.stdout[..], &output.stderr[..]].concat();
-    let said = String::from_utf8(said).unwrap();
-    assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
-    said.to_lowercase()
+fn output_of(output: &Output) -> String {
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(latchkey_tests::logs::leak(&text), None, "{text}");
+    text.to_lowercase()
 }
 
 #[tokio::test]
-async fn is_content_when_everything_answers() {
+async fn check_succeeds_if_every_dependency_responds() {
     let parts = Parts::start().await;
     let output = run_command(&["check"], &parts.variables);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
 }
 
 #[tokio::test]
-async fn tries_the_mail_server_as_well() {
+async fn check_connects_to_the_smtp_server() {
     let mut parts = Parts::start().await;
     let mut mail = Mailpit::start(Smtp::StartTls).await;
     parts.variables.extend(mail.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
     let output = run_command(&["check"], &parts.variables);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
 
     parts.variables.insert("SMTP_PASSWORD".to_owned(), "NeverLogged wrong".to_owned());
     let output = run_command(&["check"], &parts.variables);
     assert!(!output.status.success());
-    assert!(said(&output).contains("smtp") || said(&output).contains("mail"), "{}", said(&output));
+    assert!(
+        output_of(&output).contains("smtp") || output_of(&output).contains("mail"),
+        "{}",
+        output_of(&output)
+    );
 
     mail.stop();
     assert!(!run_command(&["check"], &parts.variables).status.success());
 }
 
 #[test]
-fn names_every_dependency_that_does_not_answer() {
+fn check_names_every_unavailable_dependency() {
     let output = run_command(&["check"], &unreachable());
     assert!(!output.status.success());
-    let said = said(&output);
+    let text = output_of(&output);
     for name in ["database", "redis"] {
-        assert!(said.contains(name), "{name} is not named: {said}");
+        assert!(text.contains(name), "{name} is not named: {text}");
     }
 }
 
 #[tokio::test]
-async fn names_a_schema_that_is_not_there() {
+async fn check_reports_a_missing_schema() {
     let parts = Parts::on(Postgres::shared().create_empty_database().await);
     let output = run_command(&["check"], &parts.variables);
     assert!(!output.status.success());
-    assert!(said(&output).contains("migrate"), "it says what to do: {}", said(&output));
+    assert!(output_of(&output).contains("migrate"), "the output has no remedy: {}", output_of(&output));
 }

@@ -11,7 +11,7 @@ fn members(key: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn keygen_makes_a_private_key_of_each_algorithm() {
+fn keygen_generates_a_private_key_of_each_algorithm() {
     let common = ["alg", "kid", "kty", "latchkey_phase", "use"];
     for (algorithm, kind, curve, own) in [
         ("ES256", "EC", Some("P-256"), &["crv", "d", "x", "y"][..]),
@@ -32,13 +32,13 @@ fn keygen_makes_a_private_key_of_each_algorithm() {
 }
 
 #[test]
-fn keygen_makes_rsa_keys_of_2048_bits_at_least() {
+fn keygen_generates_rsa_keys_of_at_least_2048_bits() {
     let modulus = key_set::generate("RS256")["n"].as_str().unwrap().len();
     assert!(modulus >= 2048 / 6, "{modulus} base64url digits");
 }
 
 #[test]
-fn keygen_makes_nothing_else() {
+fn keygen_refuses_other_algorithms() {
     for algorithm in ["HS256", "none", "ES512", ""] {
         let output = run_command(&["keygen", "--algorithm", algorithm], &Variables::new());
         assert!(!output.status.success(), "{algorithm}");
@@ -70,13 +70,13 @@ fn openapi_prints_a_document_of_version_3_1_with_every_path() {
     assert_references_resolve(&document, &document);
 }
 
-/// Every `$ref` leads somewhere.
+/// Asserts that the target of every `$ref` exists.
 fn assert_references_resolve(document: &Value, part: &Value) {
     match part {
         Value::Object(members) => {
             if let Some(Value::String(reference)) = members.get("$ref") {
                 let pointer = reference.strip_prefix('#').expect("a reference within the document");
-                assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+                assert!(document.pointer(pointer).is_some(), "the target of {reference} does not exist");
             }
             members.values().for_each(|value| assert_references_resolve(document, value));
         }
@@ -86,7 +86,7 @@ fn assert_references_resolve(document: &Value, part: &Value) {
 }
 
 #[test]
-fn the_command_line_explains_itself() {
+fn help_lists_every_command() {
     let help = run_command(&["--help"], &Variables::new());
     assert!(help.status.success());
     let text = String::from_utf8(help.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! `mail preview`, and texts of one's own that are broken.
+//! `mail preview`, and invalid custom templates.
 
 use std::fs;
 use std::path::Path;
@@ -14,13 +14,13 @@ fn preview(arguments: &[&str], templates: Option<&Path>) -> String {
         variables.insert("MAIL_TEMPLATES_DIR".to_owned(), folder.display().to_string());
     }
     let output = run_command(&[&["mail", "preview"], arguments].concat(), &variables);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
+    let output_text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{output_text}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
-fn shows_a_message_with_sample_values() {
+fn a_preview_shows_a_message_with_sample_values() {
     let text = preview(&[], None);
     assert!(text.starts_with("Subject: Choose a new password\n\nHello,\n"), "{text}");
     assert!(text.contains("https://auth.example.com/reset-password?token="), "{text}");
@@ -31,7 +31,7 @@ fn shows_a_message_with_sample_values() {
 }
 
 #[test]
-fn writes_all_of_them_into_a_folder() {
+fn a_preview_writes_every_message_into_a_folder() {
     let folder = temporary_folder("preview-");
     let out = folder.path().join("all");
     preview(&["--out", out.to_str().unwrap()], None);
@@ -48,13 +48,13 @@ fn writes_all_of_them_into_a_folder() {
 }
 
 #[test]
-fn shows_custom_templates_and_languages() {
+fn a_preview_shows_custom_templates_and_languages() {
     let folder = temporary_folder("preview-");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("layout.html", "<html lang=\"{{ locale }}\">OUR LAYOUT {% block before %}{% endblock %}</html>");
     write("account_deleted.pt-BR.txt", "Subject: Conta apagada\n\nOlá\n");
     write("account_deleted.pt-BR.html", "<p>Olá</p>");
-    // What Kubernetes and people leave beside them.
+    // Other files in the folder, by Kubernetes and by users.
     fs::create_dir(folder.path().join("..data")).unwrap();
     write("README.md", "ours");
 
@@ -66,7 +66,7 @@ fn shows_custom_templates_and_languages() {
 }
 
 #[test]
-fn a_broken_text_stops_the_start_and_the_preview_with_a_sentence_that_names_the_file() {
+fn an_invalid_template_stops_the_start_and_the_preview_and_is_named() {
     let good = "Subject: S\n\nText\n";
     for (name, text, named) in [
         ("password_recovery.de.html", "{{ nothing_of_the_kind }}", "password_recovery.de.html"),

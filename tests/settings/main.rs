@@ -1,5 +1,5 @@
-//! The commands of the server and what it makes of its settings, as whoever starts it finds them.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its own functions too")]
+//! The commands of the server, and its validation of the settings.
+#![expect(clippy::unwrap_used, reason = "a test and its helper functions fail with a panic")]
 
 mod check;
 mod commands;

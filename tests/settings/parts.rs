@@ -1,4 +1,4 @@
-//! What the tests of this target share.
+//! The fixtures of these tests.
 
 use std::process::Output;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use latchkey_tests::postgres::{Database, Postgres};
 use latchkey_tests::redis::Redis;
 use latchkey_tests::server::Variables;
 
-/// The parts that a server needs, and the settings that name them.
+/// The dependencies of a server, and the settings with their addresses.
 pub struct Parts {
     pub database: Database,
     pub redis: Redis,
@@ -31,7 +31,7 @@ impl Parts {
     }
 }
 
-/// Settings whose stores do not exist: whatever else is wrong with them has to be seen before these are tried.
+/// Settings with stores that do not exist, because faults must be reported before the server connects.
 pub fn unreachable() -> Variables {
     static KEYS: LazyLock<KeyFile> = LazyLock::new(|| KeyFile::new(&[key_set::generate("ES256")]));
     let text = [
@@ -47,15 +47,15 @@ pub fn unreachable() -> Variables {
     variables
 }
 
-/// Asserts that a command stopped with a single sentence that names `variable`, and returns it.
+/// Asserts that a command failed with a single sentence that names `variable`, and returns it.
 #[track_caller]
 pub fn assert_refused(output: &Output, variable: &str) -> String {
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     let code = output.status.code();
-    assert!(code.is_some_and(|code| (1..=2).contains(&code)), "exit {:?}: {said}", output.status);
-    assert_eq!(said.lines().count(), 1, "one sentence, and nothing else: {said}");
-    assert!(said.contains(variable), "{variable} is not named: {said}");
-    assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
-    assert!(output.stdout.is_empty(), "stdout is for answers");
-    said
+    assert!(code.is_some_and(|code| (1..=2).contains(&code)), "exit {:?}: {message}", output.status);
+    assert_eq!(message.lines().count(), 1, "more than one line: {message}");
+    assert!(message.contains(variable), "{variable} is not named: {message}");
+    assert_eq!(latchkey_tests::logs::leak(&message), None, "{message}");
+    assert!(output.stdout.is_empty(), "stdout is not empty");
+    message
 }

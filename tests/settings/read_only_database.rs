@@ -1,4 +1,4 @@
-//! What every command that needs the database says of one that accepts no writes.
+//! The commands that need the database refuse one that accepts no writes.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use latchkey_tests::server::run_command;
 use crate::parts::Parts;
 
 #[tokio::test]
-async fn every_command_refuses_a_standby_and_says_so() {
+async fn every_command_refuses_a_standby() {
     let primary = Postgres::start();
     let database = primary.create_database().await;
     let standby = primary.start_standby();
@@ -30,10 +30,10 @@ async fn every_command_refuses_a_standby_and_says_so() {
         [&create[..], &[password.as_str()]].concat(),
     ] {
         let output = run_command(&arguments, &parts.variables);
-        let said = String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap();
-        assert!(!output.status.success(), "{arguments:?}: {said}");
-        assert!(said.contains("the database is a read-only standby"), "{arguments:?}: {said}");
-        assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
+        let message = String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap();
+        assert!(!output.status.success(), "{arguments:?}: {message}");
+        assert!(message.contains("the database is a read-only standby"), "{arguments:?}: {message}");
+        assert_eq!(latchkey_tests::logs::leak(&message), None, "{message}");
     }
 
     standby.promote();

@@ -1,10 +1,10 @@
-//! A missing, malformed or contradictory setting stops the start at once with one sentence that names it.
+//! A missing, malformed or contradictory setting stops the start immediately with one sentence that names it.
 
 use latchkey_tests::server::run_command;
 
 use crate::parts::{assert_refused, unreachable};
 
-/// Starts the server with one variable changed (`None` leaves it out).
+/// Starts the server with these variables changed; `None` removes one.
 pub fn start_with(changes: &[(&str, Option<&str>)]) -> std::process::Output {
     let mut variables = unreachable();
     for (name, value) in changes {
@@ -17,17 +17,17 @@ pub fn start_with(changes: &[(&str, Option<&str>)]) -> std::process::Output {
 }
 
 #[test]
-fn what_is_required_and_missing_is_named() {
+fn a_missing_setting_is_named() {
     for name in ["DATABASE_URL", "REDIS_URL", "ISSUER_URL", "JWT_KEYS_FILE"] {
-        let said = assert_refused(&start_with(&[(name, None)]), name);
-        assert!(said.contains("required"), "{said}");
-        // Set to nothing is not set.
+        let message = assert_refused(&start_with(&[(name, None)]), name);
+        assert!(message.contains("required"), "{message}");
+        // An empty value is the same as none.
         assert_refused(&start_with(&[(name, Some(""))]), name);
     }
 }
 
 #[test]
-fn a_client_secret_that_can_be_guessed_is_refused() {
+fn a_short_client_secret_is_refused() {
     for short in ["NeverLogged", "NeverLogged-0123456789abcdef012"] {
         let client = [("INTROSPECTION_CLIENT_ID", Some("api")), ("INTROSPECTION_CLIENT_SECRET", Some(short))];
         assert_refused(&start_with(&client), "INTROSPECTION_CLIENT_SECRET");
@@ -35,7 +35,7 @@ fn a_client_secret_that_can_be_guessed_is_refused() {
 }
 
 #[test]
-fn what_is_malformed_is_named() {
+fn a_malformed_setting_is_named() {
     for (name, value) in [
         ("DATABASE_URL", "mysql://u:NeverLogged@127.0.0.1/d"),
         ("DATABASE_URL", "NeverLogged"),
@@ -66,7 +66,7 @@ fn what_is_malformed_is_named() {
 }
 
 #[test]
-fn what_belongs_together_is_given_together() {
+fn incomplete_and_contradictory_settings_are_named() {
     for (given, named) in [
         (&[("EMAILS_ENABLED", "true"), ("EMAILS_FROM_EMAIL", "a@b.test")][..], "SMTP_HOST"),
         (&[("EMAILS_ENABLED", "true"), ("SMTP_HOST", "mail")], "EMAILS_FROM_EMAIL"),
@@ -99,13 +99,14 @@ fn a_first_superuser_that_breaks_the_rules_is_refused() {
     let good = "NeverLogged at all";
     assert_refused(&superuser("not a name", "root@example.test", good), "FIRST_SUPERUSER");
     assert_refused(&superuser("root", "no address", good), "FIRST_SUPERUSER_EMAIL");
-    let said = assert_refused(&superuser("root", "root@example.test", "qzvkwxj"), "FIRST_SUPERUSER_PASSWORD");
-    assert!(!said.contains("qzvkwxj"), "{said}");
+    let message =
+        assert_refused(&superuser("root", "root@example.test", "qzvkwxj"), "FIRST_SUPERUSER_PASSWORD");
+    assert!(!message.contains("qzvkwxj"), "{message}");
 }
 
 #[test]
-fn a_key_set_that_is_missing_or_no_key_set_is_named() {
-    // The key set is configuration: without one nothing can ever be signed, so waiting would not help.
+fn a_missing_or_invalid_key_set_is_named() {
+    // The key set is configuration. Without one the server can never sign tokens, so that it does not wait for it.
     assert_refused(&start_with(&[("JWT_KEYS_FILE", Some("/nonexistent/keys.json"))]), "JWT_KEYS_FILE");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.json");
@@ -116,7 +117,7 @@ fn a_key_set_that_is_missing_or_no_key_set_is_named() {
 }
 
 #[test]
-fn the_same_is_true_of_check_and_migrate() {
+fn check_and_migrate_name_invalid_settings() {
     let mut variables = unreachable();
     variables.insert("LOG_LEVEL".to_owned(), "loud".to_owned());
     assert_refused(&run_command(&["check"], &variables), "LOG_LEVEL");
@@ -124,7 +125,7 @@ fn the_same_is_true_of_check_and_migrate() {
 }
 
 #[test]
-fn a_value_that_is_no_text_is_malformed_and_not_unset() {
+fn a_value_that_is_not_utf8_is_malformed() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     for name in ["LOG_LEVEL", "DATABASE_URL", "EMAILS_ENABLED"] {
@@ -132,7 +133,7 @@ fn a_value_that_is_no_text_is_malformed_and_not_unset() {
         command.args(["--signal=KILL", "30"]).arg(latchkey_tests::programs::latchkey_server()).arg("serve");
         command.env_clear().envs(unreachable()).env(name, OsStr::from_bytes(b"postgres://\xff"));
         command.env("PATH", std::env::var_os("PATH").unwrap());
-        let said = assert_refused(&latchkey_tests::process::run(&mut command), name);
-        assert!(!said.contains("required"), "{said}");
+        let message = assert_refused(&latchkey_tests::process::run(&mut command), name);
+        assert!(!message.contains("required"), "{message}");
     }
 }

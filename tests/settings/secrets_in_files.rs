@@ -1,4 +1,4 @@
-//! Each variable that holds a secret may be given as `NAME_FILE` instead, never as both.
+//! Each variable with a secret can be set as `NAME_FILE` instead, but not both.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use latchkey_tests::wait;
 
 use crate::parts::{Parts, assert_refused, unreachable};
 
-/// Moves a variable's value into a file.
+/// Moves the value of a variable into a file.
 fn into_file(parts: &mut Parts, folder: &Path, name: &str, line_break: &str) {
     let value = parts.variables.remove(name).unwrap_or_else(|| panic!("{name} is set"));
     let file = folder.join(name);
@@ -31,7 +31,7 @@ const SECRETS: [&str; 6] = [
 const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef-0123456789abcdef";
 
 #[tokio::test]
-async fn every_secret_may_be_a_file() {
+async fn every_secret_can_be_read_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let mut parts = Parts::start().await;
     let mail = Mailpit::start(Smtp::StartTls).await;
@@ -56,7 +56,7 @@ async fn every_secret_may_be_a_file() {
 }
 
 #[tokio::test]
-async fn migrate_takes_the_url_from_a_file_too() {
+async fn migrate_reads_the_url_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let mut parts = Parts::start().await;
     into_file(&mut parts, folder.path(), "DATABASE_URL", "\n");
@@ -65,7 +65,7 @@ async fn migrate_takes_the_url_from_a_file_too() {
 }
 
 #[test]
-fn both_together_are_refused() {
+fn a_value_and_a_file_for_one_secret_are_refused() {
     for name in SECRETS {
         let mut variables = unreachable();
         variables.insert(name.to_owned(), "postgres://NeverLogged".to_owned());
@@ -75,7 +75,7 @@ fn both_together_are_refused() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn an_unreadable_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
     fs::write(&empty, "\n").unwrap();
@@ -90,7 +90,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_file_with_something_else_is_named_and_not_repeated() {
+fn a_file_with_an_invalid_value_is_named_without_the_value() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     for text in ["mysql://u:NeverLogged@127.0.0.1/d", "NeverLogged"] {
@@ -105,7 +105,7 @@ fn a_file_with_something_else_is_named_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn another_database_login_in_the_file_works_without_a_restart() {
+async fn new_database_credentials_in_the_file_need_no_restart() {
     let folder = tempfile::tempdir().unwrap();
     let mut parts = Parts::start().await;
     let ours = parts.variables["DATABASE_URL"].clone();
@@ -122,18 +122,15 @@ async fn another_database_login_in_the_file_works_without_a_restart() {
     let server = Server::start(&parts.variables).await;
     server.wait_until_ready().await;
 
-    // The old password is void at once, and every connection is gone.
+    // The old password is invalid immediately, and every connection is closed.
     parts.database.execute("ALTER ROLE rotating PASSWORD 'NeverLogged-two'").await;
     let connections = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotating'";
     parts.database.execute(connections).await;
-    wait::until("the database to refuse the old password", || async {
-        (server.readiness().await.status == 503).then_some(())
-    })
-    .await;
+    wait::until_equal("the status of /readyz", 503, || async { server.readiness().await.status }).await;
     write("NeverLogged-two");
     server.wait_until_ready().await;
 
-    // Another database takes a restart: one server must never write to two.
+    // Another database needs a restart, because one server must never write to two.
     fs::write(&file, format!("postgres://rotating:NeverLogged-two@{place}_other")).unwrap();
     server.wait_for_log("after a restart").await;
     assert_eq!(server.readiness().await.status, 200);

@@ -5,7 +5,7 @@ use latchkey_tests::server::{Variables, run_command};
 use latchkey_tests::wait;
 
 #[tokio::test]
-async fn no_token_of_before_is_accepted_by_any_replica_when_it_returns() {
+async fn all_tokens_are_refused_by_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("restored").await;
     let mut sessions = vec![first];
@@ -28,8 +28,8 @@ async fn no_token_of_before_is_accepted_by_any_replica_when_it_returns() {
     }
     let open = "SELECT count(*) FROM sessions WHERE ended_at IS NULL AND $1 <> ''";
     assert_eq!(app.database.count(open, "any").await, 0);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.starts_with("5 sessions have ended") || said.starts_with("6 sessions"), "{said}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert!(message.starts_with("5 sessions have ended") || message.starts_with("6 sessions"), "{message}");
     let audited = "SELECT count(*) FROM audit_events WHERE detail->>'accounts' = $1";
     assert_eq!(app.database.count(audited, "all").await, 1);
 
@@ -39,21 +39,18 @@ async fn no_token_of_before_is_accepted_by_any_replica_when_it_returns() {
 }
 
 #[tokio::test]
-async fn nor_by_one_that_asks_postgres_because_redis_is_away() {
+async fn all_tokens_are_refused_without_redis() {
     let mut app = App::start().await;
     let (_, session) = app.new_session("restored").await;
     app.redis.stop();
-    wait::until("PostgreSQL to answer", || async {
-        (app.me(&session.access).await.status == 200).then_some(())
-    })
-    .await;
+    wait::until_equal("the status of /me", 200, || async { app.me(&session.access).await.status }).await;
     let variables = Variables::from([("DATABASE_URL".to_owned(), app.database.url())]);
     assert!(run_command(&["sessions", "end-all"], &variables).status.success());
     app.me(&session.access).await.problem(401);
 }
 
 #[tokio::test]
-async fn it_waits_for_a_session_that_is_in_use_and_holds_no_other_meanwhile() {
+async fn a_locked_session_does_not_delay_the_others() {
     let app = App::start().await;
     let (user, in_use) = app.new_session("acting").await;
     let (_, other) = app.new_session("other").await;
@@ -65,11 +62,8 @@ async fn it_waits_for_a_session_that_is_in_use_and_holds_no_other_meanwhile() {
 
     let command = tokio::task::spawn_blocking(move || run_command(&["sessions", "end-all"], &variables));
     let open = "SELECT count(*) FROM sessions WHERE ended_at IS NULL AND $1 <> ''";
-    wait::until("all others to have ended", || async {
-        (app.database.count(open, "any").await == 1).then_some(())
-    })
-    .await;
-    // What acts in the session reaches for another one.
+    wait::until_equal("the number of open sessions", 1, || app.database.count(open, "any")).await;
+    // The transaction that uses the session locks another one.
     sqlx::query("SELECT FROM sessions FOR UPDATE").execute(&mut held).await.unwrap();
     sqlx::query("COMMIT").execute(&mut held).await.unwrap();
 

@@ -1,4 +1,4 @@
-//! One start names every fault of the settings, each with the sentence that it has alone.
+//! One start reports every fault of the settings, each with the same sentence as alone.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use latchkey_tests::server::{Variables, run_command};
 
 use crate::parts::unreachable;
 
-/// Each is one fault, or several, and none of them hides or causes another.
+/// Faults that neither hide nor cause each other.
 const FAULTS: [(&str, Option<&str>); 30] = [
     ("ACCESS_TOKEN_EXPIRE_MINUTES", Some("7d")),
     ("ACCOUNT_DELETION_ENABLED", Some("perhaps")),
@@ -56,41 +56,41 @@ fn with(changes: &[(&str, Option<&str>)]) -> Variables {
     variables
 }
 
-/// The sentences with which a command ended, without the name of the program.
+/// The sentences with which a command failed, without the name of the program.
 #[track_caller]
 fn sentences(output: &Output) -> Vec<String> {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(output.stdout.is_empty(), "stdout is for answers");
-    assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(output.stdout.is_empty(), "stdout is not empty");
+    assert_eq!(latchkey_tests::logs::leak(&message), None, "{message}");
     let sentence = |line: &str| line.strip_prefix("latchkey-server: ").expect("a sentence").to_owned();
-    said.lines().map(sentence).collect()
+    message.lines().map(sentence).collect()
 }
 
 #[track_caller]
 fn assert_named(output: &Output, expected: &[&str]) {
-    let said = sentences(output);
-    let named: Vec<_> = said.iter().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(named, expected, "{said:?}");
+    let message = sentences(output);
+    let named: Vec<_> = message.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(named, expected, "{message:?}");
 }
 
 #[test]
-fn all_of_them_are_named_in_one_start() {
+fn one_start_reports_every_fault() {
     let mut alone = BTreeSet::new();
     for fault in FAULTS {
-        let said = sentences(&run_command(&["serve"], &with(&[fault])));
-        assert_eq!(said.len(), 1, "{said:?}");
-        alone.extend(said);
+        let message = sentences(&run_command(&["serve"], &with(&[fault])));
+        assert_eq!(message.len(), 1, "{message:?}");
+        alone.extend(message);
     }
     for command in ["serve", "check"] {
-        let said = sentences(&run_command(&[command], &with(&FAULTS)));
-        assert_eq!(said.len(), FAULTS.len(), "each once: {said:?}");
-        assert_eq!(said.into_iter().collect::<BTreeSet<_>>(), alone, "{command}");
+        let message = sentences(&run_command(&[command], &with(&FAULTS)));
+        assert_eq!(message.len(), FAULTS.len(), "not each fault once: {message:?}");
+        assert_eq!(message.into_iter().collect::<BTreeSet<_>>(), alone, "{command}");
     }
 }
 
 #[test]
-fn two_faults_of_one_kind_are_two_sentences() {
+fn two_faults_of_one_kind_are_both_reported() {
     let client = [
         ("INTROSPECTION_CLIENT_ID", Some("api")),
         ("INTROSPECTION_CLIENT_SECRET", Some("NeverLogged")),
@@ -121,9 +121,9 @@ fn two_faults_of_one_kind_are_two_sentences() {
 }
 
 #[test]
-fn a_faulty_variable_causes_no_second_sentence() {
+fn one_fault_is_reported_once() {
     for (changes, expected) in [
-        // Neither is anything missing beside it, nor does it contradict what depends on it.
+        // Settings that depend on it are neither reported as missing nor as contradictory.
         (
             &[("EMAILS_ENABLED", Some("perhaps")), ("REGISTRATION_ENABLED", Some("true"))][..],
             "EMAILS_ENABLED",
@@ -136,7 +136,7 @@ fn a_faulty_variable_causes_no_second_sentence() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_listed_with_the_others() {
+fn a_variable_that_is_not_utf8_is_reported_with_the_others() {
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "30"]).arg(latchkey_server()).arg("serve");
     command.env_clear().envs(with(&[("LOG_FORMAT", Some("xml"))]));
@@ -148,7 +148,7 @@ fn a_variable_that_is_no_text_is_listed_with_the_others() {
 }
 
 #[test]
-fn a_value_cannot_forge_a_sentence_and_a_login_in_a_url_is_not_repeated() {
+fn a_value_forges_no_line_and_credentials_in_a_url_are_not_printed() {
     let forged = [("LOG_LEVEL", Some("loud\nlatchkey-server: LOG_FORMAT is not valid: it is not"))];
     assert_named(&run_command(&["serve"], &with(&forged)), &["LOG_LEVEL"]);
     for url in
@@ -160,7 +160,7 @@ fn a_value_cannot_forge_a_sentence_and_a_login_in_a_url_is_not_repeated() {
 }
 
 #[test]
-fn commands_that_need_the_database_alone_name_all_of_their_faults_too() {
+fn other_commands_report_every_fault_of_their_settings() {
     let mut variables = with(&[
         ("DATABASE_URL", None),
         ("EXTRA_CA_FILE", Some("/nonexistent/authorities.pem")),

@@ -1,4 +1,4 @@
-//! A dependency that is down at start: the server keeps trying, not ready, saying what it waits for.
+//! A dependency that is unavailable at the start: the server retries, is not ready, and reports the reason.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{SUPERUSER, path, superuser_password};
@@ -10,28 +10,28 @@ use serde_json::Value;
 
 use crate::parts::Parts;
 
-async fn wait_until_it_waits_for(server: &Server, dependency: &str) -> (u16, Value) {
-    wait::until(&format!("the server to wait for {dependency}"), || async {
+async fn wait_until_reported(server: &Server, dependency: &str) -> (u16, Value) {
+    wait::until(&format!("/readyz to report {dependency}"), || async {
         let answer = server.readiness().await;
         let body: Value = answer.json();
         let state = &body["dependencies"][dependency];
-        let said = state["message"].as_str().is_some_and(|text| !text.is_empty());
-        (state["ready"] == false && said).then_some((answer.status, body))
+        let explained = state["message"].as_str().is_some_and(|text| !text.is_empty());
+        if state["ready"] == false && explained { Ok((answer.status, body)) } else { Err(body) }
     })
     .await
 }
 
 #[tokio::test]
-async fn waits_for_postgres() {
+async fn the_server_waits_for_postgres() {
     let mut postgres = Postgres::start();
     let parts = Parts::on(postgres.create_database().await);
     postgres.stop();
 
     let server = Server::start(&parts.variables).await;
     assert_eq!(server.management("/livez").await.status, 200);
-    let (status, body) = wait_until_it_waits_for(&server, "database").await;
+    let (status, body) = wait_until_reported(&server, "database").await;
     assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
-    // Whoever asks all the same is told to come back later.
+    // A request before that is refused with 503.
     let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
     server.post(path::LOGIN).form(&form).answer().await.problem(503);
 
@@ -41,25 +41,22 @@ async fn waits_for_postgres() {
 }
 
 #[tokio::test]
-async fn waits_for_redis() {
+async fn the_server_waits_for_redis() {
     let mut parts = Parts::start().await;
     parts.redis.stop();
 
     let server = Server::start(&parts.variables).await;
-    let (status, body) = wait_until_it_waits_for(&server, "redis").await;
+    let (status, body) = wait_until_reported(&server, "redis").await;
     assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
 
     parts.redis.start_again();
     server.wait_until_ready().await;
-    wait::until("revocation by redis", || async {
-        (server.status().await["revocation"]["mode"] == "redis").then_some(())
-    })
-    .await;
+    server.wait_for_revocation_mode("redis").await;
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_something_to_wait_for_too() {
-    // A Secret that is corrected later, by whoever rotates passwords, must not need a new pod.
+async fn the_server_waits_for_a_corrected_password() {
+    // A Secret that is corrected later must not need a new pod.
     let mut parts = Parts::start().await;
     let wrong = parts.redis.url().replace("NeverLogged", "NeverLoggedWrong");
     parts.variables.insert("REDIS_URL".to_owned(), wrong);
@@ -68,22 +65,25 @@ async fn a_wrong_password_is_something_to_wait_for_too() {
 
     let server = Server::start(&parts.variables).await;
     for dependency in ["database", "redis"] {
-        wait_until_it_waits_for(&server, dependency).await;
+        wait_until_reported(&server, dependency).await;
     }
 }
 
 #[tokio::test]
-async fn a_redis_that_may_evict_keys_is_refused_with_the_reason() {
+async fn a_redis_that_may_evict_keys_is_reported() {
     let mut parts = Parts::start().await;
     parts.redis = Redis::with_eviction("allkeys-lru");
     parts.variables.insert("REDIS_URL".to_owned(), parts.redis.url());
 
     let server = Server::start(&parts.variables).await;
-    let (status, body) = wait_until_it_waits_for(&server, "redis").await;
+    let (status, body) = wait_until_reported(&server, "redis").await;
 
     assert_eq!(status, 503, "{body}");
-    let said = body["dependencies"]["redis"]["message"].as_str().unwrap_or_default();
-    assert!(said.contains("maxmemory-policy") && said.contains("noeviction"), "it says what to set: {said}");
+    let output_text = body["dependencies"]["redis"]["message"].as_str().unwrap_or_default();
+    assert!(
+        output_text.contains("maxmemory-policy") && output_text.contains("noeviction"),
+        "the message has no remedy: {output_text}"
+    );
     assert_eq!(server.status().await["revocation"]["mode"], "postgres");
 
     parts.redis.set_eviction("noeviction").await;
@@ -91,25 +91,25 @@ async fn a_redis_that_may_evict_keys_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn a_port_in_use_is_reported() {
     let parts = Parts::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for name in ["LISTEN_ADDR", "MANAGEMENT_ADDR"] {
         let mut variables: Variables = parts.variables.clone();
         variables.insert(name.to_owned(), taken.local_addr().unwrap().to_string());
         let output = run_command(&["serve"], &variables);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let output_text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
             output.status.code().is_some_and(|code| (1..=2).contains(&code)),
-            "{:?}: {said}",
+            "{:?}: {output_text}",
             output.status
         );
-        assert!(said.contains(name), "{said}");
+        assert!(output_text.contains(name), "{output_text}");
     }
 }
 
 #[tokio::test]
-async fn traces_that_nobody_takes_hold_nothing_up() {
+async fn an_unavailable_trace_collector_delays_nothing() {
     let mut parts = Parts::start().await;
     parts.variables.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:1".to_owned());
 
@@ -124,12 +124,15 @@ async fn traces_that_nobody_takes_hold_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_first_superuser_whose_password_is_too_weak_is_not_made_and_holds_readiness_back() {
+async fn a_weak_password_of_the_first_superuser_is_reported_and_the_server_is_not_ready() {
     let mut parts = Parts::start().await;
     parts.variables.insert("PASSWORD_MIN_LENGTH".to_owned(), "64".to_owned());
     let server = Server::start(&parts.variables).await;
-    let said = server.wait_for_log("the first superuser cannot be made").await;
-    assert!(said.contains("FIRST_SUPERUSER_PASSWORD must have at least 64 characters"), "{said}");
+    let output_text = server.wait_for_log("the first superuser cannot be made").await;
+    assert!(
+        output_text.contains("FIRST_SUPERUSER_PASSWORD must have at least 64 characters"),
+        "{output_text}"
+    );
     assert_eq!(server.readiness().await.status, 503);
     assert_eq!(parts.database.count("SELECT count(*) FROM users WHERE username = $1", SUPERUSER).await, 0);
 }

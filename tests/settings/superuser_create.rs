@@ -1,24 +1,26 @@
 //! `latchkey-server superuser create`
 
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use latchkey_tests::app::App;
 use latchkey_tests::logs::SECRET_MARK;
+use latchkey_tests::process::run_with_input;
 use latchkey_tests::programs;
 
-/// Runs the command on the database alone, with a text on its standard input.
+/// Runs the command with the database as its only setting, and with this standard input.
 fn create(app: &App, arguments: &[&str], input: &str) -> Output {
+    create_with(app, &[], arguments, input)
+}
+
+/// The same with more settings.
+fn create_with(app: &App, settings: &[(&str, &str)], arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(programs::latchkey_server());
-    command.env_clear().env("DATABASE_URL", app.database.url());
+    command.env_clear().env("DATABASE_URL", app.database.url()).envs(settings.iter().copied());
     command.args(["superuser", "create"]).args(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    for said in [&output.stdout, &output.stderr] {
-        assert_eq!(latchkey_tests::logs::leak(&String::from_utf8_lossy(said)), None);
+    let output = run_with_input(&mut command, input);
+    for message in [&output.stdout, &output.stderr] {
+        assert_eq!(latchkey_tests::logs::leak(&String::from_utf8_lossy(message)), None);
     }
     output
 }
@@ -26,9 +28,9 @@ fn create(app: &App, arguments: &[&str], input: &str) -> Output {
 const RESCUE: [&str; 4] = ["--username", "rescue", "--email", "rescue@example.test"];
 
 #[tokio::test]
-async fn makes_a_superuser_who_can_do_everything_at_once() {
+async fn the_created_superuser_can_log_in() {
     let app = App::start().await;
-    // Locked out: nobody is left who could let anybody in.
+    // No active superuser remains.
     app.database.execute("UPDATE users SET is_active = false").await;
     let password = format!("{SECRET_MARK} rescue");
 
@@ -43,7 +45,7 @@ async fn makes_a_superuser_who_can_do_everything_at_once() {
 }
 
 #[tokio::test]
-async fn reads_the_password_from_a_file() {
+async fn the_password_can_be_read_from_a_file() {
     let app = App::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("password").display().to_string();
@@ -55,7 +57,7 @@ async fn reads_the_password_from_a_file() {
 }
 
 #[tokio::test]
-async fn says_in_one_sentence_what_is_wrong_and_makes_nobody() {
+async fn an_invalid_superuser_is_refused_with_one_sentence() {
     let app = App::start().await;
     let good = format!("{SECRET_MARK} good one");
     let weak = ["--username", "rescue", "--email", "none"];
@@ -67,25 +69,20 @@ async fn says_in_one_sentence_what_is_wrong_and_makes_nobody() {
         (&taken, &good, "The username is taken"),
     ] {
         let output = create(&app, arguments, input);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(expected), "{said}");
-        assert_eq!(said.trim().lines().count(), 1, "{said}");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && message.contains(expected), "{message}");
+        assert_eq!(message.trim().lines().count(), 1, "{message}");
     }
     let as_argument = create(&app, &[&RESCUE[..], &["--password", "x"]].concat(), "");
-    assert!(!as_argument.status.success(), "a password is no argument");
+    assert!(!as_argument.status.success(), "a password was accepted as an argument");
     assert_eq!(app.database.count("SELECT count(*) FROM users WHERE username = $1", "rescue").await, 0);
 }
 
 #[tokio::test]
-async fn keeps_to_the_password_policy() {
+async fn the_password_policy_applies() {
     let app = App::start().await;
     let password = format!("{SECRET_MARK} good");
-    let mut command = Command::new(programs::latchkey_server());
-    command.env_clear().env("DATABASE_URL", app.database.url()).env("PASSWORD_MIN_LENGTH", "40");
-    command.args(["superuser", "create"]).args(RESCUE).stdin(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("at least 40 characters"), "{said}");
+    let output = create_with(&app, &[("PASSWORD_MIN_LENGTH", "40")], &RESCUE, &password);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && message.contains("at least 40 characters"), "{message}");
 }

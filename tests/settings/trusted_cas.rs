@@ -1,4 +1,4 @@
-//! `EXTRA_CA_FILE`: PostgreSQL, Redis and SMTP servers whose certificates are from an authority of one's own.
+//! `EXTRA_CA_FILE`: PostgreSQL, Redis and SMTP servers with certificates of a private certificate authority.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::parts::{assert_refused, unreachable};
 
-/// All three, with certificates for 127.0.0.1 by one authority.
+/// All three, with certificates for 127.0.0.1 from one authority.
 struct Stores {
     authority: Authority,
     postgres: Postgres,
@@ -26,7 +26,7 @@ struct Stores {
 }
 
 impl Stores {
-    /// Those that all tests here share.
+    /// The instance that these tests share.
     async fn shared() -> &'static Self {
         static STORES: OnceCell<Stores> = OnceCell::const_new();
         STORES
@@ -44,7 +44,7 @@ impl Stores {
             .await
     }
 
-    /// Settings that name them and the authority; the URL of the database ends with this.
+    /// Settings with their addresses and the authority; `query` is appended to the URL of the database.
     fn variables(&self, database: &Database, query: &str) -> Variables {
         let mut variables = latchkey_tests::app::default_variables(database, &self.redis, &self.keys);
         for (name, value) in self.mail.variables() {
@@ -56,37 +56,39 @@ impl Stores {
     }
 }
 
-/// What `check` says of each dependency: whether it is well, and the rest of its line.
+/// The result of `check` for each dependency: whether it works, and the rest of its line.
 fn check(variables: &Variables) -> Vec<(bool, String)> {
     let output = run_command(&["check"], variables);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
-    let found: Vec<_> = said.lines().map(|line| (line.starts_with("ok "), line[6..].to_owned())).collect();
-    assert_eq!(output.status.success(), found.iter().all(|(well, _)| *well), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(latchkey_tests::logs::leak(&text), None, "{text}");
+    let found: Vec<_> = text.lines().map(|line| (line.starts_with("ok "), line[6..].to_owned())).collect();
+    assert!(found.len() >= 3, "{text}");
+    assert_eq!(output.status.success(), found.iter().all(|(works, _)| *works), "{text}");
     found
 }
 
 #[track_caller]
-fn assert_says(found: &[(bool, String)], subject: &str, well: bool, words: &str) {
+fn assert_says(found: &[(bool, String)], subject: &str, works: bool, text: &str) {
     let line = found.iter().find(|(_, line)| line.starts_with(subject));
-    let (is_well, line) = line.unwrap_or_else(|| panic!("{subject} is not named: {found:?}"));
-    assert_eq!(*is_well, well, "{line}");
-    assert!(line.contains(words), "{words} is not said: {line}");
+    let (found, line) = line.unwrap_or_else(|| panic!("{subject} is not named: {found:?}"));
+    assert_eq!(*found, works, "{line}");
+    assert!(line.contains(text), "{line} does not contain {text:?}");
 }
 
 #[tokio::test]
-async fn each_is_trusted_with_the_authority_and_refused_without() {
+async fn certificates_of_the_authority_are_trusted_only_with_the_setting() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_database().await;
     for query in ["", "?sslmode=verify-full", "?sslmode=require"] {
         let mut variables = stores.variables(&database, query);
-        for (well, line) in check(&variables) {
-            assert!(well, "{query} {line}");
+        for (works, line) in check(&variables) {
+            assert!(works, "{query} {line}");
         }
         variables.remove("EXTRA_CA_FILE");
         let found = check(&variables);
         let not_trusted = "its certificate is not trusted";
-        // Without authorities of its own it stays what it is in PostgreSQL's own clients: nothing is checked unless asked for.
+        // Without EXTRA_CA_FILE the database is used as by PostgreSQL's own clients, which verify the certificate only on
+        // request.
         let checked = query == "?sslmode=verify-full";
         assert_says(&found, "database", !checked, if checked { not_trusted } else { "answers" });
         assert_says(&found, "redis", false, not_trusted);
@@ -95,7 +97,7 @@ async fn each_is_trusted_with_the_authority_and_refused_without() {
 }
 
 #[tokio::test]
-async fn another_authority_is_as_good_as_none() {
+async fn certificates_of_another_authority_are_refused() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_database().await;
     let other = Authority::new("Our own authority");
@@ -105,16 +107,16 @@ async fn another_authority_is_as_good_as_none() {
     for subject in ["database", "redis", "mail"] {
         assert_says(&found, subject, false, "its certificate");
     }
-    // Both: each is tried.
+    // A bundle with both authorities.
     let folder = temporary_folder("bundle-");
     let both = folder.path().join("both.pem");
     fs::write(&both, format!("# two\n{}\n{}", other.text(), stores.authority.text())).unwrap();
     variables.insert("EXTRA_CA_FILE".to_owned(), both.display().to_string());
-    assert!(check(&variables).into_iter().all(|(well, _)| well));
+    assert!(check(&variables).into_iter().all(|(works, _)| works));
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused() {
+async fn a_certificate_for_another_host_name_is_refused() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_database().await;
     let mut variables = stores.variables(&database, "");
@@ -126,13 +128,13 @@ async fn a_certificate_for_another_name_is_refused() {
     for subject in ["database", "redis", "mail"] {
         assert_says(&found, subject, false, "its certificate is for another host name");
     }
-    // Whoever asks for the authority alone to be checked gets that.
+    // With verify-ca, the host name is not verified.
     variables.insert("DATABASE_URL".to_owned(), format!("{}?sslmode=verify-ca", variables["DATABASE_URL"]));
     assert_says(&check(&variables), "database", true, "answers");
 }
 
 #[tokio::test]
-async fn a_database_without_tls_has_to_be_meant() {
+async fn a_database_without_tls_needs_sslmode_disable() {
     let stores = Stores::shared().await;
     let database = Postgres::shared().create_database().await;
     let found = check(&stores.variables(&database, ""));
@@ -141,7 +143,7 @@ async fn a_database_without_tls_has_to_be_meant() {
 }
 
 #[tokio::test]
-async fn it_migrates_and_serves_on_them() {
+async fn the_server_migrates_and_serves_with_these_certificates() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_empty_database().await;
     let variables = stores.variables(&database, "?sslmode=verify-full");
@@ -149,16 +151,16 @@ async fn it_migrates_and_serves_on_them() {
     without.remove("EXTRA_CA_FILE");
     let refused = run_command(&["migrate"], &without);
     assert!(!refused.status.success());
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("its certificate is not trusted"), "{said}");
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(message.contains("its certificate is not trusted"), "{message}");
     assert!(run_command(&["migrate"], &variables).status.success());
 
     let server = Server::start(&variables).await;
     server.wait_until_ready().await;
-    wait::until("revocation by redis, and mail", || async {
+    wait::until("revocations in Redis, and e-mail", || async {
         let status = server.status().await;
-        let well = status["revocation"]["mode"] == "redis" && status["dependencies"]["mail"]["ready"] == true;
-        well.then_some(())
+        let mail = &status["dependencies"]["mail"]["ready"];
+        wait::check(status["revocation"]["mode"] == "redis" && *mail == true, status)
     })
     .await;
     let form = [("username", SUPERUSER.to_owned()), ("password", superuser_password())];
@@ -168,7 +170,7 @@ async fn it_migrates_and_serves_on_them() {
 }
 
 #[tokio::test]
-async fn tls_from_the_first_byte_is_checked_too() {
+async fn the_certificate_of_implicit_tls_is_verified() {
     let stores = Stores::shared().await;
     let database = stores.postgres.create_database().await;
     let mail = Mailpit::start_with_tls(Smtp::Implicit, &stores.authority.issue()).await;
@@ -180,7 +182,7 @@ async fn tls_from_the_first_byte_is_checked_too() {
 }
 
 #[test]
-fn a_file_that_is_no_bundle_stops_the_start() {
+fn an_invalid_bundle_stops_the_start() {
     let folder = temporary_folder("bundle-");
     let file = folder.path().join("ca.crt");
     let mut variables = unreachable();

@@ -30,10 +30,10 @@ impl Import {
         fs::write(&path, text).unwrap();
         let arguments = [&["users", "import", &path], more].concat();
         let output = run_command(&arguments, &only_database(&self.app));
-        for said in [&output.stdout, &output.stderr] {
-            let said = String::from_utf8_lossy(said);
-            assert_eq!(latchkey_tests::logs::leak(&said), None, "{said}");
-            assert!(!said.contains("$2b$"), "a hash is shown: {said}");
+        for message in [&output.stdout, &output.stderr] {
+            let message = String::from_utf8_lossy(message);
+            assert_eq!(latchkey_tests::logs::leak(&message), None, "{message}");
+            assert!(!message.contains("$2b$"), "the output contains a hash: {message}");
         }
         output
     }
@@ -58,7 +58,7 @@ fn stderr(output: &Output) -> String {
 const IMPORTED: &str = "SELECT count(*) FROM audit_events WHERE kind = 'user_imported' AND $1 <> ''";
 
 #[tokio::test]
-async fn makes_accounts_that_log_in_with_the_passwords_they_had() {
+async fn imported_accounts_log_in_with_their_passwords() {
     let import = Import::start().await;
     let text = format!(
         "{{\"username\":\"ann\",\"email\":\"Ann@example.test\",\"name\":\"Ann A\",\"password_hash\":\"{HASH}\",\
@@ -87,7 +87,7 @@ async fn makes_accounts_that_log_in_with_the_passwords_they_had() {
 }
 
 #[tokio::test]
-async fn again_it_makes_nobody_twice_and_goes_on_where_it_ended() {
+async fn a_repeated_import_only_creates_the_missing_accounts() {
     let import = Import::start().await;
     let file = |count: usize| {
         let mut text = String::from("username,email,name,password_hash,email_verified\n");
@@ -111,7 +111,7 @@ async fn again_it_makes_nobody_twice_and_goes_on_where_it_ended() {
     );
     assert_eq!(import.count("SELECT count(*) FROM users WHERE username LIKE $1", "user-%").await, 2_500);
     assert_eq!(import.count(IMPORTED, "any").await, 2_500);
-    // What an import made is not undone by the next one.
+    // The next import does not change the accounts of an earlier one.
     import.app.database.execute("UPDATE users SET is_active = false WHERE username = 'user-7'").await;
     import.run("users.csv", &half, &[]);
     assert_eq!(
@@ -121,7 +121,7 @@ async fn again_it_makes_nobody_twice_and_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
-async fn says_of_each_record_that_it_refuses_where_it_is_and_why() {
+async fn each_refused_record_is_reported_with_its_line_and_reason() {
     let import = Import::start().await;
     let mut text = String::from("{\"username\":\"ann\",\"email\":\"ann@example.test\"}\n");
     for (member, value) in [
@@ -160,7 +160,7 @@ async fn says_of_each_record_that_it_refuses_where_it_is_and_why() {
 }
 
 #[tokio::test]
-async fn reads_the_standard_input_when_told_how_it_is_written() {
+async fn the_format_of_standard_input_must_be_given() {
     let import = Import::start().await;
     let unknown = import.run("users.txt", "", &[]);
     assert!(!unknown.status.success() && stderr(&unknown).contains("--format"), "{}", stderr(&unknown));
@@ -199,7 +199,7 @@ async fn two_concurrent_imports_create_each_account_once() {
 }
 
 #[test]
-fn a_database_that_is_down_is_said_in_one_sentence() {
+fn an_unavailable_database_is_reported() {
     let variables =
         Variables::from([("DATABASE_URL".to_owned(), "postgres://u:NeverLogged@127.0.0.1:1/d".to_owned())]);
     for command in [&["users", "import", "-", "--format", "csv"][..], &["sessions", "end-all"]] {

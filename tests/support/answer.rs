@@ -1,20 +1,20 @@
-//! Answers of the API, and what every one of them keeps to.
+//! Responses of the API, and the assertions that hold for each of them.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Headers.
     pub headers: HeaderMap,
-    /// The body as it came.
+    /// The unparsed body.
     pub body: String,
 }
 
-/// Sending a request and reading the whole answer.
+/// Sends a request and reads the complete response.
 pub trait Answered {
     /// Sends the request.
     fn answer(self) -> impl Future<Output = Answer> + Send;
@@ -22,15 +22,15 @@ pub trait Answered {
 
 impl Answered for reqwest::RequestBuilder {
     async fn answer(self) -> Answer {
-        let response = self.send().await.expect("an answer");
+        let response = self.send().await.expect("a response");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.expect("the answer's body");
-        Answer { status, headers, body: String::from_utf8(body.to_vec()).expect("an answer in UTF-8") }
+        let body = response.bytes().await.expect("the body of the response");
+        Answer { status, headers, body: String::from_utf8(body.to_vec()).expect("a response in UTF-8") }
     }
 }
 
 impl Answer {
-    /// A header's value.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("a printable header"))
     }
@@ -43,10 +43,10 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// Asserts the status and that the body is JSON, and returns it.
+    /// Asserts the status and that the body is JSON, and returns the body.
     ///
     /// # Panics
-    /// When it is not so.
+    /// When an assertion fails.
     #[track_caller]
     pub fn ok(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
@@ -55,7 +55,8 @@ impl Answer {
         self.json()
     }
 
-    /// Asserts that this is the problem answer (RFC 9457) that API.md promises for `status`, and returns it.
+    /// Asserts that this is the problem document (RFC 9457) that the REST contract specifies for `status`, and returns
+    /// it.
     ///
     /// # Panics
     /// When it is not.
@@ -76,7 +77,7 @@ impl Answer {
             "postgres://",
             "redis://",
         ] {
-            assert!(!lower.contains(internal), "an answer tells of {internal}: {}", self.body);
+            assert!(!lower.contains(internal), "the response discloses {internal:?}: {}", self.body);
         }
         match status {
             401 => {
@@ -100,20 +101,20 @@ impl Answer {
         let members = problem.as_object().expect("an object");
         for name in ["type", "title", "detail", "instance"] {
             let text = members.get(name).and_then(Value::as_str).unwrap_or_default();
-            assert!(!text.is_empty(), "`{name}` is no text: {}", self.body);
+            assert!(!text.is_empty(), "`{name}` is not a text: {}", self.body);
         }
         assert_eq!(members.get("status"), Some(&Value::from(self.status)), "{}", self.body);
         let detail = problem["detail"].as_str().unwrap_or_default();
-        assert!(detail.ends_with('.') && !detail.contains('\n'), "`detail` is no sentence: {detail:?}");
+        assert!(detail.ends_with('.') && !detail.contains('\n'), "`detail` is not a sentence: {detail:?}");
         let request_id = self.header("x-request-id").unwrap_or_default();
         assert!(!request_id.is_empty(), "no request id: {self:?}");
         assert!(
             problem["instance"].as_str().is_some_and(|instance| instance.ends_with(request_id)),
-            "instance {} is not the request id {request_id}",
+            "instance {} does not end with the request id {request_id}",
             problem["instance"]
         );
         for name in members.keys() {
-            assert!(KNOWN.contains(&name.as_str()), "a member that API.md does not name: {name}");
+            assert!(KNOWN.contains(&name.as_str()), "the REST contract has no member {name}");
         }
         for error in members.get("errors").and_then(Value::as_array).into_iter().flatten() {
             let keys: Vec<_> = error.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -122,10 +123,10 @@ impl Answer {
         }
     }
 
-    /// The fields that a validation error names.
+    /// The invalid fields that a validation error lists.
     ///
     /// # Panics
-    /// When it names none.
+    /// When it is not a validation error.
     #[track_caller]
     pub fn invalid_fields(&self) -> Vec<String> {
         let problem = self.problem(422);
@@ -133,10 +134,10 @@ impl Answer {
         errors.iter().filter_map(|error| error["field"].as_str().map(str::to_owned)).collect()
     }
 
-    /// The attributes of the cookie of this name that the answer sets, sorted, its value first; `None` when it sets none.
+    /// The cookie of this name that the response sets: `NAME=VALUE` first, then its attributes, sorted.
     ///
     /// # Panics
-    /// When it sets several of them.
+    /// When it sets several.
     pub fn cookie_named(&self, name: &str) -> Option<Vec<String>> {
         let all = self.headers.get_all("set-cookie").iter();
         let all = all.map(|cookie| cookie.to_str().expect("a printable cookie"));
@@ -148,15 +149,15 @@ impl Answer {
         Some(parts)
     }
 
-    /// The attributes of the cookie `refresh_token`, sorted, its value first.
+    /// [`Answer::cookie_named`] for the cookie `refresh_token`.
     ///
     /// # Panics
-    /// When the answer does not set it.
+    /// When the response does not set it.
     pub fn cookie(&self) -> Vec<String> {
         self.cookie_named("refresh_token").expect("the cookie refresh_token")
     }
 
-    /// Whether the answer sets or clears any cookie.
+    /// Whether the response sets or clears a cookie.
     pub fn sets_cookie(&self) -> bool {
         self.headers.contains_key("set-cookie")
     }

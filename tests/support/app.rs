@@ -1,4 +1,4 @@
-//! Latchkey as a caller finds it: replicas of the server on a PostgreSQL, a Redis and, if wanted, mail.
+//! A running Latchkey: replicas of the server with PostgreSQL, Redis and, on request, an SMTP server.
 
 use std::net::SocketAddr;
 
@@ -14,8 +14,9 @@ use crate::postgres::{Database, Postgres};
 use crate::redis::Redis;
 use crate::server::{Server, Variables};
 use crate::smtp::{Mailpit, Smtp};
+use crate::wait;
 
-/// Where the endpoints are.
+/// The paths of the endpoints.
 pub mod path {
     #![expect(missing_docs, reason = "the names are those of the endpoints")]
     pub const LOGIN: &str = "/api/v1/auth/login";
@@ -42,13 +43,13 @@ pub mod path {
     pub const JWKS: &str = "/.well-known/jwks.json";
 }
 
-/// `ISSUER_URL` of every server here.
+/// The `ISSUER_URL` of every server in the tests.
 pub const ISSUER: &str = "https://auth.example.test";
 
-/// The first superuser's name.
+/// The user name of the first superuser.
 pub const SUPERUSER: &str = "root.admin";
 
-/// A running Latchkey. All parts end when it is dropped.
+/// A running Latchkey. Dropping it stops all its programs.
 #[derive(Debug)]
 pub struct App {
     /// The replicas.
@@ -57,18 +58,18 @@ pub struct App {
     pub database: Database,
     /// The Redis that all replicas use.
     pub redis: Redis,
-    /// The SMTP server, when it was asked for.
+    /// The SMTP server, if the test requested one.
     pub mail: Option<Mailpit>,
-    /// The key set of all replicas.
+    /// The key set file that all replicas read.
     pub keys: KeyFile,
-    /// The instance of its own, when it was asked for.
+    /// The separate PostgreSQL instance, if the test requested one.
     pub postgres: Option<Postgres>,
     /// The environment of each replica.
     pub variables: Variables,
     superuser: OnceCell<Session>,
 }
 
-/// How an [`App`] is to be started.
+/// The configuration of an [`App`].
 #[derive(Debug, Default)]
 pub struct Setup {
     replicas: usize,
@@ -79,10 +80,10 @@ pub struct Setup {
     variables: Variables,
 }
 
-/// An account that a test made.
+/// An account that a test created.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// `id`, as `/me` shows it.
+    /// The `id` in `/me`.
     pub id: i64,
     /// User name.
     pub username: String,
@@ -92,7 +93,7 @@ pub struct User {
     pub password: String,
 }
 
-/// What a login gave.
+/// The tokens of a session.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// The access token.
@@ -109,21 +110,21 @@ impl Setup {
         self
     }
 
-    /// Mail is on and goes to a server of this kind.
+    /// Enables e-mail with an SMTP server of this kind.
     #[must_use]
     pub fn mail(mut self, smtp: Smtp) -> Self {
         self.smtp = Some(smtp);
         self
     }
 
-    /// A PostgreSQL of its own, which may be stopped.
+    /// A separate PostgreSQL instance, which the test may stop.
     #[must_use]
     pub fn own_postgres(mut self) -> Self {
         self.own_postgres = true;
         self
     }
 
-    /// A database whose locale knows the case of ASCII letters only.
+    /// A database whose locale only knows the case of ASCII letters.
     #[must_use]
     pub fn in_c_locale(mut self) -> Self {
         self.c_locale = true;
@@ -137,14 +138,14 @@ impl Setup {
         self
     }
 
-    /// A setting.
+    /// Sets an environment variable of the servers.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Starts everything and waits until all replicas are ready.
+    /// Starts all programs and waits until all replicas are ready.
     pub async fn start(self) -> App {
         let app = self.start_parts().await;
         for server in &app.servers {
@@ -153,7 +154,7 @@ impl Setup {
         app
     }
 
-    /// Starts everything without waiting until the replicas are ready.
+    /// Starts all programs, but does not wait until the replicas are ready.
     pub async fn start_parts(self) -> App {
         let postgres = self.own_postgres.then(Postgres::start);
         let instance = postgres.as_ref().unwrap_or_else(|| Postgres::shared());
@@ -184,7 +185,7 @@ impl Setup {
     }
 }
 
-/// What a server needs, on any free ports.
+/// The variables that a server needs; it listens on free ports.
 pub fn default_variables(database: &Database, redis: &Redis, keys: &KeyFile) -> Variables {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0)).to_string();
     let text = [
@@ -201,18 +202,18 @@ pub fn default_variables(database: &Database, redis: &Redis, keys: &KeyFile) -> 
     text.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The first superuser's password.
+/// The password of the first superuser.
 pub fn superuser_password() -> String {
     format!("{SECRET_MARK} first superuser")
 }
 
 impl App {
-    /// One replica, no mail.
+    /// Starts one replica without e-mail.
     pub async fn start() -> Self {
         Self::setup().start().await
     }
 
-    /// Something else.
+    /// The configuration of another one.
     pub fn setup() -> Setup {
         Setup::default()
     }
@@ -225,35 +226,35 @@ impl App {
     /// The SMTP server.
     ///
     /// # Panics
-    /// When the test asked for none.
+    /// When the test has not requested one.
     pub fn mail(&self) -> &Mailpit {
-        self.mail.as_ref().expect("an SMTP server was asked for")
+        self.mail.as_ref().expect("Setup::mail was called")
     }
 
-    /// Replaces a replica, as after a crash: the old one is killed, a new one takes its place.
+    /// Kills a replica and starts another one in its place.
     pub async fn restart(&mut self, replica: usize) {
         self.servers[replica].kill();
         self.servers[replica] = Server::start(&self.variables).await;
         self.servers[replica].wait_until_ready().await;
     }
 
-    /// A GET of the first replica.
+    /// A GET request to the first replica.
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.server().get(path)
     }
 
-    /// A POST to the first replica.
+    /// A POST request to the first replica.
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.server().post(path)
     }
 
-    /// The first superuser's session, made once.
+    /// A session of the first superuser, which all calls share.
     pub async fn superuser(&self) -> &Session {
         self.superuser.get_or_init(async || self.log_in_as(SUPERUSER, &superuser_password()).await).await
     }
 
-    /// The accounts of the audit events of a kind that came from this test without an account of its own; `-` where the
-    /// event names none.
+    /// The user ids in the audit events of a kind that unauthenticated requests of this test caused; `-` for an event
+    /// without a user id.
     pub async fn audited_requests(&self, kind: &str) -> String {
         let sql =
             "SELECT coalesce(string_agg(coalesce(user_id::text, '-'), ' ' ORDER BY user_id NULLS FIRST), '')
@@ -262,7 +263,14 @@ impl App {
         self.database.text(sql, kind).await
     }
 
-    /// A new account whose name begins with `name`.
+    /// Waits until the outbox is empty: every e-mail is sent or was refused for good.
+    pub async fn wait_until_outbox_is_empty(&self) {
+        let messages = "SELECT count(*) FROM outbox WHERE $1 <> ''";
+        wait::until_equal("the number of messages in the outbox", 0, || self.database.count(messages, "any"))
+            .await;
+    }
+
+    /// Creates an account whose user name starts with `name`.
     pub async fn create_user(&self, name: &str) -> User {
         let unique = Uuid::new_v4().simple().to_string();
         let username = format!("{name}-{}", &unique[..8]);
@@ -276,7 +284,7 @@ impl App {
         User { id: answer.ok(201)["id"].as_i64().expect("an id"), ..user }
     }
 
-    /// `POST /api/v1/users` by the first superuser.
+    /// `POST /api/v1/users` as the first superuser.
     pub async fn post_user(&self, body: &Value) -> Answer {
         let superuser = self.superuser().await;
         self.post(path::USERS).bearer_auth(&superuser.access).json(body).answer().await
@@ -292,45 +300,45 @@ impl App {
         self.log_in_as(&user.username, &user.password).await
     }
 
-    /// Logs in by name and password.
+    /// Logs in with a user name and password.
     pub async fn log_in_as(&self, username: &str, password: &str) -> Session {
         Session::from_answer(&self.post_login(username, password).await)
     }
 
-    /// A new account and a session of it.
+    /// Creates an account and logs in.
     pub async fn new_session(&self, name: &str) -> (User, Session) {
         let user = self.create_user(name).await;
         let session = self.log_in(&user).await;
         (user, session)
     }
 
-    /// `GET /me` of a replica.
+    /// `GET /me` at a replica.
     pub async fn me_at(&self, replica: usize, access: &str) -> Answer {
         self.servers[replica].get(path::ME).bearer_auth(access).answer().await
     }
 
-    /// `GET /me` of the first replica.
+    /// `GET /me` at the first replica.
     pub async fn me(&self, access: &str) -> Answer {
         self.me_at(0, access).await
     }
 
-    /// `POST /refresh` with a session's tokens.
+    /// `POST /refresh` at the first replica with the tokens of a session.
     pub async fn refresh(&self, session: &Session) -> Answer {
         self.refresh_at(0, session).await
     }
 
-    /// `POST /refresh` of a replica.
+    /// `POST /refresh` at a replica.
     pub async fn refresh_at(&self, replica: usize, session: &Session) -> Answer {
         let body = json!({ "token": session.refresh });
         self.servers[replica].post(path::REFRESH).bearer_auth(&session.access).json(&body).answer().await
     }
 
-    /// `POST /logout` with a session's tokens.
+    /// `POST /logout` at the first replica with the tokens of a session.
     pub async fn log_out(&self, session: &Session) -> Answer {
         self.log_out_at(0, session).await
     }
 
-    /// `POST /logout` of a replica.
+    /// `POST /logout` at a replica.
     pub async fn log_out_at(&self, replica: usize, session: &Session) -> Answer {
         let cookie = format!("refresh_token={}", session.refresh);
         let request = self.servers[replica].post(path::LOGOUT).header("cookie", cookie);
@@ -349,10 +357,10 @@ pub fn new_user(user: &User) -> Value {
 }
 
 impl Session {
-    /// Out of the answer of `/login` or `/refresh`.
+    /// The tokens in a response of `/login` or `/refresh`.
     ///
     /// # Panics
-    /// When the answer is another one.
+    /// When the response is an error.
     #[track_caller]
     pub fn from_answer(answer: &Answer) -> Self {
         let body = answer.ok(200);

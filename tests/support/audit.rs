@@ -1,4 +1,4 @@
-//! The API server's audit log: who changed what.
+//! The audit log of the Kubernetes API server.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub struct AuditLog(PathBuf);
 
-/// One request that would change something.
+/// One write request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// `create`, `update`, `patch`, `delete` or `deletecollection`.
@@ -20,7 +20,7 @@ pub struct Write {
     pub namespace: String,
     /// The object's name; empty where the API server chose it.
     pub name: String,
-    /// The HTTP status it was answered with.
+    /// The HTTP status of the response.
     pub code: u64,
 }
 
@@ -29,11 +29,11 @@ pub struct Write {
 pub struct SecretRead {
     /// `get`, `list` or `watch`.
     pub verb: String,
-    /// The Secret's name; empty where several are asked for.
+    /// The name of the Secret; empty in a request for several.
     pub name: String,
-    /// Whether only Secrets with certain labels are asked for.
+    /// Whether a label selector limits the request.
     pub selected: bool,
-    /// The kind of what a list was answered with: `PartialObjectMetadataList` holds no content.
+    /// The kind of the response to a list: a `PartialObjectMetadataList` contains no data.
     pub answer: String,
 }
 
@@ -53,23 +53,23 @@ impl AuditLog {
         entries.iter().map(write).filter(|write| !READS.contains(&write.verb.as_str())).collect()
     }
 
-    /// Every write by `user` so far that came from this address, oldest first, but for Leases; with the moment at which
-    /// the API server received it, as the log writes it.
+    /// Every write by `user` so far that was sent from this address, oldest first, except to Leases; each with the time
+    /// at which the API server received it, as in the log.
     ///
     /// # Panics
     /// When the log cannot be read.
     pub fn writes_from(&self, user: &str, source: &str) -> Vec<(String, Write)> {
-        let came_from_there = |entry: &Value| {
+        let was_sent_from_there = |entry: &Value| {
             entry["sourceIPs"].as_array().into_iter().flatten().any(|address| address == source)
         };
-        let entries = self.entries_by(user).into_iter().filter(came_from_there);
+        let entries = self.entries_by(user).into_iter().filter(was_sent_from_there);
         let writes = entries.map(|entry| {
             (entry["requestReceivedTimestamp"].as_str().unwrap_or_default().to_owned(), write(&entry))
         });
         writes.filter(|(_, w)| !READS.contains(&w.verb.as_str()) && w.resource != "leases").collect()
     }
 
-    /// How often `user`, which is a service account, has read the ConfigMap of this name so far.
+    /// The number of reads of the ConfigMap of this name by `user`, which is a service account, so far.
     ///
     /// # Panics
     /// When the log cannot be read.
@@ -78,7 +78,7 @@ impl AuditLog {
         reads.filter(|read| read.verb == "get" && read.resource == "configmaps" && read.name == name).count()
     }
 
-    /// Every read of Secrets by `user` so far, which is a service account, oldest first.
+    /// Every read of Secrets by `user`, which is a service account, so far, oldest first.
     ///
     /// # Panics
     /// When the log cannot be read.
@@ -101,11 +101,11 @@ impl AuditLog {
 
     fn entries_by(&self, user: &str) -> Vec<Value> {
         let text = fs::read_to_string(&self.0).expect("the audit log");
-        // The API server may be writing the last line just now.
+        // The API server may not have written the last line completely.
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
         complete
             .lines()
-            // Cheap, before each line is parsed.
+            // Cheaper than to parse each line.
             .filter(|line| line.contains(user))
             .map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"))
             .filter(|entry| entry.pointer("/user/username").and_then(Value::as_str) == Some(user))

@@ -1,4 +1,4 @@
-//! A certificate authority of one's own, made with openssl.
+//! Private certificate authorities, created with openssl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,14 +8,14 @@ use tempfile::TempDir;
 
 use crate::process::{run_ok, temporary_folder};
 
-/// An authority that nobody knows who is not told of it.
+/// A certificate authority that no system trusts by default.
 #[derive(Debug)]
 pub struct Authority {
     folder: TempDir,
     issued: AtomicU32,
 }
 
-/// A server's certificate and its key.
+/// The certificate of a server and its private key.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     /// The certificate, in PEM form.
@@ -27,7 +27,7 @@ pub struct Certificate {
 const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
 
 impl Authority {
-    /// Makes one with this name.
+    /// Creates one with this name.
     pub fn new(name: &str) -> Self {
         let authority = Self { folder: temporary_folder("authority-"), issued: AtomicU32::new(0) };
         let mut openssl = Command::new("openssl");
@@ -40,7 +40,7 @@ impl Authority {
         authority
     }
 
-    /// Its own certificate, in PEM form.
+    /// The path of its own certificate, in PEM form.
     pub fn bundle(&self) -> PathBuf {
         self.file("ca.crt")
     }
@@ -53,12 +53,12 @@ impl Authority {
         std::fs::read_to_string(self.bundle()).expect("the authority's certificate")
     }
 
-    /// A certificate for a server at 127.0.0.1, which has no other name.
+    /// Issues a certificate for 127.0.0.1.
     pub fn issue(&self) -> Certificate {
         self.issue_for("IP:127.0.0.1")
     }
 
-    /// A certificate for servers with these names, as `subjectAltName` has them.
+    /// Issues a certificate for these names, in the syntax of `subjectAltName`.
     pub fn issue_for(&self, names: &str) -> Certificate {
         let number = self.issued.fetch_add(1, Ordering::Relaxed);
         let (certificate, key) = (self.file(&format!("{number}.crt")), self.file(&format!("{number}.key")));
@@ -78,7 +78,7 @@ impl Authority {
 }
 
 impl Certificate {
-    /// A copy in this folder, as a server that checks whose its key is wants it.
+    /// Copies both files into this folder, for a server that checks the owner of its private key.
     pub(crate) fn copied_into(&self, folder: &Path) -> Self {
         let copy = Self { certificate: folder.join("server.crt"), key: folder.join("server.key") };
         std::fs::copy(&self.certificate, &copy.certificate).expect("the certificate is copied");

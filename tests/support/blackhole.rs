@@ -1,4 +1,4 @@
-//! A TCP listener that accepts connections and never answers.
+//! A TCP listener that accepts connections and never responds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub struct Blackhole {
     address: String,
-    taken: Arc<AtomicUsize>,
+    accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -19,8 +19,8 @@ impl Blackhole {
     pub async fn listen(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port of the loopback network");
         let address = listener.local_addr().expect("the address just bound").to_string();
-        let taken = Arc::new(AtomicUsize::new(0));
-        let counter = taken.clone();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counter = accepted.clone();
         let task = tokio::spawn(async move {
             let mut open = Vec::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -28,7 +28,7 @@ impl Blackhole {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Self { address, taken, task }
+        Self { address, accepted, task }
     }
 
     /// `IP:PORT`
@@ -36,9 +36,9 @@ impl Blackhole {
         &self.address
     }
 
-    /// How many connections it has taken.
-    pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+    /// The number of accepted connections.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 

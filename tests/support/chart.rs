@@ -1,4 +1,4 @@
-//! The Helm chart, rendered.
+//! Renders the Helm chart.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::process::{run, run_ok};
 use crate::programs;
 
-/// Where the chart is.
+/// The folder of the chart.
 pub fn folder() -> PathBuf {
     programs::workspace().join("charts/latchkey")
 }
 
-/// helm with these arguments, the chart's folder at their end.
+/// Runs helm with these arguments, followed by the folder of the chart.
 ///
 /// # Panics
 /// When helm cannot be started.
@@ -21,7 +21,7 @@ pub fn helm(arguments: &[&str]) -> Output {
     run(Command::new(programs::test_bed("helm")).args(arguments).arg(folder()))
 }
 
-/// What `helm template RELEASE --namespace NAMESPACE --set …` prints, as objects.
+/// The objects that `helm template RELEASE --namespace NAMESPACE --set …` prints.
 ///
 /// # Panics
 /// When the chart does not render.

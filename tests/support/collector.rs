@@ -1,4 +1,4 @@
-//! A collector of traces: OTLP over gRPC, as any of them listens.
+//! A trace collector: OTLP over gRPC.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use crate::wait;
 
-/// A running collector. It ends when it is dropped.
+/// A running collector. Dropping it stops it.
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
@@ -43,7 +43,7 @@ impl TraceService for Spans {
 }
 
 impl Collector {
-    /// Starts it.
+    /// Starts one on a free port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("the address just bound");
@@ -51,20 +51,22 @@ impl Collector {
         let service = TraceServiceServer::new(spans.clone());
         let serving = tokio::spawn(async move {
             let served = Server::builder().add_service(service);
-            served.serve_with_incoming(TcpIncoming::from(listener)).await.expect("a collector that serves");
+            served.serve_with_incoming(TcpIncoming::from(listener)).await.expect("the collector serves");
         });
         Self { address, spans, serving }
     }
 
-    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// The value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Waits until a span of this name has come, and returns all of its trace, in the order in which they began.
+    /// Waits for a span of this name, and returns all spans of its trace in the order of their start.
     pub async fn trace_with(&self, name: &str) -> Vec<Span> {
         let trace = wait::until(&format!("a span `{name}`"), || async {
-            self.all().into_iter().find(|span| span.name == name).map(|span| span.trace_id)
+            let spans = self.all();
+            let found = spans.iter().find(|span| span.name == name).map(|span| span.trace_id.clone());
+            found.ok_or_else(|| spans.into_iter().map(|span| span.name).collect::<Vec<_>>())
         })
         .await;
         let mut spans: Vec<_> = self.all().into_iter().filter(|span| span.trace_id == trace).collect();
@@ -72,7 +74,7 @@ impl Collector {
         spans
     }
 
-    /// Every span so far.
+    /// All spans received so far.
     pub fn all(&self) -> Vec<Span> {
         self.spans.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -84,7 +86,7 @@ impl Drop for Collector {
     }
 }
 
-/// The text of a span's attribute, or nothing.
+/// The text of an attribute of a span.
 pub fn attribute<'a>(span: &'a Span, name: &str) -> Option<&'a str> {
     let found = span.attributes.iter().find(|attribute| attribute.key == name)?;
     match found.value.as_ref()?.value.as_ref()? {

@@ -1,6 +1,6 @@
 //! A Kubernetes API without nodes: etcd, kube-apiserver and kube-controller-manager on free ports of
-//! 127.0.0.1. Objects are validated, authorised and garbage-collected as in any cluster, and controllers
-//! make pods; only nothing runs them.
+//! 127.0.0.1. Objects are validated, authorized and garbage-collected as in a cluster, and controllers create pods,
+//! but nothing runs them.
 
 use std::fs;
 use std::io::Write as _;
@@ -17,10 +17,10 @@ use tempfile::NamedTempFile;
 use tokio::sync::OnceCell;
 
 use crate::audit::AuditLog;
-use crate::process::{OnParentDeath, Process, free_port, run_ok};
+use crate::process::{OnParentDeath, Process, build, free_port, run_ok};
 use crate::{programs, scratch, wait};
 
-/// The user the tests act as.
+/// The user of the tests.
 pub const TEST_USER: &str = "tests";
 const CONTROLLER_MANAGER_USER: &str = "kube-controller-manager";
 
@@ -137,7 +137,7 @@ impl ControlPlane {
     /// When it cannot be written.
     pub fn write_kubeconfig_through(&self, name: &str, token: &str, port: u16) -> PathBuf {
         let path = self.folder.join(format!("{name}.kubeconfig"));
-        // Put there as a whole: a program of another test may be reading it.
+        // Renamed into place, because a program of another test may be reading the file.
         let mut file = NamedTempFile::new_in(&self.folder).expect("a temporary file");
         file.write_all(self.kubeconfig_text(token, port).as_bytes()).expect("a kubeconfig is written");
         file.persist(&path).expect("a kubeconfig is renamed");
@@ -181,27 +181,28 @@ impl ControlPlane {
         let name = apply(&client, &crd).await.metadata.name.expect("a name");
         let api: Api<CustomResourceDefinition> = Api::all(client);
         wait::until("the CRD to be established", async || {
-            let crd = api.get(&name).await.ok()?;
-            let conditions = crd.status?.conditions?;
-            conditions.iter().any(|c| c.type_ == "Established" && c.status == "True").then_some(())
+            let crd = api.get(&name).await.map_err(|e| e.to_string())?;
+            let conditions = crd.status.and_then(|status| status.conditions).unwrap_or_default();
+            let established = conditions.iter().any(|c| c.type_ == "Established" && c.status == "True");
+            wait::check(established, format!("{conditions:?}"))
         })
         .await;
     }
 
     async fn wait_until_ready(&self) {
-        wait::until_ok("the API server to be ready", async || self.ask_whether_ready().await).await;
+        wait::until("the API server to be ready", async || self.readiness().await).await;
     }
 
-    async fn ask_whether_ready(&self) -> Result<String, String> {
+    async fn readiness(&self) -> Result<String, String> {
         if !self.certificate().exists() {
-            return Err(format!("no certificate yet; {}", self.last_words()));
+            return Err(format!("no certificate yet; {}", self.last_output()));
         }
         let client = self.client().await;
-        client.request_text(http_get("/readyz")).await.map_err(|e| format!("{e}; {}", self.last_words()))
+        client.request_text(http_get("/readyz")).await.map_err(|e| format!("{e}; {}", self.last_output()))
     }
 
     /// The end of the output of each process.
-    fn last_words(&self) -> String {
+    fn last_output(&self) -> String {
         let ends = self.processes.iter().map(|process| {
             let lines = process.stderr.all();
             lines[lines.len().saturating_sub(5)..].join("\n")
@@ -209,7 +210,7 @@ impl ControlPlane {
         ends.collect::<Vec<_>>().join("\n")
     }
 
-    /// The API server generates a certificate and signs it with an authority that it stores beside it.
+    /// The API server generates a certificate and signs it with an authority that it stores next to it.
     fn certificate(&self) -> PathBuf {
         self.folder.join("certificates/apiserver.crt")
     }
@@ -265,14 +266,14 @@ pub fn auth_service_crd() -> PathBuf {
 /// The third-party CRDs that the tests use: ServiceMonitor first, PrometheusRule (the chart's), HTTPRoute,
 /// Certificate.
 pub fn optional_crds() -> Vec<PathBuf> {
-    let paths = run_ok(&mut Command::new(programs::workspace().join("tests/cluster/crds")));
+    let paths = build(&mut Command::new(programs::workspace().join("tests/cluster/crds")));
     paths.lines().map(PathBuf::from).collect()
 }
 
 /// The third-party CRDs that only `docs/samples` uses.
 pub fn sample_crds() -> Vec<PathBuf> {
     let crds = programs::workspace().join("tests/cluster/crds");
-    run_ok(Command::new(crds).arg("samples")).lines().map(PathBuf::from).collect()
+    build(Command::new(crds).arg("samples")).lines().map(PathBuf::from).collect()
 }
 
 /// The CRD of the Prometheus Operator's ServiceMonitor.

@@ -1,4 +1,4 @@
-//! Tokens as an attacker or a misconfigured issuer would make them.
+//! Tokens that an attacker or a misconfigured issuer could create.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// A JSON object: a token's header or claims.
 pub type Object = Map<String, Value>;
 
-/// A token taken apart.
+/// The parts of a token.
 #[derive(Debug, Clone)]
 pub struct Forged {
     /// The header.
@@ -18,10 +18,10 @@ pub struct Forged {
 }
 
 impl Forged {
-    /// Takes a real token as the pattern.
+    /// The parts of an issued token.
     ///
     /// # Panics
-    /// When it is no JWT.
+    /// When it is not a JWT.
     pub fn from_token(token: &str) -> Self {
         let mut parts = token.split('.');
         let mut next = || {
@@ -38,41 +38,41 @@ impl Forged {
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     #[must_use]
     pub fn without_claim(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
-    /// Sets a member of the header.
+    /// Sets a header parameter.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.header.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Leaves a member of the header out.
+    /// Removes a header parameter.
     #[must_use]
     pub fn without_header(mut self, name: &str) -> Self {
         self.header.remove(name);
         self
     }
 
-    /// Signs it with an ES256 key of a key set, whatever the header says.
+    /// Signs it with an ES256 key of a key set, regardless of the header.
     ///
     /// # Panics
-    /// When the key is no private P-256 JWK.
+    /// When the key is not a private P-256 JWK.
     pub fn sign(&self, key: &Value) -> String {
         self.sign_as(&EncodingKey::from_ec_der(&p256_pkcs8(key)), Algorithm::ES256)
     }
 
-    /// Signs it by HMAC, whatever the header says.
+    /// Signs it with HMAC, regardless of the header.
     pub fn sign_hmac(&self, secret: &[u8]) -> String {
         self.sign_as(&EncodingKey::from_secret(secret), Algorithm::HS256)
     }
 
-    /// With nothing for a signature.
+    /// The token with an empty signature.
     pub fn unsigned(&self) -> String {
         format!("{}.", self.signing_input())
     }
@@ -89,12 +89,12 @@ impl Forged {
     }
 }
 
-/// A claim of a token, unverified.
+/// A claim of a token, which is not verified.
 pub fn claim(token: &str, name: &str) -> Value {
     Forged::from_token(token).claims.get(name).cloned().unwrap_or_default()
 }
 
-/// PKCS #8 (RFC 5208) of a P-256 JWK. All lengths are fixed, so the DER is the keys between constants.
+/// PKCS #8 (RFC 5208) of a P-256 JWK. All lengths are fixed, so that the DER consists of the keys between constants.
 fn p256_pkcs8(key: &Value) -> Vec<u8> {
     const BEFORE_PRIVATE: &[u8] = &[
         0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,

@@ -1,10 +1,11 @@
-//! Starts the real parts that the tests run against: PostgreSQL, Redis, an SMTP server, the auth server.
+//! Starts the programs that the tests run against: the auth server and the operator, PostgreSQL, Redis, an SMTP
+//! server, an API server of Kubernetes.
 //!
-//! Everything here listens on 127.0.0.1 on a free port, keeps its files in a temporary folder and ends with
-//! the test process, however that ends. Nothing here is a stand-in: a test sees what a user would see.
+//! Each listens on a free port of 127.0.0.1, stores its files in a temporary folder and ends with the test process,
+//! even if that is killed. None is a mock: a test observes what a user would observe.
 #![expect(
     clippy::missing_panics_doc,
-    reason = "a part that does not start fails its test by panicking, everywhere in this crate"
+    reason = "a program that does not start fails its test with a panic, everywhere in this crate"
 )]
 
 pub mod answer;
@@ -18,6 +19,7 @@ pub mod collector;
 pub mod control_plane;
 pub mod forged_tokens;
 pub mod key_set;
+pub mod kubelet;
 pub mod link;
 pub mod logs;
 pub mod monitoring;

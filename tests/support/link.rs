@@ -1,4 +1,4 @@
-//! A connection between a server and one of its dependencies that a test can cut or hold up.
+//! A TCP proxy between a program and one of its dependencies, which a test can interrupt.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Passes TCP connections on to another port, until it is cut.
+/// Forwards TCP connections to another port until it is cut.
 #[derive(Debug)]
 pub struct Link {
     port: u16,
@@ -21,15 +21,15 @@ pub struct Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Up,
-    /// What is sent arrives, and what is answered does not.
+    /// Requests are forwarded, responses are not.
     AnswersHeld,
-    /// What is answered arrives, and what is sent does not.
+    /// Responses are forwarded, requests are not.
     RequestsHeld,
     Cut,
 }
 
 impl Link {
-    /// A link to `127.0.0.1:port`.
+    /// Forwards to `127.0.0.1:port`.
     ///
     /// # Panics
     /// When there is no free port.
@@ -37,7 +37,7 @@ impl Link {
         Self::from(Ipv4Addr::LOCALHOST, port)
     }
 
-    /// The same from another address of this machine (127.0.0.0/8), by which the other end can tell who is asking.
+    /// The same from another loopback address (127.0.0.0/8), by which the target can identify the client.
     ///
     /// # Panics
     /// When there is no free port.
@@ -52,38 +52,38 @@ impl Link {
         let task = tokio::spawn(async move {
             while let Ok((incoming, _)) = listener.accept().await {
                 let target = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::Relaxed)));
-                tokio::spawn(pass_on(incoming, source.into(), target, state.clone()));
+                tokio::spawn(forward(incoming, source.into(), target, state.clone()));
             }
         });
         Self { port: own_port, target, state: Arc::new(sender), task }
     }
 
-    /// The port to connect to instead.
+    /// The port of this proxy.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Leads new connections to another port; open ones stay.
+    /// Forwards new connections to another port; open ones are not affected.
     pub fn lead_to(&self, port: u16) {
         self.target.store(port, Ordering::Relaxed);
     }
 
-    /// Closes every connection and lets no new one through.
+    /// Closes every connection and accepts no new one.
     pub fn cut(&self) {
         self.state.send_replace(State::Cut);
     }
 
-    /// Lets connections through again, and with them the answers that were held back.
+    /// Forwards connections again, and the data that was held back.
     pub fn mend(&self) {
         self.state.send_replace(State::Up);
     }
 
-    /// Holds back what is answered; what is sent still arrives.
+    /// Holds back responses; requests are still forwarded.
     pub fn hold_answers(&self) {
         self.state.send_replace(State::AnswersHeld);
     }
 
-    /// Holds back what is sent; what is answered still arrives, as do answers that were held back.
+    /// Holds back requests; responses are still forwarded, those held back before included.
     pub fn hold_requests(&self) {
         self.state.send_replace(State::RequestsHeld);
     }
@@ -95,7 +95,7 @@ impl Drop for Link {
     }
 }
 
-async fn pass_on(incoming: TcpStream, source: IpAddr, target: SocketAddr, mut state: watch::Receiver<State>) {
+async fn forward(incoming: TcpStream, source: IpAddr, target: SocketAddr, mut state: watch::Receiver<State>) {
     if *state.borrow() == State::Cut {
         return;
     }
@@ -121,7 +121,7 @@ async fn connect(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStrea
     socket.connect(target).await
 }
 
-/// Copies until either end closes, but not while the link is in the state that holds this direction.
+/// Copies until either end closes, except while the link is in the state that holds back this direction.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -135,6 +135,6 @@ async fn copy(
             break;
         }
     }
-    // It fails only where the other end has closed already.
+    // Only fails if the other end is already closed.
     let _ = to.shutdown().await;
 }

@@ -1,21 +1,21 @@
-//! What a log must never contain.
+//! Secrets in logs.
 
 use uuid::Uuid;
 
-/// A part of every password that the tests make up, so that one search finds any of them in a log.
+/// A part of every password that the tests generate, so that one search finds any of them in a log.
 pub const SECRET_MARK: &str = "NeverLogged";
 
-/// A password of a part that the tests start.
+/// A password for a program that the tests start.
 pub fn secret(of: &str) -> String {
     format!("{of}{SECRET_MARK}{}", Uuid::new_v4().simple())
 }
 
-/// What in a line gives a secret away, if anything does.
+/// The kind of the secret that a line contains, if any.
 pub fn leak(line: &str) -> Option<&'static str> {
     if line.contains(SECRET_MARK) {
         return Some("a password");
     }
-    // `{"` in base64url, which every JWT's header and every JSON payload begins with.
+    // `{"` in base64url, with which the header and the claims of every JWT start.
     if line.contains("eyJ") {
         return Some("a token");
     }
@@ -30,7 +30,7 @@ mod tests {
     use super::{leak, secret};
 
     #[test]
-    fn finds_passwords_tokens_and_hashes_and_nothing_else() {
+    fn a_line_with_a_password_a_token_or_a_hash_is_a_leak() {
         assert_eq!(
             leak(&format!("connecting to redis://:{}@127.0.0.1", secret("redis"))),
             Some("a password")

@@ -1,4 +1,4 @@
-//! The dashboard of the chart, and the metrics that an expression asks for.
+//! The dashboard of the chart, and the metrics in PromQL expressions.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,11 +13,11 @@ use crate::{chart, control_plane};
 pub struct Query {
     /// The panel's title.
     pub panel: String,
-    /// PromQL. Of Grafana's variables those that select are set to everything, and the interval to a minute.
+    /// PromQL. The selecting variables of Grafana are replaced by `.*`, and the interval by one minute.
     pub expression: String,
 }
 
-/// The dashboard, as committed.
+/// The committed dashboard.
 ///
 /// # Panics
 /// When it is not JSON.
@@ -26,10 +26,10 @@ pub fn dashboard() -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// All its queries.
+/// All queries of the dashboard.
 ///
 /// # Panics
-/// When a panel lacks what Grafana needs.
+/// When a panel is incomplete.
 pub fn dashboard_queries() -> Vec<Query> {
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().expect("panels");
@@ -49,7 +49,7 @@ pub fn dashboard_queries() -> Vec<Query> {
     queries
 }
 
-/// The names of Latchkey's metrics in an expression, as they are declared: without what a histogram adds.
+/// The names of Latchkey's metrics in an expression, without the suffix of a histogram's buckets.
 pub fn metrics_in(expression: &str) -> BTreeSet<String> {
     let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words
@@ -60,9 +60,9 @@ pub fn metrics_in(expression: &str) -> BTreeSet<String> {
 
 /// The definitions that Prometheus Operator needs to run a Prometheus, as YAML files.
 pub fn prometheus_crds() -> Vec<PathBuf> {
-    let beside = control_plane::service_monitor_crd();
+    let service_monitor = control_plane::service_monitor_crd();
     ["prometheuses", "servicemonitors", "podmonitors", "probes", "prometheusrules"]
         .into_iter()
-        .map(|plural| beside.with_file_name(format!("monitoring.coreos.com_{plural}.yaml")))
+        .map(|plural| service_monitor.with_file_name(format!("monitoring.coreos.com_{plural}.yaml")))
         .collect()
 }

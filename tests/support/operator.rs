@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, apply};
 use crate::link::Link;
-use crate::process::{OnParentDeath, Process, free_port};
+use crate::process::{Memory, OnParentDeath, Process, free_port};
 use crate::{chart, programs, wait};
 
 /// The installed chart without the Deployment: the tests start its process themselves.
@@ -72,15 +72,15 @@ impl Installation {
     }
 
     /// The same with other arguments (`--name=value`) instead of those of the chart.
-    pub fn start_with(&self, pod_name: &str, others: &[&str]) -> Operator {
+    pub fn start_with(&self, pod_name: &str, arguments: &[&str]) -> Operator {
         let name = |argument: &str| argument.split('=').next().unwrap_or_default().to_owned();
-        let kept = |given: &&String| others.iter().all(|other| name(other) != name(given));
+        let kept = |given: &&String| arguments.iter().all(|argument| name(argument) != name(given));
 
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(programs::latchkey_operator());
         command
             .args(self.arguments.iter().filter(kept))
-            .args(others)
+            .args(arguments)
             .arg(format!("--listen-addr={address}"))
             .env("KUBECONFIG", &self.kubeconfig)
             .env("POD_NAME", pod_name)
@@ -96,15 +96,6 @@ pub struct Operator {
     address: String,
 }
 
-/// The memory of a process as reported by the kernel, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Memory {
-    /// Resident now.
-    pub resident: u64,
-    /// The most that was resident.
-    pub peak: u64,
-}
-
 impl Operator {
     /// Its process id.
     pub fn process_id(&self) -> u32 {
@@ -112,17 +103,8 @@ impl Operator {
     }
 
     /// How much memory it takes.
-    ///
-    /// # Panics
-    /// When it has ended.
     pub fn memory(&self) -> Memory {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
-        let status = status.expect("the status of a running process");
-        let bytes = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name)).expect("a line of it");
-            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") * 1024
-        };
-        Memory { resident: bytes("VmRSS"), peak: bytes("VmHWM") }
+        self.process.memory()
     }
 
     /// The CPU seconds that it has used.
@@ -135,7 +117,7 @@ impl Operator {
         self.process.signal("STOP");
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes it (SIGCONT).
     pub fn resume(&self) {
         self.process.signal("CONT");
     }
@@ -143,7 +125,7 @@ impl Operator {
     /// Waits until it exits.
     ///
     /// # Panics
-    /// When it does not.
+    /// When it does not exit in time.
     pub fn wait_until_ended(&mut self) {
         self.process.wait();
     }
@@ -177,7 +159,16 @@ impl Operator {
         let process = RefCell::new(&mut self.process);
         wait::until("the operator to be ready", async || {
             assert_running(&mut process.borrow_mut());
-            get(&address, "/readyz").await.ok()
+            get(&address, "/readyz").await
+        })
+        .await;
+    }
+
+    /// Waits until it has ended more than this number of reconciles.
+    pub async fn wait_for_reconciles(&self, more_than: f64) {
+        wait::until(&format!("more than {more_than} reconciles"), async || {
+            let ended = self.metric("latchkey_operator_reconcile_total", &[]).await;
+            wait::check(ended > more_than, ended)
         })
         .await;
     }

@@ -1,4 +1,4 @@
-//! PostgreSQL: one instance for a test executable, a fresh database for each test.
+//! PostgreSQL: one instance per test executable, and one database per test.
 
 use std::fs;
 use std::io::Write;
@@ -14,10 +14,13 @@ use crate::authority::Certificate;
 use crate::process::{OnParentDeath, Process, as_user, free_port, is_root, run_ok, temporary_folder};
 use crate::{logs, programs, wait};
 
-/// A database that `latchkey-server migrate` has been run on; each test's database is a copy of it.
+/// A database with the current schema, of which the database of each test is a copy.
 const TEMPLATE: &str = "latchkey_template";
 
-/// The user that the package of PostgreSQL makes.
+/// The deadline of each statement of a test.
+const STATEMENT_TIMEOUT: &str = "60s";
+
+/// The user that the package of PostgreSQL creates.
 const USER: &str = "postgres";
 
 /// An instance that listens on 127.0.0.1.
@@ -32,40 +35,40 @@ pub struct Postgres {
     certificate: Option<Certificate>,
 }
 
-/// A database of one test. In the shared instance it goes when it is dropped.
+/// The database of one test. Dropping it removes it from the shared instance.
 #[derive(Debug)]
 pub struct Database {
     port: u16,
     password: String,
     /// Its name.
     pub name: String,
-    goes_with_this: bool,
+    removed_on_drop: bool,
 }
 
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::begin(true, None));
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None));
         &SHARED
     }
 
-    /// An instance of one's own, which a test may stop.
+    /// Starts a separate instance, which the test may stop.
     ///
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        Self::begin(false, None)
+        Self::launch(false, None)
     }
 
-    /// The same, with TLS for those who ask for it.
+    /// The same with TLS for clients that request it.
     ///
     /// # Panics
     /// When it does not start.
     pub fn start_with_tls(certificate: &Certificate) -> Self {
-        Self::begin(false, Some(certificate))
+        Self::launch(false, Some(certificate))
     }
 
-    fn begin(is_shared: bool, certificate: Option<&Certificate>) -> Self {
+    fn launch(is_shared: bool, certificate: Option<&Certificate>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
@@ -93,7 +96,7 @@ impl Postgres {
         postgres
     }
 
-    /// Starts it, on the same port and data, and waits until it answers.
+    /// Starts it on the same port with the same data, and waits until it accepts connections.
     pub fn start_again(&mut self) {
         let mut command = Command::new(programs::postgres_bin().join("postgres"));
         command.arg("-D").arg(self.folder.path().join("data")).arg("-p").arg(self.port.to_string());
@@ -105,7 +108,7 @@ impl Postgres {
             "shared_buffers=64MB",
             "max_wal_size=64MB",
             "min_wal_size=32MB",
-            // A test's data does not have to survive the machine.
+            // The data of a test need not survive a power failure.
             "fsync=off",
             "synchronous_commit=off",
             "full_page_writes=off",
@@ -122,12 +125,12 @@ impl Postgres {
             let log = process.stderr.all();
             assert!(process.is_running(), "PostgreSQL ended: {log:?}");
             let ready = ["ready to accept connections", "ready to accept read-only connections"];
-            log.iter().any(|line| ready.iter().any(|ready| line.contains(ready))).then_some(())
+            wait::check(log.iter().any(|line| ready.iter().any(|ready| line.contains(ready))), log)
         });
         self.process = Some(process);
     }
 
-    /// A hot standby of this one, which streams from it until it is promoted.
+    /// Starts a hot standby, which replicates this instance until it is promoted.
     ///
     /// # Panics
     /// When it does not start.
@@ -138,12 +141,10 @@ impl Postgres {
         if is_root() {
             run_ok(Command::new("chown").arg(USER).arg(&folder));
         }
-        let mut copy = Command::new(programs::postgres_bin().join("pg_basebackup"));
-        copy.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "latchkey", "-D"]);
-        copy.arg(folder.join("data"));
-        // It writes `standby.signal`, and where to stream from.
+        let mut copy = client("pg_basebackup", self.port, &self.password);
+        copy.arg("-D").arg(folder.join("data"));
+        // Writes `standby.signal` and the address of the primary.
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync"]);
-        copy.env("PGPASSWORD", &self.password);
         run_ok(&mut as_user(USER, copy.current_dir(&folder)));
         let mut standby = Self {
             process: None,
@@ -158,10 +159,10 @@ impl Postgres {
         standby
     }
 
-    /// Makes a standby a primary, and waits until it is one.
+    /// Promotes a standby to a primary, and waits until it is one.
     ///
     /// # Panics
-    /// When it is none within half a minute.
+    /// When that takes longer than half a minute.
     pub fn promote(&self) {
         let mut promote = Command::new(programs::postgres_bin().join("pg_ctl"));
         promote.args(["promote", "--wait", "--timeout=30", "--silent", "-D"]);
@@ -174,7 +175,7 @@ impl Postgres {
         self.port
     }
 
-    /// Stops it, cutting every connection ("fast" shutdown).
+    /// Stops it and closes every connection ("fast" shutdown).
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.signal("INT");
@@ -182,30 +183,30 @@ impl Postgres {
         }
     }
 
-    /// What it has logged so far.
+    /// All log lines so far.
     pub fn log(&self) -> Vec<String> {
         self.process.as_ref().map(|process| process.stderr.all()).unwrap_or_default()
     }
 
-    /// A new database with Latchkey's current schema.
+    /// Creates a database with the current schema.
     pub async fn create_database(&self) -> Database {
         self.template.get_or_init(|| self.migrate_template());
         self.create_from(&format!("TEMPLATE {TEMPLATE}")).await
     }
 
-    /// A new database with nothing in it.
+    /// Creates an empty database.
     pub async fn create_empty_database(&self) -> Database {
         self.create_from("TEMPLATE template0").await
     }
 
-    /// A new database with nothing in it whose locale knows the case of ASCII letters only.
+    /// Creates an empty database whose locale only knows the case of ASCII letters.
     pub async fn create_empty_database_in_c_locale(&self) -> Database {
         self.create_from("TEMPLATE template0 LOCALE 'C'").await
     }
 
     async fn create_from(&self, options: &str) -> Database {
         let mut database = self.database(&format!("test_{}", Uuid::new_v4().simple()));
-        database.goes_with_this = self.is_shared;
+        database.removed_on_drop = self.is_shared;
         let mut admin = self.database("postgres").connect().await;
         QueryBuilder::new("CREATE DATABASE ")
             .push(&database.name)
@@ -222,29 +223,24 @@ impl Postgres {
 
     fn database(&self, name: &str) -> Database {
         let (port, password) = (self.port, self.password.clone());
-        Database { port, password, name: name.to_owned(), goes_with_this: false }
+        Database { port, password, name: name.to_owned(), removed_on_drop: false }
     }
 
     fn migrate_template(&self) {
-        // An earlier try may have failed half-way: the next test is to say why, not that there is one already.
+        // An earlier attempt may have failed after it created the database: this one must fail for the same reason.
         for (program, option) in [("dropdb", "--if-exists"), ("createdb", "--no-password")] {
-            run_ok(
-                Command::new(programs::postgres_bin().join(program))
-                    .args([
-                        option,
-                        "-h",
-                        "127.0.0.1",
-                        "-p",
-                        &self.port.to_string(),
-                        "-U",
-                        "latchkey",
-                        TEMPLATE,
-                    ])
-                    .env("PGPASSWORD", &self.password),
-            );
+            run_ok(client(program, self.port, &self.password).args([option, TEMPLATE]));
         }
         self.database(TEMPLATE).migrate();
     }
+}
+
+/// A client program of PostgreSQL, with the options to connect.
+fn client(program: &str, port: u16, password: &str) -> Command {
+    let mut command = Command::new(programs::postgres_bin().join(program));
+    command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "latchkey"]);
+    command.env("PGPASSWORD", password);
+    command
 }
 
 impl Drop for Postgres {
@@ -255,70 +251,62 @@ impl Drop for Postgres {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // One psql for all of them, which nobody waits for: the next test need not pay for this one.
+        // One psql for all databases, for which no test waits.
         static PSQL: Mutex<Option<ChildStdin>> = Mutex::new(None);
-        if !self.goes_with_this {
+        if !self.removed_on_drop {
             return;
         }
         let mut psql = PSQL.lock().unwrap_or_else(PoisonError::into_inner);
         let commands = psql.get_or_insert_with(|| self.start_psql());
-        // What is left over goes with the instance.
+        // A database that remains is removed with the instance.
         let _ = writeln!(commands, "DROP DATABASE IF EXISTS {} WITH (FORCE);", self.name);
     }
 }
 
 impl Database {
-    #[expect(clippy::zombie_processes, reason = "it serves until this process ends, and ends with its input")]
+    #[expect(clippy::zombie_processes, reason = "it runs until this process ends, and ends with its input")]
     fn start_psql(&self) -> ChildStdin {
-        let mut psql = Command::new(programs::postgres_bin().join("psql"));
-        psql.args([
-            "-X",
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &self.port.to_string(),
-            "-U",
-            "latchkey",
-            "postgres",
-        ]);
-        psql.env("PGPASSWORD", &self.password);
+        let mut psql = client("psql", self.port, &self.password);
+        psql.args(["-X", "-q", "postgres"]);
         psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut psql = psql.spawn().expect("psql");
-        psql.stdin.take().expect("its standard input is a pipe")
+        psql.stdin.take().expect("a pipe to its standard input")
     }
 
-    /// The same database by another way to its instance, or to a copy of the instance.
+    /// The same database at another port: of a proxy, or of a copy of the instance.
     #[must_use]
     pub fn by_port(&self, port: u16) -> Self {
-        Self { port, password: self.password.clone(), name: self.name.clone(), goes_with_this: false }
+        Self { port, password: self.password.clone(), name: self.name.clone(), removed_on_drop: false }
     }
 
-    /// Its URL, with the password.
+    /// The URL of the database, with the password.
     pub fn url(&self) -> String {
         format!("postgres://latchkey:{}@127.0.0.1:{}/{}", self.password, self.port, self.name)
     }
 
-    /// Runs `latchkey-server migrate` on it.
+    /// Runs `latchkey-server migrate`.
     pub fn migrate(&self) {
         run_ok(Command::new(programs::latchkey_server()).arg("migrate").env("DATABASE_URL", self.url()));
     }
 
-    /// A connection, for what a test cannot reach through the API.
+    /// Connects, for state that the API does not expose.
     ///
     /// # Panics
-    /// When PostgreSQL does not answer.
+    /// When PostgreSQL does not respond in time.
     pub async fn connect(&self) -> PgConnection {
         let options = PgConnectOptions::new()
             .host("127.0.0.1")
             .port(self.port)
             .username("latchkey")
             .password(&self.password)
-            .database(&self.name);
-        PgConnection::connect_with(&options).await.expect("a connection to PostgreSQL")
+            .database(&self.name)
+            // A statement that waits for a lock for ever fails its test instead.
+            .options([("statement_timeout", STATEMENT_TIMEOUT)]);
+        let connection = tokio::time::timeout(wait::PATIENCE, PgConnection::connect_with(&options)).await;
+        connection.expect("PostgreSQL responds in time").expect("a connection to PostgreSQL")
     }
 
-    /// Runs one statement and returns how many rows it changed.
+    /// Runs a statement and returns the number of changed rows.
     ///
     /// # Panics
     /// When it fails.
@@ -327,7 +315,7 @@ impl Database {
         sqlx::query(sql).execute(&mut connection).await.expect(sql).rows_affected()
     }
 
-    /// Runs one statement about one key (`$1`) and returns how many rows it changed.
+    /// Runs a statement with one parameter (`$1`) and returns the number of changed rows.
     ///
     /// # Panics
     /// When it fails.
@@ -336,7 +324,31 @@ impl Database {
         sqlx::query(sql).bind(key).execute(&mut connection).await.expect(sql).rows_affected()
     }
 
-    /// The single number that a statement about one key (`$1`) returns.
+    /// Opens a transaction and runs this statement in it. The locks are held until it is committed, or until the connection
+    /// is dropped.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn begin(&self, sql: &'static str) -> PgConnection {
+        let mut connection = self.connect().await;
+        for sql in ["BEGIN", sql] {
+            sqlx::query(sql).execute(&mut connection).await.expect(sql);
+        }
+        connection
+    }
+
+    /// Waits until at least this number of connections to the database wait for a lock.
+    pub async fn wait_until_blocked(&self, connections: i64) {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = $1 AND wait_event_type = 'Lock'";
+        wait::until(&format!("{connections} connections to wait for a lock"), || async {
+            let blocked = self.count(sql, &self.name).await;
+            wait::check(blocked >= connections, blocked)
+        })
+        .await;
+    }
+
+    /// The number that a statement with one parameter (`$1`) returns.
     ///
     /// # Panics
     /// When it fails.
@@ -345,7 +357,7 @@ impl Database {
         sqlx::query_scalar(sql).bind(key).fetch_one(&mut connection).await.expect(sql)
     }
 
-    /// The single text that a statement about one key (`$1`) returns.
+    /// The text that a statement with one parameter (`$1`) returns.
     ///
     /// # Panics
     /// When it fails.

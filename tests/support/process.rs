@@ -1,7 +1,7 @@
 //! Child processes that never outlive the test process.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
@@ -18,12 +18,12 @@ use tempfile::TempDir;
 
 use crate::{scratch, wait};
 
-/// What a child writes, line by line, while it runs.
+/// The lines that a child process has written so far.
 #[derive(Debug, Clone, Default)]
 pub struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
-    /// Every line so far.
+    /// All lines so far.
     pub fn all(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -32,7 +32,7 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    /// Collects lines on a thread of its own until the other end closes.
+    /// Collects lines in a thread until the other end closes.
     fn collect_from(&self, source: impl Read + Send + 'static) -> thread::JoinHandle<()> {
         let lines = self.clone();
         thread::spawn(move || {
@@ -55,17 +55,26 @@ pub struct Process {
     pub stderr: Lines,
 }
 
-/// Which signal a child gets when the test process ends, however that ends.
+/// The signal that a child receives when the test process ends for any reason.
 #[derive(Debug, Clone, Copy)]
 pub enum OnParentDeath {
-    /// SIGKILL: it leaves nothing behind.
+    /// SIGKILL, for programs that leave nothing behind.
     Kill,
-    /// SIGQUIT, which PostgreSQL takes for "end at once, but give the shared memory back".
+    /// SIGQUIT, on which PostgreSQL ends immediately but returns its shared memory.
     Quit,
 }
 
+/// The memory of a process as reported by the kernel, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was resident.
+    pub peak: u64,
+}
+
 impl Process {
-    /// Starts `command`, tied to the test process, collecting what it writes to stderr.
+    /// Starts `command`, which ends with the test process, and collects its standard error.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -73,12 +82,12 @@ impl Process {
         Self::start_tied(command, tied(command, on_parent_death))
     }
 
-    /// The same as another user, when the tests run as root.
+    /// [`Process::start`] as another user, if the tests run as root.
     ///
     /// # Panics
     /// When it cannot be started.
     pub fn start_as(user: &str, command: &Command, on_parent_death: OnParentDeath) -> Self {
-        // In this order: a change of user makes the kernel forget what to send when the parent dies.
+        // In this order, because the kernel resets the signal when the user changes.
         Self::start_tied(command, as_user(user, &tied(command, on_parent_death)))
     }
 
@@ -90,15 +99,14 @@ impl Process {
         Self { child, reader, stderr }
     }
 
-    /// Asks it to end (SIGTERM).
+    /// Requests its end (SIGTERM).
     pub fn terminate(&self) {
         self.signal("TERM");
     }
 
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).output();
-        assert!(sent.is_ok_and(|sent| sent.status.success()), "the process had ended before SIG{name}");
+        assert!(send_signal(self.child.id(), name), "the process had ended before SIG{name}");
     }
 
     /// Its process id.
@@ -106,38 +114,63 @@ impl Process {
         self.child.id()
     }
 
-    /// How many seconds of the processors it has used since it began.
+    /// How much memory it takes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn memory(&self) -> Memory {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("the status of a running process");
+        let bytes = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("a line of it");
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") * 1024
+        };
+        Memory { resident: bytes("VmRSS"), peak: bytes("VmHWM") }
+    }
+
+    /// The CPU seconds that it has used.
     pub fn processor_seconds(&self) -> f64 {
         let pid = Pid::from_raw(self.child.id().try_into().expect("a process id"));
         let clock = clock_getcpuclockid(pid).expect("the clock of a running process");
         Duration::from(clock_gettime(clock).expect("its time")).as_secs_f64()
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits until it has ended and everything it wrote has been collected.
+    /// Waits until it has ended and all its output is collected.
+    ///
+    /// # Panics
+    /// When that takes longer than [`wait::PATIENCE`].
     pub fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        let status = wait::until_blocking("a child process to end", || child.try_wait().ok().flatten());
-        self.finish_reading();
+        let status = wait::until_blocking("a child process to end", || match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            running => Err(running),
+        });
+        assert!(self.finish_reading(), "the child process has ended, but its standard error is still open");
         status
     }
 
-    /// Kills it, if it still runs.
+    /// Kills it, if it is still running.
     pub fn kill(&mut self) {
-        // Both fail only when it has ended already, which is what is wanted.
+        // Both only fail if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.finish_reading();
+        // A process that it started may hold its standard error open; the lines so far are all that is needed.
+        let _ = self.finish_reading();
     }
 
-    fn finish_reading(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
+    /// Waits until the reader has seen the end of standard error; whether it has.
+    fn finish_reading(&mut self) -> bool {
+        let Some(reader) = self.reader.take() else { return true };
+        let deadline = Instant::now() + wait::PATIENCE;
+        while !reader.is_finished() && Instant::now() < deadline {
+            thread::park_timeout(Duration::from_millis(1));
         }
+        reader.is_finished() && reader.join().is_ok()
     }
 }
 
@@ -147,20 +180,77 @@ impl Drop for Process {
     }
 }
 
+/// The deadline of a program that a test runs.
+const PROGRAM_PATIENCE: Duration = Duration::from_mins(10);
+
+/// The deadline of a script that builds or installs programs and images.
+const BUILD_PATIENCE: Duration = Duration::from_hours(1);
+
 /// Runs a command to its end.
 ///
 /// # Panics
-/// When it cannot be started.
+/// When it cannot be started, or takes longer than ten minutes.
 pub fn run(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"))
+    run_within(PROGRAM_PATIENCE, command, "")
 }
 
-/// Runs a command to its end and returns what it printed.
+/// [`run`] with this text on the command's standard input.
+///
+/// # Panics
+/// When it cannot be started, or takes longer than ten minutes.
+pub fn run_with_input(command: &mut Command, input: &str) -> Output {
+    run_within(PROGRAM_PATIENCE, command, input)
+}
+
+/// Runs a script that builds or installs programs, which may take long, and returns its output.
+///
+/// # Panics
+/// When it fails, or takes longer than an hour.
+pub fn build(command: &mut Command) -> String {
+    let output = run_within(BUILD_PATIENCE, command, "");
+    printed(command, &output)
+}
+
+fn run_within(patience: Duration, command: &mut Command, input: &str) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let id = child.id();
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let input = input.to_owned();
+    // In threads: a program that reads and writes a lot must not wait for the test, nor the test for it.
+    thread::spawn(move || {
+        // A program that ends without reading everything says why in its output.
+        let _ = stdin.write_all(input.as_bytes());
+    });
+    let (sender, outcome) = channel();
+    thread::spawn(move || {
+        // The receiver is gone if the deadline has passed.
+        let _ = sender.send(child.wait_with_output());
+    });
+    let output = outcome.recv_timeout(patience).unwrap_or_else(|_| {
+        send_signal(id, "KILL");
+        let last = outcome.recv_timeout(wait::PATIENCE);
+        panic!("{command:?} did not end within {patience:?}; its output: {last:?}")
+    });
+    output.unwrap_or_else(|e| panic!("{command:?}: {e}"))
+}
+
+/// Sends a signal to a process; whether the process existed.
+fn send_signal(process: u32, name: &str) -> bool {
+    let sent = Command::new("kill").args(["-s", name, &process.to_string()]).output();
+    sent.is_ok_and(|sent| sent.status.success())
+}
+
+/// Runs a command to its end and returns its standard output.
 ///
 /// # Panics
 /// When it fails.
 pub fn run_ok(command: &mut Command) -> String {
     let output = run(command);
+    printed(command, &output)
+}
+
+fn printed(command: &Command, output: &Output) -> String {
     assert!(
         output.status.success(),
         "{command:?} failed ({}): {}",
@@ -170,22 +260,22 @@ pub fn run_ok(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A folder that goes when it is dropped, and at the latest when the test process has ended.
+/// A folder that is removed when it is dropped, and at the latest when the test process has ended.
 ///
 /// # Panics
-/// When it cannot be made.
+/// When it cannot be created.
 pub fn temporary_folder(name: &str) -> TempDir {
     static OF_THIS_PROCESS: LazyLock<PathBuf> = LazyLock::new(|| {
         let folder = scratch::folder_in(fastest_place(), "tests");
-        // PostgreSQL runs as a user of its own and has to reach its data, somewhere below.
+        // PostgreSQL runs as another user and must reach its data below this folder.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).expect("the folder's permissions");
         folder
     });
     tempfile::Builder::new().prefix(name).tempdir_in(&*OF_THIS_PROCESS).expect("a temporary folder")
 }
 
-/// Memory, where there is enough of it that looks like a disk: making a database, some 300 small files, is ten
-/// times as fast there, and every test makes one.
+/// A file system in memory, if it is large enough: creating a database, about 300 small files, is ten times as fast
+/// there, and every test creates one.
 fn fastest_place() -> &'static Path {
     const MEMORY: &str = "/dev/shm";
     const ENOUGH_KIB: u64 = 1024 * 1024;
@@ -205,12 +295,12 @@ fn fastest_place() -> &'static Path {
 /// # Panics
 /// When there is none.
 pub fn free_port() -> u16 {
-    // Below those that the system gives to outgoing connections and to whoever asks for any port, so that nobody gets
-    // one before its owner listens; and none twice.
+    // Below the range from which the kernel assigns ports, so that no other socket takes the port before the caller
+    // listens; and never the same one twice.
     const FIRST: u32 = 15_000;
     const COUNT: u32 = 16_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Another test binary beside this one begins elsewhere.
+    // Another test binary that runs concurrently starts at another port.
     let begin = std::process::id().wrapping_mul(997) % COUNT;
     (0..COUNT)
         .find_map(|_| {
@@ -221,12 +311,12 @@ pub fn free_port() -> u16 {
         .expect("a free port on 127.0.0.1")
 }
 
-/// Whether the tests run as root, which PostgreSQL refuses to.
+/// Whether the tests run as root, as which PostgreSQL refuses to run.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-/// The same command under `setpriv`, which tells the kernel what to send when the parent dies.
+/// The same command under `setpriv`, which sets the signal that the kernel sends when the parent dies.
 fn tied(command: &Command, on_parent_death: OnParentDeath) -> Command {
     let mut tied = Command::new("setpriv");
     tied.args([
@@ -239,7 +329,7 @@ fn tied(command: &Command, on_parent_death: OnParentDeath) -> Command {
     wrap(tied, command)
 }
 
-/// The same command as another user, when the tests run as root, whom PostgreSQL refuses.
+/// The same command as another user if the tests run as root.
 pub fn as_user(user: &str, command: &Command) -> Command {
     let mut switching = Command::new(if is_root() { "setpriv" } else { "env" });
     if is_root() {
@@ -265,14 +355,14 @@ fn wrap(mut wrapper: Command, command: &Command) -> Command {
 
 type Request = (Command, Sender<io::Result<Child>>);
 
-/// The kernel sends the signal when the *thread* that started the child ends (prctl(2), PR_SET_PDEATHSIG),
-/// and a test's thread ends with its test. So one thread that never ends starts every child.
+/// The kernel sends the signal when the *thread* that started the child ends (prctl(2), PR_SET_PDEATHSIG), and a
+/// test's thread ends with its test. Therefore one thread that never ends starts every child.
 fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
     static STARTER: LazyLock<Sender<Request>> = LazyLock::new(|| {
         let (requests, inbox) = channel::<Request>();
         thread::spawn(move || {
             for (mut command, answer) in inbox {
-                // Whoever asked has gone only when its test failed meanwhile.
+                // The receiver is only gone if its test has failed.
                 let _ = answer.send(command.spawn());
             }
         });
@@ -280,5 +370,5 @@ fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
     });
     let (answer, outcome) = channel();
     STARTER.send((command, answer)).map_err(io::Error::other)?;
-    outcome.recv().map_err(io::Error::other)?
+    outcome.recv_timeout(wait::PATIENCE).map_err(io::Error::other)?
 }

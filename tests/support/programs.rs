@@ -1,28 +1,28 @@
-//! Where the programs are that the tests run.
+//! The paths of the programs that the tests run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 use std::{env, fs};
 
-use crate::process::run_ok;
+use crate::process::build;
 
-/// The checkout: the one that cargo runs the tests of. What was compiled in may be another one that shares the
-/// build cache.
+/// The checkout whose tests cargo runs. The path at compile time may be that of another checkout with the same build
+/// cache.
 pub fn workspace() -> &'static Path {
     static WORKSPACE: LazyLock<PathBuf> = LazyLock::new(|| {
         let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-        Path::new(&package).parent().expect("tests/ lies in the checkout").to_owned()
+        Path::new(&package).parent().expect("tests/ is in the checkout").to_owned()
     });
     &WORKSPACE
 }
 
-/// The auth server: `LATCHKEY_SERVER_BIN`, else the one built beside the test executable.
+/// The auth server: `LATCHKEY_SERVER_BIN`, or the one built next to the test executable.
 pub fn latchkey_server() -> PathBuf {
     built("LATCHKEY_SERVER_BIN", "latchkey-server")
 }
 
-/// The operator: `LATCHKEY_OPERATOR_BIN`, else the one built beside the test executable.
+/// The operator: `LATCHKEY_OPERATOR_BIN`, or the one built next to the test executable.
 pub fn latchkey_operator() -> PathBuf {
     built("LATCHKEY_OPERATOR_BIN", "latchkey-operator")
 }
@@ -37,24 +37,24 @@ fn built(variable: &str, name: &str) -> PathBuf {
     path
 }
 
-/// A program of the test bed (`tests/cluster/programs`), built if need be.
+/// A program of the test bed (`tests/cluster/programs`), which is built if it is missing.
 pub fn test_bed(name: &str) -> PathBuf {
     let script = workspace().join("tests/cluster/programs");
-    PathBuf::from(run_ok(Command::new(script).arg(name)).trim())
+    PathBuf::from(build(Command::new(script).arg(name)).trim())
 }
 
-/// PostgreSQL's programs (`initdb`, `postgres`): the newest version that is installed.
+/// The folder of PostgreSQL's programs, of the newest installed version.
 pub fn postgres_bin() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         newest_postgres().unwrap_or_else(|| {
             install("postgresql");
-            newest_postgres().expect("the package postgresql brings initdb")
+            newest_postgres().expect("the package postgresql contains initdb")
         })
     });
     &FOLDER
 }
 
-/// The library that shows a program another time (Debian's package libfaketime).
+/// The library that changes the time that a program reads (Debian's package libfaketime).
 pub fn faketime_library() -> PathBuf {
     let find = || {
         let folders = fs::read_dir("/usr/lib").ok()?.flatten();
@@ -62,7 +62,7 @@ pub fn faketime_library() -> PathBuf {
     };
     find().unwrap_or_else(|| {
         install("libfaketime");
-        find().expect("the package libfaketime brings the library")
+        find().expect("the package libfaketime contains the library")
     })
 }
 
@@ -76,12 +76,12 @@ fn newest_postgres() -> Option<PathBuf> {
         .filter(|bin| bin.join("initdb").exists())
 }
 
-/// `redis-server`, or `valkey-server` where that is what the machine has.
+/// `redis-server`, or `valkey-server` if only that is installed.
 pub fn redis_server() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         found("redis-server").or_else(|| found("valkey-server")).unwrap_or_else(|| {
             install("redis-server");
-            found("redis-server").expect("the package redis-server brings redis-server")
+            found("redis-server").expect("the package redis-server contains redis-server")
         })
     });
     &PROGRAM
@@ -91,15 +91,15 @@ pub fn redis_server() -> &'static Path {
 pub fn debian(name: &str) -> PathBuf {
     found(name).unwrap_or_else(|| {
         install(name);
-        found(name).unwrap_or_else(|| panic!("the package {name} brings {name}"))
+        found(name).unwrap_or_else(|| panic!("the package {name} contains {name}"))
     })
 }
 
-/// `promtool`, which judges Prometheus' rules.
+/// `promtool`, which checks rules of Prometheus.
 pub fn promtool() -> PathBuf {
     found("promtool").unwrap_or_else(|| {
         install("prometheus");
-        found("promtool").expect("the package prometheus brings promtool")
+        found("promtool").expect("the package prometheus contains promtool")
     })
 }
 
@@ -109,5 +109,5 @@ fn found(name: &str) -> Option<PathBuf> {
 }
 
 fn install(package: &str) {
-    run_ok(Command::new(workspace().join("tests/cluster/packages")).arg(package));
+    build(Command::new(workspace().join("tests/cluster/packages")).arg(package));
 }

@@ -1,4 +1,4 @@
-//! Proxies that ask Latchkey about each request, and the application behind them.
+//! Proxies that authenticate each request at Latchkey, and an application behind them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,8 +15,7 @@ use tokio::task::JoinHandle;
 use crate::process::{OnParentDeath, Process, free_port, temporary_folder};
 use crate::{programs, wait};
 
-/// An application that answers every request with the request's line and headers, as JSON. It ends when it is
-/// dropped.
+/// An application that responds to every request with the request line and headers, as JSON. Dropping it stops it.
 #[derive(Debug)]
 pub struct EchoApplication {
     address: SocketAddr,
@@ -24,7 +23,7 @@ pub struct EchoApplication {
 }
 
 impl EchoApplication {
-    /// Starts it.
+    /// Starts one on a free port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("the address just bound");
@@ -61,7 +60,7 @@ async fn answer(stream: TcpStream) -> Option<()> {
     lines.into_inner().write_all(text.as_bytes()).await.ok()
 }
 
-/// A running proxy. It ends when it is dropped.
+/// A running proxy. Dropping it stops it.
 #[derive(Debug)]
 pub struct Proxy {
     process: Process,
@@ -71,7 +70,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// nginx with this `server` block, in which `listen 80` stands for the port.
+    /// Starts nginx with this `server` block, in which `listen 80` is replaced by a free port.
     pub async fn nginx(server: &str) -> Self {
         let folder = temporary_folder("nginx-");
         let port = free_port();
@@ -90,7 +89,7 @@ impl Proxy {
         Self::start(&command, folder, port).await
     }
 
-    /// Caddy with this site, in which `app.example.com` stands for the address.
+    /// Starts Caddy with this site, in which `app.example.com` is replaced by a free port.
     pub async fn caddy(site: &str) -> Self {
         let folder = temporary_folder("caddy-");
         let port = free_port();
@@ -107,8 +106,8 @@ impl Proxy {
         let mut proxy = Self { process, _folder: folder, url: format!("http://127.0.0.1:{port}") };
         wait::until("the proxy to listen", || {
             let running = proxy.process.is_running();
-            assert!(running, "it ended: {:?}", proxy.process.stderr.all());
-            async move { TcpStream::connect(("127.0.0.1", port)).await.ok() }
+            assert!(running, "the proxy ended: {:?}", proxy.process.stderr.all());
+            TcpStream::connect(("127.0.0.1", port))
         })
         .await;
         proxy

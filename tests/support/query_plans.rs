@@ -1,19 +1,19 @@
-//! The plans of the statements that a server really runs, as PostgreSQL's `auto_explain` logs them.
+//! The plans of the statements that a server runs, from the log of PostgreSQL's `auto_explain`.
 
 use serde_json::Value;
 
 use crate::postgres::{Database, Postgres};
 use crate::wait;
 
-/// What ends the log of a test: its plan is in the log after all those that were made before.
+/// The last statement of a test: its plan follows all earlier ones in the log.
 const LAST: &str = "SELECT 'the last plan'";
 
-/// How a statement was run.
+/// The plan of a statement.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The statement.
     pub query: String,
-    /// Every step of it that reads a table.
+    /// Every step that reads a table.
     pub scans: Vec<Scan>,
 }
 
@@ -24,12 +24,11 @@ pub struct Scan {
     pub method: String,
     /// The table.
     pub table: String,
-    /// The rows that it gave or looked at in vain, in all of its loops.
+    /// The rows that it returned or discarded, in all its loops.
     pub rows: u64,
 }
 
-/// Makes every connection to the database that is made from now on log the plan of each statement, those of
-/// cascades too.
+/// Logs the plan of each statement of every future connection to the database, including statements of cascades.
 pub async fn log_plans(database: &Database) {
     let sql = "DO $$ DECLARE setting text; BEGIN
                    FOREACH setting IN ARRAY ARRAY[
@@ -41,15 +40,16 @@ pub async fn log_plans(database: &Database) {
     database.execute(sql).await;
 }
 
-/// Every plan that was logged so far.
+/// All plans logged so far.
 ///
 /// # Panics
-/// When the log does not hold what `auto_explain` writes.
+/// When the log does not contain them in time.
 pub async fn logged_plans(postgres: &Postgres, database: &Database) -> Vec<Plan> {
     database.execute(LAST).await;
-    wait::until("the last plan", || async {
+    wait::until("the plan of the last statement", || async {
         let plans = plans_in(&postgres.log());
-        plans.iter().any(|plan| plan.query == LAST).then_some(plans)
+        let complete = plans.iter().any(|plan| plan.query == LAST);
+        if complete { Ok(plans) } else { Err(plans.last().cloned()) }
     })
     .await
 }
@@ -65,7 +65,7 @@ fn plans_in(log: &[String]) -> Vec<Plan> {
         while let Some(more) = lines.next_if(|line| line.starts_with('\t')) {
             text.push_str(more.trim_start());
         }
-        // The last one may be half-way here.
+        // The last one may be incomplete.
         let Ok(plan) = serde_json::from_str::<Value>(&text) else { continue };
         let mut scans = Vec::new();
         collect_scans(&plan["Plan"], &mut scans);

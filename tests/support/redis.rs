@@ -1,4 +1,4 @@
-//! Redis, or Valkey: one instance for each test that wants one.
+//! Redis or Valkey: one instance per test that needs one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::authority::Certificate;
 use crate::process::{OnParentDeath, Process, free_port, temporary_folder};
 use crate::{logs, programs, wait};
 
-/// An instance that listens on 127.0.0.1 and asks for a password.
+/// An instance that listens on 127.0.0.1 and requires a password.
 #[derive(Debug)]
 pub struct Redis {
     process: Option<Process>,
@@ -25,7 +25,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one that never writes to disk by itself.
+    /// Starts one that only writes to disk in [`Redis::dump`].
     pub fn start() -> Self {
         Self::with_eviction("noeviction")
     }
@@ -38,7 +38,7 @@ impl Redis {
         Self::begin(eviction, None, "", logs::secret("redis"))
     }
 
-    /// Starts one that speaks TLS and nothing else.
+    /// Starts one that only accepts TLS.
     ///
     /// # Panics
     /// When it does not start.
@@ -71,9 +71,9 @@ impl Redis {
         redis
     }
 
-    /// Starts it on the same port, with what the last [`Redis::dump`] wrote, or empty.
+    /// Starts it on the same port, with the data of the last [`Redis::dump`], or empty.
     pub fn start_again(&mut self) {
-        // The password goes through a file: arguments can be read by everybody on the machine.
+        // The password is passed in a file, because every user of the machine can read arguments.
         let settings = self.folder.path().join("redis.conf");
         let port = match &self.certificate {
             None => format!("port {}", self.port),
@@ -96,23 +96,23 @@ impl Redis {
         command.arg(settings);
         let mut process = Process::start(&command, OnParentDeath::Kill);
         wait::until_blocking("Redis to listen", || {
-            assert!(process.is_running(), "Redis ended at once: {:?}", process.stderr.all());
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+            assert!(process.is_running(), "Redis ended: {:?}", process.stderr.all());
+            std::net::TcpStream::connect(("127.0.0.1", self.port))
         });
         self.process = Some(process);
     }
 
-    /// Stops it at once; nothing is written.
+    /// Kills it; its data is lost.
     pub fn stop(&mut self) {
         self.process = None;
     }
 
-    /// Its URL, with the password.
+    /// The URL, with the password.
     pub fn url(&self) -> String {
         self.url_through(self.port)
     }
 
-    /// The same URL by way of another port.
+    /// The URL through a proxy at this port.
     pub fn url_through(&self, port: u16) -> String {
         let scheme = if self.certificate.is_some() { "rediss" } else { "redis" };
         format!("{scheme}://:{}@127.0.0.1:{port}", self.password)
@@ -157,7 +157,7 @@ impl Redis {
                 .query_async(&mut self.connect().await)
                 .await
                 .expect("INFO");
-            info.contains("rdb_last_bgsave_status:err").then_some(())
+            wait::check(info.contains("rdb_last_bgsave_status:err"), info)
         })
         .await;
     }
@@ -177,12 +177,12 @@ impl Redis {
         self.port
     }
 
-    /// Makes it hang: connections stay open and nothing is answered.
+    /// Suspends it (SIGSTOP): connections stay open, but it does not respond.
     pub fn pause(&self) {
         self.running().signal("STOP");
     }
 
-    /// Ends [`Redis::pause`].
+    /// Resumes it after [`Redis::pause`] (SIGCONT).
     pub fn resume(&self) {
         self.running().signal("CONT");
     }
@@ -191,19 +191,19 @@ impl Redis {
         self.process.as_ref().expect("Redis runs")
     }
 
-    /// A connection, for what a test does behind the server's back.
+    /// Connects, for changes without the server's knowledge.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis does not respond in time.
     pub async fn connect(&self) -> MultiplexedConnection {
         let client = Client::open(self.url()).expect("a Redis URL");
-        wait::until_ok("Redis to answer", || client.get_multiplexed_async_connection()).await
+        wait::until("Redis to respond", || client.get_multiplexed_async_connection()).await
     }
 
-    /// Makes it a replica of another one, and waits until it has taken over the other one's data.
+    /// Makes it a replica of another instance, and waits until it has copied the data of that.
     ///
     /// # Panics
-    /// When that does not happen.
+    /// When that takes too long.
     pub async fn follow(&self, primary: &Self) {
         let mut connection = self.connect().await;
         for (name, value) in [("masterauth", primary.password.as_str()), ("repl-diskless-sync-delay", "0")] {
@@ -219,31 +219,31 @@ impl Redis {
         let mut command = redis::cmd("REPLICAOF");
         command.arg("127.0.0.1").arg(primary.port);
         let _: () = command.query_async(&mut connection).await.expect("REPLICAOF");
-        wait::until("the data of the primary", || async {
+        wait::until("the data of the primary to be copied", || async {
             let info: String = redis::cmd("INFO")
                 .arg("replication")
                 .query_async(&mut self.connect().await)
                 .await
                 .expect("INFO");
-            info.contains("master_link_status:up").then_some(())
+            wait::check(info.contains("master_link_status:up"), info)
         })
         .await;
     }
 
-    /// Ends [`Redis::follow`]: it is a primary again, with the data that it has.
+    /// Makes it a primary again after [`Redis::follow`], with its present data.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis does not respond.
     pub async fn promote(&self) {
         let mut command = redis::cmd("REPLICAOF");
         let _: () =
             command.arg("NO").arg("ONE").query_async(&mut self.connect().await).await.expect("REPLICAOF");
     }
 
-    /// Names the history of its data: another one after each promotion and each resynchronization.
+    /// The replication id, which changes with each promotion and each full resynchronization.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis does not respond.
     pub async fn replication_id(&self) -> String {
         let mut command = redis::cmd("INFO");
         let info: String =
@@ -252,20 +252,20 @@ impl Redis {
         id.expect("a replication id").trim().to_owned()
     }
 
-    /// Changes the `maxmemory-policy` while it runs.
+    /// Changes the `maxmemory-policy` of the running instance.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis does not respond.
     pub async fn set_eviction(&self, policy: &str) {
         let mut command = redis::cmd("CONFIG");
         command.arg("SET").arg("maxmemory-policy").arg(policy);
         let _: () = command.query_async(&mut self.connect().await).await.expect("CONFIG SET");
     }
 
-    /// Evicts every key that expires, in a moment that is too short to be seen from outside.
+    /// Evicts every key with an expiry, faster than the server can observe the policy in between.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis does not respond.
     pub async fn evict_expiring_keys(&self) {
         let mut pipeline = redis::pipe();
         for (name, value) in [
@@ -282,7 +282,7 @@ impl Redis {
     /// Removes every key.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis does not respond.
     pub async fn flush(&self) {
         let mut connection = self.connect().await;
         let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await.expect("FLUSHALL");
@@ -291,21 +291,21 @@ impl Redis {
     /// Every key.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis does not respond.
     pub async fn keys(&self) -> Vec<String> {
         self.connect().await.keys("*").await.expect("KEYS")
     }
 
-    /// Writes everything to disk, so that the next start begins with it.
+    /// Writes all data to disk, from where the next start reads it.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis does not respond.
     pub async fn dump(&self) {
         let mut connection = self.connect().await;
         let _: () = redis::cmd("SAVE").query_async(&mut connection).await.expect("SAVE");
     }
 
-    /// Forgets what [`Redis::dump`] wrote, so that the next start is empty.
+    /// Removes the file of [`Redis::dump`], so that the next start is empty.
     ///
     /// # Panics
     /// When the file cannot be removed.

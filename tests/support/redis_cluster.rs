@@ -31,7 +31,7 @@ impl RedisCluster {
         for node in &cluster.nodes {
             wait::until("the cluster to work", || async {
                 let info = text(&node.run("CLUSTER INFO").await);
-                (info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:2")).then_some(())
+                wait::check(info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:2"), info)
             })
             .await;
         }

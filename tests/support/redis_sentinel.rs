@@ -54,12 +54,10 @@ impl SentinelSetup {
         let setup = Self { servers, sentinels, sentinel_password, _folder: folder };
         wait::until("the Sentinels to know each other", || async {
             for (_, port) in &setup.sentinels {
-                let info = setup.info(*port).await?;
-                if !info.contains("slaves=1,sentinels=3") {
-                    return None;
-                }
+                let info = setup.info(*port).await;
+                wait::check(info.as_ref().is_some_and(|info| info.contains("slaves=1,sentinels=3")), info)?;
             }
-            Some(())
+            Ok::<_, Option<String>>(())
         })
         .await;
         setup
@@ -85,11 +83,10 @@ impl SentinelSetup {
         let address = format!("address=127.0.0.1:{}", self.servers[server].port());
         wait::until("the Sentinels to agree on the primary", || async {
             for (_, port) in &self.sentinels {
-                if !self.info(*port).await?.contains(&address) {
-                    return None;
-                }
+                let info = self.info(*port).await;
+                wait::check(info.as_ref().is_some_and(|info| info.contains(&address)), info)?;
             }
-            Some(())
+            Ok::<_, Option<String>>(())
         })
         .await;
     }

@@ -1,40 +1,45 @@
-//! The auth server: the real binary, as one replica.
+//! The auth server as a process: one replica.
 
 use std::collections::BTreeMap;
 use std::process::{Command, ExitStatus, Output};
+use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
 use crate::answer::{Answer, Answered};
-use crate::process::{OnParentDeath, Process, run};
+use crate::process::{Memory, OnParentDeath, Process, run};
 use crate::{logs, programs, wait};
 
-/// The environment of a server. Nothing of the test's own environment reaches it.
+/// The deadline of every request, far above the server's own limits.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// The environment variables of a server, which does not inherit those of the test.
 pub type Variables = BTreeMap<String, String>;
 
-/// A running replica. Dropping it kills it, and fails the test when its log holds a panic or a secret.
+/// A running replica. Dropping it kills it, and fails the test if its log contains a panic or a secret.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
     /// `http://127.0.0.1:<port>` of the API.
     pub api: String,
-    /// `http://127.0.0.1:<port>` of health, metrics and status.
+    /// `http://127.0.0.1:<port>` of the management port: health, metrics and status.
     pub management: String,
     client: Client,
 }
 
 impl Server {
-    /// Starts `latchkey-server serve` and waits until it listens, whether or not it is ready.
+    /// Starts `latchkey-server serve` and waits until it listens; it need not be ready.
     pub async fn start(variables: &Variables) -> Self {
         let mut command = Command::new(programs::latchkey_server());
         command.arg("serve");
         set_environment(&mut command, variables);
         let mut process = Process::start(&command, OnParentDeath::Kill);
         let listening = wait::until("the server to listen", || {
-            let found = parsed(&process.stderr.all()).find(|line| line["message"] == "listening");
-            assert!(found.is_some() || process.is_running(), "it ended: {:?}", process.stderr.all());
-            async { found }
+            let log = process.stderr.all();
+            let found = parsed(&log).find(|line| line["message"] == "listening");
+            assert!(found.is_some() || process.is_running(), "the server ended: {log:?}");
+            async { found.ok_or(log) }
         })
         .await;
         let address = |name: &str| {
@@ -44,35 +49,35 @@ impl Server {
             process,
             api: address("api_addr"),
             management: address("management_addr"),
-            client: Client::new(),
+            client: Client::builder().timeout(REQUEST_TIMEOUT).build().expect("an HTTP client"),
         }
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until `/readyz` succeeds.
     pub async fn wait_until_ready(&self) {
-        wait::until_ok("the server to be ready", || async {
+        wait::until("the server to be ready", || async {
             let answer = self.readiness().await;
-            if answer.status == 200 { Ok(()) } else { Err(answer.body) }
+            wait::check(answer.status == 200, answer.body)
         })
         .await;
     }
 
-    /// `/readyz`.
+    /// `GET /readyz`.
     pub async fn readiness(&self) -> Answer {
         self.management("/readyz").await
     }
 
-    /// `/status`.
+    /// `GET /status`.
     pub async fn status(&self) -> Value {
         self.management("/status").await.json()
     }
 
-    /// `/metrics`.
+    /// `GET /metrics`.
     pub async fn metrics(&self) -> String {
         self.management("/metrics").await.body
     }
 
-    /// The value of a metric, summed over its series whose text contains every part of `labels`.
+    /// The sum of a metric over the series whose labels contain all of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let metrics = self.metrics().await;
         let series = metrics.lines().filter(|line| {
@@ -82,17 +87,17 @@ impl Server {
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// A GET of the management port.
+    /// A GET request to the management port.
     pub async fn management(&self, path: &str) -> Answer {
         self.client.get(format!("{}{path}", self.management)).answer().await
     }
 
-    /// A GET of the API.
+    /// A GET request to the API.
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(format!("{}{path}", self.api))
     }
 
-    /// A POST to the API.
+    /// A POST request to the API.
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.api))
     }
@@ -100,7 +105,7 @@ impl Server {
     /// A request with any method.
     ///
     /// # Panics
-    /// When the method is none.
+    /// When the method is not a token.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         self.client.request(method.parse().expect("a method"), format!("{}{path}", self.api))
     }
@@ -110,30 +115,47 @@ impl Server {
         self.api.trim_start_matches("http://")
     }
 
-    /// What it has logged so far.
+    /// All log lines so far.
     pub fn log(&self) -> Vec<String> {
         self.process.stderr.all()
     }
 
-    /// Waits until it has logged a line that contains `text`.
+    /// Waits for a log line that contains `text`.
     pub async fn wait_for_log(&self, text: &str) -> String {
         wait::until(&format!("a log line with `{text}`"), || async {
-            self.log().into_iter().find(|line| line.contains(text))
+            let mut log = self.log();
+            match log.iter().position(|line| line.contains(text)) {
+                Some(found) => Ok(log.swap_remove(found)),
+                None => Err(log.pop()),
+            }
         })
         .await
     }
 
-    /// How many seconds of the processors it has used.
+    /// Waits until `/status` reports that revocations are read from `redis` or `postgres`.
+    pub async fn wait_for_revocation_mode(&self, mode: &str) {
+        wait::until_equal("the revocation mode", mode, || async {
+            self.status().await["revocation"]["mode"].clone()
+        })
+        .await;
+    }
+
+    /// How much memory it takes.
+    pub fn memory(&self) -> Memory {
+        self.process.memory()
+    }
+
+    /// The CPU seconds that it has used.
     pub fn processor_seconds(&self) -> f64 {
         self.process.processor_seconds()
     }
 
-    /// Asks it to end (SIGTERM).
+    /// Requests its end (SIGTERM).
     pub fn terminate(&self) {
         self.process.terminate();
     }
 
-    /// Interrupts it (SIGINT), as Ctrl-C in a terminal does.
+    /// Interrupts it (SIGINT), like Ctrl-C in a terminal.
     pub fn interrupt(&self) {
         self.process.signal("INT");
     }
@@ -143,16 +165,16 @@ impl Server {
         let process = &mut self.process;
         wait::until("the server to end", || {
             let running = process.is_running();
-            async move { (!running).then_some(()) }
+            async move { wait::check(!running, "it is running") }
         })
         .await;
         self.process.wait()
     }
 
-    /// Stops it in an orderly way and asserts that it ended well.
+    /// Stops it gracefully (SIGTERM).
     ///
     /// # Panics
-    /// When its exit code is not 0.
+    /// When its exit status is not 0.
     pub async fn stop(&mut self) {
         self.terminate();
         let status = self.ended().await;
@@ -174,13 +196,13 @@ impl Drop for Server {
         }
         for line in self.log() {
             assert!(!line.contains("panicked"), "the server panicked: {line}");
-            assert_eq!(logs::leak(&line), None, "the log gives a secret away: {line}");
+            assert_eq!(logs::leak(&line), None, "the log contains a secret: {line}");
         }
     }
 }
 
-/// A failed test shows the end of the server's log.
-#[expect(clippy::print_stderr, reason = "libtest shows it beside the failed test, and only there")]
+/// Prints the end of the server's log for a failed test.
+#[expect(clippy::print_stderr, reason = "libtest only shows it for a failed test")]
 fn eprintln_log(log: &[String]) {
     for line in &log[log.len().saturating_sub(20)..] {
         eprintln!("server: {line}");
@@ -192,16 +214,16 @@ pub fn parsed(log: &[String]) -> impl Iterator<Item = Value> {
     log.iter().filter_map(|line| serde_json::from_str(line).ok())
 }
 
-/// Runs a command of the server to its end, with these variables and no others.
+/// Runs a command of the server to its end, with only these variables.
 pub fn run_command(arguments: &[&str], variables: &Variables) -> Output {
-    // `timeout` ends, with a status of its own, what was expected to end by itself.
+    // `timeout` kills a command that does not end by itself, with another exit status.
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "30"]).arg(programs::latchkey_server()).args(arguments);
     set_environment(&mut command, variables);
     run(&mut command)
 }
 
-/// Sets the clock of a server to `offset`, such as `-2h`, from the machine's. Its timers go on as they are.
+/// Shifts the clock of a server by `offset`, such as `-2h`. Its timers are not affected.
 pub fn shift_clock(variables: &mut Variables, offset: &str) {
     let library = programs::faketime_library();
     for (name, value) in [

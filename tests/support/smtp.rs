@@ -1,4 +1,4 @@
-//! An SMTP server that keeps what it gets and shows it (Mailpit).
+//! Mailpit, an SMTP server that stores the received messages and shows them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,13 +10,13 @@ use crate::authority::Certificate;
 use crate::process::{OnParentDeath, Process, free_port, run_ok, temporary_folder};
 use crate::{logs, programs, wait};
 
-/// The user that [`Smtp::StartTls`] and [`Smtp::Implicit`] ask for.
+/// The user name that [`Smtp::StartTls`] and [`Smtp::Implicit`] require.
 pub const USER: &str = "latchkey@mail.example.test";
 
-/// What the server asks of its clients.
+/// The security that the server requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Smtp {
-    /// Neither TLS nor a login.
+    /// No TLS and no login.
     Plain,
     /// STARTTLS and a login.
     StartTls,
@@ -33,15 +33,15 @@ pub struct Mailpit {
     api_port: u16,
     password: String,
     folder: TempDir,
-    /// By an authority that the server is told of in another way.
+    /// Issued by a certificate authority that the test configures in the auth server.
     issued: Option<Certificate>,
     client: reqwest::Client,
 }
 
-/// A message that was received.
+/// A received message.
 #[derive(Debug, Clone)]
 pub struct Mail {
-    /// The message as Mailpit's API shows it.
+    /// The message in the format of Mailpit's API.
     pub message: Value,
 }
 
@@ -51,7 +51,7 @@ impl Mailpit {
     /// # Panics
     /// When it does not start.
     pub async fn start(smtp: Smtp) -> Self {
-        Self::begin(smtp, None).await
+        Self::launch(smtp, None).await
     }
 
     /// Starts one with this certificate.
@@ -59,10 +59,10 @@ impl Mailpit {
     /// # Panics
     /// When it does not start.
     pub async fn start_with_tls(smtp: Smtp, certificate: &Certificate) -> Self {
-        Self::begin(smtp, Some(certificate.clone())).await
+        Self::launch(smtp, Some(certificate.clone())).await
     }
 
-    async fn begin(smtp: Smtp, issued: Option<Certificate>) -> Self {
+    async fn launch(smtp: Smtp, issued: Option<Certificate>) -> Self {
         let folder = temporary_folder("mail-");
         let password = logs::secret("smtp");
         std::fs::write(folder.path().join("logins"), format!("{USER}:{password}\n")).expect("the logins");
@@ -74,16 +74,16 @@ impl Mailpit {
             password,
             folder,
             issued,
-            client: reqwest::Client::new(),
+            client: reqwest::Client::builder().timeout(wait::PATIENCE).build().expect("an HTTP client"),
         };
         if smtp != Smtp::Plain && mailpit.issued.is_none() {
-            mailpit.make_certificate();
+            mailpit.create_certificate();
         }
         mailpit.start_again().await;
         mailpit
     }
 
-    /// Starts it again on the same ports, with the mail that it had.
+    /// Starts it again on the same ports with the stored messages.
     pub async fn start_again(&mut self) {
         let mut command = Command::new(programs::test_bed("mailpit"));
         command.arg("--smtp").arg(format!("127.0.0.1:{}", self.smtp_port));
@@ -102,12 +102,12 @@ impl Mailpit {
             });
         }
         self.process = Some(Process::start(&command, OnParentDeath::Kill));
-        wait::until_ok("Mailpit to answer", || self.client.get(self.api("info")).send()).await;
+        wait::until("Mailpit to respond", || self.client.get(self.api("info")).send()).await;
         let smtp = ("127.0.0.1", self.smtp_port);
-        wait::until_ok("the SMTP port", || tokio::net::TcpStream::connect(smtp)).await;
+        wait::until("Mailpit to accept SMTP connections", || tokio::net::TcpStream::connect(smtp)).await;
     }
 
-    /// Stops it; what it received stays.
+    /// Stops it; the received messages remain.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.terminate();
@@ -115,7 +115,7 @@ impl Mailpit {
         }
     }
 
-    /// The variables that make the server send its mail here.
+    /// The variables with which the auth server sends its e-mail here.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("EMAILS_ENABLED", "true".to_owned()),
@@ -131,7 +131,7 @@ impl Mailpit {
             variables.push(("SMTP_PASSWORD", self.password.clone()));
         }
         if self.smtp != Smtp::Plain && self.issued.is_none() {
-            // The server trusts the system's roots, which this variable names on Linux.
+            // The auth server trusts the certificates of the system, whose file this variable sets.
             variables.push(("SSL_CERT_FILE", self.certificate().display().to_string()));
         }
         variables
@@ -140,7 +140,7 @@ impl Mailpit {
     /// Every message to `address`, the oldest first.
     ///
     /// # Panics
-    /// When Mailpit does not answer.
+    /// When Mailpit does not respond.
     pub async fn mail_to(&self, address: &str) -> Vec<Mail> {
         let all = self.get_json("messages?limit=500").await;
         let mut found = Vec::new();
@@ -154,10 +154,10 @@ impl Mailpit {
         found
     }
 
-    /// The recipient of every message, as often as it got one.
+    /// The recipients of all messages.
     ///
     /// # Panics
-    /// When Mailpit does not answer.
+    /// When Mailpit does not respond.
     pub async fn recipients(&self) -> Vec<String> {
         let all = self.get_json("messages?limit=10000").await;
         let messages = all["messages"].as_array().expect("a list of messages").iter();
@@ -165,19 +165,19 @@ impl Mailpit {
         to.filter_map(|to| to["Address"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Waits until `count` messages have come to `address`.
+    /// Waits for `count` messages to `address`.
     pub async fn wait_for(&self, address: &str, count: usize) -> Vec<Mail> {
         wait::until(&format!("{count} messages to {address}"), || async {
             let mail = self.mail_to(address).await;
-            (mail.len() >= count).then_some(mail)
+            if mail.len() >= count { Ok(mail) } else { Err(mail) }
         })
         .await
     }
 
-    /// Makes it answer every recipient with an SMTP error code, or with success again (`None`).
+    /// Refuses every recipient with this SMTP code, or accepts them again (`None`).
     ///
     /// # Panics
-    /// When Mailpit does not answer.
+    /// When Mailpit does not respond.
     pub async fn refuse_recipients(&self, code: Option<u16>) {
         let trigger =
             |probability| serde_json::json!({ "ErrorCode": code.unwrap_or(451), "Probability": probability });
@@ -191,8 +191,8 @@ impl Mailpit {
     }
 
     async fn get_json(&self, path: &str) -> Value {
-        let answer = self.client.get(self.api(path)).send().await.expect("Mailpit answers");
-        answer.json().await.expect("Mailpit answers with JSON")
+        let answer = self.client.get(self.api(path)).send().await.expect("Mailpit responds");
+        answer.json().await.expect("a response in JSON")
     }
 
     fn api(&self, path: &str) -> String {
@@ -207,13 +207,13 @@ impl Mailpit {
         self.file("certificate.pem")
     }
 
-    /// A throw-away certificate that signs itself.
-    fn make_certificate(&self) {
+    /// Creates a self-signed certificate.
+    fn create_certificate(&self) {
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
         openssl.args(["-days", "2", "-subj", "/CN=mail.example.test"]);
         openssl.args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]);
-        // A server's certificate, not an authority's: verifiers refuse one that is both.
+        // Not a CA certificate: verifiers refuse one that a server uses.
         openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
         openssl.arg("-keyout").arg(self.file("key.pem")).arg("-out").arg(self.certificate());
         run_ok(&mut openssl);

@@ -1,4 +1,4 @@
-//! Answers for the server pods on their management port, since no server runs in them.
+//! Simulates the management port of the server pods, because no server runs in them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,17 +48,17 @@ impl StatusPort {
         self.ip.clone()
     }
 
-    /// How often it has been asked.
+    /// The number of requests so far.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// From now on answers this.
+    /// Responds with this from now on.
     pub fn answer(&self, status: Value) {
         *lock(&self.answer) = Some(status);
     }
 
-    /// From now on reports that everything works, with these keys loaded.
+    /// Reports healthy dependencies and these loaded keys from now on.
     pub fn answer_healthy(&self, kids: &[String]) {
         self.answer(healthy(kids));
     }

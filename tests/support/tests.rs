@@ -1,4 +1,4 @@
-//! The parts by themselves: each starts, stops, starts again with what it had, and goes when it should.
+//! Tests of the support programs themselves.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use crate::redis::Redis;
 use crate::smtp::{Mailpit, Smtp};
 
 #[tokio::test]
-async fn postgres_keeps_its_data_over_a_stop() {
+async fn a_restarted_postgres_has_its_data() {
     let mut postgres = Postgres::start();
     let database = postgres.create_empty_database().await;
     database.execute("CREATE TABLE t (a text)").await;
@@ -22,7 +22,7 @@ async fn postgres_keeps_its_data_over_a_stop() {
 }
 
 #[tokio::test]
-async fn redis_forgets_over_a_stop_unless_it_was_told_to_dump() {
+async fn a_restarted_redis_has_the_data_of_its_last_dump() {
     let mut redis = Redis::start();
     let _: () = redis.connect().await.set("kept", 1).await.unwrap();
     redis.dump().await;
@@ -39,7 +39,7 @@ async fn redis_forgets_over_a_stop_unless_it_was_told_to_dump() {
 }
 
 #[tokio::test]
-async fn a_link_lets_through_until_it_is_cut() {
+async fn a_link_forwards_connections_unless_it_is_cut() {
     let redis = Redis::start();
     let link = Link::to(redis.port());
     let client = ::redis::Client::open(redis.url_through(link.port())).unwrap();
@@ -54,7 +54,7 @@ async fn a_link_lets_through_until_it_is_cut() {
 }
 
 #[tokio::test]
-async fn mailpit_starts_in_every_mode_and_starts_again() {
+async fn mailpit_restarts_in_every_mode() {
     for smtp in [Smtp::Plain, Smtp::StartTls, Smtp::Implicit] {
         let mut mail = Mailpit::start(smtp).await;
         assert!(mail.mail_to("nobody@example.test").await.is_empty());
@@ -66,7 +66,7 @@ async fn mailpit_starts_in_every_mode_and_starts_again() {
 }
 
 #[test]
-fn a_process_says_how_it_ended_and_what_it_wrote() {
+fn a_process_reports_its_exit_status_and_its_output() {
     let mut command = Command::new("sh");
     command.args(["-c", "echo one >&2; echo two >&2; exit 3"]);
     let mut process = Process::start(&command, OnParentDeath::Kill);

@@ -1,11 +1,11 @@
-//! HTTP byte by byte, for requests that no client library would send.
+//! HTTP as bytes, for requests that no client library sends.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long an answer may take before the server counts as hanging.
+/// The deadline of a response.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A connection.
@@ -13,52 +13,56 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct Wire(TcpStream);
 
 impl Wire {
-    /// Connects to `127.0.0.1:port`-like authority.
+    /// Connects to an authority such as `127.0.0.1:8080`.
     ///
     /// # Panics
-    /// When nobody listens.
+    /// When the connection is refused.
     pub async fn connect(authority: &str) -> Self {
         Self(TcpStream::connect(authority).await.expect("a connection"))
     }
 
-    /// Sends bytes. An error is left to [`Wire::answer`]: a server may close in the middle of nonsense.
+    /// Sends bytes. An error is not a failure, because a server may close the connection during an invalid request.
+    ///
+    /// # Panics
+    /// When the server does not read them within ten seconds.
     pub async fn send(&mut self, bytes: &[u8]) {
-        let _ = self.0.write_all(bytes).await;
+        let _ = tokio::time::timeout(LIMIT, self.0.write_all(bytes)).await.expect("the server reads in time");
     }
 
-    /// Waits for `100 Continue`, which the server sends when it begins to wait for the body of a request that said
+    /// Waits for `100 Continue`, which the server sends when it starts to read the body of a request with
     /// `Expect: 100-continue`.
     ///
     /// # Panics
-    /// When something else comes, or nothing within ten seconds.
+    /// When the server sends something else, or nothing within ten seconds.
     pub async fn continued(&mut self) {
         let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
         let mut bytes = vec![0; expected.len()];
         let read = tokio::time::timeout(LIMIT, self.0.read_exact(&mut bytes)).await;
-        read.expect("an answer in time").expect("an answer");
+        read.expect("a response in time").expect("a response");
         assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(expected));
     }
 
-    /// Everything that comes until the server closes the connection.
+    /// Everything that the server sends before it closes the connection.
     ///
     /// # Panics
-    /// When the server neither answers nor closes within ten seconds.
+    /// When it does not close the connection within ten seconds.
     pub async fn answer(self) -> String {
         self.answer_within(LIMIT).await
     }
 
-    /// The same, within another time.
+    /// [`Wire::answer`] with another deadline.
     ///
     /// # Panics
-    /// When the server neither answers nor closes within it.
+    /// When the server does not close the connection within it.
     pub async fn answer_within(mut self, limit: Duration) -> String {
         let mut bytes = Vec::new();
-        // A reset after the answer is as good as an orderly end.
-        let _ = tokio::time::timeout(limit, self.0.read_to_end(&mut bytes)).await.expect("an answer in time");
+        // A connection reset after the response is not a failure.
+        let _ =
+            tokio::time::timeout(limit, self.0.read_to_end(&mut bytes)).await.expect("a response in time");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Sends one byte after another, `pause` apart, until the server closes the connection, and returns all that came.
+    /// Sends single bytes with this pause until the server closes the connection, and returns everything that it sent.
     ///
     /// # Panics
     /// When the server does not close it within `limit`.
@@ -75,21 +79,21 @@ impl Wire {
         tokio::select! {
             () = drip => {}
             read = tokio::time::timeout(limit, reading.read_to_end(&mut bytes)) => {
-                let _ = read.expect("an answer in time");
+                let _ = read.expect("a response in time");
             }
         }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
-/// Sends a whole request, which should say `Connection: close`, and returns the answer with its head.
+/// Sends a complete request with `Connection: close`, and returns the complete response.
 pub async fn exchange(authority: &str, request: &[u8]) -> String {
     let mut wire = Wire::connect(authority).await;
     wire.send(request).await;
     wire.answer().await
 }
 
-/// The status in an answer's first line; `None` when the connection was closed without a word.
+/// The status in the first line of a response; `None` if the connection was closed without one.
 pub fn status(answer: &str) -> Option<u16> {
     answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
 }

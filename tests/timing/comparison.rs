@@ -1,33 +1,33 @@
-//! Whether two requests take the same time, on a machine that does other things too.
+//! Compares the durations of two requests on a machine that also runs other programs.
 //!
-//! The two are made in turn, so that whatever else the machine does falls on both alike. What it does can only add to a
-//! request's time, so the faster half of each sample is looked at, which is also what an attacker would do. How sure
-//! the difference of their means is, is found by resampling (the bootstrap). It is
+//! The two requests alternate, so that other programs affect both equally. Other programs can only add to a duration,
+//! so only the faster half of each sample is compared, as an attacker would do. Resampling (the bootstrap) gives the
+//! confidence interval of the difference of the means. The durations are
 //!
-//! - the same, when it is surely less than a tenth of a hash either way;
-//! - not the same, when it is surely more than half of that, twice;
-//! - else more samples are needed.
+//! - equal, if the interval lies within a tenth of a hash on either side;
+//! - different, if it lies beyond half of that, twice;
+//! - otherwise more samples are needed.
 //!
-//! Two clocks are read. The caller's is what an attacker has. Where a busy machine makes that one useless, the
-//! processor's time of the server decides, which others cannot use up.
+//! Two clocks are read. An attacker has the client's clock. If a busy machine makes that one useless, the CPU time of
+//! the server decides, which other programs do not affect.
 
 use std::fmt;
 use std::time::Instant;
 
 use latchkey_tests::server::Server;
 
-/// A difference of this part of a hash must be found.
+/// A difference of this fraction of a hash must be detected.
 const TOLERATED: f64 = 0.1;
-/// Pairs measured between two looks.
+/// The pairs of requests between two comparisons.
 const BATCH: u64 = 40;
-/// After so many the processor's time decides alone, if the caller's clock has not said no.
+/// After this number of pairs the CPU time decides alone, unless the client's clock has shown a difference.
 const PATIENCE: u64 = 160;
 const MOST_PAIRS: u64 = 800;
 const RESAMPLES: usize = 1_000;
-/// How many of the resampled differences on either side are left out: the interval then holds 99.6 %.
+/// The number of resampled differences outside the interval on either side, which then is the 99.6 % interval.
 const OUTSIDE: usize = 2;
 
-/// Seconds of one request, by the caller's clock and in the server's processor time.
+/// The seconds of each request, by the client's clock and in CPU time of the server.
 #[derive(Debug, Default)]
 struct Times {
     wall: Vec<f64>,
@@ -43,7 +43,7 @@ impl Times {
     }
 }
 
-/// The mean of the faster half, without the fastest few, which may be flukes of the clock.
+/// The mean of the faster half, without the fastest few, which may be errors of the clock.
 fn fast_mean(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     let kept = &times[times.len() / 50..times.len() / 2];
@@ -55,12 +55,12 @@ fn precise(number: usize) -> f64 {
     number as f64
 }
 
-/// Numbers that look random and are the same in every run (xorshift64*, Vigna 2016).
+/// Pseudo-random numbers that are the same in every run (xorshift64*, Vigna 2016).
 struct Dice(u64);
 
 impl Dice {
     fn new(seed: u64) -> Self {
-        // Small seeds begin with small numbers otherwise.
+        // Otherwise small seeds start with small numbers.
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -77,7 +77,7 @@ impl Dice {
     }
 }
 
-/// The difference of the second from the first, and the interval that it surely lies in, as parts of a hash.
+/// The difference between the second and the first, and its confidence interval, as fractions of a hash.
 #[derive(Debug, Clone, Copy)]
 struct Difference {
     found: f64,
@@ -99,7 +99,7 @@ impl Difference {
         Self { found, low: resampled[OUTSIDE], high: resampled[RESAMPLES - 1 - OUTSIDE] }
     }
 
-    /// `Some(whether they are the same)` when that is sure.
+    /// Whether they are equal; `None` if more samples are needed.
     fn same(self) -> Option<bool> {
         if self.low > -TOLERATED && self.high < TOLERATED {
             Some(true)
@@ -118,20 +118,20 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What is compared.
+/// A comparison of two requests.
 pub struct Comparison<'a> {
-    /// What the message calls it.
+    /// Its name in the message.
     pub what: &'a str,
-    /// Who answers.
+    /// The server that responds.
     pub server: &'a Server,
-    /// Whether everything that the server does for a request is done before the answer. If not, its processor's time
-    /// says nothing about the answer's.
-    pub all_before_the_answer: bool,
+    /// Whether the server completes all work for a request before the response. If not, its CPU time does not show the
+    /// time of the response.
+    pub completes_before_response: bool,
 }
 
 impl Comparison<'_> {
-    /// Asserts that `known` and `unknown`, each given a number of its own each time, take the same time but for a tenth
-    /// of what `hash` takes.
+    /// Asserts that the durations of `known` and `unknown` differ by less than a tenth of the duration of `hash`. Each
+    /// call receives another number.
     ///
     /// # Panics
     /// When they do not.
@@ -149,7 +149,7 @@ impl Comparison<'_> {
             wall: TOLERATED * fast_mean(&mut hashes.wall),
             processor: TOLERATED * fast_mean(&mut hashes.processor),
         };
-        // One alarm may be a false one; a difference that is there is found again.
+        // One result may be a false positive; a real difference is found again.
         let Err(first) = self.compare(&tolerated, &known, &unknown).await else { return };
         if let Err(second) = self.compare(&tolerated, &known, &unknown).await {
             panic!("{first}\n{second}");
@@ -164,7 +164,7 @@ impl Comparison<'_> {
     ) -> Result<(), String> {
         let (mut knowns, mut unknowns) = (Times::default(), Times::default());
         for number in 0..MOST_PAIRS {
-            // Neither is always the first.
+            // Neither request is always the first one.
             if number % 2 == 0 {
                 knowns.add(self.server, known(number)).await;
                 unknowns.add(self.server, unknown(number)).await;
@@ -179,25 +179,25 @@ impl Comparison<'_> {
             let wall = Difference::of(&knowns.wall, &unknowns.wall, tolerated.wall);
             let processor = Difference::of(&knowns.processor, &unknowns.processor, tolerated.processor);
             let words = format!(
-                "{}: after {pairs} pairs unknown differs from known by {wall} of a hash, in processor time by {processor}",
+                "{}: after {pairs} pairs, unknown differs from known by {wall} of a hash, in CPU time by {processor}",
                 self.what
             );
             let (by_wall, by_processor) =
-                (wall.same(), if self.all_before_the_answer { processor.same() } else { None });
+                (wall.same(), if self.completes_before_response { processor.same() } else { None });
             let same = match (by_wall, by_processor) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
-                (Some(true), None) if !self.all_before_the_answer => Some(true),
+                (Some(true), None) if !self.completes_before_response => Some(true),
                 (None, Some(true)) if pairs >= PATIENCE => Some(true),
                 _ if pairs == MOST_PAIRS => {
-                    let judge = if self.all_before_the_answer { processor } else { wall };
+                    let judge = if self.completes_before_response { processor } else { wall };
                     Some(judge.found.abs() < TOLERATED)
                 }
                 _ => None,
             };
             match same {
                 Some(true) => {
-                    tell(&words);
+                    print(&words);
                     return Ok(());
                 }
                 Some(false) => return Err(words),
@@ -214,8 +214,8 @@ struct Tolerated {
     processor: f64,
 }
 
-#[expect(clippy::print_stderr, reason = "shown with --nocapture, for who wants to know how close it was")]
-fn tell(words: &str) {
+#[expect(clippy::print_stderr, reason = "shown with --nocapture, to see how close the result was")]
+fn print(words: &str) {
     eprintln!("{words}");
 }
 
@@ -223,7 +223,7 @@ fn tell(words: &str) {
 mod tests {
     use super::*;
 
-    /// Times of 16 ms with the noise of a busy machine: some is always there, and now and then much more.
+    /// Times of 16 ms with the noise of a busy machine: always a little, and sometimes much more.
     fn noisy(dice: &mut Dice, pairs: usize, added: f64) -> Vec<f64> {
         let mut unit = || precise(dice.below(1_000_000)) / 1e6;
         let mut one = || {
@@ -233,7 +233,7 @@ mod tests {
         (0..pairs).map(|_| one()).collect()
     }
 
-    /// How the verdict falls when `added` seconds are on the second of each pair.
+    /// The result if the second of each pair takes `added` more seconds.
     fn verdict(seed: u64, added: f64) -> Option<bool> {
         let mut dice = Dice::new(seed);
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_of_a_hash_is_found_under_noise_and_nothing_where_there_is_nothing() {
+    fn a_tenth_of_a_hash_is_detected_in_noise_and_no_other_difference_is_reported() {
         for seed in 1..=20 {
             assert_eq!(verdict(seed, 0.0016), Some(false), "seed {seed}");
             assert_eq!(verdict(seed, -0.0016), Some(false), "seed {seed}");

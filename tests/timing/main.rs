@@ -1,5 +1,5 @@
-//! Known and unknown accounts cost the caller the same time (OWASP ASVS 5.0 §6.3.8): a difference of a tenth of a
-//! password hash would be found. A new endpoint is one more test here; see `comparison.rs` for how it is judged.
+//! Requests for known and for unknown accounts take the same time (OWASP ASVS 5.0 §6.3.8): a difference of a tenth of
+//! a password hash is detected. Each endpoint has a test; `comparison.rs` explains the comparison.
 
 mod comparison;
 
@@ -9,25 +9,25 @@ use latchkey_tests::app::{App, Setup, User, path};
 use latchkey_tests::smtp::Smtp;
 use serde_json::json;
 
-/// Limits that count and are never reached.
+/// Rate limits that count attempts but are never reached.
 fn setup() -> Setup {
     App::setup().set("RATE_LIMIT_PER_ACCOUNT", "1000000").set("RATE_LIMIT_PER_NETWORK", "1000000")
 }
 
-async fn present(app: &App, endpoint: &str, name: &str, password: &str) {
+async fn log_in(app: &App, endpoint: &str, name: &str, password: &str) {
     let form = [("username", name), ("password", password)];
     app.post(endpoint).form(&form).answer().await.problem(401);
 }
 
-/// One wrong password: what takes a hash and little else.
+/// Sends one wrong password, which takes a hash and little else.
 async fn one_hash(app: &App, user: &User) {
-    present(app, path::LOGIN, &user.username, "not the password").await;
+    log_in(app, path::LOGIN, &user.username, "not the password").await;
 }
 
-/// Two requests that each check one password before they are answered.
+/// Compares two requests that each verify one password before the response.
 async fn assert_same_login(app: &App, what: &str, known: impl AsyncFn(u64), unknown: impl AsyncFn(u64)) {
     let user = app.create_user("yardstick").await;
-    Comparison { what, server: app.server(), all_before_the_answer: true }
+    Comparison { what, server: app.server(), completes_before_response: true }
         .assert_same(async || one_hash(app, &user).await, known, unknown)
         .await;
 }
@@ -40,8 +40,8 @@ async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
         assert_same_login(
             &app,
             endpoint,
-            async |_| present(&app, endpoint, &user.username, "not the password").await,
-            async |number| present(&app, endpoint, &format!("nobody-{number}"), "not the password").await,
+            async |_| log_in(&app, endpoint, &user.username, "not the password").await,
+            async |number| log_in(&app, endpoint, &format!("nobody-{number}"), "not the password").await,
         )
         .await;
     }
@@ -51,40 +51,40 @@ async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
 async fn an_unknown_address_takes_as_long_as_a_wrong_password() {
     let app = setup().start().await;
     let user = app.create_user("timed").await;
-    let nobody = |number| format!("nobody-{number}@example.test");
+    let unknown = |number| format!("nobody-{number}@example.test");
     assert_same_login(
         &app,
         "login by address",
-        async |_| present(&app, path::LOGIN, &user.email, "not the password").await,
-        async |number| present(&app, path::LOGIN, &nobody(number), "not the password").await,
+        async |_| log_in(&app, path::LOGIN, &user.email, "not the password").await,
+        async |number| log_in(&app, path::LOGIN, &unknown(number), "not the password").await,
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_password_that_is_too_long_to_be_right_takes_as_long_for_both() {
+async fn a_password_that_is_too_long_takes_as_long_for_an_unknown_name() {
     let app = setup().start().await;
     let user = app.create_user("timed").await;
     let long = "x".repeat(20_000);
     assert_same_login(
         &app,
         "login with a long password",
-        async |_| present(&app, path::LOGIN, &user.username, &long).await,
-        async |number| present(&app, path::LOGIN, &format!("nobody-{number}"), &long).await,
+        async |_| log_in(&app, path::LOGIN, &user.username, &long).await,
+        async |number| log_in(&app, path::LOGIN, &format!("nobody-{number}"), &long).await,
     )
     .await;
 }
 
 #[tokio::test]
 async fn recovery_takes_as_long_for_an_unknown_address() {
-    // An address gets few letters, and this asks for many.
+    // The test requests more e-mails to one address than the limit.
     let app = App::setup().mail(Smtp::Plain).set("RATE_LIMITS_ENABLED", "false").start().await;
     let user = app.create_user("timed").await;
     let recover = async |address: String| {
         app.post(&format!("{}/{address}", path::RECOVERY)).answer().await.ok(200);
     };
-    // The letter is written after the answer.
-    Comparison { what: path::RECOVERY, server: app.server(), all_before_the_answer: false }
+    // The e-mail is written after the response.
+    Comparison { what: path::RECOVERY, server: app.server(), completes_before_response: false }
         .assert_same(
             async || one_hash(&app, &user).await,
             async |_| recover(user.email.clone()).await,
@@ -94,7 +94,7 @@ async fn recovery_takes_as_long_for_an_unknown_address() {
 }
 
 #[tokio::test]
-async fn registration_takes_as_long_for_an_address_that_is_taken() {
+async fn registration_takes_as_long_for_a_taken_address() {
     let app = App::setup()
         .mail(Smtp::Plain)
         .set("REGISTRATION_ENABLED", "true")
@@ -108,7 +108,7 @@ async fn registration_takes_as_long_for_an_address_that_is_taken() {
         });
         app.post(path::REGISTER).json(&body).answer().await.ok(202);
     };
-    Comparison { what: path::REGISTER, server: app.server(), all_before_the_answer: false }
+    Comparison { what: path::REGISTER, server: app.server(), completes_before_response: false }
         .assert_same(
             async || one_hash(&app, &owner).await,
             async |number| register(format!("taken-{number}"), &owner.email).await,

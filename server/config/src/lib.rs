@@ -35,5 +35,5 @@ pub use references::References;
 pub use secret::{SecretSource, SecretText};
 pub use settings::{
     Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
-    Minutes, RateLimits, Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    MaxConnections, Minutes, RateLimits, Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
 };

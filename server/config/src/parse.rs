@@ -72,6 +72,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let audit_retention = given.audit_retention();
     let login_probe = given.flag_or(v::LOGIN_PROBE_ENABLED, false);
     let rate_limits = given.rate_limits();
+    let max_connections = given.max_connections();
     let trusted_proxies = given.trusted_proxies();
     let cors_allowed_origins = given.cors_allowed_origins();
     let introspection_client = given.introspection_client();
@@ -121,6 +122,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         audit_retention: audit_retention?,
         login_probe: login_probe?,
         rate_limits: rate_limits?,
+        max_connections: max_connections?,
         trusted_proxies: trusted_proxies?,
         cors_allowed_origins: cors_allowed_origins?,
         introspection_client: introspection_client?,

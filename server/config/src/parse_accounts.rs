@@ -7,7 +7,7 @@ use url::{Origin, Url};
 
 use crate::domain_name::canonical_domain;
 use crate::given::{Given, Parsed, shown};
-use crate::settings::{Accounts, Days, IntrospectionClient, RateLimits, Registration};
+use crate::settings::{Accounts, Days, IntrospectionClient, MaxConnections, RateLimits, Registration};
 use crate::variables as v;
 
 /// The maximum rate limit. A higher one would have no effect, and its emission interval could round to zero.
@@ -68,6 +68,15 @@ impl Given<'_> {
         } else {
             Err(self.invalid(name, format!("`{number}` is not between 1 and {MAX_PER_HOUR} an hour")))
         }
+    }
+
+    pub(crate) fn max_connections(&self) -> Parsed<MaxConnections> {
+        let (min, max) = (MaxConnections::MIN, MaxConnections::MAX);
+        let name = v::MAX_CONNECTIONS;
+        let number: u32 =
+            self.parsed(name, MaxConnections::default().get(), "a whole number of connections")?;
+        MaxConnections::new(number)
+            .ok_or_else(|| self.invalid(name, format!("`{number}` is not between {min} and {max}")))
     }
 
     pub(crate) fn trusted_proxies(&self) -> Parsed<Vec<IpNet>> {

@@ -33,6 +33,7 @@ impl Settings {
             audit_retention,
             login_probe,
             rate_limits,
+            max_connections,
             trusted_proxies,
             cors_allowed_origins,
             introspection_client,
@@ -79,6 +80,7 @@ impl Settings {
         variables.set(v::RATE_LIMITS_ENABLED, rate_limits.enabled);
         variables.set(v::RATE_LIMIT_PER_ACCOUNT, rate_limits.per_account);
         variables.set(v::RATE_LIMIT_PER_NETWORK, rate_limits.per_network);
+        variables.set(v::MAX_CONNECTIONS, max_connections.get());
         variables.set_list(v::TRUSTED_PROXIES, trusted_proxies);
         variables.set_list(v::CORS_ALLOWED_ORIGINS, cors_allowed_origins);
         if let Some(client) = introspection_client {

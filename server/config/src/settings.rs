@@ -78,6 +78,8 @@ pub struct Settings {
     pub login_probe: bool,
     /// The rate limits of attempts to authenticate.
     pub rate_limits: RateLimits,
+    /// The maximum number of open connections to the API port of one replica.
+    pub max_connections: MaxConnections,
     /// The networks of the proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// The origins (scheme, host and port) whose pages may call the API from a browser. None by default.
@@ -223,6 +225,34 @@ pub struct RateLimits {
 impl Default for RateLimits {
     fn default() -> Self {
         Self { enabled: true, per_account: 30, per_network: 300 }
+    }
+}
+
+/// A maximum number of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxConnections(u32);
+
+impl Default for MaxConnections {
+    /// With request heads of 32 KiB on all connections this is 64 MiB.
+    fn default() -> Self {
+        Self(2_000)
+    }
+}
+
+impl MaxConnections {
+    /// The minimum.
+    pub const MIN: u32 = 10;
+    /// The maximum.
+    pub const MAX: u32 = 1_000_000;
+
+    /// Returns `None` unless `number` is between [`MaxConnections::MIN`] and [`MaxConnections::MAX`].
+    pub fn new(number: u32) -> Option<Self> {
+        (Self::MIN..=Self::MAX).contains(&number).then_some(Self(number))
+    }
+
+    /// The number of connections.
+    pub fn get(self) -> u32 {
+        self.0
     }
 }
 

@@ -42,6 +42,7 @@ pub const AUDIT_RETENTION_DAYS: &str = "AUDIT_RETENTION_DAYS";
 pub const RATE_LIMITS_ENABLED: &str = "RATE_LIMITS_ENABLED";
 pub const RATE_LIMIT_PER_ACCOUNT: &str = "RATE_LIMIT_PER_ACCOUNT";
 pub const RATE_LIMIT_PER_NETWORK: &str = "RATE_LIMIT_PER_NETWORK";
+pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
 pub const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
 pub const CORS_ALLOWED_ORIGINS: &str = "CORS_ALLOWED_ORIGINS";
 pub const INTROSPECTION_CLIENT_ID: &str = "INTROSPECTION_CLIENT_ID";
@@ -51,7 +52,7 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// All variables, without their `_FILE` forms.
-pub const ALL: [&str; 47] = [
+pub const ALL: [&str; 48] = [
     DATABASE_URL,
     REDIS_URL,
     REDIS_CLIENT_CERT_FILE,
@@ -92,6 +93,7 @@ pub const ALL: [&str; 47] = [
     RATE_LIMITS_ENABLED,
     RATE_LIMIT_PER_ACCOUNT,
     RATE_LIMIT_PER_NETWORK,
+    MAX_CONNECTIONS,
     TRUSTED_PROXIES,
     CORS_ALLOWED_ORIGINS,
     INTROSPECTION_CLIENT_ID,

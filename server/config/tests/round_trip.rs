@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use latchkey_config::{
     Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
-    Minutes, PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp,
-    SmtpCredentials, SmtpSecurity, variables,
+    MaxConnections, Minutes, PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource,
+    Settings, Smtp, SmtpCredentials, SmtpSecurity, variables,
 };
 use proptest::prelude::*;
 use url::Url;
@@ -134,6 +134,11 @@ fn client_certificate() -> impl Strategy<Value = ClientCertificate> {
     (path(), path()).prop_map(|(certificate, key)| ClientCertificate { certificate, key })
 }
 
+fn max_connections() -> impl Strategy<Value = MaxConnections> {
+    (MaxConnections::MIN..=MaxConnections::MAX)
+        .prop_map(|number| MaxConnections::new(number).expect("within the limits by construction"))
+}
+
 fn days() -> impl Strategy<Value = Days> {
     (1..=Days::MAX).prop_map(|days| Days::new(days).expect("within the limits by construction"))
 }
@@ -153,7 +158,7 @@ prop_compose! {
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
         redis_client_certificate in prop::option::of(client_certificate()),
         password_policy in password_policy(),
-        (trusted_proxies, cors_allowed_origins) in (networks(), origins()),
+        (trusted_proxies, cors_allowed_origins, max_connections) in (networks(), origins(), max_connections()),
         introspection_client in prop::option::of(introspection_client()),
         first_superuser in prop::option::of(first_superuser()),
         (log_level, log_format) in log(),
@@ -164,13 +169,14 @@ prop_compose! {
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
             redis_client_certificate,
+            max_connections,
         }
     }
 }
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 41] = [
+    const PLAIN: [&str; 42] = [
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -207,6 +213,7 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::RATE_LIMITS_ENABLED,
         variables::RATE_LIMIT_PER_ACCOUNT,
         variables::RATE_LIMIT_PER_NETWORK,
+        variables::MAX_CONNECTIONS,
         variables::TRUSTED_PROXIES,
         variables::CORS_ALLOWED_ORIGINS,
         variables::INTROSPECTION_CLIENT_ID,

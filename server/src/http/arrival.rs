@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 
+use super::connections::RequestActivity;
 use super::problem::Problem;
 use crate::service::ServiceError;
 
@@ -19,6 +20,9 @@ use crate::service::ServiceError;
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a whole body may take, however steadily it trickles.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the response may take, from the last byte of the request. Every step on the way has a shorter deadline of
+/// its own and a better error; this one covers their sum.
+const RESPONSE_DEADLINE: Duration = Duration::from_millis(4_800);
 /// How much of a body that is too large is read and thrown away, and for how long.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +42,7 @@ enum Spoilt {
 /// Reads the whole body, within [`BODY_DEADLINE`] and [`MAX_BODY_BYTES`], before any extractor runs.
 pub async fn await_body(request: Request, next: Next) -> Response {
     let (mut parts, mut body) = request.into_parts();
+    let mut active = None;
     if !body.is_end_stream() {
         body = match tokio::time::timeout(BODY_DEADLINE, collect(body)).await {
             Ok(Ok(bytes)) => Body::from(bytes),
@@ -47,9 +52,24 @@ pub async fn await_body(request: Request, next: Next) -> Response {
             }
             Err(_) => return refuse_late(parts.version),
         };
+        active = parts.extensions.get().map(RequestActivity::begin);
     }
     parts.extensions.insert(Arrived);
-    next.run(Request::from_parts(parts, body)).await
+    let response = answer_in_time(Request::from_parts(parts, body), next).await;
+    drop(active);
+    response
+}
+
+/// Bounds the time of the response, whatever the server waits for. A client that gets no response cannot tell a slow
+/// server from a dead one, and repeats the request.
+pub async fn answer_in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(RESPONSE_DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let cause = format!("no response was ready within {} s", RESPONSE_DEADLINE.as_secs_f32());
+            Problem::from(ServiceError::Unavailable(cause)).into_response()
+        }
+    }
 }
 
 async fn collect(body: Body) -> Result<Bytes, Spoilt> {

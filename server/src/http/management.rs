@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde::Serialize;
 
+use super::connections::Connections;
 use crate::metrics::Metrics;
 use crate::readiness::{Readiness, Report};
 
@@ -19,6 +20,8 @@ pub struct ManagementState {
     /// Checks every dependency.
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
+    /// The connections to the API port.
+    pub connections: Arc<Connections>,
     /// The longest lifetime of the tokens that this replica signs, in seconds.
     pub longest_token_lifetime: i64,
 }
@@ -69,6 +72,7 @@ pub async fn readyz(State(state): State<ManagementState>) -> Response {
 /// The Prometheus text format.
 pub async fn metrics(State(state): State<ManagementState>) -> Response {
     state.readiness.measure(&state.metrics).await;
+    state.connections.measure(&state.metrics);
     match state.metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -8,6 +8,7 @@ mod body;
 mod browser;
 mod client_address;
 mod client_auth;
+pub mod connections;
 mod cookie;
 mod docs;
 mod form;

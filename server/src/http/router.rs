@@ -7,7 +7,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -52,7 +52,7 @@ fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(well_known::jwks::jwks))
         .route_layer(from_fn(arrival::await_body))
         // Does not wait for the body: a proxy may send only the head of a request.
-        .routes(routes!(auth::verify::verify))
+        .routes(routes!(auth::verify::verify).layer(from_fn(arrival::answer_in_time)))
 }
 
 /// The OpenAPI 3.1 document, generated from the handlers.
@@ -75,8 +75,11 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
     let router = router
         .merge(pages())
         // Envoy sends the method and the path of the request that it asks about, behind this one.
-        .route("/api/v1/auth/verify/", any(auth::verify::verify))
-        .route("/api/v1/auth/verify/{*path}", any(auth::verify::verify))
+        .route("/api/v1/auth/verify/", any(auth::verify::verify).layer(from_fn(arrival::answer_in_time)))
+        .route(
+            "/api/v1/auth/verify/{*path}",
+            any(auth::verify::verify).layer(from_fn(arrival::answer_in_time)),
+        )
         .route(
             "/.well-known/oauth-authorization-server/{*path}",
             get(well_known::authorization_server::at_issuer_path),

@@ -13,8 +13,8 @@ async fn connected(redis: &Redis) -> Limits {
     let redis = Arc::new(RedisConnection::new(&redis.url(), &TrustedRoots::default(), None).unwrap());
     redis.set_key_prefix("latchkey:{test}:");
     wait::until("the redis to be up", || async {
-        redis.ensure_connected().await.ok()?;
-        redis.connection().map(|_| ())
+        redis.ensure_connected().await.map_err(|error| format!("{error:?}"))?;
+        redis.connection().map(|_| ()).ok_or_else(|| "no connection".to_owned())
     })
     .await;
     Limits::new(redis)

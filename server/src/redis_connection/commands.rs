@@ -1,8 +1,8 @@
 //! Trying the commands that the server needs, so that a missing permission, a full memory or failing snapshots are found
 //! before a revocation is written.
 
-use redis::aio::MultiplexedConnection;
 use redis::Value;
+use redis::aio::MultiplexedConnection;
 
 use super::identity::Unusable;
 

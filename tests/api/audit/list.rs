@@ -21,7 +21,7 @@ fn ids(events: &[Value]) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn says_who_did_what_to_whom_when_from_where_with_what_outcome() {
+async fn an_event_has_actor_user_kind_outcome_time_and_origin() {
     let app = App::start().await;
     let user = app.create_user("watched").await;
     let superuser = app.superuser().await;
@@ -45,7 +45,7 @@ async fn says_who_did_what_to_whom_when_from_where_with_what_outcome() {
 }
 
 #[tokio::test]
-async fn goes_back_page_by_page_and_misses_nothing() {
+async fn every_event_is_on_exactly_one_page() {
     let app = App::start().await;
     let user = app.create_user("paged").await;
     for _ in 0..5 {
@@ -59,7 +59,7 @@ async fn goes_back_page_by_page_and_misses_nothing() {
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let page = get(&app, &query).await.ok(200);
         seen.extend(ids(page["events"].as_array().unwrap()));
-        // What is recorded meanwhile is on no later page.
+        // An event that is recorded between two pages is on no later page.
         app.log_in(&user).await;
         match page["next_cursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
@@ -70,7 +70,7 @@ async fn goes_back_page_by_page_and_misses_nothing() {
 }
 
 #[tokio::test]
-async fn filters_by_kind_people_and_outcome() {
+async fn events_are_filtered_by_kind_user_actor_and_outcome() {
     let app = App::start().await;
     let (user, other) = (app.create_user("user").await, app.create_user("other").await);
     app.log_in(&user).await;
@@ -83,19 +83,19 @@ async fn filters_by_kind_people_and_outcome() {
     };
     assert_eq!(kinds(&[("user_id", &id)]).await, ["login", "login", "user_created"]);
     assert_eq!(kinds(&[("user_id", &id), ("outcome", "refused")]).await, ["login"]);
-    assert_eq!(kinds(&[("actor_id", &id)]).await, ["login"], "nobody was authenticated in the other");
+    assert_eq!(kinds(&[("actor_id", &id)]).await, ["login"], "the refused login has no actor");
     assert_eq!(kinds(&[("kind", "user_created")]).await, ["user_created"; 2]);
     assert_eq!(kinds(&[("kind", "user_created"), ("user_id", &id)]).await.len(), 1);
     assert!(kinds(&[("kind", "user_deleted")]).await.is_empty());
-    assert!(kinds(&[("request_id", "nobody-s")]).await.is_empty());
+    assert!(kinds(&[("request_id", "unknown")]).await.is_empty());
 }
 
 #[tokio::test]
-async fn filters_by_time() {
+async fn events_are_filtered_by_time() {
     let app = App::start().await;
     app.superuser().await;
     app.database.execute("DELETE FROM audit_events").await;
-    // In the order of their ids; two were recorded later than their transactions began.
+    // In the order of their ids. Two transactions started earlier than those of the events before them.
     app.database
         .execute(
             "INSERT INTO audit_events (kind, at) SELECT 'login', t::timestamptz FROM unnest(ARRAY[
@@ -118,7 +118,7 @@ async fn filters_by_time() {
 }
 
 #[tokio::test]
-async fn names_every_parameter_that_is_not_valid() {
+async fn each_invalid_parameter_is_listed() {
     let app = App::start().await;
     for (name, value) in [
         ("kind", "logins"),
@@ -141,7 +141,7 @@ async fn names_every_parameter_that_is_not_valid() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (_, session) = app.new_session("plain").await;
     app.get(AUDIT).answer().await.problem(401);
@@ -150,7 +150,7 @@ async fn is_for_superusers_only() {
 }
 
 #[tokio::test]
-async fn holds_no_secret() {
+async fn events_contain_no_secret() {
     let app = App::start().await;
     let (user, session) = app.new_session("careful").await;
     app.post_login(&user.username, "NeverLogged at all").await.problem(401);

@@ -15,15 +15,16 @@ pub async fn confirm(app: &App, token: &str) -> Answer {
     app.post(path::CONFIRM_EMAIL).json(&json!({ "token": token })).answer().await
 }
 
-async fn started(name: &str) -> (App, User, Session) {
+/// An app with an SMTP server, an account and a session.
+async fn app_with_session(name: &str) -> (App, User, Session) {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session(name).await;
     (app, user, session)
 }
 
 #[tokio::test]
-async fn notifies_both_addresses_and_waits_for_the_new_one() {
-    let (app, user, session) = started("mover").await;
+async fn both_addresses_get_an_email_and_the_new_one_must_be_confirmed() {
+    let (app, user, session) = app_with_session("mover").await;
 
     let answer = request(&app, &session, &user.password, "New@Example.test").await;
 
@@ -40,15 +41,15 @@ async fn notifies_both_addresses_and_waits_for_the_new_one() {
 }
 
 #[tokio::test]
-async fn the_answer_does_not_tell_whether_somebody_has_the_address() {
-    let (app, user, session) = started("mover").await;
+async fn the_response_does_not_disclose_whether_the_address_is_taken() {
+    let (app, user, session) = app_with_session("mover").await;
     let owner = app.create_user("owner").await;
     let free = request(&app, &session, &user.password, "free@example.test").await;
     let taken = request(&app, &session, &user.password, &owner.email).await;
     assert_eq!(taken.ok(202), free.ok(202));
 
     let mail = app.mail().wait_for(&owner.email, 1).await.remove(0);
-    // Not even its own owner hands the address over by following the link.
+    // The owner of the address does not lose it by following the link.
     confirm(&app, &mail.token()).await.problem(422);
     assert_eq!(app.me(&session.access).await.ok(200)["email"], json!(user.email));
     app.log_in_as(&owner.email, &owner.password).await;
@@ -57,8 +58,8 @@ async fn the_answer_does_not_tell_whether_somebody_has_the_address() {
 }
 
 #[tokio::test]
-async fn a_newer_request_makes_the_older_link_void() {
-    let (app, user, session) = started("mover").await;
+async fn a_newer_request_invalidates_the_older_link() {
+    let (app, user, session) = app_with_session("mover").await;
     request(&app, &session, &user.password, "one@example.test").await.ok(202);
     let one = app.mail().wait_for("one@example.test", 1).await[0].token();
     request(&app, &session, &user.password, "two@example.test").await.ok(202);
@@ -68,8 +69,8 @@ async fn a_newer_request_makes_the_older_link_void() {
 }
 
 #[tokio::test]
-async fn needs_the_password() {
-    let (app, user, session) = started("mover").await;
+async fn a_wrong_password_is_refused() {
+    let (app, user, session) = app_with_session("mover").await;
     let wrong = request(&app, &session, &format!("{SECRET_MARK} wrong"), "new@example.test").await;
     assert_eq!(wrong.invalid_fields(), ["password"]);
     let body = json!({ "password": user.password, "email": "new@example.test" });
@@ -80,7 +81,7 @@ async fn needs_the_password() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_the_address() {
+async fn an_invalid_address_is_refused() {
     let app = App::setup()
         .mail(Smtp::Plain)
         .set("REGISTRATION_ENABLED", "true")
@@ -99,7 +100,7 @@ async fn says_what_is_wrong_with_the_address() {
 }
 
 #[tokio::test]
-async fn says_so_where_mail_is_off() {
+async fn without_an_smtp_server_the_request_gets_503() {
     let app = App::start().await;
     let (user, session) = app.new_session("mover").await;
     request(&app, &session, &user.password, "new@example.test").await.problem(503);

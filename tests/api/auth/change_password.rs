@@ -11,20 +11,20 @@ async fn change(app: &App, session: &Session, body: &Value) -> Answer {
     app.post(path::MY_PASSWORD).bearer_auth(&session.access).json(body).answer().await
 }
 
-fn fresh() -> String {
-    format!("{SECRET_MARK} fresh one")
+fn new_password() -> String {
+    format!("{SECRET_MARK} new one")
 }
 
 fn body(user: &User) -> Value {
-    json!({ "current_password": user.password, "new_password": fresh() })
+    json!({ "current_password": user.password, "new_password": new_password() })
 }
 
 #[tokio::test]
-async fn changes_it_and_ends_the_other_sessions_everywhere() {
+async fn the_password_is_changed_and_the_other_sessions_end_on_every_replica() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let (user, session) = app.new_session("john").await;
     let other = app.log_in(&user).await;
-    let (_, stranger) = app.new_session("stranger").await;
+    let (_, other_user) = app.new_session("other-user").await;
     app.me_at(1, &other.access).await.ok(200);
 
     let answer = change(&app, &session, &body(&user)).await;
@@ -34,14 +34,14 @@ async fn changes_it_and_ends_the_other_sessions_everywhere() {
     app.refresh_at(1, &other).await.problem(401);
     app.me_at(1, &session.access).await.ok(200);
     app.refresh(&session).await.ok(200);
-    app.me(&stranger.access).await.ok(200);
+    app.me(&other_user.access).await.ok(200);
     app.post_login(&user.username, &user.password).await.problem(401);
-    app.post_login(&user.username, &fresh()).await.ok(200);
+    app.post_login(&user.username, &new_password()).await.ok(200);
     app.mail().wait_for(&user.email, 1).await;
 }
 
 #[tokio::test]
-async fn the_other_sessions_go_on_when_that_is_wanted() {
+async fn the_other_sessions_remain_on_request() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let other = app.log_in(&user).await;
@@ -58,7 +58,7 @@ async fn a_wrong_current_password_changes_nothing_and_is_audited() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     for wrong in [format!("{SECRET_MARK} wrong"), String::new(), "x".repeat(2000)] {
-        let body = json!({ "current_password": wrong, "new_password": fresh() });
+        let body = json!({ "current_password": wrong, "new_password": new_password() });
         assert_eq!(change(&app, &session, &body).await.invalid_fields(), ["current_password"]);
     }
     app.me(&session.access).await.ok(200);
@@ -70,7 +70,7 @@ async fn a_wrong_current_password_changes_nothing_and_is_audited() {
 }
 
 #[tokio::test]
-async fn a_new_password_keeps_to_the_rules() {
+async fn a_new_password_that_breaks_the_rules_is_refused() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     for refused in ["short", "password123", &user.username, &user.email, &"a".repeat(257)] {
@@ -80,11 +80,11 @@ async fn a_new_password_keeps_to_the_rules() {
 }
 
 #[tokio::test]
-async fn of_concurrent_requests_one_wins() {
+async fn one_of_several_concurrent_requests_succeeds() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let bodies: Vec<_> = (0..5)
-        .map(|n| json!({ "current_password": user.password, "new_password": format!("{} {n}", fresh()) }))
+        .map(|n| json!({ "current_password": user.password, "new_password": format!("{} {n}", new_password()) }))
         .collect();
     let answers = join_all(bodies.iter().map(|body| change(&app, &session, body))).await;
     let won: Vec<_> = answers.iter().zip(&bodies).filter(|(answer, _)| answer.status == 200).collect();
@@ -93,7 +93,7 @@ async fn of_concurrent_requests_one_wins() {
 }
 
 #[tokio::test]
-async fn links_that_were_mailed_before_are_void() {
+async fn links_that_were_mailed_before_become_invalid() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("john").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
@@ -110,7 +110,7 @@ async fn links_that_were_mailed_before_are_void() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong() {
+async fn an_invalid_request_is_refused() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let nothing = change(&app, &session, &json!({})).await;

@@ -15,7 +15,7 @@ async fn locale(app: &App, access: &str) -> Value {
 }
 
 #[tokio::test]
-async fn changes_the_name_and_answers_as_me_does() {
+async fn a_changed_name_is_returned_as_by_me() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let before = app.me(&session.access).await.ok(200);
@@ -32,7 +32,7 @@ async fn changes_the_name_and_answers_as_me_does() {
 }
 
 #[tokio::test]
-async fn changes_the_language_and_takes_it_back() {
+async fn the_language_can_be_set_and_unset() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     assert_eq!(locale(&app, &session.access).await, Value::Null);
@@ -45,7 +45,7 @@ async fn changes_the_language_and_takes_it_back() {
 }
 
 #[tokio::test]
-async fn nothing_to_change_changes_nothing() {
+async fn an_empty_change_is_not_audited() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let before = app.me(&session.access).await.ok(200);
@@ -55,7 +55,7 @@ async fn nothing_to_change_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_makes_himself_more_than_he_is() {
+async fn other_fields_of_the_account_cannot_be_changed() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     for more in ["is_superuser", "is_active", "email", "username", "id", "password"] {
@@ -67,7 +67,7 @@ async fn nobody_makes_himself_more_than_he_is() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong() {
+async fn an_invalid_request_is_refused() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let fields = async |body| change(&app, &session.access, &body).await.invalid_fields();

@@ -1,14 +1,16 @@
-//! How programs show who they are at `/introspect` and `/revoke`.
+//! Authentication of clients at `/introspect` and `/revoke`.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Setup, path};
 use reqwest::RequestBuilder;
 
+use crate::limits;
+
 pub const CLIENT_ID: &str = "orders api";
-/// With characters that RFC 6749 §2.3.1 wants encoded.
+/// With characters that RFC 6749 §2.3.1 requires to be encoded.
 pub const CLIENT_SECRET: &str = "NeverLogged+%41:0123456789abcdef0123";
 
-/// An app with a client set.
+/// The configuration of an app with a client.
 pub fn with_client() -> Setup {
     App::setup().set("INTROSPECTION_CLIENT_ID", CLIENT_ID).set("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET)
 }
@@ -21,7 +23,7 @@ fn assert_refused(answer: &Answer, status: u16, error: &str, challenge: &str) {
     assert!(found.contains(challenge), "{found}");
 }
 
-/// Every way in, and every way that is none.
+/// Asserts that the endpoint accepts valid credentials in every form, and refuses all others.
 pub async fn assert_authenticates(endpoint: &str) {
     let app = with_client().start().await;
     let (_, session) = app.new_session("ordinary").await;
@@ -66,10 +68,10 @@ pub async fn assert_authenticates(endpoint: &str) {
     }
     let answer = ask().bearer_auth(&session.access).form(&form).answer().await;
     assert_refused(&answer, 403, "insufficient_scope", "insufficient_scope");
-    // Who asks is settled before what is asked.
+    // The client is authenticated before the body is read.
     let answer = ask().bearer_auth(&session.access).body("nonsense").answer().await;
     assert_refused(&answer, 403, "insufficient_scope", "insufficient_scope");
-    // A cookie authenticates nobody here.
+    // A cookie is not accepted at this endpoint.
     let cookie = format!("access_token={superuser}");
     assert_refused(
         &ask().header("cookie", cookie).form(&form).answer().await,
@@ -77,7 +79,7 @@ pub async fn assert_authenticates(endpoint: &str) {
         "invalid_client",
         "Basic",
     );
-    // RFC 6749 §2.3: one method a request.
+    // RFC 6749 §2.3: at most one authentication method per request.
     let twice = ask().basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&credentials(CLIENT_SECRET));
     let answer = twice.answer().await;
     assert_eq!(answer.invalid_fields(), ["client_secret"]);
@@ -91,7 +93,7 @@ pub async fn assert_authenticates(endpoint: &str) {
 }
 
 #[tokio::test]
-async fn the_client_opens_nothing_else() {
+async fn the_credentials_of_the_client_are_refused_elsewhere() {
     let app = with_client().start().await;
     for path in [path::ME, path::VERIFY] {
         app.get(path).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).answer().await.problem(401);
@@ -100,8 +102,8 @@ async fn the_client_opens_nothing_else() {
 }
 
 #[tokio::test]
-async fn who_guesses_at_the_secret_is_slowed_and_the_client_is_not() {
-    let app = with_client().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+async fn guesses_of_the_secret_are_limited_and_the_client_is_not() {
+    let app = limits::start(with_client().set("RATE_LIMIT_PER_NETWORK", "30")).await;
     let form = [("token", "nonsense")];
     for endpoint in [path::INTROSPECT, path::REVOKE] {
         let guess = || app.post(endpoint).basic_auth(CLIENT_ID, Some("NeverLogged, and wrong")).form(&form);
@@ -112,7 +114,7 @@ async fn who_guesses_at_the_secret_is_slowed_and_the_client_is_not() {
                 break answer;
             }
             guesses += 1;
-            assert!(guesses <= 10, "no limit");
+            assert!(guesses <= 10, "{guesses} guesses were not limited");
         };
         assert_eq!(limited.problem(429)["error"], "temporarily_unavailable");
         assert!(limited.header("retry-after").is_some());

@@ -1,15 +1,14 @@
-//! Changes to one account that come all at once wait for each other: no deadlock, no 5xx, one outcome.
+//! Concurrent changes to one account are serialized: no deadlock, no 5xx, one outcome.
 
 use futures::future::{BoxFuture, FutureExt as _, join_all};
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
 use latchkey_tests::logs::SECRET_MARK;
 use latchkey_tests::smtp::Smtp;
-use latchkey_tests::wait;
 use serde_json::json;
 
 #[tokio::test]
-async fn no_two_changes_wait_for_each_other() {
+async fn concurrent_changes_of_an_account_do_not_deadlock() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     for round in 0..4 {
         let (user, session) = app.new_session("busy").await;
@@ -50,35 +49,24 @@ async fn no_two_changes_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_used_while_it_is_made_void_is_no_deadlock() {
+async fn using_a_link_while_it_is_invalidated_does_not_deadlock() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("busy").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
     let token = app.mail().wait_for(&user.email, 1).await[0].token();
-    let mut lock = app.database.connect().await;
-    for sql in ["BEGIN", "SELECT FROM users FOR UPDATE"] {
-        sqlx::query(sql).execute(&mut lock).await.unwrap();
-    }
-    let waiting = async |number: i64| {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock' AND $1 <> ''";
-        wait::until("them to wait", || async {
-            (app.database.count(waiting, "any").await == number).then_some(())
-        })
-        .await;
-    };
+    let mut lock = app.database.begin("SELECT FROM users FOR UPDATE").await;
 
-    // The change of the password comes first and makes the link void, which the reset already holds up for itself.
+    // The change of the password is first and invalidates the link, whose row the reset has already locked.
     let change =
         json!({ "current_password": user.password, "new_password": format!("{SECRET_MARK} by change") });
     let change = app.post(path::MY_PASSWORD).bearer_auth(&session.access).json(&change).answer();
     let reset = async {
-        waiting(1).await;
+        app.database.wait_until_blocked(1).await;
         let body = json!({ "token": token, "new_password": format!("{SECRET_MARK} by reset") });
         app.post(path::RESET).json(&body).answer().await
     };
     let release = async {
-        waiting(2).await;
+        app.database.wait_until_blocked(2).await;
         sqlx::query("COMMIT").execute(&mut lock).await.unwrap();
     };
     let (change, reset, ()) = tokio::join!(change, reset, release);

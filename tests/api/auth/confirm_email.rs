@@ -11,8 +11,8 @@ use super::change_email::{confirm, request};
 
 const NEW: &str = "New@Example.test";
 
-/// An account that asked for [`NEW`], and the token that was mailed there.
-async fn asked() -> (App, User, Session, String) {
+/// An account that has requested [`NEW`], and the token that was mailed there.
+async fn requested() -> (App, User, Session, String) {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("mover").await;
     request(&app, &session, &user.password, NEW).await.ok(202);
@@ -22,8 +22,8 @@ async fn asked() -> (App, User, Session, String) {
 }
 
 #[tokio::test]
-async fn the_account_has_the_new_address_and_the_old_one_gets_a_notice() {
-    let (app, user, session, token) = asked().await;
+async fn the_address_is_changed_and_the_old_one_gets_a_notice() {
+    let (app, user, session, token) = requested().await;
 
     let answer = confirm(&app, &token).await;
 
@@ -39,15 +39,15 @@ async fn the_account_has_the_new_address_and_the_old_one_gets_a_notice() {
 
 #[tokio::test]
 async fn a_token_is_valid_once_even_for_concurrent_requests() {
-    let (app, _, _, token) = asked().await;
+    let (app, _, _, token) = requested().await;
     let answers = join_all((0..5).map(|_| confirm(&app, &token))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
     assert!(answers.iter().all(|answer| [200, 422].contains(&answer.status)), "{answers:?}");
 }
 
 #[tokio::test]
-async fn a_reset_link_that_went_to_the_old_address_is_void() {
-    let (app, user, _, token) = asked().await;
+async fn a_reset_link_to_the_old_address_becomes_invalid() {
+    let (app, user, _, token) = requested().await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
     let reset = app.mail().wait_for(&user.email, 2).await[1].token();
 
@@ -59,7 +59,7 @@ async fn a_reset_link_that_went_to_the_old_address_is_void() {
 }
 
 #[tokio::test]
-async fn a_reset_of_the_password_makes_it_void_even_before_it_was_mailed() {
+async fn a_password_reset_invalidates_a_confirmation_that_is_not_yet_mailed() {
     let mut app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("mover").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
@@ -67,7 +67,7 @@ async fn a_reset_of_the_password_makes_it_void_even_before_it_was_mailed() {
     app.mail.as_mut().unwrap().stop();
     request(&app, &session, &user.password, "thief@example.test").await.ok(202);
 
-    // Whoever has the session and the password is shut out by the owner, who reads the mail.
+    // The owner, who receives the e-mail, locks out the thief of the session and the password.
     let body = json!({ "token": reset, "new_password": format!("{SECRET_MARK} mine again") });
     app.post(path::RESET).json(&body).answer().await.ok(200);
 
@@ -88,8 +88,8 @@ async fn a_reset_of_the_password_makes_it_void_even_before_it_was_mailed() {
 }
 
 #[tokio::test]
-async fn an_address_that_was_taken_meanwhile_stays_where_it_is() {
-    let (app, user, session, token) = asked().await;
+async fn an_address_that_another_account_has_taken_is_not_changed() {
+    let (app, user, session, token) = requested().await;
     let taker = json!({ "username": "taker", "email": NEW.to_lowercase(), "name": "Taker",
                         "password": format!("{SECRET_MARK} of taker") });
     app.post_user(&taker).await.ok(201);
@@ -100,8 +100,8 @@ async fn an_address_that_was_taken_meanwhile_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_token_expires_after_a_day_and_not_for_a_deactivated_account() {
-    let (app, user, session, token) = asked().await;
+async fn a_token_is_refused_after_a_day_and_for_a_deactivated_account() {
+    let (app, user, session, token) = requested().await;
     let off = "UPDATE users SET is_active = false WHERE username = $1";
     app.database.execute_for(off, &user.username).await;
     confirm(&app, &token).await.problem(422);
@@ -115,7 +115,7 @@ async fn a_token_expires_after_a_day_and_not_for_a_deactivated_account() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_the_body() {
+async fn a_malformed_body_is_refused() {
     let app = App::start().await;
     for token in ["", "nonsense", "\u{0}"] {
         confirm(&app, token).await.problem(422);

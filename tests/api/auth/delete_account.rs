@@ -5,7 +5,6 @@ use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, SUPERUSER, Session, Setup, path, superuser_password};
 use latchkey_tests::logs::SECRET_MARK;
 use latchkey_tests::smtp::Smtp;
-use latchkey_tests::wait;
 use serde_json::json;
 
 fn allowed() -> Setup {
@@ -18,7 +17,7 @@ async fn delete(app: &App, session: &Session, password: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_account_and_its_sessions_are_gone_everywhere() {
+async fn a_deleted_account_is_gone_and_its_sessions_end_on_every_replica() {
     let app = allowed().mail(Smtp::Plain).replicas(2).start().await;
     let (user, session) = app.new_session("leaver").await;
     let other = app.log_in(&user).await;
@@ -30,7 +29,7 @@ async fn the_account_and_its_sessions_are_gone_everywhere() {
     assert_eq!(answer.cookie()[0], "refresh_token=");
     for gone in [&session, &other] {
         app.me_at(1, &gone.access).await.problem(401);
-        // Where the account is not looked up, the session must be known to have ended.
+        // This endpoint does not read the account, so the session itself must have ended.
         let sessions = app.servers[1].get(path::SESSIONS).bearer_auth(&gone.access);
         sessions.answer().await.problem(401);
         app.refresh_at(1, gone).await.problem(401);
@@ -41,12 +40,12 @@ async fn the_account_and_its_sessions_are_gone_everywhere() {
     assert_eq!(app.database.count(rows, &user.username).await, 0);
     let audited = "SELECT count(*) FROM audit_events WHERE kind = 'account_deleted' AND user_id = $1::bigint";
     assert_eq!(app.database.count(audited, &user.id.to_string()).await, 1);
-    // The name and the address are free again.
+    // The user name and the address are available again.
     app.post_user(&latchkey_tests::app::new_user(&user)).await.ok(201);
 }
 
 #[tokio::test]
-async fn is_not_offered_by_default_whatever_is_sent() {
+async fn the_deletion_is_disabled_by_default() {
     let app = App::start().await;
     let (user, session) = app.new_session("stayer").await;
     delete(&app, &session, &user.password).await.problem(403);
@@ -56,7 +55,7 @@ async fn is_not_offered_by_default_whatever_is_sent() {
 }
 
 #[tokio::test]
-async fn needs_the_password() {
+async fn a_wrong_password_is_refused() {
     let app = allowed().start().await;
     let (user, session) = app.new_session("stayer").await;
     let wrong = delete(&app, &session, &format!("{SECRET_MARK} wrong")).await;
@@ -73,11 +72,11 @@ async fn needs_the_password() {
 }
 
 #[tokio::test]
-async fn the_last_active_superuser_stays() {
+async fn the_last_active_superuser_cannot_delete_the_own_account() {
     let app = allowed().start().await;
     let superuser = app.superuser().await.clone();
-    // A superuser who is deactivated administers nothing.
-    let second = make_superuser(&app, "second").await;
+    // A deactivated superuser cannot administer anything.
+    let second = create_superuser(&app, "second").await;
     let off = "UPDATE users SET is_active = false WHERE username = $1";
     app.database.execute_for(off, "second").await;
     delete(&app, &superuser, &superuser_password()).await.problem(409);
@@ -89,25 +88,17 @@ async fn the_last_active_superuser_stays() {
 }
 
 #[tokio::test]
-async fn of_superusers_who_concurrently_delete_themselves_one_stays() {
+async fn one_of_several_superusers_who_concurrently_delete_themselves_remains() {
     let app = allowed().start().await;
     let mut leavers = vec![(app.superuser().await.clone(), superuser_password())];
     for name in ["second", "third", "fourth"] {
-        leavers.push((make_superuser(&app, name).await, password_of(name)));
+        leavers.push((create_superuser(&app, name).await, password_of(name)));
     }
-    // All are held up until the last one has got as far as it can.
-    let mut lock = app.database.connect().await;
-    for sql in ["BEGIN", "SELECT FROM users FOR UPDATE"] {
-        sqlx::query(sql).execute(&mut lock).await.unwrap();
-    }
+    // All wait for the lock before the first one continues.
+    let mut lock = app.database.begin("SELECT FROM users FOR UPDATE").await;
     let deletions = join_all(leavers.iter().map(|(session, password)| delete(&app, session, password)));
     let release = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock' AND $1 <> ''";
-        wait::until("all of them to wait", || async {
-            (app.database.count(waiting, "any").await == 4).then_some(())
-        })
-        .await;
+        app.database.wait_until_blocked(4).await;
         sqlx::query("COMMIT").execute(&mut lock).await.unwrap();
     };
     let (answers, ()) = tokio::join!(deletions, release);
@@ -123,7 +114,7 @@ fn password_of(name: &str) -> String {
     format!("{SECRET_MARK} of {name}")
 }
 
-async fn make_superuser(app: &App, name: &str) -> Session {
+async fn create_superuser(app: &App, name: &str) -> Session {
     let body = json!({
         "username": name, "email": format!("{name}@example.test"), "name": name,
         "password": password_of(name), "is_superuser": true,

@@ -10,13 +10,13 @@ async fn end(app: &App, session: &Session, id: &str) -> Answer {
     app.server().request("DELETE", &path).bearer_auth(&session.access).answer().await
 }
 
-/// The id of a session, as its own list names it.
+/// The id of a session in its own list.
 async fn id(app: &App, session: &Session) -> String {
     list(app, session).await[0]["id"].as_str().expect("an id").to_owned()
 }
 
 #[tokio::test]
-async fn its_tokens_are_refused_everywhere_and_the_others_go_on() {
+async fn the_tokens_of_an_ended_session_are_refused_by_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, session) = app.new_session("john").await;
     let stolen = app.log_in(&user).await;
@@ -32,13 +32,13 @@ async fn its_tokens_are_refused_everywhere_and_the_others_go_on() {
     assert_eq!(list(&app, &session).await.len(), 1);
     let audited = "SELECT count(*) FROM audit_events WHERE kind = 'session_ended' AND session_id = $1::uuid";
     assert_eq!(app.database.count(audited, &id).await, 1);
-    // Asked for again, as after an answer that was lost.
+    // A repeated request succeeds, as after a lost response.
     assert_eq!(end(&app, &session, &id).await.status, 204);
     assert_eq!(app.database.count(audited, &id).await, 1);
 }
 
 #[tokio::test]
-async fn the_own_one_ends_as_by_a_logout() {
+async fn ending_the_own_session_is_a_logout() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let answer = end(&app, &session, &id(&app, &session).await).await;
@@ -49,16 +49,16 @@ async fn the_own_one_ends_as_by_a_logout() {
 }
 
 #[tokio::test]
-async fn somebody_elses_is_as_unknown_as_one_that_never_was() {
+async fn a_session_of_another_user_gets_404() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
-    let (_, stranger) = app.new_session("stranger").await;
-    let theirs = id(&app, &stranger).await;
+    let (_, other_user) = app.new_session("other-user").await;
+    let theirs = id(&app, &other_user).await;
     let unknown = end(&app, &session, "00000000-0000-4000-8000-000000000000").await.problem(404);
     let foreign = end(&app, &session, &theirs).await.problem(404);
     assert_eq!(foreign["detail"], unknown["detail"]);
-    app.me(&stranger.access).await.ok(200);
-    app.log_out(&stranger).await.ok(200);
+    app.me(&other_user.access).await.ok(200);
+    app.log_out(&other_user).await.ok(200);
     end(&app, &session, &theirs).await.problem(404);
     for nonsense in ["nonsense", "%ff", "1"] {
         end(&app, &session, nonsense).await.problem(404);
@@ -66,7 +66,7 @@ async fn somebody_elses_is_as_unknown_as_one_that_never_was() {
 }
 
 #[tokio::test]
-async fn needs_a_token() {
+async fn a_request_without_a_token_gets_401() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let path = format!("{}/{}", path::SESSIONS, id(&app, &session).await);

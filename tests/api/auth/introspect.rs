@@ -15,13 +15,13 @@ async fn introspect(app: &App, token: &str) -> Answer {
 
 #[track_caller]
 fn assert_inactive(answer: &Answer) {
-    // RFC 7662 §2.2: nothing else is said, so that nothing can be learnt.
+    // RFC 7662 §2.2: the response contains nothing else, so that it discloses nothing.
     assert_eq!(answer.ok(200), json!({ "active": false }));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
 #[tokio::test]
-async fn tells_what_an_access_token_says() {
+async fn the_claims_of_an_access_token_are_returned() {
     let app = with_client().start().await;
     let (user, session) = app.new_session("anna").await;
 
@@ -40,7 +40,7 @@ async fn tells_what_an_access_token_says() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_active_but_no_bearer_token_and_is_not_used_up() {
+async fn introspection_does_not_use_up_a_refresh_token() {
     let app = with_client().start().await;
     let (_, session) = app.new_session("rita").await;
     for _ in 0..3 {
@@ -52,7 +52,7 @@ async fn a_refresh_token_is_active_but_no_bearer_token_and_is_not_used_up() {
 }
 
 #[tokio::test]
-async fn a_rotated_refresh_token_is_inactive_and_asking_is_no_theft() {
+async fn introspection_of_a_rotated_refresh_token_is_not_a_reuse() {
     let app = with_client().start().await;
     let (_, first) = app.new_session("rota").await;
     let second = Session::from_answer(&app.refresh(&first).await);
@@ -66,7 +66,7 @@ async fn a_rotated_refresh_token_is_inactive_and_asking_is_no_theft() {
 }
 
 #[tokio::test]
-async fn what_would_not_be_accepted_is_inactive() {
+async fn an_invalid_or_revoked_token_is_inactive() {
     let app = with_client().start().await;
     let (_, out) = app.new_session("out").await;
     app.log_out(&out).await.ok(200);
@@ -94,12 +94,12 @@ async fn what_would_not_be_accepted_is_inactive() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_and_for_the_client_that_is_set() {
+async fn superusers_and_the_configured_client_are_authenticated() {
     assert_authenticates(path::INTROSPECT).await;
 }
 
 #[tokio::test]
-async fn the_hint_decides_nothing() {
+async fn the_hint_is_ignored() {
     let app = with_client().start().await;
     let (_, session) = app.new_session("hint").await;
     for hint in ["access_token", "refresh_token", "nonsense", ""] {
@@ -110,7 +110,7 @@ async fn the_hint_decides_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_token_it_is_an_invalid_request() {
+async fn a_request_without_a_token_is_invalid() {
     let app = with_client().start().await;
     for form in [vec![], vec![("token", "")], vec![("token_type_hint", "access_token")]] {
         let request = app.post(path::INTROSPECT).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(&form);
@@ -127,7 +127,7 @@ async fn without_a_token_it_is_an_invalid_request() {
 }
 
 #[tokio::test]
-async fn no_answer_is_given_when_it_cannot_be_known() {
+async fn without_the_database_the_request_gets_503() {
     let mut app = with_client().own_postgres().start().await;
     let (_, session) = app.new_session("dark").await;
     app.postgres.as_mut().unwrap().stop();

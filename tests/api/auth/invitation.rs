@@ -1,4 +1,4 @@
-//! `POST /api/v1/auth/reset-password` with the link of an invitation: a first password.
+//! `POST /api/v1/auth/reset-password` with the token of an invitation, which sets a first password.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, User, path};
@@ -6,7 +6,7 @@ use latchkey_tests::logs::SECRET_MARK;
 use latchkey_tests::smtp::Smtp;
 use serde_json::json;
 
-/// An account without a password, and the token that it was mailed.
+/// An account without a password, and the token of its invitation.
 async fn invited(app: &App) -> (User, String) {
     let user = app.create_user("invited").await;
     let unset = "UPDATE users SET password_hash = NULL, email_verified_at = NULL WHERE username = $1";
@@ -21,7 +21,7 @@ async fn invited(app: &App) -> (User, String) {
 }
 
 #[tokio::test]
-async fn sets_the_first_password_and_verifies_the_address() {
+async fn an_invitation_sets_the_first_password_and_verifies_the_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, token) = invited(&app).await;
     app.post_login(&user.username, &user.password).await.problem(401);
@@ -37,7 +37,7 @@ async fn sets_the_first_password_and_verifies_the_address() {
 }
 
 #[tokio::test]
-async fn is_good_for_a_week_and_void_after_a_reset() {
+async fn an_invitation_is_valid_for_a_week_or_until_a_reset() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, token) = invited(&app).await;
     let lifetime = "SELECT count(*) FROM one_time_tokens WHERE purpose = $1
@@ -54,7 +54,7 @@ async fn is_good_for_a_week_and_void_after_a_reset() {
 }
 
 #[tokio::test]
-async fn the_page_welcomes_and_sets_the_password() {
+async fn the_page_of_an_invitation_sets_the_password() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, token) = invited(&app).await;
     let page = app.get(&format!("/reset-password?token={token}")).answer().await;

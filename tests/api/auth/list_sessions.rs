@@ -11,7 +11,7 @@ pub async fn list(app: &App, session: &Session) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn shows_what_a_person_needs_to_know_them_by() {
+async fn a_session_is_listed_with_its_address_user_agent_and_times() {
     let app = App::setup().set("TRUSTED_PROXIES", "127.0.0.0/8").start().await;
     let user = app.create_user("john").await;
     let form = [("username", user.username.as_str()), ("password", user.password.as_str())];
@@ -39,7 +39,7 @@ async fn shows_what_a_person_needs_to_know_them_by() {
 }
 
 #[tokio::test]
-async fn a_refresh_is_a_use() {
+async fn a_refresh_updates_the_time_of_the_last_use() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let before = list(&app, &session).await.remove(0);
@@ -50,7 +50,7 @@ async fn a_refresh_is_a_use() {
 }
 
 #[tokio::test]
-async fn only_the_own_ones_that_go_on() {
+async fn only_open_sessions_of_the_own_account_are_listed() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let ended = app.log_in(&user).await;
@@ -60,12 +60,12 @@ async fn only_the_own_ones_that_go_on() {
         "UPDATE sessions SET expires_at = now() WHERE created_at = (SELECT max(created_at) FROM sessions
                   WHERE user_id = (SELECT id FROM users WHERE username = $1))";
     app.database.execute_for(expire, &user.username).await;
-    app.new_session("stranger").await;
+    app.new_session("other-user").await;
     assert_eq!(list(&app, &session).await.len(), 1);
 }
 
 #[tokio::test]
-async fn needs_a_token() {
+async fn a_request_without_a_token_gets_401() {
     let app = App::start().await;
     app.get(path::SESSIONS).answer().await.problem(401);
     let (_, session) = app.new_session("john").await;

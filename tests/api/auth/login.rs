@@ -6,50 +6,21 @@ use latchkey_tests::app::{App, SUPERUSER, Session, path, superuser_password};
 use latchkey_tests::forged_tokens::claim;
 use reqwest::multipart::Form;
 
+use super::assert_token_pair;
+
 #[tokio::test]
-async fn answers_with_both_tokens_and_sets_the_cookie() {
+async fn a_login_returns_both_tokens_and_sets_the_cookie() {
     let app = App::start().await;
     let user = app.create_user("john").await;
 
     let answer = app.post_login(&user.username, &user.password).await;
 
-    assert_json_snapshot!(answer.ok(200), {
-        ".username" => "john",
-        ".access_token.token" => "<jwt>",
-        ".refresh_token.token" => "<jwt>",
-    }, @r#"
-    {
-      "access_token": {
-        "expires_in": 604800,
-        "token": "<jwt>",
-        "token_type": "bearer"
-      },
-      "refresh_token": {
-        "expires_in": 31536000,
-        "token": "<jwt>",
-        "token_type": "bearer"
-      },
-      "username": "john"
-    }
-    "#);
-    assert_eq!(answer.json()["username"], user.username);
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let refresh = Session::from_answer(&answer).refresh;
-    assert_eq!(
-        answer.cookie(),
-        [
-            format!("refresh_token={refresh}").as_str(),
-            "HttpOnly",
-            "Max-Age=31536000",
-            "Path=/api/v1/auth",
-            "SameSite=Lax",
-            "Secure",
-        ]
-    );
+    let session = assert_token_pair(&answer, &user);
+    app.me(&session.access).await.ok(200);
 }
 
 #[tokio::test]
-async fn lifetimes_come_from_the_settings() {
+async fn the_settings_determine_the_lifetimes() {
     let app = App::setup()
         .set("ACCESS_TOKEN_EXPIRE_MINUTES", "5")
         .set("REFRESH_TOKEN_EXPIRE_MINUTES", "90")
@@ -70,7 +41,7 @@ async fn lifetimes_come_from_the_settings() {
 }
 
 #[tokio::test]
-async fn takes_the_name_or_the_address_in_any_case() {
+async fn the_user_name_and_the_address_are_accepted_in_any_case() {
     let app = App::start().await;
     let user = app.create_user("Anna").await;
 
@@ -87,7 +58,7 @@ async fn takes_the_name_or_the_address_in_any_case() {
 }
 
 #[tokio::test]
-async fn takes_multipart_form_data_too() {
+async fn multipart_form_data_is_accepted() {
     let app = App::start().await;
     let form = Form::new().text("username", SUPERUSER).text("password", superuser_password());
 
@@ -97,7 +68,7 @@ async fn takes_multipart_form_data_too() {
 }
 
 #[tokio::test]
-async fn every_login_is_a_session_of_its_own() {
+async fn every_login_starts_a_new_session() {
     let app = App::start().await;
     let (user, first) = app.new_session("twice").await;
     let second = app.log_in(&user).await;
@@ -109,7 +80,7 @@ async fn every_login_is_a_session_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
+async fn a_wrong_password_and_an_unknown_user_get_the_same_response() {
     let app = App::start().await;
     let user = app.create_user("known").await;
 
@@ -145,7 +116,7 @@ async fn a_password_is_compared_as_given() {
 }
 
 #[tokio::test]
-async fn an_inactive_account_cannot_log_in_and_its_tokens_are_void() {
+async fn an_inactive_account_cannot_log_in_and_its_tokens_are_refused() {
     let app = App::start().await;
     let (user, session) = app.new_session("gone").await;
     let changed = app
@@ -154,7 +125,7 @@ async fn an_inactive_account_cannot_log_in_and_its_tokens_are_void() {
         .await;
     assert_eq!(changed, 1);
 
-    // Only who knows the password is told; for everybody else there might be no such account.
+    // The status is only disclosed to a client that knows the password.
     app.post_login(&user.username, &user.password).await.problem(403);
     app.post_login(&user.username, "not the password").await.problem(401);
     app.me(&session.access).await.problem(401);
@@ -162,7 +133,7 @@ async fn an_inactive_account_cannot_log_in_and_its_tokens_are_void() {
 }
 
 #[tokio::test]
-async fn names_each_field_that_is_missing() {
+async fn each_missing_field_is_listed() {
     let app = App::start().await;
 
     let nothing = app.post(path::LOGIN).form(&[("other", "1")]).answer().await;
@@ -178,7 +149,7 @@ async fn names_each_field_that_is_missing() {
 }
 
 #[tokio::test]
-async fn takes_no_other_content_type() {
+async fn another_content_type_gets_415() {
     let app = App::start().await;
     let json = serde_json::json!({ "username": SUPERUSER, "password": superuser_password() });
 

@@ -1,8 +1,8 @@
-//! How passwords are stored, and that a login brings an old hash up to date.
+//! The hashes of passwords, and their renewal at login.
 
 use latchkey_tests::app::App;
 
-/// `abcd1234 abcd1234` at m=8, t=1, p=1: far below the parameters of today.
+/// The stored hash of this password has the parameters m=8, t=1, p=1, far below the current ones.
 const WEAK_PASSWORD: &str = "abcd1234 abcd1234";
 
 const STORED: &str = "SELECT password_hash FROM users WHERE username = $1";
@@ -38,5 +38,5 @@ async fn a_login_renews_a_hash_of_lower_parameters() {
     assert!(after.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{after}");
 
     app.post_login(&user.username, WEAK_PASSWORD).await.ok(200);
-    assert_eq!(app.database.text(STORED, &user.username).await, after, "renewed once, then left alone");
+    assert_eq!(app.database.text(STORED, &user.username).await, after, "a current hash is not renewed");
 }

@@ -6,7 +6,7 @@ use latchkey_tests::app::{App, Session, path};
 use latchkey_tests::forged_tokens::Forged;
 
 #[tokio::test]
-async fn ends_the_session_and_clears_the_cookie() {
+async fn a_logout_ends_the_session_and_clears_the_cookie() {
     let app = App::start().await;
     let (user, session) = app.new_session("leaving").await;
 
@@ -30,7 +30,7 @@ async fn ends_the_session_and_clears_the_cookie() {
 }
 
 #[tokio::test]
-async fn works_without_the_cookie() {
+async fn a_logout_without_the_cookie_ends_the_session() {
     let app = App::start().await;
     let (_, session) = app.new_session("bare").await;
 
@@ -42,7 +42,7 @@ async fn works_without_the_cookie() {
 }
 
 #[tokio::test]
-async fn covers_every_token_of_the_session_however_often_it_was_refreshed() {
+async fn every_token_of_a_refreshed_session_is_refused() {
     let app = App::start().await;
     let (_, first) = app.new_session("chain").await;
     let second = Session::from_answer(&app.refresh(&first).await);
@@ -57,7 +57,7 @@ async fn covers_every_token_of_the_session_however_often_it_was_refreshed() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_another_session_is_ignored_and_its_session_lives() {
+async fn a_cookie_of_another_session_is_ignored() {
     let app = App::start().await;
     let (user, mine) = app.new_session("mine").await;
     let my_other = app.log_in(&user).await;
@@ -75,7 +75,7 @@ async fn a_cookie_of_another_session_is_ignored_and_its_session_lives() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_no_token_is_ignored() {
+async fn an_invalid_cookie_is_ignored() {
     let app = App::start().await;
     let (user, mut session) = app.new_session("odd").await;
     for cookie in ["", "nonsense", "a.b.c", "%00", "\"quoted\""] {
@@ -100,7 +100,7 @@ async fn a_forged_cookie_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn needs_a_valid_access_token() {
+async fn a_request_without_an_access_token_gets_401() {
     let app = App::start().await;
     let (_, session) = app.new_session("still-in").await;
 
@@ -113,7 +113,7 @@ async fn needs_a_valid_access_token() {
 }
 
 #[tokio::test]
-async fn a_second_logout_is_refused_as_any_use_of_a_revoked_token() {
+async fn a_second_logout_gets_401() {
     let app = App::start().await;
     let (_, session) = app.new_session("twice-out").await;
     app.log_out(&session).await.ok(200);

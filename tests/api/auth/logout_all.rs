@@ -9,10 +9,10 @@ async fn log_out_everywhere(app: &App, session: &Session) -> Answer {
 }
 
 #[tokio::test]
-async fn every_session_of_the_account_ends_and_no_other() {
+async fn every_session_of_the_account_ends_on_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, session) = app.new_session("john").await;
-    let (_, stranger) = app.new_session("stranger").await;
+    let (_, other_user) = app.new_session("other-user").await;
     let all = [session.clone(), app.log_in(&user).await, app.log_in(&user).await];
     for session in &all {
         app.me_at(1, &session.access).await.ok(200);
@@ -26,14 +26,14 @@ async fn every_session_of_the_account_ends_and_no_other() {
         app.me_at(1, &session.access).await.problem(401);
         app.refresh_at(1, session).await.problem(401);
     }
-    app.me(&stranger.access).await.ok(200);
+    app.me(&other_user.access).await.ok(200);
     app.log_in(&user).await;
     let audited = "SELECT count(*) FROM audit_events WHERE kind = $1";
     assert_eq!(app.database.count(audited, "logout_all").await, 1);
 }
 
 #[tokio::test]
-async fn holds_after_redis_was_flushed() {
+async fn the_sessions_remain_ended_after_redis_is_flushed() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
     let other = app.log_in(&user).await;
@@ -44,7 +44,7 @@ async fn holds_after_redis_was_flushed() {
 }
 
 #[tokio::test]
-async fn needs_a_token() {
+async fn a_request_without_a_token_gets_401() {
     let app = App::start().await;
     let (_, session) = app.new_session("john").await;
     let cookie = format!("refresh_token={}", session.refresh);

@@ -5,7 +5,7 @@ use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 
 #[tokio::test]
-async fn shows_the_account() {
+async fn the_account_is_returned() {
     let app = App::start().await;
     let (user, session) = app.new_session("john").await;
 
@@ -30,11 +30,11 @@ async fn shows_the_account() {
 }
 
 #[tokio::test]
-async fn shows_that_a_superuser_is_one() {
+async fn a_superuser_is_marked() {
     let app = App::start().await;
     let me = app.me(&app.superuser().await.access).await.ok(200);
     assert_eq!(me["is_superuser"], true);
-    assert_eq!(me["email"], "Root@Example.Test", "kept as it was given");
+    assert_eq!(me["email"], "Root@Example.Test", "the address is stored as given");
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn the_scheme_may_be_written_in_any_case() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_challenge_names_no_error() {
+async fn without_a_token_the_challenge_has_no_error() {
     let app = App::start().await;
 
     let answer = app.get(path::ME).answer().await;
@@ -60,7 +60,7 @@ async fn without_a_token_the_challenge_names_no_error() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_named_invalid() {
+async fn an_invalid_token_is_named_in_the_challenge() {
     let app = App::start().await;
 
     let answer = app.me("nonsense").await;
@@ -71,7 +71,7 @@ async fn a_bad_token_is_named_invalid() {
 }
 
 #[tokio::test]
-async fn takes_the_token_from_nowhere_but_the_header() {
+async fn a_token_in_the_query_or_a_cookie_is_refused() {
     let app = App::start().await;
     let session = app.superuser().await.clone();
 
@@ -84,7 +84,7 @@ async fn takes_the_token_from_nowhere_but_the_header() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_opens_nothing() {
+async fn a_refresh_token_is_refused() {
     let app = App::start().await;
     let refresh = app.superuser().await.refresh.clone();
     app.me(&refresh).await.problem(401);

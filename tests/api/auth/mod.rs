@@ -1,12 +1,11 @@
 //! `/api/v1/auth/…`
 
-mod change_email;
+pub mod change_email;
 mod change_password;
 mod change_profile;
 mod clients;
 mod concurrent;
 mod confirm_email;
-mod confirm_email_page;
 mod delete_account;
 mod end_session;
 mod introspect;
@@ -24,10 +23,54 @@ pub mod register;
 mod register_taken;
 mod resend_verification;
 mod reset_password;
-mod reset_password_page;
 mod revoke;
 mod token;
 mod token_refresh_grant;
 mod verify;
 mod verify_email;
-mod verify_email_page;
+
+use insta::assert_json_snapshot;
+use latchkey_tests::answer::Answer;
+use latchkey_tests::app::{Session, User};
+
+/// Asserts the response of `/login` and `/refresh` with the default lifetimes, the cookie included, and returns the
+/// session.
+#[track_caller]
+fn assert_token_pair(answer: &Answer, user: &User) -> Session {
+    insta::allow_duplicates! {
+    assert_json_snapshot!(answer.ok(200), {
+        ".username" => "<username>",
+        ".access_token.token" => "<jwt>",
+        ".refresh_token.token" => "<jwt>",
+    }, @r#"
+    {
+      "access_token": {
+        "expires_in": 604800,
+        "token": "<jwt>",
+        "token_type": "bearer"
+      },
+      "refresh_token": {
+        "expires_in": 31536000,
+        "token": "<jwt>",
+        "token_type": "bearer"
+      },
+      "username": "<username>"
+    }
+    "#);
+    }
+    assert_eq!(answer.json()["username"], user.username);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let session = Session::from_answer(answer);
+    assert_eq!(
+        answer.cookie(),
+        [
+            format!("refresh_token={}", session.refresh).as_str(),
+            "HttpOnly",
+            "Max-Age=31536000",
+            "Path=/api/v1/auth",
+            "SameSite=Lax",
+            "Secure",
+        ]
+    );
+    session
+}

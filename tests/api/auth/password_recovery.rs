@@ -4,14 +4,13 @@ use insta::assert_json_snapshot;
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
 use latchkey_tests::smtp::Smtp;
-use latchkey_tests::wait;
 
 async fn recover(app: &App, address: &str) -> Answer {
     app.post(&format!("{}/{address}", path::RECOVERY)).answer().await
 }
 
 #[tokio::test]
-async fn answers_the_same_whether_or_not_there_is_such_an_account() {
+async fn the_response_does_not_disclose_whether_the_account_exists() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("forgetful").await;
 
@@ -35,7 +34,7 @@ async fn answers_the_same_whether_or_not_there_is_such_an_account() {
 }
 
 #[tokio::test]
-async fn sends_an_email_in_text_and_html() {
+async fn the_email_has_text_and_html_with_the_same_link() {
     let app =
         App::setup().mail(Smtp::Plain).set("PUBLIC_URL", "https://login.example.test/base").start().await;
     let user = app.create_user("forgetful").await;
@@ -52,7 +51,7 @@ async fn sends_an_email_in_text_and_html() {
 }
 
 #[tokio::test]
-async fn takes_the_address_in_any_case_and_writes_to_the_one_on_record() {
+async fn the_email_is_sent_to_the_stored_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("Case").await;
 
@@ -73,16 +72,12 @@ async fn an_inactive_account_gets_no_email() {
     recover(&app, &active.email).await.ok(200);
 
     app.mail().wait_for(&active.email, 1).await;
-    wait::until("an outbox with nothing left", || async {
-        let left = "SELECT count(*) FROM outbox WHERE $1 <> ''";
-        (app.database.count(left, "any").await == 0).then_some(())
-    })
-    .await;
+    app.wait_until_outbox_is_empty().await;
     assert!(app.mail().mail_to(&inactive.email).await.is_empty());
 }
 
 #[tokio::test]
-async fn names_an_address_that_is_none() {
+async fn an_invalid_address_is_refused() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     for address in ["plain", "@example.test", "a@", "a%20b@example.test", "a@b@c", "%00@example.test"] {
         let answer = recover(&app, address).await;
@@ -93,7 +88,7 @@ async fn names_an_address_that_is_none() {
 }
 
 #[tokio::test]
-async fn says_so_where_mail_is_off() {
+async fn without_an_smtp_server_the_request_gets_503() {
     let app = App::start().await;
     let known = recover(&app, "root@example.test").await;
     assert_json_snapshot!(known.problem(503), { ".instance" => "<request id>" });
@@ -101,7 +96,7 @@ async fn says_so_where_mail_is_off() {
 }
 
 #[tokio::test]
-async fn the_audit_knows_whose_account_was_asked_for_and_from_where() {
+async fn the_request_is_audited() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("forgetful").await;
     recover(&app, &user.email.to_uppercase().replace('@', "%40")).await.ok(200);

@@ -1,13 +1,13 @@
-//! `POST /api/v1/auth/refresh`: who may exchange what. What happens to a token that was exchanged before is in
-//! `refresh_reuse.rs`.
+//! `POST /api/v1/auth/refresh`: the accepted tokens. `refresh_reuse.rs` tests tokens that were exchanged before.
 
-use insta::assert_json_snapshot;
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Session, path};
 use latchkey_tests::forged_tokens::{Forged, claim};
 use serde_json::{Value, json};
 
-/// The key that signs everything in an app that was started without keys of its own.
+use super::assert_token_pair;
+
+/// The signing key of an app.
 fn signing_key(app: &App) -> Value {
     let text = std::fs::read_to_string(app.keys.path()).unwrap();
     serde_json::from_str::<Value>(&text).unwrap()["keys"][0].clone()
@@ -23,45 +23,13 @@ async fn post(app: &App, access: &str, body: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn answers_as_a_login_does_and_sets_the_cookie_anew() {
+async fn a_refresh_returns_new_tokens_and_sets_the_cookie() {
     let app = App::start().await;
     let (user, old) = app.new_session("john").await;
 
     let answer = app.refresh(&old).await;
 
-    assert_json_snapshot!(answer.ok(200), {
-        ".username" => "john",
-        ".access_token.token" => "<jwt>",
-        ".refresh_token.token" => "<jwt>",
-    }, @r#"
-    {
-      "access_token": {
-        "expires_in": 604800,
-        "token": "<jwt>",
-        "token_type": "bearer"
-      },
-      "refresh_token": {
-        "expires_in": 31536000,
-        "token": "<jwt>",
-        "token_type": "bearer"
-      },
-      "username": "john"
-    }
-    "#);
-    assert_eq!(answer.json()["username"], user.username);
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let new = Session::from_answer(&answer);
-    assert_eq!(
-        answer.cookie(),
-        [
-            format!("refresh_token={}", new.refresh).as_str(),
-            "HttpOnly",
-            "Max-Age=31536000",
-            "Path=/api/v1/auth",
-            "SameSite=Lax",
-            "Secure",
-        ]
-    );
+    let new = assert_token_pair(&answer, &user);
     assert_ne!(new.refresh, old.refresh);
     assert_ne!(new.access, old.access);
     assert_eq!(claim(&new.access, "sid"), claim(&old.access, "sid"), "the session stays the same");
@@ -70,7 +38,7 @@ async fn answers_as_a_login_does_and_sets_the_cookie_anew() {
 }
 
 #[tokio::test]
-async fn does_not_trust_what_the_caller_says_of_the_token() {
+async fn the_lifetime_in_the_request_is_ignored() {
     let app = App::start().await;
     let (_, session) = app.new_session("liar").await;
     let body = json!({ "token": session.refresh, "expires_in": 99_999_999, "token_type": "bearer" });
@@ -81,7 +49,7 @@ async fn does_not_trust_what_the_caller_says_of_the_token() {
 }
 
 #[tokio::test]
-async fn an_access_token_that_has_only_expired_will_do_and_does_nowhere_else() {
+async fn an_expired_access_token_is_accepted_only_for_a_refresh() {
     let app = App::start().await;
     let (_, session) = app.new_session("late").await;
     let access = expired(&session.access).sign(&signing_key(&app));
@@ -94,7 +62,7 @@ async fn an_access_token_that_has_only_expired_will_do_and_does_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_expired_access_token_of_an_ended_session_will_not_do() {
+async fn an_expired_access_token_of_an_ended_session_is_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("late-and-out").await;
     let access = expired(&session.access).sign(&signing_key(&app));
@@ -103,7 +71,7 @@ async fn an_expired_access_token_of_an_ended_session_will_not_do() {
 }
 
 #[tokio::test]
-async fn an_access_token_with_any_other_fault_will_not_do() {
+async fn an_access_token_with_any_other_fault_is_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("forger").await;
     let key = signing_key(&app);
@@ -128,7 +96,7 @@ async fn an_access_token_with_any_other_fault_will_not_do() {
 }
 
 #[tokio::test]
-async fn needs_an_access_token() {
+async fn a_request_without_an_access_token_gets_401() {
     let app = App::start().await;
     let (_, session) = app.new_session("bare").await;
     let body = json!({ "token": session.refresh });
@@ -139,13 +107,13 @@ async fn needs_an_access_token() {
 }
 
 #[tokio::test]
-async fn an_access_token_of_another_session_will_not_do_and_harms_neither() {
+async fn an_access_token_of_another_session_is_refused_and_both_sessions_remain() {
     let app = App::start().await;
     let (user, first) = app.new_session("first").await;
     let second = app.log_in(&user).await;
-    let (_, stranger) = app.new_session("stranger").await;
+    let (_, other_user) = app.new_session("other-user").await;
 
-    for other in [&second, &stranger] {
+    for other in [&second, &other_user] {
         let mixed = Session { access: other.access.clone(), refresh: first.refresh.clone() };
         app.refresh(&mixed).await.problem(401);
         app.me(&other.access).await.ok(200);
@@ -154,7 +122,7 @@ async fn an_access_token_of_another_session_will_not_do_and_harms_neither() {
 }
 
 #[tokio::test]
-async fn takes_nothing_but_a_valid_refresh_token() {
+async fn an_invalid_refresh_token_is_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("picky").await;
     let key = signing_key(&app);
@@ -172,7 +140,7 @@ async fn takes_nothing_but_a_valid_refresh_token() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_the_body() {
+async fn a_malformed_body_is_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("body").await;
     let request = || app.post(path::REFRESH).bearer_auth(&session.access);

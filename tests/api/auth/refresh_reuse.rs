@@ -1,4 +1,5 @@
-//! Rotation: each refresh token is good for one exchange; what a second one gets depends on how late it comes.
+//! Rotation: each refresh token is valid for one exchange. The response to a second one depends on the time since
+//! the first.
 
 use futures::future::join_all;
 use latchkey_tests::app::{App, Session, User};
@@ -9,7 +10,7 @@ const OPEN_SESSIONS: &str = "SELECT count(*) FROM sessions s JOIN users u ON u.i
 const THEFTS: &str = "SELECT count(*) FROM audit_events a JOIN users u ON u.id = a.user_id \
                       WHERE u.username = $1 AND a.kind = 'refresh_token_reused'";
 
-/// Lets the grace of every exchange so far run out, eleven seconds in no time.
+/// Moves every exchange so far eleven seconds into the past, beyond the grace period.
 async fn let_grace_pass(app: &App, user: &User) {
     let sql = "UPDATE refresh_tokens SET rotated_at = rotated_at - interval '11 seconds' \
                WHERE rotated_at IS NOT NULL AND session_id IN \
@@ -22,7 +23,7 @@ async fn refreshed(app: &App, session: &Session) -> Session {
 }
 
 #[tokio::test]
-async fn a_second_exchange_within_ten_seconds_gets_tokens_that_work() {
+async fn a_second_exchange_within_ten_seconds_gets_valid_tokens() {
     let app = App::start().await;
     let (user, first) = app.new_session("two-tabs").await;
 
@@ -33,7 +34,7 @@ async fn a_second_exchange_within_ten_seconds_gets_tokens_that_work() {
         app.me(&tab.access).await.ok(200);
         assert_eq!(claim(&tab.access, "sid"), claim(&first.access, "sid"));
     }
-    // Whichever tab goes on first, the other one, a moment later, still has its place in the session.
+    // After the first tab refreshes again, the tokens of the other one are still valid.
     let one_tab = refreshed(&app, &one_tab).await;
     let other_tab = refreshed(&app, &other_tab).await;
     let_grace_pass(&app, &user).await;
@@ -44,7 +45,7 @@ async fn a_second_exchange_within_ten_seconds_gets_tokens_that_work() {
 }
 
 #[tokio::test]
-async fn after_two_generations_within_ten_seconds_the_first_token_gets_the_third() {
+async fn a_token_two_generations_old_is_valid_within_ten_seconds() {
     let app = App::start().await;
     let (user, first) = app.new_session("slow-answer").await;
     let second = refreshed(&app, &first).await;
@@ -53,7 +54,7 @@ async fn after_two_generations_within_ten_seconds_the_first_token_gets_the_third
     let again = refreshed(&app, &first).await;
 
     app.me(&again.access).await.ok(200);
-    // Of the current generation: good for an exchange although the grace of all earlier ones has passed.
+    // It is of the current generation: valid for an exchange although the grace period of all earlier ones is over.
     let_grace_pass(&app, &user).await;
     let fourth = refreshed(&app, &again).await;
     app.me(&fourth.access).await.ok(200);
@@ -62,7 +63,7 @@ async fn after_two_generations_within_ten_seconds_the_first_token_gets_the_third
 }
 
 #[tokio::test]
-async fn a_later_one_is_theft_and_ends_the_whole_session() {
+async fn a_second_exchange_after_ten_seconds_ends_the_session() {
     let app = App::start().await;
     let (user, first) = app.new_session("stolen").await;
     let other_session = app.log_in(&user).await;
@@ -81,7 +82,7 @@ async fn a_later_one_is_theft_and_ends_the_whole_session() {
 }
 
 #[tokio::test]
-async fn theft_is_detected_by_any_replica_and_enforced_by_all_immediately() {
+async fn a_reuse_at_one_replica_ends_the_session_on_all_immediately() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("spread").await;
     let second = Session::from_answer(&app.refresh_at(1, &first).await);
@@ -94,7 +95,7 @@ async fn theft_is_detected_by_any_replica_and_enforced_by_all_immediately() {
 }
 
 #[tokio::test]
-async fn twenty_concurrent_refreshes_all_succeed_and_leave_one_usable_session() {
+async fn twenty_concurrent_refreshes_all_succeed() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("crowd").await;
 
@@ -106,14 +107,14 @@ async fn twenty_concurrent_refreshes_all_succeed_and_leave_one_usable_session() 
     }
     assert_eq!(app.database.count(OPEN_SESSIONS, &user.username).await, 1);
     assert_eq!(app.database.count(THEFTS, &user.username).await, 0);
-    // All twenty hold the current generation: the last one to go on is as good as the first.
+    // All twenty are of the current generation, so that any of them can be exchanged.
     let last = refreshed(&app, sessions.last().unwrap()).await;
     app.me(&last.access).await.ok(200);
     refreshed(&app, &last).await;
 }
 
 #[tokio::test]
-async fn a_token_so_old_that_its_record_is_gone_is_theft_too() {
+async fn a_token_whose_row_is_deleted_is_a_reuse_too() {
     let app = App::start().await;
     let (user, first) = app.new_session("forgotten").await;
     let second = refreshed(&app, &first).await;

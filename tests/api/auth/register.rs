@@ -28,7 +28,7 @@ pub async fn verify(app: &App, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn makes_an_account_that_logs_in_once_its_address_is_verified() {
+async fn a_registered_account_can_log_in_after_its_address_is_verified() {
     let app = open().start().await;
 
     let answer = register(&app, &body("john", "John@Example.test")).await;
@@ -40,7 +40,7 @@ async fn makes_an_account_that_logs_in_once_its_address_is_verified() {
     "#);
     let mail = app.mail().wait_for("John@Example.test", 1).await.remove(0);
     assert_eq!(mail.link().path(), "/verify-email");
-    // Only who knows the password learns that the address is what is missing.
+    // Only a client that knows the password learns that the address is not verified.
     app.post_login("john", "not the password").await.problem(401);
     let refused = app.post_login("john", &password()).await.problem(403);
     assert!(refused["detail"].as_str().unwrap().contains("verified"), "{refused}");
@@ -61,7 +61,7 @@ async fn makes_an_account_that_logs_in_once_its_address_is_verified() {
 }
 
 #[tokio::test]
-async fn is_closed_by_default_whatever_is_sent() {
+async fn registration_is_disabled_by_default() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let answer = register(&app, &body("john", "john@example.test")).await;
     assert!(answer.problem(403)["detail"].as_str().unwrap().contains("not open"), "{answer:?}");
@@ -70,7 +70,7 @@ async fn is_closed_by_default_whatever_is_sent() {
 }
 
 #[tokio::test]
-async fn takes_only_addresses_of_the_domains_that_are_allowed() {
+async fn only_addresses_of_the_allowed_domains_are_accepted() {
     let app = open().set("REGISTRATION_EMAIL_DOMAINS", "example.test, example.org").start().await;
     for outside in ["j@example.com", "j@sub.example.test", "j@notexample.test", "example.test@evil.test"] {
         let answer = register(&app, &body("john", outside)).await;
@@ -81,7 +81,7 @@ async fn takes_only_addresses_of_the_domains_that_are_allowed() {
 }
 
 #[tokio::test]
-async fn names_every_field_that_is_not_valid() {
+async fn each_invalid_field_is_listed() {
     let app = open().start().await;
     let wrong = json!({
         "username": "a b", "email": "nowhere", "name": "", "password": "x", "locale": "no language",
@@ -104,7 +104,7 @@ async fn names_every_field_that_is_not_valid() {
 }
 
 #[tokio::test]
-async fn the_language_is_the_one_that_is_given_or_that_the_browser_asks_for() {
+async fn the_language_is_the_given_one_or_that_of_the_browser() {
     let app = open().set("UNVERIFIED_LOGIN_ENABLED", "true").start().await;
     let register = async |name: &str, locale: Option<&str>, accept: Option<&str>| {
         let mut body = body(name, &format!("{name}@example.test"));
@@ -126,14 +126,14 @@ async fn the_language_is_the_one_that_is_given_or_that_the_browser_asks_for() {
 }
 
 #[tokio::test]
-async fn an_unverified_address_may_log_in_where_that_is_set() {
+async fn a_setting_allows_logins_before_the_address_is_verified() {
     let app = open().set("UNVERIFIED_LOGIN_ENABLED", "true").start().await;
     register(&app, &body("john", "john@example.test")).await.ok(202);
     app.log_in_as("john", &password()).await;
 }
 
 #[tokio::test]
-async fn is_audited_and_counted() {
+async fn registrations_are_audited_and_counted() {
     let app = open().start().await;
     register(&app, &body("john", "john@example.test")).await.ok(202);
     register(&app, &body("john", "other@example.test")).await.ok(202);

@@ -11,12 +11,12 @@ async fn resend(app: &App, email: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn sends_another_link_and_the_one_before_is_void() {
+async fn a_new_link_is_sent_and_the_old_one_is_invalid() {
     let app = open().start().await;
     register(&app, &body("john", "john@example.test")).await.ok(202);
     let first = app.mail().wait_for("john@example.test", 1).await[0].token();
 
-    // To the address on record, however it was asked for.
+    // Sent to the stored address, in any case of the given one.
     resend(&app, "JOHN@example.test").await.ok(202);
 
     let second = app.mail().wait_for("john@example.test", 2).await[1].token();
@@ -25,7 +25,7 @@ async fn sends_another_link_and_the_one_before_is_void() {
 }
 
 #[tokio::test]
-async fn answers_the_same_whatever_the_address_and_writes_to_nobody_else() {
+async fn the_response_does_not_disclose_whether_the_address_is_unverified() {
     let app = open().start().await;
     let verified = app.create_user("verified").await;
     register(&app, &body("john", "john@example.test")).await.ok(202);
@@ -35,29 +35,25 @@ async fn answers_the_same_whatever_the_address_and_writes_to_nobody_else() {
         assert_eq!(resend(&app, other).await.ok(202), needed.ok(202));
     }
     app.mail().wait_for("john@example.test", 2).await;
-    let waiting = "SELECT count(*) FROM outbox WHERE $1 <> ''";
-    latchkey_tests::wait::until("an empty outbox", || async {
-        (app.database.count(waiting, "any").await == 0).then_some(())
-    })
-    .await;
+    app.wait_until_outbox_is_empty().await;
     for other in [verified.email.as_str(), "nobody@example.test"] {
         assert!(app.mail().mail_to(other).await.is_empty(), "{other}");
     }
 }
 
 #[tokio::test]
-async fn says_what_is_wrong() {
+async fn an_invalid_request_is_refused() {
     let app = open().start().await;
     assert_eq!(resend(&app, "nowhere").await.invalid_fields(), ["email"]);
     let nothing = app.post(path::RESEND_VERIFICATION).json(&json!({})).answer().await;
     assert_eq!(nothing.invalid_fields(), ["email"]);
     app.post(path::RESEND_VERIFICATION).body("{}").answer().await.problem(415);
-    let silent = App::start().await;
-    resend(&silent, "john@example.test").await.problem(503);
+    let without_mail = App::start().await;
+    resend(&without_mail, "john@example.test").await.problem(503);
 }
 
 #[tokio::test]
-async fn the_audit_knows_who_was_written_to_and_from_where_it_was_asked() {
+async fn the_request_is_audited() {
     let app = open().start().await;
     let user = app.create_user("verified").await;
     resend(&app, &user.email).await.ok(202);

@@ -11,7 +11,7 @@ async fn app_with_mail() -> App {
     App::setup().mail(Smtp::Plain).start().await
 }
 
-/// The token of the letter number `number` (from 1) that the user gets.
+/// Requests a recovery and returns the token in the e-mail with this number, from 1, to the user.
 async fn request_token(app: &App, user: &User, number: usize) -> String {
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
     let mail = app.mail().wait_for(&user.email, number).await;
@@ -23,15 +23,15 @@ async fn reset(app: &App, token: &str, password: &str) -> Answer {
 }
 
 fn new_password() -> String {
-    format!("{SECRET_MARK} fresh one")
+    format!("{SECRET_MARK} new one")
 }
 
 #[tokio::test]
-async fn sets_the_password_and_ends_every_session() {
+async fn a_reset_sets_the_password_and_ends_every_session() {
     let app = app_with_mail().await;
     let (user, session) = app.new_session("forgetful").await;
     let other = app.log_in(&user).await;
-    let (_, stranger) = app.new_session("stranger").await;
+    let (_, other_user) = app.new_session("other-user").await;
     let token = request_token(&app, &user, 1).await;
 
     let answer = reset(&app, &token, &new_password()).await;
@@ -43,11 +43,11 @@ async fn sets_the_password_and_ends_every_session() {
     }
     app.post_login(&user.username, &user.password).await.problem(401);
     app.post_login(&user.username, &new_password()).await.ok(200);
-    app.me(&stranger.access).await.ok(200);
+    app.me(&other_user.access).await.ok(200);
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_one_reset() {
+async fn a_token_is_valid_once() {
     let app = app_with_mail().await;
     let user = app.create_user("once").await;
     let token = request_token(&app, &user, 1).await;
@@ -60,7 +60,7 @@ async fn a_token_is_good_for_one_reset() {
 }
 
 #[tokio::test]
-async fn of_concurrent_requests_one_wins() {
+async fn one_of_several_concurrent_requests_succeeds() {
     let app = app_with_mail().await;
     let user = app.create_user("race").await;
     let token = request_token(&app, &user, 1).await;
@@ -75,7 +75,7 @@ async fn of_concurrent_requests_one_wins() {
 }
 
 #[tokio::test]
-async fn a_newer_email_voids_the_older_one() {
+async fn a_newer_email_invalidates_the_older_one() {
     let app = app_with_mail().await;
     let user = app.create_user("impatient").await;
     let older = request_token(&app, &user, 1).await;
@@ -111,7 +111,7 @@ async fn a_token_is_stored_hashed() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_refused_leaves_the_token_good() {
+async fn the_token_remains_valid_after_a_refused_password() {
     let app = app_with_mail().await;
     let user = app.create_user("choosy").await;
     let token = request_token(&app, &user, 1).await;
@@ -124,7 +124,7 @@ async fn a_password_that_is_refused_leaves_the_token_good() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_never_given_out_is_refused_as_a_used_one_is() {
+async fn an_unknown_token_is_refused() {
     let app = app_with_mail().await;
     for token in ["nonsense", "", "\u{0}", &"a".repeat(5000)] {
         reset(&app, token, &new_password()).await.problem(422);
@@ -132,7 +132,7 @@ async fn a_token_that_was_never_given_out_is_refused_as_a_used_one_is() {
 }
 
 #[tokio::test]
-async fn takes_effect_on_every_replica_immediately() {
+async fn a_reset_ends_the_sessions_on_every_replica_immediately() {
     let app = App::setup().mail(Smtp::Plain).replicas(2).start().await;
     let (user, session) = app.new_session("spread").await;
     let token = request_token(&app, &user, 1).await;
@@ -145,7 +145,7 @@ async fn takes_effect_on_every_replica_immediately() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_the_body() {
+async fn a_malformed_body_is_refused() {
     let app = app_with_mail().await;
     let nothing = app.post(path::RESET).json(&json!({})).answer().await;
     assert_eq!(nothing.invalid_fields(), ["token", "new_password"]);

@@ -8,7 +8,7 @@ async fn post(app: &App, form: &[(&str, &str)]) -> Answer {
     app.post(path::TOKEN).form(form).answer().await
 }
 
-/// Asserts the members of RFC 6749 §5.2 beside those of every problem.
+/// Asserts the members of RFC 6749 §5.2 in addition to those of every problem.
 #[track_caller]
 fn assert_oauth_error(answer: &Answer, status: u16, error: &str) {
     let problem = answer.problem(status);
@@ -19,7 +19,7 @@ fn assert_oauth_error(answer: &Answer, status: u16, error: &str) {
 }
 
 #[tokio::test]
-async fn answers_as_the_authorize_button_expects() {
+async fn the_password_grant_returns_an_access_token() {
     let app = App::start().await;
 
     let answer = post(&app, &[("username", SUPERUSER), ("password", &superuser_password())]).await;
@@ -36,7 +36,7 @@ async fn answers_as_the_authorize_button_expects() {
 }
 
 #[tokio::test]
-async fn takes_every_member_that_the_flow_may_send() {
+async fn every_parameter_of_the_password_grant_is_accepted() {
     let app = App::start().await;
     let answer = post(
         &app,
@@ -65,7 +65,7 @@ async fn its_session_can_be_logged_out() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_user_are_the_same_invalid_grant() {
+async fn a_wrong_password_and_an_unknown_user_get_the_same_invalid_grant() {
     let app = App::start().await;
 
     let wrong = post(&app, &[("username", SUPERUSER), ("password", "wrong")]).await;
@@ -104,7 +104,7 @@ async fn another_grant_type_is_unsupported() {
 }
 
 #[tokio::test]
-async fn takes_no_other_content_type() {
+async fn another_content_type_gets_415() {
     let app = App::start().await;
     let json = serde_json::json!({ "username": SUPERUSER, "password": superuser_password() });
     let answer = app.post(path::TOKEN).json(&json).answer().await;
@@ -112,7 +112,7 @@ async fn takes_no_other_content_type() {
 }
 
 #[tokio::test]
-async fn an_account_that_may_not_log_in_is_an_invalid_grant_that_says_what_login_says() {
+async fn an_account_that_may_not_log_in_gets_an_invalid_grant_with_the_reason() {
     let app = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
     let user = app.create_user("unverified").await;
     let unverified = "UPDATE users SET email_verified_at = NULL WHERE username = $1";
@@ -126,7 +126,7 @@ async fn an_account_that_may_not_log_in_is_an_invalid_grant_that_says_what_login
         let login = app.post_login(&user.username, &user.password).await.problem(403);
         assert_eq!(token.json()["error_description"], login["detail"]);
         assert_eq!(token.json()["detail"], login["detail"]);
-        // Only to those who know the password.
+        // Only to a client that knows the password.
         let guess = post(&app, &[("username", &user.username), ("password", "wrong")]).await;
         assert_oauth_error(&guess, 401, "invalid_grant");
         assert_ne!(guess.json()["detail"], login["detail"]);

@@ -21,7 +21,7 @@ fn session(answer: &Answer) -> Session {
 }
 
 #[tokio::test]
-async fn gives_a_new_pair_without_a_bearer() {
+async fn a_refresh_token_is_exchanged_without_an_access_token() {
     let app = App::start().await;
     let (_, old) = app.new_session("oauth").await;
 
@@ -45,7 +45,7 @@ async fn gives_a_new_pair_without_a_bearer() {
 }
 
 #[tokio::test]
-async fn rotates_like_the_refresh_endpoint() {
+async fn a_reused_refresh_token_ends_the_session() {
     let app = App::start().await;
     let (user, old) = app.new_session("rotating").await;
     let new = session(&exchange(&app, &old.refresh).await);
@@ -61,7 +61,7 @@ async fn rotates_like_the_refresh_endpoint() {
 }
 
 #[tokio::test]
-async fn takes_refresh_tokens_of_living_sessions_only() {
+async fn other_tokens_and_tokens_of_ended_sessions_are_refused() {
     let app = App::start().await;
     let (_, session) = app.new_session("no-grant").await;
 

@@ -30,7 +30,7 @@ fn assert_refused(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn returns_the_bearer() {
+async fn the_user_of_the_token_is_returned_in_headers() {
     let app = App::start().await;
     let (user, session) = app.new_session("anna").await;
     assert_is(&verify_bearer(&app, &session.access).await, &user, "false");
@@ -40,7 +40,7 @@ async fn returns_the_bearer() {
 }
 
 #[tokio::test]
-async fn takes_the_access_token_from_a_cookie_where_there_is_no_header() {
+async fn the_cookie_is_used_without_an_authorization_header() {
     let app = App::start().await;
     let (user, session) = app.new_session("cora").await;
     let cookie = format!("theme=dark; access_token={}; lang=de", session.access);
@@ -55,7 +55,7 @@ async fn takes_the_access_token_from_a_cookie_where_there_is_no_header() {
 }
 
 #[tokio::test]
-async fn of_two_cookies_none_is_chosen() {
+async fn two_cookies_with_access_tokens_are_refused() {
     let app = App::start().await;
     let (_, victim) = app.new_session("victim").await;
     let (_, attacker) = app.new_session("attacker").await;
@@ -64,21 +64,21 @@ async fn of_two_cookies_none_is_chosen() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_no_access_token_wherever_it_stands() {
+async fn a_refresh_token_is_refused_in_the_header_and_in_cookies() {
     let app = App::start().await;
     let (_, session) = app.new_session("rita").await;
     assert_refused(&verify_bearer(&app, &session.refresh).await);
     for name in ["access_token", "refresh_token"] {
         assert_refused(&verify(&app, "cookie", &format!("{name}={}", session.refresh)).await);
     }
-    // The name is the whole name.
+    // The name of the cookie is compared as a whole.
     for name in ["Access_Token", "xaccess_token", "access_token_"] {
         assert_refused(&verify(&app, "cookie", &format!("{name}={}", session.access)).await);
     }
 }
 
 #[tokio::test]
-async fn without_a_token_the_challenge_names_no_error() {
+async fn without_a_token_the_challenge_has_no_error() {
     let app = App::start().await;
     let answer = app.get(path::VERIFY).answer().await;
     assert_refused(&answer);
@@ -100,7 +100,7 @@ async fn a_logout_and_a_deactivation_take_effect_immediately() {
 }
 
 #[tokio::test]
-async fn whatever_method_and_path_envoy_asks_about_is_answered_alike() {
+async fn any_method_and_any_path_below_are_accepted() {
     let app = App::start().await;
     let (user, session) = app.new_session("envoy").await;
     for (method, below) in [
@@ -112,7 +112,7 @@ async fn whatever_method_and_path_envoy_asks_about_is_answered_alike() {
     ] {
         let path = format!("{}{below}", path::VERIFY);
         let good = app.server().request(method, &path).bearer_auth(&session.access).answer().await;
-        // The client library resolves dots, so that one is the path of another endpoint.
+        // The client library resolves the dots, so that this request reaches another endpoint.
         if !below.starts_with("/..") {
             assert_is(&good, &user, "false");
             assert_refused(&app.server().request(method, &path).answer().await);
@@ -123,7 +123,7 @@ async fn whatever_method_and_path_envoy_asks_about_is_answered_alike() {
 }
 
 #[tokio::test]
-async fn what_the_caller_says_about_himself_is_never_repeated() {
+async fn user_headers_of_the_request_are_ignored() {
     let app = App::start().await;
     let (user, session) = app.new_session("humble").await;
     let answer = app
@@ -137,7 +137,7 @@ async fn what_the_caller_says_about_himself_is_never_repeated() {
 }
 
 #[tokio::test]
-async fn a_name_beyond_ascii_stays_out_of_the_headers() {
+async fn a_display_name_is_not_in_the_headers() {
     let app = App::start().await;
     let body = json!({ "username": "zoe", "email": "o'zoe+x@example.test", "name": "Zoë 李\u{2028}", "password": "correct horse battery" });
     let id = app.post_user(&body).await.ok(201)["id"].as_i64().unwrap();
@@ -152,7 +152,7 @@ async fn a_name_beyond_ascii_stays_out_of_the_headers() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_never_told_yes_when_it_cannot_be_known() {
+async fn without_the_database_the_request_gets_503() {
     let mut app = App::setup().own_postgres().start().await;
     let access = app.superuser().await.access.clone();
     app.postgres.as_mut().unwrap().stop();

@@ -10,7 +10,7 @@ use super::register::{body, open, password, register, verify};
 
 const JOHN: &str = "john@example.test";
 
-/// A registered account and the token that it was mailed.
+/// A registered account, and the token in its e-mail.
 async fn registered() -> (App, String) {
     let app = open().start().await;
     register(&app, &body("john", JOHN)).await.ok(202);
@@ -19,7 +19,7 @@ async fn registered() -> (App, String) {
 }
 
 #[tokio::test]
-async fn a_token_is_good_once() {
+async fn a_token_is_valid_once() {
     let (app, token) = registered().await;
     assert_json_snapshot!(verify(&app, &token).await.ok(200), @r#"
     {
@@ -47,7 +47,7 @@ async fn a_token_is_good_once() {
 }
 
 #[tokio::test]
-async fn of_concurrent_requests_one_wins() {
+async fn one_of_several_concurrent_requests_succeeds() {
     let (app, token) = registered().await;
     let answers = join_all((0..6).map(|_| verify(&app, &token))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
@@ -66,7 +66,7 @@ async fn a_token_expires_after_a_day() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_purpose_verifies_nothing_and_this_one_does_nothing_else() {
+async fn a_token_is_only_valid_for_its_purpose() {
     let (app, token) = registered().await;
     let new_password = format!("{} again", password());
     let reset = json!({ "token": token, "new_password": new_password });
@@ -79,7 +79,7 @@ async fn a_token_of_another_purpose_verifies_nothing_and_this_one_does_nothing_e
 }
 
 #[tokio::test]
-async fn a_token_of_a_deactivated_account_or_an_earlier_address_is_no_good() {
+async fn a_token_of_a_deactivated_account_or_an_earlier_address_is_refused() {
     let (app, token) = registered().await;
     let set = async |sql| assert_eq!(app.database.execute_for(sql, "john").await, 1);
     set("UPDATE users SET is_active = false WHERE username = $1").await;
@@ -91,7 +91,7 @@ async fn a_token_of_a_deactivated_account_or_an_earlier_address_is_no_good() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_the_body() {
+async fn a_malformed_body_is_refused() {
     let app = App::start().await;
     for token in ["", "nonsense", "\u{0}", &"a".repeat(5000)] {
         verify(&app, token).await.problem(422);

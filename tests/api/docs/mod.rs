@@ -1,4 +1,4 @@
-//! What describes the API.
+//! The documentation of the API.
 
 mod openapi;
 mod swagger_ui;

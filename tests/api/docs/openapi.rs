@@ -14,14 +14,14 @@ async fn document(app: &App) -> Value {
 }
 
 #[tokio::test]
-async fn is_the_one_that_the_command_prints() {
+async fn the_served_document_is_the_printed_one() {
     let app = App::start().await;
     let printed = run_command(&["openapi"], &Variables::new());
     assert_eq!(document(&app).await, serde_json::from_slice::<Value>(&printed.stdout).unwrap());
 }
 
 #[tokio::test]
-async fn describes_every_endpoint_and_each_of_them_exists() {
+async fn every_endpoint_is_documented_and_exists() {
     let app = App::start().await;
     let document = document(&app).await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
@@ -78,7 +78,10 @@ async fn describes_every_endpoint_and_each_of_them_exists() {
             .request(&method.to_uppercase(), &path.replace("{email}", "a@b.test").replace("{id}", "1"))
             .answer();
         let status = answer.await.status;
-        assert!(![404, 405].contains(&status), "{method} {path} is described but answers {status}");
+        assert!(
+            ![404, 405].contains(&status),
+            "{method} {path} is in the document, but the response is {status}"
+        );
     }
 }
 
@@ -90,11 +93,11 @@ async fn the_authorize_button_uses_the_token_endpoint() {
     let password_flow =
         schemes.values().find(|scheme| scheme["type"] == "oauth2").expect("an OAuth 2 scheme");
     assert_eq!(password_flow["flows"]["password"]["tokenUrl"], "/api/v1/auth/token");
-    assert!(document["paths"]["/api/v1/auth/me"]["get"]["security"].is_array(), "me asks for a token");
+    assert!(document["paths"]["/api/v1/auth/me"]["get"]["security"].is_array(), "me requires a token");
 }
 
 #[tokio::test]
-async fn every_operation_says_what_it_is_and_which_problems_it_may_answer() {
+async fn every_operation_has_a_summary_and_its_problems() {
     let app = App::start().await;
     let document = document(&app).await;
     for (path, item) in document["paths"].as_object().unwrap() {

@@ -1,16 +1,15 @@
-//! What superusers do to accounts.
+//! Requests of superusers for other accounts.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::path;
 use serde_json::json;
 
 use super::{
-    WITHDRAWALS, Withdrawal, administration, lock, new_superuser, release, request, setup, state,
-    wait_for_waiters, watch_mail,
+    WITHDRAWALS, Withdrawal, administration, lock, new_superuser, release, request, setup, state, watch_mail,
 };
 
 #[tokio::test]
-async fn a_superuser_whose_right_ends_while_an_account_is_locked_does_nothing_to_it() {
+async fn a_superuser_whose_right_ends_while_an_account_is_locked_does_not_change_it() {
     let app = setup().start().await;
     watch_mail(&app).await;
     let (target, _) = app.new_session("target").await;
@@ -21,7 +20,7 @@ async fn a_superuser_whose_right_ends_while_an_account_is_locked_does_nothing_to
             let held = lock(&app, &target).await;
             let attempt = request(&app, (method, path.clone()), &session, body.clone());
             let meanwhile = async {
-                wait_for_waiters(&app, 1).await;
+                app.database.wait_until_blocked(1).await;
                 withdrawal.withdraw(&app, &chief, &session).await;
                 release(held).await;
             };
@@ -39,7 +38,7 @@ async fn a_superuser_whose_right_ends_while_an_account_is_locked_does_nothing_to
 }
 
 #[tokio::test]
-async fn an_invitation_and_a_revocation_are_not_made_for_a_superuser_whose_right_has_ended() {
+async fn a_superuser_whose_right_ends_during_the_request_invites_and_revokes_nothing() {
     let app = setup().start().await;
     watch_mail(&app).await;
     let (target, victim) = app.new_session("target").await;
@@ -47,7 +46,7 @@ async fn an_invitation_and_a_revocation_are_not_made_for_a_superuser_whose_right
         for (path, is_form) in [(path::USERS, false), (path::REVOKE, true)] {
             let (chief, session) = new_superuser(&app, "chief").await;
             let before = state(&app, &chief).await;
-            // A deactivation needs the superuser's own row, so then it is the other account that is locked.
+            // A deactivation needs the superuser's own row, so for a revocation the other account is locked.
             let held = lock(&app, if is_form { &target } else { &chief }).await;
             let attempt = app.post(path).bearer_auth(&session.access);
             let attempt = if is_form {
@@ -56,12 +55,12 @@ async fn an_invitation_and_a_revocation_are_not_made_for_a_superuser_whose_right
                 attempt.json(&json!({ "username": "guest", "email": "guest@example.test", "name": "Guest" }))
             };
             let meanwhile = async {
-                wait_for_waiters(&app, 1).await;
+                app.database.wait_until_blocked(1).await;
                 if is_form || withdrawal == Withdrawal::Logout {
                     withdrawal.withdraw(&app, &chief, &session).await;
                     release(held).await;
                 } else {
-                    // What holds the row is itself what takes the right away.
+                    // The transaction that holds the row withdraws the right itself.
                     let mut held = held;
                     let sql = match withdrawal {
                         Withdrawal::Deactivation => "UPDATE users SET is_active = false WHERE id = $1",
@@ -83,7 +82,7 @@ async fn an_invitation_and_a_revocation_are_not_made_for_a_superuser_whose_right
 }
 
 #[tokio::test]
-async fn a_demotion_waits_for_what_the_superuser_has_begun() {
+async fn a_demotion_waits_for_the_changes_that_the_superuser_has_started() {
     let app = setup().start().await;
     let (chief, session) = new_superuser(&app, "chief").await;
     let target = app.create_user("target").await;
@@ -91,11 +90,11 @@ async fn a_demotion_waits_for_what_the_superuser_has_begun() {
     let one = format!("{}/{}", path::USERS, target.id);
     let attempt = request(&app, ("PATCH", one), &session, Some(json!({ "name": "Changed" })));
     let demotion = async {
-        wait_for_waiters(&app, 1).await;
+        app.database.wait_until_blocked(1).await;
         Withdrawal::Demotion.withdraw(&app, &chief, &session).await;
     };
     let meanwhile = async {
-        wait_for_waiters(&app, 2).await;
+        app.database.wait_until_blocked(2).await;
         release(held).await;
     };
     let (answer, (), ()) = tokio::join!(attempt, demotion, meanwhile);

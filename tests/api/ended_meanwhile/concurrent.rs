@@ -1,4 +1,4 @@
-//! Many who act on each other: no deadlock, no 5xx.
+//! Many concurrent requests of superusers for each other: no deadlock, no 5xx.
 
 use futures::future::{BoxFuture, FutureExt as _, join_all};
 use latchkey_tests::answer::{Answer, Answered};

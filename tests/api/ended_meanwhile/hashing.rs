@@ -1,4 +1,4 @@
-//! A password that waits to be hashed.
+//! The right to act ends while a password waits in the hash queue.
 
 use futures::future::{BoxFuture, FutureExt as _, join_all};
 use latchkey_tests::answer::{Answer, Answered};
@@ -9,13 +9,14 @@ use serde_json::json;
 
 use super::{Withdrawal, new_superuser, setup, state, watch_mail};
 
-/// The hash of some password, which takes a core for seconds to compare with.
+/// A hash whose verification takes seconds of a core.
 fn slow_hash() -> String {
     format!("$pbkdf2-sha512$2000000$c2FsdHNhbHRzYWx0${}", "A".repeat(86))
 }
 
-/// Each in a server of its own: one that has learnt how slow those hashes are would not let anybody wait.
-async fn assert_no_account_is_made_after(withdrawal: Withdrawal) {
+/// Each case uses a new server: one that has measured how slow these hashes are refuses requests instead of queueing
+/// them.
+async fn assert_no_account_is_created_after(withdrawal: Withdrawal) {
     let app = setup().start().await;
     watch_mail(&app).await;
     let slow = json!({
@@ -38,13 +39,19 @@ async fn assert_no_account_is_made_after(withdrawal: Withdrawal) {
         count += 1.0;
     }
     let attempt = async {
-        wait::until("every core to hash", || async { (hashes("running").await >= workers).then_some(()) })
-            .await;
+        wait::until("every worker to hash", || async {
+            let running = hashes("running").await;
+            wait::check(running >= workers, running)
+        })
+        .await;
         Some(app.post(path::USERS).bearer_auth(&session.access).json(&body).answer().await)
     };
     let meanwhile = async {
-        wait::until("the password to wait", || async { (hashes("waiting").await >= 1.0).then_some(()) })
-            .await;
+        wait::until("the password to wait", || async {
+            let waiting = hashes("waiting").await;
+            wait::check(waiting >= 1.0, waiting)
+        })
+        .await;
         withdrawal.withdraw(&app, &chief, &session).await;
         assert!(hashes("waiting").await >= 1.0, "the password did not wait long enough");
         None
@@ -64,16 +71,16 @@ async fn assert_no_account_is_made_after(withdrawal: Withdrawal) {
 }
 
 #[tokio::test]
-async fn a_superuser_who_logs_out_while_a_password_waits_to_be_hashed_makes_no_account() {
-    assert_no_account_is_made_after(Withdrawal::Logout).await;
+async fn a_superuser_who_logs_out_while_a_password_waits_to_be_hashed_creates_no_account() {
+    assert_no_account_is_created_after(Withdrawal::Logout).await;
 }
 
 #[tokio::test]
-async fn a_superuser_who_is_deactivated_while_a_password_waits_to_be_hashed_makes_no_account() {
-    assert_no_account_is_made_after(Withdrawal::Deactivation).await;
+async fn a_superuser_who_is_deactivated_while_a_password_waits_to_be_hashed_creates_no_account() {
+    assert_no_account_is_created_after(Withdrawal::Deactivation).await;
 }
 
 #[tokio::test]
-async fn a_superuser_who_is_demoted_while_a_password_waits_to_be_hashed_makes_no_account() {
-    assert_no_account_is_made_after(Withdrawal::Demotion).await;
+async fn a_superuser_who_is_demoted_while_a_password_waits_to_be_hashed_creates_no_account() {
+    assert_no_account_is_created_after(Withdrawal::Demotion).await;
 }

@@ -1,5 +1,6 @@
-//! Time passes between the check of a token and what it permits: a password waits to be hashed, a row is locked. A logout,
-//! a deactivation or a demotion that is answered meanwhile wins: nothing is written, mailed or audited.
+//! Time passes between the check of a token and the permitted action: a password waits to be hashed, a row is locked.
+//! A logout, a deactivation or a demotion that is answered in this time takes effect: nothing is written, mailed or
+//! audited.
 
 mod administration;
 mod concurrent;
@@ -11,13 +12,12 @@ use futures::future::{BoxFuture, FutureExt as _};
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Session, Setup, User, path};
 use latchkey_tests::smtp::Smtp;
-use latchkey_tests::wait;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 const WITHDRAWALS: [Withdrawal; 3] = [Withdrawal::Logout, Withdrawal::Deactivation, Withdrawal::Demotion];
 
-/// How the right to act ends.
+/// The event that ends the right to act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Withdrawal {
     Logout,
@@ -26,7 +26,7 @@ enum Withdrawal {
 }
 
 impl Withdrawal {
-    /// Does it at the second replica, and returns when it has been answered.
+    /// Sends the request to the second replica, and waits for the response.
     async fn withdraw(self, app: &App, user: &User, session: &Session) {
         let change = match self {
             Self::Logout => {
@@ -61,7 +61,7 @@ async fn new_superuser(app: &App, name: &str) -> (User, Session) {
     (user, session)
 }
 
-/// A lock on the row of an account, as something else that changes it would hold it.
+/// Locks the row of an account, like a concurrent change.
 async fn lock(app: &App, user: &User) -> PgConnection {
     let mut connection = app.database.connect().await;
     sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
@@ -70,20 +70,12 @@ async fn lock(app: &App, user: &User) -> PgConnection {
     connection
 }
 
-async fn wait_for_waiters(app: &App, number: i64) {
-    let sql = "SELECT count(*) FROM pg_stat_activity
-               WHERE datname = current_database() AND wait_event_type = 'Lock' AND $1 <> ''";
-    wait::until("requests to wait for the lock", || async {
-        (app.database.count(sql, "any").await >= number).then_some(())
-    })
-    .await;
-}
-
 async fn release(mut lock: PgConnection) {
     sqlx::query("COMMIT").execute(&mut lock).await.unwrap();
 }
 
-/// All that could have been changed but `out`, whose right ends: accounts, other sessions, the audit, mail.
+/// Everything that a request could change, except by the end of `out`'s rights: accounts, other sessions, audit
+/// events, e-mail.
 async fn state(app: &App, out: &User) -> String {
     let sql = "SELECT concat_ws(' | ',
                    (SELECT string_agg(concat_ws(' ', id, username, email, name, password_hash), ',' ORDER BY id)
@@ -98,7 +90,7 @@ async fn state(app: &App, out: &User) -> String {
     app.database.text(sql, &out.id.to_string()).await
 }
 
-/// Counts what is put into the outbox, which a worker empties.
+/// Counts the messages that are inserted into the outbox, which a worker empties.
 async fn watch_mail(app: &App) {
     for sql in [
         "CREATE TABLE seen_mail (kind text)",
@@ -121,7 +113,7 @@ fn request<'a>(
     request.answer().boxed()
 }
 
-/// Everything that a superuser does to `target`.
+/// Every request of a superuser for `target`.
 fn administration(target: &User) -> Vec<(&'static str, String, Option<Value>)> {
     let one = format!("{}/{}", path::USERS, target.id);
     vec![

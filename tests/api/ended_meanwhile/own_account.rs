@@ -1,4 +1,4 @@
-//! What people do to their own accounts.
+//! Requests of users for their own accounts.
 
 use futures::future::join_all;
 use latchkey_tests::answer::Answered;
@@ -6,10 +6,10 @@ use latchkey_tests::app::path;
 use latchkey_tests::logs::SECRET_MARK;
 use serde_json::json;
 
-use super::{Withdrawal, lock, release, request, setup, state, wait_for_waiters, watch_mail};
+use super::{Withdrawal, lock, release, request, setup, state, watch_mail};
 
 #[tokio::test]
-async fn an_account_that_is_logged_out_while_it_is_locked_changes_nothing_of_its_own() {
+async fn a_user_who_logs_out_while_the_account_is_locked_changes_nothing() {
     let app = setup().start().await;
     watch_mail(&app).await;
     let user = app.create_user("owner").await;
@@ -34,7 +34,7 @@ async fn an_account_that_is_logged_out_while_it_is_locked_changes_nothing_of_its
         ),
         own("POST", path::MY_EMAIL, Some(json!({ "password": user.password, "email": "new@example.test" }))),
         own("DELETE", path::ME, Some(json!({ "password": user.password }))),
-        // Nor does it learn whether a password is right.
+        // The response does not disclose whether the password is right.
         own("DELETE", path::ME, Some(json!({ "password": "a wrong one" }))),
         own("POST", path::LOGOUT_ALL, None),
         ("DELETE", format!("{}/{other_id}", path::SESSIONS), None),
@@ -45,7 +45,7 @@ async fn an_account_that_is_logged_out_while_it_is_locked_changes_nothing_of_its
         let held = lock(&app, &user).await;
         let attempt = request(&app, (method, path.clone()), &session, body.clone());
         let meanwhile = async {
-            wait_for_waiters(&app, 1).await;
+            app.database.wait_until_blocked(1).await;
             Withdrawal::Logout.withdraw(&app, &user, &session).await;
             release(held).await;
         };
@@ -55,13 +55,13 @@ async fn an_account_that_is_logged_out_while_it_is_locked_changes_nothing_of_its
         answer.problem(401);
         let after = (state(&app, &user).await, app.database.count(audited, "any").await);
         assert_eq!(after, before, "{method} {path} {body:?}");
-        // Its other session is none of it.
+        // The other session is not affected.
         app.me(&other.access).await.ok(200);
     }
 }
 
 #[tokio::test]
-async fn a_logout_that_waits_for_its_own_session_succeeds_although_another_ends_it() {
+async fn concurrent_logouts_of_one_session_all_succeed() {
     let app = setup().start().await;
     let (user, session) = app.new_session("twice").await;
     let mut held = app.database.connect().await;
@@ -70,7 +70,7 @@ async fn a_logout_that_waits_for_its_own_session_succeeds_although_another_ends_
     sqlx::query(sql).bind(user.id).execute(&mut held).await.unwrap();
     let logouts = join_all((0..2).map(|replica| app.log_out_at(replica, &session)));
     let meanwhile = async {
-        wait_for_waiters(&app, 2).await;
+        app.database.wait_until_blocked(2).await;
         release(held).await;
     };
     let (answers, ()) = tokio::join!(logouts, meanwhile);

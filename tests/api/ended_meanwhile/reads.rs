@@ -1,4 +1,4 @@
-//! What is read on behalf of an account.
+//! Read requests.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::path;
@@ -7,7 +7,7 @@ use latchkey_tests::wait;
 use super::{new_superuser, release, setup};
 
 #[tokio::test]
-async fn a_read_that_had_to_wait_tells_nothing_after_the_logout() {
+async fn a_read_that_waits_during_the_logout_discloses_nothing() {
     let app = setup().start().await;
     let (chief, _) = new_superuser(&app, "chief").await;
     let (target, other) = app.new_session("target").await;
@@ -22,10 +22,7 @@ async fn a_read_that_had_to_wait_tells_nothing_after_the_logout() {
         path::INTROSPECT.to_owned(),
     ] {
         let session = app.log_in(&chief).await;
-        let mut held = app.database.connect().await;
-        for sql in ["BEGIN", "LOCK TABLE users IN ACCESS EXCLUSIVE MODE"] {
-            sqlx::query(sql).execute(&mut held).await.unwrap();
-        }
+        let held = app.database.begin("LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await;
         let attempt = if path == path::INTROSPECT {
             app.post(&path).form(&[("token", &other.access)])
         } else {
@@ -36,8 +33,9 @@ async fn a_read_that_had_to_wait_tells_nothing_after_the_logout() {
             let waits = "SELECT count(*) FROM pg_stat_activity
                          WHERE datname = current_database() AND wait_event_type = 'Lock' AND $1 <> ''
                            AND query_start < clock_timestamp() - interval '300 milliseconds'";
-            wait::until("the read to have waited a while", || async {
-                (app.database.count(waits, "any").await >= 1).then_some(())
+            wait::until("the read to have waited for 300 ms", || async {
+                let waiting = app.database.count(waits, "any").await;
+                wait::check(waiting >= 1, waiting)
             })
             .await;
             app.log_out_at(1, &session).await.ok(200);

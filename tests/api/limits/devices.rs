@@ -1,13 +1,13 @@
-//! A device that has logged in before is not locked out by what others do.
+//! Failed logins of others do not lock out a device that has logged in before.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, User, path};
 
-use super::{guess, guess_until_refused};
+use super::{guess, guess_until_refused, start};
 
 const COOKIE: &str = "latchkey_device";
 
-/// `latchkey_device=…`, as a browser sends it back.
+/// `latchkey_device=…`, as in the `Cookie` header of a browser.
 fn device_of(answer: &Answer) -> String {
     answer.ok(200);
     answer.cookie_named(COOKIE).expect("a device cookie")[0].clone()
@@ -18,16 +18,16 @@ async fn log_in_with(app: &App, cookie: &str, name: &str, password: &str) -> Ans
     app.post(path::LOGIN).header("cookie", cookie).form(&form).answer().await
 }
 
-/// Somebody guesses at both names of an account until nobody is let in any more.
-async fn besiege(app: &App, user: &User) {
+/// Guesses passwords for both names of an account until its logins are limited.
+async fn exhaust_limits(app: &App, user: &User) {
     for name in [&user.username, &user.email] {
         guess_until_refused(app.server(), name).await;
     }
 }
 
 #[tokio::test]
-async fn a_login_leaves_a_cookie_that_only_the_browser_reads() {
-    let app = App::start().await;
+async fn a_login_sets_a_device_cookie_that_scripts_cannot_read() {
+    let app = start(App::setup()).await;
     let user = app.create_user("kept").await;
     let answer = app.post_login(&user.username, &user.password).await;
     let cookie = answer.cookie_named(COOKIE).unwrap();
@@ -37,15 +37,15 @@ async fn a_login_leaves_a_cookie_that_only_the_browser_reads() {
     let dump = "SELECT string_agg(d::text, ' ') FROM devices d WHERE user_id = (SELECT id FROM users WHERE username = $1)";
     let stored = app.database.text(dump, &user.username).await;
     assert!(!stored.is_empty() && !stored.contains(token), "{stored}");
-    // A program that asks for a token has no use for it, and who is refused is not known.
+    // A client of `/token` does not need the cookie, and a refused login does not set it.
     let form = [("username", user.username.as_str()), ("password", user.password.as_str())];
     assert!(!app.post(path::TOKEN).form(&form).answer().await.sets_cookie());
     assert!(!guess(app.server(), &user.username).await.sets_cookie());
 }
 
 #[tokio::test]
-async fn a_browser_that_is_known_is_not_given_another() {
-    let app = App::start().await;
+async fn a_known_device_keeps_its_cookie() {
+    let app = start(App::setup()).await;
     let user = app.create_user("twice").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
     let cookies = format!("theme=dark; {device}; refresh_token=x");
@@ -61,11 +61,11 @@ async fn a_browser_that_is_known_is_not_given_another() {
 }
 
 #[tokio::test]
-async fn the_owner_comes_in_while_others_guess() {
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+async fn a_known_device_logs_in_while_the_account_is_limited() {
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "30")).await;
     let user = app.create_user("besieged").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
-    besiege(&app, &user).await;
+    exhaust_limits(&app, &user).await;
     app.post_login(&user.username, &user.password).await.problem(429);
 
     for name in [&user.username, &user.email] {
@@ -76,12 +76,12 @@ async fn the_owner_comes_in_while_others_guess() {
 }
 
 #[tokio::test]
-async fn a_known_device_guesses_no_more_than_its_own_allowance() {
-    let app = App::start().await;
+async fn a_known_device_has_its_own_limit() {
+    let app = start(App::setup()).await;
     let user = app.create_user("lost.phone").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
     let mut guesses = 0;
-    // One allowance for both names.
+    // Both names share one limit.
     while log_in_with(&app, &device, [&user.username, &user.email][guesses % 2], "wrong").await.status == 401
     {
         guesses += 1;
@@ -89,30 +89,30 @@ async fn a_known_device_guesses_no_more_than_its_own_allowance() {
     }
     assert_eq!(guesses, 10);
     assert!(app.server().metric("latchkey_rate_limited_total", &["login", "device"]).await > 0.0);
-    // It has not used up what others have.
+    // Other devices have their own limit.
     app.post_login(&user.username, &user.password).await.ok(200);
 }
 
 #[tokio::test]
-async fn a_device_is_known_to_its_account_only() {
-    let app = App::start().await;
+async fn a_device_is_known_only_to_its_last_account() {
+    let app = start(App::setup()).await;
     let (owner, other) = (app.create_user("owner").await, app.create_user("other").await);
     let device = device_of(&app.post_login(&other.username, &other.password).await);
-    besiege(&app, &owner).await;
+    exhaust_limits(&app, &owner).await;
 
     log_in_with(&app, &device, &owner.username, &owner.password).await.problem(429);
 
-    // It becomes the device of whoever logs in by it next.
+    // The next login with this device makes it a device of that account.
     let third = app.create_user("third").await;
     let new = device_of(&log_in_with(&app, &device, &third.username, &third.password).await);
     assert_ne!(new, device);
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_none_of_ours_changes_nothing() {
-    let app = App::start().await;
+async fn an_invalid_device_cookie_is_ignored() {
+    let app = start(App::setup()).await;
     let user = app.create_user("forged").await;
-    besiege(&app, &user).await;
+    exhaust_limits(&app, &user).await;
     for value in ["", "x", &"A".repeat(43), &"A".repeat(5000), "=;=;", "\"quoted\""] {
         let cookie = format!("{COOKIE}={value}");
         log_in_with(&app, &cookie, &user.username, &user.password).await.problem(429);
@@ -120,12 +120,12 @@ async fn a_cookie_that_is_none_of_ours_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_device_that_was_not_seen_for_a_year_is_forgotten() {
-    let app = App::start().await;
+async fn a_device_expires_after_a_year() {
+    let app = start(App::setup()).await;
     let user = app.create_user("attic").await;
     let device = device_of(&app.post_login(&user.username, &user.password).await);
     let sql = "UPDATE devices SET created_at = now() - interval '366 days' WHERE user_id = (SELECT id FROM users WHERE username = $1)";
     assert_eq!(app.database.execute_for(sql, &user.username).await, 1);
-    besiege(&app, &user).await;
+    exhaust_limits(&app, &user).await;
     log_in_with(&app, &device, &user.username, &user.password).await.problem(429);
 }

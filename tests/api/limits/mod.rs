@@ -1,4 +1,4 @@
-//! What happens to those who try too often, and that it happens to nobody else.
+//! Rate limits: repeated attempts are refused, other clients are not.
 
 mod devices;
 mod mail;
@@ -6,10 +6,19 @@ mod networks;
 mod passwords;
 
 use latchkey_tests::answer::{Answer, Answered};
-use latchkey_tests::app::{App, path};
+use latchkey_tests::app::{App, Setup, path};
 use latchkey_tests::server::Server;
 
-/// Wrong passwords until the answer is another than 401; gives the number of 401s and that answer.
+/// Starts an app and waits until its servers use Redis. Attempts before that are counted in memory, separately.
+pub async fn start(setup: Setup) -> App {
+    let app = setup.start().await;
+    for server in &app.servers {
+        server.wait_for_revocation_mode("redis").await;
+    }
+    app
+}
+
+/// Sends wrong passwords until the status is not 401, and returns the number of 401s and the last response.
 pub async fn guess_until_refused(server: &Server, name: &str) -> (usize, Answer) {
     for number in 0..100 {
         let answer = guess(server, name).await;
@@ -17,15 +26,15 @@ pub async fn guess_until_refused(server: &Server, name: &str) -> (usize, Answer)
             return (number, answer);
         }
     }
-    panic!("a hundred guesses at {name}");
+    panic!("a hundred guesses for {name} were not limited");
 }
 
-/// One wrong password.
+/// Sends one wrong password.
 pub async fn guess(server: &Server, name: &str) -> Answer {
     server.post(path::LOGIN).form(&[("username", name), ("password", "not the password")]).answer().await
 }
 
-/// How many audit events of this kind stand in the database.
+/// The number of audit events of this kind.
 pub async fn audited(app: &App, kind: &str) -> usize {
     let count = app.database.text("SELECT count(*)::text FROM audit_events WHERE kind = $1", kind).await;
     count.parse().unwrap()

@@ -1,14 +1,16 @@
-//! Where attempts come from.
+//! Limits per network.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
+
+use super::start;
 
 async fn guess_from(app: &App, forwarded_for: &str, name: &str) -> Answer {
     let form = [("username", name), ("password", "not the password")];
     app.post(path::LOGIN).header("x-forwarded-for", forwarded_for).form(&form).answer().await
 }
 
-/// Guesses at one name after the other until the network is refused.
+/// Sends one wrong password for each of many names until the network is limited, and returns the number of attempts.
 async fn spray(app: &App, forwarded_for: impl Fn(usize) -> String) -> usize {
     for number in 0..100 {
         let answer = guess_from(app, &forwarded_for(number), &format!("sprayed-{number}")).await;
@@ -22,34 +24,33 @@ async fn spray(app: &App, forwarded_for: impl Fn(usize) -> String) -> usize {
 }
 
 #[tokio::test]
-async fn a_network_that_tries_one_password_on_many_accounts_is_refused() {
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+async fn a_network_that_guesses_for_many_accounts_is_limited() {
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "30")).await;
     assert_eq!(spray(&app, |_| String::new()).await, 10);
     assert!(app.server().metric("latchkey_rate_limited_total", &["login", "network"]).await > 0.0);
 }
 
 #[tokio::test]
-async fn a_forged_forwarded_address_changes_nothing() {
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "30").start().await;
+async fn a_forwarded_address_of_an_untrusted_client_is_ignored() {
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "30")).await;
     assert_eq!(spray(&app, |number| format!("192.0.2.{number}")).await, 10);
     let rows = "SELECT string_agg(DISTINCT address, ' ') FROM audit_events WHERE outcome = $1";
     assert_eq!(app.database.text(rows, "refused").await, "127.0.0.1");
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_caller_counts_for_itself() {
-    let app = App::setup()
-        .set("RATE_LIMIT_PER_NETWORK", "30")
-        .set("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8")
-        .start()
-        .await;
-    // Whatever a caller puts in front of what the proxy appends.
+async fn each_client_behind_a_trusted_proxy_has_its_own_limit() {
+    let app = start(
+        App::setup().set("RATE_LIMIT_PER_NETWORK", "30").set("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8"),
+    )
+    .await;
+    // The entries before the one that the proxy appends have no effect.
     assert_eq!(spray(&app, |number| format!("198.51.100.{number}, 192.0.2.1, 10.1.2.3")).await, 10);
-    guess_from(&app, "192.0.2.2", "somebody").await.problem(401);
-    // One subscriber has a /64 at least.
+    guess_from(&app, "192.0.2.2", "user").await.problem(401);
+    // A subscriber has at least a /64.
     assert_eq!(spray(&app, |number| format!("2001:db8::{number:x}")).await, 10);
-    guess_from(&app, "2001:db8:0:1::1", "somebody").await.problem(401);
+    guess_from(&app, "2001:db8:0:1::1", "user").await.problem(401);
     let rows = "SELECT count(DISTINCT address)::text FROM audit_events WHERE outcome = $1";
-    // Two proxied IPv4 callers, ten addresses of the one /64 and the eleventh that was refused, one of another.
+    // Two IPv4 clients, ten addresses of the first /64 and the limited eleventh, and one of another /64.
     assert_eq!(app.database.text(rows, "refused").await, "14");
 }

@@ -1,4 +1,4 @@
-//! Guessing passwords, at `/login` and `/token`.
+//! Limits of wrong passwords at `/login` and `/token`.
 
 use std::collections::BTreeMap;
 
@@ -7,36 +7,36 @@ use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 
-use super::{audited, guess, guess_until_refused};
+use super::{audited, guess, guess_until_refused, start};
 
 #[tokio::test]
-async fn guessing_at_an_account_is_refused_and_says_when_to_come_back() {
-    let app = App::start().await;
+async fn repeated_wrong_passwords_for_an_account_get_429_with_retry_after() {
+    let app = start(App::setup()).await;
     let user = app.create_user("guessed").await;
 
     let (guesses, refused) = guess_until_refused(app.server(), &user.username).await;
 
-    // Half of 30 an hour, since an account has two names; a third of them at once.
+    // Half of the 30 per hour, because an account has two names; a third of that as a burst.
     assert_eq!(guesses, 5);
     assert_json_snapshot!(refused.problem(429), { ".instance" => "<request id>" });
     let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=400).contains(&wait), "{wait}");
     assert!(app.server().metric("latchkey_rate_limited_total", &["login", "account"]).await > 0.0);
     assert!(app.server().metric("latchkey_logins_total", &["limited"]).await > 0.0);
-    // The right password must wait as well, or a guesser would know it.
+    // The right password is limited too; otherwise an attacker would recognize it.
     app.post_login(&user.username, &user.password).await.problem(429);
-    // The same allowance at the other endpoint.
+    // Both endpoints share the limit.
     let form = [("username", user.username.as_str()), ("password", user.password.as_str())];
     let token = app.post(path::TOKEN).form(&form).answer().await;
     assert_eq!(token.problem(429)["error"], "temporarily_unavailable");
-    // Another account is not concerned.
+    // Another account has its own limit.
     let other = app.create_user("other").await;
     app.log_in(&other).await;
 }
 
 #[tokio::test]
-async fn whether_there_is_such_an_account_makes_no_difference() {
-    let app = App::start().await;
+async fn known_and_unknown_names_have_the_same_limit() {
+    let app = start(App::setup()).await;
     let user = app.create_user("known").await;
     let mut found = BTreeMap::new();
     for (known, unknown) in [(user.username.as_str(), "nobody"), (user.email.as_str(), "nobody@example.test")]
@@ -48,14 +48,14 @@ async fn whether_there_is_such_an_account_makes_no_difference() {
             found.entry(problem.to_string()).or_insert_with(Vec::new).push((name, guesses));
         }
     }
-    // Had the name and the address one allowance, the second would have been refused at once.
+    // If the user name and the address shared a limit, the second would have been refused immediately.
     let counts: Vec<_> = found.values().flatten().map(|(_, guesses)| *guesses).collect();
     assert_eq!((found.len(), counts), (1, vec![5; 4]), "{found:?}");
 }
 
 #[tokio::test]
-async fn a_name_is_the_same_in_any_case() {
-    let app = App::start().await;
+async fn a_name_has_one_limit_in_any_case() {
+    let app = start(App::setup()).await;
     let user = app.create_user("Shouted").await;
     let (guesses, _) = guess_until_refused(app.server(), &user.username).await;
     assert_eq!(guesses, 5);
@@ -63,9 +63,9 @@ async fn a_name_is_the_same_in_any_case() {
 }
 
 #[tokio::test]
-async fn right_passwords_are_never_limited_however_many() {
-    // A burst of five for the name and the network alike.
-    let app = App::setup().set("RATE_LIMIT_PER_NETWORK", "15").start().await;
+async fn right_passwords_are_never_limited() {
+    // A burst of five, for the name and for the network.
+    let app = start(App::setup().set("RATE_LIMIT_PER_NETWORK", "15")).await;
     let user = app.create_user("busy").await;
     for _ in 0..8 {
         app.log_in(&user).await;
@@ -77,30 +77,30 @@ async fn right_passwords_are_never_limited_however_many() {
 }
 
 #[tokio::test]
-async fn all_replicas_count_together() {
-    let app = App::setup().replicas(3).start().await;
+async fn all_replicas_share_one_limit() {
+    let app = start(App::setup().replicas(3)).await;
     let user = app.create_user("spread").await;
-    let mut let_in = 0;
+    let mut admitted = 0;
     for number in 0..15 {
         let answer = guess(&app.servers[number % 3], &user.username).await;
-        let_in += usize::from(answer.status == 401);
+        admitted += usize::from(answer.status == 401);
     }
-    assert_eq!(let_in, 5);
+    assert_eq!(admitted, 5);
 }
 
 #[tokio::test]
-async fn concurrent_guesses_are_not_more_than_guesses_in_turn() {
-    let app = App::setup().replicas(2).start().await;
+async fn concurrent_wrong_passwords_do_not_exceed_the_limit() {
+    let app = start(App::setup().replicas(2)).await;
     let user = app.create_user("parallel").await;
     let answers = join_all((0..60).map(|number| guess(&app.servers[number % 2], &user.username))).await;
-    let let_in = answers.iter().filter(|answer| answer.status == 401).count();
-    assert_eq!(let_in, 5);
+    let admitted = answers.iter().filter(|answer| answer.status == 401).count();
+    assert_eq!(admitted, 5);
     assert!(answers.iter().all(|answer| [401, 429].contains(&answer.status)));
 }
 
 #[tokio::test]
-async fn without_redis_each_replica_counts_for_itself() {
-    let mut app = App::setup().replicas(2).start().await;
+async fn without_redis_each_replica_has_its_own_limit() {
+    let mut app = start(App::setup().replicas(2)).await;
     let user = app.create_user("alone").await;
     app.redis.stop();
     for server in &app.servers {
@@ -113,8 +113,8 @@ async fn without_redis_each_replica_counts_for_itself() {
 }
 
 #[tokio::test]
-async fn the_audit_hears_of_it_once_a_minute_and_not_who_was_meant() {
-    let app = App::start().await;
+async fn a_limit_is_audited_once_a_minute_and_without_the_typed_name() {
+    let app = start(App::setup()).await;
     let user = app.create_user("told").await;
     guess_until_refused(app.server(), &user.username).await;
     for _ in 0..10 {
@@ -137,8 +137,8 @@ async fn the_audit_hears_of_it_once_a_minute_and_not_who_was_meant() {
 }
 
 #[tokio::test]
-async fn redis_holds_no_name() {
-    let app = App::start().await;
+async fn the_keys_in_redis_contain_no_name_and_no_address() {
+    let app = start(App::setup()).await;
     let user = app.create_user("hidden").await;
     guess_until_refused(app.server(), &user.username).await;
     let keys = app.redis.keys().await;
@@ -149,14 +149,14 @@ async fn redis_holds_no_name() {
 }
 
 #[tokio::test]
-async fn the_limits_come_from_the_settings_and_may_be_off() {
-    let app = App::setup().set("RATE_LIMIT_PER_ACCOUNT", "60").start().await;
+async fn the_settings_change_or_disable_the_limits() {
+    let app = start(App::setup().set("RATE_LIMIT_PER_ACCOUNT", "60")).await;
     let (guesses, _) = guess_until_refused(app.server(), "sixty").await;
     assert_eq!(guesses, 10);
 
-    let off = App::setup().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let off = start(App::setup().set("RATE_LIMITS_ENABLED", "false")).await;
     for _ in 0..20 {
-        guess(off.server(), "anybody").await.problem(401);
+        guess(off.server(), "any").await.problem(401);
     }
     assert!(!off.redis.keys().await.iter().any(|key| key.contains("limit")));
 }

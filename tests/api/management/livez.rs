@@ -3,7 +3,7 @@
 use latchkey_tests::app::App;
 
 #[tokio::test]
-async fn is_true_while_the_process_lives_whatever_its_dependencies_do() {
+async fn livez_succeeds_without_dependencies() {
     let mut app = App::setup().own_postgres().start().await;
     assert_eq!(app.server().management("/livez").await.status, 200);
     app.redis.stop();
@@ -12,7 +12,7 @@ async fn is_true_while_the_process_lives_whatever_its_dependencies_do() {
 }
 
 #[tokio::test]
-async fn is_not_on_the_public_port() {
+async fn management_endpoints_are_not_on_the_api_port() {
     use latchkey_tests::answer::Answered;
     let app = App::start().await;
     for path in ["/livez", "/readyz", "/metrics", "/status"] {

@@ -1,4 +1,4 @@
-//! The login probe of each replica, where `LOGIN_PROBE_ENABLED` is set.
+//! The login probe of each replica, if `LOGIN_PROBE_ENABLED` is set.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
@@ -8,13 +8,14 @@ use serde_json::Value;
 async fn wait_for_login(app: &App, ready: bool) -> String {
     wait::until(&format!("a login probe with the outcome {ready}"), || async {
         let login: Value = app.server().status().await["dependencies"]["login"].clone();
-        (login["ready"] == ready).then(|| login["message"].as_str().unwrap_or_default().to_owned())
+        let message = login["message"].as_str().unwrap_or_default().to_owned();
+        if login["ready"] == ready { Ok(message) } else { Err(login) }
     })
     .await
 }
 
 #[tokio::test]
-async fn it_works_and_leaves_nothing_behind() {
+async fn a_login_probe_leaves_no_rows() {
     let app = App::setup().set("LOGIN_PROBE_ENABLED", "true").start().await;
     wait_for_login(&app, true).await;
     let traces = "SELECT (SELECT count(*) FROM users WHERE username LIKE $1) + (SELECT count(*) FROM sessions)
@@ -27,7 +28,7 @@ async fn it_works_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn accounts_that_interrupted_probes_left_behind_are_deleted() {
+async fn accounts_of_interrupted_probes_are_deleted() {
     let mut app = App::start().await;
     let leftover = "INSERT INTO users (username, email, name, created_at)
         VALUES ($1 || '-1', $1 || '-1@' || $1 || '.invalid', 'x', now() - interval '2 hours'),
@@ -45,7 +46,7 @@ async fn accounts_that_interrupted_probes_left_behind_are_deleted() {
 }
 
 #[tokio::test]
-async fn one_that_fails_is_shown_and_takes_no_replica_away() {
+async fn a_failed_probe_is_reported_and_the_server_remains_ready() {
     let mut app = App::start().await;
     app.database.execute("ALTER TABLE sessions ADD CONSTRAINT none CHECK (false) NOT VALID").await;
     app.variables.insert("LOGIN_PROBE_ENABLED".to_owned(), "true".to_owned());

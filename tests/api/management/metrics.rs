@@ -7,7 +7,7 @@ use latchkey_tests::app::{App, path};
 use latchkey_tests::logs;
 
 #[tokio::test]
-async fn count_requests_by_route_method_and_status_class() {
+async fn requests_are_counted_by_route_method_and_status_class() {
     let app = App::start().await;
     let (user, session) = app.new_session("counted").await;
     app.me(&session.access).await.ok(200);
@@ -32,7 +32,7 @@ async fn count_requests_by_route_method_and_status_class() {
 }
 
 #[tokio::test]
-async fn labels_do_not_grow_with_what_callers_send() {
+async fn requests_do_not_increase_the_number_of_series() {
     let app = App::start().await;
     let series = async || app.server().metrics().await.lines().filter(|line| !line.starts_with('#')).count();
     let attempt = async |number: usize| {
@@ -53,13 +53,13 @@ async fn labels_do_not_grow_with_what_callers_send() {
 }
 
 #[tokio::test]
-async fn tell_of_pools_outbox_revocation_and_keys() {
+async fn pools_outbox_revocation_and_keys_have_metrics() {
     let app = App::start().await;
     app.superuser().await;
     let metrics = app.server().metrics().await;
     let names: BTreeSet<&str> = metrics.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
     for about in ["hash", "pool", "outbox", "revocation", "key"] {
-        assert!(names.iter().any(|name| name.contains(about)), "nothing about {about}: {names:?}");
+        assert!(names.iter().any(|name| name.contains(about)), "no metric about {about}: {names:?}");
     }
     for line in metrics.lines() {
         assert_eq!(logs::leak(line), None, "{line}");
@@ -67,7 +67,7 @@ async fn tell_of_pools_outbox_revocation_and_keys() {
 }
 
 #[tokio::test]
-async fn every_family_is_explained() {
+async fn every_metric_has_a_help_text() {
     let app = App::start().await;
     let answer = app.server().management("/metrics").await;
     assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")), "{answer:?}");

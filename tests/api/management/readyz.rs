@@ -8,18 +8,19 @@ use latchkey_tests::smtp::Smtp;
 use latchkey_tests::wait;
 use serde_json::Value;
 
-/// Waits until `/readyz` shows a dependency as ready or not, and returns the status and what it shows.
+/// Waits until `/readyz` reports a dependency as ready or not, and returns the status and the body.
 async fn wait_for(app: &App, dependency: &str, ready: bool) -> (u16, Value) {
     wait::until(&format!("{dependency}: ready = {ready}"), || async {
         let answer = app.server().readiness().await;
         let body: Value = answer.json();
-        (body["dependencies"][dependency]["ready"] == ready).then_some((answer.status, body))
+        let found = body["dependencies"][dependency]["ready"] == ready;
+        if found { Ok((answer.status, body)) } else { Err(body) }
     })
     .await
 }
 
 #[tokio::test]
-async fn names_each_dependency() {
+async fn each_dependency_is_listed() {
     let app = App::start().await;
     let answer = app.server().readiness().await;
     assert_eq!(answer.status, 200);
@@ -30,7 +31,7 @@ async fn names_each_dependency() {
 }
 
 #[tokio::test]
-async fn shows_mail_where_it_is_on_but_does_not_wait_for_it() {
+async fn an_unavailable_smtp_server_is_reported_and_the_server_is_ready() {
     let mut app = App::setup().mail(Smtp::Plain).start().await;
     wait_for(&app, "mail", true).await;
     app.mail.as_mut().unwrap().stop();
@@ -41,33 +42,33 @@ async fn shows_mail_where_it_is_on_but_does_not_wait_for_it() {
 }
 
 #[tokio::test]
-async fn stays_ready_without_redis_and_says_so() {
+async fn without_redis_the_server_is_ready_and_reports_it() {
     let mut app = App::start().await;
     let server = &app.servers[0];
     let message = async || {
-        let answer = app_readiness(server).await;
+        let answer = ready_body(server).await;
         answer["dependencies"]["redis"]["message"].as_str().unwrap().to_owned()
     };
     let before = message().await;
     app.redis.stop();
-    wait::until("the loss of Redis to be shown", || async {
-        message().await.contains("PostgreSQL").then_some(())
+    wait::until("the loss of Redis in /readyz", || async {
+        let message = message().await;
+        wait::check(message.contains("PostgreSQL"), message)
     })
     .await;
     app.redis.start_again();
-    wait::until("the return of Redis to be shown", || async { (message().await == before).then_some(()) })
-        .await;
+    wait::until_equal("the message about Redis", before, message).await;
 }
 
-/// What `/readyz` shows, which is that the server is ready.
-async fn app_readiness(server: &Server) -> Value {
+/// Asserts that `/readyz` succeeds, and returns its body.
+async fn ready_body(server: &Server) -> Value {
     let answer = server.readiness().await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
 }
 
 #[tokio::test]
-async fn is_not_ready_without_postgres() {
+async fn without_postgres_the_server_is_not_ready() {
     let mut app = App::setup().own_postgres().start().await;
     app.postgres.as_mut().unwrap().stop();
     let (status, body) = wait_for(&app, "database", false).await;

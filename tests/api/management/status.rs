@@ -2,15 +2,11 @@
 
 use insta::assert_json_snapshot;
 use latchkey_tests::app::App;
-use latchkey_tests::wait;
 
 #[tokio::test]
-async fn tells_version_schema_keys_and_revocation() {
+async fn status_reports_version_schema_keys_and_revocation() {
     let app = App::start().await;
-    wait::until("revocation by redis", || async {
-        (app.server().status().await["revocation"]["mode"] == "redis").then_some(())
-    })
-    .await;
+    app.server().wait_for_revocation_mode("redis").await;
     assert_json_snapshot!(app.server().status().await, {
         ".version" => "<version>",
         ".time" => "<seconds>",
@@ -25,13 +21,10 @@ async fn tells_version_schema_keys_and_revocation() {
 }
 
 #[tokio::test]
-async fn reports_when_revocation_falls_back() {
+async fn without_redis_status_reports_revocation_by_postgres() {
     let mut app = App::start().await;
     app.redis.stop();
-    let status = wait::until("revocation by postgres", || async {
-        let status = app.server().status().await;
-        (status["revocation"]["mode"] == "postgres").then_some(status)
-    })
-    .await;
+    app.server().wait_for_revocation_mode("postgres").await;
+    let status = app.server().status().await;
     assert!(status["revocation"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{status}");
 }

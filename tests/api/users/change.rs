@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{assert_for_superusers, audited, patch, request, seen, send, watch_outbox};
 
 #[tokio::test]
-async fn changes_what_is_given_and_nothing_else() {
+async fn only_the_given_fields_are_changed() {
     let app = App::start().await;
     let user = app.create_user("changed").await;
     let before = send(&app, "GET", &format!("/{}", user.id)).await.ok(200);
@@ -62,7 +62,7 @@ async fn a_promotion_and_a_demotion_take_effect_immediately() {
 }
 
 #[tokio::test]
-async fn a_new_address_is_verified_voids_links_and_the_old_one_gets_a_notice() {
+async fn a_new_address_is_verified_invalidates_links_and_the_old_one_gets_a_notice() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     watch_outbox(&app).await;
     let user = app.create_user("moved").await;
@@ -84,7 +84,7 @@ async fn a_new_address_is_verified_voids_links_and_the_old_one_gets_a_notice() {
 }
 
 #[tokio::test]
-async fn another_spelling_of_the_address_is_no_other_address() {
+async fn a_change_of_case_is_not_a_new_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     watch_outbox(&app).await;
     let user = app.create_user("spelt").await;
@@ -105,7 +105,7 @@ async fn a_taken_address_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn names_each_field_that_is_not_valid() {
+async fn each_invalid_field_is_listed() {
     let app = App::start().await;
     let user = app.create_user("invalid").await;
     for (body, fields) in [
@@ -128,7 +128,7 @@ async fn names_each_field_that_is_not_valid() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (user, session) = app.new_session("plain").await;
     assert_for_superusers(&app, &session, "PATCH", &format!("/{}", user.id)).await;

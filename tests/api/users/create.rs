@@ -6,7 +6,7 @@ use latchkey_tests::app::{App, path};
 use latchkey_tests::logs::SECRET_MARK;
 use serde_json::{Value, json};
 
-/// A body that is accepted.
+/// A valid body.
 fn john() -> Value {
     json!({
         "username": "john",
@@ -23,7 +23,7 @@ fn john_with(member: &str, value: impl Into<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn makes_an_account_and_says_where_it_is() {
+async fn a_created_account_is_returned_with_its_location() {
     let app = App::start().await;
 
     let answer = app.post_user(&john()).await;
@@ -45,7 +45,7 @@ async fn makes_an_account_and_says_where_it_is() {
 }
 
 #[tokio::test]
-async fn makes_a_superuser_when_told_so() {
+async fn a_created_superuser_can_create_accounts() {
     let app = App::start().await;
     let answer = app.post_user(&john_with("is_superuser", true)).await;
     assert_eq!(answer.ok(201)["is_superuser"], true);
@@ -58,7 +58,7 @@ async fn makes_a_superuser_when_told_so() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (_, session) = app.new_session("plain").await;
 
@@ -66,14 +66,14 @@ async fn is_for_superusers_only() {
     assert_json_snapshot!(by_user.problem(403), { ".instance" => "<request id>" });
     app.post(path::USERS).json(&john()).answer().await.problem(401);
     app.post(path::USERS).bearer_auth("nonsense").json(&john()).answer().await.problem(401);
-    // Who may not do it does not learn either whether the body would have been accepted.
+    // An unauthorized client does not learn whether the body is valid.
     app.post(path::USERS).bearer_auth(&session.access).json(&json!({})).answer().await.problem(403);
 
     app.post_user(&john()).await.ok(201);
 }
 
 #[tokio::test]
-async fn a_superuser_who_is_none_any_more_may_not() {
+async fn a_demoted_superuser_gets_403() {
     let app = App::start().await;
     app.post_user(&john()).await.ok(201);
     app.database.execute("UPDATE users SET is_superuser = false").await;
@@ -82,7 +82,7 @@ async fn a_superuser_who_is_none_any_more_may_not() {
 }
 
 #[tokio::test]
-async fn names_each_field_that_is_missing() {
+async fn each_missing_field_is_listed() {
     let app = App::start().await;
     let answer = app.post_user(&json!({})).await;
     assert_eq!(answer.invalid_fields(), ["username", "email", "name"]);
@@ -100,7 +100,7 @@ async fn names_each_field_that_is_missing() {
 }
 
 #[tokio::test]
-async fn takes_the_names_that_the_rules_allow() {
+async fn valid_user_names_are_accepted() {
     let app = App::start().await;
     for (number, name) in ["a", "A.b_c-9", "-", ".", &"x".repeat(64)].into_iter().enumerate() {
         let mut body = john_with("username", name);
@@ -110,7 +110,7 @@ async fn takes_the_names_that_the_rules_allow() {
 }
 
 #[tokio::test]
-async fn refuses_every_other_name() {
+async fn invalid_user_names_are_refused() {
     let app = App::start().await;
     for name in ["", " ", "a b", "a@b", "a\u{0}b", "john\n", "a/b", "j\u{200b}ohn", &"x".repeat(65)] {
         assert_eq!(
@@ -122,7 +122,7 @@ async fn refuses_every_other_name() {
 }
 
 #[tokio::test]
-async fn refuses_what_is_no_address() {
+async fn invalid_addresses_are_refused() {
     let app = App::start().await;
     let too_long = format!("{}@example.test", "a".repeat(64 + 255));
     for address in [
@@ -147,7 +147,7 @@ async fn refuses_what_is_no_address() {
 }
 
 #[tokio::test]
-async fn refuses_a_display_name_that_no_store_or_letter_could_hold() {
+async fn display_names_with_control_characters_are_refused() {
     let app = App::start().await;
     for name in ["a\u{0}b", "a\r\nBcc: all@example.test", &"x".repeat(5000)] {
         assert_eq!(app.post_user(&john_with("name", name)).await.invalid_fields(), ["name"], "{name:.20?}");
@@ -156,7 +156,7 @@ async fn refuses_a_display_name_that_no_store_or_letter_could_hold() {
 }
 
 #[tokio::test]
-async fn says_what_is_wrong_with_the_body() {
+async fn a_malformed_body_is_refused() {
     let app = App::start().await;
     let access = &app.superuser().await.access;
     let request = || app.post(path::USERS).bearer_auth(access);

@@ -5,7 +5,7 @@ use latchkey_tests::app::App;
 use super::{assert_for_superusers, audited, send};
 
 #[tokio::test]
-async fn removes_the_account_and_ends_its_sessions_everywhere() {
+async fn a_deleted_account_is_gone_and_its_sessions_end_on_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, session) = app.new_session("removed").await;
     app.me_at(1, &session.access).await.ok(200);
@@ -24,7 +24,7 @@ async fn removes_the_account_and_ends_its_sessions_everywhere() {
 }
 
 #[tokio::test]
-async fn its_names_are_free_again() {
+async fn the_names_of_a_deleted_account_are_available_again() {
     let app = App::start().await;
     let user = app.create_user("freed").await;
     send(&app, "DELETE", &format!("/{}", user.id)).await;
@@ -33,7 +33,7 @@ async fn its_names_are_free_again() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (user, session) = app.new_session("plain").await;
     assert_for_superusers(&app, &session, "DELETE", &format!("/{}", user.id)).await;

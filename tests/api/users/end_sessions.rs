@@ -5,7 +5,7 @@ use latchkey_tests::app::App;
 use super::{assert_for_superusers, audited, send};
 
 #[tokio::test]
-async fn logs_an_account_out_everywhere_and_nobody_else() {
+async fn every_session_of_the_account_ends_on_every_replica() {
     let app = App::setup().replicas(2).start().await;
     let (user, first) = app.new_session("ended").await;
     let second = app.log_in(&user).await;
@@ -25,7 +25,7 @@ async fn logs_an_account_out_everywhere_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn is_recorded_when_it_ended_something() {
+async fn ended_sessions_are_audited_once() {
     let app = App::start().await;
     let (user, _) = app.new_session("recorded").await;
     for _ in 0..2 {
@@ -35,7 +35,7 @@ async fn is_recorded_when_it_ended_something() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (user, session) = app.new_session("plain").await;
     assert_for_superusers(&app, &session, "DELETE", &format!("/{}/sessions", user.id)).await;

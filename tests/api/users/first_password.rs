@@ -1,4 +1,4 @@
-//! How an account that an administrator makes gets its first password.
+//! The first password of an account that an administrator creates.
 
 use insta::assert_json_snapshot;
 use latchkey_tests::app::App;
@@ -14,7 +14,7 @@ fn with(name: &str, member: &str, value: impl Into<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn without_one_the_owner_is_invited_and_nobody_logs_in_before() {
+async fn an_account_without_a_password_is_invited_and_cannot_log_in() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     watch_outbox(&app).await;
 
@@ -33,14 +33,14 @@ async fn without_one_the_owner_is_invited_and_nobody_logs_in_before() {
 }
 
 #[tokio::test]
-async fn an_invitation_needs_mail() {
+async fn an_invitation_without_an_smtp_server_gets_503() {
     let app = App::start().await;
     assert_json_snapshot!(app.post_user(&named("guest")).await.problem(503), { ".instance" => "<request id>" });
     assert_eq!(app.database.count("SELECT count(*) FROM users WHERE username = $1", "guest").await, 0);
 }
 
 #[tokio::test]
-async fn a_setting_forbids_passwords_that_an_administrator_chose() {
+async fn a_setting_forbids_passwords_that_an_administrator_chooses() {
     let app = App::setup().mail(Smtp::Plain).set("ADMIN_PASSWORDS_ENABLED", "false").start().await;
     let chosen = app.post_user(&with("guest", "password", "NeverLogged of a guest")).await;
     assert_eq!(chosen.invalid_fields(), ["password"]);
@@ -48,7 +48,7 @@ async fn a_setting_forbids_passwords_that_an_administrator_chose() {
 }
 
 #[tokio::test]
-async fn names_what_is_not_valid() {
+async fn invalid_hashes_and_locales_are_listed() {
     let app = App::start().await;
     let mut both = with("guest", "password", "NeverLogged of a guest");
     both["password_hash"] = "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m".into();

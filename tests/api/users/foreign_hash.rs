@@ -1,4 +1,4 @@
-//! Accounts that come with the password hash of another system.
+//! Accounts with a password hash of another system.
 
 use futures::future::join_all;
 use latchkey_tests::app::App;
@@ -6,7 +6,7 @@ use latchkey_tests::app::App;
 use super::named;
 
 const PASSWORD: &str = "correct horse";
-/// Of `correct horse`, by python's bcrypt, argon2-cffi, passlib and Django.
+/// Hashes of [`PASSWORD`] by python's bcrypt, argon2-cffi, passlib and Django.
 const HASHES: [&str; 6] = [
     "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m",
     "$2y$04$RgEO/.YkRGCKt91IzdwneOMlxju9ITS8aN5UrHnR96AbXlOzHUZ6S",
@@ -18,20 +18,20 @@ const HASHES: [&str; 6] = [
 
 const STORED: &str = "SELECT password_hash FROM users WHERE username = $1";
 
-async fn bring(app: &App, name: &str, hash: &str) {
+async fn create_with_hash(app: &App, name: &str, hash: &str) {
     let mut body = named(name);
     body["password_hash"] = hash.into();
     let made = app.post_user(&body).await;
     made.ok(201);
-    assert!(!made.body.contains(hash), "a hash is never shown");
+    assert!(!made.body.contains(hash), "the response contains the hash");
 }
 
 #[tokio::test]
-async fn verify_at_login_and_are_then_replaced_by_ours() {
+async fn a_foreign_hash_is_verified_at_login_and_then_replaced() {
     let app = App::start().await;
     for (number, hash) in HASHES.into_iter().enumerate() {
         let name = format!("moved-{number}");
-        bring(&app, &name, hash).await;
+        create_with_hash(&app, &name, hash).await;
         app.post_login(&name, "correct horsf").await.problem(401);
         assert_eq!(app.database.text(STORED, &name).await, hash, "a failed login changes nothing");
 
@@ -48,7 +48,7 @@ async fn verify_at_login_and_are_then_replaced_by_ours() {
 #[tokio::test]
 async fn concurrent_first_logins_all_succeed() {
     let app = App::setup().replicas(2).start().await;
-    bring(&app, "popular", HASHES[0]).await;
+    create_with_hash(&app, "popular", HASHES[0]).await;
     let logins = (0..8).map(|number| {
         let form = [("username", "popular"), ("password", PASSWORD)];
         app.servers[number % 2].post(latchkey_tests::app::path::LOGIN).form(&form).send()

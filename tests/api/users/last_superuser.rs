@@ -1,4 +1,4 @@
-//! Somebody who can administer accounts always remains.
+//! At least one superuser who can log in always remains.
 
 use futures::future::join_all;
 use insta::assert_json_snapshot;
@@ -17,7 +17,7 @@ async fn root_id(app: &App) -> i64 {
 }
 
 #[tokio::test]
-async fn the_last_one_is_not_removed_demoted_or_deactivated() {
+async fn the_last_superuser_cannot_be_deleted_demoted_or_deactivated() {
     let app = App::start().await;
     let root = root_id(&app).await;
     let demotion = patch(&app, root, &json!({ "is_superuser": false, "name": "Unchanged" })).await;
@@ -29,12 +29,12 @@ async fn the_last_one_is_not_removed_demoted_or_deactivated() {
     assert_ne!(send(&app, "GET", &format!("/{root}")).await.ok(200)["name"], "Unchanged");
     assert_eq!(audited(&app, "user_changed", "refused", root).await, 2);
     assert_eq!(audited(&app, "user_deleted", "refused", root).await, 1);
-    // What takes no power away is allowed.
+    // A change that withdraws no right is allowed.
     patch(&app, root, &json!({ "name": "Root", "is_active": true, "is_superuser": true })).await.ok(200);
 }
 
 #[tokio::test]
-async fn one_who_cannot_log_in_does_not_count() {
+async fn a_superuser_who_cannot_log_in_does_not_count() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let root = root_id(&app).await;
     let mut invited = named("invited");
@@ -51,7 +51,7 @@ async fn one_who_cannot_log_in_does_not_count() {
 }
 
 #[tokio::test]
-async fn another_one_makes_room() {
+async fn a_superuser_can_be_deleted_if_another_remains() {
     let app = App::start().await;
     let root = root_id(&app).await;
     let other = app.create_user("other").await;
@@ -60,10 +60,10 @@ async fn another_one_makes_room() {
     assert_eq!(app.database.count(ABLE, "any").await, 1);
 }
 
-/// One superuser takes the power of another away, each in another way.
-async fn remove(app: &App, number: usize, by: &Session, whom: &User) -> Answer {
+/// One superuser demotes, deactivates or deletes another, by `number`.
+async fn remove(app: &App, number: usize, by: &Session, target: &User) -> Answer {
     let server = &app.servers[number % app.servers.len()];
-    let path = format!("{}/{}", path::USERS, whom.id);
+    let path = format!("{}/{}", path::USERS, target.id);
     let change = |body: Value| server.request("PATCH", &path).bearer_auth(&by.access).json(&body).answer();
     match number % 3 {
         0 => change(json!({ "is_superuser": false })).await,
@@ -73,7 +73,7 @@ async fn remove(app: &App, number: usize, by: &Session, whom: &User) -> Answer {
 }
 
 #[tokio::test]
-async fn superusers_who_concurrently_remove_each_other_leave_one() {
+async fn one_of_several_superusers_who_concurrently_remove_each_other_remains() {
     let app = App::setup().replicas(2).start().await;
     for _ in 0..4 {
         let mut superusers = Vec::new();
@@ -82,7 +82,7 @@ async fn superusers_who_concurrently_remove_each_other_leave_one() {
             patch(&app, user.id, &json!({ "is_superuser": true })).await.ok(200);
             superusers.push((user, session));
         }
-        // Everybody else is out of the way.
+        // No other superuser remains.
         app.database.execute("UPDATE users SET is_superuser = false WHERE username NOT LIKE 'chief-%'").await;
 
         let attempts = superusers.iter().enumerate().map(|(number, (_, session))| {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{assert_for_superusers, named, request, send};
 use latchkey_tests::answer::Answered;
 
-/// The usernames on the page that a query gives.
+/// The user names in the response to a query.
 async fn names(app: &App, query: &[(&str, &str)]) -> Vec<String> {
     let answer = request(app, "GET", "").await.query(query).answer().await.ok(200);
     usernames(&answer)
@@ -25,7 +25,7 @@ async fn create(app: &App, name: &str, more: Value) {
 }
 
 #[tokio::test]
-async fn gives_every_account_once_page_by_page() {
+async fn every_account_is_on_exactly_one_page() {
     let app = App::start().await;
     for number in 0..6 {
         create(&app, &format!("user-{number}"), json!({})).await;
@@ -41,7 +41,7 @@ async fn gives_every_account_once_page_by_page() {
         let page = page.ok(200);
         seen.extend(usernames(&page));
         pages += 1;
-        // Whoever comes meanwhile neither repeats nor hides anybody.
+        // A deletion between two pages neither repeats nor skips an account.
         if pages == 1 {
             app.database.execute("DELETE FROM users WHERE username = 'user-0'").await;
         }
@@ -53,11 +53,11 @@ async fn gives_every_account_once_page_by_page() {
     let expected: Vec<_> =
         ["root.admin".to_owned()].into_iter().chain((0..6).map(|n| format!("user-{n}"))).collect();
     assert_eq!(seen, expected);
-    assert_eq!(pages, 3, "the last page is known to be the last");
+    assert_eq!(pages, 3, "the last page has no cursor");
 }
 
 #[tokio::test]
-async fn searches_by_the_beginning_of_each_name_in_any_case() {
+async fn the_search_finds_the_start_of_each_name_in_any_case() {
     let app = App::start().await;
     create(&app, "alpha", json!({ "email": "first@a.test", "name": "Zoë Übel" })).await;
     create(&app, "beta", json!({ "email": "Alpha.second@a.test", "name": "Bob" })).await;
@@ -82,7 +82,7 @@ async fn searches_by_the_beginning_of_each_name_in_any_case() {
     ] {
         assert_eq!(names(&app, &[("search", search)]).await, expected, "{search:?}");
     }
-    assert_eq!(names(&app, &[("search", "")]).await.len(), 5, "everybody's name begins with nothing");
+    assert_eq!(names(&app, &[("search", "")]).await.len(), 5, "every name starts with the empty text");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn filters_can_be_combined() {
 }
 
 #[tokio::test]
-async fn names_every_parameter_that_is_not_valid() {
+async fn each_invalid_parameter_is_listed() {
     let app = App::start().await;
     for (query, fields) in [
         ("limit=0", &["limit"][..]),
@@ -129,14 +129,14 @@ async fn names_every_parameter_that_is_not_valid() {
     send(&app, "GET", "?search=%ff").await.problem(400);
     send(&app, "GET", "?limit=200&cursor=__________8").await.ok(200);
 
-    // A filter that lost its value must not list everybody.
+    // A filter without a value must not list all accounts.
     for name in ["is_active", "verified", "limit", "cursor"] {
         assert_eq!(send(&app, "GET", &format!("?{name}=")).await.invalid_fields(), [name]);
     }
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (_, session) = app.new_session("plain").await;
     assert_for_superusers(&app, &session, "GET", "").await;

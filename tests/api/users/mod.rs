@@ -18,7 +18,7 @@ use latchkey_tests::app::{App, Session, path};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-/// A request below `/api/v1/users` by the first superuser.
+/// A request to a path below `/api/v1/users` as the first superuser.
 async fn request(app: &App, method: &str, below: &str) -> RequestBuilder {
     let superuser = app.superuser().await;
     app.server().request(method, &format!("{}{below}", path::USERS)).bearer_auth(&superuser.access)
@@ -32,7 +32,7 @@ async fn patch(app: &App, id: i64, body: &Value) -> Answer {
     request(app, "PATCH", &format!("/{id}")).await.json(body).answer().await
 }
 
-/// Asserts that an endpoint is for superusers only, whatever its id and body.
+/// Asserts that an endpoint refuses other clients than superusers, regardless of the id and the body.
 async fn assert_for_superusers(app: &App, plain: &Session, method: &str, below: &str) {
     let request = || app.server().request(method, &format!("{}{below}", path::USERS));
     request().answer().await.problem(401);
@@ -40,7 +40,7 @@ async fn assert_for_superusers(app: &App, plain: &Session, method: &str, below: 
     request().bearer_auth(&plain.access).answer().await.problem(403);
 }
 
-/// Keeps what goes through the outbox, which a worker empties.
+/// Records the messages that are inserted into the outbox, which a worker empties.
 async fn watch_outbox(app: &App) {
     app.database.execute("CREATE TABLE seen (kind text, recipient text, user_id bigint, data jsonb)").await;
     app.database
@@ -54,13 +54,13 @@ async fn watch_outbox(app: &App) {
         .await;
 }
 
-/// How many messages of a kind were put into the outbox for an address.
+/// The number of messages of a kind to an address that were inserted into the outbox.
 async fn seen(app: &App, kind: &str, recipient: &str) -> i64 {
     let key = format!("{kind} {recipient}");
     app.database.count("SELECT count(*) FROM seen WHERE kind || ' ' || recipient = $1", &key).await
 }
 
-/// How often the audit has this kind and outcome with this account.
+/// The number of audit events of this kind, outcome and account.
 async fn audited(app: &App, kind: &str, outcome: &str, user_id: i64) -> i64 {
     let key = format!("{kind} {outcome} {user_id}");
     let sql = "SELECT count(*) FROM audit_events \

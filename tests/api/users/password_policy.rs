@@ -1,4 +1,4 @@
-//! Which passwords are accepted (the same rules as for a reset).
+//! The rules for passwords, which are the same at every endpoint.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path, superuser_password};
@@ -15,7 +15,7 @@ fn account(number: usize, password: &str) -> Value {
 }
 
 #[tokio::test]
-async fn eight_to_256_characters_are_accepted_whatever_they_are() {
+async fn passwords_of_8_to_256_characters_of_any_kind_are_accepted() {
     let app = App::start().await;
     let longest: String =
         (0..256).filter_map(|number| char::from_u32(0x4e00 + number * 7919 % 20_000)).collect();
@@ -37,7 +37,7 @@ async fn eight_to_256_characters_are_accepted_whatever_they_are() {
 }
 
 #[tokio::test]
-async fn fewer_or_more_are_not() {
+async fn shorter_and_longer_passwords_are_refused() {
     let app = App::start().await;
     for password in ["", "qzvkwxj", "🐎🔋📎🌰🐎🔋📎", &"é".repeat(257)] {
         assert_eq!(
@@ -49,7 +49,7 @@ async fn fewer_or_more_are_not() {
 }
 
 #[tokio::test]
-async fn the_common_ones_are_refused() {
+async fn common_passwords_are_refused() {
     let app = App::start().await;
     for password in [
         "password",
@@ -74,7 +74,7 @@ async fn the_common_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn those_equal_to_the_own_names_are_refused() {
+async fn a_password_equal_to_a_name_of_the_account_is_refused() {
     let app = App::start().await;
     for password in [
         "Willibald0",
@@ -89,9 +89,10 @@ async fn those_equal_to_the_own_names_are_refused() {
     app.post_user(&account(0, "Willibald0 and more")).await.ok(201);
 }
 
-/// Every way to choose a password, with what it says of one that is refused: `None` where it is taken.
+/// Chooses a password at every endpoint, and returns the reason of each refusal; `None` if the password is accepted.
 async fn choose_everywhere(app: &App, round: usize, password: &str) -> Vec<(&'static str, Option<String>)> {
     let message = |answer: latchkey_tests::answer::Answer| {
+        assert!(answer.status == 422 || answer.status < 300, "{answer:?}");
         (answer.status == 422).then(|| answer.json()["errors"][0]["message"].as_str().unwrap().to_owned())
     };
     let made = app.post_user(&account(round, password)).await;
@@ -108,6 +109,7 @@ async fn choose_everywhere(app: &App, round: usize, password: &str) -> Vec<(&'st
     let token = app.mail().wait_for(&user.email, 1).await[0].token();
     let page =
         app.post("/reset-password").form(&[("token", &*token), ("new_password", password)]).answer().await;
+    assert!([200, 422].contains(&page.status), "{page:?}");
     let shown = (page.status == 422).then(|| page.body.clone());
     let reset = json!({"token": token, "new_password": password});
     let reset =
@@ -122,7 +124,7 @@ async fn choose_everywhere(app: &App, round: usize, password: &str) -> Vec<(&'st
 }
 
 #[tokio::test]
-async fn a_setting_asks_for_more_everywhere_and_says_so() {
+async fn stricter_settings_apply_to_every_endpoint() {
     let app = App::setup()
         .mail(Smtp::Plain)
         .set("REGISTRATION_ENABLED", "true")
@@ -140,18 +142,18 @@ async fn a_setting_asks_for_more_everywhere_and_says_so() {
     .into_iter()
     .enumerate()
     {
-        for (way, said) in choose_everywhere(&app, round, password).await {
-            match (words, &said) {
+        for (way, reason) in choose_everywhere(&app, round, password).await {
+            match (words, &reason) {
                 (None, None) => {}
-                (Some(words), Some(said)) => assert!(said.contains(words), "{way}, {password}: {said}"),
-                _ => panic!("{way}, {password}: {said:?}"),
+                (Some(words), Some(reason)) => assert!(reason.contains(words), "{way}, {password}: {reason}"),
+                _ => panic!("{way}, {password}: {reason:?}"),
             }
         }
     }
 }
 
 #[tokio::test]
-async fn the_page_says_how_long_it_has_to_be() {
+async fn the_page_shows_the_minimum_length() {
     let app = App::setup().mail(Smtp::Plain).set("PASSWORD_MIN_LENGTH", "12").start().await;
     let user = app.create_user("reader").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
@@ -164,7 +166,7 @@ async fn the_page_says_how_long_it_has_to_be() {
 }
 
 #[tokio::test]
-async fn what_was_chosen_before_still_logs_in_and_is_no_reason_not_to_start() {
+async fn existing_passwords_remain_valid_after_the_policy_becomes_stricter() {
     let mut app = App::start().await;
     let user = app.create_user("early").await;
     let longer = superuser_password().chars().count().max(user.password.chars().count()) + 1;
@@ -172,7 +174,7 @@ async fn what_was_chosen_before_still_logs_in_and_is_no_reason_not_to_start() {
     app.variables.insert("PASSWORD_MIN_LENGTH".to_owned(), longer.to_string());
     app.restart(0).await;
     app.log_in(&user).await;
-    // The first superuser's is shorter too.
+    // The password of the first superuser is too short as well.
     let made = app.post_user(&account(0, &user.password)).await;
     assert_eq!(made.invalid_fields(), ["password"]);
 }

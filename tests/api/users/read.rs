@@ -6,7 +6,7 @@ use latchkey_tests::app::App;
 use super::{assert_for_superusers, send};
 
 #[tokio::test]
-async fn shows_an_account() {
+async fn an_account_is_returned() {
     let app = App::start().await;
     let user = app.create_user("shown").await;
 
@@ -23,7 +23,7 @@ async fn shows_an_account() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn an_unknown_id_gets_404() {
     let app = App::start().await;
     for id in ["0", "-1", "999999", "9223372036854775807", "99999999999999999999", "abc", "1.5", "%00", "%ff"]
     {
@@ -37,7 +37,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (user, session) = app.new_session("plain").await;
     assert_for_superusers(&app, &session, "GET", &format!("/{}", user.id)).await;

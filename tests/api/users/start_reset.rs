@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{assert_for_superusers, audited, named, patch, seen, send, watch_outbox};
 
 #[tokio::test]
-async fn mails_the_owner_a_link_and_leaves_the_password_alone() {
+async fn the_owner_gets_a_link_and_the_password_remains_valid() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("forgetful").await;
 
@@ -21,7 +21,7 @@ async fn mails_the_owner_a_link_and_leaves_the_password_alone() {
 }
 
 #[tokio::test]
-async fn who_has_no_password_yet_is_invited_again() {
+async fn an_account_without_a_password_is_invited_again() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     watch_outbox(&app).await;
     let id = app.post_user(&named("invited")).await.ok(201)["id"].as_i64().unwrap();
@@ -31,7 +31,7 @@ async fn who_has_no_password_yet_is_invited_again() {
 }
 
 #[tokio::test]
-async fn a_link_that_would_not_work_is_not_mailed() {
+async fn no_link_is_mailed_that_would_not_work() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let user = app.create_user("inactive").await;
     patch(&app, user.id, &json!({ "is_active": false })).await.ok(200);
@@ -43,7 +43,7 @@ async fn a_link_that_would_not_work_is_not_mailed() {
 }
 
 #[tokio::test]
-async fn is_for_superusers_only() {
+async fn other_users_get_403() {
     let app = App::start().await;
     let (user, session) = app.new_session("plain").await;
     assert_for_superusers(&app, &session, "POST", &format!("/{}/password-reset", user.id)).await;

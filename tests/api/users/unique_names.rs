@@ -1,4 +1,4 @@
-//! A name and an address belong to one account, whatever their case and however many ask at once.
+//! A user name and an address belong to one account, in any case of their letters and with concurrent requests.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ async fn a_taken_name_or_address_is_a_conflict_in_any_case() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_exactly_one_gets_the_name() {
+async fn one_of_several_concurrent_requests_gets_the_name() {
     let app = App::setup().replicas(2).start().await;
     app.superuser().await;
     let bodies: Vec<_> = (0..8)
@@ -46,28 +46,28 @@ async fn of_many_at_once_exactly_one_gets_the_name() {
 }
 
 #[tokio::test]
-async fn the_first_superuser_is_made_once_however_many_replicas_start() {
+async fn the_first_superuser_is_created_once_by_several_replicas() {
     let app = App::setup().replicas(3).start().await;
     let superusers = "SELECT count(*) FROM users WHERE is_superuser AND username = $1";
     assert_eq!(app.database.count(superusers, latchkey_tests::app::SUPERUSER).await, 1);
 }
 
 #[tokio::test]
-async fn a_restart_neither_makes_nor_changes_a_superuser() {
+async fn a_restart_neither_creates_nor_changes_a_superuser() {
     let mut app = App::start().await;
     app.database.execute("UPDATE users SET username = 'renamed' WHERE is_superuser").await;
 
     app.restart(0).await;
 
     let count = "SELECT count(*) FROM users WHERE username <> $1";
-    assert_eq!(app.database.count(count, "renamed").await, 0, "there is a superuser already");
+    assert_eq!(app.database.count(count, "renamed").await, 0, "another superuser was created");
     app.log_in_as("renamed", &latchkey_tests::app::superuser_password()).await;
 }
 
 #[tokio::test]
-async fn the_case_of_every_letter_counts_for_nothing_whatever_the_databases_locale() {
+async fn names_are_compared_without_case_in_any_locale_of_the_database() {
     let app = App::setup().in_c_locale().start().await;
-    // Both cases of every letter, `I` and `i` among them, which are not each other's in a Turkish locale.
+    // Both cases of every letter, including `I` and `i`, which are different letters in a Turkish locale.
     for (number, name) in
         ["ABCDEFGHIJKLMnopqrstuvwxyz", "abcdefghijklmNOPQRSTUVWXYZ.0_9-"].into_iter().enumerate()
     {
@@ -81,7 +81,7 @@ async fn the_case_of_every_letter_counts_for_nothing_whatever_the_databases_loca
             app.log_in_as(&format!("{other}@example.test"), &format!("{SECRET_MARK} shared")).await;
         }
     }
-    // Letters beyond ASCII have no place in a user name, so their case cannot matter.
+    // A user name cannot contain letters beyond ASCII, so their case does not matter.
     for name in ["jöhn", "ПЁТР"] {
         app.post_user(&account(name, "letters@example.test")).await.problem(422);
     }

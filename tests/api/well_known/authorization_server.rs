@@ -10,7 +10,7 @@ const CLIENT: [(&str, &str); 2] = [
 ];
 
 #[tokio::test]
-async fn tells_what_there_is() {
+async fn the_metadata_is_as_documented() {
     let app = App::start().await;
     let answer = app.get(path::METADATA).answer().await;
     assert_json_snapshot!(answer.ok(200));
@@ -18,7 +18,7 @@ async fn tells_what_there_is() {
 }
 
 #[tokio::test]
-async fn what_it_tells_is_true() {
+async fn the_endpoints_work_as_the_metadata_says() {
     let app = App::setup().set(CLIENT[0].0, CLIENT[0].1).set(CLIENT[1].0, CLIENT[1].1).start().await;
     let metadata = app.get(path::METADATA).answer().await.ok(200);
     let below_issuer = |name: &str| {
@@ -35,7 +35,9 @@ async fn what_it_tells_is_true() {
             ("refresh_token", "nonsense".to_owned()),
         ]
     };
-    for name in metadata["grant_types_supported"].as_array().unwrap() {
+    let grants = metadata["grant_types_supported"].as_array().unwrap();
+    assert_eq!(grants.len(), 2, "{metadata}");
+    for name in grants {
         let form = grant(name.as_str().unwrap());
         let answer = app.post(&below_issuer("token_endpoint")).form(&form).answer().await;
         assert!(answer.status == 200 || answer.json()["error"] == "invalid_grant", "{answer:?}");
@@ -45,7 +47,9 @@ async fn what_it_tells_is_true() {
         assert_eq!(answer.problem(400)["error"], "unsupported_grant_type");
     }
     for endpoint in ["introspection_endpoint", "revocation_endpoint"] {
-        for method in metadata[format!("{endpoint}_auth_methods_supported")].as_array().unwrap() {
+        let methods = metadata[format!("{endpoint}_auth_methods_supported")].as_array().unwrap();
+        assert_eq!(methods.len(), 3, "{metadata}");
+        for method in methods {
             let request = app.post(&below_issuer(endpoint));
             let token = ("token", "nonsense");
             let request = match method.as_str().unwrap() {
@@ -64,7 +68,7 @@ async fn what_it_tells_is_true() {
 }
 
 #[tokio::test]
-async fn is_also_behind_the_path_of_the_issuer_and_behind_no_other() {
+async fn the_metadata_is_also_at_the_path_of_the_issuer() {
     let app = App::setup().set("ISSUER_URL", "https://example.test/tenants/one").start().await;
     for path in [path::METADATA.to_owned(), format!("{}/tenants/one", path::METADATA)] {
         let metadata = app.get(&path).answer().await.ok(200);

@@ -1,6 +1,6 @@
-// Verifies a token as an application with jose does, knowing nothing of its issuer but where the keys are.
-// Reads one JSON object from standard input; prints the claims, or the reason for refusing and ends with 1.
-// Run in the folder that holds node_modules.
+// Verifies a token as an application with jose does, which knows only where the issuer publishes its keys.
+// Reads one JSON object from standard input. Prints the claims, or prints why it refuses the token and exits with 1.
+// Run it in the folder that contains node_modules.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 

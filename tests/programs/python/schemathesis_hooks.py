@@ -1,6 +1,6 @@
-"""Logs in for Schemathesis, which may end the session it works in: then it logs in again.
+"""Logs in for Schemathesis, and again whenever one of its requests has ended the session.
 
-LATCHKEY_USERNAME and LATCHKEY_PASSWORD say as whom; without them every request is sent without a token.
+LATCHKEY_USERNAME and LATCHKEY_PASSWORD name the user. Without them, every request is sent without a token.
 """
 
 import os
@@ -14,7 +14,7 @@ BASE = os.environ["LATCHKEY_URL"]
 
 
 class Session:
-    """An access token that is good at the moment it is asked for."""
+    """Provides an access token that is valid when it is requested."""
 
     token = ""
 

@@ -1,6 +1,6 @@
-"""Verifies a token as an application with PyJWT does, knowing nothing of its issuer but where the keys are.
+"""Verifies a token as an application with PyJWT does, which knows only where the issuer publishes its keys.
 
-Reads one JSON object from standard input; prints the claims, or the reason for refusing and ends with 1.
+Reads one JSON object from standard input. Prints the claims, or prints why it refuses the token and exits with 1.
 """
 
 import json

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use latchkey_config::account_rules::canonical_email_address;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, PasswordLength,
-    PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections,
+    PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service as api;
@@ -85,6 +86,7 @@ pub(super) fn settings(
             per_account: per_hour(spec.rate_limits.per_account, "spec.rateLimits.perAccount")?,
             per_network: per_hour(spec.rate_limits.per_network, "spec.rateLimits.perNetwork")?,
         },
+        max_connections: MaxConnections::default(),
         trusted_proxies: spec
             .trusted_proxies
             .iter()

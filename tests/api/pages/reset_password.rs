@@ -1,4 +1,4 @@
-//! The page at the mailed link.
+//! `/reset-password`, the page at the link that recovers a password.
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, path};
@@ -10,14 +10,14 @@ async fn page(app: &App, path_and_query: &str) -> Answer {
     answer
 }
 
-/// The page, whatever it says.
+/// The page with any status.
 async fn any_page(app: &App, path_and_query: &str) -> Answer {
     let answer = app.get(path_and_query).answer().await;
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
     answer
 }
 
-/// The page's path, with a real token and without.
+/// The path of the page, with a valid token and without a token.
 async fn mailed_link(app: &App) -> (String, String) {
     let user = app.create_user("reader").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
@@ -26,7 +26,7 @@ async fn mailed_link(app: &App) -> (String, String) {
 }
 
 #[tokio::test]
-async fn has_a_form_that_asks_for_a_new_password() {
+async fn the_page_has_a_form_for_a_new_password() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (link, _) = mailed_link(&app).await;
 
@@ -56,12 +56,12 @@ async fn the_token_does_not_leave_the_page() {
     }
     assert!(!policy.contains("script-src") && !policy.contains("unsafe-eval"), "no script: {policy}");
     for elsewhere in ["src=\"http", "href=\"http", "src=\"//", "@import"] {
-        assert!(!answer.body.contains(elsewhere), "the page loads something from elsewhere: {elsewhere}");
+        assert!(!answer.body.contains(elsewhere), "the page loads a resource from another host: {elsewhere}");
     }
 }
 
 #[tokio::test]
-async fn a_token_with_markup_in_it_stays_text() {
+async fn markup_in_a_token_is_escaped() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (_, path) = mailed_link(&app).await;
 
@@ -71,22 +71,22 @@ async fn a_token_with_markup_in_it_stays_text() {
 }
 
 #[tokio::test]
-async fn opening_the_page_uses_nothing_up() {
+async fn opening_the_page_does_not_use_up_the_token() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (link, _) = mailed_link(&app).await;
     page(&app, &link).await;
     page(&app, &link).await;
     let token = link.split_once("token=").unwrap().1;
-    let body = serde_json::json!({ "token": token, "new_password": "NeverLogged after a look" });
+    let body = serde_json::json!({ "token": token, "new_password": "NeverLogged after reading" });
     app.post(path::RESET).json(&body).answer().await.ok(200);
 }
 
 #[tokio::test]
-async fn a_link_that_is_no_good_says_so_and_shows_no_form() {
+async fn an_invalid_link_gets_410_without_a_form() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (link, path_only) = mailed_link(&app).await;
     let token = link.split_once("token=").unwrap().1;
-    let body = serde_json::json!({ "token": token, "new_password": "NeverLogged after a look" });
+    let body = serde_json::json!({ "token": token, "new_password": "NeverLogged after reading" });
     app.post(path::RESET).json(&body).answer().await.ok(200);
 
     for bad in [&link, &path_only, &format!("{path_only}?token=nonsense"), &format!("{path_only}?token=%00")]
@@ -97,7 +97,7 @@ async fn a_link_that_is_no_good_says_so_and_shows_no_form() {
     }
 }
 
-/// What a browser would send when the form is filled in: every hidden field as it is, and the passwords.
+/// The target and the fields that a browser sends when the form is submitted: every hidden field, and the passwords.
 fn fill_in(page: &str, password: &str) -> (String, Vec<(String, String)>) {
     let attribute = |tag: &str, name: &str| {
         let value = tag.split_once(&format!("{name}=\""))?.1.split('"').next()?;
@@ -116,7 +116,7 @@ fn fill_in(page: &str, password: &str) -> (String, Vec<(String, String)>) {
 }
 
 #[tokio::test]
-async fn the_form_sets_the_password_without_any_script() {
+async fn the_form_sets_the_password_without_a_script() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("browser").await;
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
@@ -124,15 +124,19 @@ async fn the_form_sets_the_password_without_any_script() {
     let shown = page(&app, &format!("{}?{}", link.path(), link.query().unwrap())).await;
     let submit = async |password: &str| {
         let (action, fields) = fill_in(&shown.body, password);
-        // Relative, so that it is right behind a proxy that adds to the path.
+        // Relative, so that it is correct behind a proxy that adds a path prefix.
         let target = link.join(&action).expect("a form's action");
         app.post(target.path()).form(&fields).answer().await
     };
 
     let refused = submit("qzvkwxj").await;
     assert_eq!(refused.status, 422, "{refused:?}");
-    assert!(refused.body.contains("<form") && refused.body.contains('8'), "it says why: {}", refused.body);
-    assert!(!refused.body.contains("qzvkwxj"), "the password is not shown again");
+    assert!(
+        refused.body.contains("<form") && refused.body.contains('8'),
+        "the page has no reason: {}",
+        refused.body
+    );
+    assert!(!refused.body.contains("qzvkwxj"), "the page contains the password");
     let done = submit("NeverLogged by form").await;
     assert_eq!(done.status, 200, "{done:?}");
     for answer in [&refused, &done] {

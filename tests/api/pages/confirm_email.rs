@@ -5,12 +5,12 @@ use latchkey_tests::app::App;
 use latchkey_tests::smtp::Smtp;
 use serde_json::json;
 
-use super::change_email::request;
+use crate::auth::change_email::request;
 
 const NEW: &str = "new@example.test";
 
 #[tokio::test]
-async fn looking_uses_nothing_up_and_the_button_changes_the_address() {
+async fn opening_the_page_changes_nothing_and_its_button_changes_the_address() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("mover").await;
     request(&app, &session, &user.password, NEW).await.ok(202);
@@ -37,7 +37,7 @@ async fn looking_uses_nothing_up_and_the_button_changes_the_address() {
 }
 
 #[tokio::test]
-async fn an_address_that_somebody_has_by_now_is_a_dead_link() {
+async fn a_link_for_a_taken_address_gets_410() {
     let app = App::setup().mail(Smtp::Plain).start().await;
     let (user, session) = app.new_session("mover").await;
     let owner = app.create_user("owner").await;

@@ -1,9 +1,9 @@
-//! `/verify-email`, the page at the mailed link.
+//! `/verify-email`, the page at the link that is mailed after a registration.
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
 
-use super::register::{body, open, password, register};
+use crate::auth::register::{body, open, password, register};
 
 const JOHN: &str = "john@example.test";
 
@@ -17,13 +17,17 @@ async fn registered() -> (App, String, String) {
 }
 
 #[tokio::test]
-async fn looking_uses_nothing_up_and_the_button_verifies() {
+async fn opening_the_page_changes_nothing_and_its_button_verifies_the_address() {
     let (app, link, token) = registered().await;
     for _ in 0..2 {
         let page = app.get(&link).answer().await;
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
         assert!(page.body.contains(r#"<form method="post" action="verify-email">"#), "{}", page.body);
-        assert!(page.body.contains("john") && page.body.contains(JOHN), "whose account: {}", page.body);
+        assert!(
+            page.body.contains("john") && page.body.contains(JOHN),
+            "the page does not name the account: {}",
+            page.body
+        );
     }
     app.server().request("HEAD", &link).answer().await;
     app.post_login("john", &password()).await.problem(403);
@@ -62,7 +66,7 @@ async fn the_token_does_not_leave_the_page() {
 }
 
 #[tokio::test]
-async fn speaks_the_accounts_language_or_the_browsers() {
+async fn the_page_has_the_language_of_the_account_or_the_browser() {
     let app = open().start().await;
     let page = async |locale: Option<&str>, accept: &str| {
         let name = format!("user-{}", uuid::Uuid::new_v4().simple());
@@ -82,7 +86,7 @@ async fn speaks_the_accounts_language_or_the_browsers() {
 }
 
 #[tokio::test]
-async fn is_no_page_for_other_links() {
+async fn links_of_another_purpose_get_410() {
     let (app, _, _) = registered().await;
     app.post(&format!("{}/{JOHN}", path::RECOVERY)).answer().await.ok(200);
     let reset = app.mail().wait_for(JOHN, 2).await[1].token();
