@@ -4,7 +4,7 @@
 use latchkey_config::account_rules::{
     MIN_CLIENT_SECRET_BYTES, canonical_email_address, is_client_secret, is_username,
 };
-use latchkey_config::{PasswordPolicy, SecretText};
+use latchkey_config::{PasswordPolicy, SecretText, SentinelUrl};
 use url::Url;
 
 use crate::auth_service::dereference::{BootstrapAdmin, Dereferenced};
@@ -22,7 +22,15 @@ pub(super) fn check(found: &Dereferenced, policy: &PasswordPolicy) -> Result<(),
         )?;
     }
     if let Some(Ok(redis)) = &found.redis_url {
-        check_url(redis, &["redis", "rediss"], &[], "spec.redis.urlSecretRef")?;
+        match SentinelUrl::parse(redis.expose()) {
+            Some(Ok(_)) => {}
+            Some(Err(reason)) => {
+                return Err(invalid(format!(
+                    "the URL in the Secret of spec.redis.urlSecretRef is not valid: {reason}; correct it."
+                )));
+            }
+            None => check_url(redis, &["redis", "rediss"], &[], "spec.redis.urlSecretRef")?,
+        }
     }
     if let Some(Ok(admin)) = &found.bootstrap_admin {
         check_bootstrap_admin(admin, policy)?;
@@ -102,6 +110,8 @@ mod tests {
         let redis =
             |url: &str| problem(&Dereferenced { redis_url: Some(Ok(SecretText::new(url))), ..full() });
         assert_eq!(redis("rediss://:p@cache:6380"), None);
+        assert_eq!(redis("redis+sentinel://:p@one:26379,two/primary"), None);
+        assert!(redis("redis+sentinel://:p@one:26379").is_some_and(|message| message.contains("Sentinel")));
         assert!(redis("redis://").is_some() && redis("redis:cache").is_some());
     }
 
