@@ -63,11 +63,19 @@ impl App {
     /// # Errors
     /// Each port that is in use: a fault that does not pass by itself.
     pub async fn start(settings: &Settings, inputs: StartInputs) -> anyhow::Result<Self> {
-        let StartInputs { database_url, store, redis, ring, mail, introspection_client, first_superuser } =
-            inputs;
+        let StartInputs {
+            database_url,
+            store,
+            redis,
+            ring,
+            mail,
+            introspection_client,
+            password_pepper,
+            first_superuser,
+        } = inputs;
         let revocation = Revocation::new(Arc::clone(&redis), store.clone(), settings.issuer());
         let metrics = Arc::new(Metrics::new()?);
-        let hashing = HashPool::new(available_cores())?;
+        let hashing = HashPool::with_pepper(available_cores(), password_pepper)?;
         let outbox_wake = Arc::new(Notify::new());
         let outbox = build_outbox(settings, mail, &store, &outbox_wake, &metrics);
         let readiness = Readiness::new(

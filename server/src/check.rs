@@ -66,6 +66,11 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
             Err(error) => format!("{error:#}").lines().for_each(|fault| find(subject, Err(fault.to_owned()))),
         }
     }
+    if let Some(pepper) = &settings.imported_password_pepper {
+        let read = read_secret("IMPORTED_PASSWORD_PEPPER", pepper);
+        let valid = "its setting is valid".to_owned();
+        find("password pepper", read.map(|_| valid).map_err(|error| error.to_string()));
+    }
     findings
 }
 

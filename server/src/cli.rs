@@ -68,11 +68,12 @@ enum Command {
 enum UsersCommand {
     /// Imports accounts from another system.
     ///
-    /// Each record has a username and an email, and may have: name, password_hash (bcrypt, argon2, scrypt or
-    /// PBKDF2-SHA256/512 in their usual string forms; an account without one has no password yet), is_superuser
-    /// (default false), is_active (default true), email_verified (default false), locale. An account that already
-    /// exists with the same username and address is left unchanged, so an import that ended early can be run again.
-    /// The command needs DATABASE_URL, and EXTRA_CA_FILE if it is set. The exit status is 1 if any record was refused.
+    /// Each record of a JSON lines or CSV file has an email and may have: username, name, password_hash (in the format of
+    /// the other system; an account without one has no password yet), is_superuser (default false), is_active (default
+    /// true), email_verified (default false), locale. docs/how-to/import-accounts.md lists the supported export files and
+    /// password hashes. An account that already exists is left unchanged, so an import that ended early can be run
+    /// again. The command needs DATABASE_URL, and EXTRA_CA_FILE if it is set. The exit status is 1 if any record was
+    /// refused.
     Import(ImportArguments),
 }
 

@@ -66,6 +66,8 @@ pub struct StartInputs {
     pub mail: Option<(MailSender, Templates)>,
     /// The client that may introspect tokens.
     pub introspection_client: Option<ClientSecret>,
+    /// What imported passwords were hashed with.
+    pub password_pepper: Option<SecretText>,
     /// The account to make when no superuser exists.
     pub first_superuser: Option<UserForm>,
 }
@@ -94,11 +96,21 @@ impl StartInputs {
         });
         let mail = mail(references, &roots, &mut faults);
         let introspection_client = faults.keep(introspection_client(references)).flatten();
+        let pepper = references.imported_password_pepper.as_ref();
+        let password_pepper =
+            pepper.and_then(|source| faults.keep(read_secret("IMPORTED_PASSWORD_PEPPER", source)));
         let first_superuser = faults.keep(first_superuser_form(references)).flatten();
         match (database, redis, ring) {
-            (Some((database_url, store)), Some(redis), Some(ring)) if faults.is_empty() => {
-                Ok(Self { database_url, store, redis, ring, mail, introspection_client, first_superuser })
-            }
+            (Some((database_url, store)), Some(redis), Some(ring)) if faults.is_empty() => Ok(Self {
+                database_url,
+                store,
+                redis,
+                ring,
+                mail,
+                introspection_client,
+                password_pepper,
+                first_superuser,
+            }),
             _ => Err(faults),
         }
     }

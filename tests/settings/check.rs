@@ -43,6 +43,25 @@ async fn check_connects_to_the_smtp_server() {
     assert!(!run_command(&["check"], &parts.variables).status.success());
 }
 
+#[tokio::test]
+async fn check_reads_the_pepper_of_imported_passwords() {
+    let mut parts = Parts::start().await;
+    parts.variables.insert("IMPORTED_PASSWORD_PEPPER".to_owned(), "NeverLogged pepper".to_owned());
+    let output = run_command(&["check"], &parts.variables);
+    assert!(
+        output.status.success() && output_of(&output).contains("password pepper"),
+        "{}",
+        output_of(&output)
+    );
+    parts.variables.remove("IMPORTED_PASSWORD_PEPPER");
+    parts.variables.insert("IMPORTED_PASSWORD_PEPPER_FILE".to_owned(), "/nowhere/pepper".to_owned());
+    for command in ["check", "serve"] {
+        let output = run_command(&[command], &parts.variables);
+        assert!(!output.status.success());
+        assert!(output_of(&output).contains("imported_password_pepper_file /nowhere/pepper cannot be read"));
+    }
+}
+
 #[test]
 fn check_names_every_unavailable_dependency() {
     let output = run_command(&["check"], &unreachable());

@@ -16,3 +16,5 @@ mod start;
 mod superuser_create;
 mod trusted_cas;
 mod users_import;
+mod users_import_exports;
+mod users_import_rules;

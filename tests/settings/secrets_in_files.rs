@@ -19,13 +19,14 @@ fn into_file(parts: &mut Parts, folder: &Path, name: &str, line_break: &str) {
     parts.variables.insert(format!("{name}_FILE"), file.display().to_string());
 }
 
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "DATABASE_URL",
     "REDIS_URL",
     "SMTP_USER",
     "SMTP_PASSWORD",
     "FIRST_SUPERUSER_PASSWORD",
     "INTROSPECTION_CLIENT_SECRET",
+    "IMPORTED_PASSWORD_PEPPER",
 ];
 
 const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef-0123456789abcdef";
@@ -36,11 +37,14 @@ async fn every_secret_can_be_read_from_a_file() {
     let mut parts = Parts::start().await;
     let mail = Mailpit::start(Smtp::StartTls).await;
     parts.variables.extend(mail.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    for (name, value) in [("INTROSPECTION_CLIENT_ID", "api"), ("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET)]
-    {
+    for (name, value) in [
+        ("INTROSPECTION_CLIENT_ID", "api"),
+        ("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET),
+        ("IMPORTED_PASSWORD_PEPPER", "NeverLogged pepper"),
+    ] {
         parts.variables.insert(name.to_owned(), value.to_owned());
     }
-    for (name, line_break) in SECRETS.iter().zip(["", "\n", "\r\n", "\n", "\n", "\n"]) {
+    for (name, line_break) in SECRETS.iter().zip(["", "\n", "\r\n", "\n", "\n", "\n", "\n"]) {
         into_file(&mut parts, folder.path(), name, line_break);
     }
 

@@ -11,21 +11,25 @@ use serde_json::Value;
 
 const HASH: &str = "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m";
 
-struct Import {
-    app: App,
+pub(crate) struct Import {
+    pub(crate) app: App,
     folder: tempfile::TempDir,
 }
 
 impl Import {
     async fn start() -> Self {
-        Self { app: App::start().await, folder: tempfile::tempdir().unwrap() }
+        Self::with(App::start().await)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn with(app: App) -> Self {
+        Self { app, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
-    fn run(&self, name: &str, text: &str, more: &[&str]) -> Output {
+    pub(crate) fn run(&self, name: &str, text: &str, more: &[&str]) -> Output {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
         let arguments = [&["users", "import", &path], more].concat();
@@ -38,20 +42,20 @@ impl Import {
         output
     }
 
-    async fn count(&self, sql: &'static str, key: &str) -> i64 {
+    pub(crate) async fn count(&self, sql: &'static str, key: &str) -> i64 {
         self.app.database.count(sql, key).await
     }
 }
 
-fn only_database(app: &App) -> Variables {
+pub(crate) fn only_database(app: &App) -> Variables {
     Variables::from([("DATABASE_URL".to_owned(), app.database.url())])
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -156,7 +160,7 @@ async fn each_refused_record_is_reported_with_its_line_and_reason() {
     insta::assert_json_snapshot!(refused);
 
     let shown = stderr(&import.run("users.ndjson", &text, &[]));
-    assert!(shown.contains("line 2: password_hash is not a hash of"), "{shown}");
+    assert!(shown.contains("line 2: password_hash is not a password hash"), "{shown}");
 }
 
 #[tokio::test]

@@ -76,6 +76,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let trusted_proxies = given.trusted_proxies();
     let cors_allowed_origins = given.cors_allowed_origins();
     let introspection_client = given.introspection_client();
+    let imported_password_pepper = given.secret(v::IMPORTED_PASSWORD_PEPPER);
     let otlp_endpoint = given.owned(v::OTEL_EXPORTER_OTLP_ENDPOINT);
     let log_level = given.log_level();
     let log_format = given.log_format();
@@ -98,6 +99,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         mail_templates_dir: mail_templates_dir.clone().ok().flatten(),
         first_superuser: first_superuser.clone().ok().flatten(),
         introspection_client: introspection_client.clone().ok().flatten(),
+        imported_password_pepper: imported_password_pepper.clone().ok().flatten(),
     };
     let (listen_addr, management_addr) = addresses?;
     Ok(Settings {
@@ -126,6 +128,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         trusted_proxies: trusted_proxies?,
         cors_allowed_origins: cors_allowed_origins?,
         introspection_client: introspection_client?,
+        imported_password_pepper: imported_password_pepper?,
         otlp_endpoint: otlp_endpoint?,
         log_level: log_level?,
         log_format: log_format?,

@@ -30,6 +30,8 @@ pub struct References {
     pub first_superuser: Option<FirstSuperuser>,
     /// `INTROSPECTION_CLIENT_ID` and its secret.
     pub introspection_client: Option<IntrospectionClient>,
+    /// `IMPORTED_PASSWORD_PEPPER`
+    pub imported_password_pepper: Option<SecretSource>,
 }
 
 impl From<&Settings> for References {
@@ -49,6 +51,7 @@ impl From<&Settings> for References {
             mail_templates_dir: settings.mail_templates_dir.clone(),
             first_superuser: settings.first_superuser.clone(),
             introspection_client: settings.introspection_client.clone(),
+            imported_password_pepper: settings.imported_password_pepper.clone(),
         }
     }
 }

@@ -37,6 +37,7 @@ impl Settings {
             trusted_proxies,
             cors_allowed_origins,
             introspection_client,
+            imported_password_pepper,
             otlp_endpoint,
             log_level,
             log_format,
@@ -86,6 +87,9 @@ impl Settings {
         if let Some(client) = introspection_client {
             variables.set(v::INTROSPECTION_CLIENT_ID, &client.id);
             variables.secret(v::INTROSPECTION_CLIENT_SECRET, &client.secret);
+        }
+        if let Some(pepper) = imported_password_pepper {
+            variables.secret(v::IMPORTED_PASSWORD_PEPPER, pepper);
         }
         variables.set_some(v::OTEL_EXPORTER_OTLP_ENDPOINT, otlp_endpoint.as_ref());
         variables.set(v::LOG_LEVEL, log_level.as_str());

@@ -86,6 +86,9 @@ pub struct Settings {
     pub cors_allowed_origins: Vec<String>,
     /// The credentials with which resource servers introspect and revoke tokens. A superuser's token also allows it.
     pub introspection_client: Option<IntrospectionClient>,
+    /// The text that the system from which accounts were imported appended to each password before bcrypt, such as
+    /// Devise's pepper.
+    pub imported_password_pepper: Option<SecretSource>,
     /// The endpoint for traces (OTLP over gRPC). The exporter reads the other `OTEL_*` variables itself.
     pub otlp_endpoint: Option<String>,
     /// The minimum severity of log lines.

@@ -47,12 +47,13 @@ pub const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
 pub const CORS_ALLOWED_ORIGINS: &str = "CORS_ALLOWED_ORIGINS";
 pub const INTROSPECTION_CLIENT_ID: &str = "INTROSPECTION_CLIENT_ID";
 pub const INTROSPECTION_CLIENT_SECRET: &str = "INTROSPECTION_CLIENT_SECRET";
+pub const IMPORTED_PASSWORD_PEPPER: &str = "IMPORTED_PASSWORD_PEPPER";
 pub const OTEL_EXPORTER_OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// All variables, without their `_FILE` forms.
-pub const ALL: [&str; 48] = [
+pub const ALL: [&str; 49] = [
     DATABASE_URL,
     REDIS_URL,
     REDIS_CLIENT_CERT_FILE,
@@ -98,19 +99,21 @@ pub const ALL: [&str; 48] = [
     CORS_ALLOWED_ORIGINS,
     INTROSPECTION_CLIENT_ID,
     INTROSPECTION_CLIENT_SECRET,
+    IMPORTED_PASSWORD_PEPPER,
     OTEL_EXPORTER_OTLP_ENDPOINT,
     LOG_LEVEL,
     LOG_FORMAT,
 ];
 
 /// The variables that contain secrets. Each may instead be set as `NAME_FILE`, the path of a file.
-pub const SECRETS: [&str; 6] = [
+pub const SECRETS: [&str; 7] = [
     DATABASE_URL,
     REDIS_URL,
     SMTP_USER,
     SMTP_PASSWORD,
     FIRST_SUPERUSER_PASSWORD,
     INTROSPECTION_CLIENT_SECRET,
+    IMPORTED_PASSWORD_PEPPER,
 ];
 
 /// The `_FILE` form of a secret's name.

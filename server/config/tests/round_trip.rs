@@ -159,7 +159,8 @@ prop_compose! {
         redis_client_certificate in prop::option::of(client_certificate()),
         password_policy in password_policy(),
         (trusted_proxies, cors_allowed_origins, max_connections) in (networks(), origins(), max_connections()),
-        introspection_client in prop::option::of(introspection_client()),
+        (introspection_client, imported_password_pepper) in
+            (prop::option::of(introspection_client()), prop::option::of(secret())),
         first_superuser in prop::option::of(first_superuser()),
         (log_level, log_format) in log(),
     ) -> Settings {
@@ -167,9 +168,9 @@ prop_compose! {
             database_url, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
-            trusted_proxies, cors_allowed_origins, introspection_client, extra_ca_file, password_policy,
+            trusted_proxies, cors_allowed_origins, introspection_client, imported_password_pepper, extra_ca_file,
+            password_policy, max_connections,
             redis_client_certificate,
-            max_connections,
         }
     }
 }

@@ -7,19 +7,24 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use chrono::Utc;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::print_line;
+use crate::crypto::HashPool;
 use crate::service::{
-    self, ImportCounts, ImportFormat, ImportObserver, ImportRefusal, Records, read_records,
+    self, ExportFormat, HashConfig, ImportCounts, ImportFormat, ImportObserver, ImportOptions, ImportRefusal,
+    Place, Records, open_password_file, read_export, read_records,
 };
 use crate::store::Store;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of refused records that are printed if there is no report file.
 const MAX_PRINTED_REFUSALS: u64 = 20;
+/// The maximum number of concurrent hashes. The command shares the memory of the pod in which it runs.
+const MAX_HASH_WORKERS: usize = 2;
 
 #[derive(Debug, Clone, Args)]
 pub struct ImportArguments {
@@ -28,9 +33,21 @@ pub struct ImportArguments {
     /// The format of the file [default: determined by the extension .jsonl, .ndjson or .csv].
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Writes each refused record to this file, as JSON lines with line, username and reason.
+    /// Writes each refused record to this file, as JSON lines with line or record, username and reason.
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
+    /// Reads and checks the whole file and reports what an import would do, without writing to the database.
+    #[arg(long)]
+    dry_run: bool,
+    /// Treats every address as verified.
+    #[arg(long)]
+    assume_verified: bool,
+    /// A file with the password hash parameters that the Firebase console shows.
+    #[arg(long, value_name = "PATH")]
+    hash_config: Option<PathBuf>,
+    /// Auth0's export of password hashes, if FILE is its export of users.
+    #[arg(long, value_name = "PATH")]
+    password_hashes: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +56,16 @@ enum Format {
     Jsonl,
     /// Comma-separated values; the first line names the columns.
     Csv,
+    /// The export of a Keycloak realm, or its files of users.
+    Keycloak,
+    /// The export of users or of password hashes of Auth0, or a file for its bulk import.
+    Auth0,
+    /// The output of `firebase auth:export`, JSON or CSV.
+    Firebase,
+    /// The table auth.users of Supabase, JSON or CSV.
+    Supabase,
+    /// The output of Django's dumpdata, JSON.
+    Django,
 }
 
 /// Imports the file. The exit status is 1 if any record was refused.
@@ -49,49 +76,120 @@ pub async fn import_users(store: &Store, arguments: &ImportArguments) -> anyhow:
     let shown = arguments.file.display();
     let records = open(arguments).with_context(|| format!("{shown} cannot be imported"))?;
     let mut observer = Observer::new(arguments.report.as_deref())?;
-    let run = format!("import-{}", Uuid::now_v7());
+    let options = ImportOptions {
+        hashing: HashPool::new(available_cores().min(MAX_HASH_WORKERS))?,
+        assume_verified: arguments.assume_verified,
+        dry_run: arguments.dry_run,
+        run: format!("import-{}", Uuid::now_v7()),
+    };
     let started = Instant::now();
-    let counts = service::import_users(store, records, &run, &mut observer)
+    let counts = service::import_users(store, records, &options, &mut observer)
         .await
         .context("the import was interrupted; run it again to continue")?;
     observer.finish(counts)?;
-    print_line(&format!(
-        "{} records read in {:.1} s: {} accounts created, {} already existed, {} records refused",
-        counts.read,
-        started.elapsed().as_secs_f64(),
-        counts.made,
-        counts.present,
-        counts.refused
-    ))?;
-    if counts.made > 0 {
-        print_line(&format!("the audit log has this import as request_id {run}"))?;
-    }
-    if counts.unverified > 0 {
-        print_line(&format!(
-            "{} of them have an unverified address and can log in only if UNVERIFIED_LOGIN_ENABLED is true; set email_verified for verified addresses",
-            counts.unverified
-        ))?;
-    }
+    print_summary(counts, &options, started.elapsed())?;
     Ok(if counts.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn print_summary(counts: ImportCounts, options: &ImportOptions, took: Duration) -> anyhow::Result<()> {
+    print_line(&format!(
+        "{} records read in {:.1} s: {} accounts {}, {} already existed, {} records refused",
+        counts.read,
+        took.as_secs_f64(),
+        counts.made,
+        if options.dry_run { "would be created" } else { "created" },
+        counts.present,
+        counts.refused
+    ))?;
+    if options.dry_run {
+        print_line("this was a dry run: nothing was written")?;
+    } else if counts.made > 0 {
+        print_line(&format!("the audit log has this import as request_id {}", options.run))?;
+    }
+    if counts.unverified > 0 {
+        print_line(&format!(
+            "{} of them have an unverified address and can log in only if UNVERIFIED_LOGIN_ENABLED is true; set email_verified for verified addresses, or use --assume-verified",
+            counts.unverified
+        ))?;
+    }
+    if counts.without_password > 0 {
+        print_line(&format!(
+            "{} of them have no password; their users set one with password recovery",
+            counts.without_password
+        ))?;
+    }
+    if counts.derived > 0 {
+        print_line(&format!(
+            "{} of them have a derived username; their users log in with the address",
+            counts.derived
+        ))?;
+    }
+    if counts.superusers > 0 {
+        print_line(&format!("{} of them are superusers", counts.superusers))?;
+    }
+    Ok(())
+}
+
+fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 fn open(arguments: &ImportArguments) -> anyhow::Result<Records<'static>> {
-    let format = decide_format(&arguments.file, arguments.format)?;
+    let format = decide_format(arguments)?;
     let input: Box<dyn BufRead> = if arguments.file == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
         Box::new(BufReader::new(File::open(&arguments.file)?))
     };
-    Ok(read_records(format, input)?)
+    Ok(match format {
+        FileFormat::Records(format) => read_records(format, input)?,
+        FileFormat::Export(format) => read_export(format, input)?,
+    })
 }
 
-fn decide_format(file: &Path, format: Option<Format>) -> anyhow::Result<ImportFormat> {
-    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    match (format, extension.to_ascii_lowercase().as_str()) {
-        (Some(Format::Jsonl), _) | (None, "jsonl" | "ndjson") => Ok(ImportFormat::JsonLines),
-        (Some(Format::Csv), _) | (None, "csv") => Ok(ImportFormat::Csv),
-        (None, _) => bail!("the extension does not determine the format; add --format jsonl or --format csv"),
+/// Latchkey's formats and those of other systems.
+enum FileFormat {
+    Records(ImportFormat),
+    Export(ExportFormat),
+}
+
+fn decide_format(arguments: &ImportArguments) -> anyhow::Result<FileFormat> {
+    let ImportArguments { file, format, hash_config, password_hashes, .. } = arguments;
+    if hash_config.is_some() && *format != Some(Format::Firebase) {
+        bail!("--hash-config belongs to --format firebase");
     }
+    if password_hashes.is_some() && *format != Some(Format::Auth0) {
+        bail!("--password-hashes belongs to --format auth0");
+    }
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let export = match (format, extension.to_ascii_lowercase().as_str()) {
+        (Some(Format::Jsonl), _) | (None, "jsonl" | "ndjson") => {
+            return Ok(FileFormat::Records(ImportFormat::JsonLines));
+        }
+        (Some(Format::Csv), _) | (None, "csv") => return Ok(FileFormat::Records(ImportFormat::Csv)),
+        (Some(Format::Keycloak), _) => ExportFormat::Keycloak,
+        (Some(Format::Auth0), _) => {
+            let opened = password_hashes.as_deref().map(|path| {
+                open_password_file(path).with_context(|| format!("{} cannot be read", path.display()))
+            });
+            ExportFormat::Auth0 { passwords: opened.transpose()? }
+        }
+        (Some(Format::Firebase), _) => {
+            ExportFormat::Firebase { hashes: hash_config.as_deref().map(read_hash_config).transpose()? }
+        }
+        (Some(Format::Supabase), _) => ExportFormat::Supabase { now: Utc::now() },
+        (Some(Format::Django), _) => ExportFormat::Django,
+        (None, _) => bail!(
+            "the extension does not determine the format; add --format jsonl, --format csv, or the system that exported the file"
+        ),
+    };
+    Ok(FileFormat::Export(export))
+}
+
+fn read_hash_config(path: &Path) -> anyhow::Result<HashConfig> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
+    HashConfig::parse(&text).with_context(|| format!("{shown} does not have the password hash parameters"))
 }
 
 /// Prints the progress and reports refused records.
@@ -135,14 +233,18 @@ impl ImportObserver for Observer {
     }
 
     fn refused(&mut self, refusal: &ImportRefusal) -> io::Result<()> {
-        let ImportRefusal { line, username, reason } = refusal;
+        let ImportRefusal { place, username, reason } = refusal;
         if let Some(report) = &mut self.report {
-            let note = json!({ "line": line, "username": username, "reason": reason });
+            let (unit, number) = match place {
+                Place::Line(number) => ("line", number),
+                Place::Record(number) => ("record", number),
+            };
+            let note = json!({ unit: number, "username": username, "reason": reason });
             return writeln!(report, "{note}");
         }
         if self.printed_refusals < MAX_PRINTED_REFUSALS {
             self.printed_refusals += 1;
-            print_error(&format!("line {line}: {reason}"));
+            print_error(&format!("{place}: {reason}"));
         }
         Ok(())
     }

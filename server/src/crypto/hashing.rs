@@ -12,9 +12,13 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::phc::{self, Output, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use latchkey_config::SecretText;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
+use super::foreign_hash::{ForeignHash, ForeignKind};
+use super::hash_formats::parse_stored;
+use super::hash_functions::FastHash;
 use super::stored_hash::{Argon2Hash, StoredHash};
 use crate::domain::{Password, PasswordHash};
 use crate::telemetry::detail_span;
@@ -69,6 +73,8 @@ pub struct HashPool {
     memory: Mutex<Memory>,
     /// A hash of no password. Verifying against it makes a login with an unknown account as slow as with a known one.
     dummy: Option<StoredHash>,
+    /// The text that another system appended to each password before bcrypt.
+    pepper: Option<SecretText>,
 }
 
 impl HashPool {
@@ -78,6 +84,15 @@ impl HashPool {
     /// [`HashError::Failed`] if the system returns no randomness.
     pub fn new(workers: usize) -> Result<Arc<Self>, HashError> {
         Self::with_params(workers, Params::DEFAULT)
+    }
+
+    /// Creates a pool that also verifies imported bcrypt hashes of the password followed by `pepper`.
+    ///
+    /// # Errors
+    /// See [`HashPool::new`].
+    pub fn with_pepper(workers: usize, pepper: Option<SecretText>) -> Result<Arc<Self>, HashError> {
+        let pool = Arc::into_inner(Self::new(workers)?).ok_or(HashError::Failed)?;
+        Ok(Arc::new(Self { pepper, ..pool }))
     }
 
     fn with_params(workers: usize, params: Params) -> Result<Arc<Self>, HashError> {
@@ -90,11 +105,12 @@ impl HashPool {
             average_micros: AtomicU64::new(INITIAL_AVERAGE_MICROS),
             memory: Mutex::new(Memory { free: Vec::new(), used_at: Instant::now() }),
             dummy: None,
+            pepper: None,
         };
         let mut random = [0_u8; HASH_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| HashError::Failed)?;
         let dummy = pool.phc(&random[..SALT_BYTES], &random)?;
-        pool.dummy = Some(StoredHash::parse(&dummy).map_err(|_| HashError::Failed)?);
+        pool.dummy = Some(parse_stored(&dummy).map_err(|_| HashError::Failed)?);
         Ok(Arc::new(pool))
     }
 
@@ -104,6 +120,20 @@ impl HashPool {
     /// [`HashError`]
     pub async fn hash(self: &Arc<Self>, password: Password) -> Result<PasswordHash, HashError> {
         self.run(false, move |pool| pool.compute_new(password.expose().as_bytes())).await
+    }
+
+    /// Returns the hash to store for an imported one: a fast digest is stored below argon2id.
+    ///
+    /// # Errors
+    /// [`HashError`]
+    pub async fn protect(self: &Arc<Self>, hash: ForeignHash) -> Result<PasswordHash, HashError> {
+        match hash.0 {
+            ForeignKind::Stored(hash) => Ok(hash),
+            ForeignKind::Fast(FastHash { how, digest }) => {
+                let argon2id = self.run(false, move |pool| pool.compute_new(&digest)).await?;
+                Ok(PasswordHash::new(format!("{{layered:{}}}{}", how.describe(), argon2id.expose())))
+            }
+        }
     }
 
     /// Whether `password` matches `stored`, which may be a hash of another system. Without a `stored` hash, or with a
@@ -118,7 +148,7 @@ impl HashPool {
     ) -> Result<bool, HashError> {
         let known = stored.is_some() && !password.exceeds_limit();
         let stored = match stored {
-            Some(text) => StoredHash::parse(text.expose()).map_err(|_| HashError::Failed)?,
+            Some(text) => parse_stored(text.expose()).map_err(|_| HashError::Failed)?,
             None => self.dummy.clone().ok_or(HashError::Failed)?,
         };
         let large = stored.memory_kib() > MIN_CAPACITY as u64;
@@ -134,10 +164,11 @@ impl HashPool {
     /// Whether `stored` has another algorithm or other parameters than this pool's. This includes more expensive
     /// hashes, because their login time would distinguish such accounts.
     pub fn needs_rehash(&self, stored: &PasswordHash) -> bool {
-        match StoredHash::parse(stored.expose()) {
+        match parse_stored(stored.expose()) {
             Ok(StoredHash::Argon2(argon2)) => {
                 let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
-                argon2.algorithm != Algorithm::Argon2id
+                !stored.expose().starts_with("$argon2id$")
+                    || argon2.algorithm != Algorithm::Argon2id
                     || argon2.version != Version::V0x13
                     || argon2.hash.len() != HASH_BYTES
                     || costs(&argon2.params) != costs(&self.params)
@@ -239,14 +270,23 @@ impl HashPool {
 
     fn compute_verify(&self, password: &[u8], stored: &StoredHash) -> Result<bool, HashError> {
         match stored {
-            StoredHash::Argon2(Argon2Hash { algorithm, version, params, salt, hash }) => {
-                let argon2 = Argon2::new(*algorithm, *version, params.clone());
-                let mut output = vec![0_u8; hash.len()];
-                self.fill(&argon2, password, salt, &mut output)?;
-                Ok(verify_slices_are_equal(&output, hash).is_ok())
+            StoredHash::Argon2(argon2) => self.verify_argon2(password, argon2),
+            StoredHash::Layered { digest, argon2 } => {
+                digest.compute(password).map_or(Ok(false), |digest| self.verify_argon2(&digest, argon2))
             }
-            other => other.verify_without_argon2(password).ok_or(HashError::Failed),
+            other => {
+                let pepper = self.pepper.as_ref().map(|pepper| pepper.expose().as_bytes());
+                other.verify_without_argon2(password, pepper).ok_or(HashError::Failed)
+            }
         }
+    }
+
+    fn verify_argon2(&self, password: &[u8], stored: &Argon2Hash) -> Result<bool, HashError> {
+        let Argon2Hash { algorithm, version, params, salt, hash } = stored;
+        let argon2 = Argon2::new(*algorithm, *version, params.clone());
+        let mut output = vec![0_u8; hash.len()];
+        self.fill(&argon2, password, salt, &mut output)?;
+        Ok(verify_slices_are_equal(&output, hash).is_ok())
     }
 
     fn fill(

@@ -1,6 +1,10 @@
 //! Password hashing, signing keys and tokens.
 
 mod client_secret;
+mod foreign_hash;
+mod hash_formats;
+mod hash_functions;
+mod hash_refusal;
 mod hashing;
 mod key_ring;
 mod one_time;
@@ -8,10 +12,10 @@ mod stored_hash;
 mod tokens;
 
 pub use client_secret::ClientSecret;
+pub use foreign_hash::ForeignHash;
 pub use hashing::{HashError, HashPool};
 pub use key_ring::{KeyRing, LoadedKey};
 pub use one_time::OneTimeSecret;
-pub use stored_hash::ForeignHash;
 pub use tokens::{TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken};
 
 /// Makes aws-lc-rs the crypto provider of rustls. `main` calls it first; further calls have no effect. jsonwebtoken

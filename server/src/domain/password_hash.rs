@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// The string form of Latchkey's or another system's hash. `Debug` redacts it, because a leaked hash allows an
 /// attacker to guess the password offline.
@@ -14,6 +14,24 @@ impl PasswordHash {
     /// Wraps a string without parsing it.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Accepts a string, or an object, which it converts to text: some systems store hashes as objects.
+    ///
+    /// # Errors
+    /// The value is neither.
+    pub fn deserialize_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        match Option::deserialize(deserializer)? {
+            None => Ok(None),
+            Some(serde_json::Value::String(text)) => Ok(Some(Self(text))),
+            Some(object @ serde_json::Value::Object(_)) => Ok(Some(Self(object.to_string()))),
+            Some(_) => Err(serde::de::Error::custom("a string or an object is expected")),
+        }
+    }
+
+    /// Whether the account has no password: Django marks such a hash with `!`, crypt(3) with `!` or `*`.
+    pub fn is_unusable(&self) -> bool {
+        self.0.starts_with(['!', '*'])
     }
 
     /// The string; never log it.

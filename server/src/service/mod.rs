@@ -34,8 +34,8 @@ pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_clien
 pub use error::{FieldError, ServiceError};
 pub use housekeeping::Housekeeper;
 pub use imports::{
-    ImportCounts, ImportFormat, ImportObserver, ImportRecord, ImportRefusal, Records, import_users,
-    read_records,
+    ExportFormat, HashConfig, ImportCounts, ImportFormat, ImportObserver, ImportOptions, ImportRecord,
+    ImportRefusal, Place, Records, import_users, open_password_file, read_export, read_records,
 };
 pub use limit::{DeviceCookie, LimitedAction};
 pub use login_probe::probe_login;

@@ -5,9 +5,12 @@ use crate::domain::{AuditKind, EmailAddress, Locale, PasswordHash, PersonName, U
 
 /// An account to be imported.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "they are columns")]
 pub struct ImportedUser {
     /// Unique whatever its case.
     pub username: Username,
+    /// Whether the username was derived from the address. An existing account with the address is then the same account.
+    pub username_derived: bool,
     /// Unique whatever its case.
     pub email: EmailAddress,
     pub name: PersonName,
@@ -27,7 +30,7 @@ pub struct ImportedUser {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Imported {
     Made,
-    /// An account has this username and this address already.
+    /// The account exists already: it has this username and address, or only this address if the username was derived.
     Present,
     /// Another account has the username.
     UsernameTaken,
@@ -36,12 +39,62 @@ pub enum Imported {
 }
 
 #[derive(sqlx::FromRow)]
-struct Taken {
+struct NameConflicts {
     present: bool,
     username_taken: bool,
+    email_taken: bool,
+}
+
+impl NameConflicts {
+    fn outcome(&self) -> Option<Imported> {
+        if self.present {
+            Some(Imported::Present)
+        } else if self.username_taken {
+            Some(Imported::UsernameTaken)
+        } else {
+            self.email_taken.then_some(Imported::EmailTaken)
+        }
+    }
+}
+
+/// Finds the existing accounts with these usernames and addresses.
+async fn find_conflicts(
+    connection: impl sqlx::PgExecutor<'_>,
+    users: &[ImportedUser],
+) -> Result<Vec<NameConflicts>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT EXISTS (
+                    SELECT FROM users
+                    WHERE lower(users.email COLLATE \"C\") = lower(given.email COLLATE \"C\")
+                      AND (given.derived
+                           OR lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\"))) AS present,
+                EXISTS (
+                    SELECT FROM users
+                    WHERE lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\"))
+                    AS username_taken,
+                EXISTS (
+                    SELECT FROM users
+                    WHERE lower(users.email COLLATE \"C\") = lower(given.email COLLATE \"C\")) AS email_taken
+         FROM unnest($1::text[], $2::text[], $3::boolean[])
+             WITH ORDINALITY AS given (username, email, derived, place)
+         ORDER BY place",
+    )
+    .bind(users.iter().map(|user| user.username.as_str()).collect::<Vec<_>>())
+    .bind(users.iter().map(|user| user.email.as_str()).collect::<Vec<_>>())
+    .bind(users.iter().map(|user| user.username_derived).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await
 }
 
 impl Store {
+    /// Returns the outcome for each user without writing; `None` if the account would be created.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_imported(&self, users: &[ImportedUser]) -> Result<Vec<Option<Imported>>, StoreError> {
+        Ok(find_conflicts(&self.pool, users).await?.iter().map(NameConflicts::outcome).collect())
+    }
+
     /// Makes those accounts whose names are free and records each, in one transaction: a batch is imported whole or
     /// not at all. `run` stands in the audit as the request id, by which everything of one import is found. Says what
     /// became of each, in their order.
@@ -95,36 +148,18 @@ impl Store {
             transaction.commit().await?;
             return Ok(vec![Imported::Made; users.len()]);
         }
-        let taken: Vec<Taken> = sqlx::query_as(
-            "SELECT EXISTS (
-                        SELECT FROM users
-                        WHERE lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\")
-                          AND lower(users.email COLLATE \"C\") = lower(given.email COLLATE \"C\")) AS present,
-                    EXISTS (
-                        SELECT FROM users
-                        WHERE lower(users.username COLLATE \"C\") = lower(given.username COLLATE \"C\"))
-                        AS username_taken
-             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS given (username, email, place)
-             ORDER BY place",
-        )
-        .bind(&usernames)
-        .bind(&emails)
-        .fetch_all(&mut *transaction)
-        .await?;
+        let conflicts = find_conflicts(&mut *transaction, users).await?;
         transaction.commit().await?;
         let mut made: std::collections::HashSet<_> = made.into_iter().collect();
-        let outcome = |(user, taken): (&ImportedUser, &Taken)| {
+        let outcome = |(user, conflicts): (&ImportedUser, &NameConflicts)| {
             // Of several in one batch it is the first that was made.
             if made.remove(&(user.username.to_string(), user.email.to_string())) {
                 Imported::Made
-            } else if taken.present {
-                Imported::Present
-            } else if taken.username_taken {
-                Imported::UsernameTaken
             } else {
-                Imported::EmailTaken
+                // The conflicting account may have been deleted in the meantime.
+                conflicts.outcome().unwrap_or(Imported::EmailTaken)
             }
         };
-        Ok(users.iter().zip(&taken).map(outcome).collect())
+        Ok(users.iter().zip(&conflicts).map(outcome).collect())
     }
 }

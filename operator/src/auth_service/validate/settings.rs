@@ -100,6 +100,7 @@ pub(super) fn settings(
             .iter()
             .map(|text| Ok(url(text, "spec.corsAllowedOrigins")?.origin().ascii_serialization()))
             .collect::<Result<_, Problem>>()?,
+        imported_password_pepper: None,
         introspection_client: spec.introspection_client.as_ref().map(|client| IntrospectionClient {
             id: client.id.clone(),
             secret: file(paths::INTROSPECTION, "secret"),

@@ -35,7 +35,7 @@ pub struct CreateUserBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, format = Password, min_length = 8, max_length = 256)]
     password: Option<String>,
-    /// Instead of a password: a hash from another system (bcrypt, argon2, scrypt or PBKDF2-SHA256/512). A setting may disable it.
+    /// Instead of a password: a hash from another system, in the form in which that stores it. A setting may disable it.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, max_length = 512)]
     password_hash: Option<String>,

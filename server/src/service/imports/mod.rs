@@ -1,9 +1,15 @@
 //! Importing accounts on the command line.
 
+mod csv_rows;
+mod derived_username;
+mod dry_run;
+mod formats;
+mod json_objects;
 mod reader;
 mod record;
 mod users;
 
-pub use reader::{ImportFormat, Records, read_records};
+pub use formats::{ExportFormat, HashConfig, open_password_file, read_export};
+pub use reader::{ImportFormat, Place, Records, read_records};
 pub use record::ImportRecord;
-pub use users::{ImportCounts, ImportObserver, ImportRefusal, import_users};
+pub use users::{ImportCounts, ImportObserver, ImportOptions, ImportRefusal, import_users};

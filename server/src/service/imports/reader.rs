@@ -1,7 +1,9 @@
 //! Reading an import file, JSON lines or CSV (RFC 4180), record by record in bounded memory.
 
+use std::fmt;
 use std::io::{self, BufRead, Read as _};
 
+use super::csv_rows::{Row, csv_rows};
 use super::record::{FIELDS, ImportRecord};
 use crate::domain::PasswordHash;
 
@@ -17,11 +19,28 @@ pub enum ImportFormat {
     Csv,
 }
 
-/// A record with its line number, or why it cannot be read; errors never repeat the content.
+/// The position of a record in its file, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The line on which the record begins.
+    Line(u64),
+    /// The number of the record, in a JSON document.
+    Record(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number}"),
+            Self::Record(number) => write!(f, "record {number}"),
+        }
+    }
+}
+
+/// A record with its place, or why it cannot be read; errors never repeat the content.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReadRecord {
-    /// Counted from 1.
-    pub line: u64,
+    pub place: Place,
     pub record: Result<ImportRecord, String>,
 }
 
@@ -62,17 +81,21 @@ impl<R: BufRead> Iterator for JsonLines<R> {
                     return Some(Err(error));
                 }
                 return Some(Ok(ReadRecord {
-                    line,
+                    place: Place::Line(line),
                     record: Err(format!("is longer than {MAX_LINE} bytes")),
                 }));
             }
-            let text = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| line == 1).unwrap_or(&bytes);
-            let text = text.trim_ascii();
+            let text = if line == 1 { without_mark(&bytes) } else { bytes.trim_ascii() };
             if !text.is_empty() {
-                return Some(Ok(ReadRecord { line, record: parse_json(text) }));
+                return Some(Ok(ReadRecord { place: Place::Line(line), record: parse_json(text) }));
             }
         }
     }
+}
+
+/// Removes the byte order mark and surrounding whitespace.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii()
 }
 
 fn parse_json(text: &[u8]) -> Result<ImportRecord, String> {
@@ -86,7 +109,6 @@ fn parse_json(text: &[u8]) -> Result<ImportRecord, String> {
         let named = FIELDS.iter().find(|field| said.contains(&format!("field `{field}`")));
         match named {
             _ if !error.is_data() => "is not valid JSON".to_owned(),
-            Some(field) if said.starts_with("missing") => format!("{field} is missing"),
             Some(field) if said.starts_with("duplicate") => format!("{field} is given twice"),
             _ if said.starts_with("unknown") => {
                 format!("has a field that is not one of {}", FIELDS.join(", "))
@@ -98,14 +120,11 @@ fn parse_json(text: &[u8]) -> Result<ImportRecord, String> {
 
 fn read_csv<'a>(input: impl BufRead + 'a) -> io::Result<Records<'a>> {
     let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .terminator(csv::Terminator::Any(b'\n'))
-        .from_reader(UnixLines { input, line: io::Cursor::default() });
-    let header = reader.byte_headers().map_err(csv_error)?.clone();
+    let mut rows = csv_rows(input);
+    let header = rows.next().transpose()?.map(|row| row.values).unwrap_or_default();
     let mut columns = Vec::new();
     for name in &header {
-        let known = FIELDS.iter().find(|field| field.as_bytes() == name.trim_ascii());
+        let known = FIELDS.iter().find(|field| field.as_bytes() == without_mark(name));
         let known = *known
             .ok_or_else(|| invalid(format!("the first line must name columns, of {}", FIELDS.join(", "))))?;
         if columns.contains(&known) {
@@ -113,55 +132,13 @@ fn read_csv<'a>(input: impl BufRead + 'a) -> io::Result<Records<'a>> {
         }
         columns.push(known);
     }
-    for required in ["username", "email"] {
-        if !columns.contains(&required) {
-            return Err(invalid(format!("the column {required} is missing in the first line")));
-        }
+    if !columns.contains(&"email") && !columns.contains(&"username") {
+        return Err(invalid("the column email is missing in the first line".to_owned()));
     }
-    let mut row = csv::ByteRecord::new();
-    Ok(Box::new(std::iter::from_fn(move || match reader.read_byte_record(&mut row) {
-        Ok(false) => None,
-        Err(error) => Some(Err(csv_error(error))),
-        Ok(true) => {
-            // The reader is past the record's last line; before it skipped empty lines it knew where the record began.
-            let within = row.as_slice().split(|byte| *byte == b'\n').count() - 1;
-            let within = u64::try_from(within).unwrap_or(u64::MAX);
-            let line = reader.position().line().saturating_sub(1 + within);
-            Some(Ok(ReadRecord { line, record: parse_row(&columns, &row) }))
-        }
+    Ok(Box::new(rows.map(move |row| {
+        let Row { line, values } = row?;
+        Ok(ReadRecord { place: Place::Line(line), record: parse_row(&columns, &values) })
     })))
-}
-
-/// Normalizes line endings to `\n`, and ends the last line with one, so that lines can be counted. A carriage return within
-/// a line belongs to the value.
-struct UnixLines<R> {
-    input: R,
-    line: io::Cursor<Vec<u8>>,
-}
-
-impl<R: BufRead> io::Read for UnixLines<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.line.read(buffer)?;
-        if read > 0 || buffer.is_empty() {
-            return Ok(read);
-        }
-        let mut line = Vec::new();
-        if self.input.read_until(b'\n', &mut line)? == 0 {
-            return Ok(0);
-        }
-        let end = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line).len();
-        line.truncate(end);
-        line.push(b'\n');
-        self.line = io::Cursor::new(line);
-        self.line.read(buffer)
-    }
-}
-
-fn csv_error(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        _ => io::Error::new(io::ErrorKind::InvalidData, "the file is not CSV"),
-    }
 }
 
 fn parse_row(columns: &[&'static str], row: &csv::ByteRecord) -> Result<ImportRecord, String> {
@@ -177,20 +154,29 @@ fn parse_row(columns: &[&'static str], row: &csv::ByteRecord) -> Result<ImportRe
         if value.is_empty() {
             continue;
         }
-        let flag = || value.parse().map(Some).map_err(|_| format!("{column} must be true or false"));
-        let text = || value.to_owned();
+        let flag = || parse_flag(value).map(Some).ok_or_else(|| format!("{column} must be true or false"));
+        let text = || Some(value.to_owned());
         match *column {
             "username" => record.username = text(),
             "email" => record.email = text(),
-            "name" => record.name = Some(text()),
-            "password_hash" => record.password_hash = Some(PasswordHash::new(text())),
+            "name" => record.name = text(),
+            "password_hash" => record.password_hash = text().map(PasswordHash::new),
             "is_superuser" => record.is_superuser = flag()?,
             "is_active" => record.is_active = flag()?,
             "email_verified" => record.email_verified = flag()?,
-            _ => record.locale = Some(text()),
+            _ => record.locale = text(),
         }
     }
     Ok(record)
+}
+
+/// Parses the booleans of databases and spreadsheets.
+pub(super) fn parse_flag(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" | "yes" | "y" | "on" => Some(true),
+        "false" | "f" | "0" | "no" | "n" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -203,8 +189,15 @@ mod tests {
         read_records(format, bytes)?.collect()
     }
 
-    fn json(bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
-        let names = |read: ReadRecord| (read.line, read.record.map(|record| record.username));
+    fn line(read: &ReadRecord) -> u64 {
+        match read.place {
+            Place::Line(line) => line,
+            Place::Record(_) => unreachable!("these files have lines"),
+        }
+    }
+
+    fn json(bytes: &[u8]) -> Vec<(u64, Result<Option<String>, String>)> {
+        let names = |read: ReadRecord| (line(&read), read.record.map(|record| record.username));
         read(ImportFormat::JsonLines, bytes).unwrap().into_iter().map(names).collect()
     }
 
@@ -221,10 +214,9 @@ mod tests {
         let found = json(text.as_bytes());
         let lines: Vec<_> = found.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 9, 10]);
-        let good: Vec<_> = found.iter().filter_map(|(_, name)| name.as_deref().ok()).collect();
-        assert_eq!(good, ["a", "h"]);
+        let good: Vec<_> = found.iter().filter_map(|(_, name)| name.as_ref().ok()?.as_deref()).collect();
+        assert_eq!(good, ["a", "c", "g", "h"]);
         let faults: Vec<_> = found.iter().filter_map(|(_, name)| name.as_ref().err()).collect();
-        assert_eq!(faults[1], "email is missing");
         assert!(faults.iter().all(|fault| !fault.contains("secret")), "{faults:?}");
     }
 
@@ -232,12 +224,12 @@ mod tests {
     fn csv_has_quotes_lines_within_values_and_empty_values() {
         let text = "email,username,name,is_active\r\na@x,a,\"Doe, \"\"J\"\"\nJr\",\r\nb@x,b,,maybe\r\nc@x,c\r\n\r\nd@x,d,D,false\n";
         let found = read(ImportFormat::Csv, text.as_bytes()).unwrap();
-        let lines: Vec<_> = found.iter().map(|read| read.line).collect();
+        let lines: Vec<_> = found.iter().map(line).collect();
         assert_eq!(lines, [2, 4, 5, 7]);
         let unix = read(ImportFormat::Csv, text.replace("\r\n", "\n").trim_end().as_bytes()).unwrap();
         assert_eq!(unix, found);
         let stray = read(ImportFormat::Csv, b"username,email\na\r,a@x\r\nb,\"b@x\r\"\r").unwrap();
-        assert_eq!(stray[0].record.as_ref().unwrap().username, "a\r");
+        assert_eq!(stray[0].record.as_ref().unwrap().username.as_deref(), Some("a\r"));
         assert_eq!(stray.len(), 2);
         let first = found[0].record.as_ref().unwrap();
         assert_eq!((first.name.as_deref(), first.is_active), (Some("Doe, \"J\"\nJr"), None));
@@ -248,7 +240,9 @@ mod tests {
 
     #[test]
     fn a_csv_file_without_known_columns_is_refused_as_a_whole() {
-        for text in ["", "username\na", "username,email,username\n", "username,email,password\n", "a,a@x\n"] {
+        for text in
+            ["", "name,locale\na", "username,email,username\n", "username,email,password\n", "a,a@x\n"]
+        {
             assert!(read(ImportFormat::Csv, text.as_bytes()).is_err(), "{text:?}");
         }
     }

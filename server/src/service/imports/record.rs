@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::derived_username::derive_username;
 use crate::crypto::ForeignHash;
-use crate::domain::PasswordHash;
+use crate::domain::{EmailAddress, PasswordHash, Username};
 use crate::service::FieldError;
 use crate::service::fields::{check_account_names, check_locale};
 use crate::store::ImportedUser;
@@ -16,13 +17,14 @@ pub(in crate::service) const FIELDS: [&str; 8] =
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRecord {
-    /// See [`Username`](crate::domain::Username).
-    pub username: String,
-    /// See [`EmailAddress`](crate::domain::EmailAddress).
-    pub email: String,
-    /// See [`PersonName`](crate::domain::PersonName); the username if absent.
+    /// See [`Username`]; derived from the address if it is absent, an address or not allowed.
+    pub username: Option<String>,
+    /// See [`EmailAddress`]; the username if that is an address.
+    pub email: Option<String>,
+    /// See [`PersonName`](crate::domain::PersonName); the username if absent, or the address if that is absent too.
     pub name: Option<String>,
-    /// See [`ForeignHash`]; if absent, the account has no password yet.
+    /// See [`ForeignHash`]; if absent or unusable, the account has no password yet.
+    #[serde(default, deserialize_with = "PasswordHash::deserialize_object")]
     pub password_hash: Option<PasswordHash>,
     /// False if absent.
     pub is_superuser: Option<bool>,
@@ -34,30 +36,51 @@ pub struct ImportRecord {
     pub locale: Option<String>,
 }
 
+/// A valid record. The hash that is to be stored is computed only for an account that is created.
+#[derive(Debug, Clone)]
+pub(in crate::service) struct CheckedRecord {
+    pub(in crate::service) user: ImportedUser,
+    pub(in crate::service) hash: Option<ForeignHash>,
+}
+
 impl ImportRecord {
     /// Checks all fields.
     ///
     /// # Errors
     /// All faults in one line, without any value.
-    pub(in crate::service) fn check(self) -> Result<ImportedUser, String> {
+    pub(in crate::service) fn check(self) -> Result<CheckedRecord, String> {
         let mut faults = Vec::new();
-        let name = self.name.as_deref().unwrap_or(&self.username);
-        let names = check_account_names((&self.username, &self.email, name), &mut faults);
+        let former = self.username.as_deref();
+        let email = self.email.as_deref().or_else(|| former.filter(|name| name.contains('@')));
+        let Some(email) = email else { return Err("email is missing".to_owned()) };
+        let derived = EmailAddress::parse(email)
+            .filter(|_| former.and_then(Username::parse).is_none())
+            .and_then(|email| derive_username(former, &email));
+        let username = derived.as_ref().map(Username::as_str).or(former).unwrap_or_default();
+        let default_name = if derived.is_some() { email } else { username };
+        let name = self.name.as_deref().unwrap_or(default_name);
+        let names = check_account_names((username, email, name), &mut faults);
         let locale = check_locale(self.locale.as_deref(), &mut faults);
-        let password_hash = self.password_hash.as_ref().map(|hash| ForeignHash::parse(hash.expose()));
-        if let Some(Err(refusal)) = &password_hash {
+        let hash = self.password_hash.as_ref();
+        let hash = hash.filter(|hash| !hash.is_unusable() && !hash.expose().is_empty());
+        let hash = hash.map(|hash| ForeignHash::parse(hash.expose()));
+        if let Some(Err(refusal)) = &hash {
             faults.push(FieldError::new("password_hash", &refusal.to_string()));
         }
         match names {
-            (Some(username), Some(email), Some(name)) if faults.is_empty() => Ok(ImportedUser {
-                username,
-                email,
-                name,
-                password_hash: password_hash.and_then(Result::ok).map(ForeignHash::into_stored),
-                is_superuser: self.is_superuser.unwrap_or(false),
-                is_active: self.is_active.unwrap_or(true),
-                email_verified: self.email_verified.unwrap_or(false),
-                locale,
+            (Some(username), Some(email), Some(name)) if faults.is_empty() => Ok(CheckedRecord {
+                user: ImportedUser {
+                    username,
+                    username_derived: derived.is_some(),
+                    email,
+                    name,
+                    password_hash: None,
+                    is_superuser: self.is_superuser.unwrap_or(false),
+                    is_active: self.is_active.unwrap_or(true),
+                    email_verified: self.email_verified.unwrap_or(false),
+                    locale,
+                },
+                hash: hash.and_then(Result::ok),
             }),
             _ => Err(faults
                 .iter()
@@ -81,8 +104,8 @@ mod tests {
         let (username, email, name) = ("ada".to_owned(), "ada@example.com".to_owned(), "Ada".to_owned());
         let password = Password::presented("NeverLogged");
         let record = ImportRecord {
-            username: username.clone(),
-            email: email.clone(),
+            username: Some(username.clone()),
+            email: Some(email.clone()),
             password_hash: Some(PasswordHash::new(HASH)),
             ..ImportRecord::default()
         };

@@ -1,22 +1,46 @@
 //! Importing accounts from another system.
 
 use std::io;
+use std::sync::Arc;
 
-use super::reader::{ReadRecord, Records};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::dry_run::DryRun;
+use super::reader::{Place, ReadRecord, Records};
+use super::record::CheckedRecord;
+use crate::crypto::{HashError, HashPool};
 use crate::store::{Imported, ImportedUser, Store, StoreError};
 
 /// Accounts per transaction.
 const BATCH: usize = 1_000;
 
+#[derive(Clone)]
+pub struct ImportOptions {
+    /// Hashes the digests that must not be stored.
+    pub hashing: Arc<HashPool>,
+    /// Whether every address counts as verified.
+    pub assume_verified: bool,
+    /// Whether nothing is written.
+    pub dry_run: bool,
+    /// Identifies the import in audit events.
+    pub run: String,
+}
+
 /// The progress of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportCounts {
     pub read: u64,
-    /// Accounts created.
+    /// Accounts created, or that would be.
     pub made: u64,
     /// Of those, accounts with an unverified address.
     pub unverified: u64,
-    /// Accounts that existed already with this username and this address.
+    /// Of those, accounts without a password.
+    pub without_password: u64,
+    /// Of those, accounts with a derived username.
+    pub derived: u64,
+    /// Of those, superusers.
+    pub superusers: u64,
+    /// Accounts that existed already.
     pub present: u64,
     pub refused: u64,
 }
@@ -24,8 +48,8 @@ pub struct ImportCounts {
 /// A record that was not imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportRefusal {
-    /// Its line in the file.
-    pub line: u64,
+    /// Its position in the file.
+    pub place: Place,
     /// The username, if it is valid.
     pub username: Option<String>,
     /// The reason, without any value.
@@ -41,6 +65,9 @@ pub enum ImportError {
     /// The database failed.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// A hash could not be computed.
+    #[error("{0}")]
+    Hash(#[from] HashError),
 }
 
 /// Receives the progress of an import.
@@ -55,69 +82,127 @@ pub trait ImportObserver {
     fn refused(&mut self, refusal: &ImportRefusal) -> io::Result<()>;
 }
 
-/// Imports every valid record; `run` identifies the import in audit events.
+/// Imports every valid record.
 ///
 /// # Errors
 /// [`ImportError`]
 pub async fn import_users(
     store: &Store,
     records: Records<'_>,
-    run: &str,
+    options: &ImportOptions,
     observer: &mut impl ImportObserver,
 ) -> Result<ImportCounts, ImportError> {
-    let mut counts = ImportCounts::default();
+    let dry_run = options.dry_run.then(DryRun::default);
+    let mut import = Import { store, options, dry_run, counts: ImportCounts::default() };
     let mut batch = Vec::with_capacity(BATCH);
     for read in records {
-        let ReadRecord { line, record } = read?;
-        counts.read += 1;
-        let username = record.as_ref().ok().map(|record| record.username.clone());
+        let ReadRecord { place, record } = read?;
+        import.counts.read += 1;
+        let username = record.as_ref().ok().and_then(|record| record.username.clone());
         match record.and_then(crate::service::ImportRecord::check) {
-            Ok(user) => batch.push((line, user)),
+            Ok(mut record) => {
+                record.user.email_verified |= options.assume_verified;
+                batch.push((place, record));
+            }
             Err(reason) => {
-                counts.refused += 1;
+                import.counts.refused += 1;
                 // An invalid username is not repeated.
                 let username = username.filter(|name| crate::domain::Username::parse(name).is_some());
-                observer.refused(&ImportRefusal { line, username, reason })?;
+                observer.refused(&ImportRefusal { place, username, reason })?;
             }
         }
         if batch.len() == BATCH {
-            import_batch(store, &mut batch, run, &mut counts, observer).await?;
+            import.import_batch(std::mem::take(&mut batch), observer).await?;
         }
     }
-    import_batch(store, &mut batch, run, &mut counts, observer).await?;
-    Ok(counts)
+    import.import_batch(batch, observer).await?;
+    Ok(import.counts)
 }
 
-async fn import_batch(
-    store: &Store,
-    batch: &mut Vec<(u64, ImportedUser)>,
-    run: &str,
-    counts: &mut ImportCounts,
-    observer: &mut impl ImportObserver,
-) -> Result<(), ImportError> {
-    if batch.is_empty() {
-        return Ok(());
+struct Import<'a> {
+    store: &'a Store,
+    options: &'a ImportOptions,
+    dry_run: Option<DryRun>,
+    counts: ImportCounts,
+}
+
+impl Import<'_> {
+    async fn import_batch(
+        &mut self,
+        batch: Vec<(Place, CheckedRecord)>,
+        observer: &mut impl ImportObserver,
+    ) -> Result<(), ImportError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (places, records): (Vec<Place>, Vec<CheckedRecord>) = batch.into_iter().unzip();
+        let has_password: Vec<bool> = records.iter().map(|record| record.hash.is_some()).collect();
+        let (users, hashes): (Vec<_>, Vec<_>) =
+            records.into_iter().map(|CheckedRecord { user, hash }| (user, hash)).unzip();
+        let existing = self.store.find_imported(&users).await?;
+        let outcomes = if let Some(dry_run) = &mut self.dry_run {
+            let outcome =
+                |(user, existing): (_, Option<Imported>)| existing.unwrap_or_else(|| dry_run.create(user));
+            users.iter().zip(existing).map(outcome).collect()
+        } else {
+            let new = users.iter().zip(hashes).zip(&existing).filter(|(_, existing)| existing.is_none());
+            let new = stream::iter(new.map(|((user, hash), _)| async {
+                let hashing = &self.options.hashing;
+                let mut user = user.clone();
+                if let Some(hash) = hash {
+                    user.password_hash = Some(hashing.protect(hash).await?);
+                }
+                Ok::<_, HashError>(user)
+            }));
+            // The pool computes this many concurrently; more would wait in its queue.
+            let workers = self.options.hashing.state().workers;
+            let new: Vec<ImportedUser> = new.buffered(workers).try_collect().await?;
+            let made = if new.is_empty() {
+                Vec::new()
+            } else {
+                self.store.import_users(&new, &self.options.run).await?
+            };
+            let mut made = made.into_iter();
+            existing
+                .into_iter()
+                .filter_map(|existing| existing.or_else(|| made.next()))
+                .collect::<Vec<Imported>>()
+        };
+        for (((place, user), outcome), has_password) in
+            places.into_iter().zip(&users).zip(outcomes).zip(has_password)
+        {
+            self.count(place, (user, has_password), outcome, observer)?;
+        }
+        observer.progress(self.counts);
+        Ok(())
     }
-    let (lines, users): (Vec<u64>, Vec<ImportedUser>) = batch.drain(..).unzip();
-    let outcomes = store.import_users(&users, run).await?;
-    for ((line, user), outcome) in lines.into_iter().zip(users).zip(outcomes) {
+
+    fn count(
+        &mut self,
+        place: Place,
+        (user, has_password): (&ImportedUser, bool),
+        outcome: Imported,
+        observer: &mut impl ImportObserver,
+    ) -> io::Result<()> {
+        let counts = &mut self.counts;
         let reason = match outcome {
             Imported::Made => {
                 counts.made += 1;
                 counts.unverified += u64::from(!user.email_verified);
-                continue;
+                counts.without_password += u64::from(!has_password);
+                counts.derived += u64::from(user.username_derived);
+                counts.superusers += u64::from(user.is_superuser);
+                return Ok(());
             }
             Imported::Present => {
                 counts.present += 1;
-                continue;
+                return Ok(());
             }
             Imported::UsernameTaken => "username is taken by an account with another address",
             Imported::EmailTaken => "email is taken by an account with another username",
         };
         counts.refused += 1;
         let username = Some(user.username.to_string());
-        observer.refused(&ImportRefusal { line, username, reason: reason.to_owned() })?;
+        observer.refused(&ImportRefusal { place, username, reason: reason.to_owned() })
     }
-    observer.progress(*counts);
-    Ok(())
 }

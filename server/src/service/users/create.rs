@@ -62,7 +62,7 @@ pub async fn create_user(
         form.check(service.rules.accounts.admin_passwords, &service.rules.passwords)?;
     new.password_hash = match first_password {
         FirstPassword::Chosen(password) => Some(service.hashing.hash(password).await?),
-        FirstPassword::Brought(hash) => Some(hash.into_stored()),
+        FirstPassword::Brought(hash) => Some(service.hashing.protect(hash).await?),
         FirstPassword::Invited if service.outbox.enabled => None,
         FirstPassword::Invited => return Err(ServiceError::InvitationNeedsMail),
     };
@@ -102,7 +102,8 @@ impl AccountForm {
                 faults.push(FieldError::new(field, "is for the owner to choose, by an invitation"));
             }
         }
-        let hash = self.password_hash.as_ref().map(|hash| ForeignHash::parse(hash.expose()));
+        let hash = self.password_hash.as_ref().filter(|hash| !hash.is_unusable());
+        let hash = hash.map(|hash| ForeignHash::parse(hash.expose()));
         let first_password = match (self.password, hash) {
             // Refused above in any case.
             _ if !passwords_allowed => FirstPassword::Invited,

@@ -1,0 +1,38 @@
+//! Users of a Keycloak realm (`UserRepresentation`).
+
+use serde_json::Value;
+
+use super::fields::{Fields, full_name, locale};
+use crate::domain::PasswordHash;
+use crate::service::imports::record::ImportRecord;
+
+/// Service accounts are skipped because they belong to clients.
+pub(super) fn convert(user: Fields<'_>) -> Option<Result<ImportRecord, String>> {
+    if user.text("serviceAccountClientId").is_some() {
+        return None;
+    }
+    if user.text("realm").is_some() && user.text("username").is_none() {
+        return Some(Err("is a realm without users; export it with --users realm_file".to_owned()));
+    }
+    Some(read(user))
+}
+
+fn read(user: Fields<'_>) -> Result<ImportRecord, String> {
+    let password = user
+        .array("credentials")
+        .find(|credential| credential.get("type").and_then(Value::as_str) == Some("password"));
+    let language = user
+        .object("attributes")
+        .and_then(|attributes| attributes.array("locale").next())
+        .and_then(Value::as_str);
+    Ok(ImportRecord {
+        username: user.owned("username"),
+        email: user.owned("email"),
+        name: full_name(&[user.text("firstName"), user.text("lastName")]),
+        password_hash: password.map(|credential| PasswordHash::new(credential.to_string())),
+        is_superuser: None,
+        is_active: user.flag("enabled")?,
+        email_verified: user.flag("emailVerified")?,
+        locale: language.and_then(locale),
+    })
+}
