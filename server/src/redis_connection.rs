@@ -222,7 +222,7 @@ impl RedisConnection {
         let identity = identify(&mut stream).await?;
         match self.key_prefix() {
             Some(prefix) if connection.tried.load(Ordering::Relaxed) => {
-                try_write(&mut stream, &prefix).await?
+                try_write(&mut stream, &prefix).await?;
             }
             Some(prefix) => {
                 try_all_commands(&mut stream, &prefix).await?;

@@ -63,12 +63,11 @@ pub async fn await_body(request: Request, next: Next) -> Response {
 /// Bounds the time of the response, whatever the server waits for. A client that gets no response cannot tell a slow
 /// server from a dead one, and repeats the request.
 pub async fn answer_in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(RESPONSE_DEADLINE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let cause = format!("no response was ready within {} s", RESPONSE_DEADLINE.as_secs_f32());
-            Problem::from(ServiceError::Unavailable(cause)).into_response()
-        }
+    if let Ok(response) = tokio::time::timeout(RESPONSE_DEADLINE, next.run(request)).await {
+        response
+    } else {
+        let cause = format!("no response was ready within {} s", RESPONSE_DEADLINE.as_secs_f32());
+        Problem::from(ServiceError::Unavailable(cause)).into_response()
     }
 }
 

@@ -68,10 +68,9 @@ impl Reply<'_> {
             return false;
         }
         match self.enhanced_code() {
-            // RFC 3463 §3.2: bad mailbox, system or syntax of the destination, ambiguous, moved; RFC 7505: null MX.
-            Some(EnhancedCode(5, 1, 1..=4 | 6 | 10)) => true,
-            // RFC 3463 §3.3: the mailbox is disabled or full.
-            Some(EnhancedCode(5, 2, 1 | 2)) => true,
+            // RFC 3463 §3.2: bad mailbox, system or syntax of the destination, ambiguous, moved; RFC 7505: null MX; RFC
+            // 3463 §3.3: the mailbox is disabled or full.
+            Some(EnhancedCode(5, 1, 1..=4 | 6 | 10) | EnhancedCode(5, 2, 1 | 2)) => true,
             // They say no more than the basic code.
             Some(EnhancedCode(5, 0..=2, 0)) | None => self.basic_code_blames_recipient(),
             Some(_) => false,

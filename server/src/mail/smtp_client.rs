@@ -133,7 +133,8 @@ async fn within_timeout<T>(
     step: Step,
     command: impl Future<Output = Result<T, lettre::transport::smtp::Error>>,
 ) -> Result<T, SessionError> {
-    match tokio::time::timeout(TIMEOUT, command).await {
+    // Boxed, because the buffers of TLS make it large.
+    match tokio::time::timeout(TIMEOUT, Box::pin(command)).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(SessionError { step, kind: SessionErrorKind::Smtp(error) }),
         Err(_) => Err(SessionError { step, kind: SessionErrorKind::TimedOut }),

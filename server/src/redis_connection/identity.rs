@@ -104,6 +104,9 @@ impl From<&RedisError> for Unusable {
     }
 }
 
+/// The answers to `INFO` of four sections and to `TIME`.
+type Answers = (String, String, String, String, (i64, i64));
+
 /// Reads everything that decides whether the Redis behind `stream` may be used.
 pub(super) async fn identify(stream: &mut MultiplexedConnection) -> Result<Identity, Unusable> {
     let asked = Utc::now();
@@ -113,8 +116,7 @@ pub(super) async fn identify(stream: &mut MultiplexedConnection) -> Result<Ident
         questions.cmd("INFO").arg(section);
     }
     questions.cmd("TIME");
-    let answer: Result<(String, String, String, String, (i64, i64)), RedisError> =
-        questions.query_async(stream).await;
+    let answer: Result<Answers, RedisError> = questions.query_async(stream).await;
     let (server, replication, memory, stats, time) = match answer {
         Ok(answer) => answer,
         Err(error) if error.code().is_some() => {

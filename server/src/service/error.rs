@@ -17,8 +17,8 @@ pub struct FieldError {
 
 impl FieldError {
     /// What is wrong with a field.
-    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
-        Self { field, message: message.into() }
+    pub fn new(field: &'static str, message: &str) -> Self {
+        Self { field, message: message.to_owned() }
     }
 }
 

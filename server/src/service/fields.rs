@@ -20,7 +20,7 @@ pub(super) fn check_account_names(
 
 pub(super) fn check_email(email: &str, faults: &mut Vec<FieldError>) -> Option<EmailAddress> {
     EmailAddress::canonicalize(email)
-        .map_err(|refusal| faults.push(FieldError::new("email", refusal.to_string())))
+        .map_err(|refusal| faults.push(FieldError::new("email", &refusal.to_string())))
         .ok()
 }
 
