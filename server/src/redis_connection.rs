@@ -13,17 +13,14 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use latchkey_config::ClientCertificate;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionInfo, RedisError};
+use redis::{ConnectionInfo, RedisError};
 
 use self::commands::{known_nodes, try_all_commands, try_write};
 pub use self::identity::MayForget;
 use self::identity::{DataId, Fault, Identity, Unusable, identify};
-use self::target::{Target, TlsFiles, redirected};
+use self::target::{Target, TlsFiles, connection_config, redirected};
 use crate::trusted_roots::TrustedRoots;
 
-/// A Redis that does not answer in this time is treated as down; PostgreSQL answers instead.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The least time between two attempts to connect, so that a Redis that accepts connections and refuses commands is not
 /// flooded.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
@@ -311,9 +308,7 @@ impl RedisConnection {
 
     async fn connect_to(&self, info: &ConnectionInfo) -> Result<Connection, Unusable> {
         let client = self.tls.client(info.clone()).map_err(Unusable::Down)?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let config = connection_config();
         let mut stream = client.get_multiplexed_async_connection_with_config(&config).await?;
         let identified_at = Instant::now();
         let Identity { data_id, is_cluster } = identify(&mut stream).await?;

@@ -1,11 +1,10 @@
 //! Asking a Sentinel for the address of the primary.
 
 use latchkey_config::{RedisLogin, SentinelUrl};
-use redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo as _, RedisError};
+use redis::{ConnectionInfo, IntoConnectionInfo as _, RedisError};
 
 use super::identity::describe;
-use super::target::{TlsFiles, address, settings};
-use super::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
+use super::target::{TlsFiles, address, connection_config, settings};
 
 /// How to connect to the primary.
 ///
@@ -47,9 +46,7 @@ async fn ask(
 ) -> Result<Option<(String, u16)>, Failure> {
     let info = info(url.tls, (host, *port), settings(login, 0)).map_err(Failure::Redis)?;
     let client = tls.client(info).map_err(Failure::Setup)?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+    let config = connection_config();
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
     let mut stream = connecting.await.map_err(Failure::Redis)?;
     redis::cmd("SENTINEL")

@@ -1,12 +1,18 @@
 //! Where Redis is: one server, a node of a Redis Cluster, or a primary that Sentinels know; and the TLS of connections.
 
+use std::time::Duration;
+
 use latchkey_config::{ClientCertificate, RedisLogin, SentinelUrl};
 use redis::{
-    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo,
-    TlsCertificates,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
+    RedisConnectionInfo, TlsCertificates,
 };
 
 use crate::trusted_roots::TrustedRoots;
+
+/// A Redis that does not answer in this time is treated as down; PostgreSQL answers instead.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What `REDIS_URL` names.
 pub(super) enum Target {
@@ -86,6 +92,13 @@ impl TlsFiles {
             client_key: read("REDIS_CLIENT_KEY_FILE", key)?,
         }))
     }
+}
+
+/// The timeouts of every connection.
+pub(super) fn connection_config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
 }
 
 /// The address of a server.
