@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, Minutes, SecretSource, SecretText, Settings};
+use latchkey_config::{Email, Minutes, SecretSource, SecretText, Settings, displayed_domain};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -239,8 +239,12 @@ fn build_outbox(
 
 /// The name of the service in e-mails: the sender's name, or else the host of the links.
 fn service_name(email: &Email, settings: &Settings) -> String {
-    let host = || settings.public_url.as_ref().unwrap_or(&settings.issuer_url).host_str().unwrap_or_default();
-    email.from_name.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(host).to_owned()
+    let host = || {
+        let host =
+            settings.public_url.as_ref().unwrap_or(&settings.issuer_url).host_str().unwrap_or_default();
+        displayed_domain(host).into_owned()
+    };
+    email.from_name.clone().filter(|name| !name.is_empty()).unwrap_or_else(host)
 }
 
 /// Follows changed database credentials in the file: new connections use them without a restart of the replica.

@@ -103,12 +103,16 @@ async fn check_clock(store: &Store) -> Result<String, String> {
 
 async fn check_redis(settings: &Settings, roots: &TrustedRoots) -> Result<String, String> {
     let url = read_secret("REDIS_URL", &settings.redis_url).map_err(|error| error.to_string())?;
-    let redis = RedisConnection::new(url.expose(), roots)?;
+    let certificate = settings.redis_client_certificate.as_ref();
+    let redis = RedisConnection::new(url.expose(), roots, certificate)?;
+    // The commands of the server are tried with a key of this check.
+    redis.set_key_prefix("latchkey:{check}:");
     // The state below has the fault.
     let _ = redis.ensure_connected().await;
     match redis.state() {
         ConnectionState::Up => Ok("answers, evicts nothing".to_owned()),
         ConnectionState::Lost(reason)
+        | ConnectionState::Limited(reason)
         | ConnectionState::NeverUp(reason)
         | ConnectionState::Refused(reason) => Err(reason),
     }

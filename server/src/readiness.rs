@@ -217,6 +217,7 @@ impl Readiness {
             (
                 RevocationMode::Postgres,
                 ConnectionState::Lost(reason)
+                | ConnectionState::Limited(reason)
                 | ConnectionState::NeverUp(reason)
                 | ConnectionState::Refused(reason),
             ) => format!("PostgreSQL answers: {reason}"),
@@ -271,11 +272,13 @@ impl Readiness {
         }
     }
 
-    /// A Redis that worked and was lost does not affect readiness: PostgreSQL answers instead.
+    /// A Redis that worked and was lost, or that refuses commands, does not affect readiness: PostgreSQL answers instead.
     fn check_redis(&self) -> Dependency {
         match self.revocation.redis_state() {
             ConnectionState::Up => good("connected"),
-            ConnectionState::Lost(reason) => good(&format!("{reason}; PostgreSQL answers in its place")),
+            ConnectionState::Lost(reason) | ConnectionState::Limited(reason) => {
+                good(&format!("{reason}; PostgreSQL answers in its place"))
+            }
             ConnectionState::NeverUp(reason) | ConnectionState::Refused(reason) => waiting(reason),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use latchkey_config::account_rules::MIN_CLIENT_SECRET_BYTES;
-use latchkey_config::{PasswordPolicy, PoolSize, References, SecretSource, SecretText};
+use latchkey_config::{ClientCertificate, PasswordPolicy, PoolSize, References, SecretSource, SecretText};
 
 use crate::crypto::{ClientSecret, KeyRing};
 use crate::domain::Password;
@@ -83,7 +83,9 @@ impl StartInputs {
         let database = database
             .and_then(|source| faults.keep(open_store(source, references.database_pool_size, &roots)));
         let redis_url = references.redis_url.as_ref();
-        let redis = redis_url.and_then(|source| faults.keep(redis_connection(source, &roots)));
+        let redis = redis_url.and_then(|source| {
+            faults.keep(redis_connection(source, &roots, references.redis_client_certificate.as_ref()))
+        });
         let keys = references.jwt_keys_file.as_ref();
         let ring = keys.and_then(|file| {
             let ring = KeyRing::new(file.clone());
@@ -122,9 +124,13 @@ fn open_store(
     Ok((url, store))
 }
 
-fn redis_connection(source: &SecretSource, roots: &TrustedRoots) -> anyhow::Result<Arc<RedisConnection>> {
+fn redis_connection(
+    source: &SecretSource,
+    roots: &TrustedRoots,
+    certificate: Option<&ClientCertificate>,
+) -> anyhow::Result<Arc<RedisConnection>> {
     let url = read_secret("REDIS_URL", source)?;
-    Ok(Arc::new(RedisConnection::new(url.expose(), roots).map_err(anyhow::Error::msg)?))
+    Ok(Arc::new(RedisConnection::new(url.expose(), roots, certificate).map_err(anyhow::Error::msg)?))
 }
 
 /// What sends mail, and its texts, if mail is on. The sender is only to be used if no fault was added.
@@ -139,7 +145,10 @@ pub fn mail(
         let password = faults.keep(read_secret("SMTP_PASSWORD", &login.password));
         user.zip(password).map(|(user, password)| (user.expose().to_owned(), password.expose().to_owned()))
     });
-    let sender = faults.keep(MailSender::new(email, credentials, roots).map_err(anyhow::Error::msg));
+    let sender = faults.keep(
+        MailSender::new(email, references.ehlo_name.as_deref(), credentials, roots)
+            .map_err(anyhow::Error::msg),
+    );
     // A broken text is an error to be seen at once, not when the first message is due.
     let folder = references.mail_templates_dir.as_deref();
     let templates = faults.keep(Templates::load(folder));

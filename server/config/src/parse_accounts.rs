@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::domain_name::canonical_domain;
 use crate::given::{Given, Parsed, shown};
 use crate::settings::{Accounts, Days, IntrospectionClient, MaxConnections, RateLimits, Registration};
 use crate::variables as v;
@@ -15,9 +16,9 @@ const MAX_PER_HOUR: u32 = 1_000_000;
 impl Given<'_> {
     pub(crate) fn registration(&self, enabled: Parsed<bool>) -> Parsed<Registration> {
         let email_domains = self.list(v::REGISTRATION_EMAIL_DOMAINS, |text| {
-            let domain = text.to_ascii_lowercase();
+            let domain = canonical_domain(text).unwrap_or_default().to_ascii_lowercase();
             let plain = domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-            plain.then_some(domain).ok_or("a domain such as example.com")
+            (plain && !domain.is_empty()).then_some(domain).ok_or("a domain such as example.com")
         })?;
         Ok(Registration { enabled: enabled?, email_domains })
     }

@@ -41,6 +41,8 @@ pub struct Settings {
     pub database_pool_size: PoolSize,
     /// Redis or Valkey URL.
     pub redis_url: SecretSource,
+    /// The client certificate for Redis, if it requires one.
+    pub redis_client_certificate: Option<ClientCertificate>,
     /// A PEM file of certificate authorities to trust in addition to the system's, for connections to PostgreSQL,
     /// Redis and the SMTP server.
     pub extra_ca_file: Option<PathBuf>,
@@ -114,12 +116,21 @@ impl Settings {
     }
 }
 
+/// A client certificate for TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// A PEM file with the certificate and its intermediate certificates.
+    pub certificate: PathBuf,
+    /// A PEM file with the private key.
+    pub key: PathBuf,
+}
+
 /// The settings of e-mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email {
     /// The SMTP server.
     pub smtp: Smtp,
-    /// The address in `From`.
+    /// The address in `From`, in its canonical form.
     pub from_address: String,
     /// The display name in `From`.
     pub from_name: Option<String>,
@@ -136,6 +147,9 @@ pub struct Smtp {
     pub security: SmtpSecurity,
     /// The credentials, if the server requires a login.
     pub credentials: Option<SmtpCredentials>,
+    /// The name of the client in `EHLO` (RFC 5321 §4.1.1.1): a domain name, or an IP address, with or without brackets;
+    /// the host of [`Settings::public_base`] if unset.
+    pub ehlo_name: Option<String>,
 }
 
 /// The credentials of the SMTP server.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use latchkey_config::account_rules::canonical_email_address;
 use latchkey_config::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections,
     PasswordLength, PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource, Settings, Smtp,
@@ -36,6 +37,7 @@ pub(super) fn settings(
     Ok(Settings {
         database_url: file(paths::DATABASE, "url"),
         redis_url: file(paths::REDIS, "url"),
+        redis_client_certificate: None,
         extra_ca_file: (!spec.trusted_cas.is_empty())
             .then(|| PathBuf::from(format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE))),
         listen_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, http)),
@@ -168,6 +170,8 @@ fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
             "spec.email.smtp.host and spec.email.from.address are required: set them.",
         ));
     };
+    let address = canonical_email_address(address)
+        .map_err(|refusal| Problem::spec(format!("spec.email.from.address {refusal}: correct it.")))?;
     let port = u16::try_from(email.smtp.port)
         .map_err(|_| Problem::spec("spec.email.smtp.port must be between 1 and 65535: correct it."))?;
     Ok(Some(Email {
@@ -183,8 +187,9 @@ fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
                 user: file(paths::SMTP, "username"),
                 password: file(paths::SMTP, "password"),
             }),
+            ehlo_name: None,
         },
-        from_address: address.clone(),
+        from_address: address,
         from_name: email.from.name.clone(),
     }))
 }
