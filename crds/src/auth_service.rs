@@ -192,10 +192,11 @@ pub struct AuthServiceSpec {
     #[x_kube(validation = Rule::new("self.all(network, isCIDR(network) || isIP(network))")
         .message("spec.trustedProxies must contain networks such as 10.0.0.0/8, or addresses"))]
     pub trusted_proxies: Vec<String>,
-    /// The origins (scheme, host and port) that may call the API from a browser (CORS). Empty: none.
+    /// The origins (scheme, host and port) that may call the API from a browser or a web view (CORS), such as
+    /// https://app.example.com or capacitor://localhost. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50), inner(length(min = 8, max = 300)))]
-    #[x_kube(validation = Rule::new("self.all(origin, origin.matches('^https?://[^/?#@,\\\\s]+$') && isURL(origin))")
+    #[schemars(length(max = 50), inner(length(min = 5, max = 300)))]
+    #[x_kube(validation = Rule::new("self.all(origin, origin.matches('^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@,\\\\s]+$') && isURL(origin))")
         .message("spec.corsAllowedOrigins must contain origins such as https://app.example.com: scheme, host and port, nothing else"))]
     pub cors_allowed_origins: Vec<String>,
     /// The client that may introspect and revoke tokens, in addition to superusers.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, HashLimits, Minutes, SecretSource, SecretText, Settings};
+use latchkey_config::{Email, HashLimits, Minutes, SecretSource, SecretText, Settings, displayed_domain};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -152,6 +152,7 @@ impl App {
             database_url,
             app.store.clone(),
         ));
+        app.spawn_worker(watch_connection_limit(app.store.clone(), Arc::clone(&readiness)));
         app.spawn_worker(watch_keys(ring, metrics));
         app.spawn_worker(housekeeper.keep_house());
         app.spawn_worker(hashing.release_idle_memory());
@@ -256,8 +257,12 @@ fn build_outbox(
 
 /// The name of the service in e-mails: the sender's name, or else the host of the links.
 fn service_name(email: &Email, settings: &Settings) -> String {
-    let host = || settings.public_url.as_ref().unwrap_or(&settings.issuer_url).host_str().unwrap_or_default();
-    email.from_name.as_deref().filter(|name| !name.is_empty()).unwrap_or_else(host).to_owned()
+    let host = || {
+        let host =
+            settings.public_url.as_ref().unwrap_or(&settings.issuer_url).host_str().unwrap_or_default();
+        displayed_domain(host).into_owned()
+    };
+    email.from_name.clone().filter(|name| !name.is_empty()).unwrap_or_else(host)
 }
 
 /// Follows changed database credentials in the file: new connections use them without a restart of the replica.
@@ -283,6 +288,23 @@ async fn follow_database_login(source: SecretSource, mut known: SecretText, stor
             }
         }
         known = url;
+    }
+}
+
+/// Warns when the replicas together may need more connections than the database allows.
+async fn watch_connection_limit(store: Store, readiness: Arc<Readiness>) {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    let mut warned = None;
+    loop {
+        if let Ok(limit) = store.connection_limit().await {
+            let warning = limit.describe_excess(store.max_connections());
+            if let Some(warning) = warning.as_ref().filter(|_| warned != warning) {
+                tracing::warn!(warning, "the database may run out of connections");
+            }
+            warned = warning;
+            readiness.set_connection_limit(limit);
+        }
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 

@@ -18,12 +18,14 @@ pub struct Finding {
     pub subject: &'static str,
     /// Success, or the fault.
     pub outcome: Result<String, String>,
+    /// Whether a success is one that calls for a change of the settings.
+    pub is_warning: bool,
 }
 
 /// Checks every dependency that the settings name.
 pub async fn check(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut find = |subject, outcome| findings.push(Finding { subject, outcome });
+    let mut find = |subject, outcome| findings.push(Finding { subject, outcome, is_warning: false });
     let roots = match TrustedRoots::read(settings.extra_ca_file.as_deref()) {
         Ok(roots) => roots,
         Err(error) => {
@@ -34,9 +36,14 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
     let store = read_secret("DATABASE_URL", &settings.database_url)
         .map_err(|error| error.to_string())
         .and_then(|url| Store::connect_lazily(url.expose(), 1, &roots).map_err(|error| error.to_string()));
+    let mut excess = None;
     match &store {
         Ok(store) => {
             find("database", check_database(store).await);
+            // Whether it answers at all is in the line above.
+            if let Ok(limit) = store.connection_limit().await {
+                excess = limit.describe_excess(settings.database_pool_size.get());
+            }
             find("clock", check_clock(store).await);
         }
         Err(error) => find("database", Err(error.clone())),
@@ -71,6 +78,11 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         let valid = "its setting is valid".to_owned();
         find("password pepper", read.map(|_| valid).map_err(|error| error.to_string()));
     }
+    findings.extend(excess.map(|warning| Finding {
+        subject: "connections",
+        outcome: Ok(warning),
+        is_warning: true,
+    }));
     findings
 }
 
@@ -91,12 +103,16 @@ async fn check_clock(store: &Store) -> Result<String, String> {
 
 async fn check_redis(settings: &Settings, roots: &TrustedRoots) -> Result<String, String> {
     let url = read_secret("REDIS_URL", &settings.redis_url).map_err(|error| error.to_string())?;
-    let redis = RedisConnection::new(url.expose(), roots)?;
+    let certificate = settings.redis_client_certificate.as_ref();
+    let redis = RedisConnection::new(url.expose(), roots, certificate)?;
+    // The commands of the server are tried with a key of this check.
+    redis.set_key_prefix("latchkey:{check}:");
     // The state below has the fault.
     let _ = redis.ensure_connected().await;
     match redis.state() {
         ConnectionState::Up => Ok("answers, evicts nothing".to_owned()),
         ConnectionState::Lost(reason)
+        | ConnectionState::Limited(reason)
         | ConnectionState::NeverUp(reason)
         | ConnectionState::Refused(reason) => Err(reason),
     }

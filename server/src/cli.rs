@@ -10,7 +10,7 @@ use latchkey_config::{Environment, LONGEST_LINE, PasswordPolicy, References, Set
 use latchkey_keyset::{Algorithm, Phase, PrivateKeySet};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{App, available_cores};
+use crate::app::App;
 use crate::commands::{self, DatabaseConnection, ImportArguments, SuperuserArguments, print_line};
 use crate::start_inputs::{Faults, StartInputs};
 use crate::store::Store;
@@ -178,7 +178,7 @@ fn settings() -> anyhow::Result<Settings> {
         let mut faults = Faults::default();
         let references = errors.references().clone();
         faults.add(errors);
-        if let Err(more) = StartInputs::read(&references, available_cores().get())
+        if let Err(more) = StartInputs::read(&references)
             && !more.is_empty()
         {
             faults.add(more);
@@ -191,7 +191,7 @@ async fn serve() -> anyhow::Result<()> {
     let settings = settings()?;
     let mut faults = Faults::default();
     let telemetry = faults.keep(telemetry::start(&settings));
-    let inputs = faults.keep(StartInputs::read(&References::from(&settings), available_cores().get()));
+    let inputs = faults.keep(StartInputs::read(&References::from(&settings)));
     let (Some(_telemetry), Some(inputs)) = (telemetry, inputs) else { return Err(faults.into()) };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -225,7 +225,10 @@ async fn run_check() -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for finding in findings {
         match finding.outcome {
-            Ok(message) => print_line(&format!("ok    {}: {message}", finding.subject))?,
+            Ok(message) => {
+                let word = if finding.is_warning { "warn " } else { "ok   " };
+                print_line(&format!("{word} {}: {message}", finding.subject))?;
+            }
             Err(message) => {
                 code = ExitCode::FAILURE;
                 print_line(&format!("FAIL  {}: {message}", finding.subject))?;

@@ -14,7 +14,7 @@ use crate::mail::OutboxWorker;
 use crate::metrics::{Metrics, StateGauge};
 use crate::redis_connection::ConnectionState;
 use crate::revocation::{Revocation, RevocationMode};
-use crate::store::{REQUIRED_SCHEMA_VERSION, Store, StoreError, describe_unfit};
+use crate::store::{ConnectionLimit, REQUIRED_SCHEMA_VERSION, Store, StoreError, describe_unfit};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Dependency {
@@ -39,6 +39,24 @@ pub struct Report {
     pub dependencies: BTreeMap<&'static str, Dependency>,
 }
 
+/// The pool of database connections of this replica.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatabasePool {
+    /// The largest number of connections (`DATABASE_POOL_SIZE`).
+    pub size: u32,
+    /// The connections that exist.
+    pub open: u32,
+    /// Those of them that are idle.
+    pub idle: usize,
+    /// The replicas that use the database; `null` until it has answered.
+    pub replicas: Option<i64>,
+    /// The connections that the database allows to the user of this server; `null` until it has answered.
+    pub connection_limit: Option<i64>,
+    /// One sentence when the pools of all replicas exceed the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
 /// Checks every dependency of this replica. Share it with an [`Arc`].
 pub struct Readiness {
     store: Store,
@@ -53,6 +71,8 @@ pub struct Readiness {
     schema_missing: Notify,
     /// Why the configured first superuser could not be created yet.
     first_superuser: Mutex<Option<String>>,
+    /// What was last read; `None` until the database has answered.
+    connection_limit: Mutex<Option<ConnectionLimit>>,
     /// The outcome of the last login probe; `None` before the first.
     login: Mutex<Option<Result<(), String>>>,
 }
@@ -76,6 +96,7 @@ impl Readiness {
             schema_version: AtomicI64::new(-1),
             schema_missing: Notify::new(),
             first_superuser: Mutex::new(None),
+            connection_limit: Mutex::new(None),
             login: Mutex::new(None),
         })
     }
@@ -96,6 +117,28 @@ impl Readiness {
     pub fn set_login(&self, outcome: Result<(), String>) {
         if let Ok(mut slot) = self.login.lock() {
             *slot = Some(outcome);
+        }
+    }
+
+    /// Sets how many connections the database allows.
+    pub fn set_connection_limit(&self, limit: ConnectionLimit) {
+        if let Ok(mut slot) = self.connection_limit.lock() {
+            *slot = Some(limit);
+        }
+    }
+
+    /// The pool of database connections.
+    pub fn database_pool(&self) -> DatabasePool {
+        let (open, idle) = self.store.pool_size();
+        let size = self.store.max_connections();
+        let limit = self.connection_limit.lock().ok().and_then(|limit| *limit);
+        DatabasePool {
+            size,
+            open,
+            idle,
+            replicas: limit.map(|limit| limit.replicas),
+            connection_limit: limit.map(|limit| limit.limit),
+            warning: limit.and_then(|limit| limit.describe_excess(size)),
         }
     }
 
@@ -145,13 +188,15 @@ impl Readiness {
                 if known == mode { 1.0 } else { 0.0 },
             );
         }
-        if let Ok(mail) = self.store.count_mail().await {
+        // Together, so that a silent database delays the answer by one deadline only.
+        let (mail, report) = tokio::join!(self.store.count_mail(), self.check());
+        if let Ok(mail) = mail {
             #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
             let (pending, dead) = (mail.pending as f64, mail.dead as f64);
             metrics.set_state(StateGauge::Outbox, "pending", pending);
             metrics.set_state(StateGauge::Outbox, "dead", dead);
         }
-        for (name, dependency) in self.check().await.dependencies {
+        for (name, dependency) in report.dependencies {
             metrics.set_state(StateGauge::Dependency, name, if dependency.ready { 1.0 } else { 0.0 });
         }
     }
@@ -177,6 +222,7 @@ impl Readiness {
             (
                 RevocationMode::Postgres,
                 ConnectionState::Lost(reason)
+                | ConnectionState::Limited(reason)
                 | ConnectionState::NeverUp(reason)
                 | ConnectionState::Refused(reason),
             ) => format!("PostgreSQL answers: {reason}"),
@@ -231,11 +277,13 @@ impl Readiness {
         }
     }
 
-    /// A Redis that worked and was lost does not affect readiness: PostgreSQL answers instead.
+    /// A Redis that worked and was lost, or that refuses commands, does not affect readiness: PostgreSQL answers instead.
     fn check_redis(&self) -> Dependency {
         match self.revocation.redis_state() {
             ConnectionState::Up => good("connected"),
-            ConnectionState::Lost(reason) => good(&format!("{reason}; PostgreSQL answers in its place")),
+            ConnectionState::Lost(reason) | ConnectionState::Limited(reason) => {
+                good(&format!("{reason}; PostgreSQL answers in its place"))
+            }
             ConnectionState::NeverUp(reason) | ConnectionState::Refused(reason) => waiting(reason),
         }
     }

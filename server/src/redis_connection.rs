@@ -1,23 +1,31 @@
 //! The Redis connection that revocation and rate limits share. It never reconnects silently: a new connection may lead to
 //! another Redis, so its identity is checked first.
 
+mod commands;
 mod identity;
+mod sentinel;
+mod target;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use latchkey_config::ClientCertificate;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, TlsCertificates};
+use redis::{ConnectionInfo, RedisError};
 
+use self::commands::{known_nodes, try_all_commands, try_write};
 pub use self::identity::MayForget;
-use self::identity::{DataId, Unusable, describe, identify};
+use self::identity::{DataId, Fault, Identity, Unusable, identify};
+use self::target::{Target, TlsFiles, connection_config, redirected};
 use crate::trusted_roots::TrustedRoots;
 
-/// A Redis that does not answer in this time is treated as down; PostgreSQL answers instead.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The least time between two attempts to connect, so that a Redis that accepts connections and refuses commands is not
+/// flooded.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// The most nodes of a Redis Cluster that may refer to each other.
+const MAX_REDIRECTS: usize = 4;
 
 /// A connection to one Redis process.
 pub struct Connection {
@@ -26,6 +34,8 @@ pub struct Connection {
     marker_prefix: String,
     /// When the `INFO` that gave `data_id` was sent.
     identified_at: Instant,
+    /// Whether all commands were tried: not before the database has identified the service.
+    tried: AtomicBool,
     stream: MultiplexedConnection,
 }
 
@@ -59,18 +69,24 @@ pub enum ConnectionState {
     Lost(String),
     /// Not connected since the start.
     NeverUp(String),
+    /// Redis answers and refuses commands that the server needs: PostgreSQL answers instead.
+    Limited(String),
     /// Redis answers, but must not be used.
     Refused(String),
 }
 
 /// At most one connection at a time. Share it with an [`Arc`].
 pub struct RedisConnection {
-    client: Client,
+    target: Target,
+    tls: TlsFiles,
+    /// The nodes of the Redis Cluster, for when the one in the URL is down.
+    nodes: Mutex<Vec<String>>,
+    last_attempt: Mutex<Option<Instant>>,
     current: ArcSwapOption<Connection>,
     was_up: AtomicBool,
     next_id: AtomicU64,
-    /// Why there is no connection, and whether Redis was refused.
-    fault: Mutex<(String, bool)>,
+    /// Why there is no connection.
+    fault: Mutex<(String, Fault)>,
     /// See [`RedisConnection::key_prefix`].
     key_prefix: ArcSwapOption<String>,
 }
@@ -80,15 +96,28 @@ impl RedisConnection {
     ///
     /// # Errors
     /// A sentence without the URL when it is invalid.
-    pub fn new(url: &str, roots: &TrustedRoots) -> Result<Self, String> {
-        let client =
-            open(url, roots).map_err(|_| "REDIS_URL is not valid: it is not a Redis URL".to_owned())?;
+    pub fn new(
+        url: &str,
+        roots: &TrustedRoots,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Self, String> {
+        let target = Target::parse(url).map_err(|reason| format!("REDIS_URL is not valid: {reason}"))?;
+        if certificate.is_some() && !target.uses_tls() {
+            return Err(
+                "REDIS_CLIENT_CERT_FILE is set, but REDIS_URL does not use TLS (rediss://)".to_owned()
+            );
+        }
+        let tls = TlsFiles::new(roots, certificate);
+        target.validate(&tls)?;
         Ok(Self {
-            client,
+            target,
+            tls,
+            nodes: Mutex::default(),
+            last_attempt: Mutex::default(),
             current: ArcSwapOption::empty(),
             was_up: AtomicBool::new(false),
             next_id: AtomicU64::new(0),
-            fault: Mutex::new(("not connected yet".to_owned(), false)),
+            fault: Mutex::new(("not connected yet".to_owned(), Fault::Down)),
             key_prefix: ArcSwapOption::empty(),
         })
     }
@@ -114,12 +143,15 @@ impl RedisConnection {
         if self.current.load().is_some() {
             return ConnectionState::Up;
         }
-        let (reason, refused) = self.fault.lock().map(|fault| fault.clone()).unwrap_or_default();
-        match (refused, self.was_up.load(Ordering::Relaxed)) {
+        let Ok((reason, fault)) = self.fault.lock().map(|fault| fault.clone()) else {
+            return ConnectionState::NeverUp("its state is not known".to_owned());
+        };
+        match (fault, self.was_up.load(Ordering::Relaxed)) {
             // A Redis that worked since the start does not affect readiness: PostgreSQL answers instead.
             (_, true) => ConnectionState::Lost(reason),
-            (true, false) => ConnectionState::Refused(reason),
-            (false, false) => ConnectionState::NeverUp(reason),
+            (Fault::Limited, false) => ConnectionState::Limited(reason),
+            (Fault::Refused, false) => ConnectionState::Refused(reason),
+            (Fault::Down, false) => ConnectionState::NeverUp(reason),
         }
     }
 
@@ -131,6 +163,7 @@ impl RedisConnection {
         if self.current.load().is_some() {
             return Ok(());
         }
+        self.wait_for_next_attempt().await;
         match self.connect().await {
             Ok(connection) => {
                 tracing::info!(data_id = %connection.data_id, "connected to Redis");
@@ -139,75 +172,171 @@ impl RedisConnection {
                 Ok(())
             }
             Err(unusable) => {
-                let (reason, refused, fault) = unusable.into_parts();
-                self.remember(reason, refused);
-                fault.map_or(Ok(()), Err)
+                let (reason, fault, forgotten) = unusable.into_parts();
+                self.remember(reason, fault);
+                forgotten.map_or(Ok(()), Err)
             }
+        }
+    }
+
+    async fn wait_for_next_attempt(&self) {
+        let last = self.last_attempt.lock().ok().and_then(|last| *last);
+        if let Some(last) = last {
+            tokio::time::sleep_until((last + RETRY_INTERVAL).into()).await;
+        }
+        if let Ok(mut last) = self.last_attempt.lock() {
+            *last = Some(Instant::now());
         }
     }
 
     /// Drops the connection after an error that makes it unusable.
     pub fn report_failure(&self, connection: &Connection, error: &RedisError) {
-        self.drop_connection(connection, describe(error), false);
+        let (reason, fault, _) = Unusable::from(error).into_parts();
+        self.drop_connection(connection, reason, fault);
     }
 
-    /// Checks that Redis is still the same: the same process with the same data, a primary, evicting nothing, with a clock
-    /// close to this replica's. Returns the time of the check on success; otherwise drops the connection and returns
+    /// Checks that Redis is still the same: the same process with the same data, a primary, evicting nothing, accepting
+    /// writes, with a clock close to this replica's. Returns the time of the check on success; otherwise drops the connection and returns
     /// `None`.
     ///
     /// # Errors
     /// [`MayForget`] when that is why the connection was dropped.
     pub async fn verify(&self, connection: &Connection) -> Result<Option<Instant>, MayForget> {
         let asked_at = Instant::now();
-        let (reason, refused, fault) = match identify(&mut connection.stream()).await {
+        let (reason, fault, forgotten) = match self.identify_again(connection).await {
             Ok(data_id) if data_id == connection.data_id => return Ok(Some(asked_at)),
-            Ok(_) => ("Redis has lost or replaced data since this replica connected".to_owned(), false, None),
+            Ok(_) => {
+                ("Redis has lost or replaced data since this replica connected".to_owned(), Fault::Down, None)
+            }
             Err(unusable) => unusable.into_parts(),
         };
-        self.drop_connection(connection, reason, refused);
-        fault.map_or(Ok(None), Err)
+        self.drop_connection(connection, reason, fault);
+        forgotten.map_or(Ok(None), Err)
+    }
+
+    async fn identify_again(&self, connection: &Connection) -> Result<DataId, Unusable> {
+        let mut stream = connection.stream();
+        let identity = identify(&mut stream).await?;
+        match self.key_prefix() {
+            Some(prefix) if connection.tried.load(Ordering::Relaxed) => {
+                try_write(&mut stream, &prefix).await?;
+            }
+            Some(prefix) => {
+                try_all_commands(&mut stream, &prefix).await?;
+                connection.tried.store(true, Ordering::Relaxed);
+            }
+            None => {}
+        }
+        Ok(identity.data_id)
     }
 
     /// Compares ids, so that a late error of an old connection does not drop its successor.
-    fn drop_connection(&self, connection: &Connection, reason: String, refused: bool) {
+    fn drop_connection(&self, connection: &Connection, reason: String, fault: Fault) {
         if self.current.load().as_ref().is_some_and(|current| current.id == connection.id) {
             self.current.store(None);
-            self.remember(reason, refused);
+            self.remember(reason, fault);
         }
     }
 
-    fn remember(&self, reason: String, refused: bool) {
+    fn remember(&self, reason: String, kind: Fault) {
         if let Ok(mut fault) = self.fault.lock() {
             if fault.0 != reason {
                 tracing::warn!(reason, "Redis is not used; PostgreSQL answers instead");
             }
-            *fault = (reason, refused);
+            *fault = (reason, kind);
         }
     }
 
     async fn connect(&self) -> Result<Connection, Unusable> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let mut stream = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        match &self.target {
+            Target::Server(info) => match self.follow(info.clone()).await {
+                Err(Unusable::Down(reason)) => self.connect_to_known_node(info, reason).await,
+                result => result,
+            },
+            Target::Sentinel(url) => {
+                let mut reason = Unusable::Down("no Sentinel of REDIS_URL answers".to_owned());
+                for node in &url.sentinels {
+                    let primary = match sentinel::find_primary(url, node, &self.tls).await {
+                        Ok(primary) => primary,
+                        Err(failure) => {
+                            reason = Unusable::Down(failure);
+                            continue;
+                        }
+                    };
+                    // A Sentinel that is cut off from the others may still name the old primary.
+                    match self.follow(primary).await {
+                        Err(unusable @ Unusable::Down(_)) => reason = unusable,
+                        result => return result,
+                    }
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    /// Tries the other nodes of a Redis Cluster; `reason` is why the one in the URL cannot be used.
+    async fn connect_to_known_node(
+        &self,
+        info: &ConnectionInfo,
+        mut reason: String,
+    ) -> Result<Connection, Unusable> {
+        let nodes = self.nodes.lock().map(|nodes| nodes.clone()).unwrap_or_default();
+        for node in nodes {
+            let Some(info) = redirected(info.clone(), &node) else { continue };
+            match self.follow(info).await {
+                Err(Unusable::Down(other)) => reason = other,
+                result => return result,
+            }
+        }
+        Err(Unusable::Down(reason))
+    }
+
+    /// Connects, and follows a Redis Cluster to the node that owns the slot of this service's keys.
+    async fn follow(&self, mut info: ConnectionInfo) -> Result<Connection, Unusable> {
+        for _ in 0..MAX_REDIRECTS {
+            match self.connect_to(&info).await {
+                Err(Unusable::Elsewhere(node)) => {
+                    info = redirected(info, &node).ok_or_else(|| {
+                        Unusable::Down("the Redis Cluster names a node without an address".to_owned())
+                    })?;
+                }
+                result => return result,
+            }
+        }
+        Err(Unusable::Down("the nodes of the Redis Cluster refer to each other".to_owned()))
+    }
+
+    async fn connect_to(&self, info: &ConnectionInfo) -> Result<Connection, Unusable> {
+        let client = self.tls.client(info.clone()).map_err(Unusable::Down)?;
+        let config = connection_config();
+        let mut stream = client.get_multiplexed_async_connection_with_config(&config).await?;
         let identified_at = Instant::now();
-        let data_id = identify(&mut stream).await?;
+        let Identity { data_id, is_cluster } = identify(&mut stream).await?;
+        let prefix = self.key_prefix();
+        match &prefix {
+            Some(prefix) => try_all_commands(&mut stream, prefix).await?,
+            // The keys decide which node is the right one.
+            None if is_cluster => {
+                let reason = "the database has to answer before the right node of the Redis Cluster is known";
+                return Err(Unusable::Down(reason.to_owned()));
+            }
+            None => {}
+        }
+        if is_cluster {
+            let found = known_nodes(&mut stream).await;
+            if let Ok(mut nodes) = self.nodes.lock() {
+                *nodes = found;
+            }
+        }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let marker_prefix = format!("{data_id}/");
-        Ok(Connection { id, data_id, marker_prefix, identified_at, stream })
-    }
-}
-
-/// Custom certificate authorities are added to those of the system.
-fn open(url: &str, roots: &TrustedRoots) -> Result<Client, RedisError> {
-    if !url.starts_with("rediss://") {
-        return Client::open(url);
-    }
-    match roots.pem_with_system() {
-        Some(pem) => {
-            let root_cert = Some(pem.into_bytes());
-            Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert })
-        }
-        None => Client::open(url),
+        Ok(Connection {
+            id,
+            data_id,
+            marker_prefix,
+            identified_at,
+            tried: AtomicBool::new(prefix.is_some()),
+            stream,
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use latchkey_config::account_rules::MIN_CLIENT_SECRET_BYTES;
-use latchkey_config::{PasswordPolicy, References, SecretSource, SecretText};
+use latchkey_config::{ClientCertificate, PasswordPolicy, PoolSize, References, SecretSource, SecretText};
 
 use crate::crypto::{ClientSecret, KeyRing};
 use crate::domain::Password;
@@ -15,9 +15,6 @@ use crate::secrets::read_secret;
 use crate::service::{FirstSuperuserError, UserForm, check_first_superuser};
 use crate::store::Store;
 use crate::trusted_roots::TrustedRoots;
-
-/// Connections to PostgreSQL: a few more than hashes run at once, since other requests need some too.
-const CONNECTIONS_PER_CORE: u32 = 8;
 
 /// Collects faults instead of stopping at the first one.
 #[derive(Debug, Default)]
@@ -73,19 +70,22 @@ pub struct StartInputs {
 }
 
 impl StartInputs {
-    /// Reads all of them, for a machine with so many cores.
+    /// Reads all of them.
     ///
     /// # Errors
     /// One sentence for each file that cannot be read and each value that breaks a rule.
-    pub fn read(references: &References, cores: usize) -> Result<Self, Faults> {
+    pub fn read(references: &References) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let roots = faults.keep(TrustedRoots::read(references.extra_ca_file.as_deref()));
         // The faults of the rest do not depend on which authorities are trusted.
         let roots = roots.unwrap_or_default();
         let database = references.database_url.as_ref();
-        let database = database.and_then(|source| faults.keep(open_store(source, cores, &roots)));
+        let database = database
+            .and_then(|source| faults.keep(open_store(source, references.database_pool_size, &roots)));
         let redis_url = references.redis_url.as_ref();
-        let redis = redis_url.and_then(|source| faults.keep(redis_connection(source, &roots)));
+        let redis = redis_url.and_then(|source| {
+            faults.keep(redis_connection(source, &roots, references.redis_client_certificate.as_ref()))
+        });
         let keys = references.jwt_keys_file.as_ref();
         let ring = keys.and_then(|file| {
             let ring = KeyRing::new(file.clone());
@@ -114,23 +114,23 @@ impl StartInputs {
     }
 }
 
-fn pool_size(cores: usize) -> u32 {
-    u32::try_from(cores).unwrap_or(1).saturating_mul(CONNECTIONS_PER_CORE).clamp(CONNECTIONS_PER_CORE, 64)
-}
-
 fn open_store(
     source: &SecretSource,
-    cores: usize,
+    pool_size: PoolSize,
     roots: &TrustedRoots,
 ) -> anyhow::Result<(SecretText, Store)> {
     let url = read_secret("DATABASE_URL", source)?;
-    let store = Store::connect_lazily(url.expose(), pool_size(cores), roots)?;
+    let store = Store::connect_replica_lazily(url.expose(), pool_size.get(), roots)?;
     Ok((url, store))
 }
 
-fn redis_connection(source: &SecretSource, roots: &TrustedRoots) -> anyhow::Result<Arc<RedisConnection>> {
+fn redis_connection(
+    source: &SecretSource,
+    roots: &TrustedRoots,
+    certificate: Option<&ClientCertificate>,
+) -> anyhow::Result<Arc<RedisConnection>> {
     let url = read_secret("REDIS_URL", source)?;
-    Ok(Arc::new(RedisConnection::new(url.expose(), roots).map_err(anyhow::Error::msg)?))
+    Ok(Arc::new(RedisConnection::new(url.expose(), roots, certificate).map_err(anyhow::Error::msg)?))
 }
 
 /// What sends mail, and its texts, if mail is on. The sender is only to be used if no fault was added.
@@ -145,7 +145,10 @@ pub fn mail(
         let password = faults.keep(read_secret("SMTP_PASSWORD", &login.password));
         user.zip(password).map(|(user, password)| (user.expose().to_owned(), password.expose().to_owned()))
     });
-    let sender = faults.keep(MailSender::new(email, credentials, roots).map_err(anyhow::Error::msg));
+    let sender = faults.keep(
+        MailSender::new(email, references.ehlo_name.as_deref(), credentials, roots)
+            .map_err(anyhow::Error::msg),
+    );
     // A broken text is an error to be seen at once, not when the first message is due.
     let folder = references.mail_templates_dir.as_deref();
     let templates = faults.keep(Templates::load(folder));

@@ -117,6 +117,19 @@ pub fn describe_refusal(error: &(dyn Error + 'static)) -> Option<&'static str> {
     })
 }
 
+/// Whether the server ended the handshake because it did not get a client certificate that it accepts.
+pub fn requires_client_certificate(error: &(dyn Error + 'static)) -> bool {
+    use rustls::AlertDescription::{
+        BadCertificate, CertificateExpired, CertificateRequired, CertificateUnknown, UnknownCA,
+    };
+    matches!(
+        find_tls_error(error),
+        Some(rustls::Error::AlertReceived(
+            BadCertificate | CertificateExpired | CertificateRequired | CertificateUnknown | UnknownCA
+        ))
+    )
+}
+
 fn find_tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -96,9 +96,9 @@ async fn each_setting_reaches_the_server_and_rolls_its_pods() {
             "10.0.0.0/8,192.0.2.1/32",
         ),
         setting(
-            json!({"corsAllowedOrigins": ["https://App.example.com:443"]}),
+            json!({"corsAllowedOrigins": ["https://App.example.com:443", "capacitor://localhost", "app://."]}),
             "/data/CORS_ALLOWED_ORIGINS",
-            "https://app.example.com",
+            "https://app.example.com,capacitor://localhost,app://.",
         ),
         setting(
             json!({"introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway"}}}),

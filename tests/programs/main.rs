@@ -3,5 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test and its helper functions fail with a panic")]
 
 mod forward_auth;
+mod oauth_clients;
+mod path_prefix;
 mod schemathesis;
+mod spring;
 mod verifiers;

@@ -79,3 +79,16 @@ async fn check_reports_a_missing_schema() {
     assert!(!output.status.success());
     assert!(output_of(&output).contains("migrate"), "the output has no remedy: {}", output_of(&output));
 }
+
+#[tokio::test]
+async fn warns_of_a_pool_that_exceeds_the_connections_of_the_database() {
+    let mut parts = Parts::start().await;
+    // The instance of the tests allows 600.
+    parts.variables.insert("DATABASE_POOL_SIZE".to_owned(), "700".to_owned());
+    let output = run_command(&["check"], &parts.variables);
+    assert!(output.status.success(), "a warning is no failure: {}", output_of(&output));
+    let text = output_of(&output);
+    for part in ["warn", "database_pool_size=700", "597", "max_connections"] {
+        assert!(text.contains(part), "`{part}` is missing: {text}");
+    }
+}

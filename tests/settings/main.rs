@@ -12,6 +12,7 @@ mod refused;
 mod secrets_in_files;
 mod sessions_end_all;
 mod several_faults;
+mod silent_database;
 mod start;
 mod superuser_create;
 mod trusted_cas;

@@ -12,13 +12,14 @@ use latchkey_tests::server::{Variables, run_command};
 use crate::parts::unreachable;
 
 /// Faults that neither hide nor cause each other.
-const FAULTS: [(&str, Option<&str>); 30] = [
+const FAULTS: [(&str, Option<&str>); 31] = [
     ("ACCESS_TOKEN_EXPIRE_MINUTES", Some("7d")),
     ("ACCOUNT_DELETION_ENABLED", Some("perhaps")),
     ("ADMIN_PASSWORDS_ENABLED", Some("perhaps")),
     ("AUDIT_RETENTION_DAYS", Some("0")),
     ("LOGIN_PROBE_ENABLED", Some("perhaps")),
     ("CORS_ALLOWED_ORIGINS", Some("https://app.example.test/path")),
+    ("DATABASE_POOL_SIZE", Some("3")),
     ("DATABASE_URL", Some("mysql://u:NeverLogged@127.0.0.1/d")),
     ("DEFAULT_LOCALE", Some("pt_BR")),
     ("EXTRA_CA_FILE", Some("/nonexistent/authorities.pem")),

@@ -63,8 +63,16 @@ impl Answer {
     #[track_caller]
     pub fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
+        // An error of an OAuth endpoint (RFC 6749 §5.2), whose clients take a challenge for the error itself.
+        let is_oauth = problem.get("error").is_some();
+        let media_type = if is_oauth { "application/json" } else { "application/problem+json" };
+        assert_eq!(self.header("content-type"), Some(media_type), "{self:?}");
+        if is_oauth {
+            assert_eq!(self.header("www-authenticate").is_some(), status == 401, "{self:?}");
+            assert_eq!(problem["error_description"], problem["detail"], "{self:?}");
+            assert_eq!(self.header("cache-control"), Some("no-store"), "{self:?}");
+        }
         self.assert_problem_members(&problem);
         let lower = self.body.to_lowercase();
         for internal in [

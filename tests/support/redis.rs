@@ -1,7 +1,7 @@
 //! Redis or Valkey: one instance per test that needs one.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use redis::{AsyncCommands, Client, aio::MultiplexedConnection};
@@ -20,6 +20,8 @@ pub struct Redis {
     folder: TempDir,
     eviction: &'static str,
     certificate: Option<Certificate>,
+    /// More lines of its configuration.
+    settings: String,
 }
 
 impl Redis {
@@ -33,7 +35,7 @@ impl Redis {
     /// # Panics
     /// When it does not start.
     pub fn with_eviction(eviction: &'static str) -> Self {
-        Self::launch(eviction, None)
+        Self::begin(eviction, None, "", logs::secret("redis"))
     }
 
     /// Starts one that only accepts TLS.
@@ -41,14 +43,30 @@ impl Redis {
     /// # Panics
     /// When it does not start.
     pub fn start_with_tls(certificate: &Certificate) -> Self {
-        Self::launch("noeviction", Some(certificate))
+        Self::begin("noeviction", Some(certificate), "", logs::secret("redis"))
     }
 
-    fn launch(eviction: &'static str, certificate: Option<&Certificate>) -> Self {
+    /// Starts one that speaks TLS and requires a client certificate of the authority in the file `authority`.
+    pub fn start_with_client_certificates(certificate: &Certificate, authority: &Path) -> Self {
+        let settings = format!("tls-auth-clients yes\ntls-ca-cert-file {}\n", authority.display());
+        Self::begin("noeviction", Some(certificate), &settings, logs::secret("redis"))
+    }
+
+    /// Starts one with more lines in its configuration and this password.
+    pub fn start_with_settings(settings: &str, password: &str) -> Self {
+        Self::begin("noeviction", None, settings, password.to_owned())
+    }
+
+    fn begin(
+        eviction: &'static str,
+        certificate: Option<&Certificate>,
+        settings: &str,
+        password: String,
+    ) -> Self {
         let folder = temporary_folder("redis-");
         let certificate = certificate.map(|certificate| certificate.copied_into(folder.path()));
-        let (port, password) = (free_port(), logs::secret("redis"));
-        let mut redis = Self { process: None, port, password, folder, eviction, certificate };
+        let (port, settings) = (free_port(), settings.to_owned());
+        let mut redis = Self { process: None, port, password, folder, eviction, certificate, settings };
         redis.start_again();
         redis
     }
@@ -67,10 +85,11 @@ impl Redis {
             ),
         };
         let text = format!(
-            "bind 127.0.0.1\n{port}\nrequirepass {}\nsave \"\"\nappendonly no\ndir {}\nmaxmemory-policy {}\n",
+            "bind 127.0.0.1\n{port}\nrequirepass {}\nsave \"\"\nappendonly no\ndir {}\nmaxmemory-policy {}\n{}",
             self.password,
             self.folder.path().display(),
-            self.eviction
+            self.eviction,
+            self.settings
         );
         fs::write(&settings, text).expect("Redis's configuration");
         let mut command = Command::new(programs::redis_server());
@@ -97,6 +116,60 @@ impl Redis {
     pub fn url_through(&self, port: u16) -> String {
         let scheme = if self.certificate.is_some() { "rediss" } else { "redis" };
         format!("{scheme}://:{}@127.0.0.1:{port}", self.password)
+    }
+
+    /// Its URL, with the login of an ACL user.
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// Its password.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Runs a command that an administrator would run.
+    ///
+    /// # Panics
+    /// When Redis refuses it.
+    pub async fn run(&self, command: &str) -> redis::Value {
+        let mut words = command.split_whitespace();
+        let mut sent = redis::cmd(words.next().expect("a command"));
+        sent.arg(words.collect::<Vec<_>>());
+        sent.query_async(&mut self.connect().await).await.unwrap_or_else(|e| panic!("{command}: {e}"))
+    }
+
+    /// Makes every attempt to save a snapshot fail, and waits until writes are refused because of it.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn break_snapshots(&self) {
+        // A folder in the place of the file, which no permission of root can overcome.
+        fs::create_dir(self.dump_file()).expect("a folder");
+        let mut connection = self.connect().await;
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg("save").arg("3600 1");
+        let _: () = command.query_async(&mut connection).await.expect("CONFIG SET");
+        self.run("BGSAVE").await;
+        wait::until("a failed snapshot", || async {
+            let info: String = redis::cmd("INFO")
+                .arg("persistence")
+                .query_async(&mut self.connect().await)
+                .await
+                .expect("INFO");
+            wait::check(info.contains("rdb_last_bgsave_status:err"), info)
+        })
+        .await;
+    }
+
+    /// Ends [`Redis::break_snapshots`].
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn repair_snapshots(&self) {
+        fs::remove_dir(self.dump_file()).expect("the folder is removed");
+        self.run("SAVE").await;
+        self.forget_dump();
     }
 
     /// Its port.

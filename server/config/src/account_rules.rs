@@ -2,9 +2,13 @@
 //! checks the Secrets of an `AuthService` with the same rules, so that pods do not crash on a value that the operator
 //! accepted.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 use email_address::EmailAddress;
+
+use crate::domain_name::{canonical_domain, displayed_domain};
 
 /// The longest username, in characters.
 pub const MAX_USERNAME_CHARS: usize = 64;
@@ -25,15 +29,67 @@ pub fn is_username(text: &str) -> bool {
     (1..=MAX_USERNAME_CHARS).contains(&text.len()) && text.chars().all(allowed)
 }
 
-/// Whether `text` is an addr-spec (RFC 5322 §3.4.1) to which e-mails can be sent. Addresses that need SMTPUTF8 (RFC
-/// 6531) are excluded, because a case-insensitive comparison of them is not reliable.
-pub fn is_email_address(text: &str) -> bool {
-    let plain = text.len() <= MAX_EMAIL_CHARS && text.chars().all(|c| c.is_ascii_graphic());
-    plain
-        && text.rsplit_once('@').is_some_and(|(local, domain)| {
-            EmailAddress::is_valid_local_part(local)
-                && (EmailAddress::is_valid_domain(domain) || is_address_literal(domain))
+/// Why a text is not the address of an account or of a sender. `Display` continues a sentence that names the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailRefusal {
+    /// It is not an addr-spec (RFC 5322 §3.4.1) to which e-mails can be sent.
+    Malformed,
+    /// It needs SMTPUTF8 (RFC 6531), which many SMTP servers do not support. International domains do not need it.
+    InternationalLocalPart,
+}
+
+impl fmt::Display for EmailRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "is not an e-mail address",
+            Self::InternationalLocalPart => {
+                "has characters outside ASCII before the @, which many mail servers do not support"
+            }
         })
+    }
+}
+
+/// The canonical form of an address: an international domain is converted to A-labels (RFC 5891), so that all spellings
+/// of an address are the same account. Everything else stays as entered.
+///
+/// # Errors
+/// [`EmailRefusal`]
+pub fn canonical_email_address(text: &str) -> Result<String, EmailRefusal> {
+    let (local, domain) = text.rsplit_once('@').ok_or(EmailRefusal::Malformed)?;
+    let domain = canonical_domain(domain).ok_or(EmailRefusal::Malformed)?;
+    let is_domain = EmailAddress::is_valid_domain(&domain) || is_address_literal(&domain);
+    let plain_domain = domain.chars().all(|c| c.is_ascii_graphic()) && is_domain;
+    if !plain_domain || local.len() + 1 + domain.len() > MAX_EMAIL_CHARS {
+        return Err(EmailRefusal::Malformed);
+    }
+    if !EmailAddress::is_valid_local_part(local)
+        || local.chars().any(|c| c.is_ascii() && !c.is_ascii_graphic())
+    {
+        return Err(EmailRefusal::Malformed);
+    }
+    if !local.is_ascii() {
+        return Err(EmailRefusal::InternationalLocalPart);
+    }
+    Ok(format!("{local}@{domain}"))
+}
+
+/// The canonical form of the name with which an SMTP client introduces itself (RFC 5321 §4.1.1.1): a domain name, or an
+/// IP address with or without brackets.
+pub fn canonical_ehlo_name(text: &str) -> Option<String> {
+    let name = canonical_domain(text)?;
+    let plain = name.chars().all(|c| c.is_ascii_graphic());
+    (plain && (EmailAddress::is_valid_domain(&name) || is_address_literal(&name))).then(|| name.into_owned())
+}
+
+/// An address for people: a canonical international domain is shown in Unicode.
+pub fn displayed_email_address(address: &str) -> Cow<'_, str> {
+    match address.rsplit_once('@') {
+        Some((local, domain)) => match displayed_domain(domain) {
+            Cow::Borrowed(_) => Cow::Borrowed(address),
+            Cow::Owned(displayed) => Cow::Owned(format!("{local}@{displayed}")),
+        },
+        None => Cow::Borrowed(address),
+    }
 }
 
 /// Whether `domain` is an IP address (RFC 5321 §4.1.3), with or without brackets.
@@ -71,7 +127,7 @@ mod tests {
         for good in
             ["john@example.com", "J.D+tag@sub.example.org", "o'hara@localhost", "a@[192.0.2.1]", "a@[::1]"]
         {
-            assert!(is_email_address(good), "{good}");
+            assert_eq!(canonical_email_address(good).as_deref(), Ok(good));
         }
         let long = format!("{}@example.com", "a".repeat(250));
         for bad in [
@@ -83,10 +139,40 @@ mod tests {
             "a b@example.com",
             ".a@b.c",
             "a@b..c",
-            "jöhn@example.com",
+            "a@xn--a.example",
+            "j\u{f6}hn",
+            "jöhn doe@example.com",
+            "a\u{7f}@example.com",
             &long,
         ] {
-            assert!(!is_email_address(bad), "{bad}");
+            assert_eq!(canonical_email_address(bad), Err(EmailRefusal::Malformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_international_domain_is_canonical_in_ascii_and_displayed_in_unicode() {
+        for spelling in ["John@bücher.example", "John@XN--BCHER-KVA.example"] {
+            let canonical = canonical_email_address(spelling).expect("an address");
+            assert_eq!(canonical, "John@xn--bcher-kva.example");
+            assert_eq!(displayed_email_address(&canonical), "John@bücher.example");
+        }
+        assert_eq!(displayed_email_address("a@example.com"), "a@example.com");
+        // Fewer than 254 characters in Unicode, and more in ASCII.
+        let long = format!(
+            "a@{}.example",
+            ["ü".repeat(57), "é".repeat(57), "ö".repeat(57), "ä".repeat(57)].join(".")
+        );
+        assert_eq!(canonical_email_address(&long), Err(EmailRefusal::Malformed), "{}", long.chars().count());
+    }
+
+    #[test]
+    fn a_local_part_outside_ascii_is_refused_with_its_own_reason() {
+        for address in ["jöhn@example.com", "用户@例え.テスト"] {
+            assert_eq!(
+                canonical_email_address(address),
+                Err(EmailRefusal::InternationalLocalPart),
+                "{address}"
+            );
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use crate::redis_url::{SENTINEL_SCHEMES, SentinelUrl};
 use crate::settings::Minutes;
 use crate::variables as v;
 use crate::{Environment, SecretSource, SettingsError};
@@ -210,10 +211,12 @@ pub(crate) fn shown(text: &str) -> String {
 pub fn check_secret(name: &'static str, text: &str) -> Result<(), SettingsError> {
     let schemes: &[&str] = match name {
         v::DATABASE_URL => &["postgres://", "postgresql://"],
-        v::REDIS_URL => &["redis://", "rediss://"],
+        v::REDIS_URL => &["redis://", "rediss://", SENTINEL_SCHEMES[0], SENTINEL_SCHEMES[1]],
         _ => return Ok(()),
     };
-    if schemes.iter().any(|scheme| text.starts_with(scheme)) {
+    if let (v::REDIS_URL, Some(Err(reason))) = (name, SentinelUrl::parse(text)) {
+        Err(invalid(name, reason))
+    } else if schemes.iter().any(|scheme| text.starts_with(scheme)) {
         Ok(())
     } else {
         Err(invalid(name, format!("it must start with {}", schemes.join(" or "))))

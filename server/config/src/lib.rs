@@ -6,6 +6,7 @@
 //! file.
 
 pub mod account_rules;
+mod domain_name;
 mod environment;
 mod error;
 mod forbidden_words;
@@ -16,12 +17,15 @@ mod new_password;
 mod parse;
 mod parse_accounts;
 mod password_policy;
+mod redis_url;
 mod references;
 mod render;
 mod secret;
 mod settings;
 pub mod variables;
+mod web_origin;
 
+pub use domain_name::displayed_domain;
 pub use environment::Environment;
 pub use error::{SettingsError, SettingsErrors};
 pub use given::check_secret;
@@ -29,9 +33,12 @@ pub use hash_workers::{BASE_MEMORY, HASH_MEMORY, HashLimits};
 pub use log_line::{BoundedLines, LONGEST_LINE, shorten_text};
 pub use new_password::PasswordRefusal;
 pub use password_policy::{PasswordLength, PasswordPolicy};
+pub use redis_url::{RedisLogin, SentinelUrl};
 pub use references::References;
 pub use secret::{SecretSource, SecretText};
 pub use settings::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, Minutes,
-    RateLimits, Registration, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
+    MaxConnections, Minutes, PoolSize, RateLimits, Registration, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity,
 };
+pub use web_origin::parse_web_origin;

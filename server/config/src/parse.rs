@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use crate::account_rules::{canonical_ehlo_name, canonical_email_address};
 use crate::given::{Given, Parsed, shown};
-use crate::references::References;
+use crate::references::{References, ehlo_name};
 use crate::settings::{
-    Email, FirstSuperuser, LogFormat, LogLevel, Settings, Smtp, SmtpCredentials, SmtpSecurity,
+    ClientCertificate, Email, FirstSuperuser, LogFormat, LogLevel, PoolSize, Settings, Smtp, SmtpCredentials,
+    SmtpSecurity,
 };
 use crate::variables as v;
 use crate::{Environment, SettingsErrors};
@@ -49,7 +51,9 @@ impl Settings {
 /// Reads every variable before the first `?`, so that one fault does not hide another.
 fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let database_url = given.required_secret(v::DATABASE_URL);
+    let database_pool_size = given.database_pool_size();
     let redis_url = given.required_secret(v::REDIS_URL);
+    let redis_client_certificate = given.redis_client_certificate();
     let extra_ca_file = given.path(v::EXTRA_CA_FILE);
     let addresses = given.addresses();
     let issuer_url = given.required(v::ISSUER_URL, given.url(v::ISSUER_URL));
@@ -84,10 +88,17 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     }
     *references = References {
         database_url: database_url.clone().ok(),
+        database_pool_size: database_pool_size.unwrap_or_default(),
         redis_url: redis_url.clone().ok(),
+        redis_client_certificate: redis_client_certificate.clone().ok().flatten(),
         extra_ca_file: extra_ca_file.clone().ok().flatten(),
         jwt_keys_file: jwt_keys_file.clone().ok(),
         email: email.clone().ok().flatten(),
+        ehlo_name: ehlo_name(
+            email.as_ref().ok().and_then(Option::as_ref),
+            public_url.as_ref().ok().and_then(Option::as_ref),
+            issuer_url.as_ref().ok(),
+        ),
         mail_templates_dir: mail_templates_dir.clone().ok().flatten(),
         first_superuser: first_superuser.clone().ok().flatten(),
         introspection_client: introspection_client.clone().ok().flatten(),
@@ -96,7 +107,9 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let (listen_addr, management_addr) = addresses?;
     Ok(Settings {
         database_url: database_url?,
+        database_pool_size: database_pool_size?,
         redis_url: redis_url?,
+        redis_client_certificate: redis_client_certificate?,
         extra_ca_file: extra_ca_file?,
         listen_addr,
         management_addr,
@@ -128,6 +141,16 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
 }
 
 impl Given<'_> {
+    fn database_pool_size(&self) -> Parsed<PoolSize> {
+        let name = v::DATABASE_POOL_SIZE;
+        let number: u32 = self.parsed(name, PoolSize::default().get(), "a whole number of connections")?;
+        PoolSize::new(number).ok_or_else(|| {
+            let reason =
+                format!("`{number}` is not between {} and {} connections", PoolSize::MIN, PoolSize::MAX);
+            self.invalid(name, reason)
+        })
+    }
+
     fn addresses(&self) -> Parsed<(SocketAddr, SocketAddr)> {
         let listen = self.address(v::LISTEN_ADDR, DEFAULT_LISTEN);
         let management = self.address(v::MANAGEMENT_ADDR, DEFAULT_MANAGEMENT);
@@ -139,12 +162,29 @@ impl Given<'_> {
         Ok((listen, management))
     }
 
+    fn redis_client_certificate(&self) -> Parsed<Option<ClientCertificate>> {
+        let (certificate, key) = (self.path(v::REDIS_CLIENT_CERT_FILE), self.path(v::REDIS_CLIENT_KEY_FILE));
+        match (certificate?, key?) {
+            (Some(certificate), Some(key)) => Ok(Some(ClientCertificate { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => {
+                Err(self
+                    .conflict(v::REDIS_CLIENT_KEY_FILE, "is required because REDIS_CLIENT_CERT_FILE is set"))
+            }
+            (None, Some(_)) => {
+                Err(self
+                    .conflict(v::REDIS_CLIENT_CERT_FILE, "is required because REDIS_CLIENT_KEY_FILE is set"))
+            }
+        }
+    }
+
     fn email(&self, enabled: Parsed<bool>) -> Parsed<Option<Email>> {
         // Parsed even if e-mail is disabled, so that malformed values are always reported.
         let port = self.parsed(v::SMTP_PORT, DEFAULT_SMTP_PORT, "a port number");
         let security = self.smtp_security();
         let credentials = self.smtp_credentials();
         let host = self.text(v::SMTP_HOST);
+        let ehlo_name = self.ehlo_name();
         let from_address = self.text(v::EMAILS_FROM_EMAIL);
         let from_name = self.owned(v::EMAILS_FROM_NAME);
         if !enabled? {
@@ -153,11 +193,9 @@ impl Given<'_> {
         let reason = "is required because EMAILS_ENABLED is true";
         let host = self.needed(v::SMTP_HOST, reason, host);
         let from_address = self.needed(v::EMAILS_FROM_EMAIL, reason, from_address).and_then(|address| {
-            if address.contains('@') {
-                return Ok(address);
-            }
-            let reason = format!("{} is not an e-mail address", shown(address));
-            Err(self.invalid(v::EMAILS_FROM_EMAIL, reason))
+            canonical_email_address(address).map_err(|refusal| {
+                self.invalid(v::EMAILS_FROM_EMAIL, format!("{} {refusal}", shown(address)))
+            })
         });
         Ok(Some(Email {
             smtp: Smtp {
@@ -165,10 +203,19 @@ impl Given<'_> {
                 port: port?,
                 security: security?,
                 credentials: credentials?,
+                ehlo_name: ehlo_name?,
             },
-            from_address: from_address?.to_owned(),
+            from_address: from_address?,
             from_name: from_name?,
         }))
+    }
+
+    fn ehlo_name(&self) -> Parsed<Option<String>> {
+        let Some(text) = self.text(v::SMTP_EHLO_NAME)? else { return Ok(None) };
+        canonical_ehlo_name(text).map(Some).ok_or_else(|| {
+            let reason = format!("{} is neither a domain name nor an IP address", shown(text));
+            self.invalid(v::SMTP_EHLO_NAME, reason)
+        })
     }
 
     fn smtp_credentials(&self) -> Parsed<Option<SmtpCredentials>> {

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
-use url::{Origin, Url};
 
+use crate::domain_name::canonical_domain;
 use crate::given::{Given, Parsed, shown};
 use crate::settings::{Accounts, Days, IntrospectionClient, MaxConnections, RateLimits, Registration};
 use crate::variables as v;
+use crate::web_origin::parse_web_origin;
 
 /// The maximum rate limit. A higher one would have no effect, and its emission interval could round to zero.
 const MAX_PER_HOUR: u32 = 1_000_000;
@@ -22,9 +23,9 @@ const MAX_SESSIONS: u32 = 100_000;
 impl Given<'_> {
     pub(crate) fn registration(&self, enabled: Parsed<bool>) -> Parsed<Registration> {
         let email_domains = self.list(v::REGISTRATION_EMAIL_DOMAINS, |text| {
-            let domain = text.to_ascii_lowercase();
+            let domain = canonical_domain(text).unwrap_or_default().to_ascii_lowercase();
             let plain = domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-            plain.then_some(domain).ok_or("a domain such as example.com")
+            (plain && !domain.is_empty()).then_some(domain).ok_or("a domain such as example.com")
         });
         let unverified_retention =
             self.days(v::UNVERIFIED_ACCOUNT_RETENTION_DAYS, Registration::default().unverified_retention);
@@ -134,14 +135,7 @@ impl Given<'_> {
     pub(crate) fn cors_allowed_origins(&self) -> Parsed<Vec<String>> {
         self.list(v::CORS_ALLOWED_ORIGINS, |text| {
             let expected = "an origin such as https://app.example.com: scheme, host and port, nothing else";
-            let url = Url::parse(text).map_err(|_| expected)?;
-            let origin = url.origin();
-            let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-            // Browsers send the ASCII serialization of the origin (RFC 6454 §6.2).
-            match origin {
-                Origin::Tuple(..) if plain && url.username().is_empty() => Ok(origin.ascii_serialization()),
-                _ => Err(expected),
-            }
+            parse_web_origin(text).ok_or(expected)
         })
     }
 

@@ -13,7 +13,9 @@ impl Settings {
         // Destructured without `..`, so that the compiler reports a new setting that is missing here.
         let Self {
             database_url,
+            database_pool_size,
             redis_url,
+            redis_client_certificate,
             extra_ca_file,
             listen_addr,
             management_addr,
@@ -44,7 +46,12 @@ impl Settings {
         } = self;
         let mut variables = Variables::default();
         variables.secret(v::DATABASE_URL, database_url);
+        variables.set(v::DATABASE_POOL_SIZE, database_pool_size.get());
         variables.secret(v::REDIS_URL, redis_url);
+        if let Some(certificate) = redis_client_certificate {
+            variables.set(v::REDIS_CLIENT_CERT_FILE, certificate.certificate.display());
+            variables.set(v::REDIS_CLIENT_KEY_FILE, certificate.key.display());
+        }
         variables.set_some(v::EXTRA_CA_FILE, extra_ca_file.as_ref().map(|path| path.display()));
         variables.set(v::LISTEN_ADDR, listen_addr);
         variables.set(v::MANAGEMENT_ADDR, management_addr);
@@ -135,6 +142,7 @@ impl Variables {
             self.secret(v::SMTP_USER, &credentials.user);
             self.secret(v::SMTP_PASSWORD, &credentials.password);
         }
+        self.set_some(v::SMTP_EHLO_NAME, email.smtp.ehlo_name.as_ref());
         self.set(v::EMAILS_FROM_EMAIL, &email.from_address);
         self.set_some(v::EMAILS_FROM_NAME, email.from_name.as_ref());
     }

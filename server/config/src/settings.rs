@@ -38,8 +38,12 @@ impl Minutes {
 pub struct Settings {
     /// PostgreSQL URL.
     pub database_url: SecretSource,
+    /// The most connections to PostgreSQL of one replica.
+    pub database_pool_size: PoolSize,
     /// Redis or Valkey URL.
     pub redis_url: SecretSource,
+    /// The client certificate for Redis, if it requires one.
+    pub redis_client_certificate: Option<ClientCertificate>,
     /// A PEM file of certificate authorities to trust in addition to the system's, for connections to PostgreSQL,
     /// Redis and the SMTP server.
     pub extra_ca_file: Option<PathBuf>,
@@ -83,7 +87,7 @@ pub struct Settings {
     pub max_connections: MaxConnections,
     /// The networks of the proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The origins (scheme, host and port) whose pages may call the API from a browser. None by default.
+    /// The origins (scheme, host and port) whose pages may call the API from a browser or a web view. None by default.
     pub cors_allowed_origins: Vec<String>,
     /// The credentials with which resource servers introspect and revoke tokens. A superuser's token also allows it.
     pub introspection_client: Option<IntrospectionClient>,
@@ -115,12 +119,21 @@ impl Settings {
     }
 }
 
+/// A client certificate for TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// A PEM file with the certificate and its intermediate certificates.
+    pub certificate: PathBuf,
+    /// A PEM file with the private key.
+    pub key: PathBuf,
+}
+
 /// The settings of e-mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email {
     /// The SMTP server.
     pub smtp: Smtp,
-    /// The address in `From`.
+    /// The address in `From`, in its canonical form.
     pub from_address: String,
     /// The display name in `From`.
     pub from_name: Option<String>,
@@ -137,6 +150,9 @@ pub struct Smtp {
     pub security: SmtpSecurity,
     /// The credentials, if the server requires a login.
     pub credentials: Option<SmtpCredentials>,
+    /// The name of the client in `EHLO` (RFC 5321 §4.1.1.1): a domain name, or an IP address, with or without brackets;
+    /// the host of [`Settings::public_base`] if unset.
+    pub ehlo_name: Option<String>,
 }
 
 /// The credentials of the SMTP server.
@@ -291,6 +307,34 @@ impl Days {
     }
 
     /// The number of days.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// The most connections of one replica to its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PoolSize(u32);
+
+impl Default for PoolSize {
+    /// Four replicas (three, and one more during a rollout) leave some of PostgreSQL's default of 100 to others.
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
+impl PoolSize {
+    /// Two hold advisory locks for background tasks while others work.
+    pub const MIN: u32 = 4;
+    /// More than a PostgreSQL server serves well.
+    pub const MAX: u32 = 1000;
+
+    /// `size` when it lies between [`PoolSize::MIN`] and [`PoolSize::MAX`].
+    pub fn new(size: u32) -> Option<Self> {
+        (Self::MIN..=Self::MAX).contains(&size).then_some(Self(size))
+    }
+
+    /// The number of connections.
     pub fn get(self) -> u32 {
         self.0
     }

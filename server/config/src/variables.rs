@@ -3,7 +3,10 @@
 #![allow(missing_docs, reason = "docs/reference/settings.md documents the variables")]
 
 pub const DATABASE_URL: &str = "DATABASE_URL";
+pub const DATABASE_POOL_SIZE: &str = "DATABASE_POOL_SIZE";
 pub const REDIS_URL: &str = "REDIS_URL";
+pub const REDIS_CLIENT_CERT_FILE: &str = "REDIS_CLIENT_CERT_FILE";
+pub const REDIS_CLIENT_KEY_FILE: &str = "REDIS_CLIENT_KEY_FILE";
 pub const EXTRA_CA_FILE: &str = "EXTRA_CA_FILE";
 pub const LISTEN_ADDR: &str = "LISTEN_ADDR";
 pub const MANAGEMENT_ADDR: &str = "MANAGEMENT_ADDR";
@@ -19,6 +22,7 @@ pub const SMTP_USER: &str = "SMTP_USER";
 pub const SMTP_PASSWORD: &str = "SMTP_PASSWORD";
 pub const SMTP_TLS: &str = "SMTP_TLS";
 pub const SMTP_SSL: &str = "SMTP_SSL";
+pub const SMTP_EHLO_NAME: &str = "SMTP_EHLO_NAME";
 pub const EMAILS_FROM_EMAIL: &str = "EMAILS_FROM_EMAIL";
 pub const EMAILS_FROM_NAME: &str = "EMAILS_FROM_NAME";
 pub const PUBLIC_URL: &str = "PUBLIC_URL";
@@ -54,9 +58,12 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// All variables, without their `_FILE` forms.
-pub const ALL: [&str; 50] = [
+pub const ALL: [&str; 54] = [
     DATABASE_URL,
+    DATABASE_POOL_SIZE,
     REDIS_URL,
+    REDIS_CLIENT_CERT_FILE,
+    REDIS_CLIENT_KEY_FILE,
     EXTRA_CA_FILE,
     LISTEN_ADDR,
     MANAGEMENT_ADDR,
@@ -72,6 +79,7 @@ pub const ALL: [&str; 50] = [
     SMTP_PASSWORD,
     SMTP_TLS,
     SMTP_SSL,
+    SMTP_EHLO_NAME,
     EMAILS_FROM_EMAIL,
     EMAILS_FROM_NAME,
     PUBLIC_URL,

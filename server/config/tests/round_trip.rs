@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections, Minutes,
-    PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
-    SmtpSecurity, variables,
+    Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
+    MaxConnections, Minutes, PasswordLength, PasswordPolicy, PoolSize, RateLimits, Registration,
+    SecretSource, Settings, Smtp, SmtpCredentials, SmtpSecurity, variables,
 };
 use proptest::prelude::*;
 use url::Url;
@@ -46,9 +46,17 @@ fn email() -> impl Strategy<Value = Email> {
     let credentials = (secret(), secret()).prop_map(|(user, password)| SmtpCredentials { user, password });
     let security =
         prop::sample::select(vec![SmtpSecurity::StartTls, SmtpSecurity::Implicit, SmtpSecurity::None]);
-    let smtp = (TEXT, any::<u16>(), security, prop::option::of(credentials))
-        .prop_map(|(host, port, security, credentials)| Smtp { host, port, security, credentials });
-    (smtp, "[^\0@]{1,20}@[^\0@]{1,20}", prop::option::of(TEXT))
+    let ehlo_name = prop::option::of("[a-z0-9]{1,8}(\\.[a-z]{2,6}){0,2}");
+    let smtp = (TEXT, any::<u16>(), security, prop::option::of(credentials), ehlo_name).prop_map(
+        |(host, port, security, credentials, ehlo_name)| Smtp {
+            host,
+            port,
+            security,
+            credentials,
+            ehlo_name,
+        },
+    );
+    (smtp, "[a-z+']{0,8}[a-z]@[a-z0-9]{1,10}(\\.[a-z]{2,6})?", prop::option::of(TEXT))
         .prop_map(|(smtp, from_address, from_name)| Email { smtp, from_address, from_name })
 }
 
@@ -124,6 +132,10 @@ fn introspection_client() -> impl Strategy<Value = IntrospectionClient> {
     (TEXT, secret()).prop_map(|(id, secret)| IntrospectionClient { id, secret })
 }
 
+fn client_certificate() -> impl Strategy<Value = ClientCertificate> {
+    (path(), path()).prop_map(|(certificate, key)| ClientCertificate { certificate, key })
+}
+
 fn max_connections() -> impl Strategy<Value = MaxConnections> {
     (MaxConnections::MIN..=MaxConnections::MAX)
         .prop_map(|number| MaxConnections::new(number).expect("within the limits by construction"))
@@ -146,6 +158,10 @@ prop_compose! {
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
         (accounts, rate_limits, audit_retention, login_probe) in (accounts(), rate_limits(), days(), any::<bool>()),
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
+        (database_pool_size, redis_client_certificate) in (
+            (PoolSize::MIN..=PoolSize::MAX).prop_map(|size| PoolSize::new(size).expect("within the limits")),
+            prop::option::of(client_certificate()),
+        ),
         (password_policy, password_hash_workers) in
             (password_policy(), prop::option::of((1..=1024_usize).prop_map(|number| number.try_into().unwrap()))),
         (trusted_proxies, cors_allowed_origins, max_connections) in (networks(), origins(), max_connections()),
@@ -155,18 +171,20 @@ prop_compose! {
         (log_level, log_format) in log(),
     ) -> Settings {
         Settings {
-            database_url, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
+            database_url, database_pool_size, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, imported_password_pepper, extra_ca_file,
             password_policy, max_connections, password_hash_workers,
+            redis_client_certificate,
         }
     }
 }
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 43] = [
+    const PLAIN: [&str; 47] = [
+        variables::DATABASE_POOL_SIZE,
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
         variables::ISSUER_URL,
@@ -195,6 +213,9 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::PASSWORD_FORBIDDEN_WORDS,
         variables::PASSWORD_HASH_WORKERS,
         variables::EXTRA_CA_FILE,
+        variables::REDIS_CLIENT_CERT_FILE,
+        variables::REDIS_CLIENT_KEY_FILE,
+        variables::SMTP_EHLO_NAME,
         variables::DEFAULT_LOCALE,
         variables::MAIL_TEMPLATES_DIR,
         variables::LOGIN_PROBE_ENABLED,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::KeyRing;
 use super::key_ring::Keys;
+use crate::domain::ClientId;
 
 /// The tolerated difference between the clocks of two replicas, so that one accepts what the other has just signed.
 const CLOCK_SKEW_SECONDS: u64 = 5;
@@ -52,10 +53,13 @@ struct Claims {
     exp: i64,
     jti: Uuid,
     sid: Uuid,
+    /// RFC 9068 §2.2. In a refresh token: the client that it was issued to, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
 }
 
 /// The content of a token whose signature and claims are valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedToken {
     /// `sub`
     pub user_id: i64,
@@ -68,6 +72,8 @@ pub struct VerifiedToken {
     pub not_before: i64,
     /// `exp`, in seconds since the Unix epoch.
     pub expires_at: i64,
+    /// `client_id`
+    pub client: Option<ClientId>,
 }
 
 impl VerifiedToken {
@@ -110,6 +116,7 @@ impl TokenIssuer {
         &self,
         kind: TokenKind,
         (user_id, sid, jti): (i64, Uuid, Uuid),
+        client: Option<&ClientId>,
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
     ) -> Result<String, TokenError> {
@@ -126,6 +133,10 @@ impl TokenIssuer {
             exp: expires_at.timestamp(),
             jti,
             sid,
+            client_id: match kind {
+                TokenKind::Access => Some(ClientId::or_none_named(client).to_owned()),
+                TokenKind::Refresh => client.map(|client| client.as_str().to_owned()),
+            },
         };
         jsonwebtoken::encode(&header, &claims, &keys.signing).map_err(|_| TokenError::NoKeys)
     }
@@ -193,7 +204,7 @@ impl TokenVerifier {
             return Ok(verified);
         }
         let verified = self.check(&keys, kind, token)?;
-        self.cache.insert((kind, hash), (keys.serial, verified));
+        self.cache.insert((kind, hash), (keys.serial, verified.clone()));
         Ok(verified)
     }
 
@@ -225,6 +236,7 @@ impl TokenVerifier {
             issued_at: DateTime::from_timestamp(claims.iat, 0).ok_or(TokenError::Invalid)?,
             not_before: claims.nbf,
             expires_at: claims.exp,
+            client: claims.client_id.as_deref().and_then(ClientId::parse),
         })
     }
 }

@@ -2,16 +2,22 @@
 
 use std::fmt;
 
-use latchkey_config::account_rules::is_email_address;
+use latchkey_config::account_rules::{EmailRefusal, canonical_email_address};
 
-/// An address that passes [`is_email_address`], in the case in which it was entered. The database compares addresses
-/// case-insensitively.
+/// An address in the form of [`canonical_email_address`], in the case in which it was entered. The database compares
+/// addresses case-insensitively.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
     pub fn parse(text: &str) -> Option<Self> {
-        is_email_address(text).then(|| Self(text.to_owned()))
+        Self::canonicalize(text).ok()
+    }
+
+    /// # Errors
+    /// [`EmailRefusal`]
+    pub fn canonicalize(text: &str) -> Result<Self, EmailRefusal> {
+        canonical_email_address(text).map(Self)
     }
 
     pub fn as_str(&self) -> &str {
@@ -43,9 +49,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_mailer_accepts_every_accepted_address(
-            text in r#"[a-z."+ \[\]-]{0,12}@[a-z0-9.:@\[\]-]{0,14}"#,
+            text in r#"[a-z."+ \[\]-]{0,12}@[a-zü0-9.:@\[\]-]{0,14}"#,
         ) {
-            prop_assert!(EmailAddress::parse(&text).is_none() || lettre::Address::from_str(&text).is_ok(), "{}", text);
+            prop_assert!(EmailAddress::parse(&text).is_none_or(|address| lettre::Address::from_str(address.as_str()).is_ok()), "{}", text);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The name in a login form.
 
+use std::borrow::Cow;
+
 use crate::domain::{EmailAddress, Username};
 
 /// A username or an e-mail address. A name with an `@` is an address, because usernames cannot contain one.
@@ -16,6 +18,14 @@ impl LoginName {
             EmailAddress::parse(text).map(Self::Email)
         } else {
             Username::parse(text).map(Self::Username)
+        }
+    }
+
+    /// The one spelling of a name that several spellings of an address have in common. Attempts are counted by it.
+    pub fn canonical_spelling(text: &str) -> Cow<'_, str> {
+        match Self::parse(text) {
+            Some(Self::Email(address)) if address.as_str() != text => Cow::Owned(address.to_string()),
+            _ => Cow::Borrowed(text),
         }
     }
 }

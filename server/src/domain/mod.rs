@@ -1,6 +1,7 @@
 //! Types and rules as pure functions, without I/O, clock or randomness. Functions take the time as an argument.
 
 pub mod audit;
+pub mod client_id;
 pub mod clock;
 pub mod email_address;
 pub mod locale;
@@ -15,6 +16,7 @@ pub mod rotation;
 pub mod username;
 
 pub use audit::{AuditEvent, AuditKind, Outcome};
+pub use client_id::ClientId;
 pub use email_address::EmailAddress;
 pub use locale::Locale;
 pub use login_name::LoginName;

@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 
 use super::connections::RequestActivity;
+use super::prefix::is_verify_path;
 use super::problem::Problem;
 use crate::service::ServiceError;
 
@@ -26,6 +27,8 @@ const RESPONSE_DEADLINE: Duration = Duration::from_millis(4_800);
 /// How much of a body that is too large is read and thrown away, and for how long.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for a body that may not come at all, for which the connection stays open.
+const UNAWAITED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// In the extensions of a request whose body has arrived, or has none.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +79,7 @@ async fn collect(body: Body) -> Result<Bytes, Spoilt> {
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Spoilt::Unreadable)?;
         if kept.len() + chunk.len() > MAX_BODY_BYTES {
-            discard(chunks).await;
+            discard(chunks, DISCARD_TIMEOUT).await;
             return Err(Spoilt::TooLarge);
         }
         kept.extend_from_slice(&chunk);
@@ -128,14 +131,23 @@ pub fn check_readable(request: &Request) -> Result<(), Problem> {
 pub async fn refuse_large_bodies(request: Request, next: Next) -> Response {
     let declared =
         request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_none_or(|length| length <= MAX_BODY_BYTES) {
+    // A proxy that asks about another application's request may pass on its length, but not its body.
+    if is_verify_path(request.uri().path()) || declared.is_none_or(|length| length <= MAX_BODY_BYTES) {
         return next.run(request).await;
     }
-    discard(request.into_body().into_data_stream()).await;
+    discard(request.into_body().into_data_stream(), DISCARD_TIMEOUT).await;
     too_large().into_response()
 }
 
-async fn discard(mut chunks: axum::body::BodyDataStream) {
+/// Reads and throws away a body that nobody waits for, within bounds, while the response is on its way: a client
+/// that is still sending would see a broken connection instead. A client that expects to be asked for the body is not.
+pub fn discard_unawaited(headers: &HeaderMap, body: Body) {
+    if !body.is_end_stream() && !headers.contains_key(EXPECT) {
+        tokio::spawn(discard(body.into_data_stream(), UNAWAITED_TIMEOUT));
+    }
+}
+
+async fn discard(mut chunks: BodyDataStream, timeout: Duration) {
     let mut left = MAX_DISCARDED_BYTES;
     let discard = async {
         while let Some(Ok(chunk)) = chunks.next().await {
@@ -146,5 +158,5 @@ async fn discard(mut chunks: axum::body::BodyDataStream) {
         }
     };
     // The response is the same whether or not everything was read.
-    let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
+    let _ = tokio::time::timeout(timeout, discard).await;
 }

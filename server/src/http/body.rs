@@ -1,28 +1,15 @@
-//! Reading request bodies: media type, size and JSON.
+//! Reading request bodies: size and JSON.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::arrival::{check_readable, too_large};
+use super::content::{Content, JSON};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
-
-/// The media type of a request, lower case, without parameters; empty when there is none.
-pub fn media_type(headers: &HeaderMap) -> String {
-    // As bytes: a parameter, such as the name of a file, may be no ASCII.
-    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase()
-}
-
-/// `415` with the expected media type.
-pub fn unsupported(expected: &str) -> Problem {
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("The body must be {expected}."))
-}
 
 /// Reads the whole body within [`super::arrival::MAX_BODY_BYTES`].
 pub async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
@@ -59,20 +46,21 @@ impl<S: Send + Sync, T: JsonBody> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if media_type(request.headers()) != "application/json" {
-            return Err(unsupported("application/json"));
-        }
+        let content = Content::of_request(request.headers(), &[JSON])?;
         let bytes = read_bytes(request, state).await?;
+        content.check_text(&bytes)?;
+        // RFC 8259 §8.1: a byte order mark may be ignored.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         // serde would accept an array as a struct, its items as the fields in order.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(refuse_non_object(&bytes));
+            return Err(refuse_non_object(bytes));
         }
-        let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let field = error.path().to_string();
-            describe::<T>(&bytes, error.inner(), &field)
+            describe::<T>(bytes, error.inner(), &field)
         })?;
-        deserializer.end().map_err(|error| describe::<T>(&bytes, &error, "."))?;
+        deserializer.end().map_err(|error| describe::<T>(bytes, &error, "."))?;
         Ok(Self(value))
     }
 }

@@ -101,6 +101,15 @@ async fn check(
     authenticate_client(&state.service, credentials, origin, Utc::now()).await.map_err(oauth_problem)
 }
 
+/// The client that HTTP Basic names, form-decoded if it is form-encoded (RFC 6749 §2.3.1).
+pub fn basic_client_id(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let text = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+    let (_, rest) = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
+    let (id, _) = decode_basic(rest.trim())?;
+    Some(decode_component(id.as_bytes()).unwrap_or(id))
+}
+
 /// The id and the secret of RFC 7617 §2.
 fn decode_basic(credentials: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;

@@ -1,22 +1,46 @@
 //! Setting the cookies `refresh_token` and `latchkey_device`, and reading any cookie.
 
 use axum::http::header::{COOKIE, InvalidHeaderValue};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 
+use super::prefix::path_of;
 use crate::crypto::OneTimeSecret;
-use crate::http::problem::Problem;
 use crate::service::DeviceCookie;
 
-/// Sets the cookie for this many seconds. A JWT needs no quoting: base64url and dots.
-pub fn set(token: &str, seconds: i64) -> Result<HeaderValue, InvalidHeaderValue> {
-    HeaderValue::from_str(&format!(
-        "refresh_token={token}; HttpOnly; Secure; SameSite=Lax; Path=/api/v1/auth; Max-Age={seconds}"
-    ))
+/// The cookies that this server sets. Browsers see it at the issuer, whose path may be absent from requests here.
+#[derive(Debug, Clone, Copy)]
+pub struct Cookies<'a> {
+    issuer: &'a str,
 }
 
-/// Clears the cookie.
-pub fn clear() -> HeaderValue {
-    HeaderValue::from_static("refresh_token=; HttpOnly; Secure; SameSite=Lax; Path=/api/v1/auth; Max-Age=0")
+impl<'a> Cookies<'a> {
+    pub fn new(issuer: &'a str) -> Self {
+        Self { issuer }
+    }
+
+    /// Sets the refresh token for this many seconds. A JWT needs no quoting: base64url and dots.
+    pub fn refresh_token(self, token: &str, seconds: i64) -> Result<HeaderValue, InvalidHeaderValue> {
+        self.set("refresh_token", token, seconds)
+    }
+
+    /// Clears the refresh token.
+    pub fn clear(self) -> Result<HeaderValue, InvalidHeaderValue> {
+        self.set("refresh_token", "", 0)
+    }
+
+    /// Sets the device cookie, by which the browser is recognized at its next login.
+    pub fn remember_device(self, device: &OneTimeSecret) -> Result<HeaderValue, InvalidHeaderValue> {
+        self.set(DEVICE, device.expose(), DEVICE_SECONDS)
+    }
+
+    fn set(self, name: &str, value: &str, seconds: i64) -> Result<HeaderValue, InvalidHeaderValue> {
+        // A semicolon would end the attribute.
+        let prefix = Some(path_of(self.issuer)).filter(|path| !path.contains(';'));
+        let path = prefix.map_or_else(|| "/".to_owned(), |path| format!("{path}/api/v1/auth"));
+        HeaderValue::from_str(&format!(
+            "{name}={value}; HttpOnly; Secure; SameSite=Lax; Path={path}; Max-Age={seconds}"
+        ))
+    }
 }
 
 /// The value of a cookie in a request.
@@ -61,18 +85,9 @@ fn unquoted(value: &[u8]) -> &[u8] {
 
 const DEVICE: &str = "latchkey_device";
 /// A year, after which the database deletes the device too.
-const DEVICE_SECONDS: u32 = 31_536_000;
+const DEVICE_SECONDS: i64 = 31_536_000;
 
-/// Sets the device cookie, by which the browser or program is recognized at its next login.
-pub fn remember_device(device: &OneTimeSecret) -> Result<HeaderValue, Problem> {
-    let value = HeaderValue::from_str(&format!(
-        "{DEVICE}={}; HttpOnly; Secure; SameSite=Lax; Path=/api/v1/auth; Max-Age={DEVICE_SECONDS}",
-        device.expose()
-    ));
-    value.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side."))
-}
-
-/// The device cookie that [`remember_device`] set, if the browser sends it (RFC 6265 §4.2.1).
+/// The device cookie that [`Cookies::remember_device`] set, if the browser sends it (RFC 6265 §4.2.1).
 pub fn device(headers: &HeaderMap) -> Option<DeviceCookie<'_>> {
     match find(headers, DEVICE) {
         Found::One(value) => DeviceCookie::parse(value),

@@ -7,10 +7,12 @@ use utoipa::openapi::schema::{AdditionalProperties, Schema, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Password, Scopes, SecurityScheme,
 };
-use utoipa::openapi::{Content, Object, ObjectBuilder, OpenApi, OpenApiVersion, PathItem, RefOr};
+use utoipa::openapi::{Content, Object, ObjectBuilder, OpenApi, OpenApiVersion, PathItem, RefOr, Server};
 use utoipa::{IntoResponses as _, Modify, OpenApi as _};
 
-use super::form::{MAX_FIELDS, MULTIPART, URLENCODED};
+use super::content::{JSON, MULTIPART, URLENCODED};
+use super::form::MAX_FIELDS;
+use super::oauth::is_oauth_path;
 use super::problem_docs::LateProblem;
 
 /// No control characters, quotes or backslashes.
@@ -54,21 +56,20 @@ impl Modify for SecuritySchemes {
             "cookie",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("access_token"))),
         );
-        components.add_security_scheme(
-            "password",
-            SecurityScheme::OAuth2(OAuth2::new([Flow::Password(Password::new(
-                "/api/v1/auth/token",
-                Scopes::new(),
-            ))])),
-        );
+        components.add_security_scheme("password", password_scheme(""));
     }
 }
 
 /// Adds what applies to every endpoint.
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
-    for operation in document.paths.paths.values_mut().flat_map(operations_mut) {
-        if operation.request_body.is_some() {
-            operation.responses.responses.extend(LateProblem::responses());
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations_mut(item) {
+            if operation.request_body.is_some() {
+                operation.responses.responses.extend(LateProblem::responses());
+            }
+            if is_oauth_path(path) {
+                describe_oauth_errors(operation);
+            }
         }
     }
     let names_of = |kind: &str| -> BTreeSet<String> {
@@ -99,6 +100,16 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
 }
 
+/// The media type of RFC 6749 §5.2 instead of that of RFC 9457.
+fn describe_oauth_errors(operation: &mut Operation) {
+    for response in operation.responses.responses.values_mut() {
+        let RefOr::T(response) = response else { continue };
+        if let Some(content) = response.content.shift_remove("application/problem+json") {
+            response.content.insert(JSON.to_owned(), content);
+        }
+    }
+}
+
 /// The name of the schema of an operation's request body in this media type.
 fn schema_of_body(operation: &Operation, kind: &str) -> Option<String> {
     let Some(RefOr::T(body)) = &operation.request_body else { return None };
@@ -115,6 +126,24 @@ fn describe_form(form: &mut Object) {
     form.max_properties = Some(MAX_FIELDS);
     let text = ObjectBuilder::new().schema_type(Type::String).build();
     form.additional_properties = Some(Box::new(AdditionalProperties::RefOr(text.into())));
+}
+
+/// The document as served below a path: its own paths and the address of the token endpoint are relative to it.
+pub(super) fn at_path(mut document: OpenApi, path: &str) -> OpenApi {
+    if path.is_empty() {
+        return document;
+    }
+    document.servers = Some(vec![Server::new(path)]);
+    if let Some(components) = &mut document.components {
+        components.add_security_scheme("password", password_scheme(path));
+    }
+    document
+}
+
+/// The token endpoint below a path.
+fn password_scheme(path: &str) -> SecurityScheme {
+    let token_url = format!("{path}/api/v1/auth/token");
+    SecurityScheme::OAuth2(OAuth2::new([Flow::Password(Password::new(token_url, Scopes::new()))]))
 }
 
 pub(super) fn base_document() -> OpenApi {

@@ -8,14 +8,11 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{Error, MapDeserializer};
 
 use super::arrival::{check_readable, too_large};
-use super::body::{media_type, read_bytes, unsupported};
+use super::body::read_bytes;
+use super::content::{Content, MULTIPART, URLENCODED};
 use super::problem::Problem;
 use crate::service::{FieldError, ServiceError};
 
-/// The default media type of a form.
-pub const URLENCODED: &str = "application/x-www-form-urlencoded";
-/// The media type of a form with parts.
-pub const MULTIPART: &str = "multipart/form-data";
 /// The largest number of fields; every form of the API has fewer.
 pub const MAX_FIELDS: usize = 32;
 
@@ -45,12 +42,16 @@ impl FormFields {
         Ok(())
     }
 
-    fn parse_urlencoded(bytes: &[u8]) -> Result<Self, Problem> {
+    fn parse_urlencoded(bytes: &[u8], content: Content) -> Result<Self, Problem> {
         let mut fields = Self::default();
+        let decode = |encoded: &[u8]| {
+            content.check_text(&decode_bytes(encoded))?;
+            decode_component(encoded)
+        };
         for pair in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
-            let name = decode_component(halves.next().unwrap_or_default())?;
-            let value = decode_component(halves.next().unwrap_or_default())?;
+            let name = decode(halves.next().unwrap_or_default())?;
+            let value = decode(halves.next().unwrap_or_default())?;
             fields.insert(name, value)?;
         }
         Ok(fields)
@@ -85,11 +86,13 @@ impl FormFields {
 /// Decodes one name or value (WHATWG URL §5.1), but refuses invalid UTF-8 instead of replacing it by U+FFFD: a password must
 /// not be changed silently.
 pub fn decode_component(encoded: &[u8]) -> Result<String, Problem> {
-    let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    percent_encoding::percent_decode(&spaced)
-        .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
+    String::from_utf8(decode_bytes(encoded))
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The form is not valid UTF-8."))
+}
+
+fn decode_bytes(encoded: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_encoding::percent_decode(&spaced).collect()
 }
 
 /// A form of either media type. Each field of `T` is a `String` with `#[serde(default)]`; an absent one is empty.
@@ -99,16 +102,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for AnyForm<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let fields = match media_type(request.headers()).as_str() {
-            URLENCODED => FormFields::parse_urlencoded(&read_bytes(request, state).await?)?,
-            MULTIPART => {
-                check_readable(&request)?;
-                let multipart = Multipart::from_request(request, state).await.map_err(|_| {
-                    Problem::new(StatusCode::BAD_REQUEST, "The multipart form has no valid boundary.")
-                })?;
-                FormFields::parse_multipart(multipart).await?
-            }
-            _ => return Err(unsupported("application/x-www-form-urlencoded or multipart/form-data")),
+        let content = Content::of_request(request.headers(), &[URLENCODED, MULTIPART])?;
+        let fields = if content.media_type == MULTIPART {
+            check_readable(&request)?;
+            let multipart = Multipart::from_request(request, state).await.map_err(|_| {
+                Problem::new(StatusCode::BAD_REQUEST, "The multipart form has no valid boundary.")
+            })?;
+            FormFields::parse_multipart(multipart).await?
+        } else {
+            FormFields::parse_urlencoded(&read_bytes(request, state).await?, content)?
         };
         fields.into_form().map(Self)
     }
@@ -121,9 +123,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for UrlEncodedForm<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if media_type(request.headers()) != URLENCODED {
-            return Err(unsupported(URLENCODED));
-        }
-        FormFields::parse_urlencoded(&read_bytes(request, state).await?)?.into_form().map(Self)
+        let content = Content::of_request(request.headers(), &[URLENCODED])?;
+        FormFields::parse_urlencoded(&read_bytes(request, state).await?, content)?.into_form().map(Self)
     }
 }

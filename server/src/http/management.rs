@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::connections::Connections;
 use crate::metrics::Metrics;
-use crate::readiness::{Readiness, Report};
+use crate::readiness::{DatabasePool, Readiness, Report};
 
 /// The state of the management port.
 #[derive(Clone)]
@@ -42,6 +42,7 @@ struct StatusBody {
     /// How many passwords this replica hashes at the same time.
     password_hash_workers: usize,
     revocation: RevocationBody,
+    database_pool: DatabasePool,
     #[serde(flatten)]
     report: Report,
 }
@@ -101,6 +102,7 @@ pub async fn status(State(state): State<ManagementState>) -> Response {
         longest_token_lifetime: state.longest_token_lifetime,
         password_hash_workers: state.readiness.hash_workers(),
         revocation: RevocationBody { mode: mode.as_str(), message },
+        database_pool: state.readiness.database_pool(),
         report,
     };
     Json(body).into_response()

@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::client_address::decide_client_address;
+use super::oauth::is_oauth_path;
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::domain::Origin;
@@ -25,9 +26,6 @@ use crate::service::ServiceError;
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer request id of a caller is replaced.
 const MAX_REQUEST_ID: usize = 64;
-/// The endpoints whose errors have the members of RFC 6749 §5.2, whatever layer they come from.
-const OAUTH_ROUTES: [&str; 3] = ["/api/v1/auth/token", "/api/v1/auth/introspect", "/api/v1/auth/revoke"];
-
 /// The id of a request, in the answer, in every log line and in the audit: the caller's own if it is harmless,
 /// else a new one.
 fn request_id(headers: &HeaderMap) -> String {
@@ -80,6 +78,7 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |matched| matched.as_str().to_owned());
+    let is_oauth = is_oauth_path(request.uri().path());
     let span = tracing::info_span!(
         "request",
         otel.name = format!("{method} {route}"),
@@ -101,7 +100,7 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
                 tracing::warn!(cause, "a request could not be answered");
             }
         }
-        let problem = if OAUTH_ROUTES.contains(&route.as_str()) { problem.or_oauth_error() } else { problem };
+        let problem = if is_oauth { problem.or_oauth_error() } else { problem };
         response = with_headers_of(&response, problem.render(request_id));
     }
     if let Ok(value) = HeaderValue::from_str(request_id) {

@@ -5,6 +5,16 @@ use axum::http::StatusCode;
 use super::problem::Problem;
 use crate::service::ServiceError;
 
+/// The endpoints whose errors are those of RFC 6749 §5.2, whatever layer they come from.
+const OAUTH_ROUTES: [&str; 3] = ["/api/v1/auth/token", "/api/v1/auth/introspect", "/api/v1/auth/revoke"];
+
+/// By the path, not the route: a misspelt address of an OAuth endpoint is answered to an OAuth client too.
+pub fn is_oauth_path(path: &str) -> bool {
+    let below =
+        |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    OAUTH_ROUTES.into_iter().any(below)
+}
+
 /// The problem with the `error` that the RFCs have for it.
 pub fn oauth_problem(error: ServiceError) -> Problem {
     let name = error_name(&error);

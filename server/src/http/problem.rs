@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -23,6 +23,8 @@ pub struct Problem {
     retry_after: Option<u64>,
     /// `error` of RFC 6749 §5.2; the description is the detail.
     oauth_error: Option<&'static str>,
+    /// What would have been accepted (RFC 9110 §15.5.16): `Accept` or `Accept-Encoding`.
+    accepted: Option<(HeaderName, HeaderValue)>,
     /// For the log only.
     cause: Option<String>,
 }
@@ -83,6 +85,7 @@ impl Problem {
             challenge: None,
             retry_after: None,
             oauth_error: None,
+            accepted: None,
             cause: None,
         }
     }
@@ -115,6 +118,12 @@ impl Problem {
             status if status.is_server_error() => "server_error",
             _ => "invalid_request",
         });
+        self
+    }
+
+    /// The same problem with a header that names what would have been accepted.
+    pub fn with_accepted(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.accepted = Some((name, value));
         self
     }
 
@@ -151,9 +160,16 @@ impl Problem {
             detail: self.detail,
         };
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // Clients of the OAuth endpoints read nothing but application/json, and take a challenge for the error itself.
+        let is_oauth = self.oauth_error.is_some();
+        let media_type = if is_oauth { "application/json" } else { "application/problem+json" };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(challenge) = self.challenge {
+        if let Some((name, value)) = self.accepted {
+            headers.insert(name, value);
+        }
+        let has_challenge = !is_oauth || self.status == StatusCode::UNAUTHORIZED;
+        if let Some(challenge) = self.challenge.filter(|_| has_challenge) {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = self.retry_after {

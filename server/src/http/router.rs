@@ -1,20 +1,23 @@
 //! The whole route table.
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::Response;
 use axum::routing::{any, get};
+use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::arrival::MAX_BODY_BYTES;
 use super::browser::BrowserPolicy;
 use super::management::{self, ManagementState};
 use super::pages::address::AddressPage;
+use super::prefix::{VERIFY, path_of, serve_below};
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{arrival, audit, auth, docs, middleware, pages, users, well_known};
@@ -69,22 +72,44 @@ fn pages() -> Router<ApiState> {
         .route_layer(from_fn(arrival::await_body))
 }
 
+/// Forward authentication with any method, and with any path behind it.
+fn verify_routes() -> Router<ApiState> {
+    Router::new()
+        .route(VERIFY, any(auth::verify::verify))
+        .route("/api/v1/auth/verify/", any(auth::verify::verify))
+        .route("/api/v1/auth/verify/{*path}", any(auth::verify::verify))
+        .route_layer(from_fn(arrival::answer_in_time))
+}
+
+/// Swagger UI below a path. What it loads is relative to its own address.
+fn swagger_ui(path: &str) -> Router<ApiState> {
+    let redirected = HeaderValue::from_str(&format!("{path}/docs/")).ok();
+    let redirect = move |mut response: Response| {
+        if let (Some(location), Some(redirected)) = (response.headers_mut().get_mut(LOCATION), &redirected) {
+            location.clone_from(redirected);
+        }
+        std::future::ready(response)
+    };
+    Router::from(SwaggerUi::new("/docs").config(Config::from("../openapi.json")))
+        .layer(map_response(redirect))
+}
+
 /// The public API.
 pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
     let (router, document) = documented_routes().split_for_parts();
+    let bases = [state.service.issuer().to_owned(), state.service.public_base().to_owned()];
+    let document = docs::at_path(docs::finish(document), path_of(&bases[0]));
     let router = router
         .merge(pages())
-        // Envoy sends the method and the path of the request that it asks about, behind this one.
-        .route("/api/v1/auth/verify/", any(auth::verify::verify).layer(from_fn(arrival::answer_in_time)))
-        .route(
-            "/api/v1/auth/verify/{*path}",
-            any(auth::verify::verify).layer(from_fn(arrival::answer_in_time)),
-        )
+        // Proxies may send the method of the request that they ask about; Envoy also sends its path, behind this one.
+        .merge(verify_routes())
         .route(
             "/.well-known/oauth-authorization-server/{*path}",
             get(well_known::authorization_server::at_issuer_path),
         )
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", docs::finish(document)))
+        .route("/openapi.json", get(async move || Json(document.clone())))
+        // Relative to `/docs/`, wherever that is.
+        .merge(swagger_ui(path_of(&bases[0])))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path does not know that method.")
@@ -95,7 +120,7 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
         // The outermost layer: gives every request its id and every problem its body.
         .layer(from_fn_with_state(state.clone(), middleware::observe))
         .with_state(state);
-    browsers.apply(router)
+    serve_below(&bases.each_ref().map(String::as_str), browsers.apply(router))
 }
 
 /// Health, readiness, metrics and status, on the management port.

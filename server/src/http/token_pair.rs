@@ -1,15 +1,15 @@
 //! The answer of login and refresh.
 
 use axum::Json;
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cookie;
+use super::cookie::Cookies;
 use super::problem::Problem;
-use crate::service::{IssuedToken, TokenPair};
+use crate::service::{IssuedToken, ServiceError, TokenPair};
 
 /// A pair of tokens.
 #[derive(Serialize, ToSchema)]
@@ -43,9 +43,10 @@ impl From<IssuedToken> for TokenBody {
 }
 
 /// `200` with the pair, the cookie, and `Cache-Control: no-store` (RFC 6749 §5.1).
-pub fn answer(pair: TokenPair) -> Result<Response, Problem> {
-    let cookie = cookie::set(&pair.refresh.token, pair.refresh.expires_in)
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side."))?;
+pub fn answer(cookies: Cookies<'_>, pair: TokenPair) -> Result<Response, Problem> {
+    let cookie = cookies
+        .refresh_token(&pair.refresh.token, pair.refresh.expires_in)
+        .map_err(|error| ServiceError::Internal(format!("a cookie: {error}")))?;
     let body = TokenPairBody {
         username: pair.username,
         access_token: pair.access.into(),

@@ -10,7 +10,7 @@ use crate::domain::rate_limit::{Rate, decide_gcra, decide_refund};
 use crate::trusted_roots::TrustedRoots;
 
 async fn connected(redis: &Redis) -> Limits {
-    let redis = Arc::new(RedisConnection::new(&redis.url(), &TrustedRoots::default()).unwrap());
+    let redis = Arc::new(RedisConnection::new(&redis.url(), &TrustedRoots::default(), None).unwrap());
     redis.set_key_prefix("latchkey:{test}:");
     wait::until("the redis to be up", || async {
         redis.ensure_connected().await.map_err(|error| format!("{error:?}"))?;
@@ -197,7 +197,7 @@ fn among_concurrent_attempts_the_burst_bounds_those_that_fail_and_no_others() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     TestRunner::default()
         .run(&attempts(), |attempts| {
-            let redis = RedisConnection::new("redis://127.0.0.1:1", &TrustedRoots::default()).unwrap();
+            let redis = RedisConnection::new("redis://127.0.0.1:1", &TrustedRoots::default(), None).unwrap();
             // Not connected: the counts of this replica are used.
             let limits = Arc::new(Limits::new(Arc::new(redis)));
             let run = |(succeeds, yields): (bool, u8)| {

@@ -1,5 +1,6 @@
 //! The variables of a message's templates.
 
+use latchkey_config::account_rules::displayed_email_address;
 use minijinja::Value;
 
 use super::{EMAIL_TOKEN_LIFETIME, INVITATION_LIFETIME, RESET_TOKEN_LIFETIME};
@@ -25,7 +26,8 @@ impl Facts<'_> {
     pub(super) fn values(&self) -> Vec<(&'static str, Value)> {
         let mut values = vec![("service", Value::from(self.service))];
         values.extend(self.username.map(|username| ("username", Value::from(username))));
-        values.extend(self.new_email.map(|address| ("new_email", Value::from(address))));
+        let new_email = self.new_email.map(displayed_email_address);
+        values.extend(new_email.map(|address| ("new_email", Value::from(address))));
         if let Some(Link { link, validity }) = &self.link {
             values.push(("link", Value::from(link.as_str())));
             values.push(match *validity {

@@ -5,8 +5,10 @@ mod delivery;
 mod failure;
 mod language;
 mod message;
+mod reply;
 mod schedule;
 mod sender;
+mod smtp_client;
 mod templates;
 mod worker;
 

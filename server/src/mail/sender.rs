@@ -1,27 +1,26 @@
-//! The SMTP client.
+//! Builds messages and sends them.
 
-use std::time::Duration;
+use std::error::Error as _;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use latchkey_config::{Email, SmtpSecurity};
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{Address, Message};
 
 use super::failure::{Failure, FailureClass};
+use super::reply::Reply;
+use super::smtp_client::{SessionError, SessionErrorKind, SmtpClient};
 use super::templates::Content;
 use crate::trusted_roots::{TrustedRoots, describe_refusal};
-
-/// The timeout of one SMTP command.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Sends messages. Cheap to clone.
 #[derive(Clone)]
 pub struct MailSender {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
-    /// A transport that does not reuse connections, so that each check logs in.
-    probe_transport: AsyncSmtpTransport<Tokio1Executor>,
+    client: SmtpClient,
     from: Mailbox,
 }
 
@@ -30,6 +29,7 @@ impl MailSender {
     /// A sentence that names the invalid setting.
     pub fn new(
         email: &Email,
+        ehlo_name: Option<&str>,
         credentials: Option<(String, String)>,
         roots: &TrustedRoots,
     ) -> Result<Self, String> {
@@ -39,20 +39,15 @@ impl MailSender {
         let host = email.smtp.host.as_str();
         let tls = tls(host, email.smtp.security, roots)
             .map_err(|_| "SMTP_HOST is not valid: TLS cannot be set up for it".to_owned())?;
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-            .tls(tls)
-            .port(email.smtp.port)
-            .timeout(Some(TIMEOUT));
-        if let Some((user, password)) = credentials {
-            builder = builder.credentials(Credentials::new(user, password));
-        }
-        let no_reuse = PoolConfig::new().max_size(1).idle_timeout(Duration::from_millis(100));
-        let probe_transport = builder.clone().pool_config(no_reuse).build();
-        Ok(Self {
-            transport: builder.build(),
-            probe_transport,
-            from: Mailbox::new(email.from_name.clone(), address),
-        })
+        let client = SmtpClient {
+            host: host.to_owned(),
+            port: email.smtp.port,
+            tls,
+            credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
+            ehlo_name: client_id(ehlo_name.unwrap_or("localhost")),
+            idle: Arc::default(),
+        };
+        Ok(Self { client, from: Mailbox::new(email.from_name.clone(), address) })
     }
 
     /// Connects to the SMTP server and logs in.
@@ -60,11 +55,10 @@ impl MailSender {
     /// # Errors
     /// [`FailureClass::Smtp`] with the reason.
     pub async fn check(&self) -> Result<(), Failure> {
-        match self.probe_transport.test_connection().await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(login_failure("it does not respond as an SMTP server")),
-            Err(error) => Err(login_failure(&describe(&error))),
-        }
+        self.client.check().await.map_err(|error| {
+            let reason = format!("the login at the SMTP server failed: {}", describe(&error));
+            Failure::new(FailureClass::Smtp, reason)
+        })
     }
 
     pub(super) async fn send(
@@ -85,20 +79,32 @@ impl MailSender {
             .header(AutoSubmitted)
             .multipart(MultiPart::alternative_plain_html(content.text, content.html))
             .map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
-        match self.transport.send(message).await {
-            Ok(_) => Ok(()),
-            // The codes 550 to 553 refuse the mailbox. The sender can correct the causes of other 5xx codes, such as
-            // 535 (login) and 554 (policy), so those are retried.
-            Err(error) if is_refused_mailbox(&error) => Err(Failure::new(
-                FailureClass::Recipient,
-                format!("the address is refused: {}", describe(&error)),
-            )),
-            Err(error) => Err(send_failure(&describe(&error))),
-        }
+        self.client.send(message.envelope(), &message.formatted()).await.map_err(|error| {
+            let reason = describe(&error);
+            match reply(&error) {
+                Some((code, text)) if (Reply { step: error.step, code, text: &text }).blames_recipient() => {
+                    Failure::new(FailureClass::Recipient, format!("the address is refused: {reason}"))
+                }
+                _ => {
+                    let reason = format!("the SMTP server did not accept the message: {reason}");
+                    Failure::new(FailureClass::Smtp, reason)
+                }
+            }
+        })
     }
 
     pub(super) fn domain(&self) -> &str {
         self.from.email.domain()
+    }
+}
+
+/// The client's name in `EHLO`: an IP address is written as an address literal (RFC 5321 §4.1.3).
+fn client_id(name: &str) -> ClientId {
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    match bare.parse() {
+        Ok(IpAddr::V4(address)) => ClientId::Ipv4(address),
+        Ok(IpAddr::V6(address)) => ClientId::Ipv6(address),
+        Err(_) => ClientId::Domain(name.to_owned()),
     }
 }
 
@@ -122,30 +128,29 @@ fn tls(
     })
 }
 
-fn login_failure(reason: &str) -> Failure {
-    Failure::new(FailureClass::Smtp, format!("the login at the SMTP server failed: {reason}"))
+/// The code and the text of the reply, if the SMTP server sent one.
+fn reply(error: &SessionError) -> Option<(u16, String)> {
+    let SessionErrorKind::Smtp(error) = &error.kind else { return None };
+    let code = error.status()?.to_string().parse().ok()?;
+    Some((code, error.source().map(ToString::to_string).unwrap_or_default()))
 }
 
-fn send_failure(reason: &str) -> Failure {
-    Failure::new(FailureClass::Smtp, format!("the SMTP server did not accept the message: {reason}"))
-}
-
-fn is_refused_mailbox(error: &lettre::transport::smtp::Error) -> bool {
-    error.status().is_some_and(|code| ["550", "551", "552", "553"].contains(&code.to_string().as_str()))
-}
-
-/// The kind of failure and the SMTP code. The server's text is left out because it may contain the address.
-fn describe(error: &lettre::transport::smtp::Error) -> String {
-    if let Some(code) = error.status() {
-        format!("it responded with {code}")
-    } else if let Some(reason) = describe_refusal(error) {
+/// The kind of failure, and the codes of the reply. The server's text is left out because it may contain the address.
+fn describe(error: &SessionError) -> String {
+    if let Some((code, text)) = reply(error) {
+        return format!("it responded with {}", Reply { step: error.step, code, text: &text });
+    }
+    let SessionErrorKind::Smtp(smtp) = &error.kind else { return "it did not respond in time".to_owned() };
+    if let Some(reason) = describe_refusal(smtp) {
         reason.to_owned()
-    } else if error.is_timeout() {
+    } else if smtp.is_timeout() {
         "it did not respond in time".to_owned()
-    } else if error.is_tls() {
+    } else if smtp.is_tls() {
         "the TLS handshake failed, or its certificate is not trusted".to_owned()
-    } else if error.is_client() {
+    } else if smtp.is_client() {
         "it does not support a feature that the settings require (STARTTLS or the login method)".to_owned()
+    } else if smtp.is_response() {
+        "it does not respond as an SMTP server".to_owned()
     } else {
         "it cannot be reached".to_owned()
     }

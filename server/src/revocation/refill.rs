@@ -121,7 +121,8 @@ impl Revocation {
         since: Option<i64>,
     ) -> Result<u64, RefillError> {
         let mut count: u64 = 0;
-        let mut batches = self.store.active_revocations(since).chunks(CHUNK);
+        let mut reading = self.store.read_revocations().await?;
+        let mut batches = reading.active(since).chunks(CHUNK);
         while let Some(batch) = batches.next().await {
             let batch: Vec<_> = batch.into_iter().collect::<Result<_, _>>()?;
             write_chunk(connection, keys, batch.iter()).await?;

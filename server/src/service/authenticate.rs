@@ -32,7 +32,7 @@ pub async fn authenticate(
     now: DateTime<Utc>,
 ) -> Result<Authenticated, ServiceError> {
     let verified = verify(service, token, now)?;
-    refuse_revoked(service, verified).await?;
+    refuse_revoked(service, &verified).await?;
     Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })
 }
 
@@ -47,7 +47,7 @@ pub(super) fn verify(
 }
 
 /// Checks the revocation.
-pub(super) async fn refuse_revoked(service: &Service, token: VerifiedToken) -> Result<(), ServiceError> {
+pub(super) async fn refuse_revoked(service: &Service, token: &VerifiedToken) -> Result<(), ServiceError> {
     if service.revocation.is_revoked(token.session_id, token.issued_at).await? {
         return Err(ServiceError::InvalidAccessToken);
     }

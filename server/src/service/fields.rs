@@ -19,11 +19,9 @@ pub(super) fn check_account_names(
 }
 
 pub(super) fn check_email(email: &str, faults: &mut Vec<FieldError>) -> Option<EmailAddress> {
-    let email = EmailAddress::parse(email);
-    if email.is_none() {
-        faults.push(FieldError::new("email", "is not an e-mail address"));
-    }
-    email
+    EmailAddress::canonicalize(email)
+        .map_err(|refusal| faults.push(FieldError::new("email", &refusal.to_string())))
+        .ok()
 }
 
 pub(super) fn check_name(name: &str, faults: &mut Vec<FieldError>) -> Option<PersonName> {

@@ -103,6 +103,7 @@ impl Service {
         device: Option<&KnownDevice>,
         origin: &Origin,
     ) -> Result<Attempt<'_>, ServiceError> {
+        let name = &*LoginName::canonical_spelling(name);
         let device = device.filter(|device| device.answers_to(name));
         let limited = match self.limits.counters.begin(self.build_buckets(action, name, device, origin)).await
         {

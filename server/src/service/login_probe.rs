@@ -62,7 +62,14 @@ async fn log_in_and_out(service: &Service, username: &str, password: Password) -
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         user_agent: Some("latchkey-login-probe".to_owned()),
     };
-    let form = LoginForm { name: username, password, device: None, remember_device: false, is_program: true };
+    let form = LoginForm {
+        name: username,
+        password,
+        device: None,
+        remember_device: false,
+        is_program: true,
+        client: None,
+    };
     let logged_in = login(service, form, &origin, Utc::now()).await.map_err(failed("logging in"))?;
     let token = logged_in.pair.access.token.as_str();
     let bearer = authenticate(service, token, Utc::now()).await.map_err(failed("verifying the token"))?;

@@ -79,6 +79,8 @@ pub struct Service {
     outbox: Outbox,
     /// The client that, besides superusers, may introspect and revoke tokens.
     introspection_client: Option<ClientSecret>,
+    /// The base of the links in e-mails.
+    public_base: String,
 }
 
 /// The counters of attempts and the rates that they are held against.
@@ -130,6 +132,7 @@ impl Service {
             },
             outbox: Outbox { enabled: settings.email.is_some(), wake: outbox_wake },
             introspection_client,
+            public_base: settings.public_base().to_owned(),
         }
     }
 
@@ -141,6 +144,11 @@ impl Service {
     /// The rules for new passwords, for pages.
     pub fn password_policy(&self) -> &PasswordPolicy {
         &self.rules.passwords
+    }
+
+    /// The base of the links in e-mails, without a trailing slash.
+    pub fn public_base(&self) -> &str {
+        &self.public_base
     }
 
     /// `iss` of the tokens.

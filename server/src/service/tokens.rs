@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::ServiceError;
 use crate::crypto::{KeyRing, TokenIssuer, TokenKind, TokenVerifier};
+use crate::domain::ClientId;
 
 /// A signed token and its lifetime in seconds.
 #[derive(Clone)]
@@ -28,11 +29,13 @@ pub struct TokenPair {
 }
 
 /// The session that tokens are signed for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct TokenSubject {
     pub(super) user_id: i64,
     pub(super) session_id: Uuid,
     pub(super) refresh_jti: Uuid,
+    /// The client that was named.
+    pub(super) client: Option<ClientId>,
     pub(super) access_expires_at: DateTime<Utc>,
     pub(super) refresh_expires_at: DateTime<Utc>,
 }
@@ -59,12 +62,12 @@ impl Tokens {
     pub(super) fn sign_pair(
         &self,
         username: String,
-        subject: TokenSubject,
+        subject: &TokenSubject,
         now: DateTime<Utc>,
     ) -> Result<TokenPair, ServiceError> {
         let sign = |kind, jti, expires_at: DateTime<Utc>| -> Result<IssuedToken, ServiceError> {
-            let token =
-                self.issuer.sign(kind, (subject.user_id, subject.session_id, jti), now, expires_at)?;
+            let ids = (subject.user_id, subject.session_id, jti);
+            let token = self.issuer.sign(kind, ids, subject.client.as_ref(), now, expires_at)?;
             Ok(IssuedToken { token, expires_in: expires_at.timestamp() - now.timestamp() })
         };
         Ok(TokenPair {

@@ -1,8 +1,8 @@
 //! Changes that superusers make to accounts. Each method is one transaction, with its audit event, its e-mail and the
 //! sessions that it ends.
 
+use super::pool::Connection;
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::accounts::account_columns;
 use super::audit::insert_event;
@@ -293,7 +293,7 @@ fn event_by(
 }
 
 /// The account, whose row is locked against changes and logins until the transaction ends.
-async fn read_account(connection: &mut PgConnection, user_id: i64) -> Result<Option<Account>, StoreError> {
+async fn read_account(connection: &mut Connection, user_id: i64) -> Result<Option<Account>, StoreError> {
     Ok(sqlx::query_as(concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1"))
         .bind(user_id)
         .fetch_optional(connection)
@@ -301,7 +301,7 @@ async fn read_account(connection: &mut PgConnection, user_id: i64) -> Result<Opt
 }
 
 async fn mail_owner(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     kind: MailKind,
     user_id: i64,
     (recipient, locale): (&str, Option<&str>),
@@ -313,7 +313,7 @@ async fn mail_owner(
 /// The recent revocations of an account: an earlier attempt may have ended sessions and failed to
 /// announce them. Older ones have been copied by every replica's sweep (docs/decisions/0002).
 async fn recently_revoked(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     user_id: i64,
 ) -> Result<Vec<RevokedSession>, StoreError> {
     Ok(sqlx::query_as(

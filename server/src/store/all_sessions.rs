@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::audit::insert_event;
+use super::pool::Deadlines;
 use super::sessions::insert_revocations;
 use super::{Store, StoreError};
 use crate::domain::clock::KEPT_AFTER_EXPIRY;
@@ -23,7 +24,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn void_all_tokens(&self) -> Result<DateTime<Utc>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.with(Deadlines::BULK).begin().await?;
         let from: DateTime<Utc> = sqlx::query_scalar(
             "UPDATE revocation_state
              SET tokens_valid_from = date_trunc('second', clock_timestamp()) + interval '1 second'
@@ -65,7 +66,7 @@ impl Store {
 
     async fn has_sessions_before(&self, until: DateTime<Utc>) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT FROM sessions WHERE ended_at IS NULL AND created_at < $1)";
-        Ok(sqlx::query_scalar(sql).bind(until).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar(sql).bind(until).fetch_one(&self.pool.with(Deadlines::BULK)).await?)
     }
 
     /// Passes over sessions that others have locked: whoever acts in one session may wait for another, which this
@@ -91,7 +92,7 @@ impl Store {
             .bind(from_user)
             .bind(BATCH)
             .bind(KEPT_AFTER_EXPIRY)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.pool.with(Deadlines::BULK))
             .await?;
             let Some(last_user) = last_user else { return Ok(total) };
             total += count;

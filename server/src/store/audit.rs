@@ -1,7 +1,7 @@
 //! The audit: written with the change that it speaks of, in the same transaction.
 
+use super::pool::Connection;
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::authority::RowLock;
 use super::{Actor, Store, StoreError};
@@ -30,7 +30,7 @@ impl Store {
 
 /// Records something in the transaction that does it.
 pub(super) async fn insert_event(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     event: &AuditEvent<'_>,
 ) -> Result<(), StoreError> {
     let origin = event.origin;
@@ -55,7 +55,7 @@ pub(super) async fn insert_event(
 
 /// Records that somebody, who has shown nothing, asked for mail to an address; of the account that has it, if any.
 pub(super) async fn record_request<'a>(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     kind: AuditKind,
     email: &EmailAddress,
     origin: &'a Origin,

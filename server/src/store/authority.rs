@@ -6,13 +6,12 @@
 //! everything else. A transaction that ends sessions of an account holds that account's row (logout and refresh excepted,
 //! which lock one session and wait for nothing else).
 
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
+use super::pool::Connection;
 use super::{Store, StoreError};
 
-pub(super) type Transaction = sqlx::Transaction<'static, Postgres>;
+pub(super) use super::pool::Transaction;
 
 /// The session of an account that changes or reads its own data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,13 +146,13 @@ impl Store {
 /// A read on behalf of an account. The result is returned only after the right has been asserted, so that a logout that was
 /// answered during the read is seen.
 pub(super) struct Reading {
-    connection: PoolConnection<Postgres>,
+    connection: Connection,
     actor: Actor,
     must_be_superuser: bool,
 }
 
 impl Reading {
-    pub(super) fn connection(&mut self) -> &mut PgConnection {
+    pub(super) fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
 

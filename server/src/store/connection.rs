@@ -1,18 +1,14 @@
 //! Connecting to PostgreSQL, and following a change of its credentials while the server runs.
 
-use std::time::Duration;
-
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
-use super::pool::Pool;
+use super::connection_limit::replica_name;
+use super::pool::{Deadlines, Pool};
 use super::profile_reader::ProfileReader;
 use super::schema_version::application_name;
 use super::{Store, StoreError};
 use crate::trusted_roots::TrustedRoots;
-
-/// How long a request waits for a connection before the database counts as unavailable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Creates a store that connects on first use, so that the server can start while the database is down.
@@ -24,10 +20,30 @@ impl Store {
         max_connections: u32,
         roots: &TrustedRoots,
     ) -> Result<Self, StoreError> {
-        let options = connect_options(database_url, roots)?;
-        let options = options.application_name(&application_name());
-        let pool = Pool::connect_lazily(options, max_connections, ACQUIRE_TIMEOUT);
-        Ok(Self { profiles: ProfileReader::spawn(pool.clone()), pool, roots: roots.clone() })
+        Self::connect_as(application_name(), database_url, max_connections, roots)
+    }
+
+    /// The same for a replica of the server, which is counted as one.
+    ///
+    /// # Errors
+    /// As [`Store::connect_lazily`].
+    pub fn connect_replica_lazily(
+        database_url: &str,
+        max_connections: u32,
+        roots: &TrustedRoots,
+    ) -> Result<Self, StoreError> {
+        Self::connect_as(replica_name(), database_url, max_connections, roots)
+    }
+
+    fn connect_as(
+        name: String,
+        database_url: &str,
+        max_connections: u32,
+        roots: &TrustedRoots,
+    ) -> Result<Self, StoreError> {
+        let options = connect_options(database_url, roots)?.application_name(&name);
+        let pool = Pool::connect_lazily(options, max_connections, Deadlines::REQUEST);
+        Ok(Self { profiles: ProfileReader::new(pool.clone()), pool, name, roots: roots.clone() })
     }
 
     /// The number of open connections, and of idle ones.
@@ -54,7 +70,7 @@ impl Store {
         };
         let same = place(&options) == place(&present);
         if same {
-            self.pool.set_connect_options(options.application_name(&application_name()));
+            self.pool.set_connect_options(options.application_name(&self.name));
         }
         Ok(same)
     }

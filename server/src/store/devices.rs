@@ -1,7 +1,6 @@
 //! Devices that have logged in before.
 
-use sqlx::PgConnection;
-
+use super::pool::Connection;
 use super::{Store, StoreError};
 
 /// A device and the account that it has logged in to.
@@ -60,7 +59,7 @@ impl Store {
 
 /// Remembers a browser within a transaction.
 pub(super) async fn insert_browser(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     user_id: i64,
     token_hash: &[u8],
 ) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! The errors of the database, as the rest of the server distinguishes them.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::pool::suspect;
@@ -58,6 +59,9 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Configuration(cause) if cause.is::<ReadOnly>() => {
                 Self::ReadOnly(cause.downcast_ref().copied().unwrap_or(ReadOnly::RefusedWrite))
             }
+            sqlx::Error::Io(cause) if cause.kind() == ErrorKind::TimedOut => {
+                Self::Unavailable("it did not answer within the time limit")
+            }
             sqlx::Error::Io(_) => Self::Unavailable("the connection was refused or lost"),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection within the time limit"),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable("shutting down"),
@@ -69,6 +73,10 @@ impl From<sqlx::Error> for StoreError {
                 match (database.constraint(), database.code().as_deref()) {
                     (Some("users_username_key"), _) => Self::Conflict(Conflict::Username),
                     (Some("users_email_key"), _) => Self::Conflict(Conflict::Email),
+                    // lock_not_available, query_canceled, idle_in_transaction_session_timeout: see `begin` of the pool.
+                    (_, Some("55P03" | "57014" | "25P03")) => Self::Unavailable(
+                        "a statement waited for a lock or ran for longer than the time limit",
+                    ),
                     // PostgreSQL's classes: 08 connection, 53 resources (connections, disk, memory),
                     // 57 operator intervention (shutdown, starting up).
                     (_, Some(code)) if ["08", "53", "57"].contains(&&code[..2]) => {

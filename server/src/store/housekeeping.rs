@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use super::pool::{Deadlines, Transaction};
 use super::{Store, StoreError};
 use crate::domain::clock::KEPT_AFTER_EXPIRY;
 
@@ -122,7 +123,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn try_housekeeping_right(&self) -> Result<Option<HousekeepingRight>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_guard().await?;
         let granted: bool =
             sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtext('latchkey.housekeeping'))")
                 .fetch_one(&mut *transaction)
@@ -144,7 +145,7 @@ impl Store {
         let done = sqlx::query(expired.statement())
             .bind(i64::from(limit))
             .bind(expired.retention(audit_retention))
-            .execute(&self.pool)
+            .execute(&self.pool.with(Deadlines::BULK))
             .await?;
         Ok(done.rows_affected())
     }
@@ -153,5 +154,5 @@ impl Store {
 /// The right to delete; its transaction holds an advisory lock, which ends with the connection at the latest. It
 /// holds no snapshot, so that what is deleted under it can be vacuumed meanwhile.
 pub struct HousekeepingRight {
-    _transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+    _transaction: Transaction,
 }

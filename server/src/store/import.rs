@@ -1,5 +1,6 @@
 //! Accounts from another system, many at a time.
 
+use super::pool::Deadlines;
 use super::{Store, StoreError};
 use crate::domain::{AuditKind, EmailAddress, Locale, PasswordHash, PersonName, Username};
 
@@ -102,7 +103,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn import_users(&self, users: &[ImportedUser], run: &str) -> Result<Vec<Imported>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.with(Deadlines::BULK).begin().await?;
         // Two imports of the same people would otherwise wait for each other's names.
         sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.import'))")
             .execute(&mut *transaction)

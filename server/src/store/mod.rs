@@ -7,6 +7,7 @@ mod audit;
 mod audit_search;
 mod authority;
 mod connection;
+mod connection_limit;
 mod devices;
 mod email_changes;
 mod error;
@@ -42,6 +43,7 @@ pub use accounts::{Account, AccountQuery};
 pub use administration::{AccountChange, Administered, NewAccount, ResetStarted};
 pub use audit_search::{AuditEntry, AuditQuery};
 pub use authority::{Actor, Administrator};
+pub use connection_limit::ConnectionLimit;
 pub use devices::{KnownDevice, MAX_DEVICES};
 pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
@@ -68,6 +70,8 @@ pub use users::NewSuperuser;
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
+    /// The application name of the connections.
+    name: String,
     roots: TrustedRoots,
     profiles: ProfileReader,
 }

@@ -1,7 +1,7 @@
 //! One-time tokens: their purposes, creating one when its link is sent, using it up, voiding it.
 
+use super::pool::Connection;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 
 use super::{DueMail, MailKind, Store, StoreError};
 
@@ -254,7 +254,7 @@ impl Store {
 /// Uses up a link within a transaction; `None` when it is not valid (any more). Locks the owner's row first, as every
 /// transaction that changes both does, which avoids deadlocks.
 pub(super) async fn use_link(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     token_hash: &[u8],
     purposes: &[TokenPurpose],
 ) -> Result<Option<LinkOwner>, StoreError> {
@@ -278,7 +278,7 @@ pub(super) async fn use_link(
 /// Voids the links of an account, including those still to be sent. Call it after the user's row is locked: a worker that
 /// creates a token locks it too, so its token is seen here or it sees that its message is gone.
 pub(super) async fn void_links(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     user_id: i64,
     purposes: &[TokenPurpose],
 ) -> Result<(), StoreError> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::pool::Connection;
 use chrono::TimeDelta;
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use super::audit::{insert_event, record_request};
 use super::{Store, StoreError};
@@ -86,7 +86,7 @@ pub struct NewMail<'a> {
 }
 
 /// Puts a message into the outbox within a transaction. Wake the worker after the commit.
-pub(super) async fn insert_mail(connection: &mut PgConnection, mail: &NewMail<'_>) -> Result<(), StoreError> {
+pub(super) async fn insert_mail(connection: &mut Connection, mail: &NewMail<'_>) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO outbox (kind, recipient, user_id, locale, data) VALUES ($1, $2, $3, $4, $5)")
         .bind(mail.kind.as_str())
         .bind(mail.recipient)

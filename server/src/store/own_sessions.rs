@@ -1,7 +1,7 @@
 //! The sessions of the current user.
 
+use super::pool::Connection;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::insert_event;
@@ -97,7 +97,7 @@ impl Store {
 }
 
 async fn fetch_revocations(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     user_id: i64,
 ) -> Result<Vec<RevokedSession>, StoreError> {
     Ok(sqlx::query_as(

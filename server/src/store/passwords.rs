@@ -1,7 +1,7 @@
 //! Setting and changing passwords.
 
+use super::pool::Connection;
 use serde_json::json;
-use sqlx::PgConnection;
 
 use super::audit::insert_event;
 use super::authority::RowLock;
@@ -126,7 +126,7 @@ impl<'a> PasswordChange<'a> {
 }
 
 async fn insert_notice(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     user_id: i64,
     email: &str,
     sessions_ended: bool,

@@ -1,17 +1,25 @@
-//! Reads of profiles, gathered: what is asked for while a query runs is answered by the next one. Every answer was
-//! read after its question, so nothing is stale, and under load one query serves many requests.
+//! Batched reads of profiles: one query answers all requests that arrived while the previous ones were running. The query
+//! starts after its requests, so no answer is stale.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::StoreError;
 use super::pool::Pool;
 use crate::telemetry::call_span;
 
-/// The most that one query asks for.
+/// The maximum number of accounts in one query.
 const BATCH: usize = 256;
+/// The maximum number of concurrent queries. While one connection is silent, another query may get one that works.
+const READERS: usize = 2;
+/// How long a request waits for its profile, which includes the wait for the queries before its own.
+const PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// The profile that `/me` answers.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -36,34 +44,103 @@ struct Question {
     answer: oneshot::Sender<Answer>,
 }
 
-/// Asks on behalf of many. Cheap to clone; its task ends with the last clone.
-#[derive(Debug, Clone)]
-pub(super) struct ProfileReader(mpsc::UnboundedSender<Question>);
+/// Reads profiles for many requests at a time. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct ProfileReader(Arc<Inner>);
+
+struct Inner {
+    pool: Pool,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    questions: Vec<Question>,
+    /// The number of running [`Reader`]s.
+    readers: usize,
+}
 
 impl ProfileReader {
-    pub(super) fn spawn(pool: Pool) -> Self {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(answer_all(pool, receiver));
-        Self(sender)
+    pub(super) fn new(pool: Pool) -> Self {
+        Self(Arc::new(Inner { pool, queue: Mutex::default() }))
     }
 
     pub(super) async fn read(&self, user_id: i64) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let gone = || StoreError::Unavailable("shutting down");
-        self.0.send(Question { user_id, answer }).map_err(|_| gone())?;
-        // The query is run by a task of its own, for many at once.
-        answered.instrument(call_span("postgresql", "SELECT users")).await.map_err(|_| gone())?
+        if self.0.enqueue(Question { user_id, answer }) {
+            tokio::spawn(answer_all(Reader { inner: Arc::clone(&self.0), is_counted: true }));
+        }
+        // The query runs in a task that serves many requests.
+        let span = call_span("postgresql", "SELECT users");
+        match timeout(PATIENCE, answered.instrument(span)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::Unavailable("the task that reads profiles ended")),
+            Err(_) => Err(StoreError::Unavailable("it did not answer within the time limit")),
+        }
     }
 }
 
-async fn answer_all(pool: Pool, mut questions: mpsc::UnboundedReceiver<Question>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while questions.recv_many(&mut batch, BATCH).await > 0 {
+impl fmt::Debug for ProfileReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProfileReader").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a question. Returns whether the caller has to start a reader, which is already counted.
+    fn enqueue(&self, question: Question) -> bool {
+        let mut queue = self.queue();
+        queue.questions.push(question);
+        let starts = queue.readers < READERS;
+        queue.readers += usize::from(starts);
+        starts
+    }
+}
+
+/// A task that answers questions. Dropping it decrements the count even after a panic, so that the next question starts
+/// another reader.
+struct Reader {
+    inner: Arc<Inner>,
+    is_counted: bool,
+}
+
+impl Reader {
+    /// Returns the next questions, or none if the reader has to end. It is not counted from then on, so that a later
+    /// question starts another reader.
+    fn next_batch(&mut self) -> Vec<Question> {
+        let mut queue = self.inner.queue();
+        let count = queue.questions.len().min(BATCH);
+        if count == 0 {
+            queue.readers -= 1;
+            self.is_counted = false;
+        }
+        queue.questions.drain(..count).collect()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if self.is_counted {
+            self.inner.queue().readers -= 1;
+        }
+    }
+}
+
+async fn answer_all(mut reader: Reader) {
+    loop {
+        let batch = reader.next_batch();
+        if batch.is_empty() {
+            return;
+        }
         let ids: Vec<i64> = batch.iter().map(|question| question.user_id).collect();
-        let found = fetch_profiles(&pool, &ids).await;
-        for question in batch.drain(..) {
+        let found = fetch_profiles(&reader.inner.pool, &ids).await;
+        for question in batch {
             let answer = found.as_ref().map(|profiles| profiles.get(&question.user_id).cloned());
-            // Who does not wait any more needs no answer.
+            // The receiver of a cancelled request is gone.
             let _ = question.answer.send(answer.map_err(Clone::clone));
         }
     }

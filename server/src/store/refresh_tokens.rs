@@ -5,6 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::insert_event;
+use super::pool::Transaction;
 use super::sessions::end_session_of_user;
 use super::{RevokedSession, Store, StoreError};
 use crate::domain::rotation::{Decision, GRACE, Generation, decide_rotation};
@@ -141,8 +142,6 @@ impl Store {
         }
     }
 }
-
-type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
 async fn fetch_generation(
     transaction: &mut Transaction,

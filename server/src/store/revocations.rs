@@ -5,6 +5,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
+use super::pool::{Connection, Deadlines, Transaction};
 use super::{Store, StoreError};
 use crate::domain::clock::KEPT_AFTER_EXPIRY;
 
@@ -95,15 +96,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn distrust_redis(&self) -> Result<RevocationState, StoreError> {
-        Ok(sqlx::query_as(concat!(
+        let mut transaction = self.pool.begin().await?;
+        let state = sqlx::query_as(concat!(
             "UPDATE revocation_state
              SET generation = generation + 1, redis_epoch = NULL, filling = NULL,
                  changed_at = CASE WHEN redis_epoch IS NULL THEN changed_at ELSE clock_timestamp() END
              RETURNING ",
             state_columns!()
         ))
-        .fetch_one(&self.pool)
-        .await?)
+        .fetch_one(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(state)
     }
 
     /// Records the epoch that a refill will set, and returns the generation at its start. `None` when a Redis is trusted:
@@ -112,12 +116,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn begin_refill(&self, epoch: &str) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar(
+        let mut transaction = self.pool.begin().await?;
+        let generation = sqlx::query_scalar(
             "UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL RETURNING generation",
         )
         .bind(epoch)
-        .fetch_optional(&self.pool)
-        .await?)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(generation)
     }
 
     /// Declares the Redis that shows `epoch` complete, unless a revocation was not written to Redis since
@@ -126,14 +133,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn trust_redis(&self, epoch: &str, generation: i64) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         let done = sqlx::query(
             "UPDATE revocation_state SET redis_epoch = $1, filling = NULL, changed_at = clock_timestamp()
              WHERE generation = $2 AND redis_epoch IS NULL AND filling = $1",
         )
         .bind(epoch)
         .bind(generation)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -152,24 +161,12 @@ impl Store {
         .ok_or_else(StoreError::found_standby)
     }
 
-    /// Every revocation that some replica's clock still needs, or those made by transactions from `since` on.
-    pub fn active_revocations(
-        &self,
-        since: Option<i64>,
-    ) -> BoxStream<'_, Result<RevokedSession, StoreError>> {
-        let query = match since {
-            None => {
-                sqlx::query_as("SELECT session_id, expires_at FROM revocations WHERE expires_at > now() - $1")
-                    .bind(KEPT_AFTER_EXPIRY)
-            }
-            Some(since) => sqlx::query_as(
-                "SELECT session_id, expires_at FROM revocations
-                 WHERE expires_at > now() - $1 AND transaction_id >= $2",
-            )
-            .bind(KEPT_AFTER_EXPIRY)
-            .bind(since),
-        };
-        query.fetch(&self.pool).map_err(StoreError::from).boxed()
+    /// Takes a connection for reading many revocations.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn read_revocations(&self) -> Result<RevocationReading, StoreError> {
+        Ok(RevocationReading(self.pool.with(Deadlines::STREAM).acquire().await?))
     }
 
     /// The revocation of this session, if it was revoked.
@@ -188,7 +185,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn try_refill_right(&self) -> Result<Option<RefillRight>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_guard().await?;
         let granted: bool =
             sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtext('latchkey.revocation_refill'))")
                 .fetch_one(&mut *transaction)
@@ -197,10 +194,32 @@ impl Store {
     }
 }
 
+/// A connection from which revocations are read one by one.
+pub struct RevocationReading(Connection);
+
+impl RevocationReading {
+    /// Every revocation that some replica's clock still needs, or those made by transactions from `since` on.
+    pub fn active(&mut self, since: Option<i64>) -> BoxStream<'_, Result<RevokedSession, StoreError>> {
+        let query = match since {
+            None => {
+                sqlx::query_as("SELECT session_id, expires_at FROM revocations WHERE expires_at > now() - $1")
+                    .bind(KEPT_AFTER_EXPIRY)
+            }
+            Some(since) => sqlx::query_as(
+                "SELECT session_id, expires_at FROM revocations
+                 WHERE expires_at > now() - $1 AND transaction_id >= $2",
+            )
+            .bind(KEPT_AFTER_EXPIRY)
+            .bind(since),
+        };
+        query.fetch(&mut self.0).map_err(StoreError::from).boxed()
+    }
+}
+
 /// The right to refill Redis; its transaction holds an advisory lock, which ends with the connection at the
 /// latest.
 pub struct RefillRight {
-    _transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+    _transaction: Transaction,
 }
 
 #[cfg(test)]

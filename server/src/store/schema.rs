@@ -5,9 +5,10 @@ mod tolerance;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
+use tokio::time::timeout;
 
 use super::connection::connect_options;
-use super::pool::Pool;
+use super::pool::{Deadlines, Pool};
 use super::schema_version::REQUIRED_SCHEMA_VERSION;
 use super::{Store, StoreError};
 use crate::trusted_roots::TrustedRoots;
@@ -16,8 +17,8 @@ pub use tolerance::{OLDEST_TOLERATED_SERVER, Schema, describe_unfit};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// How long `migrate` waits for the database.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all migrations together may take, with the wait for another process that runs them.
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// A migration run that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ pub enum MigrateError {
 /// schema, or servers that run could not use the next one.
 pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, MigrateError> {
     let options = connect_options(database_url, roots)?;
-    let pool = Pool::connect_lazily(options.application_name("latchkey-migrate"), 1, PATIENCE);
+    let pool = Pool::connect_lazily(options.application_name("latchkey-migrate"), 1, Deadlines::MIGRATION);
     // Asked of a standby, what follows would answer for the primary, or fail for a reason that says nothing.
     drop(pool.acquire_tested().await.map_err(StoreError::from)?);
     let before = tolerance::fetch_schema(&pool).await?;
@@ -73,8 +74,11 @@ pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, Mi
     tolerance::declare(&pool).await?;
     let mut migrator = Migrator { migrations: MIGRATOR.migrations.clone(), ..Migrator::DEFAULT };
     migrator.set_ignore_missing(true);
-    let mut connection = pool.acquire().await.map_err(StoreError::from)?;
-    migrator.run(&mut *connection).await.map_err(MigrateError::Migration)?;
+    let mut connection = pool.open_apart().await.map_err(StoreError::from)?;
+    timeout(LIMIT, migrator.run(&mut connection))
+        .await
+        .map_err(|_| StoreError::Unavailable("the migrations did not end within the time limit"))?
+        .map_err(MigrateError::Migration)?;
     drop(connection);
     Ok(tolerance::fetch_schema(&pool).await?.known())
 }

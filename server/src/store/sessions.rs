@@ -1,7 +1,7 @@
 //! Sessions: beginning one, ending one.
 
+use super::pool::{Connection, Deadlines};
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::insert_event;
@@ -51,8 +51,13 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<Option<Occupancy>, StoreError> {
         let begun = sqlx::query_as(
+            // The setting limits the wait for the row in this statement, as `begin` does for a transaction. PostgreSQL may
+            // wait twice: for the queue of the row and for the row.
             "WITH owner AS (
-                 SELECT id FROM users WHERE id = $2 AND password_hash = $3 AND is_active FOR SHARE),
+                 SELECT id FROM users
+                 WHERE id = $2 AND password_hash = $3 AND is_active
+                   AND (SELECT set_config('lock_timeout', $12, true)) IS NOT NULL
+                 FOR SHARE),
              begun AS (
                  INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, address, user_agent)
                  SELECT $1, id, $5, $6, $8, $9 FROM owner RETURNING id, user_id),
@@ -81,7 +86,8 @@ impl Store {
         .bind(session.origin.user_agent.as_deref())
         .bind(session.device)
         .bind(session.is_program)
-        .fetch_optional(&self.pool)
+        .bind("1s")
+        .fetch_optional(&self.pool.with(Deadlines::LOCKING))
         .await?;
         Ok(begun)
     }
@@ -194,7 +200,7 @@ macro_rules! end_sessions_where {
 /// Ends a session within a transaction; its revocation is to be announced after the commit. `None` when it has ended already
 /// or is not this user's.
 pub(super) async fn end_session_of_user(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     session_id: Uuid,
     user_id: i64,
 ) -> Result<Option<RevokedSession>, StoreError> {
@@ -209,7 +215,7 @@ pub(super) async fn end_session_of_user(
 /// commit. Call it after the user's row is locked, in a separate statement: it then sees the sessions of logins that were
 /// verified before what the transaction changes, and later ones see the change.
 pub(super) async fn end_sessions_of(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     user_id: i64,
     except: Option<Uuid>,
 ) -> Result<Vec<RevokedSession>, StoreError> {

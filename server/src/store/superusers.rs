@@ -1,6 +1,6 @@
 //! The rule that at least one superuser can always log in.
 
-use sqlx::PgConnection;
+use super::pool::Connection;
 
 use super::{NewSuperuser, Store, StoreError};
 use crate::domain::AuditKind;
@@ -11,10 +11,7 @@ use crate::domain::AuditKind;
 /// Call it after the row of the account is locked, before it is deleted, demoted or deactivated. Two concurrent changes
 /// then run one after the other, and the second sees the first (under READ COMMITTED each statement
 /// takes a new snapshot): without the lock each could count on the other's superuser.
-pub(super) async fn is_last_superuser(
-    connection: &mut PgConnection,
-    user_id: i64,
-) -> Result<bool, StoreError> {
+pub(super) async fn is_last_superuser(connection: &mut Connection, user_id: i64) -> Result<bool, StoreError> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('latchkey.superusers'))")
         .execute(&mut *connection)
         .await?;

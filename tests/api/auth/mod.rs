@@ -3,6 +3,7 @@
 pub mod change_email;
 mod change_password;
 mod change_profile;
+mod client_id;
 mod clients;
 mod concurrent;
 mod confirm_email;
@@ -16,6 +17,7 @@ mod login_rehash;
 mod logout;
 mod logout_all;
 mod me;
+mod oauth_errors;
 mod password_recovery;
 mod refresh;
 mod refresh_reuse;

@@ -158,3 +158,54 @@ async fn without_the_database_the_request_gets_503() {
     app.postgres.as_mut().unwrap().stop();
     verify_bearer(&app, &access).await.problem(503);
 }
+
+#[tokio::test]
+async fn every_method_that_a_proxy_passes_on_is_answered_alike() {
+    let app = App::start().await;
+    let (user, session) = app.new_session("methods").await;
+    for path in [path::VERIFY.to_owned(), format!("{}/", path::VERIFY), format!("{}/a/b", path::VERIFY)] {
+        for method in [
+            "GET",
+            "HEAD",
+            "POST",
+            "PUT",
+            "PATCH",
+            "DELETE",
+            "OPTIONS",
+            "TRACE",
+            "PROPFIND",
+            "PROPPATCH",
+            "MKCOL",
+            "COPY",
+            "MOVE",
+            "LOCK",
+            "UNLOCK",
+            "REPORT",
+            "SEARCH",
+            "QUERY",
+            "PURGE",
+            "X-OWN",
+        ] {
+            for (kind, coding, body) in [
+                ("", "", ""),
+                ("application/json", "gzip", "{}"),
+                ("application/x-www-form-urlencoded", "", "access_token=x"),
+                ("application/octet-stream", "br", &"x".repeat(200_000)),
+            ] {
+                let ask = || {
+                    let request = app.server().request(method, &path);
+                    if kind.is_empty() {
+                        return request;
+                    }
+                    let request = request.header("content-type", kind).header("content-encoding", coding);
+                    request.body(body.to_owned())
+                };
+                let known = ask().bearer_auth(&session.access).answer().await;
+                assert_is(&known, &user, "false");
+                let unknown = ask().answer().await;
+                assert_eq!(unknown.status, 401, "{method} {path}: {unknown:?}");
+                assert!(unknown.header("www-authenticate").is_some());
+            }
+        }
+    }
+}

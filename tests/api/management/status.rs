@@ -2,17 +2,24 @@
 
 use insta::assert_json_snapshot;
 use latchkey_tests::app::App;
+use latchkey_tests::wait;
 
 #[tokio::test]
 async fn status_reports_version_schema_keys_and_revocation() {
     let app = App::start().await;
     app.server().wait_for_revocation_mode("redis").await;
+    wait::until_equal("the number of replicas", 1, || async {
+        app.server().status().await["database_pool"]["replicas"].clone()
+    })
+    .await;
     assert_json_snapshot!(app.server().status().await, {
         ".version" => "<version>",
         ".time" => "<seconds>",
         ".schema_version" => "<schema version>",
         ".signing_keys[].kid" => "<kid>",
         ".password_hash_workers" => "<workers>",
+        ".database_pool.open" => "<number>",
+        ".database_pool.idle" => "<number>",
         ".revocation.message" => "<message>",
         ".dependencies.*.message" => "<message>",
     });

@@ -134,11 +134,11 @@ fn operator(external_state: &ExternalState) -> NetworkPolicyPeer {
 
 fn destinations(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgressRule> {
     let mut rules = vec![dns(), to_database(service, server)];
-    rules.push(if service.redis.is_some() {
-        to_own(service, Component::Redis, REDIS)
+    if service.redis.is_some() {
+        rules.push(to_own(service, Component::Redis, REDIS));
     } else {
-        to_outside(service, i32::from(server.ports.redis))
-    });
+        rules.extend(server.ports.redis.iter().map(|port| to_outside(service, i32::from(*port))));
+    }
     let others = [server.ports.smtp, server.ports.traces];
     rules.extend(others.into_iter().flatten().map(|port| to_outside(service, i32::from(port))));
     rules

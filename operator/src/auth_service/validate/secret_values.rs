@@ -2,9 +2,9 @@
 //! contain a value. Pure.
 
 use latchkey_config::account_rules::{
-    MIN_CLIENT_SECRET_BYTES, is_client_secret, is_email_address, is_username,
+    MIN_CLIENT_SECRET_BYTES, canonical_email_address, is_client_secret, is_username,
 };
-use latchkey_config::{PasswordPolicy, SecretText};
+use latchkey_config::{PasswordPolicy, SecretText, SentinelUrl};
 use url::Url;
 
 use crate::auth_service::dereference::{BootstrapAdmin, Dereferenced};
@@ -22,7 +22,15 @@ pub(super) fn check(found: &Dereferenced, policy: &PasswordPolicy) -> Result<(),
         )?;
     }
     if let Some(Ok(redis)) = &found.redis_url {
-        check_url(redis, &["redis", "rediss"], &[], "spec.redis.urlSecretRef")?;
+        match SentinelUrl::parse(redis.expose()) {
+            Some(Ok(_)) => {}
+            Some(Err(reason)) => {
+                return Err(invalid(format!(
+                    "the URL in the Secret of spec.redis.urlSecretRef is not valid: {reason}; correct it."
+                )));
+            }
+            None => check_url(redis, &["redis", "rediss"], &[], "spec.redis.urlSecretRef")?,
+        }
     }
     if let Some(Ok(admin)) = &found.bootstrap_admin {
         check_bootstrap_admin(admin, policy)?;
@@ -65,10 +73,10 @@ fn check_bootstrap_admin(admin: &BootstrapAdmin, policy: &PasswordPolicy) -> Res
             "username in the Secret of spec.bootstrapAdmin.secretRef must consist of 1 to 64 letters, digits and . _ -: correct it.".to_owned(),
         ));
     }
-    if !is_email_address(email) {
-        return Err(invalid(
-            "email in the Secret of spec.bootstrapAdmin.secretRef must be an e-mail address such as admin@example.com: correct it.".to_owned(),
-        ));
+    if let Err(refusal) = canonical_email_address(email) {
+        return Err(invalid(format!(
+            "email in the Secret of spec.bootstrapAdmin.secretRef {refusal}; use an address such as admin@example.com: correct it."
+        )));
     }
     // The server creates the account with the username as its display name.
     policy.check_new(password.expose(), username, email, username, |_| false).map_err(|refusal| {
@@ -102,6 +110,8 @@ mod tests {
         let redis =
             |url: &str| problem(&Dereferenced { redis_url: Some(Ok(SecretText::new(url))), ..full() });
         assert_eq!(redis("rediss://:p@cache:6380"), None);
+        assert_eq!(redis("redis+sentinel://:p@one:26379,two/primary"), None);
+        assert!(redis("redis+sentinel://:p@one:26379").is_some_and(|message| message.contains("Sentinel")));
         assert!(redis("redis://").is_some() && redis("redis:cache").is_some());
     }
 

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use latchkey_config::account_rules::canonical_email_address;
 use latchkey_config::{
     Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections,
-    PasswordLength, PasswordPolicy, RateLimits, Registration, SecretSource, Settings, Smtp, SmtpCredentials,
-    SmtpSecurity,
+    PasswordLength, PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource, Settings, Smtp,
+    SmtpCredentials, SmtpSecurity, parse_web_origin,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service as api;
@@ -36,6 +37,7 @@ pub(super) fn settings(
     Ok(Settings {
         database_url: file(paths::DATABASE, "url"),
         redis_url: file(paths::REDIS, "url"),
+        redis_client_certificate: None,
         extra_ca_file: (!spec.trusted_cas.is_empty())
             .then(|| PathBuf::from(format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE))),
         listen_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, http)),
@@ -78,6 +80,8 @@ pub(super) fn settings(
             .as_ref()
             .filter(|_| spec.email.enabled)
             .map(|_| PathBuf::from(paths::TEMPLATES)),
+        // Three replicas share PostgreSQL's default limit with others.
+        database_pool_size: PoolSize::default(),
         audit_retention: u32::try_from(spec.audit.retention_days)
             .ok()
             .and_then(Days::new)
@@ -101,8 +105,13 @@ pub(super) fn settings(
         cors_allowed_origins: spec
             .cors_allowed_origins
             .iter()
-            .map(|text| Ok(url(text, "spec.corsAllowedOrigins")?.origin().ascii_serialization()))
-            .collect::<Result<_, Problem>>()?,
+            .map(|text| parse_web_origin(text))
+            .collect::<Option<_>>()
+            .ok_or_else(|| {
+                Problem::spec(
+                    "spec.corsAllowedOrigins must hold origins such as https://app.example.com: correct it.",
+                )
+            })?,
         imported_password_pepper: None,
         introspection_client: spec.introspection_client.as_ref().map(|client| IntrospectionClient {
             id: client.id.clone(),
@@ -166,6 +175,8 @@ fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
             "spec.email.smtp.host and spec.email.from.address are required: set them.",
         ));
     };
+    let address = canonical_email_address(address)
+        .map_err(|refusal| Problem::spec(format!("spec.email.from.address {refusal}: correct it.")))?;
     let port = u16::try_from(email.smtp.port)
         .map_err(|_| Problem::spec("spec.email.smtp.port must be between 1 and 65535: correct it."))?;
     Ok(Some(Email {
@@ -181,8 +192,9 @@ fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
                 user: file(paths::SMTP, "username"),
                 password: file(paths::SMTP, "password"),
             }),
+            ehlo_name: None,
         },
-        from_address: address.clone(),
+        from_address: address,
         from_name: email.from.name.clone(),
     }))
 }

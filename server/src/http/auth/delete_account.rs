@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use crate::domain::Password;
 use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody};
-use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{BearerProblems, JsonProblems, LimitedProblem, UnavailableProblem};
@@ -57,5 +56,5 @@ pub async fn delete_account(
     let ApiJson(body) = body?;
     let password = Password::presented(body.password);
     service::delete_account(&state.service, bearer, password, &origin).await?;
-    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie::clear())]).into_response())
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, state.clear_cookie()?)]).into_response())
 }

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::http::bearer::Bearer;
-use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, NotFoundProblem, UnavailableProblem};
@@ -37,7 +36,7 @@ pub async fn end_session(
     let Path(id) = id.map_err(|_| ServiceError::NotFound)?;
     service::end_session(&state.service, bearer, id, &origin).await?;
     if id == bearer.session_id {
-        Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie::clear())]).into_response())
+        Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, state.clear_cookie()?)]).into_response())
     } else {
         Ok(StatusCode::NO_CONTENT.into_response())
     }

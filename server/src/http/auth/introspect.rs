@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::crypto::TokenKind;
+use crate::domain::ClientId;
 use crate::http::client_auth::{TokenQueryForm, authenticate_query};
 use crate::http::form::UrlEncodedForm;
 use crate::http::middleware::RequestOrigin;
@@ -57,6 +58,10 @@ pub struct IntrospectionBody {
     /// The token id.
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<Uuid>,
+    /// The client that the token was issued to, by the name that it gave itself; `latchkey` where none was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "latchkey")]
+    client_id: Option<String>,
     /// The session id.
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<Uuid>,
@@ -108,6 +113,7 @@ impl IntrospectionBody {
             iss: Some(issuer.to_owned()),
             aud: Some(audience.to_owned()),
             jti: Some(token.jti),
+            client_id: Some(ClientId::or_none_named(token.client.as_ref()).to_owned()),
             sid: Some(token.session_id),
         }
     }

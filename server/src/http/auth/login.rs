@@ -58,11 +58,12 @@ pub async fn login(
         device: cookie::device(&headers),
         remember_device: true,
         is_program: false,
+        client: None,
     };
     let LoggedIn { pair, new_device } = service::login(&state.service, form, &origin, Utc::now()).await?;
-    let mut answer = token_pair::answer(pair)?;
+    let mut answer = token_pair::answer(state.cookies(), pair)?;
     if let Some(device) = new_device {
-        answer.headers_mut().append(SET_COOKIE, cookie::remember_device(&device)?);
+        answer.headers_mut().append(SET_COOKIE, state.remember_device(&device)?);
     }
     Ok(answer)
 }

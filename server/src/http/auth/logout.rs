@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::password_recovery::MessageBody;
 use crate::http::bearer::Bearer;
-use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
@@ -33,6 +32,6 @@ pub async fn logout(
     Bearer(bearer): Bearer,
 ) -> Result<Response, Problem> {
     service::logout(&state.service, bearer, &origin).await?;
-    Ok(([(SET_COOKIE, cookie::clear())], Json(MessageBody { message: "Logged out successfully." }))
+    Ok(([(SET_COOKIE, state.clear_cookie()?)], Json(MessageBody { message: "Logged out successfully." }))
         .into_response())
 }

@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::password_recovery::MessageBody;
 use crate::http::bearer::Bearer;
-use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
@@ -33,5 +32,5 @@ pub async fn logout_all(
 ) -> Result<Response, Problem> {
     service::logout_all(&state.service, bearer, &origin).await?;
     let body = MessageBody { message: "Logged out everywhere." };
-    Ok(([(SET_COOKIE, cookie::clear())], Json(body)).into_response())
+    Ok(([(SET_COOKIE, state.clear_cookie()?)], Json(body)).into_response())
 }

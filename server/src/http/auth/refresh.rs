@@ -59,6 +59,6 @@ pub async fn refresh(
     // Who is not logged in is told so before what is wrong with the body.
     let bearer = bearer_token(&headers)?;
     let ApiJson(body) = body?;
-    let pair = service::refresh(&state.service, &body.token, Some(bearer), &origin, Utc::now()).await?;
-    token_pair::answer(pair)
+    let pair = service::refresh(&state.service, &body.token, Some(bearer), None, &origin, Utc::now()).await?;
+    token_pair::answer(state.cookies(), pair)
 }

@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use super::password_recovery::MessageBody;
 use crate::domain::Password;
 use crate::http::body::{ApiJson, JsonBody};
-use crate::http::cookie;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{JsonProblems, LimitedProblem, UnavailableProblem};
@@ -53,7 +52,7 @@ pub async fn reset_password(
 ) -> Result<Response, Problem> {
     let new_password = Password::presented(body.new_password);
     let device = service::reset_password(&state.service, &body.token, new_password, &origin).await?;
-    let cookie = cookie::remember_device(&device)?;
+    let cookie = state.remember_device(&device)?;
     Ok(([(SET_COOKIE, cookie)], Json(MessageBody { message: "Password updated successfully." }))
         .into_response())
 }

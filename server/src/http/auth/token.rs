@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::crypto::OneTimeSecret;
-use crate::domain::Origin;
-use crate::domain::Password;
+use crate::domain::{ClientId, Origin, Password};
+use crate::http::client_auth::basic_client_id;
 use crate::http::cookie;
 use crate::http::form::{UrlEncodedForm, require};
 use crate::http::middleware::RequestOrigin;
-use crate::http::oauth::grant_problem;
+use crate::http::oauth::{grant_problem, oauth_problem};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{CredentialsProblem, FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
-use crate::service::{self, IssuedToken};
+use crate::service::{self, FieldError, IssuedToken, ServiceError};
 
 /// The form (RFC 6749 §4.3.2 and §6).
 #[derive(Deserialize, ToSchema)]
@@ -40,10 +40,12 @@ pub struct TokenForm {
     /// Optional and ignored: there are no scopes.
     #[serde(default, rename = "scope")]
     _scope: String,
-    /// Optional and ignored: there are no clients.
-    #[serde(default, rename = "client_id")]
-    _client_id: String,
-    /// Optional and ignored: there are no clients.
+    /// Optional: the name that the client gives itself, for the claim `client_id` of the access token. It is not
+    /// authenticated. May also be the user name of HTTP Basic.
+    #[serde(default)]
+    #[schema(max_length = 128, pattern = r"^[\x20-\x7e]*$")]
+    client_id: String,
+    /// Optional and ignored: no client is registered.
     #[serde(default, rename = "client_secret")]
     _client_secret: String,
 }
@@ -86,9 +88,12 @@ pub async fn token(
     form: Result<UrlEncodedForm<TokenForm>, Problem>,
 ) -> Result<Response, Problem> {
     let UrlEncodedForm(form) = form.map_err(|problem| problem.with_oauth_error("invalid_request"))?;
+    let client = named_client(&form.client_id, &headers)?;
     let (body, new_device) = match form.grant_type.as_str() {
-        "" | "password" => grant_by_password(&state, form, &headers, &origin).await?,
-        "refresh_token" => (grant_by_refresh_token(&state, &form.refresh_token, &origin).await?, None),
+        "" | "password" => grant_by_password(&state, form, client, &headers, &origin).await?,
+        "refresh_token" => {
+            (grant_by_refresh_token(&state, &form.refresh_token, client, &origin).await?, None)
+        }
         _ => {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -99,14 +104,28 @@ pub async fn token(
     };
     let mut answer = ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(body)).into_response();
     if let Some(device) = new_device {
-        answer.headers_mut().append(SET_COOKIE, cookie::remember_device(&device)?);
+        answer.headers_mut().append(SET_COOKIE, state.remember_device(&device)?);
     }
     Ok(answer)
+}
+
+/// The client that the form names, or else HTTP Basic (RFC 6749 §2.3.1). What else may be in that header is ignored: a
+/// proxy may have put it there.
+fn named_client(in_form: &str, headers: &HeaderMap) -> Result<Option<ClientId>, Problem> {
+    if in_form.is_empty() {
+        return Ok(basic_client_id(headers).as_deref().and_then(ClientId::parse));
+    }
+    if let Some(client) = ClientId::parse(in_form) {
+        return Ok(Some(client));
+    }
+    let message = format!("must have at most {} printable ASCII characters", ClientId::MAX_LENGTH);
+    Err(oauth_problem(ServiceError::Invalid(vec![FieldError::new("client_id", &message)])))
 }
 
 async fn grant_by_password(
     state: &ApiState,
     TokenForm { username, password, .. }: TokenForm,
+    client: Option<ClientId>,
     headers: &HeaderMap,
     origin: &Origin,
 ) -> Result<(AccessTokenBody, Option<OneTimeSecret>), Problem> {
@@ -118,6 +137,7 @@ async fn grant_by_password(
         device: cookie::device(headers),
         remember_device: true,
         is_program: true,
+        client,
     };
     let logged_in = service::login(&state.service, login, origin, Utc::now())
         .await
@@ -128,10 +148,11 @@ async fn grant_by_password(
 async fn grant_by_refresh_token(
     state: &ApiState,
     token: &str,
+    client: Option<ClientId>,
     origin: &Origin,
 ) -> Result<AccessTokenBody, Problem> {
     require(&[("refresh_token", token)]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
-    let pair = service::refresh(&state.service, token, None, origin, Utc::now())
+    let pair = service::refresh(&state.service, token, None, client, origin, Utc::now())
         .await
         // RFC 6749 §5.2: a refresh token that is invalid, expired or revoked is 400 invalid_grant.
         .map_err(|error| grant_problem(error, StatusCode::BAD_REQUEST))?;

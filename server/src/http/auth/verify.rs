@@ -1,11 +1,13 @@
-//! `GET /api/v1/auth/verify`, forward authentication (docs/how-to/forward-authentication.md).
+//! `/api/v1/auth/verify`, forward authentication (docs/how-to/forward-authentication.md).
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 
+use crate::http::arrival::discard_unawaited;
 use crate::http::bearer::bearer_token;
 use crate::http::cookie;
 use crate::http::problem::Problem;
@@ -23,7 +25,7 @@ const SUPERUSER: HeaderName = HeaderName::from_static("x-auth-superuser");
 ///
 /// For nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth` and Envoy `ext_authz`. The access token is read
 /// from the `Authorization` header or, if that is absent, from the cookie `access_token`. Any method and any path below
-/// this one get the same response, since Envoy forwards those of the original request.
+/// this one get the same response, since proxies pass on those of the original request.
 #[utoipa::path(
     get, path = "/api/v1/auth/verify", tag = "programs", operation_id = "verify",
     security(("bearer" = []), ("password" = []), ("cookie" = [])),
@@ -37,7 +39,12 @@ const SUPERUSER: HeaderName = HeaderName::from_static("x-auth-superuser");
         BearerProblems, UnavailableProblem,
     )
 )]
-pub async fn verify(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn verify(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    discard_unawaited(&headers, body);
     let token = presented_token(&headers)?;
     let profile = service::show_profile(&state.service, token, Utc::now()).await?;
     let identity = identity_headers(&profile).ok_or_else(|| {

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use latchkey_config::account_rules::displayed_email_address;
 use serde::Deserialize;
 
 use super::page::{LinkToken, PageBody, answer, failure};
@@ -122,7 +123,7 @@ impl AddressPage {
             }
         };
         let failed = status != StatusCode::OK;
-        let username = &owner.username;
+        let (username, address) = (&owner.username, &*displayed_email_address(address));
         answer(
             status,
             texts,

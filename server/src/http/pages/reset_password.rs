@@ -9,7 +9,6 @@ use serde::Deserialize;
 use super::page::{LinkToken, PageBody, answer, failure};
 use super::texts::{PageTexts, texts_for};
 use crate::domain::Password;
-use crate::http::cookie;
 use crate::http::form::UrlEncodedForm;
 use crate::http::languages::AcceptedLanguages;
 use crate::http::middleware::RequestOrigin;
@@ -79,7 +78,7 @@ pub async fn submit(
                 _ => (texts.reset_done_title, texts.reset_done),
             };
             let mut response = answer(StatusCode::OK, texts, title, PageBody::Message(text))?;
-            response.headers_mut().append(SET_COOKIE, cookie::remember_device(&device)?);
+            response.headers_mut().append(SET_COOKIE, state.remember_device(&device)?);
             Ok(response)
         }
         Err(ServiceError::Invalid(faults)) => {

@@ -13,6 +13,7 @@ use crate::http::auth::me::ProfileBody;
 use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
+use crate::http::prefix::path_of;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{JsonProblems, SuperuserProblems, UnavailableProblem};
 use crate::http::state::ApiState;
@@ -91,6 +92,6 @@ pub async fn create_user(
         locale: body.locale,
     };
     let profile = service::create_user(&state.service, superuser, form, &origin).await?;
-    let location = format!("/api/v1/users/{}", profile.id);
+    let location = format!("{}/api/v1/users/{}", path_of(state.service.issuer()), profile.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(ProfileBody::from(profile))).into_response())
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::account::AccountBody;
-use crate::domain::NamePrefix;
+use crate::domain::{EmailAddress, NamePrefix};
 use crate::http::bearer::Bearer;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{QueryProblems, SuperuserProblems, UnavailableProblem};
@@ -71,6 +71,9 @@ fn read(query: Option<&str>) -> Result<Option<AccountQuery>, Problem> {
     const MAX_SEARCH: usize = 254;
     let mut fields = QueryFields::parse(query, &PARAMETERS)?;
     let search = fields.read("search", "must have at most 254 characters", |text| {
+        // A whole address is found in any spelling of its domain.
+        let address = EmailAddress::parse(text);
+        let text = address.as_ref().map_or(text, EmailAddress::as_str);
         (text.chars().count() <= MAX_SEARCH).then(|| NamePrefix::build(text))
     });
     let query = AccountQuery {

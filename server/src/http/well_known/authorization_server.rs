@@ -1,13 +1,14 @@
 //! `GET /.well-known/oauth-authorization-server`
 
 use axum::Json;
-use axum::extract::{OriginalUri, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::prefix::path_of;
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 
@@ -61,21 +62,12 @@ pub async fn authorization_server(State(state): State<ApiState>) -> Response {
 
 /// The same behind the issuer's path, and nothing behind another one: an answer there would speak of an issuer that
 /// was not asked about (RFC 8414 §3.3).
-pub async fn at_issuer_path(
-    state: State<ApiState>,
-    OriginalUri(uri): OriginalUri,
-) -> Result<Response, Problem> {
-    if uri.path().strip_prefix(PATH) == path_of(state.service.issuer()) {
+pub async fn at_issuer_path(state: State<ApiState>, uri: Uri) -> Result<Response, Problem> {
+    if uri.path().strip_prefix(PATH) == Some(path_of(state.service.issuer())) {
         Ok(authorization_server(state).await)
     } else {
         Err(Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
     }
-}
-
-/// The path of the issuer, if it has one.
-fn path_of(issuer: &str) -> Option<&str> {
-    let after_scheme = issuer.split_once("://")?.1;
-    after_scheme.find('/').map(|at| &after_scheme[at..])
 }
 
 fn build_metadata(issuer: &str, has_client: bool) -> MetadataBody {
@@ -96,22 +88,5 @@ fn build_metadata(issuer: &str, has_client: bool) -> MetadataBody {
         revocation_endpoint: at("/api/v1/auth/revoke"),
         revocation_endpoint_auth_methods_supported: methods,
         service_documentation: at("/docs/"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::path_of;
-
-    #[test]
-    fn the_path_is_what_follows_the_host() {
-        for (issuer, path) in [
-            ("https://auth.example.com", None),
-            ("http://auth.example.com:8080", None),
-            ("https://auth.example.com/a", Some("/a")),
-            ("https://auth.example.com/a/b", Some("/a/b")),
-        ] {
-            assert_eq!(path_of(issuer), path, "{issuer}");
-        }
     }
 }

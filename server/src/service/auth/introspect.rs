@@ -34,7 +34,7 @@ pub async fn introspect(
     let found = match verify_either_kind(service, token)? {
         Some((kind, token)) if !token.has_expired(now) => {
             let username = match kind {
-                TokenKind::Access => find_owner_of_access_token(service, token).await?,
+                TokenKind::Access => find_owner_of_access_token(service, &token).await?,
                 TokenKind::Refresh => {
                     let (session_id, user_id) = (token.session_id, token.user_id);
                     service.store.find_owner_of_refresh_token(token.jti, session_id, user_id).await?
@@ -62,7 +62,7 @@ pub async fn introspect(
 
 async fn find_owner_of_access_token(
     service: &Service,
-    token: VerifiedToken,
+    token: &VerifiedToken,
 ) -> Result<Option<String>, ServiceError> {
     let profile = service.store.find_profile(token.user_id).await?;
     // After the account was read, however long that took.

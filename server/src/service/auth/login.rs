@@ -8,12 +8,15 @@ use uuid::Uuid;
 
 use crate::audit_log;
 use crate::crypto::{HashError, OneTimeSecret};
-use crate::domain::{AuditEvent, AuditKind, LoginName, Origin, Outcome, Password, PasswordHash};
+use crate::domain::{AuditEvent, AuditKind, ClientId, LoginName, Origin, Outcome, Password, PasswordHash};
 use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::service::tokens::TokenSubject;
 use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
 use crate::store::{KnownDevice, MAX_DEVICES, NewSession, Occupancy, Store, session_limit_event};
+
+/// More logins to one account than its replicas have in progress.
+const MAX_CONCURRENT_LOGINS: i64 = 50;
 
 /// The credentials of a login.
 pub struct LoginForm<'a> {
@@ -26,6 +29,8 @@ pub struct LoginForm<'a> {
     pub remember_device: bool,
     /// Whether the device is a program, not a browser.
     pub is_program: bool,
+    /// The client that a program named.
+    pub client: Option<ClientId>,
 }
 
 /// A new session.
@@ -86,7 +91,7 @@ async fn log_in(
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
-    let LoginForm { name, password, remember_device, is_program, .. } = form;
+    let LoginForm { name, password, remember_device, is_program, client, .. } = form;
     let account = match LoginName::parse(name) {
         Some(name) => service.store.find_credentials(&name).await?,
         None => None,
@@ -120,11 +125,12 @@ async fn log_in(
         user_id: account.id,
         session_id: Uuid::new_v4(),
         refresh_jti: Uuid::new_v4(),
+        client,
         access_expires_at: now + service.tokens.access_lifetime,
         refresh_expires_at: now + service.tokens.refresh_lifetime,
     };
     // Signed first: no session starts whose tokens cannot be signed.
-    let pair = service.tokens.sign_pair(account.username, subject, now)?;
+    let pair = service.tokens.sign_pair(account.username, &subject, now)?;
     let known = device.filter(|device| device.user_id == account.id).map(|device| device.token_hash);
     let new_device = match &known {
         None if remember_device => Some(OneTimeSecret::generate().ok_or_else(no_randomness)?),
@@ -175,6 +181,10 @@ async fn end_surplus_sessions(
     };
     if before.sessions >= i64::from(sessions.limit) {
         return sessions.end().await;
+    }
+    // Far from the limit, the logins in progress cannot exceed it.
+    if before.sessions + MAX_CONCURRENT_LOGINS < i64::from(sessions.limit) {
+        return Ok(());
     }
     tokio::spawn(async move {
         if let Err(error) = sessions.end().await {

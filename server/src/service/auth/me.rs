@@ -25,10 +25,10 @@ pub async fn show_profile(
 ) -> Result<Profile, ServiceError> {
     let token = verify(service, token, now)?;
     let asked_at = Instant::now();
-    refuse_revoked(service, token).await?;
+    refuse_revoked(service, &token).await?;
     let profile = find_active_profile(service, token.user_id).await?;
     if asked_at.elapsed() > CHECK_STANDS_FOR {
-        refuse_revoked(service, token).await?;
+        refuse_revoked(service, &token).await?;
     }
     Ok(profile)
 }

@@ -4,14 +4,15 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::crypto::{TokenKind, VerifiedToken};
-use crate::domain::Origin;
+use crate::domain::{ClientId, Origin};
 use crate::service::authenticate::map_token_error;
 use crate::service::tokens::TokenSubject;
 use crate::service::{Service, ServiceError, TokenPair};
 use crate::store::{RefreshOutcome, RefreshRequest};
 
 /// Rotates a refresh token (RFC 9700 §4.14.2). `bearer` is the access token of the same session, which may have expired;
-/// without one (RFC 6749 §6) the refresh token alone decides.
+/// without one (RFC 6749 §6) the refresh token alone decides. A `client` that is named must be the one that the token was
+/// issued to, if it was issued to one.
 ///
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`], [`ServiceError::InvalidRefreshToken`], [`ServiceError::Unavailable`]
@@ -19,6 +20,7 @@ pub async fn refresh(
     service: &Service,
     refresh_token: &str,
     bearer: Option<&str>,
+    client: Option<ClientId>,
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<TokenPair, ServiceError> {
@@ -35,6 +37,12 @@ pub async fn refresh(
     if bearer.is_some_and(|bearer| (bearer.session_id, bearer.user_id) != (presented.session_id, user_id)) {
         return Err(ServiceError::InvalidRefreshToken);
     }
+    let client = match (presented.client, client) {
+        (Some(issued_to), Some(named)) if issued_to != named => {
+            return Err(ServiceError::InvalidRefreshToken);
+        }
+        (issued_to, named) => issued_to.or(named),
+    };
     let request = RefreshRequest {
         session_id: presented.session_id,
         user_id,
@@ -50,10 +58,11 @@ pub async fn refresh(
                 user_id,
                 session_id: request.session_id,
                 refresh_jti: jti,
+                client,
                 access_expires_at: request.access_expires_at,
                 refresh_expires_at,
             };
-            service.tokens.sign_pair(username, subject, now)
+            service.tokens.sign_pair(username, &subject, now)
         }
         RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
         RefreshOutcome::Theft { revoked, event } => {

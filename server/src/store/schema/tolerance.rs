@@ -110,7 +110,9 @@ pub(super) async fn fetch_oldest_running(pool: &Pool) -> Result<Option<i64>, Sto
 }
 
 fn decide_number(application: &str) -> i64 {
-    application.strip_prefix(SERVER_APPLICATION).and_then(|number| number.parse().ok()).unwrap_or(1)
+    // What follows the number tells replicas apart.
+    let number = |rest: &str| rest.split('/').next().and_then(|number| number.parse().ok());
+    application.strip_prefix(SERVER_APPLICATION).and_then(number).unwrap_or(1)
 }
 
 /// Writes the declarations of this binary's migrations down.
@@ -168,6 +170,7 @@ mod tests {
     #[test]
     fn a_server_without_a_number_is_an_old_one() {
         assert_eq!(decide_number("latchkey-server/7"), 7);
+        assert_eq!(decide_number("latchkey-server/7/0badcafe"), 7);
         assert_eq!(decide_number("latchkey-server"), 1);
         assert_eq!(decide_number("latchkey-server/x"), 1);
     }
