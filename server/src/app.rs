@@ -1,7 +1,6 @@
 //! Starts the application from its settings, and stops it.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cgroup::memory_limit;
+use crate::cgroup::{available_cores, memory_limit};
 use crate::crypto::{HashPool, KeyRing};
 use crate::http::connections::{self, Connections};
 use crate::http::management::ManagementState;
@@ -140,13 +139,7 @@ impl App {
         let stop = app.stop_working.clone();
         app.workers.spawn(connections::serve(management, management_router, management_connections, stop));
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
-        let housekeeper = Housekeeper {
-            store: app.store.clone(),
-            metrics: Arc::clone(&metrics),
-            audit_retention: TimeDelta::days(settings.audit_retention.get().into()),
-            unconfirmed_age: EMAIL_TOKEN_LIFETIME
-                + TimeDelta::days(settings.registration.unverified_retention.get().into()),
-        };
+        let housekeeper = build_housekeeper(settings, app.store.clone(), Arc::clone(&metrics));
         app.spawn_worker(follow_database_login(
             settings.database_url.clone(),
             database_url,
@@ -199,9 +192,14 @@ impl App {
     }
 }
 
-/// The number of cores that this process may use: the affinity and the CPU quota of the control groups are considered.
-pub fn available_cores() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+fn build_housekeeper(settings: &Settings, store: Store, metrics: Arc<Metrics>) -> Housekeeper {
+    Housekeeper {
+        store,
+        metrics,
+        audit_retention: TimeDelta::days(settings.audit_retention.get().into()),
+        unconfirmed_age: EMAIL_TOKEN_LIFETIME
+            + TimeDelta::days(settings.registration.unverified_retention.get().into()),
+    }
 }
 
 /// The limits of the hash pool: from the cores and the CPU quota, the memory limit, and the setting.

@@ -1,13 +1,17 @@
-//! The memory limit that control groups set for this process: cgroup v2 (`memory.max`) and v1
-//! (`memory.limit_in_bytes`), with the limits of all enclosing groups.
-//!
-//! The standard library reads the CPU quota of both versions ([`std::thread::available_parallelism`]).
+//! What control groups allow this process: memory by cgroup v2 (`memory.max`) and v1 (`memory.limit_in_bytes`), with the
+//! limits of all enclosing groups, and cores, for which the standard library reads the CPU quota of both versions.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Version 1 reports a group without a limit as the largest multiple of the page size that fits into an `i64`.
 const UNLIMITED: u64 = 1 << 62;
+
+/// The number of cores that this process may use: the affinity and the CPU quota of the control groups are considered.
+pub fn available_cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
 
 /// The memory limit of this process in bytes; `None` without a limit, or outside of Linux.
 pub fn memory_limit() -> Option<u64> {

@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::print_line;
-use crate::app::available_cores;
+use crate::cgroup::available_cores;
 use crate::cgroup::memory_limit;
 use crate::crypto::HashPool;
 use crate::service::{
