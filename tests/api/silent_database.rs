@@ -113,7 +113,12 @@ async fn log_in_steadily(app: &App, user: &User, end: Instant) -> Vec<Observed> 
 
 #[tokio::test]
 async fn requests_succeed_on_new_connections_while_all_open_ones_are_silent() {
-    let app = App::setup().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let app = App::setup()
+        .own_postgres()
+        .set("RATE_LIMITS_ENABLED", "false")
+        .set("SESSIONS_PER_ACCOUNT", "100000")
+        .start()
+        .await;
     let mut users = Vec::new();
     for _ in 0..8 {
         users.push(app.new_session("silent").await);

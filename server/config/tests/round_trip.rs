@@ -163,7 +163,7 @@ prop_compose! {
             prop::option::of(client_certificate()),
         ),
         (password_policy, password_hash_workers) in
-            (password_policy(), prop::option::of((1..=1024_usize).prop_map(|number| number.try_into().unwrap()))),
+            (password_policy(), prop::option::of((1..=1024_usize).prop_map(|number| number.try_into().expect("at least 1")))),
         (trusted_proxies, cors_allowed_origins, max_connections) in (networks(), origins(), max_connections()),
         (introspection_client, imported_password_pepper) in
             (prop::option::of(introspection_client()), prop::option::of(secret())),
