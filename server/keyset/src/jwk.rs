@@ -331,6 +331,7 @@ impl PublicJwk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{PrivateKeySet, generate};
 
     #[test]
     fn the_thumbprint_matches_the_example_of_rfc_7638() {
@@ -346,5 +347,52 @@ mod tests {
             .to_owned(),
         );
         assert_eq!(key.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
+
+    #[test]
+    fn each_algorithm_has_its_own_components_and_name() {
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+            let public = generate(algorithm, Phase::Active).unwrap().public;
+            let (rsa, ec) = (public.rsa_components(), public.ec_components());
+            assert_eq!(rsa.is_some(), algorithm == Algorithm::Rs256);
+            assert_eq!(ec.is_some(), algorithm == Algorithm::Es256);
+            assert_eq!(rsa, public.n.as_deref().zip(public.e.as_deref()));
+            assert_eq!(ec, public.x.as_deref().zip(public.y.as_deref()));
+            assert_eq!(public.ed_component(), public.x.as_deref());
+            assert_eq!(serde_json::to_value(algorithm).unwrap(), algorithm.as_str());
+        }
+        for phase in [Phase::Published, Phase::Active, Phase::Retiring] {
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_type_curve_or_use_is_refused() {
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+            let valid = generate(algorithm, Phase::Active).unwrap();
+            let change: [fn(&mut PublicJwk); 3] = [
+                |key| key.kty = "oct".to_owned(),
+                |key| key.crv = Some("P-384".to_owned()),
+                |key| key.usage = "enc".to_owned(),
+            ];
+            for change in change {
+                let mut key = valid.clone();
+                change(&mut key.public);
+                let error = PrivateKeySet::new(vec![key]).unwrap_err();
+                assert!(
+                    error.to_string().contains("that does not match")
+                        || error.to_string().contains("other than sig"),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_redacted() {
+        let key = generate(Algorithm::EdDsa, Phase::Active).unwrap();
+        let printed = format!("{key:?}");
+        assert!(printed.contains(&key.public.kid), "{printed}");
+        assert!(!printed.contains(&key.d), "{printed}");
     }
 }
