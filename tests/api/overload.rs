@@ -41,7 +41,8 @@ async fn a_crowd_of_imported_accounts_is_answered_in_time_while_others_log_in() 
 
     for (answer, elapsed) in crowd.iter().chain(&others) {
         assert!([200, 503].contains(&answer.status), "{answer:?}");
-        assert!(*elapsed < Duration::from_secs(4), "{} after {elapsed:?}", answer.status);
+        // The deadline of every response; the wait for a worker is a part of it.
+        assert!(*elapsed < Duration::from_secs(5), "{} after {elapsed:?}", answer.status);
         if answer.status == 503 {
             answer.problem(503);
             assert!(answer.header("retry-after").is_some(), "{answer:?}");
