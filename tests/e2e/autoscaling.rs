@@ -89,7 +89,7 @@ async fn replicas_follow_the_load_without_a_failed_request() {
         // One account logs in more often than the limits allow.
         "rateLimits": {"enabled": false},
         // A small request, so that a small load exceeds it.
-        "pod": {"resources": {"requests": {"cpu": "20m", "memory": "64Mi"}}},
+        "pod": {"resources": {"requests": {"cpu": "60m", "memory": "64Mi"}}},
     });
     namespace.bring_up("embedded stores, autoscaled", spec).await;
     client.wait_until_routed().await;
