@@ -6,6 +6,7 @@ use latchkey_tests::answer::Answer;
 use latchkey_tests::app::{Session, User, path};
 use latchkey_tests::logs::secret;
 use latchkey_tests::process::run_with_input;
+use latchkey_tests::wait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
@@ -124,7 +125,13 @@ impl<'a> Client<'a> {
 
     /// Writes a request to a file in the pod, as a configuration of curl.
     pub fn leave(&self, request: &Request, file: &str) {
-        self.exec(&["sh", "-c", r#"cat >"$1""#, "sh", file], &request.config());
+        let config = request.config();
+        // `kubectl exec` sometimes ends the input before it has sent it.
+        wait::until_blocking("the whole file to be written", || {
+            self.exec(&["sh", "-c", r#"cat >"$1""#, "sh", file], &config);
+            let size = self.exec(&["sh", "-c", r#"wc -c <"$1""#, "sh", file], "");
+            wait::check(size.trim() == config.len().to_string(), size)
+        });
     }
 
     /// Sends requests one after the other without a pause, and returns the status of each response.
