@@ -6,6 +6,7 @@ mod email;
 mod exposure;
 mod image;
 mod login_probe;
+mod migration;
 mod network_policy;
 mod observability;
 mod password_policy;
@@ -23,6 +24,7 @@ pub use exposure::{
 };
 pub use image::{Image, PullPolicy};
 pub use login_probe::LoginProbe;
+pub use migration::Migration;
 pub use network_policy::{NetworkPolicy, Peer};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
 pub use password_policy::PasswordPolicy;
@@ -220,6 +222,9 @@ pub struct AuthServiceSpec {
     /// Scheduling, resources, labels and annotations of the server's pods.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pod: Pod,
+    /// The Job that migrates the database schema.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub migration: Migration,
 }
 
 /// The volume claim templates of a StatefulSet are immutable. The rule applies while the database stays embedded.

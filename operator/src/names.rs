@@ -25,6 +25,8 @@ pub(crate) const CHECKSUM_ANNOTATION: &str = "latchkey.dev/checksum";
 pub(crate) const DATABASE_ANNOTATION: &str = "latchkey.dev/database";
 /// Hash of the inputs of a migration Job, including the password.
 pub(crate) const INPUTS_ANNOTATION: &str = "latchkey.dev/inputs";
+/// The migration Job after which a Deployment was written. It stays when the Job is deleted.
+pub(crate) const MIGRATED_ANNOTATION: &str = "latchkey.dev/migrated";
 
 /// Port of the API in the server's pods.
 pub(crate) const HTTP_PORT: i32 = 8080;

@@ -138,6 +138,18 @@ pub fn failed_with(container: &str, message: &str) -> Value {
     }]})
 }
 
+/// The status of a pod whose container has exited successfully, while an injected proxy runs.
+pub fn exited_beside_a_proxy(container: &str) -> Value {
+    let now = now();
+    let status = |name: &str, ready: bool, state: Value| json!({"name": name, "image": "x", "imageID": "x", "ready": ready, "restartCount": 0, "state": state});
+    let exited =
+        json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}});
+    let running = json!({"running": {"startedAt": now}});
+    json!({"phase": "Running", "containerStatuses": [
+        status(container, false, exited), status("istio-proxy", true, running),
+    ]})
+}
+
 fn ready_condition(ready: bool) -> Value {
     json!({"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": now()})
 }

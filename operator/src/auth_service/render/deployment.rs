@@ -13,7 +13,8 @@ use super::metadata::metadata;
 use super::{pod, trusted_cas};
 use crate::auth_service::validate::{SecretKey, Server, Validated, paths};
 use crate::names::{
-    CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT, SERVER_USER,
+    CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT,
+    MIGRATED_ANNOTATION, SERVER_USER,
 };
 
 /// The server derives the number of its hash workers from it (`latchkey_config::HashLimits`).
@@ -21,7 +22,14 @@ const DEFAULT_MEMORY_LIMIT: &str = "256Mi";
 
 pub(super) fn build(service: &Validated, server: &Server) -> Deployment {
     let mut metadata = metadata(service, service.names.base(), Component::Server);
-    metadata.annotations = Some([(DATABASE_ANNOTATION.to_owned(), server.database.clone())].into());
+    metadata.annotations = Some(
+        [
+            (DATABASE_ANNOTATION.to_owned(), server.database.clone()),
+            // The Deployment is only written when its migration is done.
+            (MIGRATED_ANNOTATION.to_owned(), service.names.migration(&server.migration)),
+        ]
+        .into(),
+    );
     Deployment {
         metadata,
         spec: DeploymentSpec {

@@ -10,12 +10,15 @@ use kube::core::ObjectMeta;
 use super::deployment::pull_policy;
 use super::metadata::metadata;
 use super::{pod, trusted_cas};
+use crate::auth_service::migration::CONTAINER;
 use crate::auth_service::validate::{Server, Validated, paths};
 use crate::names::{Component, DATABASE_ANNOTATION, INPUTS_ANNOTATION, SERVER_USER};
 
 pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
-    let labels = service.names.labels(Component::Migration);
+    let mut labels = service.spec.migration.labels.clone();
+    labels.extend(service.names.labels(Component::Migration));
     let spec = &service.spec.pod;
+    let migration = &service.spec.migration;
     let mut volumes = vec![pod::secret_volume("database", &service.database_url, "url")];
     let mut mounts = vec![pod::read_only("database", paths::DATABASE)];
     let mut variables = vec![variable("DATABASE_URL_FILE", format!("{}/url", paths::DATABASE))];
@@ -33,23 +36,32 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
     Job {
         metadata,
         spec: Some(JobSpec {
-            // Some retries with increasing delay, for a database that is still starting.
-            backoff_limit: Some(5),
-            active_deadline_seconds: Some(900),
+            // Retries with increasing delay, for a database that is still starting.
+            backoff_limit: Some(migration.backoff_limit),
+            active_deadline_seconds: Some(server.migration_deadline),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels),
+                    annotations: (!migration.annotations.is_empty()).then(|| migration.annotations.clone()),
+                    ..ObjectMeta::default()
+                }),
                 spec: Some(PodSpec {
                     // A failed pod is kept, so that its log can be read.
                     restart_policy: Some("Never".to_owned()),
                     containers: vec![Container {
-                        name: "migrate".to_owned(),
+                        name: CONTAINER.to_owned(),
                         image: Some(service.image.clone()),
                         image_pull_policy: Some(pull_policy(service)),
                         args: Some(vec!["migrate".to_owned()]),
                         env: Some(variables),
                         // The last line of its log becomes the termination message.
                         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-                        resources: Some(pod::resources("50m", "64Mi", "256Mi")),
+                        resources: Some(
+                            migration
+                                .resources
+                                .clone()
+                                .unwrap_or_else(|| pod::resources("50m", "64Mi", "256Mi")),
+                        ),
                         security_context: Some(pod::container_security()),
                         volume_mounts: Some(mounts),
                         ..Container::default()

@@ -29,15 +29,17 @@ mod trusted_cas;
 #[cfg(test)]
 mod tests;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::auth_service::dereference::ExternalState;
-use crate::auth_service::migration::{Migration, decide_migration};
+use crate::auth_service::migration::{Evidence, Migration, decide_migration};
 use crate::auth_service::server_reports::Report;
 use crate::auth_service::validate::{Embedded, Server, Validated};
 use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
+use crate::names::MIGRATED_ANNOTATION;
 use crate::signing_keys::KeyMaterial;
 
 pub(crate) use keys_hint::KeysHint;
@@ -187,19 +189,36 @@ fn build_migration(
     };
     let name = service.names.migration(&server.migration);
     let missed = external_state.reports().any(Report::misses_schema);
-    let state = decide_migration(&external_state.jobs, &name, &server.migration_inputs, missed, now);
+    let evidence = Evidence {
+        jobs: &external_state.jobs,
+        pods: &external_state.migration_pods,
+        recorded: external_state.deployment.as_ref().and_then(migrated),
+        missed,
+    };
+    let state = decide_migration(evidence, &name, &server.migration_inputs, now);
     let waits = service.postgres.is_some() && !external_state.postgres_ready;
-    let schema = match state {
-        Migration::Done => Schema::Migrated,
-        Migration::Failed(message) => Schema::Failed(message),
+    let schema = match &state {
+        Migration::Done | Migration::Left => Schema::Migrated,
+        Migration::Failed(message) => Schema::Failed(message.clone()),
         Migration::Due if waits => return Ok((Schema::WaitingForDatabase, Vec::new())),
         Migration::Due | Migration::Running => Schema::Migrating,
         Migration::Stale => return Ok((Schema::Migrating, vec![Action::delete(Kind::Job, name)])),
     };
     let superseded = external_state.jobs.iter().map(ResourceExt::name_any).filter(|job| *job != name);
     let mut actions: Vec<Action> = superseded.map(|job| Action::delete(Kind::Job, job)).collect();
-    actions.push(Action::apply(service, Kind::Job, &migration_job::build(service, server, &name))?);
+    let exists = external_state.jobs.iter().any(|job| job.name_any() == name);
+    match state {
+        Migration::Left => actions.push(Action::delete(Kind::Job, name)),
+        // It may have been deleted since, for example after a time to live.
+        Migration::Done if !exists => {}
+        _ => actions.push(Action::apply(service, Kind::Job, &migration_job::build(service, server, &name))?),
+    }
     Ok((schema, actions))
+}
+
+/// The migration after which the Deployment was written.
+fn migrated(deployment: &Deployment) -> Option<&str> {
+    deployment.annotations().get(MIGRATED_ANNOTATION).map(String::as_str)
 }
 
 /// The actions for the Secret, the Service and the StatefulSet of an embedded store.

@@ -2,8 +2,10 @@
 
 use latchkey_config::SecretText;
 use latchkey_crds::AuthServiceSpec;
+use latchkey_crds::auth_service::{self as api, parse_seconds};
 use url::Url;
 
+use crate::auth_service::problem::Problem;
 use crate::fingerprint::fingerprint;
 
 /// All inputs of the migration's pod. The debug form of the scheduling fields is sufficient for a hash that only
@@ -17,11 +19,21 @@ pub(super) fn migration_inputs(
 ) -> String {
     let pod = &spec.pod;
     let scheduling = format!(
-        "{:?}{:?}{:?}{:?}",
-        spec.image.pull_secrets, pod.node_selector, pod.tolerations, pod.priority_class_name
+        "{:?}{:?}{:?}{:?}{:?}",
+        spec.image.pull_secrets, pod.node_selector, pod.tolerations, pod.priority_class_name, spec.migration
     );
     let parts = [image, database.expose(), &scheduling, salt.expose()];
     fingerprint(parts.into_iter().chain(trusted_cas).map(str::as_bytes))
+}
+
+/// The seconds after which the Job is ended.
+///
+/// # Errors
+/// When the schema should have refused the duration.
+pub(super) fn migration_deadline(spec: &api::Migration) -> Result<i64, Problem> {
+    let seconds = parse_seconds(&spec.deadline)
+        .map_err(|error| Problem::spec(format!("spec.migration.deadline: {error}.")))?;
+    i64::try_from(seconds).map_err(|_| Problem::spec("spec.migration.deadline is out of range.".to_owned()))
 }
 
 /// URLs with the same host and database identify the same database, independent of the user.

@@ -24,7 +24,7 @@ use crate::auth_service::volume_retention::retains_volume;
 use crate::fingerprint::fingerprint;
 use crate::names::Names;
 
-use migration::{migration_inputs, without_login};
+use migration::{migration_deadline, migration_inputs, without_login};
 
 pub(crate) use replicas::first_replicas;
 pub(crate) use tokens::{Tokens, validate_tokens};
@@ -118,6 +118,7 @@ pub(crate) fn validate(
             database: database_id(&database, &namespace).unwrap_or_default(),
             migration: migration[..10].to_owned(),
             migration_inputs: migration_inputs(&spec, &image, &database, &found.salt, trusted_cas.as_deref()),
+            migration_deadline: migration_deadline(&spec.migration)?,
             trusted_cas,
         })
     });

@@ -49,6 +49,8 @@ pub(crate) struct Server {
     pub migration: String,
     /// Hash of all inputs of a migration.
     pub migration_inputs: String,
+    /// The seconds after which a migration is ended.
+    pub migration_deadline: i64,
     /// The ports of its dependencies.
     pub ports: Ports,
 }
