@@ -40,6 +40,10 @@ pub struct RunArguments {
     /// The image of the embedded Valkey; it must follow the contract of the official image.
     #[arg(long, env = "EMBEDDED_VALKEY_IMAGE", default_value = "docker.io/valkey/valkey:8.1")]
     pub valkey_image: String,
+    /// Whether pods name their user and groups. Set it to false on a cluster whose admission assigns them, such as OpenShift
+    /// with its SecurityContextConstraints.
+    #[arg(long, env = "ASSIGN_POD_USERS", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub assign_pod_users: bool,
     /// The address that serves /livez, /readyz and /metrics.
     #[arg(long, env = "LISTEN_ADDR", default_value = "0.0.0.0:8080")]
     pub listen_addr: SocketAddr,

@@ -10,7 +10,7 @@ use kube::runtime::controller::{self, applier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::auth_service::context::{Context, Images, Place};
+use crate::auth_service::context::{Context, Images, Installation, Place};
 use crate::auth_service::{self, references::RULES};
 use crate::cli::RunArguments;
 use crate::cluster::cache::Cache;
@@ -169,10 +169,13 @@ async fn reconcile_until(
         Arc::new(metrics.clone()),
         triggers,
     );
-    let images = Images {
-        server: arguments.server_image.clone(),
-        postgres: arguments.postgres_image.clone(),
-        valkey: arguments.valkey_image.clone(),
+    let installation = Installation {
+        images: Images {
+            server: arguments.server_image.clone(),
+            postgres: arguments.postgres_image.clone(),
+            valkey: arguments.valkey_image.clone(),
+        },
+        assigns_users: arguments.assign_pod_users,
     };
     tokio::select! {
         ready = async { (cache.wait_until_ready().await, auth_services.wait_until_ready().await) } => {
@@ -189,7 +192,7 @@ async fn reconcile_until(
     let client = clients.requests;
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let place = Place { namespace, pod_name: arguments.pod_name.clone() };
-    let context = Context::new(client, cache, auth_services.clone(), images, metrics, place);
+    let context = Context::new(client, cache, auth_services.clone(), installation, metrics, place);
     let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

@@ -144,6 +144,18 @@ fn the_pod_has_no_privileges() {
 }
 
 #[test]
+fn a_cluster_that_assigns_users_gets_no_user_from_the_chart() {
+    let objects = render("latchkey", "latchkey-system", &["podSecurity.assignUser=false"]);
+    let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
+    assert_eq!(
+        pod["securityContext"],
+        json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+    );
+    let arguments = container(&objects)["args"].as_array().expect("arguments");
+    assert!(arguments.contains(&json!("--assign-pod-users=false")), "{arguments:?}");
+}
+
+#[test]
 fn a_digest_takes_precedence_over_a_tag() {
     let digest = format!("sha256:{:064x}", 7);
     let with_digest =

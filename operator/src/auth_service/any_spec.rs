@@ -5,7 +5,7 @@ use latchkey_crds::AuthServiceSpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::fixtures::{auth_service, external_state, full, full_spec, images};
+use super::fixtures::{auth_service, external_state, full, full_spec, installation};
 use super::render::render;
 use super::validate::{validate, validate_tokens};
 use crate::cluster::cache::Presence;
@@ -59,7 +59,7 @@ proptest! {
         let state = external_state(Presence::Present);
         let auth_service = auth_service(spec);
         let tokens = validate_tokens(&auth_service.spec.tokens);
-        let service = validate(&auth_service, tokens, full(), &state, &images()).unwrap();
+        let service = validate(&auth_service, tokens, full(), &state, &installation()).unwrap();
         render(&service, &state, Timestamp::UNIX_EPOCH).unwrap();
     }
 }

@@ -25,6 +25,14 @@ pub(crate) struct Images {
     pub valkey: String,
 }
 
+/// What the installation of the operator decides for all AuthServices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Installation {
+    pub images: Images,
+    /// Whether pods name their user and groups. False on clusters whose admission assigns them, such as OpenShift.
+    pub assigns_users: bool,
+}
+
 /// The applied state of one object. There are about a dozen for each AuthService.
 #[derive(Debug)]
 pub(crate) struct AppliedState {
@@ -120,7 +128,7 @@ pub(crate) struct Context {
     pub cache: Cache,
     /// The cache of the AuthServices.
     pub auth_services: Store<Observed>,
-    pub images: Images,
+    pub installation: Installation,
     pub operator_namespace: String,
     pub metrics: Metrics,
     reporter: Reporter,
@@ -136,7 +144,7 @@ impl Context {
         client: Client,
         cache: Cache,
         auth_services: Store<Observed>,
-        images: Images,
+        installation: Installation,
         metrics: Metrics,
         place: Place,
     ) -> Arc<Self> {
@@ -147,7 +155,7 @@ impl Context {
             client,
             cache,
             auth_services,
-            images,
+            installation,
             operator_namespace: place.namespace,
             metrics,
             slots: ReconcileSlots::default(),

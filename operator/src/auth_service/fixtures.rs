@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::dereference::{BootstrapAdmin, Dereferenced, ExposureState, ExternalState, Rotation, SmtpLogin};
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate, validate_tokens};
-use crate::auth_service::context::Images;
+use crate::auth_service::context::{Images, Installation};
 use crate::cluster::cache::{Optional, Presence};
 use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
@@ -18,11 +18,14 @@ use crate::signing_keys::{KeyMaterial, KeySet};
 /// The public example key of RFC 8037 appendix A.1.
 pub(crate) const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid":"k1","alg":"EdDSA","use":"sig","latchkey_phase":"active"}]}"#;
 
-pub(crate) fn images() -> Images {
-    Images {
-        server: "registry.example/latchkey-server:1.2.3".to_owned(),
-        postgres: "registry.example/postgres:17".to_owned(),
-        valkey: "registry.example/valkey:8".to_owned(),
+pub(crate) fn installation() -> Installation {
+    Installation {
+        images: Images {
+            server: "registry.example/latchkey-server:1.2.3".to_owned(),
+            postgres: "registry.example/postgres:17".to_owned(),
+            valkey: "registry.example/valkey:8".to_owned(),
+        },
+        assigns_users: true,
     }
 }
 
@@ -133,7 +136,7 @@ pub(crate) fn full() -> Dereferenced {
 /// Validated on a cluster where nothing exists yet.
 pub(crate) fn validated(auth_service: &AuthService, found: Dereferenced) -> Validated {
     let tokens = validate_tokens(&auth_service.spec.tokens);
-    validate(auth_service, tokens, found, &external_state(Presence::Absent), &images()).unwrap()
+    validate(auth_service, tokens, found, &external_state(Presence::Absent), &installation()).unwrap()
 }
 
 /// The migration Job of the AuthService, completed.

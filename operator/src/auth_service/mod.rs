@@ -128,7 +128,7 @@ async fn reconcile_once(
         found => found?,
     };
     context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.reported = None);
-    let service = validate::validate(auth_service, tokens, found, &external_state, &context.images)?;
+    let service = validate::validate(auth_service, tokens, found, &external_state, &context.installation)?;
     let objects = render::render(&service, &external_state, Timestamp::now())?;
     let applied = if service.spec.paused {
         apply::observe(&service, &external_state, &objects, context)

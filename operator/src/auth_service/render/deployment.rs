@@ -78,7 +78,7 @@ fn template(service: &Validated, server: &Server) -> PodTemplateSpec {
             // Otherwise a Service named smtp would add the environment variable SMTP_PORT=tcp://….
             enable_service_links: Some(false),
             image_pull_secrets: pod::pull_secrets(service),
-            security_context: Some(pod::pod_security(SERVER_USER)),
+            security_context: Some(pod::pod_security(service, SERVER_USER)),
             termination_grace_period_seconds: Some(30),
             node_selector: (!spec.node_selector.is_empty()).then(|| spec.node_selector.clone()),
             tolerations: (!spec.tolerations.is_empty()).then(|| spec.tolerations.clone()),

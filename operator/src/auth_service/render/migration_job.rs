@@ -71,7 +71,7 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     image_pull_secrets: pod::pull_secrets(service),
-                    security_context: Some(pod::pod_security(SERVER_USER)),
+                    security_context: Some(pod::pod_security(service, SERVER_USER)),
                     node_selector: (!spec.node_selector.is_empty()).then(|| spec.node_selector.clone()),
                     tolerations: (!spec.tolerations.is_empty()).then(|| spec.tolerations.clone()),
                     priority_class_name: spec.priority_class_name.clone(),

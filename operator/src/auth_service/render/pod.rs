@@ -15,12 +15,13 @@ use crate::auth_service::validate::{SecretKey, Validated};
 /// Readable only by the group of `fsGroup`.
 const SECRET_MODE: i32 = 0o440;
 
-pub(super) fn pod_security(user: i64) -> PodSecurityContext {
+pub(super) fn pod_security(service: &Validated, user: i64) -> PodSecurityContext {
+    let user = service.assigns_users.then_some(user);
     PodSecurityContext {
         run_as_non_root: Some(true),
-        run_as_user: Some(user),
-        run_as_group: Some(user),
-        fs_group: Some(user),
+        run_as_user: user,
+        run_as_group: user,
+        fs_group: user,
         fs_group_change_policy: Some("OnRootMismatch".to_owned()),
         seccomp_profile: Some(SeccompProfile {
             type_: "RuntimeDefault".to_owned(),

@@ -94,7 +94,7 @@ pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> State
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     image_pull_secrets: pod::pull_secrets(service),
-                    security_context: Some(pod::pod_security(STORE_USER)),
+                    security_context: Some(pod::pod_security(service, STORE_USER)),
                     termination_grace_period_seconds: Some(10),
                     ..PodSpec::default()
                 }),

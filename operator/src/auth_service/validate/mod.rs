@@ -14,7 +14,7 @@ use latchkey_config::{PasswordPolicy, SecretText};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service as api;
 
-use crate::auth_service::context::Images;
+use crate::auth_service::context::Installation;
 use crate::auth_service::dereference::{Dereferenced, ExternalState};
 use crate::auth_service::image::server_image;
 use crate::auth_service::postgres_image::decide_postgres_image;
@@ -48,8 +48,9 @@ pub(crate) fn validate(
     tokens: Result<Tokens, Problem>,
     found: Dereferenced,
     external_state: &ExternalState,
-    images: &Images,
+    installation: &Installation,
 ) -> Result<Validated, ValidateError> {
+    let images = &installation.images;
     let spec = auth_service.spec.clone();
     let (Some(namespace), Some(owner)) = (auth_service.namespace(), auth_service.controller_owner_ref(&()))
     else {
@@ -138,6 +139,7 @@ pub(crate) fn validate(
         owner,
         spec,
         image,
+        assigns_users: installation.assigns_users,
     })
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct Validated {
     pub spec: AuthServiceSpec,
     /// The server's image.
     pub image: String,
+    /// Whether pods name their user and groups.
+    pub assigns_users: bool,
     /// The mounted key with the database URL.
     pub database_url: SecretKey,
     /// The mounted key with the Redis URL.
