@@ -44,8 +44,8 @@ pub struct RunArguments {
     /// with its SecurityContextConstraints.
     #[arg(long, env = "ASSIGN_POD_USERS", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub assign_pod_users: bool,
-    /// The address that serves /livez, /readyz and /metrics.
-    #[arg(long, env = "LISTEN_ADDR", default_value = "0.0.0.0:8080")]
+    /// The address that serves /livez, /readyz and /metrics. [::] is every address of both families.
+    #[arg(long, env = "LISTEN_ADDR", default_value = "[::]:8080")]
     pub listen_addr: SocketAddr,
     /// Whether the replicas elect a leader; only the leader reconciles.
     #[arg(long, env = "LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]

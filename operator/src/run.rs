@@ -7,6 +7,7 @@ use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use kube::Config;
 use kube::runtime::controller::{self, applier};
+use latchkey_config::decide_ipv4_fallback;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -83,7 +84,11 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     let readiness = Readiness::default();
     let address = arguments.listen_addr;
     let listen = |source| RunError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let mut listener = TcpListener::bind(address).await;
+    if let Some(ipv4) = listener.as_ref().err().and_then(|refused| decide_ipv4_fallback(address, refused)) {
+        listener = TcpListener::bind(ipv4).await;
+    }
+    let listener = listener.map_err(listen)?;
     tracing::info!(
         addr = %listener.local_addr().map_err(listen)?,
         version = env!("CARGO_PKG_VERSION"),

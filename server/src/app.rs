@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use latchkey_config::{Email, HashLimits, Minutes, SecretSource, SecretText, Settings, displayed_domain};
+use latchkey_config::{
+    Email, HashLimits, Minutes, SecretSource, SecretText, Settings, decide_ipv4_fallback, displayed_domain,
+};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -231,7 +233,11 @@ fn admissible_connections(settings: &Settings) -> usize {
 }
 
 async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{name} {address} cannot be listened on"))
+    let mut listener = TcpListener::bind(address).await;
+    if let Some(ipv4) = listener.as_ref().err().and_then(|refused| decide_ipv4_fallback(address, refused)) {
+        listener = TcpListener::bind(ipv4).await;
+    }
+    listener.with_context(|| format!("{name} {address} cannot be listened on"))
 }
 
 fn build_outbox(

@@ -109,6 +109,26 @@ async fn a_port_in_use_is_reported() {
 }
 
 #[tokio::test]
+async fn every_address_of_both_families_is_served_on_one_port() {
+    let mut parts = Parts::start().await;
+    for name in ["LISTEN_ADDR", "MANAGEMENT_ADDR"] {
+        parts.variables.insert(name.to_owned(), "[::]:0".to_owned());
+    }
+    let server = Server::start(&parts.variables).await;
+    server.wait_until_ready().await;
+    for host in ["127.0.0.1", "[::1]"] {
+        let at = |url: &str| url.replace("[::]", host);
+        let client = reqwest::Client::new();
+        assert_eq!(client.get(at(&server.management) + "/readyz").answer().await.status, 200);
+        let form = [("username", "nobody"), ("password", "a wrong password")];
+        let login = client.post(at(&server.api) + path::LOGIN).form(&form);
+        login.answer().await.problem(401);
+        // IPv4 addresses are those that limits and trusted proxies are written with.
+        server.wait_for_log(&format!(r#""address":"{}""#, host.trim_matches(['[', ']']))).await;
+    }
+}
+
+#[tokio::test]
 async fn an_unavailable_trace_collector_delays_nothing() {
     let mut parts = Parts::start().await;
     parts.variables.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:1".to_owned());

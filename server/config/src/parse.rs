@@ -13,8 +13,9 @@ use crate::settings::{
 use crate::variables as v;
 use crate::{Environment, SettingsErrors};
 
-const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
-const DEFAULT_MANAGEMENT: &str = "0.0.0.0:9090";
+/// All addresses of both families.
+const DEFAULT_LISTEN: &str = "[::]:8080";
+const DEFAULT_MANAGEMENT: &str = "[::]:9090";
 const DEFAULT_ACCESS_MINUTES: u32 = 10_080;
 const DEFAULT_REFRESH_MINUTES: u32 = 525_600;
 const DEFAULT_SMTP_PORT: u16 = 587;

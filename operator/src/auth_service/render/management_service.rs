@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::metadata::metadata;
+use super::pod::IP_FAMILIES;
 use crate::auth_service::validate::Validated;
 use crate::names::{Component, MANAGEMENT_PORT};
 
@@ -14,6 +15,7 @@ pub(super) fn build(service: &Validated) -> Service {
         spec: Some(ServiceSpec {
             selector: Some(service.names.selector(Component::Server)),
             type_: Some("ClusterIP".to_owned()),
+            ip_family_policy: Some(IP_FAMILIES.to_owned()),
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
             ports: Some(vec![ServicePort {

@@ -12,6 +12,8 @@ use latchkey_config::SecretText;
 
 use crate::auth_service::validate::{SecretKey, Validated};
 
+/// The address families of every Service: both, where the cluster has both.
+pub(super) const IP_FAMILIES: &str = "PreferDualStack";
 /// Readable only by the group of `fsGroup`.
 const SECRET_MODE: i32 = 0o440;
 

@@ -47,6 +47,7 @@ pub(super) fn build_service(service: &Validated) -> Service {
         spec: Some(ServiceSpec {
             selector: Some(service.names.selector(Component::Postgres)),
             type_: Some("ClusterIP".to_owned()),
+            ip_family_policy: Some(pod::IP_FAMILIES.to_owned()),
             ports: Some(vec![ServicePort {
                 name: Some("postgres".to_owned()),
                 port: PORT,

@@ -53,6 +53,7 @@ pub(super) fn build_service(service: &Validated) -> Service {
         spec: Some(ServiceSpec {
             selector: Some(service.names.selector(Component::Redis)),
             type_: Some("ClusterIP".to_owned()),
+            ip_family_policy: Some(pod::IP_FAMILIES.to_owned()),
             ports: Some(vec![ServicePort {
                 name: Some("redis".to_owned()),
                 port: PORT,

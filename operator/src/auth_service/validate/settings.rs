@@ -1,7 +1,7 @@
 //! The server's settings, derived from the spec: the only place where the names of the CRD become those of the
 //! settings (`bootstrapAdmin` becomes `FIRST_SUPERUSER`, a TTL a lifetime). Pure.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -40,8 +40,8 @@ pub(super) fn settings(
         redis_client_certificate: None,
         extra_ca_file: (!spec.trusted_cas.is_empty())
             .then(|| PathBuf::from(format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE))),
-        listen_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, http)),
-        management_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, MANAGEMENT_PORT)),
+        listen_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, http)),
+        management_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, MANAGEMENT_PORT)),
         issuer_url: url(&issuer, "spec.issuer")?,
         token_audience: spec.tokens.audience.clone(),
         jwt_keys_file: PathBuf::from(format!("{}/keys.json", paths::KEYS)),
