@@ -8,6 +8,7 @@ mod generated;
 mod imports;
 mod layers;
 mod links;
+mod reference;
 mod release;
 mod secrets;
 mod sources;

@@ -22,9 +22,18 @@ fn a_release_that_is_not_ready_names_every_reason_and_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_version_is_refused() {
-    for arguments in [&[][..], &["1.2"], &["v1.2.3"], &["1.2.3;true"], &["01.2.3"], &["1.2.3", "--nonsense"]]
-    {
+fn invalid_arguments_are_refused() {
+    for arguments in [
+        &[][..],
+        &["1.2"],
+        &["v1.2.3"],
+        &["1.2.3;true"],
+        &["01.2.3"],
+        &["1.2.3", "--nonsense"],
+        &["1.2.3", "--platforms", "linux/riscv64"],
+        &["1.2.3", "--prebuilt", "/nonexistent"],
+        &["1.2.3", "--prebuilt"],
+    ] {
         assert_eq!(release(arguments).status.code(), Some(2), "{arguments:?}");
     }
     assert_eq!(release(&["--help"]).status.code(), Some(0));

@@ -17,6 +17,7 @@ pub mod chart;
 pub mod cluster;
 pub mod collector;
 pub mod control_plane;
+pub mod documentation;
 pub mod forged_tokens;
 pub mod key_set;
 pub mod kubelet;

@@ -16,9 +16,10 @@ impl Wire {
     /// Connects to an authority such as `127.0.0.1:8080`.
     ///
     /// # Panics
-    /// When the connection is refused.
+    /// When the connection is refused, or not accepted within ten seconds.
     pub async fn connect(authority: &str) -> Self {
-        Self(TcpStream::connect(authority).await.expect("a connection"))
+        let connected = tokio::time::timeout(LIMIT, TcpStream::connect(authority)).await;
+        Self(connected.expect("a connection in time").expect("a connection"))
     }
 
     /// Sends bytes. An error is not a failure, because a server may close the connection during an invalid request.

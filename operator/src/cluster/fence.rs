@@ -24,7 +24,7 @@ pub(crate) struct Fenced;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
     /// Always: there is no leader election.
-    Ever,
+    Forever,
     /// Until this time; before the lease is held, no writes are permitted.
     Instant(Option<Instant>),
     /// Permanently closed. Responses to writes that were sent are awaited until this time.
@@ -32,24 +32,24 @@ enum Until {
 }
 
 impl Until {
-    fn lets_begin(self, now: Instant) -> bool {
+    fn permits_new_writes(self, now: Instant) -> bool {
         match self {
-            Self::Ever => true,
+            Self::Forever => true,
             Self::Instant(end) => end.is_some_and(|end| now < end),
             Self::Finishing(_) => false,
         }
     }
 
-    fn lets_go_on(self, now: Instant) -> bool {
+    fn awaits_responses(self, now: Instant) -> bool {
         match self {
-            Self::Ever => true,
+            Self::Forever => true,
             Self::Instant(end) | Self::Finishing(end) => end.is_some_and(|end| now < end),
         }
     }
 
     fn end(self) -> Option<Instant> {
         match self {
-            Self::Ever => None,
+            Self::Forever => None,
             Self::Instant(end) | Self::Finishing(end) => end,
         }
     }
@@ -67,7 +67,7 @@ pub(crate) struct Fence {
 impl Fence {
     /// Permits everything: there is no leader election.
     pub(crate) fn open() -> Self {
-        Self::new(Until::Ever)
+        Self::new(Until::Forever)
     }
 
     /// Permits no writes until the lease is held.
@@ -103,7 +103,7 @@ impl Fence {
     }
 
     /// Closes the fence permanently and waits for the responses to writes that were sent. Returns whether the API
-    /// server can have no write left to carry out: none was abandoned now, or within `margin` before.
+    /// server has certainly carried out every write: none was abandoned now, or within `margin` before.
     pub(crate) async fn finish(&self, within: Duration, margin: Duration) -> bool {
         let end = Instant::now() + within;
         self.until.send_modify(|until| {
@@ -112,13 +112,13 @@ impl Fence {
         self.writes.close();
         self.writes.wait().await;
         let unanswered = *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-        unanswered.is_none_or(|given_up| given_up.elapsed() > margin)
+        unanswered.is_none_or(|abandoned| abandoned.elapsed() > margin)
     }
 
     fn begin(&self) -> Result<Write, Fenced> {
         // Counted before the check, so that a concurrent close waits for it.
         let write = Write { fence: self.clone(), _counted: self.writes.token(), answered: true };
-        if self.until.borrow().lets_begin(Instant::now()) { Ok(write) } else { Err(Fenced) }
+        if self.until.borrow().permits_new_writes(Instant::now()) { Ok(write) } else { Err(Fenced) }
     }
 
     /// Resolves when responses to writes are no longer awaited.
@@ -126,7 +126,7 @@ impl Fence {
         let mut changes = self.until.subscribe();
         loop {
             let until = *changes.borrow_and_update();
-            if !until.lets_go_on(Instant::now()) {
+            if !until.awaits_responses(Instant::now()) {
                 return;
             }
             let end = until.end();
@@ -157,8 +157,8 @@ impl Write {
         let (mut sending, mut ended) = (pin!(sending), pin!(fence.ended()));
         poll_fn(|context| {
             // The clock is read every time: in a process that was suspended, the timer may not have fired yet.
-            let goes_on = fence.until.borrow().lets_go_on(Instant::now());
-            if !goes_on || ended.as_mut().poll(context).is_ready() {
+            let may_continue = fence.until.borrow().awaits_responses(Instant::now());
+            if !may_continue || ended.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Fenced.into()));
             }
             self.answered = false;
@@ -272,12 +272,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_without_an_answer_is_given_up_when_the_lease_ends() {
+    async fn a_write_without_a_response_is_abandoned_when_the_lease_ends() {
         let (fence, sent) = (Fence::closed(), Arc::default());
         fence.extend(Instant::now() + Duration::from_millis(50));
         let write = send(&fence, Method::PATCH, &sent, false);
-        let given_up = tokio::time::timeout(Duration::from_secs(20), write).await.expect("an end");
-        assert!(given_up.unwrap_err().is::<Fenced>());
+        let abandoned = tokio::time::timeout(Duration::from_secs(20), write).await.expect("an end");
+        assert!(abandoned.unwrap_err().is::<Fenced>());
         assert_eq!(sent.load(Ordering::SeqCst), 1);
         assert!(!fence.finish(LONG, LONG).await, "the API server may still carry it out");
     }
@@ -288,11 +288,11 @@ mod tests {
         fence.extend(Instant::now() + Duration::from_millis(20));
         let write = send(&fence, Method::PATCH, &sent, false);
         fence.extend(Instant::now() + LONG);
-        assert!(tokio::time::timeout(Duration::from_millis(100), write).await.is_err(), "it was given up");
+        assert!(tokio::time::timeout(Duration::from_millis(100), write).await.is_err(), "it was abandoned");
     }
 
     #[tokio::test]
-    async fn finishing_waits_for_answers_and_says_whether_all_came() {
+    async fn finishing_waits_for_responses_and_returns_whether_all_arrived() {
         let (fence, sent) = (Fence::open(), Arc::default());
         send(&fence, Method::PATCH, &sent, true).await.unwrap();
         assert!(fence.finish(LONG, LONG).await);
@@ -305,7 +305,7 @@ mod tests {
             }
             fence.finish(Duration::from_millis(20), LONG).await
         };
-        let (given_up, finished) = tokio::join!(send(&fence, Method::PATCH, &sent, false), finishing);
-        assert!(!finished && given_up.unwrap_err().is::<Fenced>());
+        let (abandoned, finished) = tokio::join!(send(&fence, Method::PATCH, &sent, false), finishing);
+        assert!(!finished && abandoned.unwrap_err().is::<Fenced>());
     }
 }

@@ -191,7 +191,9 @@ impl<'a> AuditEvent<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{BTreeSet, HashSet};
+
+    use latchkey_tests::documentation::{names, read, section};
 
     use super::*;
 
@@ -199,5 +201,12 @@ mod tests {
     fn names_are_unique() {
         let names: HashSet<_> = AuditKind::ALL.into_iter().map(AuditKind::as_str).collect();
         assert_eq!(names.len(), AuditKind::ALL.len());
+    }
+
+    #[test]
+    fn the_documentation_lists_every_kind() {
+        let page = read("docs/explanation/security.md");
+        let kinds: BTreeSet<_> = AuditKind::ALL.into_iter().map(|kind| kind.as_str().to_owned()).collect();
+        assert_eq!(names(section(&page, "## Audit log")), kinds);
     }
 }

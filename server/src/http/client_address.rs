@@ -7,18 +7,18 @@ use ipnet::IpNet;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The maximum number of entries read. No chain of proxies is as long, and a caller may send thousands.
+/// The maximum number of entries read. Chains of proxies are shorter, and a client may send thousands of entries.
 const MAX_HOPS: usize = 64;
 /// The longest entry that can be an address: an IPv6 address in brackets with a port.
 const MAX_ENTRY: usize = 64;
 
-/// The address of the client. `X-Forwarded-For` is read from its end, where the nearest proxy wrote, as long as the writer
-/// of an entry is trusted: what a client puts there itself is never reached (OWASP ASVS 5.0 §4.1.3). Several headers are
-/// one list (RFC 9110 §5.3). It is read as bytes and entry by entry, so that nothing that a client puts before what the
-/// proxy appended, text or not, makes a difference.
+/// The address of the client. `X-Forwarded-For` is read from its end, where the nearest proxy appended its entry, and only
+/// as far as trusted proxies wrote the entries: entries of the client are never used (OWASP ASVS 5.0 §4.1.3). Several
+/// headers are one list (RFC 9110 §5.3). The header is read as bytes, entry by entry, so that bytes of the client that are
+/// not text do not hide the entry of the proxy.
 ///
-/// An entry that is no address, where the client's is expected, ends the chain: the request then counts for the proxy that
-/// wrote it, so that no entry evades a limit by being unreadable.
+/// An entry that is not an address ends the chain: the request then counts for the trusted proxy that wrote the entry, so
+/// that a client cannot evade a limit with an unreadable entry.
 pub fn decide_client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_is_no_proxy_says_nothing_about_addresses() {
+    fn the_header_of_a_client_that_is_not_a_trusted_proxy_is_ignored() {
         assert_eq!(decide("192.0.2.1", &["198.51.100.1"], &[]), "192.0.2.1");
         assert_eq!(decide("192.0.2.1", &["198.51.100.1"], &["10.0.0.0/8"]), "192.0.2.1");
     }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_counts_for_the_proxy_that_wrote_it() {
+    fn an_entry_that_is_not_an_address_counts_for_the_proxy_that_wrote_it() {
         for entry in [
             "unknown",
             "_hidden",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_of_thousands_is_not_followed_to_its_end() {
+    fn a_chain_of_thousands_of_entries_is_read_in_part() {
         let line = format!("192.0.2.1{}", ", 10.9.9.9".repeat(5_000));
         assert_eq!(decide("10.0.0.1", &[&line], &TRUSTED), "10.9.9.9");
     }
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_stands_to_the_left_of_the_proxys_entry_changes_nothing(
+        fn entries_before_the_entry_of_the_proxy_are_ignored(
             forged in prop::collection::vec(forged(), 0..4), own_line in any::<bool>(), hops in 0_usize..4,
         ) {
             let appended = format!("192.0.2.1{}", ", 10.9.9.9".repeat(hops)).into_bytes();
@@ -147,7 +147,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_breaks_it(lines in prop::collection::vec(forged(), 0..4)) {
+        fn no_header_causes_a_panic(lines in prop::collection::vec(forged(), 0..4)) {
             let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
             decide_bytes("10.0.0.1", &lines, &TRUSTED);
         }

@@ -127,3 +127,61 @@ pub fn shows_username(kind: MailKind) -> bool {
 pub fn shows_new_email(kind: MailKind) -> bool {
     matches!(kind, MailKind::EmailChangeNotice | MailKind::EmailChanged)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use latchkey_tests::documentation::{code_spans, names, read, rows, section};
+
+    use super::*;
+
+    fn page() -> String {
+        read("docs/reference/emails.md")
+    }
+
+    #[test]
+    fn the_documentation_lists_every_kind_with_its_link() {
+        let kinds: BTreeSet<_> = MailKind::ALL.into_iter().map(|kind| kind.as_str().to_owned()).collect();
+        assert_eq!(names(section(&page(), "## Kinds")), kinds);
+        for row in rows(section(&page(), "## Kinds")) {
+            for name in code_spans(&row[0]) {
+                let kind = MailKind::ALL.into_iter().find(|kind| kind.as_str() == name).unwrap();
+                let link = link_rule(kind).map_or(String::new(), |rule| {
+                    let validity = match rule.build_link("", "").validity {
+                        Validity::Minutes(minutes) => format!("{minutes} minutes"),
+                        Validity::Hours(hours) => format!("{hours} hours"),
+                        Validity::Days(days) => format!("{days} days"),
+                    };
+                    format!("`{}`, {validity}, one use", rule.path)
+                });
+                assert_eq!(row[2], link, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_variable_with_its_kinds() {
+        let mut listed = BTreeMap::new();
+        for row in rows(section(&page(), "## Variables")) {
+            let kinds: Vec<_> = MailKind::ALL.into_iter().map(MailKind::as_str).collect();
+            let named: BTreeSet<_> = code_spans(&row[1]).into_iter().collect();
+            let kinds: BTreeSet<_> = kinds
+                .into_iter()
+                .map(str::to_owned)
+                .filter(|kind| row[1].starts_with("all") != named.contains(kind))
+                .collect();
+            listed.insert(code_spans(&row[0]).swap_remove(0), kinds);
+        }
+        let mut defined = BTreeMap::<_, BTreeSet<_>>::new();
+        for kind in MailKind::ALL {
+            let facts = sample_facts(kind, "Example");
+            // The renderer adds two.
+            let names = facts.values().into_iter().map(|(name, _)| name).chain(["locale", "subject"]);
+            for name in names {
+                defined.entry(name.to_owned()).or_default().insert(kind.as_str().to_owned());
+            }
+        }
+        assert_eq!(listed, defined);
+    }
+}

@@ -64,12 +64,12 @@ impl LimitedAction {
     }
 }
 
-/// The device cookie: 256 random bits in base64url, which authenticate nobody.
+/// The device cookie: 256 random bits in base64url. It is not a credential.
 #[derive(Clone, Copy)]
 pub struct DeviceCookie<'a>(&'a str);
 
 impl<'a> DeviceCookie<'a> {
-    /// `None` when it cannot be a cookie of this service.
+    /// Returns `None` if the text does not have the form of this cookie.
     pub fn parse(text: &'a str) -> Option<Self> {
         let ours = text.len() == OneTimeSecret::CHARS
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
@@ -90,9 +90,9 @@ impl Service {
         }
     }
 
-    /// Counts an attempt on `name`: a login name, an address or the token of a link. Call it before anything that is
-    /// expensive or reveals something; give the attempt back when it was no guess. A device that the account knows has
-    /// its own allowance, which others cannot use up.
+    /// Counts an attempt on `name`: a login name, an address or the token of a link. Call it before any work that is
+    /// expensive or reveals whether the account exists, and return the attempt if it was not a guess. A known device of the
+    /// account has its own allowance, which attempts from elsewhere do not reduce.
     ///
     /// # Errors
     /// [`ServiceError::RateLimited`]
@@ -115,7 +115,7 @@ impl Service {
             && let Err(error) = self.record_limited(action, name, limited, origin).await
         {
             // The request is refused in any case.
-            tracing::warn!(%error, "a refused attempt could not be recorded in the audit");
+            tracing::warn!(%error, "a refused attempt could not be recorded in the audit log");
         }
         Err(ServiceError::RateLimited(limited.wait))
     }

@@ -8,11 +8,11 @@ use crate::domain::clock::KEPT_AFTER_EXPIRY;
 
 /// The kinds of expired rows.
 ///
-/// What strict revocation needs stays (docs/decisions/0002). A revocation is needed while an access token of its
-/// session could be unexpired. A session is needed while one of its tokens could be: where PostgreSQL answers, a
-/// session that does not exist counts as over, so deleting one can only refuse tokens, never let them in; and
-/// where Redis answers, what keeps its access tokens out is that they have expired. Expiry is judged by each
-/// replica's own clock, so both are kept for [`KEPT_AFTER_EXPIRY`] longer, as Redis keeps its copy.
+/// Rows that strict revocation needs are kept (docs/decisions/0002): a revocation as long as an access token of its
+/// session may be valid, and a session as long as one of its tokens may be. If PostgreSQL answers a revocation check, a
+/// session that does not exist counts as ended, so that deleting a session can only cause rejections. If Redis answers,
+/// the access tokens of a deleted session are rejected because they have expired. Each replica judges expiry by its own
+/// clock; therefore both kinds of rows, like their copies in Redis, are kept for [`KEPT_AFTER_EXPIRY`] longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expired {
     /// Sessions whose refresh token and access tokens have expired, with their refresh tokens.
@@ -25,9 +25,9 @@ pub enum Expired {
     OneTimeTokens,
     /// Audit events older than the retention.
     AuditEvents,
-    /// Messages given up long ago.
+    /// Messages that were given up and whose retention is over.
     DeadMail,
-    /// Devices that have not logged in for long.
+    /// Devices whose last login is older than the retention.
     Devices,
 }
 
@@ -72,8 +72,8 @@ impl Expired {
         }
     }
 
-    /// One batch: at most `$1` rows whose time is more than `$2` ago. A row that a request holds is left for the
-    /// next time: neither waits for the other. The rows are found by an index and deleted where they lie.
+    /// One batch: at most `$1` rows whose time is more than `$2` ago. Rows that a request has locked are skipped, so that
+    /// neither waits for the other. The rows are found by an index and deleted by their physical location.
     fn statement(self) -> &'static str {
         match self {
             Self::Sessions => {
@@ -151,8 +151,30 @@ impl Store {
     }
 }
 
-/// The right to delete; its transaction holds an advisory lock, which ends with the connection at the latest. It
-/// holds no snapshot, so that what is deleted under it can be vacuumed meanwhile.
+/// The right to delete. Its transaction holds an advisory lock, which ends with the connection at the latest, and no
+/// snapshot, so that PostgreSQL can vacuum the deleted rows while the run continues.
 pub struct HousekeepingRight {
     _transaction: Transaction,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use latchkey_tests::documentation::{code_spans, read, rows};
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_table_of_which_rows_are_deleted() {
+        let listed: BTreeSet<_> = rows(&read("docs/reference/data-retention.md"))
+            .iter()
+            .map(|row| code_spans(&row[0]).swap_remove(0))
+            .collect();
+        let mut tables: BTreeSet<_> =
+            Expired::ALL.into_iter().map(|expired| expired.table().to_owned()).collect();
+        // Accounts that were registered and not used are not rows that expire by themselves.
+        tables.insert("users".to_owned());
+        assert_eq!(listed, tables);
+    }
 }

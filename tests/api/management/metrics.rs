@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, path};
+use latchkey_tests::documentation::{documented_metrics, exported_metrics};
 use latchkey_tests::logs;
 
 #[tokio::test]
@@ -77,4 +78,33 @@ async fn every_metric_has_a_help_text() {
     };
     assert_eq!(words("# HELP "), words("# TYPE "));
     assert!(!words("# HELP ").is_empty());
+}
+
+#[tokio::test]
+async fn the_documentation_lists_the_metrics_and_values_of_a_running_server() {
+    let app = App::setup().set("RATE_LIMIT_PER_ACCOUNT", "3").start().await;
+    let (_, session) = app.new_session("documented").await;
+    app.me(&session.access).await.ok(200);
+    for _ in 0..5 {
+        app.post_login("nobody", "not the password").await;
+    }
+    let documented = documented_metrics("## Metrics of the server");
+    let exported = exported_metrics(&app.server().metrics().await);
+    for counted in
+        ["latchkey_rate_limited_total", "latchkey_audit_events_total", "latchkey_database_connections"]
+    {
+        assert!(exported.contains_key(counted), "{counted}: {exported:?}");
+    }
+    for (name, labels) in exported {
+        let listed = documented.get(&name).unwrap_or_else(|| panic!("{name} is not documented"));
+        assert_eq!(listed.keys().collect::<Vec<_>>(), labels.keys().collect::<Vec<_>>(), "{name}");
+        for (label, values) in labels {
+            let known = &listed[&label];
+            assert!(known.is_empty() || values.is_subset(known), "{name}, {label}: {values:?}");
+            // A gauge of states has every state at every scrape.
+            if label == "state" {
+                assert_eq!(&values, known, "{name}");
+            }
+        }
+    }
 }

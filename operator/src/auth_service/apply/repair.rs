@@ -83,7 +83,7 @@ pub(super) fn foreign_fields(rendered: &Rendered, live: &DynamicObject) -> Optio
     }
 }
 
-/// Whether a member is a list that holds something.
+/// Whether a member is a list that is not empty.
 fn is_list(object: &Value, member: &str) -> bool {
     object.get(member).and_then(Value::as_array).is_some_and(|elements| !elements.is_empty())
 }

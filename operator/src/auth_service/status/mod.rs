@@ -4,6 +4,8 @@ mod autoscaling;
 mod certificate;
 mod conditions;
 mod dependencies;
+#[cfg(test)]
+mod documented_tests;
 mod error;
 mod event_note;
 mod exposure;

@@ -41,7 +41,7 @@ impl World {
         }
     }
 
-    fn decide(&self) -> (BTreeMap<&'static str, Stated>, Verdict) {
+    pub(super) fn decide(&self) -> (BTreeMap<&'static str, Stated>, Verdict) {
         let facts = Facts {
             service: &self.service,
             external_state: &self.external_state,
@@ -61,7 +61,7 @@ impl World {
         stated.message.clone()
     }
 
-    fn report(&mut self) -> &mut Report {
+    pub(super) fn report(&mut self) -> &mut Report {
         self.external_state.answers[0].report.as_mut().unwrap()
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn deployment(updated: i32, ready: i32) -> Deployment {
     deployment
 }
 
-fn waiting_pod(name: &str, reason: &str) -> Pod {
+pub(super) fn waiting_pod(name: &str, reason: &str) -> Pod {
     serde_json::from_value(json!({
         "metadata": {"name": name},
         "status": {"containerStatuses": [{"name": "it", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": reason}}}]},

@@ -23,7 +23,7 @@ use super::error::StatusError;
 use super::event_note::shortened;
 
 /// The reason of the conditions and of the event.
-const REASON: &str = "UnreadableResource";
+pub(super) const REASON: &str = "UnreadableResource";
 /// The interval at which the report is checked, in case another client removed it.
 const AGAIN: Duration = Duration::from_mins(5);
 
