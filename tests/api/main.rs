@@ -30,6 +30,7 @@ mod mail_templates;
 mod management;
 mod overload;
 mod pages;
+mod pgbouncer;
 mod plan_calls;
 mod properties;
 mod query_plans;

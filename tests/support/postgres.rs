@@ -21,7 +21,7 @@ const TEMPLATE: &str = "latchkey_template";
 const STATEMENT_TIMEOUT: &str = "60s";
 
 /// The user that the package of PostgreSQL creates.
-const USER: &str = "postgres";
+pub(crate) const USER: &str = "postgres";
 
 /// An instance that listens on 127.0.0.1.
 #[derive(Debug)]
@@ -277,6 +277,16 @@ impl Database {
     #[must_use]
     pub fn by_port(&self, port: u16) -> Self {
         Self { port, password: self.password.clone(), name: self.name.clone(), removed_on_drop: false }
+    }
+
+    /// The port of its instance.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The password of the user `latchkey`.
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// The URL of the database, with the password.

@@ -1,8 +1,7 @@
 //! The inputs of a migration.
 
-use latchkey_config::SecretText;
+use latchkey_config::{PostgresUrl, SecretText};
 use latchkey_crds::AuthServiceSpec;
-use url::Url;
 
 use crate::fingerprint::fingerprint;
 
@@ -24,11 +23,8 @@ pub(super) fn migration_inputs(
     fingerprint(parts.into_iter().chain(trusted_cas).map(str::as_bytes))
 }
 
-/// URLs with the same host and database identify the same database, independent of the user.
+/// URLs with the same hosts and database identify the same database, independent of the user.
 pub(super) fn without_login(url: &SecretText) -> String {
-    let Ok(mut url) = Url::parse(url.expose()) else { return String::new() };
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    url.set_query(None);
-    url.to_string()
+    let Ok(url) = PostgresUrl::parse(url.expose()) else { return String::new() };
+    format!("{:?} {:?}", url.hosts, url.database.or(url.username))
 }
