@@ -30,6 +30,8 @@ mod mail_templates;
 mod management;
 mod overload;
 mod pages;
+mod pg_failover;
+mod pg_urls;
 mod pgbouncer;
 mod plan_calls;
 mod properties;

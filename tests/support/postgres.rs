@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
@@ -33,6 +34,8 @@ pub struct Postgres {
     template: OnceLock<()>,
     is_shared: bool,
     certificate: Option<Certificate>,
+    /// More settings.
+    settings: Vec<String>,
 }
 
 /// The database of one test. Dropping it removes it from the shared instance.
@@ -48,7 +51,7 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None));
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None, None));
         &SHARED
     }
 
@@ -57,7 +60,7 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        Self::launch(false, None)
+        Self::launch(false, None, None)
     }
 
     /// The same with TLS for clients that request it.
@@ -65,16 +68,30 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start_with_tls(certificate: &Certificate) -> Self {
-        Self::launch(false, Some(certificate))
+        Self::launch(false, Some(certificate), None)
     }
 
-    fn launch(is_shared: bool, certificate: Option<&Certificate>) -> Self {
+    /// The same, and the user `certified` must present a client certificate of the authority in the file `authority`.
+    pub fn start_with_client_certificates(certificate: &Certificate, authority: &Path) -> Self {
+        Self::launch(false, Some(certificate), Some(authority))
+    }
+
+    fn launch(is_shared: bool, certificate: Option<&Certificate>, authority: Option<&Path>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
         fs::write(folder.join("password"), &password).expect("the password file");
         let data = folder.join("data");
         let certificate = certificate.map(|certificate| certificate.copied_into(&folder));
+        let mut settings = Vec::new();
+        if let Some(authority) = authority {
+            let (hba, copy) = (folder.join("pg_hba.conf"), folder.join("ca.crt"));
+            fs::copy(authority, &copy).expect("the certificate of the authority is copied");
+            let rules = "hostssl all certified all scram-sha-256 clientcert=verify-ca\nhost all all all scram-sha-256\n";
+            fs::write(&hba, rules).expect("the rules for clients");
+            settings.push(format!("hba_file={}", hba.display()));
+            settings.push(format!("ssl_ca_file={}", copy.display()));
+        }
         if is_root() {
             run_ok(Command::new("chown").args(["-R", USER]).arg(&folder));
         }
@@ -91,6 +108,7 @@ impl Postgres {
             template: OnceLock::new(),
             is_shared,
             certificate,
+            settings,
         };
         postgres.start_again();
         postgres
@@ -102,8 +120,7 @@ impl Postgres {
         command.arg("-D").arg(self.folder.path().join("data")).arg("-p").arg(self.port.to_string());
         command.current_dir(self.folder.path());
         for setting in [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
+            "listen_addresses=127.0.0.1,::1",
             "max_connections=600",
             "shared_buffers=64MB",
             "max_wal_size=64MB",
@@ -114,6 +131,10 @@ impl Postgres {
             "full_page_writes=off",
             "autovacuum=off",
         ] {
+            command.args(["-c", setting]);
+        }
+        command.arg("-c").arg(format!("unix_socket_directories={}", self.folder.path().display()));
+        for setting in &self.settings {
             command.args(["-c", setting]);
         }
         if let Some(Certificate { certificate, key }) = &self.certificate {
@@ -154,6 +175,7 @@ impl Postgres {
             template: OnceLock::new(),
             is_shared: false,
             certificate: None,
+            settings: Vec::new(),
         };
         standby.start_again();
         standby
@@ -168,6 +190,30 @@ impl Postgres {
         promote.args(["promote", "--wait", "--timeout=30", "--silent", "-D"]);
         promote.arg(self.folder.path().join("data")).current_dir(self.folder.path());
         run_ok(&mut as_user(USER, &promote));
+    }
+
+    /// Makes a standby receive nothing from its primary any more.
+    pub async fn detach(&self) {
+        let mut admin = self.database("postgres").connect().await;
+        for sql in ["ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"] {
+            sqlx::query(sql).execute(&mut admin).await.expect(sql);
+        }
+        wait::until_equal("receivers of the standby", 0, || async {
+            self.database("postgres").count("SELECT count(*) FROM pg_stat_wal_receiver WHERE status <> $1", "").await
+        })
+        .await;
+    }
+
+    /// Kills it: what only this instance has is lost.
+    pub fn crash(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// The folder of its Unix socket.
+    pub fn socket_folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The port that it listens on.

@@ -14,6 +14,7 @@ mod error;
 mod housekeeping;
 mod import;
 mod login_probes;
+mod lost_ends;
 mod one_time_tokens;
 mod outbox;
 mod own_account;
