@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use latchkey_tests::answer::Answered as _;
 use latchkey_tests::app::{App, Session, path};
+use latchkey_tests::link::Link;
 use latchkey_tests::postgres::{Database, Postgres};
 use latchkey_tests::wait;
 use serde_json::json;
@@ -131,8 +132,10 @@ async fn an_ended_session_does_not_come_back_when_the_standby_lost_its_end() {
 #[tokio::test]
 async fn servers_that_start_after_a_failover_know_the_ends_that_it_lost() {
     let mut pair = Pair::start().await;
+    // An address that moves to the new primary, as operators of PostgreSQL have.
+    let link = Link::to(pair.primary.port());
     let mut app = App::setup()
-        .set("DATABASE_URL", &pair.url())
+        .set("DATABASE_URL", &pair.database.by_port(link.port()).url())
         .set("RATE_LIMITS_ENABLED", "false")
         .start()
         .await;
@@ -142,8 +145,12 @@ async fn servers_that_start_after_a_failover_know_the_ends_that_it_lost() {
     let ended = at_standby.end(&app).await;
     app.servers[0].kill();
     pair.fail_over().await;
+    link.lead_to(pair.standby.port());
     app.restart(0).await;
     wait_until_ready(&app).await;
+    for (how, session) in &ended {
+        assert_refused(&app, session, how).await;
+    }
     wait::until_equal("the active sessions that had ended", 0, || async {
         let sql = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id
                    WHERE ended_at IS NULL AND username LIKE $1";
