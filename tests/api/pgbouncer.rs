@@ -86,6 +86,7 @@ async fn the_database_is_migrated_through_pgbouncer_by_several_processes() {
     // The next release runs it again.
     let output = run_command(&["migrate"], &variables);
     assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("a connection pooler may hide"), "{output:?}");
 }
 
 #[tokio::test]

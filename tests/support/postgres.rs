@@ -1,8 +1,10 @@
 //! PostgreSQL: one instance per test executable, and one database per test.
 
+mod replication;
+
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
@@ -36,6 +38,17 @@ pub struct Postgres {
     certificate: Option<Certificate>,
     /// More settings.
     settings: Vec<String>,
+    /// The folder of its programs.
+    bin: PathBuf,
+}
+
+/// How an instance differs from the others.
+#[derive(Default)]
+struct Launch<'a> {
+    is_shared: bool,
+    certificate: Option<&'a Certificate>,
+    authority: Option<&'a Path>,
+    programs: Option<&'a Path>,
 }
 
 /// The database of one test. Dropping it removes it from the shared instance.
@@ -51,7 +64,7 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None, None));
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(&Launch { is_shared: true, ..Launch::default() }));
         &SHARED
     }
 
@@ -60,7 +73,7 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        Self::launch(false, None, None)
+        Self::launch(&Launch::default())
     }
 
     /// The same with TLS for clients that request it.
@@ -68,23 +81,37 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start_with_tls(certificate: &Certificate) -> Self {
-        Self::launch(false, Some(certificate), None)
+        Self::launch(&Launch { certificate: Some(certificate), ..Launch::default() })
     }
 
     /// The same, and the user `certified` must present a client certificate of the authority in the file `authority`.
     pub fn start_with_client_certificates(certificate: &Certificate, authority: &Path) -> Self {
-        Self::launch(false, Some(certificate), Some(authority))
+        let (certificate, authority) = (Some(certificate), Some(authority));
+        Self::launch(&Launch { certificate, authority, ..Launch::default() })
     }
 
-    fn launch(is_shared: bool, certificate: Option<&Certificate>, authority: Option<&Path>) -> Self {
+    /// Starts a separate instance with the programs below `programs/bin`.
+    pub fn start_from(programs: &Path) -> Self {
+        Self::launch(&Launch { programs: Some(programs), ..Launch::default() })
+    }
+
+    fn launch(launch: &Launch<'_>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
         fs::write(folder.join("password"), &password).expect("the password file");
         let data = folder.join("data");
-        let certificate = certificate.map(|certificate| certificate.copied_into(&folder));
+        let certificate = launch.certificate.map(|certificate| certificate.copied_into(&folder));
+        let bin = match launch.programs {
+            // Copied, because another user runs them, who may not enter the folder of the cache.
+            Some(programs) => {
+                run_ok(Command::new("cp").arg("-r").arg(programs).arg(folder.join("programs")));
+                folder.join("programs/bin")
+            }
+            None => programs::postgres_bin().to_owned(),
+        };
         let mut settings = Vec::new();
-        if let Some(authority) = authority {
+        if let Some(authority) = launch.authority {
             let (hba, copy) = (folder.join("pg_hba.conf"), folder.join("ca.crt"));
             fs::copy(authority, &copy).expect("the certificate of the authority is copied");
             let rules = "hostssl all certified all scram-sha-256 clientcert=verify-ca\nhost all all all scram-sha-256\n";
@@ -95,7 +122,7 @@ impl Postgres {
         if is_root() {
             run_ok(Command::new("chown").args(["-R", USER]).arg(&folder));
         }
-        let mut initdb = Command::new(programs::postgres_bin().join("initdb"));
+        let mut initdb = Command::new(bin.join("initdb"));
         initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(folder.join("password"));
         initdb.args(["--no-sync", "--username=latchkey", "--auth=scram-sha-256", "--encoding=UTF8"]);
         initdb.args(["--locale=C.UTF-8", "--no-instructions"]);
@@ -106,9 +133,10 @@ impl Postgres {
             password,
             folder: temporary,
             template: OnceLock::new(),
-            is_shared,
+            is_shared: launch.is_shared,
             certificate,
             settings,
+            bin,
         };
         postgres.start_again();
         postgres
@@ -116,7 +144,7 @@ impl Postgres {
 
     /// Starts it on the same port with the same data, and waits until it accepts connections.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(programs::postgres_bin().join("postgres"));
+        let mut command = Command::new(self.bin.join("postgres"));
         command.arg("-D").arg(self.folder.path().join("data")).arg("-p").arg(self.port.to_string());
         command.current_dir(self.folder.path());
         for setting in [
@@ -149,66 +177,6 @@ impl Postgres {
             wait::check(log.iter().any(|line| ready.iter().any(|ready| line.contains(ready))), log)
         });
         self.process = Some(process);
-    }
-
-    /// Starts a hot standby, which replicates this instance until it is promoted.
-    ///
-    /// # Panics
-    /// When it does not start.
-    #[must_use]
-    pub fn start_standby(&self) -> Self {
-        let temporary = temporary_folder("standby-");
-        let folder = temporary.path().to_owned();
-        if is_root() {
-            run_ok(Command::new("chown").arg(USER).arg(&folder));
-        }
-        let mut copy = client("pg_basebackup", self.port, &self.password);
-        copy.arg("-D").arg(folder.join("data"));
-        // Writes `standby.signal` and the address of the primary.
-        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync"]);
-        run_ok(&mut as_user(USER, copy.current_dir(&folder)));
-        let mut standby = Self {
-            process: None,
-            port: free_port(),
-            password: self.password.clone(),
-            folder: temporary,
-            template: OnceLock::new(),
-            is_shared: false,
-            certificate: None,
-            settings: Vec::new(),
-        };
-        standby.start_again();
-        standby
-    }
-
-    /// Promotes a standby to a primary, and waits until it is one.
-    ///
-    /// # Panics
-    /// When that takes longer than half a minute.
-    pub fn promote(&self) {
-        let mut promote = Command::new(programs::postgres_bin().join("pg_ctl"));
-        promote.args(["promote", "--wait", "--timeout=30", "--silent", "-D"]);
-        promote.arg(self.folder.path().join("data")).current_dir(self.folder.path());
-        run_ok(&mut as_user(USER, &promote));
-    }
-
-    /// Makes a standby receive nothing from its primary any more.
-    pub async fn detach(&self) {
-        let mut admin = self.database("postgres").connect().await;
-        for sql in ["ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"] {
-            sqlx::query(sql).execute(&mut admin).await.expect(sql);
-        }
-        wait::until_equal("receivers of the standby", 0, || async {
-            self.database("postgres").count("SELECT count(*) FROM pg_stat_wal_receiver WHERE status <> $1", "").await
-        })
-        .await;
-    }
-
-    /// Kills it: what only this instance has is lost.
-    pub fn crash(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill();
-        }
     }
 
     /// The folder of its Unix socket.

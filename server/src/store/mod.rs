@@ -60,7 +60,7 @@ pub use profile_reader::Profile;
 pub use refresh_tokens::{RefreshOutcome, RefreshRequest};
 pub use registrations::Registration;
 pub use revocations::{RevocationState, RevokedSession, SweepCursor};
-pub use schema::{OLDEST_TOLERATED_SERVER, describe_unfit, migrate};
+pub use schema::{Migrated, OLDEST_TOLERATED_SERVER, describe_unfit, migrate};
 pub use schema_version::REQUIRED_SCHEMA_VERSION;
 pub use session_limit::session_limit_event;
 pub use sessions::{NewSession, Occupancy};

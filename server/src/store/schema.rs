@@ -48,13 +48,22 @@ pub enum MigrateError {
     },
 }
 
+/// A migration run that succeeded.
+#[derive(Debug, Clone, Copy)]
+pub struct Migrated {
+    /// The version of the schema.
+    pub version: i64,
+    /// Whether a connection pooler shares the sessions of the database between its clients.
+    pub is_behind_pooler: bool,
+}
+
 /// Brings the schema up to date. Concurrent runs wait for each other (advisory locks).
 /// Migrations that the database has and this binary does not know are left alone: a newer release made them.
 ///
 /// # Errors
 /// [`MigrateError`]; running it again is always safe. Nothing was changed when this binary could not use the
 /// schema, or servers that run could not use the next one.
-pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, MigrateError> {
+pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<Migrated, MigrateError> {
     let target = connect_target(database_url, roots)?.named("latchkey-migrate");
     let pool = Pool::connect_lazily(target, 1, Deadlines::MIGRATION);
     // Asked of a standby, what follows would answer for the primary, or fail for a reason that says nothing.
@@ -76,7 +85,8 @@ pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, Mi
     timeout(LIMIT, apply::apply_all(&pool, &MIGRATOR))
         .await
         .map_err(|_| StoreError::Unavailable("the migrations did not end within the time limit"))??;
-    Ok(tolerance::fetch_schema(&pool).await?.known())
+    let version = tolerance::fetch_schema(&pool).await?.known();
+    Ok(Migrated { version, is_behind_pooler: pool.is_shared() })
 }
 
 impl Store {
