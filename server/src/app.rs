@@ -300,7 +300,7 @@ async fn watch_connection_limit(store: Store, readiness: Arc<Readiness>) {
     const INTERVAL: Duration = Duration::from_secs(10);
     let mut warned = None;
     loop {
-        if let Ok(limit) = store.connection_limit().await {
+        if let Ok(Some(limit)) = store.connection_limit().await {
             let warning = limit.describe_excess(store.max_connections());
             if let Some(warning) = warning.as_ref().filter(|_| warned != warning) {
                 tracing::warn!(warning, "the database may run out of connections");

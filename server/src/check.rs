@@ -41,7 +41,7 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         Ok(store) => {
             find("database", check_database(store).await);
             // Whether it answers at all is in the line above.
-            if let Ok(limit) = store.connection_limit().await {
+            if let Ok(Some(limit)) = store.connection_limit().await {
                 excess = limit.describe_excess(settings.database_pool_size.get());
             }
             find("clock", check_clock(store).await);
@@ -90,7 +90,10 @@ async fn check_database(store: &Store) -> Result<String, String> {
     let schema = store.schema().await.map_err(|error| error.to_string())?;
     match describe_unfit(&schema) {
         Some(reason) => Err(reason),
-        None => Ok(format!("answers, schema version {}", schema.known())),
+        None => {
+            let way = if store.is_behind_pooler() { " through a connection pooler" } else { "" };
+            Ok(format!("answers{way}, schema version {}", schema.known()))
+        }
     }
 }
 

@@ -74,14 +74,19 @@ impl TrustedRoots {
 
     /// These and the system's certificates, for a client that accepts only one set.
     pub fn pem_with_system(&self) -> Option<String> {
-        let mut pem = self.pem()?.to_owned();
+        self.pem().map(|_| self.system_pem())
+    }
+
+    /// The system's certificates, and these.
+    pub fn system_pem(&self) -> String {
+        let mut pem = self.pem().unwrap_or_default().to_owned();
         for certificate in rustls_native_certs::load_native_certs().certs {
             // The client would refuse all certificates because of a malformed one.
             if RootCertStore::empty().add(certificate.clone()).is_ok() {
                 write_pem(&mut pem, &certificate);
             }
         }
-        Some(pem)
+        pem
     }
 }
 

@@ -121,6 +121,81 @@ async fn a_redis_cluster_is_used_and_followed_when_the_slot_moves() {
 }
 
 #[tokio::test]
+async fn a_failover_in_a_cluster_brings_no_ended_session_back() {
+    let mut cluster = RedisCluster::start().await;
+    let app = App::setup().set("REDIS_URL", &cluster.nodes[0].url()).start().await;
+    let mut variables = app.variables.clone();
+    variables.insert("REDIS_URL".to_owned(), cluster.nodes[1].url());
+    let mut app = app;
+    let other = latchkey_tests::server::Server::start(&variables).await;
+    other.wait_until_ready().await;
+    app.servers.push(other);
+    wait_for_mode(&app, "redis").await;
+    let mut keys = cluster.nodes[0].keys().await;
+    keys.extend(cluster.nodes[1].keys().await);
+    let marker = keys.into_iter().find(|key| key.ends_with(":epoch")).unwrap();
+    let owner = cluster.owner(&marker).await;
+    let replica = cluster.add_replica(owner).await;
+    let (_, before) = app.new_session("before").await;
+    let (_, lost) = app.new_session("lost").await;
+    let (_, during) = app.new_session("during").await;
+    let (_, open) = app.new_session("open").await;
+    app.log_out(&before).await.ok(200);
+    // What the owner acknowledges now does not reach its replica.
+    replica.pause();
+    app.log_out(&lost).await.ok(200);
+    cluster.nodes[owner].stop();
+    replica.resume();
+    app.log_out(&during).await.ok(200);
+    for access in [&before.access, &lost.access, &during.access] {
+        assert_refused_everywhere(&app, access).await;
+    }
+    // Two owners are no majority, so that an administrator has to decide.
+    replica.run("CLUSTER FAILOVER TAKEOVER").await;
+    for server in &app.servers {
+        server.wait_for_revocation_mode("redis").await;
+    }
+    for access in [&before.access, &lost.access, &during.access] {
+        assert_refused_everywhere(&app, access).await;
+    }
+    let keys = replica.keys().await;
+    assert!(keys.contains(&marker), "the replica is used: {keys:?}");
+    app.log_out(&open).await.ok(200);
+    assert_refused_everywhere(&app, &open.access).await;
+}
+
+#[tokio::test]
+async fn sentinel_and_cluster_work_with_tls() {
+    let authority = Authority::new("The authority of Redis");
+    let mut sentinel = SentinelSetup::start_with_tls(&authority).await;
+    let cluster = RedisCluster::start_with_tls(&authority).await;
+    for (url, is_sentinel) in
+        [(sentinel.url(), true), (cluster.nodes[0].url(), false), (cluster.nodes[1].url(), false)]
+    {
+        let app = App::setup()
+            .set("REDIS_URL", &url)
+            .set("SSL_CERT_FILE", &authority.bundle().display().to_string())
+            .start()
+            .await;
+        wait_for_mode(&app, "redis").await;
+        let (_, session) = app.new_session("tls").await;
+        app.log_out(&session).await.ok(200);
+        assert_refused_everywhere(&app, &session.access).await;
+        if is_sentinel {
+            sentinel.servers[0].stop();
+            sentinel.wait_for_primary(1).await;
+            wait_for_mode(&app, "redis").await;
+            assert_refused_everywhere(&app, &session.access).await;
+        }
+        let mut variables = app.variables.clone();
+        variables.remove("SSL_CERT_FILE");
+        let output = run_command(&["check"], &variables);
+        let said = String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap();
+        assert!(!output.status.success() && said.contains("not trusted"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_certificate_is_presented() {
     let authority = Authority::new("Redis CA");
     let redis = Redis::start_with_client_certificates(&authority.issue(), &authority.bundle());

@@ -5,6 +5,8 @@
 mod forward_auth;
 mod oauth_clients;
 mod path_prefix;
+mod postgres_versions;
 mod schemathesis;
 mod spring;
+mod valkey;
 mod verifiers;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::answer::{Answer, Answered};
 use crate::key_set::{self, KeyFile};
 use crate::logs::SECRET_MARK;
+use crate::pgbouncer::PgBouncer;
 use crate::postgres::{Database, Postgres};
 use crate::redis::Redis;
 use crate::server::{Server, Variables};
@@ -62,6 +63,8 @@ pub struct App {
     pub mail: Option<Mailpit>,
     /// The key set file that all replicas read.
     pub keys: KeyFile,
+    /// The connection pooler, if the test requested one.
+    pub pooler: Option<PgBouncer>,
     /// The separate PostgreSQL instance, if the test requested one.
     pub postgres: Option<Postgres>,
     /// The environment of each replica.
@@ -76,6 +79,7 @@ pub struct Setup {
     smtp: Option<Smtp>,
     own_postgres: bool,
     c_locale: bool,
+    pooler: Option<&'static str>,
     keys: Option<Vec<Value>>,
     variables: Variables,
 }
@@ -131,6 +135,14 @@ impl Setup {
         self
     }
 
+    /// PgBouncer between the servers and PostgreSQL, with these lines in its configuration. `App::database` leads to
+    /// PostgreSQL itself.
+    #[must_use]
+    pub fn pgbouncer(mut self, settings: &'static str) -> Self {
+        self.pooler = Some(settings);
+        self
+    }
+
     /// These signing keys instead of one new ES256 key.
     #[must_use]
     pub fn keys(mut self, keys: Vec<Value>) -> Self {
@@ -172,6 +184,10 @@ impl Setup {
             Some(smtp) => Some(Mailpit::start(smtp).await),
             None => None,
         };
+        let pooler = self.pooler.map(|settings| PgBouncer::start(&database, settings));
+        if let Some(pooler) = &pooler {
+            variables.insert("DATABASE_URL".to_owned(), database.by_port(pooler.port()).url());
+        }
         for (name, value) in mail.iter().flat_map(Mailpit::variables) {
             variables.insert(name.to_owned(), value);
         }
@@ -181,7 +197,7 @@ impl Setup {
             servers.push(Server::start(&variables).await);
         }
         let superuser = OnceCell::new();
-        App { servers, database, redis, mail, keys, postgres, variables, superuser }
+        App { servers, database, redis, mail, keys, pooler, postgres, variables, superuser }
     }
 }
 

@@ -25,6 +25,7 @@ pub mod link;
 pub mod logs;
 pub mod monitoring;
 pub mod operator;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod programs;

@@ -1,7 +1,10 @@
 //! PostgreSQL: one instance per test executable, and one database per test.
 
+mod replication;
+
 use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
@@ -21,7 +24,7 @@ const TEMPLATE: &str = "latchkey_template";
 const STATEMENT_TIMEOUT: &str = "60s";
 
 /// The user that the package of PostgreSQL creates.
-const USER: &str = "postgres";
+pub(crate) const USER: &str = "postgres";
 
 /// An instance that listens on 127.0.0.1.
 #[derive(Debug)]
@@ -33,6 +36,19 @@ pub struct Postgres {
     template: OnceLock<()>,
     is_shared: bool,
     certificate: Option<Certificate>,
+    /// More settings.
+    settings: Vec<String>,
+    /// The folder of its programs.
+    bin: PathBuf,
+}
+
+/// How an instance differs from the others.
+#[derive(Default)]
+struct Launch<'a> {
+    is_shared: bool,
+    certificate: Option<&'a Certificate>,
+    authority: Option<&'a Path>,
+    programs: Option<&'a Path>,
 }
 
 /// The database of one test. Dropping it removes it from the shared instance.
@@ -48,7 +64,7 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None));
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(&Launch { is_shared: true, ..Launch::default() }));
         &SHARED
     }
 
@@ -57,7 +73,7 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        Self::launch(false, None)
+        Self::launch(&Launch::default())
     }
 
     /// The same with TLS for clients that request it.
@@ -65,20 +81,48 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start_with_tls(certificate: &Certificate) -> Self {
-        Self::launch(false, Some(certificate))
+        Self::launch(&Launch { certificate: Some(certificate), ..Launch::default() })
     }
 
-    fn launch(is_shared: bool, certificate: Option<&Certificate>) -> Self {
+    /// The same, and the user `certified` must present a client certificate of the authority in the file `authority`.
+    pub fn start_with_client_certificates(certificate: &Certificate, authority: &Path) -> Self {
+        let (certificate, authority) = (Some(certificate), Some(authority));
+        Self::launch(&Launch { certificate, authority, ..Launch::default() })
+    }
+
+    /// Starts a separate instance with the programs below `programs/bin`.
+    pub fn start_from(programs: &Path) -> Self {
+        Self::launch(&Launch { programs: Some(programs), ..Launch::default() })
+    }
+
+    fn launch(launch: &Launch<'_>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
         fs::write(folder.join("password"), &password).expect("the password file");
         let data = folder.join("data");
-        let certificate = certificate.map(|certificate| certificate.copied_into(&folder));
+        let certificate = launch.certificate.map(|certificate| certificate.copied_into(&folder));
+        let bin = match launch.programs {
+            // Copied, because another user runs them, who may not enter the folder of the cache.
+            Some(programs) => {
+                run_ok(Command::new("cp").arg("-r").arg(programs).arg(folder.join("programs")));
+                folder.join("programs/bin")
+            }
+            None => programs::postgres_bin().to_owned(),
+        };
+        let mut settings = Vec::new();
+        if let Some(authority) = launch.authority {
+            let (hba, copy) = (folder.join("pg_hba.conf"), folder.join("ca.crt"));
+            fs::copy(authority, &copy).expect("the certificate of the authority is copied");
+            let rules = "hostssl all certified all scram-sha-256 clientcert=verify-ca\nhost all all all scram-sha-256\n";
+            fs::write(&hba, rules).expect("the rules for clients");
+            settings.push(format!("hba_file={}", hba.display()));
+            settings.push(format!("ssl_ca_file={}", copy.display()));
+        }
         if is_root() {
             run_ok(Command::new("chown").args(["-R", USER]).arg(&folder));
         }
-        let mut initdb = Command::new(programs::postgres_bin().join("initdb"));
+        let mut initdb = Command::new(bin.join("initdb"));
         initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(folder.join("password"));
         initdb.args(["--no-sync", "--username=latchkey", "--auth=scram-sha-256", "--encoding=UTF8"]);
         initdb.args(["--locale=C.UTF-8", "--no-instructions"]);
@@ -89,8 +133,10 @@ impl Postgres {
             password,
             folder: temporary,
             template: OnceLock::new(),
-            is_shared,
+            is_shared: launch.is_shared,
             certificate,
+            settings,
+            bin,
         };
         postgres.start_again();
         postgres
@@ -98,12 +144,11 @@ impl Postgres {
 
     /// Starts it on the same port with the same data, and waits until it accepts connections.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(programs::postgres_bin().join("postgres"));
+        let mut command = Command::new(self.bin.join("postgres"));
         command.arg("-D").arg(self.folder.path().join("data")).arg("-p").arg(self.port.to_string());
         command.current_dir(self.folder.path());
         for setting in [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
+            "listen_addresses=127.0.0.1,::1",
             "max_connections=600",
             "shared_buffers=64MB",
             "max_wal_size=64MB",
@@ -114,6 +159,10 @@ impl Postgres {
             "full_page_writes=off",
             "autovacuum=off",
         ] {
+            command.args(["-c", setting]);
+        }
+        command.arg("-c").arg(format!("unix_socket_directories={}", self.folder.path().display()));
+        for setting in &self.settings {
             command.args(["-c", setting]);
         }
         if let Some(Certificate { certificate, key }) = &self.certificate {
@@ -130,44 +179,9 @@ impl Postgres {
         self.process = Some(process);
     }
 
-    /// Starts a hot standby, which replicates this instance until it is promoted.
-    ///
-    /// # Panics
-    /// When it does not start.
-    #[must_use]
-    pub fn start_standby(&self) -> Self {
-        let temporary = temporary_folder("standby-");
-        let folder = temporary.path().to_owned();
-        if is_root() {
-            run_ok(Command::new("chown").arg(USER).arg(&folder));
-        }
-        let mut copy = client("pg_basebackup", self.port, &self.password);
-        copy.arg("-D").arg(folder.join("data"));
-        // Writes `standby.signal` and the address of the primary.
-        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync"]);
-        run_ok(&mut as_user(USER, copy.current_dir(&folder)));
-        let mut standby = Self {
-            process: None,
-            port: free_port(),
-            password: self.password.clone(),
-            folder: temporary,
-            template: OnceLock::new(),
-            is_shared: false,
-            certificate: None,
-        };
-        standby.start_again();
-        standby
-    }
-
-    /// Promotes a standby to a primary, and waits until it is one.
-    ///
-    /// # Panics
-    /// When that takes longer than half a minute.
-    pub fn promote(&self) {
-        let mut promote = Command::new(programs::postgres_bin().join("pg_ctl"));
-        promote.args(["promote", "--wait", "--timeout=30", "--silent", "-D"]);
-        promote.arg(self.folder.path().join("data")).current_dir(self.folder.path());
-        run_ok(&mut as_user(USER, &promote));
+    /// The folder of its Unix socket.
+    pub fn socket_folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The port that it listens on.
@@ -277,6 +291,16 @@ impl Database {
     #[must_use]
     pub fn by_port(&self, port: u16) -> Self {
         Self { port, password: self.password.clone(), name: self.name.clone(), removed_on_drop: false }
+    }
+
+    /// The port of its instance.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The password of the user `latchkey`.
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// The URL of the database, with the password.

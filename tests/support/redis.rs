@@ -22,6 +22,9 @@ pub struct Redis {
     certificate: Option<Certificate>,
     /// More lines of its configuration.
     settings: String,
+    /// The authority of its certificate, in PEM form, for connections of the tests.
+    authority: Option<String>,
+    program: PathBuf,
 }
 
 impl Redis {
@@ -57,7 +60,46 @@ impl Redis {
         Self::begin("noeviction", None, settings, password.to_owned())
     }
 
+    /// The same with TLS, also between the instances, with a certificate of the authority in the file `authority`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with_tls_and_settings(
+        certificate: &Certificate,
+        authority: &Path,
+        settings: &str,
+        password: &str,
+    ) -> Self {
+        let own = tls_settings(authority);
+        let settings = format!("{own}tls-cluster yes\n{settings}");
+        let mut redis = Self::begin("noeviction", Some(certificate), &settings, password.to_owned());
+        redis.authority = Some(fs::read_to_string(authority).expect("the certificate of the authority"));
+        redis
+    }
+
+    /// Starts one with this program.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_from(program: &Path) -> Self {
+        let mut redis = Self::new("noeviction", None, "", logs::secret("redis"));
+        program.clone_into(&mut redis.program);
+        redis.start_again();
+        redis
+    }
+
     fn begin(
+        eviction: &'static str,
+        certificate: Option<&Certificate>,
+        settings: &str,
+        password: String,
+    ) -> Self {
+        let mut redis = Self::new(eviction, certificate, settings, password);
+        redis.start_again();
+        redis
+    }
+
+    fn new(
         eviction: &'static str,
         certificate: Option<&Certificate>,
         settings: &str,
@@ -65,10 +107,17 @@ impl Redis {
     ) -> Self {
         let folder = temporary_folder("redis-");
         let certificate = certificate.map(|certificate| certificate.copied_into(folder.path()));
-        let (port, settings) = (free_port(), settings.to_owned());
-        let mut redis = Self { process: None, port, password, folder, eviction, certificate, settings };
-        redis.start_again();
-        redis
+        Self {
+            process: None,
+            port: free_port(),
+            password,
+            folder,
+            eviction,
+            certificate,
+            settings: settings.to_owned(),
+            authority: None,
+            program: programs::redis_server().to_owned(),
+        }
     }
 
     /// Starts it on the same port, with the data of the last [`Redis::dump`], or empty.
@@ -92,7 +141,7 @@ impl Redis {
             self.settings
         );
         fs::write(&settings, text).expect("Redis's configuration");
-        let mut command = Command::new(programs::redis_server());
+        let mut command = Command::new(&self.program);
         command.arg(settings);
         let mut process = Process::start(&command, OnParentDeath::Kill);
         wait::until_blocking("Redis to listen", || {
@@ -196,7 +245,14 @@ impl Redis {
     /// # Panics
     /// When Redis does not respond in time.
     pub async fn connect(&self) -> MultiplexedConnection {
-        let client = Client::open(self.url()).expect("a Redis URL");
+        let client = match &self.authority {
+            None => Client::open(self.url()).expect("a Redis URL"),
+            Some(authority) => {
+                let root_cert = Some(authority.clone().into_bytes());
+                let certificates = redis::TlsCertificates { client_tls: None, root_cert };
+                Client::build_with_tls(self.url(), certificates).expect("a Redis URL")
+            }
+        };
         wait::until("Redis to respond", || client.get_multiplexed_async_connection()).await
     }
 
@@ -319,4 +375,9 @@ impl Redis {
     fn dump_file(&self) -> PathBuf {
         self.folder.path().join("dump.rdb")
     }
+}
+
+/// Lines of a configuration by which an instance or a Sentinel uses TLS for connections to others.
+pub(crate) fn tls_settings(authority: &Path) -> String {
+    format!("tls-ca-cert-file {}\ntls-replication yes\n", authority.display())
 }

@@ -1,5 +1,6 @@
 //! A Redis Cluster of two nodes, each with half of the slots.
 
+use crate::authority::Authority;
 use crate::process::free_port;
 use crate::redis::Redis;
 use crate::{logs, wait};
@@ -14,19 +15,21 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts the nodes and waits until the cluster works.
     pub async fn start() -> Self {
+        Self::begin(None).await
+    }
+
+    /// The same with TLS for every connection, with certificates of `authority`.
+    pub async fn start_with_tls(authority: &Authority) -> Self {
+        Self::begin(Some(authority)).await
+    }
+
+    async fn begin(authority: Option<&Authority>) -> Self {
         let password = logs::secret("redis");
-        let nodes = [(); 2].map(|()| {
-            let settings = format!(
-                "cluster-enabled yes\ncluster-port {}\ncluster-node-timeout 2000\nmasterauth {password}\n",
-                free_port()
-            );
-            Redis::start_with_settings(&settings, &password)
-        });
+        let nodes = [(); 2].map(|()| Self::start_node(authority, &password));
         nodes[0].run("CLUSTER ADDSLOTSRANGE 0 8191").await;
         nodes[1].run("CLUSTER ADDSLOTSRANGE 8192 16383").await;
         nodes[1].run("CLUSTER SET-CONFIG-EPOCH 2").await;
-        let bus = Self::config(&nodes[1], "cluster-port").await;
-        nodes[0].run(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", nodes[1].port())).await;
+        Self::meet(&nodes[0], &nodes[1]).await;
         let cluster = Self { nodes };
         for node in &cluster.nodes {
             wait::until("the cluster to work", || async {
@@ -36,6 +39,50 @@ impl RedisCluster {
             .await;
         }
         cluster
+    }
+
+    fn start_node(authority: Option<&Authority>, password: &str) -> Redis {
+        let settings = format!(
+            "cluster-enabled yes\ncluster-port {}\ncluster-node-timeout 2000\nmasterauth {password}\n\
+             repl-diskless-sync-delay 0\ncluster-require-full-coverage no\n",
+            free_port()
+        );
+        match authority {
+            None => Redis::start_with_settings(&settings, password),
+            Some(authority) => Redis::start_with_tls_and_settings(
+                &authority.issue(),
+                &authority.bundle(),
+                &settings,
+                password,
+            ),
+        }
+    }
+
+    async fn meet(one: &Redis, other: &Redis) {
+        let bus = Self::config(other, "cluster-port").await;
+        one.run(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port())).await;
+    }
+
+    /// Adds a replica of this node and waits until it has its data.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn add_replica(&self, node: usize) -> Redis {
+        let replica = Self::start_node(None, self.nodes[node].password());
+        Self::meet(&self.nodes[node], &replica).await;
+        let id = text(&self.nodes[node].run("CLUSTER MYID").await);
+        wait::until("the replica to know the nodes", || async {
+            let info = text(&replica.run("CLUSTER INFO").await);
+            wait::check(info.contains("cluster_known_nodes:3"), info)
+        })
+        .await;
+        replica.run(&format!("CLUSTER REPLICATE {id}")).await;
+        wait::until("the replica to have the data", || async {
+            let info = text(&replica.run("INFO replication").await);
+            wait::check(info.contains("master_link_status:up"), info)
+        })
+        .await;
+        replica
     }
 
     /// The node that owns the slot of a key.

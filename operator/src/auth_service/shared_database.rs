@@ -2,13 +2,9 @@
 //! not detected. Pure.
 
 use k8s_openapi::jiff::Timestamp;
-use latchkey_config::SecretText;
-use url::Url;
+use latchkey_config::{PostgresAddress, PostgresUrl, SecretText};
 
 use crate::fingerprint::fingerprint;
-
-/// The default port of PostgreSQL.
-const PORT: u16 = 5432;
 
 /// An AuthService that uses a database, or is about to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,23 +47,25 @@ pub(crate) fn decide_sharing(own: &Claim, others: &[Claim]) -> Sharing {
     }
 }
 
-/// Identifies the database of a URL, as resolved by pods of a namespace, independent of the user: a hash of host,
-/// port and database name.
+/// Identifies the database of a URL, as resolved by pods of a namespace, independent of the user: a hash of hosts,
+/// ports and database name.
 pub(crate) fn database_id(url: &SecretText, namespace: &str) -> Option<String> {
-    let url = Url::parse(url.expose()).ok()?;
-    let given = |name: &str| {
-        url.query_pairs()
-            .find(|(key, value)| key == name && !value.is_empty())
-            .map(|(_, value)| value.into_owned())
-    };
-    let host = given("host").or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default().to_lowercase();
-    let port = given("port").unwrap_or_else(|| url.port().unwrap_or(PORT).to_string());
+    let url = PostgresUrl::parse(url.expose()).ok()?;
+    let mut places: Vec<_> = url
+        .hosts
+        .into_iter()
+        .map(|host| match host.address {
+            PostgresAddress::Tcp(name) => {
+                (qualified(name.to_lowercase().trim_end_matches('.'), namespace), host.port.to_string())
+            }
+            PostgresAddress::Socket(folder) => (folder.display().to_string(), host.port.to_string()),
+        })
+        .collect();
+    places.sort_unstable();
     // The default database name is the user name (libpq, §34.1.2).
-    let path = url.path().trim_start_matches('/');
-    let database =
-        given("dbname").unwrap_or_else(|| if path.is_empty() { url.username() } else { path }.to_owned());
-    let host = qualified(host.trim_end_matches('.'), namespace);
-    let id = fingerprint([host.as_bytes(), port.as_bytes(), database.as_bytes()]);
+    let database = url.database.or(url.username).unwrap_or_default();
+    let parts = places.iter().flat_map(|(host, port)| [host.as_bytes(), port.as_bytes()]);
+    let id = fingerprint(parts.chain([database.as_bytes()]));
     Some(id[..16].to_owned())
 }
 
@@ -131,6 +129,9 @@ mod tests {
             assert_ne!(id(other), one, "{other}");
         }
         assert_eq!(id("no url"), None);
+        let several = id("postgres://a:b@one,two:5433/auth?target_session_attrs=read-write");
+        assert_eq!(several, id("postgres://c:d@two.apps.svc:5433,one/auth"));
+        assert_ne!(several, id("postgres://a:b@one,three:5433/auth"));
     }
 
     prop_compose! {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use crate::postgres_url::PostgresUrl;
 use crate::redis_url::{SENTINEL_SCHEMES, SentinelUrl};
 use crate::settings::Minutes;
 use crate::variables as v;
@@ -204,21 +205,23 @@ pub(crate) fn shown(text: &str) -> String {
     shown + "`"
 }
 
-/// Checks the scheme of a secret that is a URL. For a secret in a file, the server calls it after reading the file.
+/// Checks a secret that is a URL. For a secret in a file, the server calls it after reading the file.
 ///
 /// # Errors
 /// [`SettingsError::Invalid`], which does not contain the value because it may contain a password.
 pub fn check_secret(name: &'static str, text: &str) -> Result<(), SettingsError> {
-    let schemes: &[&str] = match name {
-        v::DATABASE_URL => &["postgres://", "postgresql://"],
-        v::REDIS_URL => &["redis://", "rediss://", SENTINEL_SCHEMES[0], SENTINEL_SCHEMES[1]],
-        _ => return Ok(()),
+    let refusal = match name {
+        v::DATABASE_URL => PostgresUrl::parse(text).err(),
+        v::REDIS_URL => match SentinelUrl::parse(text) {
+            Some(Ok(_)) => None,
+            Some(Err(reason)) => Some(reason.to_owned()),
+            None => {
+                let schemes = ["redis://", "rediss://", SENTINEL_SCHEMES[0], SENTINEL_SCHEMES[1]];
+                let is_known = schemes.iter().any(|scheme| text.starts_with(scheme));
+                (!is_known).then(|| format!("it must start with {}", schemes.join(" or ")))
+            }
+        },
+        _ => None,
     };
-    if let (v::REDIS_URL, Some(Err(reason))) = (name, SentinelUrl::parse(text)) {
-        Err(invalid(name, reason))
-    } else if schemes.iter().any(|scheme| text.starts_with(scheme)) {
-        Ok(())
-    } else {
-        Err(invalid(name, format!("it must start with {}", schemes.join(" or "))))
-    }
+    refusal.map_or(Ok(()), |reason| Err(invalid(name, reason)))
 }

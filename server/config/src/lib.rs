@@ -18,6 +18,7 @@ mod new_password;
 mod parse;
 mod parse_accounts;
 mod password_policy;
+mod postgres_url;
 mod redis_url;
 mod references;
 mod render;
@@ -35,6 +36,9 @@ pub use listen_address::decide_ipv4_fallback;
 pub use log_line::{BoundedLines, LONGEST_LINE, shorten_text};
 pub use new_password::PasswordRefusal;
 pub use password_policy::{PasswordLength, PasswordPolicy};
+pub use postgres_url::{
+    POSTGRES_PORT, PostgresAddress, PostgresHost, PostgresUrl, RootCertificate, SslMode,
+};
 pub use redis_url::{RedisLogin, SentinelUrl};
 pub use references::References;
 pub use secret::{SecretSource, SecretText};

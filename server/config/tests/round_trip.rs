@@ -27,6 +27,11 @@ fn secret_url(schemes: &'static [&'static str]) -> impl Strategy<Value = SecretS
     prop_oneof![inline, path().prop_map(SecretSource::File)]
 }
 
+fn database_url() -> impl Strategy<Value = SecretSource> {
+    let inline = "postgres(ql)?://[a-z]{1,5}:[^\0/?#%]{1,30}@[a-z]{1,9}(:[1-9][0-9]{0,3})?/[a-z]{0,9}".prop_map(SecretSource::inline);
+    prop_oneof![inline, path().prop_map(SecretSource::File)]
+}
+
 fn path() -> impl Strategy<Value = PathBuf> {
     "/[^\0]{1,30}".prop_map(PathBuf::from)
 }
@@ -147,7 +152,7 @@ fn days() -> impl Strategy<Value = Days> {
 
 prop_compose! {
     fn settings()(
-        database_url in secret_url(&["postgres://", "postgresql://"]),
+        database_url in database_url(),
         redis_url in secret_url(&["redis://", "rediss://"]),
         (listen_addr, management_addr) in addresses(),
         (issuer_url, public_url) in (url(), prop::option::of(url())),

@@ -14,6 +14,8 @@ pub(super) struct Keys {
     pub(super) marker: String,
     /// Holds the epoch of a refill in progress, and is gone if Redis loses data meanwhile.
     pub(super) guard: String,
+    /// Holds which server of the database the copy was last compared with.
+    pub(super) database_server: String,
     revoked_prefix: String,
 }
 
@@ -25,6 +27,7 @@ impl Keys {
         Self {
             marker: format!("{prefix}epoch"),
             guard: format!("{prefix}filling"),
+            database_server: format!("{prefix}database"),
             revoked_prefix: format!("{prefix}revoked:"),
             prefix,
         }

@@ -23,11 +23,12 @@
 //! epoch only if the generation is still that of its start.
 
 mod keys;
+mod lost_ends;
 mod refill;
 mod trust;
 mod upkeep;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -85,6 +86,10 @@ pub struct Revocation {
     cursor: Mutex<Option<SweepCursor>>,
     /// Redis may have lost data without a sign of it, and PostgreSQL has not recorded that yet.
     withdrawal_due: AtomicBool,
+    /// When the server of the database was started, in microseconds; 0 before it has answered.
+    database_started_at: AtomicI64,
+    /// The Redis connection and the database server for which ends were last compared.
+    ends_compared: Mutex<Option<(u64, i64)>>,
     /// Wakes the upkeep when Redis seems to have lost data.
     recheck: Notify,
 }
@@ -101,6 +106,8 @@ impl Revocation {
             issuer: issuer.to_owned(),
             cursor: Mutex::default(),
             withdrawal_due: AtomicBool::new(false),
+            database_started_at: AtomicI64::new(0),
+            ends_compared: Mutex::default(),
             recheck: Notify::new(),
         })
     }
@@ -116,7 +123,9 @@ impl Revocation {
     ) -> Result<bool, RevocationError> {
         match self.ask_redis(session_id, issued_at).await {
             Some(answer) => Ok(answer),
-            None => Ok(self.store.session_is_over(session_id).await?),
+            None => {
+                Ok(self.store.session_is_over(session_id).await? || self.is_end_in_redis(session_id).await)
+            }
         }
     }
 
@@ -172,6 +181,7 @@ impl Revocation {
     async fn fetch_state(&self) -> Result<RevocationState, StoreError> {
         let asked = Asked::now();
         let state = self.store.revocation_state().await?;
+        self.see_server(state.server_started_at);
         let keys = Keys::new(&self.issuer, &state);
         self.redis.set_key_prefix(&keys.prefix);
         self.trust.confirm(&state, keys, asked, Asked::now());

@@ -178,6 +178,7 @@ mod tests {
             service_id: Uuid::nil(),
             database_name: String::new(),
             database_time: Utc::now(),
+            server_started_at: DateTime::UNIX_EPOCH,
         }
     }
 

@@ -101,6 +101,7 @@ impl Revocation {
     }
 
     async fn refill_or_sweep(&self, connection: &Connection) -> Result<Outcome, RefillError> {
+        self.end_lost_ones(connection).await?;
         let outcome = self.refill_if_needed(connection).await?;
         let due = self.trust.swept_at(connection).is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL);
         if matches!(outcome, Outcome::NothingToDo) && due {

@@ -102,7 +102,7 @@ impl From<StoreError> for ServiceError {
             StoreError::Unavailable(_) | StoreError::ReadOnly(_) => Self::Unavailable(error.to_string()),
             // The source names the SQL state and stays in the log.
             StoreError::Unexpected(source) => Self::Internal(format!("a query failed: {source}")),
-            StoreError::MalformedUrl => Self::Internal(error.to_string()),
+            StoreError::InvalidUrl(_) => Self::Internal(error.to_string()),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Connecting to PostgreSQL, and following a change of its credentials while the server runs.
 
+mod certificate_files;
+
+use latchkey_config::{PostgresAddress, PostgresUrl, RootCertificate, SslMode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use url::Url;
 
 use super::connection_limit::replica_name;
-use super::pool::{Deadlines, Pool};
+use super::pool::{Deadlines, Pool, Target};
 use super::profile_reader::ProfileReader;
 use super::schema_version::application_name;
 use super::{Store, StoreError};
@@ -14,7 +17,7 @@ impl Store {
     /// Creates a store that connects on first use, so that the server can start while the database is down.
     ///
     /// # Errors
-    /// [`StoreError::MalformedUrl`] when the URL cannot be parsed; the message does not repeat it.
+    /// [`StoreError::InvalidUrl`]; the message does not contain the URL.
     pub fn connect_lazily(
         database_url: &str,
         max_connections: u32,
@@ -41,8 +44,8 @@ impl Store {
         max_connections: u32,
         roots: &TrustedRoots,
     ) -> Result<Self, StoreError> {
-        let options = connect_options(database_url, roots)?.application_name(&name);
-        let pool = Pool::connect_lazily(options, max_connections, Deadlines::REQUEST);
+        let target = connect_target(database_url, roots)?.named(&name);
+        let pool = Pool::connect_lazily(target, max_connections, Deadlines::REQUEST);
         Ok(Self { profiles: ProfileReader::new(pool.clone()), pool, name, roots: roots.clone() })
     }
 
@@ -60,19 +63,19 @@ impl Store {
     /// a server must never write to two databases, so moving to another one requires a restart.
     ///
     /// # Errors
-    /// [`StoreError::MalformedUrl`]
+    /// [`StoreError::InvalidUrl`]
     pub fn follow_login(&self, database_url: &str) -> Result<bool, StoreError> {
-        let options = connect_options(database_url, &self.roots)?;
-        let present = self.pool.connect_options();
-        let place = |options: &PgConnectOptions| {
-            let name = options.get_database().unwrap_or_else(|| options.get_username()).to_owned();
-            (options.get_host().to_owned(), options.get_port(), options.get_socket().cloned(), name)
-        };
-        let same = place(&options) == place(&present);
-        if same {
-            self.pool.set_connect_options(options.application_name(&self.name));
+        let target = connect_target(database_url, &self.roots)?;
+        let is_same = target.is_same_database(&self.pool.target());
+        if is_same {
+            self.pool.set_target(target.named(&self.name));
         }
-        Ok(same)
+        Ok(is_same)
+    }
+
+    /// Whether the database was last reached through a connection pooler that shares sessions between its clients.
+    pub fn is_behind_pooler(&self) -> bool {
+        self.pool.is_shared()
     }
 }
 
@@ -81,26 +84,71 @@ impl Store {
 /// (PostgreSQL 18 documentation §32.19.1). A Unix socket needs no TLS.
 ///
 /// # Errors
-/// [`StoreError::MalformedUrl`]
-pub(super) fn connect_options(
-    database_url: &str,
-    roots: &TrustedRoots,
-) -> Result<PgConnectOptions, StoreError> {
-    let options: PgConnectOptions = database_url.parse().map_err(|_| StoreError::MalformedUrl)?;
-    let Some(pem) = roots.pem().filter(|_| options.get_socket().is_none()) else { return Ok(options) };
-    let url = Url::parse(database_url).map_err(|_| StoreError::MalformedUrl)?;
-    let says = |names: &[&str]| url.query_pairs().any(|(name, _)| names.contains(&&*name));
-    let mode = match options.get_ssl_mode() {
-        _ if !says(&["sslmode", "ssl-mode"]) => PgSslMode::VerifyFull,
-        PgSslMode::Require => PgSslMode::VerifyCa,
-        said => said,
+/// [`StoreError::InvalidUrl`], also when a certificate file that the URL names cannot be used.
+pub(super) fn connect_target(database_url: &str, roots: &TrustedRoots) -> Result<Target, StoreError> {
+    let url = PostgresUrl::parse(database_url).map_err(StoreError::InvalidUrl)?;
+    certificate_files::check(&url).map_err(StoreError::InvalidUrl)?;
+    // Poolers refuse startup parameters that they do not know, and values are sent in binary form.
+    let base = base_options(url.options.as_deref()).extra_float_digits(None);
+    let mut common = with_tls(base, &url, roots);
+    if let Some(username) = &url.username {
+        common = common.username(username);
+    }
+    if let Some(password) = &url.password {
+        common = common.password(password.expose());
+    }
+    if let Some(database) = &url.database {
+        common = common.database(database);
+    }
+    let servers = url.hosts.iter().map(|host| match &host.address {
+        PostgresAddress::Tcp(name) => common.clone().host(name).port(host.port),
+        PostgresAddress::Socket(folder) => {
+            common.clone().socket(folder).port(host.port).ssl_mode(PgSslMode::Disable)
+        }
+    });
+    let mut servers: Vec<_> = servers.collect();
+    if servers.is_empty() {
+        servers.push(common);
+    }
+    Ok(Target { servers, connect_timeout: url.connect_timeout, pooler: url.pooler })
+}
+
+fn with_tls(options: PgConnectOptions, url: &PostgresUrl, roots: &TrustedRoots) -> PgConnectOptions {
+    let mode = match (url.ssl_mode, roots.pem()) {
+        (None, None) => options.get_ssl_mode(),
+        (None, Some(_)) | (Some(SslMode::VerifyFull), _) => PgSslMode::VerifyFull,
+        (Some(SslMode::Require), Some(_)) | (Some(SslMode::VerifyCa), _) => PgSslMode::VerifyCa,
+        (Some(SslMode::Require), None) => PgSslMode::Require,
+        (Some(SslMode::Prefer), _) => PgSslMode::Prefer,
+        (Some(SslMode::Disable), _) => PgSslMode::Disable,
     };
     let options = options.ssl_mode(mode);
     // A root certificate in the URL takes precedence.
-    if says(&["sslrootcert", "ssl-root-cert", "ssl-ca"]) {
-        return Ok(options);
+    let options = match (&url.root_certificate, roots.pem()) {
+        (Some(RootCertificate::File(file)), _) => options.ssl_root_cert(file),
+        (Some(RootCertificate::System), _) => {
+            options.ssl_root_cert_from_pem(roots.system_pem().into_bytes())
+        }
+        (None, Some(pem)) => options.ssl_root_cert_from_pem(pem.as_bytes().to_vec()),
+        (None, None) => options,
+    };
+    match &url.client_certificate {
+        Some(client) => options.ssl_client_cert(&client.certificate).ssl_client_key(&client.key),
+        None => options,
     }
-    Ok(options.ssl_root_cert_from_pem(pem.as_bytes().to_vec()))
+}
+
+/// The defaults, with these options for the command line of the database server. The client library takes them only from
+/// a URL.
+fn base_options(options: Option<&str>) -> PgConnectOptions {
+    let defaults = PgConnectOptions::new_without_pgpass();
+    let Some(options) = options else { return defaults };
+    let encoded = utf8_percent_encode(options, NON_ALPHANUMERIC);
+    match format!("postgres://localhost/?options={encoded}").parse::<PgConnectOptions>() {
+        Ok(parsed) => parsed.host(defaults.get_host()).port(defaults.get_port()),
+        // An encoded value is always a part of a URL.
+        Err(_) => defaults,
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +156,7 @@ mod tests {
     use super::*;
 
     fn mode(url: &str, roots: &TrustedRoots) -> String {
-        format!("{:?}", connect_options(url, roots).unwrap().get_ssl_mode())
+        format!("{:?}", connect_target(url, roots).unwrap().servers[0].get_ssl_mode())
     }
 
     #[test]
@@ -124,6 +172,7 @@ mod tests {
             ("", "Prefer", "VerifyFull"),
             ("?application_name=x", "Prefer", "VerifyFull"),
             ("?sslmode=require", "Require", "VerifyCa"),
+            ("?sslmode=verify-ca", "VerifyCa", "VerifyCa"),
             ("?ssl-mode=verify-full", "VerifyFull", "VerifyFull"),
             ("?sslmode=prefer", "Prefer", "Prefer"),
             ("?sslmode=disable", "Disable", "Disable"),
@@ -134,8 +183,8 @@ mod tests {
                 "{query}"
             );
         }
-        assert_eq!(mode("postgres:///auth?host=/run/postgresql", &own), "Prefer");
-        assert!(connect_options("no url", &own).is_err());
+        assert_eq!(mode("postgres:///auth?host=/run/postgresql&sslmode=verify-full", &own), "Disable");
+        assert!(connect_target("no url", &own).is_err());
     }
 
     #[tokio::test]
@@ -144,15 +193,16 @@ mod tests {
             Store::connect_lazily("postgres://a:one@db.example:5432/auth", 1, &TrustedRoots::default())
                 .unwrap();
         assert_eq!(store.follow_login("postgres://b:two@db.example/auth").ok(), Some(true));
-        assert_eq!(store.pool.connect_options().get_username(), "b");
+        assert_eq!(store.pool.target().servers[0].get_username(), "b");
         for other in [
             "postgres://c:x@db.example/other",
             "postgres://c:x@db2.example/auth",
             "postgres://c:x@db.example:1/auth",
+            "postgres://c:x@db.example,db2.example/auth",
         ] {
             assert_eq!(store.follow_login(other).ok(), Some(false), "{other}");
         }
         assert!(store.follow_login("no url").is_err());
-        assert_eq!(store.pool.connect_options().get_username(), "b");
+        assert_eq!(store.pool.target().servers[0].get_username(), "b");
     }
 }

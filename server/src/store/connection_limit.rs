@@ -35,12 +35,12 @@ pub(super) fn replica_name() -> String {
 }
 
 impl Store {
-    /// Reads the limit and counts the replicas. Behind a connection pooler both are those of its own connections.
+    /// Reads the limit and counts the replicas. `None` behind a connection pooler, which has a limit of its own.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn connection_limit(&self) -> Result<ConnectionLimit, StoreError> {
-        Ok(sqlx::query_as(
+    pub async fn connection_limit(&self) -> Result<Option<ConnectionLimit>, StoreError> {
+        let limit = sqlx::query_as(
             "SELECT least(
                         current_setting('max_connections')::bigint
                             - current_setting('superuser_reserved_connections')::bigint
@@ -53,7 +53,8 @@ impl Store {
                         AS replicas",
         )
         .fetch_one(&self.pool)
-        .await?)
+        .await?;
+        Ok((!self.is_behind_pooler()).then_some(limit))
     }
 
     /// The largest number of connections of this replica.

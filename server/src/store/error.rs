@@ -19,9 +19,9 @@ pub enum Conflict {
 /// A failed database operation. `Display` never contains SQL, parameters or the URL.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// `DATABASE_URL` is not a PostgreSQL URL.
-    #[error("DATABASE_URL is not valid: it is not a PostgreSQL URL")]
-    MalformedUrl,
+    /// `DATABASE_URL` cannot be used.
+    #[error("DATABASE_URL is not valid: {0}")]
+    InvalidUrl(String),
     /// A unique name is taken.
     #[error("a unique name is taken")]
     Conflict(Conflict),
@@ -62,6 +62,11 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Io(cause) if cause.kind() == ErrorKind::TimedOut => {
                 Self::Unavailable("it did not answer within the time limit")
             }
+            sqlx::Error::Io(cause)
+                if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                Self::Unavailable("the socket or a certificate file of its URL cannot be opened")
+            }
             sqlx::Error::Io(_) => Self::Unavailable("the connection was refused or lost"),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection within the time limit"),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable("shutting down"),
@@ -70,6 +75,9 @@ impl From<sqlx::Error> for StoreError {
             }
             sqlx::Error::Protocol(_) => Self::Unavailable("the connection was lost"),
             sqlx::Error::Database(database) => {
+                if let Some(reason) = describe_pooler(database.code().as_deref(), database.message()) {
+                    return Self::Unavailable(reason);
+                }
                 match (database.constraint(), database.code().as_deref()) {
                     (Some("users_username_key"), _) => Self::Conflict(Conflict::Username),
                     (Some("users_email_key"), _) => Self::Conflict(Conflict::Email),
@@ -96,4 +104,31 @@ impl From<sqlx::Error> for StoreError {
             _ => Self::Unexpected(Arc::new(error)),
         }
     }
+}
+
+/// Why a connection pooler refuses to serve. PgBouncer has one code for almost everything: protocol_violation.
+fn describe_pooler(code: Option<&str>, message: &str) -> Option<&'static str> {
+    const REASONS: [(&str, &str); 8] = [
+        (
+            "startup parameter",
+            "the connection pooler refuses a startup parameter: remove `options` from DATABASE_URL, or add it to ignore_startup_parameters",
+        ),
+        (
+            "statement pooling mode",
+            "the connection pooler is in statement mode, which cannot be used: set pool_mode to transaction or session",
+        ),
+        ("max_client_conn", "the connection pooler accepts no more connections (max_client_conn)"),
+        ("no more connections", "the connection pooler accepts no more connections"),
+        ("query_wait_timeout", "the connection pooler has no connection to the database left"),
+        ("server login has been failing", "the connection pooler cannot log in to the database"),
+        ("server_login_retry", "the connection pooler cannot reach the database"),
+        ("authentication failed", "it refuses the user, the password or the database name"),
+    ];
+    if !code.is_some_and(|code| code.starts_with("08")) {
+        return None;
+    }
+    if message.starts_with("no such ") {
+        return Some("it refuses the user, the password or the database name");
+    }
+    REASONS.iter().find(|(part, _)| message.contains(part)).map(|(_, reason)| *reason)
 }

@@ -37,6 +37,8 @@ pub struct RevocationState {
     pub database_name: String,
     /// The database's clock when it answered.
     pub database_time: DateTime<Utc>,
+    /// When the database server was started, which tells it from one that takes over.
+    pub server_started_at: DateTime<Utc>,
 }
 
 /// What a sweep has seen: every revocation of a transaction before `oldest_running` had been committed or rolled back, as
@@ -63,7 +65,8 @@ impl SweepCursor {
 macro_rules! state_columns {
     () => {
         "redis_epoch, filling, generation, changed_at, tokens_valid_from, service_id,
-         current_database()::text AS database_name, clock_timestamp() AS database_time"
+         current_database()::text AS database_name, clock_timestamp() AS database_time,
+         pg_postmaster_start_time() AS server_started_at"
     };
 }
 

@@ -1,5 +1,6 @@
 //! The schema's version, its migrations and which servers can live with them (see `migrations/README.md`).
 
+mod apply;
 mod tolerance;
 
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use tokio::time::timeout;
 
-use super::connection::connect_options;
+use super::connection::connect_target;
 use super::pool::{Deadlines, Pool};
 use super::schema_version::REQUIRED_SCHEMA_VERSION;
 use super::{Store, StoreError};
@@ -47,15 +48,24 @@ pub enum MigrateError {
     },
 }
 
-/// Brings the schema up to date. Runs of several processes at once wait for each other (advisory lock).
+/// A migration run that succeeded.
+#[derive(Debug, Clone, Copy)]
+pub struct Migrated {
+    /// The version of the schema.
+    pub version: i64,
+    /// Whether a connection pooler shares the sessions of the database between its clients.
+    pub is_behind_pooler: bool,
+}
+
+/// Brings the schema up to date. Concurrent runs wait for each other (advisory locks).
 /// Migrations that the database has and this binary does not know are left alone: a newer release made them.
 ///
 /// # Errors
 /// [`MigrateError`]; running it again is always safe. Nothing was changed when this binary could not use the
 /// schema, or servers that run could not use the next one.
-pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, MigrateError> {
-    let options = connect_options(database_url, roots)?;
-    let pool = Pool::connect_lazily(options.application_name("latchkey-migrate"), 1, Deadlines::MIGRATION);
+pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<Migrated, MigrateError> {
+    let target = connect_target(database_url, roots)?.named("latchkey-migrate");
+    let pool = Pool::connect_lazily(target, 1, Deadlines::MIGRATION);
     // Asked of a standby, what follows would answer for the primary, or fail for a reason that says nothing.
     drop(pool.acquire_tested().await.map_err(StoreError::from)?);
     let before = tolerance::fetch_schema(&pool).await?;
@@ -72,15 +82,11 @@ pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<i64, Mi
     }
     // Declared before it is true: a server that sees the new schema must find what it means for it.
     tolerance::declare(&pool).await?;
-    let mut migrator = Migrator { migrations: MIGRATOR.migrations.clone(), ..Migrator::DEFAULT };
-    migrator.set_ignore_missing(true);
-    let mut connection = pool.open_apart().await.map_err(StoreError::from)?;
-    timeout(LIMIT, migrator.run(&mut connection))
+    timeout(LIMIT, apply::apply_all(&pool, &MIGRATOR))
         .await
-        .map_err(|_| StoreError::Unavailable("the migrations did not end within the time limit"))?
-        .map_err(MigrateError::Migration)?;
-    drop(connection);
-    Ok(tolerance::fetch_schema(&pool).await?.known())
+        .map_err(|_| StoreError::Unavailable("the migrations did not end within the time limit"))??;
+    let version = tolerance::fetch_schema(&pool).await?.known();
+    Ok(Migrated { version, is_behind_pooler: pool.is_shared() })
 }
 
 impl Store {
@@ -102,6 +108,14 @@ mod tests {
     fn the_required_version_is_the_newest_migration() {
         let newest = MIGRATOR.iter().map(|migration| migration.version).max();
         assert_eq!(newest, Some(REQUIRED_SCHEMA_VERSION));
+    }
+
+    #[test]
+    fn every_migration_runs_in_a_transaction() {
+        for migration in MIGRATOR.iter() {
+            assert!(!migration.no_tx, "{}", migration.version);
+            assert!(!migration.migration_type.is_down_migration(), "{}", migration.version);
+        }
     }
 
     #[test]

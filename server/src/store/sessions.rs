@@ -197,6 +197,8 @@ macro_rules! end_sessions_where {
     };
 }
 
+pub(super) use end_sessions_where;
+
 /// Ends a session within a transaction; its revocation is to be announced after the commit. `None` when it has ended already
 /// or is not this user's.
 pub(super) async fn end_session_of_user(

@@ -61,7 +61,8 @@ pub(super) fn build(
         },
         match &service.server {
             Ok(server) => {
-                let to = vec![dns(), to_database(service, server)];
+                let mut to = vec![dns()];
+                to.extend(to_database(service, server));
                 applied(service, Component::Migration, Vec::new(), to)?
             }
             Err(_) => kept(Component::Migration),
@@ -133,7 +134,8 @@ fn operator(external_state: &ExternalState) -> NetworkPolicyPeer {
 }
 
 fn destinations(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgressRule> {
-    let mut rules = vec![dns(), to_database(service, server)];
+    let mut rules = vec![dns()];
+    rules.extend(to_database(service, server));
     if service.redis.is_some() {
         rules.push(to_own(service, Component::Redis, REDIS));
     } else {
@@ -144,11 +146,11 @@ fn destinations(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgress
     rules
 }
 
-fn to_database(service: &Validated, server: &Server) -> NetworkPolicyEgressRule {
+fn to_database(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgressRule> {
     if service.postgres.is_some() {
-        to_own(service, Component::Postgres, POSTGRES)
+        vec![to_own(service, Component::Postgres, POSTGRES)]
     } else {
-        to_outside(service, i32::from(server.ports.database))
+        server.ports.database.iter().map(|port| to_outside(service, i32::from(*port))).collect()
     }
 }
 

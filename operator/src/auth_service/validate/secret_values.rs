@@ -4,7 +4,7 @@
 use latchkey_config::account_rules::{
     MIN_CLIENT_SECRET_BYTES, canonical_email_address, is_client_secret, is_username,
 };
-use latchkey_config::{PasswordPolicy, SecretText, SentinelUrl};
+use latchkey_config::{PasswordPolicy, PostgresUrl, SecretText, SentinelUrl};
 use url::Url;
 
 use crate::auth_service::dereference::{BootstrapAdmin, Dereferenced};
@@ -14,12 +14,7 @@ use crate::auth_service::problem::Problem;
 /// bootstrap administrator.
 pub(super) fn check(found: &Dereferenced, policy: &PasswordPolicy) -> Result<(), Problem> {
     if let Some(Ok(database)) = &found.database_url {
-        check_url(
-            database,
-            &["postgres", "postgresql"],
-            &["host", "hostaddr"],
-            "spec.database.urlSecretRef",
-        )?;
+        check_database(database)?;
     }
     if let Some(Ok(redis)) = &found.redis_url {
         match SentinelUrl::parse(redis.expose()) {
@@ -29,7 +24,7 @@ pub(super) fn check(found: &Dereferenced, policy: &PasswordPolicy) -> Result<(),
                     "the URL in the Secret of spec.redis.urlSecretRef is not valid: {reason}; correct it."
                 )));
             }
-            None => check_url(redis, &["redis", "rediss"], &[], "spec.redis.urlSecretRef")?,
+            None => check_redis(redis)?,
         }
     }
     if let Some(Ok(admin)) = &found.bootstrap_admin {
@@ -47,22 +42,29 @@ fn invalid(message: String) -> Problem {
     Problem::new("SecretInvalid", message)
 }
 
-/// `parameters`: query parameters that can replace the host of the URL.
-fn check_url(url: &SecretText, schemes: &[&str], parameters: &[&str], field: &str) -> Result<(), Problem> {
+/// The rules of the server. In addition a host is required, since a pod contains no database.
+fn check_database(url: &SecretText) -> Result<(), Problem> {
+    let reason = match PostgresUrl::parse(url.expose()) {
+        Err(reason) => reason,
+        Ok(url) if url.hosts.is_empty() => "it contains no host".to_owned(),
+        Ok(_) => return Ok(()),
+    };
+    Err(invalid(format!(
+        "the URL in the Secret of spec.database.urlSecretRef is not valid: {reason}; correct it."
+    )))
+}
+
+fn check_redis(url: &SecretText) -> Result<(), Problem> {
     let is_good = Url::parse(url.expose()).is_ok_and(|url| {
-        let given = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
-            parameters.contains(&&*name) && !value.is_empty()
-        };
-        let names_host = url.host_str().is_some_and(|host| !host.is_empty()) || url.query_pairs().any(given);
-        schemes.contains(&url.scheme()) && names_host
+        matches!(url.scheme(), "redis" | "rediss") && url.host_str().is_some_and(|host| !host.is_empty())
     });
     if is_good {
         return Ok(());
     }
-    Err(invalid(format!(
-        "the URL in the Secret of {field} must start with {}:// and contain a host: correct it.",
-        schemes[0]
-    )))
+    Err(invalid(
+        "the URL in the Secret of spec.redis.urlSecretRef must start with redis:// and contain a host: correct it."
+            .to_owned(),
+    ))
 }
 
 /// The server's rules for accounts, except that it also refuses common passwords: only the server has that list.
@@ -99,11 +101,23 @@ mod tests {
     fn a_url_must_contain_a_host() {
         let postgres =
             |url: &str| problem(&Dereferenced { database_url: Some(Ok(SecretText::new(url))), ..full() });
-        for good in ["postgres://u:p@db/auth", "postgresql:///auth?host=db", "postgres://[::1]:5432/a"] {
+        for good in [
+            "postgres://u:p@db/auth",
+            "postgresql:///auth?host=db",
+            "postgres://[::1]:5432/a",
+            "postgres://u:p@one:5432,two:5433/auth?target_session_attrs=read-write",
+        ] {
             assert_eq!(postgres(good), None, "{good}");
         }
-        for bad in ["postgres:///auth", "postgres:auth", "mysql://db/auth", "db:5432", "postgres:///a?host="]
-        {
+        for bad in [
+            "postgres:///auth",
+            "postgres:auth",
+            "mysql://db/auth",
+            "db:5432",
+            "postgres:///a?host=",
+            "postgres://u:p@one,two/a?target_session_attrs=standby",
+            "postgres://u:p@one/a?sslmode=no-verify",
+        ] {
             let message = postgres(bad).unwrap();
             assert!(message.contains("spec.database.urlSecretRef") && !message.contains(bad), "{message}");
         }

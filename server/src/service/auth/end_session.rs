@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::auth::logout::announce_end;
 use crate::service::{Authenticated, Service, ServiceError};
 
 /// Ends one session of the bearer's account: when this returns, every replica refuses its tokens. Ending a session that
@@ -20,7 +21,8 @@ pub async fn end_session(
     let event = AuditEvent::own(AuditKind::SessionEnded, bearer.user_id, origin).in_session(session_id);
     let ended = if session_id == bearer.session_id {
         // A logout: it succeeds even if the session has already ended.
-        service.store.end_session(session_id, bearer.user_id, &event).await?
+        let ended = service.store.end_session(session_id, bearer.user_id, &event).await?;
+        return announce_end(service, session_id, ended, &event).await;
     } else {
         service.store.end_own_session(session_id, bearer.actor(), &event).await?
     };

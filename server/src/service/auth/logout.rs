@@ -1,5 +1,6 @@
 //! Ending the current session.
 
+use chrono::Utc;
 use uuid::Uuid;
 
 use crate::domain::{AuditEvent, AuditKind, Origin};
@@ -41,7 +42,14 @@ pub(in crate::service) async fn announce_end(
             Some(revoked)
         }
         // An earlier attempt ended the session but may not have announced it; announce it before answering.
-        None => service.store.find_revocation(session_id).await?,
+        None => match service.store.find_revocation(session_id).await? {
+            Some(revoked) => Some(revoked),
+            // The login was lost in a failover of the database, but Redis would accept the access tokens.
+            None => {
+                let expiry = Utc::now() + service.tokens.access_lifetime;
+                service.store.revoke_unknown_session(session_id, expiry).await?
+            }
+        },
     };
     service.revocation.announce(revoked.as_slice()).await?;
     Ok(())

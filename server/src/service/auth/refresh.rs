@@ -52,6 +52,10 @@ pub async fn refresh(
         refresh_expires_at: now + service.tokens.refresh_lifetime,
         origin,
     };
+    // The database may have lost the end in a failover.
+    if service.revocation.end_if_lost(presented.session_id).await? {
+        return Err(ServiceError::InvalidRefreshToken);
+    }
     match service.store.exchange_refresh_token(&request).await? {
         RefreshOutcome::Granted { username, jti, refresh_expires_at } => {
             let subject = TokenSubject {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
@@ -14,7 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::deadlines::{Deadlines, timed_out};
-use super::{Opened, PoolInner};
+use super::shared_session::{self, Results};
+use super::{Opened, PoolInner, Session};
 
 /// How long the clean-up of a connection that was dropped in the middle of a statement or a transaction may take.
 const CLEAN_UP: Duration = Duration::from_secs(1);
@@ -107,6 +108,27 @@ impl Connection {
         }
     }
 
+    fn is_shared(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.session == Session::Shared)
+    }
+
+    /// Runs a statement in a session that is shared. The deadline includes its transaction.
+    async fn run_shared<'q, E>(&mut self, query: E) -> Result<Results, sqlx::Error>
+    where
+        E: Execute<'q, Postgres> + 'q,
+    {
+        let (connection, usage) = self.parts()?;
+        if usage.in_transaction {
+            return usage.limit(shared_session::run(connection, query)).await;
+        }
+        // If this is cancelled, the transaction is rolled back.
+        usage.in_transaction = true;
+        let limit = usage.deadlines.statement;
+        let results = usage.limit(shared_session::run_alone(connection, query, limit)).await;
+        usage.in_transaction = false;
+        results
+    }
+
     /// Tests whether it accepts writes.
     pub(super) async fn test(&mut self) -> Result<(), sqlx::Error> {
         let (connection, usage) = self.parts()?;
@@ -166,6 +188,10 @@ impl Drop for Connection {
     }
 }
 
+fn cannot_prepare() -> sqlx::Error {
+    sqlx::Error::Protocol("a statement cannot be prepared in a session that is shared".to_owned())
+}
+
 async fn clean_up(mut opened: Opened, in_transaction: bool) -> Option<Opened> {
     let connection = &mut opened.connection;
     let cleaning = async {
@@ -194,6 +220,9 @@ impl<'c> Executor<'c> for &'c mut Connection {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
+            if self.is_shared() {
+                return Ok(self.run_shared(query).await?.into_changes());
+            }
             let (connection, usage) = self.parts()?;
             usage.limit(connection.execute(query)).await
         })
@@ -204,6 +233,11 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
+        if self.is_shared() {
+            let results = stream::once(async move { self.run_shared(query).await });
+            let steps = results.map_ok(|results| stream::iter(results.into_steps().into_iter().map(Ok)));
+            return steps.try_flatten().boxed();
+        }
         let (connection, usage) = match self.parts() {
             Ok(parts) => parts,
             Err(error) => return stream::once(async { Err(error) }).boxed(),
@@ -234,6 +268,9 @@ impl<'c> Executor<'c> for &'c mut Connection {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
+            if self.is_shared() {
+                return Ok(self.run_shared(query).await?.into_rows().collect());
+            }
             let (connection, usage) = self.parts()?;
             usage.limit(connection.fetch_all(query)).await
         })
@@ -245,6 +282,9 @@ impl<'c> Executor<'c> for &'c mut Connection {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
+            if self.is_shared() {
+                return Ok(self.run_shared(query).await?.into_rows().next());
+            }
             let (connection, usage) = self.parts()?;
             usage.limit(connection.fetch_optional(query)).await
         })
@@ -259,6 +299,9 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
     {
         Box::pin(async move {
+            if self.is_shared() {
+                return Err(cannot_prepare());
+            }
             let (connection, usage) = self.parts()?;
             usage.limit(connection.prepare_with(sql, parameters)).await
         })
@@ -269,6 +312,9 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
     {
         Box::pin(async move {
+            if self.is_shared() {
+                return Err(cannot_prepare());
+            }
             let (connection, usage) = self.parts()?;
             usage.limit(connection.describe(sql)).await
         })

@@ -43,6 +43,13 @@ impl Deadlines {
         locking: Duration::from_mins(1),
     };
 
+    /// The migrations themselves.
+    pub(crate) const LONG_MIGRATION: Self = Self {
+        acquire: Duration::from_secs(10),
+        statement: Duration::from_hours(1),
+        locking: Duration::from_hours(1),
+    };
+
     /// How long PostgreSQL lets a statement of a transaction wait for a lock: less than the client waits, so that the
     /// connection remains usable.
     pub(super) fn lock_timeout(self) -> Duration {

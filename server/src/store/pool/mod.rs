@@ -5,19 +5,22 @@
 mod connection;
 mod deadlines;
 mod executor;
+mod opening;
+mod shared_session;
+mod target;
 mod transaction;
 mod writability;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::join_all;
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -26,6 +29,7 @@ use self::writability::Writability;
 
 pub(super) use self::connection::Connection;
 pub(super) use self::deadlines::Deadlines;
+pub(super) use self::target::Target;
 pub(super) use self::transaction::Transaction;
 pub(super) use self::writability::suspect;
 
@@ -58,7 +62,13 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct PoolInner {
-    options: ArcSwap<PgConnectOptions>,
+    target: ArcSwap<Target>,
+    /// The index of the server that accepted writes the last time.
+    last_server: AtomicUsize,
+    /// Whether a pooler refused the parameter by which it is found.
+    refuses_parameters: AtomicBool,
+    /// Whether the last new connection had a shared session.
+    is_shared: AtomicBool,
     /// One permit for each connection in use. The holder of a permit opens a connection only if none is idle, so that there
     /// are never more connections than permits.
     permits: Arc<Semaphore>,
@@ -80,8 +90,18 @@ struct Idle {
 #[derive(Debug)]
 struct Opened {
     connection: PgConnection,
+    session: Session,
     expires_at: Instant,
     _counted: Counted,
+}
+
+/// Whose the session of the database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Session {
+    /// The connection's own, until it is closed.
+    Own,
+    /// A pooler may give it to another client after each transaction.
+    Shared,
 }
 
 /// Counts one connection while it exists.
@@ -190,15 +210,11 @@ impl PoolInner {
     }
 
     async fn open_once(&self, end: Instant) -> Result<Opened, sqlx::Error> {
-        let options = self.options.load_full();
+        let target = self.target.load_full();
         let counted = Counted::new(&self.open);
-        let opening = async {
-            let mut connection = PgConnection::connect_with(&options).await?;
-            self.writability.test_new(&mut connection).await?;
-            Ok(connection)
-        };
-        let connection = timeout_at(end, opening).await.unwrap_or_else(|_| Err(timed_out()))?;
-        Ok(Opened { connection, expires_at: Instant::now() + lifetime(), _counted: counted })
+        let opening = timeout_at(end, self.connect(&target)).await;
+        let (connection, session) = opening.unwrap_or_else(|_| Err(timed_out()))?;
+        Ok(Opened { connection, session, expires_at: Instant::now() + lifetime(), _counted: counted })
     }
 
     /// Closes connections that have existed or been idle for too long.
@@ -237,12 +253,15 @@ fn lifetime() -> Duration {
 impl Pool {
     /// Creates a pool that opens its first connection when it is first used.
     pub(super) fn connect_lazily(
-        options: PgConnectOptions,
+        target: Target,
         max_connections: u32,
         deadlines: Deadlines,
     ) -> Self {
         let inner = Arc::new(PoolInner {
-            options: ArcSwap::from_pointee(options),
+            target: ArcSwap::from_pointee(target),
+            last_server: AtomicUsize::new(0),
+            refuses_parameters: AtomicBool::new(false),
+            is_shared: AtomicBool::new(false),
             permits: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
             idle: Mutex::new(Vec::new()),
@@ -291,12 +310,6 @@ impl Pool {
         Ok(connection)
     }
 
-    /// Opens a connection outside the pool whose statements have no deadlines, for migrations.
-    pub(super) async fn open_apart(&self) -> Result<PgConnection, sqlx::Error> {
-        let end = Instant::now() + self.deadlines.acquire;
-        Ok(self.inner.open(end).await?.connection)
-    }
-
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         self.begin_idle_for(IDLE_IN_TRANSACTION).await
@@ -334,12 +347,18 @@ impl Pool {
         join_all(idle.into_iter().map(|idle| idle.opened.terminate())).await;
     }
 
-    pub(super) fn connect_options(&self) -> Arc<PgConnectOptions> {
-        self.inner.options.load_full()
+    /// Whether a connection pooler shares sessions between its clients, as the last new connection has shown.
+    pub(super) fn is_shared(&self) -> bool {
+        self.inner.is_shared.load(Ordering::Relaxed)
     }
 
-    /// Sets the options of connections that are opened from now on.
-    pub(super) fn set_connect_options(&self, options: PgConnectOptions) {
-        self.inner.options.store(Arc::new(options));
+    pub(super) fn target(&self) -> Arc<Target> {
+        self.inner.target.load_full()
+    }
+
+    /// Sets how connections are opened from now on.
+    pub(super) fn set_target(&self, target: Target) {
+        self.inner.refuses_parameters.store(false, Ordering::Relaxed);
+        self.inner.target.store(Arc::new(target));
     }
 }

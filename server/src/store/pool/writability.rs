@@ -55,19 +55,21 @@ pub(crate) fn suspect() {
     SUSPECTED.set_to_now();
 }
 
-/// Returns why a connection does not accept writes, or `None` if it does.
-async fn find_read_only(connection: &mut PgConnection) -> Result<Option<ReadOnly>, sqlx::Error> {
-    // The simple protocol takes one round trip and needs no prepared statement, which a transaction-pooling proxy
-    // could lose.
-    let row = sqlx::raw_sql("SELECT pg_is_in_recovery()::text, current_setting('transaction_read_only')")
-        .fetch_one(connection)
-        .await?;
+/// The simple protocol takes one round trip and needs no prepared statement, which a transaction-pooling proxy could lose.
+const TEST: &str = "SELECT pg_is_in_recovery()::text, current_setting('transaction_read_only'),
+                           current_setting('latchkey.session', true)";
+
+/// Returns why a connection does not accept writes, or `None` if it does; and the value of the parameter by which a new
+/// connection finds out whether the session is its own.
+async fn inspect(connection: &mut PgConnection) -> Result<(Option<ReadOnly>, Option<String>), sqlx::Error> {
+    let row = sqlx::raw_sql(TEST).fetch_one(connection).await?;
     let (in_recovery, read_only): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    Ok(match (in_recovery.as_str(), read_only.as_str()) {
+    let reason = match (in_recovery.as_str(), read_only.as_str()) {
         ("false", "off") => None,
         ("false", _) => Some(ReadOnly::Default),
         _ => Some(ReadOnly::Standby),
-    })
+    };
+    Ok((reason, row.try_get(2)?))
 }
 
 /// The results of the tests of a pool's connections.
@@ -93,8 +95,22 @@ impl Writability {
 
     /// Tests a connection and records the result.
     pub(super) async fn test(&self, connection: &mut PgConnection) -> Result<Option<ReadOnly>, sqlx::Error> {
+        let (found, _) = self.inspect_new(connection).await?;
+        self.record(found);
+        Ok(found)
+    }
+
+    /// Tests a new connection. The result is recorded when all servers have answered, or one accepts writes.
+    pub(super) async fn inspect_new(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(Option<ReadOnly>, Option<String>), sqlx::Error> {
         self.tested.set_to_now();
-        let found = find_read_only(connection).await?;
+        inspect(connection).await
+    }
+
+    /// Records the result of a test.
+    pub(super) fn record(&self, found: Option<ReadOnly>) {
         if let Some(reason) = found {
             suspect();
             if !self.refused.swap(true, Ordering::Relaxed) {
@@ -103,14 +119,12 @@ impl Writability {
         } else if self.refused.swap(false, Ordering::Relaxed) {
             tracing::info!("the database accepts writes again");
         }
-        Ok(found)
     }
 
-    /// Tests a new connection.
-    pub(super) async fn test_new(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let Some(reason) = self.test(connection).await? else { return Ok(()) };
+    /// Records that no server accepts writes.
+    pub(super) fn refuse(&self, reason: ReadOnly) {
+        self.record(Some(reason));
         self.refusal.send_replace(Some((Instant::now(), reason)));
-        Err(reason.into())
     }
 
     /// Whether a connection that was idle for this long has to be tested before it is used.
