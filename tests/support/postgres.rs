@@ -33,6 +33,8 @@ pub struct Postgres {
     template: OnceLock<()>,
     is_shared: bool,
     certificate: Option<Certificate>,
+    /// Settings that differ from those of other tests.
+    settings: Vec<&'static str>,
 }
 
 /// The database of one test. Dropping it removes it from the shared instance.
@@ -48,7 +50,7 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None));
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None, Vec::new()));
         &SHARED
     }
 
@@ -57,7 +59,7 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        Self::launch(false, None)
+        Self::launch(false, None, Vec::new())
     }
 
     /// The same with TLS for clients that request it.
@@ -65,10 +67,18 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start_with_tls(certificate: &Certificate) -> Self {
-        Self::launch(false, Some(certificate))
+        Self::launch(false, Some(certificate), Vec::new())
     }
 
-    fn launch(is_shared: bool, certificate: Option<&Certificate>) -> Self {
+    /// The same without TLS and with other settings, `NAME=VALUE`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with_settings(settings: &[&'static str]) -> Self {
+        Self::launch(false, None, settings.to_vec())
+    }
+
+    fn launch(is_shared: bool, certificate: Option<&Certificate>, settings: Vec<&'static str>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
@@ -91,6 +101,7 @@ impl Postgres {
             template: OnceLock::new(),
             is_shared,
             certificate,
+            settings,
         };
         postgres.start_again();
         postgres
@@ -114,6 +125,10 @@ impl Postgres {
             "full_page_writes=off",
             "autovacuum=off",
         ] {
+            command.args(["-c", setting]);
+        }
+        // The last value of a setting counts.
+        for setting in &self.settings {
             command.args(["-c", setting]);
         }
         if let Some(Certificate { certificate, key }) = &self.certificate {
@@ -154,6 +169,7 @@ impl Postgres {
             template: OnceLock::new(),
             is_shared: false,
             certificate: None,
+            settings: self.settings.clone(),
         };
         standby.start_again();
         standby
@@ -179,6 +195,14 @@ impl Postgres {
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.signal("INT");
+            process.wait();
+        }
+    }
+
+    /// Ends it like a crash ("immediate" shutdown): the next start recovers from the write-ahead log.
+    pub fn crash(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal("QUIT");
             process.wait();
         }
     }
