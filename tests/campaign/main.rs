@@ -20,6 +20,7 @@ mod redis;
 mod replica;
 mod run;
 mod sentinel;
+mod small_disk;
 mod trickle;
 mod user;
 mod world;

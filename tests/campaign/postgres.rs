@@ -7,10 +7,12 @@ use latchkey_tests::postgres::{Database, Postgres};
 use latchkey_tests::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sqlx::QueryBuilder;
 use sqlx::postgres::PgConnection;
 use tokio::task::block_in_place;
 
 use crate::proxy::{Mode, Proxy};
+use crate::small_disk::SmallDisk;
 
 const SETTINGS: [&str; 5] = [
     // A crash must not lose what was acknowledged.
@@ -33,6 +35,8 @@ pub struct Databases {
     /// One for each replica.
     pub proxies: Vec<Proxy>,
     hogs: Vec<PgConnection>,
+    /// Holds the tables of a database without a standby, where the test may mount file systems.
+    disk: Option<SmallDisk>,
 }
 
 impl Databases {
@@ -43,11 +47,25 @@ impl Databases {
         // A replica whose clock is behind must not sign tokens that are older than the database.
         direct.execute("UPDATE revocation_state SET tokens_valid_from = now() - interval '1 hour'").await;
         let proxies = (0..replicas).map(|_| Proxy::to(primary.port())).collect();
-        let mut databases = Self { primary, standby: None, direct, proxies, hogs: Vec::new() };
+        // A standby on the same machine would use the same file system.
+        let disk = if with_standby { None } else { SmallDisk::mount() };
+        let mut databases = Self { primary, standby: None, direct, proxies, hogs: Vec::new(), disk };
         if with_standby {
             databases.add_standby().await;
         }
+        databases.move_to_small_disk().await;
         databases
+    }
+
+    async fn move_to_small_disk(&self) {
+        let Some(disk) = &self.disk else { return };
+        let mut administrator = self.primary.connect_as_administrator().await;
+        for sql in [
+            format!("CREATE TABLESPACE small LOCATION '{}'", disk.path().display()),
+            format!("ALTER DATABASE {} SET TABLESPACE small", self.direct.name),
+        ] {
+            QueryBuilder::new(sql).build().persistent(false).execute(&mut administrator).await.expect("SQL");
+        }
     }
 
     async fn add_standby(&mut self) {
@@ -116,12 +134,15 @@ impl Databases {
     }
 
     pub fn has_small_disk(&self) -> bool {
-        false
+        self.disk.is_some()
     }
 
     /// Fills the disk for a while.
     pub async fn fill_disk(&self, pause: Duration) {
+        let Some(disk) = &self.disk else { return };
+        block_in_place(|| disk.fill());
         tokio::time::sleep(pause).await;
+        disk.clear();
     }
 
     /// Opens connections until PostgreSQL refuses one.

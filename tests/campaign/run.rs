@@ -132,7 +132,11 @@ async fn disturb(world: &Arc<World>, random: &mut Random, form: Form, seed: u64)
 async fn draw(world: &World, random: &mut Random, deck: &mut Vec<Fault>) -> Fault {
     loop {
         if deck.is_empty() {
-            deck.extend(Fault::ALL);
+            let only = std::env::var("LATCHKEY_CAMPAIGN_FAULTS").unwrap_or_default();
+            let is_wanted =
+                |fault: &Fault| only.is_empty() || only.split(',').any(|name| name == format!("{fault:?}"));
+            deck.extend(Fault::ALL.into_iter().filter(is_wanted));
+            assert!(!deck.is_empty(), "LATCHKEY_CAMPAIGN_FAULTS names no fault");
             random.shuffle(deck);
         }
         if let Some(fault) = deck.pop()
