@@ -17,16 +17,28 @@ const WORK: Duration = Duration::from_millis(2);
 /// A round that takes so much longer than it should is normal.
 const TOLERANCE: Duration = Duration::from_millis(5);
 
-/// The stalls of a run: the end of each, and its length.
+/// How often the speed is measured, by work that takes longer than a time slice of the kernel.
+const SPEED_INTERVAL: Duration = Duration::from_millis(250);
+const SPEED_WORK: Duration = Duration::from_millis(10);
+/// Work that takes so many times as long as alone is starved of CPU time: the deadlines of the server, of PostgreSQL and of
+/// Redis pass although none of them is slow.
+const STARVED: u32 = 4;
+/// How long a starved program needs to catch up.
+const CATCHING_UP: Duration = Duration::from_secs(3);
+
+/// The stalls of a run: the end of each, and its length; and the times at which the machine was starved.
 #[derive(Debug, Default, Clone)]
-pub struct Stalls(pub Vec<(Moment, Duration)>);
+pub struct Stalls {
+    pub stalls: Vec<(Moment, Duration)>,
+    pub starved: Vec<Moment>,
+}
 
 impl Stalls {
     /// By how much the machine stalled within an interval.
     pub fn within(&self, start: Moment, end: Moment) -> Duration {
-        let first = self.0.partition_point(|(at, _)| *at < start);
+        let first = self.stalls.partition_point(|(at, _)| *at < start);
         let mut total = Duration::ZERO;
-        for (at, length) in &self.0[first..] {
+        for (at, length) in &self.stalls[first..] {
             let begun = at.saturating_sub(*length);
             if begun >= end {
                 break;
@@ -34,6 +46,12 @@ impl Stalls {
             total += (*at).min(end).saturating_sub(begun.max(start));
         }
         total
+    }
+
+    /// Whether programs were starved of CPU time in an interval or shortly before.
+    pub fn starved(&self, start: Moment, end: Moment) -> bool {
+        let first = self.starved.partition_point(|at| *at + CATCHING_UP < start);
+        self.starved.get(first).is_some_and(|at| *at <= end)
     }
 }
 
@@ -53,13 +71,24 @@ impl Canary {
             let mut last = Instant::now();
             while !stop.load(Ordering::Relaxed) {
                 thread::park_timeout(PAUSE);
-                work();
+                work(WORK);
                 let took = last.elapsed();
                 last = Instant::now();
                 let excess = took.saturating_sub(PAUSE + WORK);
                 if excess > TOLERANCE {
                     let at = begun.elapsed();
-                    stalls.lock().unwrap_or_else(PoisonError::into_inner).0.push((at, excess));
+                    stalls.lock().unwrap_or_else(PoisonError::into_inner).stalls.push((at, excess));
+                }
+            }
+        });
+        let (stalls, stop) = (Arc::clone(&canary.stalls), Arc::clone(&canary.stop));
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                thread::park_timeout(SPEED_INTERVAL);
+                let started = Instant::now();
+                work(SPEED_WORK);
+                if started.elapsed() > SPEED_WORK * STARVED {
+                    stalls.lock().unwrap_or_else(PoisonError::into_inner).starved.push(begun.elapsed());
                 }
             }
         });
@@ -79,11 +108,11 @@ impl Drop for Canary {
 }
 
 /// Uses CPU time, which takes longer when other processes compete for it.
-fn work() {
+fn work(amount: Duration) {
     let used = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from);
     let begun = used();
     let give_up = Instant::now() + Duration::from_secs(60);
-    while used().saturating_sub(begun) < WORK && Instant::now() < give_up {
+    while used().saturating_sub(begun) < amount && Instant::now() < give_up {
         std::hint::spin_loop();
     }
 }
@@ -95,7 +124,10 @@ mod tests {
     #[test]
     fn only_the_stall_within_the_interval_counts() {
         let seconds = Duration::from_secs;
-        let stalls = Stalls(vec![(seconds(2), seconds(1)), (seconds(10), seconds(4))]);
+        let stalls = vec![(seconds(2), seconds(1)), (seconds(10), seconds(4))];
+        let stalls = Stalls { stalls, starved: vec![seconds(3)] };
+        assert!(stalls.starved(seconds(1), seconds(4)) && stalls.starved(seconds(5), seconds(6)));
+        assert!(!stalls.starved(seconds(1), seconds(2)) && !stalls.starved(seconds(7), seconds(8)));
         assert_eq!(stalls.within(seconds(0), seconds(20)), seconds(5));
         assert_eq!(stalls.within(seconds(3), seconds(5)), Duration::ZERO);
         assert_eq!(stalls.within(seconds(3), seconds(8)), seconds(2));

@@ -83,11 +83,11 @@ fn account_of(username: &str) -> Account {
     username.strip_prefix("user-").and_then(|number| number.parse().ok()).unwrap_or(ROOT)
 }
 
-/// Stops the replicas and returns the log lines that must not exist.
-pub async fn stop(world: &World) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Stops the replicas and adds their log lines to the history.
+pub async fn stop(world: &World, finals: &mut Finals) {
     for replica in &world.replicas {
-        lines.extend(replica.finish().await);
+        let logs = replica.finish().await;
+        finals.bad_log_lines.extend(logs.bad);
+        finals.warnings.extend(logs.warnings);
     }
-    lines
 }

@@ -168,6 +168,8 @@ pub struct Finals {
     pub peak_memory: u64,
     /// Log lines with a panic or a secret.
     pub bad_log_lines: Vec<String>,
+    /// Warnings and errors of all replicas.
+    pub warnings: Vec<String>,
 }
 
 /// Everything that the checker needs.

@@ -25,6 +25,10 @@ pub fn keep(seed: u64, history: &History, violations: &[Violation]) {
     for window in &history.faults {
         let _ = writeln!(text, "FAULT {window:?}");
     }
+    let _ = writeln!(text, "{:?}", history.stalls);
+    for line in &history.finals.warnings {
+        let _ = writeln!(text, "LOG {line}");
+    }
     for record in &history.records {
         let _ = writeln!(text, "{record:?}");
     }

@@ -39,7 +39,16 @@ struct Shared {
     /// Not chosen for new requests: it is about to be stopped.
     is_draining: AtomicBool,
     peak_memory: AtomicU64,
-    bad_lines: std::sync::Mutex<Vec<String>>,
+    logs: std::sync::Mutex<Logs>,
+}
+
+/// The log lines of a replica that matter afterwards.
+#[derive(Debug, Default, Clone)]
+pub struct Logs {
+    /// Those with a panic or a secret.
+    pub bad: Vec<String>,
+    /// Warnings and errors, for a report.
+    pub warnings: Vec<String>,
 }
 
 impl Replica {
@@ -56,7 +65,7 @@ impl Replica {
             is_ready: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             peak_memory: AtomicU64::new(0),
-            bad_lines: std::sync::Mutex::default(),
+            logs: std::sync::Mutex::default(),
         });
         shared.ensure_running().await;
         let tasks = vec![tokio::spawn(watch(Arc::clone(&shared)))];
@@ -119,13 +128,13 @@ impl Replica {
         self.shared.peak_memory.load(Ordering::Relaxed)
     }
 
-    /// Stops it and returns the log lines that must not exist.
-    pub async fn finish(&self) -> Vec<String> {
+    /// Stops it.
+    pub async fn finish(&self) -> Logs {
         for task in &self.tasks {
             task.abort();
         }
         self.shared.end(|process| process.kill()).await;
-        std::mem::take(&mut *self.shared.bad_lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        self.shared.logs().clone()
     }
 }
 
@@ -136,7 +145,7 @@ impl Shared {
             return;
         }
         if let Some(ended) = process.take() {
-            self.keep_bad_lines(&ended);
+            self.keep_lines(&ended);
         }
         let mut command = Command::new(programs::latchkey_server());
         command.arg("serve").env_clear().envs(&self.variables);
@@ -146,15 +155,24 @@ impl Shared {
     async fn end(&self, how: impl FnOnce(&mut Process)) {
         if let Some(mut process) = self.process.lock().await.take() {
             how(&mut process);
-            self.keep_bad_lines(&process);
+            self.keep_lines(&process);
         }
         self.is_ready.store(false, Ordering::Relaxed);
     }
 
-    fn keep_bad_lines(&self, process: &Process) {
-        let lines = process.stderr.all().into_iter();
-        let bad = lines.filter(|line| line.contains("panicked") || logs::leak(line).is_some());
-        self.bad_lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(bad);
+    fn logs(&self) -> std::sync::MutexGuard<'_, Logs> {
+        self.logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn keep_lines(&self, process: &Process) {
+        let mut logs = self.logs();
+        for line in process.stderr.all() {
+            if line.contains("panicked") || logs::leak(&line).is_some() {
+                logs.bad.push(line);
+            } else if line.contains("\"WARN\"") || line.contains("\"ERROR\"") {
+                logs.warnings.push(line);
+            }
+        }
     }
 }
 

@@ -88,7 +88,7 @@ pub async fn run(seed: u64, form: Form) -> Report {
     let mut finals = finals::read(&world).await;
     let stalls = canary.stalls();
     let (records, faults) = world.recorder.take();
-    finals.bad_log_lines = finals::stop(&world).await;
+    finals::stop(&world, &mut finals).await;
     let history = History { records, faults, finals, stalls };
     violations.extend(check(&history));
     crate::keep::keep(seed, &history, &violations);

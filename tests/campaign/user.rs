@@ -21,8 +21,8 @@ const REMEMBERED: usize = 12;
 #[derive(Debug)]
 struct Session {
     tokens: Tokens,
-    /// A refresh token that was exchanged, and when.
-    previous: Option<(Tokens, Instant)>,
+    /// The refresh tokens that were exchanged, and when: the oldest and the newest.
+    exchanged: Vec<(Tokens, Instant)>,
     /// When an exchange of the current refresh token was first attempted.
     attempted: Option<Instant>,
 }
@@ -105,14 +105,14 @@ impl User {
             match self.client.random.below(1000) {
                 0..560 => self.use_session().await,
                 560..700 => self.probe_ended().await,
-                700..850 => self.refresh().await,
-                850..870 => self.present_exchanged_token().await,
-                870..920 => self.log_out().await,
-                920..930 => self.log_out_everywhere().await,
-                930..960 => self.end_another_session().await,
-                960..980 => self.change_password().await,
-                980..990 => self.reset_password(&stop).await,
-                _ => self.use_twice_at_once().await,
+                700..860 => self.refresh().await,
+                860..920 => self.present_exchanged_token().await,
+                920..945 => self.log_out().await,
+                945..950 => self.log_out_everywhere().await,
+                950..970 => self.end_another_session().await,
+                970..980 => self.change_password().await,
+                980..985 => self.reset_password(&stop).await,
+                _ => self.refresh_twice_at_once().await,
             }
         }
         self
@@ -132,7 +132,7 @@ impl User {
                 // The others were not stored.
                 self.versions = vec![version];
                 self.client.world.enter(self.account, tokens.session, &tokens.access);
-                self.sessions.push(Session { tokens, previous: None, attempted: None });
+                self.sessions.push(Session { tokens, exchanged: Vec::new(), attempted: None });
                 return true;
             }
             if reply.record.accepted.is_none() {
@@ -174,7 +174,7 @@ impl User {
         self.forget_if_refused(&reply, tokens.session);
     }
 
-    async fn use_twice_at_once(&mut self) {
+    async fn refresh_twice_at_once(&mut self) {
         let at = self.pick();
         let tokens = self.sessions[at].tokens.clone();
         let (mut one, mut other) = (self.client.fork(1), self.client.fork(2));
@@ -221,7 +221,8 @@ impl User {
             self.client.world.enter(self.account, tokens.session, &tokens.access);
             if tokens.refresh_id != session.tokens.refresh_id {
                 let old = std::mem::replace(&mut session.tokens, tokens);
-                session.previous = Some((old, Instant::now()));
+                session.exchanged.truncate(1);
+                session.exchanged.push((old, Instant::now()));
             }
             session.attempted = None;
         } else if reply.record.accepted == Some(false) {
@@ -234,7 +235,10 @@ impl User {
     async fn present_exchanged_token(&mut self) {
         let at = self.pick();
         let session = &self.sessions[at];
-        let Some((old, exchanged)) = session.previous.clone() else { return };
+        if session.exchanged.is_empty() {
+            return;
+        }
+        let (old, exchanged) = self.client.random.pick(&session.exchanged).clone();
         let (id, access) = (session.tokens.session, session.tokens.access.clone());
         let is_in_grace = exchanged.elapsed() < GRACE;
         let reply = self.client.refresh(self.account, &old).await;

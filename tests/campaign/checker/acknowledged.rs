@@ -29,7 +29,7 @@ pub fn check(history: &History, index: &Index, found: &mut Vec<Violation>) {
     }
     check_accounts(history, &writes, found);
     check_sessions(history, index, found);
-    check_audit(history, found);
+    check_audit(history, index, found);
 }
 
 fn is_write(op: Op) -> bool {
@@ -168,7 +168,7 @@ fn check_sessions(history: &History, index: &Index, found: &mut Vec<Violation>) 
 }
 
 /// Every acknowledged write has an audit event with the id of its request, or of an earlier attempt without a response.
-fn check_audit(history: &History, found: &mut Vec<Violation>) {
+fn check_audit(history: &History, index: &Index, found: &mut Vec<Violation>) {
     let audited = |record: &Record| history.finals.audited.contains(&record.id);
     let mut attempts: HashMap<(Account, String), Vec<&Record>> = HashMap::new();
     for record in &history.records {
@@ -183,11 +183,28 @@ fn check_audit(history: &History, found: &mut Vec<Violation>) {
         let key = (record.account, format!("{:?}", record.op));
         let earlier = attempts.get(&key).into_iter().flatten();
         let was_attempted = earlier.into_iter().any(|attempt| attempt.start < record.end && audited(attempt));
-        if !audited(record) && !was_attempted {
+        if !audited(record) && !was_attempted && !was_ended_by_another(index, record) {
             let what = format!("no audit event: {record:?}");
             found.push(Violation::new(Promise::AcknowledgedIsKept, what));
         }
     }
+}
+
+/// Whether the sessions that the request was to end may have been ended by a concurrent one, whose event that is.
+fn was_ended_by_another(index: &Index, record: &Record) -> bool {
+    let target = match record.op {
+        Op::EndSession { target } => Some(target),
+        Op::Logout | Op::LogoutAll => record.session,
+        _ => None,
+    };
+    target.is_some_and(|target| {
+        index.enders(record.account).iter().any(|other| {
+            other.id != record.id
+                && other.may_have_happened()
+                && other.start < record.end
+                && index.is_aimed_at(other, target)
+        })
+    })
 }
 
 /// The acknowledged changes of a state that certainly was another one before.

@@ -47,7 +47,9 @@ fn check_status(
 ) {
     let what = match status {
         503 if !retry_after => format!("503 without Retry-After: {record:?}"),
-        503 if !is_excused(history, record, |fault| fault.excuses_unavailability(record.op)) => {
+        503 if !history.stalls.starved(record.start, record.end)
+            && !is_excused(history, record, |fault| fault.excuses_unavailability(record.op)) =>
+        {
             format!("503 while all dependencies were there: {record:?}")
         }
         500.. if status != 503 => format!("an error of the server: {record:?}"),
@@ -75,7 +77,10 @@ fn is_expected(op: Op, status: u16) -> bool {
 fn check_time(history: &History, record: &Record, found: &mut Vec<Violation>) {
     let frozen = history.faults.iter().filter(|window| window.fault == Fault::ReplicaFrozen);
     let frozen: Duration = frozen.map(|window| overlap(record, window)).sum();
-    let excused = history.stalls.within(record.start, record.end) + frozen;
+    // A starved server reaches its own deadline late.
+    let is_starved = history.stalls.starved(record.start, record.end);
+    let starved = if is_starved { LIMIT } else { Duration::ZERO };
+    let excused = history.stalls.within(record.start, record.end) + frozen + starved;
     if record.took() > LIMIT + excused {
         let what = format!("a response after {:?} ({excused:?} excused): {record:?}", record.took());
         found.push(Violation::new(Promise::InTime, what));

@@ -98,6 +98,11 @@ fn an_error_without_an_excuse_is_found() {
     forged.fault(Fault::PostgresFrozen, 4.0, 6.0);
     forged.by(5.0, SESSION, ME, 503).outcome = Outcome::Answered { status: 503, retry_after: false };
     assert_eq!(forged.broken(), found);
+    // The machine of the test had no time for the servers.
+    let mut forged = Forged::new();
+    forged.by(5.0, SESSION, ME, 503);
+    forged.0.stalls.starved.push(seconds(4.0));
+    assert_eq!(forged.broken(), []);
     // Long after the repair.
     let mut forged = Forged::new();
     forged.fault(Fault::PostgresFrozen, 4.0, 6.0);
@@ -123,14 +128,18 @@ fn a_missing_response_is_found() {
     }
 }
 
+fn stalled(length: f64) -> Stalls {
+    Stalls { stalls: vec![(seconds(9.0), seconds(length))], starved: Vec::new() }
+}
+
 #[test]
 fn a_late_response_is_found_unless_the_machine_stalled() {
     let mut forged = Forged::new();
     forged.by(5.0, SESSION, ME, 200).end = seconds(10.5);
     assert_eq!(forged.broken(), [Promise::InTime]);
-    forged.0.stalls = Stalls(vec![(seconds(9.0), seconds(0.4))]);
+    forged.0.stalls = stalled(0.4);
     assert_eq!(forged.broken(), [Promise::InTime]);
-    forged.0.stalls = Stalls(vec![(seconds(9.0), seconds(0.6))]);
+    forged.0.stalls = stalled(0.6);
     assert_eq!(forged.broken(), []);
     let record = forged.by(20.0, SESSION, ME, 0);
     record.end = seconds(35.0);
