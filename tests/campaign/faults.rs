@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::history::Op;
 use crate::proxy::{COMMITS, MAIL_ACCEPTED, Mode};
 use crate::random::Random;
+use crate::redis::command;
 use crate::world::World;
 use crate::{load, trickle};
 
@@ -233,19 +234,19 @@ impl World {
             Fault::RedisFailedOver => return caches.fail_over(duration.min(Duration::from_secs(5))).await,
             Fault::RedisFlushed => {
                 for _ in 0..=random.below(4) {
-                    caches.primary().await.flush().await;
+                    command(caches.primary().await, "FLUSHALL").await;
                     tokio::time::sleep(duration / 4).await;
                 }
                 return;
             }
             Fault::RedisFull => {
-                caches.primary().await.run("CONFIG SET maxmemory 1").await;
+                command(caches.primary().await, "CONFIG SET maxmemory 1").await;
                 tokio::time::sleep(duration).await;
-                caches.primary().await.run("CONFIG SET maxmemory 0").await;
+                command(caches.primary().await, "CONFIG SET maxmemory 0").await;
                 return;
             }
             Fault::RedisFrozenForOne => {
-                caches.proxies[one].set(Mode::Freeze);
+                caches.proxies[one].set(silence(random));
                 tokio::time::sleep(duration).await;
                 caches.proxies[one].set(Mode::Forward);
                 return;
@@ -253,7 +254,7 @@ impl World {
             Fault::RedisSlow => {
                 Mode::Delay(random.between(Duration::from_millis(5), Duration::from_millis(300)))
             }
-            Fault::RedisFrozen => Mode::Freeze,
+            Fault::RedisFrozen => silence(random),
             _ => Mode::CutResponses { one_in: 7 },
         };
         caches.set_all(mode);
@@ -284,7 +285,7 @@ impl World {
                 return;
             }
             Fault::PostgresFrozenForOne => {
-                databases.proxies[one].set(Mode::Freeze);
+                databases.proxies[one].set(silence(random));
                 tokio::time::sleep(duration).await;
                 databases.proxies[one].set(Mode::Forward);
                 return;
@@ -292,7 +293,7 @@ impl World {
             Fault::PostgresSlow => {
                 Mode::Delay(random.between(Duration::from_millis(5), Duration::from_millis(100)))
             }
-            Fault::PostgresFrozen => Mode::Freeze,
+            Fault::PostgresFrozen => silence(random),
             Fault::PostgresCutAtCommit => Mode::CutAt { texts: COMMITS, one_in: 2 },
             _ => Mode::CutResponses { one_in: 9 },
         };
@@ -316,4 +317,9 @@ impl World {
             }
         }
     }
+}
+
+/// Silence in both directions, or of the responses only.
+fn silence(random: &mut Random) -> Mode {
+    if random.happens(50) { Mode::Freeze } else { Mode::HoldResponses }
 }

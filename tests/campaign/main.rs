@@ -35,7 +35,7 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 
 fn short_form() -> Form {
     Form {
-        time: Duration::from_secs(60),
+        time: Duration::from_secs(50),
         requests: usize::MAX,
         users: 12,
         pace: Duration::from_millis(60),

@@ -20,6 +20,8 @@ pub enum Mode {
     Refuse,
     /// Holds all data in both directions; connections stay open, and new ones are accepted.
     Freeze,
+    /// Holds responses only: what was requested happens.
+    HoldResponses,
     /// Holds every chunk for this time.
     Delay(Duration),
     /// Closes a connection in the middle of a response: in one of `one_in` chunks, after half of its bytes.
@@ -142,7 +144,10 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direct
             break;
         }
         let mut data = &buffer[..read];
-        let Ok(now) = mode.wait_for(|mode| *mode != Mode::Freeze).await.map(|mode| *mode) else { return };
+        let is_held = |mode: &Mode| {
+            *mode == Mode::Freeze || (*mode == Mode::HoldResponses && direction == Direction::Response)
+        };
+        let Ok(now) = mode.wait_for(|mode| !is_held(mode)).await.map(|mode| *mode) else { return };
         match now {
             Mode::Delay(delay) => tokio::time::sleep(delay).await,
             Mode::CutResponses { one_in } if direction == Direction::Response && shared.is_hit(one_in) => {
@@ -213,15 +218,19 @@ mod tests {
         let second = ask(&mut open, b"1234").await;
         assert!([first, second].contains(&b"12".to_vec()));
 
-        proxy.set(Mode::Freeze);
-        let mut open = connect().await.unwrap();
-        let held = tokio::time::timeout(Duration::from_millis(50), ask(&mut open, b"held")).await;
-        assert!(held.is_err());
-        proxy.set(Mode::Forward);
         let mut buffer = [0; 4];
-        open.read_exact(&mut buffer).await.unwrap();
-        assert_eq!(&buffer, b"held");
+        for mode in [Mode::Freeze, Mode::HoldResponses] {
+            proxy.set(mode);
+            let mut open = connect().await.unwrap();
+            let held = tokio::time::timeout(Duration::from_millis(50), ask(&mut open, b"held")).await;
+            assert!(held.is_err());
+            proxy.set(Mode::Forward);
+            open.read_exact(&mut buffer).await.unwrap();
+            assert_eq!(&buffer, b"held");
+        }
 
+        let mut open = connect().await.unwrap();
+        assert_eq!(ask(&mut open, b"open").await, b"open");
         proxy.set(Mode::Refuse);
         assert_eq!(open.read(&mut buffer).await.unwrap_or(0), 0);
         assert_eq!(connect().await.unwrap().read(&mut buffer).await.unwrap_or(0), 0);

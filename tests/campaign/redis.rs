@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use latchkey_tests::logs;
 use latchkey_tests::redis::Redis;
+use latchkey_tests::{logs, wait};
 use tokio::task::block_in_place;
 
 use crate::proxy::{Mode, Proxy};
@@ -72,7 +72,7 @@ impl Caches {
     pub async fn restart(&mut self, pause: Duration, with_old_data: bool, older: Duration) {
         let redis = self.primary().await;
         if with_old_data {
-            redis.dump().await;
+            command(redis, "SAVE").await;
             tokio::time::sleep(older).await;
         }
         redis.stop();
@@ -90,7 +90,7 @@ impl Caches {
         self.servers[old].stop();
         self.servers[new].resume();
         if let Access::Direct = self.access {
-            self.servers[new].promote().await;
+            command(&self.servers[new], "REPLICAOF NO ONE").await;
             for proxy in &self.proxies {
                 proxy.set(Mode::Refuse);
                 proxy.lead_to(self.servers[new].port());
@@ -103,7 +103,21 @@ impl Caches {
         }
         block_in_place(|| self.servers[old].start_again());
         if let Access::Direct = self.access {
-            self.servers[old].follow(&self.servers[new]).await;
+            let follow = format!("REPLICAOF 127.0.0.1 {}", self.servers[new].port());
+            command(&self.servers[old], &follow).await;
         }
     }
+}
+
+/// Runs a command of an administrator, again if Redis does not respond in time.
+pub async fn command(redis: &Redis, text: &str) {
+    wait::until(text, || async {
+        let mut words = text.split_whitespace();
+        let mut command = ::redis::cmd(words.next().unwrap_or_default());
+        command.arg(words.collect::<Vec<_>>());
+        let client = ::redis::Client::open(redis.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        command.query_async::<::redis::Value>(&mut connection).await
+    })
+    .await;
 }
