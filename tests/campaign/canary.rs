@@ -31,6 +31,8 @@ const CATCHING_UP: Duration = Duration::from_secs(3);
 pub struct Stalls {
     pub stalls: Vec<(Moment, Duration)>,
     pub starved: Vec<Moment>,
+    /// How often the speed was measured.
+    pub measured: usize,
 }
 
 impl Stalls {
@@ -46,6 +48,11 @@ impl Stalls {
             total += (*at).min(end).saturating_sub(begun.max(start));
         }
         total
+    }
+
+    /// How much of the time programs were starved.
+    pub fn starved_percent(&self) -> usize {
+        100 * self.starved.len() / self.measured.max(1)
     }
 
     /// Whether programs were starved of CPU time in an interval or shortly before.
@@ -87,8 +94,11 @@ impl Canary {
                 thread::park_timeout(SPEED_INTERVAL);
                 let started = Instant::now();
                 work(SPEED_WORK);
-                if started.elapsed() > SPEED_WORK * STARVED {
-                    stalls.lock().unwrap_or_else(PoisonError::into_inner).starved.push(begun.elapsed());
+                let is_starved = started.elapsed() > SPEED_WORK * STARVED;
+                let mut stalls = stalls.lock().unwrap_or_else(PoisonError::into_inner);
+                stalls.measured += 1;
+                if is_starved {
+                    stalls.starved.push(begun.elapsed());
                 }
             }
         });
@@ -125,7 +135,8 @@ mod tests {
     fn only_the_stall_within_the_interval_counts() {
         let seconds = Duration::from_secs;
         let stalls = vec![(seconds(2), seconds(1)), (seconds(10), seconds(4))];
-        let stalls = Stalls { stalls, starved: vec![seconds(3)] };
+        let stalls = Stalls { stalls, starved: vec![seconds(3)], measured: 4 };
+        assert_eq!(stalls.starved_percent(), 25);
         assert!(stalls.starved(seconds(1), seconds(4)) && stalls.starved(seconds(5), seconds(6)));
         assert!(!stalls.starved(seconds(1), seconds(2)) && !stalls.starved(seconds(7), seconds(8)));
         assert_eq!(stalls.within(seconds(0), seconds(20)), seconds(5));

@@ -62,7 +62,7 @@ pub fn summary(reports: &[Report]) -> String {
         let _ = writeln!(
             text,
             "seed {}: {} replicas, sentinel {}, standby {}, clocks differ {}; {} requests {:?}; {:?}; slowest {:.1} s; \
-             {} MiB; {} violations",
+             {} MiB; starved {} %; {} violations",
             report.seed,
             report.plan.replicas,
             report.plan.with_sentinel,
@@ -73,6 +73,7 @@ pub fn summary(reports: &[Report]) -> String {
             report.operations,
             report.slowest.as_secs_f64(),
             report.peak_memory / 1024 / 1024,
+            report.starved_percent,
             report.violations.len()
         );
         for violation in report.violations.iter().take(5) {

@@ -69,7 +69,7 @@ impl Databases {
     }
 
     async fn add_standby(&mut self) {
-        self.standby = Some(self.primary.start_standby());
+        self.standby = Some(block_in_place(|| self.primary.start_standby()));
         for sql in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
             self.direct.execute(sql).await;
         }
@@ -102,7 +102,7 @@ impl Databases {
         block_in_place(|| self.primary.start_again());
     }
 
-    /// Loses the primary and promotes the standby. What was acknowledged is on the standby.
+    /// Loses the primary, promotes the standby and starts another one. What was acknowledged is on the standby.
     pub async fn fail_over(&mut self) {
         let Some(standby) = self.standby.take() else { return };
         // The old primary is fenced: it has ended, and no connection leads to it.
@@ -115,6 +115,7 @@ impl Databases {
         self.direct = self.direct.by_port(standby.port());
         self.primary = standby;
         self.set_all(Mode::Forward);
+        self.add_standby().await;
     }
 
     /// Stops the process that sends changes to the standby for a while: commits wait until it continues.

@@ -28,6 +28,8 @@ pub struct Form {
     /// The mean pause of a user between two requests.
     pub pace: Duration,
     pub durations: Durations,
+    /// These faults occur first.
+    pub first: &'static [Fault],
 }
 
 /// What a run found.
@@ -42,6 +44,8 @@ pub struct Report {
     pub violations: Vec<Violation>,
     pub peak_memory: u64,
     pub slowest: Duration,
+    /// How much of the time the machine had too little CPU time for the deadlines to count.
+    pub starved_percent: usize,
 }
 
 /// Runs a seed.
@@ -98,14 +102,20 @@ pub async fn run(seed: u64, form: Form) -> Report {
 /// Causes faults, one or two at a time, until the run is long enough.
 async fn disturb(world: &Arc<World>, random: &mut Random, form: Form, seed: u64) {
     let end = Instant::now() + form.time;
-    let mut deck = Vec::new();
+    let mut deck = form.first.to_vec();
+    random.shuffle(&mut deck);
     let mut reported = Instant::now();
     while Instant::now() < end && world.recorder.count() < form.requests {
         let calm = random.between(Duration::from_millis(300), Duration::from_millis(1500));
         tokio::time::sleep(calm).await;
         let first = draw(world, random, &mut deck).await;
         let second = if random.happens(50) { Some(draw(world, random, &mut deck).await) } else { None };
-        let second = second.filter(|second| second.group() != first.group());
+        // Two faults of one group follow each other.
+        let (second, later) = match second {
+            Some(second) if second.group() == first.group() => (None, Some(second)),
+            second => (second, None),
+        };
+        deck.extend(later);
         let (mut one, mut other) = (random.derive(1), random.derive(2));
         let delay = random.between(Duration::ZERO, form.durations.least);
         let started = Instant::now();
@@ -157,6 +167,7 @@ fn summarise(seed: u64, plan: Plan, history: &History, violations: Vec<Violation
         operations: BTreeMap::new(),
         violations,
         peak_memory: history.finals.peak_memory,
+        starved_percent: history.stalls.starved_percent(),
         slowest: history.records.iter().map(crate::history::Record::took).max().unwrap_or_default(),
     };
     for window in &history.faults {
