@@ -1,7 +1,8 @@
 //! Replicas with wrong clocks.
 
 use chrono::Utc;
-use latchkey_tests::app::{App, Session};
+use latchkey_tests::answer::Answered;
+use latchkey_tests::app::{App, Session, path};
 use latchkey_tests::forged_tokens::Forged;
 use latchkey_tests::key_set;
 use latchkey_tests::server::{Server, run_command, shift_clock};
@@ -25,6 +26,37 @@ fn expired(session: &Session, ago: i64) -> String {
         .claim("nbf", now - 600)
         .claim("exp", now - ago)
         .sign(key_set::of_this_process())
+}
+
+#[tokio::test]
+async fn ready_replicas_accept_what_a_replica_with_another_clock_has_just_signed() {
+    // Each is within the margin, the two together are not.
+    for (one, other) in [("+4m", "-4m"), ("+15s", "-15s")] {
+        let mut app = shifted(one).await;
+        let mut variables = app.variables.clone();
+        shift_clock(&mut variables, other);
+        app.servers.push(Server::start(&variables).await);
+        app.database
+            .execute("UPDATE revocation_state SET tokens_valid_from = now() - interval '1 day'")
+            .await;
+        for server in &app.servers {
+            server.wait_until_ready().await;
+        }
+        let user = app.create_user("clocks").await;
+        for signer in 0..app.servers.len() {
+            let form = [("username", &user.username), ("password", &user.password)];
+            let login = app.servers[signer].post(path::LOGIN).form(&form).answer().await;
+            let mut session = Session::from_answer(&login);
+            for verifier in 0..app.servers.len() {
+                app.me_at(verifier, &session.access).await.ok(200);
+                session = Session::from_answer(&app.refresh_at(verifier, &session).await);
+            }
+            app.log_out_at(0, &session).await.ok(200);
+            for verifier in 0..app.servers.len() {
+                app.me_at(verifier, &session.access).await.problem(401);
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ struct Launch<'a> {
     certificate: Option<&'a Certificate>,
     authority: Option<&'a Path>,
     programs: Option<&'a Path>,
+    settings: &'a [&'a str],
 }
 
 /// The database of one test. Dropping it removes it from the shared instance.
@@ -95,6 +96,14 @@ impl Postgres {
         Self::launch(&Launch { programs: Some(programs), ..Launch::default() })
     }
 
+    /// The same with other settings, `NAME=VALUE`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with_settings(settings: &[&str]) -> Self {
+        Self::launch(&Launch { settings, ..Launch::default() })
+    }
+
     fn launch(launch: &Launch<'_>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
@@ -110,7 +119,7 @@ impl Postgres {
             }
             None => programs::postgres_bin().to_owned(),
         };
-        let mut settings = Vec::new();
+        let mut settings: Vec<String> = launch.settings.iter().map(|&setting| setting.to_owned()).collect();
         if let Some(authority) = launch.authority {
             let (hba, copy) = (folder.join("pg_hba.conf"), folder.join("ca.crt"));
             fs::copy(authority, &copy).expect("the certificate of the authority is copied");
@@ -162,6 +171,7 @@ impl Postgres {
             command.args(["-c", setting]);
         }
         command.arg("-c").arg(format!("unix_socket_directories={}", self.folder.path().display()));
+        // The last value of a setting counts.
         for setting in &self.settings {
             command.args(["-c", setting]);
         }

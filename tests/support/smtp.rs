@@ -89,7 +89,7 @@ impl Mailpit {
         command.arg("--smtp").arg(format!("127.0.0.1:{}", self.smtp_port));
         command.arg("--listen").arg(format!("127.0.0.1:{}", self.api_port));
         command.arg("--database").arg(self.file("mail.db"));
-        command.args(["--disable-version-check", "--smtp-disable-rdns", "--enable-chaos"]);
+        command.args(["--disable-version-check", "--smtp-disable-rdns", "--enable-chaos", "--max", "0"]);
         if self.smtp != Smtp::Plain {
             command.arg("--smtp-auth-file").arg(self.file("logins"));
             let own = Certificate { certificate: self.certificate(), key: self.file("key.pem") };
@@ -152,6 +152,33 @@ impl Mailpit {
             }
         }
         found
+    }
+
+    /// The newest message to `address`, without an assertion that Mailpit responds.
+    pub async fn newest_to(&self, address: &str) -> Option<Mail> {
+        let found = self
+            .client
+            .get(self.api("search"))
+            .query(&[("query", format!("to:{address}")), ("limit", "1".into())]);
+        let found: Value = found.send().await.ok()?.json().await.ok()?;
+        let id = found["messages"][0]["ID"].as_str()?;
+        let message =
+            self.client.get(self.api(&format!("message/{id}"))).send().await.ok()?.json().await.ok()?;
+        Some(Mail { message })
+    }
+
+    /// The `Message-ID`, the first recipient and the time of every message, the newest first.
+    ///
+    /// # Panics
+    /// When Mailpit does not respond.
+    pub async fn message_ids(&self) -> Vec<(String, String, String)> {
+        let all = self.get_json("messages?limit=1000000").await;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let messages = all["messages"].as_array().expect("a list of messages").iter();
+        let summary = |message: &Value| {
+            (text(&message["MessageID"]), text(&message["To"][0]["Address"]), text(&message["Created"]))
+        };
+        messages.map(summary).collect()
     }
 
     /// The recipients of all messages.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Header, Validation};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,11 @@ use uuid::Uuid;
 use super::KeyRing;
 use super::key_ring::Keys;
 use crate::domain::ClientId;
+use crate::domain::clock::CLOCK_MARGIN;
 
-/// The tolerated difference between the clocks of two replicas, so that one accepts what the other has just signed.
-const CLOCK_SKEW_SECONDS: u64 = 5;
+/// The difference between the clocks of two ready replicas, so that one accepts what the other has just signed: one may be
+/// [`CLOCK_MARGIN`] ahead of the database and the other as much behind it.
+const LARGEST_SKEW: TimeDelta = TimeDelta::minutes(2 * CLOCK_MARGIN.num_minutes());
 
 /// The kind of a token, which the header's `typ` names (RFC 8725 §3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -223,7 +225,7 @@ impl TokenVerifier {
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
-        validation.leeway = CLOCK_SKEW_SECONDS;
+        validation.leeway = LARGEST_SKEW.num_seconds().unsigned_abs();
         // The caller checks the expiry without leeway, so that no token is valid for longer than its lifetime.
         validation.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)

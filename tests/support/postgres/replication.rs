@@ -32,7 +32,7 @@ impl Postgres {
             template: OnceLock::new(),
             is_shared: false,
             certificate: None,
-            settings: Vec::new(),
+            settings: self.settings.clone(),
             bin: self.bin.clone(),
         };
         standby.start_again();
