@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use latchkey_config::ClientCertificate;
+use latchkey_protocol::lease::Link;
 use redis::aio::MultiplexedConnection;
 use redis::{ConnectionInfo, RedisError};
 
@@ -29,30 +30,17 @@ const MAX_REDIRECTS: usize = 4;
 
 /// A connection to one Redis process.
 pub struct Connection {
-    id: u64,
+    link: Link,
     data_id: DataId,
-    marker_prefix: String,
-    /// When the `INFO` that gave `data_id` was sent.
-    identified_at: Instant,
     /// Whether all commands were tried: not before the database has identified the service.
     tried: AtomicBool,
     stream: MultiplexedConnection,
 }
 
 impl Connection {
-    /// The id of this connection.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The prefix of markers that were set in the data which Redis held when this connection was made.
-    pub fn marker_prefix(&self) -> &str {
-        &self.marker_prefix
-    }
-
-    /// When the identity of Redis was requested for this connection.
-    pub fn identified_at(&self) -> Instant {
-        self.identified_at
+    /// What decides whether to trust the Redis behind this connection. Epochs begin with the identity of the data.
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
     /// A handle for commands; all handles share the connection.
@@ -232,7 +220,7 @@ impl RedisConnection {
 
     /// Compares ids, so that a late error of an old connection does not drop its successor.
     fn drop_connection(&self, connection: &Connection, reason: String, fault: Fault) {
-        if self.current.load().as_ref().is_some_and(|current| current.id == connection.id) {
+        if self.current.load().as_ref().is_some_and(|current| current.link.id == connection.link.id) {
             self.current.store(None);
             self.remember(reason, fault);
         }
@@ -329,12 +317,10 @@ impl RedisConnection {
             }
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let marker_prefix = format!("{data_id}/");
+        let link = Link { id, epoch_prefix: format!("{data_id}/"), identified_at };
         Ok(Connection {
-            id,
+            link,
             data_id,
-            marker_prefix,
-            identified_at,
             tried: AtomicBool::new(prefix.is_some()),
             stream,
         })

@@ -2,7 +2,6 @@
 
 pub mod audit;
 pub mod client_id;
-pub mod clock;
 pub mod email_address;
 pub mod locale;
 pub mod login_name;
@@ -12,8 +11,9 @@ pub mod password;
 pub mod password_hash;
 pub mod person_name;
 pub mod rate_limit;
-pub mod rotation;
 pub mod username;
+
+pub use latchkey_protocol::{clock, rotation};
 
 pub use audit::{AuditEvent, AuditKind, Outcome};
 pub use client_id::ClientId;

@@ -10,10 +10,8 @@ use crate::store::RevocationState;
 pub(super) struct Keys {
     /// What all of them begin with.
     pub(super) prefix: String,
-    /// Holds the epoch of a complete copy.
+    /// Holds the epoch of the copy. It is set before the copy is made, and is gone if Redis loses data afterwards.
     pub(super) marker: String,
-    /// Holds the epoch of a refill in progress, and is gone if Redis loses data meanwhile.
-    pub(super) guard: String,
     /// Holds which server of the database the copy was last compared with.
     pub(super) database_server: String,
     revoked_prefix: String,
@@ -26,7 +24,6 @@ impl Keys {
         let prefix = prefix(issuer, state.service_id, &state.database_name);
         Self {
             marker: format!("{prefix}epoch"),
-            guard: format!("{prefix}filling"),
             database_server: format!("{prefix}database"),
             revoked_prefix: format!("{prefix}revoked:"),
             prefix,

@@ -49,7 +49,7 @@ impl Revocation {
     /// After PostgreSQL was restarted or failed over, ends the sessions there that have ended according to Redis. Redis holds the
     /// name of the server for which this was done the last time.
     pub(super) async fn end_lost_ones(&self, connection: &Connection) -> Result<(), RefillError> {
-        let present = (connection.id(), self.database_started_at.load(Ordering::Relaxed));
+        let present = (connection.link().id, self.database_started_at.load(Ordering::Relaxed));
         let done = self.ends_compared.lock().is_ok_and(|compared| *compared == Some(present));
         let Some(keys) = self.trust.keys().filter(|_| !done && present.1 != 0) else { return Ok(()) };
         let server = present.1.to_string();

@@ -1,11 +1,11 @@
 //! Strict revocation: once a logout was answered, no replica accepts the session's tokens (docs/decisions/0002).
 //!
 //! PostgreSQL holds every revocation. Redis holds a copy, so that a check takes one round trip, and may lose it at any
-//! moment. Each complete copy has an *epoch*, a random name: the *marker*, a key of that Redis, holds it, and so does
-//! `revocation_state` in PostgreSQL while the copy is trusted. A check reads the marker together with the session's key and
-//! uses the answer only if the marker holds the trusted epoch. Otherwise it asks PostgreSQL.
+//! moment. Each copy has an *epoch*, a random name: the *marker*, a key of that Redis, holds it, and `revocation_state` in
+//! PostgreSQL names the copy that may be trusted. A check reads the marker together with the session's key and uses the
+//! answer only if the marker holds the trusted epoch. Otherwise it asks PostgreSQL.
 //!
-//! A replica trusts a Redis only while all of these hold; each expires by itself (`trust.rs`):
+//! A replica trusts a Redis only while all of these hold; each is a *lease* that expires by itself (`latchkey-protocol`):
 //! - PostgreSQL confirmed the epoch within the last [`TRUST`],
 //! - Redis confirmed within the last [`TRUST`] that it still holds the data in which the epoch was set,
 //! - the replica swept within the last `SWEEP_TRUST`: it copied to Redis every revocation that was committed since its last
@@ -16,11 +16,10 @@
 //! trusted epoch, every replica sees the revocation, and the request is answered. If not, the replica withdraws the trust in
 //! PostgreSQL and answers after [`TRUST`], when no replica trusts any Redis.
 //!
-//! A *refill* makes a new copy (`refill.rs`). It waits until no replica trusts any Redis, names the new epoch in PostgreSQL,
-//! and sets the *guard*, a second key that holds the epoch. It copies every revocation and replaces the guard by the marker,
-//! which fails if Redis lost data meanwhile. A revocation that was written while the guard existed is in the new copy and is
-//! answered too. Each withdrawal of trust raises the *generation* in PostgreSQL, and a refill makes PostgreSQL trust its
-//! epoch only if the generation is still that of its start.
+//! A *refill* makes a new copy (`refill.rs`). It waits until no replica trusts any Redis, sets the marker to the new epoch,
+//! names the epoch in PostgreSQL as the *candidate*, copies every revocation and makes PostgreSQL trust the epoch. If Redis
+//! loses data meanwhile, it loses the marker too. A revocation that was written while the marker holds the candidate is in the
+//! new copy and is answered too. Any other one withdraws the candidate, so that the refill fails.
 
 mod keys;
 mod lost_ends;
@@ -39,8 +38,9 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use keys::Keys;
-pub use trust::TRUST;
-use trust::{Asked, Trust, belongs_to};
+pub use latchkey_protocol::lease::TRUST;
+use latchkey_protocol::lease::answers_check;
+use trust::{Asked, Trust};
 
 use crate::domain::clock::{ClockOffset, KEPT_AFTER_EXPIRY};
 use crate::redis_connection::{Connection, ConnectionState, RedisConnection};
@@ -142,17 +142,17 @@ impl Revocation {
             if written.trusted {
                 return Ok(());
             }
-            // Read after the write: which Redis is trusted now, or being refilled?
-            let state = self.fetch_state().await?;
-            if written.is_in_trusted_redis(&state) {
+            // Read after the write: which copy is trusted now, or being made?
+            let record = self.fetch_state().await?.record();
+            if record.covers(written.marker.as_deref(), written.connection.link()) {
                 return Ok(());
             }
         }
         tracing::info!(
             "a revocation could not be written to a trusted Redis; no replica trusts one until it is filled"
         );
-        let state = self.store.distrust_redis().await?;
-        let until = self.trust.expired_everywhere_at(&state, Instant::now());
+        let withdrawn = self.store.distrust_redis().await?.record();
+        let until = self.trust.expired_everywhere_at(&withdrawn, Instant::now());
         self.recheck.notify_one();
         tokio::time::sleep_until(until.into()).await;
         Ok(())
@@ -202,7 +202,7 @@ impl Revocation {
             Ok((marker, revoked)) => {
                 // Checked again after the answer: Redis must have been trusted when it was read.
                 let trusted = self.trust.trusted_state(&connection, Instant::now())?;
-                if marker.as_deref() == Some(&*trusted.epoch) {
+                if answers_check(&before.epoch, marker.as_deref(), &trusted.epoch) {
                     // Token times have a resolution of one second.
                     let too_old = issued_at.timestamp() < trusted.tokens_valid_from.timestamp();
                     return Some(too_old || revoked.is_some());
@@ -235,22 +235,15 @@ impl Revocation {
         for session in last {
             add_revocation(&mut pipeline, &keys, session);
         }
-        // Read last: the marker and the guard are read after the keys were written.
-        pipeline.cmd("MGET").arg(&keys.marker).arg(&keys.guard);
-        let answer: Result<((Option<String>, Option<String>),), _> =
+        // Read last: if the keys are lost after they were written, so is the marker.
+        pipeline.cmd("GET").arg(&keys.marker);
+        let answer: Result<(Option<String>,), _> =
             pipeline.query_async(&mut connection.stream()).instrument(call_span("redis", "PIPELINE")).await;
         match answer {
-            Ok(((marker, guard),)) => {
+            Ok((marker,)) => {
                 let trusted = self.trust.trusted_state(&connection, Instant::now());
-                Some(Written {
-                    trusted: trusted.is_some_and(|trusted| marker.as_deref() == Some(&*trusted.epoch)),
-                    // An epoch of other data was copied or restored with it.
-                    epochs: [marker, guard]
-                        .into_iter()
-                        .flatten()
-                        .filter(|epoch| belongs_to(epoch, &connection))
-                        .collect(),
-                })
+                let trusted = trusted.is_some_and(|trusted| marker.as_deref() == Some(&*trusted.epoch));
+                Some(Written { trusted, marker, connection })
             }
             Err(error) => {
                 self.redis.report_failure(&connection, &error);
@@ -264,18 +257,9 @@ impl Revocation {
 struct Written {
     /// To the Redis that every replica trusts.
     trusted: bool,
-    /// The values of the marker and of the guard after they were written.
-    epochs: Vec<String>,
-}
-
-impl Written {
-    /// Whether the revocations are in the Redis that is trusted now, or will be when the current refill is done.
-    /// If Redis lost data between the write and then, it lost the marker or the guard too. No replica trusts an older
-    /// epoch: a refill starts when the last trust has expired.
-    fn is_in_trusted_redis(&self, state: &RevocationState) -> bool {
-        let expected = state.redis_epoch.as_ref().or(state.refill_epoch.as_ref());
-        expected.is_some_and(|expected| self.epochs.contains(expected))
-    }
+    /// The marker after they were written.
+    marker: Option<String>,
+    connection: Arc<Connection>,
 }
 
 /// Writes at most [`CHUNK`] revocations.

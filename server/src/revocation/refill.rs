@@ -1,24 +1,20 @@
-//! Refilling Redis from PostgreSQL; the marker is set last.
+//! Refilling Redis from PostgreSQL; PostgreSQL's trust comes last.
 
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use redis::{RedisError, Script};
+use redis::RedisError;
 use uuid::Uuid;
 
 use super::keys::Keys;
-use super::trust::belongs_to;
 use super::{CHUNK, Revocation, write_chunk};
 use crate::redis_connection::Connection;
 use crate::store::{StoreError, SweepCursor};
 
-/// A refill that takes longer was given up by its replica.
-const GUARD_SECONDS: u64 = 600;
-
 pub(super) enum Outcome {
     NothingToDo,
     AnotherReplica,
-    /// A revocation was not written to Redis meanwhile, or Redis was flushed: the refill has to be repeated.
+    /// A revocation was not written to this Redis meanwhile: the refill has to be repeated.
     Interrupted,
     /// This many revocations.
     Filled(u64),
@@ -61,49 +57,32 @@ impl Revocation {
         let keys = Keys::new(&self.issuer, &state);
         let marker: Option<String> =
             redis::cmd("GET").arg(&keys.marker).query_async(&mut connection.stream()).await?;
-        Ok(marker.is_some_and(|marker| {
-            Some(&marker) == state.redis_epoch.as_ref() && belongs_to(&marker, connection)
-        }))
+        Ok(state.record().is_trusted_copy(marker.as_deref(), connection.link()))
     }
 
+    /// The order of the steps is what makes it safe: the models of `latchkey-protocol` show for each what happens otherwise.
     async fn refill(&self, connection: &Connection) -> Result<Outcome, RefillError> {
         // 1. No replica trusts any Redis once the trust has expired. Until then a replica may still answer a revocation
         //    because it is in the Redis of the old epoch, which need not be this one; after the wait all of those are
-        //    committed, and step 3 reads them.
+        //    committed, and step 4 reads them.
         tracing::info!("Redis lacks revocations; refilling it");
         let withdrawn = self.store.distrust_redis().await?;
         let keys = Keys::new(&self.issuer, &withdrawn);
-        tokio::time::sleep_until(self.trust.expired_everywhere_at(&withdrawn, Instant::now()).into()).await;
-        // 2. From here on a revocation is written to this Redis while the guard exists, or it raises the generation and step
-        //    5 fails.
-        let epoch = format!("{}{}", connection.marker_prefix(), Uuid::new_v4());
-        let Some(generation) = self.store.begin_refill(&epoch).await? else {
+        let until = self.trust.expired_everywhere_at(&withdrawn.record(), Instant::now());
+        tokio::time::sleep_until(until.into()).await;
+        // 2. What Redis loses from here on, it loses together with the marker.
+        let epoch = format!("{}{}", connection.link().epoch_prefix, Uuid::new_v4());
+        redis::cmd("SET").arg(&keys.marker).arg(&epoch).query_async::<()>(&mut connection.stream()).await?;
+        // 3. From here on a revocation is written to the Redis that has this marker, or it withdraws the candidate and step 5
+        //    fails.
+        if !self.store.begin_refill(&epoch).await? {
             return Ok(Outcome::Interrupted);
-        };
-        redis::cmd("SET")
-            .arg(&keys.guard)
-            .arg(&epoch)
-            .arg("EX")
-            .arg(GUARD_SECONDS)
-            .query_async::<()>(&mut connection.stream())
-            .await?;
-        // 3. Everything that PostgreSQL knows.
+        }
+        // 4. Everything that PostgreSQL knows.
         let (begun_at, cursor) = (Instant::now(), self.store.sweep_cursor().await?);
         let count = self.copy_revocations(connection, &keys, None).await?;
-        // 4. The marker, if nothing was flushed since the guard was set.
-        let marked: bool = Script::new(
-            "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-             redis.call('SET', KEYS[2], ARGV[1])
-             redis.call('DEL', KEYS[1])
-             return 1",
-        )
-        .key(&keys.guard)
-        .key(&keys.marker)
-        .arg(&epoch)
-        .invoke_async(&mut connection.stream())
-        .await?;
-        // 5. PostgreSQL trusts the epoch, if every revocation since step 2 was written to this Redis.
-        if marked && self.store.trust_redis(&epoch, generation).await? {
+        // 5. PostgreSQL trusts the epoch, if it is still the candidate.
+        if self.store.trust_redis(&epoch).await? {
             self.record_sweep(connection, begun_at, cursor);
             Ok(Outcome::Filled(count))
         } else {

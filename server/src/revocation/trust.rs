@@ -1,46 +1,25 @@
-//! Whether this replica may trust the Redis that it is connected to, and for how long.
+//! What this replica knows of PostgreSQL and Redis. `latchkey-protocol` decides whether that is enough to trust the Redis that
+//! it is connected to.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
+use latchkey_protocol::lease::{Check, Confirmed, Knowledge};
+use latchkey_protocol::record::Record;
 
 use super::keys::Keys;
 use crate::domain::clock::ClockOffset;
 use crate::redis_connection::Connection;
 use crate::store::RevocationState;
 
-/// How long PostgreSQL's answer about a marker is trusted, and Redis's answer about its data. A revocation that
-/// cannot be written to Redis waits as long.
-pub const TRUST: Duration = Duration::from_secs(1);
-
-/// How long a replica trusts Redis without having swept: without having copied to it the revocations that another replica
-/// committed and did not live to announce.
-pub(super) const SWEEP_TRUST: Duration = Duration::from_secs(10);
-
-/// Added to the wait: timers and the clocks' rates differ a little between machines.
-const MARGIN: Duration = Duration::from_millis(100);
-
 /// The last answer of PostgreSQL.
 #[derive(Debug)]
-struct Confirmed {
-    epoch: Option<Arc<str>>,
+struct Answer {
+    confirmed: Confirmed,
     keys: Arc<Keys>,
-    trusted_until: Instant,
-    changed_at: DateTime<Utc>,
     tokens_valid_from: DateTime<Utc>,
-    /// How far the database's clock was from this replica's.
-    clock: ClockOffset,
-    /// When this replica first saw the present value.
-    seen_since: Instant,
-}
-
-/// A successful check or sweep of one connection.
-#[derive(Debug)]
-struct Check {
-    connection_id: u64,
-    began_at: Instant,
 }
 
 /// What a Redis must show to be trusted now.
@@ -57,7 +36,7 @@ pub(super) struct TrustedState {
 /// What this replica knows of PostgreSQL and Redis.
 #[derive(Debug, Default)]
 pub(super) struct Trust {
-    confirmed: ArcSwapOption<Confirmed>,
+    answer: ArcSwapOption<Answer>,
     verified: ArcSwapOption<Check>,
     swept: ArcSwapOption<Check>,
 }
@@ -81,131 +60,67 @@ impl Asked {
 impl Trust {
     /// Takes PostgreSQL's answer to a question that was asked at `asked` and answered by `answered`.
     pub(super) fn confirm(&self, state: &RevocationState, keys: Keys, asked: Asked, answered: Asked) {
-        let before = self.confirmed.load();
-        let unchanged = before.as_ref().filter(|before| {
-            before.changed_at == state.changed_at && before.epoch.as_deref() == state.redis_epoch.as_deref()
-        });
-        self.confirmed.store(Some(Arc::new(Confirmed {
-            epoch: state.redis_epoch.as_deref().map(Arc::from),
+        let before = self.answer.load();
+        let clock = ClockOffset::measure(asked.time, state.database_time, answered.time);
+        let before = before.as_ref().map(|before| &before.confirmed);
+        self.answer.store(Some(Arc::new(Answer {
+            confirmed: Confirmed::after(before, state.record(), (asked.at, answered.at), clock),
             keys: Arc::new(keys),
-            trusted_until: asked.at + TRUST,
-            changed_at: state.changed_at,
             tokens_valid_from: state.tokens_valid_from,
-            clock: ClockOffset::measure(asked.time, state.database_time, answered.time),
-            seen_since: unchanged.map_or(answered.at, |before| before.seen_since),
         })));
     }
 
     /// The Redis behind `connection` has said, to a question asked at `asked_at`, that it holds the data it should.
     pub(super) fn verify(&self, connection: &Connection, asked_at: Instant) {
-        self.verified.store(Some(Arc::new(Check { connection_id: connection.id(), began_at: asked_at })));
+        self.verified.store(Some(Arc::new(check(connection, asked_at))));
     }
 
     /// Every revocation that was committed before `begun_at` is in the Redis behind `connection`.
     pub(super) fn sweep(&self, connection: &Connection, begun_at: Instant) {
-        self.swept.store(Some(Arc::new(Check { connection_id: connection.id(), began_at: begun_at })));
+        self.swept.store(Some(Arc::new(check(connection, begun_at))));
     }
 
     /// When the last sweep by way of `connection` began.
     pub(super) fn swept_at(&self, connection: &Connection) -> Option<Instant> {
-        checked_at(&self.swept, connection)
+        self.swept.load().as_ref().and_then(|check| check.of(connection.link()))
     }
 
     /// What the Redis behind `connection` must show to be trusted at `now`; `None` when it cannot be trusted whatever it
-    /// shows. An epoch begins with the id of the data in which it was set: a Redis that was restarted, restored or
-    /// promoted, or that took over the data of another one, has another.
+    /// shows.
     pub(super) fn trusted_state(&self, connection: &Connection, now: Instant) -> Option<TrustedState> {
-        let confirmed = self.confirmed.load();
-        let confirmed = confirmed.as_ref()?;
-        let epoch = confirmed.epoch.as_ref()?;
-        let verified_at = checked_at(&self.verified, connection).unwrap_or(connection.identified_at());
-        let is_trusted = now < confirmed.trusted_until
-            && !confirmed.clock.exceeds_margin()
-            && belongs_to(epoch, connection)
-            && now < verified_at + TRUST
-            && self.swept_at(connection).is_some_and(|swept_at| now < swept_at + SWEEP_TRUST);
-        is_trusted.then(|| TrustedState {
+        let answer = self.answer.load();
+        let answer = answer.as_ref()?;
+        let knowledge = self.knowledge(Some(&answer.confirmed));
+        let epoch = knowledge.trusted_epoch(connection.link(), now)?;
+        Some(TrustedState {
             epoch: Arc::clone(epoch),
-            keys: Arc::clone(&confirmed.keys),
-            tokens_valid_from: confirmed.tokens_valid_from,
+            keys: Arc::clone(&answer.keys),
+            tokens_valid_from: answer.tokens_valid_from,
         })
     }
 
     /// The key names of this service; `None` before PostgreSQL has answered.
     pub(super) fn keys(&self) -> Option<Arc<Keys>> {
-        self.confirmed.load().as_ref().map(|confirmed| Arc::clone(&confirmed.keys))
+        self.answer.load().as_ref().map(|answer| Arc::clone(&answer.keys))
     }
 
     /// How far the database's clock is from this replica's; `None` before PostgreSQL has answered.
     pub(super) fn clock(&self) -> Option<ClockOffset> {
-        self.confirmed.load().as_ref().map(|confirmed| confirmed.clock)
+        self.answer.load().as_ref().map(|answer| answer.confirmed.clock)
     }
 
-    /// When the trust of every replica in any Redis has expired, given that `state` withdrew it and was committed by
-    /// `now`.
-    pub(super) fn expired_everywhere_at(&self, state: &RevocationState, now: Instant) -> Instant {
-        let confirmed = self.confirmed.load();
-        let since = confirmed
-            .as_ref()
-            .filter(|seen| seen.epoch.is_none() && seen.changed_at == state.changed_at)
-            .map_or(now, |seen| seen.seen_since);
-        since + TRUST + MARGIN
+    /// When the trust of every replica in any Redis has expired, given that `withdrawn` was committed by `now`.
+    pub(super) fn expired_everywhere_at(&self, withdrawn: &Record, now: Instant) -> Instant {
+        let answer = self.answer.load();
+        self.knowledge(answer.as_ref().map(|answer| &answer.confirmed)).expired_everywhere_at(withdrawn, now)
+    }
+
+    fn knowledge<'a>(&self, confirmed: Option<&'a Confirmed>) -> Knowledge<'a> {
+        let load = |check: &ArcSwapOption<Check>| check.load().as_ref().map(|check| **check);
+        Knowledge { confirmed, verified: load(&self.verified), swept: load(&self.swept) }
     }
 }
 
-/// Whether `epoch` was set in the data that `connection` showed.
-pub(super) fn belongs_to(epoch: &str, connection: &Connection) -> bool {
-    epoch.starts_with(connection.marker_prefix())
-}
-
-fn checked_at(check: &ArcSwapOption<Check>, connection: &Connection) -> Option<Instant> {
-    check.load().as_ref().filter(|check| check.connection_id == connection.id()).map(|check| check.began_at)
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn state(epoch: Option<&str>, changed: i64) -> RevocationState {
-        RevocationState {
-            redis_epoch: epoch.map(str::to_owned),
-            refill_epoch: None,
-            generation: 0,
-            changed_at: DateTime::from_timestamp(changed, 0).unwrap(),
-            tokens_valid_from: DateTime::UNIX_EPOCH,
-            service_id: Uuid::nil(),
-            database_name: String::new(),
-            database_time: Utc::now(),
-            server_started_at: DateTime::UNIX_EPOCH,
-        }
-    }
-
-    fn confirm(trust: &Trust, state: &RevocationState, instant: Instant) {
-        trust.confirm(state, Keys::new("", state), at(instant), at(instant));
-    }
-
-    fn at(instant: Instant) -> Asked {
-        Asked { at: instant, time: Utc::now() }
-    }
-
-    #[test]
-    fn a_withdrawal_seen_long_ago_needs_no_wait() {
-        let (trust, start) = (Trust::default(), Instant::now());
-        confirm(&trust, &state(None, 1), start);
-        confirm(&trust, &state(None, 1), start + TRUST);
-        let now = start + TRUST * 3;
-        assert!(trust.expired_everywhere_at(&state(None, 1), now) < now);
-    }
-
-    #[test]
-    fn a_fresh_or_another_withdrawal_is_waited_for() {
-        let (trust, start) = (Trust::default(), Instant::now());
-        assert!(trust.expired_everywhere_at(&state(None, 1), start) > start + TRUST);
-        confirm(&trust, &state(None, 1), start);
-        let now = start + TRUST * 3;
-        // In between it was trusted again and withdrawn again.
-        assert!(trust.expired_everywhere_at(&state(None, 2), now) > now + TRUST);
-    }
+fn check(connection: &Connection, began_at: Instant) -> Check {
+    Check { connection_id: connection.link().id, began_at }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Revocation;
+use super::TRUST;
 use super::refill::{Outcome, RefillError};
-use super::trust::TRUST;
 use crate::domain::clock::ClockOffset;
 use crate::redis_connection::{Connection, MayForget};
 use crate::store::StoreError;
@@ -30,7 +30,7 @@ impl Revocation {
         }
     }
 
-    /// Asks PostgreSQL which marker counts.
+    /// Asks PostgreSQL which copy is trusted.
     async fn keep_confirmed(&self) {
         let mut ticks = ticks();
         loop {
@@ -135,7 +135,7 @@ impl Revocation {
             }
             Ok(Outcome::NothingToDo | Outcome::AnotherReplica) => {}
             Ok(Outcome::Interrupted) => {
-                tracing::info!("a revocation or a flush interrupted the refill of Redis; retrying");
+                tracing::info!("a revocation interrupted the refill of Redis; retrying");
             }
             Err(RefillError::Redis(error)) => self.redis.report_failure(connection, &error),
             Err(RefillError::Store(error)) => {

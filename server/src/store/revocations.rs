@@ -1,8 +1,11 @@
 //! Revocations, and which Redis may be trusted to know them (docs/decisions/0002).
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
+use latchkey_protocol::record::Record;
 use uuid::Uuid;
 
 use super::pool::{Connection, Deadlines, Transaction};
@@ -21,13 +24,10 @@ pub struct RevokedSession {
 /// The one row of `revocation_state`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct RevocationState {
-    /// The epoch that a trusted Redis shows as its marker; `None` while no Redis is trusted.
+    /// The epoch of the trusted copy; `None` while no Redis is trusted.
     pub redis_epoch: Option<String>,
-    /// The epoch of the refill in progress.
-    #[sqlx(rename = "filling")]
-    pub refill_epoch: Option<String>,
-    /// Counts revocations that were not written to Redis.
-    pub generation: i64,
+    /// The epoch of the copy that a refill is making.
+    pub filling: Option<String>,
     /// When `redis_epoch` last changed.
     pub changed_at: DateTime<Utc>,
     /// Tokens issued before are of a database that is no more.
@@ -39,6 +39,17 @@ pub struct RevocationState {
     pub database_time: DateTime<Utc>,
     /// When the database server was started, which tells it from one that takes over.
     pub server_started_at: DateTime<Utc>,
+}
+
+impl RevocationState {
+    /// What decides which Redis may be trusted.
+    pub fn record(&self) -> Record {
+        Record {
+            trusted: self.redis_epoch.as_deref().map(Arc::from),
+            candidate: self.filling.as_deref().map(Arc::from),
+            changed_at: self.changed_at,
+        }
+    }
 }
 
 /// What a sweep has seen: every revocation of a transaction before `oldest_running` had been committed or rolled back, as
@@ -64,7 +75,7 @@ impl SweepCursor {
 /// The columns of [`RevocationState`].
 macro_rules! state_columns {
     () => {
-        "redis_epoch, filling, generation, changed_at, tokens_valid_from, service_id,
+        "redis_epoch, filling, changed_at, tokens_valid_from, service_id,
          current_database()::text AS database_name, clock_timestamp() AS database_time,
          pg_postmaster_start_time() AS server_started_at"
     };
@@ -102,7 +113,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let state = sqlx::query_as(concat!(
             "UPDATE revocation_state
-             SET generation = generation + 1, redis_epoch = NULL, filling = NULL,
+             SET redis_epoch = NULL, filling = NULL,
                  changed_at = CASE WHEN redis_epoch IS NULL THEN changed_at ELSE clock_timestamp() END
              RETURNING ",
             state_columns!()
@@ -113,38 +124,31 @@ impl Store {
         Ok(state)
     }
 
-    /// Records the epoch that a refill will set, and returns the generation at its start. `None` when a Redis is trusted:
-    /// then there is nothing to refill.
+    /// Names the copy that a refill is making. Returns `false` when a Redis is trusted: then there is nothing to refill.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn begin_refill(&self, epoch: &str) -> Result<Option<i64>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let generation = sqlx::query_scalar(
-            "UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL RETURNING generation",
-        )
-        .bind(epoch)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(generation)
+    pub async fn begin_refill(&self, epoch: &str) -> Result<bool, StoreError> {
+        self.change_record("UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL", epoch).await
     }
 
-    /// Declares the Redis that shows `epoch` complete, unless a revocation was not written to Redis since
-    /// `generation` was read. Returns whether it was declared.
+    /// Trusts the copy of `epoch`, unless a revocation that is not in it has withdrawn the candidate. Returns whether it is
+    /// trusted.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn trust_redis(&self, epoch: &str, generation: i64) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let done = sqlx::query(
+    pub async fn trust_redis(&self, epoch: &str) -> Result<bool, StoreError> {
+        self.change_record(
             "UPDATE revocation_state SET redis_epoch = $1, filling = NULL, changed_at = clock_timestamp()
-             WHERE generation = $2 AND redis_epoch IS NULL AND filling = $1",
+             WHERE filling = $1",
+            epoch,
         )
-        .bind(epoch)
-        .bind(generation)
-        .execute(&mut *transaction)
-        .await?;
+        .await
+    }
+
+    async fn change_record(&self, statement: &'static str, epoch: &str) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query(statement).bind(epoch).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }

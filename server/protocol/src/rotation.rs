@@ -17,6 +17,7 @@ pub enum Generation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What to do with a presented refresh token.
 pub enum Decision {
     /// Issue the next generation.
     Rotate,

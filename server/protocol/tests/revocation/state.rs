@@ -1,0 +1,393 @@
+//! The state of the model: two replicas, PostgreSQL, and two nodes of Redis.
+
+/// The number of a copy in Redis; 0 is none.
+pub type Epoch = u8;
+/// The identity of the data of a node; 0 is a node that is down.
+pub type DataId = u8;
+/// How many ticks ago something happened.
+pub type Age = u8;
+
+pub const REPLICAS: usize = 2;
+pub const NODES: usize = 2;
+/// More epochs, and more identities, are never referred to at the same time.
+pub const MOST_NAMES: usize = 16;
+
+/// The keys in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Data {
+    pub marker: Epoch,
+    /// The key of the session is there.
+    pub has_session: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Node {
+    pub id: DataId,
+    pub data: Data,
+}
+
+/// What a replica remembers of PostgreSQL's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Seen {
+    /// Nothing that could still matter.
+    #[default]
+    Nothing,
+    /// The trusted epoch.
+    Trusted { epoch: Epoch, asked: Age },
+    /// The present withdrawal.
+    Withdrawn { since: Age },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum TokenCheck {
+    #[default]
+    None,
+    /// The replica trusts this copy and asks Redis.
+    Begun { epoch: Epoch },
+    /// Redis has no key of the session and the marker of this copy.
+    Read { marker: Epoch },
+}
+
+impl TokenCheck {
+    fn marker_mut(&mut self) -> Option<&mut Epoch> {
+        match self {
+            Self::Begun { epoch: marker } | Self::Read { marker } => Some(marker),
+            Self::None => None,
+        }
+    }
+}
+
+/// A connection to Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Connection {
+    pub node: u8,
+    /// The identity that the node showed when the connection was made.
+    pub id: DataId,
+    /// When the node last showed it.
+    pub verified: Age,
+    /// When the last sweep began.
+    pub swept: Option<Age>,
+    /// A check of the token that began after the response to the logout.
+    pub check: TokenCheck,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Refill {
+    #[default]
+    Idle,
+    /// Trust is withdrawn; every lease has to expire before the marker is set.
+    Waiting { left: Age },
+    /// PostgreSQL is to be told the epoch.
+    Naming { epoch: Epoch },
+    /// The revocations are to be read.
+    Reading { epoch: Epoch },
+    /// They are to be written to Redis.
+    Copying { epoch: Epoch, begun: Age, session: bool },
+    /// PostgreSQL is to trust the epoch.
+    Trusting { epoch: Epoch, begun: Age, session: bool },
+}
+
+impl Refill {
+    /// The epoch of the copy; 0 before it has one.
+    fn epoch(self) -> Epoch {
+        match self {
+            Self::Idle | Self::Waiting { .. } => 0,
+            Self::Naming { epoch }
+            | Self::Reading { epoch }
+            | Self::Copying { epoch, .. }
+            | Self::Trusting { epoch, .. } => epoch,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Sweep {
+    #[default]
+    Idle,
+    /// What was read is to be written to Redis.
+    Copying { begun: Age, session: bool, copied: bool },
+    /// The marker is to be read.
+    Completing { begun: Age, session: bool },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Replica {
+    pub seen: Seen,
+    pub connection: Option<Connection>,
+    /// The last sweep covers the revocation of the session.
+    pub cursor: bool,
+    pub refill: Refill,
+    pub sweep: Sweep,
+}
+
+/// Where the announcement of the revocation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Announcement {
+    /// To be written to Redis.
+    Committed,
+    /// The marker is to be read.
+    Written,
+    /// To be compared with the epoch that this replica trusts.
+    Read { marker: Epoch, id: DataId },
+    /// To be compared with PostgreSQL's record.
+    Untrusted { marker: Epoch, id: DataId },
+    /// Trust is to be withdrawn.
+    Failed,
+    /// Trust is withdrawn; every lease has to expire.
+    Waiting { left: Age },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Session {
+    #[default]
+    Active,
+    Announcing { by: u8, step: Announcement },
+    /// The replica crashed or PostgreSQL did not answer: the client got no answer and may try again.
+    Unanswered,
+    /// The client knows that the session has ended.
+    Answered,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct State {
+    pub trusted: Epoch,
+    pub candidate: Epoch,
+    pub nodes: [Node; NODES],
+    /// A snapshot of node 0, or what its standby has received.
+    pub older: Data,
+    pub replicas: [Replica; REPLICAS],
+    /// Who may refill Redis.
+    pub lock: Option<u8>,
+    pub session: Session,
+    /// How long ago the end of the session was committed.
+    pub ended: Age,
+    /// For so many ticks a revocation may be hidden, because the data of a Redis was replaced under its clients.
+    pub hidden: Age,
+    /// Faults that may still happen.
+    pub faults: u8,
+    /// The data in which each epoch was made.
+    pub made_in: [DataId; MOST_NAMES],
+}
+
+impl State {
+    pub fn initial(faults: u8) -> Self {
+        let first = Node { id: 1, data: Data::default() };
+        Self {
+            trusted: 0,
+            candidate: 0,
+            nodes: [first, Node::default()],
+            older: Data::default(),
+            replicas: [Replica::default(); REPLICAS],
+            lock: None,
+            session: Session::Active,
+            ended: 0,
+            hidden: 0,
+            faults,
+            made_in: [0; MOST_NAMES],
+        }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.session != Session::Active
+    }
+
+    /// One check at a time is enough: checks change nothing.
+    pub fn is_checking(&self) -> bool {
+        self.replicas.iter().filter_map(|it| it.connection).any(|it| it.check != TokenCheck::None)
+    }
+
+    pub fn node_of(&mut self, replica: usize) -> Option<&mut Node> {
+        let node = self.replicas[replica].connection?.node;
+        Some(&mut self.nodes[usize::from(node)])
+    }
+
+    /// An identity that nothing refers to.
+    pub fn new_data_id(&self) -> DataId {
+        let connections = self.replicas.iter().filter_map(|replica| replica.connection.map(|it| it.id));
+        let announced = match self.session {
+            Session::Announcing {
+                step: Announcement::Read { id, .. } | Announcement::Untrusted { id, .. },
+                ..
+            } => id,
+            _ => 0,
+        };
+        let used = self.nodes.iter().map(|node| node.id).chain(connections).chain(self.made_in);
+        let used = used.chain([announced]);
+        used.max().unwrap_or_default() + 1
+    }
+
+    /// An epoch that nothing refers to, made in this data.
+    pub fn new_epoch(&mut self, data: DataId) -> Epoch {
+        let unused = (1..MOST_NAMES).find(|epoch| self.made_in[*epoch] == 0).expect("few epochs are in use");
+        self.made_in[unused] = data;
+        u8::try_from(unused).expect("it is small")
+    }
+
+    /// The connection, and what goes on over it, ends.
+    pub fn disconnect(&mut self, replica: usize) {
+        let it = &mut self.replicas[replica];
+        it.connection = None;
+        it.sweep = Sweep::Idle;
+        self.give_up_refill(replica);
+        if let Session::Announcing { by, step } = &mut self.session
+            && usize::from(*by) == replica
+            && matches!(step, Announcement::Written)
+        {
+            *step = Announcement::Failed;
+        }
+    }
+
+    pub fn give_up_refill(&mut self, replica: usize) {
+        self.replicas[replica].refill = Refill::Idle;
+        if self.lock.map(usize::from) == Some(replica) {
+            self.lock = None;
+        }
+    }
+
+    pub fn crash(&mut self, replica: usize) {
+        self.disconnect(replica);
+        self.replicas[replica] = Replica::default();
+        if matches!(self.session, Session::Announcing { by, .. } if usize::from(by) == replica) {
+            self.session = Session::Unanswered;
+        }
+    }
+
+    /// The trust in Redis has changed: what replicas remember of an earlier withdrawal equals nothing any more.
+    pub fn forget_withdrawals(&mut self) {
+        for replica in &mut self.replicas {
+            if matches!(replica.seen, Seen::Withdrawn { .. }) {
+                replica.seen = Seen::Nothing;
+            }
+        }
+    }
+}
+
+/// Gives equal names to states that differ in the names of replicas, epochs and data only.
+pub fn canonical(mut state: State) -> State {
+    forget_markers(&mut state);
+    rename(&mut state);
+    let mut other = state.clone();
+    other.replicas.swap(0, 1);
+    other.lock = other.lock.map(|holder| 1 - holder);
+    if let Session::Announcing { by, .. } = &mut other.session {
+        *by = 1 - *by;
+    }
+    rename(&mut other);
+    state.min(other)
+}
+
+/// A marker that nothing can ever compare with its epoch is like none.
+fn forget_markers(state: &mut State) {
+    let mut live = [false; MOST_NAMES];
+    let mut note = |epoch: Epoch| live[usize::from(epoch)] = epoch != 0;
+    note(state.trusted);
+    note(state.candidate);
+    for replica in &state.replicas {
+        if let Seen::Trusted { epoch, .. } = replica.seen {
+            note(epoch);
+        }
+        note(replica.refill.epoch());
+    }
+    let forget = |marker: &mut Epoch| {
+        if !live[usize::from(*marker)] {
+            *marker = 0;
+        }
+    };
+    state.nodes.iter_mut().for_each(|node| forget(&mut node.data.marker));
+    forget(&mut state.older.marker);
+    for connection in state.replicas.iter_mut().filter_map(|it| it.connection.as_mut()) {
+        connection.check.marker_mut().map(&forget);
+        if connection.check.marker_mut().is_some_and(|marker| *marker == 0) {
+            connection.check = TokenCheck::None;
+        }
+    }
+    if let Session::Announcing {
+        step: Announcement::Read { marker, .. } | Announcement::Untrusted { marker, .. },
+        ..
+    } = &mut state.session
+    {
+        forget(marker);
+    }
+}
+
+fn rename(state: &mut State) {
+    let made_in = state.made_in;
+    let mut epochs = Names::default();
+    epochs.rename(&mut state.trusted);
+    epochs.rename(&mut state.candidate);
+    for node in &mut state.nodes {
+        epochs.rename(&mut node.data.marker);
+    }
+    epochs.rename(&mut state.older.marker);
+    for replica in &mut state.replicas {
+        if let Seen::Trusted { epoch, .. } = &mut replica.seen {
+            epochs.rename(epoch);
+        }
+        if let Some(connection) = &mut replica.connection {
+            if let Some(marker) = connection.check.marker_mut() {
+                epochs.rename(marker);
+            }
+        }
+        match &mut replica.refill {
+            Refill::Naming { epoch }
+            | Refill::Reading { epoch }
+            | Refill::Copying { epoch, .. }
+            | Refill::Trusting { epoch, .. } => epochs.rename(epoch),
+            Refill::Idle | Refill::Waiting { .. } => {}
+        }
+    }
+    if let Session::Announcing {
+        step: Announcement::Read { marker, .. } | Announcement::Untrusted { marker, .. },
+        ..
+    } = &mut state.session
+    {
+        epochs.rename(marker);
+    }
+    let mut data = Names::default();
+    for node in &mut state.nodes {
+        data.rename(&mut node.id);
+    }
+    for replica in &mut state.replicas {
+        if let Some(connection) = &mut replica.connection {
+            data.rename(&mut connection.id);
+        }
+    }
+    if let Session::Announcing {
+        step: Announcement::Read { id, .. } | Announcement::Untrusted { id, .. },
+        ..
+    } = &mut state.session
+    {
+        data.rename(id);
+    }
+    // Identities that only epochs refer to come last, by the order of the epochs.
+    state.made_in = [0; MOST_NAMES];
+    let mut old_names: Vec<(u8, u8)> =
+        (1..).zip(&epochs.new[1..]).filter(|(_, new)| **new != 0).map(|(old, new)| (*new, old)).collect();
+    old_names.sort_unstable();
+    for (new, old) in old_names {
+        let mut id = made_in[usize::from(old)];
+        data.rename(&mut id);
+        state.made_in[usize::from(new)] = id;
+    }
+}
+
+/// Numbers in the order of their first use.
+#[derive(Default)]
+struct Names {
+    new: [u8; 32],
+    used: u8,
+}
+
+impl Names {
+    fn rename(&mut self, name: &mut u8) {
+        if *name == 0 {
+            return;
+        }
+        let new = &mut self.new[usize::from(*name)];
+        if *new == 0 {
+            self.used += 1;
+            *new = self.used;
+        }
+        *name = *new;
+    }
+}
