@@ -55,9 +55,8 @@ pub(crate) struct Memory {
     pub repairs: Repairs,
     /// The number of failed reconciles in a row; each retry waits longer.
     pub failures: u32,
-    /// The status written last, with the resource version that it replaced. It is newer than the cache until the
-    /// watch shows it.
-    pub status: Option<(String, AuthServiceStatus)>,
+    /// The status written last. It is newer than the cache until the watch shows it.
+    pub status: Option<WrittenStatus>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
     /// The problem reported last, if the AuthService cannot be read.
@@ -82,6 +81,16 @@ impl Memory {
             self.applied.push(state);
         }
     }
+}
+
+/// A status that this process wrote.
+#[derive(Debug, Clone)]
+pub(crate) struct WrittenStatus {
+    /// The resource version that the cache had when it was written.
+    pub replaced: String,
+    /// The resource version that the write resulted in.
+    pub version: Option<String>,
+    pub status: AuthServiceStatus,
 }
 
 /// The Secret of the key set written last, with the resource version that it replaced. It is newer than the cache
@@ -166,13 +175,24 @@ impl Context {
 
     /// The status written last: the cached one, unless the watch has not shown this process's own write yet.
     pub(crate) fn last_status(&self, auth_service: &AuthService) -> AuthServiceStatus {
+        self.unseen_status(auth_service)
+            .map_or_else(|| auth_service.status.clone().unwrap_or_default(), |written| written.status)
+    }
+
+    /// The resource version of the AuthService, after this process's own last write of the status.
+    pub(crate) fn last_version(&self, auth_service: &AuthService) -> Option<String> {
+        self.unseen_status(auth_service)
+            .map_or_else(|| auth_service.resource_version(), |written| written.version)
+    }
+
+    /// The status that this process wrote and the watch has not shown yet.
+    fn unseen_status(&self, auth_service: &AuthService) -> Option<WrittenStatus> {
         let seen = auth_service.resource_version();
-        let newer = self.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
+        self.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
             // Not needed any more when the watch has shown the write.
-            memory.status.take_if(|(replaced, _)| seen.as_ref() != Some(replaced));
+            memory.status.take_if(|written| seen.as_ref() != Some(&written.replaced));
             memory.status.clone()
-        });
-        newer.map_or_else(|| auth_service.status.clone().unwrap_or_default(), |(_, status)| status)
+        })
     }
 
     /// Removes the state of AuthServices that no longer exist.

@@ -41,6 +41,8 @@ use context::Context;
 
 use server_reports::Answer;
 
+/// The delay after the AuthService changed during its reconcile, which is usually followed by its watch event.
+const OUTDATED_DELAY: Duration = Duration::from_millis(500);
 /// The maximum delay between retries.
 const MAX_RETRY_DELAY: Duration = Duration::from_mins(2);
 
@@ -133,8 +135,10 @@ async fn reconcile_once(
     } else {
         apply::apply(&service, &external_state, objects, context).await?
     };
-    let requeue_after = status::update(auth_service, &service, &external_state, &applied, context).await?;
-    Ok(Action::requeue(requeue_after))
+    match status::update(auth_service, &service, &external_state, &applied, context).await {
+        Err(status::StatusError::Outdated) => Ok(Action::requeue(OUTDATED_DELAY)),
+        requeue_after => Ok(Action::requeue(requeue_after?)),
+    }
 }
 
 /// Schedules the retry of a failed reconcile, with an increasing delay.

@@ -7,6 +7,9 @@ pub(crate) enum StatusError {
     /// The API server did not respond, or refused the status.
     #[error("the status could not be written: {0}")]
     Write(#[source] kube::Error),
+    /// The AuthService has changed since the cache read it; the reconcile is repeated with its current state.
+    #[error("the AuthService has changed in the meantime")]
+    Outdated,
     /// The API server refused an object permanently; the reconcile is retried with increasing delay.
     #[error("{0}")]
     Refused(String),

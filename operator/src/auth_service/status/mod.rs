@@ -32,7 +32,7 @@ use latchkey_crds::{AuthService, AuthServiceStatus, conditions as types};
 use serde_json::json;
 
 use crate::auth_service::apply::Applied;
-use crate::auth_service::context::Context;
+use crate::auth_service::context::{Context, WrittenStatus};
 use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::image::tag_of;
 use crate::auth_service::server_reports::{Answer, Report, can_query_any};
@@ -157,7 +157,9 @@ async fn write(
         key_requests,
     } = status;
     let change = json!({
-        "metadata": { "uid": auth_service.uid() },
+        // The API server ignores the uid in a patch of the status of a custom resource. The version keeps the status of
+        // a deleted AuthService from a new one of the same name.
+        "metadata": { "resourceVersion": context.last_version(auth_service) },
         "status": {
             "observedGeneration": observed_generation,
             "conditions": conditions,
@@ -174,16 +176,22 @@ async fn write(
     });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
     context.cache.written_statuses.note(&auth_service.uid().unwrap_or_default(), status);
-    match api.patch_status(&auth_service.name_any(), &parameters, &Patch::Merge(&change)).await {
-        Ok(_) => {}
+    let response = api.patch_status(&auth_service.name_any(), &parameters, &Patch::Merge(&change)).await;
+    let version = match response {
+        Ok(written) => written.resource_version(),
         // Deleted in the meantime.
         Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 409 => return Err(StatusError::Outdated),
         Err(error) => return Err(StatusError::Write(error)),
-    }
+    };
     context.metrics.status_updated();
     context.forget_gone();
     context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
-        memory.status = auth_service.resource_version().map(|replaced| (replaced, status.clone()));
+        memory.status = auth_service.resource_version().map(|replaced| WrittenStatus {
+            replaced,
+            version,
+            status: status.clone(),
+        });
     });
     Ok(())
 }

@@ -110,8 +110,9 @@ async fn write(
     if unreadable.counts_generations {
         status["observedGeneration"] = json!(observed.meta().generation);
     }
-    // With the resource version: the list is replaced as a whole and must not revert a concurrent change.
-    let metadata = json!({ "uid": observed.uid(), "resourceVersion": observed.resource_version() });
+    // With the resource version: the list is replaced as a whole and must not revert a concurrent change, and a new
+    // AuthService of the same name must not get it.
+    let metadata = json!({ "resourceVersion": observed.resource_version() });
     let change = json!({ "metadata": metadata, "status": status });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
     match api.patch_status(&observed.name_any(), &parameters, &Patch::Merge(&change)).await {
