@@ -16,7 +16,9 @@ mod stores;
 mod tokens;
 mod trusted_cas;
 
-pub use accounts::{Accounts, Audit, ClientSecretRef, IntrospectionClient, RateLimits, Registration};
+pub use accounts::{
+    Accounts, Audit, ClientSecretRef, IntrospectionClient, PepperSecretRef, RateLimits, Registration,
+};
 pub use autoscaling::Autoscaling;
 pub use email::{BootstrapAdmin, ConfigMapName, Email, From, Smtp, SmtpCredentialsRef, SmtpSecurity};
 pub use exposure::{
@@ -30,7 +32,9 @@ pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor
 pub use password_policy::PasswordPolicy;
 pub use pod::Pod;
 pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
-pub use stores::{Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName};
+pub use stores::{
+    ClientCertificateRef, Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName,
+};
 pub use tokens::{Algorithm, KeyRotation, Tokens, TtlError, parse_seconds, parse_ttl};
 pub use trusted_cas::{CaKeyRef, TrustedCa};
 
@@ -172,7 +176,7 @@ pub struct AuthServiceSpec {
     /// Self-registration.
     #[serde(default, skip_serializing_if = "is_default")]
     pub registration: Registration,
-    /// Permissions and defaults of accounts.
+    /// Permissions, limits and defaults of accounts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub accounts: Accounts,
     /// Requirements for new passwords.
@@ -184,9 +188,14 @@ pub struct AuthServiceSpec {
     /// The login probe of each replica. `Ready` requires that it succeeds.
     #[serde(default, skip_serializing_if = "is_default")]
     pub login_probe: LoginProbe,
-    /// Limits on failed attempts.
+    /// Limits on attempts to log in.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rate_limits: RateLimits,
+    /// The maximum number of open connections to the API port of each replica. At the limit the connection that has
+    /// been idle for the longest time is closed in favour of a new one. A connection can take 32 KiB of memory.
+    #[serde(default = "max_connections")]
+    #[schemars(range(min = 10, max = 1_000_000))]
+    pub max_connections: i32,
     /// The networks of proxies whose X-Forwarded-For header is trusted, such as 10.0.0.0/8. Rate limits and the audit
     /// log use the client address from that header. Empty: the address of the connection is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -238,4 +247,8 @@ const STORAGE_IS_IMMUTABLE: &str = "\
 
 fn default_replicas() -> i32 {
     1
+}
+
+fn max_connections() -> i32 {
+    2000
 }

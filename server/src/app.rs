@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cgroup::{available_cores, memory_limit};
 use crate::crypto::{HashPool, KeyRing};
+use crate::database_url::read_database_url;
 use crate::http::connections::{self, Connections};
 use crate::http::management::ManagementState;
 use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
@@ -26,7 +27,6 @@ use crate::metrics::Metrics;
 use crate::open_files;
 use crate::readiness::Readiness;
 use crate::revocation::Revocation;
-use crate::secrets::read_secret;
 use crate::service::{
     Dependencies, FirstSuperuserError, Housekeeper, Service, UserForm, create_first_superuser,
 };
@@ -66,34 +66,24 @@ impl App {
     /// # Errors
     /// Each port that is in use: a fault that does not pass by itself.
     pub async fn start(settings: &Settings, inputs: StartInputs) -> anyhow::Result<Self> {
-        let StartInputs {
-            database_url,
-            store,
-            redis,
-            ring,
-            mail,
-            introspection_client,
-            password_pepper,
-            first_superuser,
-        } = inputs;
-        let revocation = Revocation::new(Arc::clone(&redis), store.clone(), settings.issuer());
+        let revocation = Revocation::new(Arc::clone(&inputs.redis), inputs.store.clone(), settings.issuer());
         let metrics = Arc::new(Metrics::new()?);
-        let hashing = HashPool::with_pepper(derive_hash_limits(settings), password_pepper)?;
+        let hashing = HashPool::with_pepper(derive_hash_limits(settings), inputs.password_pepper)?;
         let outbox_wake = Arc::new(Notify::new());
-        let outbox = build_outbox(settings, mail, &store, &outbox_wake, &metrics);
+        let outbox = build_outbox(settings, inputs.mail, &inputs.store, &outbox_wake, &metrics);
         let readiness = Readiness::new(
-            store.clone(),
+            inputs.store.clone(),
             Arc::clone(&revocation),
-            Arc::clone(&ring),
+            Arc::clone(&inputs.ring),
             Arc::clone(&hashing),
             outbox.clone(),
         );
         let dependencies = Dependencies {
-            store: store.clone(),
+            store: inputs.store.clone(),
             revocation: Arc::clone(&revocation),
-            limits: Arc::new(Limits::new(redis)),
+            limits: Arc::new(Limits::new(inputs.redis)),
             hashing: Arc::clone(&hashing),
-            ring: Arc::clone(&ring),
+            ring: Arc::clone(&inputs.ring),
             outbox_wake,
             metrics: Arc::clone(&metrics),
         };
@@ -101,7 +91,7 @@ impl App {
             .login_probe
             .then(|| Service::for_login_probe(settings, dependencies.clone()))
             .transpose()?;
-        let service = Arc::new(Service::new(settings, introspection_client, dependencies));
+        let service = Arc::new(Service::new(settings, inputs.introspection_client, dependencies));
 
         let mut faults = Faults::default();
         let api = faults.keep(bind("LISTEN_ADDR", settings.listen_addr).await);
@@ -111,7 +101,7 @@ impl App {
             api_addr: api.local_addr()?,
             management_addr: management.local_addr()?,
             readiness: Arc::clone(&readiness),
-            store,
+            store: inputs.store,
             stop_taking: CancellationToken::new(),
             stop_working: CancellationToken::new(),
             servers: TaskTracker::new(),
@@ -142,13 +132,9 @@ impl App {
         app.workers.spawn(connections::serve(management, management_router, management_connections, stop));
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
         let housekeeper = build_housekeeper(settings, app.store.clone(), Arc::clone(&metrics));
-        app.spawn_worker(follow_database_login(
-            settings.database_url.clone(),
-            database_url,
-            app.store.clone(),
-        ));
+        app.spawn_worker(follow_database_login(settings.clone(), inputs.database_url, app.store.clone()));
         app.spawn_worker(watch_connection_limit(app.store.clone(), Arc::clone(&readiness)));
-        app.spawn_worker(watch_keys(ring, metrics));
+        app.spawn_worker(watch_keys(inputs.ring, metrics));
         app.spawn_worker(housekeeper.keep_house());
         app.spawn_worker(hashing.release_idle_memory());
         if let Some(outbox) = outbox {
@@ -157,7 +143,7 @@ impl App {
         if let Some(probe_service) = probe_service {
             app.spawn_worker(login_probe::run_probes(probe_service, Arc::clone(&readiness)));
         }
-        if let Some(form) = first_superuser {
+        if let Some(form) = inputs.first_superuser {
             readiness.set_first_superuser_fault(Some(FIRST_SUPERUSER_DUE.to_owned()));
             app.spawn_worker(keep_creating_first_superuser(service, readiness, form));
         }
@@ -270,15 +256,16 @@ fn service_name(email: &Email, settings: &Settings) -> String {
 }
 
 /// Follows changed database credentials in the file: new connections use them without a restart of the replica.
-async fn follow_database_login(source: SecretSource, mut known: SecretText, store: Store) {
+async fn follow_database_login(settings: Settings, mut known: SecretText, store: Store) {
     const INTERVAL: Duration = Duration::from_secs(2);
-    if matches!(source, SecretSource::Inline(_)) {
+    if matches!(settings.database_url, SecretSource::Inline(_)) {
         return;
     }
     loop {
         tokio::time::sleep(INTERVAL).await;
         // An unreadable file is probably being replaced.
-        let Ok(url) = read_secret("DATABASE_URL", &source) else { continue };
+        let certificate = settings.database_client_certificate.as_ref();
+        let Ok(url) = read_database_url(&settings.database_url, certificate) else { continue };
         if url.expose() == known.expose() {
             continue;
         }

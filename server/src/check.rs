@@ -4,6 +4,7 @@ use chrono::Utc;
 use latchkey_config::{References, Settings};
 
 use crate::crypto::KeyRing;
+use crate::database_url::read_database_url;
 use crate::domain::clock::ClockOffset;
 use crate::readiness::{CLOCK_AGREES, describe_clock};
 use crate::redis_connection::{ConnectionState, RedisConnection};
@@ -33,7 +34,8 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
             TrustedRoots::default()
         }
     };
-    let store = read_secret("DATABASE_URL", &settings.database_url)
+    let certificate = settings.database_client_certificate.as_ref();
+    let store = read_database_url(&settings.database_url, certificate)
         .map_err(|error| error.to_string())
         .and_then(|url| Store::connect_lazily(url.expose(), 1, &roots).map_err(|error| error.to_string()));
     let mut excess = None;

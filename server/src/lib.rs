@@ -10,6 +10,7 @@ mod check;
 mod cli;
 mod commands;
 mod crypto;
+mod database_url;
 mod domain;
 mod http;
 mod limits;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use latchkey_config::account_rules::MIN_CLIENT_SECRET_BYTES;
-use latchkey_config::{ClientCertificate, PasswordPolicy, PoolSize, References, SecretSource, SecretText};
+use latchkey_config::{ClientCertificate, PasswordPolicy, References, SecretSource, SecretText};
 
 use crate::crypto::{ClientSecret, KeyRing};
+use crate::database_url::read_database_url;
 use crate::domain::Password;
 use crate::mail::{MailSender, Templates};
 use crate::redis_connection::RedisConnection;
@@ -80,8 +81,7 @@ impl StartInputs {
         // The faults of the rest do not depend on which authorities are trusted.
         let roots = roots.unwrap_or_default();
         let database = references.database_url.as_ref();
-        let database = database
-            .and_then(|source| faults.keep(open_store(source, references.database_pool_size, &roots)));
+        let database = database.and_then(|source| faults.keep(open_store(source, references, &roots)));
         let redis_url = references.redis_url.as_ref();
         let redis = redis_url.and_then(|source| {
             faults.keep(redis_connection(source, &roots, references.redis_client_certificate.as_ref()))
@@ -116,11 +116,12 @@ impl StartInputs {
 
 fn open_store(
     source: &SecretSource,
-    pool_size: PoolSize,
+    references: &References,
     roots: &TrustedRoots,
 ) -> anyhow::Result<(SecretText, Store)> {
-    let url = read_secret("DATABASE_URL", source)?;
-    let store = Store::connect_replica_lazily(url.expose(), pool_size.get(), roots)?;
+    let url = read_database_url(source, references.database_client_certificate.as_ref())?;
+    let pool_size = references.database_pool_size.get();
+    let store = Store::connect_replica_lazily(url.expose(), pool_size, roots)?;
     Ok((url, store))
 }
 

@@ -28,7 +28,8 @@ impl Pair {
 
     /// The URL of both, with the server that is the standby at first in front.
     fn url(&self) -> String {
-        let (before, after) = self.database.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (before, after) =
+            self.database.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         let standby = format!("127.0.0.1:{}", self.standby.port());
         format!("{before}@{standby},{after}?target_session_attrs=read-write")
     }
@@ -175,11 +176,7 @@ async fn nothing_acknowledged_is_lost_with_synchronous_replication() {
     ] {
         pair.database.execute(sql).await;
     }
-    let app = App::setup()
-        .set("DATABASE_URL", &pair.url())
-        .set("RATE_LIMITS_ENABLED", "false")
-        .start()
-        .await;
+    let app = App::setup().set("DATABASE_URL", &pair.url()).set("RATE_LIMITS_ENABLED", "false").start().await;
     wait_until_ready(&app).await;
     let mut ended = Vec::new();
     let mut open = Vec::new();
@@ -219,7 +216,14 @@ struct Sessions(Vec<(latchkey_tests::app::User, Session)>);
 impl Sessions {
     async fn begin(app: &App, pair: &Pair) -> Self {
         let mut sessions = Vec::new();
-        for name in ["lost.logout", "lost.all", "lost.password", "lost.deactivation", "lost.deletion", "lost.revocation"] {
+        for name in [
+            "lost.logout",
+            "lost.all",
+            "lost.password",
+            "lost.deactivation",
+            "lost.deletion",
+            "lost.revocation",
+        ] {
             sessions.push(app.new_session(name).await);
         }
         pair.wait_for_replay().await;

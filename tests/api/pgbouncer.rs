@@ -47,12 +47,8 @@ async fn use_everything(app: &App, number: usize) {
 #[tokio::test]
 async fn replicas_serve_through_pgbouncer_under_load() {
     for settings in [TRANSACTION, CROWDED, "pool_mode = session"] {
-        let app = App::setup()
-            .replicas(2)
-            .pgbouncer(settings)
-            .set("RATE_LIMITS_ENABLED", "false")
-            .start()
-            .await;
+        let app =
+            App::setup().replicas(2).pgbouncer(settings).set("RATE_LIMITS_ENABLED", "false").start().await;
         join_all((0..12).map(|number| use_everything(&app, number))).await;
         for server in &app.servers {
             server.wait_until_ready().await;
@@ -181,7 +177,8 @@ async fn deadlines_hold_behind_pgbouncer() {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(4) {
         let request = Instant::now();
-        let (me, login) = tokio::join!(app.me(&session.access), app.post_login(&user.username, &user.password));
+        let (me, login) =
+            tokio::join!(app.me(&session.access), app.post_login(&user.username, &user.password));
         assert!(request.elapsed() <= Duration::from_secs(3), "it took {:?}", request.elapsed());
         for answer in [me, login] {
             assert!(matches!(answer.status, 200 | 503), "{answer:?}");

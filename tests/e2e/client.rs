@@ -20,6 +20,20 @@ pub struct Client<'a> {
     base: String,
 }
 
+/// Writes its input to a file, and runs curl with it as the configuration if it is `$1` bytes long. `kubectl exec`
+/// sometimes ends the input before it has sent it.
+const RUN_CURL: &str = r#"
+file=$(mktemp) && cat >"$file" || exit
+[ "$(wc -c <"$file")" -eq "$1" ] || { rm -f "$file"; exit 99; }
+shift
+curl "$@" -K "$file"
+status=$?
+rm -f "$file"
+exit "$status""#;
+
+/// The exit status of [`RUN_CURL`] if the input was incomplete: no request was sent.
+const INCOMPLETE: i32 = 99;
+
 /// A request, as curl's configuration.
 #[derive(Clone)]
 pub struct Request(Vec<(&'static str, String)>);
@@ -81,8 +95,7 @@ impl<'a> Client<'a> {
     pub async fn wait_until_routed(&self) {
         let request = Request::get(self.url(path::JWKS)).config();
         wait_for("the Service to have an endpoint", async || {
-            let output =
-                self.run(&["curl", "-sS", "-o", "/dev/null", "--max-time", "5", "-K", "-"], &request);
+            let output = self.curl(&["-sS", "-o", "/dev/null", "--max-time", "5"], &request);
             if output.status.success() {
                 Ok(())
             } else {
@@ -102,10 +115,17 @@ impl<'a> Client<'a> {
     /// # Panics
     /// When it fails.
     pub fn exec(&self, command: &[&str], input: &str) -> String {
-        let output = self.run(command, input);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?} in the client's pod failed: {error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        succeeded(&self.run(command, input), command)
+    }
+
+    /// Runs curl in the pod. Its configuration is passed in standard input, never in arguments.
+    fn curl(&self, options: &[&str], config: &str) -> Output {
+        let length = config.len().to_string();
+        let command = [&["sh", "-c", RUN_CURL, "sh", &length], options].concat();
+        wait::until_blocking("the whole request to reach the pod", || {
+            let output = self.run(&command, config);
+            if output.status.code() == Some(INCOMPLETE) { Err(output) } else { Ok(output) }
+        })
     }
 
     fn run(&self, command: &[&str], input: &str) -> Output {
@@ -114,13 +134,13 @@ impl<'a> Client<'a> {
         run_with_input(&mut kubectl, input)
     }
 
-    /// Sends a request. Its content is passed in standard input, never in arguments.
+    /// Sends a request.
     ///
     /// # Panics
     /// When there is no response.
     pub fn send(&self, request: &Request) -> Answer {
-        let answer = self.exec(&["curl", "-sS", "-i", "--max-time", "20", "-K", "-"], &request.config());
-        parse(&answer)
+        let options = ["-sS", "-i", "--max-time", "20"];
+        parse(&succeeded(&self.curl(&options, &request.config()), &options))
     }
 
     /// Writes a request to a file in the pod, as a configuration of curl.
@@ -143,7 +163,7 @@ impl<'a> Client<'a> {
             )
         };
         let config = requests.iter().map(each).collect::<Vec<_>>().join("next\n");
-        let answer = self.exec(&["curl", "-K", "-"], &config);
+        let answer = succeeded(&self.curl(&[], &config), &["curl"]);
         answer.lines().map(|line| line.parse().expect("a status")).collect()
     }
 
@@ -201,6 +221,13 @@ impl<'a> Client<'a> {
         })
         .await
     }
+}
+
+/// The standard output of a command that succeeded.
+fn succeeded(output: &Output, command: &[&str]) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} in the client's pod failed: {error}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The only link in an e-mail.

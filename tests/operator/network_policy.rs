@@ -81,7 +81,7 @@ async fn the_policies_allow_only_the_connections_of_the_spec() {
     });
     fixture.apply(spec).await;
     let to = |number| json!({"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": port(number)});
-    let egress = json!([names, to(6543), to(6380), to(587), to(4317)]);
+    let egress = json!([names.clone(), to(6543), to(6380), to(587), to(4317)]);
     fixture.wait_for_value("NetworkPolicy", NAME, "/spec/egress", &egress).await;
     let ingress = json!([
         {"from": [namespace("apps")], "ports": port(8080)},
@@ -91,6 +91,21 @@ async fn the_policies_allow_only_the_connections_of_the_spec() {
     fixture.wait_for_value("NetworkPolicy", NAME, "/spec/ingress", &ingress).await;
     fixture.wait_until_gone("NetworkPolicy", "auth-postgres").await;
     fixture.wait_until_gone("NetworkPolicy", "auth-redis").await;
+
+    // Every port of a URL, and those that only Sentinel or the Redis Cluster knows.
+    fixture
+        .apply_secret("database", &[("url", "postgresql:///auth?host=db.example.com&port=6432&user=auth")])
+        .await;
+    fixture
+        .apply_secret(
+            "redis",
+            &[("url", "redis+sentinel://:x@one.example.com,two.example.com:26380/primary")],
+        )
+        .await;
+    fixture.merge(json!({"spec": {"networkPolicy": {"redisPorts": [6381]}}})).await;
+    let ports = [6432, 6379, 6381, 26379, 26380, 587, 4317];
+    let egress: Vec<Value> = [names].into_iter().chain(ports.map(to)).collect();
+    fixture.wait_for_value("NetworkPolicy", NAME, "/spec/egress", &json!(egress)).await;
 
     fixture.merge(json!({"spec": {"networkPolicy": {"enabled": false}}})).await;
     fixture.wait_until_gone("NetworkPolicy", NAME).await;

@@ -23,13 +23,27 @@ struct Reference {
     keys: Vec<(&'static str, String)>,
     /// The condition that reports it.
     condition: &'static str,
-    /// Whether the pods contain its data, so that a change rolls them.
+    /// Whether the pods contain its data.
     mounted: bool,
     /// Invalid values of the first key, each with its message.
     bad: Vec<(String, String)>,
 }
 
 const RESOLVED: &str = "SecretsResolved";
+
+fn certificate() -> String {
+    include_str!("../../operator/src/auth_service/fixtures/certificate.pem").to_owned()
+}
+
+fn private_key() -> String {
+    "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n".to_owned()
+}
+
+fn pair(field: &str) -> String {
+    format!(
+        "the Secret of {field} must contain a certificate and its unencrypted private key in PEM form: correct it."
+    )
+}
 
 fn references() -> Vec<Reference> {
     let text = str::to_owned;
@@ -63,6 +77,33 @@ fn references() -> Vec<Reference> {
             condition: RESOLVED,
             mounted: true,
             bad: vec![redis("http://redis.example.com"), redis("redis://")],
+        },
+        Reference {
+            field: "spec.database.clientCertificateSecretRef",
+            secret: "database-client",
+            keys: vec![("tls.crt", certificate()), ("tls.key", private_key())],
+            condition: RESOLVED,
+            mounted: true,
+            bad: vec![
+                (private_key(), pair("spec.database.clientCertificateSecretRef")),
+                (text("text"), pair("spec.database.clientCertificateSecretRef")),
+            ],
+        },
+        Reference {
+            field: "spec.redis.clientCertificateSecretRef",
+            secret: "cache-client",
+            keys: vec![("user.crt", certificate()), ("user.key", private_key())],
+            condition: RESOLVED,
+            mounted: true,
+            bad: vec![(private_key(), pair("spec.redis.clientCertificateSecretRef"))],
+        },
+        Reference {
+            field: "spec.accounts.importedPasswordPepperSecretRef",
+            secret: "old-system",
+            keys: vec![("pepper", text("s3cr3t-pepper"))],
+            condition: RESOLVED,
+            mounted: true,
+            bad: Vec::new(),
         },
         Reference {
             field: "spec.email.smtp.credentialsSecretRef",
@@ -109,8 +150,16 @@ fn references() -> Vec<Reference> {
 fn spec() -> Value {
     json!({
         "issuer": "https://auth.example.com",
-        "database": {"urlSecretRef": {"name": "database", "key": "uri"}},
-        "redis": {"urlSecretRef": {"name": "cache"}},
+        "database": {
+            "urlSecretRef": {"name": "database", "key": "uri"},
+            "clientCertificateSecretRef": {"name": "database-client"},
+        },
+        "redis": {
+            "urlSecretRef": {"name": "cache"},
+            "clientCertificateSecretRef":
+                {"name": "cache-client", "certificateKey": "user.crt", "privateKeyKey": "user.key"},
+        },
+        "accounts": {"importedPasswordPepperSecretRef": {"name": "old-system"}},
         "bootstrapAdmin": {"secretRef": {"name": "admin"}},
         "introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway"}},
         "email": {
@@ -131,6 +180,11 @@ impl Reference {
             Some(((*name).to_owned(), content))
         });
         keys.collect()
+    }
+
+    /// Whether a change of its data rolls the pods. The servers read client certificates for each connection.
+    fn rolls(&self) -> bool {
+        self.mounted && !self.field.contains("clientCertificate")
     }
 
     async fn put(&self, fixture: &Fixture, content: Content) {
@@ -244,7 +298,7 @@ async fn each_invalid_reference_is_reported_until_it_is_corrected() {
         fixture.wait_for_condition("Ready", "True").await;
         assert_eq!(generation().await, before, "{}: the pods were rolled", reference.field);
 
-        if reference.mounted {
+        if reference.rolls() {
             let checksum = fixture.checksum().await;
             let (key, good) = reference.keys.last().expect("a key");
             // Like External Secrets or CloudNativePG: the same Secret, with another value.

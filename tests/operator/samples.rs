@@ -11,12 +11,19 @@ use tokio::sync::OnceCell;
 use crate::fixture::{Fixture, NAME};
 
 /// The Secrets that the comments of the samples require.
-const SECRETS: [(&str, &[(&str, &str)]); 6] = [
+const SECRETS: [(&str, &[(&str, &str)]); 7] = [
     ("auth-database", &[("url", "postgres://auth:x@db.example.com:5432/auth?sslmode=verify-full")]),
     ("auth-cache", &[("url", "rediss://:x@cache.example.com:6380")]),
     ("auth-mail", &[("username", "mailer"), ("password", "x")]),
     ("auth-admin", &[("username", "admin"), ("email", "admin@example.com"), ("password", "correct horse")]),
     ("auth-db-ca", &[("ca.crt", include_str!("../../operator/src/auth_service/fixtures/certificate.pem"))]),
+    (
+        "auth-stores-client",
+        &[
+            ("tls.crt", include_str!("../../operator/src/auth_service/fixtures/certificate.pem")),
+            ("tls.key", "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"),
+        ],
+    ),
     ("auth-db-app", &[("uri", "postgresql://auth:x@auth-db-rw.apps:5432/auth")]),
 ];
 
@@ -87,6 +94,22 @@ async fn the_cloudnativepg_sample_uses_the_secret_of_the_cluster() {
     assert!(deployment.data.to_string().contains("auth-db-app"));
     let cluster = fixture.control_plane.kubectl(&["-n", &fixture.namespace, "get", "cluster", "-o", "name"]);
     assert_eq!(cluster.trim(), "cluster.postgresql.cnpg.io/auth-db");
+}
+
+#[tokio::test]
+async fn the_sample_with_client_certificates_mounts_them_in_server_and_migration() {
+    let fixture = applied("client-certificates.yaml").await;
+    let owned = fixture.owned().await;
+    for kind in ["Deployment/", "Job/"] {
+        let (_, object) = owned.iter().find(|(name, _)| name.starts_with(kind)).expect(kind);
+        let pod = object.data["spec"]["template"]["spec"].to_string();
+        assert!(pod.contains("auth-stores-client"), "{pod}");
+        assert!(pod.contains(r#""mountPath":"/etc/latchkey/database-client""#), "{pod}");
+    }
+    let file = serde_json::json!("/etc/latchkey/database-client/tls.crt");
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/DATABASE_CLIENT_CERT_FILE", &file).await;
+    let size = serde_json::json!("10");
+    fixture.wait_for_value("ConfigMap", "auth-settings", "/data/DATABASE_POOL_SIZE", &size).await;
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ async fn openid_client_and_oauth4webapi() {
     let openid = &seen["openid_client"];
     assert_eq!(openid["token_type"], "bearer");
     for (refusal, error) in [
+        ("wrong_password", "invalid_grant"),
         ("refused_refresh", "invalid_grant"),
         ("ended", "invalid_grant"),
         ("refused_grant", "unsupported_grant_type"),
@@ -65,7 +66,22 @@ async fn openid_client_and_oauth4webapi() {
     assert_eq!(oauth["claims"]["client_id"], "web", "{seen}");
     assert_ne!(oauth["refresh_token"], "none");
     assert_ne!(oauth["other_audience"], "none");
-    assert_eq!(oauth["refused_refresh"]["error"], "invalid_grant", "{seen}");
+    for refusal in ["wrong_password", "refused_refresh"] {
+        let expected = json!({ "name": "ResponseBodyError", "error": "invalid_grant", "status": 400 });
+        assert_eq!(oauth[refusal], expected, "{seen}");
+    }
+}
+
+#[tokio::test]
+async fn golang_oauth2() {
+    let (_app, input) = start().await;
+    let folder = prepared("go");
+    let seen = ask(&folder.join("client"), "tests/programs/go/main.go", &folder, &input);
+
+    assert_eq!(seen["token_type"], "bearer", "{seen}");
+    for refusal in ["wrong_password", "refused_refresh"] {
+        assert_eq!(seen[refusal], json!({ "error": "invalid_grant", "status": 400 }), "{seen}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test and its helper functions fail with a panic")]
 
 mod check;
+mod client_certificates;
 mod commands;
 mod help;
 mod mail_preview;

@@ -65,7 +65,8 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(&Launch { is_shared: true, ..Launch::default() }));
+        static SHARED: LazyLock<Postgres> =
+            LazyLock::new(|| Postgres::launch(&Launch { is_shared: true, ..Launch::default() }));
         &SHARED
     }
 
@@ -231,7 +232,7 @@ impl Postgres {
     async fn create_from(&self, options: &str) -> Database {
         let mut database = self.database(&format!("test_{}", Uuid::new_v4().simple()));
         database.removed_on_drop = self.is_shared;
-        let mut admin = self.database("postgres").connect().await;
+        let mut admin = self.connect_as_administrator().await;
         QueryBuilder::new("CREATE DATABASE ")
             .push(&database.name)
             .push(" ")
@@ -243,6 +244,11 @@ impl Postgres {
             .expect("a new database");
         admin.close().await.expect("a closed connection");
         database
+    }
+
+    /// Connects to a database that no test uses.
+    pub async fn connect_as_administrator(&self) -> PgConnection {
+        self.database("postgres").connect().await
     }
 
     fn database(&self, name: &str) -> Database {

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// Self-registration.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Registration {
     /// Enables self-registration. Requires spec.email, because addresses are verified by e-mail.
@@ -16,9 +16,24 @@ pub struct Registration {
     #[x_kube(validation = Rule::new("self.all(domain, domain.matches('^[A-Za-z0-9.-]+$'))")
         .message("spec.registration.emailDomains must contain domains such as example.com"))]
     pub email_domains: Vec<String>,
+    /// The number of days after which an account that was registered, and neither verified nor used, is deleted. They
+    /// begin when its first verification link expires, a day after the registration.
+    #[serde(default = "a_week")]
+    #[schemars(range(min = 1, max = 3660))]
+    pub unverified_retention_days: i32,
 }
 
-/// Permissions and defaults of accounts.
+fn a_week() -> i32 {
+    7
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self { enabled: false, email_domains: Vec::new(), unverified_retention_days: a_week() }
+    }
+}
+
+/// Permissions, limits and defaults of accounts.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Accounts {
@@ -32,6 +47,14 @@ pub struct Accounts {
     /// Otherwise the user of a new account receives an invitation by e-mail.
     #[serde(default = "yes")]
     pub admin_passwords: bool,
+    /// The maximum number of active sessions of one account. A login beyond it ends the oldest session.
+    #[serde(default = "max_sessions")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_sessions: i32,
+    /// A Secret with the text that the system from which accounts were imported appended to each password before
+    /// bcrypt, such as the pepper of Devise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported_password_pepper_secret_ref: Option<PepperSecretRef>,
     /// The language of users who have not set one, such as en or de-AT.
     #[serde(default = "english")]
     #[schemars(length(min = 2, max = 35))]
@@ -44,6 +67,10 @@ fn yes() -> bool {
     true
 }
 
+fn max_sessions() -> i32 {
+    100
+}
+
 fn english() -> String {
     "en".to_owned()
 }
@@ -54,9 +81,27 @@ impl Default for Accounts {
             unverified_login: false,
             self_deletion: false,
             admin_passwords: yes(),
+            max_sessions: max_sessions(),
+            imported_password_pepper_secret_ref: None,
             default_locale: english(),
         }
     }
+}
+
+/// One key of a Secret in the same namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub struct PepperSecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in its data. Default: pepper.
+    #[serde(default = "pepper_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn pepper_key() -> String {
+    "pepper".to_owned()
 }
 
 /// The audit log.
@@ -79,7 +124,7 @@ impl Default for Audit {
     }
 }
 
-/// Limits on failed attempts. Successful requests are not counted.
+/// Limits on attempts to log in. Successful attempts count only for loginsPerAccount.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimits {
@@ -90,10 +135,18 @@ pub struct RateLimits {
     #[serde(default = "per_account")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_account: i32,
-    /// Failed attempts per hour from one IPv4 address or IPv6 /64 network.
+    /// Failed attempts per hour from one IPv4 address or IPv6 /64 network; ten times as many from an IPv6 /48.
     #[serde(default = "per_network")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_network: i32,
+    /// Successful logins per hour of one account. Programs that log in more often should use their refresh token.
+    #[serde(default = "logins_per_account")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub logins_per_account: i32,
+}
+
+fn logins_per_account() -> i32 {
+    600
 }
 
 fn per_account() -> i32 {
@@ -106,7 +159,12 @@ fn per_network() -> i32 {
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { enabled: yes(), per_account: per_account(), per_network: per_network() }
+        Self {
+            enabled: yes(),
+            per_account: per_account(),
+            per_network: per_network(),
+            logins_per_account: logins_per_account(),
+        }
     }
 }
 

@@ -80,6 +80,13 @@ pub struct Smtp {
     /// The credentials, if the SMTP server requires authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SmtpCredentialsRef>,
+    /// The name with which the server introduces itself (EHLO): a domain name or an IP address. Default: the host of
+    /// spec.email.publicURL, or of the issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = Rule::new("!self.matches('[\\\\s/@]')")
+        .message("spec.email.smtp.ehloName must be a domain name or an IP address"))]
+    pub ehlo_name: Option<String>,
 }
 
 impl Default for Smtp {
@@ -89,6 +96,7 @@ impl Default for Smtp {
             port: submission_port(),
             security: SmtpSecurity::default(),
             credentials_secret_ref: None,
+            ehlo_name: None,
         }
     }
 }

@@ -22,6 +22,11 @@ pub struct NetworkPolicy {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allow_metrics_from: Vec<Peer>,
+    /// The ports of Redis that its URL does not name: that of a primary behind Sentinel, unless it is 6379, and those
+    /// of the other nodes of a Redis Cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(range(min = 1, max = 65535)))]
+    pub redis_ports: Vec<i32>,
     /// The networks of PostgreSQL, Redis, the SMTP server and the trace collector, such as 10.0.0.0/8. Empty: any
     /// network. The ports are taken from the URLs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

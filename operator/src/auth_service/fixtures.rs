@@ -6,7 +6,9 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
-use super::dereference::{BootstrapAdmin, Dereferenced, ExposureState, ExternalState, Rotation, SmtpLogin};
+use super::dereference::{
+    BootstrapAdmin, ClientCertificate, Dereferenced, ExposureState, ExternalState, Rotation, SmtpLogin,
+};
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate, validate_tokens};
 use crate::auth_service::context::{Images, Installation};
@@ -40,10 +42,13 @@ pub(crate) fn auth_service(spec: Value) -> AuthService {
 pub(crate) fn embedded() -> Dereferenced {
     Dereferenced {
         database_url: None,
+        database_certificate: None,
         redis_url: None,
+        redis_certificate: None,
         smtp: None,
         bootstrap_admin: None,
         introspection_secret: None,
+        password_pepper: None,
         trusted_cas: None,
         templates: None,
         postgres_password: Some(StorePassword::Stored(SecretText::new("pg-secret"))),
@@ -79,22 +84,24 @@ pub(crate) fn full_spec() -> Value {
         "replicas": 3,
         "image": {"repository": "registry.example/mine", "digest": format!("sha256:{}", "a".repeat(64)), "pullPolicy": "Always", "pullSecrets": [{"name": "pull"}]},
         "issuer": "https://auth.example.com",
-        "database": {"urlSecretRef": {"name": "db", "key": "uri"}},
-        "redis": {"urlSecretRef": {"name": "cache"}},
+        "database": {"urlSecretRef": {"name": "db", "key": "uri"}, "clientCertificateSecretRef": {"name": "db-client"}, "poolSize": 12},
+        "redis": {"urlSecretRef": {"name": "cache"}, "clientCertificateSecretRef": {"name": "cache-client", "certificateKey": "user.crt", "privateKeyKey": "user.key"}},
         "trustedCAs": [{"secretRef": {"name": "db-ca"}}, {"configMapRef": {"name": "corporate", "key": "roots.pem"}}],
         "tokens": {"algorithm": "EdDSA", "accessTokenTTL": "15m", "refreshTokenTTL": "720h", "audience": "apps"},
-        "email": {"enabled": true, "from": {"name": "Example", "address": "no-reply@example.com"}, "smtp": {"host": "smtp.example.com", "port": 465, "security": "tls", "credentialsSecretRef": {"name": "mail", "passwordKey": "pw"}}, "publicURL": "https://www.example.com", "templatesConfigMapRef": {"name": "texts"}},
+        "email": {"enabled": true, "from": {"name": "Example", "address": "no-reply@example.com"}, "smtp": {"host": "smtp.example.com", "port": 465, "security": "tls", "credentialsSecretRef": {"name": "mail", "passwordKey": "pw"}, "ehloName": "mail.example.com"}, "publicURL": "https://www.example.com", "templatesConfigMapRef": {"name": "texts"}},
         "bootstrapAdmin": {"secretRef": {"name": "admin"}},
-        "registration": {"enabled": true, "emailDomains": ["example.com"]},
-        "accounts": {"unverifiedLogin": true, "selfDeletion": true, "adminPasswords": false, "defaultLocale": "de"},
+        "registration": {"enabled": true, "emailDomains": ["example.com"], "unverifiedRetentionDays": 30},
+        "accounts": {"unverifiedLogin": true, "selfDeletion": true, "adminPasswords": false, "defaultLocale": "de", "maxSessions": 20, "importedPasswordPepperSecretRef": {"name": "old-system"}},
         "passwordPolicy": {"minLength": 15, "forbiddenWords": ["Example", "example corp"]},
         "audit": {"retentionDays": 90},
-        "rateLimits": {"perAccount": 20, "perNetwork": 200},
+        "loginProbe": {"enabled": false},
+        "rateLimits": {"enabled": false, "perAccount": 20, "perNetwork": 200, "loginsPerAccount": 60},
+        "maxConnections": 5000,
         "trustedProxies": ["10.0.0.0/8", "2001:db8::1"],
         "corsAllowedOrigins": ["https://app.example.com"],
         "introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway", "key": "secret"}},
         "exposure": {"ingress": {"host": "auth.example.com", "className": "nginx", "annotations": {"a": "b"}, "tls": {"certificate": {"issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}}}}},
-        "networkPolicy": {"enabled": true, "allowFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}], "allowMetricsFrom": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "prometheus"}}}], "egressNetworks": ["10.0.0.0/8"]},
+        "networkPolicy": {"enabled": true, "allowFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}], "allowMetricsFrom": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "prometheus"}}}], "redisPorts": [6381], "egressNetworks": ["10.0.0.0/8"]},
         "monitoring": {"serviceMonitor": {"interval": "30s", "labels": {"release": "prometheus"}}},
         "logging": {"level": "debug", "format": "text"},
         "tracing": {"otlpEndpoint": "http://collector:4317"},
@@ -111,10 +118,20 @@ pub(crate) fn full_spec() -> Value {
     })
 }
 
+/// Of the form that the server accepts; the key does not belong to the certificate.
+pub(crate) fn client_certificate() -> ClientCertificate {
+    ClientCertificate {
+        certificate: SecretText::new(include_str!("fixtures/certificate.pem")),
+        private_key: SecretText::new("-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"),
+    }
+}
+
 pub(crate) fn full() -> Dereferenced {
     Dereferenced {
         database_url: Some(Ok(SecretText::new("postgres://u:database-secret@db.example:5432/auth"))),
         redis_url: Some(Ok(SecretText::new("rediss://:cache-secret@cache.example:6380"))),
+        database_certificate: Some(Ok(client_certificate())),
+        redis_certificate: Some(Ok(client_certificate())),
         smtp: Some(Ok(SmtpLogin {
             username: SecretText::new("mailer"),
             password: SecretText::new("mail-secret"),
@@ -125,6 +142,7 @@ pub(crate) fn full() -> Dereferenced {
             password: SecretText::new("long admin-secret"),
         })),
         introspection_secret: Some(Ok(SecretText::new("introspection-secret-of-the-gateway"))),
+        password_pepper: Some(Ok(SecretText::new("pepper-secret"))),
         trusted_cas: Some(Ok(include_str!("fixtures/certificate.pem").to_owned())),
         postgres_password: None,
         redis_password: None,

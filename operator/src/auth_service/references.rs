@@ -28,7 +28,10 @@ pub(crate) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> 
     let smtp = spec.email.smtp.credentials_secret_ref.as_ref().filter(|_| spec.email.enabled);
     [
         spec.database.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
+        spec.database.client_certificate_secret_ref.as_ref().map(|reference| reference.name.as_str()),
         spec.redis.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
+        spec.redis.client_certificate_secret_ref.as_ref().map(|reference| reference.name.as_str()),
+        spec.accounts.imported_password_pepper_secret_ref.as_ref().map(|reference| reference.name.as_str()),
         smtp.map(|reference| reference.name.as_str()),
         spec.bootstrap_admin.as_ref().map(|admin| admin.secret_ref.name.as_str()),
         spec.introspection_client.as_ref().map(|client| client.secret_ref.name.as_str()),

@@ -142,6 +142,7 @@ mod tests {
             "a@xn--a.example",
             "j\u{f6}hn",
             "jöhn doe@example.com",
+            "a\u{0}@example.com",
             "a\u{7f}@example.com",
             &long,
         ] {

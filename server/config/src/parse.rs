@@ -19,6 +19,15 @@ const DEFAULT_MANAGEMENT: &str = "[::]:9090";
 const DEFAULT_ACCESS_MINUTES: u32 = 10_080;
 const DEFAULT_REFRESH_MINUTES: u32 = 525_600;
 const DEFAULT_SMTP_PORT: u16 = 587;
+/// The variables of a client certificate, each with the reason for which the other one requires it.
+const DATABASE_CLIENT: [(&str, &str); 2] = [
+    (v::DATABASE_CLIENT_CERT_FILE, "is required because DATABASE_CLIENT_KEY_FILE is set"),
+    (v::DATABASE_CLIENT_KEY_FILE, "is required because DATABASE_CLIENT_CERT_FILE is set"),
+];
+const REDIS_CLIENT: [(&str, &str); 2] = [
+    (v::REDIS_CLIENT_CERT_FILE, "is required because REDIS_CLIENT_KEY_FILE is set"),
+    (v::REDIS_CLIENT_KEY_FILE, "is required because REDIS_CLIENT_CERT_FILE is set"),
+];
 const ONE_OF_FIRST_SUPERUSER: &str = "is required because another FIRST_SUPERUSER variable is set";
 
 impl Settings {
@@ -54,7 +63,8 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let database_url = given.required_secret(v::DATABASE_URL);
     let database_pool_size = given.database_pool_size();
     let redis_url = given.required_secret(v::REDIS_URL);
-    let redis_client_certificate = given.redis_client_certificate();
+    let database_client_certificate = given.client_certificate(DATABASE_CLIENT);
+    let redis_client_certificate = given.client_certificate(REDIS_CLIENT);
     let extra_ca_file = given.path(v::EXTRA_CA_FILE);
     let addresses = given.addresses();
     let issuer_url = given.required(v::ISSUER_URL, given.url(v::ISSUER_URL));
@@ -90,6 +100,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     *references = References {
         database_url: database_url.clone().ok(),
         database_pool_size: database_pool_size.unwrap_or_default(),
+        database_client_certificate: database_client_certificate.clone().ok().flatten(),
         redis_url: redis_url.clone().ok(),
         redis_client_certificate: redis_client_certificate.clone().ok().flatten(),
         extra_ca_file: extra_ca_file.clone().ok().flatten(),
@@ -109,6 +120,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     Ok(Settings {
         database_url: database_url?,
         database_pool_size: database_pool_size?,
+        database_client_certificate: database_client_certificate?,
         redis_url: redis_url?,
         redis_client_certificate: redis_client_certificate?,
         extra_ca_file: extra_ca_file?,
@@ -163,19 +175,16 @@ impl Given<'_> {
         Ok((listen, management))
     }
 
-    fn redis_client_certificate(&self) -> Parsed<Option<ClientCertificate>> {
-        let (certificate, key) = (self.path(v::REDIS_CLIENT_CERT_FILE), self.path(v::REDIS_CLIENT_KEY_FILE));
+    fn client_certificate(
+        &self,
+        [(certificate_name, needs_certificate), (key_name, needs_key)]: [(&'static str, &'static str); 2],
+    ) -> Parsed<Option<ClientCertificate>> {
+        let (certificate, key) = (self.path(certificate_name), self.path(key_name));
         match (certificate?, key?) {
             (Some(certificate), Some(key)) => Ok(Some(ClientCertificate { certificate, key })),
             (None, None) => Ok(None),
-            (Some(_), None) => {
-                Err(self
-                    .conflict(v::REDIS_CLIENT_KEY_FILE, "is required because REDIS_CLIENT_CERT_FILE is set"))
-            }
-            (None, Some(_)) => {
-                Err(self
-                    .conflict(v::REDIS_CLIENT_CERT_FILE, "is required because REDIS_CLIENT_KEY_FILE is set"))
-            }
+            (Some(_), None) => Err(self.conflict(key_name, needs_key)),
+            (None, Some(_)) => Err(self.conflict(certificate_name, needs_certificate)),
         }
     }
 

@@ -14,6 +14,8 @@ pub struct References {
     pub database_url: Option<SecretSource>,
     /// `DATABASE_POOL_SIZE`
     pub database_pool_size: PoolSize,
+    /// `DATABASE_CLIENT_CERT_FILE` and `DATABASE_CLIENT_KEY_FILE`
+    pub database_client_certificate: Option<ClientCertificate>,
     /// `REDIS_URL`
     pub redis_url: Option<SecretSource>,
     /// `REDIS_CLIENT_CERT_FILE` and `REDIS_CLIENT_KEY_FILE`
@@ -41,6 +43,7 @@ impl From<&Settings> for References {
         Self {
             database_url: Some(settings.database_url.clone()),
             database_pool_size: settings.database_pool_size,
+            database_client_certificate: settings.database_client_certificate.clone(),
             redis_url: Some(settings.redis_url.clone()),
             redis_client_certificate: settings.redis_client_certificate.clone(),
             extra_ca_file: settings.extra_ca_file.clone(),

@@ -14,6 +14,7 @@ impl Settings {
         let Self {
             database_url,
             database_pool_size,
+            database_client_certificate,
             redis_url,
             redis_client_certificate,
             extra_ca_file,
@@ -47,6 +48,10 @@ impl Settings {
         let mut variables = Variables::default();
         variables.secret(v::DATABASE_URL, database_url);
         variables.set(v::DATABASE_POOL_SIZE, database_pool_size.get());
+        if let Some(certificate) = database_client_certificate {
+            variables.set(v::DATABASE_CLIENT_CERT_FILE, certificate.certificate.display());
+            variables.set(v::DATABASE_CLIENT_KEY_FILE, certificate.key.display());
+        }
         variables.secret(v::REDIS_URL, redis_url);
         if let Some(certificate) = redis_client_certificate {
             variables.set(v::REDIS_CLIENT_CERT_FILE, certificate.certificate.display());

@@ -40,6 +40,8 @@ pub struct Settings {
     pub database_url: SecretSource,
     /// The most connections to PostgreSQL of one replica.
     pub database_pool_size: PoolSize,
+    /// The client certificate for PostgreSQL, if it requires one.
+    pub database_client_certificate: Option<ClientCertificate>,
     /// Redis or Valkey URL.
     pub redis_url: SecretSource,
     /// The client certificate for Redis, if it requires one.

@@ -4,6 +4,8 @@
 
 pub const DATABASE_URL: &str = "DATABASE_URL";
 pub const DATABASE_POOL_SIZE: &str = "DATABASE_POOL_SIZE";
+pub const DATABASE_CLIENT_CERT_FILE: &str = "DATABASE_CLIENT_CERT_FILE";
+pub const DATABASE_CLIENT_KEY_FILE: &str = "DATABASE_CLIENT_KEY_FILE";
 pub const REDIS_URL: &str = "REDIS_URL";
 pub const REDIS_CLIENT_CERT_FILE: &str = "REDIS_CLIENT_CERT_FILE";
 pub const REDIS_CLIENT_KEY_FILE: &str = "REDIS_CLIENT_KEY_FILE";
@@ -58,9 +60,11 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// All variables, without their `_FILE` forms.
-pub const ALL: [&str; 54] = [
+pub const ALL: [&str; 56] = [
     DATABASE_URL,
     DATABASE_POOL_SIZE,
+    DATABASE_CLIENT_CERT_FILE,
+    DATABASE_CLIENT_KEY_FILE,
     REDIS_URL,
     REDIS_CLIENT_CERT_FILE,
     REDIS_CLIENT_KEY_FILE,

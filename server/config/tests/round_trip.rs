@@ -28,7 +28,8 @@ fn secret_url(schemes: &'static [&'static str]) -> impl Strategy<Value = SecretS
 }
 
 fn database_url() -> impl Strategy<Value = SecretSource> {
-    let inline = "postgres(ql)?://[a-z]{1,5}:[^\0/?#%]{1,30}@[a-z]{1,9}(:[1-9][0-9]{0,3})?/[a-z]{0,9}".prop_map(SecretSource::inline);
+    let inline = "postgres(ql)?://[a-z]{1,5}:[^\0/?#%]{1,30}@[a-z]{1,9}(:[1-9][0-9]{0,3})?/[a-z]{0,9}"
+        .prop_map(SecretSource::inline);
     prop_oneof![inline, path().prop_map(SecretSource::File)]
 }
 
@@ -163,8 +164,9 @@ prop_compose! {
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
         (accounts, rate_limits, audit_retention, login_probe) in (accounts(), rate_limits(), days(), any::<bool>()),
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
-        (database_pool_size, redis_client_certificate) in (
+        (database_pool_size, database_client_certificate, redis_client_certificate) in (
             (PoolSize::MIN..=PoolSize::MAX).prop_map(|size| PoolSize::new(size).expect("within the limits")),
+            prop::option::of(client_certificate()),
             prop::option::of(client_certificate()),
         ),
         (password_policy, password_hash_workers) in
@@ -181,14 +183,14 @@ prop_compose! {
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, imported_password_pepper, extra_ca_file,
             password_policy, max_connections, password_hash_workers,
-            redis_client_certificate,
+            database_client_certificate, redis_client_certificate,
         }
     }
 }
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 47] = [
+    const PLAIN: [&str; 49] = [
         variables::DATABASE_POOL_SIZE,
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,
@@ -218,6 +220,8 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::PASSWORD_FORBIDDEN_WORDS,
         variables::PASSWORD_HASH_WORKERS,
         variables::EXTRA_CA_FILE,
+        variables::DATABASE_CLIENT_CERT_FILE,
+        variables::DATABASE_CLIENT_KEY_FILE,
         variables::REDIS_CLIENT_CERT_FILE,
         variables::REDIS_CLIENT_KEY_FILE,
         variables::SMTP_EHLO_NAME,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::bail;
-use latchkey_config::{SecretSource, SecretText};
+use latchkey_config::{ClientCertificate, SecretSource, SecretText};
 
-use crate::secrets::read_secret;
+use crate::database_url::read_database_url;
 use crate::start_inputs::Faults;
 use crate::store::{Store, describe_unfit};
 use crate::trusted_roots::TrustedRoots;
@@ -41,7 +41,19 @@ fn database_url(variables: &BTreeMap<String, String>) -> anyhow::Result<SecretTe
             bail!("DATABASE_URL is required but not set (a path may be given as DATABASE_URL_FILE)")
         }
     };
-    Ok(read_secret("DATABASE_URL", &source)?)
+    let certificate = match (given("DATABASE_CLIENT_CERT_FILE"), given("DATABASE_CLIENT_KEY_FILE")) {
+        (Some(certificate), Some(key)) => {
+            Some(ClientCertificate { certificate: certificate.into(), key: key.into() })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            bail!("DATABASE_CLIENT_KEY_FILE is required because DATABASE_CLIENT_CERT_FILE is set")
+        }
+        (None, Some(_)) => {
+            bail!("DATABASE_CLIENT_CERT_FILE is required because DATABASE_CLIENT_KEY_FILE is set")
+        }
+    };
+    Ok(read_database_url(&source, certificate.as_ref())?)
 }
 
 /// Connects to the database and checks that this release supports its schema.

@@ -56,27 +56,6 @@ mod tests {
     }
 
     #[test]
-    fn only_deliverable_addresses_are_accepted() {
-        for good in ["john@example.com", "J.D+tag@sub.example.org", "o'hara@example.com"] {
-            assert!(EmailAddress::parse(good).is_some(), "{good}");
-        }
-        let long = format!("{}@example.com", "a".repeat(250));
-        for bad in [
-            "",
-            "john",
-            "@example.com",
-            "john@",
-            "a b@example.com",
-            "jöhn@example.com",
-            "a\u{0}@example.com",
-            "a@b@c",
-            &long,
-        ] {
-            assert!(EmailAddress::parse(bad).is_none(), "{bad}");
-        }
-    }
-
-    #[test]
     fn domains_are_compared_as_a_whole_and_case_insensitively() {
         let domains = ["example.com".to_owned(), "example.org".to_owned()];
         let within = |text: &str| EmailAddress::parse(text).unwrap().is_within(&domains);

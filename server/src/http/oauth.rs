@@ -21,18 +21,14 @@ pub fn oauth_problem(error: ServiceError) -> Problem {
     Problem::from(error).with_oauth_error(name)
 }
 
-/// The same for a grant that was asked for at `/token`. `refused` is the status of a grant that is not valid; one whose
-/// account may not log in is `400` in any case.
-pub fn grant_problem(error: ServiceError, refused: StatusCode) -> Problem {
-    let status = match &error {
-        ServiceError::InvalidCredentials | ServiceError::InvalidRefreshToken => Some(refused),
-        ServiceError::Deactivated | ServiceError::Unverified => Some(StatusCode::BAD_REQUEST),
-        _ => None,
-    };
+/// The same for a grant that was asked for at `/token`: a grant that is not valid, or whose account may not log in, is `400`
+/// (RFC 6749 §5.2). `401` is for a client that fails to authenticate.
+pub fn grant_problem(error: ServiceError) -> Problem {
     let problem = oauth_problem(error);
-    match status {
-        Some(status) => problem.with_status(status),
-        None => problem,
+    if problem.oauth_error() == Some("invalid_grant") {
+        problem.with_status(StatusCode::BAD_REQUEST)
+    } else {
+        problem
     }
 }
 
@@ -69,7 +65,7 @@ fn error_name(error: &ServiceError) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use axum::http::header::RETRY_AFTER;
+    use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
     use super::*;
     use crate::store::Conflict;
@@ -105,11 +101,7 @@ mod tests {
 
     #[test]
     fn only_a_fault_of_ours_is_a_server_error_and_only_what_passes_is_temporary() {
-        let endpoints: [fn(ServiceError) -> Problem; 3] = [
-            oauth_problem,
-            |error| grant_problem(error, StatusCode::UNAUTHORIZED),
-            |error| grant_problem(error, StatusCode::BAD_REQUEST),
-        ];
+        let endpoints: [fn(ServiceError) -> Problem; 2] = [oauth_problem, grant_problem];
         for endpoint in endpoints {
             for error in every_error() {
                 let name = error_name(&error);
@@ -129,10 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_of_an_account_that_may_not_log_in_is_invalid() {
-        for error in [ServiceError::Deactivated, ServiceError::Unverified] {
-            assert_eq!(error_name(&error), "invalid_grant");
-            assert_eq!(grant_problem(error, StatusCode::UNAUTHORIZED).status(), StatusCode::BAD_REQUEST);
+    fn an_invalid_grant_is_a_bad_request_without_a_challenge() {
+        for error in every_error() {
+            let is_invalid_grant = error_name(&error) == "invalid_grant";
+            let told = format!("{error:?}");
+            let answer = grant_problem(error).render("id");
+            if is_invalid_grant {
+                assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{told}");
+            }
+            let is_unauthorized = answer.status() == StatusCode::UNAUTHORIZED;
+            assert_eq!(answer.headers().contains_key(WWW_AUTHENTICATE), is_unauthorized, "{told}");
         }
     }
 }

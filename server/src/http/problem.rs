@@ -111,6 +111,11 @@ impl Problem {
         self
     }
 
+    /// `error` of RFC 6749 §5.2.
+    pub fn oauth_error(&self) -> Option<&'static str> {
+        self.oauth_error
+    }
+
     /// The same problem with those members; the status chooses `error` if nothing else has.
     pub fn or_oauth_error(mut self) -> Self {
         self.oauth_error.get_or_insert(match self.status {

@@ -19,7 +19,9 @@ use crate::telemetry::call_span;
 impl Revocation {
     /// Whether Redis has the end of this session, trusted or not. `false` when it cannot answer.
     pub(super) async fn is_end_in_redis(&self, session_id: Uuid) -> bool {
-        let (Some(connection), Some(keys)) = (self.redis.connection(), self.trust.keys()) else { return false };
+        let (Some(connection), Some(keys)) = (self.redis.connection(), self.trust.keys()) else {
+            return false;
+        };
         let found: Result<Option<i32>, _> = redis::cmd("GET")
             .arg(keys.revoked(session_id))
             .query_async(&mut connection.stream())

@@ -126,9 +126,7 @@ fn with_tls(options: PgConnectOptions, url: &PostgresUrl, roots: &TrustedRoots) 
     // A root certificate in the URL takes precedence.
     let options = match (&url.root_certificate, roots.pem()) {
         (Some(RootCertificate::File(file)), _) => options.ssl_root_cert(file),
-        (Some(RootCertificate::System), _) => {
-            options.ssl_root_cert_from_pem(roots.system_pem().into_bytes())
-        }
+        (Some(RootCertificate::System), _) => options.ssl_root_cert_from_pem(roots.system_pem().into_bytes()),
         (None, Some(pem)) => options.ssl_root_cert_from_pem(pem.as_bytes().to_vec()),
         (None, None) => options,
     };

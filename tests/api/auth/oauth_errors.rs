@@ -49,7 +49,7 @@ async fn have_a_challenge_with_401_only() {
     let refused = [("grant_type", "refresh_token"), ("refresh_token", session.access.as_str())];
     assert_oauth_error(&app.post(path::TOKEN).form(&refused).answer().await, 400, "invalid_grant");
     let wrong = [("username", user.username.as_str()), ("password", "not the password")];
-    assert_oauth_error(&app.post(path::TOKEN).form(&wrong).answer().await, 401, "invalid_grant");
+    assert_oauth_error(&app.post(path::TOKEN).form(&wrong).answer().await, 400, "invalid_grant");
     for path in [path::INTROSPECT, path::REVOKE] {
         let ask = || app.post(path).form(&[("token", "x")]);
         assert_oauth_error(&ask().answer().await, 401, "invalid_client");

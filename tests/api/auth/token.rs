@@ -14,6 +14,8 @@ fn assert_oauth_error(answer: &Answer, status: u16, error: &str) {
     let problem = answer.problem(status);
     assert_eq!(problem["error"], error, "{problem}");
     assert!(problem["error_description"].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("www-authenticate"), None);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert!(!answer.sets_cookie());
 }
@@ -71,8 +73,8 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_invalid_grant() {
     let wrong = post(&app, &[("username", SUPERUSER), ("password", "wrong")]).await;
     let unknown = post(&app, &[("username", "nobody"), ("password", "wrong")]).await;
 
-    assert_oauth_error(&wrong, 401, "invalid_grant");
-    assert_oauth_error(&unknown, 401, "invalid_grant");
+    assert_oauth_error(&wrong, 400, "invalid_grant");
+    assert_oauth_error(&unknown, 400, "invalid_grant");
     assert_json_snapshot!(wrong.json(), { ".instance" => "<request id>" });
     assert_eq!(wrong.json()["detail"], unknown.json()["detail"]);
     assert_eq!(wrong.json()["error_description"], unknown.json()["error_description"]);
@@ -128,7 +130,7 @@ async fn an_account_that_may_not_log_in_gets_an_invalid_grant_with_the_reason() 
         assert_eq!(token.json()["detail"], login["detail"]);
         // Only to a client that knows the password.
         let guess = post(&app, &[("username", &user.username), ("password", "wrong")]).await;
-        assert_oauth_error(&guess, 401, "invalid_grant");
+        assert_oauth_error(&guess, 400, "invalid_grant");
         assert_ne!(guess.json()["detail"], login["detail"]);
     }
 }

@@ -30,6 +30,7 @@ async function openidClient() {
   const seen = {
     token_type: granted.token_type,
     expires_in: granted.expires_in,
+    wrong_password: await failure(client.genericGrantRequest(web, "password", { ...login, password: "wrong" })),
     refused_refresh: await failure(client.refreshTokenGrant(web, "nonsense")),
     refused_grant: await failure(client.genericGrantRequest(web, "other", {})),
     refused_client: await failure(client.tokenIntrospection(web, refreshed.access_token)),
@@ -53,11 +54,14 @@ async function oauth4webapi(access) {
   };
   const client = { client_id: "web" };
   const answer = await oauth.refreshTokenGrantRequest(server, client, oauth.None(), "nonsense", options);
+  const login = new URLSearchParams({ username: wanted.username, password: "wrong" });
+  const refusal = await oauth.genericTokenEndpointRequest(server, client, oauth.None(), "password", login, options);
   return {
     claims: await verify(access, wanted.audience),
     refresh_token: await failure(verify(wanted.refresh, wanted.audience)),
     other_audience: await failure(verify(access, "other")),
     refused_refresh: await failure(oauth.processRefreshTokenResponse(server, client, answer)),
+    wrong_password: await failure(oauth.processGenericTokenEndpointResponse(server, client, refusal)),
   };
 }
 

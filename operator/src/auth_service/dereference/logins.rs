@@ -9,6 +9,13 @@ pub(crate) struct SmtpLogin {
     pub password: SecretText,
 }
 
+/// A client certificate and its private key, in PEM form. Only checked, because the pods mount the Secret itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientCertificate {
+    pub certificate: SecretText,
+    pub private_key: SecretText,
+}
+
 /// The administrator of `spec.bootstrapAdmin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BootstrapAdmin {

@@ -35,7 +35,7 @@ pub(crate) use error::DereferenceError;
 pub(crate) use external_state::ExposureState;
 pub(crate) use external_state::ExternalState;
 pub(crate) use keys::Rotation;
-pub(crate) use logins::{BootstrapAdmin, SmtpLogin};
+pub(crate) use logins::{BootstrapAdmin, ClientCertificate, SmtpLogin};
 pub(crate) use pods::pods;
 
 /// The values to which the spec refers, the credentials of embedded stores, and the signing keys. A field is `None` if
@@ -44,6 +44,10 @@ pub(crate) use pods::pods;
 pub(crate) struct Dereferenced {
     /// The URL of an external database.
     pub database_url: Option<Result<SecretText, Problem>>,
+    /// The client certificate for an external database.
+    pub database_certificate: Option<Result<ClientCertificate, Problem>>,
+    /// The client certificate for an external Redis.
+    pub redis_certificate: Option<Result<ClientCertificate, Problem>>,
     /// The URL of an external Redis.
     pub redis_url: Option<Result<SecretText, Problem>>,
     /// The credentials for the SMTP server.
@@ -51,6 +55,8 @@ pub(crate) struct Dereferenced {
     /// The administrator of `spec.bootstrapAdmin`.
     pub bootstrap_admin: Option<Result<BootstrapAdmin, Problem>>,
     pub introspection_secret: Option<Result<SecretText, Problem>>,
+    /// The pepper of imported passwords.
+    pub password_pepper: Option<Result<SecretText, Problem>>,
     /// The certificate authorities, in PEM form.
     pub trusted_cas: Option<Result<String, Problem>>,
     /// The version of the ConfigMap with custom templates.
@@ -136,36 +142,46 @@ pub(crate) async fn dereference(
         exposure: lookup.exposure_state(auth_service, &names)?,
         autoscaler: lookup.autoscaler(&names)?,
     };
-    let dereferenced = Dereferenced {
-        database_url,
-        redis_url: spec
-            .redis
-            .url_secret_ref
-            .as_ref()
-            .map(|r| lookup.value(&r.name, &r.key, "spec.redis.urlSecretRef")),
-        smtp: spec
-            .email
-            .smtp
-            .credentials_secret_ref
-            .as_ref()
-            .filter(|_| spec.email.enabled)
-            .map(|reference| lookup.smtp(reference)),
-        bootstrap_admin: spec
-            .bootstrap_admin
-            .as_ref()
-            .map(|admin| lookup.bootstrap_admin(&admin.secret_ref.name)),
-        introspection_secret: spec.introspection_client.as_ref().map(|client| {
-            let secret = &client.secret_ref;
-            lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")
-        }),
-        trusted_cas: lookup.trusted_cas(auth_service),
-        templates: references::templates(auth_service).map(|name| lookup.config_map_version(name)),
-        postgres_password,
-        redis_password,
-        keys,
-        rotation,
-        salt,
-    };
+    let dereferenced =
+        Dereferenced {
+            database_url,
+            redis_url: spec
+                .redis
+                .url_secret_ref
+                .as_ref()
+                .map(|r| lookup.value(&r.name, &r.key, "spec.redis.urlSecretRef")),
+            database_certificate: spec.database.client_certificate_secret_ref.as_ref().map(|reference| {
+                lookup.client_certificate(reference, "spec.database.clientCertificateSecretRef")
+            }),
+            redis_certificate: spec.redis.client_certificate_secret_ref.as_ref().map(|reference| {
+                lookup.client_certificate(reference, "spec.redis.clientCertificateSecretRef")
+            }),
+            smtp: spec
+                .email
+                .smtp
+                .credentials_secret_ref
+                .as_ref()
+                .filter(|_| spec.email.enabled)
+                .map(|reference| lookup.smtp(reference)),
+            bootstrap_admin: spec
+                .bootstrap_admin
+                .as_ref()
+                .map(|admin| lookup.bootstrap_admin(&admin.secret_ref.name)),
+            introspection_secret: spec.introspection_client.as_ref().map(|client| {
+                let secret = &client.secret_ref;
+                lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")
+            }),
+            password_pepper: spec.accounts.imported_password_pepper_secret_ref.as_ref().map(|secret| {
+                lookup.value(&secret.name, &secret.key, "spec.accounts.importedPasswordPepperSecretRef")
+            }),
+            trusted_cas: lookup.trusted_cas(auth_service),
+            templates: references::templates(auth_service).map(|name| lookup.config_map_version(name)),
+            postgres_password,
+            redis_password,
+            keys,
+            rotation,
+            salt,
+        };
     Ok((dereferenced, external_state))
 }
 

@@ -1,9 +1,9 @@
 //! The values of the Secrets that the spec references.
 
 use latchkey_config::SecretText;
-use latchkey_crds::auth_service::SmtpCredentialsRef;
+use latchkey_crds::auth_service::{ClientCertificateRef, SmtpCredentialsRef};
 
-use super::logins::{BootstrapAdmin, SmtpLogin};
+use super::logins::{BootstrapAdmin, ClientCertificate, SmtpLogin};
 use super::lookup::{Lookup, data_of};
 use crate::auth_service::problem::Problem;
 
@@ -58,6 +58,16 @@ impl Lookup<'_> {
         let [username, password] =
             self.values(&reference.name, keys, "spec.email.smtp.credentialsSecretRef")?;
         Ok(SmtpLogin { username, password })
+    }
+
+    pub(super) fn client_certificate(
+        &self,
+        reference: &ClientCertificateRef,
+        field: &str,
+    ) -> Result<ClientCertificate, Problem> {
+        let keys = [reference.certificate_key.as_str(), reference.private_key_key.as_str()];
+        let [certificate, private_key] = self.values(&reference.name, keys, field)?;
+        Ok(ClientCertificate { certificate, private_key })
     }
 
     pub(super) fn bootstrap_admin(&self, name: &str) -> Result<BootstrapAdmin, Problem> {

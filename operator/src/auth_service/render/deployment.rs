@@ -164,6 +164,18 @@ fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>
         volumes.push(pod::secret_volume_of("smtp", &service.names.smtp(), &items));
         mounts.push(pod::read_only("smtp", paths::SMTP));
     }
+    let certificates = [
+        pod::client_certificate(service.database_client(), "database-client", paths::DATABASE_CLIENT),
+        pod::client_certificate(service.redis_client(), "redis-client", paths::REDIS_CLIENT),
+    ];
+    for (volume, mount) in certificates.into_iter().flatten() {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
+    if let Some(pepper) = &service.spec.accounts.imported_password_pepper_secret_ref {
+        volumes.push(pod::secret_volume_of("pepper", &pepper.name, &[(pepper.key.as_str(), "pepper")]));
+        mounts.push(pod::read_only("pepper", paths::PEPPER));
+    }
     if server.trusted_cas.is_some() {
         let (volume, mount) = trusted_cas::files(service);
         volumes.push(volume);

@@ -1,5 +1,5 @@
-//! The Job that migrates the database schema to the version of the server image. It only has the database URL and the
-//! authorities for the database's certificate.
+//! The Job that migrates the database schema to the version of the server image. It only has the database URL, the
+//! client certificate for the database, and the authorities for the database's certificate.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,15 @@ pub(super) fn build(service: &Validated, server: &Server, name: &str) -> Job {
         volumes.push(volume);
         mounts.push(mount);
         variables.push(variable("EXTRA_CA_FILE", format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE)));
+    }
+    let certificate =
+        pod::client_certificate(service.database_client(), "database-client", paths::DATABASE_CLIENT);
+    if let Some((volume, mount)) = certificate {
+        volumes.push(volume);
+        mounts.push(mount);
+        let file = |name: &str| format!("{}/{name}", paths::DATABASE_CLIENT);
+        variables.push(variable("DATABASE_CLIENT_CERT_FILE", file(paths::CERTIFICATE_FILE)));
+        variables.push(variable("DATABASE_CLIENT_KEY_FILE", file(paths::PRIVATE_KEY_FILE)));
     }
     let mut metadata = metadata(service, name, Component::Migration);
     metadata.annotations = Some(BTreeMap::from([

@@ -61,8 +61,7 @@ pub(super) fn build(
         },
         match &service.server {
             Ok(server) => {
-                let mut to = vec![dns()];
-                to.extend(to_database(service, server));
+                let to = [vec![dns()], to_database(service, server)].concat();
                 applied(service, Component::Migration, Vec::new(), to)?
             }
             Err(_) => kept(Component::Migration),
@@ -134,15 +133,14 @@ fn operator(external_state: &ExternalState) -> NetworkPolicyPeer {
 }
 
 fn destinations(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgressRule> {
-    let mut rules = vec![dns()];
-    rules.extend(to_database(service, server));
+    let mut rules = [vec![dns()], to_database(service, server)].concat();
     if service.redis.is_some() {
         rules.push(to_own(service, Component::Redis, REDIS));
     } else {
-        rules.extend(server.ports.redis.iter().map(|port| to_outside(service, i32::from(*port))));
+        rules.extend(server.ports.redis.iter().map(|port| to_outside(service, *port)));
     }
     let others = [server.ports.smtp, server.ports.traces];
-    rules.extend(others.into_iter().flatten().map(|port| to_outside(service, i32::from(port))));
+    rules.extend(others.into_iter().flatten().map(|port| to_outside(service, port)));
     rules
 }
 
@@ -150,7 +148,7 @@ fn to_database(service: &Validated, server: &Server) -> Vec<NetworkPolicyEgressR
     if service.postgres.is_some() {
         vec![to_own(service, Component::Postgres, POSTGRES)]
     } else {
-        server.ports.database.iter().map(|port| to_outside(service, i32::from(*port))).collect()
+        server.ports.database.iter().map(|port| to_outside(service, *port)).collect()
     }
 }
 
@@ -161,7 +159,7 @@ fn to_own(service: &Validated, component: Component, number: i32) -> NetworkPoli
     }
 }
 
-fn to_outside(service: &Validated, number: i32) -> NetworkPolicyEgressRule {
+fn to_outside(service: &Validated, number: u16) -> NetworkPolicyEgressRule {
     let networks = &service.spec.network_policy.egress_networks;
     let blocks = networks.iter().map(|cidr| NetworkPolicyPeer {
         ip_block: Some(IPBlock { cidr: cidr.clone(), except: None }),
@@ -169,7 +167,7 @@ fn to_outside(service: &Validated, number: i32) -> NetworkPolicyEgressRule {
     });
     NetworkPolicyEgressRule {
         to: (!networks.is_empty()).then(|| blocks.collect()),
-        ports: Some(vec![port(number, "TCP")]),
+        ports: Some(vec![port(i32::from(number), "TCP")]),
     }
 }
 

@@ -9,8 +9,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use latchkey_config::SecretText;
+use latchkey_crds::auth_service::ClientCertificateRef;
 
-use crate::auth_service::validate::{SecretKey, Validated};
+use crate::auth_service::validate::{SecretKey, Validated, paths};
 
 /// The address families of every Service: both, where the cluster has both.
 pub(super) const IP_FAMILIES: &str = "PreferDualStack";
@@ -87,6 +88,21 @@ pub(super) fn secret_volume_of(name: &str, secret: &str, items: &[(&str, &str)])
         }),
         ..Volume::default()
     }
+}
+
+/// The files of a client certificate, if the spec has one. They are mounted as a directory, so that a renewed
+/// certificate replaces them.
+pub(super) fn client_certificate(
+    reference: Option<&ClientCertificateRef>,
+    name: &str,
+    folder: &str,
+) -> Option<(Volume, VolumeMount)> {
+    let reference = reference?;
+    let items = [
+        (reference.certificate_key.as_str(), paths::CERTIFICATE_FILE),
+        (reference.private_key_key.as_str(), paths::PRIVATE_KEY_FILE),
+    ];
+    Some((secret_volume_of(name, &reference.name, &items), read_only(name, folder)))
 }
 
 pub(super) fn empty_volume(name: &str) -> Volume {

@@ -1,13 +1,14 @@
 //! Snapshots of all rendered objects, for a minimal and for a complete AuthService.
 
-use latchkey_config::{BASE_MEMORY, HASH_MEMORY, HashLimits, SecretText};
+use latchkey_config::{BASE_MEMORY, HASH_MEMORY, HashLimits, SecretText, Settings, variables};
 use latchkey_crds::AuthService;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth_service::dereference::{Dereferenced, SmtpLogin};
+use crate::auth_service::dereference::{ClientCertificate, Dereferenced, SmtpLogin};
 use crate::auth_service::fixtures::{
-    KEYS, auth_service, completed_migration, embedded, external_state, full, full_spec, validated,
+    KEYS, auth_service, client_certificate, completed_migration, embedded, external_state, full, full_spec,
+    validated,
 };
 use crate::cluster::cache::Presence;
 use crate::signing_keys::KeySet;
@@ -103,6 +104,55 @@ fn secret_values_are_only_in_secrets() {
             assert!(!value.to_string().contains("-secret"), "{value}");
         }
     }
+}
+
+/// The settings that no field of the spec changes, each with the reason.
+const FIXED: [(&str, &str); 6] = [
+    ("DATABASE_URL", "the path of the mounted file: spec.database names the Secret"),
+    ("REDIS_URL", "the path of the mounted file: spec.redis names the Secret"),
+    ("JWT_KEYS_FILE", "the path of the mounted file: the operator generates the keys"),
+    ("LISTEN_ADDR", "the port of the container"),
+    ("MANAGEMENT_ADDR", "the port of the container"),
+    ("PASSWORD_HASH_WORKERS", "the server derives it from spec.pod.resources"),
+];
+
+#[test]
+fn the_spec_can_change_every_setting_of_the_server_that_is_not_fixed() {
+    let settings = |objects: &Objects| match action(objects, Kind::ConfigMap, "demo-settings") {
+        Action::Apply(rendered) => rendered.value["data"].clone(),
+        other => panic!("not applied: {other:?}"),
+    };
+    let (default, changed) = (settings(&smallest()), settings(&complete()));
+    for name in variables::ALL {
+        let value = |data: &Value| (data[name].clone(), data[variables::file_variant(name)].clone());
+        let is_fixed = FIXED.iter().any(|(fixed, _)| *fixed == name);
+        assert_eq!(value(&default) == value(&changed), is_fixed, "{name}");
+    }
+}
+
+#[test]
+fn a_renewed_client_certificate_does_not_roll_the_pods_and_a_new_pepper_does() {
+    let checksum = |found| validated(&auth_service(full_spec()), found).server.unwrap().checksum;
+    let private_key = SecretText::new("-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----\n");
+    let renewed = || Some(Ok(ClientCertificate { private_key: private_key.clone(), ..client_certificate() }));
+    let before = checksum(full());
+    let certificates =
+        Dereferenced { database_certificate: renewed(), redis_certificate: renewed(), ..full() };
+    assert_eq!(checksum(certificates), before);
+    let pepper = Some(Ok(SecretText::new("another")));
+    assert_ne!(checksum(Dereferenced { password_pepper: pepper, ..full() }), before);
+}
+
+#[test]
+fn what_the_spec_leaves_out_has_the_default_of_the_server() {
+    let settings = validated(&auth_service(json!({})), embedded()).server.unwrap().settings;
+    let mut required = settings.to_variables();
+    required.retain(|name, _| {
+        let names =
+            ["DATABASE_URL_FILE", "REDIS_URL_FILE", "ISSUER_URL", "JWT_KEYS_FILE", "LOGIN_PROBE_ENABLED"];
+        names.contains(&name.as_str())
+    });
+    assert_eq!(Settings::from_variables(&required).unwrap(), settings);
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub(crate) struct Report {
     /// Where it looks up revocations.
     #[serde(default)]
     pub(crate) revocation: Option<Revocation>,
+    #[serde(default)]
+    pub(crate) database_pool: Option<DatabasePool>,
     #[serde(default, deserialize_with = "bounded::dependencies")]
     pub(crate) dependencies: BTreeMap<String, Dependency>,
 }
@@ -80,6 +82,14 @@ pub(crate) struct Revocation {
     /// Why the server uses this mode.
     #[serde(default, deserialize_with = "bounded::message")]
     pub(crate) message: String,
+}
+
+/// The pool of database connections of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct DatabasePool {
+    /// One sentence if the pools of all replicas exceed what the database allows, otherwise empty.
+    #[serde(default, deserialize_with = "bounded::message")]
+    pub(crate) warning: String,
 }
 
 /// A dependency of a server.

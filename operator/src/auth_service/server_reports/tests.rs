@@ -28,6 +28,7 @@ fn a_schema_is_missing_only_in_a_database_that_responds() {
         jwks_max_age: None,
         longest_token_lifetime: None,
         revocation: None,
+        database_pool: None,
         dependencies: [(
             "database".to_owned(),
             Dependency { ready: answers, message: String::new(), reason: None },

@@ -9,6 +9,9 @@ use super::facts::{ConditionStatus, Facts, Stated, decide_dependency, reports, s
 /// The reason for a failed login probe, also used by `Ready`.
 pub(super) const LOGIN_FAILS: &str = "LoginFails";
 
+/// The reason if the pools of all replicas together exceed what the database allows.
+pub(super) const POOLS_EXCEED_LIMIT: &str = "PoolsExceedLimit";
+
 /// The reason in `/status` for a database that does not accept writes.
 const READ_ONLY: &str = "read_only";
 
@@ -18,7 +21,18 @@ pub(super) fn decide_database(facts: &Facts<'_>) -> Stated {
         (!database.ready && database.reason.as_deref() == Some(READ_ONLY)).then_some((pod, database))
     });
     let Some((pod, database)) = read_only else {
-        return decide_dependency(facts, types::DATABASE_REACHABLE, "database", "PostgreSQL");
+        let mut stated = decide_dependency(facts, types::DATABASE_REACHABLE, "database", "PostgreSQL");
+        let warnings = reports(facts).into_iter().filter_map(|(_, report)| report.database_pool.as_ref());
+        let warning = warnings.map(|pool| &pool.warning).find(|warning| !warning.is_empty());
+        if let Some(warning) = warning.filter(|_| stated.status == ConditionStatus::True) {
+            stated.reason = POOLS_EXCEED_LIMIT;
+            stated.message = format!(
+                "{} The database may run out of connections: {}; the pool size is spec.database.poolSize.",
+                stated.message,
+                warning.trim_end_matches('.')
+            );
+        }
+        return stated;
     };
     state(
         types::DATABASE_REACHABLE,

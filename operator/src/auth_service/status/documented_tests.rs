@@ -15,7 +15,7 @@ use crate::auth_service::certificate::Certificate;
 use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, validated};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
-use crate::auth_service::server_reports::{Dependency, Revocation};
+use crate::auth_service::server_reports::{DatabasePool, Dependency, Revocation};
 use crate::auth_service::shared_database::Sharing;
 use crate::cluster::cache::{Optional, Presence};
 use crate::cluster::kinds::Kind;
@@ -168,6 +168,9 @@ fn reports() -> Vec<World> {
     vec![
         reported("database", unready(None)),
         reported("database", unready(Some("read_only"))),
+        changed(|world| {
+            world.report().database_pool = Some(DatabasePool { warning: "why".to_owned() });
+        }),
         reported("redis", unready(None)),
         changed(|world| {
             world.report().revocation =

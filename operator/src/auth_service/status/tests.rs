@@ -12,7 +12,7 @@ use super::*;
 use crate::auth_service::fixtures::{auth_service, embedded, external_state, full, full_spec, validated};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
-use crate::auth_service::server_reports::{Dependency, LoadedKey, Report, Revocation};
+use crate::auth_service::server_reports::{DatabasePool, Dependency, LoadedKey, Report, Revocation};
 use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, Progress};
@@ -99,11 +99,29 @@ fn report() -> Report {
         jwks_max_age: None,
         longest_token_lifetime: None,
         revocation: Some(Revocation { mode: "redis".to_owned(), message: String::new() }),
+        database_pool: None,
         dependencies: ["database", "redis", "mail"]
             .into_iter()
             .map(|name| (name.to_owned(), dependency.clone()))
             .collect(),
     }
+}
+
+#[test]
+fn pools_that_exceed_the_limit_of_the_database_are_reported_while_it_is_reachable() {
+    let mut world = World::healthy();
+    let pool: DatabasePool =
+        serde_json::from_value(json!({"size": 20, "warning": "6 replicas exceed 97"})).unwrap();
+    world.report().database_pool = Some(pool);
+    let message =
+        world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::True, "PoolsExceedLimit");
+    assert!(
+        message.contains("6 replicas exceed 97") && message.contains("spec.database.poolSize"),
+        "{message}"
+    );
+    world.expect_condition(types::READY, ConditionStatus::True, "Available");
+    world.report().dependencies.get_mut("database").unwrap().ready = false;
+    world.expect_condition(types::DATABASE_REACHABLE, ConditionStatus::False, "Unreachable");
 }
 
 #[test]

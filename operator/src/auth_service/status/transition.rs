@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
+use super::dependencies::POOLS_EXCEED_LIMIT;
 use super::event_note::shortened;
 use super::facts::{Stated, is_normal, is_warning};
 use super::keys::ROTATING;
@@ -34,6 +35,9 @@ pub(super) fn merge(
     let others = before.iter().filter(|known| !conditions::ALL.contains(&known.type_.as_str())).cloned();
     ours.chain(others).collect()
 }
+
+/// The reasons of conditions with their normal status that are worth an event when they begin and end.
+const NOTABLE: [&str; 2] = [ROTATING, POOLS_EXCEED_LIMIT];
 
 /// How long a condition has been true; zero if it is not true, or if the clock was set back.
 pub(super) fn true_for(conditions: &[Condition], type_: &str, now: Timestamp) -> Duration {
@@ -68,8 +72,8 @@ pub(super) fn worth_an_event<'a>(before: &[Condition], after: &'a [Condition]) -
             _ if is_normal(condition) => known.is_some_and(|known| {
                 is_warning(known)
                     || known.type_ == conditions::SCHEMA_MIGRATED
-                    || known.reason == ROTATING
-                    || condition.reason == ROTATING
+                    || NOTABLE.contains(&known.reason.as_str())
+                    || NOTABLE.contains(&condition.reason.as_str())
             }),
             _ => known.is_some() || is_warning(condition),
         }

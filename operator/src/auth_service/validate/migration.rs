@@ -5,16 +5,18 @@ use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{self as api, parse_seconds};
 use url::Url;
 
+use crate::auth_service::dereference::ClientCertificate;
 use crate::auth_service::problem::Problem;
 use crate::fingerprint::fingerprint;
 
-/// All inputs of the migration's pod. The debug form of the scheduling fields is sufficient for a hash that only
-/// replaces a Job that has not succeeded.
+/// All inputs of the migration's pod. The debug form of fields of the spec is sufficient for a hash that only replaces a
+/// Job that has not succeeded.
 pub(super) fn migration_inputs(
     spec: &AuthServiceSpec,
     image: &str,
     database: &SecretText,
     salt: &SecretText,
+    client_certificate: Option<&ClientCertificate>,
     trusted_cas: Option<&str>,
 ) -> String {
     let pod = &spec.pod;
@@ -22,8 +24,14 @@ pub(super) fn migration_inputs(
         "{:?}{:?}{:?}{:?}{:?}",
         spec.image.pull_secrets, pod.node_selector, pod.tolerations, pod.priority_class_name, spec.migration
     );
-    let parts = [image, database.expose(), &scheduling, salt.expose()];
-    fingerprint(parts.into_iter().chain(trusted_cas).map(str::as_bytes))
+    let mut parts = vec![image, database.expose(), &scheduling, salt.expose()];
+    parts.extend(trusted_cas);
+    let reference = spec.database.client_certificate_secret_ref.as_ref().map(|found| format!("{found:?}"));
+    parts.extend(reference.as_deref());
+    if let Some(ClientCertificate { certificate, private_key }) = client_certificate {
+        parts.extend([certificate.expose(), private_key.expose()]);
+    }
+    fingerprint(parts.into_iter().map(str::as_bytes))
 }
 
 /// The seconds after which the Job is ended.
@@ -61,7 +69,10 @@ mod tests {
     fn another_host_is_another_database_wherever_the_url_names_it() {
         let place = |url: &str| without_login(&SecretText::new(url));
         assert_eq!(place("postgres://a:b@db/auth"), "postgres://db/auth");
-        assert_eq!(place("postgres://a:b@one,two/auth"), place("postgres://c:d@one,two/auth?sslmode=require"));
+        assert_eq!(
+            place("postgres://a:b@one,two/auth"),
+            place("postgres://c:d@one,two/auth?sslmode=require")
+        );
         for [one, other] in [
             ["postgres://a:b@one,two/auth", "postgres://a:b@one,three/auth"],
             ["postgres://a:b@/auth?host=one", "postgres://a:b@/auth?host=two"],

@@ -94,6 +94,10 @@ pub(crate) fn validate(
         let bootstrap_admin = found.bootstrap_admin.transpose()?;
         let smtp = found.smtp.transpose()?;
         let introspection = found.introspection_secret.transpose()?;
+        let pepper = found.password_pepper.transpose()?;
+        // The servers read the certificates for each connection: a renewal does not roll the pods.
+        let database_certificate = found.database_certificate.transpose()?;
+        found.redis_certificate.transpose()?;
         let trusted_cas = found.trusted_cas.transpose()?;
         let templates = found.templates.transpose()?;
         let settings = settings::settings(&spec, tokens?, &name, &namespace, bootstrap_admin.as_ref())?;
@@ -108,17 +112,25 @@ pub(crate) fn validate(
         parts.extend(templates);
         parts.extend(trusted_cas.clone());
         parts.extend(introspection.map(|secret| secret.expose().to_owned()));
+        parts.extend(pepper.map(|secret| secret.expose().to_owned()));
         // The salt is secret, so that a user who may read Deployments and Jobs cannot guess passwords with the hash.
         parts.push(found.salt.expose().to_owned());
         let migration = fingerprint([image.as_bytes(), without_login(&database).as_bytes()]);
         Ok(Server {
-            ports: ports::ports(&database, &redis, &settings),
+            ports: ports::ports(&database, &redis, &settings, &spec.network_policy.redis_ports),
             settings,
             smtp,
             checksum: fingerprint(parts.iter().map(String::as_bytes)),
             database: database_id(&database, &namespace).unwrap_or_default(),
             migration: migration[..10].to_owned(),
-            migration_inputs: migration_inputs(&spec, &image, &database, &found.salt, trusted_cas.as_deref()),
+            migration_inputs: migration_inputs(
+                &spec,
+                &image,
+                &database,
+                &found.salt,
+                database_certificate.as_ref(),
+                trusted_cas.as_deref(),
+            ),
             migration_deadline: migration_deadline(&spec.migration)?,
             trusted_cas,
         })
@@ -158,10 +170,13 @@ fn policy_of_bootstrap_admin(auth_service: &AuthService, external_state: &Extern
 fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
     [
         found.database_url.as_ref().and_then(|result| result.as_ref().err()),
+        found.database_certificate.as_ref().and_then(|result| result.as_ref().err()),
         found.redis_url.as_ref().and_then(|result| result.as_ref().err()),
+        found.redis_certificate.as_ref().and_then(|result| result.as_ref().err()),
         found.smtp.as_ref().and_then(|result| result.as_ref().err()),
         found.bootstrap_admin.as_ref().and_then(|result| result.as_ref().err()),
         found.introspection_secret.as_ref().and_then(|result| result.as_ref().err()),
+        found.password_pepper.as_ref().and_then(|result| result.as_ref().err()),
         found.trusted_cas.as_ref().and_then(|result| result.as_ref().err()),
     ]
     .into_iter()

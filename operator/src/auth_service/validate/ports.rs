@@ -13,10 +13,17 @@ pub(crate) struct Ports {
 
 const REDIS: u16 = 6379;
 
-pub(super) fn ports(database: &SecretText, redis: &SecretText, settings: &Settings) -> Ports {
+/// `redis_ports`: the ports of Redis that the URL does not name.
+pub(super) fn ports(
+    database: &SecretText,
+    redis: &SecretText,
+    settings: &Settings,
+    redis_ports: &[i32],
+) -> Ports {
+    let named = redis_ports.iter().filter_map(|port| u16::try_from(*port).ok());
     Ports {
-        database: database_ports(database.expose()),
-        redis: redis_ports(redis.expose()),
+        database: sorted(database_ports(database.expose())),
+        redis: sorted(ports_of_redis(redis.expose()).into_iter().chain(named).collect()),
         smtp: settings.email.as_ref().map(|email| email.smtp.port),
         traces: settings.otlp_endpoint.as_deref().map(|endpoint| port(endpoint, 4317)),
     }
@@ -26,24 +33,24 @@ fn port(text: &str, default: u16) -> u16 {
     Url::parse(text).ok().and_then(|url| url.port_or_known_default()).unwrap_or(default)
 }
 
-fn database_ports(url: &str) -> Vec<u16> {
-    let hosts = PostgresUrl::parse(url).map(|url| url.hosts).unwrap_or_default();
-    let mut ports: Vec<_> = hosts.into_iter().map(|host| host.port).collect();
-    if ports.is_empty() {
-        ports.push(POSTGRES_PORT);
-    }
+fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
     ports.sort_unstable();
     ports.dedup();
     ports
 }
 
-/// The ports of the Sentinels and the default port of Redis: only the Sentinels know which port the primary has.
-fn redis_ports(url: &str) -> Vec<u16> {
+/// The ports of all hosts of a URL.
+fn database_ports(url: &str) -> Vec<u16> {
+    let hosts = PostgresUrl::parse(url).map(|url| url.hosts).unwrap_or_default();
+    let ports: Vec<_> = hosts.into_iter().map(|host| host.port).collect();
+    if ports.is_empty() { vec![POSTGRES_PORT] } else { ports }
+}
+
+/// The port of the URL, or the ports of the Sentinels and the default port of Redis: only the Sentinels know which port
+/// the primary has.
+fn ports_of_redis(url: &str) -> Vec<u16> {
     let Some(Ok(sentinel)) = SentinelUrl::parse(url) else { return vec![port(url, REDIS)] };
-    let mut ports: Vec<_> = sentinel.sentinels.into_iter().map(|(_, port)| port).chain([REDIS]).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    ports
+    sentinel.sentinels.into_iter().map(|(_, port)| port).chain([REDIS]).collect()
 }
 
 #[cfg(test)]
@@ -51,16 +58,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_host_of_a_database_may_have_its_own_port() {
-        assert_eq!(database_ports("postgres://u:p@db/auth"), [5432]);
-        assert_eq!(database_ports("postgres://u:p@a:6432,b:5433,c:6432/auth"), [5433, 6432]);
-        assert_eq!(database_ports("postgres:///auth?host=a,b&port=6432"), [6432]);
+    fn sentinels_need_their_own_ports_and_that_of_redis() {
+        let redis = |url: &str| sorted(ports_of_redis(url));
+        assert_eq!(redis("rediss://:p@cache:6380"), [6380]);
+        assert_eq!(redis("redis://cache"), [6379]);
+        assert_eq!(redis("redis+sentinel://:p@a:26379,b,c:26380/name"), [6379, 26379, 26380]);
     }
 
     #[test]
-    fn sentinels_need_their_own_ports_and_that_of_redis() {
-        assert_eq!(redis_ports("rediss://:p@cache:6380"), [6380]);
-        assert_eq!(redis_ports("redis://cache"), [6379]);
-        assert_eq!(redis_ports("redis+sentinel://:p@a:26379,b,c:26380/name"), [6379, 26379, 26380]);
+    fn every_host_and_parameter_of_a_database_url_has_a_port() {
+        for (url, expected) in [
+            ("postgres://u:p@db/auth", vec![5432]),
+            ("postgres://u:p@db:6432/auth", vec![6432]),
+            ("postgres://db", vec![5432]),
+            (
+                "postgres://u:p@a:5433,b,c:5434,d:5434/auth?target_session_attrs=read-write",
+                vec![5432, 5433, 5434],
+            ),
+            ("postgres://u:p@[::1]/auth", vec![5432]),
+            ("postgres://u:p@[::1]:5433/auth", vec![5433]),
+            ("postgresql:///auth?host=db&port=6432", vec![6432]),
+            ("postgresql://db/auth?host=a,b&port=6432,6433", vec![6432, 6433]),
+        ] {
+            assert_eq!(sorted(database_ports(url)), expected, "{url}");
+        }
     }
 }

@@ -6,9 +6,11 @@ use latchkey_config::account_rules::{
 };
 use latchkey_config::{PasswordPolicy, PostgresUrl, SecretText, SentinelUrl};
 use url::Url;
+use x509_parser::pem::Pem;
 
-use crate::auth_service::dereference::{BootstrapAdmin, Dereferenced};
+use crate::auth_service::dereference::{BootstrapAdmin, ClientCertificate, Dereferenced};
 use crate::auth_service::problem::Problem;
+use crate::auth_service::trusted_cas::decide_bundle;
 
 /// The first value that the server would refuse. Generated values are valid. `policy` applies to the password of the
 /// bootstrap administrator.
@@ -25,6 +27,17 @@ pub(super) fn check(found: &Dereferenced, policy: &PasswordPolicy) -> Result<(),
                 )));
             }
             None => check_redis(redis)?,
+        }
+    }
+    if let Some(Ok(certificate)) = &found.database_certificate {
+        check_client_certificate(certificate, "spec.database.clientCertificateSecretRef")?;
+    }
+    if let Some(Ok(certificate)) = &found.redis_certificate {
+        check_client_certificate(certificate, "spec.redis.clientCertificateSecretRef")?;
+        if matches!(&found.redis_url, Some(Ok(url)) if !url.expose().starts_with("rediss")) {
+            return Err(invalid(
+                "the URL in the Secret of spec.redis.urlSecretRef must start with rediss:// or rediss+sentinel://, because spec.redis.clientCertificateSecretRef is set: correct it.".to_owned(),
+            ));
         }
     }
     if let Some(Ok(admin)) = &found.bootstrap_admin {
@@ -51,6 +64,18 @@ fn check_database(url: &SecretText) -> Result<(), Problem> {
     };
     Err(invalid(format!(
         "the URL in the Secret of spec.database.urlSecretRef is not valid: {reason}; correct it."
+    )))
+}
+
+fn check_client_certificate(pair: &ClientCertificate, field: &str) -> Result<(), Problem> {
+    let is_key = |block: Pem| matches!(&*block.label, "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY");
+    let has_key =
+        Pem::iter_from_buffer(pair.private_key.expose().as_bytes()).any(|block| block.is_ok_and(is_key));
+    if has_key && decide_bundle(pair.certificate.expose().as_bytes()).is_ok() {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "the Secret of {field} must contain a certificate and its unencrypted private key in PEM form: correct it."
     )))
 }
 
@@ -91,7 +116,7 @@ mod tests {
     use latchkey_config::PasswordLength;
 
     use super::*;
-    use crate::auth_service::fixtures::full;
+    use crate::auth_service::fixtures::{client_certificate, full};
 
     fn problem(found: &Dereferenced) -> Option<String> {
         check(found, &PasswordPolicy::default()).err().map(|problem| problem.message)
@@ -121,12 +146,40 @@ mod tests {
             let message = postgres(bad).unwrap();
             assert!(message.contains("spec.database.urlSecretRef") && !message.contains(bad), "{message}");
         }
-        let redis =
-            |url: &str| problem(&Dereferenced { redis_url: Some(Ok(SecretText::new(url))), ..full() });
+        let redis = |url: &str| {
+            let redis_url = Some(Ok(SecretText::new(url)));
+            problem(&Dereferenced { redis_url, redis_certificate: None, ..full() })
+        };
         assert_eq!(redis("rediss://:p@cache:6380"), None);
         assert_eq!(redis("redis+sentinel://:p@one:26379,two/primary"), None);
         assert!(redis("redis+sentinel://:p@one:26379").is_some_and(|message| message.contains("Sentinel")));
         assert!(redis("redis://").is_some() && redis("redis:cache").is_some());
+    }
+
+    #[test]
+    fn a_client_certificate_has_a_certificate_a_key_and_a_use() {
+        let redis = |certificate: ClientCertificate, url: &str| {
+            let redis_url = Some(Ok(SecretText::new(url)));
+            problem(&Dereferenced { redis_url, redis_certificate: Some(Ok(certificate)), ..full() })
+        };
+        for url in ["rediss://cache.example", "rediss+sentinel://one.example/primary"] {
+            assert_eq!(redis(client_certificate(), url), None);
+        }
+        let plain = redis(client_certificate(), "redis://cache.example").unwrap();
+        assert!(plain.contains("rediss://"), "{plain}");
+        let good = client_certificate();
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        for bad in [
+            ClientCertificate { certificate: good.private_key.clone(), ..good.clone() },
+            ClientCertificate { private_key: good.certificate.clone(), ..good.clone() },
+            ClientCertificate { private_key: SecretText::new(encrypted), ..good.clone() },
+            ClientCertificate { certificate: SecretText::new("text"), ..good.clone() },
+        ] {
+            let message = redis(bad.clone(), "rediss://cache.example").unwrap();
+            assert!(message.contains("spec.redis.clientCertificateSecretRef must contain"), "{message}");
+            let found = Dereferenced { database_certificate: Some(Ok(bad)), ..full() };
+            assert!(problem(&found).unwrap().contains("spec.database.clientCertificateSecretRef"));
+        }
     }
 
     #[test]

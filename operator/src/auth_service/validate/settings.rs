@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use latchkey_config::account_rules::canonical_email_address;
+use latchkey_config::account_rules::{canonical_ehlo_name, canonical_email_address};
 use latchkey_config::{
-    Accounts, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel, MaxConnections,
-    PasswordLength, PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource, Settings, Smtp,
-    SmtpCredentials, SmtpSecurity, parse_web_origin,
+    Accounts, ClientCertificate, Days, Email, FirstSuperuser, IntrospectionClient, LogFormat, LogLevel,
+    MaxConnections, PasswordLength, PasswordPolicy, PoolSize, RateLimits, Registration, SecretSource,
+    Settings, Smtp, SmtpCredentials, SmtpSecurity, parse_web_origin,
 };
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service as api;
@@ -37,7 +37,10 @@ pub(super) fn settings(
     Ok(Settings {
         database_url: file(paths::DATABASE, "url"),
         redis_url: file(paths::REDIS, "url"),
-        redis_client_certificate: None,
+        redis_client_certificate: client_certificate(
+            spec.redis.client_certificate_secret_ref.as_ref(),
+            paths::REDIS_CLIENT,
+        ),
         extra_ca_file: (!spec.trusted_cas.is_empty())
             .then(|| PathBuf::from(format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE))),
         listen_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, http)),
@@ -62,14 +65,17 @@ pub(super) fn settings(
         registration: Registration {
             enabled: spec.registration.enabled,
             email_domains: lower_case(&spec.registration.email_domains),
-            unverified_retention: Registration::default().unverified_retention,
+            unverified_retention: days(
+                spec.registration.unverified_retention_days,
+                "spec.registration.unverifiedRetentionDays",
+            )?,
         },
         accounts: Accounts {
             unverified_login: spec.accounts.unverified_login,
             self_deletion: spec.accounts.self_deletion,
             admin_passwords: spec.accounts.admin_passwords,
             default_locale: spec.accounts.default_locale.clone(),
-            max_sessions: Accounts::default().max_sessions,
+            max_sessions: positive(spec.accounts.max_sessions, "spec.accounts.maxSessions")?,
         },
         password_policy: password_policy(&spec.password_policy)?,
         // The server derives it from the resources of its container.
@@ -80,20 +86,29 @@ pub(super) fn settings(
             .as_ref()
             .filter(|_| spec.email.enabled)
             .map(|_| PathBuf::from(paths::TEMPLATES)),
-        // Three replicas share PostgreSQL's default limit with others.
-        database_pool_size: PoolSize::default(),
-        audit_retention: u32::try_from(spec.audit.retention_days)
+        database_pool_size: u32::try_from(spec.database.pool_size)
             .ok()
-            .and_then(Days::new)
-            .ok_or_else(|| Problem::spec("spec.audit.retentionDays is out of range: correct it."))?,
+            .and_then(PoolSize::new)
+            .ok_or_else(|| Problem::spec("spec.database.poolSize is out of range: correct it."))?,
+        database_client_certificate: client_certificate(
+            spec.database.client_certificate_secret_ref.as_ref(),
+            paths::DATABASE_CLIENT,
+        ),
+        audit_retention: days(spec.audit.retention_days, "spec.audit.retentionDays")?,
         login_probe: spec.login_probe.enabled,
         rate_limits: RateLimits {
             enabled: spec.rate_limits.enabled,
-            per_account: per_hour(spec.rate_limits.per_account, "spec.rateLimits.perAccount")?,
-            per_network: per_hour(spec.rate_limits.per_network, "spec.rateLimits.perNetwork")?,
-            logins_per_account: RateLimits::default().logins_per_account,
+            per_account: positive(spec.rate_limits.per_account, "spec.rateLimits.perAccount")?,
+            per_network: positive(spec.rate_limits.per_network, "spec.rateLimits.perNetwork")?,
+            logins_per_account: positive(
+                spec.rate_limits.logins_per_account,
+                "spec.rateLimits.loginsPerAccount",
+            )?,
         },
-        max_connections: MaxConnections::default(),
+        max_connections: u32::try_from(spec.max_connections)
+            .ok()
+            .and_then(MaxConnections::new)
+            .ok_or_else(|| Problem::spec("spec.maxConnections is out of range: correct it."))?,
         trusted_proxies: spec
             .trusted_proxies
             .iter()
@@ -112,7 +127,11 @@ pub(super) fn settings(
                     "spec.corsAllowedOrigins must hold origins such as https://app.example.com: correct it.",
                 )
             })?,
-        imported_password_pepper: None,
+        imported_password_pepper: spec
+            .accounts
+            .imported_password_pepper_secret_ref
+            .as_ref()
+            .map(|_| file(paths::PEPPER, "pepper")),
         introspection_client: spec.introspection_client.as_ref().map(|client| IntrospectionClient {
             id: client.id.clone(),
             secret: file(paths::INTROSPECTION, "secret"),
@@ -150,7 +169,22 @@ fn lower_case(texts: &[String]) -> Vec<String> {
     texts.iter().map(|text| text.to_ascii_lowercase()).collect()
 }
 
-fn per_hour(number: i32, field: &str) -> Result<u32, Problem> {
+fn client_certificate(
+    reference: Option<&api::ClientCertificateRef>,
+    folder: &str,
+) -> Option<ClientCertificate> {
+    reference.map(|_| ClientCertificate {
+        certificate: PathBuf::from(format!("{folder}/{}", paths::CERTIFICATE_FILE)),
+        key: PathBuf::from(format!("{folder}/{}", paths::PRIVATE_KEY_FILE)),
+    })
+}
+
+fn days(number: i32, field: &str) -> Result<Days, Problem> {
+    let days = u32::try_from(number).ok().and_then(Days::new);
+    days.ok_or_else(|| Problem::spec(format!("{field} is out of range: correct it.")))
+}
+
+fn positive(number: i32, field: &str) -> Result<u32, Problem> {
     let positive = u32::try_from(number).ok().filter(|number| *number > 0);
     positive.ok_or_else(|| Problem::spec(format!("{field} must be at least 1: correct it.")))
 }
@@ -164,6 +198,12 @@ fn url(text: &str, field: &str) -> Result<Url, Problem> {
         .ok()
         .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
         .ok_or_else(|| Problem::spec(format!("{field} must be an http or https URL: correct it.")))
+}
+
+fn ehlo_name(text: &str) -> Result<String, Problem> {
+    canonical_ehlo_name(text).ok_or_else(|| {
+        Problem::spec("spec.email.smtp.ehloName is neither a domain name nor an IP address: correct it.")
+    })
 }
 
 fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
@@ -192,7 +232,7 @@ fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
                 user: file(paths::SMTP, "username"),
                 password: file(paths::SMTP, "password"),
             }),
-            ehlo_name: None,
+            ehlo_name: email.smtp.ehlo_name.as_deref().map(ehlo_name).transpose()?,
         },
         from_address: address,
         from_name: email.from.name.clone(),

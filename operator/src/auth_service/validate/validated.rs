@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use latchkey_config::{SecretText, Settings};
 use latchkey_crds::AuthServiceSpec;
+use latchkey_crds::auth_service::ClientCertificateRef;
 
 use crate::auth_service::dereference::{Rotation, SmtpLogin};
 use crate::auth_service::problem::Problem;
@@ -87,4 +88,16 @@ pub(crate) struct Validated {
     pub server: Result<Server, Problem>,
     /// The first problem with a referenced Secret.
     pub secrets: Result<(), Problem>,
+}
+
+impl Validated {
+    /// The client certificate for the external database.
+    pub(crate) fn database_client(&self) -> Option<&ClientCertificateRef> {
+        self.spec.database.client_certificate_secret_ref.as_ref()
+    }
+
+    /// The client certificate for the external Redis.
+    pub(crate) fn redis_client(&self) -> Option<&ClientCertificateRef> {
+        self.spec.redis.client_certificate_secret_ref.as_ref()
+    }
 }

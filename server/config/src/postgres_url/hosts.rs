@@ -59,7 +59,10 @@ pub(super) fn combine(
     if names.iter().all(String::is_empty) {
         // The default host of libpq. It would take any port that is given.
         return match ports.iter().any(|port| !port.is_empty()) {
-            true => Ok(vec![PostgresHost { address: PostgresAddress::Tcp("localhost".to_owned()), port: port(0)? }]),
+            true => Ok(vec![PostgresHost {
+                address: PostgresAddress::Tcp("localhost".to_owned()),
+                port: port(0)?,
+            }]),
             false => Ok(Vec::new()),
         };
     }

@@ -5,34 +5,59 @@ use std::time::Duration;
 use crate::explorer::Model;
 use crate::facts::Facts;
 use crate::state::{
-    Age, Announcement, Connection, Data, DataId, NODES, Node, REPLICAS, Refill, Seen, Session, State, Sweep, TokenCheck, canonical,
+    Age, Announcement, Connection, Data, DataId, NODES, Node, REPLICAS, Refill, Seen, Session, State, Sweep,
+    TokenCheck, canonical,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     // A replica.
-    Connect { replica: u8, node: u8 },
-    Fetch { replica: u8 },
-    Verify { replica: u8 },
-    Refill { replica: u8 },
-    Sweep { replica: u8 },
+    Connect {
+        replica: u8,
+        node: u8,
+    },
+    Fetch {
+        replica: u8,
+    },
+    Verify {
+        replica: u8,
+    },
+    Refill {
+        replica: u8,
+    },
+    Sweep {
+        replica: u8,
+    },
     /// Ends the session in PostgreSQL, at the first or another attempt.
-    EndSession { replica: u8 },
+    EndSession {
+        replica: u8,
+    },
     Announce,
     /// Begins a check of a token of the ended session, or reads Redis for it.
-    Check { replica: u8 },
+    Check {
+        replica: u8,
+    },
     /// A revocation of another session could not be announced.
     Withdraw,
     // Faults.
-    Disconnect { replica: u8 },
-    Crash { replica: u8 },
+    Disconnect {
+        replica: u8,
+    },
+    Crash {
+        replica: u8,
+    },
     /// PostgreSQL does not answer the announcement.
     Fail,
     /// The right to refill ended with the connection to PostgreSQL.
     LoseRight,
-    Flush { node: u8 },
+    Flush {
+        node: u8,
+    },
     /// A node restarts, empty or with older data.
-    Restart { node: u8, empty: bool },
+    Restart {
+        node: u8,
+        empty: bool,
+    },
     /// The standby, which has older data, becomes a primary. The old one goes on.
     Promote,
     /// Node 0 takes over older data and becomes a primary again, and its clients stay connected.
@@ -125,14 +150,7 @@ impl Model for Protocol {
             self.add(state, Step::Restart { node, empty: true }, next);
             self.add(state, Step::Restart { node, empty: false }, next);
         }
-        for step in [
-            Step::Announce,
-            Step::Fail,
-            Step::LoseRight,
-            Step::Promote,
-            Step::Replace,
-            Step::Tick,
-        ] {
+        for step in [Step::Announce, Step::Fail, Step::LoseRight, Step::Promote, Step::Replace, Step::Tick] {
             self.add(state, step, next);
         }
         if self.withdraws() {
@@ -182,11 +200,14 @@ impl Protocol {
         let Some(connection) = state.replicas[replica].connection else { return false };
         let facts = self.facts(state);
         let trusts = |marker| match state.replicas[replica].seen {
-            Seen::Trusted { epoch, .. } if self.omits(Omitted::MarkerInChecks) => facts.trusts(replica, epoch),
+            Seen::Trusted { epoch, .. } if self.omits(Omitted::MarkerInChecks) => {
+                facts.trusts(replica, epoch)
+            }
             _ => facts.trusts(replica, marker),
         };
         let data = state.nodes[usize::from(connection.node)].data;
-        (!data.has_session && trusts(data.marker)) || matches!(connection.check, TokenCheck::Read { marker } if trusts(marker))
+        (!data.has_session && trusts(data.marker))
+            || matches!(connection.check, TokenCheck::Read { marker } if trusts(marker))
     }
 
     /// Adds the state after this step, if it can happen and changes something.
@@ -247,7 +268,9 @@ impl Protocol {
                         TokenCheck::Read { marker: if data.has_session { 0 } else { data.marker } }
                     }
                     (TokenCheck::None, Seen::Trusted { epoch, .. })
-                        if state.session == Session::Answered && !state.is_checking() && self.facts(state).trusts(replica, epoch) =>
+                        if state.session == Session::Answered
+                            && !state.is_checking()
+                            && self.facts(state).trusts(replica, epoch) =>
                     {
                         TokenCheck::Begun { epoch }
                     }
@@ -301,7 +324,8 @@ impl Protocol {
                 }
                 state.lock = Some(u8::try_from(replica).ok()?);
                 self.withdraw(state);
-                let left = if self.omits(Omitted::WaitOfRefill) { 0 } else { self.facts(state).wait(replica) };
+                let left =
+                    if self.omits(Omitted::WaitOfRefill) { 0 } else { self.facts(state).wait(replica) };
                 Refill::Waiting { left }
             }
             Refill::Waiting { left: 1.. } => return None,
@@ -333,7 +357,8 @@ impl Protocol {
                     let it = &mut state.replicas[replica];
                     it.cursor = session;
                     if let Some(connection) = &mut it.connection {
-                        connection.swept = (begun < self.ticks(latchkey_protocol::lease::SWEEP_TRUST)).then_some(begun);
+                        connection.swept =
+                            (begun < self.ticks(latchkey_protocol::lease::SWEEP_TRUST)).then_some(begun);
                     }
                 }
                 state.give_up_refill(replica);

@@ -23,9 +23,12 @@ const MIN_HASH_BYTES: usize = 16;
 const MAX_HASH_BYTES: usize = 64;
 const MAX_SALT_BYTES: usize = 64;
 
-fn check_lengths(salt: &[u8], hash: &[u8]) -> Result<(), HashRefusal> {
+/// PBKDF2 derives keys of any length; applications with Node's `crypto.pbkdf2` often store 512 bytes.
+const MAX_PBKDF2_BYTES: usize = 1024;
+
+fn check_lengths(salt: &[u8], hash: &[u8], max_hash: usize) -> Result<(), HashRefusal> {
     let good =
-        (1..=MAX_SALT_BYTES).contains(&salt.len()) && (MIN_HASH_BYTES..=MAX_HASH_BYTES).contains(&hash.len());
+        (1..=MAX_SALT_BYTES).contains(&salt.len()) && (MIN_HASH_BYTES..=max_hash).contains(&hash.len());
     if good { Ok(()) } else { Err(HashRefusal::Length) }
 }
 
@@ -43,7 +46,7 @@ pub(super) fn argon2_hash(text: &str) -> Result<Argon2Hash, HashRefusal> {
     let [kib, passes, lanes] = numbers(&phc.params.to_string(), ["m", "t", "p"], "argon2")?;
     let (Some(salt), Some(hash)) = (phc.salt, phc.hash) else { return Err(malformed) };
     let (salt, hash) = (salt.as_ref().to_vec(), hash.as_bytes().to_vec());
-    check_lengths(&salt, &hash)?;
+    check_lengths(&salt, &hash, MAX_HASH_BYTES)?;
     let work = u64::from(kib).saturating_mul(u64::from(passes));
     if u64::from(kib) > MAX_KIB || work > MAX_KIB_PASSES || lanes > MAX_LANES {
         return Err(HashRefusal::TooCostly);
@@ -74,7 +77,7 @@ pub(super) fn log2_of(n: u32) -> Result<u32, HashRefusal> {
 }
 
 pub(super) fn scrypt(params: [u32; 3], salt: Vec<u8>, hash: Vec<u8>) -> Result<StoredHash, HashRefusal> {
-    check_lengths(&salt, &hash)?;
+    check_lengths(&salt, &hash, MAX_HASH_BYTES)?;
     Ok(StoredHash::Scrypt { params: scrypt_params(params)?, salt, hash })
 }
 
@@ -85,8 +88,9 @@ pub(super) fn pbkdf2(
     mut hash: Vec<u8>,
 ) -> Result<StoredHash, HashRefusal> {
     let malformed = HashRefusal::Malformed("PBKDF2");
-    check_lengths(&salt, &hash)?;
-    // Each block of the output takes all iterations again, and the first one is enough to recognise the password.
+    check_lengths(&salt, &hash, MAX_PBKDF2_BYTES)?;
+    // A key that is longer than the digest consists of blocks, each of which depends on the whole password and takes all
+    // iterations again (RFC 8018 §5.2). The first block identifies the password like a key of that length.
     hash.truncate(digest.length());
     if iterations > MAX_PBKDF2_ITERATIONS {
         return Err(HashRefusal::TooCostly);

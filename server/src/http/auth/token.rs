@@ -17,7 +17,7 @@ use crate::http::form::{UrlEncodedForm, require};
 use crate::http::middleware::RequestOrigin;
 use crate::http::oauth::{grant_problem, oauth_problem};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::{CredentialsProblem, FormProblems, LimitedProblem, UnavailableProblem};
+use crate::http::problem_docs::{FormProblems, LimitedProblem, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, FieldError, IssuedToken, ServiceError};
 
@@ -77,8 +77,8 @@ pub struct AccessTokenBody {
     responses(
         (status = 200, description = "An access token", body = AccessTokenBody,
          headers(("set-cookie" = String, description = "latchkey_device"))),
-        FormProblems, CredentialsProblem, LimitedProblem, UnavailableProblem,
-        (status = 400, description = "invalid_request, unsupported_grant_type, or invalid_grant: a refresh token that is not valid, an account that is deactivated or whose address is not verified", body = ProblemBody, content_type = "application/problem+json"),
+        FormProblems, LimitedProblem, UnavailableProblem,
+        (status = 400, description = "invalid_request, unsupported_grant_type, or invalid_grant: a wrong username or password, a refresh token that is not valid, an account that is deactivated or whose address is not verified", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn token(
@@ -139,9 +139,7 @@ async fn grant_by_password(
         is_program: true,
         client,
     };
-    let logged_in = service::login(&state.service, login, origin, Utc::now())
-        .await
-        .map_err(|error| grant_problem(error, StatusCode::UNAUTHORIZED))?;
+    let logged_in = service::login(&state.service, login, origin, Utc::now()).await.map_err(grant_problem)?;
     Ok((AccessTokenBody::new(logged_in.pair.access, None), logged_in.new_device))
 }
 
@@ -154,8 +152,7 @@ async fn grant_by_refresh_token(
     require(&[("refresh_token", token)]).map_err(|problem| problem.with_oauth_error("invalid_request"))?;
     let pair = service::refresh(&state.service, token, None, client, origin, Utc::now())
         .await
-        // RFC 6749 §5.2: a refresh token that is invalid, expired or revoked is 400 invalid_grant.
-        .map_err(|error| grant_problem(error, StatusCode::BAD_REQUEST))?;
+        .map_err(grant_problem)?;
     Ok(AccessTokenBody::new(pair.access, Some(pair.refresh.token)))
 }
 
