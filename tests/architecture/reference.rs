@@ -97,16 +97,13 @@ fn the_kinds_of_objects_are_those_of_the_operator() {
     assert!(kinds.len() > 10, "{kinds:?}");
     let page = read("docs/reference/objects.md");
     let table = page.split("\n## ").next().unwrap_or_default();
-    let mut listed: BTreeSet<_> =
-        rows(table).iter().flat_map(|row| row[0].split(", ").map(plain).collect::<Vec<_>>()).collect();
+    let mut listed: BTreeSet<_> = rows(table)
+        .iter()
+        .flat_map(|row| row[0].split(", ").map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     // The controllers of Deployments, StatefulSets and Jobs create pods.
     listed.insert("Pod".to_owned());
     assert_eq!(listed, kinds);
-}
-
-/// A kind without the explanation of its keys.
-fn plain(text: &str) -> String {
-    text.split(['(', ' ']).next().unwrap_or_default().trim_matches([')', '`']).to_owned()
 }
 
 #[test]

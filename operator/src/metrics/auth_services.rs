@@ -154,8 +154,7 @@ fn phase(phase: KeyPhase) -> &'static str {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use latchkey_crds::auth_service::SigningKeyStatus;
+mod tests {
     use serde_json::json;
 
     use super::*;
@@ -181,16 +180,6 @@ pub(super) mod tests {
 
     fn text(auth_services: Vec<AuthService>) -> String {
         parts(auth_services.into_iter().map(Observed::from).map(Arc::new).collect()).collect()
-    }
-
-    /// The metrics of an AuthService with a key in each phase.
-    pub(in crate::metrics) fn example() -> String {
-        let mut example = auth_service("auth", "True");
-        let keys = &mut example.status.as_mut().unwrap().signing_keys;
-        for phase in [KeyPhase::Published, KeyPhase::Retiring] {
-            keys.push(SigningKeyStatus { phase, ..keys[0].clone() });
-        }
-        text(vec![example])
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! All metrics of the operator. Label values are taken from fixed lists.
 
 mod auth_services;
+#[cfg(test)]
+mod documented_tests;
 
 use std::sync::{Arc, OnceLock};
 
@@ -218,8 +220,6 @@ fn resource_of(path: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
     use super::*;
 
     #[test]
@@ -233,72 +233,5 @@ mod tests {
         assert_eq!(resource_of("/api/v1/services"), "services");
         assert_eq!(resource_of("/version"), "other");
         assert_eq!(resource_of(""), "other");
-    }
-
-    /// The label names of each metric in the page; a label without a list of values has none here.
-    fn documented() -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
-        let page = include_str!("../../../docs/reference/metrics.md");
-        let (_, page) = page.split_once("## Metrics of the operator").unwrap();
-        let mut metrics = BTreeMap::new();
-        for row in page.lines().filter(|line| line.starts_with("| `")) {
-            let cells: Vec<_> = row.split('|').collect();
-            let mut labels = BTreeMap::new();
-            let mut parts = cells[2].split('`').skip(1);
-            while let (Some(label), Some(rest)) = (parts.next(), parts.next()) {
-                let values =
-                    rest.trim().strip_prefix(": ").unwrap_or_default().trim_end_matches(';').split(", ");
-                let values = values.filter(|value| !value.is_empty()).map(str::to_owned);
-                labels.insert(label.to_owned(), values.collect());
-            }
-            for name in cells[1].split('`').skip(1).step_by(2) {
-                assert!(metrics.insert(name.to_owned(), labels.clone()).is_none(), "{name} is listed twice");
-            }
-        }
-        metrics
-    }
-
-    #[test]
-    fn the_documentation_lists_every_metric_with_its_labels() {
-        let metrics = Metrics::new().unwrap();
-        metrics.reconciled(true, 0.1);
-        metrics.applied(Kind::Secret);
-        metrics.deleted(Kind::Secret);
-        metrics.watch_failed("Secret");
-        metrics.set_unreadable("Secret", 1);
-        for (method, watches) in [
-            ("GET", false),
-            ("GET", true),
-            ("POST", false),
-            ("PUT", false),
-            ("PATCH", false),
-            ("DELETE", false),
-            ("HEAD", false),
-        ] {
-            metrics.requested(method, "/api/v1/secrets", watches);
-        }
-        let text = metrics.render().unwrap() + &auth_services::tests::example();
-        let mut exported = BTreeMap::<_, BTreeMap<_, BTreeSet<_>>>::new();
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let (series, _) = line.rsplit_once(' ').unwrap();
-            let (name, pairs) = series.split_once('{').unwrap_or((series, ""));
-            let ends = ["_bucket", "_sum", "_count"];
-            let name = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-            let labels = exported.entry(name.to_owned()).or_default();
-            for pair in pairs.trim_end_matches('}').split("\",") {
-                if let Some((label, value)) = pair.split_once("=\"").filter(|(label, _)| *label != "le") {
-                    let value = value.trim_end_matches('"').to_owned();
-                    labels.entry(label.to_owned()).or_insert_with(BTreeSet::new).insert(value);
-                }
-            }
-        }
-        let documented = documented();
-        assert_eq!(documented.keys().collect::<Vec<_>>(), exported.keys().collect::<Vec<_>>());
-        for (name, labels) in exported {
-            let listed = &documented[&name];
-            assert_eq!(listed.keys().collect::<Vec<_>>(), labels.keys().collect::<Vec<_>>(), "{name}");
-            for (label, values) in labels {
-                assert!(listed[&label].is_empty() || listed[&label] == values, "{name}, {label}: {values:?}");
-            }
-        }
     }
 }

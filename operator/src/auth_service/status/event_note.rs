@@ -10,3 +10,18 @@ pub(super) fn shortened(mut note: String) -> String {
     }
     note
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_note_of_more_than_1024_bytes_is_shortened() {
+        for fits in ["", "a note", &"x".repeat(1024), &"ä".repeat(512)] {
+            assert_eq!(shortened(fits.to_owned()), fits);
+        }
+        assert_eq!(shortened("x".repeat(1025)), format!("{}…", "x".repeat(1021)));
+        // Characters are not divided.
+        assert_eq!(shortened("ä".repeat(513)), format!("{}…", "ä".repeat(510)));
+    }
+}

@@ -194,3 +194,58 @@ pub(super) fn keys_lost(facts: &Facts<'_>, what: &str) -> String {
         facts.service.names.jwt_keys()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(type_: &str, status: &str, reason: &str) -> Condition {
+        serde_json::from_value(serde_json::json!({
+            "type": type_, "status": status, "reason": reason, "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn replicas_are_queried_less_often_the_longer_a_change_takes() {
+        let after =
+            |seconds: u64| Verdict::InProgress.requeue_after(true, Duration::from_secs(seconds)).as_secs();
+        assert_eq!([0, 6, 20, 60, 3600].map(after), [3, 3, 10, 30, 30]);
+        for age in [Duration::ZERO, Duration::from_hours(1)] {
+            // Without servers there is nothing to query, and watches report the progress.
+            assert_eq!(Verdict::InProgress.requeue_after(false, age), SETTLED);
+            for servers_run in [true, false] {
+                assert_eq!(Verdict::Settled.requeue_after(servers_run, age), SETTLED);
+                assert_eq!(Verdict::Blocked.requeue_after(servers_run, age), BLOCKED);
+            }
+        }
+    }
+
+    #[test]
+    fn a_condition_is_normal_with_its_usual_status() {
+        for type_ in types::ALL {
+            let usual = if NORMALLY_FALSE.contains(&type_) { "False" } else { "True" };
+            for status in ["True", "False", "Unknown"] {
+                assert_eq!(is_normal(&condition(type_, status, "R")), status == usual, "{type_} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_problem_that_a_user_must_solve_is_a_warning() {
+        for (type_, status, reason, expected) in [
+            (types::READY, "True", "Available", false),
+            (types::READY, "False", "SecretMissing", true),
+            (types::READY, "False", "ReplicasNotReady", false),
+            (types::READY, "Unknown", "SecretMissing", false),
+            (types::MAIL_READY, "False", "Disabled", false),
+            (types::MAIL_READY, "False", "Unreachable", true),
+            (types::DATABASE_SHARED, "True", "Allowed", false),
+            (types::DATABASE_SHARED, "True", "DatabaseShared", true),
+            (types::DATABASE_SHARED, "False", "Exclusive", false),
+        ] {
+            assert_eq!(is_warning(&condition(type_, status, reason)), expected, "{type_} {status} {reason}");
+        }
+    }
+}

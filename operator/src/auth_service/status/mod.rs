@@ -9,12 +9,18 @@ mod documented_tests;
 mod error;
 mod event_note;
 mod exposure;
+#[cfg(test)]
+mod exposure_tests;
 mod facts;
 mod keys;
+#[cfg(test)]
+mod keys_tests;
 mod kstatus;
 #[cfg(test)]
 mod kstatus_tests;
 mod rollout;
+#[cfg(test)]
+mod rollout_tests;
 mod termination_message;
 #[cfg(test)]
 mod tests;

@@ -136,6 +136,48 @@ mod tests {
     }
 
     #[test]
+    fn events_report_the_changes_that_the_documentation_lists() {
+        let at = |type_: &'static str, status, reason| {
+            let stated = [Stated { type_, status, reason, message: "m".to_owned() }];
+            merge(&[], &stated, Some(1), Timestamp::UNIX_EPOCH)
+        };
+        use ConditionStatus::{False, True, Unknown};
+        for (type_, before, after, expected) in [
+            // A problem starts, and ends.
+            (conditions::MAIL_READY, None, (False, "Unreachable"), true),
+            (conditions::MAIL_READY, Some((True, "Reachable")), (False, "Unreachable"), true),
+            (conditions::MAIL_READY, Some((False, "Unreachable")), (True, "Reachable"), true),
+            (conditions::DATABASE_SHARED, Some((True, "DatabaseShared")), (False, "Exclusive"), true),
+            // Nothing was wrong before.
+            (conditions::MAIL_READY, None, (True, "Reachable"), false),
+            (conditions::MAIL_READY, Some((Unknown, "NoReplicaReports")), (True, "Reachable"), false),
+            (conditions::MAIL_READY, Some((True, "Reachable")), (Unknown, "NoReplicaReports"), false),
+            // An optional feature is disabled.
+            (conditions::MAIL_READY, None, (False, "Disabled"), false),
+            (conditions::MAIL_READY, Some((True, "Reachable")), (False, "Disabled"), true),
+            (conditions::MAIL_READY, Some((False, "Disabled")), (True, "Reachable"), false),
+            // Migrations and rotations.
+            (conditions::SCHEMA_MIGRATED, Some((False, "Migrating")), (True, "Migrated"), true),
+            (conditions::KEYS_READY, Some((True, "Loaded")), (True, ROTATING), true),
+            (conditions::KEYS_READY, Some((True, ROTATING)), (True, "Loaded"), true),
+            (conditions::KEYS_READY, Some((True, "Stored")), (True, "Loaded"), false),
+            // The overall state.
+            (conditions::READY, Some((True, "Available")), (False, "ReplicasNotReady"), true),
+            (conditions::READY, Some((False, "Migrating")), (False, "ReplicasNotReady"), false),
+            (conditions::READY, Some((False, "ReplicasNotReady")), (False, "RolloutStuck"), true),
+            (conditions::READY, Some((False, "ReplicasNotReady")), (True, "Available"), true),
+            (conditions::PROGRESSING, Some((False, "Settled")), (True, "RollingOut"), false),
+            (conditions::RECONCILING, Some((False, "Settled")), (True, "RollingOut"), false),
+            (conditions::STALLED, Some((False, "NotStalled")), (True, "SecretMissing"), false),
+        ] {
+            let known = before.map_or_else(Vec::new, |(status, reason)| at(type_, status, reason));
+            let next = at(type_, after.0, after.1);
+            let reported = !worth_an_event(&known, &next).is_empty();
+            assert_eq!(reported, expected, "{type_}: {before:?} to {after:?}");
+        }
+    }
+
+    #[test]
     fn conditions_of_other_writers_are_kept() {
         let theirs = Condition {
             type_: "example.com/Theirs".to_owned(),

@@ -32,3 +32,39 @@ impl Validated {
 pub(crate) fn first_replicas(autoscaling: &Autoscaling, live: i32) -> i32 {
     live.min(autoscaling.max_replicas).max(autoscaling.min_replicas)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth_service::fixtures::{auth_service, embedded, validated};
+
+    #[test]
+    fn the_first_number_for_the_autoscaler_is_within_its_bounds() {
+        let service = validated(
+            &auth_service(json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})),
+            embedded(),
+        );
+        let autoscaling = service.autoscaling().unwrap();
+        let first = |live| first_replicas(autoscaling, live);
+        assert_eq!([0, 1, 2, 4, 5, 6].map(first), [2, 2, 2, 4, 5, 5]);
+    }
+
+    #[test]
+    fn the_autoscaler_decides_the_number_unless_the_service_is_scaled_to_zero() {
+        let service = |spec| validated(&auth_service(spec), embedded());
+        let numbers = |service: &Validated| (service.replicas(), service.most_replicas());
+        assert_eq!(numbers(&service(json!({"replicas": 3}))), (Some(3), 3));
+        assert_eq!(numbers(&service(json!({"replicas": 3, "autoscaling": {"maxReplicas": 9}}))), (None, 9));
+        assert_eq!(
+            numbers(&service(json!({"replicas": 0, "autoscaling": {"maxReplicas": 9}}))),
+            (Some(0), 0)
+        );
+        let autoscaled = service(json!({"autoscaling": {"maxReplicas": 9}}));
+        let mut deployment = Deployment::default();
+        deployment.spec.replicas = Some(4);
+        assert_eq!((autoscaled.replicas_now(Some(&deployment)), autoscaled.replicas_now(None)), (4, 1));
+        assert_eq!(service(json!({"replicas": 3})).replicas_now(Some(&deployment)), 3);
+    }
+}

@@ -183,6 +183,17 @@ mod tests {
     }
 
     #[test]
+    fn a_client_secret_must_be_long() {
+        let message = |secret: &str| {
+            problem(&Dereferenced { introspection_secret: Some(Ok(SecretText::new(secret))), ..full() })
+        };
+        assert_eq!(message(&"x".repeat(MIN_CLIENT_SECRET_BYTES)), None);
+        let short = "x".repeat(MIN_CLIENT_SECRET_BYTES - 1);
+        let message = message(&short).unwrap();
+        assert!(message.contains("spec.introspectionClient") && !message.contains(&short), "{message}");
+    }
+
+    #[test]
     fn a_bootstrap_administrator_complies_with_the_rules_of_the_server() {
         let message = |username: &str, email: &str, password: &str| {
             let (username, email) = (username.to_owned(), email.to_owned());

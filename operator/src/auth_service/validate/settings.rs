@@ -238,3 +238,45 @@ fn email(email: &api::Email) -> Result<Option<Email>, Problem> {
         from_name: email.from.name.clone(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_of_the_password_policy_are_those_of_the_server() {
+        let policy = |min_length: i32, words: usize| {
+            // Words in which every number is different.
+            let forbidden_words = (0..words).map(|number| format!("word {number}")).collect();
+            password_policy(&api::PasswordPolicy { min_length, forbidden_words })
+                .map_err(|problem| problem.message)
+        };
+        assert_eq!(
+            policy(8, PasswordPolicy::MAX_WORDS).unwrap().forbidden_words.len(),
+            PasswordPolicy::MAX_WORDS
+        );
+        assert!(policy(8, PasswordPolicy::MAX_WORDS + 1).unwrap_err().contains("forbiddenWords"));
+        assert_eq!(policy(64, 0).unwrap().min_length.get(), 64);
+        for outside in [-1, 7, 65] {
+            assert!(policy(outside, 0).unwrap_err().contains("minLength"), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_is_at_least_one() {
+        assert_eq!(per_hour(1, "f"), Ok(1));
+        for number in [0, -1, i32::MIN] {
+            assert_eq!(per_hour(number, "f").unwrap_err().message, "f must be at least 1: correct it.");
+        }
+    }
+
+    #[test]
+    fn only_http_urls_with_a_host_are_accepted() {
+        for good in ["http://auth.example.com", "https://[::1]:8443/path"] {
+            assert!(url(good, "f").is_ok(), "{good}");
+        }
+        for bad in ["ftp://auth.example.com", "mailto:a@example.com", "https://", "auth.example.com", ""] {
+            assert!(url(bad, "f").is_err(), "{bad}");
+        }
+    }
+}
