@@ -64,7 +64,10 @@ pub async fn refresh(
             };
             service.tokens.sign_pair(username, &subject, now)
         }
-        RefreshOutcome::Over => Err(ServiceError::InvalidRefreshToken),
+        RefreshOutcome::Over { revoked } => {
+            service.revocation.announce(revoked.as_slice()).await?;
+            Err(ServiceError::InvalidRefreshToken)
+        }
         RefreshOutcome::Theft { revoked, event } => {
             service.emit(&event);
             service.revocation.announce(revoked.as_slice()).await?;
