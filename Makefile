@@ -41,7 +41,7 @@ bench: ## Measure the figures of docs/reference/performance.md (several minutes)
 bench-operator: ## Measure the operator and the API server with a thousand AuthServices (ten minutes)
 	@scripts/bench-operator
 
-campaign-server: ## Break everything around the server for a million requests and prove its promises (an hour)
+campaign-server: ## Break everything around the server for a million requests and prove its promises (hours)
 	@scripts/campaign-server
 
 release: ## Build a release into dist/ (VERSION=x.y.z, ARGS=--help explains); publishes nothing

@@ -111,3 +111,22 @@ async fn a_replica_that_cannot_sweep_does_not_trust_redis() {
     transaction.rollback().await.unwrap();
     wait_for_mode(&app, "redis").await;
 }
+
+#[tokio::test]
+async fn a_refused_exchange_announces_the_end_that_an_earlier_attempt_did_not_announce() {
+    let app = App::setup().replicas(2).start().await;
+    for attempt in 0..3 {
+        let (_, session) = app.new_session("stolen").await;
+        let (_, probe) = app.new_session("probe").await;
+        wait_for_mode(&app, "redis").await;
+        // Sweeps take place every two seconds: one has just ended.
+        app.database.execute_for(END, &id_of(&probe)).await;
+        wait_until_refused(&app, &probe).await;
+        app.database.execute_for(END, &id_of(&session)).await;
+        app.refresh_at(0, &session).await.problem(401);
+        for replica in 0..2 {
+            let answer = app.me_at(replica, &session.access).await;
+            assert_eq!(answer.status, 401, "attempt {attempt}, replica {replica}: {answer:?}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::history::Op;
+use crate::postgres::Databases;
 use crate::proxy::{COMMITS, MAIL_ACCEPTED, Mode};
 use crate::random::Random;
 use crate::redis::command;
@@ -277,12 +278,13 @@ impl World {
                 return databases.release_connections();
             }
             Fault::ReplicationStopped => {
-                databases.stop_replication(duration).await;
+                let stopped = databases.stop_replication().await;
+                tokio::time::sleep(duration).await;
                 // A standby that has not received what was committed meanwhile takes over.
                 if random.happens(50) {
                     databases.fail_over().await;
                 }
-                return;
+                return Databases::resume_replication(&stopped);
             }
             Fault::PostgresFrozenForOne => {
                 databases.proxies[one].set(silence(random));

@@ -62,7 +62,8 @@ pub fn summary(reports: &[Report]) -> String {
         let _ = writeln!(
             text,
             "seed {}: {} replicas, sentinel {}, standby {}, clocks differ {}; {} requests {:?}; {:?}; slowest {:.1} s; \
-             {} MiB; starved {} %; {} violations",
+             {} MiB; starved {} %; {} sessions lost to the grace period; \
+             {} violations",
             report.seed,
             report.plan.replicas,
             report.plan.with_sentinel,
@@ -74,6 +75,7 @@ pub fn summary(reports: &[Report]) -> String {
             report.slowest.as_secs_f64(),
             report.peak_memory / 1024 / 1024,
             report.starved_percent,
+            report.lost_to_grace_period,
             report.violations.len()
         );
         for violation in report.violations.iter().take(5) {

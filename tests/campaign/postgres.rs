@@ -118,18 +118,22 @@ impl Databases {
         self.add_standby().await;
     }
 
-    /// Stops the process that sends changes to the standby for a while: commits wait until it continues.
-    pub async fn stop_replication(&self, pause: Duration) {
+    /// Stops the process that sends changes to the standby: commits wait until it continues.
+    pub async fn stop_replication(&self) -> Vec<Pid> {
         let sql = "SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_replication WHERE $1 <> ''";
         let pids = self.direct.text(sql, "-").await;
-        let pids: Vec<_> =
-            pids.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect();
+        let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw);
+        let pids: Vec<_> = pids.collect();
         for pid in &pids {
             // It may have ended meanwhile.
             let _ = kill(*pid, Signal::SIGSTOP);
         }
-        tokio::time::sleep(pause).await;
-        for pid in &pids {
+        pids
+    }
+
+    pub fn resume_replication(pids: &[Pid]) {
+        for pid in pids {
+            // It has ended with a lost primary.
             let _ = kill(*pid, Signal::SIGCONT);
         }
     }

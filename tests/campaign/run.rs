@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Administrator;
 use crate::canary::Canary;
-use crate::checker::{Promise, Violation, check};
+use crate::checker::{Promise, Violation, check, lost_to_grace_period};
 use crate::client::Client;
 use crate::faults::{Durations, Fault};
 use crate::finals;
@@ -44,6 +44,7 @@ pub struct Report {
     pub violations: Vec<Violation>,
     pub peak_memory: u64,
     pub slowest: Duration,
+    pub lost_to_grace_period: usize,
     /// How much of the time the machine had too little CPU time for the deadlines to count.
     pub starved_percent: usize,
 }
@@ -167,6 +168,7 @@ fn summarise(seed: u64, plan: Plan, history: &History, violations: Vec<Violation
         operations: BTreeMap::new(),
         violations,
         peak_memory: history.finals.peak_memory,
+        lost_to_grace_period: lost_to_grace_period(history),
         starved_percent: history.stalls.starved_percent(),
         slowest: history.records.iter().map(crate::history::Record::took).max().unwrap_or_default(),
     };

@@ -235,5 +235,6 @@ fn a_lost_session_is_found() {
         forged.0.records.last_mut().unwrap().accepted = None;
         forged.refresh(again, FIRST, None);
         assert_eq!(forged.broken(), broken, "{again}");
+        assert_eq!(super::lost_to_grace_period(&forged.0), usize::from(again > 15.0));
     }
 }

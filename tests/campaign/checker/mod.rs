@@ -16,6 +16,7 @@ mod forged_stores;
 
 use crate::history::History;
 use index::Index;
+pub use sessions::lost_to_grace_period;
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]

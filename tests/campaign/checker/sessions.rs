@@ -1,5 +1,6 @@
 //! No session is lost by a fault of the server: a refused token needs a request that may have ended its session.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::index::{GRACE, Index};
@@ -26,6 +27,32 @@ pub fn check(history: &History, index: &Index, found: &mut Vec<Violation>) {
             found.push(Violation::new(Promise::SessionsLast, format!("a session was lost: {record:?}")));
         }
     }
+}
+
+/// The number of sessions that ended because a client got no response to an exchange until the grace period was over. The API
+/// defines this as theft, because the server cannot tell a client from a thief.
+pub fn lost_to_grace_period(history: &History) -> usize {
+    let index = Index::of(history);
+    let mut lost = HashSet::new();
+    for (token, exchanges) in &index.exchanges {
+        let was_answered = exchanges.iter().any(|record| record.accepted == Some(true));
+        for record in exchanges.iter().filter(|record| record.accepted == Some(false) && !was_answered) {
+            let is_late = exchanges
+                .iter()
+                .any(|earlier| earlier.may_have_happened() && earlier.start + GRACE < record.end + MARGIN);
+            let session = record.session.and_then(|session| index.began.get(&session).copied());
+            let Some(began) = session.filter(|_| is_late) else { continue };
+            let has_other_cause = index.enders(began.account).iter().any(|ender| {
+                ender.may_have_happened()
+                    && ender.start < record.end
+                    && record.session.is_some_and(|session| index.is_aimed_at(ender, session))
+            });
+            if !has_other_cause {
+                lost.insert((record.session, *token));
+            }
+        }
+    }
+    lost.len()
 }
 
 /// Whether a refresh token of the session was presented after its grace period, as the API defines theft: by this request or

@@ -68,9 +68,7 @@ pub async fn refresh(
             };
             service.tokens.sign_pair(username, &subject, now)
         }
-        RefreshOutcome::Over => {
-            // An earlier attempt may have ended the session because of reuse and failed to announce it.
-            let revoked = service.store.find_revocation(request.session_id).await?;
+        RefreshOutcome::Over { revoked } => {
             service.revocation.announce(revoked.as_slice()).await?;
             Err(ServiceError::InvalidRefreshToken)
         }
