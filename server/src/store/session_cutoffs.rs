@@ -42,9 +42,10 @@ impl EndedSessions {
 
     /// How many there are, for the audit log.
     pub(super) fn audit_detail(&self) -> serde_json::Value {
-        match self.has_more {
-            true if self.sessions.is_empty() => json!({ "sessions_more_than": MOST_ONE_BY_ONE }),
-            _ => json!({ "sessions": self.sessions.len() }),
+        if self.has_more && self.sessions.is_empty() {
+            json!({ "sessions_more_than": MOST_ONE_BY_ONE })
+        } else {
+            json!({ "sessions": self.sessions.len() })
         }
     }
 

@@ -68,7 +68,6 @@ impl Case {
         assert_eq!(answer.status, 200, "{answer:?}");
         self.assert_ended(current).await;
         assert!(took < RESPONSE_DEADLINE, "{took:?}");
-        eprintln!("all sessions were ended in {took:?}");
     }
 
     /// Waits until a server has ended them one by one.
