@@ -29,6 +29,7 @@ use crate::readiness::Readiness;
 use crate::revocation::Revocation;
 use crate::service::{
     Dependencies, FirstSuperuserError, Housekeeper, Service, UserForm, create_first_superuser,
+    keep_ending_cut_off_sessions,
 };
 use crate::start_inputs::{Faults, StartInputs};
 use crate::store::Store;
@@ -136,6 +137,7 @@ impl App {
         app.spawn_worker(watch_connection_limit(app.store.clone(), Arc::clone(&readiness)));
         app.spawn_worker(watch_keys(inputs.ring, metrics));
         app.spawn_worker(housekeeper.keep_house());
+        app.spawn_worker(keep_ending_cut_off_sessions(app.store.clone()));
         app.spawn_worker(hashing.release_idle_memory());
         if let Some(outbox) = outbox {
             app.workers.spawn(outbox.run(app.stop_working.clone()));

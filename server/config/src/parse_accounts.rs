@@ -17,7 +17,7 @@ const MAX_PER_HOUR: u32 = 1_000_000;
 /// More cores than any node has.
 const MAX_HASH_WORKERS: usize = 1024;
 
-/// More sessions would make it slow to end all of them.
+/// With more sessions a replica would be busy for minutes when all of them end.
 const MAX_SESSIONS: u32 = 100_000;
 
 impl Given<'_> {

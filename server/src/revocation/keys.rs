@@ -15,6 +15,7 @@ pub(super) struct Keys {
     /// Holds which server of the database the copy was last compared with.
     pub(super) database_server: String,
     revoked_prefix: String,
+    account_prefix: String,
 }
 
 impl Keys {
@@ -26,6 +27,7 @@ impl Keys {
             marker: format!("{prefix}epoch"),
             database_server: format!("{prefix}database"),
             revoked_prefix: format!("{prefix}revoked:"),
+            account_prefix: format!("{prefix}account:"),
             prefix,
         }
     }
@@ -33,6 +35,11 @@ impl Keys {
     /// Is there while the session's access tokens may be unexpired by some replica's clock.
     pub(super) fn revoked(&self, session_id: Uuid) -> String {
         format!("{}{session_id}", self.revoked_prefix)
+    }
+
+    /// Is there while Redis may lack revocations of the account: PostgreSQL answers then.
+    pub(super) fn account(&self, user_id: i64) -> String {
+        format!("{}{user_id}", self.account_prefix)
     }
 }
 

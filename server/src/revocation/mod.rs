@@ -44,13 +44,18 @@ use trust::{Asked, Trust};
 
 use crate::domain::clock::{ClockOffset, KEPT_AFTER_EXPIRY};
 use crate::redis_connection::{Connection, ConnectionState, RedisConnection};
-use crate::store::{RevocationState, RevokedSession, Store, StoreError, SweepCursor};
+use crate::store::{EndedSessions, RevocationState, RevokedSession, Store, StoreError, SweepCursor};
 use crate::telemetry::call_span;
 
 /// The revocations of one pipeline. A pipeline has the response timeout of a single command, and a larger one would exceed it:
 /// the connection would be dropped, and with it the trust in Redis, for every user. Between two pipelines other commands
 /// have their turn.
 const CHUNK: usize = 500;
+
+/// How long PostgreSQL answers the checks of an account that was announced as a whole. A replica that trusts Redis has swept
+/// within `SWEEP_TRUST`; what it swept includes the revocations of the account, or sets this key again while the account
+/// has a cutoff.
+const ACCOUNT_SECONDS: u64 = 60;
 
 /// Neither Redis nor PostgreSQL could answer.
 #[derive(Debug, thiserror::Error)]
@@ -112,16 +117,17 @@ impl Revocation {
         })
     }
 
-    /// Whether a token of this session that was issued at this time is revoked.
+    /// Whether a token of this session of an account that was issued at this time is revoked.
     ///
     /// # Errors
     /// [`RevocationError`] when neither can answer: the caller must refuse.
     pub async fn is_revoked(
         &self,
+        user_id: i64,
         session_id: Uuid,
         issued_at: DateTime<Utc>,
     ) -> Result<bool, RevocationError> {
-        match self.ask_redis(session_id, issued_at).await {
+        match self.ask_redis(user_id, session_id, issued_at).await {
             Some(answer) => Ok(answer),
             None => {
                 Ok(self.store.session_is_over(session_id).await? || self.is_end_in_redis(session_id).await)
@@ -135,10 +141,28 @@ impl Revocation {
     /// [`RevocationError`] when not every replica is known to have learnt of them; the caller must not report
     /// success.
     pub async fn announce(&self, revoked: &[RevokedSession]) -> Result<(), RevocationError> {
-        if revoked.is_empty() {
-            return Ok(());
+        if revoked.is_empty() { Ok(()) } else { self.announce_all(None, revoked).await }
+    }
+
+    /// The same for sessions of one account. If there are many, the account is announced instead: PostgreSQL answers its
+    /// checks until every replica has swept.
+    ///
+    /// # Errors
+    /// As [`Revocation::announce`].
+    pub async fn announce_ended(&self, ended: &EndedSessions) -> Result<(), RevocationError> {
+        if ended.has_more {
+            self.announce_all(Some(ended.user_id), &[]).await
+        } else {
+            self.announce(&ended.sessions).await
         }
-        if let Some(written) = self.write_to_redis(revoked).await {
+    }
+
+    async fn announce_all(
+        &self,
+        account: Option<i64>,
+        revoked: &[RevokedSession],
+    ) -> Result<(), RevocationError> {
+        if let Some(written) = self.write_to_redis(account, revoked).await {
             if written.trusted {
                 return Ok(());
             }
@@ -189,23 +213,25 @@ impl Revocation {
     }
 
     /// `None` when Redis cannot be trusted.
-    async fn ask_redis(&self, session_id: Uuid, issued_at: DateTime<Utc>) -> Option<bool> {
+    async fn ask_redis(&self, user_id: i64, session_id: Uuid, issued_at: DateTime<Utc>) -> Option<bool> {
         let connection = self.redis.connection()?;
         let before = self.trust.trusted_state(&connection, Instant::now())?;
-        let answer: Result<(Option<String>, Option<i32>), _> = redis::cmd("MGET")
+        let answer: Result<(Option<String>, Option<i32>, Option<i32>), _> = redis::cmd("MGET")
             .arg(&before.keys.marker)
             .arg(before.keys.revoked(session_id))
+            .arg(before.keys.account(user_id))
             .query_async(&mut connection.stream())
             .instrument(call_span("redis", "MGET"))
             .await;
         match answer {
-            Ok((marker, revoked)) => {
+            Ok((marker, revoked, account)) => {
                 // Checked again after the answer: Redis must have been trusted when it was read.
                 let trusted = self.trust.trusted_state(&connection, Instant::now())?;
                 if answers_check(&before.epoch, marker.as_deref(), &trusted.epoch) {
                     // Token times have a resolution of one second.
                     let too_old = issued_at.timestamp() < trusted.tokens_valid_from.timestamp();
-                    return Some(too_old || revoked.is_some());
+                    let is_revoked = too_old || revoked.is_some();
+                    return (is_revoked || account.is_none()).then_some(is_revoked);
                 }
                 self.recheck.notify_one();
                 None
@@ -218,12 +244,12 @@ impl Revocation {
         }
     }
 
-    /// Writes the revocations to the current Redis; `None` when that failed.
-    async fn write_to_redis(&self, revoked: &[RevokedSession]) -> Option<Written> {
+    /// Writes the revocations, and that Redis lacks others of an account, to the current Redis; `None` when that failed.
+    async fn write_to_redis(&self, account: Option<i64>, revoked: &[RevokedSession]) -> Option<Written> {
         let connection = self.redis.connection()?;
         let keys = self.trust.keys()?;
         let mut chunks = revoked.chunks(CHUNK);
-        let last = chunks.next_back()?;
+        let last = chunks.next_back().unwrap_or_default();
         for chunk in chunks {
             let written = write_chunk(&connection, &keys, chunk.iter()).await;
             if let Err(error) = written {
@@ -234,6 +260,9 @@ impl Revocation {
         let mut pipeline = redis::pipe();
         for session in last {
             add_revocation(&mut pipeline, &keys, session);
+        }
+        if let Some(user_id) = account {
+            add_account(&mut pipeline, &keys, user_id);
         }
         // Read last: if the keys are lost after they were written, so is the marker.
         pipeline.cmd("GET").arg(&keys.marker);
@@ -273,6 +302,10 @@ async fn write_chunk(
         add_revocation(&mut pipeline, keys, session);
     }
     pipeline.query_async(&mut connection.stream()).instrument(call_span("redis", "PIPELINE")).await
+}
+
+fn add_account(pipeline: &mut redis::Pipeline, keys: &Keys, user_id: i64) {
+    pipeline.cmd("SET").arg(keys.account(user_id)).arg(1).arg("EX").arg(ACCOUNT_SECONDS).ignore();
 }
 
 fn add_revocation(pipeline: &mut redis::Pipeline, keys: &Keys, session: &RevokedSession) {

@@ -7,7 +7,7 @@ use redis::RedisError;
 use uuid::Uuid;
 
 use super::keys::Keys;
-use super::{CHUNK, Revocation, write_chunk};
+use super::{CHUNK, Revocation, add_account, write_chunk};
 use crate::redis_connection::Connection;
 use crate::store::{StoreError, SweepCursor};
 
@@ -92,13 +92,19 @@ impl Revocation {
 }
 
 impl Revocation {
-    /// Copies revocations to Redis, all of them or those made by transactions from `since` on; returns how many.
+    /// Copies the accounts with a cutoff and revocations to Redis, all of them or those made by transactions from `since` on; returns how many.
     pub(super) async fn copy_revocations(
         &self,
         connection: &Connection,
         keys: &Keys,
         since: Option<i64>,
     ) -> Result<u64, RefillError> {
+        // Read before the revocations: when a cutoff is removed, they have been recorded.
+        for user_id in self.store.accounts_with_cutoff().await? {
+            let mut pipeline = redis::pipe();
+            add_account(&mut pipeline, keys, user_id);
+            pipeline.query_async::<()>(&mut connection.stream()).await?;
+        }
         let mut count: u64 = 0;
         let mut reading = self.store.read_revocations().await?;
         let mut batches = reading.active(since).chunks(CHUNK);

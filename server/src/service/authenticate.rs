@@ -48,7 +48,7 @@ pub(super) fn verify(
 
 /// Checks the revocation.
 pub(super) async fn refuse_revoked(service: &Service, token: &VerifiedToken) -> Result<(), ServiceError> {
-    if service.revocation.is_revoked(token.session_id, token.issued_at).await? {
+    if service.revocation.is_revoked(token.user_id, token.session_id, token.issued_at).await? {
         return Err(ServiceError::InvalidAccessToken);
     }
     Ok(())

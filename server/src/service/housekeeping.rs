@@ -96,7 +96,7 @@ impl Housekeeper {
 }
 
 /// Twice as long as the batch took: at most a third of one connection's time, and less when the database is busy.
-fn pause_after(batch: Duration) -> Duration {
+pub(super) fn pause_after(batch: Duration) -> Duration {
     (batch * 2).max(SHORTEST_PAUSE)
 }
 

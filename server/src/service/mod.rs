@@ -12,6 +12,7 @@ mod limit;
 mod login_probe;
 mod record;
 mod require_superuser;
+mod session_cutoffs;
 mod superusers;
 mod tokens;
 mod users;
@@ -40,6 +41,7 @@ pub use imports::{
 pub use limit::{DeviceCookie, LimitedAction};
 pub use login_probe::probe_login;
 pub use require_superuser::{Superuser, require_superuser};
+pub use session_cutoffs::keep_ending_cut_off_sessions;
 pub use superusers::{FirstSuperuserError, check_first_superuser, create_first_superuser, create_superuser};
 pub use tokens::{IssuedToken, TokenPair};
 pub use users::{

@@ -9,10 +9,11 @@ use super::audit::insert_event;
 use super::authority::RowLock;
 use super::one_time_tokens::void_links;
 use super::outbox::insert_mail;
-use super::sessions::end_sessions_of;
+use super::session_cutoffs::{ONE_MORE, with_cutoff};
+use super::sessions::{end_sessions_of, end_sessions_of_deleted};
 use super::superusers::is_last_superuser;
 use super::{
-    Account, Administrator, MailKind, NewMail, Profile, RevokedSession, Store, StoreError, TokenPurpose,
+    Account, Administrator, EndedSessions, MailKind, NewMail, Profile, Store, StoreError, TokenPurpose,
 };
 use crate::domain::{
     AuditEvent, AuditKind, EmailAddress, Locale, Origin, PasswordHash, PersonName, Username,
@@ -65,7 +66,7 @@ pub struct ChangedAccount<'a> {
     /// The audit event; `None` when nothing changed.
     pub event: Option<AuditEvent<'a>>,
     /// The sessions to announce.
-    pub revoked: Vec<RevokedSession>,
+    pub revoked: EndedSessions,
 }
 
 /// The outcome of a request for a link to choose a password.
@@ -178,7 +179,7 @@ impl Store {
             end_sessions_of(&mut transaction, user_id, None).await?;
             recently_revoked(&mut transaction, user_id).await?
         } else {
-            Vec::new()
+            EndedSessions::none(user_id)
         };
         let event = describe_change(&old, &account)
             .map(|detail| event_by(administrator, AuditKind::UserChanged, user_id, origin).with(detail));
@@ -198,7 +199,7 @@ impl Store {
         user_id: i64,
         administrator: Administrator,
         origin: &'a Origin,
-    ) -> Result<Administered<(AuditEvent<'a>, Vec<RevokedSession>)>, StoreError> {
+    ) -> Result<Administered<(AuditEvent<'a>, EndedSessions)>, StoreError> {
         let target = Some((user_id, RowLock::Remove));
         let mut transaction = self.begin_as_administrator(administrator, target).await?;
         let Some(old) = read_account(&mut transaction, user_id).await? else {
@@ -208,7 +209,7 @@ impl Store {
             return Ok(Administered::LastSuperuser);
         }
         // The revocations outlive the sessions, which are deleted with the account.
-        let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
+        let revoked = end_sessions_of_deleted(&mut transaction, user_id).await?;
         sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
         // A later reader could not tell from the id alone which account it was.
         let event = event_by(administrator, AuditKind::UserDeleted, user_id, origin)
@@ -228,16 +229,15 @@ impl Store {
         user_id: i64,
         administrator: Administrator,
         origin: &'a Origin,
-    ) -> Result<Administered<(Option<AuditEvent<'a>>, Vec<RevokedSession>)>, StoreError> {
+    ) -> Result<Administered<(Option<AuditEvent<'a>>, EndedSessions)>, StoreError> {
         let target = Some((user_id, RowLock::Change));
         let mut transaction = self.begin_as_administrator(administrator, target).await?;
         if read_account(&mut transaction, user_id).await?.is_none() {
             return Ok(Administered::Unknown);
         }
-        let ended = end_sessions_of(&mut transaction, user_id, None).await?.len();
-        let event = (ended > 0).then(|| {
-            event_by(administrator, AuditKind::UserSessionsEnded, user_id, origin)
-                .with(json!({ "sessions": ended }))
+        let ended = end_sessions_of(&mut transaction, user_id, None).await?;
+        let event = (!ended.is_empty()).then(|| {
+            event_by(administrator, AuditKind::UserSessionsEnded, user_id, origin).with(ended.audit_detail())
         });
         if let Some(event) = &event {
             insert_event(&mut transaction, event).await?;
@@ -312,18 +312,17 @@ async fn mail_owner(
 
 /// The recent revocations of an account: an earlier attempt may have ended sessions and failed to
 /// announce them. Older ones have been copied by every replica's sweep (docs/decisions/0002).
-async fn recently_revoked(
-    connection: &mut Connection,
-    user_id: i64,
-) -> Result<Vec<RevokedSession>, StoreError> {
-    Ok(sqlx::query_as(
+async fn recently_revoked(connection: &mut Connection, user_id: i64) -> Result<EndedSessions, StoreError> {
+    let sessions = sqlx::query_as(
         "SELECT session_id, revocations.expires_at
          FROM sessions JOIN revocations ON session_id = sessions.id
-         WHERE ended_at > now() - interval '5 minutes' AND ended_at IS NOT NULL AND user_id = $1",
+         WHERE ended_at > now() - interval '5 minutes' AND ended_at IS NOT NULL AND user_id = $1 LIMIT $2",
     )
     .bind(user_id)
-    .fetch_all(connection)
-    .await?)
+    .bind(ONE_MORE)
+    .fetch_all(&mut *connection)
+    .await?;
+    with_cutoff(connection, user_id, sessions).await
 }
 
 /// The changed fields without the addresses, since audit events outlive the account. `None` when nothing changed.

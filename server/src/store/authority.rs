@@ -9,6 +9,7 @@
 use uuid::Uuid;
 
 use super::pool::Connection;
+use super::session_cutoffs::not_cut_off;
 use super::{Store, StoreError};
 
 pub(super) use super::pool::Transaction;
@@ -161,12 +162,13 @@ impl Reading {
     /// # Errors
     /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
     pub(super) async fn finish<T>(mut self, found: T) -> Result<T, StoreError> {
-        let standing: Option<Standing> = sqlx::query_as(
+        let standing: Option<Standing> = sqlx::query_as(concat!(
             "SELECT is_active, is_superuser FROM users
              WHERE id = $2
-               AND EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL)
-               AND NOT EXISTS (SELECT FROM revocations WHERE session_id = $1)",
-        )
+               AND EXISTS (SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL",
+            not_cut_off!(),
+            ") AND NOT EXISTS (SELECT FROM revocations WHERE session_id = $1)"
+        ))
         .bind(self.actor.session_id)
         .bind(self.actor.user_id)
         .fetch_optional(self.connection())
@@ -191,9 +193,11 @@ async fn check(
     standing: Option<Standing>,
     must_be_superuser: bool,
 ) -> Result<(), StoreError> {
-    let locked: Option<bool> = sqlx::query_scalar(
-        "SELECT true FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL FOR SHARE",
-    )
+    let locked: Option<bool> = sqlx::query_scalar(concat!(
+        "SELECT true FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL",
+        not_cut_off!(),
+        "FOR SHARE OF sessions"
+    ))
     .bind(actor.session_id)
     .bind(actor.user_id)
     .fetch_optional(&mut **transaction)

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::audit::insert_event;
 use super::authority::RowLock;
 use super::outbox::insert_mail;
-use super::sessions::end_sessions_of;
+use super::sessions::end_sessions_of_deleted;
 use super::superusers::is_last_superuser;
-use super::{Actor, MailKind, NewMail, Profile, RevokedSession, Store, StoreError};
+use super::{Actor, EndedSessions, MailKind, NewMail, Profile, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, Locale, Origin, PasswordHash, PersonName};
 
 /// The account, as far as a change by its owner depends on it.
@@ -45,7 +45,7 @@ impl ProfileChange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeletionOutcome {
     /// The account was deleted; these sessions are to be announced.
-    Deleted(Vec<RevokedSession>),
+    Deleted(EndedSessions),
     /// It is the last superuser who can log in.
     LastSuperuser,
     /// The password was changed since it was verified.
@@ -117,7 +117,7 @@ impl Store {
         if is_last_superuser(&mut transaction, user_id).await? {
             return Ok(DeletionOutcome::LastSuperuser);
         }
-        let revoked = end_sessions_of(&mut transaction, user_id, None).await?;
+        let revoked = end_sessions_of_deleted(&mut transaction, user_id).await?;
         sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
         let notice = NewMail {
             kind: MailKind::AccountDeleted,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::authority::RowLock;
+use super::session_cutoffs::{EndedSessions, ONE_MORE, not_cut_off, with_cutoff};
 use super::sessions::end_sessions_of;
 use super::{Actor, RevokedSession, Store, StoreError};
 use crate::domain::AuditEvent;
@@ -35,11 +36,12 @@ impl Store {
     /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
     pub async fn list_sessions(&self, actor: Actor) -> Result<Vec<SessionRow>, StoreError> {
         let mut reading = self.read_as(actor).await?;
-        let found = sqlx::query_as(
+        let found = sqlx::query_as(concat!(
             "SELECT id, created_at, last_used_at, address, user_agent FROM sessions
-             WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
-             ORDER BY id = $2 DESC, last_used_at DESC, id LIMIT $3",
-        )
+             WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()",
+            not_cut_off!(),
+            "ORDER BY id = $2 DESC, last_used_at DESC, id LIMIT $3"
+        ))
         .bind(actor.user_id)
         .bind(actor.session_id)
         .bind(MOST_LISTED)
@@ -68,7 +70,7 @@ impl Store {
         .await?)
     }
 
-    /// Ends every session of the account that `actor` acts for, and returns the revocations to announce: see
+    /// Ends every session of the account that `actor` acts for, and returns what is to be announced: see
     /// [`Store::account_revocations`].
     ///
     /// # Errors
@@ -77,7 +79,7 @@ impl Store {
         &self,
         actor: Actor,
         event: &AuditEvent<'_>,
-    ) -> Result<Vec<RevokedSession>, StoreError> {
+    ) -> Result<EndedSessions, StoreError> {
         let mut transaction = self.begin_as(actor, RowLock::Change).await?;
         end_sessions_of(&mut transaction, actor.user_id, None).await?;
         insert_event(&mut transaction, event).await?;
@@ -90,22 +92,21 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn account_revocations(&self, user_id: i64) -> Result<Vec<RevokedSession>, StoreError> {
+    pub async fn account_revocations(&self, user_id: i64) -> Result<EndedSessions, StoreError> {
         let mut connection = self.pool.acquire().await?;
         fetch_revocations(&mut connection, user_id).await
     }
 }
 
-async fn fetch_revocations(
-    connection: &mut Connection,
-    user_id: i64,
-) -> Result<Vec<RevokedSession>, StoreError> {
-    Ok(sqlx::query_as(
+async fn fetch_revocations(connection: &mut Connection, user_id: i64) -> Result<EndedSessions, StoreError> {
+    let sessions = sqlx::query_as(
         "SELECT session_id, revocations.expires_at
          FROM revocations JOIN sessions ON sessions.id = session_id
-         WHERE user_id = $1 AND revocations.expires_at > now()",
+         WHERE user_id = $1 AND revocations.expires_at > now() LIMIT $2",
     )
     .bind(user_id)
-    .fetch_all(connection)
-    .await?)
+    .bind(ONE_MORE)
+    .fetch_all(&mut *connection)
+    .await?;
+    with_cutoff(connection, user_id, sessions).await
 }

@@ -9,7 +9,7 @@ use super::devices::insert_browser;
 use super::one_time_tokens::{use_link, void_links};
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of;
-use super::{Actor, MailKind, NewMail, RevokedSession, Store, StoreError, TokenPurpose};
+use super::{Actor, EndedSessions, MailKind, NewMail, Store, StoreError, TokenPurpose};
 use crate::domain::{AuditEvent, AuditKind, Origin, PasswordHash};
 
 /// A change of password by its owner, whose current password was verified.
@@ -32,7 +32,7 @@ pub struct PasswordReset {
     pub user_id: i64,
     pub purpose: TokenPurpose,
     /// The ended sessions, to be announced.
-    pub revoked: Vec<RevokedSession>,
+    pub revoked: EndedSessions,
 }
 
 impl PasswordReset {
@@ -90,7 +90,7 @@ impl Store {
     pub async fn change_password(
         &self,
         change: &PasswordChange<'_>,
-    ) -> Result<Option<Vec<RevokedSession>>, StoreError> {
+    ) -> Result<Option<EndedSessions>, StoreError> {
         let mut transaction = self.begin_as(change.actor, RowLock::Change).await?;
         let email: Option<String> = sqlx::query_scalar(
             "UPDATE users SET password_hash = $3, password_changed_at = now()
@@ -104,7 +104,7 @@ impl Store {
         .await?;
         let Some(email) = email else { return Ok(None) };
         let revoked = if change.keep_other_sessions {
-            Vec::new()
+            EndedSessions::none(change.actor.user_id)
         } else {
             end_sessions_of(&mut transaction, change.actor.user_id, Some(change.actor.session_id)).await?
         };

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::pool::Transaction;
+use super::session_cutoffs::not_cut_off;
 use super::sessions::end_session_of_user;
 use super::{RevokedSession, Store, StoreError};
 use crate::domain::rotation::{Decision, GRACE, Generation, decide_rotation};
@@ -65,12 +66,13 @@ impl Store {
         request: &RefreshRequest<'a>,
     ) -> Result<RefreshOutcome<'a>, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let username: Option<String> = sqlx::query_scalar(
+        let username: Option<String> = sqlx::query_scalar(concat!(
             "SELECT users.username
              FROM sessions JOIN users ON users.id = sessions.user_id
-             WHERE sessions.id = $1 AND sessions.user_id = $2 AND sessions.ended_at IS NULL AND users.is_active
-             FOR UPDATE OF sessions",
-        )
+             WHERE sessions.id = $1 AND sessions.user_id = $2 AND sessions.ended_at IS NULL AND users.is_active",
+            not_cut_off!(),
+            "FOR UPDATE OF sessions"
+        ))
         .bind(request.session_id)
         .bind(request.user_id)
         .fetch_optional(&mut *transaction)
@@ -126,7 +128,7 @@ impl Store {
         session_id: Uuid,
         user_id: i64,
     ) -> Result<Option<String>, StoreError> {
-        let found: Option<(String, bool)> = sqlx::query_as(
+        let found: Option<(String, bool)> = sqlx::query_as(concat!(
             "SELECT users.username, pg_is_in_recovery()
              FROM refresh_tokens
                  JOIN sessions ON sessions.id = refresh_tokens.session_id
@@ -134,7 +136,8 @@ impl Store {
              WHERE refresh_tokens.jti = $1 AND sessions.id = $2 AND users.id = $3
                AND refresh_tokens.rotated_at IS NULL AND refresh_tokens.expires_at > now()
                AND sessions.ended_at IS NULL AND users.is_active",
-        )
+            not_cut_off!()
+        ))
         .bind(jti)
         .bind(session_id)
         .bind(user_id)

@@ -4,6 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::insert_event;
+use super::session_cutoffs::not_cut_off;
 use super::sessions::insert_revocations;
 use super::{RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
@@ -38,13 +39,14 @@ impl Store {
         origin: &Origin,
     ) -> Result<Vec<RevokedSession>, StoreError> {
         // Most logins exceed nothing and need no transaction.
-        let surplus: Vec<Uuid> = sqlx::query_scalar(
+        let surplus: Vec<Uuid> = sqlx::query_scalar(concat!(
             "SELECT id FROM (
                  SELECT id, created_at FROM sessions
-                 WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
-                 ORDER BY created_at DESC, id OFFSET $2) AS surplus
-             ORDER BY created_at, id DESC LIMIT $3",
-        )
+                 WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()",
+            not_cut_off!(),
+            "ORDER BY created_at DESC, id OFFSET $2) AS surplus
+             ORDER BY created_at, id DESC LIMIT $3"
+        ))
         .bind(user_id)
         .bind(i64::from(limit))
         .bind(BATCH)

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::authority::{RowLock, Transaction};
+use super::session_cutoffs::{EndedSessions, calls_for_cutoff, cut_off, not_cut_off};
 use super::{Actor, Administrator, RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, Origin, PasswordHash};
 
@@ -50,7 +51,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<Option<Occupancy>, StoreError> {
-        let begun = sqlx::query_as(
+        let begun = sqlx::query_as(concat!(
             // The setting limits the wait for the row in this statement, as `begin` does for a transaction. PostgreSQL may
             // wait twice: for the queue of the row and for the row.
             "WITH owner AS (
@@ -59,8 +60,10 @@ impl Store {
                    AND (SELECT set_config('lock_timeout', $12, true)) IS NOT NULL
                  FOR SHARE),
              begun AS (
-                 INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, address, user_agent)
-                 SELECT $1, id, $5, $6, $8, $9 FROM owner RETURNING id, user_id),
+                 -- A cutoff that was waited for is before this time.
+                 INSERT INTO sessions
+                     (id, user_id, created_at, access_tokens_expire_at, expires_at, address, user_agent)
+                 SELECT $1, id, clock_timestamp(), $5, $6, $8, $9 FROM owner RETURNING id, user_id),
              audited AS (
                  INSERT INTO audit_events
                      (kind, actor_id, user_id, session_id, request_id, address, user_agent)
@@ -72,9 +75,11 @@ impl Store {
              INSERT INTO refresh_tokens (jti, session_id, expires_at) SELECT $4, id, $6 FROM begun
              RETURNING
                  (SELECT count(*) FROM sessions
-                  WHERE user_id = $2 AND ended_at IS NULL AND expires_at > now()) AS sessions,
-                 (SELECT count(*) FROM devices WHERE user_id = $2 AND is_program = $11) AS devices",
-        )
+                  WHERE user_id = $2 AND ended_at IS NULL AND expires_at > now()",
+            not_cut_off!(),
+            ") AS sessions,
+                 (SELECT count(*) FROM devices WHERE user_id = $2 AND is_program = $11) AS devices"
+        ))
         .bind(session.id)
         .bind(session.user_id)
         .bind(session.verified_hash)
@@ -143,10 +148,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when a standby does.
     pub async fn session_is_over(&self, session_id: Uuid) -> Result<bool, StoreError> {
-        let (is_over, is_stale): (bool, bool) = sqlx::query_as(
-            "SELECT NOT EXISTS (SELECT FROM sessions WHERE id = $1 AND ended_at IS NULL)
-                 OR EXISTS (SELECT FROM revocations WHERE session_id = $1), pg_is_in_recovery()",
-        )
+        let (is_over, is_stale): (bool, bool) = sqlx::query_as(concat!(
+            "SELECT NOT EXISTS (SELECT FROM sessions WHERE id = $1 AND ended_at IS NULL",
+            not_cut_off!(),
+            ") OR EXISTS (SELECT FROM revocations WHERE session_id = $1), pg_is_in_recovery()"
+        ))
         .bind(session_id)
         .fetch_one(&self.pool)
         .await?;
@@ -213,14 +219,33 @@ pub(super) async fn end_session_of_user(
         .await?)
 }
 
-/// Ends every session of an account but `except` within a transaction; the revocations are to be announced after the
-/// commit. Call it after the user's row is locked, in a separate statement: it then sees the sessions of logins that were
-/// verified before what the transaction changes, and later ones see the change.
+/// Ends every session of an account but `except` within a transaction; they are to be announced after the commit. Call it
+/// after the user's row is locked, in a separate statement: it then sees the sessions of logins that were verified before
+/// what the transaction changes, and later ones see the change.
 pub(super) async fn end_sessions_of(
     connection: &mut Connection,
     user_id: i64,
     except: Option<Uuid>,
-) -> Result<Vec<RevokedSession>, StoreError> {
+) -> Result<EndedSessions, StoreError> {
+    if calls_for_cutoff(connection, user_id, except).await? {
+        return cut_off(connection, user_id, except).await;
+    }
+    end_one_by_one(connection, user_id, except).await
+}
+
+/// The same for an account that is deleted in this transaction: nothing but the revocations remains of its sessions.
+pub(super) async fn end_sessions_of_deleted(
+    connection: &mut Connection,
+    user_id: i64,
+) -> Result<EndedSessions, StoreError> {
+    end_one_by_one(connection, user_id, None).await
+}
+
+async fn end_one_by_one(
+    connection: &mut Connection,
+    user_id: i64,
+    except: Option<Uuid>,
+) -> Result<EndedSessions, StoreError> {
     let mut revoked = Vec::new();
     loop {
         let batch: Vec<RevokedSession> = sqlx::query_as(end_sessions_where!(
@@ -234,7 +259,7 @@ pub(super) async fn end_sessions_of(
         .await?;
         // A batch may be smaller than the limit although more are left: another transaction has ended some of it.
         if batch.is_empty() {
-            return Ok(revoked);
+            return Ok(EndedSessions::one_by_one(user_id, revoked));
         }
         revoked.extend(batch);
     }

@@ -16,6 +16,7 @@ mod login;
 mod login_rehash;
 mod logout;
 mod logout_all;
+mod many_sessions;
 mod me;
 mod oauth_errors;
 mod password_recovery;

@@ -142,46 +142,39 @@ pub(crate) async fn dereference(
         exposure: lookup.exposure_state(auth_service, &names)?,
         autoscaler: lookup.autoscaler(&names)?,
     };
-    let dereferenced =
-        Dereferenced {
-            database_url,
-            redis_url: spec
-                .redis
-                .url_secret_ref
-                .as_ref()
-                .map(|r| lookup.value(&r.name, &r.key, "spec.redis.urlSecretRef")),
-            database_certificate: spec.database.client_certificate_secret_ref.as_ref().map(|reference| {
-                lookup.client_certificate(reference, "spec.database.clientCertificateSecretRef")
-            }),
-            redis_certificate: spec.redis.client_certificate_secret_ref.as_ref().map(|reference| {
-                lookup.client_certificate(reference, "spec.redis.clientCertificateSecretRef")
-            }),
-            smtp: spec
-                .email
-                .smtp
-                .credentials_secret_ref
-                .as_ref()
-                .filter(|_| spec.email.enabled)
-                .map(|reference| lookup.smtp(reference)),
-            bootstrap_admin: spec
-                .bootstrap_admin
-                .as_ref()
-                .map(|admin| lookup.bootstrap_admin(&admin.secret_ref.name)),
-            introspection_secret: spec.introspection_client.as_ref().map(|client| {
-                let secret = &client.secret_ref;
-                lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")
-            }),
-            password_pepper: spec.accounts.imported_password_pepper_secret_ref.as_ref().map(|secret| {
-                lookup.value(&secret.name, &secret.key, "spec.accounts.importedPasswordPepperSecretRef")
-            }),
-            trusted_cas: lookup.trusted_cas(auth_service),
-            templates: references::templates(auth_service).map(|name| lookup.config_map_version(name)),
-            postgres_password,
-            redis_password,
-            keys,
-            rotation,
-            salt,
-        };
+    let dereferenced = Dereferenced {
+        database_url,
+        redis_url: spec
+            .redis
+            .url_secret_ref
+            .as_ref()
+            .map(|r| lookup.value(&r.name, &r.key, "spec.redis.urlSecretRef")),
+        database_certificate: lookup.database_certificate(spec),
+        redis_certificate: lookup.redis_certificate(spec),
+        smtp: spec
+            .email
+            .smtp
+            .credentials_secret_ref
+            .as_ref()
+            .filter(|_| spec.email.enabled)
+            .map(|reference| lookup.smtp(reference)),
+        bootstrap_admin: spec
+            .bootstrap_admin
+            .as_ref()
+            .map(|admin| lookup.bootstrap_admin(&admin.secret_ref.name)),
+        introspection_secret: spec.introspection_client.as_ref().map(|client| {
+            let secret = &client.secret_ref;
+            lookup.value(&secret.name, &secret.key, "spec.introspectionClient.secretRef")
+        }),
+        password_pepper: lookup.password_pepper(spec),
+        trusted_cas: lookup.trusted_cas(auth_service),
+        templates: references::templates(auth_service).map(|name| lookup.config_map_version(name)),
+        postgres_password,
+        redis_password,
+        keys,
+        rotation,
+        salt,
+    };
     Ok((dereferenced, external_state))
 }
 

@@ -1,6 +1,7 @@
 //! The values of the Secrets that the spec references.
 
 use latchkey_config::SecretText;
+use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{ClientCertificateRef, SmtpCredentialsRef};
 
 use super::logins::{BootstrapAdmin, ClientCertificate, SmtpLogin};
@@ -60,7 +61,23 @@ impl Lookup<'_> {
         Ok(SmtpLogin { username, password })
     }
 
-    pub(super) fn client_certificate(
+    pub(super) fn database_certificate(
+        &self,
+        spec: &AuthServiceSpec,
+    ) -> Option<Result<ClientCertificate, Problem>> {
+        let reference = spec.database.client_certificate_secret_ref.as_ref()?;
+        Some(self.client_certificate(reference, "spec.database.clientCertificateSecretRef"))
+    }
+
+    pub(super) fn redis_certificate(
+        &self,
+        spec: &AuthServiceSpec,
+    ) -> Option<Result<ClientCertificate, Problem>> {
+        let reference = spec.redis.client_certificate_secret_ref.as_ref()?;
+        Some(self.client_certificate(reference, "spec.redis.clientCertificateSecretRef"))
+    }
+
+    fn client_certificate(
         &self,
         reference: &ClientCertificateRef,
         field: &str,
@@ -68,6 +85,12 @@ impl Lookup<'_> {
         let keys = [reference.certificate_key.as_str(), reference.private_key_key.as_str()];
         let [certificate, private_key] = self.values(&reference.name, keys, field)?;
         Ok(ClientCertificate { certificate, private_key })
+    }
+
+    pub(super) fn password_pepper(&self, spec: &AuthServiceSpec) -> Option<Result<SecretText, Problem>> {
+        let reference = spec.accounts.imported_password_pepper_secret_ref.as_ref()?;
+        let field = "spec.accounts.importedPasswordPepperSecretRef";
+        Some(self.value(&reference.name, &reference.key, field))
     }
 
     pub(super) fn bootstrap_admin(&self, name: &str) -> Result<BootstrapAdmin, Problem> {

@@ -62,21 +62,8 @@ pub(super) fn settings(
             email: admin.email.clone(),
             password: file(paths::BOOTSTRAP_ADMIN, "password"),
         }),
-        registration: Registration {
-            enabled: spec.registration.enabled,
-            email_domains: lower_case(&spec.registration.email_domains),
-            unverified_retention: days(
-                spec.registration.unverified_retention_days,
-                "spec.registration.unverifiedRetentionDays",
-            )?,
-        },
-        accounts: Accounts {
-            unverified_login: spec.accounts.unverified_login,
-            self_deletion: spec.accounts.self_deletion,
-            admin_passwords: spec.accounts.admin_passwords,
-            default_locale: spec.accounts.default_locale.clone(),
-            max_sessions: positive(spec.accounts.max_sessions, "spec.accounts.maxSessions")?,
-        },
+        registration: registration(&spec.registration)?,
+        accounts: accounts(&spec.accounts)?,
         password_policy: password_policy(&spec.password_policy)?,
         // The server derives it from the resources of its container.
         password_hash_workers: None,
@@ -96,15 +83,7 @@ pub(super) fn settings(
         ),
         audit_retention: days(spec.audit.retention_days, "spec.audit.retentionDays")?,
         login_probe: spec.login_probe.enabled,
-        rate_limits: RateLimits {
-            enabled: spec.rate_limits.enabled,
-            per_account: positive(spec.rate_limits.per_account, "spec.rateLimits.perAccount")?,
-            per_network: positive(spec.rate_limits.per_network, "spec.rateLimits.perNetwork")?,
-            logins_per_account: positive(
-                spec.rate_limits.logins_per_account,
-                "spec.rateLimits.loginsPerAccount",
-            )?,
-        },
+        rate_limits: rate_limits(&spec.rate_limits)?,
         max_connections: u32::try_from(spec.max_connections)
             .ok()
             .and_then(MaxConnections::new)
@@ -167,6 +146,36 @@ pub(super) fn password_policy(policy: &api::PasswordPolicy) -> Result<PasswordPo
 
 fn lower_case(texts: &[String]) -> Vec<String> {
     texts.iter().map(|text| text.to_ascii_lowercase()).collect()
+}
+
+fn registration(spec: &api::Registration) -> Result<Registration, Problem> {
+    Ok(Registration {
+        enabled: spec.enabled,
+        email_domains: lower_case(&spec.email_domains),
+        unverified_retention: days(
+            spec.unverified_retention_days,
+            "spec.registration.unverifiedRetentionDays",
+        )?,
+    })
+}
+
+fn accounts(spec: &api::Accounts) -> Result<Accounts, Problem> {
+    Ok(Accounts {
+        unverified_login: spec.unverified_login,
+        self_deletion: spec.self_deletion,
+        admin_passwords: spec.admin_passwords,
+        default_locale: spec.default_locale.clone(),
+        max_sessions: positive(spec.max_sessions, "spec.accounts.maxSessions")?,
+    })
+}
+
+fn rate_limits(spec: &api::RateLimits) -> Result<RateLimits, Problem> {
+    Ok(RateLimits {
+        enabled: spec.enabled,
+        per_account: positive(spec.per_account, "spec.rateLimits.perAccount")?,
+        per_network: positive(spec.per_network, "spec.rateLimits.perNetwork")?,
+        logins_per_account: positive(spec.logins_per_account, "spec.rateLimits.loginsPerAccount")?,
+    })
 }
 
 fn client_certificate(

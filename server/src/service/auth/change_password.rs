@@ -47,6 +47,6 @@ pub async fn change_password(
     let revoked = service.store.change_password(&change).await?.ok_or_else(|| wrong_password(CURRENT))?;
     service.emit(&change.event());
     service.outbox.wake();
-    service.revocation.announce(&revoked).await?;
+    service.revocation.announce_ended(&revoked).await?;
     Ok(())
 }

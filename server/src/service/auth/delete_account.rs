@@ -35,7 +35,7 @@ pub async fn delete_account(
         DeletionOutcome::Deleted(revoked) => {
             service.emit(&event);
             service.outbox.wake();
-            service.revocation.announce(&revoked).await?;
+            service.revocation.announce_ended(&revoked).await?;
             Ok(())
         }
         DeletionOutcome::LastSuperuser => {

@@ -66,7 +66,7 @@ async fn find_owner_of_access_token(
 ) -> Result<Option<String>, ServiceError> {
     let profile = service.store.find_profile(token.user_id).await?;
     // After the account was read, however long that took.
-    if service.revocation.is_revoked(token.session_id, token.issued_at).await? {
+    if service.revocation.is_revoked(token.user_id, token.session_id, token.issued_at).await? {
         return Ok(None);
     }
     Ok(profile.filter(|profile| profile.is_active).map(|profile| profile.username))

@@ -18,7 +18,7 @@ pub async fn logout_all(
     match service.store.end_every_session(bearer.actor(), &event).await {
         Ok(revoked) => {
             service.emit(&event);
-            service.revocation.announce(&revoked).await?;
+            service.revocation.announce_ended(&revoked).await?;
             Ok(())
         }
         Err(StoreError::SessionOver) => {
@@ -35,6 +35,6 @@ pub(in crate::service) async fn announce_earlier_ends(
     user_id: i64,
 ) -> Result<(), ServiceError> {
     let revoked = service.store.account_revocations(user_id).await?;
-    service.revocation.announce(&revoked).await?;
+    service.revocation.announce_ended(&revoked).await?;
     Ok(())
 }

@@ -56,6 +56,6 @@ async fn reset_within_limits(
     service.emit(&reset.event(origin));
     service.outbox.wake();
     service.store.delete_surplus_devices(reset.user_id, false).await?;
-    service.revocation.announce(&reset.revoked).await?;
+    service.revocation.announce_ended(&reset.revoked).await?;
     Ok(device)
 }

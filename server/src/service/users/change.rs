@@ -52,7 +52,7 @@ pub async fn change_user(
                 service.emit(event);
                 service.outbox.wake();
             }
-            service.revocation.announce(&done.revoked).await?;
+            service.revocation.announce_ended(&done.revoked).await?;
             Ok(done.account)
         }
     }

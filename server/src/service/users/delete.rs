@@ -28,7 +28,7 @@ pub async fn delete_user(
         }
         Administered::Done((event, revoked)) => {
             service.emit(&event);
-            service.revocation.announce(&revoked).await?;
+            service.revocation.announce_ended(&revoked).await?;
             Ok(())
         }
     }

@@ -25,7 +25,7 @@ pub async fn end_user_sessions(
             if let Some(event) = &event {
                 service.emit(event);
             }
-            service.revocation.announce(&revoked).await?;
+            service.revocation.announce_ended(&revoked).await?;
             Ok(())
         }
         Administered::Unknown | Administered::LastSuperuser => Err(ServiceError::UnknownAccount),
