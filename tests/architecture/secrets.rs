@@ -41,12 +41,13 @@ const PLAIN: [&str; 11] = [
     "PgConnectOptions",
 ];
 /// Fields that are called like a secret and are none.
-const HARMLESS: [(&str, &str); 6] = [
+const HARMLESS: [(&str, &str); 7] = [
     // Durations.
     ("Tokens", "access_token_ttl"),
     ("Tokens", "refresh_token_ttl"),
     // Names of Secrets, and of keys in them.
     ("SmtpCredentialsRef", "password_key"),
+    ("ClientCertificateRef", "private_key_key"),
     ("IngressTls", "secret_name"),
     ("SecretKey", "secret"),
     // A public claim.

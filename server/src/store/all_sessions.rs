@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::audit::insert_event;
 use super::pool::Deadlines;
-use super::sessions::insert_revocations;
+use super::revocations::insert_revocations;
 use super::{Store, StoreError};
 use crate::domain::clock::KEPT_AFTER_EXPIRY;
 use crate::domain::{AuditEvent, AuditKind, Outcome};

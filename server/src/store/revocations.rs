@@ -72,6 +72,20 @@ impl SweepCursor {
     }
 }
 
+/// SQL that records the revocation of the sessions in `$ended`, which have `id` and `access_tokens_expire_at`. The
+/// transaction id is what sweeps go by, so it is that of the last end.
+macro_rules! insert_revocations {
+    ($ended:literal) => {
+        concat!(
+            "INSERT INTO revocations (session_id, expires_at) SELECT id, access_tokens_expire_at FROM ",
+            $ended,
+            " ON CONFLICT (session_id) DO UPDATE
+                  SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id"
+        )
+    };
+}
+pub(super) use insert_revocations;
+
 /// The columns of [`RevocationState`].
 macro_rules! state_columns {
     () => {

@@ -9,8 +9,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::pool::{Connection, Deadlines};
+use super::revocations::insert_revocations;
 use super::schema_version::{REQUIRED_SCHEMA_VERSION, SERVER_APPLICATION};
-use super::sessions::insert_revocations;
 use super::{RevokedSession, Store, StoreError};
 
 /// The most sessions that a request ends one by one.

@@ -4,8 +4,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::insert_event;
+use super::revocations::insert_revocations;
 use super::session_cutoffs::not_cut_off;
-use super::sessions::insert_revocations;
 use super::{RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::authority::{RowLock, Transaction};
+use super::revocations::insert_revocations;
 use super::session_cutoffs::{EndedSessions, calls_for_cutoff, cut_off, not_cut_off};
 use super::{Actor, Administrator, RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, Origin, PasswordHash};
@@ -174,20 +175,6 @@ async fn end_one(
     }
     Ok(revoked)
 }
-
-/// SQL that records the revocation of the sessions in `$ended`, which have `id` and `access_tokens_expire_at`. The
-/// transaction id is what sweeps go by, so it is that of the last end.
-macro_rules! insert_revocations {
-    ($ended:literal) => {
-        concat!(
-            "INSERT INTO revocations (session_id, expires_at) SELECT id, access_tokens_expire_at FROM ",
-            $ended,
-            " ON CONFLICT (session_id) DO UPDATE
-                  SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id"
-        )
-    };
-}
-pub(super) use insert_revocations;
 
 /// SQL that ends the active sessions that meet `$condition`, and records and returns their revocations.
 macro_rules! end_sessions_where {
