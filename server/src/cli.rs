@@ -219,7 +219,9 @@ async fn migrate() -> anyhow::Result<()> {
         store::migrate(connection.url.expose(), &connection.roots).await?;
     print_line(&format!("the schema is at version {version}"))?;
     if is_behind_pooler {
-        print_line("a connection pooler may hide connected servers of older releases: use a direct URL to skip releases")?;
+        print_line(
+            "a connection pooler may hide connected servers of older releases: use a direct URL to skip releases",
+        )?;
     }
     Ok(())
 }

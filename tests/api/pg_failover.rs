@@ -28,7 +28,8 @@ impl Pair {
 
     /// The URL of both, with the server that is the standby at first in front.
     fn url(&self) -> String {
-        let (before, after) = self.database.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (before, after) =
+            self.database.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         let standby = format!("127.0.0.1:{}", self.standby.port());
         format!("{before}@{standby},{after}?target_session_attrs=read-write")
     }
@@ -49,7 +50,7 @@ impl Pair {
         .await;
     }
 
-    async fn fail_over(&mut self) {
+    fn fail_over(&mut self) {
         self.primary.crash();
         self.standby.promote();
     }
@@ -96,7 +97,7 @@ async fn an_ended_session_does_not_come_back_when_the_standby_lost_its_end() {
     pair.standby.detach().await;
     let ended = at_standby.end(&app).await;
     let lost_login = app.log_in(&user).await;
-    pair.fail_over().await;
+    pair.fail_over();
 
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
@@ -144,7 +145,7 @@ async fn servers_that_start_after_a_failover_know_the_ends_that_it_lost() {
     pair.standby.detach().await;
     let ended = at_standby.end(&app).await;
     app.servers[0].kill();
-    pair.fail_over().await;
+    pair.fail_over();
     link.lead_to(pair.standby.port());
     app.restart(0).await;
     wait_until_ready(&app).await;
@@ -175,11 +176,7 @@ async fn nothing_acknowledged_is_lost_with_synchronous_replication() {
     ] {
         pair.database.execute(sql).await;
     }
-    let app = App::setup()
-        .set("DATABASE_URL", &pair.url())
-        .set("RATE_LIMITS_ENABLED", "false")
-        .start()
-        .await;
+    let app = App::setup().set("DATABASE_URL", &pair.url()).set("RATE_LIMITS_ENABLED", "false").start().await;
     wait_until_ready(&app).await;
     let mut ended = Vec::new();
     let mut open = Vec::new();
@@ -200,7 +197,7 @@ async fn nothing_acknowledged_is_lost_with_synchronous_replication() {
     app.post_login(&user.username, &user.password).await.problem(503);
     app.log_out(&session).await.problem(503);
 
-    pair.fail_over().await;
+    pair.fail_over();
 
     wait_until_ready(&app).await;
     for session in &ended {
@@ -219,7 +216,14 @@ struct Sessions(Vec<(latchkey_tests::app::User, Session)>);
 impl Sessions {
     async fn begin(app: &App, pair: &Pair) -> Self {
         let mut sessions = Vec::new();
-        for name in ["lost.logout", "lost.all", "lost.password", "lost.deactivation", "lost.deletion", "lost.revocation"] {
+        for name in [
+            "lost.logout",
+            "lost.all",
+            "lost.password",
+            "lost.deactivation",
+            "lost.deletion",
+            "lost.revocation",
+        ] {
             sessions.push(app.new_session(name).await);
         }
         pair.wait_for_replay().await;

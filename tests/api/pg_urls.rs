@@ -1,5 +1,7 @@
 //! URLs of PostgreSQL: several hosts, TLS, sockets and passwords. `migrate` connects with each.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use latchkey_tests::app::App;
 use latchkey_tests::authority::Authority;
 use latchkey_tests::link::Link;
@@ -79,8 +81,10 @@ async fn of_several_hosts_the_one_that_accepts_writes_is_used() {
         assert_connects(&format!("{credentials}{hosts}/{name}?target_session_attrs=read-write"), &[]);
         assert_connects(&format!("{credentials}{hosts}/{name}"), &[]);
     }
-    let (ports, hosts): (Vec<_>, Vec<_>) =
-        [&standby, &host].map(|host| host.split_once(':').map(|(host, port)| (port, host)).unwrap()).into_iter().unzip();
+    let (ports, hosts): (Vec<_>, Vec<_>) = [&standby, &host]
+        .map(|host| host.split_once(':').map(|(host, port)| (port, host)).unwrap())
+        .into_iter()
+        .unzip();
     let query = format!("host={}&port={}&target_session_attrs=primary", hosts.join(","), ports.join(","));
     assert_connects(&format!("{credentials}/{name}?{query}"), &[]);
     assert_says(&format!("{credentials}{standby},{closed}/{name}"), "standby");
@@ -101,7 +105,8 @@ async fn tls_is_verified_for_each_host() {
     for wrong in [&other, &untrusted, &plain] {
         let wrong = at(wrong);
         assert_connects(&format!("{credentials}{wrong},{host}/{name}?{verified}"), &[]);
-        connect_with(&format!("{credentials}{wrong}/{name}?{verified}"), &[]).expect_err("an unverified host");
+        connect_with(&format!("{credentials}{wrong}/{name}?{verified}"), &[])
+            .expect_err("an unverified host");
     }
     assert_says(&format!("{credentials}{}/{name}?{verified}", at(&other)), "another host name");
     assert_says(&format!("{credentials}{}/{name}?{verified}", at(&untrusted)), "not trusted");
@@ -110,7 +115,10 @@ async fn tls_is_verified_for_each_host() {
     assert_connects(&format!("{credentials}{host}/{name}?{required}"), &[]);
     assert_says(&format!("{credentials}{}/{name}?{required}", at(&untrusted)), "not trusted");
     // A bound channel needs a verified certificate.
-    assert_says(&format!("{credentials}{host}/{name}?sslmode=require&channel_binding=require"), "not trusted");
+    assert_says(
+        &format!("{credentials}{host}/{name}?sslmode=require&channel_binding=require"),
+        "not trusted",
+    );
     let system = [("SSL_CERT_FILE", bundle.display().to_string())];
     for query in ["sslrootcert=system", "sslmode=verify-full&sslrootcert=system"] {
         let url = format!("{credentials}{host}/{name}?{query}");
@@ -141,9 +149,18 @@ async fn certificate_files_are_used_and_named_when_they_are_unusable() {
     std::fs::write(&text, "no certificate").unwrap();
     let text = text.display();
     for (query, words) in [
-        (format!("{verified}&sslcert=/nowhere/c.pem&sslkey={key}"), "`sslcert` /nowhere/c.pem cannot be read"),
-        (format!("{verified}&sslcert={certificate}&sslkey=/nowhere/k.pem"), "`sslkey` /nowhere/k.pem cannot be read"),
-        ("sslmode=verify-full&sslrootcert=/nowhere/ca.pem".to_owned(), "`sslrootcert` /nowhere/ca.pem cannot be read"),
+        (
+            format!("{verified}&sslcert=/nowhere/c.pem&sslkey={key}"),
+            "`sslcert` /nowhere/c.pem cannot be read",
+        ),
+        (
+            format!("{verified}&sslcert={certificate}&sslkey=/nowhere/k.pem"),
+            "`sslkey` /nowhere/k.pem cannot be read",
+        ),
+        (
+            "sslmode=verify-full&sslrootcert=/nowhere/ca.pem".to_owned(),
+            "`sslrootcert` /nowhere/ca.pem cannot be read",
+        ),
         (format!("{verified}&sslcert={text}&sslkey={key}"), "contains no certificate"),
         (format!("{verified}&sslcert={certificate}&sslkey={text}"), "contains no private key"),
         (format!("sslmode=verify-full&sslrootcert={text}"), "contains no certificate"),
@@ -172,11 +189,25 @@ async fn sockets_and_every_password_work() {
     let create = format!("CREATE ROLE \"odd@user:/?#\" SUPERUSER LOGIN PASSWORD '{quoted}'");
     let mut connection = database.connect().await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
-    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    // The password file of libpq.
+    let file = postgres.socket_folder().join("pgpass");
+    std::fs::write(&file, format!("127.0.0.1:{port}:{name}:latchkey:{}\n", database.password())).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let passfile = [("PGPASSFILE", file.display().to_string())];
+    assert_connects(&format!("postgres://latchkey@{host}/{name}"), &passfile);
+    assert_connects(
+        &format!("postgres://latchkey@{host}/{name}"),
+        &[("PGPASSWORD", database.password().to_owned())],
+    );
+
+    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
     let (user, password) = (encode("odd@user:/?#"), encode(&password));
     assert_connects(&format!("postgres://{user}:{password}@{host}/{name}"), &[]);
     assert_connects(&format!("postgresql://{host}/{name}?user={user}&password={password}"), &[]);
-    assert_connects(&format!("postgres:///?host=127.0.0.1&port={port}&dbname={name}&user={user}&password={password}"), &[]);
+    assert_connects(
+        &format!("postgres:///?host=127.0.0.1&port={port}&dbname={name}&user={user}&password={password}"),
+        &[],
+    );
 }
 
 #[tokio::test]

@@ -17,7 +17,8 @@ async fn the_server_works_with_each_supported_version() {
     for version in VERSIONS {
         let postgres = Postgres::start_from(&programs.join(format!("postgres-{version}/native")));
         let database = postgres.create_empty_database().await;
-        let found = database.text("SELECT split_part(current_setting('server_version'), '.', 1) || $1", "").await;
+        let found =
+            database.text("SELECT split_part(current_setting('server_version'), '.', 1) || $1", "").await;
         assert_eq!(found, version.to_string());
         database.migrate();
         let app = App::setup().set("DATABASE_URL", &database.url()).start().await;

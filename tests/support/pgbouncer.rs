@@ -27,7 +27,8 @@ impl PgBouncer {
         let path = folder.path();
         let port = free_port();
         let users = path.join("users.txt");
-        fs::write(&users, format!("\"latchkey\" \"{}\"\n", database.password())).expect("the users of PgBouncer");
+        fs::write(&users, format!("\"latchkey\" \"{}\"\n", database.password()))
+            .expect("the users of PgBouncer");
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\

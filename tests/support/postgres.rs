@@ -64,7 +64,8 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(&Launch { is_shared: true, ..Launch::default() }));
+        static SHARED: LazyLock<Postgres> =
+            LazyLock::new(|| Postgres::launch(&Launch { is_shared: true, ..Launch::default() }));
         &SHARED
     }
 

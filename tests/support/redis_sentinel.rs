@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::{OnParentDeath, Process, free_port, temporary_folder};
 use crate::authority::Authority;
+use crate::process::{OnParentDeath, Process, free_port, temporary_folder};
 use crate::redis::{Redis, tls_settings};
 use crate::{logs, programs, wait};
 
@@ -101,11 +101,7 @@ impl SentinelSetup {
         let query =
             self.sentinel_password.as_ref().map_or(String::new(), |own| format!("?sentinel_password={own}"));
         let scheme = if self.authority.is_some() { "rediss+sentinel" } else { "redis+sentinel" };
-        format!(
-            "{scheme}://:{}@127.0.0.1:1,{}/{NAME}{query}",
-            self.servers[0].password(),
-            ports.join(",")
-        )
+        format!("{scheme}://:{}@127.0.0.1:1,{}/{NAME}{query}", self.servers[0].password(), ports.join(","))
     }
 
     /// Waits until the Sentinels name this server as the primary.

@@ -34,9 +34,7 @@ pub use hash_workers::{BASE_MEMORY, HASH_MEMORY, HashLimits};
 pub use log_line::{BoundedLines, LONGEST_LINE, shorten_text};
 pub use new_password::PasswordRefusal;
 pub use password_policy::{PasswordLength, PasswordPolicy};
-pub use postgres_url::{
-    POSTGRES_PORT, PostgresAddress, PostgresHost, PostgresUrl, RootCertificate, SslMode,
-};
+pub use postgres_url::{POSTGRES_PORT, PostgresAddress, PostgresHost, PostgresUrl, RootCertificate, SslMode};
 pub use redis_url::{RedisLogin, SentinelUrl};
 pub use references::References;
 pub use secret::{SecretSource, SecretText};

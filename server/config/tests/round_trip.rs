@@ -28,7 +28,8 @@ fn secret_url(schemes: &'static [&'static str]) -> impl Strategy<Value = SecretS
 }
 
 fn database_url() -> impl Strategy<Value = SecretSource> {
-    let inline = "postgres(ql)?://[a-z]{1,5}:[^\0/?#%]{1,30}@[a-z]{1,9}(:[1-9][0-9]{0,3})?/[a-z]{0,9}".prop_map(SecretSource::inline);
+    let inline = "postgres(ql)?://[a-z]{1,5}:[^\0/?#%]{1,30}@[a-z]{1,9}(:[1-9][0-9]{0,3})?/[a-z]{0,9}"
+        .prop_map(SecretSource::inline);
     prop_oneof![inline, path().prop_map(SecretSource::File)]
 }
 

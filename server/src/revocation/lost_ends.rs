@@ -19,7 +19,9 @@ use crate::telemetry::call_span;
 impl Revocation {
     /// Whether Redis has the end of this session, trusted or not. `false` when it cannot answer.
     pub(super) async fn is_end_in_redis(&self, session_id: Uuid) -> bool {
-        let (Some(connection), Some(keys)) = (self.redis.connection(), self.trust.keys()) else { return false };
+        let (Some(connection), Some(keys)) = (self.redis.connection(), self.trust.keys()) else {
+            return false;
+        };
         let found: Result<Option<i32>, _> = redis::cmd("GET")
             .arg(keys.revoked(session_id))
             .query_async(&mut connection.stream())
@@ -58,10 +60,12 @@ impl Revocation {
         // Without a name it is an empty Redis.
         if before.is_some_and(|before| before != server) {
             let count = self.compare_ends(connection).await?;
-            tracing::info!(
-                sessions = count,
-                "the database was restarted or failed over; sessions whose end it had lost were ended again"
-            );
+            if count > 0 {
+                tracing::warn!(
+                    sessions = count,
+                    "the database had lost the end of sessions, as after a failover; they were ended again"
+                );
+            }
         }
         redis::cmd("SET")
             .arg(&keys.database_server)

@@ -57,7 +57,9 @@ impl Postgres {
             sqlx::query(sql).execute(&mut admin).await.expect(sql);
         }
         wait::until_equal("receivers of the standby", 0, || async {
-            self.database("postgres").count("SELECT count(*) FROM pg_stat_wal_receiver WHERE status <> $1", "").await
+            self.database("postgres")
+                .count("SELECT count(*) FROM pg_stat_wal_receiver WHERE status <> $1", "")
+                .await
         })
         .await;
     }

@@ -49,7 +49,10 @@ mod tests {
     fn another_host_is_another_database_wherever_the_url_names_it() {
         let place = |url: &str| without_login(&SecretText::new(url));
         assert_eq!(place("postgres://a:b@db/auth"), "postgres://db/auth");
-        assert_eq!(place("postgres://a:b@one,two/auth"), place("postgres://c:d@one,two/auth?sslmode=require"));
+        assert_eq!(
+            place("postgres://a:b@one,two/auth"),
+            place("postgres://c:d@one,two/auth?sslmode=require")
+        );
         for [one, other] in [
             ["postgres://a:b@one,two/auth", "postgres://a:b@one,three/auth"],
             ["postgres://a:b@/auth?host=one", "postgres://a:b@/auth?host=two"],

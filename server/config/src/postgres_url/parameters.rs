@@ -80,8 +80,10 @@ impl Parameters {
     pub(super) fn read_query(&mut self, query: &str) -> Result<(), String> {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let Some((name, value)) = pair.split_once('=') else {
-                return Err("it has a parameter without a value: percent-encode special characters of the password"
-                    .to_owned());
+                return Err(
+                    "it has a parameter without a value: percent-encode special characters of the password"
+                        .to_owned(),
+                );
             };
             let (name, value) = (decode(name, "query")?, decode(value, "query")?);
             self.read(&name, value).map_err(|reason| match reason {
@@ -166,8 +168,10 @@ impl Parameters {
         let ssl_mode = verified_mode(self.ssl_mode, self.root_certificate.as_ref(), self.binds_channel)?;
         let names_both = !self.addresses.is_empty() && !self.hosts.iter().all(String::is_empty);
         if names_both && ssl_mode == Some(SslMode::VerifyFull) {
-            return Err("`hostaddr` beside a host is not supported when the host is verified: leave `hostaddr` out"
-                .to_owned());
+            return Err(
+                "`hostaddr` beside a host is not supported when the host is verified: leave `hostaddr` out"
+                    .to_owned(),
+            );
         }
         Ok(PostgresUrl {
             hosts,
@@ -259,7 +263,8 @@ fn parse_flag(name: &str, value: &str) -> Result<bool, Refusal> {
 
 /// Zero and negative numbers mean no limit, as in libpq.
 fn parse_timeout(value: &str) -> Result<Option<Duration>, Refusal> {
-    let seconds: i64 = value.trim().parse().map_err(|_| one_of("connect_timeout", "a whole number of seconds"))?;
+    let seconds: i64 =
+        value.trim().parse().map_err(|_| one_of("connect_timeout", "a whole number of seconds"))?;
     Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
 }
 

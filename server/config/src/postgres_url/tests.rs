@@ -39,8 +39,17 @@ fn hosts_and_ports_are_read_as_in_libpq() {
     ] {
         assert_eq!(hosts(rest), expected, "{rest}");
     }
-    for bad in ["h:x/d", "h:0/d", "h:65536/d", "[::1/d", "[::1]x/d", "h1,,h2/d", "h h/d", "h/d?port=1,2", "h/d?hostaddr=x"]
-    {
+    for bad in [
+        "h:x/d",
+        "h:0/d",
+        "h:65536/d",
+        "[::1/d",
+        "[::1]x/d",
+        "h1,,h2/d",
+        "h h/d",
+        "h/d?port=1,2",
+        "h/d?hostaddr=x",
+    ] {
         refusal(bad);
     }
 }
@@ -60,8 +69,12 @@ fn a_password_may_contain_every_character() {
     assert_eq!(parse("u%40tenant:p@h/d%2Fe").username.unwrap(), "u@tenant");
     assert_eq!(parse("u%40tenant:p@h/d%2Fe").database.unwrap(), "d/e");
     assert_eq!(parse("u@server:p@h/d").username.unwrap(), "u@server");
-    for bad in ["u:NeverPrinted/x@h/d", "u:p%00NeverPrinted@h/d", "u:p%ffNeverPrinted@h/d", "u:1234/d?NeverPrinted=x@h/d"]
-    {
+    for bad in [
+        "u:NeverPrinted/x@h/d",
+        "u:p%00NeverPrinted@h/d",
+        "u:p%ffNeverPrinted@h/d",
+        "u:1234/d?NeverPrinted=x@h/d",
+    ] {
         assert!(!refusal(bad).contains("NeverPrinted"), "{bad}: {}", refusal(bad));
     }
 }
@@ -110,7 +123,8 @@ fn tls_is_never_weaker_than_the_url_demands() {
 
 #[test]
 fn parameters_are_supported_without_effect_or_refused_with_a_reason() {
-    let url = parse("u:p@h/d?connect_timeout=7&options=-c%20search_path%3Da&options[work_mem]=1 MB&pgbouncer=true");
+    let url =
+        parse("u:p@h/d?connect_timeout=7&options=-c%20search_path%3Da&options[work_mem]=1 MB&pgbouncer=true");
     assert_eq!(url.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(url.options.as_deref(), Some("-c search_path=a -c work_mem=1\\ MB"));
     assert_eq!(url.pooler, Some(true));

@@ -17,7 +17,9 @@ pub(super) fn check(url: &PostgresUrl) -> Result<(), String> {
         check_certificates("sslcert", &client.certificate)?;
         if PrivateKeyDer::from_pem_slice(&read("sslkey", &client.key)?).is_err() {
             let file = client.key.display();
-            return Err(format!("its `sslkey` {file} contains no private key in PEM form without a password"));
+            return Err(format!(
+                "its `sslkey` {file} contains no private key in PEM form without a password"
+            ));
         }
     }
     Ok(())
@@ -33,5 +35,6 @@ fn check_certificates(parameter: &str, file: &Path) -> Result<(), String> {
 }
 
 fn read(parameter: &str, file: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(file).map_err(|error| format!("its `{parameter}` {} cannot be read: {error}", file.display()))
+    std::fs::read(file)
+        .map_err(|error| format!("its `{parameter}` {} cannot be read: {error}", file.display()))
 }

@@ -252,11 +252,7 @@ fn lifetime() -> Duration {
 
 impl Pool {
     /// Creates a pool that opens its first connection when it is first used.
-    pub(super) fn connect_lazily(
-        target: Target,
-        max_connections: u32,
-        deadlines: Deadlines,
-    ) -> Self {
+    pub(super) fn connect_lazily(target: Target, max_connections: u32, deadlines: Deadlines) -> Self {
         let inner = Arc::new(PoolInner {
             target: ArcSwap::from_pointee(target),
             last_server: AtomicUsize::new(0),

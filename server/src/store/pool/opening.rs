@@ -41,9 +41,8 @@ impl PoolInner {
             } else if attempts.is_empty() {
                 break;
             }
-            let stagger = async {
-                if order.len() > 0 { sleep(STAGGER).await } else { std::future::pending().await }
-            };
+            let stagger =
+                async { if order.len() > 0 { sleep(STAGGER).await } else { std::future::pending().await } };
             let finished = tokio::select! {
                 finished = attempts.next() => finished,
                 () = stagger => None,
@@ -125,7 +124,9 @@ fn may_refuse_parameter(error: &sqlx::Error) -> bool {
 /// Of the errors of several servers, what one has answered says more than that another one could not be reached.
 fn more_telling(before: Option<sqlx::Error>, error: sqlx::Error) -> sqlx::Error {
     match before {
-        Some(before) if !matches!(before, sqlx::Error::Io(_)) || matches!(error, sqlx::Error::Io(_)) => before,
+        Some(before) if !matches!(before, sqlx::Error::Io(_)) || matches!(error, sqlx::Error::Io(_)) => {
+            before
+        }
         _ => error,
     }
 }

@@ -33,9 +33,9 @@ impl Target {
 
     fn place(&self) -> Place<'_> {
         let servers = &self.servers;
-        let name = servers.first().map_or("", |server| {
-            server.get_database().unwrap_or_else(|| server.get_username())
-        });
+        let name = servers
+            .first()
+            .map_or("", |server| server.get_database().unwrap_or_else(|| server.get_username()));
         let addresses =
             servers.iter().map(|server| (server.get_host(), server.get_port(), server.get_socket()));
         (addresses.collect(), name)
