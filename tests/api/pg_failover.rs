@@ -40,7 +40,8 @@ impl Pair {
 
     /// Waits until the standby has everything.
     async fn wait_for_replay(&self) {
-        let position = self.database.text("SELECT pg_current_wal_lsn()::text || $1", "").await;
+        // Commits of the tests are asynchronous: what is not written yet counts too.
+        let position = self.database.text("SELECT pg_current_wal_insert_lsn()::text || $1", "").await;
         let copy = self.copy();
         wait::until("the standby to replay everything", || async {
             let sql = "SELECT (pg_last_wal_replay_lsn() >= $1::pg_lsn)::text";
