@@ -90,13 +90,11 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
 
 async fn check_database(store: &Store) -> Result<String, String> {
     let schema = store.schema().await.map_err(|error| error.to_string())?;
-    match describe_unfit(&schema) {
-        Some(reason) => Err(reason),
-        None => {
-            let way = if store.is_behind_pooler() { " through a connection pooler" } else { "" };
-            Ok(format!("answers{way}, schema version {}", schema.known()))
-        }
+    if let Some(reason) = describe_unfit(&schema) {
+        return Err(reason);
     }
+    let way = if store.is_behind_pooler() { " through a connection pooler" } else { "" };
+    Ok(format!("answers{way}, schema version {}", schema.known()))
 }
 
 async fn check_clock(store: &Store) -> Result<String, String> {

@@ -1,5 +1,7 @@
 //! URLs of PostgreSQL: several hosts, TLS, sockets and passwords. `migrate` connects with each.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use latchkey_tests::app::App;
 use latchkey_tests::authority::Authority;
 use latchkey_tests::link::Link;
@@ -187,7 +189,18 @@ async fn sockets_and_every_password_work() {
     let create = format!("CREATE ROLE \"odd@user:/?#\" SUPERUSER LOGIN PASSWORD '{quoted}'");
     let mut connection = database.connect().await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
-    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    // The password file of libpq.
+    let file = postgres.socket_folder().join("pgpass");
+    std::fs::write(&file, format!("127.0.0.1:{port}:{name}:latchkey:{}\n", database.password())).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let passfile = [("PGPASSFILE", file.display().to_string())];
+    assert_connects(&format!("postgres://latchkey@{host}/{name}"), &passfile);
+    assert_connects(
+        &format!("postgres://latchkey@{host}/{name}"),
+        &[("PGPASSWORD", database.password().to_owned())],
+    );
+
+    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
     let (user, password) = (encode("odd@user:/?#"), encode(&password));
     assert_connects(&format!("postgres://{user}:{password}@{host}/{name}"), &[]);
     assert_connects(&format!("postgresql://{host}/{name}?user={user}&password={password}"), &[]);

@@ -43,7 +43,7 @@ impl RedisCluster {
 
     fn start_node(authority: Option<&Authority>, password: &str) -> Redis {
         let settings = format!(
-            "cluster-enabled yes\ncluster-port {}\ncluster-node-timeout 2000\nmasterauth {password}\n\
+            "cluster-enabled yes\ncluster-port {}\ncluster-node-timeout 15000\nmasterauth {password}\n\
              repl-diskless-sync-delay 0\ncluster-require-full-coverage no\n",
             free_port()
         );

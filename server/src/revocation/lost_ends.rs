@@ -60,10 +60,12 @@ impl Revocation {
         // Without a name it is an empty Redis.
         if before.is_some_and(|before| before != server) {
             let count = self.compare_ends(connection).await?;
-            tracing::info!(
-                sessions = count,
-                "the database was restarted or failed over; sessions whose end it had lost were ended again"
-            );
+            if count > 0 {
+                tracing::warn!(
+                    sessions = count,
+                    "the database had lost the end of sessions, as after a failover; they were ended again"
+                );
+            }
         }
         redis::cmd("SET")
             .arg(&keys.database_server)

@@ -88,27 +88,25 @@ impl Store {
 pub(super) fn connect_target(database_url: &str, roots: &TrustedRoots) -> Result<Target, StoreError> {
     let url = PostgresUrl::parse(database_url).map_err(StoreError::InvalidUrl)?;
     certificate_files::check(&url).map_err(StoreError::InvalidUrl)?;
-    // Poolers refuse startup parameters that they do not know, and values are sent in binary form.
-    let base = base_options(url.options.as_deref()).extra_float_digits(None);
-    let mut common = with_tls(base, &url, roots);
-    if let Some(username) = &url.username {
-        common = common.username(username);
-    }
-    if let Some(password) = &url.password {
-        common = common.password(password.expose());
-    }
-    if let Some(database) = &url.database {
-        common = common.database(database);
-    }
-    let servers = url.hosts.iter().map(|host| match &host.address {
-        PostgresAddress::Tcp(name) => common.clone().host(name).port(host.port),
-        PostgresAddress::Socket(folder) => {
-            common.clone().socket(folder).port(host.port).ssl_mode(PgSslMode::Disable)
+    let server = |address: Option<(&PostgresAddress, u16)>| {
+        // Poolers refuse startup parameters that they do not know, and values are sent in binary form.
+        let base = base_options(&url, address).extra_float_digits(None);
+        let options = with_tls(base, &url, roots);
+        match &url.password {
+            Some(password) => options.password(password.expose()),
+            None => options,
+        }
+    };
+    let servers = url.hosts.iter().map(|host| {
+        let options = server(Some((&host.address, host.port)));
+        match &host.address {
+            PostgresAddress::Tcp(name) => options.host(name),
+            PostgresAddress::Socket(folder) => options.socket(folder).ssl_mode(PgSslMode::Disable),
         }
     });
     let mut servers: Vec<_> = servers.collect();
     if servers.is_empty() {
-        servers.push(common);
+        servers.push(server(None));
     }
     Ok(Target { servers, connect_timeout: url.connect_timeout, pooler: url.pooler })
 }
@@ -136,17 +134,25 @@ fn with_tls(options: PgConnectOptions, url: &PostgresUrl, roots: &TrustedRoots) 
     }
 }
 
-/// The defaults, with these options for the command line of the database server. The client library takes them only from
-/// a URL.
-fn base_options(options: Option<&str>) -> PgConnectOptions {
+/// User, database, port and command-line options, and the defaults for the rest: the variables of libpq, such as `PGPASSWORD`,
+/// and the password file. The client library reads that file, and takes these options, only with a URL.
+fn base_options(url: &PostgresUrl, address: Option<(&PostgresAddress, u16)>) -> PgConnectOptions {
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let defaults = PgConnectOptions::new_without_pgpass();
-    let Some(options) = options else { return defaults };
-    let encoded = utf8_percent_encode(options, NON_ALPHANUMERIC);
-    match format!("postgres://localhost/?options={encoded}").parse::<PgConnectOptions>() {
-        Ok(parsed) => parsed.host(defaults.get_host()).port(defaults.get_port()),
-        // An encoded value is always a part of a URL.
-        Err(_) => defaults,
-    }
+    let (host, port) = match address {
+        Some((PostgresAddress::Tcp(name), port)) if name.contains(':') => (format!("[{name}]"), port),
+        Some((PostgresAddress::Tcp(name), port)) => (name.clone(), port),
+        Some((PostgresAddress::Socket(folder), port)) => (encoded(&folder.to_string_lossy()), port),
+        None => (encoded(defaults.get_host()), defaults.get_port()),
+    };
+    let user = url.username.as_deref().map_or(String::new(), |user| format!("{}@", encoded(user)));
+    let database = url.database.as_deref().map_or(String::new(), encoded);
+    let query =
+        url.options.as_deref().map_or(String::new(), |options| format!("?options={}", encoded(options)));
+    let parsed = format!("postgres://{user}{host}:{port}/{database}{query}").parse();
+    // Such a URL can always be parsed.
+    let parsed: PgConnectOptions = parsed.unwrap_or_else(|_| defaults.clone());
+    if address.is_some() { parsed } else { parsed.host(defaults.get_host()) }
 }
 
 #[cfg(test)]

@@ -89,6 +89,15 @@ pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<Migrate
     Ok(Migrated { version, is_behind_pooler: pool.is_shared() })
 }
 
+impl From<apply::Failure> for MigrateError {
+    fn from(failure: apply::Failure) -> Self {
+        match failure {
+            apply::Failure::Store(error) => Self::Store(error),
+            apply::Failure::Migration(error) => Self::Migration(error),
+        }
+    }
+}
+
 impl Store {
     /// The schema as it is; its version is `None` when there is none. Whether the database accepts writes is asked anew.
     ///

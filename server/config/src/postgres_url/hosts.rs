@@ -16,22 +16,19 @@ pub(super) fn split_authority(text: &str) -> Result<(Vec<String>, Vec<String>), 
     }
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     for part in text.split(',') {
-        let (host, port) = match part.strip_prefix('[') {
-            Some(rest) => {
-                let (address, after) = rest.split_once(']').ok_or(HOST)?;
-                let address = decode(address, "host")?;
-                parse_ipv6(&address).ok_or(HOST)?;
-                let port = match after.strip_prefix(':') {
-                    Some(port) => port,
-                    None if after.is_empty() => "",
-                    None => return Err(HOST.to_owned()),
-                };
-                (address, port)
-            }
-            None => {
-                let (host, port) = part.split_once(':').unwrap_or((part, ""));
-                (decode(host, "host")?, port)
-            }
+        let (host, port) = if let Some(rest) = part.strip_prefix('[') {
+            let (address, after) = rest.split_once(']').ok_or(HOST)?;
+            let address = decode(address, "host")?;
+            parse_ipv6(&address).ok_or(HOST)?;
+            let port = match after.strip_prefix(':') {
+                Some(port) => port,
+                None if after.is_empty() => "",
+                None => return Err(HOST.to_owned()),
+            };
+            (address, port)
+        } else {
+            let (host, port) = part.split_once(':').unwrap_or((part, ""));
+            (decode(host, "host")?, port)
         };
         hosts.push(host);
         ports.push(port.to_owned());
@@ -57,14 +54,10 @@ pub(super) fn combine(
         parse_port(text.map_or("", String::as_str))
     };
     if names.iter().all(String::is_empty) {
-        // The default host of libpq. It would take any port that is given.
-        return match ports.iter().any(|port| !port.is_empty()) {
-            true => Ok(vec![PostgresHost {
-                address: PostgresAddress::Tcp("localhost".to_owned()),
-                port: port(0)?,
-            }]),
-            false => Ok(Vec::new()),
-        };
+        // The default host of libpq, at the port that is given.
+        let is_port_given = ports.iter().any(|port| !port.is_empty());
+        let address = PostgresAddress::Tcp("localhost".to_owned());
+        return Ok(if is_port_given { vec![PostgresHost { address, port: port(0)? }] } else { Vec::new() });
     }
     names
         .iter()

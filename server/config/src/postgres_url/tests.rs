@@ -57,7 +57,7 @@ fn hosts_and_ports_are_read_as_in_libpq() {
 #[test]
 fn a_password_may_contain_every_character() {
     let password: String = (1..=0x7e_u8).map(char::from).chain("äß€😀".chars()).collect();
-    let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = password.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     for rest in [format!("u:{encoded}@h/d"), format!("u@h/d?password={encoded}")] {
         let url = parse(&rest);
         assert_eq!(url.password.unwrap().expose(), password);

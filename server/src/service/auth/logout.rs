@@ -41,16 +41,22 @@ pub(in crate::service) async fn announce_end(
             service.emit(event);
             Some(revoked)
         }
-        // An earlier attempt ended the session but may not have announced it; announce it before answering.
-        None => match service.store.find_revocation(session_id).await? {
-            Some(revoked) => Some(revoked),
-            // The login was lost in a failover of the database, but Redis would accept the access tokens.
-            None => {
-                let expiry = Utc::now() + service.tokens.access_lifetime;
-                service.store.revoke_unknown_session(session_id, expiry).await?
-            }
-        },
+        None => find_or_record_revocation(service, session_id).await?,
     };
     service.revocation.announce(revoked.as_slice()).await?;
     Ok(())
+}
+
+/// The revocation of a session that was not active when it was to be ended.
+async fn find_or_record_revocation(
+    service: &Service,
+    session_id: Uuid,
+) -> Result<Option<RevokedSession>, ServiceError> {
+    // An earlier attempt ended the session but may not have announced it; announce it before answering.
+    if let Some(revoked) = service.store.find_revocation(session_id).await? {
+        return Ok(Some(revoked));
+    }
+    // The login was lost in a failover of the database, but a replica that asks Redis would accept the access tokens.
+    let expiry = Utc::now() + service.tokens.access_lifetime;
+    Ok(service.store.revoke_unknown_session(session_id, expiry).await?)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement};
-use sqlx::{AssertSqlSafe, Either, Execute, Executor as _, Postgres, SqlStr};
+use sqlx::{Either, Execute, Executor as _, Postgres, SqlStr};
 
 /// Subtracted from the time that PostgreSQL has for a statement, so that the connection remains usable after it.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -50,7 +50,7 @@ where
 {
     let limit = limit.saturating_sub(MARGIN).as_millis();
     let begin = format!("BEGIN TRANSACTION; SET LOCAL statement_timeout = {limit}");
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(begin))).await?;
+    connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(begin))).await?;
     let results = run(connection, query).await;
     let end = match &results {
         Ok(_) => "COMMIT",

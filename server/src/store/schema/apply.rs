@@ -7,9 +7,20 @@ use sqlx::{Executor as _, Row as _};
 use crate::store::StoreError;
 use crate::store::pool::{Deadlines, Pool, Transaction};
 
+/// Why the migrations did not end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The database could not be reached.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A migration failed; the database is as it was before it.
+    #[error("{0}")]
+    Migration(#[source] MigrateError),
+}
+
 /// # Errors
 /// The database could not be reached, or a migration failed. Migrations that are unknown are left alone.
-pub(super) async fn apply_all(pool: &Pool, migrator: &Migrator) -> Result<(), super::MigrateError> {
+pub(super) async fn apply_all(pool: &Pool, migrator: &Migrator) -> Result<(), Failure> {
     let pool = pool.with(Deadlines::LONG_MIGRATION);
     create_table(&pool).await?;
     for migration in migrator.iter() {
@@ -45,10 +56,10 @@ async fn begin_locked(pool: &Pool) -> Result<Transaction, StoreError> {
     Ok(transaction)
 }
 
-async fn apply(pool: &Pool, migration: &Migration) -> Result<(), super::MigrateError> {
+async fn apply(pool: &Pool, migration: &Migration) -> Result<(), Failure> {
     let version = migration.version;
     let mut transaction = begin_locked(pool).await?;
-    let failed = |error| super::MigrateError::Migration(MigrateError::ExecuteMigration(error, version));
+    let failed = |error| Failure::Migration(MigrateError::ExecuteMigration(error, version));
     let applied = sqlx::query("SELECT success, checksum FROM _sqlx_migrations WHERE version = $1")
         .bind(version)
         .fetch_optional(&mut *transaction)
@@ -59,8 +70,8 @@ async fn apply(pool: &Pool, migration: &Migration) -> Result<(), super::MigrateE
             (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
         return match (success, checksum == *migration.checksum) {
             (true, true) => Ok(()),
-            (true, false) => Err(super::MigrateError::Migration(MigrateError::VersionMismatch(version))),
-            (false, _) => Err(super::MigrateError::Migration(MigrateError::Dirty(version))),
+            (true, false) => Err(Failure::Migration(MigrateError::VersionMismatch(version))),
+            (false, _) => Err(Failure::Migration(MigrateError::Dirty(version))),
         };
     }
     transaction.execute(sqlx::raw_sql(migration.sql.clone())).await.map_err(failed)?;
