@@ -11,6 +11,8 @@ mod cli;
 mod commands;
 mod crypto;
 mod domain;
+#[cfg(any(test, fuzzing))]
+mod fuzz_targets;
 mod http;
 mod limits;
 mod login_probe;
@@ -28,3 +30,5 @@ mod telemetry;
 mod trusted_roots;
 
 pub use cli::run;
+#[cfg(fuzzing)]
+pub use fuzz_targets::TARGETS;

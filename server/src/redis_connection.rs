@@ -318,11 +318,6 @@ impl RedisConnection {
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let link = Link { id, epoch_prefix: format!("{data_id}/"), identified_at };
-        Ok(Connection {
-            link,
-            data_id,
-            tried: AtomicBool::new(prefix.is_some()),
-            stream,
-        })
+        Ok(Connection { link, data_id, tried: AtomicBool::new(prefix.is_some()), stream })
     }
 }

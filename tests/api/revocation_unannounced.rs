@@ -111,3 +111,16 @@ async fn a_replica_that_cannot_sweep_does_not_trust_redis() {
     transaction.rollback().await.unwrap();
     wait_for_mode(&app, "redis").await;
 }
+
+#[tokio::test]
+async fn a_refusal_of_an_ended_session_announces_its_end() {
+    let app = App::setup().replicas(2).start().await;
+    wait_for_mode(&app, "redis").await;
+    for attempt in 0..5 {
+        let (_, ended) = app.new_session(&format!("ended{attempt}")).await;
+        // As if the session was ended because its refresh token was reused, and the response was lost with the replica.
+        app.database.execute_for(END, &id_of(&ended)).await;
+        app.refresh_at(0, &ended).await.problem(401);
+        app.me_at(1, &ended.access).await.problem(401);
+    }
+}

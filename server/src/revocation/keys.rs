@@ -20,11 +20,7 @@ impl Keys {
     /// is copied along when a database is cloned from another one or restored beside it.
     pub(super) fn new(issuer: &str, state: &RevocationState) -> Self {
         let prefix = prefix(issuer, state.service_id, &state.database_name);
-        Self {
-            marker: format!("{prefix}epoch"),
-            revoked_prefix: format!("{prefix}revoked:"),
-            prefix,
-        }
+        Self { marker: format!("{prefix}epoch"), revoked_prefix: format!("{prefix}revoked:"), prefix }
     }
 
     /// Is there while the session's access tokens may be unexpired by some replica's clock.

@@ -5,9 +5,11 @@
 #[path = "../explorer.rs"]
 mod explorer;
 mod facts;
+mod faults;
 mod recovery;
 mod state;
 mod steps;
+mod work;
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -141,7 +141,10 @@ pub enum Announcement {
 pub enum Session {
     #[default]
     Active,
-    Announcing { by: u8, step: Announcement },
+    Announcing {
+        by: u8,
+        step: Announcement,
+    },
     /// The replica crashed or PostgreSQL did not answer: the client got no answer and may try again.
     Unanswered,
     /// The client knows that the session has ended.

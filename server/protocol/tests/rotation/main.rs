@@ -61,6 +61,7 @@ struct State {
 }
 
 #[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "counterexamples print them")]
 enum Step {
     Send(usize),
     /// The transaction of the exchange commits.
@@ -120,7 +121,9 @@ impl Rotation {
         let decision = match (decide_rotation(generation, now), generation) {
             (Decision::RepeatCurrent, _) if self.omits(Omitted::Grace) => Decision::Theft,
             (Decision::RepeatCurrent, _) if self.omits(Omitted::Repetition) => Decision::Rotate,
-            (Decision::Theft, Generation::Rotated(_)) if self.omits(Omitted::EndOfGrace) => Decision::RepeatCurrent,
+            (Decision::Theft, Generation::Rotated(_)) if self.omits(Omitted::EndOfGrace) => {
+                Decision::RepeatCurrent
+            }
             (decision, _) => decision,
         };
         let granted = match decision {
@@ -230,7 +233,9 @@ impl Model for Rotation {
         for (from, to) in [(0, 1), (1, 0)] {
             let token = state.holders[from].token;
             if state.holders[to].request == Request::None && token > state.holders[to].token {
-                add(Step::Share(from, to), &|after| after.holders[to] = Holder { token, ..Holder::default() });
+                add(Step::Share(from, to), &|after| {
+                    after.holders[to] = Holder { token, ..Holder::default() }
+                });
             }
         }
         if self.thief && state.holders[THIEF].request == Request::None {
@@ -261,7 +266,8 @@ impl Model for Rotation {
     }
 
     fn broken_promise(&self, state: &State) -> Option<&'static str> {
-        let refused = state.holders.iter().any(|holder| holder.refused || holder.request == Request::Decided(None));
+        let refused =
+            state.holders.iter().any(|holder| holder.refused || holder.request == Request::Decided(None));
         if !self.thief && !state.logged_out && refused {
             return Some("a client that repeats a request in time keeps its session");
         }
@@ -287,8 +293,13 @@ const NECESSARY: [(Omitted, Rotation); 7] = [
 fn run(rotation: &Rotation) -> Result<Reached<State>, Counterexample> {
     let result = explore(rotation, MOST_STATES);
     match &result {
-        Ok(reached) => println!("{rotation:?}: {} states, {} transitions", reached.states.len(), reached.transitions),
-        Err(found) => println!("{rotation:?}: {} is broken by state {}:\n{}", found.promise, found.explored, found.steps),
+        Ok(reached) => {
+            println!("{rotation:?}: {} states, {} transitions", reached.states.len(), reached.transitions)
+        }
+        Err(found) => println!(
+            "{rotation:?}: {} is broken by state {}:\n{}",
+            found.promise, found.explored, found.steps
+        ),
     }
     result
 }
