@@ -6,7 +6,7 @@ use crate::state::{Age, Announcement, Data, Node, REPLICAS, Refill, Replica, See
 use crate::steps::{OLD, Omitted, Protocol, Step};
 
 impl Protocol {
-    pub fn fail(&self, state: &mut State, step: Step) -> Option<()> {
+    pub fn fail(state: &mut State, step: Step) -> Option<()> {
         match step {
             Step::Disconnect { replica } => {
                 state.replicas[usize::from(replica)].connection?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::explorer::Model;
 use crate::facts::Facts;
 use crate::state::{
-    Age, Announcement, Connection, NODES, Node, REPLICAS, Seen, Session, State, TokenCheck, canonical,
+    Age, Announcement, Connection, NODES_U8, Node, REPLICAS, REPLICAS_U8, Seen, Session, State, TokenCheck,
+    canonical,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +97,7 @@ pub enum Omitted {
 }
 
 /// What is explored.
+#[expect(clippy::struct_excessive_bools, reason = "each leaves out one thing")]
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
     pub omitted: Option<Omitted>,
@@ -125,8 +127,8 @@ impl Model for Protocol {
     }
 
     fn add_next(&self, state: &State, next: &mut Vec<(Step, State)>) {
-        for replica in 0..REPLICAS as u8 {
-            for node in 0..NODES as u8 {
+        for replica in 0..REPLICAS_U8 {
+            for node in 0..NODES_U8 {
                 self.add(state, Step::Connect { replica, node }, next);
             }
             self.add(state, Step::Fetch { replica }, next);
@@ -144,7 +146,7 @@ impl Model for Protocol {
             self.add(state, Step::Disconnect { replica }, next);
             self.add(state, Step::Crash { replica }, next);
         }
-        for node in 0..NODES as u8 {
+        for node in 0..NODES_U8 {
             self.add(state, Step::Flush { node }, next);
             self.add(state, Step::Restart { node, empty: true }, next);
             self.add(state, Step::Restart { node, empty: false }, next);
@@ -248,10 +250,9 @@ impl Protocol {
                 let announced = Session::Announcing { by: replica, step: Announcement::Committed };
                 after.session = match state.session {
                     Session::Active if !self.announces => Session::Unanswered,
-                    Session::Active => announced,
                     Session::Unanswered if !self.announces => return None,
                     Session::Unanswered if self.omits(Omitted::AnnouncementOfEarlierEnd) => Session::Answered,
-                    Session::Unanswered => announced,
+                    Session::Active | Session::Unanswered => announced,
                     Session::Announcing { .. } | Session::Answered => return None,
                 };
             }
@@ -288,7 +289,7 @@ impl Protocol {
             _ => {
                 let is_free = !self.announces && matches!(step, Step::Disconnect { .. });
                 after.faults = state.faults.checked_sub(u8::from(!is_free))?;
-                self.fail(&mut after, step)?;
+                Self::fail(&mut after, step)?;
             }
         }
         Some(after)

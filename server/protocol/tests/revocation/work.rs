@@ -136,7 +136,7 @@ impl Protocol {
                 Announcement::Read { marker, id: state.replicas[replica].connection?.id }
             }
             Announcement::Read { marker, id } => {
-                if self.facts(state).trusts_over(replica, &over(id), marker) {
+                if self.facts(state).trusts_over(replica, over(id), marker) {
                     state.session = Session::Answered;
                     return Some(());
                 }
@@ -144,7 +144,7 @@ impl Protocol {
             }
             Announcement::Untrusted { marker, id } => {
                 self.fetch(state, replica);
-                let covers = self.facts(state).covers(&over(id), marker);
+                let covers = self.facts(state).covers(over(id), marker);
                 let ignored = self.omits(Omitted::CandidateInAnnouncements) && state.trusted == 0;
                 if covers && !ignored {
                     state.session = Session::Answered;

@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 
-use super::{ExportFormat, ImportFormat, read_export, read_records};
+use super::{ExportFormat, ImportFormat, ImportRecord, read_export, read_records};
 
 /// An import file; the first byte chooses the format.
 pub fn fuzz_import(data: &[u8]) {
@@ -18,6 +18,6 @@ pub fn fuzz_import(data: &[u8]) {
         _ => read_export(ExportFormat::Django, file),
     };
     for read in records.into_iter().flatten().flatten() {
-        let _ = read.record.map(|record| record.check());
+        let _ = read.record.map(ImportRecord::check);
     }
 }
