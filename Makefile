@@ -6,7 +6,7 @@ CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
 export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down run test test-fast lint fmt generate bench bench-operator campaign-server release cluster-up cluster-down
+.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-operator campaign-server release cluster-up cluster-down
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ lint: ## Check formatting and lints
 
 fmt: ## Format the Rust code
 	@cargo fmt --all
+
+fuzz: ## Fuzz the parsers of the server (TARGET=name SECONDS=60; scripts/fuzz --help explains)
+	@scripts/fuzz $(if $(TARGET),'$(TARGET)' '$(or $(SECONDS),60)')
 
 generate: ## Write the generated files: the CRD, its copy and README in the chart, the OpenAPI document
 	@scripts/generate

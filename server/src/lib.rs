@@ -12,6 +12,8 @@ mod commands;
 mod crypto;
 mod database_url;
 mod domain;
+#[cfg(any(test, fuzzing))]
+mod fuzz_targets;
 mod http;
 mod limits;
 mod login_probe;
@@ -29,3 +31,5 @@ mod telemetry;
 mod trusted_roots;
 
 pub use cli::run;
+#[cfg(fuzzing)]
+pub use fuzz_targets::TARGETS;

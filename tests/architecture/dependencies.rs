@@ -43,10 +43,11 @@ fn the_operator_knows_nothing_of_the_servers_stores() {
 }
 
 #[test]
-fn the_settings_contract_does_no_io() {
-    let names = linked_into("latchkey-config");
+fn the_settings_contract_and_the_protocol_do_no_io() {
     let forbidden = ["tokio", "mio", "async-std", "reqwest", "hyper", "sqlx", "redis", "kube", "socket2"];
-    assert_absent(&names, "latchkey-config", &forbidden);
+    for package in ["latchkey-config", "latchkey-protocol"] {
+        assert_absent(&linked_into(package), package, &forbidden);
+    }
 }
 
 #[test]

@@ -63,6 +63,14 @@ impl KeyRing {
         Arc::new(Self { path, current: ArcSwapOption::empty(), next_serial: AtomicU64::new(0) })
     }
 
+    /// Creates a ring with this key set.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(set: &[u8]) -> Result<Arc<Self>, KeyRingError> {
+        let ring = Self::new(PathBuf::new());
+        ring.install(set)?;
+        Ok(ring)
+    }
+
     /// Reads the file and replaces the current set.
     ///
     /// # Errors

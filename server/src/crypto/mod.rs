@@ -2,6 +2,8 @@
 
 mod client_secret;
 mod foreign_hash;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz_targets;
 mod hash_durations;
 mod hash_formats;
 mod hash_functions;

@@ -14,6 +14,8 @@ mod cookie;
 mod cors;
 mod docs;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz_targets;
 mod languages;
 pub mod management;
 mod middleware;

@@ -27,3 +27,14 @@ pub const RESET_TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(30);
 pub const EMAIL_TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// The lifetime of an invitation, which includes a weekend.
 pub const INVITATION_LIFETIME: TimeDelta = TimeDelta::days(7);
+
+/// Judges a reply as one to each step.
+#[cfg(any(test, fuzzing))]
+pub fn judge_reply(code: u16, text: &str) {
+    use reply::{Reply, Step};
+    for step in [Step::Login, Step::MailFrom, Step::RcptTo, Step::Data] {
+        let reply = Reply { step, code, text };
+        let _ = reply.enhanced_code();
+        assert!(!reply.blames_recipient() || code / 100 == 5);
+    }
+}

@@ -34,6 +34,8 @@ pub use authenticate::{Authenticated, authenticate};
 pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_client};
 pub use error::{FieldError, ServiceError};
 pub use housekeeping::Housekeeper;
+#[cfg(any(test, fuzzing))]
+pub use imports::fuzz_import;
 pub use imports::{
     ExportFormat, HashConfig, ImportCounts, ImportFormat, ImportObserver, ImportOptions, ImportRecord,
     ImportRefusal, Place, Records, import_users, open_password_file, read_export, read_records,

@@ -244,21 +244,5 @@ pub struct RefillRight {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sweep_goes_on_from_the_last_one_only_on_the_same_server_of_the_same_database() {
-        let cursor = |service, started, oldest_running| SweepCursor {
-            service_id: Uuid::from_u128(service),
-            server_started_at: DateTime::from_timestamp(started, 0).unwrap(),
-            oldest_running,
-        };
-        let last = cursor(1, 1, 100);
-        assert_eq!(last.next_transaction(&cursor(1, 1, 100)), Some(100));
-        assert_eq!(last.next_transaction(&cursor(1, 1, 200)), Some(100));
-        for other in [cursor(2, 1, 200), cursor(1, 2, 200), cursor(1, 1, 99)] {
-            assert_eq!(last.next_transaction(&other), None, "{other:?}");
-        }
-    }
-}
+#[path = "revocations_tests.rs"]
+mod tests;

@@ -28,7 +28,7 @@ impl<'a> Facts<'a> {
     }
 
     fn ago(&self, age: Age) -> Instant {
-        *NOW - self.tick * u32::from(age)
+        NOW.checked_sub(self.tick * u32::from(age)).expect("ages are short")
     }
 
     /// Epochs begin with the identity of the data in which they are made.
@@ -46,7 +46,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn link(&self, connection: &Connection) -> Link {
+    fn link(&self, connection: Connection) -> Link {
         Link {
             id: CONNECTION,
             epoch_prefix: if self.knows_identities { format!("{}/", connection.id) } else { String::new() },
@@ -69,12 +69,12 @@ impl<'a> Facts<'a> {
 
     /// Whether this replica uses what a Redis with this marker says.
     pub fn trusts(&self, replica: usize, marker: Epoch) -> bool {
-        let connection = &self.state.replicas[replica].connection;
-        connection.as_ref().is_some_and(|connection| self.trusts_over(replica, connection, marker))
+        let connection = self.state.replicas[replica].connection;
+        connection.is_some_and(|connection| self.trusts_over(replica, connection, marker))
     }
 
     /// The same for a connection that need not be the present one.
-    pub fn trusts_over(&self, replica: usize, connection: &Connection, marker: Epoch) -> bool {
+    pub fn trusts_over(&self, replica: usize, connection: Connection, marker: Epoch) -> bool {
         let Some(marker) = self.name(marker) else { return false };
         let confirmed = self.confirmed(self.state.replicas[replica].seen);
         let swept = connection.swept.map(|age| Check { connection_id: CONNECTION, began_at: self.ago(age) });
@@ -104,13 +104,13 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether a revocation that was written before this marker was read is known everywhere.
-    pub fn covers(&self, connection: &Connection, marker: Epoch) -> bool {
+    pub fn covers(&self, connection: Connection, marker: Epoch) -> bool {
         self.record().covers(self.name(marker).as_deref(), &self.link(connection))
     }
 
     /// Whether the Redis of this replica has the trusted copy.
     pub fn is_complete(&self, replica: usize) -> bool {
-        let Some(connection) = &self.state.replicas[replica].connection else { return false };
+        let Some(connection) = self.state.replicas[replica].connection else { return false };
         let marker = self.state.nodes[usize::from(connection.node)].data.marker;
         self.record().is_trusted_copy(self.name(marker).as_deref(), &self.link(connection))
     }

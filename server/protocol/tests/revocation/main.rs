@@ -2,12 +2,16 @@
 //! (docs/explanation/revocation.md). The decisions are the server's own functions; the model adds the order of the steps,
 //! the faults and the time.
 
+#![expect(clippy::print_stdout, reason = "the tests print how many states there are")]
+
 #[path = "../explorer.rs"]
 mod explorer;
 mod facts;
+mod faults;
 mod recovery;
 mod state;
 mod steps;
+mod work;
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::state::{REPLICAS, Refill, Session, State, canonical};
+use crate::state::{REPLICAS, REPLICAS_U8, Refill, Session, State, canonical};
 use crate::steps::{Protocol, Step};
 
 /// Rounds until trust returns at the latest.
@@ -23,7 +23,7 @@ pub fn recovers(protocol: &Protocol, start: &State, known: &mut HashSet<State>) 
         }
         go(protocol, &mut state, Step::Announce);
         go(protocol, &mut state, Step::Tick);
-        for replica in 0..REPLICAS as u8 {
+        for replica in 0..REPLICAS_U8 {
             go(protocol, &mut state, Step::Fetch { replica });
         }
         state = canonical(state);

@@ -7,8 +7,10 @@ pub type DataId = u8;
 /// How many ticks ago something happened.
 pub type Age = u8;
 
-pub const REPLICAS: usize = 2;
-pub const NODES: usize = 2;
+pub const REPLICAS_U8: u8 = 2;
+pub const NODES_U8: u8 = 2;
+pub const REPLICAS: usize = REPLICAS_U8 as usize;
+pub const NODES: usize = NODES_U8 as usize;
 /// More epochs, and more identities, are never referred to at the same time.
 pub const MOST_NAMES: usize = 16;
 
@@ -326,10 +328,9 @@ fn rename(state: &mut State) {
         if let Seen::Trusted { epoch, .. } = &mut replica.seen {
             epochs.rename(epoch);
         }
-        if let Some(connection) = &mut replica.connection {
-            if let Some(marker) = connection.check.marker_mut() {
-                epochs.rename(marker);
-            }
+        if let Some(marker) = replica.connection.as_mut().and_then(|connection| connection.check.marker_mut())
+        {
+            epochs.rename(marker);
         }
         match &mut replica.refill {
             Refill::Naming { epoch }

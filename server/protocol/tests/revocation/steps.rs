@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::explorer::Model;
 use crate::facts::Facts;
 use crate::state::{
-    Age, Announcement, Connection, Data, DataId, NODES, Node, REPLICAS, Refill, Seen, Session, State, Sweep,
-    TokenCheck, canonical,
+    Age, Announcement, Connection, NODES_U8, Node, REPLICAS, REPLICAS_U8, Seen, Session, State, TokenCheck,
+    canonical,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,7 @@ pub enum Omitted {
 }
 
 /// What is explored.
+#[expect(clippy::struct_excessive_bools, reason = "each leaves out one thing")]
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
     pub omitted: Option<Omitted>,
@@ -115,7 +116,7 @@ pub struct Protocol {
 }
 
 /// After so many ticks nothing is trusted any more, and nothing is awaited.
-const OLD: Age = 2;
+pub const OLD: Age = 2;
 
 impl Model for Protocol {
     type State = State;
@@ -126,8 +127,8 @@ impl Model for Protocol {
     }
 
     fn add_next(&self, state: &State, next: &mut Vec<(Step, State)>) {
-        for replica in 0..REPLICAS as u8 {
-            for node in 0..NODES as u8 {
+        for replica in 0..REPLICAS_U8 {
+            for node in 0..NODES_U8 {
                 self.add(state, Step::Connect { replica, node }, next);
             }
             self.add(state, Step::Fetch { replica }, next);
@@ -145,7 +146,7 @@ impl Model for Protocol {
             self.add(state, Step::Disconnect { replica }, next);
             self.add(state, Step::Crash { replica }, next);
         }
-        for node in 0..NODES as u8 {
+        for node in 0..NODES_U8 {
             self.add(state, Step::Flush { node }, next);
             self.add(state, Step::Restart { node, empty: true }, next);
             self.add(state, Step::Restart { node, empty: false }, next);
@@ -178,7 +179,7 @@ impl Model for Protocol {
 }
 
 impl Protocol {
-    fn omits(&self, part: Omitted) -> bool {
+    pub fn omits(&self, part: Omitted) -> bool {
         self.omitted == Some(part)
     }
 
@@ -191,7 +192,7 @@ impl Protocol {
         !self.checks_expire
     }
 
-    fn ticks(&self, duration: Duration) -> Age {
+    pub fn ticks(&self, duration: Duration) -> Age {
         u8::try_from(duration.as_nanos().div_ceil(self.tick.as_nanos())).expect("a few ticks")
     }
 
@@ -249,10 +250,9 @@ impl Protocol {
                 let announced = Session::Announcing { by: replica, step: Announcement::Committed };
                 after.session = match state.session {
                     Session::Active if !self.announces => Session::Unanswered,
-                    Session::Active => announced,
                     Session::Unanswered if !self.announces => return None,
                     Session::Unanswered if self.omits(Omitted::AnnouncementOfEarlierEnd) => Session::Answered,
-                    Session::Unanswered => announced,
+                    Session::Active | Session::Unanswered => announced,
                     Session::Announcing { .. } | Session::Answered => return None,
                 };
             }
@@ -289,289 +289,22 @@ impl Protocol {
             _ => {
                 let is_free = !self.announces && matches!(step, Step::Disconnect { .. });
                 after.faults = state.faults.checked_sub(u8::from(!is_free))?;
-                self.fail(&mut after, step)?;
+                Self::fail(&mut after, step)?;
             }
         }
         Some(after)
     }
 
-    fn fetch(&self, state: &mut State, replica: usize) {
+    pub fn fetch(&self, state: &mut State, replica: usize) {
         state.replicas[replica].seen = self.facts(state).fetched(replica);
     }
 
-    fn withdraw(&self, state: &mut State) {
+    pub fn withdraw(&self, state: &mut State) {
         let now = chrono::DateTime::UNIX_EPOCH;
         let candidate = state.candidate;
         (state.trusted, state.candidate) = self.facts(state).after(|record, _| record.withdraw(now));
         if self.omits(Omitted::CandidateEndsWithTrust) {
             state.candidate = candidate;
-        }
-    }
-
-    fn refill(&self, state: &mut State, replica: usize) -> Option<()> {
-        let connection = state.replicas[replica].connection?;
-        let data = &mut state.nodes[usize::from(connection.node)].data;
-        let ended = state.session != Session::Active;
-        let marks_last = self.omits(Omitted::MarkerBeforeCopy);
-        let names_last = self.omits(Omitted::CandidateBeforeCopy);
-        let next = match state.replicas[replica].refill {
-            Refill::Idle => {
-                self.fetch(state, replica);
-                // The loop that refills also sweeps.
-                let sweeps = state.replicas[replica].sweep != Sweep::Idle;
-                if sweeps || state.lock.is_some() || self.facts(state).is_complete(replica) {
-                    return None;
-                }
-                state.lock = Some(u8::try_from(replica).ok()?);
-                self.withdraw(state);
-                let left =
-                    if self.omits(Omitted::WaitOfRefill) { 0 } else { self.facts(state).wait(replica) };
-                Refill::Waiting { left }
-            }
-            Refill::Waiting { left: 1.. } => return None,
-            Refill::Waiting { left: 0 } => {
-                let epoch = state.new_epoch(connection.id);
-                if !marks_last {
-                    state.nodes[usize::from(connection.node)].data.marker = epoch;
-                }
-                if names_last { Refill::Reading { epoch } } else { Refill::Naming { epoch } }
-            }
-            Refill::Naming { epoch } => {
-                if !self.name_candidate(state, epoch) {
-                    state.give_up_refill(replica);
-                    return Some(());
-                }
-                Refill::Reading { epoch }
-            }
-            Refill::Reading { epoch } => Refill::Copying { epoch, begun: 0, session: ended },
-            Refill::Copying { epoch, begun, session } => {
-                data.has_session |= session;
-                Refill::Trusting { epoch, begun, session }
-            }
-            Refill::Trusting { epoch, begun, session } => {
-                if marks_last {
-                    data.marker = epoch;
-                }
-                let may_trust = !names_last || self.name_candidate(state, epoch);
-                if may_trust && self.trust(state, epoch) {
-                    let it = &mut state.replicas[replica];
-                    it.cursor = session;
-                    if let Some(connection) = &mut it.connection {
-                        connection.swept =
-                            (begun < self.ticks(latchkey_protocol::lease::SWEEP_TRUST)).then_some(begun);
-                    }
-                }
-                state.give_up_refill(replica);
-                return Some(());
-            }
-        };
-        state.replicas[replica].refill = next;
-        Some(())
-    }
-
-    fn name_candidate(&self, state: &mut State, epoch: u8) -> bool {
-        let mut named = false;
-        (state.trusted, state.candidate) = self.facts(state).after(|record, facts| {
-            named = record.begin_refill(&facts.name_of(epoch));
-        });
-        named
-    }
-
-    fn trust(&self, state: &mut State, epoch: u8) -> bool {
-        let mut trusted = false;
-        (state.trusted, state.candidate) = self.facts(state).after(|record, facts| {
-            trusted = record.trust(&facts.name_of(epoch), chrono::DateTime::UNIX_EPOCH);
-        });
-        if trusted {
-            state.forget_withdrawals();
-        }
-        trusted
-    }
-
-    fn sweep(&self, state: &mut State, replica: usize) -> Option<()> {
-        let ended = state.has_ended();
-        state.replicas[replica].connection?;
-        state.replicas[replica].sweep = match state.replicas[replica].sweep {
-            // The loop that sweeps also refills.
-            Sweep::Idle if state.replicas[replica].refill != Refill::Idle => return None,
-            Sweep::Idle => {
-                let copied = ended && !state.replicas[replica].cursor;
-                Sweep::Copying { begun: 0, session: ended, copied }
-            }
-            Sweep::Copying { begun, session, copied } => {
-                state.node_of(replica)?.data.has_session |= copied;
-                Sweep::Completing { begun, session }
-            }
-            Sweep::Completing { begun, session } => {
-                self.fetch(state, replica);
-                let is_complete = self.facts(state).is_complete(replica);
-                let it = &mut state.replicas[replica];
-                if is_complete || self.omits(Omitted::CompletenessOfSweep) {
-                    it.cursor = session;
-                }
-                if is_complete {
-                    it.connection.as_mut()?.swept = Some(begun);
-                }
-                Sweep::Idle
-            }
-        };
-        Some(())
-    }
-
-    fn announce(&self, state: &mut State) -> Option<()> {
-        let Session::Announcing { by, step } = state.session else { return None };
-        let replica = usize::from(by);
-        let reads_first = self.omits(Omitted::MarkerInAnnouncements);
-        let step = match step {
-            Announcement::Committed => match state.node_of(replica) {
-                Some(node) => {
-                    node.data.has_session = true;
-                    Announcement::Written
-                }
-                None => Announcement::Failed,
-            },
-            Announcement::Written if reads_first => {
-                state.session = Session::Answered;
-                return Some(());
-            }
-            Announcement::Written => {
-                let marker = state.node_of(replica)?.data.marker;
-                Announcement::Read { marker, id: state.replicas[replica].connection?.id }
-            }
-            Announcement::Read { marker, id } => {
-                if self.facts(state).trusts_over(replica, &over(id), marker) {
-                    state.session = Session::Answered;
-                    return Some(());
-                }
-                Announcement::Untrusted { marker, id }
-            }
-            Announcement::Untrusted { marker, id } => {
-                self.fetch(state, replica);
-                let covers = self.facts(state).covers(&over(id), marker);
-                let ignored = self.omits(Omitted::CandidateInAnnouncements) && state.trusted == 0;
-                if covers && !ignored {
-                    state.session = Session::Answered;
-                    return Some(());
-                }
-                Announcement::Failed
-            }
-            Announcement::Failed => {
-                self.withdraw(state);
-                let waits = !self.omits(Omitted::WaitOfAnnouncement);
-                Announcement::Waiting { left: if waits { self.facts(state).wait(replica) } else { 0 } }
-            }
-            Announcement::Waiting { left: 0 } => {
-                state.session = Session::Answered;
-                return Some(());
-            }
-            Announcement::Waiting { .. } => return None,
-        };
-        state.session = Session::Announcing { by, step };
-        Some(())
-    }
-
-    fn fail(&self, state: &mut State, step: Step) -> Option<()> {
-        match step {
-            Step::Disconnect { replica } => {
-                state.replicas[usize::from(replica)].connection?;
-                state.disconnect(replica.into());
-            }
-            Step::Crash { replica } => state.crash(replica.into()),
-            Step::Fail => match state.session {
-                Session::Announcing { .. } => state.session = Session::Unanswered,
-                _ => return None,
-            },
-            Step::LoseRight => {
-                state.lock?;
-                state.lock = None;
-            }
-            Step::Flush { node } => {
-                let node = &mut state.nodes[usize::from(node)];
-                if node.id == 0 || node.data == Data::default() {
-                    return None;
-                }
-                node.data = Data::default();
-            }
-            Step::Restart { node, empty } => {
-                if state.nodes[usize::from(node)].id == 0 {
-                    return None;
-                }
-                let data = if empty { Data::default() } else { state.older };
-                restart(state, node, data);
-            }
-            Step::Promote => restart(state, 1, state.older),
-            Step::Replace => {
-                state.nodes[0] = Node { id: state.new_data_id(), data: state.older };
-                state.hidden = OLD;
-            }
-            _ => unreachable!("not a fault: {step:?}"),
-        }
-        Some(())
-    }
-
-    fn tick(&self, state: &mut State) {
-        for replica in &mut state.replicas {
-            replica.seen = match replica.seen {
-                Seen::Trusted { epoch, asked } if self.omits(Omitted::ExpiryOfLease) => {
-                    Seen::Trusted { epoch, asked }
-                }
-                Seen::Trusted { epoch, asked } if asked + 1 < self.ticks(latchkey_protocol::lease::TRUST) => {
-                    Seen::Trusted { epoch, asked: asked + 1 }
-                }
-                Seen::Trusted { .. } | Seen::Nothing => Seen::Nothing,
-                Seen::Withdrawn { since } => Seen::Withdrawn { since: OLD.min(since + 1) },
-            };
-            if let Refill::Waiting { left } = &mut replica.refill {
-                *left = left.saturating_sub(1);
-            }
-            if self.checks_expire {
-                self.grow_old(replica);
-            }
-        }
-        if let Session::Announcing { step: Announcement::Waiting { left }, .. } = &mut state.session {
-            *left = left.saturating_sub(1);
-        }
-        state.hidden = state.hidden.saturating_sub(1);
-        if !self.announces && state.has_ended() {
-            state.ended = OLD.min(state.ended + 1);
-        }
-    }
-
-    fn grow_old(&self, replica: &mut crate::state::Replica) {
-        let older = |age: Age| OLD.min(age + 1);
-        if let Some(connection) = &mut replica.connection {
-            if self.replaces && !self.omits(Omitted::ExpiryOfVerification) {
-                connection.verified = older(connection.verified);
-            }
-            if !self.replaces && !self.omits(Omitted::ExpiryOfSweep) {
-                connection.swept = connection.swept.map(older).filter(|age| *age < OLD);
-            }
-        }
-        if self.replaces {
-            return;
-        }
-        match &mut replica.refill {
-            Refill::Copying { begun, .. } | Refill::Trusting { begun, .. } => *begun = older(*begun),
-            Refill::Idle | Refill::Waiting { .. } | Refill::Naming { .. } | Refill::Reading { .. } => {}
-        }
-        match &mut replica.sweep {
-            Sweep::Copying { begun, .. } | Sweep::Completing { begun, .. } => *begun = older(*begun),
-            Sweep::Idle => {}
-        }
-    }
-}
-
-/// The connection over which an announcement was written, which may have ended since.
-fn over(id: DataId) -> Connection {
-    Connection { node: 0, id, verified: 0, swept: Some(0), check: TokenCheck::None }
-}
-
-/// The node has this data under another identity, and its clients are disconnected.
-fn restart(state: &mut State, node: u8, data: Data) {
-    state.nodes[usize::from(node)] = Node { id: state.new_data_id(), data };
-    for replica in 0..REPLICAS {
-        if state.replicas[replica].connection.is_some_and(|connection| connection.node == node) {
-            state.disconnect(replica);
         }
     }
 }

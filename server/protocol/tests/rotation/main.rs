@@ -1,6 +1,8 @@
 //! Refresh token rotation in every state that a client with two tabs, a thief and a few replicas can reach. The decision is
 //! the server's own function; the model adds what the transaction of `store/refresh_tokens.rs` does with it.
 
+#![expect(clippy::print_stdout, reason = "the tests print how many states there are")]
+
 #[path = "../explorer.rs"]
 mod explorer;
 
@@ -61,6 +63,7 @@ struct State {
 }
 
 #[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "counterexamples print them")]
 enum Step {
     Send(usize),
     /// The transaction of the exchange commits.
@@ -151,26 +154,26 @@ impl Rotation {
                 next
             }
         };
-        self.observe(state, presented);
+        observe(state, presented);
         Some(granted)
     }
+}
 
-    /// Notes broken promises after `presented` was exchanged.
-    fn observe(self, state: &mut State, presented: u8) {
-        let index = usize::from(presented);
-        if state.exchanged[index].is_some_and(|ticks| TICK * i32::from(ticks) > GRACE) {
-            state.broken = Some("no token works again after the grace period");
-        }
-        state.exchanged[index].get_or_insert(0);
-        if state.logged_out {
-            state.broken = Some("no token works after the logout");
-        }
-        if state.reused {
-            state.broken = Some("reuse ends the session");
-        }
-        if state.rows.iter().filter(|row| **row == Row::Current).count() != 1 {
-            state.broken = Some("a session has one current token");
-        }
+/// Notes broken promises after `presented` was exchanged.
+fn observe(state: &mut State, presented: u8) {
+    let index = usize::from(presented);
+    if state.exchanged[index].is_some_and(|ticks| TICK * i32::from(ticks) > GRACE) {
+        state.broken = Some("no token works again after the grace period");
+    }
+    state.exchanged[index].get_or_insert(0);
+    if state.logged_out {
+        state.broken = Some("no token works after the logout");
+    }
+    if state.reused {
+        state.broken = Some("reuse ends the session");
+    }
+    if state.rows.iter().filter(|row| **row == Row::Current).count() != 1 {
+        state.broken = Some("a session has one current token");
     }
 }
 
@@ -289,11 +292,11 @@ const NECESSARY: [(Omitted, Rotation); 7] = [
     (Omitted::MeaningOfMissingRow, ROBBED),
 ];
 
-fn run(rotation: &Rotation) -> Result<Reached<State>, Counterexample> {
-    let result = explore(rotation, MOST_STATES);
+fn run(rotation: Rotation) -> Result<Reached<State>, Counterexample> {
+    let result = explore(&rotation, MOST_STATES);
     match &result {
         Ok(reached) => {
-            println!("{rotation:?}: {} states, {} transitions", reached.states.len(), reached.transitions)
+            println!("{rotation:?}: {} states, {} transitions", reached.states.len(), reached.transitions);
         }
         Err(found) => println!(
             "{rotation:?}: {} is broken by state {}:\n{}",
@@ -305,18 +308,18 @@ fn run(rotation: &Rotation) -> Result<Reached<State>, Counterexample> {
 
 #[test]
 fn a_client_that_repeats_lost_requests_keeps_its_session() {
-    run(&ALONE).expect("the promises are kept");
+    run(ALONE).expect("the promises are kept");
 }
 
 #[test]
 fn no_token_works_again_after_the_grace_period_and_reuse_ends_the_session() {
-    run(&ROBBED).expect("the promises are kept");
+    run(ROBBED).expect("the promises are kept");
 }
 
 #[test]
 fn every_part_of_the_rotation_is_necessary() {
     for (part, rotation) in NECESSARY {
-        let broken = run(&Rotation { omitted: Some(part), ..rotation });
+        let broken = run(Rotation { omitted: Some(part), ..rotation });
         assert!(broken.is_err(), "{part:?} can be omitted");
     }
 }
