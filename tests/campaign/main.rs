@@ -2,7 +2,6 @@
 //! checker proves afterwards that every promise was kept (docs/explanation/reliability.md).
 //!
 //! The variables `LATCHKEY_CAMPAIGN_*` choose the long form (scripts/campaign-server).
-#![expect(clippy::unwrap_used, reason = "a test and its helper functions fail with a panic")]
 
 mod admin;
 mod canary;
