@@ -1,5 +1,7 @@
 //! PostgreSQL: one instance per test executable, and one database per test.
 
+mod settings;
+
 use std::fs;
 use std::io::Write;
 use std::process::{ChildStdin, Command, Stdio};
@@ -33,8 +35,8 @@ pub struct Postgres {
     template: OnceLock<()>,
     is_shared: bool,
     certificate: Option<Certificate>,
-    /// Settings that differ from those of other tests.
-    settings: Vec<&'static str>,
+    /// More settings.
+    settings: Vec<String>,
 }
 
 /// The database of one test. Dropping it removes it from the shared instance.
@@ -50,7 +52,7 @@ pub struct Database {
 impl Postgres {
     /// The instance that all tests of this executable share; it cannot be stopped.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None, Vec::new()));
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::launch(true, None));
         &SHARED
     }
 
@@ -59,7 +61,7 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        Self::launch(false, None, Vec::new())
+        Self::launch(false, None)
     }
 
     /// The same with TLS for clients that request it.
@@ -67,18 +69,10 @@ impl Postgres {
     /// # Panics
     /// When it does not start.
     pub fn start_with_tls(certificate: &Certificate) -> Self {
-        Self::launch(false, Some(certificate), Vec::new())
+        Self::launch(false, Some(certificate))
     }
 
-    /// The same without TLS and with other settings, `NAME=VALUE`.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub fn start_with_settings(settings: &[&'static str]) -> Self {
-        Self::launch(false, None, settings.to_vec())
-    }
-
-    fn launch(is_shared: bool, certificate: Option<&Certificate>, settings: Vec<&'static str>) -> Self {
+    fn launch(is_shared: bool, certificate: Option<&Certificate>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
@@ -101,7 +95,7 @@ impl Postgres {
             template: OnceLock::new(),
             is_shared,
             certificate,
-            settings,
+            settings: Vec::new(),
         };
         postgres.start_again();
         postgres
@@ -127,7 +121,6 @@ impl Postgres {
         ] {
             command.args(["-c", setting]);
         }
-        // The last value of a setting counts.
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
@@ -169,7 +162,7 @@ impl Postgres {
             template: OnceLock::new(),
             is_shared: false,
             certificate: None,
-            settings: self.settings.clone(),
+            settings: Vec::new(),
         };
         standby.start_again();
         standby
@@ -199,14 +192,6 @@ impl Postgres {
         }
     }
 
-    /// Ends it like a crash ("immediate" shutdown): the next start recovers from the write-ahead log.
-    pub fn crash(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.signal("QUIT");
-            process.wait();
-        }
-    }
-
     /// All log lines so far.
     pub fn log(&self) -> Vec<String> {
         self.process.as_ref().map(|process| process.stderr.all()).unwrap_or_default()
@@ -231,7 +216,7 @@ impl Postgres {
     async fn create_from(&self, options: &str) -> Database {
         let mut database = self.database(&format!("test_{}", Uuid::new_v4().simple()));
         database.removed_on_drop = self.is_shared;
-        let mut admin = self.connect_as_administrator().await;
+        let mut admin = self.database("postgres").connect().await;
         QueryBuilder::new("CREATE DATABASE ")
             .push(&database.name)
             .push(" ")
@@ -243,11 +228,6 @@ impl Postgres {
             .expect("a new database");
         admin.close().await.expect("a closed connection");
         database
-    }
-
-    /// Connects to a database that no test uses.
-    pub async fn connect_as_administrator(&self) -> PgConnection {
-        self.database("postgres").connect().await
     }
 
     fn database(&self, name: &str) -> Database {
