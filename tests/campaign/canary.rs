@@ -29,7 +29,7 @@ const CATCHING_UP: Duration = Duration::from_secs(3);
 /// The stalls of a run: the end of each, and its length; and the times at which the machine was starved.
 #[derive(Debug, Default, Clone)]
 pub struct Stalls {
-    pub stalls: Vec<(Moment, Duration)>,
+    pub pauses: Vec<(Moment, Duration)>,
     pub starved: Vec<Moment>,
     /// How often the speed was measured.
     pub measured: usize,
@@ -38,9 +38,9 @@ pub struct Stalls {
 impl Stalls {
     /// By how much the machine stalled within an interval.
     pub fn within(&self, start: Moment, end: Moment) -> Duration {
-        let first = self.stalls.partition_point(|(at, _)| *at < start);
+        let first = self.pauses.partition_point(|(at, _)| *at < start);
         let mut total = Duration::ZERO;
-        for (at, length) in &self.stalls[first..] {
+        for (at, length) in &self.pauses[first..] {
             let begun = at.saturating_sub(*length);
             if begun >= end {
                 break;
@@ -84,7 +84,7 @@ impl Canary {
                 let excess = took.saturating_sub(PAUSE + WORK);
                 if excess > TOLERANCE {
                     let at = begun.elapsed();
-                    stalls.lock().unwrap_or_else(PoisonError::into_inner).stalls.push((at, excess));
+                    stalls.lock().unwrap_or_else(PoisonError::into_inner).pauses.push((at, excess));
                 }
             }
         });
@@ -121,7 +121,7 @@ impl Drop for Canary {
 fn work(amount: Duration) {
     let used = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from);
     let begun = used();
-    let give_up = Instant::now() + Duration::from_secs(60);
+    let give_up = Instant::now() + Duration::from_mins(1);
     while used().saturating_sub(begun) < amount && Instant::now() < give_up {
         std::hint::spin_loop();
     }
@@ -135,7 +135,7 @@ mod tests {
     fn only_the_stall_within_the_interval_counts() {
         let seconds = Duration::from_secs;
         let stalls = vec![(seconds(2), seconds(1)), (seconds(10), seconds(4))];
-        let stalls = Stalls { stalls, starved: vec![seconds(3)], measured: 4 };
+        let stalls = Stalls { pauses: stalls, starved: vec![seconds(3)], measured: 4 };
         assert_eq!(stalls.starved_percent(), 25);
         assert!(stalls.starved(seconds(1), seconds(4)) && stalls.starved(seconds(5), seconds(6)));
         assert!(!stalls.starved(seconds(1), seconds(2)) && !stalls.starved(seconds(7), seconds(8)));

@@ -72,12 +72,15 @@ pub fn summary(reports: &[Report]) -> String {
             report.requests,
             report.outcomes,
             report.operations,
-            report.slowest.as_secs_f64(),
+            report.slowest.as_ref().map_or(0.0, |record| record.took().as_secs_f64()),
             report.peak_memory / 1024 / 1024,
             report.starved_percent,
             report.lost_to_grace_period,
             report.violations.len()
         );
+        if let Some(slowest) = &report.slowest {
+            let _ = writeln!(text, "  slowest: {slowest:?}");
+        }
         for violation in report.violations.iter().take(5) {
             let _ = writeln!(text, "  {:?}: {}", violation.promise, violation.what);
         }

@@ -42,7 +42,8 @@ pub struct Databases {
 impl Databases {
     /// Starts a primary and, on request, a standby.
     pub async fn start(replicas: usize, with_standby: bool) -> Self {
-        let primary = Postgres::start_with_settings(&SETTINGS);
+        let mut primary = Postgres::start();
+        block_in_place(|| primary.restart_with(&SETTINGS));
         let direct = primary.create_database().await;
         // A replica whose clock is behind must not sign tokens that are older than the database.
         direct.execute("UPDATE revocation_state SET tokens_valid_from = now() - interval '1 hour'").await;
@@ -69,7 +70,9 @@ impl Databases {
     }
 
     async fn add_standby(&mut self) {
-        self.standby = Some(block_in_place(|| self.primary.start_standby()));
+        let mut standby = block_in_place(|| self.primary.start_standby());
+        block_in_place(|| standby.restart_with(&SETTINGS));
+        self.standby = Some(standby);
         for sql in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
             self.direct.execute(sql).await;
         }
@@ -97,7 +100,7 @@ impl Databases {
 
     /// Stops the primary for a while.
     pub async fn restart(&mut self, pause: Duration, crash: bool) {
-        block_in_place(|| if crash { self.primary.crash() } else { self.primary.stop() });
+        block_in_place(|| if crash { self.primary.stop_immediately() } else { self.primary.stop() });
         tokio::time::sleep(pause).await;
         block_in_place(|| self.primary.start_again());
     }
@@ -107,7 +110,7 @@ impl Databases {
         let Some(standby) = self.standby.take() else { return };
         // The old primary is fenced: it has ended, and no connection leads to it.
         self.set_all(Mode::Refuse);
-        block_in_place(|| self.primary.crash());
+        block_in_place(|| self.primary.stop_immediately());
         block_in_place(|| standby.promote());
         for proxy in &self.proxies {
             proxy.lead_to(standby.port());

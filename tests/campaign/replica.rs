@@ -84,7 +84,7 @@ impl Replica {
     /// Kills it, and starts it again after a while.
     pub async fn kill(&self, pause: Duration) {
         self.shared.is_wanted.store(false, Ordering::Relaxed);
-        self.shared.end(|process| process.kill()).await;
+        self.shared.end(Process::kill).await;
         tokio::time::sleep(pause).await;
         self.shared.is_wanted.store(true, Ordering::Relaxed);
     }
@@ -108,7 +108,7 @@ impl Replica {
         };
         // A server that does not end is killed, as the kubelet does.
         let _ = tokio::time::timeout(Duration::from_secs(30), ended).await;
-        self.shared.end(|process| process.kill()).await;
+        self.shared.end(Process::kill).await;
         self.shared.is_draining.store(false, Ordering::Relaxed);
         self.shared.is_wanted.store(true, Ordering::Relaxed);
     }
@@ -133,7 +133,7 @@ impl Replica {
         for task in &self.tasks {
             task.abort();
         }
-        self.shared.end(|process| process.kill()).await;
+        self.shared.end(Process::kill).await;
         self.shared.logs().clone()
     }
 }

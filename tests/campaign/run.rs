@@ -13,7 +13,7 @@ use crate::checker::{Promise, Violation, check, lost_to_grace_period};
 use crate::client::Client;
 use crate::faults::{Durations, Fault};
 use crate::finals;
-use crate::history::{History, Op, Outcome};
+use crate::history::{History, Op, Outcome, Record};
 use crate::random::Random;
 use crate::user::User;
 use crate::world::{Plan, World};
@@ -43,7 +43,7 @@ pub struct Report {
     pub operations: BTreeMap<String, usize>,
     pub violations: Vec<Violation>,
     pub peak_memory: u64,
-    pub slowest: Duration,
+    pub slowest: Option<Record>,
     pub lost_to_grace_period: usize,
     /// How much of the time the machine had too little CPU time for the deadlines to count.
     pub starved_percent: usize,
@@ -170,7 +170,7 @@ fn summarise(seed: u64, plan: Plan, history: &History, violations: Vec<Violation
         peak_memory: history.finals.peak_memory,
         lost_to_grace_period: lost_to_grace_period(history),
         starved_percent: history.stalls.starved_percent(),
-        slowest: history.records.iter().map(crate::history::Record::took).max().unwrap_or_default(),
+        slowest: history.records.iter().max_by_key(|record| record.took()).cloned(),
     };
     for window in &history.faults {
         *report.faults.entry(window.fault).or_default() += 1;

@@ -23,7 +23,7 @@ async fn trickle(world: &World, number: usize, end: Instant) {
             pause(100).await;
             continue;
         };
-        let beginning: &[u8] = if number % 2 == 0 {
+        let beginning: &[u8] = if number.is_multiple_of(2) {
             b"GET /api/v1/auth/me HTTP/1.1\r\nHost: auth.example.test\r\nX-Filler: "
         } else {
             b"POST /api/v1/auth/login HTTP/1.1\r\nHost: auth.example.test\r\nContent-Length: 60000\r\n\

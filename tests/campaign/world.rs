@@ -123,7 +123,7 @@ impl World {
             recorder: Recorder::new(),
             directory: StdMutex::default(),
         };
-        assert!(world.wait_until_ready(Duration::from_secs(60)).await, "the replicas are not ready");
+        assert!(world.wait_until_ready(Duration::from_mins(1)).await, "the replicas are not ready");
         world
     }
 

@@ -42,10 +42,7 @@ pub enum RefreshOutcome<'a> {
         refresh_expires_at: DateTime<Utc>,
     },
     /// The session has ended or does not exist, or the account is deactivated.
-    Over {
-        /// To be announced: an earlier attempt may have ended the session and failed to announce it.
-        revoked: Option<RevokedSession>,
-    },
+    Over,
     /// A token of an older generation: the session was ended.
     Theft {
         /// To be announced.
@@ -77,9 +74,7 @@ impl Store {
         .bind(request.user_id)
         .fetch_optional(&mut *transaction)
         .await?;
-        let Some(username) = username else {
-            return Ok(RefreshOutcome::Over { revoked: recently_revoked(&mut transaction, request).await? });
-        };
+        let Some(username) = username else { return Ok(RefreshOutcome::Over) };
         // The clock is read after waiting for the lock. It is the database's clock, so that
         // replicas whose clocks differ agree on the grace period.
         let (now, generation) = fetch_generation(&mut transaction, request).await?;
@@ -149,23 +144,6 @@ impl Store {
             found => Ok(found.map(|(username, _)| username)),
         }
     }
-}
-
-/// The revocation of the session if it is recent. Older ones have been copied by every replica's sweep
-/// (docs/decisions/0002), so that a client that repeats its request for ever announces nothing.
-async fn recently_revoked(
-    transaction: &mut Transaction,
-    request: &RefreshRequest<'_>,
-) -> Result<Option<RevokedSession>, StoreError> {
-    Ok(sqlx::query_as(
-        "SELECT session_id, revocations.expires_at
-         FROM revocations JOIN sessions ON sessions.id = session_id
-         WHERE session_id = $1 AND user_id = $2 AND revoked_at > now() - interval '1 minute'",
-    )
-    .bind(request.session_id)
-    .bind(request.user_id)
-    .fetch_optional(&mut **transaction)
-    .await?)
 }
 
 async fn fetch_generation(

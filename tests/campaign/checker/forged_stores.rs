@@ -129,7 +129,7 @@ fn a_missing_response_is_found() {
 }
 
 fn stalled(length: f64) -> Stalls {
-    Stalls { stalls: vec![(seconds(9.0), seconds(length))], ..Stalls::default() }
+    Stalls { pauses: vec![(seconds(9.0), seconds(length))], ..Stalls::default() }
 }
 
 #[test]

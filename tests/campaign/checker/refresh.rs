@@ -17,7 +17,10 @@ pub fn check(_: &History, index: &Index, found: &mut Vec<Violation>) {
             if record.start > first.end + GRACE + MARGIN {
                 found.push(Violation::new(
                     Promise::RefreshOnce,
-                    format!("{token} was exchanged again {:?} later: {record:?}", record.start - first.end),
+                    format!(
+                        "{token} was exchanged again {:?} later: {record:?}",
+                        record.start.saturating_sub(first.end)
+                    ),
                 ));
             }
             check_same_successor(index, first, record, found);

@@ -20,7 +20,7 @@ pub fn check(history: &History, index: &Index, found: &mut Vec<Violation>) {
                 Promise::RevokedIsRefused,
                 format!(
                     "accepted {:?} after its session was ended: {record:?} by {by:?}",
-                    record.start - *at
+                    record.start.saturating_sub(*at)
                 ),
             ));
         }

@@ -68,7 +68,9 @@ pub async fn refresh(
             };
             service.tokens.sign_pair(username, &subject, now)
         }
-        RefreshOutcome::Over { revoked } => {
+        RefreshOutcome::Over => {
+            // An earlier attempt may have ended the session because of reuse and failed to announce it.
+            let revoked = service.store.find_revocation(request.session_id).await?;
             service.revocation.announce(revoked.as_slice()).await?;
             Err(ServiceError::InvalidRefreshToken)
         }
