@@ -8,6 +8,8 @@ mod rotation;
 mod rotation_status;
 
 #[cfg(test)]
+mod rotation_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::time::Duration;
 const OWN: Duration = Duration::from_millis(20);
 /// The assumed duration of any other hash until the first one of its kind is measured.
 const FOREIGN: Duration = Duration::from_millis(250);
-/// A hash that takes this many times as long as Latchkey's own is slow.
+/// A hash that takes more than this many times as long as Latchkey's own is slow.
 const SLOW_FACTOR: u32 = 3;
 /// The kinds that are measured; the durations of further ones are assumed.
 const MAX_KINDS: usize = 256;
@@ -71,6 +71,16 @@ mod tests {
         assert_eq!(durations.estimate("bcrypt 4"), Estimate { duration: MILLISECOND, is_slow: false });
         durations.record("bcrypt 4".to_owned(), 9 * MILLISECOND);
         assert_eq!(durations.estimate("bcrypt 4").duration, 2 * MILLISECOND);
+    }
+
+    #[test]
+    fn a_hash_is_slow_if_it_takes_more_than_three_times_as_long_as_the_own() {
+        let durations = HashDurations::new("own".to_owned());
+        durations.record("own".to_owned(), 10 * MILLISECOND);
+        for (kind, milliseconds, is_slow) in [("bcrypt 7", 30, false), ("bcrypt 8", 31, true)] {
+            durations.record(kind.to_owned(), milliseconds * MILLISECOND);
+            assert_eq!(durations.estimate(kind).is_slow, is_slow, "{kind}");
+        }
     }
 
     #[test]

@@ -130,11 +130,8 @@ impl HashQueue {
         (self.workers / 2).max(1)
     }
 
-    /// The time until everything that waits in this lane has started; zero while a worker is free.
+    /// The time until everything that waits in this lane has started.
     fn expected_wait(&self, state: &State, lane: Lane) -> Duration {
-        if state.running < self.workers && state.ordinary.is_empty() && state.slow.is_empty() {
-            return Duration::ZERO;
-        }
         let total = |waiters: &VecDeque<Waiter>| -> Duration {
             waiters.iter().map(|waiter| waiter.demand.duration).sum()
         };

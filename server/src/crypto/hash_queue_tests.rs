@@ -159,3 +159,34 @@ async fn a_hash_that_needs_more_than_all_memory_runs_alone_and_large_ones_run_on
     assert!(roomy.acquire(huge, in_(Duration::from_millis(20))).await.is_err());
     assert!(roomy.acquire(demand(Lane::Ordinary), in_(Duration::ZERO)).await.is_ok());
 }
+
+#[test]
+fn the_expected_wait_is_that_of_the_lane_on_its_share_of_the_workers() {
+    let waiters = |lane, number| -> VecDeque<Waiter> {
+        (0..number).map(|id| Waiter { id, demand: demand(lane), start: oneshot::channel().0 }).collect()
+    };
+    let wait = |workers, running_slow, [ordinary, slow]: [u64; 2], lane| {
+        let queue = HashQueue::new(workers, None);
+        assert_eq!(queue.workers(), workers);
+        let (ordinary, slow) = (waiters(Lane::Ordinary, ordinary), waiters(Lane::Slow, slow));
+        let state = State { running: workers, running_slow, ordinary, slow, ..State::default() };
+        queue.expected_wait(&state, lane)
+    };
+    // Hashes that take 250 ms each.
+    for (workers, running_slow, waiting, lane, expected) in [
+        (4, 0, [0, 0], Lane::Ordinary, 0),
+        (4, 0, [0, 0], Lane::Slow, 0),
+        (4, 0, [8, 0], Lane::Ordinary, 500),
+        // Slow hashes that run or wait may occupy half of the workers.
+        (4, 1, [8, 0], Lane::Ordinary, 1000),
+        (4, 0, [8, 1], Lane::Ordinary, 1000),
+        (4, 0, [0, 8], Lane::Slow, 500),
+        (4, 0, [1, 8], Lane::Slow, 1000),
+        (4, 4, [0, 8], Lane::Slow, 500),
+        (1, 1, [8, 0], Lane::Ordinary, 2000),
+        (1, 0, [1, 8], Lane::Slow, 2000),
+    ] {
+        let found = wait(workers, running_slow, waiting, lane);
+        assert_eq!(found, Duration::from_millis(expected), "{workers} {running_slow} {waiting:?} {lane:?}");
+    }
+}

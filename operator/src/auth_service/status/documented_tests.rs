@@ -31,7 +31,7 @@ const TRUSTED_CAS: [&str; 4] = ["ConfigMapMissing", "ConfigMapKeyMissing", "Conf
 
 fn documented() -> BTreeSet<State> {
     let page = include_str!("../../../../docs/reference/conditions.md");
-    let mut states = BTreeSet::new();
+    let mut listed = BTreeSet::new();
     for row in page.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = row.split('|').collect();
         let type_ = cells[1].trim().trim_matches('`');
@@ -45,12 +45,12 @@ fn documented() -> BTreeSet<State> {
             let words: String = rest.split('`').step_by(2).collect();
             for word in words.split(|character: char| !character.is_ascii_alphabetic()) {
                 if word.starts_with(|first: char| first.is_ascii_uppercase()) {
-                    states.insert((type_.to_owned(), status.to_owned(), word.to_owned()));
+                    listed.insert((type_.to_owned(), status.to_owned(), word.to_owned()));
                 }
             }
         }
     }
-    states
+    listed
 }
 
 fn changed(change: impl FnOnce(&mut World)) -> World {
