@@ -1,6 +1,7 @@
 //! PostgreSQL: one instance per test executable, and one database per test.
 
 mod replication;
+mod settings;
 
 use std::fs;
 use std::io::Write;
@@ -49,7 +50,6 @@ struct Launch<'a> {
     certificate: Option<&'a Certificate>,
     authority: Option<&'a Path>,
     programs: Option<&'a Path>,
-    settings: &'a [&'a str],
 }
 
 /// The database of one test. Dropping it removes it from the shared instance.
@@ -97,14 +97,6 @@ impl Postgres {
         Self::launch(&Launch { programs: Some(programs), ..Launch::default() })
     }
 
-    /// The same with other settings, `NAME=VALUE`.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub fn start_with_settings(settings: &[&str]) -> Self {
-        Self::launch(&Launch { settings, ..Launch::default() })
-    }
-
     fn launch(launch: &Launch<'_>) -> Self {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
@@ -120,7 +112,7 @@ impl Postgres {
             }
             None => programs::postgres_bin().to_owned(),
         };
-        let mut settings: Vec<String> = launch.settings.iter().map(|&setting| setting.to_owned()).collect();
+        let mut settings = Vec::new();
         if let Some(authority) = launch.authority {
             let (hba, copy) = (folder.join("pg_hba.conf"), folder.join("ca.crt"));
             fs::copy(authority, &copy).expect("the certificate of the authority is copied");
@@ -244,11 +236,6 @@ impl Postgres {
             .expect("a new database");
         admin.close().await.expect("a closed connection");
         database
-    }
-
-    /// Connects to a database that no test uses.
-    pub async fn connect_as_administrator(&self) -> PgConnection {
-        self.database("postgres").connect().await
     }
 
     fn database(&self, name: &str) -> Database {

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::sessions::{end_sessions_where, insert_revocations};
+use super::revocations::insert_revocations;
+use super::sessions::end_sessions_where;
 use super::{RevokedSession, Store, StoreError};
 
 impl Store {

@@ -62,7 +62,7 @@ fn the_message_says_why_a_pod_is_not_scheduled() {
 
 #[test]
 fn the_message_says_why_no_pod_can_be_created() {
-    let mut message = |type_: &str, status: &str| {
+    let message = |type_: &str, status: &str| {
         let mut world = incomplete();
         let condition = json!({"type": type_, "status": status, "message": "exceeded quota."});
         let status = world.applied.deployment.as_mut().unwrap().status.as_mut().unwrap();
@@ -77,7 +77,7 @@ fn the_message_says_why_no_pod_can_be_created() {
 
 #[test]
 fn a_service_scaled_to_zero_says_how_to_start_it() {
-    let mut message = |spec: Value| {
+    let message = |spec: Value| {
         let mut world = World::healthy();
         world.service = validated(&auth_service(spec), embedded());
         let mut deployment = deployment(0, 0);

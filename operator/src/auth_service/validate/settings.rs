@@ -272,10 +272,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_limit_is_at_least_one() {
-        assert_eq!(per_hour(1, "f"), Ok(1));
+    fn a_limit_is_at_least_one() {
+        assert_eq!(positive(1, "f"), Ok(1));
         for number in [0, -1, i32::MIN] {
-            assert_eq!(per_hour(number, "f").unwrap_err().message, "f must be at least 1: correct it.");
+            assert_eq!(positive(number, "f").unwrap_err().message, "f must be at least 1: correct it.");
         }
     }
 
