@@ -63,7 +63,7 @@ fn with_spec(spec: Value) -> World {
     changed(|world| world.service = validated(&auth_service(spec), embedded()))
 }
 
-fn object(status: Value) -> DynamicObject {
+fn object(status: &Value) -> DynamicObject {
     DynamicObject { types: None, metadata: ObjectMeta::default(), data: json!({"status": status}) }
 }
 
@@ -233,7 +233,8 @@ fn optional_features() -> Vec<World> {
     early.applied.deployment = None;
     let mut conflict = autoscaled();
     conflict.applied.name_conflicts = vec![(Kind::HorizontalPodAutoscaler, "demo".to_owned())];
-    worlds.extend([early, conflict]);
+    worlds.push(early);
+    worlds.push(conflict);
     worlds
 }
 
@@ -265,10 +266,11 @@ fn exposures() -> Vec<World> {
     let mut issued = ingress(json!({"certificate": {"issuerRef": {"name": "ca"}}}));
     presence(&mut issued, Kind::Certificate, Presence::Present);
     let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
-    issued.external_state.exposure.certificate = Some(object(ready));
+    issued.external_state.exposure.certificate = Some(object(&ready));
     let mut conflict = ingress(Value::Null);
     conflict.applied.name_conflicts = vec![(Kind::Ingress, "demo".to_owned())];
-    worlds.extend([issued, conflict]);
+    worlds.push(issued);
+    worlds.push(conflict);
 
     let gateway =
         json!({"exposure": {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["a.example"]}}});
@@ -282,7 +284,7 @@ fn exposures() -> Vec<World> {
         presence(&mut world, Kind::HttpRoute, Presence::Present);
         let parent =
             json!({"parentRef": {"name": "g"}, "conditions": [{"type": "Accepted", "status": accepted}]});
-        world.external_state.exposure.http_route = Some(object(json!({"parents": [parent]})));
+        world.external_state.exposure.http_route = Some(object(&json!({"parents": [parent]})));
         worlds.push(world);
     }
     worlds

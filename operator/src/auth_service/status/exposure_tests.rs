@@ -12,7 +12,7 @@ use crate::auth_service::fixtures::{auth_service, embedded, validated};
 use crate::cluster::cache::{Optional, Presence};
 use crate::cluster::kinds::Kind;
 
-fn exposed(exposure: Value) -> World {
+fn exposed(exposure: &Value) -> World {
     let service = validated(&auth_service(json!({"exposure": exposure})), embedded());
     let mut world = World { service, ..World::healthy() };
     world.external_state.optional = Kind::OPTIONAL
@@ -21,7 +21,7 @@ fn exposed(exposure: Value) -> World {
     world
 }
 
-fn object(status: Value) -> DynamicObject {
+fn object(status: &Value) -> DynamicObject {
     DynamicObject { types: None, metadata: ObjectMeta::default(), data: json!({"status": status}) }
 }
 
@@ -31,7 +31,7 @@ fn condition(type_: &str, status: &str, message: &str) -> Value {
 
 #[test]
 fn the_address_of_an_ingress_is_reported() {
-    let mut world = exposed(json!({"ingress": {"host": "auth.example.com"}}));
+    let mut world = exposed(&json!({"ingress": {"host": "auth.example.com"}}));
     let message = world.expect_condition(EXPOSED, ConditionStatus::True, "IngressApplied");
     assert!(message.contains("has not reported an address"), "{message}");
     for (addresses, served) in [(json!([]), false), (json!([{"ip": "192.0.2.1"}]), true)] {
@@ -45,12 +45,12 @@ fn the_address_of_an_ingress_is_reported() {
 #[test]
 fn a_certificate_must_be_issued_for_both_conditions() {
     let tls = json!({"certificate": {"issuerRef": {"name": "ca"}}});
-    let mut world = exposed(json!({"ingress": {"host": "auth.example.com", "tls": tls}}));
+    let mut world = exposed(&json!({"ingress": {"host": "auth.example.com", "tls": tls}}));
     let without = world.expect_condition(EXPOSED, ConditionStatus::False, "CertificateNotReady");
     assert!(without.ends_with("it has no status yet"), "{without}");
     let mut reported = |conditions: Value| {
         let status = json!({"conditions": conditions, "notAfter": "2027-01-01T00:00:00Z"});
-        world.external_state.exposure.certificate = Some(object(status));
+        world.external_state.exposure.certificate = Some(object(&status));
         let decided = world.decide().0;
         let state = |type_: &str| (decided[type_].reason, decided[type_].message.clone());
         (state(EXPOSED), state(CERTIFICATE_VALID))
@@ -68,7 +68,7 @@ fn a_certificate_must_be_issued_for_both_conditions() {
 
 #[test]
 fn a_certificate_in_a_secret_is_reported_as_valid_or_not() {
-    let mut world = exposed(json!({"ingress": {"host": "auth.example.com", "tls": {"secretName": "tls"}}}));
+    let mut world = exposed(&json!({"ingress": {"host": "auth.example.com", "tls": {"secretName": "tls"}}}));
     world.external_state.exposure.tls = Some(Ok(Certificate::WrongHost("auth.example.com".to_owned())));
     world.expect_condition(CERTIFICATE_VALID, ConditionStatus::False, "WrongHost");
     world.external_state.exposure.tls =
@@ -81,14 +81,14 @@ fn a_certificate_in_a_secret_is_reported_as_valid_or_not() {
 fn every_parent_of_a_route_must_accept_it_and_its_references() {
     let gateway =
         json!({"parentRefs": [{"name": "one"}, {"name": "two"}], "hostnames": ["a.example", "b.example"]});
-    let mut world = exposed(json!({"gateway": gateway}));
+    let mut world = exposed(&json!({"gateway": gateway}));
     world.expect_condition(EXPOSED, ConditionStatus::Unknown, "GatewayPending");
     let parent =
         |name: &str, conditions: Value| json!({"parentRef": {"name": name}, "conditions": conditions});
     let good = json!([condition("Accepted", "True", ""), condition("ResolvedRefs", "True", "")]);
     let mut reported = |second: Value, status, reason| {
         let parents = json!([parent("one", good.clone()), parent("two", second)]);
-        world.external_state.exposure.http_route = Some(object(json!({"parents": parents})));
+        world.external_state.exposure.http_route = Some(object(&json!({"parents": parents})));
         world.expect_condition(EXPOSED, status, reason)
     };
     // Other conditions are those of the controller.

@@ -11,7 +11,7 @@ use super::rollout::{NO_POD_PATIENCE, awaits_pod};
 use super::tests::{World, deployment, waiting_pod};
 use crate::auth_service::fixtures::{auth_service, embedded, validated};
 
-fn pod(name: &str, conditions: Value) -> Pod {
+fn pod(name: &str, conditions: &Value) -> Pod {
     serde_json::from_value(json!({"metadata": {"name": name}, "status": {"conditions": conditions}})).unwrap()
 }
 
@@ -35,12 +35,11 @@ fn the_message_is_about_a_pod_that_is_not_ready() {
     ] {
         let mut waiting = serde_json::to_value(waiting_pod("demo-2", "CrashLoopBackOff")).unwrap();
         waiting["status"]["conditions"] = unready;
-        world.external_state.pods =
-            vec![pod("demo-1", ready.clone()), serde_json::from_value(waiting).unwrap()];
+        world.external_state.pods = vec![pod("demo-1", &ready), serde_json::from_value(waiting).unwrap()];
         let message = message(&world);
         assert!(message.ends_with("Pod demo-2 is waiting: CrashLoopBackOff."), "{message}");
     }
-    world.external_state.pods = vec![pod("demo-1", ready)];
+    world.external_state.pods = vec![pod("demo-1", &ready)];
     assert_eq!(message(&world), "1 of 2 replicas are ready.");
 }
 
@@ -49,7 +48,7 @@ fn the_message_says_why_a_pod_is_not_scheduled() {
     let mut world = incomplete();
     let mut message = |type_: &str, status: &str| {
         let condition = json!({"type": type_, "status": status, "message": "0/3 nodes are available"});
-        world.external_state.pods = vec![pod("demo-2", json!([condition]))];
+        world.external_state.pods = vec![pod("demo-2", &json!([condition]))];
         world.expect_condition(READY, ConditionStatus::False, "ReplicasNotReady")
     };
     assert!(

@@ -137,11 +137,11 @@ mod tests {
 
     #[test]
     fn events_report_the_changes_that_the_documentation_lists() {
+        use ConditionStatus::{False, True, Unknown};
         let at = |type_: &'static str, status, reason| {
             let stated = [Stated { type_, status, reason, message: "m".to_owned() }];
             merge(&[], &stated, Some(1), Timestamp::UNIX_EPOCH)
         };
-        use ConditionStatus::{False, True, Unknown};
         for (type_, before, after, expected) in [
             // A problem starts, and ends.
             (conditions::MAIL_READY, None, (False, "Unreachable"), true),
