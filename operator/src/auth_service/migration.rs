@@ -68,12 +68,11 @@ pub(crate) fn decide_migration(
     if job.metadata.deletion_timestamp.is_some() {
         return Migration::Running;
     }
-    let passed_since = |since: Option<Timestamp>, pause: Duration| {
-        now.duration_since(since.unwrap_or(now))
-            >= SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX)
+    let passed_since = |since: Timestamp, pause: Duration| {
+        now.duration_since(since) >= SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX)
     };
-    let time = |condition: &JobCondition| condition.last_transition_time.as_ref().map(|time| time.0);
-    let completed = holds("Complete").map(time).or_else(|| finished_in_pod(job, pods));
+    let time = |condition: &JobCondition| condition.last_transition_time.as_ref().map_or(now, |time| time.0);
+    let completed = holds("Complete").map(time).or_else(|| finished_in_pod(job, pods, now));
     if let Some(completed) = completed {
         return if missed && passed_since(completed, SEEN_AFTER) {
             Migration::Stale
@@ -95,7 +94,7 @@ pub(crate) fn decide_migration(
 
 /// The time at which the container of the migration exited with 0, in a pod of the Job whose other containers may still
 /// run: a proxy that a service mesh injected does not exit, and the Job never completes.
-fn finished_in_pod(job: &Job, pods: &[Pod]) -> Option<Option<Timestamp>> {
+fn finished_in_pod(job: &Job, pods: &[Pod], now: Timestamp) -> Option<Timestamp> {
     let uid = job.metadata.uid.as_deref()?;
     let of_job = |pod: &&Pod| pod.owner_references().iter().any(|owner| owner.uid == uid);
     let containers =
@@ -104,7 +103,7 @@ fn finished_in_pod(job: &Job, pods: &[Pod]) -> Option<Option<Timestamp>> {
         containers.flatten().filter(|container| container.name == CONTAINER).filter_map(|container| {
             container.state.as_ref()?.terminated.as_ref().filter(|exit| exit.exit_code == 0)
         });
-    exits.next().map(|exit| exit.finished_at.as_ref().map(|time| time.0))
+    exits.next().map(|exit| exit.finished_at.as_ref().map_or(now, |time| time.0))
 }
 
 #[cfg(test)]
