@@ -77,10 +77,11 @@ pub struct Connection {
 pub enum Refill {
     #[default]
     Idle,
-    /// Trust is withdrawn; every lease has to expire before the marker is set.
-    Waiting { left: Age },
+    /// Trust is withdrawn; every lease has to expire before the marker is set. `latest` is lost when a Redis is trusted
+    /// again.
+    Waiting { left: Age, latest: bool },
     /// PostgreSQL is to be told the epoch.
-    Naming { epoch: Epoch },
+    Naming { epoch: Epoch, latest: bool },
     /// The revocations are to be read.
     Reading { epoch: Epoch },
     /// They are to be written to Redis.
@@ -94,7 +95,7 @@ impl Refill {
     fn epoch(self) -> Epoch {
         match self {
             Self::Idle | Self::Waiting { .. } => 0,
-            Self::Naming { epoch }
+            Self::Naming { epoch, .. }
             | Self::Reading { epoch }
             | Self::Copying { epoch, .. }
             | Self::Trusting { epoch, .. } => epoch,
@@ -175,12 +176,12 @@ pub struct State {
 }
 
 impl State {
-    pub fn initial(faults: u8) -> Self {
+    pub fn initial(faults: u8, split: bool) -> Self {
         let first = Node { id: 1, data: Data::default() };
         Self {
             trusted: 0,
             candidate: 0,
-            nodes: [first, Node::default()],
+            nodes: [first, Node { id: if split { 2 } else { 0 }, ..Node::default() }],
             older: Data::default(),
             replicas: [Replica::default(); REPLICAS],
             lock: None,
@@ -263,6 +264,9 @@ impl State {
             if matches!(replica.seen, Seen::Withdrawn { .. }) {
                 replica.seen = Seen::Nothing;
             }
+            if let Refill::Waiting { latest, .. } | Refill::Naming { latest, .. } = &mut replica.refill {
+                *latest = false;
+            }
         }
     }
 }
@@ -333,7 +337,7 @@ fn rename(state: &mut State) {
             epochs.rename(marker);
         }
         match &mut replica.refill {
-            Refill::Naming { epoch }
+            Refill::Naming { epoch, .. }
             | Refill::Reading { epoch }
             | Refill::Copying { epoch, .. }
             | Refill::Trusting { epoch, .. } => epochs.rename(epoch),
