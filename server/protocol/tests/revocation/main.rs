@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "the tests print how many states there are")]
 
+mod canonical;
 #[path = "../explorer.rs"]
 mod explorer;
 mod facts;

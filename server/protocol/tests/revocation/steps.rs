@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::canonical::canonical;
 use crate::explorer::Model;
 use crate::facts::Facts;
 use crate::state::{
     Age, Announcement, Connection, NODES_U8, Node, REPLICAS, REPLICAS_U8, Seen, Session, State, TokenCheck,
-    canonical,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
