@@ -28,13 +28,14 @@ impl Record {
         self.candidate = None;
     }
 
-    /// Names the copy that a refill is making. Returns `false`, and changes nothing, while a Redis is trusted.
-    pub fn begin_refill(&mut self, epoch: &Arc<str>) -> bool {
-        let untrusted = self.trusted.is_none();
-        if untrusted {
+    /// Names the copy that a refill is making. Returns `false`, and changes nothing, while a Redis is trusted, or if one was
+    /// trusted since the withdrawal of `withdrawn`: the refill waited for the leases of before, not for those.
+    pub fn begin_refill(&mut self, epoch: &Arc<str>, withdrawn: &Self) -> bool {
+        let may_begin = self.trusted.is_none() && self.changed_at == withdrawn.changed_at;
+        if may_begin {
             self.candidate = Some(Arc::clone(epoch));
         }
-        untrusted
+        may_begin
     }
 
     /// Trusts the copy if it is still the candidate; returns whether it was.

@@ -74,8 +74,9 @@ impl Revocation {
         let epoch = format!("{}{}", connection.link().epoch_prefix, Uuid::new_v4());
         redis::cmd("SET").arg(&keys.marker).arg(&epoch).query_async::<()>(&mut connection.stream()).await?;
         // 3. From here on a revocation is written to the Redis that has this marker, or it withdraws the candidate and step 5
-        //    fails.
-        if !self.store.begin_refill(&epoch).await? {
+        //    fails. Another replica may have finished a refill during the wait, if the right to refill was lost with a
+        //    connection.
+        if !self.store.begin_refill(&epoch, &withdrawn.record()).await? {
             return Ok(Outcome::Interrupted);
         }
         // 4. Everything that PostgreSQL knows.

@@ -138,12 +138,22 @@ impl Store {
         Ok(state)
     }
 
-    /// Names the copy that a refill is making. Returns `false` when a Redis is trusted: then there is nothing to refill.
+    /// Names the copy that a refill is making. Returns `false` when a Redis is trusted, or was since the withdrawal of
+    /// `withdrawn`.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn begin_refill(&self, epoch: &str) -> Result<bool, StoreError> {
-        self.change_record("UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL", epoch).await
+    pub async fn begin_refill(&self, epoch: &str, withdrawn: &Record) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query(
+            "UPDATE revocation_state SET filling = $1 WHERE redis_epoch IS NULL AND changed_at = $2",
+        )
+        .bind(epoch)
+        .bind(withdrawn.changed_at)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Trusts the copy of `epoch`, unless a revocation that is not in it has withdrawn the candidate. Returns whether it is
@@ -152,17 +162,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn trust_redis(&self, epoch: &str) -> Result<bool, StoreError> {
-        self.change_record(
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query(
             "UPDATE revocation_state SET redis_epoch = $1, filling = NULL, changed_at = clock_timestamp()
              WHERE filling = $1",
-            epoch,
         )
-        .await
-    }
-
-    async fn change_record(&self, statement: &'static str, epoch: &str) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let done = sqlx::query(statement).bind(epoch).execute(&mut *transaction).await?;
+        .bind(epoch)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(done.rows_affected() == 1)
     }

@@ -24,14 +24,23 @@ fn a_sweep_goes_on_from_the_last_one_only_on_the_same_server_of_the_same_databas
 #[derive(Debug, Clone, Copy)]
 enum Change {
     Withdraw,
-    BeginRefill(&'static str),
+    /// The trust was withdrawn at this time.
+    BeginRefill(&'static str, i64),
     Trust(&'static str),
 }
 
-const CHANGES: [Change; 5] = [
+const THEN: i64 = 1_700_000_000;
+
+fn withdrawn(at: i64) -> Record {
+    let changed_at = DateTime::from_timestamp(at, 0).unwrap();
+    Record { trusted: None, candidate: None, changed_at }
+}
+
+const CHANGES: [Change; 6] = [
     Change::Withdraw,
-    Change::BeginRefill("a"),
-    Change::BeginRefill("b"),
+    Change::BeginRefill("a", THEN),
+    Change::BeginRefill("b", THEN),
+    Change::BeginRefill("b", THEN - 1),
     Change::Trust("a"),
     Change::Trust("b"),
 ];
@@ -42,7 +51,7 @@ fn changed(record: &mut Record, change: Change, now: DateTime<Utc>) -> bool {
             record.withdraw(now);
             true
         }
-        Change::BeginRefill(epoch) => record.begin_refill(&Arc::from(epoch)),
+        Change::BeginRefill(epoch, at) => record.begin_refill(&Arc::from(epoch), &withdrawn(at)),
         Change::Trust(epoch) => record.trust(&Arc::from(epoch), now),
     }
 }
@@ -53,7 +62,7 @@ async fn change_in_database(store: &Store, change: Change) -> bool {
             store.distrust_redis().await.unwrap();
             true
         }
-        Change::BeginRefill(epoch) => store.begin_refill(epoch).await.unwrap(),
+        Change::BeginRefill(epoch, at) => store.begin_refill(epoch, &withdrawn(at)).await.unwrap(),
         Change::Trust(epoch) => store.trust_redis(epoch).await.unwrap(),
     }
 }
@@ -74,7 +83,7 @@ async fn the_statements_change_the_record_as_the_models_assume() {
     let database = Postgres::shared().create_database().await;
     let store = Store::connect_lazily(&database.url(), 2, &TrustedRoots::default()).unwrap();
     let mut connection = database.connect().await;
-    let then = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+    let then = DateTime::from_timestamp(THEN, 0).unwrap();
     let first = Record { trusted: None, candidate: None, changed_at: then };
     let (mut waiting, mut seen) = (vec![first.clone()], HashSet::new());
     while let Some(record) = waiting.pop() {

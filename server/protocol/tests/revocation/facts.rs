@@ -126,6 +126,12 @@ impl<'a> Facts<'a> {
         (number(&record.trusted), number(&record.candidate))
     }
 
+    /// The record after the withdrawal that a refill waited for.
+    pub fn withdrawn(latest: bool) -> Record {
+        let changed_at = if latest { DateTime::UNIX_EPOCH } else { DateTime::<Utc>::MIN_UTC };
+        Record { trusted: None, candidate: None, changed_at }
+    }
+
     /// The name of an epoch that is not 0.
     pub fn name_of(&self, epoch: Epoch) -> Arc<str> {
         self.name(epoch).expect("an epoch")

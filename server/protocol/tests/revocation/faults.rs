@@ -57,7 +57,7 @@ impl Protocol {
                 Seen::Trusted { .. } | Seen::Nothing => Seen::Nothing,
                 Seen::Withdrawn { since } => Seen::Withdrawn { since: OLD.min(since + 1) },
             };
-            if let Refill::Waiting { left } = &mut replica.refill {
+            if let Refill::Waiting { left, .. } = &mut replica.refill {
                 *left = left.saturating_sub(1);
             }
             if self.checks_expire {

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "the tests print how many states there are")]
 
+mod canonical;
 #[path = "../explorer.rs"]
 mod explorer;
 mod facts;
@@ -32,6 +33,7 @@ const ANSWERED: Protocol = Protocol {
     sweeps: false,
     faults: 1,
     replaces: false,
+    split: false,
 };
 
 /// The promise for revocations that were committed and never answered: time passes in steps in which every lease expires but
@@ -47,8 +49,11 @@ const UNANSWERED: Protocol = Protocol {
 /// The promise when the data of a Redis is replaced under its clients.
 const REPLACED: Protocol = Protocol { checks_expire: true, replaces: true, ..ANSWERED };
 
+/// The promise for revocations that were answered, when two replicas refill two Redis at the same time.
+const SPLIT: Protocol = Protocol { split: true, ..ANSWERED };
+
 /// What each part of the protocol is there for. The table of docs/explanation/revocation.md has the counterexamples.
-const NECESSARY: [(Omitted, Protocol); 15] = [
+const NECESSARY: [(Omitted, Protocol); 16] = [
     (Omitted::MarkerInChecks, ANSWERED),
     (Omitted::MarkerInAnnouncements, ANSWERED),
     (Omitted::MarkerBeforeCopy, ANSWERED),
@@ -56,6 +61,7 @@ const NECESSARY: [(Omitted, Protocol); 15] = [
     (Omitted::ExpiryOfLease, ANSWERED),
     (Omitted::WaitOfAnnouncement, ANSWERED),
     (Omitted::WaitOfRefill, ANSWERED),
+    (Omitted::LatestWithdrawal, SPLIT),
     (Omitted::CandidateEndsWithTrust, ANSWERED),
     (Omitted::CandidateBeforeCopy, ANSWERED),
     (Omitted::AnnouncementOfEarlierEnd, ANSWERED),
@@ -97,6 +103,11 @@ fn no_replica_accepts_a_token_after_the_response_and_trust_returns() {
     for state in &reached.states {
         assert!(recovers(&protocol, state, &mut known), "trust does not return from {state:?}");
     }
+}
+
+#[test]
+fn two_refills_at_the_same_time_keep_the_promise() {
+    run(&SPLIT).expect("the promise is kept");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::state::{REPLICAS, REPLICAS_U8, Refill, Session, State, canonical};
+use crate::canonical::canonical;
+use crate::state::{REPLICAS, REPLICAS_U8, Refill, Session, State};
 use crate::steps::{Protocol, Step};
 
 /// Rounds until trust returns at the latest.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::canonical::canonical;
 use crate::explorer::Model;
 use crate::facts::Facts;
 use crate::state::{
     Age, Announcement, Connection, NODES_U8, Node, REPLICAS, REPLICAS_U8, Seen, Session, State, TokenCheck,
-    canonical,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub enum Omitted {
     ExpiryOfLease,
     WaitOfAnnouncement,
     WaitOfRefill,
+    /// A refill begins although a Redis was trusted, and withdrawn, after it waited.
+    LatestWithdrawal,
     /// An announcement that finds no trusted Redis withdraws the trust, whatever is being refilled.
     CandidateInAnnouncements,
     /// A withdrawal leaves the candidate.
@@ -113,6 +115,8 @@ pub struct Protocol {
     pub faults: u8,
     /// The fault is that clients of Redis stay connected while its data is replaced.
     pub replaces: bool,
+    /// Two nodes of Redis are primaries, and the fault is that two replicas have the right to refill.
+    pub split: bool,
 }
 
 /// After so many ticks nothing is trusted any more, and nothing is awaited.
@@ -123,7 +127,7 @@ impl Model for Protocol {
     type Step = Step;
 
     fn initial(&self) -> State {
-        canonical(State::initial(self.faults))
+        canonical(State::initial(self.faults, self.split))
     }
 
     fn add_next(&self, state: &State, next: &mut Vec<(Step, State)>) {
@@ -286,6 +290,7 @@ impl Protocol {
             Step::Tick => self.tick(&mut after),
             _ if self.replaces != (step == Step::Replace) => return None,
             Step::Crash { .. } | Step::Restart { .. } | Step::LoseRight if !self.announces => return None,
+            _ if self.split && step != Step::LoseRight => return None,
             _ => {
                 let is_free = !self.announces && matches!(step, Step::Disconnect { .. });
                 after.faults = state.faults.checked_sub(u8::from(!is_free))?;

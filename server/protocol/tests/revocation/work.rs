@@ -2,6 +2,7 @@
 
 use latchkey_protocol::lease::SWEEP_TRUST;
 
+use crate::facts::Facts;
 use crate::state::{Announcement, Connection, DataId, Refill, Session, State, Sweep, TokenCheck};
 use crate::steps::{Omitted, Protocol};
 
@@ -24,18 +25,18 @@ impl Protocol {
                 self.withdraw(state);
                 let left =
                     if self.omits(Omitted::WaitOfRefill) { 0 } else { self.facts(state).wait(replica) };
-                Refill::Waiting { left }
+                Refill::Waiting { left, latest: true }
             }
-            Refill::Waiting { left: 1.. } => return None,
-            Refill::Waiting { left: 0 } => {
+            Refill::Waiting { left: 1.., .. } => return None,
+            Refill::Waiting { left: 0, latest } => {
                 let epoch = state.new_epoch(connection.id);
                 if !marks_last {
                     state.nodes[usize::from(connection.node)].data.marker = epoch;
                 }
-                if names_last { Refill::Reading { epoch } } else { Refill::Naming { epoch } }
+                if names_last { Refill::Reading { epoch } } else { Refill::Naming { epoch, latest } }
             }
-            Refill::Naming { epoch } => {
-                if !self.name_candidate(state, epoch) {
+            Refill::Naming { epoch, latest } => {
+                if !self.name_candidate(state, epoch, latest) {
                     state.give_up_refill(replica);
                     return Some(());
                 }
@@ -50,7 +51,7 @@ impl Protocol {
                 if marks_last {
                     data.marker = epoch;
                 }
-                let may_trust = !names_last || self.name_candidate(state, epoch);
+                let may_trust = !names_last || self.name_candidate(state, epoch, true);
                 if may_trust && self.trust(state, epoch) {
                     let it = &mut state.replicas[replica];
                     it.cursor = session;
@@ -66,10 +67,11 @@ impl Protocol {
         Some(())
     }
 
-    fn name_candidate(&self, state: &mut State, epoch: u8) -> bool {
+    fn name_candidate(&self, state: &mut State, epoch: u8, latest: bool) -> bool {
+        let latest = latest || self.omits(Omitted::LatestWithdrawal);
         let mut named = false;
         (state.trusted, state.candidate) = self.facts(state).after(|record, facts| {
-            named = record.begin_refill(&facts.name_of(epoch));
+            named = record.begin_refill(&facts.name_of(epoch), &Facts::withdrawn(latest));
         });
         named
     }
