@@ -26,6 +26,8 @@ mod termination_message;
 mod tests;
 mod transition;
 mod unreadable;
+#[cfg(test)]
+mod values_tests;
 
 use std::time::Duration;
 
