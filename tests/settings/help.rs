@@ -91,7 +91,9 @@ fn the_page_lists_every_command_and_option_of_the_operator() {
     let described: BTreeMap<_, _> = options(&text).collect();
     let value = |part: &str, name: &str| {
         let (_, rest) = part.split_once(&format!("[{name}"))?;
-        Some(rest.split(']').next().unwrap_or_default().trim_matches(['=', ' ', '"']).to_owned())
+        // The value itself may contain brackets.
+        let value = rest.lines().next().unwrap_or_default().trim_end();
+        Some(value.strip_suffix(']').unwrap_or(value).trim_matches(['=', ' ', '"']).to_owned())
     };
     let mut listed = BTreeSet::new();
     for row in rows(options_of_run) {
