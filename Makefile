@@ -23,7 +23,7 @@ run: ## Run the server alone with a private PostgreSQL, Redis and SMTP server
 test: ## Run all checks: formatting, lints, unit, API, operator and cluster tests
 	@scripts/test
 
-test-fast: ## Run the tests without a cluster: formatting, unit, settings and API tests
+test-fast: ## Run the tests for the inner loop: formatting, unit, settings and most API tests
 	@scripts/test --fast
 
 lint: ## Check formatting and lints

@@ -7,7 +7,7 @@ use latchkey_tests::process::run_ok;
 use serde_json::json;
 
 use crate::client::{Client, Request};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, SERVER_PODS};
 use crate::stores;
 
 /// The command of the page, with the namespace and the pod of the external database.
@@ -34,7 +34,8 @@ async fn accounts_and_sessions_move_to_an_external_database() {
     namespace.wait_for_pod("postgres").await;
 
     namespace.kubectl(&["scale", "authsvc/auth", "--replicas=0"]);
-    namespace.wait_for_server_pods(0, &[]).await;
+    // A pod that ends serves for some more seconds, and may still write.
+    namespace.kubectl(&["wait", "pod", "-l", SERVER_PODS, "--for=delete", "--timeout=2m"]);
     let kubectl = namespace.cluster.kubectl();
     let mut copy = std::process::Command::new("bash");
     copy.args(["-c", COPY]).arg(kubectl.get_program()).arg(&namespace.name);

@@ -20,7 +20,7 @@ use crate::waiting::wait_for;
 pub const NAME: &str = "auth";
 
 /// Selects the server's pods.
-const SERVER_PODS: &str = "app.kubernetes.io/instance=auth,app.kubernetes.io/component=server";
+pub const SERVER_PODS: &str = "app.kubernetes.io/instance=auth,app.kubernetes.io/component=server";
 
 /// A namespace. It is deleted after the test; if the test fails, it remains and is described.
 pub struct Namespace {

@@ -99,6 +99,8 @@ fn texts(path: &str) -> Vec<&'static str> {
         "jwksCacheTime" => vec!["1s", "5m", "24h"],
         "interval" => vec!["1s", "30s", "1m30s"],
         "host" | "hostnames" => vec!["auth.example.com", "a-1.b-2.example"],
+        "ehloName" => vec!["mail.example.com", "192.0.2.1"],
+        "deadline" => vec!["15m", "6h", "168h"],
         "storage" => vec!["1Gi", "500Mi", "1"],
         "repository" => vec!["localhost:5000/a/b", "ghcr.io/x"],
         "tag" => vec!["1.2.3", "v1_2-3"],
@@ -255,7 +257,8 @@ async fn every_accepted_spec_is_served_or_refused_with_the_invalid_object() {
             None => made += 1,
             // Types of the Kubernetes API, which the API server validates.
             Some(("ApplyRefused", message)) => {
-                let of_pod = message.contains("spec.template.") && spec.get("pod").is_some();
+                let of_pod = message.contains("spec.template.")
+                    && ["pod", "migration"].iter().any(|section| spec.get(*section).is_some());
                 let of_policy = message.contains("Selector.") && spec.get("networkPolicy").is_some();
                 assert!(of_pod || of_policy, "{message}: {spec}");
             }

@@ -11,6 +11,9 @@ use crate::fixture::{Fixture, NAME};
 use crate::owned::{apply_both, counts, made_by_the_operator, plural, without_hash};
 use crate::waiting::wait_for;
 
+/// The Secrets that are not generated again after a deletion.
+const KEPT: [&str; 2] = ["auth-jwt-keys", "auth-postgres"];
+
 /// A change of one object by another client.
 struct Row {
     kind: &'static str,
@@ -235,16 +238,17 @@ async fn changes_of_owned_fields_are_reverted_and_foreign_fields_are_kept() {
     wait_for_each(&fixture, &before, is_as_it_was).await;
     fixture.wait_for_condition("Ready", "True").await;
 
-    // All objects are deleted, except the keys, which are never generated again (keys.rs), and the credentials of a
-    // database with a volume (stores.rs).
+    // All objects are deleted, except the keys, which are never generated again (keys.rs), the credentials of a database
+    // with a volume (stores.rs), and the completed migration Job, which is not needed any more (migration.rs).
     for ((kind, name), object) in &before {
-        if !["auth-jwt-keys", "auth-postgres"].contains(&name.as_str()) || kind != "Secret" {
+        let stays = kind == "Job" || (kind == "Secret" && KEPT.contains(&name.as_str()));
+        if !stays {
             let deleted = fixture.any(kind).delete(&object.name_any(), &DeleteParams::background()).await;
             deleted.unwrap_or_else(|e| panic!("{kind}/{name}: {e}"));
         }
     }
     wait_for_each(&fixture, &before, |row, before, now| {
-        let stays = row.kind == "Secret" && ["auth-jwt-keys", "auth-postgres"].contains(&row.name);
+        let stays = row.kind == "Job" || (row.kind == "Secret" && KEPT.contains(&row.name));
         let made = (now.uid() == before.uid()) == stays && now.metadata.deletion_timestamp.is_none();
         let same = row.name == "auth-redis" || at(now, row.ours) == at(before, row.ours);
         (made && same).then_some(()).ok_or_else(|| "it is not as it was created".to_owned())

@@ -34,6 +34,7 @@ mod paused;
 mod racing;
 mod references;
 mod refused;
+mod refused_specs;
 mod rights;
 mod rotation;
 mod samples;

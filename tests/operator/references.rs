@@ -47,14 +47,16 @@ fn pair(field: &str) -> String {
 
 fn references() -> Vec<Reference> {
     let text = str::to_owned;
-    let url = |field: &str, scheme: &str| {
+    let database = |value: &str, reason: &str| {
         let message = format!(
-            "the URL in the Secret of {field} must start with {scheme}:// and contain a host: correct it."
+            "the URL in the Secret of spec.database.urlSecretRef is not valid: {reason}; correct it."
         );
-        move |value: &str| (value.to_owned(), message.clone())
+        (value.to_owned(), message)
     };
-    let database = url("spec.database.urlSecretRef", "postgres");
-    let redis = url("spec.redis.urlSecretRef", "redis");
+    let redis = |value: &str| {
+        let message = "the URL in the Secret of spec.redis.urlSecretRef must start with redis:// and contain a host: correct it.";
+        (value.to_owned(), message.to_owned())
+    };
     let admin = "in the Secret of spec.bootstrapAdmin.secretRef must";
     let short = "the client secret in spec.introspectionClient.secretRef must have at least 32 characters: generate one with openssl rand -hex 32.";
     vec![
@@ -65,9 +67,9 @@ fn references() -> Vec<Reference> {
             condition: RESOLVED,
             mounted: true,
             bad: vec![
-                database("mysql://auth:x@db/auth"),
-                database("db.example.com"),
-                database("postgres:///auth"),
+                database("mysql://auth:x@db/auth", "it must start with postgres:// or postgresql://"),
+                database("db.example.com", "it must start with postgres:// or postgresql://"),
+                database("postgres:///auth", "it contains no host"),
             ],
         },
         Reference {

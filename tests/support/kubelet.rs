@@ -138,12 +138,13 @@ pub fn failed_with(container: &str, message: &str) -> Value {
     }]})
 }
 
-/// The status of a pod whose container has exited successfully, while an injected proxy runs.
+/// The status of a pod whose container exited successfully long ago, while an injected proxy runs.
 pub fn exited_beside_a_proxy(container: &str) -> Value {
     let now = now();
     let status = |name: &str, ready: bool, state: Value| json!({"name": name, "image": "x", "imageID": "x", "ready": ready, "restartCount": 0, "state": state});
+    let then = "2026-01-01T00:00:00Z";
     let exited =
-        json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now}});
+        json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": then, "finishedAt": then}});
     let running = json!({"running": {"startedAt": now}});
     json!({"phase": "Running", "containerStatuses": [
         status(container, false, exited), status("istio-proxy", true, running),

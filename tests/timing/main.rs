@@ -16,7 +16,10 @@ fn setup() -> Setup {
 
 async fn log_in(app: &App, endpoint: &str, name: &str, password: &str) {
     let form = [("username", name), ("password", password)];
-    app.post(endpoint).form(&form).answer().await.problem(401);
+    // A wrong password is a refused grant at the token endpoint (RFC 6749 §5.2).
+    let refused = if endpoint == path::TOKEN { 400 } else { 401 };
+    let answer = app.post(endpoint).form(&form).answer().await;
+    assert_eq!(answer.status, refused, "{answer:?}");
 }
 
 /// Sends one wrong password, which takes a hash and little else.

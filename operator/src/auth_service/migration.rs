@@ -13,6 +13,8 @@ use crate::names::INPUTS_ANNOTATION;
 pub(crate) const CONTAINER: &str = "migrate";
 /// How long the replicas may take to observe a completed migration.
 const SEEN_AFTER: Duration = Duration::from_secs(10);
+/// How long after the container of the migration the other containers of its pod may end.
+const LEFT_AFTER: Duration = Duration::from_mins(1);
 /// How long a failed Job is kept before it is retried with the same inputs.
 const TRY_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
@@ -61,16 +63,18 @@ pub(crate) fn decide_migration(
     let holds = |type_: &str| {
         conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
     };
+    let passed_since = |since: Timestamp, pause: Duration| {
+        now.duration_since(since) >= SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX)
+    };
     if recorded {
         let ended = holds("Complete").is_some() || job.metadata.deletion_timestamp.is_some();
-        return if ended { Migration::Done } else { Migration::Left };
+        // A container that ends with the others takes a moment, and so does the controller of the Job.
+        let left = finished_in_pod(job, pods, now).is_some_and(|at| passed_since(at, LEFT_AFTER));
+        return if left && !ended { Migration::Left } else { Migration::Done };
     }
     if job.metadata.deletion_timestamp.is_some() {
         return Migration::Running;
     }
-    let passed_since = |since: Timestamp, pause: Duration| {
-        now.duration_since(since) >= SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX)
-    };
     let time = |condition: &JobCondition| condition.last_transition_time.as_ref().map_or(now, |time| time.0);
     let completed = holds("Complete").map(time).or_else(|| finished_in_pod(job, pods, now));
     if let Some(completed) = completed {
@@ -217,6 +221,7 @@ mod tests {
         assert_eq!(recorded(&[], NAME, false), Migration::Done);
         assert_eq!(recorded(&[], NAME, true), Migration::Due);
         assert_eq!(recorded(&[], "a-migrate-2", false), Migration::Due);
+        assert_eq!(recorded(&[job(None)], NAME, false), Migration::Done);
         assert_eq!(recorded(&[job(Some(("Complete", now)))], NAME, false), Migration::Done);
         assert_eq!(
             recorded(&[job(Some(("Failed", now)))], "a-migrate-2", false),
@@ -232,7 +237,10 @@ mod tests {
             decide_migration(Evidence { pods, recorded, ..evidence(&jobs) }, NAME, "same", now)
         };
         assert_eq!(decide(&[pod("job", CONTAINER, 0)], None, now), Migration::Done);
-        assert_eq!(decide(&[pod("job", CONTAINER, 0)], Some(NAME), now), Migration::Left);
+        let exited = [pod("job", CONTAINER, 0)];
+        assert_eq!(decide(&exited, Some(NAME), now + 59.seconds()), Migration::Done);
+        assert_eq!(decide(&exited, Some(NAME), now + 60.seconds()), Migration::Left);
+        assert_eq!(decide(&[], Some(NAME), now + 60.seconds()), Migration::Done);
         for pod in [pod("job", CONTAINER, 1), pod("job", "other", 0), pod("another-job", CONTAINER, 0)] {
             assert_eq!(decide(&[pod], None, now), Migration::Running);
         }
