@@ -45,18 +45,21 @@ fn pair(field: &str) -> String {
     )
 }
 
+/// A URL in the Secret of the database, and the message about it.
+fn database(value: &str, reason: &str) -> (String, String) {
+    let message =
+        format!("the URL in the Secret of spec.database.urlSecretRef is not valid: {reason}; correct it.");
+    (value.to_owned(), message)
+}
+
+/// The same for Redis.
+fn redis(value: &str) -> (String, String) {
+    let message = "the URL in the Secret of spec.redis.urlSecretRef must start with redis:// and contain a host: correct it.";
+    (value.to_owned(), message.to_owned())
+}
+
 fn references() -> Vec<Reference> {
     let text = str::to_owned;
-    let database = |value: &str, reason: &str| {
-        let message = format!(
-            "the URL in the Secret of spec.database.urlSecretRef is not valid: {reason}; correct it."
-        );
-        (value.to_owned(), message)
-    };
-    let redis = |value: &str| {
-        let message = "the URL in the Secret of spec.redis.urlSecretRef must start with redis:// and contain a host: correct it.";
-        (value.to_owned(), message.to_owned())
-    };
     let admin = "in the Secret of spec.bootstrapAdmin.secretRef must";
     let short = "the client secret in spec.introspectionClient.secretRef must have at least 32 characters: generate one with openssl rand -hex 32.";
     vec![
