@@ -248,6 +248,8 @@ async fn an_account_that_was_registered_and_never_confirmed_expires() {
     // Another e-mail extends nothing.
     let body = json!({"email": "squatter@example.test"});
     app.post(path::RESEND_VERIFICATION).json(&body).answer().await.ok(202);
+    // An account whose link is being created is locked, and is left to the next run.
+    app.mail().wait_for("squatter@example.test", 2).await;
 
     run_housekeeping(&mut app).await;
 
