@@ -38,7 +38,28 @@ socket=$state/run/containerd.sock
 bridge=latchkey0
 cgroup=latchkey
 guard=LATCHKEY-GUARD
-api_address=10.244.0.1:6443
+
+# use_family ipv4|ipv6 — sets the addresses of a cluster with this address family.
+use_family() {
+    family=$1
+    case $family in
+        ipv4)
+            node=10.244.0.1 pods=10.244.0.0/24 all_pods=10.244.0.0/16
+            services=10.96.0.0/16 api_service=10.96.0.1 reverse_zone=10.in-addr.arpa
+            any=0.0.0.0/0 endpoints=IPv4 node_ports="127.0.0.0/8, $node/32"
+            api_address=$node:6443 api_rule="-d $api_service/32" ip=(ip -4) iptables=iptables
+            ;;
+        ipv6)
+            node=fd00:10:244::1 pods=fd00:10:244::/64 all_pods=fd00:10:244::/48
+            services=fd00:10:96::/112 api_service=fd00:10:96::1 reverse_zone=ip6.arpa
+            any=::/0 endpoints=IPv6 node_ports="'$node/128'"
+            api_address=[$node]:6443 api_rule="-d $api_service/128" ip=(ip -6) iptables=ip6tables
+            ;;
+        *) die "not an address family: $family" ;;
+    esac
+}
+# That of the running cluster.
+use_family "$(cat "$state/family" 2>/dev/null || echo ipv4)"
 # In the order of their start.
 daemons=(containerd etcd kube-apiserver open-volumes kube-controller-manager kube-scheduler coredns kube-proxy kubelet
     metrics-server)

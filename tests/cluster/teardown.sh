@@ -49,18 +49,18 @@ remove_kube_chains() {
 # The guard's chain is created first and removed last. Without it the other rules are not of this cluster.
 remove_network() {
     local command chain
-    command -v iptables >/dev/null && iptables -w -n -L "$guard" >/dev/null 2>&1 || return 0
+    command -v iptables >/dev/null && "$iptables" -w -n -L "$guard" >/dev/null 2>&1 || return 0
     # `kube-proxy --cleanup` takes seconds and leaves the chains that a kubelet may share.
     for command in iptables ip6tables; do
         "$command-save" | remove_kube_chains | "$command-restore" -w --noflush || true
     done
     ip link delete "$bridge" 2>/dev/null || true # this deletes its routes too
-    ip route delete blackhole 10.244.0.0/16 2>/dev/null || true
+    "${ip[@]}" route delete blackhole "$all_pods" 2>/dev/null || true
     for chain in OUTPUT FORWARD; do
-        while iptables -w -D "$chain" -j "$guard" 2>/dev/null; do :; done
+        while "$iptables" -w -D "$chain" -j "$guard" 2>/dev/null; do :; done
     done
-    iptables -w -F "$guard"
-    iptables -w -X "$guard"
+    "$iptables" -w -F "$guard"
+    "$iptables" -w -X "$guard"
 }
 
 restore_kernel_settings() {

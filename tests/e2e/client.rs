@@ -223,6 +223,15 @@ impl<'a> Client<'a> {
     }
 }
 
+/// The URL of an IPv4 or IPv6 address and a port, without a slash at the end.
+pub fn url_of(address: &str, port: u16) -> String {
+    if address.contains(':') {
+        format!("http://[{address}]:{port}")
+    } else {
+        format!("http://{address}:{port}")
+    }
+}
+
 /// The standard output of a command that succeeded.
 fn succeeded(output: &Output, command: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);

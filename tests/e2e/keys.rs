@@ -11,7 +11,7 @@ use latchkey_tests::cluster::note;
 use latchkey_tests::logs::leak;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Request};
+use crate::client::{Client, Request, url_of};
 use crate::namespace::{NAME, Namespace, uids};
 use crate::poller::{Poller, Tries};
 use crate::waiting::wait_for;
@@ -108,7 +108,7 @@ async fn keys_rotate_under_load_without_errors_and_revoked_keys_are_refused_in_s
         let mut refused = Vec::new();
         for pod in namespace.server_pods().await {
             let address = pod.status.and_then(|status| status.pod_ip).expect("an address");
-            let at = |path: &str| format!("http://{address}:8080{path}");
+            let at = |path: &str| format!("{}{path}", url_of(&address, 8080));
             let me = client.send(&Request::get(at(path::ME)).bearer(&session.access)).status;
             let keys = client.send(&Request::get(at(path::JWKS))).body;
             refused.push(me == 401 && !keys.contains(&stolen));

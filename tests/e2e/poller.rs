@@ -5,7 +5,7 @@ use kube::Api;
 use latchkey_tests::app::path;
 use latchkey_tests::process::{OnParentDeath, Process};
 
-use crate::client::Client;
+use crate::client::{Client, url_of};
 use crate::namespace::Namespace;
 use crate::waiting::wait_for;
 
@@ -53,7 +53,7 @@ impl<'a> Poller<'a> {
         let address = service.spec.and_then(|spec| spec.cluster_ip).expect("the Service's address");
         let mut kubectl = namespace.cluster.kubectl();
         kubectl.args(["-n", &namespace.name, "exec", "client", "--", "sh", "-c", SCRIPT, "sh"]);
-        kubectl.args([&format!("http://{address}{}", path::JWKS), tries]);
+        kubectl.args([&format!("{}{}", url_of(&address, 80), path::JWKS), tries]);
         let poller = Self { client, process: Process::start(&kubectl, OnParentDeath::Kill) };
         poller.wait_for_answers(1).await;
         poller

@@ -3,7 +3,7 @@
 use latchkey_tests::app::path;
 use serde_json::json;
 
-use crate::client::{Client, Request};
+use crate::client::{Client, Request, url_of};
 use crate::namespace::Namespace;
 use crate::stores;
 
@@ -19,7 +19,7 @@ async fn a_revoked_token_is_refused_by_every_pod_immediately() {
     let mut at: Vec<String> = pods
         .iter()
         .filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref())
-        .map(|address| format!("http://{address}:8080"))
+        .map(|address| url_of(address, 8080))
         .collect();
     assert_eq!(at.len(), 2, "a pod has no address");
 

@@ -82,6 +82,18 @@ impl RedisCluster {
             wait::check(info.contains("master_link_status:up"), info)
         })
         .await;
+        // A node ignores a failover to a replica that it does not know yet, and only the owner tells it about the replica.
+        let replica_id = text(&replica.run("CLUSTER MYID").await);
+        for knows in &self.nodes {
+            wait::until("every node to know the replica", || async {
+                let nodes = text(&knows.run("CLUSTER NODES").await);
+                let of_replica = nodes.lines().find(|line| line.starts_with(&replica_id)).unwrap_or_default();
+                let holds =
+                    of_replica.contains(&format!(" slave {id} ")) && of_replica.ends_with("connected");
+                wait::check(holds, nodes)
+            })
+            .await;
+        }
         replica
     }
 
