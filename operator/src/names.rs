@@ -19,6 +19,8 @@ pub(crate) const ANNOTATIONS: &str = "latchkey.dev/";
 pub(crate) const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
 /// Hash of the rendered object, on every object.
 pub(crate) const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
+/// What admission changed in an object that the operator wrote: keyed hashes of the changes.
+pub(crate) const ADMITTED_ANNOTATION: &str = "latchkey.dev/admitted";
 /// Hash of the mounted content, on pod templates.
 pub(crate) const CHECKSUM_ANNOTATION: &str = "latchkey.dev/checksum";
 /// Identifies the database of a Deployment or migration Job; a hash.

@@ -1,6 +1,7 @@
 //! The operator on a real API server, with the permissions and arguments of the chart. There are no nodes:
 //! controllers create pods, and the tests set their status.
 
+mod admission;
 mod arbitrary;
 mod assigned_users;
 mod autoscaling;

@@ -129,7 +129,9 @@ fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String
         return Some(version.to_owned());
     }
     let pod = deployment?.spec.template.spec.as_ref()?;
-    tag_of(pod.containers.first()?.image.as_deref()?).map(str::to_owned)
+    // Admission may have put a container of its own first.
+    let server = pod.containers.iter().find(|container| container.name == "server")?;
+    tag_of(server.image.as_deref()?).map(str::to_owned)
 }
 
 /// The range that the newest server reports.
