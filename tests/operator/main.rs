@@ -41,6 +41,7 @@ mod rotation;
 mod samples;
 mod scale;
 mod secrets;
+mod several_operators;
 mod slow;
 mod spec;
 mod status;

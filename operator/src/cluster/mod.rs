@@ -9,6 +9,7 @@ pub(crate) mod clients;
 pub(crate) mod controller_reference;
 pub(crate) mod fence;
 pub(crate) mod instrumentation;
+pub(crate) mod joint_watch;
 pub(crate) mod kinds;
 pub(crate) mod lenient;
 pub(crate) mod list_watch;
