@@ -6,7 +6,7 @@ CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
 export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-operator campaign-server release cluster-up cluster-down
+.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-operator campaign-server images release cluster-up cluster-down
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ bench-operator: ## Measure the operator and the API server with a thousand AuthS
 
 campaign-server: ## Break everything around the server for a million requests and prove its promises (hours)
 	@scripts/campaign-server
+
+images: ## Print all container images of this release (REGISTRY=host/path: as pulled from there)
+	@scripts/images $(if $(REGISTRY),'$(REGISTRY)')
 
 release: ## Build a release into dist/ (VERSION=x.y.z, ARGS=--help explains); publishes nothing
 	@scripts/release "$$VERSION" $(ARGS)

@@ -191,6 +191,13 @@ pub struct AuthServiceSpec {
     /// Limits on attempts to log in.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rate_limits: RateLimits,
+    /// The class of the operator that reconciles this AuthService, like an IngressClass. Unset: the operator without a
+    /// class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("spec.operatorClass must contain only lower-case letters, digits and '-', such as blue"))]
+    pub operator_class: Option<String>,
     /// The maximum number of open connections to the API port of each replica. At the limit the connection that has
     /// been idle for the longest time is closed in favour of a new one. A connection can take 32 KiB of memory.
     #[serde(default = "max_connections")]

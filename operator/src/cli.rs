@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::label_selector::LabelSelectorOption;
+
 /// Runs the Latchkey operator, which keeps an authentication server running for each AuthService of a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "latchkey-operator", version, propagate_version = true)]
@@ -28,9 +30,24 @@ pub enum Command {
 /// Options of `run`. Each has an environment variable of the same name.
 #[derive(Debug, Clone, Args)]
 pub struct RunArguments {
-    /// The namespace to watch; the operator watches all namespaces if it is empty.
-    #[arg(long, env = "WATCH_NAMESPACE", default_value = "")]
-    pub watch_namespace: String,
+    /// A namespace to watch; the option may be repeated. Without one the operator watches all namespaces.
+    #[arg(long, env = "WATCH_NAMESPACE", value_delimiter = ',')]
+    pub watch_namespace: Vec<String>,
+    /// The class of this operator: it reconciles AuthServices with this spec.operatorClass. Without a class it
+    /// reconciles those that name none.
+    #[arg(long, env = "OPERATOR_CLASS", default_value = "", value_parser = operator_class)]
+    pub operator_class: String,
+    /// A label selector, such as team=a,tier in (gold,silver): the operator reconciles only AuthServices with these
+    /// labels.
+    #[arg(long, env = "SELECTOR", default_value = "")]
+    pub selector: LabelSelectorOption,
+    /// The name of an image pull secret that all pods use, in the namespace of their AuthService; the option may be
+    /// repeated.
+    #[arg(long, env = "IMAGE_PULL_SECRET", value_delimiter = ',')]
+    pub image_pull_secret: Vec<String>,
+    /// The registry, with an optional path, from which all images are pulled instead of their own registries.
+    #[arg(long, env = "IMAGE_REGISTRY", default_value = "")]
+    pub image_registry: String,
     /// The image of the auth server for each AuthService that names none.
     #[arg(long, env = "SERVER_IMAGE", default_value = concat!("ghcr.io/latchkey-dev/latchkey-server:", env!("CARGO_PKG_VERSION")))]
     pub server_image: String,
@@ -71,4 +88,15 @@ pub enum LogFormat {
     Json,
     /// Each line is text for a terminal.
     Text,
+}
+
+/// A class is part of the name of a Lease.
+fn operator_class(class: &str) -> Result<String, String> {
+    let valid = class.len() <= 40
+        && class.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !class.starts_with('-')
+        && !class.ends_with('-');
+    valid.then(|| class.to_owned()).ok_or_else(|| {
+        "use at most 40 lower-case letters, digits and '-', as in spec.operatorClass".to_owned()
+    })
 }

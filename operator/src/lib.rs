@@ -15,6 +15,8 @@ mod controller;
 mod credentials;
 mod error_chain;
 mod fingerprint;
+mod label_selector;
 mod metrics;
 mod names;
+mod responsibility;
 mod signing_keys;

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-/// The field manager of all writes, the value of the managed-by label, and the name of the election's Lease.
+/// The field manager of all writes, the value of the managed-by label, and the prefix of the election's Lease.
 pub(crate) const OPERATOR: &str = "latchkey-operator";
+/// The name of the Lease of the operators of a class. Operators of different classes do not share it.
+pub(crate) fn lease(class: Option<&str>) -> String {
+    class.map_or_else(|| OPERATOR.to_owned(), |class| format!("{OPERATOR}-{class}"))
+}
+
 /// Selects all objects of the operator.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The label that names the AuthService.
@@ -19,6 +24,8 @@ pub(crate) const ANNOTATIONS: &str = "latchkey.dev/";
 pub(crate) const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
 /// Hash of the rendered object, on every object.
 pub(crate) const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
+/// What admission changed in an object that the operator wrote: keyed hashes of the changes.
+pub(crate) const ADMITTED_ANNOTATION: &str = "latchkey.dev/admitted";
 /// Hash of the mounted content, on pod templates.
 pub(crate) const CHECKSUM_ANNOTATION: &str = "latchkey.dev/checksum";
 /// Identifies the database of a Deployment or migration Job; a hash.

@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth_service::context::{Context, Images, Installation, Place};
+use crate::auth_service::images::with_registry;
+use crate::responsibility::Scope;
 use crate::auth_service::{self, references::RULES};
 use crate::cli::RunArguments;
 use crate::cluster::cache::Cache;
@@ -24,7 +26,7 @@ use crate::controller::health::{self, Readiness};
 use crate::controller::leader::{Election, LeaderError, Terms};
 use crate::error_chain::ErrorChain;
 use crate::metrics::Metrics;
-use crate::names::OPERATOR;
+use crate::names::{OPERATOR, lease};
 
 /// How long running reconciles may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -105,10 +107,11 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     let identity = identity(arguments.pod_name.as_deref())?;
     let stop = stop.shared();
 
+    let lease = lease(class_of(&arguments));
     let terms = Terms::default();
     let mut election = arguments
         .leader_elect
-        .then(|| Election::new(clients.election.clone(), &namespace, identity, terms, fence.clone()));
+        .then(|| Election::new(clients.election.clone(), (&namespace, &lease), identity, terms, fence.clone()));
     if let Some(election) = election.as_mut() {
         tracing::info!("waiting for leadership");
         tokio::select! {
@@ -169,16 +172,18 @@ async fn reconcile_until(
     let (triggers, triggered) = mpsc::unbounded();
     let (auth_services, _watches) = watches::start(
         clients.watches,
-        arguments.watch_namespace.clone(),
+        watched(&arguments.watch_namespace),
         cache.clone(),
         Arc::new(metrics.clone()),
         triggers,
     );
     let installation = Installation {
         images: Images {
-            server: arguments.server_image.clone(),
-            postgres: arguments.postgres_image.clone(),
-            valkey: arguments.valkey_image.clone(),
+            server: with_registry(&arguments.server_image, &arguments.image_registry),
+            postgres: with_registry(&arguments.postgres_image, &arguments.image_registry),
+            valkey: with_registry(&arguments.valkey_image, &arguments.image_registry),
+            registry: arguments.image_registry.trim_end_matches('/').to_owned(),
+            pull_secrets: arguments.image_pull_secret.iter().filter(|name| !name.is_empty()).cloned().collect(),
         },
         assigns_users: arguments.assign_pod_users,
     };
@@ -190,14 +195,20 @@ async fn reconcile_until(
         }
         () = stop.clone() => return Ok(()),
     }
-    metrics.show_auth_services(auth_services.clone());
+    let client = clients.requests;
+    let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let class = class_of(arguments);
+    let scope = Scope {
+        class: class.map(str::to_owned),
+        selector: arguments.selector.0.clone(),
+        identity: format!("{namespace}/{}", lease(class)),
+    };
+    metrics.show_auth_services(auth_services.clone(), scope.clone());
     readiness.set(true);
     tracing::info!("the initial lists are complete; reconciling");
 
-    let client = clients.requests;
-    let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let place = Place { namespace, pod_name: arguments.pod_name.clone() };
-    let context = Context::new(client, cache, auth_services.clone(), installation, metrics, place);
+    let context = Context::new(client, cache, auth_services.clone(), installation, scope, metrics, place);
     let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),
@@ -231,6 +242,20 @@ async fn reconcile_until(
         tracing::warn!("reconciles in progress were aborted");
     }
     Ok(())
+}
+
+/// The class of this operator, if it has one.
+fn class_of(arguments: &RunArguments) -> Option<&str> {
+    Some(arguments.operator_class.as_str()).filter(|class| !class.is_empty())
+}
+
+/// The namespaces to watch, each once; empty for all.
+fn watched(namespaces: &[String]) -> Vec<String> {
+    let mut namespaces: Vec<String> =
+        namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    namespaces.sort();
+    namespaces.dedup();
+    namespaces
 }
 
 /// The pod's name with a random suffix: a restarted pod is a new participant.

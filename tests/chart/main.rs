@@ -3,6 +3,7 @@
 mod alerts;
 mod conform;
 mod dashboard;
+mod images;
 mod install;
 mod linters;
 mod render;

@@ -78,10 +78,63 @@ fn with_a_watched_namespace_the_permissions_are_limited_to_it() {
                 "servicemonitors.monitoring.coreos.com",
             ],
             "verbs": ["list", "watch"],
+        }, {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations", "mutatingadmissionpolicies"],
+            "verbs": ["list"],
         }])
     );
     let arguments = container(&objects)["args"].as_array().expect("arguments");
     assert!(arguments.contains(&json!("--watch-namespace=team-a")));
+}
+
+#[test]
+fn several_namespaces_have_a_role_each() {
+    let values = ["watchNamespace=team-a", "watchNamespaces={team-b,team-a}"];
+    let objects = render("latchkey", "latchkey-system", &values);
+    let roles = of_kind(&objects, "Role");
+    let places: Vec<_> = roles
+        .iter()
+        .filter(|role| role["metadata"]["name"] == "latchkey-operator")
+        .map(|role| role["metadata"]["namespace"].clone())
+        .collect();
+    assert_eq!(places, ["team-a", "team-b"]);
+    assert!(of_kind(&objects, "ClusterRoleBinding").iter().all(|binding| {
+        binding["metadata"]["name"].as_str().is_some_and(|name| name.ends_with(":optional-crds"))
+    }));
+    let arguments = container(&objects)["args"].as_array().expect("arguments").clone();
+    for argument in ["--watch-namespace=team-a", "--watch-namespace=team-b"] {
+        assert!(arguments.contains(&json!(argument)), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_class_has_a_lease_of_its_own() {
+    let objects = render("blue", "latchkey-system", &["operatorClass=blue", "selector=team=a"]);
+    assert_eq!(of_kind(&objects, "Lease")[0]["metadata"]["name"], "latchkey-operator-blue");
+    let election = of_kind(&objects, "Role").into_iter().find(|role| {
+        role["metadata"]["name"].as_str().is_some_and(|name| name.ends_with(":leader-election"))
+    });
+    let rules = election.expect("a role")["rules"].to_string();
+    assert!(rules.contains("[\"latchkey-operator-blue\"]"), "{rules}");
+    let arguments = container(&objects)["args"].as_array().expect("arguments").clone();
+    for argument in ["--operator-class=blue", "--selector=team=a"] {
+        assert!(arguments.contains(&json!(argument)), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_registry_and_pull_secrets_apply_to_all_pods() {
+    let values = ["image.registry=registry.example.com/mirror/", "imagePullSecrets[0].name=pull"];
+    let objects = render("latchkey", "latchkey-system", &values);
+    let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]));
+    let image = container(&objects)["image"].as_str().expect("an image");
+    assert!(image.starts_with("registry.example.com/mirror/latchkey-dev/latchkey-operator:"), "{image}");
+    let arguments = container(&objects)["args"].as_array().expect("arguments").clone();
+    for argument in ["--image-registry=registry.example.com/mirror/", "--image-pull-secret=pull"] {
+        assert!(arguments.contains(&json!(argument)), "{arguments:?}");
+    }
 }
 
 #[test]

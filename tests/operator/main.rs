@@ -1,6 +1,7 @@
 //! The operator on a real API server, with the permissions and arguments of the chart. There are no nodes:
 //! controllers create pods, and the tests set their status.
 
+mod admission;
 mod arbitrary;
 mod assigned_users;
 mod autoscaling;
@@ -40,6 +41,7 @@ mod rotation;
 mod samples;
 mod scale;
 mod secrets;
+mod several_operators;
 mod slow;
 mod spec;
 mod status;

@@ -39,13 +39,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{/* An image reference from (dict "image" {repository, tag, digest} "default" TAG). */}}
+{{/* An image reference from (dict "image" {repository, tag, digest} "default" TAG "registry" REGISTRY). With a registry,
+the image is pulled from there instead of its own registry; the operator does the same with the images of its pods. */}}
 {{- define "latchkey.image" -}}
-{{- if .image.digest -}}
-{{- printf "%s@%s" .image.repository .image.digest -}}
-{{- else -}}
-{{- printf "%s:%s" .image.repository (default .default .image.tag) -}}
+{{- $repository := .image.repository -}}
+{{- $registry := default "" .registry | trimSuffix "/" -}}
+{{- if and $registry (not (hasPrefix (printf "%s/" $registry) $repository)) -}}
+{{- if regexMatch "^([^/]*[.:][^/]*|localhost)/" $repository -}}
+{{- $repository = regexReplaceAll "^[^/]*/" $repository "" -}}
 {{- end -}}
+{{- $repository = printf "%s/%s" $registry $repository -}}
+{{- end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (default .default .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The watched namespaces as a JSON list; empty for all. */}}
+{{- define "latchkey.watchNamespaces" -}}
+{{- $all := list -}}
+{{- with .Values.watchNamespace }}{{ $all = append $all . }}{{ end -}}
+{{- concat $all .Values.watchNamespaces | uniq | toJson -}}
+{{- end -}}
+
+{{/* The Lease of the leader election. Operators of different classes do not share it. */}}
+{{- define "latchkey.lease" -}}
+{{- with .Values.operatorClass }}{{ printf "latchkey-operator-%s" . }}{{ else }}latchkey-operator{{ end -}}
 {{- end -}}
 
 {{/* The block `annotations:` from (list ROOT ANNOTATIONS…): the common annotations, overridden by those of the object.

@@ -48,6 +48,12 @@ pub struct AuthServiceStatus {
     /// is processed once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub key_requests: BTreeMap<String, String>,
+    /// The operator that reconciles this AuthService: namespace and name of its Lease. Other operators change nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Another operator that asks whether that one still runs. It takes over if this is not removed in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_request: Option<String>,
 }
 
 /// One signing key.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use kube::core::DynamicObject;
 use kube::runtime::events::{Recorder, Reporter};
@@ -10,6 +11,7 @@ use kube::{Client, ResourceExt};
 use latchkey_crds::{AuthService, AuthServiceStatus};
 
 use crate::auth_service::repair_limit::Repairs;
+use crate::responsibility::{Foreign, Scope};
 use crate::cluster::cache::Cache;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
@@ -23,6 +25,10 @@ pub(crate) struct Images {
     pub server: String,
     pub postgres: String,
     pub valkey: String,
+    /// The registry of all images, if it is not their own; empty otherwise.
+    pub registry: String,
+    /// The pull secrets of all pods, by name, in the namespace of each AuthService.
+    pub pull_secrets: Vec<String>,
 }
 
 /// What the installation of the operator decides for all AuthServices.
@@ -69,6 +75,12 @@ pub(crate) struct Memory {
     pub keys: WrittenKeys,
     /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
+    /// When another operator was asked whether it still reconciles the AuthService.
+    pub asked: Option<Instant>,
+    /// Why the AuthService is left to another operator, as logged.
+    pub left_to: Option<Foreign>,
+    /// Whether the installed definition does not store which operator reconciles an AuthService.
+    pub claims_unsupported: bool,
 }
 
 impl Memory {
@@ -129,6 +141,8 @@ pub(crate) struct Context {
     /// The cache of the AuthServices.
     pub auth_services: Store<Observed>,
     pub installation: Installation,
+    /// The AuthServices that this operator reconciles.
+    pub scope: Scope,
     pub operator_namespace: String,
     pub metrics: Metrics,
     reporter: Reporter,
@@ -145,6 +159,7 @@ impl Context {
         cache: Cache,
         auth_services: Store<Observed>,
         installation: Installation,
+        scope: Scope,
         metrics: Metrics,
         place: Place,
     ) -> Arc<Self> {
@@ -156,6 +171,7 @@ impl Context {
             cache,
             auth_services,
             installation,
+            scope,
             operator_namespace: place.namespace,
             metrics,
             slots: ReconcileSlots::default(),

@@ -26,6 +26,8 @@ pub(crate) fn installation() -> Installation {
             server: "registry.example/latchkey-server:1.2.3".to_owned(),
             postgres: "registry.example/postgres:17".to_owned(),
             valkey: "registry.example/valkey:8".to_owned(),
+            registry: String::new(),
+            pull_secrets: Vec::new(),
         },
         assigns_users: true,
     }

@@ -2,10 +2,13 @@
 
 use latchkey_crds::auth_service::Image;
 
+use super::images::with_default_registry;
+
 /// The image of the spec, completed from the default.
-pub(crate) fn server_image(image: &Image, default: &str) -> String {
+pub(crate) fn server_image(image: &Image, default: &str, registry: &str) -> String {
     let (default_repository, default_suffix) = split_image(default);
-    let repository = image.repository.as_deref().unwrap_or(default_repository);
+    let own = image.repository.as_deref().map(|repository| with_default_registry(repository, registry));
+    let repository = own.as_deref().unwrap_or(default_repository);
     match (&image.digest, &image.tag) {
         (Some(digest), _) => format!("{repository}@{digest}"),
         (None, Some(tag)) => format!("{repository}:{tag}"),
@@ -47,7 +50,7 @@ mod tests {
 
     #[test]
     fn omitted_fields_come_from_the_default() {
-        let named = |image: Image| server_image(&image, DEFAULT);
+        let named = |image: Image| server_image(&image, DEFAULT, "");
         assert_eq!(named(Image::default()), DEFAULT);
         assert_eq!(named(image(None, Some("9"), None)), "registry.example:5000/latchkey/server:9");
         assert_eq!(named(image(Some("mine/it"), None, None)), "mine/it:1.2.3");
@@ -60,8 +63,8 @@ mod tests {
     #[test]
     fn the_digest_of_one_repository_is_not_used_with_another() {
         let default = "ghcr.io/a/b@sha256:ab";
-        assert_eq!(server_image(&Image::default(), default), default);
-        let other = server_image(&image(Some("mine/it"), None, None), default);
+        assert_eq!(server_image(&Image::default(), default, ""), default);
+        let other = server_image(&image(Some("mine/it"), None, None), default, "");
         assert_eq!(other, format!("mine/it:{}", env!("CARGO_PKG_VERSION")));
     }
 

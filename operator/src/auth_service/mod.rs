@@ -10,6 +10,7 @@ mod dereference;
 #[cfg(test)]
 mod fixtures;
 mod image;
+pub(crate) mod images;
 mod migration;
 mod ownership;
 mod postgres_image;
@@ -20,6 +21,7 @@ mod repair_limit;
 mod server_reports;
 mod shared_database;
 mod status;
+mod take_charge;
 mod trusted_cas;
 mod validate;
 mod volume_retention;
@@ -81,8 +83,11 @@ pub(crate) async fn reconcile(
 
 async fn reconcile_in_slot(observed: Arc<Observed>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     // Waiting for unresponsive servers takes no reconcile slot. An unreadable pod is reported below.
-    let pods =
-        observed.whole().ok().and_then(|whole| dereference::pods(whole, &context, Component::Server).ok());
+    let pods = observed
+        .whole()
+        .ok()
+        .filter(|whole| context.scope.foreign(whole).is_none())
+        .and_then(|whole| dereference::pods(whole, &context, Component::Server).ok());
     let answers = server_reports::query_all(&pods.unwrap_or_default()).await;
     let uid = observed.uid().unwrap_or_default();
     let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
@@ -112,6 +117,9 @@ async fn reconcile_once(
     if observed.meta().deletion_timestamp.is_some() {
         // Its objects are garbage-collected through their owner references.
         return Ok(Action::await_change());
+    }
+    if let Some(action) = take_charge::take_charge(observed, context).await? {
+        return Ok(action);
     }
     // Acting on a partially read spec or status could generate new keys, or delete objects that the rest requires.
     let auth_service = match observed.whole() {

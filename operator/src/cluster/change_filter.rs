@@ -69,7 +69,9 @@ impl ChangeFilter {
             .combine(predicates::finalizers)
             .hash_property(auth_service);
         let before = self.observed.insert(auth_service.uid().unwrap_or_default(), hash);
-        before != Some(hash) || self.written.is_foreign(auth_service)
+        // Another operator asks whether this one runs; also if this process has not written a status yet.
+        let is_asked = auth_service.status.as_ref().is_some_and(|status| status.operator_request.is_some());
+        before != Some(hash) || is_asked || self.written.is_foreign(auth_service)
     }
 
     /// Removes an AuthService that was deleted.

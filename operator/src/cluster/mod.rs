@@ -1,6 +1,7 @@
 //! The objects that the API server last returned, and the clients for it. Nothing here depends on how an
 //! AuthService is reconciled: which objects an AuthService refers to is given as a function.
 
+pub(crate) mod admission_plugins;
 pub(crate) mod cache;
 pub(crate) mod cached_object;
 pub(crate) mod change_filter;
@@ -8,6 +9,7 @@ pub(crate) mod clients;
 pub(crate) mod controller_reference;
 pub(crate) mod fence;
 pub(crate) mod instrumentation;
+pub(crate) mod joint_watch;
 pub(crate) mod kinds;
 pub(crate) mod lenient;
 pub(crate) mod list_watch;

@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::cluster::cache::{Cache, Presence};
 use crate::cluster::change_filter::ChangeFilter;
 use crate::cluster::instrumentation::Instrumentation;
+use crate::cluster::joint_watch::watch_all;
 use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::{AnyObject, Identity};
 use crate::cluster::list_watch::list_watch;
@@ -40,7 +41,7 @@ pub(crate) type Triggers = UnboundedSender<ObjectRef<Observed>>;
 pub(crate) struct Watches {
     client: Client,
     /// Empty for all.
-    namespace: String,
+    namespaces: Arc<[String]>,
     cache: Cache,
     auth_services: Store<Observed>,
     /// Whether the initial list of AuthServices is complete. The store's own notification wakes only one waiter.
@@ -53,7 +54,7 @@ pub(crate) struct Watches {
 /// Starts all watches as tasks; they end when the set is dropped.
 pub(crate) fn start(
     client: Client,
-    namespace: String,
+    namespaces: Vec<String>,
     cache: Cache,
     metrics: Arc<dyn Instrumentation>,
     triggers: Triggers,
@@ -62,7 +63,7 @@ pub(crate) fn start(
     let (auth_services, writer) = reflector::store();
     let watches = Watches {
         client,
-        namespace,
+        namespaces: namespaces.into(),
         cache,
         auth_services: auth_services.clone(),
         listed: watch::Sender::new(false),
@@ -90,7 +91,7 @@ impl Watches {
     }
 
     async fn follow_auth_services(self, writer: reflector::store::Writer<Observed>) {
-        let events = list_watch(self.api(&()), watcher::Config::default());
+        let events = watch_all(self.apis(&()), watcher::Config::default());
         let mut events = std::pin::pin!(reflector::reflector(writer, events));
         let mut filter = ChangeFilter::new(self.cache.written_statuses.clone());
         let mut problems = Problems::default();
@@ -135,13 +136,13 @@ impl Watches {
     }
 
     async fn follow(self, kind: Kind, mut writer: Writer) {
-        let api: Api<AnyObject> = self.api(&kind.api_resource());
+        let apis: Vec<Api<AnyObject>> = self.apis(&kind.api_resource());
         let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
         // Only objects of existing AuthServices are stored.
         if self.listed.subscribe().wait_for(|listed| *listed).await.is_err() {
             return;
         }
-        let mut events = std::pin::pin!(list_watch(api, config));
+        let mut events = std::pin::pin!(watch_all(apis, config));
         while let Some(event) = events.next().await {
             match event {
                 // The initial list is no change: the list of AuthServices triggers all of them.
@@ -178,7 +179,7 @@ impl Watches {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Debug + 'static,
     {
-        let mut events = std::pin::pin!(list_watch(self.api::<Identity<K>>(&()), config));
+        let mut events = std::pin::pin!(watch_all(self.apis::<Identity<K>>(&()), config));
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
@@ -218,8 +219,12 @@ impl Watches {
     }
 
     /// All objects of a kind in the watched namespaces.
-    fn api<K: Resource<Scope: NamespaceScope>>(&self, resource: &K::DynamicType) -> Api<K> {
-        Api::all_with(self.client.clone(), resource).constrain(&self.namespace)
+    fn apis<K: Resource<Scope: NamespaceScope>>(&self, resource: &K::DynamicType) -> Vec<Api<K>> {
+        let all = || Api::all_with(self.client.clone(), resource);
+        if self.namespaces.is_empty() {
+            return vec![all()];
+        }
+        self.namespaces.iter().map(|namespace| all().constrain(namespace)).collect()
     }
 
     /// Watches the CustomResourceDefinition of an optional kind, and its objects while the kind is installed. One

@@ -13,7 +13,6 @@ use kube::{Api, Client, ResourceExt as _};
 use crate::cluster::fence::Fence;
 use crate::controller::lease::LeaseRecord;
 use crate::error_chain::ErrorChain;
-use crate::names::OPERATOR;
 
 /// The durations of the election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,10 +123,16 @@ pub(crate) struct Election {
 
 impl Election {
     /// Participates as `identity`, which must be unique. The fence is open while this replica leads.
-    pub(crate) fn new(client: Client, namespace: &str, identity: String, terms: Terms, fence: Fence) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        (namespace, name): (&str, &str),
+        identity: String,
+        terms: Terms,
+        fence: Fence,
+    ) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
-            name: OPERATOR.to_owned(),
+            name: name.to_owned(),
             identity,
             terms,
             fence,

@@ -9,10 +9,13 @@ use kube::ResourceExt;
 use latchkey_crds::auth_service::{KeyPhase, parse_seconds};
 use latchkey_crds::{AuthService, AuthServiceStatus, conditions};
 
+use crate::responsibility::{Foreign, Scope};
 use crate::cluster::observed::Observed;
 
 /// The number of AuthServices per chunk.
 const CHUNK: usize = 16;
+
+const FOREIGN: &str = "latchkey_operator_foreign_auth_services";
 
 /// The values of the label `status`, as kube-state-metrics writes them.
 const STATUSES: [(&str, &str); 3] = [("True", "true"), ("False", "false"), ("Unknown", "unknown")];
@@ -56,9 +59,26 @@ const FAMILIES: [Family; 5] = [
 
 /// The metrics of these AuthServices in Prometheus text format, in chunks
 /// (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
-pub(super) fn parts(auth_services: Vec<Arc<Observed>>) -> impl Iterator<Item = String> + Send {
-    let auth_services: Arc<[Arc<Observed>]> = auth_services.into();
-    FAMILIES.into_iter().flat_map(move |family| {
+///
+/// Those of other operators are only counted: each operator shows its own.
+pub(super) fn parts(
+    auth_services: Vec<Arc<Observed>>,
+    scope: &Scope,
+) -> impl Iterator<Item = String> + Send + use<> {
+    let (own, foreign): (Vec<_>, Vec<_>) = auth_services
+        .into_iter()
+        .map(|auth_service| (scope.foreign(auth_service.salvaged()), auth_service))
+        .partition(|(foreign, _)| foreign.is_none());
+    let auth_services: Arc<[Arc<Observed>]> = own.into_iter().map(|(_, auth_service)| auth_service).collect();
+    let mut count = format!(
+        "# HELP {FOREIGN} AuthServices that another operator reconciles, by the reason.\n# TYPE {FOREIGN} gauge\n"
+    );
+    for reason in Foreign::ALL {
+        let number = foreign.iter().filter(|(found, _)| *found == Some(reason)).count();
+        // Writing to a string does not fail.
+        let _ = writeln!(count, r#"{FOREIGN}{{reason="{}"}} {number}"#, reason.as_str());
+    }
+    std::iter::once(count).chain(FAMILIES.into_iter().flat_map(move |family| {
         let auth_services = auth_services.clone();
         let Family { name, help, .. } = family;
         let head = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
@@ -72,7 +92,7 @@ pub(super) fn parts(auth_services: Vec<Arc<Observed>>) -> impl Iterator<Item = S
             }
             text
         }))
-    })
+    }))
 }
 
 fn write_conditions(text: &mut String, metric: &str, auth_service: &AuthService) -> std::fmt::Result {
@@ -178,8 +198,12 @@ mod tests {
         .unwrap()
     }
 
+    fn scope() -> Scope {
+        Scope { class: None, selector: kube::core::Selector::default(), identity: "us/op".to_owned() }
+    }
+
     fn text(auth_services: Vec<AuthService>) -> String {
-        parts(auth_services.into_iter().map(Observed::from).map(Arc::new).collect()).collect()
+        parts(auth_services.into_iter().map(Observed::from).map(Arc::new).collect(), &scope()).collect()
     }
 
     #[test]
@@ -201,7 +225,7 @@ mod tests {
     #[test]
     fn each_auth_service_is_shown() {
         assert!(
-            !text(Vec::new()).lines().any(|line| !line.starts_with('#')),
+            !text(Vec::new()).lines().any(|line| !line.starts_with('#') && !line.starts_with(FOREIGN)),
             "series without an AuthService"
         );
         let shown = text(vec![auth_service("auth", "False")]);
@@ -221,12 +245,26 @@ mod tests {
     }
 
     #[test]
+    fn those_of_other_operators_are_only_counted() {
+        let mut other = auth_service("other", "True");
+        other.spec.operator_class = Some("blue".to_owned());
+        let mut claimed = auth_service("claimed", "True");
+        claimed.status.as_mut().unwrap().operator = Some("they/op".to_owned());
+        let shown = text(vec![other, claimed]);
+        for (reason, count) in [("class", 1), ("selector", 0), ("claimed", 1)] {
+            let line = format!(r#"{FOREIGN}{{reason="{reason}"}} {count}"#);
+            assert!(shown.contains(&line), "{shown}");
+        }
+        assert!(!shown.contains("name="), "{shown}");
+    }
+
+    #[test]
     fn many_are_shown_in_parts_with_each_metric_in_one_piece() {
         let number = 10 * CHUNK + 1;
         let many: Vec<_> =
             (0..number).map(|number| Arc::new(auth_service(&number.to_string(), "True").into())).collect();
-        assert!(parts(many.clone()).all(|part| part.lines().count() <= 3 * CHUNK));
-        let whole: String = parts(many).collect();
+        assert!(parts(many.clone(), &scope()).all(|part| part.lines().count() <= 3 * CHUNK));
+        let whole: String = parts(many, &scope()).filter(|part| !part.contains(FOREIGN)).collect();
         let metrics: Vec<&str> = whole
             .lines()
             .filter_map(|line| line.split(['{']).next())

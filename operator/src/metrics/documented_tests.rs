@@ -6,6 +6,8 @@ use std::sync::Arc;
 use latchkey_crds::AuthService;
 use serde_json::json;
 
+use crate::responsibility::Scope;
+
 use super::{Metrics, auth_services};
 use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
@@ -66,7 +68,10 @@ fn the_documentation_lists_every_metric_with_its_labels() {
         },
     }))
     .unwrap();
-    let of_auth_services: String = auth_services::parts(vec![Arc::new(auth_service.into())]).collect();
+    let of_auth_services: String = auth_services::parts(
+        vec![Arc::new(auth_service.into())],
+        &Scope { class: None, selector: kube::core::Selector::default(), identity: String::new() },
+    ).collect();
     let text = metrics.render().unwrap() + &of_auth_services;
     let mut exported = BTreeMap::<_, BTreeMap<_, BTreeSet<_>>>::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

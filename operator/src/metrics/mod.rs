@@ -12,6 +12,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::responsibility::Scope;
 use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
@@ -28,7 +29,7 @@ pub(crate) struct Metrics {
     leader: IntGauge,
     watch_errors: IntCounterVec,
     unreadable: IntGaugeVec,
-    auth_services: Arc<OnceLock<Store<Observed>>>,
+    auth_services: Arc<OnceLock<(Store<Observed>, Scope)>>,
 }
 
 impl Metrics {
@@ -121,16 +122,16 @@ impl Metrics {
     }
 
     /// Adds the metrics of these AuthServices. Only the leader has any.
-    pub(crate) fn show_auth_services(&self, auth_services: Store<Observed>) {
-        if self.auth_services.set(auth_services).is_err() {
+    pub(crate) fn show_auth_services(&self, auth_services: Store<Observed>, scope: Scope) {
+        if self.auth_services.set((auth_services, scope)).is_err() {
             tracing::debug!("the AuthServices are shown already");
         }
     }
 
     /// The metrics of each AuthService as Prometheus text, in parts.
     pub(crate) fn auth_services(&self) -> impl Iterator<Item = String> + Send + use<> {
-        let all = self.auth_services.get().map(Store::state);
-        all.into_iter().flat_map(auth_services::parts)
+        let all = self.auth_services.get().map(|(store, scope)| auth_services::parts(store.state(), scope));
+        all.into_iter().flatten()
     }
 
     /// Counts an object that was written.

@@ -7,6 +7,7 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
+use super::admission::Written;
 use super::work::{ApplyError, Work};
 use crate::auth_service::render::Rendered;
 use crate::names::{MANAGED_BY, OPERATOR};
@@ -48,7 +49,7 @@ impl Work<'_> {
             let live = api.get_opt(&rendered.name).await?;
             return Ok(live.map_or(Found::Absent, |live| Found::Exists(Arc::new(live))));
         }
-        match self.patch(api, rendered, Target::New).await {
+        match self.patch(api, rendered, rendered.value.clone(), Target::New).await {
             Ok(object) => Ok(Found::Created(Arc::new(object))),
             Err(kube::Error::Api(status)) if status.code == 409 => match api.get_opt(&rendered.name).await? {
                 Some(live) => Ok(Found::Exists(Arc::new(live))),
@@ -63,7 +64,7 @@ impl Work<'_> {
         &mut self,
         rendered: Rendered,
     ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
-        let Rendered { kind, name, value, .. } = rendered;
+        let Rendered { kind, name, value, .. } = rendered.clone();
         let api = self.api(kind);
         let failed = |source| ApplyError::Request {
             kind,
@@ -77,7 +78,8 @@ impl Work<'_> {
             Ok(object) => {
                 self.context.metrics.applied(kind);
                 tracing::info!(kind = kind.as_str(), name, namespace = self.service.namespace, "created");
-                Ok(Some(Arc::new(object)))
+                let object = self.record_admission(&api, &rendered, Arc::new(object), Written::Created).await;
+                object.map(Some).map_err(failed)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 match api.get_opt(&name).await.map_err(failed)? {

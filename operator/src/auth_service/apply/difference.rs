@@ -53,7 +53,7 @@ fn normalise(rendered: &Rendered, object: &Value) -> Value {
 /// The parts (JSON pointers) that server-side apply replaces as a whole, and in which an additional member changes
 /// the meaning: a selector with an additional label selects nothing, and a NetworkPolicy peer with an additional
 /// empty `namespaceSelector` admits the pods of every namespace.
-fn atomic(kind: Kind) -> &'static [&'static str] {
+pub(super) fn atomic(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::NetworkPolicy => &["/spec"],
         Kind::Service => &["/spec/selector"],
@@ -63,7 +63,7 @@ fn atomic(kind: Kind) -> &'static [&'static str] {
 
 /// A value without its empty lists, which the API server omits. Empty objects are kept: an empty selector selects
 /// everything.
-fn filled(value: &Value) -> Value {
+pub(super) fn filled(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let there = members.iter().filter(|(_, member)| match member {
@@ -79,7 +79,7 @@ fn filled(value: &Value) -> Value {
 }
 
 /// Without version and kind, which the API server leaves out of the objects in a list.
-fn content(rendered: &Value) -> Value {
+pub(super) fn content(rendered: &Value) -> Value {
     let mut content = rendered.clone();
     if let Some(members) = content.as_object_mut() {
         members.remove("apiVersion");
@@ -119,14 +119,16 @@ fn project(shape: &Value, actual: &Value) -> Value {
 }
 
 /// The member that identifies the elements of a list in server-side apply.
-fn identity(elements: &[Value]) -> Option<&'static str> {
-    ["name", "uid"]
-        .into_iter()
-        .find(|key| elements.iter().all(|element| element.get(key).is_some_and(Value::is_string)))
-        .filter(|_| !elements.is_empty())
+pub(super) fn identity(elements: &[Value]) -> Option<&'static str> {
+    let identifies = |key: &str| {
+        let names: Vec<&str> = elements.iter().filter_map(|element| element.get(key)?.as_str()).collect();
+        let distinct = names.iter().enumerate().all(|(index, name)| !names[..index].contains(name));
+        names.len() == elements.len() && distinct
+    };
+    ["mountPath", "name", "uid", "topologyKey"].into_iter().find(|key| identifies(key)).filter(|_| !elements.is_empty())
 }
 
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Object(members) => members.values().all(is_empty),

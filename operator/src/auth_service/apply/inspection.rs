@@ -5,8 +5,10 @@
 //! that other writers added since the last observation.
 
 use kube::core::DynamicObject;
+use latchkey_config::SecretText;
 use serde_json::Value;
 
+use super::admitted::Admitted;
 use super::{difference, repair};
 use crate::auth_service::ownership::is_orphan_of;
 use crate::auth_service::render::Rendered;
@@ -19,6 +21,8 @@ pub(super) struct Expected<'a> {
     pub(super) rendered: &'a Rendered,
     /// The API server's form of `rendered`, if this process has applied it.
     pub(super) applied_fingerprint: Option<Fingerprint>,
+    /// Secret, so that no other writer can record changes as made by admission.
+    pub(super) salt: &'a SecretText,
     /// The AuthService that owns it.
     pub(super) owner_uid: &'a str,
     pub(super) owner_name: &'a str,
@@ -41,7 +45,7 @@ pub(super) enum Verdict {
 
 /// Inspects one version of an object.
 pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict {
-    let Expected { rendered, applied_fingerprint, owner_uid, owner_name } = expected;
+    let Expected { rendered, applied_fingerprint, salt, owner_uid, owner_name } = expected;
     let controller = controller_of(live);
     let may_touch = controller.is_some_and(|owner| owner.uid == *owner_uid)
         || (rendered.adopts && controller.is_none())
@@ -56,9 +60,10 @@ pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict 
     if rendered.kind == Kind::Job && !difference::has_hash(rendered, live) {
         return Verdict::Correct;
     }
-    match repair::foreign_fields(rendered, live) {
+    let admitted = Admitted::recorded(rendered, salt, live);
+    match repair::foreign_fields(&admitted.with_additions(live), live) {
         Some(patch) => Verdict::RemoveForeignFields(patch),
-        None if difference::differs(rendered, live, *applied_fingerprint) => Verdict::Apply,
+        None if admitted.differs(live, *applied_fingerprint) => Verdict::Apply,
         None => Verdict::Correct,
     }
 }
@@ -103,7 +108,8 @@ mod tests {
         applied_fingerprint: Option<Fingerprint>,
         live: &DynamicObject,
     ) -> Verdict {
-        inspect(&Expected { rendered, applied_fingerprint, owner_uid: "1", owner_name: "auth" }, live)
+        let salt = &SecretText::new("salt");
+        inspect(&Expected { rendered, applied_fingerprint, salt, owner_uid: "1", owner_name: "auth" }, live)
     }
 
     #[test]

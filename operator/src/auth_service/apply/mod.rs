@@ -6,13 +6,18 @@
 //! version as well, and the first write of an object fails if an object of that name exists (see `creation`).
 //! `object` applies a single object.
 
+mod additions;
+mod admission;
+mod admitted;
 mod applied;
 mod creation;
 mod difference;
+mod field_changes;
 mod inspection;
 mod keys_hint;
 mod object;
 mod pause;
+mod quantity;
 mod refusal;
 mod repair;
 mod replicas;

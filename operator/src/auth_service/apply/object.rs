@@ -12,6 +12,8 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use super::admission::Written;
+use super::admitted::Admitted;
 use super::creation::{self, Found, Target};
 use super::inspection::{Expected, Verdict, inspect};
 use super::work::{MOST_WRITES, Work};
@@ -38,7 +40,10 @@ impl Work<'_> {
             Some(seen) => Arc::new(seen.object()),
             // Objects of other owners do not have the operator's label and are not in the cache.
             None => match self.create_if_absent(&api, &rendered).await? {
-                Found::Created(object) | Found::Exists(object) => object,
+                Found::Created(object) => {
+                    self.record_admission(&api, &rendered, object, Written::Created).await?
+                }
+                Found::Exists(object) => object,
                 Found::Absent => return Ok(None),
             },
         };
@@ -48,7 +53,7 @@ impl Work<'_> {
             return Ok(None);
         }
         for _ in 0..MOST_WRITES {
-            let written = match self.inspect(&rendered, &live) {
+            let (written, request) = match self.inspect(&rendered, &live) {
                 Verdict::NameConflict => {
                     self.name_conflicts.push((rendered.kind, rendered.name));
                     return Ok(None);
@@ -59,20 +64,22 @@ impl Work<'_> {
                     return Ok(Some(live));
                 }
                 Verdict::RemoveForeignFields(fields) => {
-                    repair::remove_foreign_fields(&api, &rendered.name, &live, fields).await
+                    let removed = repair::remove_foreign_fields(&api, &rendered.name, &live, fields).await;
+                    (removed, Written::Cleaned)
                 }
-                Verdict::Apply => self.apply_over(&api, &rendered, &live).await,
+                Verdict::Apply => (self.apply_over(&api, &rendered, &live).await, Written::Applied),
             };
             live = match written {
-                // The write changed nothing, and another write would not either.
-                Ok(object)
-                    if object.metadata.resource_version == live.metadata.resource_version
-                        && self.inspect(&rendered, &object) != Verdict::Correct =>
-                {
-                    self.refused.push(refusal::kept_as_it_is(rendered.kind, &rendered.name));
-                    return Ok(None);
+                Ok(object) => {
+                    let unchanged = object.metadata.resource_version == live.metadata.resource_version;
+                    let object = self.record_admission(&api, &rendered, Arc::new(object), request).await?;
+                    // The write changed nothing, and another write would not either.
+                    if unchanged && self.inspect(&rendered, &object) != Verdict::Correct {
+                        self.refused.push(refusal::kept_as_it_is(rendered.kind, &rendered.name));
+                        return Ok(None);
+                    }
+                    object
                 }
-                Ok(object) => Arc::new(object),
                 // The object has changed since it was inspected.
                 Err(kube::Error::Api(status)) if status.code == 409 && rendered.based_on.is_none() => {
                     let Some(found) = api.get_opt(&rendered.name).await? else { break };
@@ -96,6 +103,7 @@ impl Work<'_> {
             &Expected {
                 rendered,
                 applied_fingerprint,
+                salt: &self.service.salt,
                 owner_uid: &owner.uid,
                 owner_name: &self.service.name,
             },
@@ -124,7 +132,8 @@ impl Work<'_> {
         if rendered.kind == Kind::Deployment {
             self.hand_over_replicas(api, &rendered.name).await?;
         }
-        let result = self.patch(api, rendered, Target::Found(live.uid())).await;
+        let value = Admitted::recorded(rendered, &self.service.salt, live).applicable(live);
+        let result = self.patch(api, rendered, value.clone(), Target::Found(live.uid())).await;
         match result {
             // Server-side apply cannot repair lists whose keys another writer changed (such as the ports of a
             // Service): the changed element belongs to the other manager and remains.
@@ -132,7 +141,7 @@ impl Work<'_> {
                 if status.code == 422 && rendered.kind != Kind::Job && rendered.based_on.is_none() =>
             {
                 repair::overwrite(api, rendered, live).await?;
-                self.patch(api, rendered, Target::Found(live.uid())).await
+                self.patch(api, rendered, value, Target::Found(live.uid())).await
             }
             result => result,
         }
@@ -176,16 +185,16 @@ impl Work<'_> {
         self.context.with_memory(&self.service.owner.uid, |memory| memory.remember(known));
     }
 
-    /// Applies the rendered object. The caller inspects the response.
+    /// Applies the rendered object in the form of `value`. The caller inspects the response.
     pub(super) async fn patch(
         &self,
         api: &Api<DynamicObject>,
         rendered: &Rendered,
+        mut value: Value,
         target: Target,
     ) -> Result<DynamicObject, kube::Error> {
-        let Rendered { kind, name, value, based_on, .. } = rendered;
+        let Rendered { kind, name, based_on, .. } = rendered;
         let mut parameters = PatchParams::apply(OPERATOR);
-        let mut value = value.clone();
         match target {
             Target::New => value["metadata"]["resourceVersion"] = Value::from(creation::NO_VERSION),
             Target::Found(uid) => {

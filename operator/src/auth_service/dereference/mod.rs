@@ -184,5 +184,7 @@ fn has_volume(postgres: &StatefulSet) -> bool {
 }
 
 fn image_of(postgres: &StatefulSet) -> Option<String> {
-    postgres.spec.template.spec.as_ref()?.containers.first()?.image.clone()
+    let pod = postgres.spec.template.spec.as_ref()?;
+    // Admission may have put a container of its own first.
+    pod.containers.iter().find(|container| container.name == "postgres")?.image.clone()
 }

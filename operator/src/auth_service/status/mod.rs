@@ -2,6 +2,7 @@
 
 mod autoscaling;
 mod certificate;
+mod claim;
 mod conditions;
 mod dependencies;
 #[cfg(test)]
@@ -56,6 +57,7 @@ use conditions::decide_conditions;
 use event_note::shortened;
 use facts::Facts;
 
+pub(crate) use claim::write_claim;
 pub(crate) use error::StatusError;
 pub(crate) use unreadable::{report_unreadable, unreadable};
 
@@ -93,6 +95,8 @@ pub(crate) async fn update(
         schema_range: schema_range(external_state.reports()).or(before.schema_range),
         replicas: observed(applied.deployment.as_ref(), |status| status.replicas),
         ready_replicas: observed(applied.deployment.as_ref(), |status| status.ready_replicas),
+        operator: before.operator.clone(),
+        operator_request: before.operator_request.clone(),
     };
     if after != before {
         write(auth_service, &after, context).await?;
@@ -129,7 +133,9 @@ fn version(answers: &[Answer], deployment: Option<&Deployment>) -> Option<String
         return Some(version.to_owned());
     }
     let pod = deployment?.spec.template.spec.as_ref()?;
-    tag_of(pod.containers.first()?.image.as_deref()?).map(str::to_owned)
+    // Admission may have put a container of its own first.
+    let server = pod.containers.iter().find(|container| container.name == "server")?;
+    tag_of(server.image.as_deref()?).map(str::to_owned)
 }
 
 /// The range that the newest server reports.
@@ -165,6 +171,9 @@ async fn write(
         endpoint,
         signing_keys,
         key_requests,
+        // See [`write_claim`].
+        operator: _,
+        operator_request: _,
     } = status;
     let change = json!({
         // The API server ignores the uid in a patch of the status of a custom resource. The version keeps the status of

@@ -58,7 +58,7 @@ pub(crate) fn validate(
     };
     let name = auth_service.name_any();
     let names = Names::new(&name);
-    let image = server_image(&spec.image, &images.server);
+    let image = server_image(&spec.image, &images.server, &images.registry);
     let policy = policy_of_bootstrap_admin(auth_service, external_state);
     let secrets = first_problem(&found).and_then(|()| secret_values::check(&found, &policy));
     let postgres_image = decide_postgres_image(&images.postgres, external_state.postgres_image.as_deref());
@@ -151,6 +151,7 @@ pub(crate) fn validate(
         owner,
         spec,
         image,
+        pull_secrets: images.pull_secrets.clone(),
         assigns_users: installation.assigns_users,
     })
 }
