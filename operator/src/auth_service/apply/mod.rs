@@ -16,6 +16,7 @@ mod pause;
 mod refusal;
 mod repair;
 mod replicas;
+mod volume;
 mod work;
 
 use kube::core::DynamicObject;
@@ -55,6 +56,9 @@ pub(crate) async fn apply(
     for (phase, actions) in objects.phases {
         if phase == Phase::Workloads && !may_run {
             continue;
+        }
+        if phase == Phase::Companions {
+            work.protect_volume().await;
         }
         for action in actions {
             let is_deployment = action.target().0 == Kind::Deployment;
