@@ -35,7 +35,7 @@ pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
 pub use stores::{
     ClientCertificateRef, Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName,
 };
-pub use tokens::{Algorithm, KeyRotation, Tokens, TtlError, parse_seconds, parse_ttl};
+pub use tokens::{Algorithm, KeyReclaim, KeyRotation, Tokens, TtlError, parse_seconds, parse_ttl};
 pub use trusted_cas::{CaKeyRef, TrustedCa};
 
 use kube::{CustomResource, KubeSchema};

@@ -1,6 +1,8 @@
 //! Short names for content.
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
+use aws_lc_rs::hmac;
+use latchkey_config::SecretText;
 
 /// The first half of a SHA-256, for comparisons only.
 pub(crate) type Fingerprint = [u8; 16];
@@ -18,6 +20,12 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
 /// The SHA-256 of parts in hexadecimal digits.
 pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hex::encode(digest(parts))
+}
+
+/// The HMAC-SHA-256 of content that is secret, in hexadecimal digits: only who knows the key can compare guesses with it.
+pub(crate) fn keyed_fingerprint(key: &SecretText, content: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
+    hex::encode(hmac::sign(&key, content))
 }
 
 /// The fingerprint of a text, in its compact form.

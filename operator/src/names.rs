@@ -35,6 +35,14 @@ pub(crate) const INPUTS_ANNOTATION: &str = "latchkey.dev/inputs";
 /// The migration Job after which a Deployment was written. It stays when the Job is deleted.
 pub(crate) const MIGRATED_ANNOTATION: &str = "latchkey.dev/migrated";
 
+/// Names the AuthService on an object that outlives it, instead of the label [`INSTANCE`]: tools that track what they
+/// installed by that label would delete the object.
+pub(crate) const AUTH_SERVICE_ANNOTATION: &str = "latchkey.dev/auth-service";
+/// Names the AuthService that may adopt a Secret without owner, such as a restored one.
+pub(crate) const ADOPT_ANNOTATION: &str = "latchkey.dev/adopt";
+/// Argo CD deletes no object with this annotation and value.
+pub(crate) const ARGO_CD_SYNC_OPTIONS: (&str, &str) = ("argocd.argoproj.io/sync-options", "Prune=false");
+
 /// Port of the API in the server's pods.
 pub(crate) const HTTP_PORT: i32 = 8080;
 /// Port of health, metrics and status in the server's pods.

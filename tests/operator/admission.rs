@@ -26,8 +26,14 @@ struct Mutation {
 }
 
 impl Mutation {
-    fn new(name: &'static str, group: &'static str, resources: &'static [&'static str], expression: &str) -> Self {
-        let patch_type = if expression.trim_start().starts_with('[') { "JSONPatch" } else { "ApplyConfiguration" };
+    fn new(
+        name: &'static str,
+        group: &'static str,
+        resources: &'static [&'static str],
+        expression: &str,
+    ) -> Self {
+        let patch_type =
+            if expression.trim_start().starts_with('[') { "JSONPatch" } else { "ApplyConfiguration" };
         Self { name, group, resources, patch_type, expression: expression.to_owned() }
     }
 }
@@ -44,9 +50,12 @@ fn mutations() -> Vec<Mutation> {
                     name: {ours}.name, {fields}}}]}}}}}}}}"
         )
     };
-    let image = container(&format!("image: '{MIRROR}/' + {ours}.image.substring({ours}.image.lastIndexOf('/') + 1)"));
-    let variable = container("env: [Object.spec.template.spec.containers.env{name: 'PROXY', value: 'http://proxy'}]");
-    let labels = "[JSONPatch{op: 'replace', path: '/metadata/labels/app.kubernetes.io~1component', value: 'theirs'}]";
+    let image =
+        container(&format!("image: '{MIRROR}/' + {ours}.image.substring({ours}.image.lastIndexOf('/') + 1)"));
+    let variable =
+        container("env: [Object.spec.template.spec.containers.env{name: 'PROXY', value: 'http://proxy'}]");
+    let labels =
+        "[JSONPatch{op: 'replace', path: '/metadata/labels/app.kubernetes.io~1component', value: 'theirs'}]";
     vec![
         Mutation::new("image", "apps", workloads, &image),
         Mutation::new("job-image", "batch", &["jobs"], &image),
@@ -61,13 +70,28 @@ fn mutations() -> Vec<Mutation> {
         ),
         Mutation::new("labels", "", &["services", "configmaps", "serviceaccounts", "secrets"], labels),
         Mutation::new("more-labels", "networking.k8s.io", &["networkpolicies", "ingresses"], labels),
-        Mutation::new("budget", "policy", &["poddisruptionbudgets"], "[JSONPatch{op: 'replace', path: '/spec/maxUnavailable', value: 2}]"),
-        Mutation::new("autoscaler", "autoscaling", &["horizontalpodautoscalers"], "[JSONPatch{op: 'replace', path: '/spec/maxReplicas', value: 2}]"),
+        Mutation::new(
+            "budget",
+            "policy",
+            &["poddisruptionbudgets"],
+            "[JSONPatch{op: 'replace', path: '/spec/maxUnavailable', value: 2}]",
+        ),
+        Mutation::new(
+            "autoscaler",
+            "autoscaling",
+            &["horizontalpodautoscalers"],
+            "[JSONPatch{op: 'replace', path: '/spec/maxReplicas', value: 2}]",
+        ),
         Mutation::new("route", "gateway.networking.k8s.io", &["httproutes"], labels),
         Mutation::new("certificate", "cert-manager.io", &["certificates"], labels),
         Mutation::new("monitor", "monitoring.coreos.com", &["servicemonitors"], labels),
         Mutation::new("settings", "", &["configmaps"], "Object{data: {'LOG_LEVEL': 'warn'}}"),
-        Mutation::new("class", "networking.k8s.io", &["ingresses"], "[JSONPatch{op: 'add', path: '/spec/ingressClassName', value: 'theirs'}]"),
+        Mutation::new(
+            "class",
+            "networking.k8s.io",
+            &["ingresses"],
+            "[JSONPatch{op: 'add', path: '/spec/ingressClassName', value: 'theirs'}]",
+        ),
     ]
 }
 
@@ -157,16 +181,21 @@ async fn is_accepted(name: &str, operations: &[&str]) {
     reconcile_twice(&fixture, &operator).await;
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
     let containers = pointer(&deployment, "/spec/template/spec/containers");
-    let ours = containers.as_array().expect("containers").iter().find(|c| c["name"] == "server").expect("ours");
+    let ours =
+        containers.as_array().expect("containers").iter().find(|c| c["name"] == "server").expect("ours");
     let image = ours["image"].as_str().unwrap_or_default();
     assert!(image.starts_with(&format!("{MIRROR}/latchkey-server:")), "{image}");
     assert!(ours["env"].as_array().is_some_and(|env| env.iter().any(|v| v["name"] == "PROXY")), "{ours}");
-    assert!(containers.as_array().is_some_and(|containers| containers.iter().any(|c| c["name"] == "sidecar")));
+    assert!(
+        containers.as_array().is_some_and(|containers| containers.iter().any(|c| c["name"] == "sidecar"))
+    );
 
     let (before, writes) = (generations(&fixture).await, writes_of_objects(&fixture));
     let refused: Vec<_> = writes.iter().filter(|write| write.code == 422).collect();
     assert!(refused.is_empty(), "{refused:?}");
-    let revision = deployment.metadata.annotations.clone().unwrap_or_default()["deployment.kubernetes.io/revision"].clone();
+    let revision =
+        deployment.metadata.annotations.clone().unwrap_or_default()["deployment.kubernetes.io/revision"]
+            .clone();
     assert_eq!(revision, "1", "one rollout");
     operator.terminate();
     let mut restarted = fixture.start_operator().await;
@@ -184,16 +213,20 @@ async fn is_accepted(name: &str, operations: &[&str]) {
     fixture.wait_for_condition("Ready", "True").await;
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
     let containers = pointer(&deployment, "/spec/template/spec/containers");
-    let ours = containers.as_array().expect("containers").iter().find(|c| c["name"] == "server").expect("ours");
+    let ours =
+        containers.as_array().expect("containers").iter().find(|c| c["name"] == "server").expect("ours");
     let image = ours["image"].as_str().unwrap_or_default();
     assert!(image.starts_with(&format!("{MIRROR}/latchkey-server:")), "{image}");
     assert!(ours["env"].as_array().is_some_and(|env| env.iter().any(|v| v["name"] == "PROXY")), "{ours}");
-    let revision = deployment.metadata.annotations.clone().unwrap_or_default()["deployment.kubernetes.io/revision"].clone();
+    let revision =
+        deployment.metadata.annotations.clone().unwrap_or_default()["deployment.kubernetes.io/revision"]
+            .clone();
     assert_eq!(revision, "2", "one more rollout");
 
     // Drift is still repaired: what admission set is no licence for other values.
     restarted.terminate();
-    let change = json!({"spec": {"template": {"spec": {"containers": [{"name": "server", "args": ["evil"]}]}}}});
+    let change =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "server", "args": ["evil"]}]}}}});
     fixture
         .any("Deployment")
         .patch(NAME, &kube::api::PatchParams::default(), &kube::api::Patch::Strategic(change))
@@ -211,12 +244,20 @@ async fn is_accepted(name: &str, operations: &[&str]) {
     // Each object is reported once, with what changed and by whom, and without any value of a Secret.
     let events = fixture.events().await;
     let reports: Vec<_> = events.iter().filter(|event| event.1 == "ChangedByAdmission").collect();
-    for object in ["Deployment auth ", "ConfigMap auth-settings", "StatefulSet auth-postgres", "Job auth-migrate-"] {
+    for object in
+        ["Deployment auth ", "ConfigMap auth-settings", "StatefulSet auth-postgres", "Job auth-migrate-"]
+    {
         let of: Vec<_> = reports.iter().filter(|(_, _, note)| note.contains(object)).collect();
         assert_eq!(of.len(), 1, "{object}: {reports:?}");
     }
-    let of_deployment = reports.iter().find(|(_, _, note)| note.contains("Deployment auth ")).expect("a report");
-    for words in [MIRROR, "/spec/template/spec/containers/server/image", "env/PROXY was added", "MutatingAdmissionPolicy"] {
+    let of_deployment =
+        reports.iter().find(|(_, _, note)| note.contains("Deployment auth ")).expect("a report");
+    for words in [
+        MIRROR,
+        "/spec/template/spec/containers/server/image",
+        "env/PROXY was added",
+        "MutatingAdmissionPolicy",
+    ] {
         assert!(of_deployment.2.contains(words), "{words}: {}", of_deployment.2);
     }
 }

@@ -40,6 +40,20 @@ pub struct Tokens {
     /// Rotation of the signing key.
     #[serde(default, skip_serializing_if = "is_default")]
     pub key_rotation: KeyRotation,
+    /// Whether the signing keys are deleted or retained when the AuthService is deleted. Without its keys, every issued
+    /// token is invalid, also if the accounts live on in an external database.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub key_reclaim: KeyReclaim,
+}
+
+/// The reclaim policy of the signing keys.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyReclaim {
+    /// The keys are deleted with the AuthService.
+    #[default]
+    Delete,
+    /// The keys are retained, and a new AuthService of the same name with this policy uses them again.
+    Retain,
 }
 
 /// Rotation of the signing key: at an interval, and on demand with an annotation (docs/how-to/rotate-signing-keys.md).
@@ -100,6 +114,7 @@ impl Default for Tokens {
             refresh_token_ttl: default_refresh(),
             audience: None,
             key_rotation: KeyRotation::default(),
+            key_reclaim: KeyReclaim::default(),
         }
     }
 }

@@ -1,17 +1,19 @@
 //! The context of every reconcile, and the state that is kept in memory between reconciles.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::core::DynamicObject;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
+use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceStatus};
 
+use crate::auth_service::begun_migrations::BegunMigrations;
 use crate::auth_service::repair_limit::Repairs;
-use crate::responsibility::{Foreign, Scope};
 use crate::cluster::cache::Cache;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
@@ -19,6 +21,7 @@ use crate::controller::concurrency::ReconcileSlots;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
+use crate::responsibility::{Foreign, Scope};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Images {
@@ -73,6 +76,8 @@ pub(crate) struct Memory {
     pub status: Option<WrittenStatus>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
+    /// Whether the retained volume is known to be protected against other tools.
+    pub volume_protected: bool,
     /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
     /// When another operator was asked whether it still reconciles the AuthService.
@@ -150,6 +155,10 @@ pub(crate) struct Context {
     /// Limits the concurrent reconciles.
     pub slots: ReconcileSlots,
     memory: Mutex<HashMap<String, Memory>>,
+    begun_migrations: Mutex<BegunMigrations>,
+    substitute_salt: OnceLock<SecretText>,
+    /// When this process started.
+    pub started: Timestamp,
 }
 
 impl Context {
@@ -176,6 +185,9 @@ impl Context {
             metrics,
             slots: ReconcileSlots::default(),
             memory: Mutex::default(),
+            begun_migrations: Mutex::default(),
+            substitute_salt: OnceLock::new(),
+            started: Timestamp::now(),
         })
     }
 }
@@ -189,6 +201,16 @@ impl Context {
         } else {
             Recorder::new(self.client.clone(), self.reporter.clone())
         }
+    }
+
+    /// The first migrations that this process began.
+    pub(crate) fn begun_migrations(&self) -> MutexGuard<'_, BegunMigrations> {
+        self.begun_migrations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The salt of AuthServices whose own is lost: secret, and the same as long as this process runs.
+    pub(crate) fn substitute_salt(&self, generate: impl FnOnce() -> SecretText) -> SecretText {
+        self.substitute_salt.get_or_init(generate).clone()
     }
 
     /// Accesses the state kept for an AuthService.
@@ -228,5 +250,6 @@ impl Context {
         let there: HashSet<String> =
             self.auth_services.state().iter().filter_map(|auth_service| auth_service.uid()).collect();
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| there.contains(uid));
+        self.begun_migrations().retain(|uid| there.contains(uid));
     }
 }

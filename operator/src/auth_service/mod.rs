@@ -4,6 +4,7 @@
 mod any_spec;
 mod apply;
 mod autoscaler;
+mod begun_migrations;
 mod certificate;
 pub(crate) mod context;
 mod dereference;
@@ -18,13 +19,13 @@ mod problem;
 pub(crate) mod references;
 mod render;
 mod repair_limit;
+mod retention;
 mod server_reports;
 mod shared_database;
 mod status;
 mod take_charge;
 mod trusted_cas;
 mod validate;
-mod volume_retention;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

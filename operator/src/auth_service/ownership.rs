@@ -4,7 +4,9 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 
 use crate::cluster::controller_reference::controller_of;
-use crate::names::{INSTANCE, MANAGED_BY, OPERATOR, RENDERED_ANNOTATION};
+use crate::names::{
+    ADOPT_ANNOTATION, AUTH_SERVICE_ANNOTATION, INSTANCE, MANAGED_BY, OPERATOR, RENDERED_ANNOTATION,
+};
 
 /// Whether an object has no controller, but the labels and annotation of an object that the operator created for this
 /// AuthService. Its owner reference is restored. To keep such an object, remove the label as well.
@@ -17,6 +19,23 @@ pub(crate) fn is_orphan_of(object: &DynamicObject, name: &str) -> bool {
         && says(MANAGED_BY, OPERATOR)
         && says(INSTANCE, name)
         && object.annotations().contains_key(RENDERED_ANNOTATION)
+}
+
+/// Whether an object without controller has the annotation by which its writer gives it to this AuthService, content
+/// included: a Secret from a backup, whose owner reference names an AuthService that no longer exists or is missing.
+pub(crate) fn is_given_to(object: &DynamicObject, name: &str) -> bool {
+    controller_of(object).is_none()
+        && object.annotations().get(ADOPT_ANNOTATION).is_some_and(|given| given == name)
+}
+
+/// Whether an object was left by a deleted AuthService of this name that retained it.
+pub(crate) fn was_retained_for(object: &DynamicObject, name: &str) -> bool {
+    let says = |label: &str, value: &str| object.labels().get(label).is_some_and(|found| found == value);
+    controller_of(object).is_none()
+        && says(MANAGED_BY, OPERATOR)
+        && (object.annotations().get(AUTH_SERVICE_ANNOTATION).is_some_and(|found| found == name)
+            // Of 0.1.0, or of one that the spec did not retain yet.
+            || says(INSTANCE, name))
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub(crate) async fn mutating_plugins(
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         match api.list(&kube::api::ListParams::default().limit(500)).await {
             Ok(found) => {
-                let matching = found.iter().filter(|plugin| concerns(&plugin.data, kind, operation, namespace));
+                let matching =
+                    found.iter().filter(|plugin| concerns(&plugin.data, kind, operation, namespace));
                 names.extend(matching.map(|plugin| format!("{source} {}", plugin.name_any())));
             }
             Err(error) => tracing::debug!(source, error = %ErrorChain(&error), "not listed"),

@@ -179,7 +179,10 @@ mod tests {
         send(&first, vec![Event::Init, Event::InitApply(1), Event::InitDone, Event::Apply(2)]);
         assert_eq!(texts(&mut events, 2).await, ["init", "list 1"]);
         // A list that is interrupted is not passed on.
-        send(&second, vec![Event::Init, Event::InitApply(8), Event::Init, Event::InitApply(9), Event::InitDone]);
+        send(
+            &second,
+            vec![Event::Init, Event::InitApply(8), Event::Init, Event::InitApply(9), Event::InitDone],
+        );
         assert_eq!(texts(&mut events, 3).await, ["list 9", "done", "apply 2"]);
         send(&first, vec![Event::Delete(2)]);
         assert_eq!(texts(&mut events, 1).await, ["delete 2"]);

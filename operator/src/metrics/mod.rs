@@ -12,10 +12,10 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::responsibility::Scope;
 use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
+use crate::responsibility::Scope;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {

@@ -87,7 +87,8 @@ impl Work<'_> {
             mutating_plugins(client, rendered.kind, operation, namespace).await
         };
         let by = match &plugins[..] {
-            [] => "an admission webhook or policy, or the API server (no field manager owns the change)".to_owned(),
+            [] => "an admission webhook or policy, or the API server (no field manager owns the change)"
+                .to_owned(),
             names => format!("one of {} (no field manager owns the change)", names.join(", ")),
         };
         let (kind, name) = (rendered.kind, &rendered.name);
@@ -153,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_description_contains_no_values_except_images() {
-        let change = |path: &str, wanted: Value, found: Value| Change { path: path.to_owned(), wanted, found };
+        let change =
+            |path: &str, wanted: Value, found: Value| Change { path: path.to_owned(), wanted, found };
         let text = describe(&[
             change("/spec/a/image", json!("a:1"), json!("mirror/a:1")),
             change("/data/A", json!("secret-1"), json!("secret-2")),

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::admission::Written;
 use super::work::{ApplyError, Work};
+use crate::auth_service::ownership::is_given_to;
 use crate::auth_service::render::Rendered;
 use crate::names::{MANAGED_BY, OPERATOR};
 
@@ -83,7 +84,7 @@ impl Work<'_> {
             }
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 match api.get_opt(&name).await.map_err(failed)? {
-                    Some(found) if !self.is_ours(&found) => {
+                    Some(found) if !self.is_ours(&found) && !is_given_to(&found, &self.service.name) => {
                         self.name_conflicts.push((kind, name));
                         Ok(None)
                     }

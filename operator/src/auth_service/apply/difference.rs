@@ -125,7 +125,10 @@ pub(super) fn identity(elements: &[Value]) -> Option<&'static str> {
         let distinct = names.iter().enumerate().all(|(index, name)| !names[..index].contains(name));
         names.len() == elements.len() && distinct
     };
-    ["mountPath", "name", "uid", "topologyKey"].into_iter().find(|key| identifies(key)).filter(|_| !elements.is_empty())
+    ["mountPath", "name", "uid", "topologyKey"]
+        .into_iter()
+        .find(|key| identifies(key))
+        .filter(|_| !elements.is_empty())
 }
 
 pub(super) fn is_empty(value: &Value) -> bool {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::admitted::Admitted;
 use super::{difference, repair};
-use crate::auth_service::ownership::is_orphan_of;
+use crate::auth_service::ownership::{is_given_to, is_orphan_of};
 use crate::auth_service::render::Rendered;
 use crate::cluster::controller_reference::controller_of;
 use crate::cluster::kinds::Kind;
@@ -49,7 +49,8 @@ pub(super) fn inspect(expected: &Expected<'_>, live: &DynamicObject) -> Verdict 
     let controller = controller_of(live);
     let may_touch = controller.is_some_and(|owner| owner.uid == *owner_uid)
         || (rendered.adopts && controller.is_none())
-        || is_orphan_of(live, owner_name);
+        || is_orphan_of(live, owner_name)
+        || (rendered.kind == Kind::Secret && is_given_to(live, owner_name));
     if !may_touch {
         return Verdict::NameConflict;
     }

@@ -21,6 +21,7 @@ mod quantity;
 mod refusal;
 mod repair;
 mod replicas;
+mod volume;
 mod work;
 
 use kube::core::DynamicObject;
@@ -60,6 +61,9 @@ pub(crate) async fn apply(
     for (phase, actions) in objects.phases {
         if phase == Phase::Workloads && !may_run {
             continue;
+        }
+        if phase == Phase::Companions {
+            work.protect_volume().await;
         }
         for action in actions {
             let is_deployment = action.target().0 == Kind::Deployment;

@@ -6,8 +6,9 @@ use kube::{Api, ResourceExt};
 use serde_json::{Map, Value, json};
 
 use crate::auth_service::render::Rendered;
+use crate::cluster::controller_reference::controller_of;
 use crate::cluster::kinds::Kind;
-use crate::names::OPERATOR;
+use crate::names::{INSTANCE, OPERATOR};
 
 /// Replaces complete lists in the inspected version of the object.
 pub(super) async fn overwrite(
@@ -27,7 +28,11 @@ pub(super) async fn remove_foreign_fields(
     live: &DynamicObject,
     mut foreign_fields: Value,
 ) -> Result<DynamicObject, kube::Error> {
-    foreign_fields["metadata"] = inspected(live);
+    let mut metadata = inspected(live);
+    if let (Some(all), Some(foreign)) = (metadata.as_object_mut(), foreign_fields["metadata"].as_object()) {
+        all.extend(foreign.clone());
+    }
+    foreign_fields["metadata"] = metadata;
     api.patch(name, &as_operator(), &Patch::Strategic(&foreign_fields)).await
 }
 
@@ -79,8 +84,26 @@ pub(super) fn foreign_fields(rendered: &Rendered, live: &DynamicObject) -> Optio
             let gone: Map<_, _> = added.map(|direction| (direction.to_owned(), Value::Null)).collect();
             (!gone.is_empty()).then(|| json!({ "spec": gone }))
         }
+        Kind::Secret => ties_of_retained(rendered, live),
         _ => None,
     }
+}
+
+/// The owner reference and the label of a Secret that is to outlive its AuthService. An apply does not remove them if
+/// the Secret was created with them.
+fn ties_of_retained(rendered: &Rendered, live: &DynamicObject) -> Option<Value> {
+    if is_list(&rendered.value["metadata"], "ownerReferences") {
+        return None;
+    }
+    let mut ties = Map::new();
+    // The inspection has found that the controller is the AuthService.
+    if let Some(owner) = controller_of(live) {
+        ties.insert("ownerReferences".to_owned(), json!([{ "$patch": "delete", "uid": owner.uid }]));
+    }
+    if live.labels().contains_key(INSTANCE) {
+        ties.insert("labels".to_owned(), json!({ INSTANCE: null }));
+    }
+    (!ties.is_empty()).then(|| json!({ "metadata": ties }))
 }
 
 /// Whether a member is a list that is not empty.

@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, ObjectMeta};
 use latchkey_crds::AuthService;
 
 use super::error::DereferenceError;
@@ -30,6 +30,8 @@ pub(crate) struct ExternalState {
     pub sharing: Sharing,
     /// The image that wrote the volume of the embedded PostgreSQL, if it has a volume.
     pub postgres_image: Option<String>,
+    /// The metadata of the claim template of its StatefulSet, if that exists.
+    pub postgres_claim: Option<ObjectMeta>,
     /// Whether the embedded PostgreSQL is ready.
     pub postgres_ready: bool,
     /// The existing migration Jobs.

@@ -13,6 +13,8 @@ use latchkey_keyset::{Algorithm, KeySetError, Phase, PrivateJwk};
 
 use super::error::DereferenceError;
 use super::lookup::{Lookup, data_of, entropy, text_of};
+use crate::auth_service::ownership::{is_given_to, was_retained_for};
+use crate::auth_service::retention::retains_keys;
 use crate::auth_service::server_reports::{Answer, Report};
 use crate::cluster::controller_reference::controller_of;
 use crate::credentials::password_from;
@@ -54,11 +56,13 @@ impl Lookup<'_> {
         let remembered = Remembered { keys: &status.signing_keys, in_use };
         let expected = in_use || !remembered.keys.is_empty();
         let entropy = entropy()?;
-        let secret = self
-            .own_secret(name, expected)
-            .await?
-            .map(|seen| self.newest_keys(seen))
-            .filter(|secret| self.is_ours(secret) || (expected && controller_of(secret).is_none()));
+        let secret =
+            self.own_secret(name, expected).await?.map(|seen| self.newest_keys(seen)).filter(|secret| {
+                self.is_ours(secret)
+                    || (expected && controller_of(secret).is_none())
+                    || (retains_keys(&auth_service.spec) && was_retained_for(secret, &self.name))
+                    || is_given_to(secret, &self.name)
+            });
         let mut data = secret.as_ref().map(|secret| data_of(secret));
         let salt = data.as_mut().and_then(|data| text_of(data.remove(SALT_KEY)));
         let stored = data.map(|mut data| data.remove(KEYS_KEY).unwrap_or_default());
@@ -81,8 +85,8 @@ impl Lookup<'_> {
             (other, _) => other,
         };
         let salt = salt.unwrap_or_else(|| match material {
-            // Nothing is written, so that the salt must not change on every reconcile.
-            KeyMaterial::Lost(_) => SecretText::new(self.uid.clone()),
+            // It is not written, and must not change on every reconcile.
+            KeyMaterial::Lost(_) => self.context.substitute_salt(|| password_from(&entropy)),
             // A removed salt is generated again, which rolls the pods once.
             KeyMaterial::Stored(_) | KeyMaterial::Generated(_) => password_from(&entropy),
         });

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, ObjectMeta};
 use kube::{Api, ResourceExt};
 use latchkey_config::SecretText;
 use latchkey_crds::AuthService;
 use serde::de::DeserializeOwned;
 
 use crate::auth_service::context::Context;
-use crate::auth_service::ownership::is_orphan_of;
+use crate::auth_service::ownership::{is_given_to, is_orphan_of};
 use crate::cluster::cached_object::CachedObject;
 use crate::cluster::controller_reference::controller_of;
 use crate::cluster::kinds::Kind;
@@ -78,6 +79,13 @@ impl<'a> Lookup<'a> {
         object.map(|object| parse(kind, &object)).transpose()
     }
 
+    /// The metadata of the claim template of a StatefulSet, which may be one that is still to be adopted.
+    pub(super) fn claim_template(&self, name: &str) -> Option<ObjectMeta> {
+        let stateful_set: StatefulSet =
+            self.context.cache.get(Kind::StatefulSet, &self.namespace, name)?.parse()?;
+        Some(stateful_set.spec.volume_claim_templates?.into_iter().next()?.metadata)
+    }
+
     pub(super) fn jobs(&self) -> Result<Vec<Job>, DereferenceError> {
         let named = self.context.cache.group(Kind::Job, &self.namespace, &self.name);
         named.iter().filter(|job| job.is_controlled_by(&self.uid)).map(|job| parse(Kind::Job, job)).collect()
@@ -118,6 +126,9 @@ impl<'a> Lookup<'a> {
             store.is_controlled_by(&self.uid) || is_orphan_of(&store.object(), names.base())
         });
         let secret = self.own_secret(name, bound_to_volume || runs).await?;
+        let given = secret.as_ref().is_some_and(|secret| is_given_to(secret, names.base()));
+        // Without a password in a Secret that was given, a generated one could not be stored.
+        let bound_to_volume = bound_to_volume || given;
         let stored = secret
             // A Secret that was restored manually has no owner; one of another owner has a different one. Before a
             // store exists, a Secret without owner is not trusted.

@@ -122,12 +122,13 @@ pub(crate) async fn dereference(
         .as_ref()
         .map(|r| lookup.value(&r.name, &r.key, "spec.database.urlSecretRef"));
     let sharing = match &database_url {
-        Some(Ok(url)) => lookup.sharing(url, auth_service),
+        Some(Ok(url)) => lookup.sharing(url, auth_service).await?,
         _ => Sharing::Exclusive,
     };
     let external_state = ExternalState {
         sharing,
         postgres_image: postgres.as_ref().filter(|postgres| has_volume(postgres)).and_then(image_of),
+        postgres_claim: lookup.claim_template(&names.postgres()),
         postgres_ready: postgres
             .and_then(|postgres| postgres.status)
             .and_then(|status| status.ready_replicas)

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::ObjectMeta;
 use latchkey_config::SecretText;
 
-use super::metadata::metadata;
+use super::metadata::{metadata, retained, retained_annotations, retained_labels};
 use super::pod;
 use crate::auth_service::validate::{Embedded, Validated};
 use crate::fingerprint::fingerprint;
@@ -31,7 +31,7 @@ pub(super) fn build_credentials(service: &Validated, store: &Embedded) -> Option
     let mut metadata = metadata(service, service.names.postgres(), Component::Postgres);
     if store.retained {
         // The volume cannot be used without its password: both are retained, or neither.
-        metadata.owner_references = None;
+        metadata = retained(service, Component::Postgres, metadata);
     }
     Some(Secret {
         metadata,
@@ -63,6 +63,7 @@ pub(super) fn build_service(service: &Validated) -> Service {
 
 pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> StatefulSet {
     let labels = service.names.labels(Component::Postgres);
+    // Its hash reveals nothing, because the password is generated. A keyed hash would replace the pod when the key is lost.
     let password = store.password.text().map_or("", SecretText::expose);
     let items = [("password", "password")];
     let mut volumes = vec![
@@ -106,7 +107,7 @@ pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> State
                     ..PodSpec::default()
                 }),
             },
-            volume_claim_templates: store.storage.as_deref().map(|size| vec![claim(service, size)]),
+            volume_claim_templates: store.storage.as_deref().map(|size| vec![claim(service, store, size)]),
             ..StatefulSetSpec::default()
         },
         ..StatefulSet::default()
@@ -163,13 +164,14 @@ fn probe(period_seconds: i32, failure_threshold: i32) -> Probe {
     }
 }
 
-fn claim(service: &Validated, size: &str) -> PersistentVolumeClaim {
+/// The template of an existing StatefulSet is immutable.
+fn claim(service: &Validated, store: &Embedded, size: &str) -> PersistentVolumeClaim {
+    let existing = store.claim.as_ref().map(|claim| (claim.labels.clone(), claim.annotations.clone()));
+    let (labels, annotations) = existing.unwrap_or_else(|| {
+        (Some(retained_labels(&service.names, Component::Postgres)), Some(retained_annotations(service)))
+    });
     PersistentVolumeClaim {
-        metadata: ObjectMeta {
-            name: Some("data".to_owned()),
-            labels: Some(service.names.labels(Component::Postgres)),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some("data".to_owned()), labels, annotations, ..ObjectMeta::default() },
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
             resources: Some(VolumeResourceRequirements {

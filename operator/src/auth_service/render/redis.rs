@@ -68,6 +68,7 @@ pub(super) fn build_service(service: &Validated) -> Service {
 }
 
 pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> StatefulSet {
+    // Its hash reveals nothing, because the password is generated. A keyed hash would replace the pod when the key is lost.
     let password = store.password.text().map_or("", SecretText::expose);
     StatefulSet {
         metadata: metadata(service, service.names.redis(), Component::Redis),

@@ -8,7 +8,7 @@ use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::validate::Validated;
 use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{fingerprint, keyed_fingerprint};
 use crate::names::RENDERED_ANNOTATION;
 
 /// An object could not be serialized.
@@ -25,7 +25,7 @@ pub(crate) struct RenderError {
 pub(crate) struct Rendered {
     pub kind: Kind,
     pub name: String,
-    /// The hash of its content.
+    /// The hash of its content; keyed if the content is secret.
     pub hash: String,
     pub value: Value,
     /// Whether an existing object of that name without owner may be adopted: a Secret that was restored manually.
@@ -138,7 +138,13 @@ impl Action {
 fn render(service: &Validated, kind: Kind, object: &impl Serialize) -> Result<Rendered, RenderError> {
     let error = |source| RenderError { kind, service: service.name.clone(), source };
     let mut value = serde_json::to_value(object).map_err(error)?;
-    let hash = fingerprint([serde_json::to_vec(&value).map_err(error)?.as_slice()])[..16].to_owned();
+    let content = serde_json::to_vec(&value).map_err(error)?;
+    // More users may read metadata than the data of a Secret.
+    let hash = match kind {
+        Kind::Secret => keyed_fingerprint(&service.salt, &content),
+        _ => fingerprint([content.as_slice()]),
+    };
+    let hash = hash[..16].to_owned();
     value["metadata"]["annotations"][RENDERED_ANNOTATION] = Value::String(hash.clone());
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     Ok(Rendered { kind, name, hash, value, adopts: false, based_on: None })

@@ -277,3 +277,25 @@ fn the_default_memory_limit_holds_the_hash_workers_at_any_number_of_cores() {
         assert!(workers >= u64::try_from(cores.min(4)).unwrap(), "{workers} workers on {cores} cores");
     }
 }
+
+/// The annotations of Secrets, which more users may read than their data, cannot be compared with guesses.
+#[test]
+fn the_hash_of_a_secret_depends_on_the_salt() {
+    let hashes = |salt: &str| {
+        let found = Dereferenced { salt: SecretText::new(salt), ..full() };
+        let objects = migrated(&auth_service(full_spec()), found, Presence::Present);
+        let hashes = objects.actions().filter_map(|action| match action {
+            Action::Apply(rendered) if rendered.kind == Kind::Secret => {
+                Some((rendered.name.clone(), rendered.hash.clone()))
+            }
+            _ => None,
+        });
+        hashes.collect::<Vec<_>>()
+    };
+    let (one, other) = (hashes("one"), hashes("other"));
+    assert!(one.iter().any(|(name, _)| name == "demo-smtp"), "{one:?}");
+    for (one, other) in one.iter().zip(&other) {
+        assert_eq!(one.0, other.0);
+        assert_ne!(one.1, other.1, "{}", one.0);
+    }
+}

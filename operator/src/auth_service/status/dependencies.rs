@@ -83,9 +83,18 @@ pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {
         Sharing::Allowed(other) => stated(
             ConditionStatus::True,
             "Allowed",
-            format!("AuthService {other} uses the same database, which spec.database.allowShared allows."),
+            format!("The database is also used by {other}, which spec.database.allowShared allows."),
         ),
-        Sharing::Refused(other) => stated(ConditionStatus::True, "DatabaseShared", shared_message(other)),
+        Sharing::Undecided(other) => stated(
+            ConditionStatus::True,
+            "Undecided",
+            format!(
+                "The database is also used by {other}, and both serve: change the database of one of them, or set spec.database.allowShared if both should share accounts."
+            ),
+        ),
+        Sharing::Refused { other, .. } => {
+            stated(ConditionStatus::True, "DatabaseShared", shared_message(other))
+        }
     }
 }
 

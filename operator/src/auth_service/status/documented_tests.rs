@@ -16,7 +16,7 @@ use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, val
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
 use crate::auth_service::server_reports::{DatabasePool, Dependency, Revocation};
-use crate::auth_service::shared_database::Sharing;
+use crate::auth_service::shared_database::{Other, Sharing};
 use crate::cluster::cache::{Optional, Presence};
 use crate::cluster::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, Progress};
@@ -195,8 +195,11 @@ fn stores() -> Vec<World> {
     vec![
         held,
         with_spec(json!({"database": {"embedded": {"storage": "1Gi"}}})),
-        changed(|world| world.external_state.sharing = Sharing::Allowed("a/b".to_owned())),
-        changed(|world| world.external_state.sharing = Sharing::Refused("a/b".to_owned())),
+        changed(|world| world.external_state.sharing = Sharing::Allowed(Other::Elsewhere)),
+        changed(|world| world.external_state.sharing = Sharing::Undecided(Other::Elsewhere)),
+        changed(|world| {
+            world.external_state.sharing = Sharing::Refused { other: Other::Elsewhere, for_now: true }
+        }),
     ]
 }
 

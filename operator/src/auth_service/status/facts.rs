@@ -18,6 +18,8 @@ use super::termination_message::termination_message;
 const SETTLED: Duration = Duration::from_mins(1);
 /// The interval of reconciles while a user must act on something that is not watched.
 const BLOCKED: Duration = Duration::from_secs(30);
+/// The interval of reconciles while another AuthService has precedence that it may lose.
+pub(super) const PRECEDENCE_CHECK: Duration = Duration::from_secs(3);
 /// The minimum and maximum interval of status queries while a change is in progress. Watches report changes of pods;
 /// only the servers know the rest.
 const IN_PROGRESS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(30)];

@@ -19,6 +19,7 @@ mod keys_tests;
 mod kstatus;
 #[cfg(test)]
 mod kstatus_tests;
+mod name_conflict;
 mod rollout;
 #[cfg(test)]
 mod rollout_tests;
@@ -47,6 +48,7 @@ use crate::auth_service::context::{Context, WrittenStatus};
 use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::image::tag_of;
 use crate::auth_service::server_reports::{Answer, Report, can_query_any};
+use crate::auth_service::shared_database::Sharing;
 use crate::auth_service::validate::Validated;
 use crate::cluster::observed::Observed;
 use crate::error_chain::ErrorChain;
@@ -112,6 +114,9 @@ pub(crate) async fn update(
     let mut requeue_after = verdict.requeue_after(can_query_any(&external_state.pods), in_progress_for);
     if rollout::awaits_pod(&external_state.jobs, now) {
         requeue_after = requeue_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
+    }
+    if matches!(external_state.sharing, Sharing::Refused { for_now: true, .. }) {
+        requeue_after = requeue_after.min(facts::PRECEDENCE_CHECK);
     }
     Ok(service.rotation.due.map_or(requeue_after, |due| due.min(requeue_after)))
 }

@@ -13,6 +13,7 @@ use crate::signing_keys::KeyMaterial;
 
 use super::dependencies::{LOGIN_FAILS, decide_login};
 use super::facts::{ConditionStatus, Facts, Stated, Verdict, keys_lost, migration_failed, state};
+use super::name_conflict::name_conflict;
 use super::termination_message::{termination_message, termination_message_before_restart};
 
 pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
@@ -104,13 +105,8 @@ fn blocking_problem(facts: &Facts<'_>) -> Option<Problem> {
     if let Err(problem) = &facts.service.secrets {
         return Some(problem.clone());
     }
-    if let Some((kind, name)) = facts.applied.name_conflicts.first() {
-        return Some(Problem::new(
-            "NameConflict",
-            format!(
-                "the {kind} {name} exists and has another owner: delete or rename it, or use another name for the AuthService."
-            ),
-        ));
+    if let Some(message) = name_conflict(facts.service, &facts.applied.name_conflicts) {
+        return Some(Problem::new("NameConflict", message));
     }
     if let KeyMaterial::Lost(what) = &facts.service.keys {
         return Some(Problem::new("KeyMaterialLost", keys_lost(facts, what)));

@@ -19,8 +19,8 @@ use crate::auth_service::dereference::{Dereferenced, ExternalState};
 use crate::auth_service::image::server_image;
 use crate::auth_service::postgres_image::decide_postgres_image;
 use crate::auth_service::problem::Problem;
+use crate::auth_service::retention::retains_volume;
 use crate::auth_service::shared_database::{Sharing, database_id, shared_message};
-use crate::auth_service::volume_retention::retains_volume;
 use crate::fingerprint::fingerprint;
 use crate::names::Names;
 
@@ -73,6 +73,7 @@ pub(crate) fn validate(
         image: postgres_image.image,
         held_back: postgres_image.held_back,
         storage: spec.database.embedded.as_ref().and_then(|embedded| embedded.storage.clone()),
+        claim: external_state.postgres_claim.clone(),
         retained: retains_volume(&spec),
     });
     let redis = found.redis_password.clone().map(|password| Embedded {
@@ -83,11 +84,12 @@ pub(crate) fn validate(
         image: images.valkey.clone(),
         storage: None,
         held_back: None,
+        claim: None,
         retained: false,
     });
     let server = secrets.clone().and_then(|()| {
         let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
-        if let Sharing::Refused(other) = &external_state.sharing {
+        if let Sharing::Refused { other, .. } = &external_state.sharing {
             return Err(Problem::new("DatabaseShared", shared_message(other)));
         }
         let redis = url_of(found.redis_url, redis.as_ref(), &names.redis())?;

@@ -1,6 +1,7 @@
 //! The result of validation: an AuthService that the renderer can trust.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::core::ObjectMeta;
 use latchkey_config::{SecretText, Settings};
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::ClientCertificateRef;
@@ -20,7 +21,7 @@ pub(crate) struct SecretKey {
     pub key: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Embedded {
     pub password: StorePassword,
     /// The URL for the server, unless the password is lost.
@@ -30,6 +31,8 @@ pub(crate) struct Embedded {
     pub storage: Option<String>,
     /// The default image, if it is not used because it cannot read the volume.
     pub held_back: Option<String>,
+    /// The metadata of the existing StatefulSet's claim template, if it has one.
+    pub claim: Option<ObjectMeta>,
     /// Whether volume and credentials are retained when they are no longer used.
     pub retained: bool,
 }

@@ -1,0 +1,34 @@
+//! The first migrations that this process has decided to begin. Until the cache shows their Jobs, a concurrent reconcile
+//! of another AuthService with the same database finds them here.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// How long the cache may take to show the Job.
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// By the uid of the AuthService: the database, and when its migration began.
+#[derive(Debug, Default)]
+pub(crate) struct BegunMigrations(HashMap<String, (String, Instant)>);
+
+impl BegunMigrations {
+    pub(crate) fn has_begun(&self, uid: &str, database: &str) -> bool {
+        let begun = self.0.get(uid).filter(|(known, _)| known == database);
+        begun.is_some_and(|(_, since)| since.elapsed() < SEEN_WITHIN)
+    }
+
+    /// The first time counts: a service that another problem keeps from migrating does not stay ahead of others.
+    pub(crate) fn begin(&mut self, uid: &str, database: &str) {
+        if self.0.get(uid).is_none_or(|(known, _)| known != database) {
+            self.0.insert(uid.to_owned(), (database.to_owned(), Instant::now()));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, uid: &str) {
+        self.0.remove(uid);
+    }
+
+    pub(crate) fn retain(&mut self, exists: impl Fn(&str) -> bool) {
+        self.0.retain(|uid, _| exists(uid));
+    }
+}
