@@ -24,6 +24,8 @@ pub(crate) const ANNOTATIONS: &str = "latchkey.dev/";
 pub(crate) const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
 /// Hash of the rendered object, on every object.
 pub(crate) const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
+/// The signing key and its phase that a pod must have loaded to become ready (see `signing_keys::required_key`).
+pub(crate) const REQUIRED_KEY_ANNOTATION: &str = "latchkey.dev/required-key";
 /// What admission changed in an object that the operator wrote: keyed hashes of the changes.
 pub(crate) const ADMITTED_ANNOTATION: &str = "latchkey.dev/admitted";
 /// Hash of the mounted content, on pod templates.

@@ -7,4 +7,5 @@ mod images;
 mod install;
 mod linters;
 mod render;
+mod supported_versions;
 mod values;

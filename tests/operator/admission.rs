@@ -85,13 +85,9 @@ fn mutations() -> Vec<Mutation> {
         Mutation::new("route", "gateway.networking.k8s.io", &["httproutes"], labels),
         Mutation::new("certificate", "cert-manager.io", &["certificates"], labels),
         Mutation::new("monitor", "monitoring.coreos.com", &["servicemonitors"], labels),
+        Mutation::new("class", "networking.k8s.io", &["ingresses"], "[JSONPatch{op: 'add', path: '/spec/ingressClassName', value: 'theirs'}]"),
+        // The last one: the test waits until it is in force.
         Mutation::new("settings", "", &["configmaps"], "Object{data: {'LOG_LEVEL': 'warn'}}"),
-        Mutation::new(
-            "class",
-            "networking.k8s.io",
-            &["ingresses"],
-            "[JSONPatch{op: 'add', path: '/spec/ingressClassName', value: 'theirs'}]",
-        ),
     ]
 }
 
@@ -125,7 +121,7 @@ async fn install(fixture: &Fixture, mutations: &[Mutation], operations: &[&str])
         apply(&fixture.client, &object("", policy)).await;
         apply(&fixture.client, &object("Binding", json!({"policyName": name}))).await;
     }
-    // The policies are loaded in any order; each has a probe of its own through the first kind it concerns.
+    // The API server loads all policies that exist: with the last one, all of them are in force.
     let labels = json!({"app.kubernetes.io/managed-by": "probe", "app.kubernetes.io/component": "ours"});
     let probe = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
@@ -134,14 +130,12 @@ async fn install(fixture: &Fixture, mutations: &[Mutation], operations: &[&str])
     let config_maps = fixture.any("ConfigMap");
     let dry_run = kube::api::PostParams { dry_run: true, ..Default::default() };
     let changed = |made: &DynamicObject| made.data["data"]["LOG_LEVEL"] == "warn";
-    if mutations.iter().any(|mutation| mutation.name == "settings") {
-        wait::until("the policies to be in force", async || {
-            let probe: DynamicObject = serde_json::from_value(probe.clone()).expect("a ConfigMap");
-            let made = config_maps.create(&dry_run, &probe).await.expect("an answer");
-            wait::check(changed(&made), made.data)
-        })
-        .await;
-    }
+    wait::until("the policies to be in force", async || {
+        let probe: DynamicObject = serde_json::from_value(probe.clone()).expect("a ConfigMap");
+        let made = config_maps.create(&dry_run, &probe).await.expect("an answer");
+        wait::check(changed(&made), made.data)
+    })
+    .await;
 }
 
 async fn reconcile_twice(fixture: &Fixture, operator: &Operator) {

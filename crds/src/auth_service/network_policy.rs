@@ -1,5 +1,6 @@
 //! NetworkPolicies for the pods.
 
+use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyIngressRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,15 @@ pub struct NetworkPolicy {
     #[x_kube(validation = Rule::new("self.all(network, isCIDR(network))")
         .message("spec.networkPolicy.egressNetworks must contain networks such as 10.0.0.0/8"))]
     pub egress_networks: Vec<String>,
+    /// Additional egress of all pods, such as to the control plane of a service mesh: a list of NetworkPolicyEgressRules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub extra_egress: Vec<NetworkPolicyEgressRule>,
+    /// Additional ingress of the server's pods, such as to the port of an injected proxy: a list of
+    /// NetworkPolicyIngressRules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub extra_ingress: Vec<NetworkPolicyIngressRule>,
 }
 
 /// Pods selected by namespace and labels.

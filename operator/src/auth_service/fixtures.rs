@@ -104,7 +104,7 @@ pub(crate) fn full_spec() -> Value {
         "corsAllowedOrigins": ["https://app.example.com"],
         "introspectionClient": {"id": "gateway", "secretRef": {"name": "gateway", "key": "secret"}},
         "exposure": {"ingress": {"host": "auth.example.com", "className": "nginx", "annotations": {"a": "b"}, "tls": {"certificate": {"issuerRef": {"name": "letsencrypt", "kind": "ClusterIssuer"}}}}},
-        "networkPolicy": {"enabled": true, "allowFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}], "allowMetricsFrom": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "prometheus"}}}], "redisPorts": [6381], "egressNetworks": ["10.0.0.0/8"]},
+        "networkPolicy": {"enabled": true, "allowFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}], "allowMetricsFrom": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "prometheus"}}}], "redisPorts": [6381], "egressNetworks": ["10.0.0.0/8"], "extraEgress": [{"ports": [{"port": 15012, "protocol": "TCP"}]}], "extraIngress": [{"ports": [{"port": 15008, "protocol": "TCP"}]}]},
         "monitoring": {"serviceMonitor": {"interval": "30s", "labels": {"release": "prometheus"}}},
         "logging": {"level": "debug", "format": "text"},
         "tracing": {"otlpEndpoint": "http://collector:4317"},

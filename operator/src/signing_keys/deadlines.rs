@@ -19,7 +19,9 @@ pub(super) fn active_from(published: &Entry, next: &Ledger, replicas: Replicas<'
 
 /// Whether a replica reports that it does not sign with this key any more. Without reported phases it might still do.
 pub(super) fn has_stopped(report: &ReplicaReport, kid: &str) -> bool {
-    report.keys.get(kid).is_none_or(|phase| phase.is_some_and(|phase| phase != Phase::Active))
+    let is_listed = report.keys.contains_key(kid);
+    (is_listed || !report.may_sign_with_others)
+        && report.keys.get(kid).is_none_or(|phase| phase.is_some_and(|phase| phase != Phase::Active))
 }
 
 /// When the last token signed by a retiring key has certainly expired.

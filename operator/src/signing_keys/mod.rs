@@ -4,6 +4,7 @@
 mod deadlines;
 mod ledger;
 mod observed;
+mod required_key;
 mod rotation;
 mod rotation_status;
 
@@ -22,6 +23,7 @@ use latchkey_keyset::{Algorithm, KeyNotes, KeySetError, Phase, PrivateJwk, Priva
 
 pub(crate) use ledger::{Entry, Ledger};
 pub(crate) use observed::{Plan, Replica, ReplicaReport, Request, Requests};
+pub(crate) use required_key::{RequiredKey, decide_required_key};
 pub(crate) use rotation::{Decision, decide_next};
 pub(crate) use rotation_status::{Progress, RotationStatus};
 

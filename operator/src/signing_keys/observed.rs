@@ -80,6 +80,8 @@ pub(crate) struct ReplicaReport {
     pub jwks_cache_time: Option<u32>,
     /// The longest lifetime of its tokens, in seconds.
     pub token_ttl: Option<i64>,
+    /// Whether it may sign with keys that are not listed: only the loading of a key is proved.
+    pub may_sign_with_others: bool,
 }
 
 /// A replica that may be serving or signing: it is ready, reports its status, or is terminating.

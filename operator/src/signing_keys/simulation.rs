@@ -120,6 +120,7 @@ impl World {
             time: Some(self.time),
             jwks_cache_time: Some(pod.loaded.notes.max_age()),
             token_ttl: Some(pod.token_ttl),
+            may_sign_with_others: false,
         };
         let replica = |(number, pod): (&usize, &Pod)| Replica {
             pod: number.to_string(),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::connections::Connections;
 use crate::metrics::Metrics;
@@ -70,6 +70,30 @@ pub async fn readyz(State(state): State<ManagementState>) -> Response {
     let report = state.readiness.check().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
+}
+
+/// The key that `/startup` asks for.
+#[derive(Deserialize)]
+pub struct RequiredKey {
+    key: String,
+    phase: String,
+}
+
+/// Whether this replica has loaded a signing key that has reached a phase. The operator uses it as the startup probe of
+/// pods that cannot report to it: such a pod is only ready when it publishes a new key.
+pub async fn startup(
+    State(state): State<ManagementState>,
+    Query(required): Query<RequiredKey>,
+) -> (StatusCode, &'static str) {
+    const PHASES: [&str; 3] = ["published", "active", "retiring"];
+    let rank = |phase: &str| PHASES.iter().position(|known| *known == phase);
+    let loaded = state.readiness.loaded_keys();
+    let found = loaded.iter().find(|key| key.kid == required.key).and_then(|key| rank(key.phase.as_str()));
+    match (found, rank(&required.phase)) {
+        (_, None) => (StatusCode::BAD_REQUEST, "the phase is published, active or retiring"),
+        (Some(found), Some(least)) if found >= least => (StatusCode::OK, "ok"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the key is not loaded, or not in this phase yet"),
+    }
 }
 
 /// The Prometheus text format.

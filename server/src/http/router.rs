@@ -128,6 +128,7 @@ pub fn management_router(state: ManagementState) -> Router {
     Router::new()
         .route("/livez", get(management::livez))
         .route("/readyz", get(management::readyz))
+        .route("/startup", get(management::startup))
         .route("/metrics", get(management::metrics))
         .route("/status", get(management::status))
         .with_state(state)

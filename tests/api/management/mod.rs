@@ -4,4 +4,5 @@ mod livez;
 mod login_probe;
 mod metrics;
 mod readyz;
+mod startup;
 mod status;

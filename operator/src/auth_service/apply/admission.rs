@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::admitted::{Admitted, Origin};
 use super::field_changes::Change;
-use super::work::Work;
+use super::work::{MOST_WRITES, Work};
 use crate::auth_service::render::Rendered;
 use crate::cluster::admission_plugins::mutating_plugins;
 use crate::error_chain::ErrorChain;
@@ -56,27 +56,40 @@ impl Work<'_> {
         response: Arc<DynamicObject>,
         written: Written,
     ) -> Result<Arc<DynamicObject>, kube::Error> {
-        let admitted = Admitted::recorded(rendered, &self.service.salt, &response);
-        let Some((record, new)) = admitted.update(&response, |_, origin| written.proves(origin)) else {
+        let salt = &self.service.salt;
+        let admitted = Admitted::recorded(rendered, salt, &response);
+        let Some((mut record, new)) = admitted.update(&response, |_, origin| written.proves(origin)) else {
             return Ok(response);
         };
-        let change = json!({ "metadata": {
-            "uid": response.uid(),
-            "resourceVersion": response.resource_version(),
-            "annotations": { ADMITTED_ANNOTATION: record },
-        }});
         let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-        match api.patch(&rendered.name, &parameters, &Patch::Merge(&change)).await {
-            Ok(recorded) => {
-                if !new.is_empty() {
-                    self.report_admission(rendered, &new, written).await;
+        let mut live = response;
+        for _ in 0..MOST_WRITES {
+            let change = json!({ "metadata": {
+                "uid": live.uid(),
+                "resourceVersion": live.resource_version(),
+                "annotations": { ADMITTED_ANNOTATION: record },
+            }});
+            match api.patch(&rendered.name, &parameters, &Patch::Merge(&change)).await {
+                Ok(recorded) => {
+                    if !new.is_empty() {
+                        self.report_admission(rendered, &new, written).await;
+                    }
+                    return Ok(Arc::new(recorded));
                 }
-                Ok(Arc::new(recorded))
+                // A controller has written the status in the meantime, for example.
+                Err(kube::Error::Api(status)) if status.code == 409 => {
+                    let Some(found) = api.get_opt(&rendered.name).await? else { break };
+                    live = Arc::new(found);
+                    let admitted = Admitted::recorded(rendered, salt, &live);
+                    let Some((again, _)) = admitted.update(&live, |change, _| new.contains(change)) else { break };
+                    record = again;
+                }
+                Err(kube::Error::Api(status)) if status.code == 404 => break,
+                Err(error) => return Err(error),
             }
-            // The object has changed since; the next version is inspected like every other.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(response),
-            Err(error) => Err(error),
         }
+        // The next version is inspected like every other.
+        Ok(live)
     }
 
     async fn report_admission(&self, rendered: &Rendered, changes: &[Change], written: Written) {

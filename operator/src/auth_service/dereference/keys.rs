@@ -18,10 +18,10 @@ use crate::auth_service::retention::retains_keys;
 use crate::auth_service::server_reports::{Answer, Report};
 use crate::cluster::controller_reference::controller_of;
 use crate::credentials::password_from;
-use crate::names::{ANNOTATIONS, KEYS_KEY, SALT_KEY};
+use crate::names::{ANNOTATIONS, KEYS_KEY, REQUIRED_KEY_ANNOTATION, SALT_KEY};
 use crate::signing_keys::{
-    KeyMaterial, KeySet, Plan, Remembered, Replica, ReplicaReport, Request, Requests, RotationStatus,
-    decide_key_material,
+    KeyMaterial, KeySet, Plan, Remembered, Replica, ReplicaReport, Request, RequiredKey, Requests,
+    RotationStatus, decide_key_material,
 };
 
 /// The rotation state that belongs to the keys.
@@ -136,15 +136,30 @@ pub(super) fn replicas(pods: &[Pod], answers: &[Answer]) -> Vec<Replica> {
         // A terminating pod finishes its requests and is not queried any more.
         let ending = pod.metadata.deletion_timestamp.is_some();
         if !ended && (ending || is_ready(pod) || report.is_some()) {
-            replicas.push(Replica { pod: name, report: report.filter(|_| !ending).map(replica_report) });
+            let report = report.map(replica_report).or_else(|| proved_by_start(pod));
+            replicas.push(Replica { pod: name, report: report.filter(|_| !ending) });
         }
     }
     replicas
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// Whether a pod is ready.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// What is known of a pod that does not report, but became ready: it has loaded the key that its startup probe requires.
+fn proved_by_start(pod: &Pod) -> Option<ReplicaReport> {
+    let required = RequiredKey::parse(pod.annotations().get(REQUIRED_KEY_ANNOTATION)?)?;
+    is_ready(pod).then(|| ReplicaReport {
+        keys: [(required.kid, Some(Phase::Active))].into(),
+        time: None,
+        // A server takes it from the set, whose notes contain the longest one.
+        jwks_cache_time: Some(0),
+        token_ttl: None,
+        may_sign_with_others: required.phase != Phase::Active,
+    })
 }
 
 fn replica_report(report: &Report) -> ReplicaReport {
@@ -157,6 +172,7 @@ fn replica_report(report: &Report) -> ReplicaReport {
         time: report.time,
         jwks_cache_time: report.jwks_max_age,
         token_ttl: report.longest_token_lifetime,
+        may_sign_with_others: false,
     }
 }
 

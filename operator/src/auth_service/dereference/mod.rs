@@ -34,7 +34,7 @@ pub(crate) use error::DereferenceError;
 #[cfg(test)]
 pub(crate) use external_state::ExposureState;
 pub(crate) use external_state::ExternalState;
-pub(crate) use keys::Rotation;
+pub(crate) use keys::{Rotation, is_ready};
 pub(crate) use logins::{BootstrapAdmin, ClientCertificate, SmtpLogin};
 pub(crate) use pods::pods;
 

@@ -14,13 +14,14 @@ use super::{pod, trusted_cas};
 use crate::auth_service::validate::{SecretKey, Server, Validated, paths};
 use crate::names::{
     CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT,
-    MIGRATED_ANNOTATION, SERVER_USER,
+    MIGRATED_ANNOTATION, REQUIRED_KEY_ANNOTATION, SERVER_USER,
 };
+use crate::signing_keys::RequiredKey;
 
 /// The server derives the number of its hash workers from it (`latchkey_config::HashLimits`).
 const DEFAULT_MEMORY_LIMIT: &str = "256Mi";
 
-pub(super) fn build(service: &Validated, server: &Server) -> Deployment {
+pub(super) fn build(service: &Validated, server: &Server, required: Option<&RequiredKey>) -> Deployment {
     let mut metadata = metadata(service, service.names.base(), Component::Server);
     metadata.annotations = Some(
         [
@@ -43,7 +44,7 @@ pub(super) fn build(service: &Validated, server: &Server) -> Deployment {
                 }),
             }),
             revision_history_limit: Some(3),
-            template: template(service, server),
+            template: template(service, server, required),
             ..DeploymentSpec::default()
         },
         ..Deployment::default()
@@ -57,12 +58,15 @@ fn selector(service: &Validated) -> LabelSelector {
     }
 }
 
-fn template(service: &Validated, server: &Server) -> PodTemplateSpec {
+fn template(service: &Validated, server: &Server, required: Option<&RequiredKey>) -> PodTemplateSpec {
     let spec = &service.spec.pod;
     let mut labels = spec.labels.clone();
     labels.extend(service.names.labels(Component::Server));
     let mut annotations = spec.annotations.clone();
     annotations.insert(CHECKSUM_ANNOTATION.to_owned(), server.checksum.clone());
+    // Only the operator decides it: it is evidence for the rotation of the keys.
+    annotations.remove(REQUIRED_KEY_ANNOTATION);
+    annotations.extend(required.map(|required| (REQUIRED_KEY_ANNOTATION.to_owned(), required.to_text())));
     let (volumes, mounts) = files(service, server);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -71,7 +75,7 @@ fn template(service: &Validated, server: &Server) -> PodTemplateSpec {
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            containers: vec![container(service, mounts)],
+            containers: vec![container(service, mounts, required)],
             volumes: Some(volumes),
             service_account_name: Some(service.names.base().to_owned()),
             automount_service_account_token: Some(false),
@@ -90,7 +94,7 @@ fn template(service: &Validated, server: &Server) -> PodTemplateSpec {
     }
 }
 
-fn container(service: &Validated, mounts: Vec<VolumeMount>) -> Container {
+fn container(service: &Validated, mounts: Vec<VolumeMount>, required: Option<&RequiredKey>) -> Container {
     let port = |name: &str, port: i32| ContainerPort {
         name: Some(name.to_owned()),
         container_port: port,
@@ -108,7 +112,7 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>) -> Container {
         }]),
         ports: Some(vec![port("http", HTTP_PORT), port("management", i32::from(MANAGEMENT_PORT))]),
         // The server listens before its dependencies respond; the minute is for very busy nodes.
-        startup_probe: Some(probe("/livez", 1, 60)),
+        startup_probe: Some(probe(&startup_path(required), 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/readyz", 2, 2)),
         // If the server exits at startup, the last line of its log becomes the termination message.
@@ -125,6 +129,15 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>) -> Container {
         volume_mounts: Some(mounts),
         ..Container::default()
     }
+}
+
+/// The startup probe of a pod that must have loaded a key succeeds only then. Only this probe: later versions of the set
+/// may lack the key.
+fn startup_path(required: Option<&RequiredKey>) -> String {
+    required.map_or_else(
+        || "/livez".to_owned(),
+        |required| format!("/startup?key={}&phase={}", required.kid, required.phase.as_str()),
+    )
 }
 
 pub(super) fn pull_policy(service: &Validated) -> String {

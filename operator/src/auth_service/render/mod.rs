@@ -18,6 +18,7 @@ mod pod;
 mod postgres;
 mod redis;
 mod rendered;
+mod required_key;
 mod schema;
 mod service;
 mod service_account;
@@ -82,7 +83,7 @@ pub(crate) fn render(
     let mut workloads = vec![postgres, redis];
     workloads.extend(migration);
     // After the Job: the server is not ready on a schema older than its own.
-    workloads.push(build_deployment(service, external_state, &schema)?);
+    workloads.push(build_deployment(service, external_state, &schema, now)?);
     let mut companions =
         vec![build_disruption_budget(service)?, build_service_monitor(service, external_state)?];
     companions.extend(exposure::build(service, external_state)?);
@@ -128,12 +129,15 @@ fn build_deployment(
     service: &Validated,
     external_state: &ExternalState,
     schema: &Schema,
+    now: Timestamp,
 ) -> Result<Action, RenderError> {
     let base = service.names.base();
     match (&service.server, &service.keys, schema) {
         (_, KeyMaterial::Lost(_), _) => Ok(Action::keep(Kind::Deployment, base)),
         (Ok(server), _, Schema::Migrated) => {
-            Action::apply(service, Kind::Deployment, &deployment::build(service, server))
+            let required = required_key::build(service, external_state, now);
+            let deployment = deployment::build(service, server, required.as_ref());
+            Action::apply(service, Kind::Deployment, &deployment)
         }
         _ => Ok(match service.replicas() {
             // A service that was scaled to zero for a move to another database must not serve from the old one.

@@ -85,8 +85,9 @@ fn applied(
     service: &Validated,
     component: Component,
     ingress: Vec<NetworkPolicyIngressRule>,
-    egress: Vec<NetworkPolicyEgressRule>,
+    mut egress: Vec<NetworkPolicyEgressRule>,
 ) -> Result<Action, RenderError> {
+    egress.extend(service.spec.network_policy.extra_egress.iter().cloned());
     let policy = NetworkPolicy {
         metadata: metadata(service, name(service, component), component),
         spec: Some(NetworkPolicySpec {
@@ -118,6 +119,7 @@ fn callers(service: &Validated, external_state: &ExternalState) -> Vec<NetworkPo
     if !spec.allow_metrics_from.is_empty() {
         rules.push(rule(spec.allow_metrics_from.iter().map(peer).collect(), vec![management()]));
     }
+    rules.extend(spec.extra_ingress.iter().cloned());
     rules
 }
 

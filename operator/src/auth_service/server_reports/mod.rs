@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::names::MANAGEMENT_PORT;
-use request::TooLarge;
+use request::Failure;
 
 /// The timeout for connecting and the complete response.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -136,6 +136,9 @@ pub(crate) enum Fault {
     /// The response is not a report, or exceeds its bounds.
     #[error("not a status report: malformed JSON, too many keys or dependencies, or too long names")]
     NoReport,
+    /// The connection ends without an HTTP response, or the request is denied.
+    #[error("the connection is closed, or the request is denied")]
+    Denied,
 }
 
 /// Queries all running pods, with limited concurrency.
@@ -185,7 +188,8 @@ async fn query(address: SocketAddr) -> Result<Option<Report>, Fault> {
     let mut responds = false;
     match tokio::time::timeout(WITHIN, request::get_status(address, MOST_BYTES, &mut responds)).await {
         Ok(Ok(body)) => body.map(|body| parse(&body)).transpose(),
-        Ok(Err(TooLarge)) => Err(Fault::TooLong),
+        Ok(Err(Failure::TooLarge)) => Err(Fault::TooLong),
+        Ok(Err(Failure::Denied)) => Err(Fault::Denied),
         Err(_) if responds => Err(Fault::TooSlow),
         Err(_) => Ok(None),
     }

@@ -11,19 +11,33 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// The head or the body of a response is larger than permitted.
-pub(super) struct TooLarge;
+/// Why there is no response.
+pub(super) enum Failure {
+    /// The head or the body of the response is larger than permitted.
+    TooLarge,
+    /// The connection was accepted, but ended without an HTTP response, or the request was denied: a service mesh or
+    /// another program answers in place of the server.
+    Denied,
+}
+
+/// The responses with which the proxies of service meshes deny a request.
+const DENIED: [StatusCode; 4] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::UPGRADE_REQUIRED,
+];
 
 /// The body of the response; `None` if there is no response, or one with another status than 200. A redirect is not
 /// followed. Sets `responds` when the head of the response is complete.
 ///
 /// # Errors
-/// When the head or the body has more than `most_bytes`.
+/// When the head or the body has more than `most_bytes`, or the request was denied.
 pub(super) async fn get_status(
     address: SocketAddr,
     most_bytes: usize,
     responds: &mut bool,
-) -> Result<Option<Bytes>, TooLarge> {
+) -> Result<Option<Bytes>, Failure> {
     let (Ok(stream), Ok(request)) = (TcpStream::connect(address).await, build(address)) else {
         return Ok(None);
     };
@@ -34,16 +48,19 @@ pub(super) async fn get_status(
     tasks.spawn(connection);
     let response = match sender.send_request(request).await {
         Ok(response) => response,
-        Err(error) if error.is_parse_too_large() => return Err(TooLarge),
-        Err(_) => return Ok(None),
+        Err(error) if error.is_parse_too_large() => return Err(Failure::TooLarge),
+        Err(_) => return Err(Failure::Denied),
     };
     *responds = true;
+    if DENIED.contains(&response.status()) {
+        return Err(Failure::Denied);
+    }
     if response.status() != StatusCode::OK {
         return Ok(None);
     }
     match Limited::new(response.into_body(), most_bytes).collect().await {
         Ok(body) => Ok(Some(body.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(TooLarge),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
         Err(_) => Ok(None),
     }
 }

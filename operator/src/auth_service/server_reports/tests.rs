@@ -167,8 +167,6 @@ async fn a_report_is_read_with_a_length_or_in_chunks_or_until_the_connection_end
 #[tokio::test]
 async fn any_other_response_is_no_report() {
     for response in [
-        "",
-        "200",
         "HTTP/1.1 503 No\r\n\r\n{}",
         "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/status\r\n\r\n{}",
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
@@ -176,6 +174,10 @@ async fn any_other_response_is_no_report() {
         assert_eq!(result_of_text(response).await, Ok(None), "{response}");
     }
     assert_eq!(result_of_text("HTTP/1.1 200 OK\r\n\r\nno").await, Err(Fault::NoReport));
+    // A proxy that demands mTLS closes the connection, sends a TLS alert, or denies the request.
+    for response in ["", "200", "\u{15}\u{3}\u{3}\0\u{2}\u{2}(", "HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 426 Upgrade Required\r\n\r\n"] {
+        assert_eq!(result_of_text(response).await, Err(Fault::Denied), "{response:?}");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::auth_service::certificate::Certificate;
 use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, validated};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
-use crate::auth_service::server_reports::{DatabasePool, Dependency, Revocation};
+use crate::auth_service::server_reports::{Answer, DatabasePool, Dependency, Fault, Revocation};
 use crate::auth_service::shared_database::{Other, Sharing};
 use crate::cluster::cache::{Optional, Presence};
 use crate::cluster::kinds::Kind;
@@ -275,6 +275,12 @@ fn exposures() -> Vec<World> {
     worlds.push(issued);
     worlds.push(conflict);
 
+    worlds.push(changed(|world| {
+        let pod = &mut world.external_state.pods;
+        *pod = vec![super::tests::ready_pod("demo-1")];
+        world.external_state.answers =
+            vec![Answer { pod: "demo-1".to_owned(), report: None, fault: Some(Fault::Denied) }];
+    }));
     let gateway =
         json!({"exposure": {"gateway": {"parentRefs": [{"name": "g"}], "hostnames": ["a.example"]}}});
     for found in [Presence::Present, Presence::Absent, Presence::Unknown] {

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use latchkey_crds::conditions as types;
 
 use crate::auth_service::apply::Applied;
 use crate::auth_service::dereference::ExternalState;
-use crate::auth_service::server_reports::Report;
+use crate::auth_service::server_reports::{Fault, Report};
+use crate::names::MANAGEMENT_PORT;
 use crate::auth_service::validate::Validated;
 
 use super::termination_message::termination_message;
@@ -143,10 +145,30 @@ pub(super) fn no_answer(facts: &Facts<'_>, type_: &'static str) -> Stated {
     state(type_, ConditionStatus::Unknown, "NoReplicaReports", message)
 }
 
+/// The message for a pod whose management port does not answer the operator, and the remedy.
+fn denied(pod: &str) -> String {
+    format!(
+        "Pod {pod} does not answer the operator on port {MANAGEMENT_PORT}: the connection is closed or the request denied, as by a service mesh with strict mTLS. Exclude the port from the mesh (spec.pod.annotations, for example traffic.sidecar.istio.io/excludeInboundPorts or config.linkerd.io/skip-inbound-ports: \"{MANAGEMENT_PORT}\"), or add the operator to the mesh."
+    )
+}
+
+/// The message for the first pod that is ready but does not answer the operator.
+pub(super) fn first_denied(facts: &Facts<'_>) -> Option<String> {
+    let answers = facts.external_state.answers.iter();
+    let mut refused = answers.filter(|answer| answer.fault == Some(Fault::Denied));
+    let is_ready = |name: &str| {
+        facts.external_state.pods.iter().any(|pod| pod.name_any() == name && crate::auth_service::dereference::is_ready(pod))
+    };
+    refused.find(|answer| is_ready(&answer.pod)).map(|answer| denied(&answer.pod))
+}
+
 /// What is wrong with the first invalid report.
 fn first_fault(facts: &Facts<'_>) -> Option<String> {
     let mut answers = facts.external_state.answers.iter();
     let (pod, fault) = answers.find_map(|answer| Some((&answer.pod, answer.fault?)))?;
+    if fault == Fault::Denied {
+        return Some(denied(pod));
+    }
     Some(format!(
         "Pod {pod} returned an invalid response to GET /status ({fault}): check its image (spec.image)."
     ))

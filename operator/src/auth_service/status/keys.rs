@@ -8,7 +8,7 @@ use latchkey_crds::auth_service::{AuthServiceStatus, SigningKeyStatus};
 use latchkey_crds::conditions as types;
 use latchkey_keyset::Phase;
 
-use super::facts::{ConditionStatus, Facts, Stated, keys_lost, reports, state};
+use super::facts::{ConditionStatus, Facts, Stated, first_denied, keys_lost, reports, state};
 use crate::auth_service::apply::Applied;
 use crate::auth_service::validate::Validated;
 use crate::signing_keys::{KeyMaterial, KeySet, Progress, phase};
@@ -67,6 +67,12 @@ pub(super) fn decide_keys(facts: &Facts<'_>) -> Stated {
     if let Some((pod, kid)) = missing(facts, keys) {
         let message = format!("Pod {pod} has not loaded key {kid} yet: if this persists, check its log.");
         return stated(ConditionStatus::False, "NotLoaded", message);
+    }
+    if let Some(why) = first_denied(facts) {
+        let message = format!(
+            "{why} Until then the operator proves by restarts of the pods that they have loaded a new key: a rotation rolls them twice."
+        );
+        return stated(ConditionStatus::False, "StatusDenied", message);
     }
     match &facts.service.rotation.status.progress {
         Progress::ReplicaLags(why) => stated(

@@ -87,6 +87,14 @@ pub(super) fn waiting_pod(name: &str, reason: &str) -> Pod {
     .unwrap()
 }
 
+pub(super) fn ready_pod(name: &str) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }))
+    .unwrap()
+}
+
 pub(super) fn report() -> Report {
     let dependency = Dependency { ready: true, message: String::new(), reason: None };
     Report {
