@@ -1,8 +1,9 @@
 //! The context of every reconcile, and the state that is kept in memory between reconciles.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::core::DynamicObject;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
@@ -67,6 +68,10 @@ pub(crate) struct Memory {
     pub status: Option<WrittenStatus>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
+    /// The pod template of the Deployment that its controller observed last.
+    pub observed_template: Option<Fingerprint>,
+    /// Since when each StatefulSet has had no pod, by uid.
+    pub without_pod: BTreeMap<String, Timestamp>,
     /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
 }

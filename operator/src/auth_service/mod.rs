@@ -23,6 +23,7 @@ mod status;
 mod trusted_cas;
 mod validate;
 mod volume_retention;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

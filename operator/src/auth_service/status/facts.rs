@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use latchkey_crds::conditions as types;
+use latchkey_crds::{AuthServiceStatus, conditions as types};
 
 use crate::auth_service::apply::Applied;
 use crate::auth_service::dereference::ExternalState;
@@ -81,6 +81,10 @@ pub(crate) struct Facts<'a> {
     pub service: &'a Validated,
     pub external_state: &'a ExternalState,
     pub applied: &'a Applied,
+    /// The status that was written last.
+    pub before: &'a AuthServiceStatus,
+    /// Whether the controller of the Deployment has observed its current pod template.
+    pub template_observed: bool,
     pub now: Timestamp,
 }
 
