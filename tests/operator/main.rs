@@ -32,6 +32,7 @@ mod obstacles;
 mod optional_kinds;
 mod owned;
 mod paused;
+mod quota;
 mod racing;
 mod references;
 mod refused;
