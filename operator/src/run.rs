@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth_service::context::{Context, Images, Installation, Place};
+use crate::auth_service::pace::Pace;
 use crate::auth_service::{self, references::RULES};
 use crate::cli::RunArguments;
 use crate::cluster::cache::Cache;
@@ -172,7 +173,7 @@ async fn reconcile_until(
         arguments.watch_namespace.clone(),
         cache.clone(),
         Arc::new(metrics.clone()),
-        triggers,
+        triggers.clone(),
     );
     let installation = Installation {
         images: Images {
@@ -197,7 +198,9 @@ async fn reconcile_until(
     let client = clients.requests;
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let place = Place { namespace, pod_name: arguments.pod_name.clone() };
-    let context = Context::new(client, cache, auth_services.clone(), installation, metrics, place);
+    let most = usize::from(arguments.max_rollouts);
+    let pace = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
+    let context = Context::new(client, cache, auth_services.clone(), installation, metrics, place, pace);
     let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

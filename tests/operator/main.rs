@@ -31,6 +31,7 @@ mod network_policy;
 mod obstacles;
 mod optional_kinds;
 mod owned;
+mod pace;
 mod paused;
 mod quota;
 mod racing;

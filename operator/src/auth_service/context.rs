@@ -10,6 +10,7 @@ use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
 use latchkey_crds::{AuthService, AuthServiceStatus};
 
+use crate::auth_service::pace::Pace;
 use crate::auth_service::repair_limit::Repairs;
 use crate::cluster::cache::Cache;
 use crate::cluster::kinds::Kind;
@@ -68,6 +69,8 @@ pub(crate) struct Memory {
     pub status: Option<WrittenStatus>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
+    /// Whether the objects of this process's release were applied to its workloads, or did not differ.
+    pub rollout_started: bool,
     /// The pod template of the Deployment that its controller observed last.
     pub observed_template: Option<Fingerprint>,
     /// Since when each StatefulSet has had no pod, by uid.
@@ -135,6 +138,8 @@ pub(crate) struct Context {
     pub auth_services: Store<Observed>,
     pub installation: Installation,
     pub operator_namespace: String,
+    /// Limits the rollouts that a change of the operator causes.
+    pub pace: Pace,
     pub metrics: Metrics,
     reporter: Reporter,
     recorder: Recorder,
@@ -152,6 +157,7 @@ impl Context {
         installation: Installation,
         metrics: Metrics,
         place: Place,
+        pace: Pace,
     ) -> Arc<Self> {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {
@@ -162,6 +168,7 @@ impl Context {
             auth_services,
             installation,
             operator_namespace: place.namespace,
+            pace,
             metrics,
             slots: ReconcileSlots::default(),
             memory: Mutex::default(),

@@ -2,6 +2,7 @@
 
 use latchkey_crds::conditions as types;
 
+use crate::auth_service::pace::QUEUED;
 use crate::auth_service::render::Schema;
 use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
@@ -24,6 +25,10 @@ pub(super) fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
     let standing = decide_ready(facts);
     let (ready, progressing, verdict) =
         if facts.service.spec.paused { kstatus::while_paused(facts, standing) } else { standing };
+    let progressing = match facts.applied.queued {
+        Some(most) if verdict == Verdict::Settled => queued(most),
+        _ => progressing,
+    };
     let (reconciling, stalled) =
         (kstatus::decide_reconciling(facts, &progressing), kstatus::decide_stalled(&ready, verdict));
     let conditions = vec![
@@ -47,6 +52,14 @@ pub(super) fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
         stalled,
     ];
     (conditions, verdict)
+}
+
+/// The progress of a service whose rollout waits for its turn.
+fn queued(most: usize) -> Stated {
+    let message = format!(
+        "An update by the operator waits until fewer than {most} AuthServices are being rolled out (--max-rollouts); the replicas continue to serve."
+    );
+    state(types::PROGRESSING, ConditionStatus::True, QUEUED, message)
 }
 
 /// The condition of a dependency with the reason why its embedded store does not run, if it does not.

@@ -5,6 +5,8 @@
 
 use latchkey_crds::conditions as types;
 
+use crate::auth_service::pace::QUEUED;
+
 use super::facts::{ConditionStatus, Facts, Stated, Verdict, state};
 use super::scaling::SCALING;
 
@@ -35,6 +37,10 @@ pub(super) fn while_paused(
 }
 
 pub(super) fn decide_reconciling(facts: &Facts<'_>, progressing: &Stated) -> Stated {
+    if progressing.reason == QUEUED {
+        let message = "The spec is applied, and an update by the operator waits for its turn.";
+        return state(types::RECONCILING, ConditionStatus::False, "Settled", message);
+    }
     if progressing.reason == SCALING && facts.service.autoscaling().is_some() {
         let message = "The spec is applied, and the autoscaler changes the number of replicas.";
         return state(types::RECONCILING, ConditionStatus::False, "Settled", message);

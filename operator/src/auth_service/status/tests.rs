@@ -39,6 +39,7 @@ impl World {
                 refused: Vec::new(),
                 contested: Vec::new(),
                 pending: false,
+                queued: None,
             },
             before: AuthServiceStatus::default(),
             template_observed: false,
