@@ -183,7 +183,7 @@ pub(super) fn decide_dependency(
 pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
     if let Some(last_line) = termination_message(&facts.external_state.migration_pods) {
         return format!(
-            "the migration Job failed: {last_line}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
+            "the migration Job failed ({why}): {last_line}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
         );
     }
     format!(

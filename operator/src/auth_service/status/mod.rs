@@ -1,5 +1,6 @@
 //! Updates the status: decides the conditions, and writes the status and events if something changed.
 
+mod attempt;
 mod autoscaling;
 mod certificate;
 mod conditions;

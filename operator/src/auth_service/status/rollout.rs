@@ -10,6 +10,7 @@ use crate::auth_service::render::Schema;
 use crate::names::Component;
 use crate::signing_keys::KeyMaterial;
 
+use super::attempt::find_attempt;
 use super::dependencies::{LOGIN_FAILS, decide_login};
 use super::facts::{ConditionStatus, Facts, Stated, Verdict, keys_lost, migration_failed, state};
 use super::obstacles::{self, Obstacle, Step};
@@ -279,16 +280,25 @@ pub(super) fn waiting_for_database(facts: &Facts<'_>) -> Wait {
 /// The progress of the migration, or why its pod has not started.
 pub(super) fn migrating(facts: &Facts<'_>) -> Wait {
     let pods = &facts.external_state.migration_pods;
+    let attempt = find_attempt(facts);
+    let progress = attempt.as_ref().map(|attempt| format!(" ({})", attempt.text)).unwrap_or_default();
     if let Some(obstacle) = obstacles::of_migration(facts) {
-        let message = format!("The migration is waiting. {}", obstacle.message);
+        let message = format!("The migration is waiting{progress}. {}", obstacle.message);
         return Wait { reason: "MigrationWaiting", message, obstacle: Some(obstacle) };
     }
     let failed = termination_message(pods).or_else(|| termination_message_of_pods(pods));
     let (reason, message) = match failed {
         Some(last_line) => {
-            ("MigrationRetrying", format!("A migration attempt failed and is retried: {last_line}"))
+            ("MigrationRetrying", format!("A migration attempt failed and is retried{progress}: {last_line}"))
         }
-        None => ("Migrating", "The database schema is being migrated; no action is needed.".to_owned()),
+        None => {
+            let logs =
+                attempt.map(|attempt| format!(" kubectl logs job/{} shows its progress.", attempt.job));
+            let logs = logs.unwrap_or_default();
+            let message =
+                format!("The database schema is being migrated{progress}; no action is needed.{logs}");
+            ("Migrating", message)
+        }
     };
     Wait { reason, message, obstacle: None }
 }
