@@ -11,6 +11,7 @@ mod network_policy;
 mod observability;
 mod password_policy;
 mod pod;
+mod rollout;
 mod status;
 mod stores;
 mod tokens;
@@ -31,6 +32,7 @@ pub use network_policy::{NetworkPolicy, Peer};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
 pub use password_policy::PasswordPolicy;
 pub use pod::Pod;
+pub use rollout::Rollout;
 pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
 pub use stores::{
     ClientCertificateRef, Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName,
@@ -241,6 +243,9 @@ pub struct AuthServiceSpec {
     /// The Job that migrates the database schema.
     #[serde(default, skip_serializing_if = "is_default")]
     pub migration: Migration,
+    /// How the server's pods are replaced when they change.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollout: Rollout,
 }
 
 /// The volume claim templates of a StatefulSet are immutable. The rule applies while the database stays embedded.

@@ -61,6 +61,10 @@ pub struct RunArguments {
     /// with its SecurityContextConstraints.
     #[arg(long, env = "ASSIGN_POD_USERS", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub assign_pod_users: bool,
+    /// The maximum number of AuthServices that are migrated and rolled out at a time because the operator changed, such
+    /// as a new default image. The others wait.
+    #[arg(long, env = "MAX_ROLLOUTS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_rollouts: u16,
     /// The address that serves /livez, /readyz and /metrics. [::] is every address of both families.
     #[arg(long, env = "LISTEN_ADDR", default_value = "[::]:8080")]
     pub listen_addr: SocketAddr,

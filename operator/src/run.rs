@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth_service::context::{Context, Images, Installation, Place};
 use crate::auth_service::images::with_registry;
+use crate::auth_service::pace::Pace;
 use crate::auth_service::{self, references::RULES};
 use crate::cli::RunArguments;
 use crate::cluster::cache::Cache;
@@ -175,7 +176,7 @@ async fn reconcile_until(
         watched(&arguments.watch_namespace),
         cache.clone(),
         Arc::new(metrics.clone()),
-        triggers,
+        triggers.clone(),
     );
     let installation = Installation {
         images: Images {
@@ -212,8 +213,10 @@ async fn reconcile_until(
     readiness.set(true);
     tracing::info!("the initial lists are complete; reconciling");
 
-    let place = Place { namespace, pod_name: arguments.pod_name.clone() };
-    let context = Context::new(client, cache, auth_services.clone(), installation, scope, metrics, place);
+    let place = Place { scope, namespace, pod_name: arguments.pod_name.clone() };
+    let most = usize::from(arguments.max_rollouts);
+    let pace = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
+    let context = Context::new(client, cache, auth_services.clone(), installation, metrics, place, pace);
     let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

@@ -24,6 +24,9 @@ fn any_value(schema: &Value, path: &str) -> BoxedStrategy<Value> {
     if let Some(values) = schema["enum"].as_array() {
         return select(values.clone()).boxed();
     }
+    if path.contains("rollout") && schema["x-kubernetes-int-or-string"] == true {
+        return select(vec![json!(0), json!(2), json!("25%"), json!("100%")]).boxed();
+    }
     if schema["x-kubernetes-int-or-string"] == true {
         let values = ["1", "250m", "64Mi", "1Gi"].map(|text| json!(text));
         return prop_oneof![select(values.to_vec()), Just(json!(2))].boxed();

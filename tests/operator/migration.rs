@@ -38,6 +38,30 @@ async fn the_last_log_line_of_a_failed_migration_is_in_the_condition() {
     assert!(condition.message.ends_with("this release cannot use the database"), "{}", condition.message);
 }
 
+#[tokio::test]
+async fn the_attempt_and_the_deadline_of_a_migration_are_in_the_condition() {
+    let fixture = Fixture::new("attempts").await;
+    let _operator = fixture.start_operator().await;
+    fixture.apply_secret("database", &[("url", "postgres://auth:x@db.example.com/auth")]).await;
+    let migration = json!({"backoffLimit": 2, "deadline": "1h"});
+    fixture.apply(json!({"database": {"urlSecretRef": {"name": "database"}}, "migration": migration})).await;
+    let wait_for_words = async |words: &[&str]| {
+        wait::until("the attempt", async || {
+            let conditions = fixture.auth_service().await.status.unwrap_or_default().conditions;
+            let found = conditions.into_iter().find(|found| found.type_ == "SchemaMigrated");
+            let found = found.ok_or_else(|| "no condition".to_owned())?;
+            let fits = words.iter().all(|word| found.message.contains(word));
+            fits.then_some(()).ok_or(found.message)
+        })
+        .await;
+    };
+    wait_for_words(&["attempt 1 of 3, until 20", "kubectl logs job/auth-migrate-"]).await;
+    let pod = migration_pod(&fixture).await;
+    let log = "latchkey-server: the database does not answer\n";
+    set_status(&fixture.api(), &pod.name_any(), &failed_with("migrate", log)).await.expect("it is written");
+    wait_for_words(&["attempt 2 of 3, until 20", "the database does not answer"]).await;
+}
+
 /// Policies delete completed Jobs after a time to live.
 #[tokio::test]
 async fn a_completed_job_that_is_deleted_leaves_the_service_ready() {

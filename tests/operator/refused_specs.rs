@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 const CAS: &str = "spec.trustedCAs: each entry has either secretRef or configMapRef";
+const ROLLOUT: &str =
+    "spec.rollout: maxSurge and maxUnavailable must not both be 0, because then no pod could be replaced";
 const WORDS: &str = "spec.passwordPolicy.forbiddenWords must contain words or names, such as example, without commas and control characters and without spaces around them";
 
 /// Specs that the validation rules of the CRD refuse, each with its message.
@@ -61,6 +63,8 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             json!({"database": {"embedded": {"reclaim": "Retain"}}}),
             "spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to retain",
         ),
+        (json!({"rollout": {"maxSurge": 0}}), ROLLOUT),
+        (json!({"rollout": {"maxSurge": "0%", "maxUnavailable": "0%"}}), ROLLOUT),
         (json!({"redis": url}), "spec.redis: set urlSecretRef or embedded, not both"),
         (json!({"trustedCAs": [{}]}), CAS),
         (json!({"trustedCAs": [{"secretRef": {"name": "a"}, "configMapRef": {"name": "a"}}]}), CAS),

@@ -39,7 +39,7 @@ fn error_of(mut helm: Process) -> String {
 }
 
 /// The health of an AuthService in Argo CD, whose interpreter is compatible with Lua 5.1.
-fn health(object: &AuthService) -> String {
+pub fn health(object: &AuthService) -> String {
     let sample = programs::workspace().join("docs/samples/gitops/argo-cd-health.yaml");
     let sample: Value =
         serde_yaml_ng::from_str(&fs::read_to_string(sample).expect("the sample")).expect("YAML");

@@ -29,7 +29,7 @@ pub const FIELD_MANAGER: &str = "tests";
 
 /// The controllers that the tests need. The garbage collector discovers new kinds only twice a minute, so that it
 /// starts after the CRDs exist.
-pub const CONTROLLERS: [&str; 11] = [
+pub const CONTROLLERS: [&str; 12] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
@@ -39,6 +39,7 @@ pub const CONTROLLERS: [&str; 11] = [
     "namespace-controller",
     "persistentvolumeclaim-protection-controller",
     "replicaset-controller",
+    "resourcequota-controller",
     "serviceaccount-controller",
     "statefulset-controller",
 ];

@@ -1,5 +1,6 @@
 //! PostgreSQL and Redis, and the references to Secrets.
 
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,7 @@ fn private_key_key() -> String {
 }
 
 /// The database for accounts and sessions.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[x_kube(validation = Rule::new("!has(self.clientCertificateSecretRef) || has(self.urlSecretRef)")
     .message("spec.database.clientCertificateSecretRef applies only to an external database: set urlSecretRef, or remove clientCertificateSecretRef"))]
 #[x_kube(validation = Rule::new("!(has(self.allowShared) && self.allowShared) || has(self.urlSecretRef)")
@@ -102,7 +103,7 @@ impl Default for Database {
 }
 
 /// A small PostgreSQL that the operator runs: one instance without backups, for evaluation.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[x_kube(validation = Rule::new("!(has(self.reclaim) && self.reclaim == 'Retain') || has(self.storage)")
     .message("spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to retain"))]
 pub struct EmbeddedPostgres {
@@ -117,6 +118,9 @@ pub struct EmbeddedPostgres {
     /// database.
     #[serde(default, skip_serializing_if = "is_default")]
     pub reclaim: Reclaim,
+    /// CPU and memory of the container. Default: requests of 50m and 128Mi, a memory limit of 512Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
 }
 
 /// The reclaim policy of a volume that is no longer used.
@@ -130,7 +134,7 @@ pub enum Reclaim {
 }
 
 /// The Redis or Valkey for token revocations.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[x_kube(validation = Rule::new("!has(self.clientCertificateSecretRef) || has(self.urlSecretRef)")
     .message("spec.redis.clientCertificateSecretRef applies only to an external Redis: set urlSecretRef, or remove clientCertificateSecretRef"))]
 #[serde(rename_all = "camelCase")]
@@ -150,5 +154,9 @@ pub struct Redis {
 }
 
 /// A small Valkey that the operator runs.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
-pub struct EmbeddedRedis {}
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+pub struct EmbeddedRedis {
+    /// CPU and memory of the container. Default: requests of 20m and 32Mi, a memory limit of 192Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}

@@ -1,6 +1,6 @@
 //! The context of every reconcile, and the state that is kept in memory between reconciles.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceStatus};
 
 use crate::auth_service::begun_migrations::BegunMigrations;
+use crate::auth_service::pace::Pace;
 use crate::auth_service::repair_limit::Repairs;
 use crate::cluster::cache::Cache;
 use crate::cluster::kinds::Kind;
@@ -56,9 +57,11 @@ pub(crate) struct AppliedState {
     pub correct_version: Option<Box<str>>,
 }
 
-/// Where this operator runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where this operator runs, and what it reconciles there.
+#[derive(Debug, Clone)]
 pub(crate) struct Place {
+    /// The AuthServices that this operator reconciles.
+    pub scope: Scope,
     pub namespace: String,
     /// The name of the pod, if the operator runs in one.
     pub pod_name: Option<String>,
@@ -78,6 +81,12 @@ pub(crate) struct Memory {
     pub keys: WrittenKeys,
     /// Whether the retained volume is known to be protected against other tools.
     pub volume_protected: bool,
+    /// Whether the objects of this process's release were applied to its workloads, or did not differ.
+    pub rollout_started: bool,
+    /// The pod template of the Deployment that its controller observed last.
+    pub observed_template: Option<Fingerprint>,
+    /// Since when each StatefulSet has had no pod, by uid.
+    pub without_pod: BTreeMap<String, Timestamp>,
     /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
     /// When another operator was asked whether it still reconciles the AuthService.
@@ -149,6 +158,8 @@ pub(crate) struct Context {
     /// The AuthServices that this operator reconciles.
     pub scope: Scope,
     pub operator_namespace: String,
+    /// Limits the rollouts that a change of the operator causes.
+    pub pace: Pace,
     pub metrics: Metrics,
     reporter: Reporter,
     recorder: Recorder,
@@ -168,9 +179,9 @@ impl Context {
         cache: Cache,
         auth_services: Store<Observed>,
         installation: Installation,
-        scope: Scope,
         metrics: Metrics,
         place: Place,
+        pace: Pace,
     ) -> Arc<Self> {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {
@@ -180,8 +191,9 @@ impl Context {
             cache,
             auth_services,
             installation,
-            scope,
+            scope: place.scope,
             operator_namespace: place.namespace,
+            pace,
             metrics,
             slots: ReconcileSlots::default(),
             memory: Mutex::default(),

@@ -11,6 +11,7 @@ use super::dereference::{
 };
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate, validate_tokens};
+use super::warnings::Warnings;
 use crate::auth_service::context::{Images, Installation};
 use crate::cluster::cache::{Optional, Presence};
 use crate::cluster::kinds::Kind;
@@ -79,6 +80,8 @@ pub(crate) fn external_state(presence: Presence) -> ExternalState {
             .fold(Optional::default(), |optional, kind| optional.with(kind, presence)),
         autoscaler: None,
         exposure: ExposureState::default(),
+        stores: Vec::new(),
+        warnings: Warnings::default(),
     }
 }
 

@@ -14,6 +14,7 @@ mod image;
 pub(crate) mod images;
 mod migration;
 mod ownership;
+pub(crate) mod pace;
 mod postgres_image;
 mod problem;
 pub(crate) mod references;
@@ -26,6 +27,7 @@ mod status;
 mod take_charge;
 mod trusted_cas;
 mod validate;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -138,12 +140,17 @@ async fn reconcile_once(
     };
     context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.reported = None);
     let service = validate::validate(auth_service, tokens, found, &external_state, &context.installation)?;
-    let objects = render::render(&service, &external_state, Timestamp::now())?;
-    let applied = if service.spec.paused {
+    let mut objects = render::render(&service, &external_state, Timestamp::now())?;
+    let queued = pace::holds(auth_service, &service, &external_state, &objects, context);
+    if queued {
+        objects.hold_workloads(|action| pace::is_pending(action, &service, context));
+    }
+    let mut applied = if service.spec.paused {
         apply::observe(&service, &external_state, &objects, context)
     } else {
         apply::apply(&service, &external_state, objects, context).await?
     };
+    applied.queued = queued.then(|| context.pace.most());
     match status::update(auth_service, &service, &external_state, &applied, context).await {
         Err(status::StatusError::Outdated) => Ok(Action::requeue(OUTDATED_DELAY)),
         requeue_after => Ok(Action::requeue(requeue_after?)),

@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     leader: IntGauge,
     watch_errors: IntCounterVec,
     unreadable: IntGaugeVec,
+    rollouts: IntGaugeVec,
     auth_services: Arc<OnceLock<(Store<Observed>, Scope)>>,
 }
 
@@ -67,6 +68,17 @@ impl Metrics {
             &["kind"],
         )?;
         registry.register(Box::new(unreadable.clone()))?;
+        let rollouts = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_operator_rollouts",
+                "AuthServices that are rolled out because the operator changed, and those that wait for it.",
+            ),
+            &["state"],
+        )?;
+        registry.register(Box::new(rollouts.clone()))?;
+        for state in ["running", "waiting"] {
+            rollouts.with_label_values(&[state]);
+        }
         let durations = HistogramVec::new(
             HistogramOpts::new(
                 "latchkey_operator_reconcile_duration_seconds",
@@ -110,6 +122,7 @@ impl Metrics {
             leader,
             watch_errors,
             unreadable,
+            rollouts,
             auth_services: Arc::default(),
         })
     }
@@ -147,6 +160,13 @@ impl Metrics {
     /// Counts a status that was written.
     pub(crate) fn status_updated(&self) {
         self.status_updates.inc();
+    }
+
+    /// Sets the numbers of rollouts that the operator causes.
+    pub(crate) fn set_rollouts(&self, running: usize, waiting: usize) {
+        for (state, number) in [("running", running), ("waiting", waiting)] {
+            self.rollouts.with_label_values(&[state]).set(i64::try_from(number).unwrap_or(i64::MAX));
+        }
     }
 
     /// Sets whether this replica leads.

@@ -21,4 +21,6 @@ pub(crate) struct Applied {
     pub contested: Vec<(Kind, String)>,
     /// Whether `spec.paused` holds back a write.
     pub pending: bool,
+    /// The maximum number of concurrent rollouts, if the AuthService waits for its turn.
+    pub queued: Option<usize>,
 }

@@ -83,5 +83,5 @@ pub(crate) async fn apply(
     }
     let Work { name_conflicts, refused, contested, .. } = work;
     let schema = objects.schema;
-    Ok(Applied { deployment, schema, name_conflicts, refused, contested, pending: false })
+    Ok(Applied { deployment, schema, name_conflicts, refused, contested, pending: false, queued: None })
 }

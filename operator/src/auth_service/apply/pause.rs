@@ -40,6 +40,7 @@ pub(crate) fn observe(
         name_conflicts: Vec::new(),
         refused: Vec::new(),
         contested: Vec::new(),
+        queued: None,
         pending: actions.any(|action| is_pending(action, &service.owner.uid, live)),
     }
 }

@@ -17,6 +17,7 @@ use crate::auth_service::problem::Problem;
 use crate::auth_service::references::tls_secret;
 use crate::auth_service::server_reports::{Answer, Report};
 use crate::auth_service::shared_database::Sharing;
+use crate::auth_service::warnings::{Store, Warnings};
 use crate::cluster::cache::Optional;
 use crate::cluster::kinds::Kind;
 use crate::names::Names;
@@ -48,6 +49,10 @@ pub(crate) struct ExternalState {
     pub optional: Optional,
     pub autoscaler: Option<Autoscaler>,
     pub exposure: ExposureState,
+    /// The embedded stores that exist and that the spec uses.
+    pub stores: Vec<Store>,
+    /// The warnings about objects that make no progress.
+    pub warnings: Warnings,
 }
 
 impl ExternalState {

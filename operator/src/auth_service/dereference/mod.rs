@@ -12,6 +12,7 @@ mod pods;
 mod trusted_cas;
 mod unstored;
 mod values;
+mod warnings;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::ResourceExt;
@@ -23,6 +24,7 @@ use crate::auth_service::problem::Problem;
 use crate::auth_service::references;
 use crate::auth_service::server_reports::Answer;
 use crate::auth_service::shared_database::Sharing;
+use crate::auth_service::warnings::Warnings;
 use crate::cluster::kinds::Kind;
 use crate::credentials::StorePassword;
 use crate::names::{Component, Names};
@@ -125,7 +127,7 @@ pub(crate) async fn dereference(
         Some(Ok(url)) => lookup.sharing(url, auth_service).await?,
         _ => Sharing::Exclusive,
     };
-    let external_state = ExternalState {
+    let mut external_state = ExternalState {
         sharing,
         postgres_image: postgres.as_ref().filter(|postgres| has_volume(postgres)).and_then(image_of),
         postgres_claim: lookup.claim_template(&names.postgres()),
@@ -142,7 +144,10 @@ pub(crate) async fn dereference(
         operator_namespace: context.operator_namespace.clone(),
         exposure: lookup.exposure_state(auth_service, &names)?,
         autoscaler: lookup.autoscaler(&names)?,
+        stores: warnings::stores(auth_service, context),
+        warnings: Warnings::default(),
     };
+    external_state.warnings = warnings::read(auth_service, &external_state, context).await;
     let dereferenced = Dereferenced {
         database_url,
         redis_url: spec

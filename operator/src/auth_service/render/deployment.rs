@@ -39,8 +39,8 @@ pub(super) fn build(service: &Validated, server: &Server, required: Option<&Requ
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
-                    max_unavailable: Some(IntOrString::Int(0)),
-                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(service.spec.rollout.max_unavailable.clone()),
+                    max_surge: Some(service.spec.rollout.max_surge.clone()),
                 }),
             }),
             revision_history_limit: Some(3),

@@ -3,6 +3,7 @@
 use super::keys_hint::KeysHint;
 use super::rendered::Action;
 use super::schema::Schema;
+use crate::cluster::kinds::Kind;
 
 /// The phases of an apply, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,18 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
+    /// Leaves the pods as they are: removes these actions for workloads and every deletion of a Job.
+    pub(crate) fn hold_workloads(&mut self, held: impl Fn(&Action) -> bool) {
+        let is_deletion = |action: &Action| matches!(action, Action::Delete { kind: Kind::Job, .. });
+        for (phase, actions) in &mut self.phases {
+            if *phase == Phase::Workloads {
+                actions.retain(|action| !held(action) && !is_deletion(action));
+            }
+        }
+        // That of the replicas that continue to run.
+        self.schema = Schema::Migrated;
+    }
+
     /// The actions of all phases.
     pub(crate) fn actions(&self) -> impl Iterator<Item = &Action> {
         self.phases.iter().flat_map(|(_, actions)| actions)

@@ -97,7 +97,7 @@ pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> State
                     ..ObjectMeta::default()
                 }),
                 spec: Some(PodSpec {
-                    containers: vec![container(store)],
+                    containers: vec![container(service, store)],
                     volumes: Some(volumes),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
@@ -114,7 +114,8 @@ pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> State
     }
 }
 
-fn container(store: &Embedded) -> Container {
+fn container(service: &Validated, store: &Embedded) -> Container {
+    let resources = service.spec.database.embedded.as_ref().and_then(|embedded| embedded.resources.clone());
     let variable = |name: &str, value: &str| EnvVar {
         name: name.to_owned(),
         value: Some(value.to_owned()),
@@ -141,7 +142,7 @@ fn container(store: &Embedded) -> Container {
         startup_probe: Some(probe(1, 120)),
         readiness_probe: Some(probe(5, 2)),
         liveness_probe: Some(probe(20, 6)),
-        resources: Some(pod::resources("50m", "128Mi", "512Mi")),
+        resources: Some(resources.unwrap_or_else(|| pod::resources("50m", "128Mi", "512Mi"))),
         security_context: Some(pod::container_security()),
         volume_mounts: Some(vec![
             pod::read_only("credentials", CREDENTIALS),

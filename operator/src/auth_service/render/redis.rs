@@ -88,7 +88,7 @@ pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> State
                     ..ObjectMeta::default()
                 }),
                 spec: Some(PodSpec {
-                    containers: vec![container(store)],
+                    containers: vec![container(service, store)],
                     volumes: Some(vec![
                         pod::secret_volume_of("configuration", &service.names.redis(), &[(FILE, FILE)]),
                         pod::empty_volume("data"),
@@ -107,7 +107,8 @@ pub(super) fn build_stateful_set(service: &Validated, store: &Embedded) -> State
     }
 }
 
-fn container(store: &Embedded) -> Container {
+fn container(service: &Validated, store: &Embedded) -> Container {
+    let resources = service.spec.redis.embedded.as_ref().and_then(|embedded| embedded.resources.clone());
     Container {
         name: "valkey".to_owned(),
         image: Some(store.image.clone()),
@@ -121,7 +122,7 @@ fn container(store: &Embedded) -> Container {
         }]),
         readiness_probe: Some(probe(2, 2)),
         liveness_probe: Some(probe(20, 6)),
-        resources: Some(pod::resources("20m", "32Mi", "192Mi")),
+        resources: Some(resources.unwrap_or_else(|| pod::resources("20m", "32Mi", "192Mi"))),
         security_context: Some(pod::container_security()),
         volume_mounts: Some(vec![
             pod::read_only("configuration", CONFIGURATION),

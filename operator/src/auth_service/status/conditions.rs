@@ -2,9 +2,11 @@
 
 use latchkey_crds::conditions as types;
 
+use crate::auth_service::pace::QUEUED;
 use crate::auth_service::render::Schema;
 use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
+use crate::names::Component;
 
 use super::autoscaling::decide_autoscaling;
 use super::certificate::decide_certificate;
@@ -15,23 +17,28 @@ use super::facts::{
 };
 use super::keys::decide_keys;
 use super::kstatus;
-use super::rollout::{decide_ready, migrating};
+use super::obstacles;
+use super::rollout::{Wait, decide_ready, migrating, waiting_for_database};
 
 /// Decides all conditions, and the overall verdict.
 pub(super) fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
     let standing = decide_ready(facts);
     let (ready, progressing, verdict) =
         if facts.service.spec.paused { kstatus::while_paused(facts, standing) } else { standing };
+    let progressing = match facts.applied.queued {
+        Some(most) if verdict == Verdict::Settled => queued(most),
+        _ => progressing,
+    };
     let (reconciling, stalled) =
-        (kstatus::decide_reconciling(&progressing), kstatus::decide_stalled(&ready, verdict));
+        (kstatus::decide_reconciling(facts, &progressing), kstatus::decide_stalled(&ready, verdict));
     let conditions = vec![
         ready,
         progressing,
         decide_secrets(facts),
-        decide_database(facts),
+        with_store(facts, Component::Postgres, decide_database(facts)),
         decide_schema(facts),
         decide_keys(facts),
-        decide_revocation(facts),
+        with_store(facts, Component::Redis, decide_revocation(facts)),
         decide_mail(facts),
         decide_monitoring(facts),
         decide_login(facts),
@@ -45,6 +52,24 @@ pub(super) fn decide_conditions(facts: &Facts<'_>) -> (Vec<Stated>, Verdict) {
         stalled,
     ];
     (conditions, verdict)
+}
+
+/// The progress of a service whose rollout waits for its turn.
+fn queued(most: usize) -> Stated {
+    let message = format!(
+        "An update by the operator waits until fewer than {most} AuthServices are being rolled out (--max-rollouts); the replicas continue to serve."
+    );
+    state(types::PROGRESSING, ConditionStatus::True, QUEUED, message)
+}
+
+/// The condition of a dependency with the reason why its embedded store does not run, if it does not.
+fn with_store(facts: &Facts<'_>, component: Component, mut stated: Stated) -> Stated {
+    if stated.status != ConditionStatus::True
+        && let Some(obstacle) = obstacles::of_embedded(facts, component)
+    {
+        stated.message = format!("{} {}", stated.message, obstacle.message);
+    }
+    stated
 }
 
 fn decide_secrets(facts: &Facts<'_>) -> Stated {
@@ -70,14 +95,13 @@ fn decide_schema(facts: &Facts<'_>) -> Stated {
             "The database schema is migrated to the version of the server image.".to_owned(),
         ),
         Schema::Migrating => {
-            let (reason, message) = migrating(facts);
+            let Wait { reason, message, .. } = migrating(facts);
             stated(ConditionStatus::False, reason, message)
         }
-        Schema::WaitingForDatabase => stated(
-            ConditionStatus::False,
-            "WaitingForDatabase",
-            "The embedded PostgreSQL is starting; no action is needed.".to_owned(),
-        ),
+        Schema::WaitingForDatabase => {
+            let Wait { reason, message, .. } = waiting_for_database(facts);
+            stated(ConditionStatus::False, reason, message)
+        }
         Schema::Failed(why) => {
             stated(ConditionStatus::False, "MigrationFailed", migration_failed(facts, why))
         }

@@ -3,8 +3,10 @@
 use latchkey_crds::conditions as types;
 
 use crate::auth_service::shared_database::{Sharing, shared_message};
+use crate::names::Component;
 
 use super::facts::{ConditionStatus, Facts, Stated, decide_dependency, reports, state};
+use super::obstacles;
 
 /// The reason for a failed login probe, also used by `Ready`.
 pub(super) const LOGIN_FAILS: &str = "LoginFails";
@@ -56,7 +58,7 @@ pub(super) fn decide_login(facts: &Facts<'_>) -> Stated {
         _ if reported.is_empty() => stated(
             ConditionStatus::Unknown,
             "NotProbed",
-            "No replica has run the login probe yet; no action is needed.".to_owned(),
+            "No replica has run the login probe yet; the condition Ready describes the state of the replicas.".to_owned(),
         ),
         Some((pod, login)) => stated(
             ConditionStatus::False,
@@ -101,6 +103,12 @@ pub(super) fn decide_shared(facts: &Facts<'_>) -> Stated {
 pub(super) fn decide_embedded(facts: &Facts<'_>) -> Stated {
     let stated = |status, reason, message: String| state(types::EMBEDDED_STORES, status, reason, message);
     let service = facts.service;
+    for (component, name) in [(Component::Postgres, "PostgreSQL"), (Component::Redis, "Redis")] {
+        if let Some(obstacle) = obstacles::of_embedded(facts, component) {
+            let message = format!("The embedded {name} does not run. {}", obstacle.message);
+            return stated(ConditionStatus::True, "StoreNotStarting", message);
+        }
+    }
     match (&service.postgres, &service.redis) {
         (Some(postgres), _) if postgres.held_back.is_some() => {
             let wanted = postgres.held_back.as_deref().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use latchkey_crds::conditions as types;
+use latchkey_crds::{AuthServiceStatus, conditions as types};
 
 use crate::auth_service::apply::Applied;
 use crate::auth_service::dereference::ExternalState;
@@ -85,6 +85,10 @@ pub(crate) struct Facts<'a> {
     pub service: &'a Validated,
     pub external_state: &'a ExternalState,
     pub applied: &'a Applied,
+    /// The status that was written last.
+    pub before: &'a AuthServiceStatus,
+    /// Whether the controller of the Deployment has observed its current pod template.
+    pub template_observed: bool,
     pub now: Timestamp,
 }
 
@@ -203,7 +207,7 @@ pub(super) fn decide_dependency(
 pub(super) fn migration_failed(facts: &Facts<'_>, why: &str) -> String {
     if let Some(last_line) = termination_message(&facts.external_state.migration_pods) {
         return format!(
-            "the migration Job failed: {last_line}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
+            "the migration Job failed ({why}): {last_line}. Resolve the problem; the Job is retried when its inputs change, and every five minutes."
         );
     }
     format!(

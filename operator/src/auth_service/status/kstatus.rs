@@ -5,7 +5,10 @@
 
 use latchkey_crds::conditions as types;
 
+use crate::auth_service::pace::QUEUED;
+
 use super::facts::{ConditionStatus, Facts, Stated, Verdict, state};
+use super::scaling::SCALING;
 
 pub(super) fn decide_paused(facts: &Facts<'_>) -> Stated {
     if facts.service.spec.paused {
@@ -33,7 +36,15 @@ pub(super) fn while_paused(
     (state(types::READY, ConditionStatus::False, "Paused", message), progressing, Verdict::Blocked)
 }
 
-pub(super) fn decide_reconciling(progressing: &Stated) -> Stated {
+pub(super) fn decide_reconciling(facts: &Facts<'_>, progressing: &Stated) -> Stated {
+    if progressing.reason == QUEUED {
+        let message = "The spec is applied, and an update by the operator waits for its turn.";
+        return state(types::RECONCILING, ConditionStatus::False, "Settled", message);
+    }
+    if progressing.reason == SCALING && facts.service.autoscaling().is_some() {
+        let message = "The spec is applied, and the autoscaler changes the number of replicas.";
+        return state(types::RECONCILING, ConditionStatus::False, "Settled", message);
+    }
     state(types::RECONCILING, progressing.status, progressing.reason, progressing.message.clone())
 }
 
@@ -41,6 +52,8 @@ pub(super) fn decide_stalled(ready: &Stated, verdict: Verdict) -> Stated {
     if verdict == Verdict::Blocked {
         state(types::STALLED, ConditionStatus::True, ready.reason, ready.message.clone())
     } else {
-        state(types::STALLED, ConditionStatus::False, "NotStalled", "No action is needed.")
+        let message =
+            if ready.status == ConditionStatus::False { &ready.message } else { "No action is needed." };
+        state(types::STALLED, ConditionStatus::False, "NotStalled", message)
     }
 }

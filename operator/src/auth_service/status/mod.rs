@@ -1,5 +1,6 @@
 //! Updates the status: decides the conditions, and writes the status and events if something changed.
 
+mod attempt;
 mod autoscaling;
 mod certificate;
 mod claim;
@@ -20,9 +21,13 @@ mod kstatus;
 #[cfg(test)]
 mod kstatus_tests;
 mod name_conflict;
+mod obstacles;
+#[cfg(test)]
+mod obstacles_tests;
 mod rollout;
 #[cfg(test)]
 mod rollout_tests;
+mod scaling;
 mod termination_message;
 #[cfg(test)]
 mod tests;
@@ -63,6 +68,9 @@ pub(crate) use claim::write_claim;
 pub(crate) use error::StatusError;
 pub(crate) use unreadable::{report_unreadable, unreadable};
 
+/// Added to a delay after which something counts as late.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// Decides the conditions and writes the status if it changed. Returns the time until the next reconcile.
 ///
 /// # Errors
@@ -76,7 +84,10 @@ pub(crate) async fn update(
 ) -> Result<Duration, StatusError> {
     let before = context.last_status(auth_service);
     let now = Timestamp::now();
-    let facts = Facts { service, external_state, applied, now };
+    let template_observed = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
+        scaling::note_template(&mut memory.observed_template, applied.deployment.as_ref())
+    });
+    let facts = Facts { service, external_state, applied, before: &before, template_observed, now };
     let (stated, verdict) = decide_conditions(&facts);
     let generation = auth_service.metadata.generation;
     let conditions = transition::merge(&before.conditions, &stated, generation, now);
@@ -112,8 +123,9 @@ pub(crate) async fn update(
     }
     let in_progress_for = transition::true_for(&after.conditions, types::PROGRESSING, now);
     let mut requeue_after = verdict.requeue_after(can_query_any(&external_state.pods), in_progress_for);
-    if rollout::awaits_pod(&external_state.jobs, now) {
-        requeue_after = requeue_after.min(rollout::NO_POD_PATIENCE.unsigned_abs());
+    for sooner in [external_state.warnings.again, obstacles::next_stall(&facts)].into_iter().flatten() {
+        // Not at the same moment: a clock with a finer resolution than the stored times must have passed it.
+        requeue_after = requeue_after.min(sooner + MOMENT);
     }
     if matches!(external_state.sharing, Sharing::Refused { for_now: true, .. }) {
         requeue_after = requeue_after.min(facts::PRECEDENCE_CHECK);

@@ -1,48 +1,44 @@
 //! The conditions `Ready` and `Progressing`. Pure.
 
-use k8s_openapi::api::apps::v1::DeploymentStatus;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use latchkey_crds::conditions as types;
 
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
+use crate::names::Component;
 use crate::signing_keys::KeyMaterial;
 
+use super::attempt::find_attempt;
 use super::dependencies::{LOGIN_FAILS, decide_login};
 use super::facts::{ConditionStatus, Facts, Stated, Verdict, keys_lost, migration_failed, state};
 use super::name_conflict::name_conflict;
-use super::termination_message::{termination_message, termination_message_before_restart};
+use super::obstacles::{self, Obstacle, Step};
+use super::scaling::{Replicas, SCALING, is_scaling};
+use super::termination_message::{
+    termination_message, termination_message_before_restart, termination_message_of_pods,
+};
+
+/// Why the service is not ready although nothing blocks the operator.
+pub(super) struct Wait {
+    pub reason: &'static str,
+    pub message: String,
+    pub obstacle: Option<Obstacle>,
+}
 
 pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
     if let Some(Problem { reason, message }) = blocking_problem(facts) {
-        return (
-            state(types::READY, ConditionStatus::False, reason, message),
-            state(
-                types::PROGRESSING,
-                ConditionStatus::False,
-                "Blocked",
-                "Reconciling is blocked; the condition Ready describes the problem.",
-            ),
-            Verdict::Blocked,
-        );
+        return (state(types::READY, ConditionStatus::False, reason, message), blocked(), Verdict::Blocked);
     }
     let waiting = match &facts.applied.schema {
-        Schema::WaitingForDatabase => Some((
-            "WaitingForDatabase",
-            "The embedded PostgreSQL is starting; no action is needed.".to_owned(),
-        )),
+        Schema::WaitingForDatabase => Some(waiting_for_database(facts)),
         Schema::Migrating => Some(migrating(facts)),
         Schema::Migrated | Schema::Failed(_) | Schema::Blocked(_) => None,
     };
-    if let Some((reason, message)) = waiting {
-        return (
-            state(types::READY, ConditionStatus::False, reason, message.clone()),
-            state(types::PROGRESSING, ConditionStatus::True, reason, message),
-            Verdict::InProgress,
-        );
+    if let Some(wait) = waiting {
+        let progressing = state(types::PROGRESSING, ConditionStatus::True, wait.reason, wait.message.clone());
+        return held_up(facts, wait, progressing);
     }
     match rollout(facts) {
         Rollout::Complete if wanted_replicas(facts) == 0 => (
@@ -62,7 +58,7 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
             state(types::PROGRESSING, ConditionStatus::False, "Settled", "The cluster matches the spec."),
             Verdict::Settled,
         ),
-        Rollout::Complete if decide_login(facts).reason == LOGIN_FAILS => (
+        Rollout::Complete | Rollout::Scaling(_) if decide_login(facts).reason == LOGIN_FAILS => (
             state(types::READY, ConditionStatus::False, LOGIN_FAILS, decide_login(facts).message),
             state(types::PROGRESSING, ConditionStatus::False, "Settled", "The cluster matches the spec."),
             Verdict::Blocked,
@@ -77,16 +73,20 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
             state(types::PROGRESSING, ConditionStatus::False, "Settled", "The cluster matches the spec."),
             Verdict::Settled,
         ),
+        Rollout::Scaling(message) => (
+            state(types::READY, ConditionStatus::True, "Available", message.clone()),
+            state(types::PROGRESSING, ConditionStatus::True, SCALING, message),
+            Verdict::InProgress,
+        ),
         Rollout::Stuck(message) => (
             state(types::READY, ConditionStatus::False, "RolloutStuck", message.clone()),
             state(types::PROGRESSING, ConditionStatus::False, "Blocked", message),
             Verdict::Blocked,
         ),
-        Rollout::InProgress { replaces, message } => (
-            state(types::READY, ConditionStatus::False, "ReplicasNotReady", message.clone()),
+        Rollout::InProgress { replaces, wait } => {
             // Replicas that were ready are not ready any more; no change is in progress.
-            if replaces {
-                state(types::PROGRESSING, ConditionStatus::True, "RollingOut", message)
+            let progressing = if replaces {
+                state(types::PROGRESSING, ConditionStatus::True, "RollingOut", wait.message.clone())
             } else {
                 state(
                     types::PROGRESSING,
@@ -94,10 +94,29 @@ pub(super) fn decide_ready(facts: &Facts<'_>) -> (Stated, Stated, Verdict) {
                     "Settled",
                     "The spec is rolled out, but not all replicas are ready.",
                 )
-            },
-            Verdict::InProgress,
-        ),
+            };
+            held_up(facts, wait, progressing)
+        }
     }
+}
+
+/// The conditions of a service that waits. An obstacle that lasts needs a user.
+fn held_up(facts: &Facts<'_>, wait: Wait, progressing: Stated) -> (Stated, Stated, Verdict) {
+    let Wait { reason, message, obstacle } = wait;
+    let ready = state(types::READY, ConditionStatus::False, reason, message);
+    if obstacle.is_some_and(|obstacle| obstacle.stalls(facts.now)) {
+        return (ready, blocked(), Verdict::Blocked);
+    }
+    (ready, progressing, Verdict::InProgress)
+}
+
+fn blocked() -> Stated {
+    state(
+        types::PROGRESSING,
+        ConditionStatus::False,
+        "Blocked",
+        "Reconciling is blocked; the condition Ready describes the problem.",
+    )
 }
 
 /// The most fundamental problem that blocks reconciling.
@@ -129,17 +148,21 @@ fn wanted_replicas(facts: &Facts<'_>) -> i32 {
 
 enum Rollout {
     Complete,
-    InProgress { replaces: bool, message: String },
+    /// Only the number of replicas changes.
+    Scaling(String),
+    InProgress {
+        replaces: bool,
+        wait: Wait,
+    },
     Stuck(String),
 }
 
 fn rollout(facts: &Facts<'_>) -> Rollout {
     let wanted = wanted_replicas(facts);
     let Some(deployment) = &facts.applied.deployment else {
-        return Rollout::InProgress {
-            replaces: true,
-            message: "The Deployment does not exist yet.".to_owned(),
-        };
+        let message = "The Deployment does not exist yet.".to_owned();
+        let wait = Wait { reason: "ReplicasNotReady", message, obstacle: None };
+        return Rollout::InProgress { replaces: true, wait };
     };
     let status = deployment.status.clone().unwrap_or_default();
     let observed = status.observed_generation.unwrap_or(0) >= deployment.metadata.generation.unwrap_or(0);
@@ -152,8 +175,20 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
     if rolled_out && ready == wanted {
         return Rollout::Complete;
     }
-    let why = why_no_pod(&status).or_else(|| why_not_ready(facts));
-    let why = why.map(|why| format!(" {why}")).unwrap_or_default();
+    let replicas = Replicas { wanted, all, updated, ready };
+    let is_scaling = is_scaling(facts, replicas);
+    if is_scaling && (all, ready) == (wanted, wanted) {
+        // Only the generation is not observed yet.
+        return Rollout::Complete;
+    }
+    let (why, obstacle) = why_not_ready(facts, deployment);
+    let why: String = why.into_iter().map(|why| format!(" {why}")).collect();
+    if is_scaling && obstacle.as_ref().is_none_or(Obstacle::passes) {
+        let change = if all > wanted { "removed" } else { "added" };
+        return Rollout::Scaling(format!(
+            "{ready} of {wanted} replicas are ready; replicas are being {change}.{why}"
+        ));
+    }
     let stuck = status
         .conditions
         .iter()
@@ -167,101 +202,99 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
     } else {
         format!("{updated} of {wanted} replicas are updated, {ready} are ready.{why}")
     };
-    Rollout::InProgress { replaces: !rolled_out, message }
+    let reason = match obstacle.as_ref().map(|obstacle| obstacle.step) {
+        None => "ReplicasNotReady",
+        Some(Step::Creation) => "PodsNotCreated",
+        Some(Step::Start) => "PodsNotStarting",
+    };
+    Rollout::InProgress { replaces: !rolled_out, wait: Wait { reason, message, obstacle } }
 }
 
-/// Why no pod can be created: a quota, a missing priority class, or admission.
-fn why_no_pod(status: &DeploymentStatus) -> Option<String> {
-    let failure = status.conditions.iter().flatten().find(|found| {
-        found.type_.as_deref() == Some("ReplicaFailure") && found.status.as_deref() == Some("True")
-    })?;
-    Some(format!("No pod can be created: {}.", failure.message.as_deref()?.trim_end_matches('.')))
+/// Why replicas are not ready, one sentence for each cause, and the first obstacle among the causes.
+fn why_not_ready(facts: &Facts<'_>, deployment: &Deployment) -> (Vec<String>, Option<Obstacle>) {
+    let of_server = obstacles::of_deployment(deployment, &facts.external_state.warnings)
+        .or_else(|| of_server_pods(facts));
+    let text = of_server.as_ref().map(|obstacle| obstacle.message.clone()).or_else(|| waits_for(facts));
+    let of_stores = [Component::Postgres, Component::Redis];
+    let of_stores = of_stores.into_iter().find_map(|component| obstacles::of_embedded(facts, component));
+    let texts = text.into_iter().chain(of_stores.as_ref().map(|obstacle| obstacle.message.clone()));
+    (texts.collect(), of_server.or(of_stores))
 }
 
-/// How long a Job may have no pod before this is reported: its controller retries temporary failures, such as a
-/// ServiceAccount that admission does not know yet.
-pub(super) const NO_POD_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
-
-/// The time since which a Job has had no pod; only its events contain the reason.
-fn without_pod_since(job: &Job) -> Option<Timestamp> {
-    let status = job.status.as_ref()?;
-    let none = |count: Option<i32>| count.unwrap_or_default() == 0;
-    // A terminated pod that is not counted yet.
-    let uncounted = status.uncounted_terminated_pods.as_ref();
-    let ended = uncounted.is_some_and(|pods| {
-        [&pods.failed, &pods.succeeded].into_iter().flatten().any(|uids| !uids.is_empty())
-    });
-    let nowhere =
-        !ended && [status.active, status.failed, status.succeeded, status.terminating].into_iter().all(none);
-    status.start_time.as_ref().filter(|_| nowhere).map(|time| time.0)
+/// An obstacle of the server's pods. A pod that ended or is being deleted counts only if no other has an obstacle.
+fn of_server_pods(facts: &Facts<'_>) -> Option<Obstacle> {
+    let of_pod = |pod: &&Pod| obstacles::of_pod(pod, &facts.external_state.warnings, facts.now);
+    let (active, others): (Vec<&Pod>, Vec<&Pod>) = unready_pods(facts).partition(|pod| is_active(pod));
+    active.iter().find_map(of_pod).or_else(|| others.iter().find_map(of_pod))
 }
 
-/// Whether a Job has no pod yet but is still within [`NO_POD_PATIENCE`], whose end no watch announces.
-pub(super) fn awaits_pod(jobs: &[Job], now: Timestamp) -> bool {
-    let mut since = jobs.iter().filter_map(without_pod_since);
-    since.any(|since| now.duration_since(since) < NO_POD_PATIENCE)
+fn is_active(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Failed" | "Succeeded"))
 }
 
-/// Why the first pod that is not ready is not: the waiting reason of its container, or its report.
-fn why_not_ready(facts: &Facts<'_>) -> Option<String> {
-    let pod = facts.external_state.pods.iter().find(|pod| {
+fn unready_pods<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a Pod> {
+    facts.external_state.pods.iter().filter(|pod| {
         let conditions =
             pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         !conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    })?;
+    })
+}
+
+/// What the first pod that is not ready waits for, by its report or by the end of its last run.
+fn waits_for(facts: &Facts<'_>) -> Option<String> {
+    let pod = unready_pods(facts).find(|pod| is_active(pod)).or_else(|| unready_pods(facts).next())?;
     let name = pod.name_any();
     let report =
         facts.external_state.answers.iter().find(|answer| answer.pod == name).and_then(|a| a.report.as_ref());
-    let waits_for =
+    let dependency =
         report.and_then(|report| report.dependencies.iter().find(|(_, dependency)| !dependency.ready));
-    if let Some((dependency, what)) = waits_for {
+    if let Some((dependency, what)) = dependency {
         return Some(format!("Pod {name} waits for {dependency}: {}", what.message));
     }
     let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
-    match containers.unwrap_or_default().iter().find_map(termination_message_before_restart) {
-        Some(last_line) => Some(format!("Pod {name} terminated with an error: {last_line}")),
-        None => why_not_started(pod),
-    }
+    let last_line = containers.unwrap_or_default().iter().find_map(termination_message_before_restart)?;
+    Some(format!("Pod {name} terminated with an error: {last_line}"))
 }
 
-/// Why a pod has not started.
-fn why_not_started(pod: &Pod) -> Option<String> {
-    let name = pod.name_any();
-    let status = pod.status.as_ref()?;
-    let waiting = status
-        .container_statuses
-        .iter()
-        .flatten()
-        .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
-    if let Some(reason) = waiting {
-        return Some(format!("Pod {name} is waiting: {reason}."));
+/// The start of the embedded PostgreSQL, which a migration requires, or why it does not start.
+pub(super) fn waiting_for_database(facts: &Facts<'_>) -> Wait {
+    match obstacles::of_embedded(facts, Component::Postgres) {
+        None => Wait {
+            reason: "WaitingForDatabase",
+            message: "The embedded PostgreSQL is starting; no action is needed.".to_owned(),
+            obstacle: None,
+        },
+        Some(obstacle) => Wait {
+            reason: "DatabaseNotStarting",
+            message: format!("The embedded PostgreSQL does not start. {}", obstacle.message),
+            obstacle: Some(obstacle),
+        },
     }
-    let unscheduled = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
-    let message = unscheduled.and_then(|condition| condition.message.as_deref())?;
-    Some(format!("Pod {name} is not scheduled: {message}"))
 }
 
 /// The progress of the migration, or why its pod has not started.
-pub(super) fn migrating(facts: &Facts<'_>) -> (&'static str, String) {
-    /// Normal waiting reasons of every starting pod.
-    const ORDINARY: [&str; 2] = ["ContainerCreating.", "PodInitializing."];
-    let held_up = facts.external_state.migration_pods.iter().find_map(why_not_started).or_else(|| {
-        let too_long = |since: Timestamp| facts.now.duration_since(since) >= NO_POD_PATIENCE;
-        let job =
-            facts.external_state.jobs.iter().find(|job| without_pod_since(job).is_some_and(too_long))?.name_any();
-        Some(format!("The Job {job} cannot create a pod: run kubectl describe job {job} and resolve the reported problem."))
-    });
-    match held_up.filter(|why| !ORDINARY.iter().any(|ordinary| why.ends_with(ordinary))) {
-        None => match termination_message(&facts.external_state.migration_pods) {
-            Some(last_line) => {
-                ("MigrationRetrying", format!("A migration attempt failed and is retried: {last_line}"))
-            }
-            None => ("Migrating", "The database schema is being migrated; no action is needed.".to_owned()),
-        },
-        Some(why) => ("MigrationWaiting", format!("The migration is waiting. {why}")),
+pub(super) fn migrating(facts: &Facts<'_>) -> Wait {
+    let pods = &facts.external_state.migration_pods;
+    let attempt = find_attempt(facts);
+    let progress = attempt.as_ref().map(|attempt| format!(" ({})", attempt.text)).unwrap_or_default();
+    if let Some(obstacle) = obstacles::of_migration(facts) {
+        let message = format!("The migration is waiting{progress}. {}", obstacle.message);
+        return Wait { reason: "MigrationWaiting", message, obstacle: Some(obstacle) };
     }
+    let failed = termination_message(pods).or_else(|| termination_message_of_pods(pods));
+    let (reason, message) = match failed {
+        Some(last_line) => {
+            ("MigrationRetrying", format!("A migration attempt failed and is retried{progress}: {last_line}"))
+        }
+        None => {
+            let logs =
+                attempt.map(|attempt| format!(" kubectl logs job/{} shows its progress.", attempt.job));
+            let logs = logs.unwrap_or_default();
+            let message =
+                format!("The database schema is being migrated{progress}; no action is needed.{logs}");
+            ("Migrating", message)
+        }
+    };
+    Wait { reason, message, obstacle: None }
 }

@@ -1,13 +1,10 @@
 //! What the message of `Ready` says about pods and Jobs that make no progress.
 
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::{Timestamp, ToSpan};
 use latchkey_crds::conditions::READY;
 use serde_json::{Value, json};
 
 use super::facts::ConditionStatus;
-use super::rollout::{NO_POD_PATIENCE, awaits_pod};
 use super::tests::{World, deployment, waiting_pod};
 use crate::auth_service::fixtures::{auth_service, embedded, validated};
 
@@ -27,7 +24,7 @@ fn incomplete() -> World {
 fn the_message_is_about_a_pod_that_is_not_ready() {
     let ready = json!([{"type": "Ready", "status": "True"}]);
     let mut world = incomplete();
-    let message = |world: &World| world.expect_condition(READY, ConditionStatus::False, "ReplicasNotReady");
+    let message = |world: &World, reason| world.expect_condition(READY, ConditionStatus::False, reason);
     for unready in [
         json!([]),
         json!([{"type": "Ready", "status": "False"}]),
@@ -36,41 +33,41 @@ fn the_message_is_about_a_pod_that_is_not_ready() {
         let mut waiting = serde_json::to_value(waiting_pod("demo-2", "CrashLoopBackOff")).unwrap();
         waiting["status"]["conditions"] = unready;
         world.external_state.pods = vec![pod("demo-1", &ready), serde_json::from_value(waiting).unwrap()];
-        let message = message(&world);
+        let message = message(&world, "PodsNotStarting");
         assert!(message.ends_with("Pod demo-2 is waiting: CrashLoopBackOff."), "{message}");
     }
     world.external_state.pods = vec![pod("demo-1", &ready)];
-    assert_eq!(message(&world), "1 of 2 replicas are ready.");
+    assert_eq!(message(&world, "ReplicasNotReady"), "1 of 2 replicas are ready.");
 }
 
 #[test]
 fn the_message_says_why_a_pod_is_not_scheduled() {
     let mut world = incomplete();
-    let mut message = |type_: &str, status: &str| {
+    let mut message = |type_: &str, status: &str, reason: &str| {
         let condition = json!({"type": type_, "status": status, "message": "0/3 nodes are available"});
         world.external_state.pods = vec![pod("demo-2", &json!([condition]))];
-        world.expect_condition(READY, ConditionStatus::False, "ReplicasNotReady")
+        world.expect_condition(READY, ConditionStatus::False, reason)
     };
-    assert!(
-        message("PodScheduled", "False").ends_with("Pod demo-2 is not scheduled: 0/3 nodes are available")
-    );
+    let unscheduled = message("PodScheduled", "False", "PodsNotStarting");
+    assert!(unscheduled.ends_with("Pod demo-2 is not scheduled: 0/3 nodes are available"), "{unscheduled}");
     for (type_, status) in [("PodScheduled", "True"), ("Initialized", "False")] {
-        assert_eq!(message(type_, status), "1 of 2 replicas are ready.");
+        assert_eq!(message(type_, status, "ReplicasNotReady"), "1 of 2 replicas are ready.");
     }
 }
 
 #[test]
 fn the_message_says_why_no_pod_can_be_created() {
-    let message = |type_: &str, status: &str| {
+    let message = |type_: &str, status: &str, reason: &str| {
         let mut world = incomplete();
         let condition = json!({"type": type_, "status": status, "message": "exceeded quota."});
         let status = world.applied.deployment.as_mut().unwrap().status.as_mut().unwrap();
         status.conditions = Some(vec![serde_json::from_value(condition).unwrap()]);
-        world.expect_condition(READY, ConditionStatus::False, "ReplicasNotReady")
+        world.expect_condition(READY, ConditionStatus::False, reason)
     };
-    assert!(message("ReplicaFailure", "True").ends_with("No pod can be created: exceeded quota."));
+    let refused = message("ReplicaFailure", "True", "PodsNotCreated");
+    assert!(refused.ends_with("No pod can be created: exceeded quota."), "{refused}");
     for (type_, status) in [("ReplicaFailure", "False"), ("Progressing", "True")] {
-        assert_eq!(message(type_, status), "1 of 2 replicas are ready.");
+        assert_eq!(message(type_, status, "ReplicasNotReady"), "1 of 2 replicas are ready.");
     }
 }
 
@@ -86,19 +83,4 @@ fn a_service_scaled_to_zero_says_how_to_start_it() {
     };
     assert!(message(json!({"replicas": 0})).contains("increase spec.replicas"));
     assert!(message(json!({"autoscaling": {"maxReplicas": 9}})).contains("kubectl scale deployment demo"));
-}
-
-#[test]
-fn a_job_without_a_pod_is_looked_at_again_when_the_patience_ends() {
-    let start = Timestamp::UNIX_EPOCH;
-    let job = |status: Value| -> Job { serde_json::from_value(json!({"status": status})).unwrap() };
-    let without = job(json!({"startTime": "1970-01-01T00:00:00Z"}));
-    let end = start + NO_POD_PATIENCE;
-    assert!(awaits_pod(std::slice::from_ref(&without), start));
-    assert!(awaits_pod(std::slice::from_ref(&without), end - 1.nanosecond()));
-    assert!(!awaits_pod(std::slice::from_ref(&without), end));
-    assert!(!awaits_pod(&[], start));
-    let with = job(json!({"startTime": "1970-01-01T00:00:00Z", "active": 1}));
-    assert!(!awaits_pod(std::slice::from_ref(&with), start));
-    assert!(awaits_pod(&[with, without], start));
 }

@@ -19,6 +19,19 @@ pub(super) fn termination_message(pods: &[Pod]) -> Option<String> {
     last_line(ended)
 }
 
+/// Why the newest failed pod ended, if none of its containers says so: it was evicted, for example.
+pub(super) fn termination_message_of_pods(pods: &[Pod]) -> Option<String> {
+    let failed = pods.iter().filter_map(|pod| {
+        let status = pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Failed"))?;
+        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+        let texts: Vec<&str> =
+            [&status.reason, &status.message].into_iter().flatten().map(String::as_str).collect();
+        (!texts.is_empty()).then(|| (created, texts.join(": ")))
+    });
+    let (_, text) = failed.max_by_key(|(created, _)| *created)?;
+    Some(text.chars().filter(|c| !c.is_control()).take(LONGEST).collect())
+}
+
 /// The last log line of a container's failed run, also if the container was restarted since.
 pub(super) fn termination_message_before_restart(container: &ContainerStatus) -> Option<String> {
     let states = [container.state.as_ref(), container.last_state.as_ref()];

@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) service: Validated,
     pub(super) external_state: ExternalState,
     pub(super) applied: Applied,
+    pub(super) before: AuthServiceStatus,
+    pub(super) template_observed: bool,
 }
 
 impl World {
@@ -37,7 +39,10 @@ impl World {
                 refused: Vec::new(),
                 contested: Vec::new(),
                 pending: false,
+                queued: None,
             },
+            before: AuthServiceStatus::default(),
+            template_observed: false,
         }
     }
 
@@ -46,6 +51,8 @@ impl World {
             service: &self.service,
             external_state: &self.external_state,
             applied: &self.applied,
+            before: &self.before,
+            template_observed: self.template_observed,
             now: Timestamp::UNIX_EPOCH,
         };
         let (stated, verdict) = decide_conditions(&facts);
@@ -165,7 +172,7 @@ fn the_message_names_a_waiting_container() {
     let mut world = World::healthy();
     world.applied.deployment = Some(deployment(1, 0));
     world.external_state.pods = vec![waiting_pod("demo-1", "ImagePullBackOff")];
-    let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "PodsNotStarting");
     assert!(message.contains("demo-1") && message.contains("ImagePullBackOff"), "{message}");
 }
 
@@ -179,7 +186,7 @@ fn the_termination_message_of_a_server_is_in_the_message() {
         json!({"terminated": {"exitCode": 1, "message": "a\nlatchkey-server: the password is too common\n"}});
     pod["status"]["containerStatuses"][0]["lastState"] = ended;
     world.external_state.pods = vec![serde_json::from_value(pod).unwrap()];
-    let message = world.expect_condition(types::READY, ConditionStatus::False, "ReplicasNotReady");
+    let message = world.expect_condition(types::READY, ConditionStatus::False, "PodsNotStarting");
     assert!(
         message.ends_with("Pod demo-1 terminated with an error: the password is too common"),
         "{message}"
