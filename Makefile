@@ -6,10 +6,10 @@ CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
 export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-operator campaign-server release cluster-up cluster-down
+.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-operator campaign-server campaign-operator release cluster-up cluster-down
 
 help: ## Explain the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-17s %s\n", $$1, $$2 }'
 
 demo: ## Start a cluster, install the operator, create an AuthService and log in
 	@scripts/demo
@@ -46,6 +46,9 @@ bench-operator: ## Measure the operator and the API server with a thousand AuthS
 
 campaign-server: ## Break everything around the server for a million requests and prove its promises (hours)
 	@scripts/campaign-server
+
+campaign-operator: ## Cause a fault in each of 1,500 plans of the operator and require the undisturbed result (PLANS=N SEED=N)
+	@scripts/campaign-operator
 
 release: ## Build a release into dist/ (VERSION=x.y.z, ARGS=--help explains); publishes nothing
 	@scripts/release "$$VERSION" $(ARGS)
