@@ -6,10 +6,10 @@ CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
 export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-operator campaign-server images release cluster-up cluster-down
+.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-operator campaign-server campaign-operator images release cluster-up cluster-down
 
 help: ## Explain the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-17s %s\n", $$1, $$2 }'
 
 demo: ## Start a cluster, install the operator, create an AuthService and log in
 	@scripts/demo
@@ -49,6 +49,9 @@ campaign-server: ## Break everything around the server for a million requests an
 
 images: ## Print all container images of this release (REGISTRY=host/path: as pulled from there)
 	@scripts/images $(if $(REGISTRY),'$(REGISTRY)')
+
+campaign-operator: ## Cause a fault in each of 1,500 plans of the operator and require the undisturbed result (PLANS=N SEED=N)
+	@scripts/campaign-operator
 
 release: ## Build a release into dist/ (VERSION=x.y.z, ARGS=--help explains); publishes nothing
 	@scripts/release "$$VERSION" $(ARGS)

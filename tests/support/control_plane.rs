@@ -2,6 +2,8 @@
 //! 127.0.0.1. Objects are validated, authorized and garbage-collected as in a cluster, and controllers create pods,
 //! but nothing runs them.
 
+mod restart;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use tokio::sync::OnceCell;
 use crate::audit::AuditLog;
 use crate::process::{OnParentDeath, Process, build, free_port, run_ok};
 use crate::{programs, scratch, wait};
+
+pub use restart::Part;
 
 /// The user of the tests.
 pub const TEST_USER: &str = "tests";
@@ -49,6 +53,7 @@ pub const CONTROLLERS: [&str; 12] = [
 pub struct ControlPlane {
     folder: PathBuf,
     port: u16,
+    etcd_port: u16,
     token: String,
     /// The requests to the API server, with their users; of reads only those of Secrets by service accounts.
     pub audit: AuditLog,
@@ -90,6 +95,7 @@ impl ControlPlane {
         let processes = vec![start_etcd(&folder, etcd_port), start_api_server(&folder, api_port, etcd_port)];
         let mut control_plane = Self {
             port: api_port,
+            etcd_port,
             audit: AuditLog::new(folder.join("audit.log")),
             folder,
             token,
@@ -119,7 +125,7 @@ impl ControlPlane {
     /// When the kubeconfig just written cannot be read.
     pub async fn client(&self) -> Client {
         let config =
-            Kubeconfig::from_yaml(&self.kubeconfig_text(&self.token, self.port)).expect("a kubeconfig");
+            Kubeconfig::from_yaml(&self.kubeconfig_text(&self.token, &self.server())).expect("a kubeconfig");
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
         Client::try_from(config.expect("a configuration")).expect("a client")
     }
@@ -137,10 +143,18 @@ impl ControlPlane {
     /// # Panics
     /// When it cannot be written.
     pub fn write_kubeconfig_through(&self, name: &str, token: &str, port: u16) -> PathBuf {
+        self.write_kubeconfig_to(name, token, &format!("https://127.0.0.1:{port}"))
+    }
+
+    /// The same for another address, which may be without TLS.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_kubeconfig_to(&self, name: &str, token: &str, server: &str) -> PathBuf {
         let path = self.folder.join(format!("{name}.kubeconfig"));
         // Renamed into place, because a program of another test may be reading the file.
         let mut file = NamedTempFile::new_in(&self.folder).expect("a temporary file");
-        file.write_all(self.kubeconfig_text(token, port).as_bytes()).expect("a kubeconfig is written");
+        file.write_all(self.kubeconfig_text(token, server).as_bytes()).expect("a kubeconfig is written");
         file.persist(&path).expect("a kubeconfig is renamed");
         path
     }
@@ -216,12 +230,16 @@ impl ControlPlane {
         self.folder.join("certificates/apiserver.crt")
     }
 
-    fn kubeconfig_text(&self, token: &str, port: u16) -> String {
+    fn server(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    fn kubeconfig_text(&self, token: &str, server: &str) -> String {
         json!({
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "tests", "cluster": {
-                "server": format!("https://127.0.0.1:{port}"),
+                "server": server,
                 "certificate-authority": self.certificate(),
             }}],
             "users": [{"name": "tests", "user": {"token": token}}],

@@ -1,7 +1,7 @@
 //! The operator as a process, with exactly the rights and arguments that the chart gives it.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::control_plane::{ControlPlane, apply};
 use crate::link::Link;
 use crate::process::{Memory, OnParentDeath, Process, free_port};
+use crate::server::{Variables, shift_clock};
 use crate::{chart, programs, wait};
 
 /// The installed chart without the Deployment: the tests start its process themselves.
@@ -26,6 +27,7 @@ pub struct Installation {
     kubeconfig: PathBuf,
     token: String,
     arguments: Vec<String>,
+    variables: Variables,
 }
 
 impl Installation {
@@ -55,6 +57,7 @@ impl Installation {
             kubeconfig: control_plane.write_kubeconfig(namespace, &token),
             token,
             arguments: arguments(&pod["containers"][0]),
+            variables: Variables::new(),
         }
     }
 
@@ -64,6 +67,26 @@ impl Installation {
         let name = format!("{}-{}", self.namespace, link.port());
         let kubeconfig = control_plane.write_kubeconfig_through(&name, &self.token, link.port());
         Self { kubeconfig, ..self.clone() }
+    }
+
+    /// The same, whose operators connect to this address without TLS, where a proxy listens.
+    #[must_use]
+    pub fn through_plain(&self, control_plane: &ControlPlane, name: &str, server: &str) -> Self {
+        let kubeconfig = control_plane.write_kubeconfig_to(name, &self.token, server);
+        Self { kubeconfig, ..self.clone() }
+    }
+
+    /// The same, whose operators have a clock that differs by `offset`, such as `-2h`.
+    #[must_use]
+    pub fn with_clock(&self, offset: &str) -> Self {
+        let mut installation = self.clone();
+        shift_clock(&mut installation.variables, offset);
+        installation
+    }
+
+    /// The kubeconfig of its operators.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// Starts one operator pod of this installation.
@@ -84,7 +107,8 @@ impl Installation {
             .arg(format!("--listen-addr={address}"))
             .env("KUBECONFIG", &self.kubeconfig)
             .env("POD_NAME", pod_name)
-            .env("POD_NAMESPACE", &self.namespace);
+            .env("POD_NAMESPACE", &self.namespace)
+            .envs(&self.variables);
         Operator { process: Process::start(&command, OnParentDeath::Kill), address }
     }
 }

@@ -1,0 +1,220 @@
+//! What a plan does with an AuthService, while its fault occurs.
+
+use kube::api::DeleteParams;
+use latchkey_tests::wait;
+use serde_json::{Value, json};
+
+use crate::history::{Entry, History, Permit};
+use crate::replicas::{condition, phases};
+use crate::world::Place;
+
+/// The name of the AuthService in every plan.
+pub const NAME: &str = "auth";
+
+/// A scenario: a base that is reached without a fault, and an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scenario {
+    Create,
+    Scale,
+    Rotate,
+    Revoke,
+    Upgrade,
+    Downgrade,
+    Credentials,
+    ToExternal,
+    Pause,
+    Resume,
+    Recreate,
+    Expose,
+    Conceal,
+    /// Nothing is done to the AuthService.
+    Still,
+}
+
+impl Scenario {
+    pub const ALL: [Self; 13] = [
+        Self::Create,
+        Self::Scale,
+        Self::Rotate,
+        Self::Revoke,
+        Self::Upgrade,
+        Self::Downgrade,
+        Self::Credentials,
+        Self::ToExternal,
+        Self::Pause,
+        Self::Resume,
+        Self::Recreate,
+        Self::Expose,
+        Self::Conceal,
+    ];
+
+    /// The number of writes of the operator from the action on in an undisturbed run, Events included.
+    pub fn writes(self) -> usize {
+        match self {
+            Self::Create => 36,
+            Self::Recreate => 36,
+            Self::ToExternal => 20,
+            Self::Upgrade | Self::Downgrade => 14,
+            Self::Rotate => 16,
+            Self::Credentials | Self::Resume | Self::Expose | Self::Conceal => 12,
+            Self::Scale | Self::Revoke => 10,
+            Self::Pause => 4,
+            Self::Still => 0,
+        }
+    }
+
+    /// The spec before the action; the AuthService does not exist before if there is none.
+    pub fn base(self) -> Option<Value> {
+        let mut spec = usual();
+        match self {
+            Self::Create => return None,
+            Self::Credentials => spec = external(spec),
+            Self::Upgrade => spec["image"] = json!({"repository": "example.com/server", "tag": "1.0.0"}),
+            Self::Downgrade => spec["image"] = json!({"repository": "example.com/server", "tag": "1.1.0"}),
+            Self::Conceal | Self::Still => spec = exposed(spec),
+            _ => {}
+        }
+        Some(spec)
+    }
+
+    /// The spec after the action.
+    fn target(self) -> Value {
+        let mut spec = self.base().unwrap_or_else(usual);
+        match self {
+            Self::Scale => spec["replicas"] = json!(3),
+            Self::Upgrade => spec["image"]["tag"] = json!("1.1.0"),
+            Self::Downgrade => spec["image"]["tag"] = json!("1.0.0"),
+            Self::ToExternal => spec = external(spec),
+            Self::Pause => {
+                spec["paused"] = json!(true);
+                spec["logging"] = json!({"level": "debug"});
+            }
+            Self::Resume => spec["logging"] = json!({"level": "debug"}),
+            Self::Expose => spec = exposed(spec),
+            Self::Conceal => spec = usual(),
+            _ => {}
+        }
+        spec
+    }
+
+    /// Writes what the spec refers to, and objects that the operator must not touch.
+    pub async fn prepare(self, place: &Place<'_>) {
+        let credentials = json!({"username": "mailer", "password": "hunter22"});
+        place.write_secret("smtp", &credentials).await;
+        place.write_secret("database", &json!({"url": "postgres://auth:first@db.example.com/auth"})).await;
+        place.write_secret("redis", &json!({"url": "redis://cache.example.com"})).await;
+        place.write_secret("auth-theirs", &json!({"theirs": "x"})).await;
+    }
+
+    /// The part of the action that comes after the base and before the fault.
+    pub async fn approach(self, place: &Place<'_>) {
+        if self == Self::Resume {
+            let mut spec = self.target();
+            spec["paused"] = json!(true);
+            place.apply(&spec).await;
+            wait_for(&place.history, "a pause", |history| {
+                condition(history, "Paused").is_some_and(|found| found["status"] == "True")
+            })
+            .await;
+        }
+    }
+
+    /// The action.
+    pub async fn act(self, place: &Place<'_>) {
+        match self {
+            Self::Rotate => place.annotate("latchkey.dev/rotate-keys", "1").await,
+            Self::Revoke => {
+                place.history.add(Entry::Permits(Permit::Revocation));
+                place.annotate("latchkey.dev/revoke-keys", "1").await;
+            }
+            Self::Credentials => {
+                let url = json!({"url": "postgres://auth:second@db.example.com/auth"});
+                place.write_secret("database", &url).await;
+            }
+            Self::Recreate => {
+                let deleted = place.api("AuthService").delete(NAME, &DeleteParams::background()).await;
+                deleted.expect("the AuthService is deleted");
+                wait_for(&place.history, "the deletion", |history| {
+                    history.object("AuthService", NAME).is_none()
+                })
+                .await;
+                place.apply(&self.target()).await;
+            }
+            Self::Still => {}
+            _ => place.apply(&self.target()).await,
+        }
+    }
+
+    /// Whether an undisturbed operator has done everything.
+    pub fn is_done(self, history: &History) -> bool {
+        let holds = |kind: &str, status: &str| {
+            condition(history, kind).is_some_and(|found| found["status"] == status)
+        };
+        let settled = holds("Ready", "True") && holds("Progressing", "False");
+        let revision = || {
+            let deployment = history.object("Deployment", NAME)?;
+            deployment
+                .pointer("/metadata/annotations/deployment.kubernetes.io~1revision")?
+                .as_str()
+                .map(str::to_owned)
+        };
+        match self {
+            Self::Pause => holds("Paused", "True") && holds("Ready", "False"),
+            Self::Rotate => {
+                settled && phases(history) == ["retiring", "active"] && holds("KeysReady", "True")
+            }
+            Self::Revoke => settled && holds("KeysReady", "True") && revoked(history),
+            Self::Upgrade | Self::Downgrade | Self::Credentials | Self::ToExternal | Self::Resume => {
+                settled && revision().as_deref() == Some("2")
+            }
+            Self::Create | Self::Scale | Self::Recreate | Self::Expose | Self::Conceal | Self::Still => {
+                settled
+            }
+        }
+    }
+}
+
+fn revoked(history: &History) -> bool {
+    let object = history.object("AuthService", NAME);
+    object.is_some_and(|object| {
+        object.pointer("/status/keyRequests").is_some_and(|handled| handled.to_string().contains("revoke"))
+    })
+}
+
+/// Two replicas with embedded stores and e-mail, and the shortest cache time of verifiers.
+pub fn usual() -> Value {
+    json!({
+        "issuer": "https://auth.example.com",
+        "replicas": 2,
+        "database": {"embedded": {"storage": "1Gi"}},
+        "tokens": {"keyRotation": {"jwksCacheTime": "1s"}},
+        "email": {
+            "enabled": true,
+            "from": {"address": "no-reply@example.com"},
+            "smtp": {"host": "smtp.example.com", "credentialsSecretRef": {"name": "smtp"}},
+        },
+    })
+}
+
+fn external(mut spec: Value) -> Value {
+    spec["database"] = json!({"urlSecretRef": {"name": "database"}});
+    spec["redis"] = json!({"urlSecretRef": {"name": "redis"}});
+    spec
+}
+
+fn exposed(mut spec: Value) -> Value {
+    spec["networkPolicy"] = json!({"enabled": true, "allowFrom": [{"namespaceSelector": {}}]});
+    spec["exposure"] = json!({"ingress": {"host": "auth.example.com", "tls": {"certificate": {"issuerRef": {"name": "ca"}}}}});
+    spec
+}
+
+/// Waits until a check of the history succeeds.
+pub async fn wait_for(history: &History, what: &str, check: impl Fn(&History) -> bool) {
+    wait::until(what, async || {
+        wait::check(
+            check(history),
+            history.object("AuthService", NAME).map(|o| o["status"]["conditions"].clone()),
+        )
+    })
+    .await;
+}
