@@ -85,7 +85,12 @@ fn mutations() -> Vec<Mutation> {
         Mutation::new("route", "gateway.networking.k8s.io", &["httproutes"], labels),
         Mutation::new("certificate", "cert-manager.io", &["certificates"], labels),
         Mutation::new("monitor", "monitoring.coreos.com", &["servicemonitors"], labels),
-        Mutation::new("class", "networking.k8s.io", &["ingresses"], "[JSONPatch{op: 'add', path: '/spec/ingressClassName', value: 'theirs'}]"),
+        Mutation::new(
+            "class",
+            "networking.k8s.io",
+            &["ingresses"],
+            "[JSONPatch{op: 'add', path: '/spec/ingressClassName', value: 'theirs'}]",
+        ),
         // The last one: the test waits until it is in force.
         Mutation::new("settings", "", &["configmaps"], "Object{data: {'LOG_LEVEL': 'warn'}}"),
     ]

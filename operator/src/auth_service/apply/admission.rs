@@ -81,7 +81,9 @@ impl Work<'_> {
                     let Some(found) = api.get_opt(&rendered.name).await? else { break };
                     live = Arc::new(found);
                     let admitted = Admitted::recorded(rendered, salt, &live);
-                    let Some((again, _)) = admitted.update(&live, |change, _| new.contains(change)) else { break };
+                    let Some((again, _)) = admitted.update(&live, |change, _| new.contains(change)) else {
+                        break;
+                    };
                     record = again;
                 }
                 Err(kube::Error::Api(status)) if status.code == 404 => break,
