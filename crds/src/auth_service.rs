@@ -11,6 +11,7 @@ mod network_policy;
 mod observability;
 mod password_policy;
 mod pod;
+mod route;
 mod status;
 mod stores;
 mod tokens;
@@ -31,6 +32,7 @@ pub use network_policy::{NetworkPolicy, Peer};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
 pub use password_policy::PasswordPolicy;
 pub use pod::Pod;
+pub use route::{RouteExposure, RouteTermination, RouteTls};
 pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
 pub use stores::{
     ClientCertificateRef, Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName,

@@ -11,7 +11,9 @@ pub struct LabelSelectorOption(pub(crate) Selector);
 
 /// A part of a selector that is no expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no expression of a label selector, such as team=a, team!=a, team in (a,b), team notin (a,b), team or !team")]
+#[error(
+    "`{0}` is no expression of a label selector, such as team=a, team!=a, team in (a,b), team notin (a,b), team or !team"
+)]
 pub struct SelectorError(String);
 
 impl FromStr for LabelSelectorOption {
@@ -104,9 +106,16 @@ mod tests {
     #[test]
     fn a_selector_means_what_it_means_to_kubectl() {
         let gold = [("team", "a"), ("tier", "gold")];
-        for selector in
-            ["", "team=a", "team==a,tier=gold", "team in (a, b)", "tier notin (silver)", "team", "!legacy", "x.io/y!=z"]
-        {
+        for selector in [
+            "",
+            "team=a",
+            "team==a,tier=gold",
+            "team in (a, b)",
+            "tier notin (silver)",
+            "team",
+            "!legacy",
+            "x.io/y!=z",
+        ] {
             assert!(selects(selector, &gold), "{selector}");
         }
         for selector in ["team=b", "team!=a", "team in (b)", "tier notin (gold,silver)", "!team", "legacy"] {

@@ -13,7 +13,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth_service::context::{Context, Images, Installation, Place};
 use crate::auth_service::images::with_registry;
-use crate::responsibility::Scope;
 use crate::auth_service::{self, references::RULES};
 use crate::cli::RunArguments;
 use crate::cluster::cache::Cache;
@@ -27,6 +26,7 @@ use crate::controller::leader::{Election, LeaderError, Terms};
 use crate::error_chain::ErrorChain;
 use crate::metrics::Metrics;
 use crate::names::{OPERATOR, lease};
+use crate::responsibility::Scope;
 
 /// How long running reconciles may take to finish when the operator stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -109,9 +109,9 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
 
     let lease = lease(class_of(&arguments));
     let terms = Terms::default();
-    let mut election = arguments
-        .leader_elect
-        .then(|| Election::new(clients.election.clone(), (&namespace, &lease), identity, terms, fence.clone()));
+    let mut election = arguments.leader_elect.then(|| {
+        Election::new(clients.election.clone(), (&namespace, &lease), identity, terms, fence.clone())
+    });
     if let Some(election) = election.as_mut() {
         tracing::info!("waiting for leadership");
         tokio::select! {
@@ -183,7 +183,7 @@ async fn reconcile_until(
             postgres: with_registry(&arguments.postgres_image, &arguments.image_registry),
             valkey: with_registry(&arguments.valkey_image, &arguments.image_registry),
             registry: arguments.image_registry.trim_end_matches('/').to_owned(),
-            pull_secrets: arguments.image_pull_secret.iter().filter(|name| !name.is_empty()).cloned().collect(),
+            pull_names: arguments.image_pull_names.iter().filter(|name| !name.is_empty()).cloned().collect(),
         },
         assigns_users: arguments.assign_pod_users,
     };

@@ -23,7 +23,8 @@ async fn every_image_is_pulled_from_the_registry_with_the_pull_secrets() {
     }
     images.sort();
     images.dedup();
-    let paths: Vec<_> = images.iter().filter_map(|image| image.strip_prefix("registry.example.com/mirror/")).collect();
+    let paths: Vec<_> =
+        images.iter().filter_map(|image| image.strip_prefix("registry.example.com/mirror/")).collect();
     assert_eq!(paths.len(), images.len(), "{images:?}");
     for path in ["latchkey-dev/latchkey-server:", "library/postgres:", "valkey/valkey:"] {
         assert!(paths.iter().any(|found| found.starts_with(path)), "{path} in {paths:?}");

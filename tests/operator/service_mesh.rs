@@ -30,7 +30,8 @@ async fn keys(fixture: &Fixture) -> Result<Value, String> {
 async fn wait_for_phases(fixture: &Fixture, expected: &[&str]) -> Value {
     wait::until(&format!("keys in the phases {expected:?}"), async || {
         let set = keys(fixture).await?;
-        let phases: Vec<_> = set["keys"].as_array().into_iter().flatten().map(|key| key["latchkey_phase"].clone()).collect();
+        let phases: Vec<_> =
+            set["keys"].as_array().into_iter().flatten().map(|key| key["latchkey_phase"].clone()).collect();
         wait::check(phases == expected, phases).map_err(|phases| format!("{phases:?}")).map(|()| set)
     })
     .await
@@ -75,7 +76,8 @@ async fn age_keys(fixture: &Fixture) {
         }
         let metadata = json!({"resourceVersion": secret.resource_version()});
         let change = json!({"metadata": metadata, "stringData": {"keys.json": set.to_string()}});
-        let patched = fixture.api::<Secret>().patch(SECRET, &PatchParams::default(), &Patch::Merge(change)).await;
+        let patched =
+            fixture.api::<Secret>().patch(SECRET, &PatchParams::default(), &Patch::Merge(change)).await;
         patched.map_err(|e| e.to_string())
     })
     .await;
@@ -88,7 +90,8 @@ async fn server_pods(fixture: &Fixture) -> Vec<Pod> {
 /// Waits until all pods require this of the key set, and returns their startup probe.
 async fn wait_for_requirement(fixture: &Fixture, required: &str) {
     wait_for(fixture.any("Deployment"), NAME, |deployment| {
-        let template = deployment.and_then(|deployment| deployment.data.pointer("/spec/template")).ok_or("none")?;
+        let template =
+            deployment.and_then(|deployment| deployment.data.pointer("/spec/template")).ok_or("none")?;
         let found = &template["metadata"]["annotations"]["latchkey.dev/required-key"];
         (found == required).then_some(()).ok_or_else(|| format!("the pods require {found}, not {required}"))
     })
@@ -173,7 +176,9 @@ async fn additional_rules_are_part_of_the_policies() {
     ]});
     let ingress = json!({"ports": [{"port": 15008, "protocol": "TCP"}]});
     fixture
-        .apply(json!({"networkPolicy": {"enabled": true, "extraEgress": [egress], "extraIngress": [ingress]}}))
+        .apply(
+            json!({"networkPolicy": {"enabled": true, "extraEgress": [egress], "extraIngress": [ingress]}}),
+        )
         .await;
     fixture.wait_for_condition("Ready", "True").await;
     for name in [NAME, "auth-migrations", "auth-postgres", "auth-redis"] {

@@ -17,7 +17,8 @@ async fn other_release(fixture: &Fixture, name: &str, values: &[&str]) -> Instal
     let namespace = format!("{}-{name}", fixture.namespace);
     let watch = format!("watchNamespace={}", fixture.namespace);
     let full_name = format!("fullnameOverride=latchkey-{name}");
-    Installation::new(fixture.control_plane, &namespace, &[&[watch.as_str(), &full_name], values].concat()).await
+    Installation::new(fixture.control_plane, &namespace, &[&[watch.as_str(), &full_name], values].concat())
+        .await
 }
 
 async fn start(installation: &Installation) -> Operator {

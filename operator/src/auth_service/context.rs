@@ -11,7 +11,6 @@ use kube::{Client, ResourceExt};
 use latchkey_crds::{AuthService, AuthServiceStatus};
 
 use crate::auth_service::repair_limit::Repairs;
-use crate::responsibility::{Foreign, Scope};
 use crate::cluster::cache::Cache;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
@@ -19,6 +18,7 @@ use crate::controller::concurrency::ReconcileSlots;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
+use crate::responsibility::{Foreign, Scope};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Images {
@@ -28,7 +28,7 @@ pub(crate) struct Images {
     /// The registry of all images, if it is not their own; empty otherwise.
     pub registry: String,
     /// The pull secrets of all pods, by name, in the namespace of each AuthService.
-    pub pull_secrets: Vec<String>,
+    pub pull_names: Vec<String>,
 }
 
 /// What the installation of the operator decides for all AuthServices.

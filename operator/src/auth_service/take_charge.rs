@@ -6,9 +6,9 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::auth_service::context::Context;
-use crate::responsibility::{Foreign, POLL, Responsibility, decide_responsibility};
 use crate::auth_service::status::{StatusError, write_claim};
 use crate::cluster::observed::Observed;
+use crate::responsibility::{Foreign, POLL, Responsibility, decide_responsibility};
 
 /// The delay after the AuthService changed while it was claimed.
 const OUTDATED_DELAY: Duration = Duration::from_millis(500);
@@ -69,7 +69,8 @@ async fn decide_and_record(observed: &Observed, context: &Context) -> Result<Opt
         }
         Responsibility::Ask => {
             let operator = context.last_status(auth_service).operator;
-            let stored = write_claim(auth_service, operator.as_deref(), Some(&scope.identity), context).await?;
+            let stored =
+                write_claim(auth_service, operator.as_deref(), Some(&scope.identity), context).await?;
             context.with_memory(&uid, |memory| memory.asked = Some(Instant::now()));
             if stored {
                 report(observed, Foreign::Claimed, context);

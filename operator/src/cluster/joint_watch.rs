@@ -4,29 +4,13 @@
 //! the objects of the others: when one namespace has been listed again, all others are listed again too.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
 
 use futures::stream::{self, BoxStream, SelectAll};
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
 
-use crate::cluster::list_watch::list_watch;
-
-type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
-
-/// The events of a watch on all of these.
-pub(crate) fn watch_all<K>(apis: Vec<Api<K>>, config: watcher::Config) -> Events<K>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    if let [api] = &apis[..] {
-        return list_watch(api.clone(), config).boxed();
-    }
-    let count = apis.len();
-    join(count, move |place| list_watch(apis[place].clone(), config.clone()).boxed()).boxed()
-}
+/// The events of a watch.
+pub(super) type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 
 /// The watch of one namespace.
 struct Place<K> {
@@ -49,7 +33,8 @@ struct Joint<K, F> {
     held: Vec<Event<K>>,
 }
 
-fn join<K: Send + 'static>(
+/// The events of the watches that `start` starts for each of `count` places.
+pub(super) fn join<K: Send + 'static>(
     count: usize,
     start: impl FnMut(usize) -> Events<K> + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
@@ -179,7 +164,10 @@ mod tests {
         send(&first, vec![Event::Init, Event::InitApply(1), Event::InitDone, Event::Apply(2)]);
         assert_eq!(texts(&mut events, 2).await, ["init", "list 1"]);
         // A list that is interrupted is not passed on.
-        send(&second, vec![Event::Init, Event::InitApply(8), Event::Init, Event::InitApply(9), Event::InitDone]);
+        send(
+            &second,
+            vec![Event::Init, Event::InitApply(8), Event::Init, Event::InitApply(9), Event::InitDone],
+        );
         assert_eq!(texts(&mut events, 3).await, ["list 9", "done", "apply 2"]);
         send(&first, vec![Event::Delete(2)]);
         assert_eq!(texts(&mut events, 1).await, ["delete 2"]);

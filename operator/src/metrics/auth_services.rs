@@ -9,8 +9,8 @@ use kube::ResourceExt;
 use latchkey_crds::auth_service::{KeyPhase, parse_seconds};
 use latchkey_crds::{AuthService, AuthServiceStatus, conditions};
 
-use crate::responsibility::{Foreign, Scope};
 use crate::cluster::observed::Observed;
+use crate::responsibility::{Foreign, Scope};
 
 /// The number of AuthServices per chunk.
 const CHUNK: usize = 16;

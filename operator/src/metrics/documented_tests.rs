@@ -71,7 +71,8 @@ fn the_documentation_lists_every_metric_with_its_labels() {
     let of_auth_services: String = auth_services::parts(
         vec![Arc::new(auth_service.into())],
         &Scope { class: None, selector: kube::core::Selector::default(), identity: String::new() },
-    ).collect();
+    )
+    .collect();
     let text = metrics.render().unwrap() + &of_auth_services;
     let mut exported = BTreeMap::<_, BTreeMap<_, BTreeSet<_>>>::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

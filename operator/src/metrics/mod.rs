@@ -12,10 +12,10 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::responsibility::Scope;
 use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
+use crate::responsibility::Scope;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -187,7 +187,7 @@ impl Instrumentation for Metrics {
 }
 
 /// The resources that the operator requests; any other counts as `other`.
-const RESOURCES: [&str; 20] = [
+const RESOURCES: [&str; 21] = [
     "authservices",
     "certificates",
     "configmaps",
@@ -203,6 +203,7 @@ const RESOURCES: [&str; 20] = [
     "persistentvolumeclaims",
     "poddisruptionbudgets",
     "pods",
+    "routes",
     "secrets",
     "serviceaccounts",
     "servicemonitors",

@@ -31,7 +31,13 @@ fn ledger(entries: Vec<Entry>) -> Ledger {
 /// A replica that has loaded these keys.
 fn replica(keys: &[(&str, Phase)]) -> Replica {
     let keys = keys.iter().map(|(kid, phase)| ((*kid).to_owned(), Some(*phase))).collect();
-    let report = ReplicaReport { keys, time: Some(NOW), jwks_cache_time: Some(300), token_ttl: Some(3600), may_sign_with_others: false };
+    let report = ReplicaReport {
+        keys,
+        time: Some(NOW),
+        jwks_cache_time: Some(300),
+        token_ttl: Some(3600),
+        may_sign_with_others: false,
+    };
     Replica { pod: "demo-1".to_owned(), report: Some(report) }
 }
 

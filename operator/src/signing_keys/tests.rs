@@ -57,7 +57,13 @@ fn kid(set: &KeySet) -> &str {
 /// A replica that has loaded this very set.
 fn loaded(set: &KeySet, time: i64) -> Replica {
     let keys = set.in_force().map(|(kid, phase)| (kid.to_owned(), Some(phase))).collect();
-    let report = ReplicaReport { keys, time: Some(time), jwks_cache_time: Some(300), token_ttl: Some(3600), may_sign_with_others: false };
+    let report = ReplicaReport {
+        keys,
+        time: Some(time),
+        jwks_cache_time: Some(300),
+        token_ttl: Some(3600),
+        may_sign_with_others: false,
+    };
     Replica { pod: "demo-1".to_owned(), report: Some(report) }
 }
 

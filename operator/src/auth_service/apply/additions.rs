@@ -42,14 +42,18 @@ pub(super) fn additions(rendered: &Rendered, live: &DynamicObject) -> Vec<Change
                 }
                 for variable in elements(theirs, "/env") {
                     if elements(ours, "/env").iter().all(|known| known["name"] != variable["name"]) {
-                        add(format!("{place}/env/{}", variable["name"].as_str().unwrap_or_default()), variable);
+                        add(
+                            format!("{place}/env/{}", variable["name"].as_str().unwrap_or_default()),
+                            variable,
+                        );
                     }
                 }
             }
         }
         Kind::NetworkPolicy => {
             for direction in ["ingress", "egress"].map(|direction| format!("/spec/{direction}")) {
-                if elements(&rendered.value, &direction).is_empty() && !elements(&live.data, &direction).is_empty()
+                if elements(&rendered.value, &direction).is_empty()
+                    && !elements(&live.data, &direction).is_empty()
                 {
                     add(direction.clone(), live.data.pointer(&direction).unwrap_or(&Value::Null));
                 }
@@ -70,11 +74,13 @@ pub(super) fn accept(value: &mut Value, kind: Kind, addition: &Change) {
             }
         }
         Kind::Deployment | Kind::StatefulSet => {
-            let Some(rest) = addition.path.strip_prefix(CONTAINERS).map(|rest| rest.split('/').skip(1)) else {
+            let Some(rest) = addition.path.strip_prefix(CONTAINERS).map(|rest| rest.split('/').skip(1))
+            else {
                 return;
             };
             let rest: Vec<&str> = rest.collect();
-            let containers = value.pointer_mut(CONTAINERS).and_then(Value::as_array_mut).into_iter().flatten();
+            let containers =
+                value.pointer_mut(CONTAINERS).and_then(Value::as_array_mut).into_iter().flatten();
             for container in containers.filter(|container| container["name"] == rest[0]) {
                 match rest.get(1) {
                     Some(&"env") => match container["env"].as_array_mut() {

@@ -24,11 +24,12 @@ pub(super) fn differs(
     live: &DynamicObject,
     applied_fingerprint: Option<Fingerprint>,
 ) -> bool {
+    if let Some(expected) = applied_fingerprint {
+        // Also without the hash, which admission may have removed.
+        return fingerprint_of(rendered, live) != expected;
+    }
     if !has_hash(rendered, live) {
         return true;
-    }
-    if let Some(expected) = applied_fingerprint {
-        return fingerprint_of(rendered, live) != expected;
     }
     normalise(rendered, &serde_json::to_value(live).unwrap_or_default())
         != normalise(rendered, &rendered.value)
@@ -125,7 +126,10 @@ pub(super) fn identity(elements: &[Value]) -> Option<&'static str> {
         let distinct = names.iter().enumerate().all(|(index, name)| !names[..index].contains(name));
         names.len() == elements.len() && distinct
     };
-    ["mountPath", "name", "uid", "topologyKey"].into_iter().find(|key| identifies(key)).filter(|_| !elements.is_empty())
+    ["mountPath", "name", "uid", "topologyKey"]
+        .into_iter()
+        .find(|key| identifies(key))
+        .filter(|_| !elements.is_empty())
 }
 
 pub(super) fn is_empty(value: &Value) -> bool {

@@ -123,7 +123,9 @@ mod tests {
     fn a_changed_field_is_named_and_replaced() {
         let ours = rendered(
             Kind::Deployment,
-            deployment(json!([{"name": "server", "image": "a/b:1", "args": ["serve"], "resources": {"limits": {"cpu": "0.5"}}}])),
+            deployment(
+                json!([{"name": "server", "image": "a/b:1", "args": ["serve"], "resources": {"limits": {"cpu": "0.5"}}}]),
+            ),
         );
         let theirs = live(&deployment(json!([
             {"name": "proxy", "image": "p"},
@@ -141,7 +143,10 @@ mod tests {
 
     #[test]
     fn a_field_that_is_missing_is_left_out_when_it_is_accepted() {
-        let ours = rendered(Kind::Service, json!({"metadata": {"name": "a"}, "spec": {"type": "ClusterIP", "selector": {"a": "b"}}}));
+        let ours = rendered(
+            Kind::Service,
+            json!({"metadata": {"name": "a"}, "spec": {"type": "ClusterIP", "selector": {"a": "b"}}}),
+        );
         let theirs = live(&json!({"metadata": {"name": "a"}, "spec": {"selector": {"a": "b"}}}));
         let value = replace_where(&ours, &theirs, |_| true);
         assert_eq!(value["spec"], json!({"selector": {"a": "b"}}));
@@ -153,6 +158,9 @@ mod tests {
         let theirs = live(&json!({"metadata": {}, "spec": {"selector": {"a": "b", "c": "d"}}}));
         let changes = changed_fields(&ours, &theirs);
         assert_eq!(changes.len(), 1);
-        assert_eq!((changes[0].path.as_str(), &changes[0].found), ("/spec/selector", &json!({"a": "b", "c": "d"})));
+        assert_eq!(
+            (changes[0].path.as_str(), &changes[0].found),
+            ("/spec/selector", &json!({"a": "b", "c": "d"}))
+        );
     }
 }

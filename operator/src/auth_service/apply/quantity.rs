@@ -52,7 +52,9 @@ mod tests {
     #[test]
     fn equal_amounts_are_the_same_in_every_spelling() {
         let same = |one, other| is_same_quantity("/a/limits/cpu", &json!(one), &json!(other));
-        for (one, other) in [("0.5", "500m"), ("1024Mi", "1Gi"), ("1e3", "1k"), ("1000m", "1"), ("1500Mi", "1572864000")] {
+        for (one, other) in
+            [("0.5", "500m"), ("1024Mi", "1Gi"), ("1e3", "1k"), ("1000m", "1"), ("1500Mi", "1572864000")]
+        {
             assert!(same(one, other), "{one} {other}");
         }
         assert!(is_same_quantity("/limits/cpu", &json!(1), &json!("1")));

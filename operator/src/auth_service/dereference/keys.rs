@@ -18,7 +18,7 @@ use crate::cluster::controller_reference::controller_of;
 use crate::credentials::password_from;
 use crate::names::{ANNOTATIONS, KEYS_KEY, REQUIRED_KEY_ANNOTATION, SALT_KEY};
 use crate::signing_keys::{
-    KeyMaterial, KeySet, Plan, Remembered, Replica, ReplicaReport, Request, RequiredKey, Requests,
+    KeyMaterial, KeySet, Plan, Remembered, Replica, ReplicaReport, Request, Requests, RequiredKey,
     RotationStatus, decide_key_material,
 };
 

@@ -59,7 +59,7 @@ pub(super) fn resources(cpu: &str, memory: &str, memory_limit: &str) -> Resource
 pub(super) fn pull_secrets(service: &Validated) -> Option<Vec<LocalObjectReference>> {
     let mut names: Vec<&str> =
         service.spec.image.pull_secrets.iter().map(|secret| secret.name.as_str()).collect();
-    for name in &service.pull_secrets {
+    for name in &service.pull_names {
         if !names.contains(&name.as_str()) {
             names.push(name);
         }

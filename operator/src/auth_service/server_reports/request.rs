@@ -21,12 +21,8 @@ pub(super) enum Failure {
 }
 
 /// The responses with which the proxies of service meshes deny a request.
-const DENIED: [StatusCode; 4] = [
-    StatusCode::BAD_REQUEST,
-    StatusCode::UNAUTHORIZED,
-    StatusCode::FORBIDDEN,
-    StatusCode::UPGRADE_REQUIRED,
-];
+const DENIED: [StatusCode; 4] =
+    [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::UPGRADE_REQUIRED];
 
 /// The body of the response; `None` if there is no response, or one with another status than 200. A redirect is not
 /// followed. Sets `responds` when the head of the response is complete.

@@ -175,7 +175,13 @@ async fn any_other_response_is_no_report() {
     }
     assert_eq!(result_of_text("HTTP/1.1 200 OK\r\n\r\nno").await, Err(Fault::NoReport));
     // A proxy that demands mTLS closes the connection, sends a TLS alert, or denies the request.
-    for response in ["", "200", "\u{15}\u{3}\u{3}\0\u{2}\u{2}(", "HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 426 Upgrade Required\r\n\r\n"] {
+    for response in [
+        "",
+        "200",
+        "\u{15}\u{3}\u{3}\0\u{2}\u{2}(",
+        "HTTP/1.1 403 Forbidden\r\n\r\n",
+        "HTTP/1.1 426 Upgrade Required\r\n\r\n",
+    ] {
         assert_eq!(result_of_text(response).await, Err(Fault::Denied), "{response:?}");
     }
 }

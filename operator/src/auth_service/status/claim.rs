@@ -41,7 +41,8 @@ pub(crate) async fn write_claim(
         Ok(written) => {
             context.metrics.status_updated();
             let stored = written.salvaged().status.clone().unwrap_or_default();
-            let kept = stored.operator == status.operator && stored.operator_request == status.operator_request;
+            let kept =
+                stored.operator == status.operator && stored.operator_request == status.operator_request;
             context.with_memory(&uid, |memory| {
                 memory.status = auth_service.resource_version().map(|replaced| WrittenStatus {
                     replaced,

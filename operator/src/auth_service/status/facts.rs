@@ -10,8 +10,8 @@ use latchkey_crds::conditions as types;
 use crate::auth_service::apply::Applied;
 use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::server_reports::{Fault, Report};
-use crate::names::MANAGEMENT_PORT;
 use crate::auth_service::validate::Validated;
+use crate::names::MANAGEMENT_PORT;
 
 use super::termination_message::termination_message;
 
@@ -155,7 +155,11 @@ pub(super) fn first_denied(facts: &Facts<'_>) -> Option<String> {
     let answers = facts.external_state.answers.iter();
     let mut refused = answers.filter(|answer| answer.fault == Some(Fault::Denied));
     let is_ready = |name: &str| {
-        facts.external_state.pods.iter().any(|pod| pod.name_any() == name && crate::auth_service::dereference::is_ready(pod))
+        facts
+            .external_state
+            .pods
+            .iter()
+            .any(|pod| pod.name_any() == name && crate::auth_service::dereference::is_ready(pod))
     };
     refused.find(|answer| is_ready(&answer.pod)).map(|answer| denied(&answer.pod))
 }

@@ -151,7 +151,7 @@ pub(crate) fn validate(
         owner,
         spec,
         image,
-        pull_secrets: images.pull_secrets.clone(),
+        pull_names: images.pull_names.clone(),
         assigns_users: installation.assigns_users,
     })
 }

@@ -70,7 +70,7 @@ pub(crate) struct Validated {
     /// The server's image.
     pub image: String,
     /// The pull secrets that the installation gives to all pods.
-    pub pull_secrets: Vec<String>,
+    pub pull_names: Vec<String>,
     /// Whether pods name their user and groups.
     pub assigns_users: bool,
     /// The mounted key with the database URL.

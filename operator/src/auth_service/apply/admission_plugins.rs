@@ -13,7 +13,7 @@ const MOST: usize = 8;
 /// The names of the mutating webhooks and policies whose rules match this operation on a kind, such as
 /// `MutatingWebhookConfiguration sidecar-injector`. Of their selectors only the name of the namespace is evaluated.
 /// Empty if there are none, or if the operator may not list them.
-pub(crate) async fn mutating_plugins(
+pub(super) async fn mutating_plugins(
     client: &Client,
     kind: Kind,
     operation: &str,
@@ -30,7 +30,8 @@ pub(crate) async fn mutating_plugins(
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         match api.list(&kube::api::ListParams::default().limit(500)).await {
             Ok(found) => {
-                let matching = found.iter().filter(|plugin| concerns(&plugin.data, kind, operation, namespace));
+                let matching =
+                    found.iter().filter(|plugin| concerns(&plugin.data, kind, operation, namespace));
                 names.extend(matching.map(|plugin| format!("{source} {}", plugin.name_any())));
             }
             Err(error) => tracing::debug!(source, error = %ErrorChain(&error), "not listed"),
