@@ -207,8 +207,8 @@ async fn reconcile_until(
     readiness.set(true);
     tracing::info!("the initial lists are complete; reconciling");
 
-    let place = Place { namespace, pod_name: arguments.pod_name.clone() };
-    let context = Context::new(client, cache, auth_services.clone(), installation, scope, metrics, place);
+    let place = Place { namespace, pod_name: arguments.pod_name.clone(), scope };
+    let context = Context::new(client, cache, auth_services.clone(), installation, metrics, place);
     let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

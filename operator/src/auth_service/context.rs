@@ -53,12 +53,14 @@ pub(crate) struct AppliedState {
     pub correct_version: Option<Box<str>>,
 }
 
-/// Where this operator runs.
+/// Where this operator runs, and for which AuthServices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub namespace: String,
     /// The name of the pod, if the operator runs in one.
     pub pod_name: Option<String>,
+    /// The AuthServices that it reconciles.
+    pub scope: Scope,
 }
 
 /// The state kept for one AuthService. If it is lost, the next reconcile sends a few unnecessary writes.
@@ -159,7 +161,6 @@ impl Context {
         cache: Cache,
         auth_services: Store<Observed>,
         installation: Installation,
-        scope: Scope,
         metrics: Metrics,
         place: Place,
     ) -> Arc<Self> {
@@ -171,7 +172,7 @@ impl Context {
             cache,
             auth_services,
             installation,
-            scope,
+            scope: place.scope,
             operator_namespace: place.namespace,
             metrics,
             slots: ReconcileSlots::default(),

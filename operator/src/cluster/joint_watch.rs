@@ -12,6 +12,9 @@ use kube::runtime::watcher::{self, Event};
 /// The events of a watch.
 pub(super) type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 
+/// The events of the watch of one place, with the number of both.
+type NumberedEvents<K> = BoxStream<'static, (usize, u64, watcher::Result<Event<K>>)>;
+
 /// The watch of one namespace.
 struct Place<K> {
     /// The number of the watch: events of a watch that was replaced are ignored.
@@ -25,7 +28,7 @@ struct Place<K> {
 struct Joint<K, F> {
     start: F,
     places: Vec<Place<K>>,
-    watches: SelectAll<BoxStream<'static, (usize, u64, watcher::Result<Event<K>>)>>,
+    watches: SelectAll<NumberedEvents<K>>,
     /// Whether a complete list of all places was passed on.
     complete: bool,
     ready: VecDeque<watcher::Result<Event<K>>>,
