@@ -12,6 +12,7 @@ mod observability;
 mod password_policy;
 mod pod;
 mod rollout;
+mod route;
 mod status;
 mod stores;
 mod tokens;
@@ -33,6 +34,7 @@ pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor
 pub use password_policy::PasswordPolicy;
 pub use pod::Pod;
 pub use rollout::Rollout;
+pub use route::{RouteExposure, RouteTermination, RouteTls};
 pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
 pub use stores::{
     ClientCertificateRef, Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName,

@@ -43,8 +43,8 @@ pub struct RunArguments {
     pub selector: LabelSelectorOption,
     /// The name of an image pull secret that all pods use, in the namespace of their AuthService; the option may be
     /// repeated.
-    #[arg(long, env = "IMAGE_PULL_SECRET", value_delimiter = ',')]
-    pub image_pull_secret: Vec<String>,
+    #[arg(long = "image-pull-secret", env = "IMAGE_PULL_SECRET", value_name = "NAME", value_delimiter = ',')]
+    pub image_pull_names: Vec<String>,
     /// The registry, with an optional path, from which all images are pulled instead of their own registries.
     #[arg(long, env = "IMAGE_REGISTRY", default_value = "")]
     pub image_registry: String,

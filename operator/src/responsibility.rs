@@ -1,5 +1,5 @@
 //! Which operator reconciles an AuthService: the one whose class and selector match, and of several such operators the
-//! one that claimed it in the status. See `docs/decisions/0022`. Pure.
+//! one that claimed it in the status. See `docs/decisions/0027`. Pure.
 
 use std::time::{Duration, Instant};
 

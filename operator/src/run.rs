@@ -184,12 +184,7 @@ async fn reconcile_until(
             postgres: with_registry(&arguments.postgres_image, &arguments.image_registry),
             valkey: with_registry(&arguments.valkey_image, &arguments.image_registry),
             registry: arguments.image_registry.trim_end_matches('/').to_owned(),
-            pull_secrets: arguments
-                .image_pull_secret
-                .iter()
-                .filter(|name| !name.is_empty())
-                .cloned()
-                .collect(),
+            pull_names: arguments.image_pull_names.iter().filter(|name| !name.is_empty()).cloned().collect(),
         },
         assigns_users: arguments.assign_pod_users,
     };

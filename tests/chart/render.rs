@@ -78,10 +78,6 @@ fn with_a_watched_namespace_the_permissions_are_limited_to_it() {
                 "servicemonitors.monitoring.coreos.com",
             ],
             "verbs": ["list", "watch"],
-        }, {
-            "apiGroups": ["admissionregistration.k8s.io"],
-            "resources": ["mutatingwebhookconfigurations", "mutatingadmissionpolicies"],
-            "verbs": ["list"],
         }])
     );
     let arguments = container(&objects)["args"].as_array().expect("arguments");

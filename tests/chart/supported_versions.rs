@@ -193,7 +193,8 @@ fn rendered_by_the_operator() -> Vec<Value> {
         let (_, content) =
             text.trim_start_matches("---").split_once("\n---\n").expect("the head of a snapshot");
         let all: Vec<Value> = serde_yaml_ng::from_str(content).expect("a list of objects");
-        all
+        // Others are the names of objects that are deleted or kept.
+        all.into_iter().filter(|object| object["apiVersion"].is_string()).collect::<Vec<_>>()
     });
     objects.collect()
 }

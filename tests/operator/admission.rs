@@ -11,7 +11,7 @@ use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
-use crate::owned::apply_both;
+use crate::owned::{EDGE, ROUTED, apply_both};
 
 /// The mirror into which images are rewritten.
 const MIRROR: &str = "mirror.example.com/all";
@@ -83,6 +83,7 @@ fn mutations() -> Vec<Mutation> {
             "[JSONPatch{op: 'replace', path: '/spec/maxReplicas', value: 2}]",
         ),
         Mutation::new("route", "gateway.networking.k8s.io", &["httproutes"], labels),
+        Mutation::new("openshift", "route.openshift.io", &["routes"], labels),
         Mutation::new("certificate", "cert-manager.io", &["certificates"], labels),
         Mutation::new("monitor", "monitoring.coreos.com", &["servicemonitors"], labels),
         Mutation::new(
@@ -143,6 +144,26 @@ async fn install(fixture: &Fixture, mutations: &[Mutation], operations: &[&str])
     .await;
 }
 
+/// The permission that the chart grants to an operator for all namespaces.
+async fn may_list_plugins(fixture: &Fixture) {
+    let name = format!("{}-plugins", fixture.namespace);
+    let group = "rbac.authorization.k8s.io";
+    let role = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRole", "metadata": {"name": name},
+        "rules": [{
+            "apiGroups": ["admissionregistration.k8s.io"], "verbs": ["list"],
+            "resources": ["mutatingwebhookconfigurations", "mutatingadmissionpolicies"],
+        }],
+    });
+    let binding = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": fixture.installation.user}],
+    });
+    apply(&fixture.client, &role).await;
+    apply(&fixture.client, &binding).await;
+}
+
 async fn reconcile_twice(fixture: &Fixture, operator: &Operator) {
     for _ in 0..2 {
         let before = operator.metric("latchkey_operator_reconcile_total", &[]).await;
@@ -158,9 +179,10 @@ fn writes_of_objects(fixture: &Fixture) -> Vec<Write> {
     writes
 }
 
-/// The generations, which change with every change of a spec.
+/// The generations, which change with every change of a spec. The autoscaler changes that of the Deployment, too.
 async fn generations(fixture: &Fixture) -> BTreeMap<String, Option<i64>> {
     let owned = fixture.owned().await.into_iter();
+    let owned = owned.filter(|(name, _)| !name.starts_with("Deployment/"));
     owned.map(|(name, object)| (name, object.metadata.generation)).collect()
 }
 
@@ -173,10 +195,19 @@ async fn is_accepted(name: &str, operations: &[&str]) {
     let fixture = Fixture::new(name).await;
     let _kubelet = fixture.start_kubelet();
     install(&fixture, &mutations(), operations).await;
+    may_list_plugins(&fixture).await;
     let mut operator = fixture.start_operator().await;
     apply_both(&fixture).await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_reason("Progressing", "False", "Settled").await;
+    for (kind, name) in [("HTTPRoute", EDGE), ("Route", ROUTED)] {
+        wait::until(&format!("the {kind} with its record"), async || {
+            let found = fixture.any(kind).get_opt(name).await.expect("an answer");
+            let annotations = found.and_then(|found| found.metadata.annotations).unwrap_or_default();
+            wait::check(annotations.contains_key("latchkey.dev/admitted"), annotations)
+        })
+        .await;
+    }
     reconcile_twice(&fixture, &operator).await;
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
     let containers = pointer(&deployment, "/spec/template/spec/containers");
@@ -202,6 +233,8 @@ async fn is_accepted(name: &str, operations: &[&str]) {
     reconcile_twice(&fixture, &restarted).await;
     assert_eq!(writes_of_objects(&fixture)[writes.len()..], []);
     assert_eq!(generations(&fixture).await, before);
+    let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
+    assert_eq!(deployment.metadata.annotations.unwrap_or_default()["deployment.kubernetes.io/revision"], "1");
     fixture.wait_for_condition("Ready", "True").await;
 
     // A change of the spec rolls out once; what admission had changed is not reverted.
@@ -269,4 +302,35 @@ async fn changes_at_creation_are_accepted() {
 #[tokio::test]
 async fn changes_at_every_write_are_accepted() {
     is_accepted("admission-always", &["CREATE", "UPDATE"]).await;
+}
+
+/// A webhook that sets a field to another value at every write.
+#[tokio::test]
+async fn a_field_that_changes_at_every_write_causes_no_endless_writes() {
+    let fixture = Fixture::new("admission-restless").await;
+    let _kubelet = fixture.start_kubelet();
+    let version = "has(object.metadata.resourceVersion) ? object.metadata.resourceVersion : '0'";
+    let label = format!(
+        "[JSONPatch{{op: 'replace', path: '/metadata/labels/app.kubernetes.io~1component', value: 'v' + ({version})}}]"
+    );
+    let mutations = [
+        Mutation::new("restless", "", &["services"], &label),
+        Mutation::new("settings", "", &["configmaps"], "Object{data: {'LOG_LEVEL': 'warn'}}"),
+    ];
+    install(&fixture, &mutations, &["CREATE", "UPDATE"]).await;
+    let operator = fixture.start_operator().await;
+    fixture.apply(json!({})).await;
+    fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_reason("Progressing", "False", "Settled").await;
+    reconcile_twice(&fixture, &operator).await;
+    let writes = writes_of_objects(&fixture);
+    reconcile_twice(&fixture, &operator).await;
+    // Another writer makes admission change it again.
+    let note = json!({"metadata": {"annotations": {"example.com/note": "theirs"}}});
+    let parameters = kube::api::PatchParams::default();
+    fixture.any("Service").patch(NAME, &parameters, &kube::api::Patch::Merge(note)).await.expect("the edit");
+    reconcile_twice(&fixture, &operator).await;
+    assert_eq!(writes_of_objects(&fixture)[writes.len()..], []);
+    let of_services: Vec<_> = writes.iter().filter(|write| write.resource == "services").collect();
+    assert!(of_services.len() <= 4 * 6, "{of_services:?}");
 }

@@ -106,6 +106,7 @@ fn table() -> Vec<Row> {
         row("Certificate", NAME, json!({"spec": {"dnsNames": ["evil.example.com"]}}), "/spec/dnsNames")
             .with_foreign_field("/spec/duration", json!({"spec": {"duration": "2160h"}})),
         row("HTTPRoute", "edge", json!({"spec": {"hostnames": ["evil.example.com"]}}), "/spec/hostnames"),
+        row("Route", "routed", json!({"spec": {"host": "evil.example.com"}}), "/spec/host"),
         policy(NAME),
         policy("auth-migrations"),
         policy("auth-postgres"),
@@ -121,7 +122,7 @@ fn at(object: &DynamicObject, pointer: &str) -> Value {
 
 /// Like `kubectl edit`; custom resources only support JSON merge patches.
 fn edit_of(kind: &str, patch: Value) -> Patch<Value> {
-    let foreign = ["Certificate", "HTTPRoute", "ServiceMonitor"].contains(&kind);
+    let foreign = ["Certificate", "HTTPRoute", "Route", "ServiceMonitor"].contains(&kind);
     if foreign { Patch::Merge(patch) } else { Patch::Strategic(patch) }
 }
 
@@ -230,7 +231,7 @@ async fn changes_of_owned_fields_are_reverted_and_foreign_fields_are_kept() {
     wait_for_each(&fixture, &before, is_as_it_was).await;
     change_each(&fixture, |row| {
         let uid = before[&(row.kind.to_owned(), row.name.to_owned())].owner_references()[0].uid.clone();
-        let foreign = ["Certificate", "HTTPRoute", "ServiceMonitor"].contains(&row.kind);
+        let foreign = ["Certificate", "HTTPRoute", "Route", "ServiceMonitor"].contains(&row.kind);
         let none = if foreign { json!([]) } else { json!([{"$patch": "delete", "uid": uid}]) };
         json!({"metadata": {"ownerReferences": none}})
     })

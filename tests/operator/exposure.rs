@@ -109,3 +109,43 @@ async fn a_route_is_exposed_when_its_gateway_accepts_it() {
     set_status(&fixture, "HTTPRoute", route_status("True")).await;
     fixture.wait_for_reason("Exposed", "True", "RouteAccepted").await;
 }
+
+#[tokio::test]
+async fn a_route_of_openshift_is_exposed_when_a_router_admits_it() {
+    let fixture = Fixture::new("route").await;
+    let _operator = fixture.start_operator().await;
+    let route = |tls: Value| {
+        let annotations = json!({"haproxy.router.openshift.io/timeout": "30s"});
+        spec(&json!({"route": {"host": "auth.example.com", "annotations": annotations, "tls": tls}}))
+    };
+    fixture.apply(route(json!({}))).await;
+    fixture.wait_for_reason("Exposed", "Unknown", "RoutePending").await;
+    for (pointer, expected) in [
+        ("/spec/host", json!("auth.example.com")),
+        ("/spec/to", json!({"kind": "Service", "name": NAME, "weight": 100})),
+        ("/spec/port", json!({"targetPort": "http"})),
+        ("/spec/tls", json!({"termination": "edge", "insecureEdgeTerminationPolicy": "Redirect"})),
+        ("/metadata/annotations/haproxy.router.openshift.io~1timeout", json!("30s")),
+    ] {
+        fixture.wait_for_value("Route", NAME, pointer, &expected).await;
+    }
+    let admitted = |status: &str| {
+        json!({"ingress": [{
+            "host": "auth.example.com", "routerName": "default", "wildcardPolicy": "None",
+            "conditions": [{"type": "Admitted", "status": status, "message": "another Route has the host"}],
+        }]})
+    };
+    set_status(&fixture, "Route", admitted("False")).await;
+    let condition_now = fixture.wait_for_reason("Exposed", "False", "NotAccepted").await;
+    assert!(condition_now.message.ends_with("another Route has the host"), "{}", condition_now.message);
+    set_status(&fixture, "Route", admitted("True")).await;
+    fixture.wait_for_reason("Exposed", "True", "RouteAccepted").await;
+
+    fixture.apply(route(json!({"termination": "reencrypt", "destinationCACertificate": "PEM"}))).await;
+    let tls = json!({
+        "termination": "reencrypt", "insecureEdgeTerminationPolicy": "Redirect", "destinationCACertificate": "PEM",
+    });
+    fixture.wait_for_value("Route", NAME, "/spec/tls", &tls).await;
+    fixture.apply(json!({"issuer": "https://auth.example.com"})).await;
+    fixture.wait_until_gone("Route", NAME).await;
+}

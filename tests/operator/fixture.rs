@@ -209,6 +209,7 @@ impl Fixture {
             "ServiceMonitor" => ("monitoring.coreos.com", "v1"),
             "HTTPRoute" => ("gateway.networking.k8s.io", "v1"),
             "Certificate" => ("cert-manager.io", "v1"),
+            "Route" => ("route.openshift.io", "v1"),
             "Ingress" | "NetworkPolicy" => ("networking.k8s.io", "v1"),
             "HorizontalPodAutoscaler" => ("autoscaling", "v2"),
             _ => ("", "v1"),

@@ -7,7 +7,7 @@ use latchkey_tests::control_plane::apply;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME, condition};
-use crate::owned::{EDGE, apply_both, counts};
+use crate::owned::{EDGE, ROUTED, apply_both, counts};
 use crate::waiting::wait_for;
 
 /// An object of this kind and name that another client creates.
@@ -40,6 +40,9 @@ fn conflicting(object: &DynamicObject) -> Value {
             ("spec", json!({"secretName": "theirs", "dnsNames": ["a.com"], "issuerRef": issuer}))
         }
         "HTTPRoute" => ("spec", json!({"hostnames": ["theirs.example.com"]})),
+        "Route" => {
+            ("spec", json!({"host": "theirs.example.com", "to": {"kind": "Service", "name": "theirs"}}))
+        }
         "ServiceMonitor" => ("spec", json!({"selector": selector, "endpoints": []})),
         other => panic!("no object of the kind {other}"),
     };
@@ -59,9 +62,10 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     apply_both(&fixture).await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_value("HTTPRoute", EDGE, "/spec/hostnames/0", &json!("edge.example.com")).await;
+    fixture.wait_for_value("Route", ROUTED, "/spec/host", &json!("routed.example.com")).await;
     let originals = fixture.owned().await;
     // The names are the same the second time, including the hash of the Job.
-    for name in [NAME, EDGE] {
+    for name in [NAME, EDGE, ROUTED] {
         fixture.api::<AuthService>().delete(name, &DeleteParams::default()).await.expect("it is deleted");
     }
     drop((operator, kubelet));
@@ -90,7 +94,7 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
         let made = apply(&fixture.client, &conflicting).await;
         theirs.push((kind.to_owned(), made.name_any(), made.uid(), made.metadata.generation));
     }
-    assert_eq!(theirs.len(), 24, "{theirs:?}");
+    assert_eq!(theirs.len(), 25, "{theirs:?}");
 
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -98,9 +102,14 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     let mut kinds = Vec::new();
     while !theirs.is_empty() {
         // Each conflict is reported in turn, by the affected AuthService.
-        let of_edge = theirs.iter().all(|(kind, ..)| kind == "HTTPRoute");
-        let service = if of_edge { EDGE } else { NAME };
-        let (type_, reason, words) = if of_edge {
+        let of_kind = |wanted: &str| theirs.iter().any(|(kind, ..)| kind == wanted);
+        let of_others = theirs.iter().all(|(kind, ..)| kind == "HTTPRoute" || kind == "Route");
+        let service = match () {
+            () if !of_others => NAME,
+            () if of_kind("HTTPRoute") => EDGE,
+            () => ROUTED,
+        };
+        let (type_, reason, words) = if of_others {
             ("Exposed", "NameConflict", "exists and has another owner")
         } else {
             ("Ready", "NameConflict", "exists and has another owner")
@@ -142,5 +151,5 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     );
     kinds.sort();
     kinds.dedup();
-    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert_eq!(kinds.len(), 15, "{kinds:?}");
 }

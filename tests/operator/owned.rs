@@ -13,7 +13,10 @@ use crate::fixture::{Fixture, NAME};
 /// The AuthService that is exposed with a Gateway; it has no database and runs no pods.
 pub const EDGE: &str = "edge";
 
-/// A spec for which an AuthService owns everything except an HTTPRoute.
+/// The AuthService that is exposed with a Route of OpenShift; it has no database either.
+pub const ROUTED: &str = "routed";
+
+/// A spec for which an AuthService owns everything except an HTTPRoute and a Route.
 pub fn spec() -> Value {
     json!({
         "issuer": "https://auth.example.com",
@@ -41,24 +44,33 @@ pub fn edge_spec() -> Value {
     })
 }
 
-/// Applies both, with the referenced objects.
+/// A spec for which it owns a Route.
+pub fn routed_spec() -> Value {
+    let mut spec = edge_spec();
+    spec["exposure"] = json!({"route": {"host": "routed.example.com", "tls": {}}});
+    spec
+}
+
+/// Applies all, with the referenced objects.
 pub async fn apply_both(fixture: &Fixture) {
     fixture.apply_secret("smtp", &[("username", "mailer"), ("password", "hunter22")]).await;
     fixture.apply(spec()).await;
-    let object = json!({
-        "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": EDGE}, "spec": edge_spec(),
-    });
-    let api: Api<AuthService> = fixture.api();
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(EDGE, &parameters, &Patch::Apply(object))
-        .await
-        .expect("the API server accepts the AuthService");
+    for (name, spec) in [(EDGE, edge_spec()), (ROUTED, routed_spec())] {
+        let object = json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": name}, "spec": spec,
+        });
+        let api: Api<AuthService> = fixture.api();
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        api.patch(name, &parameters, &Patch::Apply(object))
+            .await
+            .expect("the API server accepts the AuthService");
+    }
 }
 
-/// Whether an owned object is in the tables, which only contain the HTTPRoute of the second AuthService.
+/// Whether an owned object is in the tables, which only contain the HTTPRoute and the Route of the other AuthServices.
 pub fn counts(kind: &str, object: &DynamicObject) -> bool {
     let instance = object.labels().get("app.kubernetes.io/instance").map(String::as_str);
-    instance == Some(NAME) || kind == "HTTPRoute"
+    instance == Some(NAME) || kind == "HTTPRoute" || kind == "Route"
 }
 
 /// The name of a Job without its hash.
@@ -79,7 +91,9 @@ pub fn made_by_the_operator() -> Vec<String> {
         .filter(|rule| rule["verbs"].as_array().is_some_and(|verbs| verbs.contains(&json!("create"))))
         .flat_map(|rule| rule["resources"].as_array().cloned().unwrap_or_default())
         .map(|plural| text(&plural))
-        .filter(|plural| !["authservices", "events", "leases"].contains(&plural.as_str()))
+        .filter(|plural| {
+            !["authservices", "events", "leases"].contains(&plural.as_str()) && !plural.contains('/')
+        })
         .collect();
     plurals.sort();
     plurals.dedup();

@@ -194,7 +194,10 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             exposed(&json!({"ingress": {"host": "auth.example.com"}}), &json!({"enabled": true})),
             "spec.exposure with spec.networkPolicy.enabled needs spec.networkPolicy.allowFrom: name the namespace of the ingress controller or gateway there",
         ),
-        (exposed(&json!({}), &json!({})), "spec.exposure: set ingress or gateway, one of the two"),
+        (
+            exposed(&json!({}), &json!({})),
+            "spec.exposure: set ingress, gateway or route, exactly one of them",
+        ),
         (
             exposed(
                 &json!({
@@ -203,7 +206,7 @@ pub fn refused() -> Vec<(Value, &'static str)> {
                 }),
                 &json!({}),
             ),
-            "spec.exposure: set ingress or gateway, one of the two",
+            "spec.exposure: set ingress, gateway or route, exactly one of them",
         ),
         (
             exposed(&json!({"ingress": {"host": "https://auth.example.com"}}), &json!({})),
@@ -226,6 +229,28 @@ pub fn refused() -> Vec<(Value, &'static str)> {
                 &json!({}),
             ),
             "spec.exposure.gateway.hostnames must contain host names in lower case, such as auth.example.com",
+        ),
+        (
+            json!({"operatorClass": "Blue"}),
+            "spec.operatorClass must contain only lower-case letters, digits and '-', such as blue",
+        ),
+        (
+            exposed(&json!({"route": {"host": "a"}}), &json!({})),
+            "spec.exposure.route.host must be a host name in lower case, such as auth.apps.example.com",
+        ),
+        (
+            exposed(
+                &json!({"route": {"host": "a.example.com", "annotations": {"latchkey.dev/rendered": "x"}}}),
+                &json!({}),
+            ),
+            "spec.exposure.route.annotations: latchkey.dev/rendered is reserved for the operator",
+        ),
+        (
+            exposed(
+                &json!({"route": {"host": "a.example.com", "tls": {"destinationCACertificate": "x"}}}),
+                &json!({}),
+            ),
+            "spec.exposure.route.tls: destinationCACertificate needs the termination reencrypt",
         ),
         (
             json!({"networkPolicy": {"egressNetworks": ["10.0.0.1"]}}),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 /// Resources that discovery does not list: subresources and special verbs, each by group, resource, subresource and
 /// verb.
-const SPECIAL: [(&str, &str, &str, &str); 22] = [
+const SPECIAL: [(&str, &str, &str, &str); 24] = [
     ("", "pods", "exec", "create"),
     ("", "pods", "exec", "get"),
     ("", "pods", "attach", "create"),
@@ -33,6 +33,8 @@ const SPECIAL: [(&str, &str, &str, &str); 22] = [
     ("latchkey.dev", "authservices", "status", "patch"),
     ("latchkey.dev", "authservices", "finalizers", "update"),
     ("latchkey.dev", "authservices", "scale", "patch"),
+    ("route.openshift.io", "routes", "custom-host", "create"),
+    ("route.openshift.io", "routes", "custom-host", "update"),
     ("rbac.authorization.k8s.io", "roles", "", "escalate"),
     ("rbac.authorization.k8s.io", "clusterroles", "", "bind"),
     ("certificates.k8s.io", "signers", "", "approve"),

@@ -6,11 +6,13 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Exposes the API outside the cluster with an Ingress or with an HTTPRoute. The management port is never exposed.
+use super::RouteExposure;
+
+/// Exposes the API outside the cluster with an Ingress, an HTTPRoute, or a Route of OpenShift. The management port is never exposed.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.ingress) != has(self.gateway)")
-    .message("spec.exposure: set ingress or gateway, one of the two"))]
+#[x_kube(validation = Rule::new("[has(self.ingress), has(self.gateway), has(self.route)].filter(chosen, chosen).size() == 1")
+    .message("spec.exposure: set ingress, gateway or route, exactly one of them"))]
 pub struct Exposure {
     /// An Ingress (networking.k8s.io/v1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -18,6 +20,9 @@ pub struct Exposure {
     /// An HTTPRoute (gateway.networking.k8s.io/v1). Created if the Gateway API is installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayExposure>,
+    /// A Route of OpenShift (route.openshift.io/v1). Created if the cluster has the kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteExposure>,
 }
 
 /// An Ingress.
@@ -132,7 +137,8 @@ pub struct ParentRef {
 }
 
 /// Requires at least two labels, because a name without a dot resolves only inside the cluster.
-const HOST_NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$')";
+pub(super) const HOST_NAME: &str =
+    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$')";
 
 const HOST_NAMES: &str = "self.all(host, \
     host.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$'))";

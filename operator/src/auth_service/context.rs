@@ -32,7 +32,7 @@ pub(crate) struct Images {
     /// The registry of all images, if it is not their own; empty otherwise.
     pub registry: String,
     /// The pull secrets of all pods, by name, in the namespace of each AuthService.
-    pub pull_secrets: Vec<String>,
+    pub pull_names: Vec<String>,
 }
 
 /// What the installation of the operator decides for all AuthServices.
@@ -57,14 +57,14 @@ pub(crate) struct AppliedState {
     pub correct_version: Option<Box<str>>,
 }
 
-/// Where this operator runs, and what it reconciles there.
-#[derive(Debug, Clone)]
+/// Where this operator runs, and for which AuthServices.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The AuthServices that this operator reconciles.
-    pub scope: Scope,
     pub namespace: String,
     /// The name of the pod, if the operator runs in one.
     pub pod_name: Option<String>,
+    /// The AuthServices that it reconciles.
+    pub scope: Scope,
 }
 
 /// The state kept for one AuthService. If it is lost, the next reconcile sends a few unnecessary writes.

@@ -28,7 +28,7 @@ pub(crate) fn installation() -> Installation {
             postgres: "registry.example/postgres:17".to_owned(),
             valkey: "registry.example/valkey:8".to_owned(),
             registry: String::new(),
-            pull_secrets: Vec::new(),
+            pull_names: Vec::new(),
         },
         assigns_users: true,
     }

@@ -1,4 +1,7 @@
-//! The registries of images. Pure.
+//! The registries of images, and the Secrets for them. Pure.
+
+use latchkey_crds::AuthServiceSpec;
+use latchkey_crds::auth_service::SecretName;
 
 /// The image from another registry: `docker.io/library/postgres:17` from `registry.example.com/mirror` is
 /// `registry.example.com/mirror/library/postgres:17`. Without a registry, or if the image is from it already, the image
@@ -20,6 +23,17 @@ pub(crate) fn with_registry(image: &str, registry: &str) -> String {
 pub(crate) fn with_default_registry(repository: &str, registry: &str) -> String {
     let names_its_registry = repository.split_once('/').is_some_and(|(host, _)| is_host(host));
     if names_its_registry { repository.to_owned() } else { with_registry(repository, registry) }
+}
+
+/// The spec with the pull secrets of the installation, each once.
+pub(crate) fn with_pull_secrets(mut spec: AuthServiceSpec, names: &[String]) -> AuthServiceSpec {
+    for name in names {
+        let secrets = &mut spec.image.pull_secrets;
+        if secrets.iter().all(|secret| secret.name != *name) {
+            secrets.push(SecretName { name: name.clone() });
+        }
+    }
+    spec
 }
 
 /// Whether the first part of an image is a registry

@@ -59,6 +59,7 @@ fn own_names(kind: Kind, auth_service: &str) -> Vec<String> {
         | Kind::HttpRoute
         | Kind::Ingress
         | Kind::PodDisruptionBudget
+        | Kind::Route
         | Kind::ServiceAccount
         | Kind::ServiceMonitor => vec![base],
         Kind::Job | Kind::Pod => Vec::new(),

@@ -4,29 +4,16 @@
 //! the objects of the others: when one namespace has been listed again, all others are listed again too.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
 
 use futures::stream::{self, BoxStream, SelectAll};
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
 
-use crate::cluster::list_watch::list_watch;
+/// The events of a watch.
+pub(super) type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 
-type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
-
-/// The events of a watch on all of these.
-pub(crate) fn watch_all<K>(apis: Vec<Api<K>>, config: watcher::Config) -> Events<K>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    if let [api] = &apis[..] {
-        return list_watch(api.clone(), config).boxed();
-    }
-    let count = apis.len();
-    join(count, move |place| list_watch(apis[place].clone(), config.clone()).boxed()).boxed()
-}
+/// The events of the watch of one place, with the number of both.
+type NumberedEvents<K> = BoxStream<'static, (usize, u64, watcher::Result<Event<K>>)>;
 
 /// The watch of one namespace.
 struct Place<K> {
@@ -41,7 +28,7 @@ struct Place<K> {
 struct Joint<K, F> {
     start: F,
     places: Vec<Place<K>>,
-    watches: SelectAll<BoxStream<'static, (usize, u64, watcher::Result<Event<K>>)>>,
+    watches: SelectAll<NumberedEvents<K>>,
     /// Whether a complete list of all places was passed on.
     complete: bool,
     ready: VecDeque<watcher::Result<Event<K>>>,
@@ -49,7 +36,8 @@ struct Joint<K, F> {
     held: Vec<Event<K>>,
 }
 
-fn join<K: Send + 'static>(
+/// The events of the watches that `start` starts for each of `count` places.
+pub(super) fn join<K: Send + 'static>(
     count: usize,
     start: impl FnMut(usize) -> Events<K> + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {

@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     NetworkPolicy,
     Pod,
     PodDisruptionBudget,
+    Route,
     Secret,
     Service,
     ServiceAccount,
@@ -51,7 +52,8 @@ impl Kind {
 
     /// The kinds of optional APIs. They may be installed and removed while the operator runs; each is watched while
     /// its definition exists.
-    pub(crate) const OPTIONAL: [Self; 3] = [Self::Certificate, Self::HttpRoute, Self::ServiceMonitor];
+    pub(crate) const OPTIONAL: [Self; 4] =
+        [Self::Certificate, Self::HttpRoute, Self::Route, Self::ServiceMonitor];
 
     /// The name of the CustomResourceDefinition of an optional kind.
     pub(crate) fn definition(self) -> String {
@@ -72,6 +74,7 @@ impl Kind {
             Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
             Self::Pod => ApiResource::erase::<Pod>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::Route => foreign("route.openshift.io", "Route", "routes"),
             Self::Secret => ApiResource::erase::<Secret>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
             Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
@@ -100,6 +103,7 @@ impl Kind {
             | Self::HttpRoute
             | Self::Ingress
             | Self::Job
+            | Self::Route
             | Self::Secret
             | Self::ServiceAccount
             | Self::ServiceMonitor
@@ -122,6 +126,7 @@ impl Kind {
             | Self::HttpRoute
             | Self::NetworkPolicy
             | Self::PodDisruptionBudget
+            | Self::Route
             | Self::Secret
             | Self::Service
             | Self::ServiceAccount
@@ -142,6 +147,7 @@ impl Kind {
             Self::NetworkPolicy => "NetworkPolicy",
             Self::Pod => "Pod",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::Route => "Route",
             Self::Secret => "Secret",
             Self::Service => "Service",
             Self::ServiceAccount => "ServiceAccount",

@@ -10,8 +10,22 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::cluster::joint_watch::{Events, join};
+
 /// The page size for an API server without streaming lists; a page is held in memory as a whole.
 const PAGE: u32 = 25;
+
+/// The events of a watch on all of these.
+pub(crate) fn watch_all<K>(apis: Vec<Api<K>>, config: watcher::Config) -> Events<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    if let [api] = &apis[..] {
+        return list_watch(api.clone(), config).boxed();
+    }
+    let count = apis.len();
+    join(count, move |place| list_watch(apis[place].clone(), config.clone()).boxed()).boxed()
+}
 
 /// The events of a watch that begins with a streaming list, or with a list in small pages if the API server does not
 /// support that (before Kubernetes 1.32, and in 1.33).

@@ -1,7 +1,6 @@
 //! The objects that the API server last returned, and the clients for it. Nothing here depends on how an
 //! AuthService is reconciled: which objects an AuthService refers to is given as a function.
 
-pub(crate) mod admission_plugins;
 pub(crate) mod cache;
 pub(crate) mod cached_object;
 pub(crate) mod change_filter;

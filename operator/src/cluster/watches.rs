@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
@@ -21,10 +21,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::cluster::cache::{Cache, Presence};
 use crate::cluster::change_filter::ChangeFilter;
 use crate::cluster::instrumentation::Instrumentation;
-use crate::cluster::joint_watch::watch_all;
 use crate::cluster::kinds::Kind;
 use crate::cluster::lenient::{AnyObject, Identity};
-use crate::cluster::list_watch::list_watch;
+use crate::cluster::list_watch::{list_watch, watch_all};
 use crate::cluster::object_store::{Change, Writer};
 use crate::cluster::observed::Observed;
 use crate::cluster::owners::Owners;
@@ -35,6 +34,9 @@ use crate::names::{MANAGED_BY, OPERATOR};
 
 /// The channel of AuthServices to reconcile.
 pub(crate) type Triggers = UnboundedSender<ObjectRef<Observed>>;
+
+/// The interval at which kinds without a definition are discovered.
+const DISCOVER_EVERY: Duration = Duration::from_secs(20);
 
 /// What the watches share.
 #[derive(Clone)]
@@ -80,7 +82,12 @@ pub(crate) fn start(
     tasks.spawn(watches.clone().follow_named_secrets());
     tasks.spawn(watches.clone().follow_named_config_maps());
     for kind in Kind::OPTIONAL {
-        tasks.spawn(watches.clone().follow_definition(kind));
+        // OpenShift serves its kinds by an aggregated API server, without a definition.
+        if kind == Kind::Route {
+            tasks.spawn(watches.clone().follow_served(kind));
+        } else {
+            tasks.spawn(watches.clone().follow_definition(kind));
+        }
     }
     (auth_services, tasks)
 }
@@ -262,6 +269,42 @@ impl Watches {
                 }
             }
             while tasks.try_join_next().is_some() {}
+        }
+    }
+
+    /// Watches the objects of a kind while the API server serves it.
+    async fn follow_served(self, kind: Kind) {
+        let resource = kind.api_resource();
+        let mut tasks = JoinSet::new();
+        let mut running: Option<AbortHandle> = None;
+        loop {
+            let served = match self.client.list_api_group_resources(&resource.api_version).await {
+                Ok(found) => Some(found.resources.iter().any(|found| found.name == resource.plural)),
+                Err(kube::Error::Api(status)) if status.code == 404 => Some(false),
+                Err(error) => {
+                    tracing::debug!(kind = kind.as_str(), error = %ErrorChain(&error), "discovery failed");
+                    None
+                }
+            };
+            match (served, &running) {
+                (Some(true), None) => running = Some(tasks.spawn(self.clone().follow_optional(kind))),
+                (Some(false), task) => {
+                    let was_known = self.cache.optional().presence(kind) == Presence::Absent;
+                    if let Some(task) = task {
+                        task.abort();
+                        running = None;
+                        self.cache.remove(kind);
+                    }
+                    if !was_known {
+                        self.cache.set_presence(kind, Presence::Absent);
+                        self.trigger_all();
+                    }
+                }
+                (None, None) => self.cache.set_presence(kind, Presence::Unknown),
+                (Some(true) | None, Some(_)) => {}
+            }
+            while tasks.try_join_next().is_some() {}
+            tokio::time::sleep(DISCOVER_EVERY).await;
         }
     }
 

@@ -207,7 +207,7 @@ impl Instrumentation for Metrics {
 }
 
 /// The resources that the operator requests; any other counts as `other`.
-const RESOURCES: [&str; 20] = [
+const RESOURCES: [&str; 21] = [
     "authservices",
     "certificates",
     "configmaps",
@@ -223,6 +223,7 @@ const RESOURCES: [&str; 20] = [
     "persistentvolumeclaims",
     "poddisruptionbudgets",
     "pods",
+    "routes",
     "secrets",
     "serviceaccounts",
     "servicemonitors",

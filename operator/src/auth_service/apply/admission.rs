@@ -9,11 +9,11 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use super::admission_plugins::mutating_plugins;
 use super::admitted::{Admitted, Origin};
-use super::field_changes::Change;
+use super::field_changes::{Change, changed_fields};
 use super::work::{MOST_WRITES, Work};
 use crate::auth_service::render::Rendered;
-use crate::cluster::admission_plugins::mutating_plugins;
 use crate::error_chain::ErrorChain;
 use crate::fingerprint::fingerprint;
 use crate::names::{ADMITTED_ANNOTATION, OPERATOR};
@@ -58,11 +58,13 @@ impl Work<'_> {
     ) -> Result<Arc<DynamicObject>, kube::Error> {
         let salt = &self.service.salt;
         let admitted = Admitted::recorded(rendered, salt, &response);
-        let Some((mut record, new)) = admitted.update(&response, |_, origin| written.proves(origin)) else {
+        let Some((mut record, new)) = admitted.update(&response, &[], |_, origin| written.proves(origin))
+        else {
             return Ok(response);
         };
         let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         let mut live = response;
+        let mut restless = Vec::new();
         for _ in 0..MOST_WRITES {
             let change = json!({ "metadata": {
                 "uid": live.uid(),
@@ -71,17 +73,28 @@ impl Work<'_> {
             }});
             match api.patch(&rendered.name, &parameters, &Patch::Merge(&change)).await {
                 Ok(recorded) => {
-                    if !new.is_empty() {
-                        self.report_admission(rendered, &new, written).await;
-                    }
-                    return Ok(Arc::new(recorded));
+                    live = Arc::new(recorded);
+                    // A field that admission sets to another value at every write, this one included, is not compared.
+                    restless.extend(changed_again(rendered, &live, &new));
+                    let admitted = Admitted::recorded(rendered, salt, &live);
+                    let again =
+                        admitted.update(&live, &restless, |_, _| false).filter(|_| !restless.is_empty());
+                    let Some((again, _)) = again else {
+                        if !new.is_empty() {
+                            self.report_admission(rendered, &new, written).await;
+                        }
+                        return Ok(live);
+                    };
+                    record = again;
                 }
                 // A controller has written the status in the meantime, for example.
                 Err(kube::Error::Api(status)) if status.code == 409 => {
                     let Some(found) = api.get_opt(&rendered.name).await? else { break };
                     live = Arc::new(found);
                     let admitted = Admitted::recorded(rendered, salt, &live);
-                    let Some((again, _)) = admitted.update(&live, |change, _| new.contains(change)) else {
+                    let Some((again, _)) =
+                        admitted.update(&live, &restless, |change, _| new.contains(change))
+                    else {
                         break;
                     };
                     record = again;
@@ -139,6 +152,13 @@ impl Work<'_> {
             tracing::warn!(error = %ErrorChain(&error), "could not write an event");
         }
     }
+}
+
+/// The fields of these changes that have another value again.
+fn changed_again(rendered: &Rendered, live: &DynamicObject, changes: &[Change]) -> Vec<String> {
+    let now = changed_fields(rendered, live).into_iter();
+    let differs = |now: &Change| changes.iter().any(|then| then.path == now.path && then.found != now.found);
+    now.filter(differs).map(|change| change.path).collect()
 }
 
 /// The changed fields. Values may be secret, so that only images are shown.

@@ -54,8 +54,17 @@ impl<'a> Admitted<'a> {
         fingerprint(parts.map(str::as_bytes))[..LENGTH].to_owned()
     }
 
+    /// The hash of a change to any value, for a field that admission sets anew at every write.
+    fn hash_of_any(&self, change: &Change) -> String {
+        self.hash(&Change {
+            found: Value::from("any value"),
+            path: format!("{} *", change.path),
+            ..change.clone()
+        })
+    }
+
     fn knows(&self, change: &Change) -> bool {
-        self.known.contains(&self.hash(change))
+        self.known.contains(&self.hash(change)) || self.known.contains(&self.hash_of_any(change))
     }
 
     /// The rendered object with the additions that admission made.
@@ -87,10 +96,12 @@ impl<'a> Admitted<'a> {
     }
 
     /// The record for this version of the object, in which `is_proven` changes were made by admission, and the changes
-    /// that are not recorded yet. `None` if the record is up to date.
+    /// that are not recorded yet. `None` if the record is up to date. The fields `restless` may have any value from now
+    /// on.
     pub(super) fn update(
         &self,
         live: &DynamicObject,
+        restless: &[String],
         is_proven: impl Fn(&Change, Origin) -> bool,
     ) -> Option<(Option<String>, Vec<Change>)> {
         let fields = changed_fields(self.rendered, live).into_iter().map(|change| (change, Origin::Field));
@@ -98,8 +109,10 @@ impl<'a> Admitted<'a> {
         let mut current = BTreeSet::new();
         let mut new = Vec::new();
         for (change, origin) in fields.chain(added).take(MOST) {
-            let hash = self.hash(&change);
-            if self.known.contains(&hash) {
+            let (hash, of_any) = (self.hash(&change), self.hash_of_any(&change));
+            if self.known.contains(&of_any) || restless.contains(&change.path) {
+                current.insert(of_any);
+            } else if self.known.contains(&hash) {
                 current.insert(hash);
             } else if is_proven(&change, origin) {
                 current.insert(hash);

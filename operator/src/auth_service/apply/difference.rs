@@ -24,11 +24,12 @@ pub(super) fn differs(
     live: &DynamicObject,
     applied_fingerprint: Option<Fingerprint>,
 ) -> bool {
+    if let Some(expected) = applied_fingerprint {
+        // Also without the hash, which admission may have removed.
+        return fingerprint_of(rendered, live) != expected;
+    }
     if !has_hash(rendered, live) {
         return true;
-    }
-    if let Some(expected) = applied_fingerprint {
-        return fingerprint_of(rendered, live) != expected;
     }
     normalise(rendered, &serde_json::to_value(live).unwrap_or_default())
         != normalise(rendered, &rendered.value)

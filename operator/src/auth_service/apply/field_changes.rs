@@ -112,7 +112,7 @@ mod tests {
         serde_json::from_value(value.clone()).unwrap()
     }
 
-    fn deployment(containers: Value) -> Value {
+    fn deployment(containers: &Value) -> Value {
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
             "spec": {"template": {"spec": {"containers": containers}}},
@@ -124,10 +124,10 @@ mod tests {
         let ours = rendered(
             Kind::Deployment,
             deployment(
-                json!([{"name": "server", "image": "a/b:1", "args": ["serve"], "resources": {"limits": {"cpu": "0.5"}}}]),
+                &json!([{"name": "server", "image": "a/b:1", "args": ["serve"], "resources": {"limits": {"cpu": "0.5"}}}]),
             ),
         );
-        let theirs = live(&deployment(json!([
+        let theirs = live(&deployment(&json!([
             {"name": "proxy", "image": "p"},
             {"name": "server", "image": "mirror/b:1", "args": ["serve", "x"], "resources": {"limits": {"cpu": "500m"}}, "tty": true},
         ])));

@@ -8,6 +8,7 @@
 
 mod additions;
 mod admission;
+mod admission_plugins;
 mod admitted;
 mod applied;
 mod creation;

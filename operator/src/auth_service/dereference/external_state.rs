@@ -77,6 +77,8 @@ pub(crate) struct ExposureState {
     pub ingress: Option<Ingress>,
     /// The cached HTTPRoute.
     pub http_route: Option<DynamicObject>,
+    /// The cached Route.
+    pub route: Option<DynamicObject>,
     /// The cached Certificate.
     pub certificate: Option<DynamicObject>,
 }
@@ -102,6 +104,7 @@ impl Lookup<'_> {
             }),
             ingress: self.owned(Kind::Ingress, names.base())?,
             http_route: owned(Kind::HttpRoute),
+            route: owned(Kind::Route),
             certificate: owned(Kind::Certificate),
         })
     }

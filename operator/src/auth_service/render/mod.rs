@@ -19,6 +19,7 @@ mod postgres;
 mod redis;
 mod rendered;
 mod required_key;
+mod route;
 mod schema;
 mod service;
 mod service_account;

@@ -57,15 +57,9 @@ pub(super) fn resources(cpu: &str, memory: &str, memory_limit: &str) -> Resource
 }
 
 pub(super) fn pull_secrets(service: &Validated) -> Option<Vec<LocalObjectReference>> {
-    let mut names: Vec<&str> =
-        service.spec.image.pull_secrets.iter().map(|secret| secret.name.as_str()).collect();
-    for name in &service.pull_secrets {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
-    let references = names.iter().map(|name| LocalObjectReference { name: (*name).to_owned() });
-    (!names.is_empty()).then(|| references.collect())
+    let secrets = &service.spec.image.pull_secrets;
+    (!secrets.is_empty())
+        .then(|| secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect())
 }
 
 /// A volume with one key of a Secret, as the file `path`.

@@ -329,6 +329,20 @@ fn exposures() -> Vec<World> {
         world.external_state.exposure.http_route = Some(object(&json!({"parents": [parent]})));
         worlds.push(world);
     }
+    let route = json!({"exposure": {"route": {"host": "a.example"}}});
+    for found in [Presence::Present, Presence::Absent, Presence::Unknown] {
+        let mut world = with_spec(route.clone());
+        presence(&mut world, Kind::Route, found);
+        worlds.push(world);
+    }
+    for admitted in ["True", "False"] {
+        let mut world = with_spec(route.clone());
+        presence(&mut world, Kind::Route, Presence::Present);
+        let router =
+            json!({"routerName": "default", "conditions": [{"type": "Admitted", "status": admitted}]});
+        world.external_state.exposure.route = Some(object(&json!({"ingress": [router]})));
+        worlds.push(world);
+    }
     worlds
 }
 

@@ -1,7 +1,7 @@
 //! The condition `Exposed`, decided from the status that other controllers report. Pure.
 
 use kube::core::DynamicObject;
-use latchkey_crds::auth_service::{GatewayExposure, IngressExposure};
+use latchkey_crds::auth_service::{GatewayExposure, IngressExposure, RouteExposure};
 use latchkey_crds::conditions::EXPOSED;
 use serde_json::Value;
 
@@ -17,18 +17,19 @@ pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
             "The API is only available inside the cluster: set spec.exposure to expose it.",
         );
     };
-    let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Certificate];
+    let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Route, Kind::Certificate];
     if let Some((kind, name)) = facts.applied.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
         let message = format!("the {kind} {name} exists and has another owner: delete or rename it.");
         return stated(ConditionStatus::False, "NameConflict", message);
     }
-    match (&exposure.ingress, &exposure.gateway) {
-        (Some(ingress), _) => decide_ingress(facts, ingress),
-        (None, Some(gateway)) => decide_gateway(facts, gateway),
-        (None, None) => stated(
+    match (&exposure.ingress, &exposure.gateway, &exposure.route) {
+        (Some(ingress), ..) => decide_ingress(facts, ingress),
+        (None, Some(gateway), _) => decide_gateway(facts, gateway),
+        (None, None, Some(route)) => decide_route(facts, route),
+        (None, None, None) => stated(
             ConditionStatus::False,
             "Disabled",
-            "spec.exposure is empty: set ingress or gateway in it.",
+            "spec.exposure is empty: set ingress, gateway or route in it.",
         ),
     }
 }
@@ -108,6 +109,42 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
     }
 }
 
+fn decide_route(facts: &Facts<'_>, exposure: &RouteExposure) -> Stated {
+    if let Some(missing) = missing(facts, Kind::Route, "RouteKindMissing", "only OpenShift has it") {
+        return missing;
+    }
+    let route = facts.external_state.exposure.route.as_ref();
+    let routers = route
+        .and_then(|route| route.data.pointer("/status/ingress")?.as_array().cloned())
+        .unwrap_or_default();
+    let admitted =
+        routers.iter().filter_map(|router| Some((router, condition(&router["conditions"], "Admitted")?)));
+    let mut refused = admitted.clone().filter(|(_, condition)| condition["status"] == "False");
+    match (refused.next(), admitted.count()) {
+        (Some((router, why)), _) => stated(
+            ConditionStatus::False,
+            "NotAccepted",
+            format!(
+                "The router {} does not accept the Route for {}, check that no other Route has this host: {}",
+                router["routerName"].as_str().unwrap_or_default(),
+                exposure.host,
+                why["message"].as_str().unwrap_or_default()
+            ),
+        ),
+        (None, 0) => stated(
+            ConditionStatus::Unknown,
+            "RoutePending",
+            format!(
+                "No router has accepted the Route for {} yet: check the ingress controllers of the cluster.",
+                exposure.host
+            ),
+        ),
+        (None, _) => {
+            stated(ConditionStatus::True, "RouteAccepted", format!("The Route serves {}.", exposure.host))
+        }
+    }
+}
+
 pub(super) fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
     missing(facts, Kind::Certificate, "CertificateKindMissing", "install cert-manager").or_else(|| {
         let certificate = facts.external_state.exposure.certificate.as_ref();
@@ -136,6 +173,12 @@ fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) ->
             ConditionStatus::False,
             reason,
             format!("The kind {kind} is not installed: {remedy}, or change spec.exposure."),
+        )),
+        // Found by discovery, which needs no permission.
+        Presence::Unknown if kind == Kind::Route => Some(stated(
+            ConditionStatus::Unknown,
+            "KindUnknown",
+            "It is not known yet whether the kind Route is installed.",
         )),
         Presence::Unknown => Some(stated(
             ConditionStatus::Unknown,

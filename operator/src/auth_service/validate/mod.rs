@@ -17,6 +17,7 @@ use latchkey_crds::auth_service as api;
 use crate::auth_service::context::Installation;
 use crate::auth_service::dereference::{Dereferenced, ExternalState};
 use crate::auth_service::image::server_image;
+use crate::auth_service::images::with_pull_secrets;
 use crate::auth_service::postgres_image::decide_postgres_image;
 use crate::auth_service::problem::Problem;
 use crate::auth_service::retention::retains_volume;
@@ -51,7 +52,7 @@ pub(crate) fn validate(
     installation: &Installation,
 ) -> Result<Validated, ValidateError> {
     let images = &installation.images;
-    let spec = auth_service.spec.clone();
+    let spec = with_pull_secrets(auth_service.spec.clone(), &images.pull_names);
     let (Some(namespace), Some(owner)) = (auth_service.namespace(), auth_service.controller_owner_ref(&()))
     else {
         return Err(ValidateError::NoIdentity);
@@ -153,7 +154,6 @@ pub(crate) fn validate(
         owner,
         spec,
         image,
-        pull_secrets: images.pull_secrets.clone(),
         assigns_users: installation.assigns_users,
     })
 }

@@ -72,8 +72,6 @@ pub(crate) struct Validated {
     pub spec: AuthServiceSpec,
     /// The server's image.
     pub image: String,
-    /// The pull secrets that the installation gives to all pods.
-    pub pull_secrets: Vec<String>,
     /// Whether pods name their user and groups.
     pub assigns_users: bool,
     /// The mounted key with the database URL.

@@ -13,7 +13,7 @@ const MOST: usize = 8;
 /// The names of the mutating webhooks and policies whose rules match this operation on a kind, such as
 /// `MutatingWebhookConfiguration sidecar-injector`. Of their selectors only the name of the namespace is evaluated.
 /// Empty if there are none, or if the operator may not list them.
-pub(crate) async fn mutating_plugins(
+pub(super) async fn mutating_plugins(
     client: &Client,
     kind: Kind,
     operation: &str,
