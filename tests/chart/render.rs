@@ -205,6 +205,15 @@ fn a_cluster_that_assigns_users_gets_no_user_from_the_chart() {
 }
 
 #[test]
+fn the_pace_of_rollouts_is_a_value() {
+    for (values, expected) in [(&[][..], "--max-rollouts=10"), (&["maxRollouts=3"][..], "--max-rollouts=3")] {
+        let objects = render("latchkey", "latchkey-system", values);
+        let arguments = container(&objects)["args"].as_array().expect("arguments");
+        assert!(arguments.contains(&json!(expected)), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_digest_takes_precedence_over_a_tag() {
     let digest = format!("sha256:{:064x}", 7);
     let with_digest =

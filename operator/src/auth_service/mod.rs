@@ -10,6 +10,7 @@ pub(crate) mod context;
 mod dereference;
 #[cfg(test)]
 mod fixtures;
+mod hold;
 mod image;
 pub(crate) mod images;
 mod migration;
@@ -141,9 +142,9 @@ async fn reconcile_once(
     context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.reported = None);
     let service = validate::validate(auth_service, tokens, found, &external_state, &context.installation)?;
     let mut objects = render::render(&service, &external_state, Timestamp::now())?;
-    let queued = pace::holds(auth_service, &service, &external_state, &objects, context);
+    let queued = hold::holds(auth_service, &service, &external_state, &objects, context);
     if queued {
-        objects.hold_workloads(|action| pace::is_pending(action, &service, context));
+        objects.hold_workloads(|action| hold::is_pending(action, &service, context));
     }
     let mut applied = if service.spec.paused {
         apply::observe(&service, &external_state, &objects, context)

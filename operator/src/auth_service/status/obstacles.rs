@@ -23,6 +23,10 @@ use super::termination_message::termination_message_before_restart;
 const REFUSED_PATIENCE: SignedDuration = SignedDuration::from_secs(15);
 /// The same for an obstacle that can pass: another node may start, a registry may respond again.
 const PASSING_PATIENCE: SignedDuration = SignedDuration::from_mins(1);
+/// How long a pod of a store may take to become ready; the first start initializes the database.
+const READY_PATIENCE: SignedDuration = SignedDuration::from_mins(3);
+/// How long a pod may be pending although no component reports why.
+const PENDING_PATIENCE: SignedDuration = SignedDuration::from_mins(1);
 /// Waiting reasons of every starting container.
 const ORDINARY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// Waiting reasons of containers that start after a retry at best.
@@ -111,7 +115,8 @@ pub(super) fn of_migration(facts: &Facts<'_>) -> Option<Obstacle> {
         matches!(phase, Some("Failed" | "Succeeded")) || all.any(failed)
     };
     let mut started = state.migration_pods.iter().filter(|pod| !has_ended(pod));
-    let of_pods = started.find_map(|pod| of_pod(pod, &state.warnings, facts.now));
+    let of_pods = started
+        .find_map(|pod| of_pod(pod, &state.warnings, facts.now).or_else(|| pending_for_long(pod, facts.now)));
     let mut jobs = state.jobs.iter();
     of_pods.or_else(|| jobs.find_map(|job| of_job(job, &state.warnings, facts.now)))
 }
@@ -145,7 +150,39 @@ fn of_store(store: &Store, warnings: &Warnings, now: Timestamp) -> Option<Obstac
         let late = now.duration_since(*since) >= NO_POD_PATIENCE;
         return late.then(|| no_pod("StatefulSet", &store.stateful_set.name_any(), warning, *since));
     }
-    store.pods.iter().find_map(|pod| of_pod(pod, warnings, now))
+    store.pods.iter().find_map(|pod| {
+        of_pod(pod, warnings, now)
+            .or_else(|| pending_for_long(pod, now))
+            .or_else(|| unready_for_long(pod, now))
+    })
+}
+
+/// A pod of which neither the scheduler nor the kubelet says anything.
+fn pending_for_long(pod: &Pod, now: Timestamp) -> Option<Obstacle> {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
+    let since =
+        created(pod).filter(|since| phase == "Pending" && now.duration_since(*since) >= PENDING_PATIENCE)?;
+    let name = pod.name_any();
+    let message = format!(
+        "Pod {name} has been pending for more than a minute, and no component reports why (kubectl describe pod {name})."
+    );
+    Some(Obstacle::new(Step::Start, message, Some(since), PASSING_PATIENCE))
+}
+
+/// A pod that runs and does not become ready.
+fn unready_for_long(pod: &Pod, now: Timestamp) -> Option<Obstacle> {
+    let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    let ready = condition(pod, "Ready")?;
+    let since = ready.last_transition_time.as_ref().map(|time| time.0)?;
+    let late = now.duration_since(since) >= READY_PATIENCE;
+    if !running || ready.status == "True" || pod.metadata.deletion_timestamp.is_some() || !late {
+        return None;
+    }
+    let name = pod.name_any();
+    let message = format!(
+        "Pod {name} runs, but has not been ready for more than three minutes: check its log (kubectl logs {name})."
+    );
+    Some(Obstacle::new(Step::Start, message, Some(since), PASSING_PATIENCE))
 }
 
 fn no_pod(kind: &str, name: &str, warning: Option<&Warning>, since: Timestamp) -> Obstacle {

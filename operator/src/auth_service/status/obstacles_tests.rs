@@ -190,6 +190,45 @@ fn a_pod_that_outlives_its_grace_period_is_reported() {
 }
 
 #[test]
+fn a_store_that_takes_long_without_a_reason_is_reported() {
+    let decide = |status: &Value, created: &str| {
+        let mut world = World::healthy();
+        world.applied.schema = Schema::WaitingForDatabase;
+        let mut pod = pod(status);
+        pod.metadata.creation_timestamp = serde_json::from_value(json!(created)).unwrap();
+        world.external_state.stores = vec![store(Component::Postgres, vec![pod])];
+        world.decide().0[READY].message.clone()
+    };
+    let pending = json!({"phase": "Pending"});
+    assert!(decide(&pending, "1969-12-31T23:59:01Z").contains("is starting"));
+    assert!(
+        decide(&pending, "1969-12-31T23:59:00Z").contains("Pod p-0 has been pending for more than a minute")
+    );
+    let running = |since: &str| json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": since}]});
+    let created = "1969-12-31T00:00:00Z";
+    assert!(decide(&running("1969-12-31T23:57:01Z"), created).contains("is starting"));
+    assert!(decide(&running("1969-12-31T23:57:00Z"), created).contains("kubectl logs p-0"));
+}
+
+#[test]
+fn a_stuck_rollout_repeats_what_the_quota_or_the_scheduler_says() {
+    let stuck = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"});
+    let refused = json!({"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: limits"});
+    let mut world = incomplete();
+    let status = world.applied.deployment.as_mut().unwrap().status.as_mut().unwrap();
+    status.conditions = serde_json::from_value(json!([stuck.clone(), refused])).unwrap();
+    let message = world.expect_condition(READY, ConditionStatus::False, "RolloutStuck");
+    assert!(message.ends_with("No pod can be created: exceeded quota: limits."), "{message}");
+    let status = world.applied.deployment.as_mut().unwrap().status.as_mut().unwrap();
+    status.conditions = serde_json::from_value(json!([stuck])).unwrap();
+    let words = "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules";
+    let unscheduled = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": words}]});
+    world.external_state.pods = vec![pod(&unscheduled)];
+    let message = world.expect_condition(READY, ConditionStatus::False, "RolloutStuck");
+    assert!(message.ends_with(words), "{message}");
+}
+
+#[test]
 fn an_obstacle_that_lasts_stalls_the_service() {
     let decide = |created: &str, reason: &str| {
         let mut world = incomplete();
