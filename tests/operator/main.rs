@@ -31,6 +31,7 @@ mod network_policy;
 mod optional_kinds;
 mod owned;
 mod paused;
+mod pod_template;
 mod racing;
 mod references;
 mod refused;

@@ -10,11 +10,11 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::ObjectMeta;
 
 use super::metadata::metadata;
-use super::{pod, trusted_cas};
+use super::{pod, pod_template, trusted_cas};
 use crate::auth_service::validate::{SecretKey, Server, Validated, paths};
 use crate::names::{
     CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT,
-    MIGRATED_ANNOTATION, SERVER_USER,
+    MIGRATED_ANNOTATION, SERVER_CONTAINER, SERVER_USER,
 };
 
 /// The server derives the number of its hash workers from it (`latchkey_config::HashLimits`).
@@ -43,7 +43,7 @@ pub(super) fn build(service: &Validated, server: &Server) -> Deployment {
                 }),
             }),
             revision_history_limit: Some(3),
-            template: template(service, server),
+            template: pod_template::with_override(template(service, server), service.pod_template.as_deref()),
             ..DeploymentSpec::default()
         },
         ..Deployment::default()
@@ -98,7 +98,7 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>) -> Container {
         ..ContainerPort::default()
     };
     Container {
-        name: "server".to_owned(),
+        name: SERVER_CONTAINER.to_owned(),
         image: Some(service.image.clone()),
         image_pull_policy: Some(pull_policy(service)),
         args: Some(vec!["serve".to_owned()]),
