@@ -2,6 +2,7 @@
 //! controllers create pods, and the tests set their status.
 
 mod arbitrary;
+mod argo_cd;
 mod assigned_users;
 mod autoscaling;
 mod bootstrap_admin;

@@ -18,6 +18,8 @@ mod keys_tests;
 mod kstatus;
 #[cfg(test)]
 mod kstatus_tests;
+#[cfg(test)]
+mod overall_tests;
 mod rollout;
 #[cfg(test)]
 mod rollout_tests;
