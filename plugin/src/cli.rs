@@ -176,7 +176,8 @@ pub struct ImportArguments {
     pub name: String,
     /// The file to import; `-` is standard input.
     pub file: PathBuf,
-    /// The format of the file; `latchkey-server users import --help` lists them.
+    /// The format of the file; `latchkey-server users import --help` lists them [default: determined by the extension .jsonl,
+    /// .ndjson or .csv].
     #[arg(long)]
     pub format: Option<String>,
     /// Checks the file and imports nothing.

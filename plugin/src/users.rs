@@ -59,9 +59,19 @@ async fn open(path: &Path) -> Result<Box<dyn AsyncRead + Unpin>, Failure> {
     Ok(Box::new(file))
 }
 
+/// The format that the server's command derives from the name of a file; standard input has no name.
+fn format_of(file: &Path) -> Option<&'static str> {
+    match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "jsonl" | "ndjson" => Some("jsonl"),
+        "csv" => Some("csv"),
+        _ => None,
+    }
+}
+
 fn arguments(options: &ImportArguments) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = ["users", "import", "-"].map(Into::into).to_vec();
-    arguments.extend(options.format.iter().map(|format| format!("--format={format}").into()));
+    let format = options.format.as_deref().or_else(|| format_of(&options.file));
+    arguments.extend(format.map(|format| format!("--format={format}").into()));
     if options.dry_run {
         arguments.push("--dry-run".into());
     }

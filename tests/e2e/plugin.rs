@@ -56,7 +56,8 @@ async fn the_plugin_imports_accounts_ends_sessions_and_prints_logs() {
     let path = file.to_str().expect("a text");
     let imported = plugin(&namespace, &["users", "import", NAME, path]);
     assert_eq!(imported.status.code(), Some(0), "{imported:?}");
-    assert!(text(&imported.stdout).contains("3000"), "{imported:?}");
+    let printed = text(&[&imported.stdout[..], &imported.stderr[..]].concat());
+    assert!(printed.contains("3000 accounts created"), "{printed}");
     lines += "not an account\n";
     fs::write(&file, &lines).expect("written");
     let rejected = plugin(&namespace, &["users", "import", NAME, path, "--dry-run"]);

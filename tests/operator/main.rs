@@ -35,6 +35,7 @@ mod paused;
 mod plugin;
 mod plugin_bundle;
 mod plugin_check;
+mod plugin_exec;
 mod pod_template;
 mod racing;
 mod references;
