@@ -108,6 +108,17 @@ async fn faults_of_the_spec_and_its_references_are_found() {
     ] {
         assert_found(&fixture, &spec, area, "failed", words);
     }
+    let other = |name: &str, image: &str| json!({"podTemplate": {"spec": {"containers": [{"name": name, "image": image}]}}});
+    assert_found(&fixture, &other("Not valid", "x"), "pods", "failed", &["Not valid"]);
+    assert_found(
+        &fixture,
+        &other("proxy", "proxy:1"),
+        "pods",
+        "passed",
+        &["(server)", "admission accepts it"],
+    );
+    let wrong = json!({"podTemplate": {"spec": {"volumes": 1}}});
+    assert_found(&fixture, &wrong, "pods", "failed", &["spec.podTemplate is not a pod template"]);
     // The name of the host is no Service here; from this machine it does not resolve either.
     let (findings, _) = check(&fixture, &database("db", "uri"));
     let text = format!("{findings:?}");

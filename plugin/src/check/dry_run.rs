@@ -1,15 +1,18 @@
 //! Dry runs on the API server: it validates the AuthService, and admission decides on its pods.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::DeepMerge;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, SecurityContext};
 use kube::api::{Patch, PatchParams, PostParams, ValidationDirective};
 use kube::{Error, ResourceExt};
 use latchkey_crds::AuthService;
+use latchkey_crds::auth_service::PodTemplate;
 use serde_json::{Value, json};
 
 use super::findings::{Findings, Outcome};
 use super::quotas::{PodNeeds, needs};
 use crate::cluster::{Cluster, FIELD_MANAGER};
 use crate::failure::Failure;
+use crate::pods::SERVER_CONTAINER;
 
 const FIELDS: &str = "fields";
 const PODS: &str = "pods";
@@ -60,12 +63,21 @@ pub async fn manifest(
 
 /// Creates one pod of each component in a dry run: LimitRanges, quotas, Pod Security and webhooks decide on it.
 pub async fn pods(cluster: &Cluster, service: &AuthService, findings: &mut Findings) {
+    if service.spec.pod_template.is_some() {
+        let message = "what must not be overridden is checked by the operator, in the condition Ready";
+        findings.add(FIELDS, "spec.podTemplate", Outcome::Unknown, message);
+    }
     for pod in needs(service) {
         let subject = format!("a pod of {} ({})", service.name_any(), pod.component);
-        let rendered: Pod = match serde_json::from_value(rendered(service, &pod)) {
+        let rendered = match rendered(service, &pod) {
             Ok(rendered) => rendered,
             Err(error) => {
-                findings.add(PODS, subject, Outcome::Unknown, format!("it cannot be rendered: {error}"));
+                findings.add(
+                    PODS,
+                    subject,
+                    Outcome::Failed,
+                    format!("spec.podTemplate is not a pod template: {error}"),
+                );
                 continue;
             }
         };
@@ -88,19 +100,16 @@ fn is_denied_by_rbac(message: &str) -> bool {
 }
 
 /// A pod like that of the operator, as far as admission looks at it.
-fn rendered(service: &AuthService, pod: &PodNeeds) -> Value {
+fn rendered(service: &AuthService, pod: &PodNeeds) -> Result<Pod, serde_json::Error> {
     let security = json!({
         "allowPrivilegeEscalation": false,
         "readOnlyRootFilesystem": true,
         "capabilities": {"drop": ["ALL"]},
     });
     let spec = &service.spec.pod;
-    let is_server = pod.component == "server";
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
+    let is_server = pod.component == SERVER_CONTAINER;
+    let mut template: PodTemplateSpec = serde_json::from_value(json!({
         "metadata": {
-            "generateName": format!("{}-check-", service.name_any()),
             "labels": if is_server { json!(spec.labels) } else { json!({}) },
             "annotations": if is_server { json!(spec.annotations) } else { json!({}) },
         },
@@ -112,11 +121,39 @@ fn rendered(service: &AuthService, pod: &PodNeeds) -> Value {
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [{
-                "name": "check",
-                "image": "latchkey.invalid/check:0",
+                "name": pod.component,
+                "image": image(service, pod.component),
                 "resources": pod.resources,
                 "securityContext": security,
             }],
         },
-    })
+    }))?;
+    if let Some(PodTemplate(given)) = service.spec.pod_template.as_ref().filter(|_| is_server) {
+        template.merge_from(serde_json::from_value(Value::Object(given.clone()))?);
+        let containers = template.spec.iter_mut().flat_map(|spec| &mut spec.containers);
+        for container in containers.filter(|container| container.name != SERVER_CONTAINER) {
+            let mut restricted: SecurityContext = serde_json::from_value(security.clone())?;
+            restricted.merge_from(container.security_context.take().unwrap_or_default());
+            container.security_context = Some(restricted);
+        }
+    }
+    let mut metadata = template.metadata.unwrap_or_default();
+    metadata.generate_name = Some(format!("{}-check-", service.name_any()));
+    Ok(Pod { metadata, spec: template.spec, status: None })
+}
+
+/// The image of the spec, or the default of this release: admission may decide by the registry.
+fn image(service: &AuthService, component: &str) -> String {
+    let default = match component {
+        "postgres" => return "docker.io/library/postgres:17".to_owned(),
+        "redis" => return "docker.io/valkey/valkey:8.1".to_owned(),
+        _ => "ghcr.io/latchkey-dev/latchkey-server",
+    };
+    let given = &service.spec.image;
+    let repository = given.repository.as_deref().unwrap_or(default);
+    match (&given.digest, &given.tag) {
+        (Some(digest), _) => format!("{repository}@{digest}"),
+        (None, Some(tag)) => format!("{repository}:{tag}"),
+        (None, None) => format!("{repository}:{}", env!("CARGO_PKG_VERSION")),
+    }
 }
