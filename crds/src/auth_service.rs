@@ -11,6 +11,7 @@ mod network_policy;
 mod observability;
 mod password_policy;
 mod pod;
+mod pod_template;
 mod rollout;
 mod route;
 mod status;
@@ -33,6 +34,7 @@ pub use network_policy::{NetworkPolicy, Peer};
 pub use observability::{LogFormat, LogLevel, Logging, Monitoring, ServiceMonitor, Tracing};
 pub use password_policy::PasswordPolicy;
 pub use pod::Pod;
+pub use pod_template::{PodTemplate, ServiceAccount};
 pub use rollout::Rollout;
 pub use route::{RouteExposure, RouteTermination, RouteTls};
 pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
@@ -242,6 +244,14 @@ pub struct AuthServiceSpec {
     /// Scheduling, resources, labels and annotations of the server's pods.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pod: Pod,
+    /// Overrides of the pod template of the server's Deployment, such as additional volumes, containers and environment
+    /// variables. They are merged by the rules of Kubernetes: lists of named elements by name. What identifies or secures
+    /// the pods, the command, the settings and the mounted files cannot be overridden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+    /// The ServiceAccount of the server's pods.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub service_account: ServiceAccount,
     /// The Job that migrates the database schema.
     #[serde(default, skip_serializing_if = "is_default")]
     pub migration: Migration,

@@ -53,6 +53,8 @@ pub(crate) const MANAGEMENT_PORT: u16 = 9090;
 pub(crate) const KEYS_KEY: &str = "keys.json";
 /// The key with the salt of hashes in annotations, in the same Secret.
 pub(crate) const SALT_KEY: &str = "salt";
+/// The name of the container in the server's pods.
+pub(crate) const SERVER_CONTAINER: &str = "server";
 /// User and group of the server's pods.
 pub(crate) const SERVER_USER: i64 = 65532;
 /// User and group of the embedded stores' pods, as in the official images.

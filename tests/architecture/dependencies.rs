@@ -43,6 +43,17 @@ fn the_operator_knows_nothing_of_the_servers_stores() {
 }
 
 #[test]
+fn the_plugin_knows_neither_the_operator_nor_the_server() {
+    let names = linked_into("latchkey-plugin");
+    assert!(names.contains("latchkey-crds") && names.contains("latchkey-config"), "{names:?}");
+    assert_absent(
+        &names,
+        "latchkey-plugin",
+        &["latchkey-operator", "latchkey-server", "sqlx", "redis", "lettre", "axum"],
+    );
+}
+
+#[test]
 fn the_settings_contract_and_the_protocol_do_no_io() {
     let forbidden = ["tokio", "mio", "async-std", "reqwest", "hyper", "sqlx", "redis", "kube", "socket2"];
     for package in ["latchkey-config", "latchkey-protocol"] {
@@ -50,10 +61,25 @@ fn the_settings_contract_and_the_protocol_do_no_io() {
     }
 }
 
+/// Cargo refuses a workspace whose members are not all there.
+#[test]
+fn the_build_context_of_the_images_has_every_crate() {
+    let read = |path: &str| std::fs::read_to_string(workspace().join(path)).expect("a readable file");
+    let manifest: toml::Table = read("Cargo.toml").parse().expect("TOML");
+    let members = manifest["workspace"]["members"].as_array().expect("members");
+    let ignored = read(".dockerignore");
+    let missing: Vec<_> = members
+        .iter()
+        .filter_map(|member| member.as_str()?.split('/').next())
+        .filter(|folder| !ignored.lines().any(|line| line.strip_prefix('!') == Some(folder)))
+        .collect();
+    assert!(missing.is_empty(), ".dockerignore leaves out {missing:?}");
+}
+
 #[test]
 fn the_tests_see_what_a_user_sees() {
     let names = linked_into("latchkey-tests");
-    assert_absent(&names, "latchkey-tests", &["latchkey-server", "latchkey-operator"]);
+    assert_absent(&names, "latchkey-tests", &["latchkey-server", "latchkey-operator", "latchkey-plugin"]);
 }
 
 #[test]

@@ -133,8 +133,11 @@ fn has_field(schema: &Value, field: &str) -> bool {
         }
         match node.get("properties").and_then(|properties| properties.get(name)) {
             Some(property) => node = property,
-            // A map of labels, of quantities and the like.
-            None => return node.get("additionalProperties").is_some(),
+            // A map of labels, of quantities and the like, or a part of another kind.
+            None => {
+                return node.get("additionalProperties").is_some()
+                    || node.get("x-kubernetes-preserve-unknown-fields").is_some();
+            }
         }
     }
     true

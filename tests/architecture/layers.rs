@@ -13,6 +13,7 @@ fn module_of(file: &Path, folder: &str) -> String {
 
 const SERVER: &str = "server/src";
 const OPERATOR: &str = "operator/src";
+const PLUGIN: &str = "plugin/src";
 
 #[track_caller]
 fn assert_none(what: &str, offenders: &[String]) {
@@ -205,6 +206,24 @@ fn the_operator_has_no_import_cycle() {
     let imports = Imports::of(OPERATOR);
     assert_none("modules of the operator import each other in a cycle", &imports.cycles());
     assert_none("parts of the operator import each other in a cycle", &imports.between_parts().cycles());
+}
+
+#[test]
+fn the_plugin_has_no_import_cycle_and_its_redaction_is_pure() {
+    let imports = Imports::of(PLUGIN);
+    assert_none("modules of the plugin import each other in a cycle", &imports.cycles());
+    let mut offenders = Vec::new();
+    for file in
+        ["redact.rs", "text.rs", "known.rs"].map(|name| PathBuf::from(format!("{PLUGIN}/bundle/{name}")))
+    {
+        let code = code_of(&file);
+        for name in ["kube", "tokio"] {
+            if mentions_crate(&code, name) {
+                offenders.push(format!("{} uses {name}", file.display()));
+            }
+        }
+    }
+    assert_none("what removes secrets does no I/O", &offenders);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use latchkey_tests::process::{run, run_ok};
+use latchkey_tests::process::{run, run_ok, temporary_folder};
 use latchkey_tests::programs::workspace;
 
 fn release(arguments: &[&str]) -> Output {
@@ -19,6 +19,44 @@ fn a_release_that_is_not_ready_names_every_reason_and_changes_nothing() {
     assert!(said.contains("CHANGELOG.md has no section \"## 999.0.0\""), "{said}");
     assert_eq!(said.contains("uncommitted changes"), !before.trim().is_empty(), "{said}");
     assert_eq!(status(), before);
+}
+
+/// krew refuses a manifest with another checksum, and one whose files are not in the archive.
+#[test]
+fn the_krew_manifest_describes_the_archives() {
+    let dist = temporary_folder("krew");
+    let script = || Command::new(workspace().join("scripts/krew-manifest"));
+    let none = run(script().arg("1.2.3").arg(dist.path()));
+    assert_eq!(none.status.code(), Some(1), "no archive");
+    assert_eq!(run(&mut script()).status.code(), Some(2));
+    for architecture in ["amd64", "arm64"] {
+        let archive = dist.path().join(format!("kubectl-latchkey-1.2.3-linux-{architecture}.tar.gz"));
+        std::fs::write(archive, architecture).expect("written");
+    }
+    let printed = run_ok(script().arg("1.2.3").arg(dist.path()));
+    let manifest: serde_json::Value = serde_yaml_ng::from_str(&printed).expect("YAML");
+    assert_eq!(manifest["apiVersion"], "krew.googlecontainertools.github.com/v1alpha2");
+    assert_eq!((&manifest["kind"], &manifest["metadata"]["name"]), (&"Plugin".into(), &"latchkey".into()));
+    assert_eq!(manifest["spec"]["version"], "v1.2.3");
+    // krew-index limits its length.
+    assert!(manifest["spec"]["shortDescription"].as_str().is_some_and(|text| text.len() <= 50));
+    let platforms = manifest["spec"]["platforms"].as_array().expect("platforms");
+    assert_eq!(platforms.len(), 2);
+    for platform in platforms {
+        let architecture = platform["selector"]["matchLabels"]["arch"].as_str().expect("an architecture");
+        let name = format!("kubectl-latchkey-1.2.3-linux-{architecture}.tar.gz");
+        assert!(
+            platform["uri"].as_str().is_some_and(|uri| uri.ends_with(&format!("/v1.2.3/{name}"))),
+            "{platform}"
+        );
+        let sum = run_ok(Command::new("sha256sum").arg(dist.path().join(&name)));
+        assert_eq!(platform["sha256"].as_str(), sum.split(' ').next());
+        assert_eq!(platform["bin"], "kubectl-latchkey");
+        assert_eq!(platform["files"][0]["from"], "kubectl-latchkey");
+    }
+    // The release builds what the manifest names.
+    let release = std::fs::read_to_string(workspace().join("scripts/release")).expect("the script");
+    assert!(release.contains("scripts/krew-manifest") && release.contains("-p latchkey-plugin"));
 }
 
 #[test]

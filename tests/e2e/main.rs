@@ -16,6 +16,7 @@ mod keys;
 mod monitoring;
 mod namespace;
 mod objects;
+mod plugin;
 mod pods;
 mod poller;
 mod prometheus;

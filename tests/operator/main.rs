@@ -3,6 +3,7 @@
 
 mod admission;
 mod arbitrary;
+mod argo_cd;
 mod assigned_users;
 mod autoscaling;
 mod bootstrap_admin;
@@ -34,6 +35,11 @@ mod optional_kinds;
 mod owned;
 mod pace;
 mod paused;
+mod plugin;
+mod plugin_bundle;
+mod plugin_check;
+mod plugin_exec;
+mod pod_template;
 mod quota;
 mod racing;
 mod references;

@@ -13,7 +13,7 @@ use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, condition};
-use crate::tools::health;
+use crate::tools::status_of;
 use crate::waiting::wait_for;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -104,7 +104,7 @@ async fn a_new_default_image_is_rolled_out_step_by_step() {
     for name in &queued {
         let object = wait_for_reason(&fixture, name, "Progressing", "True", "RolloutQueued").await;
         assert_eq!(condition(&object, "Ready").map(|ready| ready.status.as_str()), Some("True"));
-        assert_eq!(health(&object), "Healthy");
+        assert_eq!(status_of(&object), "Healthy");
         let message = &condition(&object, "Progressing").expect("a condition").message;
         assert!(message.contains("--max-rollouts"), "{message}");
     }

@@ -60,6 +60,10 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             "spec.migration.labels: the app.kubernetes.io labels name, instance, component and managed-by are reserved for the operator",
         ),
         (
+            json!({"serviceAccount": {"annotations": {"latchkey.dev/rendered": "x"}}}),
+            "spec.serviceAccount.annotations: latchkey.dev/rendered is reserved for the operator",
+        ),
+        (
             json!({"database": {"embedded": {"reclaim": "Retain"}}}),
             "spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to retain",
         ),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::fixture::{Fixture, NAME, condition};
-use crate::tools::health;
+use crate::tools::status_of;
 use crate::waiting::wait_for;
 
 /// Every state of `Ready` and `Reconciling` that a watch shows, until it is dropped.
@@ -89,7 +89,7 @@ async fn a_step_of_the_autoscaler_leaves_the_service_ready() {
     fixture.wait_for_reason("Progressing", "True", "Scaling").await;
     // The spec is applied: neither kstatus nor Argo CD reports progress.
     fixture.wait_for_condition("Reconciling", "False").await;
-    assert_eq!(health(&fixture.auth_service().await), "Healthy");
+    assert_eq!(status_of(&fixture.auth_service().await), "Healthy");
     // A new process continues with the state in the status.
     operator.terminate();
     let operator = fixture.start_operator().await;
@@ -127,7 +127,7 @@ async fn a_lost_replica_is_missing_while_others_are_added() {
     assert_eq!(condition(&object, "Ready").expect("a condition").status, "True");
     // The spec asks for more replicas: tools wait for them.
     fixture.wait_for_reason("Reconciling", "True", "Scaling").await;
-    assert_eq!(health(&fixture.auth_service().await), "Progressing");
+    assert_eq!(status_of(&fixture.auth_service().await), "Progressing");
     set_ready(fixture.client.clone(), &fixture.namespace, SERVERS, false).await;
     fixture.wait_for_reason("Ready", "False", "ReplicasNotReady").await;
     set_ready(fixture.client.clone(), &fixture.namespace, SERVERS, true).await;

@@ -38,21 +38,28 @@ fn error_of(mut helm: Process) -> String {
     helm.stderr.all().join("\n")
 }
 
-/// The health of an AuthService in Argo CD, whose interpreter is compatible with Lua 5.1.
-pub fn health(object: &AuthService) -> String {
+/// The health of an AuthService in Argo CD.
+pub fn status_of(object: &AuthService) -> String {
+    health(&serde_json::to_value(object).expect("JSON")).0
+}
+
+/// The status and the message that the health check computes. Argo CD's interpreter is compatible with Lua 5.1.
+pub fn health(object: &Value) -> (String, String) {
     let sample = programs::workspace().join("docs/samples/gitops/argo-cd-health.yaml");
     let sample: Value =
         serde_yaml_ng::from_str(&fs::read_to_string(sample).expect("the sample")).expect("YAML");
     let check = &sample["data"]["resource.customizations.health.latchkey.dev_AuthService"];
-    let object = lua(&serde_json::to_value(object).expect("JSON"));
+    let object = lua(object);
     let program = format!(
-        "obj = {object}\nlocal function check()\n{}\nend\nlocal health = check()\nassert(type(health.message) == 'string')\nio.write(health.status)",
+        "obj = {object}\nlocal function check()\n{}\nend\nlocal health = check()\nassert(type(health.message) == 'string')\nio.write(health.status, '\\n', health.message)",
         check.as_str().expect("a program")
     );
     let folder = temporary_folder("lua");
     let file = folder.path().join("health.lua");
     fs::write(&file, program).expect("written");
-    run_ok(Command::new(programs::debian("lua5.1")).arg(file))
+    let printed = run_ok(Command::new(programs::debian("lua5.1")).arg(file));
+    let (status, message) = printed.split_once('\n').expect("a status and a message");
+    (status.to_owned(), message.to_owned())
 }
 
 /// A value as Lua writes it.
@@ -102,25 +109,25 @@ async fn helm_waits_for_an_auth_service_and_fails_early_if_it_is_stalled() {
 async fn the_health_check_for_argo_cd_reports_the_same_states() {
     let fixture = Fixture::new("argo-cd").await;
     let new = fixture.apply(json!({})).await;
-    assert_eq!(health(&new), "Progressing", "not yet reconciled");
+    assert_eq!(status_of(&new), "Progressing", "not yet reconciled");
     let _operator = fixture.start_operator().await;
     fixture.wait_for_reason("Progressing", "True", "WaitingForDatabase").await;
-    assert_eq!(health(&fixture.auth_service().await), "Progressing");
+    assert_eq!(status_of(&fixture.auth_service().await), "Progressing");
     let _kubelet = fixture.start_kubelet();
     fixture.wait_for_condition("Ready", "True").await;
-    assert_eq!(health(&fixture.auth_service().await), "Healthy");
+    assert_eq!(status_of(&fixture.auth_service().await), "Healthy");
 
     let mut changed = fixture.auth_service().await;
     changed.metadata.generation = changed.metadata.generation.map(|generation| generation + 1);
-    assert_eq!(health(&changed), "Progressing", "the change is not yet reconciled");
+    assert_eq!(status_of(&changed), "Progressing", "the change is not yet reconciled");
 
     fixture.merge(json!({"spec": {"replicas": 0}})).await;
     fixture.wait_for_reason("Ready", "False", "ScaledToZero").await;
-    assert_eq!(health(&fixture.auth_service().await), "Suspended");
+    assert_eq!(status_of(&fixture.auth_service().await), "Suspended");
     fixture.merge(json!({"spec": {"database": {"urlSecretRef": {"name": "nowhere"}}}})).await;
     fixture.wait_for_reason("Stalled", "True", "SecretMissing").await;
-    assert_eq!(health(&fixture.auth_service().await), "Degraded");
+    assert_eq!(status_of(&fixture.auth_service().await), "Degraded");
     fixture.merge(json!({"spec": {"paused": true}})).await;
     fixture.wait_for_condition("Paused", "True").await;
-    assert_eq!(health(&fixture.auth_service().await), "Suspended");
+    assert_eq!(status_of(&fixture.auth_service().await), "Suspended");
 }

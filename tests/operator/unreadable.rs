@@ -161,6 +161,10 @@ async fn wait_for_report(fixture: &Fixture, name: &str, path: &str) {
     })
     .await;
     assert!(message.contains(path) && !message.contains("hunter2"), "{message}");
+    let object = any(fixture).get(name).await.expect("the AuthService");
+    let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let is_true = |kind: &str| conditions.iter().any(|one| one["type"] == kind && one["status"] == "True");
+    assert!(is_true("Stalled") && !is_true("Reconciling"), "kstatus would wait: {conditions:?}");
     assert!(message.len() <= 1024, "{message}");
     fixture.wait_for_warning("UnreadableResource", path).await;
 }
@@ -207,6 +211,12 @@ async fn an_unreadable_auth_service_is_reported_and_all_others_are_served() {
     drop(operator);
 
     let keys = escrow_key(&fixture, "phase").await;
+    // As after a crash in the middle of a rollout.
+    let reconciling = json!({
+        "type": "Reconciling", "status": "True", "reason": "RollingOut", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    change(&fixture, "phase", &json!({"status": {"conditions": [reconciling]}})).await;
     for case in &cases {
         change(&fixture, case.name, &case.change).await;
     }

@@ -10,7 +10,7 @@ use latchkey_tests::process::run_ok;
 use latchkey_tests::programs::{latchkey_operator, latchkey_server};
 
 /// The help of a command and of its subcommands. Without environment variables, because clap shows their values.
-fn help(program: &Path, path: &[&str]) -> String {
+pub fn help(program: &Path, path: &[&str]) -> String {
     let text = run_ok(Command::new(program).args(path).arg("--help").env_clear());
     let name = program.file_name().unwrap().to_string_lossy();
     let mut all = String::new();
@@ -23,7 +23,7 @@ fn help(program: &Path, path: &[&str]) -> String {
 }
 
 /// The commands in a help text.
-fn commands(text: &str) -> Vec<&str> {
+pub fn commands(text: &str) -> Vec<&str> {
     let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
     let names = listed.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").collect()
@@ -112,7 +112,7 @@ fn the_page_lists_every_command_and_option_of_the_operator() {
 /// Asserts that every command and option is explained: the text starts with a capital letter and has at least two
 /// words.
 #[track_caller]
-fn assert_explained(text: &str, at_least: usize) {
+pub fn assert_explained(text: &str, at_least: usize) {
     let mut explained = 0;
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {

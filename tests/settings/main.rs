@@ -8,6 +8,7 @@ mod help;
 mod mail_preview;
 mod migrate;
 mod parts;
+mod plugin_help;
 mod read_only_database;
 mod refused;
 mod secrets_in_files;

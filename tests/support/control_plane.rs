@@ -185,6 +185,14 @@ impl ControlPlane {
         command
     }
 
+    /// `kubectl latchkey` with all permissions; the caller adds the arguments.
+    pub fn plugin(&self) -> Command {
+        let kubeconfig = self.write_kubeconfig("plugin", &self.token);
+        let mut command = Command::new(programs::kubectl_latchkey());
+        command.arg("--kubeconfig").arg(kubeconfig).env_remove("NO_COLOR");
+        command
+    }
+
     /// Applies a CustomResourceDefinition and waits until it is served.
     ///
     /// # Panics

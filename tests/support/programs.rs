@@ -27,6 +27,11 @@ pub fn latchkey_operator() -> PathBuf {
     built("LATCHKEY_OPERATOR_BIN", "latchkey-operator")
 }
 
+/// The plugin of kubectl: `LATCHKEY_PLUGIN_BIN`, or the one built next to the test executable.
+pub fn kubectl_latchkey() -> PathBuf {
+    built("LATCHKEY_PLUGIN_BIN", "kubectl-latchkey")
+}
+
 fn built(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = env::var_os(variable) {
         return PathBuf::from(path);

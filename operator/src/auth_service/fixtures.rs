@@ -121,6 +121,11 @@ pub(crate) fn full_spec() -> Value {
             "labels": {"team": "a"},
             "annotations": {"note": "b"},
         },
+        "podTemplate": {"spec": {
+            "volumes": [{"name": "scratch", "emptyDir": {}}],
+            "containers": [{"name": "server", "env": [{"name": "TZ", "value": "UTC"}], "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}],
+        }},
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/auth"}},
     })
 }
 

@@ -10,11 +10,11 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::ObjectMeta;
 
 use super::metadata::metadata;
-use super::{pod, trusted_cas};
+use super::{pod, pod_template, trusted_cas};
 use crate::auth_service::validate::{SecretKey, Server, Validated, paths};
 use crate::names::{
     CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT,
-    MIGRATED_ANNOTATION, REQUIRED_KEY_ANNOTATION, SERVER_USER,
+    MIGRATED_ANNOTATION, REQUIRED_KEY_ANNOTATION, SERVER_CONTAINER, SERVER_USER,
 };
 use crate::signing_keys::RequiredKey;
 
@@ -44,7 +44,10 @@ pub(super) fn build(service: &Validated, server: &Server, required: Option<&Requ
                 }),
             }),
             revision_history_limit: Some(3),
-            template: template(service, server, required),
+            template: pod_template::with_override(
+                template(service, server, required),
+                service.pod_template.as_deref(),
+            ),
             ..DeploymentSpec::default()
         },
         ..Deployment::default()
@@ -102,7 +105,7 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>, required: Option<&Re
         ..ContainerPort::default()
     };
     Container {
-        name: "server".to_owned(),
+        name: SERVER_CONTAINER.to_owned(),
         image: Some(service.image.clone()),
         image_pull_policy: Some(pull_policy(service)),
         args: Some(vec!["serve".to_owned()]),

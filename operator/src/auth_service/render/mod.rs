@@ -15,6 +15,7 @@ mod migration_job;
 mod network_policies;
 mod phases;
 mod pod;
+mod pod_template;
 mod postgres;
 mod redis;
 mod rendered;
@@ -28,6 +29,8 @@ mod settings;
 mod smtp;
 mod trusted_cas;
 
+#[cfg(test)]
+mod pod_template_tests;
 #[cfg(test)]
 mod tests;
 

@@ -8,9 +8,8 @@ use crate::auth_service::validate::Validated;
 use crate::names::Component;
 
 pub(super) fn build(service: &Validated) -> ServiceAccount {
-    ServiceAccount {
-        metadata: metadata(service, service.names.base(), Component::Server),
-        automount_service_account_token: Some(false),
-        ..ServiceAccount::default()
-    }
+    let annotations = &service.spec.service_account.annotations;
+    let mut metadata = metadata(service, service.names.base(), Component::Server);
+    metadata.annotations = (!annotations.is_empty()).then(|| annotations.clone());
+    ServiceAccount { metadata, automount_service_account_token: Some(false), ..ServiceAccount::default() }
 }

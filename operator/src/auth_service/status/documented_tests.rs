@@ -346,14 +346,19 @@ fn exposures() -> Vec<World> {
     worlds
 }
 
-#[test]
-fn the_documentation_lists_every_status_and_reason() {
+/// Facts that lead to every status and reason of every condition.
+pub(super) fn worlds() -> Vec<World> {
     let groups = [blocked(), migrations(), rollouts(), reports(), stores(), optional_features(), exposures()];
-    let mut decided = BTreeSet::new();
     let mut external = validated(&auth_service(full_spec()), full());
     external.spec.email.enabled = false;
     let external = World { service: external, ..World::healthy() };
-    for world in groups.into_iter().flatten().chain([external]) {
+    groups.into_iter().flatten().chain([external]).collect()
+}
+
+#[test]
+fn the_documentation_lists_every_status_and_reason() {
+    let mut decided = BTreeSet::new();
+    for world in worlds() {
         let (conditions, _) = world.decide();
         let state = |stated: &super::facts::Stated| {
             let status = stated.status.as_str().to_owned();

@@ -24,6 +24,8 @@ mod name_conflict;
 mod obstacles;
 #[cfg(test)]
 mod obstacles_tests;
+#[cfg(test)]
+mod overall_tests;
 mod rollout;
 #[cfg(test)]
 mod rollout_tests;

@@ -36,7 +36,7 @@ pub(crate) fn unreadable(auth_service: &AuthService, problem: Box<str>) -> Unrea
     Unreadable { problem, conditions: Some(conditions), counts_generations: true }
 }
 
-/// Reports the problem in an event and in the conditions `Ready` and `Stalled`.
+/// Reports the problem in an event and in the conditions `Ready`, `Reconciling` and `Stalled`.
 ///
 /// # Errors
 /// When the status could not be written.
@@ -77,9 +77,10 @@ fn message(problem: &str) -> String {
     ))
 }
 
-/// The conditions with new values of `Ready` and `Stalled`; all others are kept.
-fn merge(before: &[Value], message: &str, generation: Option<i64>, now: Timestamp) -> Vec<Value> {
-    let ours = [(types::READY, "False"), (types::STALLED, "True")];
+/// The conditions with new values of `Ready`, `Reconciling` and `Stalled`; all others are kept. `Reconciling` must not stay
+/// `True`: kstatus would report progress.
+pub(super) fn merge(before: &[Value], message: &str, generation: Option<i64>, now: Timestamp) -> Vec<Value> {
+    let ours = [(types::READY, "False"), (types::RECONCILING, "False"), (types::STALLED, "True")];
     let is_ours = |condition: &&Value| ours.iter().any(|(kind, _)| condition["type"] == *kind);
     let stated = ours.iter().map(|(kind, status)| {
         let known = before.iter().find(|known| known["type"] == *kind && known["status"] == *status);
@@ -158,9 +159,11 @@ mod tests {
         let theirs = json!({"type": "example.com/Later", "status": {"level": 3}});
         let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let now: Timestamp = "2026-02-03T04:05:06Z".parse().unwrap();
-        let before = [theirs.clone(), ready, json!("neither")];
+        let reconciling = json!({"type": "Reconciling", "status": "True"});
+        let before = [theirs.clone(), reconciling, ready, json!("neither")];
         let after = merge(&before, "m", Some(3), now);
-        assert_eq!(after.len(), 4);
+        assert_eq!(after.len(), 5);
+        assert_eq!(after[1]["status"], "False", "kstatus would report progress");
         assert_eq!(
             (&after[0]["status"], &after[0]["lastTransitionTime"]),
             (&json!("False"), &json!("2026-02-03T04:05:06Z"))

@@ -2,6 +2,9 @@
 
 mod migration;
 pub(crate) mod paths;
+mod pod_template;
+mod pod_template_containers;
+pub(crate) mod pod_template_fields;
 mod ports;
 mod replicas;
 mod secret_values;
@@ -77,18 +80,10 @@ pub(crate) fn validate(
         claim: external_state.postgres_claim.clone(),
         retained: retains_volume(&spec),
     });
-    let redis = found.redis_password.clone().map(|password| Embedded {
-        url: password.text().map(|text| {
-            SecretText::new(format!("redis://:{}@{}.{namespace}.svc:6379", text.expose(), names.redis()))
-        }),
-        password,
-        image: images.valkey.clone(),
-        storage: None,
-        held_back: None,
-        claim: None,
-        retained: false,
-    });
+    let redis = embedded_redis(&found, &names, &namespace, &images.valkey);
+    let pod_template = pod_template::pod_template(spec.pod_template.as_ref());
     let server = secrets.clone().and_then(|()| {
+        pod_template.as_ref().map_err(Clone::clone)?;
         let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
         if let Sharing::Refused { other, .. } = &external_state.sharing {
             return Err(Problem::new("DatabaseShared", shared_message(other)));
@@ -154,7 +149,23 @@ pub(crate) fn validate(
         owner,
         spec,
         image,
+        pod_template: pod_template.ok().flatten(),
         assigns_users: installation.assigns_users,
+    })
+}
+
+/// The embedded Valkey, unless Redis is external.
+fn embedded_redis(found: &Dereferenced, names: &Names, namespace: &str, image: &str) -> Option<Embedded> {
+    found.redis_password.clone().map(|password| Embedded {
+        url: password.text().map(|text| {
+            SecretText::new(format!("redis://:{}@{}.{namespace}.svc:6379", text.expose(), names.redis()))
+        }),
+        password,
+        image: image.to_owned(),
+        storage: None,
+        held_back: None,
+        claim: None,
+        retained: false,
     })
 }
 

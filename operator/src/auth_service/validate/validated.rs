@@ -1,5 +1,6 @@
 //! The result of validation: an AuthService that the renderer can trust.
 
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
 use latchkey_config::{SecretText, Settings};
@@ -72,6 +73,8 @@ pub(crate) struct Validated {
     pub spec: AuthServiceSpec,
     /// The server's image.
     pub image: String,
+    /// The override of the pod template of the server.
+    pub pod_template: Option<Box<PodTemplateSpec>>,
     /// Whether pods name their user and groups.
     pub assigns_users: bool,
     /// The mounted key with the database URL.

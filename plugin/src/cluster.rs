@@ -1,0 +1,155 @@
+//! The connection to the cluster that the options name.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::ListParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, Resource, ResourceExt};
+use latchkey_crds::AuthService;
+use serde::de::DeserializeOwned;
+
+use crate::cli::ClusterArguments;
+use crate::failure::{Failure, chain};
+
+/// The field manager of what this plugin writes.
+pub const FIELD_MANAGER: &str = "kubectl-latchkey";
+
+/// A connection to a cluster.
+pub struct Cluster {
+    /// The client.
+    pub client: Client,
+    /// The namespace of the options, or of the context.
+    pub namespace: String,
+    arguments: ClusterArguments,
+}
+
+impl Cluster {
+    /// Connects to the cluster that the options name. No request is sent yet.
+    pub async fn connect(arguments: ClusterArguments) -> Result<Self, Failure> {
+        let config = configuration(&arguments).await?;
+        let namespace = arguments.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| {
+            Failure::NoCluster(format!("the kubeconfig cannot be used: {}", chain(&error)))
+        })?;
+        Ok(Self { client, namespace, arguments })
+    }
+
+    /// The same cluster with another namespace.
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self {
+            client: self.client.clone(),
+            namespace: namespace.to_owned(),
+            arguments: self.arguments.clone(),
+        }
+    }
+
+    /// The objects of a kind in the namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The AuthService of this name. If there is none, the failure lists the names that exist.
+    pub async fn auth_service(&self, name: &str) -> Result<AuthService, Failure> {
+        let action = format!("read the AuthService {}/{name}", self.namespace);
+        match self.api::<AuthService>().get_opt(name).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => Err(self.missing(name).await),
+            Err(error) => Err(Failure::of_request(&action, &error)),
+        }
+    }
+
+    async fn missing(&self, name: &str) -> Failure {
+        let namespace = &self.namespace;
+        match self.auth_services(false).await {
+            Err(Failure::NoDefinition) => Failure::NoDefinition,
+            Err(_) => Failure::NotFound(format!("the namespace {namespace} has no AuthService {name}")),
+            Ok(found) => {
+                let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
+                let existing = match names.len() {
+                    0 => "it has none; -n names another namespace".to_owned(),
+                    _ => format!("it has {}", names.join(", ")),
+                };
+                Failure::NotFound(format!("the namespace {namespace} has no AuthService {name}: {existing}"))
+            }
+        }
+    }
+
+    /// The AuthServices of the namespace, or of all namespaces.
+    pub async fn auth_services(&self, all_namespaces: bool) -> Result<Vec<AuthService>, Failure> {
+        let api = if all_namespaces { Api::all(self.client.clone()) } else { self.api::<AuthService>() };
+        let list = api.list(&ListParams::default()).await;
+        list.map(|list| list.items).map_err(|error| Failure::of_request("list the AuthServices", &error))
+    }
+
+    /// The objects of a kind with these labels.
+    pub async fn list<K>(&self, labels: &str) -> Result<Vec<K>, kube::Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+        K::DynamicType: Default,
+    {
+        let list = self.api::<K>().list(&ListParams::default().labels(labels)).await?;
+        Ok(list.items)
+    }
+
+    /// The options of kubectl that name the same cluster, user and namespace.
+    pub fn kubectl_options(&self) -> Vec<String> {
+        let arguments = &self.arguments;
+        let path = arguments.kubeconfig.as_ref().map(|path| path.display().to_string());
+        let options = [
+            ("namespace", Some(self.namespace.clone())),
+            ("kubeconfig", path),
+            ("context", arguments.context.clone()),
+            ("cluster", arguments.cluster.clone()),
+            ("user", arguments.user.clone()),
+            ("as", arguments.impersonate.clone()),
+        ];
+        let given = options.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
+        given.collect()
+    }
+}
+
+async fn configuration(arguments: &ClusterArguments) -> Result<Config, Failure> {
+    let options = KubeConfigOptions {
+        context: arguments.context.clone(),
+        cluster: arguments.cluster.clone(),
+        user: arguments.user.clone(),
+    };
+    let kubeconfig = match read(arguments.kubeconfig.as_deref()) {
+        Ok(kubeconfig) => kubeconfig,
+        // In a pod, kubectl uses the account of the pod.
+        Err(failure) => {
+            let in_cluster = arguments.kubeconfig.is_none().then(|| Config::incluster().ok()).flatten();
+            return in_cluster.ok_or(failure);
+        }
+    };
+    let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
+        let existing = if contexts.is_empty() {
+            "it has no contexts".to_owned()
+        } else {
+            format!("its contexts are {}", contexts.join(", "))
+        };
+        Failure::NoCluster(format!("the kubeconfig names no cluster: {}; {existing}", chain(&error)))
+    })?;
+    Ok(impersonating(config, arguments))
+}
+
+fn impersonating(mut config: Config, arguments: &ClusterArguments) -> Config {
+    if let Some(user) = &arguments.impersonate {
+        config.auth_info.impersonate = Some(user.clone());
+    }
+    config
+}
+
+fn read(path: Option<&Path>) -> Result<Kubeconfig, Failure> {
+    let result = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+    result.map_err(|error| {
+        Failure::NoCluster(format!("no kubeconfig can be read: {}; --kubeconfig names one", chain(&error)))
+    })
+}
