@@ -133,7 +133,11 @@ async fn reconcile_once(
     let applied = if service.spec.paused {
         apply::observe(&service, &external_state, &objects, context)
     } else {
-        apply::apply(&service, &external_state, objects, context).await?
+        match apply::apply(&service, &external_state, objects, context).await {
+            // Another AuthService of that name triggers its own reconcile.
+            Err(apply::ApplyError::OwnerGone) => return Ok(Action::await_change()),
+            applied => applied?,
+        }
     };
     match status::update(auth_service, &service, &external_state, &applied, context).await {
         Err(status::StatusError::Outdated) => Ok(Action::requeue(OUTDATED_DELAY)),
