@@ -26,6 +26,8 @@ pub enum Fault {
     Drift { kind: &'static str, name: &'static str, deed: Deed },
     /// No fault: the spec changes many times, and in the end it is served like a new one.
     Walk { seed: u64 },
+    /// The AuthService is deleted while the operator waits for the response to its n-th write.
+    DeletedMeanwhile { nth: usize },
     /// The API server cannot be reached for this time.
     Away { lasts: Duration },
     /// The operator is suspended for this time.

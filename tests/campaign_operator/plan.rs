@@ -52,6 +52,9 @@ pub const WATCHED: [&str; 12] = [
     "statefulsets",
 ];
 
+/// Those that change in every scenario.
+const BUSY: [&str; 6] = ["authservices", "configmaps", "deployments", "jobs", "pods", "secrets"];
+
 /// Every plan of a family, in the order of this seed.
 fn of_family(family: Family, random: &mut Random) -> Vec<(Scenario, Fault)> {
     let mut plans = Vec::new();
@@ -82,7 +85,8 @@ fn of_family(family: Family, random: &mut Random) -> Vec<(Scenario, Fault)> {
                         if of == Calls::Watches && (is_silent || scenario != Scenario::Create) {
                             continue;
                         }
-                        let calls = if of == Calls::Reads { 3 } else { scenario.writes() };
+                        // The operator reads from its caches, except in some repairs.
+                        let calls = if of == Calls::Reads { 1 } else { scenario.writes().max(1) };
                         // Some errors last for several attempts.
                         let nth = 1 + random.below(calls);
                         let times = if random.happens(30) && !is_silent { 1 + random.below(4) } else { 1 };
@@ -120,10 +124,15 @@ fn of_family(family: Family, random: &mut Random) -> Vec<(Scenario, Fault)> {
                 {
                     own.push(Fault::Refused { resource, lasts: lasts() });
                 }
+                if scenario == Scenario::Create {
+                    own.extend((1..=24).map(|nth| Fault::DeletedMeanwhile { nth }));
+                }
                 plans.extend(own.into_iter().map(|fault| (scenario, fault)));
             }
             Family::View => {
-                for resource in WATCHED {
+                // In the other scenarios, hardly anything happens to the other kinds.
+                let all = matches!(scenario, Scenario::Create | Scenario::Recreate | Scenario::ToExternal);
+                for resource in WATCHED.into_iter().filter(|resource| all || BUSY.contains(resource)) {
                     for view in View::ALL {
                         let lasts = random.between(Duration::from_millis(500), Duration::from_secs(3));
                         plans.push((scenario, Fault::Watch { resource, view, lasts }));

@@ -46,6 +46,12 @@ pub struct Write {
     pub code: u16,
 }
 
+impl Write {
+    pub fn describe(&self) -> String {
+        format!("{:?} {}/{}", self.call.verb, self.call.resource, self.call.name)
+    }
+}
+
 /// The fault, and what it concerned so far.
 #[derive(Debug)]
 struct Armed {
@@ -82,6 +88,8 @@ enum Step {
     Fail(Failure),
     CrashBefore,
     CrashAfter,
+    /// The response waits until the fault is lifted.
+    Hold,
 }
 
 impl Proxy {
@@ -122,7 +130,7 @@ impl Proxy {
 
     /// Causes this fault from now on.
     pub fn arm(&self, fault: Fault) {
-        let disturbs = matches!(fault, Fault::Watch { .. } | Fault::OlderList { .. } | Fault::Away { .. });
+        let disturbs = !matches!(fault, Fault::None | Fault::Crash { .. } | Fault::Error { .. });
         *lock(&self.shared.armed) = Armed { fault, seen: 0 };
         self.shared.disturbed.send_replace(disturbs);
     }
@@ -207,6 +215,14 @@ impl Shared {
                 self.strike();
                 Step::Fail(error)
             }
+            Fault::DeletedMeanwhile { nth } if call.writes() => {
+                armed.seen += 1;
+                if armed.seen != nth {
+                    return Step::Forward;
+                }
+                self.strike();
+                Step::Hold
+            }
             Fault::Away { .. } => {
                 self.strike();
                 Step::Fail(Failure::CutBefore)
@@ -235,7 +251,7 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
             Some((code, status)) => return Ok(refuse(code, &status)),
             None => Some(failure),
         },
-        Step::Forward | Step::CrashAfter => None,
+        Step::Forward | Step::CrashAfter | Step::Hold => None,
     };
     let accept = parts.headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if call.verb == crate::call::Verb::Watch {
@@ -248,6 +264,11 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     let (head, body) = response.into_parts();
     if let Some(number) = number {
         lock(&shared.writes)[number].code = head.status.as_u16();
+    }
+    if matches!(step, Step::Hold) {
+        let mut disturbed = shared.disturbed.subscribe();
+        let _ = shared.crash.send(());
+        view::lifted(&mut disturbed).await;
     }
     match (step, failure) {
         (Step::CrashAfter, _) => {

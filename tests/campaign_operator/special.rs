@@ -12,12 +12,17 @@ use latchkey_tests::operator::Operator;
 use latchkey_tests::wait;
 use serde_json::{Value, json};
 
+use crate::checker::{Rule, Violation};
 use crate::fault::Fault;
-use crate::scenario::Scenario;
+use crate::proxy::Write;
+use crate::scenario::{NAME, Scenario, wait_for};
 use crate::world::Place;
 
 /// How long the clock of an operator is wrong.
 const WRONG_FOR: Duration = Duration::from_secs(4);
+
+/// How long the n-th write may take to come.
+const HELD_WITHIN: Duration = Duration::from_secs(20);
 
 /// Does what the scenario asks for while this fault occurs. Returns further operators, which run on.
 pub async fn act(
@@ -97,6 +102,30 @@ pub async fn act(
         _ => unreachable!("{fault:?} is not special"),
     }
     None
+}
+
+/// Deletes the AuthService while the operator waits for a response, and requires that it creates nothing afterwards.
+pub async fn delete_meanwhile(place: &Place<'_>, fault: &Fault) -> Vec<Violation> {
+    place.proxy.arm(fault.clone());
+    Scenario::Create.act(place).await;
+    let held = async { place.proxy.crashes.lock().await.recv().await };
+    if tokio::time::timeout(HELD_WITHIN, held).await.is_err() {
+        // There are fewer writes.
+        return Vec::new();
+    }
+    let deleted = place.api("AuthService").delete(NAME, &DeleteParams::background()).await;
+    deleted.expect("the AuthService is deleted");
+    wait_for(&place.history, "the deletion", |history| history.object("AuthService", NAME).is_none()).await;
+    // The operator receives the event on another connection.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = place.proxy.writes().len();
+    place.proxy.lift();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let owned = |write: &&Write| write.call.resource != "events" && write.code < 300;
+    let writes = place.proxy.writes();
+    let more: Vec<String> = writes[before..].iter().filter(owned).map(Write::describe).collect();
+    let found = (!more.is_empty()).then(|| Violation::new(Rule::AfterDeletion, more.join(", ")));
+    found.into_iter().collect()
 }
 
 fn with(operator: &RefCell<Option<Operator>>, action: impl Fn(&Operator)) {

@@ -114,7 +114,7 @@ pub async fn answer(
 }
 
 /// Waits until the plan disturbs no watch any more.
-async fn lifted(disturbed: &mut watch::Receiver<bool>) {
+pub async fn lifted(disturbed: &mut watch::Receiver<bool>) {
     // The sender lives as long as the proxy.
     let _ = disturbed.wait_for(|disturbed| !disturbed).await;
 }

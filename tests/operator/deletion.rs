@@ -1,9 +1,10 @@
 //! Deletion of an AuthService.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
-use kube::api::{DeleteParams, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, PropagationPolicy};
 use latchkey_crds::AuthService;
 use latchkey_tests::blackhole::Blackhole;
 use latchkey_tests::control_plane::apply;
@@ -70,6 +71,79 @@ async fn objects_that_a_deletion_left_are_adopted_by_a_new_auth_service() {
     fixture.any("Secret").delete("auth-jwt-keys", &DeleteParams::default()).await.expect("it is deleted");
     fixture.apply(spec).await;
     wait::until_equal("the owned objects", before, uids).await;
+}
+
+/// A write takes as long as an admission webhook, in which time the AuthService may be deleted.
+#[tokio::test]
+async fn nothing_is_created_for_an_auth_service_that_was_deleted_during_a_write() {
+    let fixture = Fixture::new("deleted-meanwhile").await;
+    let webhook = Blackhole::listen("127.0.0.1:0").await;
+    let delaying = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": format!("latchkey-{}", fixture.namespace)},
+        "webhooks": [{
+            "name": "delays.latchkey.dev",
+            "clientConfig": {"url": format!("https://{}/", webhook.address())},
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"],
+                "resources": ["configmaps"], "scope": "Namespaced",
+            }],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": fixture.namespace}},
+            "matchConditions": [{"name": "first", "expression": "object.metadata.name.startsWith('first-')"}],
+            "failurePolicy": "Ignore",
+            "sideEffects": "None",
+            "timeoutSeconds": 20,
+            "admissionReviewVersions": ["v1"],
+        }],
+    });
+    apply(&fixture.client, &delaying).await;
+    let _operator = fixture.start_operator().await;
+    let object = |name: &str| {
+        let metadata = json!({"name": name, "namespace": fixture.namespace});
+        json!({"apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": metadata, "spec": {}})
+    };
+    // Repeated, because the API server takes a moment to load the webhook.
+    let number = Cell::new(0);
+    wait::until("a write that hangs", async || {
+        apply(&fixture.client, &object(&format!("first-{}", number.replace(number.get() + 1)))).await;
+        wait::check(webhook.accepted() > 0, webhook.accepted())
+    })
+    .await;
+    let services = fixture.api::<AuthService>();
+    for object in services.list(&ListParams::default()).await.expect("the AuthServices") {
+        services.delete(&object.name_any(), &DeleteParams::background()).await.expect("it is deleted");
+    }
+    // The same watch announces this one after the deletions.
+    let written = |name: &'static str| {
+        let mut writes = fixture.writes();
+        writes.retain(|write| write.name.starts_with(name));
+        writes
+    };
+    apply(&fixture.client, &object("second")).await;
+    wait::until("a write for the second one", async || {
+        wait::check(!written("second").is_empty(), "no write")
+    })
+    .await;
+    let before = written("first-").len();
+
+    // The API server ignores the failed webhook.
+    drop(webhook);
+    let after = || {
+        let mut after = written("first-").split_off(before);
+        after.retain(|write| write.code < 300);
+        after
+    };
+    wait::until("the end of the write", async || {
+        wait::check(after().iter().any(|write| write.resource == "configmaps"), after())
+    })
+    .await;
+    fixture.wait_for_value("ConfigMap", "second-settings", "/metadata/name", &json!("second-settings")).await;
+    fixture
+        .wait_for_value("Service", "second-management", "/metadata/name", &json!("second-management"))
+        .await;
+    let created: Vec<_> = after().into_iter().filter(|write| write.resource != "configmaps").collect();
+    assert_eq!(created, [], "objects of deleted AuthServices were created");
 }
 
 /// The reconcile of the deleted AuthService is in progress while a new one of the same name is created.

@@ -13,6 +13,7 @@ use latchkey_config::SecretText;
 use latchkey_crds::{AuthService, AuthServiceStatus};
 
 use crate::auth_service::begun_migrations::BegunMigrations;
+use crate::auth_service::failures::Failures;
 use crate::auth_service::pace::Pace;
 use crate::auth_service::repair_limit::Repairs;
 use crate::cluster::cache::Cache;
@@ -73,8 +74,8 @@ pub(crate) struct Memory {
     /// The applied state, one for each object.
     pub applied: Vec<AppliedState>,
     pub repairs: Repairs,
-    /// The number of failed reconciles in a row; each retry waits longer.
-    pub failures: u32,
+    /// The failed reconciles in a row; each retry waits longer.
+    pub failures: Failures,
     /// The status written last. It is newer than the cache until the watch shows it.
     pub status: Option<WrittenStatus>,
     /// The key set that was written last.

@@ -8,6 +8,7 @@ mod begun_migrations;
 mod certificate;
 pub(crate) mod context;
 mod dereference;
+mod failures;
 #[cfg(test)]
 mod fixtures;
 mod hold;
@@ -45,12 +46,11 @@ use crate::error_chain::ErrorChain;
 use crate::names::Component;
 use context::Context;
 
+use failures::decide_retry_delay;
 use server_reports::Answer;
 
 /// The delay after the AuthService changed during its reconcile, which is usually followed by its watch event.
 const OUTDATED_DELAY: Duration = Duration::from_millis(500);
-/// The maximum delay between retries.
-const MAX_RETRY_DELAY: Duration = Duration::from_mins(2);
 
 /// Why a reconcile failed. Problems of the spec or the cluster become conditions instead.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +94,7 @@ async fn reconcile_in_slot(observed: Arc<Observed>, context: Arc<Context>) -> Re
         .and_then(|whole| dereference::pods(whole, &context, Component::Server).ok());
     let answers = server_reports::query_all(&pods.unwrap_or_default()).await;
     let uid = observed.uid().unwrap_or_default();
-    let failed_before = context.with_memory(&uid, |memory| memory.failures > 0);
+    let failed_before = context.with_memory(&uid, |memory| memory.failures.any());
     let work = context.slots.work(failed_before, async {
         // Re-read the object from the cache; if it is gone, there is nothing to do.
         let Some(observed) = context.auth_services.get(&ObjectRef::from_obj(&*observed)) else {
@@ -105,7 +105,7 @@ async fn reconcile_in_slot(observed: Arc<Observed>, context: Arc<Context>) -> Re
         let result = Box::pin(reconcile_once(&observed, answers, &context)).await;
         context.metrics.reconciled(result.is_ok(), started.elapsed().as_secs_f64());
         if result.is_ok() {
-            context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.failures = 0);
+            context.with_memory(&observed.uid().unwrap_or_default(), |memory| memory.failures.clear());
         }
         result
     });
@@ -149,7 +149,11 @@ async fn reconcile_once(
     let mut applied = if service.spec.paused {
         apply::observe(&service, &external_state, &objects, context)
     } else {
-        apply::apply(&service, &external_state, objects, context).await?
+        match apply::apply(&service, &external_state, objects, context).await {
+            // Another AuthService of that name triggers its own reconcile.
+            Err(apply::ApplyError::OwnerGone) => return Ok(Action::await_change()),
+            applied => applied?,
+        }
     };
     applied.queued = queued.then(|| context.pace.most());
     match status::update(auth_service, &service, &external_state, &applied, context).await {
@@ -172,10 +176,8 @@ pub(crate) fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context
         );
         return Action::requeue(repair_limit::INTERVAL);
     }
-    let failures = context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
-        memory.failures = memory.failures.saturating_add(1);
-        memory.failures
-    });
+    let failures = context
+        .with_memory(&auth_service.uid().unwrap_or_default(), |memory| memory.failures.count(Instant::now()));
     let delay = decide_retry_delay(failures);
     tracing::warn!(
         namespace = auth_service.namespace(),
@@ -186,26 +188,4 @@ pub(crate) fn retry(auth_service: Arc<Observed>, error: &ReconcileError, context
         "a reconcile failed and is retried"
     );
     Action::requeue(delay)
-}
-
-/// Doubles from half a second, up to [`MAX_RETRY_DELAY`].
-fn decide_retry_delay(failures: u32) -> Duration {
-    Duration::from_millis(500)
-        .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
-        .min(MAX_RETRY_DELAY)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn the_delay_grows_and_has_a_limit(failures in 1_u32..1000) {
-            let (this, next) = (decide_retry_delay(failures), decide_retry_delay(failures + 1));
-            prop_assert!(this >= Duration::from_millis(500) && this <= next && next <= MAX_RETRY_DELAY);
-        }
-    }
 }

@@ -36,6 +36,8 @@ pub enum Rule {
     Replaced,
     /// The result is not that of an undisturbed run.
     OtherResult,
+    /// The operator created objects of an AuthService that it knew to be deleted.
+    AfterDeletion,
     /// The operator writes although there is nothing to do.
     NeverQuiet,
     /// The operator ended or panicked.

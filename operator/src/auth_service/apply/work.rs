@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::DynamicObject;
-use kube::{Api, ResourceExt};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource, ResourceExt};
 
 use crate::auth_service::context::Context;
 use crate::auth_service::dereference::ExternalState;
@@ -26,6 +27,9 @@ pub(crate) enum ApplyError {
     /// The API server did not respond, or asked for a retry.
     #[error("the {kind} {name} could not be {verb}: {source}")]
     Request { kind: Kind, name: String, verb: &'static str, source: Box<kube::Error> },
+    /// The AuthService was deleted meanwhile, and its objects are being garbage-collected.
+    #[error("the AuthService was deleted")]
+    OwnerGone,
     /// A generated Secret exists already: the cache lags.
     #[error("the Secret {0} exists, but is not in the cache yet")]
     WatchLags(String),
@@ -49,6 +53,9 @@ impl Work<'_> {
         &mut self,
         action: Action,
     ) -> Result<Option<Arc<DynamicObject>>, ApplyError> {
+        if !self.owner_exists() {
+            return Err(ApplyError::OwnerGone);
+        }
         let (kind, name) = action.target();
         let name = name.to_owned();
         let verb = match &action {
@@ -117,6 +124,16 @@ impl Work<'_> {
         self.name_conflicts.is_empty()
             && self.refused.is_empty()
             && (self.contested.is_empty() || self.external_state.deployment.is_some())
+    }
+
+    /// Whether the cache still has the AuthService: a write may take seconds. Objects of a deleted one would be created
+    /// after the garbage collector has deleted its objects, and stand in the way of a new one of the same name.
+    fn owner_exists(&self) -> bool {
+        let owner = ObjectRef::new(&self.service.name).within(&self.service.namespace);
+        self.context.auth_services.get(&owner).is_some_and(|found| {
+            found.uid().as_deref() == Some(&*self.service.owner.uid)
+                && found.meta().deletion_timestamp.is_none()
+        })
     }
 
     pub(super) fn is_ours(&self, object: &DynamicObject) -> bool {
