@@ -210,8 +210,9 @@ async fn reconcile_until(
 
     let place = Place { scope, namespace, pod_name: arguments.pod_name.clone() };
     let most = usize::from(arguments.max_rollouts);
-    let pace = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
-    let context = Context::new(client, cache, auth_services.clone(), installation, metrics, place, pace);
+    let rollouts = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
+    let caches = (cache, auth_services.clone());
+    let context = Context::new(client, caches, installation, metrics, place, rollouts);
     let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

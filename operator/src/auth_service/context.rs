@@ -174,15 +174,14 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// A context without any state.
+    /// A context without any state. `caches` are those of the watched objects and of the AuthServices.
     pub(crate) fn new(
         client: Client,
-        cache: Cache,
-        auth_services: Store<Observed>,
+        (cache, auth_services): (Cache, Store<Observed>),
         installation: Installation,
         metrics: Metrics,
         place: Place,
-        pace: Pace,
+        rollouts: Pace,
     ) -> Arc<Self> {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {
@@ -194,7 +193,7 @@ impl Context {
             installation,
             scope: place.scope,
             operator_namespace: place.namespace,
-            pace,
+            pace: rollouts,
             metrics,
             slots: ReconcileSlots::default(),
             memory: Mutex::default(),

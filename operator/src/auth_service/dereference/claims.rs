@@ -108,9 +108,9 @@ impl Lookup<'_> {
                 continue;
             }
             let namespace = other.namespace().unwrap_or_default();
-            let names = std::iter::once(reference.name.as_str());
+            let wanted = std::iter::once(reference.name.as_str());
             let secret =
-                read_secrets(self.context, &namespace, names).await?.remove(&reference.name).flatten();
+                read_secrets(self.context, &namespace, wanted).await?.remove(&reference.name).flatten();
             let url = secret.and_then(|secret| text_of(data_of(&secret.object()).remove(&reference.key)));
             let named =
                 url.and_then(|url| database_id(&SecretText::new(url.expose().trim_end()), &namespace));

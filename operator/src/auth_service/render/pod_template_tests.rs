@@ -16,7 +16,7 @@ use crate::auth_service::validate::pod_template_fields::VOLUMES;
 fn template(given: &Value) -> Result<Value, Problem> {
     let service = validated(&auth_service(json!({"podTemplate": given})), embedded());
     let server = service.server.clone()?;
-    let deployment = serde_json::to_value(deployment::build(&service, &server)).unwrap();
+    let deployment = serde_json::to_value(deployment::build(&service, &server, None)).unwrap();
     Ok(deployment["spec"]["template"].clone())
 }
 
@@ -147,7 +147,7 @@ fn a_field_that_stays_the_operators_is_refused_by_its_name() {
 #[test]
 fn the_reserved_volumes_are_those_of_a_full_service() {
     let service = validated(&auth_service(full_spec()), full());
-    let deployment = deployment::build(&service, service.server.as_ref().unwrap());
+    let deployment = deployment::build(&service, service.server.as_ref().unwrap(), None);
     let volumes = deployment.spec.template.spec.unwrap().volumes.unwrap();
     let mut rendered: Vec<_> = volumes.iter().map(|volume| volume.name.as_str()).collect();
     rendered.retain(|name| *name != "scratch");
