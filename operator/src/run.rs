@@ -199,8 +199,8 @@ async fn reconcile_until(
     let namespace = arguments.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let place = Place { namespace, pod_name: arguments.pod_name.clone() };
     let most = usize::from(arguments.max_rollouts);
-    let pace = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
-    let context = Context::new(client, cache, auth_services.clone(), installation, metrics, place, pace);
+    let turns = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
+    let context = Context::new(client, cache, installation, metrics, place, turns);
     let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

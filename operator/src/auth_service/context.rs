@@ -153,11 +153,10 @@ impl Context {
     pub(crate) fn new(
         client: Client,
         cache: Cache,
-        auth_services: Store<Observed>,
         installation: Installation,
         metrics: Metrics,
         place: Place,
-        pace: Pace,
+        turns: Pace,
     ) -> Arc<Self> {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {
@@ -165,10 +164,10 @@ impl Context {
             reporter,
             client,
             cache,
-            auth_services,
+            auth_services: turns.auth_services(),
             installation,
             operator_namespace: place.namespace,
-            pace,
+            pace: turns,
             metrics,
             slots: ReconcileSlots::default(),
             memory: Mutex::default(),
