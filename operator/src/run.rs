@@ -210,9 +210,8 @@ async fn reconcile_until(
 
     let place = Place { scope, namespace, pod_name: arguments.pod_name.clone() };
     let most = usize::from(arguments.max_rollouts);
-    let rollouts = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
-    let caches = (cache, auth_services.clone());
-    let context = Context::new(client, caches, installation, metrics, place, rollouts);
+    let turns = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
+    let context = Context::new(client, cache, installation, metrics, place, turns);
     let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
     let mut reconciles = std::pin::pin!(applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),

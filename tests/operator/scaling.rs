@@ -36,8 +36,8 @@ impl History {
                     let found = condition(&object, type_);
                     found.map(|found| format!("{} {} {}", found.status, found.reason, found.message))
                 };
-                let states = (status("Ready").unwrap_or_default(), status("Reconciling").unwrap_or_default());
-                recorded.lock().unwrap_or_else(PoisonError::into_inner).push(states);
+                let found = (status("Ready").unwrap_or_default(), status("Reconciling").unwrap_or_default());
+                recorded.lock().unwrap_or_else(PoisonError::into_inner).push(found);
             }
         });
         Self { seen, watching }

@@ -174,14 +174,14 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// A context without any state. `caches` are those of the watched objects and of the AuthServices.
+    /// A context without any state.
     pub(crate) fn new(
         client: Client,
-        (cache, auth_services): (Cache, Store<Observed>),
+        cache: Cache,
         installation: Installation,
         metrics: Metrics,
         place: Place,
-        rollouts: Pace,
+        turns: Pace,
     ) -> Arc<Self> {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {
@@ -189,11 +189,11 @@ impl Context {
             reporter,
             client,
             cache,
-            auth_services,
+            auth_services: turns.auth_services(),
             installation,
             scope: place.scope,
             operator_namespace: place.namespace,
-            pace: rollouts,
+            pace: turns,
             metrics,
             slots: ReconcileSlots::default(),
             memory: Mutex::default(),

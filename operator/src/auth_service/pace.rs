@@ -57,6 +57,10 @@ impl Pace {
         Self { queue: Mutex::new(queue), auth_services, wake, metrics }
     }
 
+    pub(crate) fn auth_services(&self) -> Store<Observed> {
+        self.auth_services.clone()
+    }
+
     /// The maximum number of rollouts at a time.
     pub(crate) fn most(&self) -> usize {
         self.lock().most()

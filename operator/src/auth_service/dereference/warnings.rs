@@ -51,8 +51,8 @@ pub(super) fn stores(auth_service: &AuthService, context: &Context) -> Vec<Store
         let found = context.cache.get(Kind::StatefulSet, &namespace, &name)?;
         let owned = found.is_controlled_by(auth_service.metadata.uid.as_deref()?);
         let stateful_set: StatefulSet = owned.then(|| found.parse())??;
-        // A pod that cannot be read only prevents its description.
-        let mut pods = pods(auth_service, context, component).unwrap_or_default();
+        // A pod that cannot be read prevents only the description of its store.
+        let mut pods = pods(auth_service, context, component).ok()?;
         pods.retain(|pod| {
             pod.owner_references().iter().any(|owner| Some(&owner.uid) == stateful_set.metadata.uid.as_ref())
         });
@@ -89,7 +89,9 @@ pub(super) async fn read(auth_service: &AuthService, state: &ExternalState, cont
     let groups = [&state.pods, &state.migration_pods].into_iter().chain(stores);
     let mut not_started = Vec::new();
     for pods in groups {
-        pods.iter().for_each(|pod| again.note(next_late(pod, now)));
+        for pod in pods {
+            again.note(next_late(pod, now));
+        }
         not_started.extend(pods.iter().find(|pod| late(pod, now)).and_then(Pod::uid));
     }
     let namespace = auth_service.namespace().unwrap_or_default();

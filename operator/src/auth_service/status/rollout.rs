@@ -182,7 +182,7 @@ fn rollout(facts: &Facts<'_>) -> Rollout {
         return Rollout::Complete;
     }
     let (why, obstacle) = why_not_ready(facts, deployment);
-    let why: String = why.into_iter().map(|why| format!(" {why}")).collect();
+    let why = why.iter().fold(String::new(), |text, why| text + " " + why);
     if is_scaling && obstacle.as_ref().is_none_or(Obstacle::passes) {
         let change = if all > wanted { "removed" } else { "added" };
         return Rollout::Scaling(format!(
@@ -283,18 +283,13 @@ pub(super) fn migrating(facts: &Facts<'_>) -> Wait {
         return Wait { reason: "MigrationWaiting", message, obstacle: Some(obstacle) };
     }
     let failed = termination_message(pods).or_else(|| termination_message_of_pods(pods));
-    let (reason, message) = match failed {
-        Some(last_line) => {
-            ("MigrationRetrying", format!("A migration attempt failed and is retried{progress}: {last_line}"))
-        }
-        None => {
-            let logs =
-                attempt.map(|attempt| format!(" kubectl logs job/{} shows its progress.", attempt.job));
-            let logs = logs.unwrap_or_default();
-            let message =
-                format!("The database schema is being migrated{progress}; no action is needed.{logs}");
-            ("Migrating", message)
-        }
+    let (reason, message) = if let Some(last_line) = failed {
+        ("MigrationRetrying", format!("A migration attempt failed and is retried{progress}: {last_line}"))
+    } else {
+        let logs = attempt.map(|attempt| format!(" kubectl logs job/{} shows its progress.", attempt.job));
+        let logs = logs.unwrap_or_default();
+        let message = format!("The database schema is being migrated{progress}; no action is needed.{logs}");
+        ("Migrating", message)
     };
     Wait { reason, message, obstacle: None }
 }
