@@ -34,14 +34,12 @@ fn writes_of(fixture: &Fixture, installation: &Installation) -> Vec<Write> {
     writes
 }
 
-fn wait_for_log<'a>(operator: &'a Operator, words: &'a str) -> impl Future<Output = ()> + 'a {
-    async move {
-        wait::until(&format!("the log line {words:?}"), async || {
-            let log = operator.log();
-            wait::check(log.contains(words), log)
-        })
-        .await;
-    }
+async fn wait_for_log(operator: &Operator, words: &str) {
+    wait::until(&format!("the log line {words:?}"), async || {
+        let log = operator.log();
+        wait::check(log.contains(words), log)
+    })
+    .await;
 }
 
 async fn foreign(operator: &Operator, reason: &str) -> f64 {
