@@ -104,7 +104,7 @@ pub async fn act(place: &Place<'_>, kind: &str, name: &str, deed: Deed) -> bool 
         Deed::Applies(field) => {
             let Some(pointer) = nth_field(&object, field) else { return false };
             let changed = changed(object.pointer(&pointer).unwrap_or(&Value::Null));
-            let Some(mut applied) = alone(&pointer, &object, changed) else { return false };
+            let Some(mut applied) = alone(&pointer, &object, &changed) else { return false };
             applied["apiVersion"] = json!(api_version(kind));
             applied["kind"] = json!(kind);
             let parameters = PatchParams::apply("someone").force();
@@ -184,11 +184,8 @@ pub fn nth_field(object: &Value, number: usize) -> Option<String> {
     // Another path of a mount is another mount, which stays beside the operator's as a foreign element of the list. A Job
     // without the hash of its rendering counts as a Job of another release, and is left as it is.
     let is_job = object["metadata"]["name"].as_str().is_some_and(|name| name.contains("-migrate-"));
-    fields.retain(|field| {
-        !field.contains("ownerReferences")
-            && !field.ends_with("/mountPath")
-            && !(is_job && field.ends_with("~1rendered"))
-    });
+    let stays = |field: &str| field.ends_with("/mountPath") || (is_job && field.ends_with("~1rendered"));
+    fields.retain(|field| !field.contains("ownerReferences") && !stays(field));
     (!fields.is_empty()).then(|| fields[number % fields.len()].clone())
 }
 
@@ -236,14 +233,14 @@ fn changed(value: &Value) -> Value {
 }
 
 /// An object with nothing but this field; the elements of lists keep their names.
-fn alone(pointer: &str, object: &Value, value: Value) -> Option<Value> {
+fn alone(pointer: &str, object: &Value, value: &Value) -> Option<Value> {
     let mut parts: Vec<String> =
         pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
     let last = parts.pop()?;
     let mut inner = json!({ last: value });
     while let Some(part) = parts.pop() {
-        let path: String =
-            parts.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect();
+        let escaped = parts.iter().map(|part| part.replace('~', "~0").replace('/', "~1"));
+        let path = std::iter::once(String::new()).chain(escaped).collect::<Vec<_>>().join("/");
         let parent = object.pointer(&path)?;
         inner = match (parent, part.parse::<usize>()) {
             (Value::Array(elements), Ok(number)) => {
@@ -298,9 +295,9 @@ mod tests {
 
     #[test]
     fn a_field_is_applied_alone() {
-        let found = alone("/spec/ports/0/name", &service(), json!("x"));
+        let found = alone("/spec/ports/0/name", &service(), &json!("x"));
         assert_eq!(found, Some(json!({"spec": {"ports": [{"name": "x", "port": 80, "protocol": "TCP"}]}})));
-        let found = alone("/metadata/labels/app.kubernetes.io~1name", &service(), json!("x"));
+        let found = alone("/metadata/labels/app.kubernetes.io~1name", &service(), &json!("x"));
         assert_eq!(found, Some(json!({"metadata": {"labels": {"app.kubernetes.io/name": "x"}}})));
     }
 }

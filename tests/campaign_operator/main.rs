@@ -105,7 +105,9 @@ async fn run_all(seed: u64, plans: Vec<Plan>) -> Vec<Outcome> {
                 world.outage.begin();
                 let runs = join_all(plans.iter().map(|plan| run(&world, &baselines, plan.clone())));
                 let (outcomes, ()) = tokio::join!(runs, world.outage.cause(&world, of, plans.len()));
-                outcomes.into_iter().for_each(|outcome| progress.add(outcome));
+                for outcome in outcomes {
+                    progress.add(outcome);
+                }
             }
         }
     }

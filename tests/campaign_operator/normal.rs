@@ -93,7 +93,9 @@ fn strip(kind: &str, object: &mut Value) {
         .collect();
     kept.insert("owners".to_owned(), json!(owners));
     kept.insert("deleting".to_owned(), json!(metadata.get("deletionTimestamp").is_some()));
-    kept.insert("managed".to_owned(), managed(&metadata));
+    // A generated Secret is created with POST, and applied only if it is changed or repaired.
+    let managed = if kind == "Secret" { Value::Null } else { managed(&metadata) };
+    kept.insert("managed".to_owned(), managed);
     object["metadata"] = Value::Object(kept);
     match kind {
         "AuthService" => strip_status(object, &metadata["generation"]),

@@ -114,9 +114,10 @@ pub fn observe(client: &Client, histories: &Histories) -> JoinSet<()> {
 
 fn record(histories: &Histories, kind: &str, object: DynamicObject, deleted: bool) {
     let Some(history) = histories.of(&object.namespace().unwrap_or_default()) else { return };
-    let number: u64 = object.resource_version().and_then(|text| text.parse().ok()).unwrap_or_default();
+    let version = object.resource_version().unwrap_or_default();
+    let number: u64 = version.parse().unwrap_or_default();
     let known = history.object(kind, &object.name_any());
-    let is_known = known.is_some_and(|known| known["metadata"]["resourceVersion"] == number.to_string());
+    let is_known = known.is_some_and(|known| known["metadata"]["resourceVersion"] == version);
     // A new list repeats what is known.
     if is_known && !deleted {
         return;

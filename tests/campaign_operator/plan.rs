@@ -162,10 +162,13 @@ const WALKS: usize = 10_000;
 /// How many fields of each object are edited.
 const FIELDS: usize = 12;
 
+/// The plans of a family that were not chosen yet.
+type Left = std::vec::IntoIter<(Scenario, Fault)>;
+
 /// This number of plans, as the seed decides. A family without further plans gives its turn to the others.
 pub fn choose(seed: u64, count: usize) -> Vec<Plan> {
     let mut random = Random::new(seed);
-    let mut families: Vec<(Family, usize, std::vec::IntoIter<(Scenario, Fault)>)> = SHARES
+    let mut families: Vec<(Family, usize, Left)> = SHARES
         .iter()
         .map(|(family, share)| {
             let mut own = random.derive(*share as u64 + *family as u64 * 1000);

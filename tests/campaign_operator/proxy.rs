@@ -257,7 +257,7 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     if call.verb == crate::call::Verb::Watch {
         lock(&shared.watches).push((path.clone(), query.clone(), accept.to_owned()));
         if failure.is_none() {
-            return Ok(view::answer(&shared, &call, &path, &query, accept).await?);
+            return view::answer(&shared, &call, &path, &query, accept).await;
         }
     }
     let response = send(&shared.client, parts, body).await?;
@@ -278,13 +278,10 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         (_, Some(Failure::CutAfter)) => Err(Cut.into()),
         (_, Some(Failure::SilentAfter)) => std::future::pending().await,
         (_, Some(Failure::CutInside)) => {
-            let body = BodyExt::map_err(body, |error| ErrorBox::from(error));
+            let body = BodyExt::map_err(body, ErrorBox::from);
             Ok(Response::from_parts(head, view::cut_inside(body)))
         }
-        _ => Ok(Response::from_parts(
-            head,
-            BodyExt::map_err(body, |error| ErrorBox::from(error)).boxed_unsync(),
-        )),
+        _ => Ok(Response::from_parts(head, BodyExt::map_err(body, ErrorBox::from).boxed_unsync())),
     }
 }
 

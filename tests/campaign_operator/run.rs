@@ -30,7 +30,7 @@ pub type Baselines = BTreeMap<Scenario, Normal>;
 
 /// How long the operator may take after the fault to reach the result. Its retries are up to two minutes apart, and a
 /// request without a response takes 35 s.
-pub const RESULT_WITHIN: Duration = Duration::from_secs(120);
+pub const RESULT_WITHIN: Duration = Duration::from_mins(2);
 /// How long no write may be seen before the operator counts as quiet.
 const QUIET: Duration = Duration::from_millis(1500);
 
@@ -134,6 +134,11 @@ async fn follow(
             if let Some(violation) = reach(place, scenario, expected).await {
                 return vec![violation];
             }
+            if resource == "authservices" {
+                // The operator asks for the most recent list, which a correct API server does not answer with an older
+                // one. Until it sees the present spec, it serves the old one.
+                walking::permit_optional(place);
+            }
             place.proxy.arm(plan.fault.clone());
             restart(place, operator);
             tokio::time::sleep(lasts).await;
@@ -178,8 +183,10 @@ async fn follow(
         assert!(tokio::time::timeout(RESULT_WITHIN, crashed).await.is_ok(), "the crash does not occur");
         restart(place, operator);
     }
-    if let Some(running) = operator.borrow().as_ref().filter(|_| violations.is_empty()) {
-        be_quiet(place, running, &mut violations).await;
+    if violations.is_empty() {
+        let running = operator.take().expect("an operator");
+        be_quiet(place, &running, &mut violations).await;
+        operator.replace(Some(running));
         let found = found(place, scenario, expected);
         violations.extend(found.err().map(|found| Violation::new(Rule::OtherResult, found.join("; "))));
     }
@@ -233,8 +240,8 @@ fn found(place: &Place<'_>, scenario: Scenario, expected: &Normal) -> Result<(),
     let found = place.history.with_objects(|objects| normalise(&place.name, objects));
     let (mut found, mut expected) = (found, expected.clone());
     if scenario == Scenario::Still {
-        ignore_repairs(&mut found);
-        ignore_repairs(&mut expected);
+        ignore_rollouts(&mut found);
+        ignore_rollouts(&mut expected);
     }
     let mut all = differences(&expected, &found);
     if all.is_empty() && !scenario.is_done(&place.history) {
@@ -243,12 +250,8 @@ fn found(place: &Place<'_>, scenario: Scenario, expected: &Normal) -> Result<(),
     if all.is_empty() { Ok(()) } else { Err(all) }
 }
 
-/// An edit of the pods by another client and its repair are rollouts; and the repair of a generated Secret, which is
-/// created with `POST`, is its first apply.
-fn ignore_repairs(objects: &mut Normal) {
-    for (_, object) in objects.iter_mut().filter(|(name, _)| name.starts_with("Secret/")) {
-        object["metadata"]["managed"] = json!(null);
-    }
+/// An edit of the pods by another client and its repair are rollouts.
+fn ignore_rollouts(objects: &mut Normal) {
     let annotations = objects
         .get_mut("Deployment/auth")
         .and_then(|object| object["metadata"]["annotations"].as_object_mut());

@@ -155,7 +155,7 @@ async fn lose_lease(place: &Place<'_>, scenario: Scenario, operator: &RefCell<Op
 }
 
 async fn wait_until_leading(operator: &Operator) {
-    wait::until_within(Duration::from_secs(60), Duration::from_millis(100), "leadership", async || {
+    wait::until_within(Duration::from_mins(1), Duration::from_millis(100), "leadership", async || {
         let leads = operator.metric("latchkey_operator_leader", &[]).await;
         wait::check(leads > 0.5, leads)
     })

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use latchkey_tests::operator::Operator;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::checker::{NOTE, Rule, Violation};
 use crate::history::{Entry, Permit};
@@ -32,10 +32,7 @@ const OPTIONAL: [(&str, &str); 10] = [
 /// Walks. Returns the violations.
 pub async fn follow(place: &Place<'_>, seed: u64, operator: &RefCell<Option<Operator>>) -> Vec<Violation> {
     operator.replace(Some(reach_base(place, Scenario::Scale).await));
-    for (kind, name) in OPTIONAL {
-        let (kind, name) = (kind.to_owned(), name.to_owned());
-        place.history.add(Entry::Permits(Permit::Replacement { kind, name }));
-    }
+    permit_optional(place);
     let mut random = Random::new(seed).derive(2);
     for spec in walk::specs(seed) {
         match place.try_apply(&spec).await {
@@ -67,9 +64,9 @@ pub async fn follow(place: &Place<'_>, seed: u64, operator: &RefCell<Option<Oper
     }
     let mut violations = Vec::new();
     if different().is_empty() {
-        if let Some(operator) = operator.borrow().as_ref() {
-            be_quiet(place, operator, &mut violations).await;
-        }
+        let running = operator.take().expect("an operator");
+        be_quiet(place, &running, &mut violations).await;
+        operator.replace(Some(running));
         be_quiet(&fresh, &of_fresh, &mut violations).await;
     }
     let left = different();
@@ -79,8 +76,15 @@ pub async fn follow(place: &Place<'_>, seed: u64, operator: &RefCell<Option<Oper
     violations
 }
 
-/// Without what the past explains: Jobs of earlier images, the number of rollouts, notes of others, and whether a generated
-/// Secret was ever repaired.
+/// Permits to delete and create what another spec does not need.
+pub fn permit_optional(place: &Place<'_>) {
+    for (kind, name) in OPTIONAL {
+        let (kind, name) = (kind.to_owned(), name.to_owned());
+        place.history.add(Entry::Permits(Permit::Replacement { kind, name }));
+    }
+}
+
+/// Without what the past explains: Jobs of earlier images, the number of rollouts, and notes of others.
 fn comparable(mut objects: Normal) -> Normal {
     objects.retain(|name, _| !name.starts_with("Job/"));
     for (name, object) in &mut objects {
@@ -93,9 +97,6 @@ fn comparable(mut objects: Normal) -> Normal {
             && let Some(metadata) = object["metadata"].as_object_mut()
         {
             metadata.remove("annotations");
-        }
-        if name.starts_with("Secret/") {
-            object["metadata"]["managed"] = Value::Null;
         }
         if name.starts_with("AuthService/") {
             object["status"]["keyRequests"] = json!(null);

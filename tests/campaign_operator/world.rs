@@ -238,7 +238,7 @@ impl Place<'_> {
             object.metadata.resource_version.as_deref().and_then(|n| n.parse().ok()).unwrap_or(0);
         let mut changes = self.history.changes();
         let seen = changes.wait_for(|newest| *newest >= number);
-        let seen = tokio::time::timeout(Duration::from_secs(60), seen).await;
+        let seen = tokio::time::timeout(Duration::from_mins(1), seen).await;
         assert!(
             seen.is_ok_and(|seen| seen.is_ok()),
             "the observer did not see version {number} in {}",

@@ -68,7 +68,7 @@ fn password(name: &str, uid: &str, password: &str) -> Entry {
     version("Secret", name, uid, json!({"data": {"password": password}}))
 }
 
-fn noted(uid: &str, annotations: Value) -> Entry {
+fn noted(uid: &str, annotations: &Value) -> Entry {
     version("Service", "auth", uid, json!({"metadata": {"annotations": annotations}}))
 }
 
@@ -98,8 +98,8 @@ fn an_orderly_history_breaks_no_rule() {
         job("server:2", "db"),
         deployment("server:2", "db"),
         password("auth-postgres", "p", "x"),
-        noted("s", json!({"example.com/note": "1"})),
-        noted("s", json!({"example.com/note": "1", "latchkey.dev/rendered": "2"})),
+        noted("s", &json!({"example.com/note": "1"})),
+        noted("s", &json!({"example.com/note": "1", "latchkey.dev/rendered": "2"})),
     ];
     assert_eq!(check(&entries, &[write("/api/v1/namespaces/a/secrets/auth-jwt-keys")]), []);
 }
@@ -174,14 +174,14 @@ fn a_change_of_a_foreign_object_is_found() {
 
 #[test]
 fn a_removed_foreign_field_is_found() {
-    let entries = [noted("s", json!({"example.com/note": "1"})), noted("s", json!({}))];
+    let entries = [noted("s", &json!({"example.com/note": "1"})), noted("s", &json!({}))];
     assert_eq!(rules(&entries, &[]), [Rule::ForeignField]);
 }
 
 #[test]
 fn an_object_that_is_replaced_is_found() {
-    assert_eq!(rules(&[noted("s", json!({})), noted("t", json!({}))], &[]), [Rule::Replaced]);
+    assert_eq!(rules(&[noted("s", &json!({})), noted("t", &json!({}))], &[]), [Rule::Replaced]);
     let permit = Permit::Replacement { kind: "Service".to_owned(), name: "auth".to_owned() };
-    let permitted = [noted("s", json!({})), Entry::Permits(permit), noted("t", json!({}))];
+    let permitted = [noted("s", &json!({})), Entry::Permits(permit), noted("t", &json!({}))];
     assert_eq!(rules(&permitted, &[]), []);
 }
