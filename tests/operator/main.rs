@@ -48,6 +48,7 @@ mod steady;
 mod stores;
 mod tenant_policy;
 mod tenants;
+mod tls;
 mod tools;
 mod trusted_cas;
 mod unreadable;

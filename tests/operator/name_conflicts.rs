@@ -7,7 +7,7 @@ use latchkey_tests::control_plane::apply;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME, condition};
-use crate::owned::{EDGE, apply_both, counts};
+use crate::owned::{EDGE, EDGE_KINDS, apply_both, counts};
 use crate::waiting::wait_for;
 
 /// An object of this kind and name that another client creates.
@@ -40,6 +40,11 @@ fn conflicting(object: &DynamicObject) -> Value {
             ("spec", json!({"secretName": "theirs", "dnsNames": ["a.com"], "issuerRef": issuer}))
         }
         "HTTPRoute" => ("spec", json!({"hostnames": ["theirs.example.com"]})),
+        "BackendTLSPolicy" => {
+            let target = json!({"group": "", "kind": "Service", "name": "theirs"});
+            let validation = json!({"hostname": "theirs.example.com", "wellKnownCACertificates": "System"});
+            ("spec", json!({"targetRefs": [target], "validation": validation}))
+        }
         "ServiceMonitor" => ("spec", json!({"selector": selector, "endpoints": []})),
         other => panic!("no object of the kind {other}"),
     };
@@ -59,6 +64,8 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     apply_both(&fixture).await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_value("HTTPRoute", EDGE, "/spec/hostnames/0", &json!("edge.example.com")).await;
+    let name = json!(format!("edge.{}.svc", fixture.namespace));
+    fixture.wait_for_value("BackendTLSPolicy", EDGE, "/spec/validation/hostname", &name).await;
     let originals = fixture.owned().await;
     // The names are the same the second time, including the hash of the Job.
     for name in [NAME, EDGE] {
@@ -90,7 +97,7 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
         let made = apply(&fixture.client, &conflicting).await;
         theirs.push((kind.to_owned(), made.name_any(), made.uid(), made.metadata.generation));
     }
-    assert_eq!(theirs.len(), 24, "{theirs:?}");
+    assert_eq!(theirs.len(), 25, "{theirs:?}");
 
     let _kubelet = fixture.start_kubelet();
     let _operator = fixture.start_operator().await;
@@ -98,7 +105,7 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     let mut kinds = Vec::new();
     while !theirs.is_empty() {
         // Each conflict is reported in turn, by the affected AuthService.
-        let of_edge = theirs.iter().all(|(kind, ..)| kind == "HTTPRoute");
+        let of_edge = theirs.iter().all(|(kind, ..)| EDGE_KINDS.contains(&kind.as_str()));
         let service = if of_edge { EDGE } else { NAME };
         let (type_, reason, words) = if of_edge {
             ("Exposed", "NameConflict", "exists and has another owner")
@@ -142,5 +149,5 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     );
     kinds.sort();
     kinds.dedup();
-    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert_eq!(kinds.len(), 15, "{kinds:?}");
 }

@@ -13,7 +13,7 @@ use crate::fixture::{Fixture, NAME};
 /// The AuthService that is exposed with a Gateway; it has no database and runs no pods.
 pub const EDGE: &str = "edge";
 
-/// A spec for which an AuthService owns everything except an HTTPRoute.
+/// A spec for which an AuthService owns everything except an HTTPRoute and a BackendTLSPolicy.
 pub fn spec() -> Value {
     json!({
         "issuer": "https://auth.example.com",
@@ -31,12 +31,13 @@ pub fn spec() -> Value {
     })
 }
 
-/// A spec for which it owns an HTTPRoute.
+/// A spec for which it owns both.
 pub fn edge_spec() -> Value {
     json!({
         "issuer": "https://edge.example.com",
         "database": {"urlSecretRef": {"name": "nowhere"}},
         "redis": {"urlSecretRef": {"name": "nowhere"}},
+        "tls": {"secretRef": {"name": "nowhere"}},
         "exposure": {"gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["edge.example.com"]}},
     })
 }
@@ -55,10 +56,13 @@ pub async fn apply_both(fixture: &Fixture) {
         .expect("the API server accepts the AuthService");
 }
 
-/// Whether an owned object is in the tables, which only contain the HTTPRoute of the second AuthService.
+/// The kinds that only the second AuthService owns.
+pub const EDGE_KINDS: [&str; 2] = ["HTTPRoute", "BackendTLSPolicy"];
+
+/// Whether an owned object is in the tables, which only contain these kinds of the second AuthService.
 pub fn counts(kind: &str, object: &DynamicObject) -> bool {
     let instance = object.labels().get("app.kubernetes.io/instance").map(String::as_str);
-    instance == Some(NAME) || kind == "HTTPRoute"
+    instance == Some(NAME) || EDGE_KINDS.contains(&kind)
 }
 
 /// The name of a Job without its hash.
@@ -90,6 +94,7 @@ pub fn made_by_the_operator() -> Vec<String> {
 pub fn plural(kind: &str) -> String {
     let lower = kind.to_lowercase();
     match lower.as_str() {
+        "backendtlspolicy" => "backendtlspolicies".to_owned(),
         "ingress" => "ingresses".to_owned(),
         "networkpolicy" => "networkpolicies".to_owned(),
         _ => format!("{lower}s"),

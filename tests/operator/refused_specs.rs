@@ -62,6 +62,7 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             "spec.database.embedded.reclaim: Retain needs storage: without a volume there is nothing to retain",
         ),
         (json!({"redis": url}), "spec.redis: set urlSecretRef or embedded, not both"),
+        (json!({"tls": {}}), "spec.tls: set secretRef or issuerRef, one of the two"),
         (json!({"trustedCAs": [{}]}), CAS),
         (json!({"trustedCAs": [{"secretRef": {"name": "a"}, "configMapRef": {"name": "a"}}]}), CAS),
         (json!({"passwordPolicy": {"forbiddenWords": ["example", "acme,corp"]}}), WORDS),

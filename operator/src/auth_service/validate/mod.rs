@@ -14,19 +14,21 @@ use latchkey_config::{PasswordPolicy, SecretText};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service as api;
 
-use crate::auth_service::context::Installation;
+use crate::auth_service::context::{Images, Installation};
 use crate::auth_service::dereference::{Dereferenced, ExternalState};
 use crate::auth_service::image::server_image;
 use crate::auth_service::postgres_image::decide_postgres_image;
 use crate::auth_service::problem::Problem;
 use crate::auth_service::retention::retains_volume;
 use crate::auth_service::shared_database::{Sharing, database_id, shared_message};
+use crate::credentials::StorePassword;
 use crate::fingerprint::fingerprint;
 use crate::names::Names;
 
 use migration::{migration_deadline, migration_inputs, without_login};
 
 pub(crate) use replicas::first_replicas;
+pub(crate) use settings::service_url;
 pub(crate) use tokens::{Tokens, validate_tokens};
 pub(crate) use validated::{Embedded, SecretKey, Server, Validated};
 
@@ -76,17 +78,8 @@ pub(crate) fn validate(
         claim: external_state.postgres_claim.clone(),
         retained: retains_volume(&spec),
     });
-    let redis = found.redis_password.clone().map(|password| Embedded {
-        url: password.text().map(|text| {
-            SecretText::new(format!("redis://:{}@{}.{namespace}.svc:6379", text.expose(), names.redis()))
-        }),
-        password,
-        image: images.valkey.clone(),
-        storage: None,
-        held_back: None,
-        claim: None,
-        retained: false,
-    });
+    let redis =
+        found.redis_password.clone().map(|password| embedded_redis(password, &names, &namespace, images));
     let server = secrets.clone().and_then(|()| {
         let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
         if let Sharing::Refused { other, .. } = &external_state.sharing {
@@ -100,6 +93,7 @@ pub(crate) fn validate(
         // The servers read the certificates for each connection: a renewal does not roll the pods.
         let database_certificate = found.database_certificate.transpose()?;
         found.redis_certificate.transpose()?;
+        found.api_certificate.transpose()?;
         let trusted_cas = found.trusted_cas.transpose()?;
         let templates = found.templates.transpose()?;
         let settings = settings::settings(&spec, tokens?, &name, &namespace, bootstrap_admin.as_ref())?;
@@ -142,6 +136,7 @@ pub(crate) fn validate(
         redis_url: secret_key(spec.redis.url_secret_ref.as_ref(), names.redis()),
         postgres,
         redis,
+        api_ca: found.api_ca,
         keys: found.keys,
         rotation: found.rotation,
         salt: found.salt,
@@ -155,6 +150,20 @@ pub(crate) fn validate(
         image,
         assigns_users: installation.assigns_users,
     })
+}
+
+fn embedded_redis(password: StorePassword, names: &Names, namespace: &str, images: &Images) -> Embedded {
+    Embedded {
+        url: password.text().map(|text| {
+            SecretText::new(format!("redis://:{}@{}.{namespace}.svc:6379", text.expose(), names.redis()))
+        }),
+        password,
+        image: images.valkey.clone(),
+        storage: None,
+        held_back: None,
+        claim: None,
+        retained: false,
+    }
 }
 
 /// The password policy for the bootstrap administrator. Like the server, the operator applies `spec.passwordPolicy`
@@ -175,6 +184,7 @@ fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
         found.database_certificate.as_ref().and_then(|result| result.as_ref().err()),
         found.redis_url.as_ref().and_then(|result| result.as_ref().err()),
         found.redis_certificate.as_ref().and_then(|result| result.as_ref().err()),
+        found.api_certificate.as_ref().and_then(|result| result.as_ref().err()),
         found.smtp.as_ref().and_then(|result| result.as_ref().err()),
         found.bootstrap_admin.as_ref().and_then(|result| result.as_ref().err()),
         found.introspection_secret.as_ref().and_then(|result| result.as_ref().err()),
