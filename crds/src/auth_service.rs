@@ -16,6 +16,7 @@ mod rollout;
 mod route;
 mod status;
 mod stores;
+mod tls;
 mod tokens;
 mod trusted_cas;
 
@@ -41,6 +42,7 @@ pub use status::{AuthServiceStatus, KeyPhase, SchemaRange, SigningKeyStatus};
 pub use stores::{
     ClientCertificateRef, Database, EmbeddedPostgres, EmbeddedRedis, Reclaim, Redis, SecretKeyRef, SecretName,
 };
+pub use tls::Tls;
 pub use tokens::{Algorithm, KeyReclaim, KeyRotation, Tokens, TtlError, parse_seconds, parse_ttl};
 pub use trusted_cas::{CaKeyRef, TrustedCa};
 
@@ -226,6 +228,10 @@ pub struct AuthServiceSpec {
     /// The client that may introspect and revoke tokens, in addition to superusers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection_client: Option<IntrospectionClient>,
+    /// TLS of the API port. Unset: the API is served by unencrypted HTTP inside the cluster. The default of spec.issuer
+    /// begins with https:// if this is set, and tokens of another issuer are invalid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Exposes the API outside the cluster. Unset: the API is only available inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure: Option<Exposure>,

@@ -142,6 +142,21 @@ impl Names {
         format!("{}-tls", self.name)
     }
 
+    /// Certificate of the API port.
+    pub(crate) fn api_certificate(&self) -> String {
+        format!("{}-api", self.name)
+    }
+
+    /// Secret in which cert-manager stores the certificate of the API port.
+    pub(crate) fn api_tls(&self) -> String {
+        format!("{}-api-tls", self.name)
+    }
+
+    /// ConfigMap of the authorities of the API port's certificate.
+    pub(crate) fn api_ca(&self) -> String {
+        format!("{}-api-ca", self.name)
+    }
+
     /// NetworkPolicy of the migration Jobs.
     pub(crate) fn migrations(&self) -> String {
         format!("{}-migrations", self.name)

@@ -128,13 +128,22 @@ impl App {
         let (api_router, management_router) =
             (api_router(state, browsers), management_router(management_state));
         let stop = app.stop_taking.clone();
-        app.servers.spawn(connections::serve(api, api_router, api_connections, stop));
+        app.servers.spawn(connections::serve(api, api_router, api_connections, inputs.tls.clone(), stop));
         let stop = app.stop_working.clone();
-        app.workers.spawn(connections::serve(management, management_router, management_connections, stop));
+        app.workers.spawn(connections::serve(
+            management,
+            management_router,
+            management_connections,
+            None,
+            stop,
+        ));
         app.spawn_worker(revocation.keep_up(app.stop_working.clone()));
         let housekeeper = build_housekeeper(settings, app.store.clone(), Arc::clone(&metrics));
         app.spawn_worker(follow_database_login(settings.clone(), inputs.database_url, app.store.clone()));
         app.spawn_worker(watch_connection_limit(app.store.clone(), Arc::clone(&readiness)));
+        if let Some(tls) = inputs.tls {
+            app.spawn_worker(tls.follow(Arc::clone(&metrics)));
+        }
         app.spawn_worker(watch_keys(inputs.ring, metrics));
         app.spawn_worker(housekeeper.keep_house());
         app.spawn_worker(keep_ending_cut_off_sessions(app.store.clone()));

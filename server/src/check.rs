@@ -6,6 +6,7 @@ use latchkey_config::{References, Settings};
 use crate::crypto::KeyRing;
 use crate::database_url::read_database_url;
 use crate::domain::clock::ClockOffset;
+use crate::http::tls::ServerTls;
 use crate::readiness::{CLOCK_AGREES, describe_clock};
 use crate::redis_connection::{ConnectionState, RedisConnection};
 use crate::secrets::read_secret;
@@ -56,6 +57,10 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         "signing keys",
         keys.map(|keys| format!("{} loaded", keys.len())).map_err(|error| error.to_string()),
     );
+    if let Some(files) = &settings.tls {
+        let valid = ServerTls::read(files).map(|_| "is valid".to_owned());
+        find("certificate", valid.map_err(|error| error.to_string()));
+    }
     let references = References::from(settings);
     let mut faults = Faults::default();
     let sender = mail(&references, &roots, &mut faults).filter(|_| faults.is_empty());

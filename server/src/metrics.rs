@@ -15,6 +15,7 @@ pub struct Metrics {
     rate_limited: IntCounterVec,
     mail: IntCounterVec,
     key_reloads: IntCounterVec,
+    certificate_reloads: IntCounterVec,
     housekeeping_deleted: IntCounterVec,
     housekeeping_runs: IntCounterVec,
     connections: GaugeVec,
@@ -45,6 +46,7 @@ impl Metrics {
         }
         for outcome in ["loaded", "refused"] {
             metrics.key_reloads.with_label_values(&[outcome]);
+            metrics.certificate_reloads.with_label_values(&[outcome]);
         }
         for outcome in ["completed", "skipped", "failed"] {
             metrics.housekeeping_runs.with_label_values(&[outcome]);
@@ -123,6 +125,16 @@ impl Metrics {
                 &registry,
                 IntCounterVec::new(
                     Opts::new("latchkey_key_set_reloads_total", "Key sets read, by outcome"),
+                    &["outcome"],
+                )?,
+            )?,
+            certificate_reloads: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "latchkey_tls_certificate_reloads_total",
+                        "Changed certificates of the API port, by outcome",
+                    ),
                     &["outcome"],
                 )?,
             )?,
@@ -251,6 +263,11 @@ impl Metrics {
 
     pub fn count_closed_connection(&self, reason: &str) {
         self.connections_closed.with_label_values(&[reason]).inc();
+    }
+
+    /// A changed certificate of the API port was read: `loaded` or `refused`.
+    pub fn count_certificate_reload(&self, outcome: &str) {
+        self.certificate_reloads.with_label_values(&[outcome]).inc();
     }
 
     pub fn count_key_reload(&self, outcome: &str) {

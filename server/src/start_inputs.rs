@@ -10,6 +10,7 @@ use latchkey_config::{ClientCertificate, PasswordPolicy, References, SecretSourc
 use crate::crypto::{ClientSecret, KeyRing};
 use crate::database_url::read_database_url;
 use crate::domain::Password;
+use crate::http::tls::ServerTls;
 use crate::mail::{MailSender, Templates};
 use crate::redis_connection::RedisConnection;
 use crate::secrets::read_secret;
@@ -60,6 +61,8 @@ pub struct StartInputs {
     pub redis: Arc<RedisConnection>,
     /// The signing keys, loaded.
     pub ring: Arc<KeyRing>,
+    /// What terminates TLS on the API port.
+    pub tls: Option<Arc<ServerTls>>,
     /// What sends mail, and its texts, when mail is on.
     pub mail: Option<(MailSender, Templates)>,
     /// The client that may introspect tokens.
@@ -92,6 +95,7 @@ impl StartInputs {
             // A bad set at start is an error to be seen at once; later a bad one leaves the last good one in use.
             faults.keep(ring.reload()).map(|_| ring)
         });
+        let tls = references.tls.as_ref().and_then(|files| faults.keep(ServerTls::read(files))).map(Arc::new);
         let mail = mail(references, &roots, &mut faults);
         let introspection_client = faults.keep(introspection_client(references)).flatten();
         let pepper = references.imported_password_pepper.as_ref();
@@ -104,6 +108,7 @@ impl StartInputs {
                 store,
                 redis,
                 ring,
+                tls,
                 mail,
                 introspection_client,
                 password_pepper,

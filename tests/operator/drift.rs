@@ -107,6 +107,12 @@ fn table() -> Vec<Row> {
             .with_foreign_field("/spec/duration", json!({"spec": {"duration": "2160h"}})),
         row("HTTPRoute", "edge", json!({"spec": {"hostnames": ["evil.example.com"]}}), "/spec/hostnames"),
         row("Route", "routed", json!({"spec": {"host": "evil.example.com"}}), "/spec/host"),
+        row(
+            "BackendTLSPolicy",
+            "edge",
+            json!({"spec": {"validation": {"hostname": "evil.example.com"}}}),
+            "/spec/validation/hostname",
+        ),
         policy(NAME),
         policy("auth-migrations"),
         policy("auth-postgres"),
@@ -122,7 +128,7 @@ fn at(object: &DynamicObject, pointer: &str) -> Value {
 
 /// Like `kubectl edit`; custom resources only support JSON merge patches.
 fn edit_of(kind: &str, patch: Value) -> Patch<Value> {
-    let foreign = ["Certificate", "HTTPRoute", "Route", "ServiceMonitor"].contains(&kind);
+    let foreign = ["BackendTLSPolicy", "Certificate", "HTTPRoute", "Route", "ServiceMonitor"].contains(&kind);
     if foreign { Patch::Merge(patch) } else { Patch::Strategic(patch) }
 }
 
@@ -193,6 +199,8 @@ async fn changes_of_owned_fields_are_reverted_and_foreign_fields_are_kept() {
     apply_both(&fixture).await;
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_value("HTTPRoute", "edge", "/spec/hostnames/0", &json!("edge.example.com")).await;
+    let name = json!(format!("edge.{}.svc", fixture.namespace));
+    fixture.wait_for_value("BackendTLSPolicy", "edge", "/spec/validation/hostname", &name).await;
 
     // The table contains all objects and all kinds that the operator may create.
     let rows: Vec<_> = table().iter().map(|row| (row.kind.to_owned(), row.name.to_owned())).collect();
@@ -231,7 +239,8 @@ async fn changes_of_owned_fields_are_reverted_and_foreign_fields_are_kept() {
     wait_for_each(&fixture, &before, is_as_it_was).await;
     change_each(&fixture, |row| {
         let uid = before[&(row.kind.to_owned(), row.name.to_owned())].owner_references()[0].uid.clone();
-        let foreign = ["Certificate", "HTTPRoute", "Route", "ServiceMonitor"].contains(&row.kind);
+        let foreign =
+            ["BackendTLSPolicy", "Certificate", "HTTPRoute", "Route", "ServiceMonitor"].contains(&row.kind);
         let none = if foreign { json!([]) } else { json!([{"$patch": "delete", "uid": uid}]) };
         json!({"metadata": {"ownerReferences": none}})
     })

@@ -207,7 +207,7 @@ impl Fixture {
             "Job" => ("batch", "v1"),
             "PodDisruptionBudget" => ("policy", "v1"),
             "ServiceMonitor" => ("monitoring.coreos.com", "v1"),
-            "HTTPRoute" => ("gateway.networking.k8s.io", "v1"),
+            "BackendTLSPolicy" | "HTTPRoute" => ("gateway.networking.k8s.io", "v1"),
             "Certificate" => ("cert-manager.io", "v1"),
             "Route" => ("route.openshift.io", "v1"),
             "Ingress" | "NetworkPolicy" => ("networking.k8s.io", "v1"),

@@ -62,6 +62,7 @@ mod steady;
 mod stores;
 mod tenant_policy;
 mod tenants;
+mod tls;
 mod tools;
 mod trusted_cas;
 mod unreadable;

@@ -7,7 +7,7 @@ use latchkey_tests::control_plane::apply;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME, condition};
-use crate::owned::{EDGE, ROUTED, apply_both, counts};
+use crate::owned::{EDGE, EDGE_KINDS, ROUTED, apply_both, counts};
 use crate::waiting::wait_for;
 
 /// An object of this kind and name that another client creates.
@@ -43,6 +43,11 @@ fn conflicting(object: &DynamicObject) -> Value {
         "Route" => {
             ("spec", json!({"host": "theirs.example.com", "to": {"kind": "Service", "name": "theirs"}}))
         }
+        "BackendTLSPolicy" => {
+            let target = json!({"group": "", "kind": "Service", "name": "theirs"});
+            let validation = json!({"hostname": "theirs.example.com", "wellKnownCACertificates": "System"});
+            ("spec", json!({"targetRefs": [target], "validation": validation}))
+        }
         "ServiceMonitor" => ("spec", json!({"selector": selector, "endpoints": []})),
         other => panic!("no object of the kind {other}"),
     };
@@ -63,6 +68,8 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_value("HTTPRoute", EDGE, "/spec/hostnames/0", &json!("edge.example.com")).await;
     fixture.wait_for_value("Route", ROUTED, "/spec/host", &json!("routed.example.com")).await;
+    let name = json!(format!("edge.{}.svc", fixture.namespace));
+    fixture.wait_for_value("BackendTLSPolicy", EDGE, "/spec/validation/hostname", &name).await;
     let originals = fixture.owned().await;
     // The names are the same the second time, including the hash of the Job.
     for name in [NAME, EDGE, ROUTED] {
@@ -103,10 +110,11 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     while !theirs.is_empty() {
         // Each conflict is reported in turn, by the affected AuthService.
         let of_kind = |wanted: &str| theirs.iter().any(|(kind, ..)| kind == wanted);
-        let of_others = theirs.iter().all(|(kind, ..)| kind == "HTTPRoute" || kind == "Route");
+        let of_others =
+            theirs.iter().all(|(kind, ..)| EDGE_KINDS.contains(&kind.as_str()) || kind == "Route");
         let service = match () {
             () if !of_others => NAME,
-            () if of_kind("HTTPRoute") => EDGE,
+            () if EDGE_KINDS.into_iter().any(of_kind) => EDGE,
             () => ROUTED,
         };
         let (type_, reason, words) = if of_others {

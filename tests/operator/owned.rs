@@ -16,7 +16,7 @@ pub const EDGE: &str = "edge";
 /// The AuthService that is exposed with a Route of OpenShift; it has no database either.
 pub const ROUTED: &str = "routed";
 
-/// A spec for which an AuthService owns everything except an HTTPRoute and a Route.
+/// A spec for which an AuthService owns everything except an HTTPRoute, a BackendTLSPolicy and a Route.
 pub fn spec() -> Value {
     json!({
         "issuer": "https://auth.example.com",
@@ -34,12 +34,13 @@ pub fn spec() -> Value {
     })
 }
 
-/// A spec for which it owns an HTTPRoute.
+/// A spec for which it owns both.
 pub fn edge_spec() -> Value {
     json!({
         "issuer": "https://edge.example.com",
         "database": {"urlSecretRef": {"name": "nowhere"}},
         "redis": {"urlSecretRef": {"name": "nowhere"}},
+        "tls": {"secretRef": {"name": "nowhere"}},
         "exposure": {"gateway": {"parentRefs": [{"name": "public"}], "hostnames": ["edge.example.com"]}},
     })
 }
@@ -67,10 +68,13 @@ pub async fn apply_both(fixture: &Fixture) {
     }
 }
 
-/// Whether an owned object is in the tables, which only contain the HTTPRoute and the Route of the other AuthServices.
+/// The kinds that only the AuthService with a Gateway owns.
+pub const EDGE_KINDS: [&str; 2] = ["HTTPRoute", "BackendTLSPolicy"];
+
+/// Whether an owned object is in the tables, which only contain these kinds, and the Route, of the other AuthServices.
 pub fn counts(kind: &str, object: &DynamicObject) -> bool {
     let instance = object.labels().get("app.kubernetes.io/instance").map(String::as_str);
-    instance == Some(NAME) || kind == "HTTPRoute" || kind == "Route"
+    instance == Some(NAME) || EDGE_KINDS.contains(&kind) || kind == "Route"
 }
 
 /// The name of a Job without its hash.
@@ -104,6 +108,7 @@ pub fn made_by_the_operator() -> Vec<String> {
 pub fn plural(kind: &str) -> String {
     let lower = kind.to_lowercase();
     match lower.as_str() {
+        "backendtlspolicy" => "backendtlspolicies".to_owned(),
         "ingress" => "ingresses".to_owned(),
         "networkpolicy" => "networkpolicies".to_owned(),
         _ => format!("{lower}s"),

@@ -70,6 +70,7 @@ pub fn refused() -> Vec<(Value, &'static str)> {
         (json!({"rollout": {"maxSurge": 0}}), ROLLOUT),
         (json!({"rollout": {"maxSurge": "0%", "maxUnavailable": "0%"}}), ROLLOUT),
         (json!({"redis": url}), "spec.redis: set urlSecretRef or embedded, not both"),
+        (json!({"tls": {}}), "spec.tls: set secretRef or issuerRef, one of the two"),
         (json!({"trustedCAs": [{}]}), CAS),
         (json!({"trustedCAs": [{"secretRef": {"name": "a"}, "configMapRef": {"name": "a"}}]}), CAS),
         (json!({"passwordPolicy": {"forbiddenWords": ["example", "acme,corp"]}}), WORDS),

@@ -42,7 +42,8 @@ const SPECIAL: [(&str, &str, &str, &str); 24] = [
 ];
 
 /// CustomResourceDefinitions: the optional ones, and an unrelated one.
-const DEFINITIONS: [&str; 4] = [
+const DEFINITIONS: [&str; 5] = [
+    "backendtlspolicies.gateway.networking.k8s.io",
     "certificates.cert-manager.io",
     "httproutes.gateway.networking.k8s.io",
     "servicemonitors.monitoring.coreos.com",

@@ -64,12 +64,17 @@ impl Cluster {
 
     /// A service of this name whose database has this host.
     async fn apply(&self, namespace: &str, name: &str, host: &str) {
+        self.apply_with(namespace, name, host, json!({})).await;
+    }
+
+    /// The same with further fields.
+    async fn apply_with(&self, namespace: &str, name: &str, host: &str, mut spec: Value) {
         let url = format!("postgres://{name}:x@{host}/accounts");
         let metadata = json!({"name": format!("{name}-database"), "namespace": namespace});
         let secret =
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"url": url}});
         apply(&self.client, &secret).await;
-        let spec = json!({"database": {"urlSecretRef": {"name": format!("{name}-database")}}});
+        spec["database"] = json!({"urlSecretRef": {"name": format!("{name}-database")}});
         let object = json!({
             "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": name}, "spec": spec,
         });
@@ -189,4 +194,25 @@ async fn of_services_that_are_applied_at_the_same_moment_one_migrates() {
             "{reasons:?}: the refused service migrated: {migrating:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_older_service_that_is_held_back_by_another_problem_holds_up_no_other() {
+    let cluster = Cluster::start(2).await;
+    let _operator = cluster.start_operator().await;
+    cluster.create_namespace("one-space").await;
+    let redis = json!({"urlSecretRef": {"name": "missing"}});
+    cluster.apply_with("one-space", "older", "db.example.com", json!({"redis": redis})).await;
+    cluster.wait_for_reason("one-space", "older", "Ready", "SecretMissing").await;
+    cluster.apply("one-space", "younger", "db.example.com").await;
+    cluster.wait_for_reason("one-space", "younger", "Ready", "Available").await;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "missing", "namespace": "one-space"},
+        "stringData": {"url": "redis://cache.example.com"},
+    });
+    apply(&cluster.client, &secret).await;
+    let older = cluster.wait_for_reason("one-space", "older", "Ready", "DatabaseShared").await;
+    // Of the same namespace the other is named.
+    assert!(status_text(&older).contains("one-space/younger"), "{}", status_text(&older));
+    assert_eq!(cluster.migrating().await, BTreeSet::from(["younger".to_owned()]));
 }

@@ -17,6 +17,7 @@ mod several_faults;
 mod silent_database;
 mod start;
 mod superuser_create;
+mod tls;
 mod trusted_cas;
 mod users_import;
 mod users_import_exports;

@@ -72,6 +72,22 @@ impl Authority {
         Certificate { certificate, key }
     }
 
+    /// Issues a certificate for 127.0.0.1 that has expired.
+    pub fn issue_expired(&self) -> Certificate {
+        let number = self.issued.fetch_add(1, Ordering::Relaxed);
+        let file = |suffix: &str| self.file(&format!("{number}.{suffix}"));
+        let expired = Certificate { certificate: file("crt"), key: file("key") };
+        let mut request = Command::new("openssl");
+        request.arg("req").args(KEY).args(["-subj", "/CN=server.example.test"]);
+        request.args(["-addext", "subjectAltName=IP:127.0.0.1"]);
+        run_ok(request.arg("-keyout").arg(&expired.key).arg("-out").arg(file("csr")));
+        let mut sign = Command::new("openssl");
+        sign.args(["x509", "-req", "-days", "-1", "-copy_extensions", "copy"]);
+        sign.arg("-CA").arg(self.bundle()).arg("-CAkey").arg(self.file("ca.key"));
+        run_ok(sign.arg("-in").arg(file("csr")).arg("-out").arg(&expired.certificate));
+        expired
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

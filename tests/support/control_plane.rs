@@ -291,7 +291,7 @@ pub fn auth_service_crd() -> PathBuf {
 }
 
 /// The third-party CRDs that the tests use: ServiceMonitor first, PrometheusRule (the chart's), HTTPRoute,
-/// Certificate, Route.
+/// Certificate, Route, BackendTLSPolicy.
 pub fn optional_crds() -> Vec<PathBuf> {
     let paths = build(&mut Command::new(programs::workspace().join("tests/cluster/crds")));
     paths.lines().map(PathBuf::from).collect()

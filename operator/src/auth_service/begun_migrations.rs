@@ -7,20 +7,31 @@ use std::time::{Duration, Instant};
 /// How long the cache may take to show the Job.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// By the uid of the AuthService: the database, and when its migration began.
+/// By the uid of the AuthService: the database, and when its migration began; `None` if another problem holds it back.
 #[derive(Debug, Default)]
-pub(crate) struct BegunMigrations(HashMap<String, (String, Instant)>);
+pub(crate) struct BegunMigrations(HashMap<String, (String, Option<Instant>)>);
 
 impl BegunMigrations {
     pub(crate) fn has_begun(&self, uid: &str, database: &str) -> bool {
         let begun = self.0.get(uid).filter(|(known, _)| known == database);
-        begun.is_some_and(|(_, since)| since.elapsed() < SEEN_WITHIN)
+        begun.and_then(|(_, since)| *since).is_some_and(|since| since.elapsed() < SEEN_WITHIN)
     }
 
-    /// The first time counts: a service that another problem keeps from migrating does not stay ahead of others.
+    /// Whether another problem kept it from migrating when it was reconciled last.
+    pub(crate) fn is_held_back(&self, uid: &str, database: &str) -> bool {
+        self.0.get(uid).is_some_and(|(known, since)| known == database && since.is_none())
+    }
+
+    /// The first time counts: a service that was not held back and has no Job does not stay ahead of others.
     pub(crate) fn begin(&mut self, uid: &str, database: &str) {
-        if self.0.get(uid).is_none_or(|(known, _)| known != database) {
-            self.0.insert(uid.to_owned(), (database.to_owned(), Instant::now()));
+        if self.0.get(uid).is_none_or(|(known, since)| known != database || since.is_none()) {
+            self.0.insert(uid.to_owned(), (database.to_owned(), Some(Instant::now())));
+        }
+    }
+
+    pub(crate) fn hold_back(&mut self, uid: &str) {
+        if let Some((_, since)) = self.0.get_mut(uid) {
+            *since = None;
         }
     }
 

@@ -156,6 +156,9 @@ async fn reconcile_once(
         }
     };
     applied.queued = queued.then(|| context.pace.most());
+    if matches!(applied.schema, render::Schema::Blocked(_)) || !applied.name_conflicts.is_empty() {
+        context.begun_migrations().hold_back(&service.owner.uid);
+    }
     match status::update(auth_service, &service, &external_state, &applied, context).await {
         Err(status::StatusError::Outdated) => Ok(Action::requeue(OUTDATED_DELAY)),
         requeue_after => Ok(Action::requeue(requeue_after?)),

@@ -19,6 +19,7 @@ pub(crate) const RULES: Rules =
 fn watched_secrets(auth_service: &AuthService) -> BTreeSet<String> {
     let mut watched: BTreeSet<String> = secrets(auth_service).map(str::to_owned).collect();
     watched.extend(Names::new(&auth_service.name_any()).secrets());
+    watched.extend(issued_api_tls_secret(auth_service));
     watched
 }
 
@@ -36,6 +37,7 @@ pub(crate) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> 
         spec.bootstrap_admin.as_ref().map(|admin| admin.secret_ref.name.as_str()),
         spec.introspection_client.as_ref().map(|client| client.secret_ref.name.as_str()),
         tls_secret(spec.exposure.as_ref()),
+        api_tls_secret(auth_service),
     ]
     .into_iter()
     .flatten()
@@ -48,12 +50,13 @@ fn own_names(kind: Kind, auth_service: &str) -> Vec<String> {
     let names = Names::new(auth_service);
     let base = names.base().to_owned();
     match kind {
-        Kind::ConfigMap => vec![names.settings()],
+        Kind::ConfigMap => vec![names.settings(), names.api_ca()],
         Kind::Secret => names.secrets().to_vec(),
         Kind::Service => vec![base, names.management(), names.postgres(), names.redis()],
         Kind::StatefulSet => vec![names.postgres(), names.redis()],
         Kind::NetworkPolicy => vec![base, names.migrations(), names.postgres(), names.redis()],
-        Kind::Certificate
+        Kind::Certificate => vec![base, names.api_certificate()],
+        Kind::BackendTlsPolicy
         | Kind::Deployment
         | Kind::HorizontalPodAutoscaler
         | Kind::HttpRoute
@@ -84,6 +87,19 @@ pub(crate) fn templates(auth_service: &AuthService) -> Option<&str> {
 /// The Secret with the certificate of the Ingress.
 pub(crate) fn tls_secret(exposure: Option<&Exposure>) -> Option<&str> {
     exposure?.ingress.as_ref()?.tls.as_ref()?.secret_name.as_deref()
+}
+
+/// The Secret with the certificate of the API port, unless cert-manager writes it.
+pub(crate) fn api_tls_secret(auth_service: &AuthService) -> Option<&str> {
+    Some(auth_service.spec.tls.as_ref()?.secret_ref.as_ref()?.name.as_str())
+}
+
+/// The Secret in which cert-manager stores the certificate of the API port, if its authority is needed for a Gateway.
+pub(crate) fn issued_api_tls_secret(auth_service: &AuthService) -> Option<String> {
+    let spec = &auth_service.spec;
+    spec.exposure.as_ref()?.gateway.as_ref()?;
+    spec.tls.as_ref()?.issuer_ref.as_ref()?;
+    Some(Names::new(&auth_service.name_any()).api_tls())
 }
 
 /// The names of the Secrets with certificate authorities.

@@ -15,6 +15,7 @@ use crate::cluster::lenient::problem_of;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
+    BackendTlsPolicy,
     Certificate,
     ConfigMap,
     Deployment,
@@ -52,8 +53,8 @@ impl Kind {
 
     /// The kinds of optional APIs. They may be installed and removed while the operator runs; each is watched while
     /// its definition exists.
-    pub(crate) const OPTIONAL: [Self; 4] =
-        [Self::Certificate, Self::HttpRoute, Self::Route, Self::ServiceMonitor];
+    pub(crate) const OPTIONAL: [Self; 5] =
+        [Self::BackendTlsPolicy, Self::Certificate, Self::HttpRoute, Self::Route, Self::ServiceMonitor];
 
     /// The name of the CustomResourceDefinition of an optional kind.
     pub(crate) fn definition(self) -> String {
@@ -64,6 +65,9 @@ impl Kind {
     /// Group, version and plural, as requests need them.
     pub(crate) fn api_resource(self) -> ApiResource {
         match self {
+            Self::BackendTlsPolicy => {
+                foreign("gateway.networking.k8s.io", "BackendTLSPolicy", "backendtlspolicies")
+            }
             Self::Certificate => foreign("cert-manager.io", "Certificate", "certificates"),
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
@@ -97,7 +101,8 @@ impl Kind {
                 "/status/desiredReplicas",
                 "/status/lastScaleTime",
             ],
-            Self::Certificate
+            Self::BackendTlsPolicy
+            | Self::Certificate
             | Self::ConfigMap
             | Self::Deployment
             | Self::HttpRoute
@@ -121,7 +126,8 @@ impl Kind {
             Self::Job => problem_of::<Job>,
             Self::Pod => problem_of::<Pod>,
             Self::StatefulSet => problem_of::<StatefulSet>,
-            Self::Certificate
+            Self::BackendTlsPolicy
+            | Self::Certificate
             | Self::ConfigMap
             | Self::HttpRoute
             | Self::NetworkPolicy
@@ -137,6 +143,7 @@ impl Kind {
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::BackendTlsPolicy => "BackendTLSPolicy",
             Self::Certificate => "Certificate",
             Self::ConfigMap => "ConfigMap",
             Self::Deployment => "Deployment",

@@ -28,6 +28,10 @@ const REDIS_CLIENT: [(&str, &str); 2] = [
     (v::REDIS_CLIENT_CERT_FILE, "is required because REDIS_CLIENT_KEY_FILE is set"),
     (v::REDIS_CLIENT_KEY_FILE, "is required because REDIS_CLIENT_CERT_FILE is set"),
 ];
+const TLS: [(&str, &str); 2] = [
+    (v::TLS_CERT_FILE, "is required because TLS_KEY_FILE is set"),
+    (v::TLS_KEY_FILE, "is required because TLS_CERT_FILE is set"),
+];
 const ONE_OF_FIRST_SUPERUSER: &str = "is required because another FIRST_SUPERUSER variable is set";
 
 impl Settings {
@@ -66,6 +70,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let database_client_certificate = given.client_certificate(DATABASE_CLIENT);
     let redis_client_certificate = given.client_certificate(REDIS_CLIENT);
     let extra_ca_file = given.path(v::EXTRA_CA_FILE);
+    let tls = given.client_certificate(TLS);
     let addresses = given.addresses();
     let issuer_url = given.required(v::ISSUER_URL, given.url(v::ISSUER_URL));
     let token_audience = given.owned(v::TOKEN_AUDIENCE);
@@ -104,6 +109,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         redis_url: redis_url.clone().ok(),
         redis_client_certificate: redis_client_certificate.clone().ok().flatten(),
         extra_ca_file: extra_ca_file.clone().ok().flatten(),
+        tls: tls.clone().ok().flatten(),
         jwt_keys_file: jwt_keys_file.clone().ok(),
         email: email.clone().ok().flatten(),
         ehlo_name: ehlo_name(
@@ -124,6 +130,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         redis_url: redis_url?,
         redis_client_certificate: redis_client_certificate?,
         extra_ca_file: extra_ca_file?,
+        tls: tls?,
         listen_addr,
         management_addr,
         issuer_url: issuer_url?,

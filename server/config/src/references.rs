@@ -22,6 +22,8 @@ pub struct References {
     pub redis_client_certificate: Option<ClientCertificate>,
     /// `EXTRA_CA_FILE`
     pub extra_ca_file: Option<PathBuf>,
+    /// `TLS_CERT_FILE` and `TLS_KEY_FILE`
+    pub tls: Option<ClientCertificate>,
     /// `JWT_KEYS_FILE`
     pub jwt_keys_file: Option<PathBuf>,
     /// The SMTP settings, if `EMAILS_ENABLED` is true.
@@ -47,6 +49,7 @@ impl From<&Settings> for References {
             redis_url: Some(settings.redis_url.clone()),
             redis_client_certificate: settings.redis_client_certificate.clone(),
             extra_ca_file: settings.extra_ca_file.clone(),
+            tls: settings.tls.clone(),
             jwt_keys_file: Some(settings.jwt_keys_file.clone()),
             email: settings.email.clone(),
             ehlo_name: ehlo_name(

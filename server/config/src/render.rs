@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::settings::{Settings, SmtpSecurity};
+use crate::settings::{ClientCertificate, Settings, SmtpSecurity};
 use crate::variables as v;
 use crate::{Email, SecretSource};
 
@@ -18,6 +18,7 @@ impl Settings {
             redis_url,
             redis_client_certificate,
             extra_ca_file,
+            tls,
             listen_addr,
             management_addr,
             issuer_url,
@@ -48,16 +49,17 @@ impl Settings {
         let mut variables = Variables::default();
         variables.secret(v::DATABASE_URL, database_url);
         variables.set(v::DATABASE_POOL_SIZE, database_pool_size.get());
-        if let Some(certificate) = database_client_certificate {
-            variables.set(v::DATABASE_CLIENT_CERT_FILE, certificate.certificate.display());
-            variables.set(v::DATABASE_CLIENT_KEY_FILE, certificate.key.display());
-        }
+        variables.certificate(
+            [v::DATABASE_CLIENT_CERT_FILE, v::DATABASE_CLIENT_KEY_FILE],
+            database_client_certificate.as_ref(),
+        );
         variables.secret(v::REDIS_URL, redis_url);
-        if let Some(certificate) = redis_client_certificate {
-            variables.set(v::REDIS_CLIENT_CERT_FILE, certificate.certificate.display());
-            variables.set(v::REDIS_CLIENT_KEY_FILE, certificate.key.display());
-        }
+        variables.certificate(
+            [v::REDIS_CLIENT_CERT_FILE, v::REDIS_CLIENT_KEY_FILE],
+            redis_client_certificate.as_ref(),
+        );
         variables.set_some(v::EXTRA_CA_FILE, extra_ca_file.as_ref().map(|path| path.display()));
+        variables.certificate([v::TLS_CERT_FILE, v::TLS_KEY_FILE], tls.as_ref());
         variables.set(v::LISTEN_ADDR, listen_addr);
         variables.set(v::MANAGEMENT_ADDR, management_addr);
         variables.set(v::ISSUER_URL, issuer_url.as_str().trim_end_matches('/'));
@@ -128,6 +130,13 @@ impl Variables {
         if !values.is_empty() {
             let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
             self.set(name, texts.join(","));
+        }
+    }
+
+    fn certificate(&mut self, names: [&str; 2], files: Option<&ClientCertificate>) {
+        if let Some(files) = files {
+            self.set(names[0], files.certificate.display());
+            self.set(names[1], files.key.display());
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Settings {
     /// A PEM file of certificate authorities to trust in addition to the system's, for connections to PostgreSQL,
     /// Redis and the SMTP server.
     pub extra_ca_file: Option<PathBuf>,
+    /// The certificate of the API port. Without one the API is served without TLS.
+    pub tls: Option<ClientCertificate>,
     /// The address of the API.
     pub listen_addr: SocketAddr,
     /// The address of the health, readiness, metrics and status endpoints.

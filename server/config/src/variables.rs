@@ -10,6 +10,8 @@ pub const REDIS_URL: &str = "REDIS_URL";
 pub const REDIS_CLIENT_CERT_FILE: &str = "REDIS_CLIENT_CERT_FILE";
 pub const REDIS_CLIENT_KEY_FILE: &str = "REDIS_CLIENT_KEY_FILE";
 pub const EXTRA_CA_FILE: &str = "EXTRA_CA_FILE";
+pub const TLS_CERT_FILE: &str = "TLS_CERT_FILE";
+pub const TLS_KEY_FILE: &str = "TLS_KEY_FILE";
 pub const LISTEN_ADDR: &str = "LISTEN_ADDR";
 pub const MANAGEMENT_ADDR: &str = "MANAGEMENT_ADDR";
 pub const ISSUER_URL: &str = "ISSUER_URL";
@@ -60,7 +62,7 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// All variables, without their `_FILE` forms.
-pub const ALL: [&str; 56] = [
+pub const ALL: [&str; 58] = [
     DATABASE_URL,
     DATABASE_POOL_SIZE,
     DATABASE_CLIENT_CERT_FILE,
@@ -69,6 +71,8 @@ pub const ALL: [&str; 56] = [
     REDIS_CLIENT_CERT_FILE,
     REDIS_CLIENT_KEY_FILE,
     EXTRA_CA_FILE,
+    TLS_CERT_FILE,
+    TLS_KEY_FILE,
     LISTEN_ADDR,
     MANAGEMENT_ADDR,
     ISSUER_URL,

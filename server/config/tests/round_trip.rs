@@ -164,8 +164,9 @@ prop_compose! {
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
         (accounts, rate_limits, audit_retention, login_probe) in (accounts(), rate_limits(), days(), any::<bool>()),
         (mail_templates_dir, extra_ca_file) in (prop::option::of(path()), prop::option::of(path())),
-        (database_pool_size, database_client_certificate, redis_client_certificate) in (
+        (database_pool_size, database_client_certificate, redis_client_certificate, tls) in (
             (PoolSize::MIN..=PoolSize::MAX).prop_map(|size| PoolSize::new(size).expect("within the limits")),
+            prop::option::of(client_certificate()),
             prop::option::of(client_certificate()),
             prop::option::of(client_certificate()),
         ),
@@ -183,14 +184,16 @@ prop_compose! {
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, imported_password_pepper, extra_ca_file,
             password_policy, max_connections, password_hash_workers,
-            database_client_certificate, redis_client_certificate,
+            database_client_certificate, redis_client_certificate, tls,
         }
     }
 }
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 49] = [
+    const PLAIN: [&str; 51] = [
+        variables::TLS_CERT_FILE,
+        variables::TLS_KEY_FILE,
         variables::DATABASE_POOL_SIZE,
         variables::LISTEN_ADDR,
         variables::MANAGEMENT_ADDR,

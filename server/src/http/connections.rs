@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,8 @@ use tower::Service as _;
 
 pub use activity::{ActiveRequest, Connections};
 use activity::{Activity, Closed, Entry, Observed};
+
+use super::tls::ServerTls;
 
 /// The largest head of a request, in bytes: the request line and all headers. A larger one is answered with 431.
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -48,6 +51,7 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     connections: Arc<Connections>,
+    tls: Option<Arc<ServerTls>>,
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
@@ -58,7 +62,13 @@ pub async fn serve(
                 Ok((stream, peer)) => {
                     let entry = connections.admit().await;
                     let (protocol, router) = (protocol.clone(), router.clone());
-                    tasks.spawn(run(protocol, router, stream, peer, entry));
+                    // Sends small responses without delay. Without the option they are only slower, so an error is
+                    // ignored.
+                    let _ = stream.set_nodelay(true);
+                    match tls.clone() {
+                        None => tasks.spawn(run(protocol, router, stream, peer, entry)),
+                        Some(tls) => tasks.spawn(run_with_tls(tls, protocol, router, stream, peer, entry)),
+                    };
                 }
                 // The client went away before it was accepted.
                 Err(error) if is_about_one_client(&error) => {}
@@ -111,15 +121,33 @@ fn protocol() -> Builder<TokioExecutor> {
     builder
 }
 
-async fn run(
+async fn run_with_tls(
+    tls: Arc<ServerTls>,
     protocol: Builder<TokioExecutor>,
     router: Router,
     stream: TcpStream,
     peer: SocketAddr,
     entry: Entry,
 ) {
-    // Sends small responses without delay. Without the option they are only slower, so an error is ignored.
-    let _ = stream.set_nodelay(true);
+    let activity = entry.activity();
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(HEAD_DEADLINE, tls.accept(stream)) => handshake,
+        // There is no request that could be answered.
+        _ = activity.closed() => return,
+    };
+    // A handshake that fails concerns its client only.
+    if let Ok(Ok(stream)) = handshake {
+        run(protocol, router, stream, peer, entry).await;
+    }
+}
+
+async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    protocol: Builder<TokioExecutor>,
+    router: Router,
+    stream: S,
+    peer: SocketAddr,
+    entry: Entry,
+) {
     let activity = entry.activity();
     let io = TokioIo::new(Observed::new(stream, Arc::clone(&activity)));
     let service = service_fn(|request: hyper::Request<Incoming>| {

@@ -27,6 +27,7 @@ mod problem_docs;
 mod query;
 mod router;
 mod state;
+pub mod tls;
 mod token_pair;
 mod users;
 mod well_known;

@@ -20,6 +20,8 @@ use crate::cluster::kinds::Kind;
 /// How long an AuthService that was created recently has to begin its migration. After a start of the operator, those
 /// that were created before it have the same time.
 const BEGINS_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+/// How long a Job without a ready pod keeps others from the database.
+const RUNS_WITHIN: SignedDuration = SignedDuration::from_secs(20);
 /// How long a first migration that runs and has not failed keeps others from the database.
 const SUCCEEDS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -46,8 +48,12 @@ impl Lookup<'_> {
         }
         let mut begun = self.context.begun_migrations();
         for claim in &mut claims {
-            if claim.standing == Standing::Waiting && begun.has_begun(&claim.uid, &database) {
-                claim.standing = Standing::Begun;
+            if claim.standing == Standing::Waiting {
+                claim.standing = match () {
+                    () if begun.has_begun(&claim.uid, &database) => Standing::Begun,
+                    () if begun.is_held_back(&claim.uid, &database) => Standing::Unproven,
+                    () => Standing::Waiting,
+                };
             }
         }
         let own_standing = match own_standing {
@@ -108,9 +114,9 @@ impl Lookup<'_> {
                 continue;
             }
             let namespace = other.namespace().unwrap_or_default();
-            let wanted = std::iter::once(reference.name.as_str());
+            let secret_name = std::iter::once(reference.name.as_str());
             let secret =
-                read_secrets(self.context, &namespace, wanted).await?.remove(&reference.name).flatten();
+                read_secrets(self.context, &namespace, secret_name).await?.remove(&reference.name).flatten();
             let url = secret.and_then(|secret| text_of(data_of(&secret.object()).remove(&reference.key)));
             let named =
                 url.and_then(|url| database_id(&SecretText::new(url.expose().trim_end()), &namespace));
@@ -137,7 +143,7 @@ fn standing_of_job(object: &CachedObject, now: Timestamp) -> Standing {
     }
     let age = job.metadata.creation_timestamp.map_or(SignedDuration::ZERO, |time| now.duration_since(time.0));
     let runs = status.ready.unwrap_or(0) > 0;
-    let in_time = age < if runs { SUCCEEDS_WITHIN } else { BEGINS_WITHIN };
+    let in_time = age < if runs { SUCCEEDS_WITHIN } else { RUNS_WITHIN };
     if in_time && status.failed.unwrap_or(0) == 0 && !holds("Failed") {
         Standing::Begun
     } else {

@@ -14,7 +14,7 @@ use super::lookup::Lookup;
 use crate::auth_service::autoscaler::{Autoscaler, decide_autoscaler};
 use crate::auth_service::certificate::{Certificate, decide_certificate};
 use crate::auth_service::problem::Problem;
-use crate::auth_service::references::tls_secret;
+use crate::auth_service::references::{api_tls_secret, tls_secret};
 use crate::auth_service::server_reports::{Answer, Report};
 use crate::auth_service::shared_database::Sharing;
 use crate::auth_service::warnings::{Store, Warnings};
@@ -81,6 +81,10 @@ pub(crate) struct ExposureState {
     pub route: Option<DynamicObject>,
     /// The cached Certificate.
     pub certificate: Option<DynamicObject>,
+    /// The check of the certificate of the API port, if the spec names its Secret.
+    pub api_tls: Option<Result<Certificate, Problem>>,
+    /// The cached Certificate of the API port.
+    pub api_certificate: Option<DynamicObject>,
 }
 
 impl Lookup<'_> {
@@ -92,10 +96,11 @@ impl Lookup<'_> {
         let exposure = auth_service.spec.exposure.as_ref();
         let tls = tls_secret(exposure);
         let host = exposure.and_then(|exposure| exposure.ingress.as_ref()).map(|ingress| &*ingress.host);
-        let owned = |kind| {
-            let object = self.context.cache.get(kind, &self.namespace, names.base())?;
+        let owned = |kind, name: &str| {
+            let object = self.context.cache.get(kind, &self.namespace, name)?;
             object.is_controlled_by(&self.uid).then(|| object.object())
         };
+        let service_name = format!("{}.{}.svc", self.name, self.namespace);
         Ok(ExposureState {
             tls: tls.map(|name| {
                 let keys = ["tls.crt", "tls.key"];
@@ -103,9 +108,15 @@ impl Lookup<'_> {
                 Ok(decide_certificate(chain.expose().as_bytes(), Timestamp::now(), host.as_slice()))
             }),
             ingress: self.owned(Kind::Ingress, names.base())?,
-            http_route: owned(Kind::HttpRoute),
-            route: owned(Kind::Route),
-            certificate: owned(Kind::Certificate),
+            http_route: owned(Kind::HttpRoute, names.base()),
+            route: owned(Kind::Route, names.base()),
+            certificate: owned(Kind::Certificate, names.base()),
+            api_tls: api_tls_secret(auth_service).map(|name| {
+                let pair = self.api_certificate(name)?;
+                let chain = pair.certificate.expose().as_bytes();
+                Ok(decide_certificate(chain, Timestamp::now(), &[&service_name]))
+            }),
+            api_certificate: owned(Kind::Certificate, &names.api_certificate()),
         })
     }
 

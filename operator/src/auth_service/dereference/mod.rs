@@ -52,6 +52,10 @@ pub(crate) struct Dereferenced {
     pub redis_certificate: Option<Result<ClientCertificate, Problem>>,
     /// The URL of an external Redis.
     pub redis_url: Option<Result<SecretText, Problem>>,
+    /// The certificate of the API port, unless cert-manager issues it.
+    pub api_certificate: Option<Result<ClientCertificate, Problem>>,
+    /// The authorities of the certificate of the API port, if its Secret contains them.
+    pub api_ca: Option<String>,
     /// The credentials for the SMTP server.
     pub smtp: Option<Result<SmtpLogin, Problem>>,
     /// The administrator of `spec.bootstrapAdmin`.
@@ -88,8 +92,10 @@ pub(crate) async fn dereference(
     let spec = &auth_service.spec;
     let namespace = auth_service.namespace().unwrap_or_default();
     unstored::read(context, &namespace, &auth_service.name_any()).await?;
+    let issued = references::issued_api_tls_secret(auth_service);
+    let referenced = references::secrets(auth_service).chain(issued.as_deref());
     let (secrets, config_maps) = futures::try_join!(
-        named_objects::read_secrets(context, &namespace, references::secrets(auth_service)),
+        named_objects::read_secrets(context, &namespace, referenced),
         named_objects::read_config_maps(context, &namespace, references::config_maps(auth_service)),
     )?;
     let lookup = Lookup::new(auth_service, context, secrets, config_maps);
@@ -157,6 +163,8 @@ pub(crate) async fn dereference(
             .map(|r| lookup.value(&r.name, &r.key, "spec.redis.urlSecretRef")),
         database_certificate: lookup.database_certificate(spec),
         redis_certificate: lookup.redis_certificate(spec),
+        api_ca: lookup.api_ca(auth_service),
+        api_certificate: references::api_tls_secret(auth_service).map(|name| lookup.api_certificate(name)),
         smtp: spec
             .email
             .smtp

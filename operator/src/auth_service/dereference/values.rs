@@ -1,12 +1,14 @@
 //! The values of the Secrets that the spec references.
 
 use latchkey_config::SecretText;
-use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::{ClientCertificateRef, SmtpCredentialsRef};
+use latchkey_crds::{AuthService, AuthServiceSpec};
 
 use super::logins::{BootstrapAdmin, ClientCertificate, SmtpLogin};
 use super::lookup::{Lookup, data_of};
 use crate::auth_service::problem::Problem;
+use crate::auth_service::references::{api_tls_secret, issued_api_tls_secret};
+use crate::auth_service::trusted_cas::decide_bundle;
 
 impl Lookup<'_> {
     /// The values of the given keys of a Secret, in that order.
@@ -85,6 +87,20 @@ impl Lookup<'_> {
         let keys = [reference.certificate_key.as_str(), reference.private_key_key.as_str()];
         let [certificate, private_key] = self.values(&reference.name, keys, field)?;
         Ok(ClientCertificate { certificate, private_key })
+    }
+
+    pub(super) fn api_certificate(&self, name: &str) -> Result<ClientCertificate, Problem> {
+        let [certificate, private_key] = self.values(name, ["tls.crt", "tls.key"], "spec.tls.secretRef")?;
+        Ok(ClientCertificate { certificate, private_key })
+    }
+
+    /// The key `ca.crt`, which cert-manager writes for private issuers. Public certificates have none.
+    pub(super) fn api_ca(&self, auth_service: &AuthService) -> Option<String> {
+        let issued = issued_api_tls_secret(auth_service);
+        let name = api_tls_secret(auth_service).or(issued.as_deref())?;
+        let authorities = data_of(self.named.get(name)?.as_ref()?).remove("ca.crt")?;
+        decide_bundle(&authorities).ok()?;
+        String::from_utf8(authorities).ok()
     }
 
     pub(super) fn password_pepper(&self, spec: &AuthServiceSpec) -> Option<Result<SecretText, Problem>> {

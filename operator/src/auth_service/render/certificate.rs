@@ -1,6 +1,6 @@
 //! The cert-manager Certificate for the host names of the exposed API.
 
-use latchkey_crds::auth_service::{Certificate, Exposure};
+use latchkey_crds::auth_service::{Certificate, Exposure, IssuerRef};
 use serde_json::{Value, json};
 
 use super::metadata::metadata;
@@ -18,13 +18,29 @@ pub(super) fn requested(exposure: &Exposure) -> Option<(&Certificate, Vec<&str>)
 }
 
 pub(super) fn build(service: &Validated, certificate: &Certificate, hosts: &[&str]) -> Value {
-    let issuer = &certificate.issuer_ref;
+    object(service, service.names.base(), &service.names.tls(), &certificate.issuer_ref, hosts)
+}
+
+/// The certificate of the API port, for the names of the Service.
+pub(super) fn build_api(service: &Validated, issuer: &IssuerRef) -> Value {
+    let (name, namespace) = (&service.name, &service.namespace);
+    let hosts = [
+        format!("{name}.{namespace}.svc"),
+        format!("{name}.{namespace}.svc.cluster.local"),
+        format!("{name}.{namespace}"),
+        name.clone(),
+    ];
+    let hosts = hosts.each_ref().map(String::as_str);
+    object(service, &service.names.api_certificate(), &service.names.api_tls(), issuer, &hosts)
+}
+
+fn object(service: &Validated, name: &str, secret: &str, issuer: &IssuerRef, hosts: &[&str]) -> Value {
     json!({
         "apiVersion": "cert-manager.io/v1",
         "kind": "Certificate",
-        "metadata": metadata(service, service.names.base(), Component::Server),
+        "metadata": metadata(service, name, Component::Server),
         "spec": {
-            "secretName": service.names.tls(),
+            "secretName": secret,
             "dnsNames": hosts,
             "issuerRef": { "name": issuer.name, "kind": issuer.kind, "group": issuer.group },
         },

@@ -113,7 +113,10 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>, required: Option<&Re
             config_map_ref: Some(ConfigMapEnvSource { name: service.names.settings(), optional: None }),
             ..EnvFromSource::default()
         }]),
-        ports: Some(vec![port("http", HTTP_PORT), port("management", i32::from(MANAGEMENT_PORT))]),
+        ports: Some(vec![
+            port(service.service_port().0, HTTP_PORT),
+            port("management", i32::from(MANAGEMENT_PORT)),
+        ]),
         // The server listens before its dependencies respond; the minute is for very busy nodes.
         startup_probe: Some(probe(&startup_path(required), 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
@@ -187,6 +190,11 @@ fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>
     for (volume, mount) in certificates.into_iter().flatten() {
         volumes.push(volume);
         mounts.push(mount);
+    }
+    if let Some(secret) = service.tls_secret() {
+        let items = [("tls.crt", paths::CERTIFICATE_FILE), ("tls.key", paths::PRIVATE_KEY_FILE)];
+        volumes.push(pod::secret_volume_of("tls", &secret, &items));
+        mounts.push(pod::read_only("tls", paths::TLS));
     }
     if let Some(pepper) = &service.spec.accounts.imported_password_pepper_secret_ref {
         volumes.push(pod::secret_volume_of("pepper", &pepper.name, &[(pepper.key.as_str(), "pepper")]));

@@ -15,7 +15,7 @@ pub(super) fn build(service: &Validated, exposure: &GatewayExposure) -> Value {
         "spec": {
             "parentRefs": exposure.parent_refs.iter().map(parent).collect::<Vec<_>>(),
             "hostnames": exposure.hostnames,
-            "rules": [{ "backendRefs": [{ "name": service.names.base(), "port": 80 }] }],
+            "rules": [{ "backendRefs": [{ "name": service.names.base(), "port": service.service_port().1 }] }],
         },
     })
 }

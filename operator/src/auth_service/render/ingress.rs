@@ -10,13 +10,21 @@ use super::metadata::metadata;
 use crate::auth_service::validate::Validated;
 use crate::names::Component;
 
+/// The annotation by which ingress-nginx connects to the pods with TLS.
+const NGINX_BACKEND_PROTOCOL: &str = "nginx.ingress.kubernetes.io/backend-protocol";
+
 pub(super) fn build(service: &Validated, exposure: &IngressExposure) -> Ingress {
     let mut metadata = metadata(service, service.names.base(), Component::Server);
-    metadata.annotations = (!exposure.annotations.is_empty()).then(|| exposure.annotations.clone());
+    let mut annotations = exposure.annotations.clone();
+    if service.spec.tls.is_some() {
+        // Other controllers read the name or the appProtocol of the Service's port.
+        annotations.entry(NGINX_BACKEND_PROTOCOL.to_owned()).or_insert_with(|| "HTTPS".to_owned());
+    }
+    metadata.annotations = (!annotations.is_empty()).then_some(annotations);
     let backend = IngressBackend {
         service: Some(IngressServiceBackend {
             name: service.names.base().to_owned(),
-            port: Some(ServiceBackendPort { name: Some("http".to_owned()), number: None }),
+            port: Some(ServiceBackendPort { name: Some(service.service_port().0.to_owned()), number: None }),
         }),
         resource: None,
     };

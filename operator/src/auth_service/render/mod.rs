@@ -1,6 +1,7 @@
 //! Renders every object of a validated AuthService. Pure: no client, and the time is an argument.
 
 mod autoscaler;
+mod backend_tls_policy;
 mod certificate;
 mod deployment;
 mod disruption_budget;

@@ -110,6 +110,20 @@ impl Action {
         }
     }
 
+    /// The same for another object than the main one of its kind.
+    pub(super) fn named_of_optional_kind(
+        service: &Validated,
+        external_state: &ExternalState,
+        (kind, name): (Kind, &str),
+        object: Option<impl Serialize>,
+    ) -> Result<Self, RenderError> {
+        match (external_state.optional.presence(kind), object) {
+            (Presence::Present, Some(object)) => Self::apply(service, kind, &object),
+            (Presence::Present, None) => Ok(Self::delete(kind, name)),
+            (Presence::Absent | Presence::Unknown, _) => Ok(Self::keep(kind, name)),
+        }
+    }
+
     /// The kind and name of the object.
     pub(crate) fn target(&self) -> (Kind, &str) {
         match self {

@@ -8,7 +8,10 @@ use super::pod::IP_FAMILIES;
 use crate::auth_service::validate::Validated;
 use crate::names::Component;
 
+/// The port has the name of the scheme, also in the pods: while pods without TLS are replaced, requests only reach those
+/// that have it.
 pub(super) fn build(service: &Validated) -> Service {
+    let (scheme, port) = service.service_port();
     Service {
         metadata: metadata(service, service.names.base(), Component::Server),
         spec: Some(ServiceSpec {
@@ -16,11 +19,11 @@ pub(super) fn build(service: &Validated) -> Service {
             type_: Some("ClusterIP".to_owned()),
             ip_family_policy: Some(IP_FAMILIES.to_owned()),
             ports: Some(vec![ServicePort {
-                name: Some("http".to_owned()),
-                port: 80,
+                name: Some(scheme.to_owned()),
+                port,
                 protocol: Some("TCP".to_owned()),
-                target_port: Some(IntOrString::String("http".to_owned())),
-                app_protocol: Some("http".to_owned()),
+                target_port: Some(IntOrString::String(scheme.to_owned())),
+                app_protocol: Some(scheme.to_owned()),
                 ..ServicePort::default()
             }]),
             ..ServiceSpec::default()

@@ -2,10 +2,27 @@
 
 use latchkey_crds::conditions::CERTIFICATE_VALID;
 
+use super::api_certificate::decide_api_certificate;
 use super::exposure::certificate_problem;
 use super::facts::{ConditionStatus, Facts, Stated, state};
 
+/// The first certificate with a problem: that of the exposed API, or that of the API port.
 pub(super) fn decide_certificate(facts: &Facts<'_>) -> Stated {
+    let exposed = decide_exposed_certificate(facts);
+    let Some(api) = decide_api_certificate(facts) else { return exposed };
+    let is_good = exposed.status == ConditionStatus::True;
+    match exposed.reason {
+        NOT_CONFIGURED => api,
+        "Valid" if is_good => api,
+        _ if is_good && api.status != ConditionStatus::True => api,
+        _ => exposed,
+    }
+}
+
+/// The reason if the API has no certificate.
+const NOT_CONFIGURED: &str = "NotConfigured";
+
+fn decide_exposed_certificate(facts: &Facts<'_>) -> Stated {
     let stated = |status, reason, message: String| state(CERTIFICATE_VALID, status, reason, message);
     let exposure = facts.service.spec.exposure.as_ref();
     let tls = exposure.and_then(|exposure| exposure.ingress.as_ref()?.tls.as_ref());
@@ -25,8 +42,8 @@ pub(super) fn decide_certificate(facts: &Facts<'_>) -> Stated {
         _ => {}
     }
     if gateway.or_else(|| tls?.certificate.as_ref()).is_none() {
-        let message = "No TLS certificate is configured (spec.exposure).";
-        return stated(ConditionStatus::Unknown, "NotConfigured", message.to_owned());
+        let message = "No TLS certificate is configured (spec.exposure, spec.tls).";
+        return stated(ConditionStatus::Unknown, NOT_CONFIGURED, message.to_owned());
     }
     if let Some(Stated { status, reason, message, .. }) = certificate_problem(facts) {
         return stated(status, reason, message);

@@ -321,6 +321,13 @@ fn exposures() -> Vec<World> {
         presence(&mut world, Kind::HttpRoute, found);
         worlds.push(world);
     }
+    let mut with_tls = gateway.clone();
+    with_tls["tls"] = json!({"issuerRef": {"name": "ca"}});
+    let mut world = with_spec(with_tls);
+    presence(&mut world, Kind::HttpRoute, Presence::Present);
+    world.external_state.optional =
+        world.external_state.optional.with(Kind::BackendTlsPolicy, Presence::Absent);
+    worlds.push(world);
     for accepted in ["True", "False"] {
         let mut world = with_spec(gateway.clone());
         presence(&mut world, Kind::HttpRoute, Presence::Present);

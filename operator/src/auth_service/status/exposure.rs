@@ -17,7 +17,7 @@ pub(super) fn decide_exposed(facts: &Facts<'_>) -> Stated {
             "The API is only available inside the cluster: set spec.exposure to expose it.",
         );
     };
-    let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Route, Kind::Certificate];
+    let kinds = [Kind::Ingress, Kind::HttpRoute, Kind::Route, Kind::Certificate, Kind::BackendTlsPolicy];
     if let Some((kind, name)) = facts.applied.name_conflicts.iter().find(|(kind, _)| kinds.contains(kind)) {
         let message = format!("the {kind} {name} exists and has another owner: delete or rename it.");
         return stated(ConditionStatus::False, "NameConflict", message);
@@ -67,9 +67,16 @@ fn decide_ingress(facts: &Facts<'_>, exposure: &IngressExposure) -> Stated {
 }
 
 fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
-    if let Some(missing) = missing(facts, Kind::HttpRoute, "HTTPRouteKindMissing", "install the Gateway API")
-    {
+    let remedy = "install the Gateway API";
+    if let Some(missing) = missing(facts, Kind::HttpRoute, "HTTPRouteKindMissing", remedy, FIELD) {
         return missing;
+    }
+    if facts.service.spec.tls.is_some() {
+        let reason = "BackendTLSPolicyKindMissing";
+        let remedy = "install the Gateway API 1.4 or later";
+        if let Some(missing) = missing(facts, Kind::BackendTlsPolicy, reason, remedy, "spec.tls") {
+            return missing;
+        }
     }
     if let Some(problem) = exposure.certificate.as_ref().and_then(|_| certificate_problem(facts)) {
         return problem;
@@ -110,7 +117,7 @@ fn decide_gateway(facts: &Facts<'_>, exposure: &GatewayExposure) -> Stated {
 }
 
 fn decide_route(facts: &Facts<'_>, exposure: &RouteExposure) -> Stated {
-    if let Some(missing) = missing(facts, Kind::Route, "RouteKindMissing", "only OpenShift has it") {
+    if let Some(missing) = missing(facts, Kind::Route, "RouteKindMissing", "only OpenShift has it", FIELD) {
         return missing;
     }
     let route = facts.external_state.exposure.route.as_ref();
@@ -146,16 +153,20 @@ fn decide_route(facts: &Facts<'_>, exposure: &RouteExposure) -> Stated {
 }
 
 pub(super) fn certificate_problem(facts: &Facts<'_>) -> Option<Stated> {
-    missing(facts, Kind::Certificate, "CertificateKindMissing", "install cert-manager").or_else(|| {
-        let certificate = facts.external_state.exposure.certificate.as_ref();
-        let ready = certificate.and_then(ready);
-        if ready.is_some_and(|ready| ready["status"] == "True") {
-            return None;
-        }
-        let why = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("it has no status yet");
-        let message = format!("The Certificate {} is not ready, check its issuer: {why}", facts.service.name);
-        Some(stated(ConditionStatus::False, "CertificateNotReady", message))
+    missing(facts, Kind::Certificate, "CertificateKindMissing", "install cert-manager", FIELD).or_else(|| {
+        readiness_problem(facts.external_state.exposure.certificate.as_ref(), &facts.service.name)
     })
+}
+
+/// Why a Certificate is not ready.
+pub(super) fn readiness_problem(certificate: Option<&DynamicObject>, name: &str) -> Option<Stated> {
+    let ready = certificate.and_then(ready);
+    if ready.is_some_and(|ready| ready["status"] == "True") {
+        return None;
+    }
+    let why = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("it has no status yet");
+    let message = format!("The Certificate {name} is not ready, check its issuer: {why}");
+    Some(stated(ConditionStatus::False, "CertificateNotReady", message))
 }
 
 fn ready(certificate: &DynamicObject) -> Option<&Value> {
@@ -166,13 +177,22 @@ fn condition<'a>(conditions: &'a Value, type_: &str) -> Option<&'a Value> {
     conditions.as_array()?.iter().find(|condition| condition["type"] == type_)
 }
 
-fn missing(facts: &Facts<'_>, kind: Kind, reason: &'static str, remedy: &str) -> Option<Stated> {
+/// The field that asks for the kinds.
+const FIELD: &str = "spec.exposure";
+
+pub(super) fn missing(
+    facts: &Facts<'_>,
+    kind: Kind,
+    reason: &'static str,
+    remedy: &str,
+    field: &str,
+) -> Option<Stated> {
     match facts.external_state.optional.presence(kind) {
         Presence::Present => None,
         Presence::Absent => Some(stated(
             ConditionStatus::False,
             reason,
-            format!("The kind {kind} is not installed: {remedy}, or change spec.exposure."),
+            format!("The kind {kind} is not installed: {remedy}, or change {field}."),
         )),
         // Found by discovery, which needs no permission.
         Presence::Unknown if kind == Kind::Route => Some(stated(

@@ -1,5 +1,6 @@
 //! Updates the status: decides the conditions, and writes the status and events if something changed.
 
+mod api_certificate;
 mod attempt;
 mod autoscaling;
 mod certificate;
@@ -56,7 +57,7 @@ use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::image::tag_of;
 use crate::auth_service::server_reports::{Answer, Report, can_query_any};
 use crate::auth_service::shared_database::Sharing;
-use crate::auth_service::validate::Validated;
+use crate::auth_service::validate::{Validated, service_url};
 use crate::cluster::observed::Observed;
 use crate::error_chain::ErrorChain;
 use crate::fingerprint::fingerprint;
@@ -100,7 +101,7 @@ pub(crate) async fn update(
         signing_keys,
         key_requests,
         selector: Some(service.names.selector_text()),
-        endpoint: Some(format!("http://{}.{}.svc", service.name, service.namespace)),
+        endpoint: Some(service_url(&service.spec, &service.name, &service.namespace)),
         version: version(&external_state.answers, applied.deployment.as_ref()),
         schema_version: external_state
             .reports()

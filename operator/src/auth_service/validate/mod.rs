@@ -17,7 +17,7 @@ use latchkey_config::{PasswordPolicy, SecretText};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service as api;
 
-use crate::auth_service::context::Installation;
+use crate::auth_service::context::{Images, Installation};
 use crate::auth_service::dereference::{Dereferenced, ExternalState};
 use crate::auth_service::image::server_image;
 use crate::auth_service::images::with_pull_secrets;
@@ -25,12 +25,14 @@ use crate::auth_service::postgres_image::decide_postgres_image;
 use crate::auth_service::problem::Problem;
 use crate::auth_service::retention::retains_volume;
 use crate::auth_service::shared_database::{Sharing, database_id, shared_message};
+use crate::credentials::StorePassword;
 use crate::fingerprint::fingerprint;
 use crate::names::Names;
 
 use migration::{migration_deadline, migration_inputs, without_login};
 
 pub(crate) use replicas::first_replicas;
+pub(crate) use settings::service_url;
 pub(crate) use tokens::{Tokens, validate_tokens};
 pub(crate) use validated::{Embedded, SecretKey, Server, Validated};
 
@@ -80,7 +82,8 @@ pub(crate) fn validate(
         claim: external_state.postgres_claim.clone(),
         retained: retains_volume(&spec),
     });
-    let redis = embedded_redis(&found, &names, &namespace, &images.valkey);
+    let redis =
+        found.redis_password.clone().map(|password| embedded_redis(password, &names, &namespace, images));
     let pod_template = pod_template::pod_template(spec.pod_template.as_ref());
     let server = secrets.clone().and_then(|()| {
         pod_template.as_ref().map_err(Clone::clone)?;
@@ -96,6 +99,7 @@ pub(crate) fn validate(
         // The servers read the certificates for each connection: a renewal does not roll the pods.
         let database_certificate = found.database_certificate.transpose()?;
         found.redis_certificate.transpose()?;
+        found.api_certificate.transpose()?;
         let trusted_cas = found.trusted_cas.transpose()?;
         let templates = found.templates.transpose()?;
         let settings = settings::settings(&spec, tokens?, &name, &namespace, bootstrap_admin.as_ref())?;
@@ -138,6 +142,7 @@ pub(crate) fn validate(
         redis_url: secret_key(spec.redis.url_secret_ref.as_ref(), names.redis()),
         postgres,
         redis,
+        api_ca: found.api_ca,
         keys: found.keys,
         rotation: found.rotation,
         salt: found.salt,
@@ -154,19 +159,18 @@ pub(crate) fn validate(
     })
 }
 
-/// The embedded Valkey, unless Redis is external.
-fn embedded_redis(found: &Dereferenced, names: &Names, namespace: &str, image: &str) -> Option<Embedded> {
-    found.redis_password.clone().map(|password| Embedded {
+fn embedded_redis(password: StorePassword, names: &Names, namespace: &str, images: &Images) -> Embedded {
+    Embedded {
         url: password.text().map(|text| {
             SecretText::new(format!("redis://:{}@{}.{namespace}.svc:6379", text.expose(), names.redis()))
         }),
         password,
-        image: image.to_owned(),
+        image: images.valkey.clone(),
         storage: None,
         held_back: None,
         claim: None,
         retained: false,
-    })
+    }
 }
 
 /// The password policy for the bootstrap administrator. Like the server, the operator applies `spec.passwordPolicy`
@@ -187,6 +191,7 @@ fn first_problem(found: &Dereferenced) -> Result<(), Problem> {
         found.database_certificate.as_ref().and_then(|result| result.as_ref().err()),
         found.redis_url.as_ref().and_then(|result| result.as_ref().err()),
         found.redis_certificate.as_ref().and_then(|result| result.as_ref().err()),
+        found.api_certificate.as_ref().and_then(|result| result.as_ref().err()),
         found.smtp.as_ref().and_then(|result| result.as_ref().err()),
         found.bootstrap_admin.as_ref().and_then(|result| result.as_ref().err()),
         found.introspection_secret.as_ref().and_then(|result| result.as_ref().err()),

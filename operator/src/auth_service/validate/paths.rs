@@ -10,6 +10,8 @@ pub(crate) const DATABASE_CLIENT: &str = "/etc/latchkey/database-client";
 pub(crate) const REDIS: &str = "/etc/latchkey/redis";
 /// The folder of the client certificate for Redis.
 pub(crate) const REDIS_CLIENT: &str = "/etc/latchkey/redis-client";
+/// The folder of the certificate of the API port.
+pub(crate) const TLS: &str = "/etc/latchkey/tls";
 /// The file of a client certificate.
 pub(crate) const CERTIFICATE_FILE: &str = "tls.crt";
 /// The file of its private key.

@@ -40,6 +40,9 @@ pub(super) fn check(found: &Dereferenced, policy: &PasswordPolicy) -> Result<(),
             ));
         }
     }
+    if let Some(Ok(certificate)) = &found.api_certificate {
+        check_client_certificate(certificate, "spec.tls.secretRef")?;
+    }
     if let Some(Ok(admin)) = &found.bootstrap_admin {
         check_bootstrap_admin(admin, policy)?;
     }

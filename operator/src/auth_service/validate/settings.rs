@@ -32,7 +32,7 @@ pub(super) fn settings(
     namespace: &str,
     bootstrap_admin: Option<&BootstrapAdmin>,
 ) -> Result<Settings, Problem> {
-    let issuer = spec.issuer.clone().unwrap_or_else(|| format!("http://{name}.{namespace}.svc"));
+    let issuer = spec.issuer.clone().unwrap_or_else(|| service_url(spec, name, namespace));
     let http = u16::try_from(HTTP_PORT).unwrap_or(8080);
     Ok(Settings {
         database_url: file(paths::DATABASE, "url"),
@@ -43,6 +43,7 @@ pub(super) fn settings(
         ),
         extra_ca_file: (!spec.trusted_cas.is_empty())
             .then(|| PathBuf::from(format!("{}/{}", paths::TRUSTED_CAS, paths::CA_FILE))),
+        tls: spec.tls.as_ref().map(|_| certificate_in(paths::TLS)),
         listen_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, http)),
         management_addr: SocketAddr::from((Ipv6Addr::UNSPECIFIED, MANAGEMENT_PORT)),
         issuer_url: url(&issuer, "spec.issuer")?,
@@ -182,10 +183,20 @@ fn client_certificate(
     reference: Option<&api::ClientCertificateRef>,
     folder: &str,
 ) -> Option<ClientCertificate> {
-    reference.map(|_| ClientCertificate {
+    reference.map(|_| certificate_in(folder))
+}
+
+fn certificate_in(folder: &str) -> ClientCertificate {
+    ClientCertificate {
         certificate: PathBuf::from(format!("{folder}/{}", paths::CERTIFICATE_FILE)),
         key: PathBuf::from(format!("{folder}/{}", paths::PRIVATE_KEY_FILE)),
-    })
+    }
+}
+
+/// The address of the API inside the cluster.
+pub(crate) fn service_url(spec: &AuthServiceSpec, name: &str, namespace: &str) -> String {
+    let scheme = if spec.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{name}.{namespace}.svc")
 }
 
 fn days(number: i32, field: &str) -> Result<Days, Problem> {

@@ -86,6 +86,8 @@ pub(crate) struct Validated {
     /// The embedded Valkey, unless Redis is external.
     pub redis: Option<Embedded>,
     pub keys: KeyMaterial,
+    /// The authorities of the certificate of the API port, if its Secret contains them.
+    pub api_ca: Option<String>,
     /// The rotation state that belongs to the keys.
     pub rotation: Rotation,
     /// The salt of hashes of secrets in annotations.
@@ -97,6 +99,17 @@ pub(crate) struct Validated {
 }
 
 impl Validated {
+    /// The Secret with the certificate of the API port, if that has one.
+    pub(crate) fn tls_secret(&self) -> Option<String> {
+        let secret = self.spec.tls.as_ref()?.secret_ref.as_ref();
+        Some(secret.map_or_else(|| self.names.api_tls(), |secret| secret.name.clone()))
+    }
+
+    /// The name and the number of the Service's port.
+    pub(crate) fn service_port(&self) -> (&'static str, i32) {
+        if self.spec.tls.is_some() { ("https", 443) } else { ("http", 80) }
+    }
+
     /// The client certificate for the external database.
     pub(crate) fn database_client(&self) -> Option<&ClientCertificateRef> {
         self.spec.database.client_certificate_secret_ref.as_ref()
