@@ -28,10 +28,14 @@ async fn a_refused_object_is_retried_with_increasing_delay() {
             operator.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let pauses: Vec<String> =
             lines.iter().filter_map(|line| find(line, "again_in")).map(str::to_owned).collect();
-        if pauses.len() >= 4 { Ok(pauses) } else { Err(pauses) }
+        // A failure before the next retry is due, which a change of the spec causes here, does not prolong the delay.
+        let mut delays = pauses.clone();
+        delays.dedup();
+        if delays.len() >= 4 { Ok((pauses, delays)) } else { Err(pauses) }
     })
     .await;
-    assert_eq!(pauses[..4], ["500ms", "1s", "2s", "4s"]);
+    let (pauses, delays) = pauses;
+    assert_eq!(delays[..4], ["500ms", "1s", "2s", "4s"]);
     let refused = fixture.writes().iter().filter(|write| write.code >= 400).count();
     assert!(refused <= 3 * pauses.len(), "{refused} refused writes in {} retries", pauses.len());
     // It recovers as soon as possible.
