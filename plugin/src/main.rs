@@ -73,7 +73,7 @@ async fn run(arguments: Arguments, printer: &Printer) -> Result<ExitCode, Failur
         }
         Command::Check(options) => {
             let cluster = Cluster::connect(arguments.cluster).await?;
-            check::run(&cluster, &options, printer).await
+            Box::pin(check::run(&cluster, &options, printer)).await
         }
         Command::SupportBundle(options) => {
             let cluster = Cluster::connect(arguments.cluster).await?;

@@ -296,28 +296,29 @@ async fn run(name: &str, workload: Workload) {
 #[tokio::test]
 async fn a_deployment_without_running_pods_says_why() {
     let spec = json!({"database": external("database"), "redis": external("cache")});
-    run("obstacle-server", Workload { kind: "Deployment", component: "server", condition: "Ready", spec })
-        .await;
+    let workload = Workload { kind: "Deployment", component: "server", condition: "Ready", spec };
+    Box::pin(run("obstacle-server", workload)).await;
 }
 
 #[tokio::test]
 async fn a_migration_without_a_running_pod_says_why() {
     let spec = json!({"database": external("database"), "redis": external("cache")});
-    run("obstacle-job", Workload { kind: "Job", component: "migration", condition: "Ready", spec }).await;
+    let workload = Workload { kind: "Job", component: "migration", condition: "Ready", spec };
+    Box::pin(run("obstacle-job", workload)).await;
 }
 
 #[tokio::test]
 async fn an_embedded_database_without_a_running_pod_says_why() {
     let spec = json!({"database": {"embedded": {"storage": "1Gi"}}, "redis": external("cache")});
     let workload = Workload { kind: "StatefulSet", component: "postgres", condition: "Ready", spec };
-    run("obstacle-postgres", workload).await;
+    Box::pin(run("obstacle-postgres", workload)).await;
 }
 
 #[tokio::test]
 async fn an_embedded_redis_without_a_running_pod_says_why() {
     let spec = json!({"database": external("database")});
     let workload = Workload { kind: "StatefulSet", component: "redis", condition: "EmbeddedStores", spec };
-    run("obstacle-redis", workload).await;
+    Box::pin(run("obstacle-redis", workload)).await;
 }
 
 /// A quota for volumes is exceeded before the pod is created.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 use latchkey_crds::AuthService;
-use latchkey_crds::auth_service::Exposure;
+use latchkey_crds::auth_service::{Exposure, SmtpCredentialsRef};
 
 use crate::cluster::cache::Rules;
 use crate::cluster::kinds::Kind;
@@ -26,14 +26,13 @@ fn watched_secrets(auth_service: &AuthService) -> BTreeSet<String> {
 /// The names of the Secrets that the spec refers to.
 pub(crate) fn secrets(auth_service: &AuthService) -> impl Iterator<Item = &str> {
     let spec = &auth_service.spec;
-    let smtp = spec.email.smtp.credentials_secret_ref.as_ref().filter(|_| spec.email.enabled);
     [
         spec.database.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
         spec.database.client_certificate_secret_ref.as_ref().map(|reference| reference.name.as_str()),
         spec.redis.url_secret_ref.as_ref().map(|reference| reference.name.as_str()),
         spec.redis.client_certificate_secret_ref.as_ref().map(|reference| reference.name.as_str()),
         spec.accounts.imported_password_pepper_secret_ref.as_ref().map(|reference| reference.name.as_str()),
-        smtp.map(|reference| reference.name.as_str()),
+        smtp_credentials(auth_service).map(|reference| reference.name.as_str()),
         spec.bootstrap_admin.as_ref().map(|admin| admin.secret_ref.name.as_str()),
         spec.introspection_client.as_ref().map(|client| client.secret_ref.name.as_str()),
         tls_secret(spec.exposure.as_ref()),
@@ -82,6 +81,12 @@ pub(crate) fn config_maps(auth_service: &AuthService) -> impl Iterator<Item = &s
 pub(crate) fn templates(auth_service: &AuthService) -> Option<&str> {
     let email = &auth_service.spec.email;
     email.templates_config_map_ref.as_ref().filter(|_| email.enabled).map(|reference| reference.name.as_str())
+}
+
+/// The Secret with the login at the SMTP server.
+pub(crate) fn smtp_credentials(auth_service: &AuthService) -> Option<&SmtpCredentialsRef> {
+    let email = &auth_service.spec.email;
+    email.smtp.credentials_secret_ref.as_ref().filter(|_| email.enabled)
 }
 
 /// The Secret with the certificate of the Ingress.

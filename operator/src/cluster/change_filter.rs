@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_change_of_generation_or_metadata_is_a_change() {
         let same = changed("/status/replicas", json!(0));
-        let changes = [
+        let changes = vec![
             changed("/metadata/generation", json!(2)),
             changed("/metadata/annotations", json!({"a": "b"})),
             changed("/metadata/labels", json!({"a": "b"})),

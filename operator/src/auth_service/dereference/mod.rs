@@ -165,13 +165,7 @@ pub(crate) async fn dereference(
         redis_certificate: lookup.redis_certificate(spec),
         api_ca: lookup.api_ca(auth_service),
         api_certificate: references::api_tls_secret(auth_service).map(|name| lookup.api_certificate(name)),
-        smtp: spec
-            .email
-            .smtp
-            .credentials_secret_ref
-            .as_ref()
-            .filter(|_| spec.email.enabled)
-            .map(|reference| lookup.smtp(reference)),
+        smtp: references::smtp_credentials(auth_service).map(|reference| lookup.smtp(reference)),
         bootstrap_admin: spec
             .bootstrap_admin
             .as_ref()
