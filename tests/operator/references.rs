@@ -103,6 +103,17 @@ fn references() -> Vec<Reference> {
             bad: vec![(private_key(), pair("spec.redis.clientCertificateSecretRef"))],
         },
         Reference {
+            field: "spec.tls.secretRef",
+            secret: "api-tls",
+            keys: vec![("tls.crt", certificate()), ("tls.key", private_key())],
+            condition: RESOLVED,
+            mounted: true,
+            bad: vec![
+                (private_key(), pair("spec.tls.secretRef")),
+                (text("text"), pair("spec.tls.secretRef")),
+            ],
+        },
+        Reference {
             field: "spec.accounts.importedPasswordPepperSecretRef",
             secret: "old-system",
             keys: vec![("pepper", text("s3cr3t-pepper"))],
@@ -173,6 +184,7 @@ fn spec() -> Value {
             "smtp": {"host": "smtp.example.com", "credentialsSecretRef": {"name": "smtp", "usernameKey": "user"}},
             "templatesConfigMapRef": {"name": "texts"},
         },
+        "tls": {"secretRef": {"name": "api-tls"}},
         "exposure": {"ingress": {"host": "auth.example.com", "tls": {"secretName": "certificate"}}},
     })
 }
@@ -187,9 +199,10 @@ impl Reference {
         keys.collect()
     }
 
-    /// Whether a change of its data rolls the pods. The servers read client certificates for each connection.
+    /// Whether a change of its data rolls the pods. The servers read client certificates for each connection,
+    /// and follow the certificate of the API port.
     fn rolls(&self) -> bool {
-        self.mounted && !self.field.contains("clientCertificate")
+        self.mounted && !self.field.contains("clientCertificate") && self.field != "spec.tls.secretRef"
     }
 
     async fn put(&self, fixture: &Fixture, content: Content) {
