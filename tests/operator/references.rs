@@ -58,6 +58,18 @@ fn redis(value: &str) -> (String, String) {
     (value.to_owned(), message.to_owned())
 }
 
+fn api_certificate() -> Reference {
+    let bad = |value: &str| (value.to_owned(), pair("spec.tls.secretRef"));
+    Reference {
+        field: "spec.tls.secretRef",
+        secret: "api-tls",
+        keys: vec![("tls.crt", certificate()), ("tls.key", private_key())],
+        condition: RESOLVED,
+        mounted: true,
+        bad: vec![bad(&private_key()), bad("text")],
+    }
+}
+
 fn references() -> Vec<Reference> {
     let text = str::to_owned;
     let admin = "in the Secret of spec.bootstrapAdmin.secretRef must";
@@ -102,17 +114,7 @@ fn references() -> Vec<Reference> {
             mounted: true,
             bad: vec![(private_key(), pair("spec.redis.clientCertificateSecretRef"))],
         },
-        Reference {
-            field: "spec.tls.secretRef",
-            secret: "api-tls",
-            keys: vec![("tls.crt", certificate()), ("tls.key", private_key())],
-            condition: RESOLVED,
-            mounted: true,
-            bad: vec![
-                (private_key(), pair("spec.tls.secretRef")),
-                (text("text"), pair("spec.tls.secretRef")),
-            ],
-        },
+        api_certificate(),
         Reference {
             field: "spec.accounts.importedPasswordPepperSecretRef",
             secret: "old-system",
