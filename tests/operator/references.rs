@@ -58,6 +58,18 @@ fn redis(value: &str) -> (String, String) {
     (value.to_owned(), message.to_owned())
 }
 
+fn api_certificate() -> Reference {
+    let bad = |value: &str| (value.to_owned(), pair("spec.tls.secretRef"));
+    Reference {
+        field: "spec.tls.secretRef",
+        secret: "api-tls",
+        keys: vec![("tls.crt", certificate()), ("tls.key", private_key())],
+        condition: RESOLVED,
+        mounted: true,
+        bad: vec![bad(&private_key()), bad("text")],
+    }
+}
+
 fn references() -> Vec<Reference> {
     let text = str::to_owned;
     let admin = "in the Secret of spec.bootstrapAdmin.secretRef must";
@@ -102,6 +114,7 @@ fn references() -> Vec<Reference> {
             mounted: true,
             bad: vec![(private_key(), pair("spec.redis.clientCertificateSecretRef"))],
         },
+        api_certificate(),
         Reference {
             field: "spec.accounts.importedPasswordPepperSecretRef",
             secret: "old-system",
@@ -173,6 +186,7 @@ fn spec() -> Value {
             "smtp": {"host": "smtp.example.com", "credentialsSecretRef": {"name": "smtp", "usernameKey": "user"}},
             "templatesConfigMapRef": {"name": "texts"},
         },
+        "tls": {"secretRef": {"name": "api-tls"}},
         "exposure": {"ingress": {"host": "auth.example.com", "tls": {"secretName": "certificate"}}},
     })
 }
@@ -187,9 +201,10 @@ impl Reference {
         keys.collect()
     }
 
-    /// Whether a change of its data rolls the pods. The servers read client certificates for each connection.
+    /// Whether a change of its data rolls the pods. The servers read client certificates for each connection,
+    /// and follow the certificate of the API port.
     fn rolls(&self) -> bool {
-        self.mounted && !self.field.contains("clientCertificate")
+        self.mounted && !self.field.contains("clientCertificate") && self.field != "spec.tls.secretRef"
     }
 
     async fn put(&self, fixture: &Fixture, content: Content) {
