@@ -43,6 +43,7 @@ mod request_forms;
 mod revocation;
 mod revocation_identity;
 mod revocation_outage;
+mod revocation_repeated;
 mod revocation_unannounced;
 mod shutdown;
 mod silent_database;
