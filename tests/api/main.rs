@@ -22,6 +22,7 @@ mod international_addresses;
 mod issuer_path;
 mod keys;
 mod limits;
+mod log_reader;
 mod logging;
 mod mail;
 mod mail_messages;

@@ -130,5 +130,6 @@ pub fn management_router(state: ManagementState) -> Router {
         .route("/readyz", get(management::readyz))
         .route("/metrics", get(management::metrics))
         .route("/status", get(management::status))
+        .layer(from_fn(arrival::answer_in_time_without_problem))
         .with_state(state)
 }
