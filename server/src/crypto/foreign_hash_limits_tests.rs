@@ -66,8 +66,9 @@ fn the_largest_permitted_costs_are_accepted() {
 
 #[test]
 fn the_shortest_and_longest_permitted_parts_are_accepted() {
-    let pbkdf2 =
-        |salt: usize, hash: usize| format!("pbkdf2:sha256:1000${}${}", "s".repeat(salt), "00".repeat(hash));
+    let pbkdf2 = |salt: usize, hash: usize| {
+        format!("pbkdf2_sha256$1000${}${}", "s".repeat(salt), STANDARD.encode(vec![7; hash]))
+    };
     let scrypt = |salt: usize, hash: usize| {
         let encode = |length: usize| STANDARD_NO_PAD.encode(vec![7; length]);
         format!("$scrypt$ln=10,r=8,p=1${}${}", encode(salt), encode(hash))
