@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::App;
 use crate::commands::{self, DatabaseConnection, ImportArguments, SuperuserArguments, print_line};
 use crate::start_inputs::{Faults, StartInputs};
-use crate::store::{Migrated, Store};
+use crate::store::{Migrated, Progress, Store};
 use crate::{check, crypto, http, store, telemetry};
 
 /// Runs the Latchkey authentication server or one of its maintenance commands.
@@ -215,8 +215,12 @@ async fn serve() -> anyhow::Result<()> {
 async fn migrate() -> anyhow::Result<()> {
     // Only these settings: the Job that migrates needs no others.
     let connection = DatabaseConnection::from_variables(&variables()?)?;
+    let report = |line: &str| {
+        // A closed pipe must not end a migration.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    };
     let Migrated { version, is_behind_pooler } =
-        store::migrate(connection.url.expose(), &connection.roots).await?;
+        store::migrate(connection.url.expose(), &connection.roots, Progress::new(&report)).await?;
     print_line(&format!("the schema is at version {version}"))?;
     if is_behind_pooler {
         print_line(

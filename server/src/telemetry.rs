@@ -1,12 +1,14 @@
 //! Logs and traces.
 
 mod decided_each_time;
+mod log_queue;
 mod query_spans;
 
 use anyhow::Context as _;
 use axum::http::{HeaderMap, HeaderName};
 use decided_each_time::DecidedEachTime;
 use latchkey_config::{BoundedLines, LogFormat, Settings};
+use log_queue::LogQueue;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -19,15 +21,19 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-/// Flushes and stops the export of traces when dropped.
-pub struct Telemetry(Option<SdkTracerProvider>);
+/// Stops the export of traces and writes the waiting log lines when dropped.
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+    log: LogQueue,
+}
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(provider) = &self.0 {
+        if let Some(provider) = &self.traces {
             // The process is ending, so an error cannot be handled.
             let _ = provider.shutdown();
         }
+        self.log.flush();
     }
 }
 
@@ -42,7 +48,9 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::try_new(format!("warn,sqlx_core::pool=off,latchkey_server={level}"))
         .context("LOG_LEVEL is not valid")?;
     let provider = settings.otlp_endpoint.as_ref().map(|_| tracer_provider()).transpose()?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(|| BoundedLines(std::io::stderr()));
+    let log = LogQueue::start(std::io::stderr()).context("the thread of the log cannot be started")?;
+    let queue = log.clone();
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || BoundedLines(queue.clone()));
     let lines = match settings.log_format {
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
@@ -52,7 +60,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let registry = tracing_subscriber::registry().with(lines.with_filter(DecidedEachTime(filter)));
     let Some(provider) = &provider else {
         registry.try_init()?;
-        return Ok(Telemetry(None));
+        return Ok(Telemetry { traces: None, log });
     };
     let tracer = provider.tracer("latchkey-server");
     // Traces have their own filters, so that LOG_LEVEL does not affect them. The layers are not wrapped in an Option,
@@ -67,7 +75,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
         )
         .with(QuerySpans::new(tracer).with_filter(DecidedEachTime(EnvFilter::new(queries))))
         .try_init()?;
-    Ok(Telemetry(Some(provider.clone())))
+    Ok(Telemetry { traces: Some(provider.clone()), log })
 }
 
 /// The exporter reads the standard `OTEL_*` variables itself: endpoint, headers, timeout, resource attributes.

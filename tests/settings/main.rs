@@ -4,6 +4,7 @@
 mod check;
 mod client_certificates;
 mod commands;
+mod concurrent_indexes;
 mod help;
 mod mail_preview;
 mod migrate;

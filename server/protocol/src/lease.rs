@@ -14,6 +14,14 @@ pub const TRUST: Duration = Duration::from_secs(1);
 /// committed and did not live to announce.
 pub const SWEEP_TRUST: Duration = Duration::from_secs(10);
 
+/// An end of a session that was committed this long ago is known to every replica that trusts a Redis, whether or not it was
+/// announced: the replica has swept since.
+pub const SWEPT_AFTER: Duration = SWEEP_TRUST.saturating_add(MARGIN);
+
+/// How long a key of Redis announces an account whose sessions have ended together. Until it expires, PostgreSQL answers the
+/// checks of this account.
+pub const ACCOUNT_KEY: Duration = Duration::from_mins(1);
+
 /// Added to the wait: timers and the clocks' rates differ a little between machines.
 pub const MARGIN: Duration = Duration::from_millis(100);
 
@@ -123,6 +131,12 @@ impl<'a> Knowledge<'a> {
 /// revocation when it was read.
 pub fn answers_check(trusted_before: &str, marker: Option<&str>, trusted_after: &str) -> bool {
     marker == Some(trusted_before) && trusted_after == trusted_before
+}
+
+/// Whether the session has ended, given the keys of the session and of its account in a trusted Redis; `None` if PostgreSQL has
+/// to be asked.
+pub fn decide_check(session_key: bool, account_key: bool) -> Option<bool> {
+    (session_key || !account_key).then_some(session_key)
 }
 
 #[cfg(test)]

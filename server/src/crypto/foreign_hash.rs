@@ -46,3 +46,7 @@ impl fmt::Debug for ForeignHash {
 #[cfg(test)]
 #[path = "foreign_hash_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "foreign_hash_limits_tests.rs"]
+mod limits_tests;

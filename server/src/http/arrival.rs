@@ -73,6 +73,12 @@ pub async fn answer_in_time(request: Request, next: Next) -> Response {
     Problem::from(ServiceError::Unavailable(cause)).into_response()
 }
 
+/// The same for the management port, which has no problem bodies.
+pub async fn answer_in_time_without_problem(request: Request, next: Next) -> Response {
+    let response = tokio::time::timeout(RESPONSE_DEADLINE, next.run(request)).await;
+    response.unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
+}
+
 async fn collect(body: Body) -> Result<Bytes, Spoilt> {
     let mut kept = Vec::new();
     let mut chunks = body.into_data_stream();
@@ -159,4 +165,31 @@ async fn discard(mut chunks: BodyDataStream, timeout: Duration) {
     };
     // The response is the same whether or not everything was read.
     let _ = tokio::time::timeout(timeout, discard).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn never() -> &'static str {
+        std::future::pending().await
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_never_returns_is_answered_in_time_on_both_ports() {
+        let api = Router::new().route("/", get(never).post(never)).route_layer(from_fn(await_body));
+        let verify = Router::new().route("/", get(never)).route_layer(from_fn(answer_in_time));
+        let management = Router::new().route("/", get(never)).layer(from_fn(answer_in_time_without_problem));
+        let responses = [api, verify, management].map(|router| {
+            tokio::time::timeout(RESPONSE_DEADLINE * 4, router.oneshot(Request::new(Body::empty())))
+        });
+        for response in futures::future::join_all(responses).await {
+            assert_eq!(response.expect("a response").unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use chrono::Utc;
 use super::arrival::check_arrived;
 use super::problem::Problem;
 use super::state::ApiState;
-use crate::service::{Authenticated, ServiceError, authenticate};
+use crate::service::{Authenticated, ServiceError, authenticate, authenticate_to_end};
 
 /// The bearer of a valid access token. An endpoint that extracts it requires authentication. The token is checked after the
 /// whole request has arrived.
@@ -22,6 +22,19 @@ impl FromRequestParts<ApiState> for Bearer {
         check_arrived(parts)?;
         let token = bearer_token(&parts.headers)?;
         Ok(Self(authenticate(&state.service, token, Utc::now()).await?))
+    }
+}
+
+/// The same for an endpoint that ends sessions and may be asked to do so again: see [`authenticate_to_end`].
+pub struct EndingBearer(pub Authenticated);
+
+impl FromRequestParts<ApiState> for EndingBearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        check_arrived(parts)?;
+        let token = bearer_token(&parts.headers)?;
+        Ok(Self(authenticate_to_end(&state.service, token, Utc::now()).await?))
     }
 }
 

@@ -131,5 +131,6 @@ pub fn management_router(state: ManagementState) -> Router {
         .route("/startup", get(management::startup))
         .route("/metrics", get(management::metrics))
         .route("/status", get(management::status))
+        .layer(from_fn(arrival::answer_in_time_without_problem))
         .with_state(state)
 }

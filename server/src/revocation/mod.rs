@@ -39,7 +39,7 @@ use uuid::Uuid;
 
 use keys::Keys;
 pub use latchkey_protocol::lease::TRUST;
-use latchkey_protocol::lease::answers_check;
+use latchkey_protocol::lease::{ACCOUNT_KEY, answers_check, decide_check};
 use trust::{Asked, Trust};
 
 use crate::domain::clock::{ClockOffset, KEPT_AFTER_EXPIRY};
@@ -51,11 +51,6 @@ use crate::telemetry::call_span;
 /// the connection would be dropped, and with it the trust in Redis, for every user. Between two pipelines other commands
 /// have their turn.
 const CHUNK: usize = 500;
-
-/// How long PostgreSQL answers the checks of an account that was announced as a whole. A replica that trusts Redis has swept
-/// within `SWEEP_TRUST`; what it swept includes the revocations of the account, or sets this key again while the account
-/// has a cutoff.
-const ACCOUNT_SECONDS: u64 = 60;
 
 /// Neither Redis nor PostgreSQL could answer.
 #[derive(Debug, thiserror::Error)]
@@ -230,8 +225,7 @@ impl Revocation {
                 if answers_check(&before.epoch, marker.as_deref(), &trusted.epoch) {
                     // Token times have a resolution of one second.
                     let too_old = issued_at.timestamp() < trusted.tokens_valid_from.timestamp();
-                    let is_revoked = too_old || revoked.is_some();
-                    return (is_revoked || account.is_none()).then_some(is_revoked);
+                    return decide_check(too_old || revoked.is_some(), account.is_some());
                 }
                 self.recheck.notify_one();
                 None
@@ -305,7 +299,7 @@ async fn write_chunk(
 }
 
 fn add_account(pipeline: &mut redis::Pipeline, keys: &Keys, user_id: i64) {
-    pipeline.cmd("SET").arg(keys.account(user_id)).arg(1).arg("EX").arg(ACCOUNT_SECONDS).ignore();
+    pipeline.cmd("SET").arg(keys.account(user_id)).arg(1).arg("EX").arg(ACCOUNT_KEY.as_secs()).ignore();
 }
 
 fn add_revocation(pipeline: &mut redis::Pipeline, keys: &Keys, session: &RevokedSession) {

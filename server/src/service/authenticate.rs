@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::announce_again::announce_recent_ends;
 use super::{Service, ServiceError};
 use crate::crypto::{TokenError, TokenKind, VerifiedToken};
 use crate::store::Actor;
@@ -33,6 +34,26 @@ pub async fn authenticate(
 ) -> Result<Authenticated, ServiceError> {
     let verified = verify(service, token, now)?;
     refuse_revoked(service, &verified).await?;
+    Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })
+}
+
+/// The same for a request that ends sessions: if the session is over, it announces the recent ends of the account before it
+/// refuses, since an earlier attempt may have ended it.
+///
+/// # Errors
+/// As [`authenticate`]; [`ServiceError::Unavailable`] when the ends could not be announced to the other replicas.
+pub async fn authenticate_to_end(
+    service: &Service,
+    token: &str,
+    now: DateTime<Utc>,
+) -> Result<Authenticated, ServiceError> {
+    let verified = verify(service, token, now)?;
+    if let Err(refusal) = refuse_revoked(service, &verified).await {
+        if matches!(refusal, ServiceError::InvalidAccessToken) {
+            announce_recent_ends(service, verified.user_id, Some(verified.session_id)).await?;
+        }
+        return Err(refusal);
+    }
     Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })
 }
 

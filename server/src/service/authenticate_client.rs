@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{LimitedAction, Service, ServiceError, Superuser, authenticate, require_superuser};
+use super::{LimitedAction, Service, ServiceError, Superuser, authenticate_to_end, require_superuser};
 use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
 
 /// The credentials of a program (RFC 7662 §2.1, RFC 7009 §2.1).
@@ -45,7 +45,7 @@ impl TokenClient {
 /// same network cannot lock the client out, and its secret of at least 32 characters cannot be guessed.
 ///
 /// # Errors
-/// [`ServiceError::InvalidClient`], [`ServiceError::RateLimited`]; for an access token those of [`authenticate`] and
+/// [`ServiceError::InvalidClient`], [`ServiceError::RateLimited`]; for an access token those of [`authenticate_to_end`] and
 /// [`require_superuser`].
 pub async fn authenticate_client(
     service: &Service,
@@ -55,7 +55,8 @@ pub async fn authenticate_client(
 ) -> Result<TokenClient, ServiceError> {
     match credentials {
         ClientCredentials::AccessToken(token) => {
-            let bearer = authenticate(service, token, now).await?;
+            // The program may have revoked a token of its own session before.
+            let bearer = authenticate_to_end(service, token, now).await?;
             Ok(TokenClient(Some(require_superuser(service, bearer).await?)))
         }
         ClientCredentials::Secret(readings) => {

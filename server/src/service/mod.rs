@@ -1,5 +1,6 @@
 //! The use cases, one per file, in the folders of `http/`. They contain no HTTP and no SQL.
 
+mod announce_again;
 mod audit;
 mod auth;
 mod authenticate;
@@ -30,7 +31,7 @@ pub use auth::{
     logout, logout_all, recover_password, refresh, register, request_email_change, resend_verification,
     reset_password, revoke_token, show_locale, show_profile, verify_email,
 };
-pub use authenticate::{Authenticated, authenticate};
+pub use authenticate::{Authenticated, authenticate, authenticate_to_end};
 pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_client};
 pub use error::{FieldError, ServiceError};
 pub use housekeeping::Housekeeper;

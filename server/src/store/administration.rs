@@ -9,7 +9,6 @@ use super::audit::insert_event;
 use super::authority::RowLock;
 use super::one_time_tokens::void_links;
 use super::outbox::insert_mail;
-use super::session_cutoffs::{ONE_MORE, with_cutoff};
 use super::sessions::{end_sessions_of, end_sessions_of_deleted};
 use super::superusers::is_last_superuser;
 use super::{
@@ -177,7 +176,7 @@ impl Store {
         }
         let revoked = if change.is_active == Some(false) {
             end_sessions_of(&mut transaction, user_id, None).await?;
-            recently_revoked(&mut transaction, user_id).await?
+            self.recent_ends_in(&mut transaction, user_id).await?
         } else {
             EndedSessions::none(user_id)
         };
@@ -242,7 +241,7 @@ impl Store {
         if let Some(event) = &event {
             insert_event(&mut transaction, event).await?;
         }
-        let revoked = recently_revoked(&mut transaction, user_id).await?;
+        let revoked = self.recent_ends_in(&mut transaction, user_id).await?;
         transaction.commit().await?;
         Ok(Administered::Done((event, revoked)))
     }
@@ -308,21 +307,6 @@ async fn mail_owner(
 ) -> Result<(), StoreError> {
     insert_mail(connection, &NewMail { kind, recipient, user_id: Some(user_id), locale, data: json!({}) })
         .await
-}
-
-/// The recent revocations of an account: an earlier attempt may have ended sessions and failed to
-/// announce them. Older ones have been copied by every replica's sweep (docs/decisions/0002).
-async fn recently_revoked(connection: &mut Connection, user_id: i64) -> Result<EndedSessions, StoreError> {
-    let sessions = sqlx::query_as(
-        "SELECT session_id, revocations.expires_at
-         FROM sessions JOIN revocations ON session_id = sessions.id
-         WHERE ended_at > now() - interval '5 minutes' AND ended_at IS NOT NULL AND user_id = $1 LIMIT $2",
-    )
-    .bind(user_id)
-    .bind(ONE_MORE)
-    .fetch_all(&mut *connection)
-    .await?;
-    with_cutoff(connection, user_id, sessions).await
 }
 
 /// The changed fields without the addresses, since audit events outlive the account. `None` when nothing changed.

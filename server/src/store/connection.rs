@@ -2,6 +2,8 @@
 
 mod certificate_files;
 
+use std::sync::Arc;
+
 use latchkey_config::{PostgresAddress, PostgresUrl, RootCertificate, SslMode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -46,7 +48,13 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let target = connect_target(database_url, roots)?.named(&name);
         let pool = Pool::connect_lazily(target, max_connections, Deadlines::REQUEST);
-        Ok(Self { profiles: ProfileReader::new(pool.clone()), pool, name, roots: roots.clone() })
+        Ok(Self {
+            profiles: ProfileReader::new(pool.clone()),
+            snapshots: Arc::default(),
+            pool,
+            name,
+            roots: roots.clone(),
+        })
     }
 
     /// The number of open connections, and of idle ones.

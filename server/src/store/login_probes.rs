@@ -55,7 +55,9 @@ impl Store {
                  DELETE FROM users
                  WHERE id = $1 AND NOT is_superuser
                    AND email IN (username || '@login-probe.invalid', username || '@canary.invalid')
-                 RETURNING id)
+                 RETURNING id),
+             ended AS (
+                 DELETE FROM sessions WHERE user_id IN (SELECT id FROM deleted))
              DELETE FROM audit_events WHERE user_id IN (SELECT id FROM deleted)",
         )
         .bind(user_id)

@@ -42,19 +42,21 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn revoke_unknown_session(
         &self,
-        session_id: Uuid,
+        (session_id, user_id): (Uuid, i64),
         access_tokens_expire_at: DateTime<Utc>,
     ) -> Result<Option<RevokedSession>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let revoked = sqlx::query_as(concat!(
             "WITH unknown AS (
-                 SELECT $1 AS id, $2 AS access_tokens_expire_at
-                 WHERE NOT EXISTS (SELECT FROM sessions WHERE id = $1)) ",
+                 SELECT $1 AS id, $3 AS user_id, $2 AS access_tokens_expire_at
+                 WHERE NOT EXISTS (SELECT FROM sessions WHERE id = $1)
+                   AND NOT EXISTS (SELECT FROM revocations WHERE session_id = $1)) ",
             insert_revocations!("unknown"),
             " RETURNING session_id, expires_at"
         ))
         .bind(session_id)
         .bind(access_tokens_expire_at)
+        .bind(user_id)
         .fetch_optional(&mut *transaction)
         .await?;
         transaction.commit().await?;

@@ -24,6 +24,7 @@ mod passwords;
 mod pool;
 mod profile_reader;
 mod read_only;
+mod recent_ends;
 mod refresh_tokens;
 mod registrations;
 mod revocations;
@@ -32,12 +33,16 @@ mod schema_version;
 mod session_cutoffs;
 mod session_limit;
 mod sessions;
+mod snapshots;
 mod superusers;
 mod unconfirmed_accounts;
 mod users;
 
+use std::sync::Arc;
+
 use pool::Pool;
 use profile_reader::ProfileReader;
+use snapshots::Snapshots;
 
 use crate::trusted_roots::TrustedRoots;
 
@@ -61,7 +66,7 @@ pub use profile_reader::Profile;
 pub use refresh_tokens::{RefreshOutcome, RefreshRequest};
 pub use registrations::Registration;
 pub use revocations::{RevocationState, RevokedSession, SweepCursor};
-pub use schema::{Migrated, OLDEST_TOLERATED_SERVER, describe_unfit, migrate};
+pub use schema::{Migrated, OLDEST_TOLERATED_SERVER, Progress, describe_unfit, migrate};
 pub use schema_version::REQUIRED_SCHEMA_VERSION;
 pub use session_cutoffs::EndedSessions;
 pub use session_limit::session_limit_event;
@@ -77,4 +82,5 @@ pub struct Store {
     name: String,
     roots: TrustedRoots,
     profiles: ProfileReader,
+    snapshots: Arc<Snapshots>,
 }

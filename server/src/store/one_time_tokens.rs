@@ -249,6 +249,21 @@ impl Store {
                 .await?;
         Ok(found.and_then(|row| row.into_owner(purposes)))
     }
+
+    /// The account whose password this link has set.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_user_of_used_link(&self, token_hash: &[u8]) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT user_id FROM one_time_tokens
+             WHERE token_hash = $1 AND used_at IS NOT NULL AND purpose = ANY($2)",
+        )
+        .bind(token_hash)
+        .bind(names(&[TokenPurpose::PasswordReset, TokenPurpose::Invitation]))
+        .fetch_optional(&self.pool)
+        .await?)
+    }
 }
 
 /// Uses up a link within a transaction; `None` when it is not valid (any more). Locks the owner's row first, as every

@@ -1,14 +1,13 @@
 //! The sessions of the current user.
 
-use super::pool::Connection;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::authority::RowLock;
-use super::session_cutoffs::{EndedSessions, ONE_MORE, not_cut_off, with_cutoff};
+use super::session_cutoffs::{EndedSessions, not_cut_off};
 use super::sessions::end_sessions_of;
-use super::{Actor, RevokedSession, Store, StoreError};
+use super::{Actor, Store, StoreError};
 use crate::domain::AuditEvent;
 
 /// The maximum number of listed sessions.
@@ -50,28 +49,24 @@ impl Store {
         reading.finish(found).await
     }
 
-    /// The revocation of a session of this account that has ended; `None` when there is no such session.
+    /// Whether this account has had this session, which has ended.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn find_own_revocation(
-        &self,
-        session_id: Uuid,
-        user_id: i64,
-    ) -> Result<Option<RevokedSession>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT session_id, revocations.expires_at
-             FROM revocations JOIN sessions ON sessions.id = session_id
-             WHERE session_id = $1 AND user_id = $2",
+    pub async fn has_ended_own_session(&self, session_id: Uuid, user_id: i64) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (
+                 SELECT FROM revocations JOIN sessions ON sessions.id = session_id
+                 WHERE session_id = $1 AND sessions.user_id = $2)",
         )
         .bind(session_id)
         .bind(user_id)
-        .fetch_optional(&self.pool)
+        .fetch_one(&self.pool)
         .await?)
     }
 
     /// Ends every session of the account that `actor` acts for, and returns what is to be announced: see
-    /// [`Store::account_revocations`].
+    /// [`Store::recent_ends`].
     ///
     /// # Errors
     /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
@@ -83,30 +78,8 @@ impl Store {
         let mut transaction = self.begin_as(actor, RowLock::Change).await?;
         end_sessions_of(&mut transaction, actor.user_id, None).await?;
         insert_event(&mut transaction, event).await?;
-        let revoked = fetch_revocations(&mut transaction, actor.user_id).await?;
+        let revoked = self.recent_ends_in(&mut transaction, actor.user_id).await?;
         transaction.commit().await?;
         Ok(revoked)
     }
-
-    /// All revocations of an account that are still needed, including those that an earlier attempt failed to announce.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn account_revocations(&self, user_id: i64) -> Result<EndedSessions, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        fetch_revocations(&mut connection, user_id).await
-    }
-}
-
-async fn fetch_revocations(connection: &mut Connection, user_id: i64) -> Result<EndedSessions, StoreError> {
-    let sessions = sqlx::query_as(
-        "SELECT session_id, revocations.expires_at
-         FROM revocations JOIN sessions ON sessions.id = session_id
-         WHERE user_id = $1 AND revocations.expires_at > now() LIMIT $2",
-    )
-    .bind(user_id)
-    .bind(ONE_MORE)
-    .fetch_all(&mut *connection)
-    .await?;
-    with_cutoff(connection, user_id, sessions).await
 }

@@ -1,6 +1,7 @@
 //! Revocations, and which Redis may be trusted to know them (docs/decisions/0002).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
@@ -39,6 +40,8 @@ pub struct RevocationState {
     pub database_time: DateTime<Utc>,
     /// When the database server was started, which tells it from one that takes over.
     pub server_started_at: DateTime<Utc>,
+    /// The transactions that had ended, as `pg_current_snapshot` returns them.
+    pub snapshot: String,
 }
 
 impl RevocationState {
@@ -72,15 +75,17 @@ impl SweepCursor {
     }
 }
 
-/// SQL that records the revocation of the sessions in `$ended`, which have `id` and `access_tokens_expire_at`. The
+/// SQL that records the revocation of the sessions in `$ended`, which have `id`, `user_id` and `access_tokens_expire_at`. The
 /// transaction id is what sweeps go by, so it is that of the last end.
 macro_rules! insert_revocations {
     ($ended:literal) => {
         concat!(
-            "INSERT INTO revocations (session_id, expires_at) SELECT id, access_tokens_expire_at FROM ",
+            "INSERT INTO revocations (session_id, user_id, expires_at)
+                 SELECT id, user_id, access_tokens_expire_at FROM ",
             $ended,
             " ON CONFLICT (session_id) DO UPDATE
-                  SET expires_at = excluded.expires_at, transaction_id = excluded.transaction_id"
+                  SET user_id = excluded.user_id, revoked_at = excluded.revoked_at,
+                      expires_at = excluded.expires_at, transaction_id = excluded.transaction_id"
         )
     };
 }
@@ -91,7 +96,7 @@ macro_rules! state_columns {
     () => {
         "redis_epoch, filling, changed_at, tokens_valid_from, service_id,
          current_database()::text AS database_name, clock_timestamp() AS database_time,
-         pg_postmaster_start_time() AS server_started_at"
+         pg_postmaster_start_time() AS server_started_at, pg_current_snapshot()::text AS snapshot"
     };
 }
 
@@ -101,14 +106,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer, [`StoreError::ReadOnly`] when it is a standby.
     pub async fn revocation_state(&self) -> Result<RevocationState, StoreError> {
-        sqlx::query_as(concat!(
+        let state: Option<RevocationState> = sqlx::query_as(concat!(
             "SELECT ",
             state_columns!(),
             " FROM revocation_state WHERE NOT pg_is_in_recovery()"
         ))
         .fetch_optional(&self.pool)
-        .await?
-        .ok_or_else(StoreError::found_standby)
+        .await?;
+        let state = state.ok_or_else(StoreError::found_standby)?;
+        self.snapshots.keep((state.service_id, state.server_started_at), &state.snapshot, Instant::now());
+        Ok(state)
     }
 
     /// The database's clock.
@@ -195,17 +202,6 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn read_revocations(&self) -> Result<RevocationReading, StoreError> {
         Ok(RevocationReading(self.pool.with(Deadlines::STREAM).acquire().await?))
-    }
-
-    /// The revocation of this session, if it was revoked.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn find_revocation(&self, session_id: Uuid) -> Result<Option<RevokedSession>, StoreError> {
-        Ok(sqlx::query_as("SELECT session_id, expires_at FROM revocations WHERE session_id = $1")
-            .bind(session_id)
-            .fetch_optional(&self.pool)
-            .await?)
     }
 
     /// Holds the right to refill Redis until the guard is dropped; `None` when another replica has it.

@@ -1,6 +1,9 @@
 //! The schema's version, its migrations and which servers can live with them (see `migrations/README.md`).
 
+mod applied;
 mod apply;
+mod concurrent_indexes;
+mod progress;
 mod tolerance;
 
 use std::time::Duration;
@@ -14,12 +17,17 @@ use super::schema_version::REQUIRED_SCHEMA_VERSION;
 use super::{Store, StoreError};
 use crate::trusted_roots::TrustedRoots;
 
+pub use progress::Progress;
 pub use tolerance::{OLDEST_TOLERATED_SERVER, Schema, describe_unfit};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// How long all migrations together may take, with the wait for another process that runs them.
-const LIMIT: Duration = Duration::from_hours(1);
+/// How long all migrations together may take, with the wait for another process that runs them. An index of a large table
+/// takes hours.
+const LIMIT: Duration = Duration::from_hours(24);
+
+/// For the migration, for the right to build indexes, and for reports.
+const CONNECTIONS: u32 = 3;
 
 /// A migration run that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +71,13 @@ pub struct Migrated {
 /// # Errors
 /// [`MigrateError`]; running it again is always safe. Nothing was changed when this binary could not use the
 /// schema, or servers that run could not use the next one.
-pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<Migrated, MigrateError> {
+pub async fn migrate(
+    database_url: &str,
+    roots: &TrustedRoots,
+    progress: Progress<'_>,
+) -> Result<Migrated, MigrateError> {
     let target = connect_target(database_url, roots)?.named("latchkey-migrate");
-    let pool = Pool::connect_lazily(target, 1, Deadlines::MIGRATION);
+    let pool = Pool::connect_lazily(target, CONNECTIONS, Deadlines::MIGRATION);
     // Asked of a standby, what follows would answer for the primary, or fail for a reason that says nothing.
     drop(pool.acquire_tested().await.map_err(StoreError::from)?);
     let before = tolerance::fetch_schema(&pool).await?;
@@ -82,18 +94,18 @@ pub async fn migrate(database_url: &str, roots: &TrustedRoots) -> Result<Migrate
     }
     // Declared before it is true: a server that sees the new schema must find what it means for it.
     tolerance::declare(&pool).await?;
-    timeout(LIMIT, apply::apply_all(&pool, &MIGRATOR))
+    timeout(LIMIT, apply::apply_all(&pool, &MIGRATOR, progress))
         .await
         .map_err(|_| StoreError::Unavailable("the migrations did not end within the time limit"))??;
     let version = tolerance::fetch_schema(&pool).await?.known();
     Ok(Migrated { version, is_behind_pooler: pool.is_shared() })
 }
 
-impl From<apply::Failure> for MigrateError {
-    fn from(failure: apply::Failure) -> Self {
+impl From<applied::Failure> for MigrateError {
+    fn from(failure: applied::Failure) -> Self {
         match failure {
-            apply::Failure::Store(error) => Self::Store(error),
-            apply::Failure::Migration(error) => Self::Migration(error),
+            applied::Failure::Store(error) => Self::Store(error),
+            applied::Failure::Migration(error) => Self::Migration(error),
         }
     }
 }
@@ -120,9 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn every_migration_runs_in_a_transaction() {
+    fn every_migration_runs_in_a_transaction_or_builds_indexes_concurrently() {
         for migration in MIGRATOR.iter() {
-            assert!(!migration.no_tx, "{}", migration.version);
+            let is_accepted = concurrent_indexes::is_accepted(migration.sql.as_str());
+            assert_eq!(migration.no_tx, is_accepted, "{}", migration.version);
             assert!(!migration.migration_type.is_down_migration(), "{}", migration.version);
         }
     }

@@ -10,15 +10,19 @@ use uuid::Uuid;
 
 use super::pool::{Connection, Deadlines};
 use super::revocations::insert_revocations;
-use super::schema_version::{REQUIRED_SCHEMA_VERSION, SERVER_APPLICATION};
+use super::schema_version::SERVER_APPLICATION;
 use super::{RevokedSession, Store, StoreError};
 
 /// The most sessions that a request ends one by one.
 const MOST_ONE_BY_ONE: usize = 1_000;
 /// One more than that.
 pub(super) const ONE_MORE: i64 = 1_001;
-/// The sessions that one statement ends in the background.
+/// The sessions that one statement ends or deletes in the background.
 const BATCH: i64 = 5_000;
+/// The first schema whose servers know cutoffs.
+const CUTOFFS: i64 = 7;
+/// The first schema whose servers delete the sessions of accounts that are gone.
+const CUTOFFS_OF_DELETED: i64 = 8;
 
 /// Ended sessions of one account, to be announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,9 +85,22 @@ pub(super) async fn calls_for_cutoff(
     );
     let query = sqlx::query_scalar(sql).bind(user_id).bind(except).bind(ONE_MORE);
     let count: i64 = query.fetch_one(&mut *connection).await?;
-    if count < ONE_MORE {
-        return Ok(false);
-    }
+    Ok(count >= ONE_MORE && all_servers_know(CUTOFFS, connection).await?)
+}
+
+/// Whether more than [`MOST_ONE_BY_ONE`] sessions would be deleted with the account, ended ones included, and all connected
+/// servers know how to delete them afterwards.
+pub(super) async fn deletion_calls_for_cutoff(
+    connection: &mut Connection,
+    user_id: i64,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM (SELECT FROM sessions WHERE user_id = $1 LIMIT $2) AS to_delete";
+    let query = sqlx::query_scalar(sql).bind(user_id).bind(ONE_MORE);
+    let count: i64 = query.fetch_one(&mut *connection).await?;
+    Ok(count >= ONE_MORE && all_servers_know(CUTOFFS_OF_DELETED, connection).await?)
+}
+
+async fn all_servers_know(schema: i64, connection: &mut Connection) -> Result<bool, StoreError> {
     let older: bool = sqlx::query_scalar(
         "SELECT EXISTS (
              SELECT FROM pg_stat_activity
@@ -91,7 +108,7 @@ pub(super) async fn calls_for_cutoff(
                AND coalesce(substring(application_name FROM '/([0-9]{1,9})')::bigint, 0) < $2)",
     )
     .bind(SERVER_APPLICATION.trim_end_matches('/'))
-    .bind(REQUIRED_SCHEMA_VERSION)
+    .bind(schema)
     .fetch_one(connection)
     .await?;
     Ok(!older)
@@ -120,18 +137,6 @@ pub(super) async fn cut_off(
     Ok(EndedSessions { user_id, sessions: Vec::new(), has_more: true })
 }
 
-/// These sessions, of which at most [`ONE_MORE`] were read, and those that are over because of a cutoff.
-pub(super) async fn with_cutoff(
-    connection: &mut Connection,
-    user_id: i64,
-    sessions: Vec<RevokedSession>,
-) -> Result<EndedSessions, StoreError> {
-    let sql = "SELECT EXISTS (SELECT FROM session_cutoffs WHERE user_id = $1)";
-    let has_cutoff: bool = sqlx::query_scalar(sql).bind(user_id).fetch_one(connection).await?;
-    let ended = EndedSessions::one_by_one(user_id, sessions);
-    Ok(EndedSessions { has_more: ended.has_more || has_cutoff, ..ended })
-}
-
 impl Store {
     /// The accounts with a cutoff.
     ///
@@ -141,8 +146,8 @@ impl Store {
         Ok(sqlx::query_scalar("SELECT user_id FROM session_cutoffs").fetch_all(&self.pool).await?)
     }
 
-    /// Ends some of the sessions that are over because of a cutoff, and returns how many; removes a cutoff when none is left.
-    /// A session that a request has locked is left for the next time.
+    /// Ends some of the sessions that are over because of a cutoff, or deletes some of an account that was deleted, and returns
+    /// how many; removes a cutoff when none is left. A session that a request has locked is left for the next time.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -160,7 +165,7 @@ impl Store {
                  LIMIT $1 FOR UPDATE OF sessions SKIP LOCKED),
              ended AS (
                  UPDATE sessions SET ended_at = now() FROM batch WHERE sessions.id = batch.id
-                 RETURNING sessions.id, access_tokens_expire_at),
+                 RETURNING sessions.id, sessions.user_id, access_tokens_expire_at),
              revoked AS (",
             insert_revocations!("ended"),
             ")
@@ -169,12 +174,30 @@ impl Store {
         .bind(BATCH)
         .fetch_one(&self.pool.with(Deadlines::BULK))
         .await?;
-        if ended == 0 {
-            for (user_id, cutoff) in cutoffs {
-                self.remove_cutoff(user_id, cutoff).await?;
-            }
+        if ended > 0 {
+            return Ok(ended);
         }
-        Ok(ended)
+        let mut deleted = 0;
+        for (user_id, cutoff) in cutoffs {
+            deleted += self.delete_sessions_of_deleted(user_id).await?;
+            self.remove_cutoff(user_id, cutoff).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes some ended sessions of an account that was deleted. Their revocations stay.
+    async fn delete_sessions_of_deleted(&self, user_id: i64) -> Result<i64, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM sessions WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM sessions
+                 WHERE user_id = $1 AND ended_at IS NOT NULL AND NOT EXISTS (SELECT FROM users WHERE id = $1)
+                 LIMIT $2 FOR UPDATE SKIP LOCKED))",
+        )
+        .bind(user_id)
+        .bind(BATCH)
+        .execute(&self.pool.with(Deadlines::BULK))
+        .await?;
+        Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX))
     }
 
     /// Removes this cutoff, not one that has replaced it: the sessions that began until then may not be visible to the
@@ -186,7 +209,9 @@ impl Store {
                AND NOT EXISTS (
                    SELECT FROM sessions
                    WHERE user_id = $1 AND ended_at IS NULL AND created_at <= $2
-                     AND id IS DISTINCT FROM kept_session_id)",
+                     AND id IS DISTINCT FROM kept_session_id)
+               AND (EXISTS (SELECT FROM users WHERE id = $1)
+                    OR NOT EXISTS (SELECT FROM sessions WHERE user_id = $1))",
         )
         .bind(user_id)
         .bind(cutoff)

@@ -62,7 +62,7 @@ impl Store {
                  FOR UPDATE SKIP LOCKED),
              ended AS (
                  UPDATE sessions SET ended_at = now() WHERE id IN (SELECT id FROM surplus)
-                 RETURNING id, access_tokens_expire_at) ",
+                 RETURNING id, user_id, access_tokens_expire_at) ",
             insert_revocations!("ended"),
             " RETURNING session_id, expires_at"
         ))

@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::audit::insert_event;
 use super::authority::{RowLock, Transaction};
 use super::revocations::insert_revocations;
-use super::session_cutoffs::{EndedSessions, calls_for_cutoff, cut_off, not_cut_off};
+use super::session_cutoffs::{
+    EndedSessions, calls_for_cutoff, cut_off, deletion_calls_for_cutoff, not_cut_off,
+};
 use super::{Actor, Administrator, RevokedSession, Store, StoreError};
 use crate::domain::{AuditEvent, Origin, PasswordHash};
 
@@ -183,7 +185,7 @@ macro_rules! end_sessions_where {
             "WITH ended AS (
                  UPDATE sessions SET ended_at = now() WHERE ended_at IS NULL AND ",
             $condition,
-            " RETURNING id, access_tokens_expire_at) ",
+            " RETURNING id, user_id, access_tokens_expire_at) ",
             insert_revocations!("ended"),
             " RETURNING session_id, expires_at"
         )
@@ -220,12 +222,18 @@ pub(super) async fn end_sessions_of(
     end_one_by_one(connection, user_id, except).await
 }
 
-/// The same for an account that is deleted in this transaction: nothing but the revocations remains of its sessions.
+/// The same for an account that is deleted in this transaction. Its sessions are deleted too, now or in the background;
+/// nothing but their revocations remains.
 pub(super) async fn end_sessions_of_deleted(
     connection: &mut Connection,
     user_id: i64,
 ) -> Result<EndedSessions, StoreError> {
-    end_one_by_one(connection, user_id, None).await
+    if deletion_calls_for_cutoff(connection, user_id).await? {
+        return cut_off(connection, user_id, None).await;
+    }
+    let ended = end_one_by_one(connection, user_id, None).await?;
+    sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user_id).execute(connection).await?;
+    Ok(ended)
 }
 
 async fn end_one_by_one(

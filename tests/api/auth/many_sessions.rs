@@ -4,14 +4,18 @@
 use std::time::{Duration, Instant};
 
 use latchkey_tests::answer::{Answer, Answered};
-use latchkey_tests::app::{App, Session, User, path};
+use latchkey_tests::app::{App, Session, Setup, User, path};
 use latchkey_tests::logs::secret;
+use latchkey_tests::smtp::Smtp;
 use latchkey_tests::wait;
 use reqwest::RequestBuilder;
 use serde_json::json;
 
 /// The server gives up a request after this time.
 const RESPONSE_DEADLINE: Duration = Duration::from_millis(4_800);
+
+/// How long the background may take for the sessions of a deleted account.
+const BACKGROUND: Duration = Duration::from_mins(2);
 
 /// As many as the largest value of `SESSIONS_PER_ACCOUNT`.
 const HUNDRED_THOUSAND: &str = "INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at)
@@ -32,7 +36,11 @@ struct Case {
 
 impl Case {
     async fn start(insert: &'static str) -> Self {
-        let app = App::setup().replicas(2).start().await;
+        Self::start_with(App::setup(), insert).await
+    }
+
+    async fn start_with(setup: Setup, insert: &'static str) -> Self {
+        let app = setup.replicas(2).start().await;
         let (user, session) = app.new_session("many").await;
         let other = app.log_in(&user).await;
         app.database.execute_for(insert, &user.username).await;
@@ -178,4 +186,116 @@ async fn they_are_ended_one_by_one_while_an_older_server_is_connected() {
     case.assert_ends_in_time(case.log_out_everywhere(), 401).await;
     assert_eq!(case.active_sessions().await, 0);
     drop(older);
+}
+
+/// The refresh tokens of these sessions, and ended sessions.
+const TOKENS_AND_ENDED: [&str; 2] = [
+    "INSERT INTO refresh_tokens (jti, session_id, expires_at)
+     SELECT gen_random_uuid(), sessions.id, sessions.expires_at
+     FROM sessions JOIN users ON users.id = user_id WHERE username = $1
+     ON CONFLICT DO NOTHING",
+    "INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, ended_at)
+     SELECT gen_random_uuid(), users.id, now() + interval '7 days', now() + interval '1 year', now()
+     FROM users, generate_series(1, 20000) WHERE username = $1",
+];
+
+impl Case {
+    /// The case of an account that is deleted.
+    async fn start_deletion(setup: Setup) -> Self {
+        let case = Self::start_with(setup, HUNDRED_THOUSAND).await;
+        for sql in TOKENS_AND_ENDED {
+            case.app.database.execute_for(sql, &case.user.username).await;
+        }
+        case
+    }
+
+    /// Asserts that the account is deleted in time with its name, and then its sessions.
+    async fn assert_deletes_in_time(&self, request: RequestBuilder) {
+        let begun = Instant::now();
+        let answer: Answer = request.answer().await;
+        let took = begun.elapsed();
+        assert_eq!(answer.status, 204, "{answer:?}");
+        for replica in 0..2 {
+            for session in [&self.session, &self.other] {
+                // This endpoint does not read the account, so the session itself must have ended.
+                let verify = self.app.servers[replica].get(path::VERIFY).bearer_auth(&session.access);
+                verify.answer().await.problem(401);
+                self.app.refresh_at(replica, session).await.problem(401);
+            }
+        }
+        assert!(took < RESPONSE_DEADLINE, "{took:?}");
+        let again = self.app.create_user(&self.user.username).await;
+        assert_ne!(again.id, self.user.id);
+        let left = "SELECT count(*) FROM sessions WHERE user_id = $1::bigint";
+        let id = self.id();
+        wait::until_within(
+            BACKGROUND,
+            Duration::from_millis(200),
+            "the sessions to be deleted",
+            async || {
+                let count = self.app.database.count(left, &id).await;
+                wait::check(count == 0, count)
+            },
+        )
+        .await;
+        self.wait_until_ended_one_by_one().await;
+        for table in ["devices", "one_time_tokens", "outbox"] {
+            let sql = match table {
+                "devices" => "SELECT count(*) FROM devices WHERE user_id = $1::bigint",
+                "one_time_tokens" => "SELECT count(*) FROM one_time_tokens WHERE user_id = $1::bigint",
+                _ => "SELECT count(*) FROM outbox WHERE user_id = $1::bigint",
+            };
+            assert_eq!(self.app.database.count(sql, &self.id()).await, 0, "{table}");
+        }
+        let tokens = "SELECT count(*) FROM refresh_tokens
+                      WHERE NOT EXISTS (SELECT FROM sessions WHERE id = session_id) AND $1 <> ''";
+        assert_eq!(self.app.database.count(tokens, "x").await, 0);
+        // The revocations outlive the sessions.
+        for replica in 0..2 {
+            let verify = self.app.servers[replica].get(path::VERIFY).bearer_auth(&self.other.access);
+            verify.answer().await.problem(401);
+        }
+        let revoked = "SELECT count(*) FROM revocations WHERE user_id = $1::bigint";
+        assert_eq!(self.app.database.count(revoked, &self.id()).await, 100_002);
+    }
+
+    fn id(&self) -> String {
+        self.user.id.to_string()
+    }
+}
+
+#[tokio::test]
+async fn an_account_with_a_hundred_thousand_is_deleted_in_time_by_a_superuser() {
+    let case = Case::start_deletion(App::setup()).await;
+    let administrator = case.app.superuser().await;
+    let path = format!("{}/{}", path::USERS, case.user.id);
+    let request = case.app.server().request("DELETE", &path).bearer_auth(&administrator.access);
+    case.assert_deletes_in_time(request).await;
+}
+
+#[tokio::test]
+async fn an_account_with_a_hundred_thousand_is_deleted_in_time_by_its_owner() {
+    let case = Case::start_deletion(App::setup().set("ACCOUNT_DELETION_ENABLED", "true")).await;
+    let request = case.app.server().request("DELETE", path::ME).bearer_auth(&case.session.access);
+    case.assert_deletes_in_time(request.json(&json!({ "password": case.user.password }))).await;
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_end_in_time_with_a_reset_of_the_password() {
+    let case = Case::start_with(App::setup().mail(Smtp::Plain), HUNDRED_THOUSAND).await;
+    case.app.post(&format!("{}/{}", path::RECOVERY, case.user.email)).answer().await.ok(200);
+    let token = case.app.mail().wait_for(&case.user.email, 1).await[0].token();
+    let form = json!({ "token": token, "new_password": secret("new") });
+    case.assert_ends_in_time(case.app.post(path::RESET).json(&form), 401).await;
+}
+
+#[tokio::test]
+async fn a_refused_refresh_announces_a_cutoff_that_nobody_announced() {
+    let case = Case::start(TWO_THOUSAND).await;
+    // What a replica commits before it ends unexpectedly.
+    let cutoff = "INSERT INTO session_cutoffs (user_id, cutoff)
+                  SELECT id, clock_timestamp() FROM users WHERE username = $1";
+    assert_eq!(case.app.database.execute_for(cutoff, &case.user.username).await, 1);
+    case.app.refresh_at(0, &case.other).await.problem(401);
+    case.app.me_at(1, &case.other.access).await.problem(401);
 }

@@ -4,7 +4,7 @@ pub mod change_email;
 mod change_password;
 mod change_profile;
 mod client_id;
-mod clients;
+pub mod clients;
 mod concurrent;
 mod confirm_email;
 mod delete_account;

@@ -5,6 +5,9 @@ use crate::state::{Announcement, Epoch, MOST_NAMES, Refill, Seen, Session, State
 /// Gives equal names to states that differ in the names of replicas, epochs and data only.
 pub fn canonical(mut state: State) -> State {
     forget_markers(&mut state);
+    // The key of the session says more than that of its account.
+    let data = state.nodes.iter_mut().map(|node| &mut node.data).chain([&mut state.older]);
+    data.filter(|data| data.has_session).for_each(|data| data.account = 0);
     rename(&mut state);
     let mut other = state.clone();
     other.replicas.swap(0, 1);
@@ -70,6 +73,7 @@ fn rename(state: &mut State) {
         match &mut replica.refill {
             Refill::Naming { epoch, .. }
             | Refill::Reading { epoch }
+            | Refill::Marking { epoch, .. }
             | Refill::Copying { epoch, .. }
             | Refill::Trusting { epoch, .. } => epochs.rename(epoch),
             Refill::Idle | Refill::Waiting { .. } => {}

@@ -68,9 +68,11 @@ impl Protocol {
             *left = left.saturating_sub(1);
         }
         state.hidden = state.hidden.saturating_sub(1);
-        if !self.announces && state.has_ended() {
+        if self.sweeps && state.has_ended() {
             state.ended = OLD.min(state.ended + 1);
         }
+        let data = state.nodes.iter_mut().map(|node| &mut node.data).chain([&mut state.older]);
+        data.for_each(|data| data.account = data.account.saturating_sub(1));
     }
 
     fn grow_old(&self, replica: &mut Replica) {
@@ -87,11 +89,17 @@ impl Protocol {
             return;
         }
         match &mut replica.refill {
-            Refill::Copying { begun, .. } | Refill::Trusting { begun, .. } => *begun = older(*begun),
+            Refill::Marking { begun, .. }
+            | Refill::Copying { begun, .. }
+            | Refill::Trusting { begun, .. } => {
+                *begun = older(*begun);
+            }
             Refill::Idle | Refill::Waiting { .. } | Refill::Naming { .. } | Refill::Reading { .. } => {}
         }
         match &mut replica.sweep {
-            Sweep::Copying { begun, .. } | Sweep::Completing { begun, .. } => *begun = older(*begun),
+            Sweep::Marking { begun, .. } | Sweep::Copying { begun, .. } | Sweep::Completing { begun, .. } => {
+                *begun = older(*begun);
+            }
             Sweep::Idle => {}
         }
     }

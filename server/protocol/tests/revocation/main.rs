@@ -33,6 +33,7 @@ const ANSWERED: Protocol = Protocol {
     sweeps: false,
     faults: 1,
     replaces: false,
+    cutoff: false,
     split: false,
 };
 
@@ -46,6 +47,14 @@ const UNANSWERED: Protocol = Protocol {
     ..ANSWERED
 };
 
+/// The promise for requests that are repeated, also so late that every replica has swept since.
+const REPEATED: Protocol = Protocol { announces: true, ..UNANSWERED };
+
+/// The promise for sessions that end together with all others of their account: a cutoff in PostgreSQL and a key of the account
+/// in Redis stand for their revocations until these are recorded.
+const CUT_OFF: Protocol = Protocol { cutoff: true, faults: 0, ..REPEATED };
+const CUT_OFF_UNANSWERED: Protocol = Protocol { cutoff: true, faults: 0, ..UNANSWERED };
+
 /// The promise when the data of a Redis is replaced under its clients.
 const REPLACED: Protocol = Protocol { checks_expire: true, replaces: true, ..ANSWERED };
 
@@ -53,7 +62,7 @@ const REPLACED: Protocol = Protocol { checks_expire: true, replaces: true, ..ANS
 const SPLIT: Protocol = Protocol { split: true, ..ANSWERED };
 
 /// What each part of the protocol is there for. The table of docs/explanation/revocation.md has the counterexamples.
-const NECESSARY: [(Omitted, Protocol); 16] = [
+const NECESSARY: [(Omitted, Protocol); 21] = [
     (Omitted::MarkerInChecks, ANSWERED),
     (Omitted::MarkerInAnnouncements, ANSWERED),
     (Omitted::MarkerBeforeCopy, ANSWERED),
@@ -70,6 +79,11 @@ const NECESSARY: [(Omitted, Protocol); 16] = [
     (Omitted::ExpiryOfSweep, UNANSWERED),
     (Omitted::CompletenessOfSweep, UNANSWERED),
     (Omitted::ExpiryOfVerification, REPLACED),
+    (Omitted::AnnouncementOfRecentEnds, REPEATED),
+    (Omitted::CutoffsInSweeps, CUT_OFF_UNANSWERED),
+    (Omitted::CutoffsBeforeRevocations, CUT_OFF_UNANSWERED),
+    (Omitted::RevocationBeforeRemoval, CUT_OFF_UNANSWERED),
+    (Omitted::LifetimeOfAccountKey, CUT_OFF_UNANSWERED),
 ];
 
 fn run(protocol: &Protocol) -> Result<Reached<State>, Counterexample> {
@@ -113,6 +127,24 @@ fn two_refills_at_the_same_time_keep_the_promise() {
 #[test]
 fn a_revocation_that_was_never_announced_takes_effect() {
     run(&UNANSWERED).expect("the promise is kept");
+}
+
+#[test]
+fn a_request_that_is_repeated_late_is_answered_only_when_every_replica_knows() {
+    run(&REPEATED).expect("the promise is kept");
+}
+
+/// Half a minute, so only with more faults in the others.
+#[test]
+fn a_cutoff_keeps_the_promise() {
+    if faults() > 1 {
+        run(&CUT_OFF).expect("the promise is kept");
+    }
+}
+
+#[test]
+fn a_cutoff_that_was_never_announced_takes_effect() {
+    run(&CUT_OFF_UNANSWERED).expect("the promise is kept");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::canonical::canonical;
-use crate::state::{REPLICAS, REPLICAS_U8, Refill, Session, State};
+use crate::state::{Ends, REPLICAS, REPLICAS_U8, Refill, Session, State};
 use crate::steps::{Protocol, Step};
 
 /// Rounds until trust returns at the latest.
@@ -64,7 +64,8 @@ fn work(protocol: &Protocol, state: &mut State, replica: usize) {
 
 /// Announces the end of a session that the state does not have.
 fn end_another_session(protocol: &Protocol, state: &mut State, replica: usize) {
-    let mut other = State { session: Session::Unanswered, ..state.clone() };
+    let ends = Ends { cutoff: false, revocation: true };
+    let mut other = State { session: Session::Unanswered, ends, ..state.clone() };
     let number = u8::try_from(replica).expect("it is small");
     go(protocol, &mut other, Step::EndSession { replica: number });
     // Until it is answered, or has withdrawn the trust and waits.

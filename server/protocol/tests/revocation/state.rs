@@ -20,6 +20,8 @@ pub struct Data {
     pub marker: Epoch,
     /// The key of the session is there.
     pub has_session: bool,
+    /// For so many ticks the key of its account is there.
+    pub account: Age,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -82,8 +84,10 @@ pub enum Refill {
     Waiting { left: Age, latest: bool },
     /// PostgreSQL is to be told the epoch.
     Naming { epoch: Epoch, latest: bool },
-    /// The revocations are to be read.
+    /// The cutoffs and the revocations are to be read.
     Reading { epoch: Epoch },
+    /// The key of the account is to be written, and the revocations are to be read.
+    Marking { epoch: Epoch, begun: Age, read: Ends },
     /// They are to be written to Redis.
     Copying { epoch: Epoch, begun: Age, session: bool },
     /// PostgreSQL is to trust the epoch.
@@ -97,6 +101,7 @@ impl Refill {
             Self::Idle | Self::Waiting { .. } => 0,
             Self::Naming { epoch, .. }
             | Self::Reading { epoch }
+            | Self::Marking { epoch, .. }
             | Self::Copying { epoch, .. }
             | Self::Trusting { epoch, .. } => epoch,
         }
@@ -107,6 +112,8 @@ impl Refill {
 pub enum Sweep {
     #[default]
     Idle,
+    /// The key of the account is to be written, and the revocations are to be read.
+    Marking { begun: Age, read: Ends },
     /// What was read is to be written to Redis.
     Copying { begun: Age, session: bool, copied: bool },
     /// The marker is to be read.
@@ -123,11 +130,20 @@ pub struct Replica {
     pub sweep: Sweep,
 }
 
+/// How PostgreSQL records that the session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Ends {
+    /// The account has a cutoff.
+    pub cutoff: bool,
+    /// The session has a revocation.
+    pub revocation: bool,
+}
+
 /// Where the announcement of the revocation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Announcement {
     /// To be written to Redis.
-    Committed,
+    Committed { read: Ends },
     /// The marker is to be read.
     Written,
     /// To be compared with the epoch that this replica trusts.
@@ -165,6 +181,7 @@ pub struct State {
     /// Who may refill Redis.
     pub lock: Option<u8>,
     pub session: Session,
+    pub ends: Ends,
     /// How long ago the end of the session was committed.
     pub ended: Age,
     /// For so many ticks a revocation may be hidden, because the data of a Redis was replaced under its clients.
@@ -186,6 +203,7 @@ impl State {
             replicas: [Replica::default(); REPLICAS],
             lock: None,
             session: Session::Active,
+            ends: Ends::default(),
             ended: 0,
             hidden: 0,
             faults,

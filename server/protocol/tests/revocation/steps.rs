@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use latchkey_protocol::lease::{ACCOUNT_KEY, SWEPT_AFTER, decide_check};
+
 use crate::canonical::canonical;
 use crate::explorer::Model;
 use crate::facts::Facts;
 use crate::state::{
-    Age, Announcement, Connection, NODES_U8, Node, REPLICAS, REPLICAS_U8, Seen, Session, State, TokenCheck,
+    Age, Announcement, Connection, Ends, NODES_U8, Node, REPLICAS, REPLICAS_U8, Seen, Session, State,
+    TokenCheck,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub enum Step {
         replica: u8,
     },
     Announce,
+    /// The session, which is over because of a cutoff, is ended with a revocation, and the cutoff is removed.
+    EndOneByOne,
     /// Begins a check of a token of the ended session, or reads Redis for it.
     Check {
         replica: u8,
@@ -96,6 +101,16 @@ pub enum Omitted {
     /// The next sweep goes on from one that did not find the trusted copy.
     CompletenessOfSweep,
     ExpiryOfVerification,
+    /// Ends are not announced again as soon as half of the time has passed after which they need not be.
+    AnnouncementOfRecentEnds,
+    /// Sweeps do not set the keys of accounts with a cutoff.
+    CutoffsInSweeps,
+    /// Sweeps and refills read the revocations first.
+    CutoffsBeforeRevocations,
+    /// The cutoff is removed before the session has a revocation.
+    RevocationBeforeRemoval,
+    /// The key of the account expires before every replica has swept.
+    LifetimeOfAccountKey,
 }
 
 /// What is explored.
@@ -115,6 +130,8 @@ pub struct Protocol {
     pub faults: u8,
     /// The fault is that clients of Redis stay connected while its data is replaced.
     pub replaces: bool,
+    /// The session is ended with all of its account, by a cutoff.
+    pub cutoff: bool,
     /// Two nodes of Redis are primaries, and the fault is that two replicas have the right to refill.
     pub split: bool,
 }
@@ -161,7 +178,10 @@ impl Model for Protocol {
         if self.withdraws() {
             self.add(state, Step::Withdraw, next);
         }
-        if state.faults > 0 {
+        if self.cutoff {
+            self.add(state, Step::EndOneByOne, next);
+        }
+        if state.faults > 0 && !self.is_small() {
             self.add(state, Step::Copy, next);
         }
     }
@@ -174,7 +194,7 @@ impl Model for Protocol {
         if state.session == Session::Answered && accepted {
             return Some("no replica accepts the token after the response");
         }
-        let bound = self.ticks(latchkey_protocol::lease::SWEEP_TRUST);
+        let bound = self.ticks(SWEPT_AFTER);
         if !self.announces && state.has_ended() && state.ended >= bound && accepted {
             return Some("no replica accepts the token for long after the end of the session");
         }
@@ -191,9 +211,20 @@ impl Protocol {
         Facts::new(state, self.tick, !self.omits(Omitted::IdentityInEpoch))
     }
 
+    /// Whether only replicas fail. The models of late announcements and of cutoffs leave the rest to the others.
+    fn is_small(&self) -> bool {
+        self.cutoff || (self.announces && self.sweeps)
+    }
+
     /// Whether other sessions end too, and checks take time. The smaller models leave that out.
     fn withdraws(&self) -> bool {
         !self.checks_expire
+    }
+
+    /// The lifetime of the key of an account in ticks. What lasts longer than sweeps are trusted lasts long enough, so the model
+    /// assumes less than the server's lifetime, which allows more.
+    pub fn account_key(&self) -> Age {
+        if self.omits(Omitted::LifetimeOfAccountKey) { 1 } else { self.ticks(ACCOUNT_KEY).min(OLD) }
     }
 
     pub fn ticks(&self, duration: Duration) -> Age {
@@ -211,7 +242,7 @@ impl Protocol {
             _ => facts.trusts(replica, marker),
         };
         let data = state.nodes[usize::from(connection.node)].data;
-        (!data.has_session && trusts(data.marker))
+        (decide_check(data.has_session, data.account > 0) == Some(false) && trusts(data.marker))
             || matches!(connection.check, TokenCheck::Read { marker } if trusts(marker))
     }
 
@@ -251,16 +282,28 @@ impl Protocol {
             Step::Refill { replica } => self.refill(&mut after, replica.into())?,
             Step::Sweep { replica } => self.sweep(&mut after, replica.into())?,
             Step::EndSession { replica } => {
-                let announced = Session::Announcing { by: replica, step: Announcement::Committed };
+                if state.session == Session::Active {
+                    after.ends = Ends { cutoff: self.cutoff, revocation: !self.cutoff };
+                }
+                let is_early = self.omits(Omitted::AnnouncementOfRecentEnds);
+                let known_after = self.ticks(if is_early { SWEPT_AFTER / 2 } else { SWEPT_AFTER });
+                let announced =
+                    Session::Announcing { by: replica, step: Announcement::Committed { read: after.ends } };
                 after.session = match state.session {
                     Session::Active if !self.announces => Session::Unanswered,
                     Session::Unanswered if !self.announces => return None,
+                    Session::Unanswered if self.sweeps && state.ended >= known_after => Session::Answered,
                     Session::Unanswered if self.omits(Omitted::AnnouncementOfEarlierEnd) => Session::Answered,
                     Session::Active | Session::Unanswered => announced,
                     Session::Announcing { .. } | Session::Answered => return None,
                 };
             }
             Step::Announce => self.announce(&mut after)?,
+            Step::EndOneByOne if state.ends.cutoff => {
+                let revocation = !self.omits(Omitted::RevocationBeforeRemoval);
+                after.ends = Ends { cutoff: false, revocation };
+            }
+            Step::EndOneByOne => return None,
             Step::Check { replica } => {
                 let replica = usize::from(replica);
                 let data = after.node_of(replica)?.data;
@@ -269,7 +312,8 @@ impl Protocol {
                     (TokenCheck::None, _)
                         if state.session == Session::Answered && self.omits(Omitted::TrustBeforeCheck) =>
                     {
-                        TokenCheck::Read { marker: if data.has_session { 0 } else { data.marker } }
+                        let is_accepted = decide_check(data.has_session, data.account > 0) == Some(false);
+                        TokenCheck::Read { marker: if is_accepted { data.marker } else { 0 } }
                     }
                     (TokenCheck::None, Seen::Trusted { epoch, .. })
                         if state.session == Session::Answered
@@ -278,7 +322,10 @@ impl Protocol {
                     {
                         TokenCheck::Begun { epoch }
                     }
-                    (TokenCheck::Begun { epoch }, _) if !data.has_session && data.marker == epoch => {
+                    (TokenCheck::Begun { epoch }, _)
+                        if decide_check(data.has_session, data.account > 0) == Some(false)
+                            && data.marker == epoch =>
+                    {
                         TokenCheck::Read { marker: data.marker }
                     }
                     (TokenCheck::None, _) => return None,
@@ -291,6 +338,12 @@ impl Protocol {
             _ if self.replaces != (step == Step::Replace) => return None,
             Step::Crash { .. } | Step::Restart { .. } | Step::LoseRight if !self.announces => return None,
             _ if self.split && step != Step::LoseRight => return None,
+            _ if self.is_small()
+                && !matches!(step, Step::Crash { .. } | Step::Fail | Step::Disconnect { .. }) =>
+            {
+                return None;
+            }
+            Step::Disconnect { .. } if self.is_small() && self.announces => return None,
             _ => {
                 let is_free = !self.announces && matches!(step, Step::Disconnect { .. });
                 after.faults = state.faults.checked_sub(u8::from(!is_free))?;

@@ -3,14 +3,15 @@
 use latchkey_protocol::lease::SWEEP_TRUST;
 
 use crate::facts::Facts;
-use crate::state::{Announcement, Connection, DataId, Refill, Session, State, Sweep, TokenCheck};
+use crate::state::{Announcement, Connection, DataId, Refill, Replica, Session, State, Sweep, TokenCheck};
 use crate::steps::{Omitted, Protocol};
 
 impl Protocol {
     pub fn refill(&self, state: &mut State, replica: usize) -> Option<()> {
         let connection = state.replicas[replica].connection?;
+        let ends = state.ends;
+        let (account, read_before) = (self.account_key(), self.omits(Omitted::CutoffsBeforeRevocations));
         let data = &mut state.nodes[usize::from(connection.node)].data;
-        let ended = state.session != Session::Active;
         let marks_last = self.omits(Omitted::MarkerBeforeCopy);
         let names_last = self.omits(Omitted::CandidateBeforeCopy);
         let next = match state.replicas[replica].refill {
@@ -42,7 +43,15 @@ impl Protocol {
                 }
                 Refill::Reading { epoch }
             }
-            Refill::Reading { epoch } => Refill::Copying { epoch, begun: 0, session: ended },
+            Refill::Reading { epoch } if self.cutoff => Refill::Marking { epoch, begun: 0, read: ends },
+            Refill::Reading { epoch } => Refill::Copying { epoch, begun: 0, session: ends.revocation },
+            Refill::Marking { epoch, begun, read } => {
+                let (first, second) = if read_before { (ends, read) } else { (read, ends) };
+                if first.cutoff {
+                    data.account = account;
+                }
+                Refill::Copying { epoch, begun, session: second.revocation }
+            }
             Refill::Copying { epoch, begun, session } => {
                 data.has_session |= session;
                 Refill::Trusting { epoch, begun, session }
@@ -88,14 +97,24 @@ impl Protocol {
     }
 
     pub fn sweep(&self, state: &mut State, replica: usize) -> Option<()> {
-        let ended = state.has_ended();
+        let ends = state.ends;
+        let read_before = self.omits(Omitted::CutoffsBeforeRevocations);
         state.replicas[replica].connection?;
+        let copying = |begun, session: bool, replica: &Replica| {
+            let copied = session && !replica.cursor;
+            Sweep::Copying { begun, session, copied }
+        };
         state.replicas[replica].sweep = match state.replicas[replica].sweep {
             // The loop that sweeps also refills.
             Sweep::Idle if state.replicas[replica].refill != Refill::Idle => return None,
-            Sweep::Idle => {
-                let copied = ended && !state.replicas[replica].cursor;
-                Sweep::Copying { begun: 0, session: ended, copied }
+            Sweep::Idle if self.cutoff => Sweep::Marking { begun: 0, read: ends },
+            Sweep::Idle => copying(0, ends.revocation, &state.replicas[replica]),
+            Sweep::Marking { begun, read } => {
+                let (first, second) = if read_before { (ends, read) } else { (read, ends) };
+                if first.cutoff && !self.omits(Omitted::CutoffsInSweeps) {
+                    state.node_of(replica)?.data.account = self.account_key();
+                }
+                copying(begun, second.revocation, &state.replicas[replica])
             }
             Sweep::Copying { begun, session, copied } => {
                 state.node_of(replica)?.data.has_session |= copied;
@@ -122,9 +141,12 @@ impl Protocol {
         let replica = usize::from(by);
         let reads_first = self.omits(Omitted::MarkerInAnnouncements);
         let step = match step {
-            Announcement::Committed => match state.node_of(replica) {
+            Announcement::Committed { read } => match state.node_of(replica) {
                 Some(node) => {
-                    node.data.has_session = true;
+                    node.data.has_session |= read.revocation;
+                    if read.cutoff {
+                        node.data.account = self.account_key();
+                    }
                     Announcement::Written
                 }
                 None => Announcement::Failed,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::password_recovery::MessageBody;
 use crate::domain::Password;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::EndingBearer;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
@@ -51,7 +51,7 @@ impl JsonBody for ChangePasswordBody {
 pub async fn change_password(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    EndingBearer(bearer): EndingBearer,
     ApiJson(body): ApiJson<ChangePasswordBody>,
 ) -> Result<Json<MessageBody>, Problem> {
     let form = PasswordForm {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::domain::Password;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::EndingBearer;
 use crate::http::body::{ApiJson, JsonBody};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
@@ -49,7 +49,7 @@ impl JsonBody for DeleteAccountBody {
 pub async fn delete_account(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    EndingBearer(bearer): EndingBearer,
     body: Result<ApiJson<DeleteAccountBody>, Problem>,
 ) -> Result<Response, Problem> {
     service::check_account_deletion_enabled(&state.service)?;

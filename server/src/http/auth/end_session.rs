@@ -7,7 +7,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use crate::http::bearer::Bearer;
+use crate::http::bearer::EndingBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, NotFoundProblem, UnavailableProblem};
@@ -29,7 +29,7 @@ use crate::service::{self, ServiceError};
 pub async fn end_session(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    EndingBearer(bearer): EndingBearer,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Response, Problem> {
     // What is no id names no session.

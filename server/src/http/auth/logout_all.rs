@@ -6,7 +6,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 
 use super::password_recovery::MessageBody;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::EndingBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
@@ -28,7 +28,7 @@ use crate::service;
 pub async fn logout_all(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    EndingBearer(bearer): EndingBearer,
 ) -> Result<Response, Problem> {
     service::logout_all(&state.service, bearer, &origin).await?;
     let body = MessageBody { message: "Logged out everywhere." };

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::account::{AccountBody, UserId, show};
-use crate::http::bearer::Bearer;
+use crate::http::bearer::EndingBearer;
 use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
@@ -58,7 +58,7 @@ impl JsonBody for ChangeUserBody {
 pub async fn change_user(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    EndingBearer(bearer): EndingBearer,
     user_id: UserId,
     body: Result<ApiJson<ChangeUserBody>, Problem>,
 ) -> Result<Response, Problem> {

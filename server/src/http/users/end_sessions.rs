@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::account::UserId;
-use crate::http::bearer::Bearer;
+use crate::http::bearer::EndingBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableProblem};
@@ -26,7 +26,7 @@ use crate::service;
 pub async fn end_user_sessions(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    Bearer(bearer): Bearer,
+    EndingBearer(bearer): EndingBearer,
     user_id: UserId,
 ) -> Result<StatusCode, Problem> {
     let superuser = service::require_superuser(&state.service, bearer).await?;

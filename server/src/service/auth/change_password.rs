@@ -2,6 +2,7 @@
 
 use super::password_checks::{check_new_password, wrong_password};
 use crate::domain::{AuditKind, Origin, Password};
+use crate::service::announce_again::announce_recent_ends;
 use crate::service::{Authenticated, Service, ServiceError};
 use crate::store::PasswordChange;
 
@@ -29,7 +30,11 @@ pub async fn change_password(
     origin: &Origin,
 ) -> Result<(), ServiceError> {
     let current = (CURRENT, form.current_password);
-    let confirmed = service.confirm_password(bearer, current, AuditKind::PasswordChanged, origin).await?;
+    let confirmed = match service.confirm_password(bearer, current, AuditKind::PasswordChanged, origin).await
+    {
+        Err(refusal @ ServiceError::Invalid(_)) => return refuse(service, bearer, refusal).await,
+        confirmed => confirmed?,
+    };
     let account = &confirmed.account;
     check_new_password(
         &service.rules.passwords,
@@ -44,9 +49,18 @@ pub async fn change_password(
         keep_other_sessions: form.keep_other_sessions,
         origin,
     };
-    let revoked = service.store.change_password(&change).await?.ok_or_else(|| wrong_password(CURRENT))?;
+    let Some(revoked) = service.store.change_password(&change).await? else {
+        return refuse(service, bearer, wrong_password(CURRENT)).await;
+    };
     service.emit(&change.event());
     service.outbox.wake();
     service.revocation.announce_ended(&revoked).await?;
     Ok(())
+}
+
+/// Refuses a password that is not the current one. An earlier request may have changed it and failed to announce the sessions
+/// that it ended.
+async fn refuse(service: &Service, bearer: Authenticated, refusal: ServiceError) -> Result<(), ServiceError> {
+    announce_recent_ends(service, bearer.user_id, None).await?;
+    Err(refusal)
 }

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::announce_again::announce_recent_end;
 use crate::service::auth::logout::announce_end;
 use crate::service::{Authenticated, Service, ServiceError};
 
@@ -22,22 +23,19 @@ pub async fn end_session(
     let ended = if session_id == bearer.session_id {
         // A logout: it succeeds even if the session has already ended.
         let ended = service.store.end_session(session_id, bearer.user_id, &event).await?;
-        return announce_end(service, session_id, ended, &event).await;
+        return announce_end(service, (session_id, bearer.user_id), ended, &event).await;
     } else {
         service.store.end_own_session(session_id, bearer.actor(), &event).await?
     };
-    let revoked = match ended {
+    match ended {
         Some(revoked) => {
             service.emit(&event);
-            revoked
+            service.revocation.announce(&[revoked]).await?;
+            Ok(())
         }
-        // An earlier attempt ended the session but may not have announced it; announce it before answering.
-        None => service
-            .store
-            .find_own_revocation(session_id, bearer.user_id)
-            .await?
-            .ok_or(ServiceError::NotFound)?,
-    };
-    service.revocation.announce(&[revoked]).await?;
-    Ok(())
+        None if service.store.has_ended_own_session(session_id, bearer.user_id).await? => {
+            announce_recent_end(service, session_id, bearer.user_id).await
+        }
+        None => Err(ServiceError::NotFound),
+    }
 }

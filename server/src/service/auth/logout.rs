@@ -4,6 +4,7 @@ use chrono::Utc;
 use uuid::Uuid;
 
 use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::announce_again::announce_recent_end;
 use crate::service::{Authenticated, Service, ServiceError};
 use crate::store::RevokedSession;
 
@@ -26,37 +27,24 @@ pub(in crate::service) async fn end_session(
     event: &AuditEvent<'_>,
 ) -> Result<(), ServiceError> {
     let ended = service.store.end_session(session_id, user_id, event).await?;
-    announce_end(service, session_id, ended, event).await
+    announce_end(service, (session_id, user_id), ended, event).await
 }
 
 /// Announces to every replica that a session has ended, now or earlier.
 pub(in crate::service) async fn announce_end(
     service: &Service,
-    session_id: Uuid,
+    session: (Uuid, i64),
     ended: Option<RevokedSession>,
     event: &AuditEvent<'_>,
 ) -> Result<(), ServiceError> {
-    let revoked = match ended {
-        Some(revoked) => {
-            service.emit(event);
-            Some(revoked)
-        }
-        None => find_or_record_revocation(service, session_id).await?,
-    };
-    service.revocation.announce(revoked.as_slice()).await?;
-    Ok(())
-}
-
-/// The revocation of a session that was not active when it was to be ended.
-async fn find_or_record_revocation(
-    service: &Service,
-    session_id: Uuid,
-) -> Result<Option<RevokedSession>, ServiceError> {
-    // An earlier attempt ended the session but may not have announced it; announce it before answering.
-    if let Some(revoked) = service.store.find_revocation(session_id).await? {
-        return Ok(Some(revoked));
+    if ended.is_some() {
+        service.emit(event);
+        service.revocation.announce(ended.as_slice()).await?;
+        return Ok(());
     }
-    // The login was lost in a failover of the database, but a replica that asks Redis would accept the access tokens.
+    // If the login was lost in a failover of the database, a replica that asks Redis would accept the access tokens.
     let expiry = Utc::now() + service.tokens.access_lifetime;
-    Ok(service.store.revoke_unknown_session(session_id, expiry).await?)
+    let recorded = service.store.revoke_unknown_session(session, expiry).await?;
+    service.revocation.announce(recorded.as_slice()).await?;
+    announce_recent_end(service, session.0, session.1).await
 }

@@ -1,6 +1,7 @@
 //! Ending every session of the current user (OWASP ASVS 5.0 §7.4.5).
 
 use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::announce_again::announce_recent_ends;
 use crate::service::{Authenticated, Service, ServiceError};
 use crate::store::StoreError;
 
@@ -22,19 +23,9 @@ pub async fn logout_all(
             Ok(())
         }
         Err(StoreError::SessionOver) => {
-            announce_earlier_ends(service, bearer.user_id).await?;
+            announce_recent_ends(service, bearer.user_id, None).await?;
             Err(ServiceError::InvalidAccessToken)
         }
         Err(other) => Err(other.into()),
     }
-}
-
-/// Announces the ends of an account whose current session is over: an earlier attempt may have failed to do so.
-pub(in crate::service) async fn announce_earlier_ends(
-    service: &Service,
-    user_id: i64,
-) -> Result<(), ServiceError> {
-    let revoked = service.store.account_revocations(user_id).await?;
-    service.revocation.announce_ended(&revoked).await?;
-    Ok(())
 }

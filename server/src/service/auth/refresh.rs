@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::crypto::{TokenKind, VerifiedToken};
 use crate::domain::{ClientId, Origin};
+use crate::service::announce_again::announce_recent_end;
 use crate::service::authenticate::map_token_error;
 use crate::service::tokens::TokenSubject;
 use crate::service::{Service, ServiceError, TokenPair};
@@ -70,8 +71,7 @@ pub async fn refresh(
         }
         RefreshOutcome::Over => {
             // An earlier attempt may have ended the session because of reuse and failed to announce it.
-            let revoked = service.store.find_revocation(request.session_id).await?;
-            service.revocation.announce(revoked.as_slice()).await?;
+            announce_recent_end(service, request.session_id, user_id).await?;
             Err(ServiceError::InvalidRefreshToken)
         }
         RefreshOutcome::Theft { revoked, event } => {

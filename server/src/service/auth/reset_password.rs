@@ -4,6 +4,7 @@ use super::login::no_randomness;
 use super::password_checks::check_new_password;
 use crate::crypto::OneTimeSecret;
 use crate::domain::{Origin, Password};
+use crate::service::announce_again::announce_recent_ends;
 use crate::service::{LimitedAction, Service, ServiceError, find_link_owner};
 use crate::store::TokenPurpose;
 
@@ -40,7 +41,10 @@ async fn reset_within_limits(
     origin: &Origin,
 ) -> Result<OneTimeSecret, ServiceError> {
     // Before the hash, so that guessing tokens does not keep the hash pool busy.
-    let owner = find_link_owner(service, token, &PASSWORD_LINKS).await?;
+    let owner = match find_link_owner(service, token, &PASSWORD_LINKS).await {
+        Err(ServiceError::InvalidOneTimeToken) => return refuse_link(service, token).await,
+        found => found?,
+    };
     check_new_password(
         &service.rules.passwords,
         &new_password,
@@ -51,11 +55,22 @@ async fn reset_within_limits(
     let reset = service
         .store
         .reset_password(&OneTimeSecret::hash_of(token), &password_hash, &device.hash(), origin)
-        .await?
-        .ok_or(ServiceError::InvalidOneTimeToken)?;
+        .await?;
+    let Some(reset) = reset else { return refuse_link(service, token).await };
     service.emit(&reset.event(origin));
     service.outbox.wake();
-    service.store.delete_surplus_devices(reset.user_id, false).await?;
     service.revocation.announce_ended(&reset.revoked).await?;
+    // The password is set. The next reset or login deletes what this one leaves.
+    if let Err(error) = service.store.delete_surplus_devices(reset.user_id, false).await {
+        tracing::debug!(%error, "surplus devices could not be deleted");
+    }
     Ok(device)
+}
+
+/// Refuses a link that is not valid. An earlier request may have used it and failed to announce the sessions that it ended.
+async fn refuse_link<T>(service: &Service, token: &str) -> Result<T, ServiceError> {
+    if let Some(user_id) = service.store.find_user_of_used_link(&OneTimeSecret::hash_of(token)).await? {
+        announce_recent_ends(service, user_id, None).await?;
+    }
+    Err(ServiceError::InvalidOneTimeToken)
 }

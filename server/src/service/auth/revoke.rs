@@ -36,5 +36,5 @@ pub async fn revoke_token(
             .map_err(|error| superuser.explain(service, error))?,
         None => service.store.end_session(token.session_id, token.user_id, &event).await?,
     };
-    announce_end(service, token.session_id, ended, &event).await
+    announce_end(service, (token.session_id, token.user_id), ended, &event).await
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::domain::{AuditEvent, AuditKind, Origin};
+use crate::service::announce_again::announce_recent_ends;
 use crate::service::fields::{check_email, check_name};
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::{Account, AccountChange, Administered};
@@ -42,7 +43,10 @@ pub async fn change_user(
         .await
         .map_err(|error| superuser.explain(service, error))?;
     match changed {
-        Administered::Unknown => Err(ServiceError::UnknownAccount),
+        Administered::Unknown => {
+            announce_recent_ends(service, user_id, None).await?;
+            Err(ServiceError::UnknownAccount)
+        }
         Administered::LastSuperuser => {
             service.record(&refused_as_last(AuditKind::UserChanged, superuser, user_id, origin)).await?;
             Err(ServiceError::LastSuperuser)

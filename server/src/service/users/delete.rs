@@ -2,10 +2,12 @@
 
 use super::change::refused_as_last;
 use crate::domain::{AuditKind, Origin};
+use crate::service::announce_again::announce_recent_ends;
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::Administered;
 
-/// Deletes the account; when this returns, every replica refuses its tokens.
+/// Deletes the account; when this returns, every replica refuses its tokens. So they do when it returns that there is no such
+/// account: an earlier attempt may have deleted it.
 ///
 /// # Errors
 /// [`ServiceError::UnknownAccount`], [`ServiceError::LastSuperuser`], [`ServiceError::Unavailable`]
@@ -21,7 +23,10 @@ pub async fn delete_user(
         .await
         .map_err(|error| superuser.explain(service, error))?;
     match done {
-        Administered::Unknown => Err(ServiceError::UnknownAccount),
+        Administered::Unknown => {
+            announce_recent_ends(service, user_id, None).await?;
+            Err(ServiceError::UnknownAccount)
+        }
         Administered::LastSuperuser => {
             service.record(&refused_as_last(AuditKind::UserDeleted, superuser, user_id, origin)).await?;
             Err(ServiceError::LastSuperuser)

@@ -1,7 +1,7 @@
 //! Ending the sessions of an account, by a superuser.
 
 use crate::domain::Origin;
-use crate::service::auth::logout_all::announce_earlier_ends;
+use crate::service::announce_again::announce_recent_ends;
 use crate::service::{Service, ServiceError, Superuser};
 use crate::store::{Administered, StoreError};
 
@@ -18,7 +18,7 @@ pub async fn end_user_sessions(
 ) -> Result<(), ServiceError> {
     let done = service.store.end_account_sessions(user_id, superuser.administrator(), origin).await;
     if matches!(done, Err(StoreError::SessionOver)) && user_id == superuser.user_id() {
-        announce_earlier_ends(service, user_id).await?;
+        announce_recent_ends(service, user_id, None).await?;
     }
     match done.map_err(|error| superuser.explain(service, error))? {
         Administered::Done((event, revoked)) => {
@@ -28,6 +28,9 @@ pub async fn end_user_sessions(
             service.revocation.announce_ended(&revoked).await?;
             Ok(())
         }
-        Administered::Unknown | Administered::LastSuperuser => Err(ServiceError::UnknownAccount),
+        Administered::Unknown | Administered::LastSuperuser => {
+            announce_recent_ends(service, user_id, None).await?;
+            Err(ServiceError::UnknownAccount)
+        }
     }
 }

@@ -139,6 +139,17 @@ impl Connection {
         Err(reason.into())
     }
 
+    /// Runs a statement that PostgreSQL refuses to run in a transaction. It has no parameters and is not prepared, so that a
+    /// connection pooler serves it too.
+    pub(in crate::store) async fn execute_outside_transaction(
+        &mut self,
+        sql: String,
+    ) -> Result<(), sqlx::Error> {
+        let (connection, usage) = self.parts()?;
+        usage.limit(connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))).await?;
+        Ok(())
+    }
+
     /// Begins a transaction. PostgreSQL cancels a statement that waits for a lock or runs for longer than the deadline allows,
     /// so that the connection remains usable. It ends the transaction when this process is lost, which releases its locks.
     pub(super) async fn begin(&mut self, idle_limit: Duration) -> Result<(), sqlx::Error> {

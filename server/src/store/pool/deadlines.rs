@@ -50,6 +50,9 @@ impl Deadlines {
         locking: Duration::from_hours(1),
     };
 
+    /// Building an index of a large table.
+    pub(crate) const INDEX: Self = Self { statement: Duration::from_hours(24), ..Self::LONG_MIGRATION };
+
     /// How long PostgreSQL lets a statement of a transaction wait for a lock: less than the client waits, so that the
     /// connection remains usable.
     pub(super) fn lock_timeout(self) -> Duration {
