@@ -56,12 +56,14 @@ fn kid(token: &str) -> String {
     decode_header(token).expect("a token").kid.expect("a kid")
 }
 
-async fn annotate(namespace: &Namespace, name: &str, value: &str) {
+/// Sets an annotation of the AuthService.
+pub async fn annotate(namespace: &Namespace, name: &str, value: &str) {
     let annotations = json!({format!("latchkey.dev/{name}"): value});
     namespace.merge(json!({"metadata": {"annotations": annotations}})).await;
 }
 
-async fn active(namespace: &Namespace) -> String {
+/// The key that signs.
+pub async fn active(namespace: &Namespace) -> String {
     let found = namespace.api::<AuthService>().get(NAME).await.expect("the AuthService");
     let keys = found.status.expect("a status").signing_keys;
     keys.into_iter().find(|key| key.phase == KeyPhase::Active).expect("an active key").kid

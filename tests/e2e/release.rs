@@ -2,7 +2,7 @@
 //! releases.
 
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use kube::Client;
 use latchkey_tests::chart;
@@ -91,6 +91,9 @@ async fn install() -> State {
 /// # Panics
 /// When helm fails.
 pub fn upgrade(values: &[&str]) {
+    // Helm refuses concurrent operations on a release.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let output = run(&mut helm("upgrade", values));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "helm upgrade failed: {error}{}", describe_operator());

@@ -5,8 +5,6 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use latchkey_crds::conditions;
 use latchkey_tests::logs::secret;
-use latchkey_tests::process::run_with_input;
-use latchkey_tests::wait;
 use serde_json::json;
 
 use crate::client::Client;
@@ -43,16 +41,7 @@ async fn no_request_fails_during_an_upgrade_or_a_change_of_the_database_password
 
     // A new role, as tools create that rotate passwords; the old one remains valid for a while.
     let password = secret("rotated");
-    let role = format!("CREATE ROLE rotated LOGIN PASSWORD '{password}' IN ROLE latchkey;");
-    // `kubectl exec` sometimes ends the input before it has sent it.
-    wait::until_blocking("the role to be created", || {
-        let mut psql = namespace.cluster.kubectl();
-        psql.args(["-n", &namespace.name, "exec", "-i", "postgres", "--"]);
-        psql.args(["psql", "-h", "/tmp", "-U", "latchkey", "-d", "auth"]);
-        let made = run_with_input(&mut psql, &role);
-        let printed = String::from_utf8_lossy(&made.stdout).into_owned();
-        wait::check(printed.contains("CREATE ROLE"), made)
-    });
+    stores::add_database_role(&namespace, "rotated", &password);
     let old = uids(&pods);
     let url = format!("postgres://rotated:{password}@postgres:5432/auth");
     namespace.apply_secret("database", &[("url", &url)]).await;

@@ -5,6 +5,8 @@ use std::fs;
 
 use latchkey_tests::authority::Authority;
 use latchkey_tests::logs::secret;
+use latchkey_tests::process::run_with_input;
+use latchkey_tests::wait;
 use serde_json::{Value, json};
 
 use crate::namespace::Namespace;
@@ -110,6 +112,20 @@ pub fn spec(replicas: i32) -> Value {
         },
         "bootstrapAdmin": {"secretRef": {"name": "admin"}},
     })
+}
+
+/// Creates a role with the rights of the first one in the PostgreSQL of [`start`].
+pub fn add_database_role(namespace: &Namespace, name: &str, password: &str) {
+    let role = format!("CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE latchkey;");
+    // `kubectl exec` sometimes ends the input before it has sent it.
+    wait::until_blocking("the role to be created", || {
+        let mut psql = namespace.cluster.kubectl();
+        psql.args(["-n", &namespace.name, "exec", "-i", "postgres", "--"]);
+        psql.args(["psql", "-h", "/tmp", "-U", "latchkey", "-d", "auth"]);
+        let made = run_with_input(&mut psql, &role);
+        let printed = String::from_utf8_lossy(&made.stdout).into_owned();
+        wait::check(printed.contains("CREATE ROLE"), made)
+    });
 }
 
 /// Starts a PostgreSQL without TLS, with the database `auth`; its password is in the Secret `postgres`.
