@@ -184,7 +184,7 @@ fn mask_all(value: &Value, namespace: &str) -> Value {
 
 /// Without the namespace, and without uids and hashes: words of hexadecimal digits.
 fn mask(text: &str, namespace: &str) -> String {
-    let text = text.replace(namespace, "NAMESPACE");
+    let text = without_uids(&text.replace(namespace, "NAMESPACE"));
     let mut masked = String::new();
     let mut word = String::new();
     for character in text.chars().chain([' ']) {
@@ -197,6 +197,24 @@ fn mask(text: &str, namespace: &str) -> String {
         masked.push(character);
     }
     masked.pop();
+    masked
+}
+
+/// Without uids. They are recognized by their form, because a part of one may be a word without a digit.
+fn without_uids(text: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let uid =
+            rest.get(..uuid::fmt::Hyphenated::LENGTH).filter(|word| uuid::Uuid::try_parse(word).is_ok());
+        if let Some(uid) = uid {
+            masked.push_str("HASH");
+            rest = &rest[uid.len()..];
+        } else {
+            masked.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
     masked
 }
 
@@ -219,6 +237,7 @@ mod tests {
         for (text, expected) in [
             ("auth-migrate-0a1b2c3d4e5f", "auth-migrate-HASH"),
             (r#"k:{"uid":"0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"}"#, r#"k:{"uid":"HASH"}"#),
+            (r#"k:{"uid":"dbedbecd-4e5f-6071-8293-a4b5c6d7e8f9"}"#, r#"k:{"uid":"HASH"}"#),
             ("http://auth.plan-7.svc", "http://auth.NAMESPACE.svc"),
             ("replicas", "replicas"),
         ] {

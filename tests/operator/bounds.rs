@@ -89,6 +89,9 @@ fn beyond(schema: &Value) -> Vec<(Value, &'static str)> {
     values
 }
 
+/// The fields with types of the Kubernetes API.
+const KUBERNETES_TYPES: [&str; 3] = ["pod", "extraEgress", "extraIngress"];
+
 #[test]
 fn every_list_map_string_and_number_of_the_spec_is_bounded() {
     let mut unbounded = Vec::new();
@@ -98,7 +101,9 @@ fn every_list_map_string_and_number_of_the_spec_is_bounded() {
             Some("string") if schema.get("enum").is_none() => "maxLength",
             Some("object") if schema.get("additionalProperties").is_some() => "maxProperties",
             // The API server validates the numbers of Kubernetes types.
-            Some("integer") if path.first().is_none_or(|first| first != "pod") => "maximum",
+            Some("integer") if !path.iter().any(|part| KUBERNETES_TYPES.contains(&part.as_str())) => {
+                "maximum"
+            }
             _ => return,
         };
         if schema.get(bound).is_none() {

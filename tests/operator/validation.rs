@@ -42,6 +42,12 @@ fn malformed() -> Vec<(Value, [&'static str; 2])> {
         (json!({"trustedCAs": [{"secretRef": {}}]}), ["spec.trustedCAs[0].secretRef.name", "Required value"]),
         (json!({"bootstrapAdmin": {}}), ["spec.bootstrapAdmin.secretRef", "Required value"]),
         (json!({"logging": {"level": "loud"}}), ["spec.logging.level", "supported values"]),
+        (json!({"pod": {"labels": {"team": "not valid"}}}), ["spec.pod.labels.team", "should match"]),
+        (json!({"migration": {"labels": {"team": "-x"}}}), ["spec.migration.labels.team", "should match"]),
+        (
+            json!({"monitoring": {"serviceMonitor": {"labels": {"release": "a/b"}}}}),
+            ["spec.monitoring.serviceMonitor.labels.release", "should match"],
+        ),
         (json!({"logging": {"format": "xml"}}), ["spec.logging.format", "supported values"]),
         (json!({"replica": 2}), [".spec.replica", "field not declared in schema"]),
     ]

@@ -32,6 +32,9 @@ pub struct Pod {
     pub priority_class_name: Option<String>,
     /// Additional labels of the server's pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("additionalProperties" = {
+        "type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+    }))]
     #[x_kube(validation = Rule::new("!('app.kubernetes.io/managed-by' in self || 'app.kubernetes.io/name' in self || 'app.kubernetes.io/instance' in self || 'app.kubernetes.io/component' in self)")
         .message("spec.pod.labels: the app.kubernetes.io labels name, instance, component and managed-by are reserved for the operator"))]
     pub labels: BTreeMap<String, String>,

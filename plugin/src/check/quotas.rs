@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ResourceQuota, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use latchkey_crds::AuthService;
 use serde_json::json;
@@ -32,22 +33,32 @@ pub fn needs(service: &AuthService) -> Vec<PodNeeds> {
     let most = spec.autoscaling.as_ref().map_or(spec.replicas, |autoscaling| autoscaling.max_replicas);
     let server = spec.pod.resources.clone().unwrap_or_else(|| resources("50m", "64Mi", "256Mi"));
     let migration = spec.migration.resources.clone().unwrap_or_else(|| resources("50m", "64Mi", "256Mi"));
+    let postgres = spec.database.embedded.as_ref().and_then(|embedded| embedded.resources.clone());
+    let postgres = postgres.unwrap_or_else(|| resources("50m", "128Mi", "512Mi"));
+    let redis = spec.redis.embedded.as_ref().and_then(|embedded| embedded.resources.clone());
+    let redis = redis.unwrap_or_else(|| resources("20m", "32Mi", "192Mi"));
     let mut pods = vec![
-        // A rollout adds one.
-        PodNeeds { component: "server", count: i128::from(most) + 1, resources: server },
+        PodNeeds { component: "server", count: i128::from(most) + surge(service, most), resources: server },
         PodNeeds { component: "migration", count: 1, resources: migration },
     ];
     if spec.database.url_secret_ref.is_none() {
-        pods.push(PodNeeds {
-            component: "postgres",
-            count: 1,
-            resources: resources("50m", "128Mi", "512Mi"),
-        });
+        pods.push(PodNeeds { component: "postgres", count: 1, resources: postgres });
     }
     if spec.redis.url_secret_ref.is_none() {
-        pods.push(PodNeeds { component: "redis", count: 1, resources: resources("20m", "32Mi", "192Mi") });
+        pods.push(PodNeeds { component: "redis", count: 1, resources: redis });
     }
     pods
+}
+
+/// How many pods a rollout adds, at most.
+fn surge(service: &AuthService, replicas: i32) -> i128 {
+    match &service.spec.rollout.max_surge {
+        IntOrString::Int(pods) => i128::from(*pods),
+        IntOrString::String(text) => {
+            let percent: i128 = text.trim_end_matches('%').parse().unwrap_or_default();
+            (i128::from(replicas) * percent + 99) / 100
+        }
+    }
 }
 
 fn resources(cpu: &str, memory: &str, memory_limit: &str) -> ResourceRequirements {

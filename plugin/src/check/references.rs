@@ -69,6 +69,9 @@ pub fn references(service: &AuthService) -> Vec<Reference> {
         let to = &client.secret_ref;
         found.push(secret(&to.name, &[&to.key], "spec.introspectionClient.secretRef"));
     }
+    if let Some(certificate) = spec.tls.as_ref().and_then(|tls| tls.secret_ref.as_ref()) {
+        found.push(secret(&certificate.name, &["tls.crt", "tls.key"], "spec.tls.secretRef"));
+    }
     for authority in &spec.trusted_cas {
         let field = "spec.trustedCAs";
         found.extend(authority.secret_ref.iter().map(|to| secret(&to.name, &[&to.key], field)));

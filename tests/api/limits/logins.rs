@@ -79,7 +79,7 @@ async fn the_oldest_session_ends_when_a_login_exceeds_the_limit() {
     let expected = format!("success t {} session_limit 127.0.0.1", user.id);
     assert_eq!(app.database.text(events, "session_ended").await, expected);
     let revoked =
-        "SELECT count(*) FROM revocations JOIN sessions ON id = session_id WHERE user_id::text = $1";
+        "SELECT count(*) FROM revocations JOIN sessions ON id = session_id WHERE sessions.user_id::text = $1";
     assert_eq!(app.database.count(revoked, &user.id.to_string()).await, 1);
 }
 

@@ -20,6 +20,9 @@ end
 if holds("Stalled") then
   return {status = "Degraded", message = conditions.Stalled.message}
 end
+if holds("Ready") and holds("Reconciling") then
+  return {status = "Progressing", message = conditions.Reconciling.message}
+end
 if holds("Ready") then
   return {status = "Healthy", message = conditions.Ready.message}
 end
