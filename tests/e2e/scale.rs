@@ -25,8 +25,12 @@ async fn replicas_follow_the_spec_and_kubectl_scale_without_a_failed_request() {
 
     namespace.kubectl(&["scale", &format!("authsvc/{NAME}"), "--replicas=1"]);
     namespace.wait_for_server_pods(1, &[]).await;
-    let status = namespace.wait_until_ready().await.status.expect("a status");
-    assert_eq!(status.ready_replicas, 1);
+    // Ready stays True while the service is scaled.
+    wait_for("the status to show one replica", async || {
+        let status = namespace.wait_until_ready().await.status.expect("a status");
+        if status.ready_replicas == 1 { Ok(()) } else { Err(status.ready_replicas) }
+    })
+    .await;
     wait_for_budget(&namespace, None).await;
     poller.stop().await;
 
