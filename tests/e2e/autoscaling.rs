@@ -20,6 +20,7 @@ use crate::client::{Client, Request};
 use crate::namespace::{NAME, Namespace};
 use crate::poller::{Poller, Tries};
 use crate::stores;
+use crate::waiting::wait_for;
 
 /// Logs in repeatedly, one login after the other, about ten per second. It ends after a fixed number of logins at the
 /// latest.

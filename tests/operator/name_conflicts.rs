@@ -159,5 +159,5 @@ async fn a_conflicting_object_of_each_kind_is_reported_and_not_changed() {
     );
     kinds.sort();
     kinds.dedup();
-    assert_eq!(kinds.len(), 15, "{kinds:?}");
+    assert_eq!(kinds.len(), 16, "{kinds:?}");
 }
