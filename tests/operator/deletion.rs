@@ -73,11 +73,8 @@ async fn objects_that_a_deletion_left_are_adopted_by_a_new_auth_service() {
     wait::until_equal("the owned objects", before, uids).await;
 }
 
-/// A write takes as long as an admission webhook, in which time the AuthService may be deleted.
-#[tokio::test]
-async fn nothing_is_created_for_an_auth_service_that_was_deleted_during_a_write() {
-    let fixture = Fixture::new("deleted-meanwhile").await;
-    let webhook = Blackhole::listen("127.0.0.1:0").await;
+/// Lets an admission webhook that does not respond delay the writes of ConfigMaps for which the expression holds.
+async fn delay(fixture: &Fixture, webhook: &Blackhole, operation: &str, expression: &str) {
     let delaying = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
@@ -86,11 +83,11 @@ async fn nothing_is_created_for_an_auth_service_that_was_deleted_during_a_write(
             "name": "delays.latchkey.dev",
             "clientConfig": {"url": format!("https://{}/", webhook.address())},
             "rules": [{
-                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"],
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": [operation],
                 "resources": ["configmaps"], "scope": "Namespaced",
             }],
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": fixture.namespace}},
-            "matchConditions": [{"name": "first", "expression": "object.metadata.name.startsWith('first-')"}],
+            "matchConditions": [{"name": "delayed", "expression": expression}],
             "failurePolicy": "Ignore",
             "sideEffects": "None",
             "timeoutSeconds": 20,
@@ -98,6 +95,14 @@ async fn nothing_is_created_for_an_auth_service_that_was_deleted_during_a_write(
         }],
     });
     apply(&fixture.client, &delaying).await;
+}
+
+/// A write takes as long as an admission webhook, in which time the AuthService may be deleted.
+#[tokio::test]
+async fn nothing_is_created_for_an_auth_service_that_was_deleted_during_a_write() {
+    let fixture = Fixture::new("deleted-meanwhile").await;
+    let webhook = Blackhole::listen("127.0.0.1:0").await;
+    delay(&fixture, &webhook, "CREATE", "object.metadata.name.startsWith('first-')").await;
     let _operator = fixture.start_operator().await;
     let object = |name: &str| {
         let metadata = json!({"name": name, "namespace": fixture.namespace});
@@ -155,30 +160,10 @@ async fn a_new_auth_service_does_not_get_the_status_of_its_predecessor() {
     let _operator = fixture.start_operator().await;
     fixture.apply(json!({})).await;
     fixture.wait_for_condition("Ready", "True").await;
-    let delaying = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": format!("latchkey-{}", fixture.namespace)},
-        "webhooks": [{
-            "name": "delays.latchkey.dev",
-            "clientConfig": {"url": format!("https://{}/", webhook.address())},
-            "rules": [{
-                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
-                "resources": ["configmaps"], "scope": "Namespaced",
-            }],
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": fixture.namespace}},
-            // The garbage collector also writes the ConfigMap.
-            "matchConditions": [{
-                "name": "operator",
-                "expression": "has(request.options.fieldManager) && request.options.fieldManager == 'latchkey-operator'",
-            }],
-            "failurePolicy": "Ignore",
-            "sideEffects": "None",
-            "timeoutSeconds": 20,
-            "admissionReviewVersions": ["v1"],
-        }],
-    });
-    apply(&fixture.client, &delaying).await;
+    // The garbage collector also writes the ConfigMap.
+    let by_operator =
+        "has(request.options.fieldManager) && request.options.fieldManager == 'latchkey-operator'";
+    delay(&fixture, &webhook, "UPDATE", by_operator).await;
     // Repeated, because the API server takes a moment to load the webhook.
     wait::until("a reconcile that hangs", async || {
         let audience = uuid::Uuid::new_v4().to_string();

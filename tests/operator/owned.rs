@@ -34,7 +34,7 @@ pub fn spec() -> Value {
     })
 }
 
-/// A spec for which it owns both.
+/// A spec for which it owns an HTTPRoute and a BackendTLSPolicy.
 pub fn edge_spec() -> Value {
     json!({
         "issuer": "https://edge.example.com",
