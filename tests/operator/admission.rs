@@ -210,12 +210,8 @@ async fn is_accepted(name: &str, operations: &[&str]) {
     }
     reconcile_twice(&fixture, &operator).await;
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
+    assert_is_as_admitted(&deployment);
     let containers = pointer(&deployment, "/spec/template/spec/containers");
-    let ours =
-        containers.as_array().expect("containers").iter().find(|c| c["name"] == "server").expect("ours");
-    let image = ours["image"].as_str().unwrap_or_default();
-    assert!(image.starts_with(&format!("{MIRROR}/latchkey-server:")), "{image}");
-    assert!(ours["env"].as_array().is_some_and(|env| env.iter().any(|v| v["name"] == "PROXY")), "{ours}");
     assert!(
         containers.as_array().is_some_and(|containers| containers.iter().any(|c| c["name"] == "sidecar"))
     );
@@ -244,12 +240,7 @@ async fn is_accepted(name: &str, operations: &[&str]) {
         .await;
     fixture.wait_for_condition("Ready", "True").await;
     let deployment = fixture.any("Deployment").get(NAME).await.expect("the Deployment");
-    let containers = pointer(&deployment, "/spec/template/spec/containers");
-    let ours =
-        containers.as_array().expect("containers").iter().find(|c| c["name"] == "server").expect("ours");
-    let image = ours["image"].as_str().unwrap_or_default();
-    assert!(image.starts_with(&format!("{MIRROR}/latchkey-server:")), "{image}");
-    assert!(ours["env"].as_array().is_some_and(|env| env.iter().any(|v| v["name"] == "PROXY")), "{ours}");
+    assert_is_as_admitted(&deployment);
     let revision =
         deployment.metadata.annotations.clone().unwrap_or_default()["deployment.kubernetes.io/revision"]
             .clone();
@@ -333,4 +324,14 @@ async fn a_field_that_changes_at_every_write_causes_no_endless_writes() {
     assert_eq!(writes_of_objects(&fixture)[writes.len()..], []);
     let of_services: Vec<_> = writes.iter().filter(|write| write.resource == "services").collect();
     assert!(of_services.len() <= 4 * 6, "{of_services:?}");
+}
+
+/// Asserts that the container of the server has the image and the variable that admission gave it.
+fn assert_is_as_admitted(deployment: &DynamicObject) {
+    let containers = pointer(deployment, "/spec/template/spec/containers");
+    let ours =
+        containers.as_array().expect("containers").iter().find(|c| c["name"] == "server").expect("ours");
+    let image = ours["image"].as_str().unwrap_or_default();
+    assert!(image.starts_with(&format!("{MIRROR}/latchkey-server:")), "{image}");
+    assert!(ours["env"].as_array().is_some_and(|env| env.iter().any(|v| v["name"] == "PROXY")), "{ours}");
 }
