@@ -7,7 +7,6 @@ use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use kube::Config;
 use kube::runtime::controller::{self, applier};
-use latchkey_config::decide_ipv4_fallback;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -86,14 +85,10 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     let metrics = Metrics::new()?;
     let readiness = Readiness::default();
     let address = arguments.listen_addr;
-    let listen = |source| RunError::Listen { address, source };
-    let mut listener = TcpListener::bind(address).await;
-    if let Some(ipv4) = listener.as_ref().err().and_then(|refused| decide_ipv4_fallback(address, refused)) {
-        listener = TcpListener::bind(ipv4).await;
-    }
-    let listener = listener.map_err(listen)?;
+    let refused = |source| RunError::Listen { address, source };
+    let listener = latchkey_config::listen(address).and_then(TcpListener::from_std).map_err(refused)?;
     tracing::info!(
-        addr = %listener.local_addr().map_err(listen)?,
+        addr = %listener.local_addr().map_err(refused)?,
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );

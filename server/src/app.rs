@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::TimeDelta;
 use latchkey_config::{
-    Email, HashLimits, Minutes, SecretSource, SecretText, Settings, decide_ipv4_fallback, displayed_domain,
+    Email, HashLimits, Minutes, SecretSource, SecretText, Settings, displayed_domain, listen,
 };
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -66,7 +66,7 @@ impl App {
     ///
     /// # Errors
     /// Each port that is in use: a fault that does not pass by itself.
-    pub async fn start(settings: &Settings, inputs: StartInputs) -> anyhow::Result<Self> {
+    pub fn start(settings: &Settings, inputs: StartInputs) -> anyhow::Result<Self> {
         let revocation = Revocation::new(Arc::clone(&inputs.redis), inputs.store.clone(), settings.issuer());
         let metrics = Arc::new(Metrics::new()?);
         let hashing = HashPool::with_pepper(derive_hash_limits(settings), inputs.password_pepper)?;
@@ -95,8 +95,8 @@ impl App {
         let service = Arc::new(Service::new(settings, inputs.introspection_client, dependencies));
 
         let mut faults = Faults::default();
-        let api = faults.keep(bind("LISTEN_ADDR", settings.listen_addr).await);
-        let management = faults.keep(bind("MANAGEMENT_ADDR", settings.management_addr).await);
+        let api = faults.keep(bind("LISTEN_ADDR", settings.listen_addr));
+        let management = faults.keep(bind("MANAGEMENT_ADDR", settings.management_addr));
         let (Some(api), Some(management)) = (api, management) else { return Err(faults.into()) };
         let app = Self {
             api_addr: api.local_addr()?,
@@ -229,11 +229,8 @@ fn admissible_connections(settings: &Settings) -> usize {
     admissible
 }
 
-async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let mut listener = TcpListener::bind(address).await;
-    if let Some(ipv4) = listener.as_ref().err().and_then(|refused| decide_ipv4_fallback(address, refused)) {
-        listener = TcpListener::bind(ipv4).await;
-    }
+fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = listen(address).and_then(TcpListener::from_std);
     listener.with_context(|| format!("{name} {address} cannot be listened on"))
 }
 

@@ -195,7 +195,7 @@ async fn serve() -> anyhow::Result<()> {
     let (Some(_telemetry), Some(inputs)) = (telemetry, inputs) else { return Err(faults.into()) };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let app = App::start(&settings, inputs).await?;
+    let app = App::start(&settings, inputs)?;
     tracing::info!(
         api_addr = %app.api_addr,
         management_addr = %app.management_addr,

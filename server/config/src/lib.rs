@@ -32,7 +32,7 @@ pub use environment::Environment;
 pub use error::{SettingsError, SettingsErrors};
 pub use given::check_secret;
 pub use hash_workers::{BASE_MEMORY, HASH_MEMORY, HashLimits};
-pub use listen_address::decide_ipv4_fallback;
+pub use listen_address::listen;
 pub use log_line::{BoundedLines, LONGEST_LINE, shorten_text};
 pub use new_password::PasswordRefusal;
 pub use password_policy::{PasswordLength, PasswordPolicy};
