@@ -1,7 +1,7 @@
 //! Housekeeping deletes expired rows, but no row that strict revocation needs.
 
 use latchkey_tests::answer::Answered;
-use latchkey_tests::app::{App, path};
+use latchkey_tests::app::{App, Setup, path};
 use latchkey_tests::server::Server;
 use latchkey_tests::smtp::Smtp;
 use latchkey_tests::wait;
@@ -16,6 +16,13 @@ async fn wait_for_run(server: &Server, outcome: &str) {
         wait::check(runs > 0.0, runs)
     })
     .await;
+}
+
+/// Starts an app and waits for the end of its first run, which would delete rows of the test that are inserted earlier.
+async fn start(setup: Setup) -> App {
+    let app = setup.start().await;
+    wait_for_run(app.server(), "completed").await;
+    app
 }
 
 /// Runs the housekeeping of a replica again by restarting it.
@@ -64,7 +71,7 @@ const COUNTS: &str = "
 
 #[tokio::test]
 async fn only_expired_rows_are_deleted() {
-    let mut app = App::setup().set("AUDIT_RETENTION_DAYS", "400").start().await;
+    let mut app = start(App::setup().set("AUDIT_RETENTION_DAYS", "400")).await;
     let user = app.create_user("tidy").await;
     // Sessions, revocations and tokens are deleted an hour after they have expired.
     for (ago, left) in [
@@ -104,7 +111,7 @@ async fn only_expired_rows_are_deleted() {
 
 #[tokio::test]
 async fn a_session_is_deleted_after_all_its_tokens_have_expired() {
-    let mut app = App::start().await;
+    let mut app = start(App::setup()).await;
     let user = app.create_user("tokens").await;
     let sql = "INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at, ended_at)
                SELECT gen_random_uuid(), id, now() + access::interval, now() + refresh::interval, now() + ended::interval
@@ -122,7 +129,7 @@ async fn a_session_is_deleted_after_all_its_tokens_have_expired() {
 
 #[tokio::test]
 async fn a_revoked_session_remains_revoked_after_housekeeping() {
-    let mut app = App::start().await;
+    let mut app = start(App::setup()).await;
     let (_, session) = app.new_session("revoked").await;
     app.log_out(&session).await.ok(200);
     // The session ended long ago, but its access token expires only in a day.
@@ -147,7 +154,7 @@ async fn a_revoked_session_remains_revoked_after_housekeeping() {
 
 #[tokio::test]
 async fn a_backlog_is_deleted_while_requests_are_served() {
-    let mut app = App::start().await;
+    let mut app = start(App::setup()).await;
     let rows = 12_345;
     app.database
         .execute(
@@ -168,7 +175,7 @@ async fn a_backlog_is_deleted_while_requests_are_served() {
 
 #[tokio::test]
 async fn a_locked_row_is_deleted_in_a_later_run() {
-    let mut app = App::start().await;
+    let mut app = start(App::setup()).await;
     let user = app.create_user("held").await;
     app.database.execute_for(ROWS, &format!("{}|2 days", user.username)).await;
     let mut connection = app.database.connect().await;
@@ -189,7 +196,7 @@ async fn a_locked_row_is_deleted_in_a_later_run() {
 
 #[tokio::test]
 async fn only_one_replica_runs_housekeeping_at_a_time() {
-    let mut app = App::start().await;
+    let mut app = start(App::setup()).await;
     let user = app.create_user("one").await;
     app.database.execute_for(ROWS, &format!("{}|2 days", user.username)).await;
     let mut other = app.database.connect().await;
@@ -204,6 +211,10 @@ async fn only_one_replica_runs_housekeeping_at_a_time() {
     assert_eq!(app.database.count(left, &user.username).await, 2);
 
     other.close().await.unwrap();
+    // PostgreSQL releases the lock after the client has closed the connection.
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = $1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    wait::until_equal("the number of advisory locks", 0, || app.database.count(locks, "advisory")).await;
     run_housekeeping(&mut app).await;
     assert_eq!(app.database.count(left, &user.username).await, 0);
 }
@@ -223,12 +234,11 @@ async fn register(app: &App, name: &str) {
 
 #[tokio::test]
 async fn an_account_that_was_registered_and_never_confirmed_expires() {
-    let mut app = App::setup()
+    let setup = App::setup()
         .mail(Smtp::Plain)
         .set("REGISTRATION_ENABLED", "true")
-        .set("UNVERIFIED_ACCOUNT_RETENTION_DAYS", "3")
-        .start()
-        .await;
+        .set("UNVERIFIED_ACCOUNT_RETENTION_DAYS", "3");
+    let mut app = start(setup).await;
     register(&app, "squatter").await;
     register(&app, "verified").await;
     let token = app.mail().wait_for("verified@example.test", 1).await.remove(0).token();
@@ -267,12 +277,11 @@ async fn an_account_that_was_registered_and_never_confirmed_expires() {
 
 #[tokio::test]
 async fn an_account_that_was_used_does_not_expire_although_its_address_is_not_verified() {
-    let mut app = App::setup()
+    let setup = App::setup()
         .mail(Smtp::Plain)
         .set("REGISTRATION_ENABLED", "true")
-        .set("UNVERIFIED_LOGIN_ENABLED", "true")
-        .start()
-        .await;
+        .set("UNVERIFIED_LOGIN_ENABLED", "true");
+    let mut app = start(setup).await;
     register(&app, "used").await;
     app.log_in_as("used", "a good pass phrase").await;
     // Neither the session nor the event of the login is kept that long.
