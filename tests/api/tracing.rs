@@ -14,6 +14,8 @@ async fn traced() -> (App, Collector) {
         .set("OTEL_BSP_SCHEDULE_DELAY", "50")
         .start()
         .await;
+    // A request before that counts its attempts without Redis, or reads revocations from PostgreSQL.
+    app.server().wait_for_revocation_mode("redis").await;
     (app, collector)
 }
 
@@ -58,7 +60,6 @@ async fn the_trace_of_a_login_contains_the_wait_the_hash_and_each_query() {
 async fn traces_contain_each_call_to_redis() {
     let (app, collector) = traced().await;
     let access = app.superuser().await.access.clone();
-    app.server().wait_for_revocation_mode("redis").await;
     app.me(&access).await.ok(200);
     app.post(path::LOGOUT).bearer_auth(&access).answer().await.ok(200);
 
@@ -93,10 +94,10 @@ async fn workers_create_no_traces_and_log_lines_have_their_request_id() {
     for id in ["traced-1", "traced-2"] {
         app.server().wait_for_log(id).await;
     }
-    collector.trace_with("POST /api/v1/auth/login").await;
+    // The second login is the only one that verifies a password; its spans arrive after those of the first.
+    collector.trace_with("hash the password").await;
     let children: Vec<_> =
         collector.all().into_iter().filter(|span| span.kind() != SpanKind::Server).collect();
-    assert!(!children.is_empty(), "the login has child spans");
     let without_parent = children.iter().filter(|span| span.parent_span_id.is_empty()).count();
     assert_eq!(without_parent, 0, "{children:?}");
 }
