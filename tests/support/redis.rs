@@ -318,11 +318,12 @@ impl Redis {
         let _: () = command.query_async(&mut self.connect().await).await.expect("CONFIG SET");
     }
 
-    /// Evicts every key with an expiry, faster than the server can observe the policy in between.
+    /// Evicts every key with an expiry, faster than the server can observe the policy in between, and returns the keys
+    /// that are left before the server can write any again.
     ///
     /// # Panics
     /// When Redis does not respond.
-    pub async fn evict_expiring_keys(&self) {
+    pub async fn evict_expiring_keys(&self) -> Vec<String> {
         let mut pipeline = redis::pipe();
         for (name, value) in [
             ("maxmemory-policy", "volatile-ttl"),
@@ -332,7 +333,9 @@ impl Redis {
         ] {
             pipeline.cmd("CONFIG").arg("SET").arg(name).arg(value).ignore();
         }
-        let _: () = pipeline.query_async(&mut self.connect().await).await.expect("CONFIG SET");
+        pipeline.cmd("KEYS").arg("*");
+        let (left,) = pipeline.query_async(&mut self.connect().await).await.expect("CONFIG SET and KEYS");
+        left
     }
 
     /// Removes every key.
