@@ -12,10 +12,13 @@ use latchkey_tests::wait;
 const UNSENT: &str = "SELECT count(*) FROM outbox WHERE dead_at IS NULL AND $1 <> ''";
 const DEAD: &str = "SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL AND $1 <> ''";
 
+/// Less than the server waits for an SMTP server.
+const WITHOUT_SMTP: Duration = Duration::from_secs(10);
+
 async fn recover(app: &App, user: &User) {
     let begun = Instant::now();
     app.post(&format!("{}/{}", path::RECOVERY, user.email)).answer().await.ok(200);
-    assert!(begun.elapsed() < Duration::from_secs(3), "the request took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < WITHOUT_SMTP, "the request took {:?}", begun.elapsed());
 }
 
 /// Makes the next attempt of every message due now, so that no test waits for the pause between two attempts. A
@@ -95,28 +98,31 @@ async fn messages_are_sent_after_a_restart_of_the_server() {
 #[tokio::test]
 async fn several_replicas_send_each_email_once() {
     let app = App::setup().mail(Smtp::Plain).replicas(3).start().await;
-    let messages = 300;
-    let written = app
-        .database
-        .execute(
-            "INSERT INTO outbox (kind, recipient, data)
-             SELECT 'username_taken', 'once-' || n || '@example.test', '{\"username\": \"taken\"}'
-             FROM generate_series(1, 300) AS n",
-        )
-        .await;
-    assert_eq!(written, messages);
-
-    wait::until_equal("the number of unsent messages", 0, || app.database.count(UNSENT, "any")).await;
+    // Each replica looks for messages once a second: two of them may have sent a batch when the third one looks.
+    let mut messages = 0;
+    for batch in 1.. {
+        messages += app
+            .database
+            .execute(
+                "INSERT INTO outbox (kind, recipient, data)
+                 SELECT 'username_taken', gen_random_uuid() || '@example.test', '{\"username\": \"taken\"}'
+                 FROM generate_series(1, 300)",
+            )
+            .await;
+        wait::until_equal("the number of unsent messages", 0, || app.database.count(UNSENT, "any")).await;
+        let mut sent = Vec::new();
+        for server in &app.servers {
+            sent.push(server.metric("latchkey_mail_total", &["outcome=\"sent\""]).await);
+        }
+        if sent.iter().all(|sent| *sent > 0.0) {
+            break;
+        }
+        assert!(batch < 20, "not each replica sends: {sent:?}");
+    }
 
     let recipients = app.mail().recipients().await;
     let once: BTreeSet<_> = recipients.iter().collect();
     assert_eq!((recipients.len() as u64, once.len() as u64), (messages, messages));
-    for server in &app.servers {
-        assert!(
-            server.metric("latchkey_mail_total", &["outcome=\"sent\""]).await > 0.0,
-            "each replica sends some"
-        );
-    }
 }
 
 #[tokio::test]
