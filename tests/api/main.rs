@@ -29,7 +29,6 @@ mod mail_messages;
 mod mail_replies;
 mod mail_templates;
 mod management;
-mod overload;
 mod pages;
 mod pg_failover;
 mod pg_urls;

@@ -1,7 +1,10 @@
 //! Requests for known and for unknown accounts take the same time (OWASP ASVS 5.0 §6.3.8): a difference of a tenth of
 //! a password hash is detected. Each endpoint has a test; `comparison.rs` explains the comparison.
+//!
+//! `overload.rs` occupies every core and measures the responses meanwhile. It is here because these tests run alone.
 
 mod comparison;
+mod overload;
 
 use comparison::Comparison;
 use latchkey_tests::answer::Answered;
