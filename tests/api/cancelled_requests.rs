@@ -23,7 +23,7 @@ async fn wait_for_no_transaction(app: &App) {
 
 #[tokio::test]
 async fn cancelled_requests_that_wait_for_a_lock_give_their_connections_back() {
-    let app = App::setup().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let app = App::setup().timed().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
     let (user, session) = app.new_session("locked").await;
     let (_, other) = app.new_session("other").await;
     let mut holder = app.database.connect().await;
@@ -56,7 +56,7 @@ async fn cancelled_requests_that_wait_for_a_lock_give_their_connections_back() {
 
 #[tokio::test]
 async fn requests_that_are_cancelled_at_any_moment_leave_nothing_behind() {
-    let app = App::setup().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let app = App::setup().timed().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
     let (user, session) = app.new_session("cancelled").await;
     for round in 0..40_u64 {
         let moment = Duration::from_micros(round * 400);
@@ -84,7 +84,7 @@ async fn requests_that_are_cancelled_at_any_moment_leave_nothing_behind() {
 
 #[tokio::test]
 async fn requests_that_wait_for_a_lock_are_answered_in_time_and_keep_their_connections() {
-    let app = App::setup().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
+    let app = App::setup().timed().own_postgres().set("RATE_LIMITS_ENABLED", "false").start().await;
     let (user, session) = app.new_session("locked").await;
     let (_, other) = app.new_session("other").await;
     let mut holder = app.database.connect().await;

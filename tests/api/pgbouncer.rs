@@ -189,7 +189,7 @@ impl Drop for Stopped {
 
 #[tokio::test]
 async fn deadlines_hold_behind_pgbouncer() {
-    let app = App::setup().own_postgres().pgbouncer(TRANSACTION).start().await;
+    let app = App::setup().timed().own_postgres().pgbouncer(TRANSACTION).start().await;
     let (user, session): (User, Session) = app.new_session("silent").await;
     join_all((0..6).map(|_| app.me(&session.access))).await;
     let stopped = Stopped::backends(&app).await;

@@ -57,7 +57,8 @@ async fn a_standby_is_not_accepted_until_it_is_promoted() {
     let standby = primary.start_standby();
     let redis = Redis::start();
     let keys = KeyFile::new(&[key_set::generate("ES256")]);
-    let server = Server::start(&default_variables(&database.by_port(standby.port()), &redis, &keys)).await;
+    let server =
+        Server::start_timed(&default_variables(&database.by_port(standby.port()), &redis, &keys)).await;
 
     wait_until_refused(&server, "standby").await;
     assert_unavailable(&server, None).await;
@@ -82,7 +83,7 @@ async fn the_server_recovers_after_a_failover_to_a_standby() {
     let copy = database.by_port(standby.port());
     let link = Link::to(primary.port());
     let url = database.by_port(link.port()).url();
-    let app = App::setup().set("DATABASE_URL", &url).start().await;
+    let app = App::setup().timed().set("DATABASE_URL", &url).start().await;
     let (user, session) = app.new_session("moved").await;
     wait_for_replay(&copy, &user.username).await;
     app.me(&session.access).await.ok(200);
@@ -104,7 +105,7 @@ async fn the_server_recovers_after_a_failover_to_a_standby() {
 
 #[tokio::test]
 async fn connections_in_use_are_dropped_when_the_database_becomes_read_only() {
-    let app = App::setup().own_postgres().start().await;
+    let app = App::setup().timed().own_postgres().start().await;
     let (user, session) = app.new_session("busy").await;
     let busy = async {
         // The connections are never idle for long, so that only the check between two uses can find the change.
@@ -150,7 +151,7 @@ async fn a_database_that_is_read_only_by_default_is_not_accepted() {
     alter(&mut admin, " SET default_transaction_read_only = on").await;
     let redis = Redis::start();
     let keys = KeyFile::new(&[key_set::generate("ES256")]);
-    let server = Server::start(&default_variables(&database, &redis, &keys)).await;
+    let server = Server::start_timed(&default_variables(&database, &redis, &keys)).await;
 
     wait_until_refused(&server, "default_transaction_read_only").await;
     assert_unavailable(&server, None).await;

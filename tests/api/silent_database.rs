@@ -114,6 +114,7 @@ async fn log_in_steadily(app: &App, user: &User, end: Instant) -> Vec<Observed> 
 #[tokio::test]
 async fn requests_succeed_on_new_connections_while_all_open_ones_are_silent() {
     let app = App::setup()
+        .timed()
         .own_postgres()
         .set("RATE_LIMITS_ENABLED", "false")
         .set("SESSIONS_PER_ACCOUNT", "100000")
@@ -160,7 +161,7 @@ async fn a_database_that_answers_nobody_is_reported_in_time_and_used_again_when_
     let database = postgres.create_database().await;
     let link = Link::to(postgres.port());
     let client = [("INTROSPECTION_CLIENT_ID", "api"), ("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET)];
-    let app = App::setup().set("DATABASE_URL", &database.by_port(link.port()).url());
+    let app = App::setup().timed().set("DATABASE_URL", &database.by_port(link.port()).url());
     let app = client.into_iter().fold(app, |app, (name, value)| app.set(name, value)).start().await;
     let (user, session) = app.new_session("silent").await;
     let root = app.superuser().await;
@@ -248,7 +249,7 @@ async fn every_endpoint(
 
 #[tokio::test]
 async fn background_tasks_use_new_connections_as_well() {
-    let app = App::setup().own_postgres().mail(Smtp::Plain).start().await;
+    let app = App::setup().timed().own_postgres().mail(Smtp::Plain).start().await;
     let user = app.create_user("mailed").await;
 
     // Idle connections, those of the replica's own tasks among them.
@@ -275,7 +276,8 @@ async fn a_server_that_starts_while_the_database_is_silent_becomes_ready_afterwa
     let database = postgres.create_database().await;
     let link = Link::to(postgres.port());
     link.hold_answers();
-    let app = App::setup().set("DATABASE_URL", &database.by_port(link.port()).url()).start_parts().await;
+    let app =
+        App::setup().timed().set("DATABASE_URL", &database.by_port(link.port()).url()).start_parts().await;
     let begun = Instant::now();
     let answer = app.server().readiness().await;
     assert_eq!(answer.status, 503, "{answer:?}");

@@ -10,6 +10,10 @@ use latchkey_tests::process::run_ok;
 use latchkey_tests::wait;
 use latchkey_tests::wire::{self, Wire};
 
+/// The deadline of a request that is not kept out. The server closes unfinished requests after ten seconds in any case.
+const IN_TIME: Duration = Duration::from_secs(8);
+/// How long a connection is observed that the server closes after ten seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 const CLOSED: &str = "latchkey_http_connections_closed_total";
 /// What the operator's limits leave to all connections together.
 const MEMORY: u64 = 16 << 20;
@@ -21,12 +25,12 @@ async fn connect_many(app: &App, number: usize) -> Vec<Wire> {
 async fn log_in(app: &App) {
     let password = superuser_password();
     let login = app.post_login(SUPERUSER, &password);
-    tokio::time::timeout(Duration::from_secs(3), login).await.expect("a response in time").ok(200);
+    tokio::time::timeout(IN_TIME, login).await.expect("a response in time").ok(200);
 }
 
 #[tokio::test]
 async fn idle_connections_keep_no_client_out() {
-    let app = App::setup().set("MAX_CONNECTIONS", "50").start().await;
+    let app = App::setup().timed().set("MAX_CONNECTIONS", "50").start().await;
     let _idle = connect_many(&app, 400).await;
 
     log_in(&app).await;
@@ -45,17 +49,17 @@ async fn idle_connections_keep_no_client_out() {
 
 #[tokio::test]
 async fn idle_connections_to_the_management_port_keep_no_probe_out() {
-    let app = App::start().await;
+    let app = App::setup().timed().start().await;
     let authority = app.server().management.trim_start_matches("http://").to_owned();
     let mut idle = join_all((0..200).map(|_| Wire::connect(&authority))).await;
-    let readiness = tokio::time::timeout(Duration::from_secs(3), app.server().readiness());
+    let readiness = tokio::time::timeout(IN_TIME, app.server().readiness());
     assert_eq!(readiness.await.expect("a response in time").status, 200);
     assert_eq!(idle.remove(0).answer().await, "", "the oldest connection is closed");
 }
 
 #[tokio::test]
 async fn held_back_bodies_keep_no_client_out() {
-    let app = App::setup().set("MAX_CONNECTIONS", "10").start().await;
+    let app = App::setup().timed().set("MAX_CONNECTIONS", "10").start().await;
     let mut held_back = connect_many(&app, 40).await;
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 30\r\n\r\nuser",
@@ -69,7 +73,7 @@ async fn held_back_bodies_keep_no_client_out() {
 
 #[tokio::test]
 async fn an_unfinished_head_is_given_up_and_an_idle_connection_is_not() {
-    let app = App::start().await;
+    let app = App::setup().timed().start().await;
     let authority = app.server().authority();
     let request = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", path::JWKS);
     let mut idle = Wire::connect(authority).await;
@@ -78,13 +82,13 @@ async fn an_unfinished_head_is_given_up_and_an_idle_connection_is_not() {
         let mut wire = Wire::connect(authority).await;
         wire.send(request.trim_end().as_bytes()).await;
         wire.send(b"\r\nX-Slow: ").await;
-        wire.trickle(b'a', Duration::from_millis(300), Duration::from_secs(15)).await
+        wire.trickle(b'a', Duration::from_millis(300), PATIENCE).await
     };
     let management = app.server().management.trim_start_matches("http://");
     let slow_on_management = async {
         let mut wire = Wire::connect(management).await;
         wire.send(b"GET /readyz HTTP/1.1\r\nX-Slow: ").await;
-        wire.trickle(b'a', Duration::from_millis(300), Duration::from_secs(15)).await
+        wire.trickle(b'a', Duration::from_millis(300), PATIENCE).await
     };
 
     let (slow, slow_on_management) = tokio::join!(slow, slow_on_management);
@@ -94,7 +98,11 @@ async fn an_unfinished_head_is_given_up_and_an_idle_connection_is_not() {
         ("", ""),
         "the server closes without a response"
     );
-    assert!((app.server().metric(CLOSED, &[r#"reason="head_deadline""#]).await - 1.0).abs() < 0.5);
+    wait::until("one connection to be counted", || async {
+        let closed = app.server().metric(CLOSED, &[r#"reason="head_deadline""#]).await;
+        wait::check((closed - 1.0).abs() < 0.5, closed)
+    })
+    .await;
     idle.send(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await;
     let responses = idle.answer().await;
     assert_eq!(responses.matches("HTTP/1.1 200").count(), 2, "{responses}");
@@ -102,7 +110,7 @@ async fn an_unfinished_head_is_given_up_and_an_idle_connection_is_not() {
 
 #[tokio::test]
 async fn a_head_has_at_most_32_kib() {
-    let app = App::start().await;
+    let app = App::setup().timed().start().await;
     let head = |bytes: usize| {
         let value = "a".repeat(bytes);
         format!("GET {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Large: {value}\r\n\r\n", path::JWKS)
@@ -114,7 +122,7 @@ async fn a_head_has_at_most_32_kib() {
 
 #[tokio::test]
 async fn large_heads_cost_a_bounded_amount_of_memory() {
-    let app = App::start().await;
+    let app = App::setup().timed().start().await;
     log_in(&app).await;
     let before = app.server().memory();
     let mut connections = connect_many(&app, 150).await;
@@ -132,7 +140,7 @@ async fn large_heads_cost_a_bounded_amount_of_memory() {
 
 #[tokio::test]
 async fn http2_is_served_without_tls() {
-    let app = App::start().await;
+    let app = App::setup().timed().start().await;
     let url = format!("{}{}", app.server().api, path::JWKS);
     let mut curl = Command::new("curl");
     curl.args([

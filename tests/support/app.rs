@@ -69,6 +69,7 @@ pub struct App {
     pub postgres: Option<Postgres>,
     /// The environment of each replica.
     pub variables: Variables,
+    is_timed: bool,
     superuser: OnceCell<Session>,
 }
 
@@ -81,6 +82,7 @@ pub struct Setup {
     c_locale: bool,
     pooler: Option<&'static str>,
     keys: Option<Vec<Value>>,
+    is_timed: bool,
     variables: Variables,
 }
 
@@ -118,6 +120,13 @@ impl Setup {
     #[must_use]
     pub fn mail(mut self, smtp: Smtp) -> Self {
         self.smtp = Some(smtp);
+        self
+    }
+
+    /// For a test that measures response times ([`Server::start_timed`]).
+    #[must_use]
+    pub fn timed(mut self) -> Self {
+        self.is_timed = true;
         self
     }
 
@@ -194,10 +203,10 @@ impl Setup {
         variables.extend(self.variables);
         let mut servers = Vec::new();
         for _ in 0..self.replicas.max(1) {
-            servers.push(Server::start(&variables).await);
+            servers.push(Server::start_either(&variables, self.is_timed).await);
         }
-        let superuser = OnceCell::new();
-        App { servers, database, redis, mail, keys, pooler, postgres, variables, superuser }
+        let (is_timed, superuser) = (self.is_timed, OnceCell::new());
+        App { servers, database, redis, mail, keys, pooler, postgres, variables, is_timed, superuser }
     }
 }
 
@@ -250,7 +259,7 @@ impl App {
     /// Kills a replica and starts another one in its place.
     pub async fn restart(&mut self, replica: usize) {
         self.servers[replica].kill();
-        self.servers[replica] = Server::start(&self.variables).await;
+        self.servers[replica] = Server::start_either(&self.variables, self.is_timed).await;
         self.servers[replica].wait_until_ready().await;
     }
 

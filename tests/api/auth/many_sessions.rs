@@ -40,7 +40,7 @@ impl Case {
     }
 
     async fn start_with(setup: Setup, insert: &'static str) -> Self {
-        let app = setup.replicas(2).start().await;
+        let app = setup.timed().replicas(2).start().await;
         let (user, session) = app.new_session("many").await;
         let other = app.log_in(&user).await;
         app.database.execute_for(insert, &user.username).await;

@@ -130,7 +130,7 @@ const CROWD: u64 = 20_000;
 
 #[tokio::test]
 async fn ending_twenty_thousand_sessions_keeps_the_trust_in_redis() {
-    let mut app = App::setup().replicas(2).start().await;
+    let mut app = App::setup().timed().replicas(2).start().await;
     let link = Link::slow(app.redis.port());
     app.variables.insert("REDIS_URL".to_owned(), app.redis.url_through(link.port()));
     app.restart(0).await;
