@@ -22,6 +22,18 @@ struct Case {
 enum Kind {
     Nginx,
     Caddy,
+    HaProxy,
+}
+
+impl Kind {
+    /// The language of its settings in the documentation.
+    fn language(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Caddy => "caddyfile",
+            Self::HaProxy => "haproxy",
+        }
+    }
 }
 
 /// The first fenced block of this language in the documentation.
@@ -35,17 +47,23 @@ impl Case {
     async fn start(kind: Kind) -> Self {
         let app = App::setup().own_postgres().start().await;
         let application = EchoApplication::start().await;
-        let language = if kind == Kind::Nginx { "nginx" } else { "caddyfile" };
-        let settings = documented(language);
-        for placeholder in ["latchkey.auth.svc:8080", "app.example.svc:3000"] {
-            assert!(settings.contains(placeholder), "{placeholder} is not in the documented settings");
+        let mut texts = vec![documented(kind.language())];
+        if kind == Kind::HaProxy {
+            texts.push(documented("lua"));
         }
-        let settings = settings
-            .replace("latchkey.auth.svc:8080", app.server().authority())
-            .replace("app.example.svc:3000", &application.authority());
+        for placeholder in ["latchkey.auth.svc:8080", "app.example.svc:3000"] {
+            let is_used = texts.iter().any(|text| text.contains(placeholder));
+            assert!(is_used, "{placeholder} is not in the documented settings");
+        }
+        for text in &mut texts {
+            *text = text
+                .replace("latchkey.auth.svc:8080", app.server().authority())
+                .replace("app.example.svc:3000", &application.authority());
+        }
         let proxy = match kind {
-            Kind::Nginx => Proxy::nginx(&settings).await,
-            Kind::Caddy => Proxy::caddy(&settings).await,
+            Kind::Nginx => Proxy::nginx(&texts[0]).await,
+            Kind::Caddy => Proxy::caddy(&texts[0]).await,
+            Kind::HaProxy => Proxy::haproxy(&texts[0], &texts[1]).await,
         };
         let (user, session) = app.new_session("anna").await;
         Self { app, proxy, _application: application, user, session }
@@ -123,8 +141,8 @@ async fn a_forged_user_header_does_not_reach_the_application(kind: Kind) {
     for name in ["X-Auth-User-Id", "x-auth-username", "X-AUTH-EMAIL", "X-Auth-Superuser", "X-Auth-User-Id"] {
         request = request.header(name, "1").header(name.replace('-', "_"), "1");
     }
-    // Caddy removes all headers with this prefix, nginx only those that it sets; others have no meaning.
-    if kind == Kind::Caddy {
+    // nginx only removes the headers that it sets, the others all with this prefix; other ones have no meaning.
+    if kind != Kind::Nginx {
         request = request.header("X-Auth-Other", "1");
     }
     assert_admitted(&request.answer().await, &case.user);
@@ -138,11 +156,17 @@ async fn a_forged_user_header_does_not_reach_the_application(kind: Kind) {
 async fn every_request_is_refused_while_latchkey_is_unavailable(kind: Kind) {
     let mut case = Case::start(kind).await;
     case.app.postgres.as_mut().unwrap().stop();
+    // Without its database, and then without Latchkey.
+    let expected = match kind {
+        Kind::Nginx => [500, 500],
+        Kind::Caddy => [503, 502],
+        Kind::HaProxy => [503, 503],
+    };
     let answer = case.get().bearer_auth(&case.session.access).answer().await;
-    assert_eq!(answer.status, if kind == Kind::Nginx { 500 } else { 503 }, "{answer:?}");
+    assert_eq!(answer.status, expected[0], "{answer:?}");
     case.app.servers[0].kill();
     let answer = case.get().bearer_auth(&case.session.access).answer().await;
-    assert_eq!(answer.status, if kind == Kind::Nginx { 500 } else { 502 }, "{answer:?}");
+    assert_eq!(answer.status, expected[1], "{answer:?}");
 }
 
 macro_rules! for_each_proxy {
@@ -159,6 +183,12 @@ macro_rules! for_each_proxy {
                 super::$property(super::Kind::Caddy).await;
             })+
         }
+        mod haproxy {
+            $(#[tokio::test]
+            async fn $property() {
+                super::$property(super::Kind::HaProxy).await;
+            })+
+        }
     };
 }
 
@@ -167,3 +197,15 @@ for_each_proxy!(
     a_forged_user_header_does_not_reach_the_application,
     every_request_is_refused_while_latchkey_is_unavailable,
 );
+
+/// HAProxy continues after an error of a program in Lua.
+#[tokio::test]
+async fn haproxy_refuses_a_request_when_its_program_fails() {
+    let application = EchoApplication::start().await;
+    // Its response to the verification has no header with the user.
+    let lua = documented("lua").replace("latchkey.auth.svc:8080", &application.authority());
+    let settings = documented("haproxy").replace("app.example.svc:3000", &application.authority());
+    let proxy = Proxy::haproxy(&settings, &lua).await;
+    let answer = Client::new().get(&proxy.url).bearer_auth("any").answer().await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+}

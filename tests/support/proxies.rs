@@ -101,6 +101,21 @@ impl Proxy {
         Self::start(&command, folder, port).await
     }
 
+    /// Starts HAProxy with this configuration, in which `bind :80` is replaced by a free port, and `/etc/haproxy/latchkey.lua`
+    /// by a file with this program.
+    pub async fn haproxy(settings: &str, lua: &str) -> Self {
+        let folder = temporary_folder("haproxy-");
+        let port = free_port();
+        let program = written(folder.path(), "latchkey.lua", lua);
+        let text = settings
+            .replace("bind :80", &format!("bind 127.0.0.1:{port}"))
+            .replace("/etc/haproxy/latchkey.lua", &program.display().to_string());
+        let file = written(folder.path(), "haproxy.cfg", &text);
+        let mut command = Command::new(programs::debian("haproxy"));
+        command.arg("-db").arg("-f").arg(file);
+        Self::start(&command, folder, port).await
+    }
+
     async fn start(command: &Command, folder: TempDir, port: u16) -> Self {
         let process = Process::start(command, OnParentDeath::Kill);
         let mut proxy = Self { process, _folder: folder, url: format!("http://127.0.0.1:{port}") };
