@@ -1,12 +1,15 @@
 //! URLs of PostgreSQL: several hosts, TLS, sockets and passwords. `migrate` connects with each.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use latchkey_tests::app::App;
 use latchkey_tests::authority::Authority;
 use latchkey_tests::link::Link;
 use latchkey_tests::logs;
 use latchkey_tests::postgres::{Database, Postgres};
+use latchkey_tests::process::run;
+use latchkey_tests::programs;
 use latchkey_tests::server::{Variables, run_command};
 use tokio::sync::OnceCell;
 
@@ -126,9 +129,37 @@ async fn tls_is_verified_for_each_host() {
         assert_says(&url, "not trusted");
     }
     assert_says(&format!("{credentials}{host}/{name}?sslmode=require&sslrootcert=system"), "verify-full");
+    // Without a root certificate the authorities of the system are trusted, and with one no other.
+    let url = format!("{credentials}{host}/{name}?sslmode=verify-full");
+    assert_connects(&url, &system);
+    assert_says(&url, "not trusted");
+    let authority = Authority::new("Another authority");
+    let another = authority.bundle();
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let url = format!("{credentials}{host}/{name}?sslmode={mode}&sslrootcert={}", another.display());
+        let said = connect_with(&url, &system).expect_err("an authority that the URL does not name");
+        assert!(said.contains("not trusted"), "{said}");
+    }
+    let said =
+        connect_with(&url, &[&system[..], &[("PGSSLROOTCERT", another.display().to_string())]].concat());
+    assert!(
+        said.is_err_and(|said| said.contains("not trusted")),
+        "an authority that PGSSLROOTCERT does not name"
+    );
     let port = tls.postgres.port();
     assert_connects(&format!("{credentials}[::1]:{port}/{name}?{verified}"), &[]);
     assert_connects(&format!("{credentials}/{name}?host=::1&port={port}&{verified}"), &[]);
+}
+
+/// What is compiled into the server would be trusted beside the root certificate of the URL.
+#[test]
+fn no_public_authority_is_compiled_into_the_server() {
+    for name in ["ISRG Root X1", "DigiCert Global Root G2", "GTS Root R1"] {
+        let mut grep = Command::new("grep");
+        grep.args(["--count", "--text", "--fixed-strings", name]).arg(programs::latchkey_server());
+        let count = String::from_utf8(run(&mut grep).stdout).unwrap();
+        assert_eq!(count.trim(), "0", "the server contains the certificate authority {name}");
+    }
 }
 
 #[tokio::test]

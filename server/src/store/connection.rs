@@ -2,6 +2,7 @@
 
 mod certificate_files;
 
+use std::env;
 use std::sync::Arc;
 
 use latchkey_config::{PostgresAddress, PostgresUrl, RootCertificate, SslMode};
@@ -129,12 +130,17 @@ fn with_tls(options: PgConnectOptions, url: &PostgresUrl, roots: &TrustedRoots) 
         (Some(SslMode::Disable), _) => PgSslMode::Disable,
     };
     let options = options.ssl_mode(mode);
-    // A root certificate in the URL takes precedence.
-    let options = match (&url.root_certificate, roots.pem()) {
-        (Some(RootCertificate::File(file)), _) => options.ssl_root_cert(file),
-        (Some(RootCertificate::System), _) => options.ssl_root_cert_from_pem(roots.system_pem().into_bytes()),
-        (None, Some(pem)) => options.ssl_root_cert_from_pem(pem.as_bytes().to_vec()),
-        (None, None) => options,
+    let is_verified = matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+    // The authorities of a file in the URL, or of libpq's variable, replace all others. sqlx trusts none by itself
+    // (`no-public-roots`).
+    let is_in_environment = roots.pem().is_none() && env::var_os("PGSSLROOTCERT").is_some();
+    let options = match &url.root_certificate {
+        Some(RootCertificate::File(file)) => options.ssl_root_cert(file),
+        None if is_in_environment => options,
+        Some(RootCertificate::System) | None if is_verified => {
+            options.ssl_root_cert_from_pem(roots.system_pem().into_bytes())
+        }
+        Some(RootCertificate::System) | None => options,
     };
     match &url.client_certificate {
         Some(client) => options.ssl_client_cert(&client.certificate).ssl_client_key(&client.key),
