@@ -10,8 +10,6 @@ use latchkey_tests::pgbouncer::PgBouncer;
 use latchkey_tests::postgres::Postgres;
 use latchkey_tests::server::{Variables, run_command};
 use latchkey_tests::wait;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 
 const TRANSACTION: &str = "pool_mode = transaction";
@@ -163,37 +161,12 @@ async fn what_pgbouncer_refuses_is_named() {
     }
 }
 
-/// The server connections of the pooler, stopped.
-struct Stopped(Vec<Pid>);
-
-impl Stopped {
-    async fn backends(app: &App) -> Self {
-        let sql = "SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_activity
-                   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = $1";
-        let pids = app.database.text(sql, "client backend").await;
-        let pids: Vec<_> = pids.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect();
-        for pid in &pids {
-            kill(*pid, Signal::SIGSTOP).unwrap();
-        }
-        Self(pids)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            let _ = kill(*pid, Signal::SIGCONT);
-        }
-    }
-}
-
 #[tokio::test]
 async fn deadlines_hold_behind_pgbouncer() {
     let app = App::setup().timed().own_postgres().pgbouncer(TRANSACTION).start().await;
     let (user, session): (User, Session) = app.new_session("silent").await;
     join_all((0..6).map(|_| app.me(&session.access))).await;
-    let stopped = Stopped::backends(&app).await;
-    assert!(!stopped.0.is_empty());
+    let stopped = app.database.stop_backends().await;
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(4) {
         let request = Instant::now();

@@ -10,8 +10,6 @@ use latchkey_tests::link::Link;
 use latchkey_tests::postgres::Postgres;
 use latchkey_tests::smtp::Smtp;
 use latchkey_tests::wait;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -21,32 +19,6 @@ const SOON: Duration = Duration::from_secs(3);
 const RECOVERY: Duration = Duration::from_secs(10);
 /// What a request has to be given up after: the test is to fail with figures, not to hang.
 const GIVE_UP: Duration = Duration::from_secs(20);
-
-/// Backend processes that are stopped: their clients see open connections that answer nothing.
-struct Stopped(Vec<Pid>);
-
-impl Stopped {
-    /// Every backend of the servers that use this database.
-    async fn backends(app: &App) -> Self {
-        let sql = "SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_activity
-                   WHERE datname = current_database() AND application_name LIKE $1";
-        let pids = app.database.text(sql, "latchkey-server%").await;
-        let pids: Vec<_> = pids.split(' ').map(|pid| Pid::from_raw(pid.parse().unwrap())).collect();
-        for pid in &pids {
-            kill(*pid, Signal::SIGSTOP).unwrap();
-        }
-        Self(pids)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        for pid in &self.0 {
-            // One that has ended meanwhile needs no signal.
-            let _ = kill(*pid, Signal::SIGCONT);
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Observed {
@@ -131,8 +103,7 @@ async fn requests_succeed_on_new_connections_while_all_open_ones_are_silent() {
     let logins = log_in_steadily(&app, &user, end);
     let silence = async {
         tokio::time::sleep_until((begun + Duration::from_secs(2)).into()).await;
-        let stopped = Stopped::backends(&app).await;
-        assert!(!stopped.0.is_empty(), "the servers have connections");
+        let stopped = app.database.stop_backends().await;
         (Instant::now(), stopped)
     };
 
@@ -253,7 +224,7 @@ async fn background_tasks_use_new_connections_as_well() {
     let user = app.create_user("mailed").await;
 
     // Idle connections, those of the replica's own tasks among them.
-    let stopped = Stopped::backends(&app).await;
+    let stopped = app.database.stop_backends().await;
 
     let silent_at = Instant::now();
     wait::until("a link to be requested", || async {

@@ -1,16 +1,18 @@
 //! PostgreSQL: one instance per test executable, and one database per test.
 
+mod database;
 mod replication;
 mod settings;
+mod stopped;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::process::Command;
+use std::sync::{LazyLock, OnceLock};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+pub use database::Database;
 use sqlx::{Connection, QueryBuilder};
+pub use stopped::StoppedBackends;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -20,9 +22,6 @@ use crate::{logs, programs, wait};
 
 /// A database with the current schema, of which the database of each test is a copy.
 const TEMPLATE: &str = "latchkey_template";
-
-/// The deadline of each statement of a test.
-const STATEMENT_TIMEOUT: &str = "60s";
 
 /// The user that the package of PostgreSQL creates.
 pub(crate) const USER: &str = "postgres";
@@ -50,16 +49,6 @@ struct Launch<'a> {
     certificate: Option<&'a Certificate>,
     authority: Option<&'a Path>,
     programs: Option<&'a Path>,
-}
-
-/// The database of one test. Dropping it removes it from the shared instance.
-#[derive(Debug)]
-pub struct Database {
-    port: u16,
-    password: String,
-    /// Its name.
-    pub name: String,
-    removed_on_drop: bool,
 }
 
 impl Postgres {
@@ -222,8 +211,8 @@ impl Postgres {
     }
 
     async fn create_from(&self, options: &str) -> Database {
-        let mut database = self.database(&format!("test_{}", Uuid::new_v4().simple()));
-        database.removed_on_drop = self.is_shared;
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let database = Database::new(self.port, &self.password, &name, self.is_shared);
         let mut admin = self.connect_as_administrator().await;
         QueryBuilder::new("CREATE DATABASE ")
             .push(&database.name)
@@ -239,8 +228,7 @@ impl Postgres {
     }
 
     fn database(&self, name: &str) -> Database {
-        let (port, password) = (self.port, self.password.clone());
-        Database { port, password, name: name.to_owned(), removed_on_drop: false }
+        Database::new(self.port, &self.password, name, false)
     }
 
     fn migrate_template(&self) {
@@ -263,133 +251,5 @@ fn client(program: &str, port: u16, password: &str) -> Command {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        // One psql for all databases, for which no test waits.
-        static PSQL: Mutex<Option<ChildStdin>> = Mutex::new(None);
-        if !self.removed_on_drop {
-            return;
-        }
-        let mut psql = PSQL.lock().unwrap_or_else(PoisonError::into_inner);
-        let commands = psql.get_or_insert_with(|| self.start_psql());
-        // A database that remains is removed with the instance.
-        let _ = writeln!(commands, "DROP DATABASE IF EXISTS {} WITH (FORCE);", self.name);
-    }
-}
-
-impl Database {
-    #[expect(clippy::zombie_processes, reason = "it runs until this process ends, and ends with its input")]
-    fn start_psql(&self) -> ChildStdin {
-        let mut psql = client("psql", self.port, &self.password);
-        psql.args(["-X", "-q", "postgres"]);
-        psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut psql = psql.spawn().expect("psql");
-        psql.stdin.take().expect("a pipe to its standard input")
-    }
-
-    /// The same database at another port: of a proxy, or of a copy of the instance.
-    #[must_use]
-    pub fn by_port(&self, port: u16) -> Self {
-        Self { port, password: self.password.clone(), name: self.name.clone(), removed_on_drop: false }
-    }
-
-    /// The port of its instance.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The password of the user `latchkey`.
-    pub fn password(&self) -> &str {
-        &self.password
-    }
-
-    /// The URL of the database, with the password.
-    pub fn url(&self) -> String {
-        format!("postgres://latchkey:{}@127.0.0.1:{}/{}", self.password, self.port, self.name)
-    }
-
-    /// Runs `latchkey-server migrate`.
-    pub fn migrate(&self) {
-        run_ok(Command::new(programs::latchkey_server()).arg("migrate").env("DATABASE_URL", self.url()));
-    }
-
-    /// Connects, for state that the API does not expose.
-    ///
-    /// # Panics
-    /// When PostgreSQL does not respond in time.
-    pub async fn connect(&self) -> PgConnection {
-        let options = PgConnectOptions::new()
-            .host("127.0.0.1")
-            .port(self.port)
-            .username("latchkey")
-            .password(&self.password)
-            .database(&self.name)
-            // A statement that waits for a lock for ever fails its test instead.
-            .options([("statement_timeout", STATEMENT_TIMEOUT)]);
-        let connection = tokio::time::timeout(wait::PATIENCE, PgConnection::connect_with(&options)).await;
-        connection.expect("PostgreSQL responds in time").expect("a connection to PostgreSQL")
-    }
-
-    /// Runs a statement and returns the number of changed rows.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub async fn execute(&self, sql: &'static str) -> u64 {
-        let mut connection = self.connect().await;
-        sqlx::query(sql).execute(&mut connection).await.expect(sql).rows_affected()
-    }
-
-    /// Runs a statement with one parameter (`$1`) and returns the number of changed rows.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub async fn execute_for(&self, sql: &'static str, key: &str) -> u64 {
-        let mut connection = self.connect().await;
-        sqlx::query(sql).bind(key).execute(&mut connection).await.expect(sql).rows_affected()
-    }
-
-    /// Opens a transaction and runs this statement in it. The locks are held until it is committed, or until the connection
-    /// is dropped.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub async fn begin(&self, sql: &'static str) -> PgConnection {
-        let mut connection = self.connect().await;
-        for sql in ["BEGIN", sql] {
-            sqlx::query(sql).execute(&mut connection).await.expect(sql);
-        }
-        connection
-    }
-
-    /// Waits until at least this number of connections to the database wait for a lock.
-    pub async fn wait_until_blocked(&self, connections: i64) {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = $1 AND wait_event_type = 'Lock'";
-        wait::until(&format!("{connections} connections to wait for a lock"), || async {
-            let blocked = self.count(sql, &self.name).await;
-            wait::check(blocked >= connections, blocked)
-        })
-        .await;
-    }
-
-    /// The number that a statement with one parameter (`$1`) returns.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub async fn count(&self, sql: &'static str, key: &str) -> i64 {
-        let mut connection = self.connect().await;
-        sqlx::query_scalar(sql).bind(key).fetch_one(&mut connection).await.expect(sql)
-    }
-
-    /// The text that a statement with one parameter (`$1`) returns.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub async fn text(&self, sql: &'static str, key: &str) -> String {
-        let mut connection = self.connect().await;
-        sqlx::query_scalar(sql).bind(key).fetch_one(&mut connection).await.expect(sql)
     }
 }
