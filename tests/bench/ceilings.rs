@@ -3,15 +3,18 @@
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use argon2::{Argon2, Block};
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use latchkey_tests::process::{OnParentDeath, Process, free_port};
 use latchkey_tests::redis::Redis;
 use serde_json::json;
+use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 use crate::data::BARE_ROWS;
@@ -23,6 +26,9 @@ use crate::stack::load;
 
 /// The default of `DATABASE_POOL_SIZE`.
 const POOL_SIZE: usize = 20;
+
+/// The variable with the URL of the database for [`answer_plainly`].
+const PLAIN_DATABASE: &str = "LATCHKEY_BENCH_DATABASE_URL";
 
 /// The argument with which this program is a server with a plain response.
 pub const PLAIN: &str = "--plain-answer";
@@ -66,10 +72,10 @@ pub struct Plain {
 
 impl Plain {
     /// Starts it.
-    pub async fn start() -> anyhow::Result<Self> {
+    pub async fn start(instance: &Instance) -> anyhow::Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(PLAIN).arg(address.to_string());
+        command.arg(PLAIN).arg(address.to_string()).env(PLAIN_DATABASE, instance.url(instance.port()));
         let process = Process::start(&command, OnParentDeath::Kill);
         latchkey_tests::wait::until("the plain server to listen", || tokio::net::TcpStream::connect(address))
             .await;
@@ -88,9 +94,23 @@ impl Plain {
         connections: usize,
         pace: Pace,
     ) -> anyhow::Result<(Report, f64)> {
+        self.run_flow(Read::plain("/"), options, connections, pace).await
+    }
+
+    /// The same with a durable transaction in each request.
+    pub async fn run_updates(&self, options: &Options, connections: usize) -> anyhow::Result<(Report, f64)> {
+        self.run_flow(Read::plain("/update"), options, connections, Pace::Closed).await
+    }
+
+    async fn run_flow(
+        &self,
+        flow: Read,
+        options: &Options,
+        connections: usize,
+        pace: Pace,
+    ) -> anyhow::Result<(Report, f64)> {
         let before = self.process.processor_seconds();
-        let report =
-            load(options, Arc::new(Read::plain()), vec![self.address], connections, pace).run().await?;
+        let report = load(options, Arc::new(flow), vec![self.address], connections, pace).run().await?;
         let micros = (self.process.processor_seconds() - before) * 1e6 / report.total.max(1) as f64;
         Ok((report.checked().context("the plain response")?, micros))
     }
@@ -105,8 +125,23 @@ pub async fn answer_plainly(address: &str) -> anyhow::Result<()> {
         }))
     };
     let listener = tokio::net::TcpListener::bind(address).await?;
-    axum::serve(listener, Router::new().route("/", get(profile))).await?;
+    let pool = PgPoolOptions::new().max_connections(POOL_SIZE as u32).test_before_acquire(false);
+    let pool = pool.connect_lazy(&std::env::var(PLAIN_DATABASE)?)?;
+    let next = Arc::new(AtomicUsize::new(0));
+    let update = move || async move {
+        let id = bare_row(next.fetch_add(1, Ordering::Relaxed));
+        let value = sqlx::query_scalar::<_, i64>(UPDATE).bind(id).fetch_one(&pool).await;
+        value.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    };
+    axum::serve(listener, Router::new().route("/", get(profile)).route("/update", get(update))).await?;
     Ok(())
+}
+
+const UPDATE: &str = "UPDATE bench_rows SET value = value + 1 WHERE id = $1 RETURNING value";
+
+/// Consecutive updates are far apart.
+fn bare_row(sequence: usize) -> i32 {
+    1 + (sequence.wrapping_mul(7_919) % BARE_ROWS as usize) as i32
 }
 
 /// Durable transactions per second: each connection of the pool updates one row, again and again.
@@ -120,10 +155,8 @@ pub async fn durable_updates(instance: &Instance, duration: Duration) -> anyhow:
         tokio::spawn(async move {
             let mut done = 0_usize;
             while begin.elapsed() < duration {
-                let id = 1 + (number + done * POOL_SIZE).wrapping_mul(7_919) % BARE_ROWS as usize;
-                let sql = "UPDATE bench_rows SET value = value + 1 WHERE id = $1 RETURNING value";
-                let query = sqlx::query_scalar::<_, i64>(sql).bind(i32::try_from(id)?);
-                query.fetch_one(&mut connection).await?;
+                let id = bare_row(number + done * POOL_SIZE);
+                sqlx::query_scalar::<_, i64>(UPDATE).bind(id).fetch_one(&mut connection).await?;
                 done += 1;
             }
             anyhow::Ok(done)

@@ -44,8 +44,8 @@ impl Read {
     }
 
     /// Without a token.
-    pub fn plain() -> Self {
-        Self { path: "/", tokens: vec![bearer("none")] }
+    pub fn plain(path: &'static str) -> Self {
+        Self { path, tokens: vec![bearer("none")] }
     }
 }
 

@@ -91,6 +91,11 @@ impl Replica {
         answer.json().await.context("the status of the server")
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The address of its API.
     pub fn api(&self) -> SocketAddr {
         self.api

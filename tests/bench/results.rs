@@ -33,6 +33,7 @@ pub struct Cost {
     pub postgres_micros: f64,
     pub wal_bytes: f64,
     pub postgres_bytes: f64,
+    pub redis_round_trips: f64,
     pub redis_commands: f64,
     pub redis_micros: f64,
     pub redis_bytes: f64,
@@ -101,7 +102,7 @@ impl Results {
         if !self.curve.is_empty() {
             fs::write(folder.join("latency.svg"), svg::latency_over_load(&self.curve))?;
         }
-        progress(&format!("written: {}/results.json, latency.svg", folder.display()));
+        progress(&format!("written: {}", folder.display()));
         if options.is_complete() && !options.keep_docs && !self.curve.is_empty() {
             let reference = workspace().join("docs/reference");
             fs::write(reference.join("latency.svg"), svg::latency_over_load(&self.curve))?;

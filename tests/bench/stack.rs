@@ -19,6 +19,7 @@ use latchkey_tests::redis_sentinel::SentinelSetup;
 use latchkey_tests::scratch;
 use latchkey_tests::server::Variables;
 use serde_json::Value;
+use sqlx::Connection as _;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -43,7 +44,7 @@ enum Stores {
 pub struct Stack {
     pub replicas: Vec<Replica>,
     pub variables: Variables,
-    _pooler: Option<PgBouncer>,
+    pooler: Option<PgBouncer>,
     stores: Stores,
     pub postgres: Option<Instance>,
     _keys: KeyFile,
@@ -56,6 +57,8 @@ pub struct Stack {
     /// The sessions up to this id have been used.
     used: Uuid,
     logins: usize,
+    /// The sessions of applications that read profiles.
+    readers: Vec<Session>,
 }
 
 /// The number of tokens with which applications read profiles in a load.
@@ -152,7 +155,7 @@ impl Stack {
         let mut stack = Self {
             replicas: Vec::new(),
             variables,
-            _pooler: pooler,
+            pooler,
             stores,
             postgres: Some(postgres),
             _keys: keys,
@@ -163,6 +166,7 @@ impl Stack {
             templates: None,
             used: Uuid::nil(),
             logins: 0,
+            readers: Vec::new(),
         };
         stack.start_replicas().await?;
         Ok(stack)
@@ -203,6 +207,11 @@ impl Stack {
         self.postgres.as_ref().expect("PostgreSQL runs")
     }
 
+    /// The port that the servers connect to: of PostgreSQL or of PgBouncer.
+    pub fn database_port(&self) -> u16 {
+        self.pooler.as_ref().map_or(self.postgres().port(), PgBouncer::port)
+    }
+
     /// The Redis servers.
     pub fn redis(&self) -> &[Redis] {
         match &self.stores {
@@ -241,6 +250,7 @@ impl Stack {
         let mut connection = self.postgres().connect().await?;
         let query = sqlx::query_as(sql).bind(self.used).bind(count);
         let rows: Vec<(Uuid, i64, Uuid)> = query.fetch_all(&mut connection).await?;
+        connection.close().await?;
         self.used = rows.last().context("the sessions of the database suffice")?.0;
         let now = Utc::now().timestamp();
         let sign = |template: &Forged, (sid, user, jti): &(Uuid, i64, Uuid)| {
@@ -256,13 +266,16 @@ impl Stack {
 
     /// The requests of a call. `logouts`: how many of them a load may need.
     pub async fn flow(&mut self, call: Call, logouts: i64) -> anyhow::Result<Arc<dyn Flow>> {
-        let readers = READERS.min(i64::from(self.size.sessions) / 4);
+        if self.readers.is_empty() {
+            self.readers = self.sessions(READERS).await?;
+        }
+        let readers = &self.readers;
         Ok(match call {
             Call::Login => Arc::new(self.logins()),
-            Call::Me => Arc::new(Read::new(path::ME, &self.sessions(readers).await?)),
-            Call::Verify => Arc::new(Read::new(path::VERIFY, &self.sessions(readers).await?)),
-            Call::Introspect => Arc::new(Introspect::new(CLIENT, &self.sessions(readers).await?)),
-            Call::Refresh => Arc::new(Refresh::new(self.sessions(REFRESHERS.min(readers)).await?)),
+            Call::Me => Arc::new(Read::new(path::ME, readers)),
+            Call::Verify => Arc::new(Read::new(path::VERIFY, readers)),
+            Call::Introspect => Arc::new(Introspect::new(CLIENT, readers)),
+            Call::Refresh => Arc::new(Refresh::new(self.sessions(REFRESHERS).await?)),
             Call::Logout => Arc::new(Logout(self.sessions(logouts).await?)),
         })
     }

@@ -7,7 +7,7 @@ use crate::results::{Cost, Results};
 pub const HEADER: [&str; 6] = ["figure", "measured", "ceiling in the same run", "ratio", "target", "reached"];
 
 /// The header of the table of costs.
-pub const COSTS: [&str; 10] = [
+pub const COSTS: [&str; 11] = [
     "request",
     "server CPU µs",
     "SQL statements",
@@ -15,13 +15,14 @@ pub const COSTS: [&str; 10] = [
     "PostgreSQL CPU µs",
     "WAL bytes",
     "PostgreSQL bytes sent and received",
-    "Redis commands",
+    "Redis round trips",
+    "Redis commands, also in scripts",
     "Redis CPU µs",
     "Redis bytes sent and received",
 ];
 
 /// The cells of a row of the table of costs.
-pub fn cost_cells(cost: &Cost) -> [String; 10] {
+pub fn cost_cells(cost: &Cost) -> [String; 11] {
     [
         cost.request.to_owned(),
         number(cost.server_micros),
@@ -30,6 +31,7 @@ pub fn cost_cells(cost: &Cost) -> [String; 10] {
         number(cost.postgres_micros),
         number(cost.wal_bytes),
         number(cost.postgres_bytes),
+        number(cost.redis_round_trips),
         number(cost.redis_commands),
         number(cost.redis_micros),
         number(cost.redis_bytes),

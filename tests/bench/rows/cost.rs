@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use latchkey_tests::process::run_ok;
+use sqlx::Connection as _;
 
 use super::Bench;
 use crate::load::{Load, Pace};
@@ -18,8 +19,8 @@ use crate::stack::{Call, Stack};
 const CONNECTIONS: usize = 8;
 
 /// The counters of the stores and of the servers.
-#[derive(Default, Clone, Copy)]
-struct Counters([f64; 9]);
+#[derive(Clone, Copy)]
+struct Counters([f64; 10]);
 
 impl Counters {
     async fn read(stack: &Stack) -> anyhow::Result<Self> {
@@ -31,6 +32,7 @@ impl Counters {
                    FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'";
         let (statements, transactions, wal): (f64, f64, f64) =
             sqlx::query_as(sql).fetch_one(&mut connection).await?;
+        connection.close().await?;
         let info = redis_info(stack).await?;
         let redis = |name: &str| info.get(name).copied().unwrap_or_default();
         Ok(Self([
@@ -39,11 +41,16 @@ impl Counters {
             transactions,
             stack.postgres().processor_seconds() * 1e6,
             wal,
-            socket_bytes(stack.postgres().port()),
+            socket_bytes(stack),
+            redis("total_reads_processed"),
             redis("total_commands_processed"),
             (redis("used_cpu_user") + redis("used_cpu_sys")) * 1e6,
             redis("total_net_input_bytes") + redis("total_net_output_bytes"),
         ]))
+    }
+
+    fn or_less(self, other: Self) -> Self {
+        Self(std::array::from_fn(|index| self.0[index].min(other.0[index])))
     }
 
     fn since(self, before: Self) -> Self {
@@ -65,16 +72,14 @@ impl Bench<'_> {
         let settings =
             ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_planning=off"];
         self.stack.restart_with(&settings).await?;
-        let (begin, before) = (Instant::now(), Counters::read(&self.stack).await?);
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let idle = Counters::read(&self.stack).await?.since(before);
-        let idle = Counters(idle.0.map(|value| value / begin.elapsed().as_secs_f64()));
+        let idle = idle_per_second(&self.stack).await?;
+        let most = (8_000.0 * self.options.seconds.max(1.0)) as i64;
         for call in Call::ALL {
             progress(&format!("cost of a {}", call.name()));
-            let flow = self.stack.flow(call, 30_000).await?;
+            let flow = self.stack.flow(call, most).await?;
             // Connections are open and statements are prepared before it is counted.
             self.counted_load(Arc::clone(&flow), Duration::from_secs(1)).run().await?.checked()?;
-            let flow = if call == Call::Logout { self.stack.flow(call, 30_000).await? } else { flow };
+            let flow = if call == Call::Logout { self.stack.flow(call, most).await? } else { flow };
             let (begin, before) = (Instant::now(), Counters::read(&self.stack).await?);
             let load = self.counted_load(flow, Duration::from_secs_f64(self.options.seconds));
             let report = load.run().await?.checked()?;
@@ -88,9 +93,10 @@ impl Bench<'_> {
                 postgres_micros: one[3],
                 wal_bytes: one[4],
                 postgres_bytes: one[5],
-                redis_commands: one[6],
-                redis_micros: one[7],
-                redis_bytes: one[8],
+                redis_round_trips: one[6],
+                redis_commands: one[7],
+                redis_micros: one[8],
+                redis_bytes: one[9],
             };
             progress(&format!("  {cost:?}"));
             self.results.costs.push(cost);
@@ -102,6 +108,18 @@ impl Bench<'_> {
         let load = self.stack.load(flow, CONNECTIONS, Pace::Closed);
         Load { warm_up: Duration::ZERO, duration, ..load }
     }
+}
+
+/// What the stores and servers do without requests. Now and then they do more, such as a checkpoint.
+async fn idle_per_second(stack: &Stack) -> anyhow::Result<Counters> {
+    let mut least = Counters([f64::INFINITY; 10]);
+    for _ in 0..3 {
+        let (begin, before) = (Instant::now(), Counters::read(stack).await?);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let more = Counters::read(stack).await?.since(before);
+        least = least.or_less(Counters(more.0.map(|value| value / begin.elapsed().as_secs_f64())));
+    }
+    Ok(least)
 }
 
 async fn redis_info(stack: &Stack) -> anyhow::Result<BTreeMap<String, f64>> {
@@ -118,10 +136,14 @@ async fn redis_info(stack: &Stack) -> anyhow::Result<BTreeMap<String, f64>> {
     Ok(all)
 }
 
-/// The bytes that the open connections to a port have sent and received, as the kernel counts them.
-fn socket_bytes(port: u16) -> f64 {
-    let printed = run_ok(Command::new("ss").args(["-tinH", &format!("sport = :{port}")]));
-    let counted = printed.split_whitespace().filter_map(|field| {
+/// The bytes that the connections of the servers to the database have sent and received, as the kernel counts them.
+fn socket_bytes(stack: &Stack) -> f64 {
+    let printed =
+        run_ok(Command::new("ss").args(["-tinHOp", &format!("dport = :{}", stack.database_port())]));
+    let of_servers =
+        |line: &&str| stack.replicas.iter().any(|replica| line.contains(&format!("pid={},", replica.id())));
+    let fields = printed.lines().filter(of_servers).flat_map(str::split_whitespace);
+    let counted = fields.filter_map(|field| {
         let bytes = field.strip_prefix("bytes_sent:").or_else(|| field.strip_prefix("bytes_received:"))?;
         bytes.parse::<f64>().ok()
     });

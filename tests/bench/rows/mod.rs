@@ -9,7 +9,10 @@ mod storm;
 mod throughput;
 mod wrk;
 
+use std::panic::AssertUnwindSafe;
+
 use anyhow::Context;
+use futures::FutureExt;
 
 use crate::ceilings::Plain;
 use crate::data::Size;
@@ -32,10 +35,16 @@ struct Bench<'a> {
 
 fn size(options: &Options) -> Size {
     if options.quick {
-        Size { users: 1_000, sessions: 20_000, revocations: 1_000 }
+        Size { users: 5_000, sessions: 100_000, revocations: 1_000 }
     } else {
         Size { users: 100_000, sessions: 1_000_000, revocations: 100_000 }
     }
+}
+
+/// The outcome of a row. A program that does not start ends its row with a panic.
+async fn attempt(row: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let outcome = AssertUnwindSafe(row).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")))
 }
 
 /// Measures the requested rows. A row that fails does not prevent the others.
@@ -64,36 +73,36 @@ pub async fn measure(options: &Options, results: &mut Results) -> anyhow::Result
     if options.wants_any(&on_main) {
         progress("starting the stores and the server");
         let stack = Stack::start(options, size(options)).await.context("the start")?;
-        let plain = Plain::start().await?;
+        let plain = Plain::start(stack.postgres()).await?;
         let mut bench = Bench { options, results, stack, plain, reads: None, logins: None };
         if options.wants(Row::Storm) {
-            note("memory", bench.idle_memory().await);
+            note("memory", attempt(bench.idle_memory()).await);
         }
         if options.wants(Row::Start) {
-            note("start", bench.start_to_ready().await);
+            note("start", attempt(bench.start_to_ready()).await);
         }
-        note("throughput", bench.throughput().await);
+        note("throughput", attempt(bench.throughput()).await);
         if options.wants(Row::Wrk) {
-            note("wrk", bench.wrk().await);
+            note("wrk", attempt(bench.wrk()).await);
         }
         if options.wants(Row::Latency) {
-            note("latency", bench.latency().await);
+            note("latency", attempt(bench.latency()).await);
         }
         if options.wants(Row::Storm) {
-            note("storm", bench.storm().await);
+            note("storm", attempt(bench.storm()).await);
         }
         if options.wants(Row::Cost) {
-            note("cost", bench.cost().await);
+            note("cost", attempt(bench.cost()).await);
         }
     }
     if options.wants(Row::Revocations) {
-        note("revocations", compared::revocations(options, results).await);
+        note("revocations", attempt(compared::revocations(options, results)).await);
     }
     if options.wants(Row::Users) {
-        note("users", compared::users(options, results).await);
+        note("users", attempt(compared::users(options, results)).await);
     }
     if options.wants(Row::Images) {
-        note("images", images::sizes(results).await);
+        note("images", attempt(images::sizes(results)).await);
     }
     anyhow::ensure!(errors.is_empty(), "not measured: {}", errors.join(", "));
     Ok(())

@@ -8,6 +8,7 @@ use crate::figure::{Figure, Samples, Target, number};
 use crate::flows::Login;
 use crate::load::{Load, Pace, Report};
 use crate::progress;
+use crate::replica::Replica;
 use crate::stack::Call;
 
 /// Profile reads per second meanwhile: far below the capacity.
@@ -32,11 +33,13 @@ struct Storm {
 }
 
 impl Bench<'_> {
-    /// The memory of a server after its start.
+    /// The memory of another server after its start.
     pub async fn idle_memory(&mut self) -> anyhow::Result<()> {
+        let mut replica = Replica::start_alone(&self.stack.variables)?;
+        replica.wait_until_ready().await?;
         // What the start needed is returned within seconds.
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let measured = self.stack.replicas[0].memory();
+        let measured = replica.memory();
         let figure = Figure::new("resident memory, idle after the start", "MB", measured);
         self.results.add(figure.target(Target::Under(14.0)));
         Ok(())
@@ -109,7 +112,7 @@ impl Bench<'_> {
         let reads = tokio::spawn(reads.run());
         let mut peak = 0_f64;
         while !logins.is_finished() {
-            peak = self.stack.replicas.iter().map(crate::replica::Replica::memory).fold(peak, f64::max);
+            peak = self.stack.replicas.iter().map(Replica::memory).fold(peak, f64::max);
             tokio::time::sleep(SAMPLE).await;
         }
         let (logins, reads): (Report, Report) = (logins.await??, reads.await??.checked()?);

@@ -67,7 +67,7 @@ impl Bench<'_> {
     pub async fn throughput(&mut self) -> anyhow::Result<()> {
         let options = self.options;
         let mut all: BTreeMap<&str, Series> = BTreeMap::new();
-        let mut plain = Series::default();
+        let (mut plain, mut updates) = (Series::default(), Series::default());
         let mut redis = Samples::default();
         let wanted = |calls: &[Call]| -> Vec<Call> {
             calls.iter().copied().filter(|call| options.wants(row(*call))).collect()
@@ -92,6 +92,7 @@ impl Bench<'_> {
             let writes = wanted(&[Call::Refresh, Call::Logout]);
             if !writes.is_empty() {
                 let ceiling = ceilings::durable_updates(self.stack.postgres(), options.duration()).await?;
+                updates.push(&self.plain.run_updates(options, Call::Refresh.connections()).await?, ceiling);
                 for call in writes {
                     let most = self.most_logouts(ceiling);
                     let measured = self.stack.saturate(call, most).await?;
@@ -113,6 +114,12 @@ impl Bench<'_> {
         if !plain.rate.is_empty() {
             let figure = Figure::new("plain axum response per second", "", plain.rate.clone());
             self.results.add(figure.note(plain.note()));
+        }
+        if !updates.rate.is_empty() {
+            let figure =
+                Figure::new("the same transaction behind a plain axum handler", "", updates.rate.clone());
+            self.results
+                .add(figure.beside("bare durable transaction", &updates.ceiling).note(updates.note()));
         }
         if !redis.is_empty() {
             self.results.add(
