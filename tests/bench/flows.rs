@@ -155,3 +155,56 @@ impl Flow for Logout {
         request
     }
 }
+
+/// OAuth 2.0 grants at the token endpoint of another server.
+pub struct Grants {
+    path: &'static str,
+    form: String,
+    users: usize,
+    /// The refresh tokens; empty for passwords.
+    sessions: Mutex<VecDeque<Session>>,
+    uses_passwords: bool,
+}
+
+impl Grants {
+    /// With the passwords of the accounts `load-1` to `load-N`; `form`: the other parameters.
+    pub fn of_passwords(path: &'static str, form: String, users: usize) -> Self {
+        Self { path, form, users, sessions: Mutex::default(), uses_passwords: true }
+    }
+
+    /// With the refresh tokens of these sessions.
+    pub fn of_refresh_tokens(path: &'static str, form: String, sessions: Vec<Session>) -> Self {
+        Self { path, form, users: 0, sessions: Mutex::new(sessions.into()), uses_passwords: false }
+    }
+}
+
+#[derive(Deserialize)]
+struct GrantedTokens {
+    access_token: String,
+    refresh_token: String,
+}
+
+impl Flow for Grants {
+    fn request(&self, sequence: usize) -> Request<Full<Bytes>> {
+        let body = if self.uses_passwords {
+            format!("{}&username=load-{}", self.form, 1 + sequence % self.users)
+        } else {
+            let session = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let session = session.expect("more sessions than connections, unless grants fail");
+            format!("{}&refresh_token={}", self.form, session.refresh)
+        };
+        let mut request = request(Method::POST, self.path, body);
+        request.headers_mut().insert(CONTENT_TYPE, FORM);
+        request
+    }
+
+    fn answered(&self, answer: &Answer) {
+        if self.uses_passwords {
+            return;
+        }
+        if let Ok(tokens) = serde_json::from_slice::<GrantedTokens>(&answer.body) {
+            let session = Session { access: tokens.access_token, refresh: tokens.refresh_token };
+            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).push_back(session);
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod data;
 mod figure;
 mod flows;
 mod instance;
+mod keycloak;
 mod load;
 mod options;
 mod pacer;

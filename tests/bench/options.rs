@@ -40,6 +40,9 @@ pub struct Options {
     /// The folder for results.json and latency.svg
     #[arg(long, env = "LATCHKEY_BENCH_OUTPUT", default_value = "target/bench", value_name = "FOLDER")]
     pub output: PathBuf,
+    /// Only compare with the Keycloak in this folder, which scripts/bench-peers has prepared
+    #[arg(long, value_name = "FOLDER")]
+    pub keycloak: Option<PathBuf>,
     /// Do not write docs/reference/performance.md; it is only written if all rows are measured with one server
     #[arg(long)]
     pub keep_docs: bool,
@@ -122,6 +125,7 @@ impl Options {
     /// Whether all rows are measured as in the documentation.
     pub fn is_complete(&self) -> bool {
         self.only.is_empty()
+            && self.keycloak.is_none()
             && !self.quick
             && self.replicas == 1
             && !self.pgbouncer

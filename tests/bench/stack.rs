@@ -130,10 +130,7 @@ impl Stack {
         };
         let pooler = options.pgbouncer.then(|| {
             let database = Database::at(postgres.port(), postgres.password(), "postgres");
-            PgBouncer::start(
-                &database,
-                "pool_mode = transaction\nmax_prepared_statements = 200\nmax_client_conn = 1000",
-            )
+            PgBouncer::start(&database, "pool_mode = transaction\nmax_client_conn = 1000")
         });
         let key = key_set::of_this_process().clone();
         let keys = KeyFile::new(std::slice::from_ref(&key));

@@ -4,6 +4,7 @@ mod compared;
 mod cost;
 mod images;
 mod latency;
+mod peers;
 mod start;
 mod storm;
 mod throughput;
@@ -56,6 +57,9 @@ pub async fn measure(options: &Options, results: &mut Results) -> anyhow::Result
             errors.push(row.to_owned());
         }
     };
+    if let Some(keycloak) = &options.keycloak {
+        return attempt(peers::compare(options, keycloak, results)).await;
+    }
     let on_main = [
         Row::Logins,
         Row::Me,
