@@ -17,6 +17,7 @@ use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
+use crate::cpu::cores;
 use crate::data::BARE_ROWS;
 use crate::flows::Read;
 use crate::instance::Instance;
@@ -36,7 +37,7 @@ pub const PLAIN: &str = "--plain-answer";
 /// Hashes per second with argon2id and the parameters of the server, on all cores.
 pub async fn argon2id(duration: Duration) -> anyhow::Result<f64> {
     tokio::task::spawn_blocking(move || {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = cores();
         let begin = Instant::now();
         let hashes: usize = std::thread::scope(|scope| {
             let workers: Vec<_> =

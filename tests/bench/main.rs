@@ -22,6 +22,7 @@ mod page;
 mod replica;
 mod results;
 mod rows;
+mod scaling;
 mod stack;
 mod svg;
 mod table;

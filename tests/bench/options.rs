@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::cpu::cores;
+
 /// Measures the server on this machine, and beside each figure the most that the machine allows.
 ///
 /// Starts PostgreSQL (with fsync) and Redis, fills the database with 100,000 accounts, 1,000,000 sessions and 100,000
@@ -144,7 +146,6 @@ impl Options {
 
     /// Threads of the load generator.
     pub fn threads(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.generator_threads.unwrap_or(cores / 2).max(1)
+        self.generator_threads.unwrap_or(cores() / 2).max(1)
     }
 }

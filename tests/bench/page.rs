@@ -1,4 +1,4 @@
-//! The measured section of the documentation.
+//! The measured sections of the documentation.
 
 use std::fs;
 use std::path::Path;
@@ -6,21 +6,22 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::results::Results;
-use crate::table::{COSTS, HEADER, cost_cells};
+use crate::table::HEADER;
 
 const BEGIN: &str = "<!-- make bench writes from here -->\n";
 const END: &str = "<!-- to here -->\n";
 
 /// Replaces the section between the markers.
-pub fn write(file: &Path, results: &Results) -> anyhow::Result<()> {
+pub fn write(file: &Path, section: &str) -> anyhow::Result<()> {
     let page = fs::read_to_string(file)?;
     let (before, rest) = page.split_once(BEGIN).context("the page has no marker of the beginning")?;
     let (_, after) = rest.split_once(END).context("the page has no marker of the end")?;
-    fs::write(file, format!("{before}{BEGIN}{}{END}{after}", section(results)))?;
+    fs::write(file, format!("{before}{BEGIN}{section}{END}{after}"))?;
     Ok(())
 }
 
-fn section(results: &Results) -> String {
+/// The section of the reference.
+pub fn section(results: &Results) -> String {
     let rows: Vec<Vec<String>> = results.figures.iter().map(|figure| figure.cells().to_vec()).collect();
     let notes: String = results
         .figures
@@ -28,16 +29,14 @@ fn section(results: &Results) -> String {
         .filter(|figure| !figure.note.is_empty())
         .map(|figure| format!("- {}: {}\n", figure.name, figure.note))
         .collect();
-    let costs: Vec<Vec<String>> = results.costs.iter().map(|cost| cost_cells(cost).to_vec()).collect();
     format!(
         "\n{}: {}; {}. Load average before: {:.1}.\n\n{}\n{notes}\n\
-         ![Latency of GET /me over the load](latency.svg)\n\n### What one request costs\n\n{}\n",
+         ![Latency of GET /me over the load](latency.svg)\n",
         results.date,
         results.machine,
         results.setup,
         results.load_average_before,
-        table(&HEADER, &rows),
-        table(&COSTS, &costs)
+        table(&HEADER, &rows)
     )
 }
 

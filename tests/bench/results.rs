@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::figure::Figure;
 use crate::options::{Options, RedisKind};
-use crate::{cpu, page, progress, svg};
+use crate::{cpu, page, progress, scaling, svg};
 
 /// The latencies at one rate.
 #[derive(Debug, Clone, Serialize)]
@@ -39,10 +39,19 @@ pub struct Cost {
     pub redis_bytes: f64,
 }
 
+/// A closed loop.
+#[derive(Debug, Clone, Serialize)]
+pub struct Saturation {
+    pub request: &'static str,
+    pub rate: f64,
+    pub generator_micros: f64,
+}
+
 /// The results of a run.
 #[derive(Debug, Serialize)]
 pub struct Results {
     pub machine: String,
+    pub cores: usize,
     pub setup: String,
     pub date: String,
     pub load_average_before: f64,
@@ -50,6 +59,7 @@ pub struct Results {
     pub figures: Vec<Figure>,
     pub curve: Vec<Point>,
     pub costs: Vec<Cost>,
+    pub saturations: Vec<Saturation>,
 }
 
 impl Results {
@@ -74,6 +84,7 @@ impl Results {
         );
         Self {
             machine: cpu::description(),
+            cores: cpu::cores(),
             setup,
             date: chrono::Utc::now().format("%Y-%m-%d").to_string(),
             load_average_before: cpu::load_average(),
@@ -81,6 +92,7 @@ impl Results {
             figures: Vec::new(),
             curve: Vec::new(),
             costs: Vec::new(),
+            saturations: Vec::new(),
         }
     }
 
@@ -106,8 +118,9 @@ impl Results {
         if options.is_complete() && !options.keep_docs && !self.curve.is_empty() {
             let reference = workspace().join("docs/reference");
             fs::write(reference.join("latency.svg"), svg::latency_over_load(&self.curve))?;
-            page::write(&reference.join("performance.md"), self)?;
-            progress("written: docs/reference/performance.md, docs/reference/latency.svg");
+            page::write(&reference.join("performance.md"), &page::section(self))?;
+            page::write(&workspace().join("docs/explanation/scaling.md"), &scaling::section(self))?;
+            progress("written: docs/reference/performance.md and latency.svg, docs/explanation/scaling.md");
         }
         Ok(())
     }

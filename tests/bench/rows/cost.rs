@@ -10,6 +10,7 @@ use latchkey_tests::process::run_ok;
 use sqlx::Connection as _;
 
 use super::Bench;
+use crate::figure::Figure;
 use crate::load::{Load, Pace};
 use crate::progress;
 use crate::results::Cost;
@@ -76,6 +77,15 @@ impl Bench<'_> {
             ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_planning=off"];
         self.stack.restart_with(&settings).await?;
         let idle = idle_per_second(&self.stack).await?;
+        let replicas = f64::from(self.options.replicas);
+        let name = "SQL statements per second of an idle server";
+        self.results.add(Figure::new(name, "", idle.0[1] / replicas));
+        self.results.add(Figure::new(
+            "Redis round trips per second of an idle server",
+            "",
+            idle.0[6] / replicas,
+        ));
+        self.sizes().await?;
         let most = (8_000.0 * self.options.seconds.max(1.0)) as i64;
         for call in Call::ALL {
             progress(&format!("cost of a {}", call.name()));
@@ -103,6 +113,29 @@ impl Bench<'_> {
             };
             progress(&format!("  {cost:?}"));
             self.results.costs.push(cost);
+        }
+        Ok(())
+    }
+
+    /// What is stored for a session and for a revocation.
+    async fn sizes(&mut self) -> anyhow::Result<()> {
+        let mut connection = self.stack.postgres().connect().await?;
+        let sql = "SELECT (pg_total_relation_size('sessions') + pg_total_relation_size('refresh_tokens'))::float8
+                              / (SELECT count(*) FROM sessions),
+                          pg_total_relation_size('audit_events')::float8 / (SELECT count(*) FROM audit_events),
+                          pg_total_relation_size('users')::float8 / (SELECT count(*) FROM users),
+                          (SELECT count(*) FROM revocations)::float8";
+        let (session, event, user, revocations): (f64, f64, f64, f64) =
+            sqlx::query_as(sql).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        let memory = redis_info(&self.stack).await?.get("used_memory").copied().unwrap_or_default();
+        for (name, bytes) in [
+            ("PostgreSQL: a session with its refresh token and all indexes", session),
+            ("PostgreSQL: an audit event with all indexes", event),
+            ("PostgreSQL: an account with all indexes", user),
+            ("Redis: memory for a revocation", memory / revocations),
+        ] {
+            self.results.add(Figure::new(name, "bytes", bytes));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Bench;
+use crate::cpu::cores;
 use crate::figure::{Figure, Samples, Target, number};
 use crate::flows::Login;
 use crate::load::{Load, Pace, Report};
@@ -87,8 +88,7 @@ impl Bench<'_> {
 
     async fn hash_workers(&self) -> anyhow::Result<f64> {
         let status = self.stack.replicas[0].status().await?;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(status["password_hash_workers"].as_f64().unwrap_or(cores as f64))
+        Ok(status["password_hash_workers"].as_f64().unwrap_or(cores() as f64))
     }
 
     async fn reads(&mut self) -> anyhow::Result<Load> {

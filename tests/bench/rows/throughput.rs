@@ -6,6 +6,7 @@ use super::Bench;
 use crate::figure::{Figure, Samples, Target, number};
 use crate::load::{Pace, Report};
 use crate::options::Row;
+use crate::results::Saturation;
 use crate::stack::Call;
 use crate::{ceilings, progress};
 
@@ -66,7 +67,7 @@ impl Bench<'_> {
     /// Measures each call and its ceiling in turn, several times.
     pub async fn throughput(&mut self) -> anyhow::Result<()> {
         let options = self.options;
-        let mut all: BTreeMap<&str, Series> = BTreeMap::new();
+        let mut all: BTreeMap<&'static str, Series> = BTreeMap::new();
         let (mut plain, mut updates) = (Series::default(), Series::default());
         let mut redis = Samples::default();
         let wanted = |calls: &[Call]| -> Vec<Call> {
@@ -109,6 +110,14 @@ impl Bench<'_> {
             let figure = Figure::new(name, "", series.rate.clone()).beside(ceiling, &series.ceiling);
             self.results.add(figure.target(Target::RatioAtLeast(least)).note(series.note()));
         }
+        self.results.saturations = all
+            .iter()
+            .map(|(request, series)| Saturation {
+                request,
+                rate: series.rate.median(),
+                generator_micros: series.generator_micros.median(),
+            })
+            .collect();
         self.logins = all.get(Call::Login.name()).map(|series| series.rate.median());
         self.reads = all.get(Call::Me.name()).map(|series| series.rate.median());
         if !plain.rate.is_empty() {
