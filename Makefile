@@ -6,7 +6,7 @@ CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
 export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-operator campaign-server campaign-operator images release cluster-up cluster-down
+.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-peers bench-operator campaign-server campaign-operator images release cluster-up cluster-down
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-17s %s\n", $$1, $$2 }'
@@ -38,8 +38,11 @@ fuzz: ## Fuzz the parsers of the server (TARGET=name SECONDS=60; scripts/fuzz --
 generate: ## Write the generated files: the CRD, its copy and README in the chart, the OpenAPI document
 	@scripts/generate
 
-bench: ## Measure the figures of docs/reference/performance.md (several minutes)
-	@scripts/bench
+bench: ## Measure the server and write docs/reference/performance.md (ten minutes; ARGS=--help explains)
+	@scripts/bench $(ARGS)
+
+bench-peers: ## Measure Keycloak and the server in the same run (ARGS=--help explains)
+	@scripts/bench-peers $(ARGS)
 
 bench-operator: ## Measure the operator and the API server with a thousand AuthServices (ten minutes)
 	@scripts/bench-operator

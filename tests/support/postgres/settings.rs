@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::Postgres;
+use super::{Database, Postgres};
 
 impl Postgres {
     /// Restarts it with more settings, `NAME=VALUE`, which take precedence over those of all tests.
@@ -26,5 +26,12 @@ impl Postgres {
     /// Connects to a database that no test uses.
     pub async fn connect_as_administrator(&self) -> PgConnection {
         self.database("postgres").connect().await
+    }
+}
+
+impl Database {
+    /// A database of an instance that the tests have not started.
+    pub fn at(port: u16, password: &str, name: &str) -> Self {
+        Self { port, password: password.to_owned(), name: name.to_owned(), removed_on_drop: false }
     }
 }
