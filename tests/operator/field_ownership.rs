@@ -36,6 +36,7 @@ async fn fields_that_a_service_mesh_adds_to_the_deployment_are_kept() {
         .await
         .expect("no field of it is owned by the operator");
     fixture.wait_for_condition("Ready", "True").await;
+    fixture.wait_for_audit_log().await;
     let writes = fixture.writes().len();
     let before = operator.metric("latchkey_operator_reconcile_total", &[]).await;
     wait::until("several reconciles", async || {

@@ -294,6 +294,17 @@ impl Fixture {
         events.into_iter().filter(about).map(|e| (text(e.type_), text(e.reason), text(e.note))).collect()
     }
 
+    /// Waits until the audit log has every write whose effect was seen: the API server logs a request after its response.
+    pub async fn wait_for_audit_log(&self) {
+        let name = format!("marker-{}", uuid::Uuid::new_v4());
+        let metadata = json!({"name": name, "namespace": self.namespace});
+        apply(&self.client, &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})).await;
+        wait::until("a later request in the audit log", async || {
+            wait::check(self.control_plane.audit.contains(&name), &name)
+        })
+        .await;
+    }
+
     /// The operator's writes so far, except to its Lease and Events.
     pub fn writes(&self) -> Vec<Write> {
         let mut writes = self.control_plane.audit.writes_by(&self.installation.user);

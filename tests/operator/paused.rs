@@ -27,6 +27,7 @@ async fn a_paused_auth_service_is_not_changed_except_for_its_status() {
         writes.retain(|write| !write.resource.ends_with("/status"));
         writes.len()
     };
+    fixture.wait_for_audit_log().await;
     let before = objects(&fixture);
     fixture.any("PodDisruptionBudget").delete(NAME, &DeleteParams::default()).await.expect("it is deleted");
     fixture.merge(json!({"spec": {"logging": {"level": "debug"}}})).await;

@@ -19,8 +19,9 @@ const FOREIGN: &str = "/data/TRUSTED_PROXIES";
 const ROUNDS: usize = 24;
 /// How long three writers write in each round.
 const WRITING: Duration = Duration::from_millis(500);
-/// How long a repair may take after the last write.
-const REPAIRED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a repair may take after the last write. One that is forgotten waits for the next periodic reconcile, up to a
+/// minute.
+const REPAIRED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Writers that patch one object repeatedly until they are stopped.
 struct Writers {

@@ -83,6 +83,7 @@ async fn an_operator_reconciles_only_its_class_and_a_change_of_class_hands_over(
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_reason("Progressing", "False", "Settled").await;
     assert_eq!(identities(&fixture.owned().await), before);
+    fixture.wait_for_audit_log().await;
     let settled = fixture.writes();
     assert_eq!(deletions(&settled) + deletions(&writes_of(&fixture, &blue)), 0);
     fixture.merge(json!({"spec": {"replicas": 2}})).await;

@@ -19,7 +19,7 @@ use crate::waiting::wait_for;
 /// Far more than the number of reconcile slots.
 const SLOW: usize = 96;
 /// A reconcile waits two seconds for its servers: sixteen at a time, the last one would start after twelve.
-const AT_MOST: Duration = Duration::from_secs(4);
+const AT_MOST: Duration = Duration::from_secs(8);
 
 /// An address that accepts connections and never responds.
 async fn blackhole() -> (String, Blackhole) {

@@ -44,6 +44,7 @@ async fn bring_up(name: &str, resources: Value) -> (Fixture, Kubelet, Operator) 
     fixture.wait_for_reason("Progressing", "False", "Settled").await;
     // The last write of the status triggers a separate reconcile.
     reconcile_again(&fixture, &operator).await;
+    fixture.wait_for_audit_log().await;
     (fixture, kubelet, operator)
 }
 

@@ -34,6 +34,7 @@ async fn an_operator_with_other_defaults_changes_only_objects_that_use_them() {
     fixture.wait_for_condition("Ready", "True").await;
     fixture.wait_for_reason("Progressing", "False", "Settled").await;
     operator.terminate();
+    fixture.wait_for_audit_log().await;
     let (before, writes) = (versions(&fixture).await, fixture.writes().len());
 
     let newer = [

@@ -19,7 +19,7 @@ async fn every_command_ends() {
         let said = String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap();
         assert!(!output.status.success(), "{command:?}: {said}");
         assert!(said.contains("did not answer within the time limit"), "{command:?}: {said}");
-        assert!(begun.elapsed() < Duration::from_secs(15), "{command:?} took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(25), "{command:?} took {:?}", begun.elapsed());
         assert_eq!(latchkey_tests::logs::leak(&said), None, "{command:?}");
     }
 }

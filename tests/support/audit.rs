@@ -69,6 +69,15 @@ impl AuditLog {
         writes.filter(|(_, w)| !READS.contains(&w.verb.as_str()) && w.resource != "leases").collect()
     }
 
+    /// Whether a complete line contains this text.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub fn contains(&self, text: &str) -> bool {
+        let log = fs::read_to_string(&self.0).expect("the audit log");
+        log.split_inclusive('\n').any(|line| line.ends_with('\n') && line.contains(text))
+    }
+
     /// The number of reads of the ConfigMap of this name by `user`, which is a service account, so far.
     ///
     /// # Panics
