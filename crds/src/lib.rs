@@ -5,6 +5,8 @@
 pub mod auth_service;
 mod bounds;
 pub mod conditions;
+mod list_keys;
+pub mod pod_template;
 mod yaml;
 
 pub use auth_service::{AuthService, AuthServiceSpec, AuthServiceStatus};

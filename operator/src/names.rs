@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) use latchkey_crds::pod_template::{ANNOTATIONS, HTTP_PORT, MANAGEMENT_PORT, SERVER_CONTAINER};
+
 /// The field manager of all writes, the value of the managed-by label, and the prefix of the election's Lease.
 pub(crate) const OPERATOR: &str = "latchkey-operator";
 /// The name of the Lease of the operators of a class. Operators of different classes do not share it.
@@ -17,8 +19,6 @@ const NAME: &str = "app.kubernetes.io/name";
 const COMPONENT: &str = "app.kubernetes.io/component";
 const PRODUCT: &str = "latchkey";
 
-/// The prefix of every annotation.
-pub(crate) const ANNOTATIONS: &str = "latchkey.dev/";
 /// Hash of the ids and phases of the keys that a pod should load; a change makes the kubelet update the mounted
 /// Secret immediately.
 pub(crate) const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
@@ -45,16 +45,10 @@ pub(crate) const ADOPT_ANNOTATION: &str = "latchkey.dev/adopt";
 /// Argo CD deletes no object with this annotation and value.
 pub(crate) const ARGO_CD_SYNC_OPTIONS: (&str, &str) = ("argocd.argoproj.io/sync-options", "Prune=false");
 
-/// Port of the API in the server's pods.
-pub(crate) const HTTP_PORT: i32 = 8080;
-/// Port of health, metrics and status in the server's pods.
-pub(crate) const MANAGEMENT_PORT: u16 = 9090;
 /// The key in the key set's Secret.
 pub(crate) const KEYS_KEY: &str = "keys.json";
 /// The key with the salt of hashes in annotations, in the same Secret.
 pub(crate) const SALT_KEY: &str = "salt";
-/// The name of the container in the server's pods.
-pub(crate) const SERVER_CONTAINER: &str = "server";
 /// User and group of the server's pods.
 pub(crate) const SERVER_USER: i64 = 65532;
 /// User and group of the embedded stores' pods, as in the official images.

@@ -180,6 +180,9 @@ pub struct ImportArguments {
     /// .ndjson or .csv].
     #[arg(long)]
     pub format: Option<String>,
+    /// Writes each refused record to this file of this machine, as JSON lines with line or record, username and reason.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Checks the file and imports nothing.
     #[arg(long)]
     pub dry_run: bool,

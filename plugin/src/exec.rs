@@ -24,7 +24,7 @@ pub async fn start(
     cluster: &Cluster,
     name: &str,
     arguments: &[OsString],
-    stdin: Stdio,
+    (stdin, stdout): (Stdio, Stdio),
     printer: &Printer,
 ) -> Result<Child, Failure> {
     cluster.auth_service(name).await?;
@@ -33,7 +33,7 @@ pub async fn start(
     let mut kubectl = Command::new("kubectl");
     kubectl.args(cluster.kubectl_options()).arg("exec").arg("--stdin").arg(&pod);
     kubectl.args(["--container", SERVER_CONTAINER, "--", "latchkey-server"]).args(arguments);
-    kubectl.stdin(stdin).kill_on_drop(true);
+    kubectl.stdin(stdin).stdout(stdout).kill_on_drop(true);
     kubectl.spawn().map_err(|error| Failure::Failed(format!("kubectl cannot be started: {error}")))
 }
 

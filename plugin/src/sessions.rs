@@ -20,6 +20,7 @@ pub async fn end_all(
     let question = format!("End all sessions of {service}? Every user has to log in again.");
     confirm(&question, options.yes)?;
     let arguments = ["sessions", "end-all"].map(Into::into);
-    let child = exec::start(cluster, &options.name, &arguments, Stdio::null(), printer).await?;
+    let streams = (Stdio::null(), Stdio::inherit());
+    let child = exec::start(cluster, &options.name, &arguments, streams, printer).await?;
     exec::exit_code(child).await
 }

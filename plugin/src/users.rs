@@ -1,17 +1,19 @@
 //! `users import`: streams a file of this machine into the server's command in a pod.
 
 use std::ffi::OsString;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::ChildStdout;
 
 use crate::cli::ImportArguments;
 use crate::cluster::Cluster;
 use crate::exec;
 use crate::failure::Failure;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// Runs the server's command in a pod. The contents of the files are only sent on its standard input.
 pub async fn import(
@@ -24,7 +26,18 @@ pub async fn import(
     for path in options.hash_config.iter().chain([&options.file]) {
         sources.push((path, open(path).await?));
     }
-    let mut child = exec::start(cluster, &options.name, &arguments(options), Stdio::piped(), printer).await?;
+    let report = options.report.as_deref().map(Report::create).transpose()?;
+    let stdout = if report.is_some() { Stdio::piped() } else { Stdio::inherit() };
+    let streams = (Stdio::piped(), stdout);
+    let mut child = exec::start(cluster, &options.name, &arguments(options), streams, printer).await?;
+    // Read while the file is sent: the command writes refusals before it has read everything.
+    let output = child.stdout.take();
+    let printed = tokio::spawn(async move {
+        match (report, output) {
+            (Some(report), Some(output)) => report.split(output).await,
+            _ => Ok(()),
+        }
+    });
     let Some(mut stdin) = child.stdin.take() else {
         return Err(Failure::Failed("kubectl exec has no standard input".to_owned()));
     };
@@ -43,7 +56,40 @@ pub async fn import(
     // The command reads until the end of its input.
     let _ = stdin.shutdown().await;
     drop(stdin);
-    exec::exit_code(child).await
+    let code = exec::exit_code(child).await?;
+    let failed = |error: String| Failure::Failed(format!("the report cannot be written: {error}"));
+    printed.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    Ok(code)
+}
+
+/// The file for refused records. The command writes them to its standard output, because a pod has no place for a file.
+struct Report(BufWriter<std::fs::File>);
+
+impl Report {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let file = std::fs::File::create(path);
+        let file = file.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+        Ok(Self(BufWriter::new(file)))
+    }
+
+    /// Writes the refused records to the file, and prints the other lines.
+    async fn split(mut self, output: ChildStdout) -> std::io::Result<()> {
+        let mut lines = BufReader::new(output).lines();
+        while let Some(line) = lines.next_line().await? {
+            if is_refusal(&line) {
+                writeln!(self.0, "{line}")?;
+            } else {
+                writeln!(std::io::stdout(), "{}", printable(&line))?;
+            }
+        }
+        self.0.flush()
+    }
+}
+
+fn is_refusal(line: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| {
+        value["reason"].is_string() && (value["line"].is_u64() || value["record"].is_u64())
+    })
 }
 
 async fn open(path: &Path) -> Result<Box<dyn AsyncRead + Unpin>, Failure> {
@@ -74,6 +120,9 @@ fn arguments(options: &ImportArguments) -> Vec<OsString> {
     arguments.extend(format.map(|format| format!("--format={format}").into()));
     if options.dry_run {
         arguments.push("--dry-run".into());
+    }
+    if options.report.is_some() {
+        arguments.push("--report=/dev/stdout".into());
     }
     if options.assume_verified {
         arguments.push("--assume-verified".into());

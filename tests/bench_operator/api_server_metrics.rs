@@ -58,6 +58,11 @@ impl Requests {
         Self(requests)
     }
 
+    /// The number of requests.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
     /// The requests since an earlier state.
     pub fn since(&self, before: &Self) -> Self {
         let added = self.0.iter().filter_map(|(key, count)| {
@@ -70,7 +75,7 @@ impl Requests {
 
 /// Prints them in one line.
 pub fn show(what: &str, requests: &Requests) {
-    let all: u64 = requests.0.values().sum();
+    let all = requests.total();
     let parts: Vec<String> =
         requests.0.iter().map(|((resource, verb), count)| format!("{resource} {verb} {count}")).collect();
     crate::say(&format!("{what}: {all}: {}", parts.join(", ")));

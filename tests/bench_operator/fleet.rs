@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 const CONCURRENCY: usize = 16;
 const PER_NAMESPACE: usize = 20;
-/// The deadline until all are Ready.
+/// The deadline until all are Ready, for each thousand.
 const PATIENCE: Duration = Duration::from_mins(10);
 /// The deadline until all objects are correct, after all are Ready.
 const CORRECT_WITHIN: Duration = Duration::from_secs(30);
@@ -72,6 +72,10 @@ impl Fleet {
         let metadata = json!({"name": name, "namespace": namespace(number)});
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
         apply(&self.client, &secret).await;
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE * u32::try_from(self.count.div_ceil(1000)).unwrap_or(1)
     }
 
     /// The number of namespaces.
@@ -135,8 +139,9 @@ impl Fleet {
                 ));
             }
             assert!(
-                begun.elapsed() < PATIENCE,
-                "waited {PATIENCE:?} for {} AuthServices; last seen: {} are Ready",
+                begun.elapsed() < self.patience(),
+                "waited {:?} for {} AuthServices; last seen: {} are Ready",
+                self.patience(),
                 self.count,
                 ready.len()
             );
@@ -218,12 +223,17 @@ impl Fleet {
     /// Waits until the operator has been idle for some seconds.
     pub async fn wait_until_quiet(&self, operator: &Operator) {
         let before = Cell::new(f64::MIN);
-        wait::until_within(PATIENCE, Duration::from_secs(5), "no write for five seconds", async || {
-            let writes = operator.metric("latchkey_operator_applied_objects_total", &[]).await
-                + operator.metric("latchkey_operator_status_updates_total", &[]).await;
-            let new = writes - before.replace(writes);
-            wait::check(new.abs() < 0.5, format!("{new} writes"))
-        })
+        wait::until_within(
+            self.patience(),
+            Duration::from_secs(5),
+            "no write for five seconds",
+            async || {
+                let writes = operator.metric("latchkey_operator_applied_objects_total", &[]).await
+                    + operator.metric("latchkey_operator_status_updates_total", &[]).await;
+                let new = writes - before.replace(writes);
+                wait::check(new.abs() < 0.5, format!("{new} writes"))
+            },
+        )
         .await;
     }
 }

@@ -5,6 +5,7 @@
 mod api_server_metrics;
 mod broken;
 mod calibration;
+mod costs;
 mod fleet;
 mod profile;
 mod servers;
@@ -22,6 +23,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use api_server_metrics::{ApiServerMetrics, Requests, show};
 use broken::Broken;
+use costs::Costs;
 use fleet::Fleet;
 use servers::{INSTANCE, Servers};
 
@@ -53,11 +55,17 @@ fn number(variable: &str, default: usize) -> usize {
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(bench());
+    let sizes = std::env::var("LATCHKEY_BENCH_SIZES").unwrap_or_default();
+    let sizes: Vec<usize> = sizes.split_whitespace().filter_map(|size| size.parse().ok()).collect();
+    if sizes.is_empty() {
+        runtime.block_on(bench(number("LATCHKEY_BENCH_COUNT", 1000)));
+        return;
+    }
+    let all: Vec<Costs> = sizes.into_iter().map(|size| runtime.block_on(bench(size))).collect();
+    Costs::print(&all);
 }
 
-async fn bench() {
-    let count = number("LATCHKEY_BENCH_COUNT", 1000);
+async fn bench(count: usize) -> Costs {
     let crds = [auth_service_crd(), service_monitor_crd()];
     let few = std::env::var_os("LATCHKEY_BENCH_CONTROLLERS").is_some_and(|which| which == "pods");
     let controllers: &[&str] = if few { &POD_MAKERS } else { &CONTROLLERS };
@@ -177,6 +185,18 @@ async fn bench() {
     show("  of these, writes of the operator", &Requests::of(&writes));
     show("  steady state (operator and API server alone)", &steady);
     show("  restart", &restart);
+    Costs {
+        count,
+        requests: bring_up.total(),
+        writes: writes.len(),
+        busy,
+        correct,
+        ready,
+        empty,
+        loaded,
+        steady: steady_busy,
+        restart: reconciled,
+    }
 }
 
 fn own_processor_seconds() -> f64 {

@@ -128,3 +128,25 @@ async fn the_result_is_that_of_an_undisturbed_run_whatever_fails() {
     let bad = outcomes.iter().filter(|outcome| !outcome.violations.is_empty()).count();
     assert_eq!(bad, 0, "plans with violations");
 }
+
+/// A restarted operator must not act on a spec that is older than the present one, although an API server that lags
+/// behind serves it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restarted_operator_does_not_act_on_an_older_spec() {
+    if std::env::var_os("LATCHKEY_CAMPAIGN_PLANS").is_some() {
+        return;
+    }
+    let scenarios = [Scenario::Expose, Scenario::Conceal, Scenario::ToExternal, Scenario::Upgrade];
+    let fault = Fault::OlderList { resource: "authservices", lasts: Duration::from_secs(3) };
+    let plan = |(index, scenario): (usize, &Scenario)| Plan {
+        number: index + 1,
+        family: plan::Family::View,
+        scenario: *scenario,
+        fault: fault.clone(),
+    };
+    let outcomes = run_all(0, scenarios.iter().enumerate().map(plan).collect()).await;
+    for outcome in outcomes {
+        assert!(outcome.struck > 0, "{} did not see the older list", outcome.plan);
+        assert!(outcome.violations.is_empty(), "{}: {:?}", outcome.plan, outcome.violations);
+    }
+}

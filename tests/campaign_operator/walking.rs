@@ -77,7 +77,7 @@ pub async fn follow(place: &Place<'_>, seed: u64, operator: &RefCell<Option<Oper
 }
 
 /// Permits to delete and create what another spec does not need.
-pub fn permit_optional(place: &Place<'_>) {
+fn permit_optional(place: &Place<'_>) {
     for (kind, name) in OPTIONAL {
         let (kind, name) = (kind.to_owned(), name.to_owned());
         place.history.add(Entry::Permits(Permit::Replacement { kind, name }));

@@ -232,20 +232,18 @@ async fn changes_of_owned_fields_are_reverted_and_foreign_fields_are_kept() {
     fixture.wait_for_condition("Ready", "True").await;
     let before = owned(&fixture).await;
 
-    // Owned fields are edited; labels and the owner reference are removed. A completed migration Job that has lost them
-    // counts as deleted: it is not needed any more (migration.rs).
-    let disowned = |row: &Row, patch: Value| if row.kind == "Job" { json!({}) } else { patch };
+    // Owned fields are edited; labels and the owner reference are removed.
     change_each(&fixture, |row| row.edit.clone()).await;
     wait_for_each(&fixture, &before, is_as_it_was).await;
     let unlabelled = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
-    change_each(&fixture, |row| disowned(row, unlabelled.clone())).await;
+    change_each(&fixture, |_| unlabelled.clone()).await;
     wait_for_each(&fixture, &before, is_as_it_was).await;
     change_each(&fixture, |row| {
         let uid = before[&(row.kind.to_owned(), row.name.to_owned())].owner_references()[0].uid.clone();
         let foreign =
             ["BackendTLSPolicy", "Certificate", "HTTPRoute", "Route", "ServiceMonitor"].contains(&row.kind);
         let none = if foreign { json!([]) } else { json!([{"$patch": "delete", "uid": uid}]) };
-        disowned(row, json!({"metadata": {"ownerReferences": none}}))
+        json!({"metadata": {"ownerReferences": none}})
     })
     .await;
     wait_for_each(&fixture, &before, is_as_it_was).await;

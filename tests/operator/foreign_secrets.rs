@@ -117,6 +117,33 @@ async fn a_referenced_secret_is_read_once_per_change() {
     assert_eq!((gets("first"), gets("second")), (3, 1));
 }
 
+/// After a start, all AuthServices are reconciled at the same time.
+#[tokio::test]
+async fn a_secret_that_many_auth_services_reference_is_read_once() {
+    let fixture = Fixture::new("shared-secret").await;
+    fixture.apply_secret("shared", &[("url", &url("one"))]).await;
+    let names: Vec<String> = (0..12).map(|number| format!("shared-{number}")).collect();
+    for name in &names {
+        let object = json!({
+            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService",
+            "metadata": {"name": name, "namespace": fixture.namespace}, "spec": named("shared"),
+        });
+        latchkey_tests::control_plane::apply(&fixture.client, &object).await;
+    }
+    let _operator = fixture.start_operator().await;
+    let services = fixture.api::<latchkey_crds::AuthService>();
+    for name in &names {
+        wait::until("a condition", async || {
+            let service = services.get(name).await.expect("the AuthService");
+            wait::check(service.status.is_some_and(|status| !status.conditions.is_empty()), name)
+        })
+        .await;
+    }
+    let reads = fixture.control_plane.audit.secrets_read_by(&fixture.installation.user);
+    let gets = reads.iter().filter(|read| read.verb == "get" && read.name == "shared").count();
+    assert_eq!(gets, 1, "{reads:?}");
+}
+
 /// The watch selects the operator's own Secrets by a label, which another client may remove.
 #[tokio::test]
 async fn the_label_of_an_owned_secret_is_restored_and_its_data_is_kept() {

@@ -119,6 +119,21 @@ async fn faults_of_the_spec_and_its_references_are_found() {
     );
     let wrong = json!({"podTemplate": {"spec": {"volumes": 1}}});
     assert_found(&fixture, &wrong, "pods", "failed", &["spec.podTemplate is not a pod template"]);
+    // What the operator would refuse.
+    for (template, field) in [
+        (json!({"spec": {"hostNetwork": true}}), "spec.podTemplate.spec.hostNetwork"),
+        (
+            json!({"spec": {"containers": [{"name": "server", "command": ["sh"]}]}}),
+            "spec.podTemplate.spec.containers[0].command",
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "a", "image": "a:1"}, {"name": "a", "image": "a:1"}]}}),
+            "spec.podTemplate.spec.containers[1]",
+        ),
+    ] {
+        assert_found(&fixture, &json!({ "podTemplate": template }), "fields", "failed", &[field]);
+    }
+    assert_found(&fixture, &other("proxy", "proxy:1"), "fields", "passed", &["the operator accepts it"]);
     // The name of the host is no Service here; from this machine it does not resolve either.
     let (findings, _) = check(&fixture, &database("db", "uri"));
     let text = format!("{findings:?}");

@@ -88,6 +88,16 @@ async fn the_servers_command_gets_the_file_on_its_standard_input_and_decides_the
     let (refused, _) = call(&["users", "import", NAME, path]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(text(&refused).contains("line 2001"), "{refused:?}");
+    let report = folder.path().join("refused.jsonl");
+    let report_path = report.to_str().expect("a text");
+    let (refused, given) = call(&["users", "import", NAME, path, "--report", report_path]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let printed = text(&refused);
+    assert!(printed.contains("1 records refused") && !printed.contains("\"reason\""), "{printed}");
+    let lines = fs::read_to_string(&report).expect("the report");
+    let record: serde_json::Value = serde_json::from_str(&lines).expect("one record");
+    assert!(record["line"] == 2001 && record["reason"].is_string(), "{record}");
+    assert!(!given.contains("refused.jsonl"), "the pod has no such file: {given}");
     let (wrong, _) = call(&["users", "import", NAME, path, "--format=nonsense"]);
     assert_eq!(wrong.status.code(), Some(2), "the server refuses its arguments: {wrong:?}");
 

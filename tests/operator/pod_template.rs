@@ -67,6 +67,38 @@ async fn an_override_of_what_stays_the_operators_is_refused_in_a_condition() {
             json!({"spec": {"containers": [{"name": "server", "command": ["sh"]}]}}),
             "spec.podTemplate.spec.containers[0].command",
         ),
+        (
+            json!({"spec": {"containers": [{"name": "a", "image": "a:1"}, {"name": "a", "image": "a:1"}]}}),
+            "spec.podTemplate.spec.containers[1] has the same name",
+        ),
+        (
+            json!({"spec": {
+                "containers": [{"name": "a", "image": "a:1"}], "initContainers": [{"name": "a", "image": "a:1"}],
+            }}),
+            "spec.podTemplate.spec.initContainers[0] has the same name",
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "a", "image": "a:1", "ports": [
+                {"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"},
+            ]}]}}),
+            "spec.podTemplate.spec.containers[0].ports[1] has the same containerPort and protocol",
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "server", "env": [
+                {"name": "A", "value": "1"}, {"name": "A", "value": "2"},
+            ]}]}}),
+            "spec.podTemplate.spec.containers[0].env[1] has the same name",
+        ),
+        (
+            json!({"spec": {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "a", "emptyDir": {}}]}}),
+            "spec.podTemplate.spec.volumes[1] has the same name",
+        ),
+        (
+            json!({"spec": {"hostAliases": [
+                {"ip": "10.0.0.1", "hostnames": ["a"]}, {"ip": "10.0.0.1", "hostnames": ["b"]},
+            ]}}),
+            "spec.podTemplate.spec.hostAliases[1] has the same ip",
+        ),
         (json!({"spec": {"volums": []}}), "spec.podTemplate.spec.volums"),
         (json!({"spec": {"volumes": "x"}}), "spec.podTemplate.spec.volumes must be a list"),
     ] {

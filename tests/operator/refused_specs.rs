@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 const CAS: &str = "spec.trustedCAs: each entry has either secretRef or configMapRef";
+const LISTENERS: &str = "spec.exposure.gateway.parentRefs: several references to one Gateway must name different listeners by sectionName or port";
 const ROLLOUT: &str =
     "spec.rollout: maxSurge and maxUnavailable must not both be 0, because then no pod could be replaced";
 const WORDS: &str = "spec.passwordPolicy.forbiddenWords must contain words or names, such as example, without commas and control characters and without spaces around them";
@@ -235,6 +236,16 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             ),
             "spec.exposure.gateway.hostnames must contain host names in lower case, such as auth.example.com",
         ),
+        (parents(&json!([{"name": "a"}, {"name": "a"}])), LISTENERS),
+        (parents(&json!([{"name": "a"}, {"name": "a", "sectionName": "https"}])), LISTENERS),
+        (parents(&json!([{"name": "a", "port": 443}, {"name": "b"}, {"name": "a", "port": 443}])), LISTENERS),
+        (
+            parents(&json!([
+                {"name": "a", "namespace": "n", "sectionName": "https"},
+                {"name": "a", "namespace": "n", "sectionName": "https"},
+            ])),
+            LISTENERS,
+        ),
         (
             json!({"operatorClass": "Blue"}),
             "spec.operatorClass must contain only lower-case letters, digits and '-', such as blue",
@@ -282,6 +293,12 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             "spec.pod.annotations: latchkey.dev/checksum is reserved for the operator",
         ),
     ]
+}
+
+/// A route with these parents.
+pub fn parents(references: &Value) -> Value {
+    let gateway = json!({"parentRefs": references, "hostnames": ["a.example.com"]});
+    exposed(&json!({ "gateway": gateway }), &json!({}))
 }
 
 fn exposed(exposure: &Value, policy: &Value) -> Value {

@@ -103,6 +103,8 @@ fn cert_manager() -> String {
 pub struct GatewayExposure {
     /// The Gateways or listeners to which the route is attached.
     #[schemars(length(min = 1, max = 8))]
+    #[x_kube(validation = Rule::new(DISTINCT_LISTENERS)
+        .message("spec.exposure.gateway.parentRefs: several references to one Gateway must name different listeners by sectionName or port"))]
     pub parent_refs: Vec<ParentRef>,
     /// The host names, such as auth.example.com.
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
@@ -139,6 +141,14 @@ pub struct ParentRef {
 /// Requires at least two labels, because a name without a dot resolves only inside the cluster.
 pub(super) const HOST_NAME: &str =
     "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$')";
+
+/// The rule of an HTTPRoute: one reference to a Gateway, or several that name different listeners.
+const DISTINCT_LISTENERS: &str = "self.all(one, self.exists_one(other, \
+    one.name == other.name && \
+    (has(one.__namespace__) ? one.__namespace__ : '') == (has(other.__namespace__) ? other.__namespace__ : '') && \
+    (!has(one.sectionName) && !has(one.port) || !has(other.sectionName) && !has(other.port) || \
+        (has(one.sectionName) ? one.sectionName : '') == (has(other.sectionName) ? other.sectionName : '') && \
+        (has(one.port) ? one.port : 0) == (has(other.port) ? other.port : 0))))";
 
 const HOST_NAMES: &str = "self.all(host, \
     host.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$'))";

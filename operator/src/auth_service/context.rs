@@ -76,8 +76,12 @@ pub(crate) struct Memory {
     pub repairs: Repairs,
     /// The failed reconciles in a row; each retry waits longer.
     pub failures: Failures,
+    /// The generation of the spec that the API server confirmed, as the present one at that time.
+    pub verified_generation: Option<i64>,
     /// The status written last. It is newer than the cache until the watch shows it.
     pub status: Option<WrittenStatus>,
+    /// When the status was written last.
+    pub status_written: Option<Instant>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
     /// Whether the retained volume is known to be protected against other tools.
@@ -90,6 +94,8 @@ pub(crate) struct Memory {
     pub without_pod: BTreeMap<String, Timestamp>,
     /// The problem reported last, if the AuthService cannot be read.
     pub reported: Option<Box<str>>,
+    /// The object that the cache lacks and for which the API server was asked.
+    pub looked_for: Option<Box<str>>,
     /// When another operator was asked whether it still reconciles the AuthService.
     pub asked: Option<Instant>,
     /// Why the AuthService is left to another operator, as logged.

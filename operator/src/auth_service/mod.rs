@@ -152,6 +152,8 @@ async fn reconcile_once(
         match apply::apply(&service, &external_state, objects, context).await {
             // Another AuthService of that name triggers its own reconcile.
             Err(apply::ApplyError::OwnerGone) => return Ok(Action::await_change()),
+            // The watch shows the change soon.
+            Err(apply::ApplyError::OutdatedSpec) => return Ok(Action::requeue(OUTDATED_DELAY)),
             applied => applied?,
         }
     };

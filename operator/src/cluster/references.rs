@@ -4,11 +4,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kube::ResourceExt;
 use latchkey_crds::AuthService;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::cluster::cached_object::CachedObject;
+
+/// How long a task waits for another task that reads the same object.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Namespace and name.
 type Key = (String, String);
@@ -64,6 +69,8 @@ struct Named {
     by: Few,
     /// Counts observed changes, so that a response to an earlier request is not taken for the current state.
     changes: u64,
+    /// Held while it is read: concurrent reconciles wait for one response instead of sending the same request.
+    reading: Option<Arc<tokio::sync::Mutex<()>>>,
     /// Its data; `None` before it is read, and after a change.
     read: Option<Read>,
 }
@@ -120,6 +127,15 @@ impl NamedObjects {
         self.lock().objects.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
+    /// Waits until no other task reads the object, and lets no other task read it as long as the guard exists. `None` if
+    /// no AuthService references it, or if the other task takes long.
+    pub(crate) async fn begin_read(&self, namespace: &str, name: &str) -> Option<OwnedMutexGuard<()>> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let reading = self.lock().objects.get_mut(&key)?.reading.get_or_insert_default().clone();
+        // A request without a response must not delay the others for as long as its own timeout.
+        tokio::time::timeout(LONGEST_WAIT, reading.lock_owned()).await.ok()
+    }
+
     /// The object, if no change was observed since it was read.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> NamedState {
         match self.lock().objects.get(&(namespace.to_owned(), name.to_owned())) {
@@ -137,10 +153,11 @@ impl NamedObjects {
         changes: Option<u64>,
         object: Option<Arc<CachedObject>>,
     ) {
-        if let Some(named) = self.lock().objects.get_mut(&(namespace.to_owned(), name.to_owned()))
-            && Some(named.changes) == changes
-        {
-            named.read = Some(object.map_or(Read::Missing, Read::Found));
+        if let Some(named) = self.lock().objects.get_mut(&(namespace.to_owned(), name.to_owned())) {
+            named.reading = None;
+            if Some(named.changes) == changes {
+                named.read = Some(object.map_or(Read::Missing, Read::Found));
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use kube::api::{Patch, PatchParams, PostParams, ValidationDirective};
 use kube::{Error, ResourceExt};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service::PodTemplate;
+use latchkey_crds::pod_template::check_pod_template;
 use serde_json::{Value, json};
 
 use super::findings::{Findings, Outcome};
@@ -64,8 +65,10 @@ pub async fn manifest(
 /// Creates one pod of each component in a dry run: LimitRanges, quotas, Pod Security and webhooks decide on it.
 pub async fn pods(cluster: &Cluster, service: &AuthService, findings: &mut Findings) {
     if service.spec.pod_template.is_some() {
-        let message = "what must not be overridden is checked by the operator, in the condition Ready";
-        findings.add(FIELDS, "spec.podTemplate", Outcome::Unknown, message);
+        match check_pod_template(service.spec.pod_template.as_ref()) {
+            Ok(_) => findings.add(FIELDS, "spec.podTemplate", Outcome::Passed, "the operator accepts it"),
+            Err(refusal) => findings.add(FIELDS, "spec.podTemplate", Outcome::Failed, refusal),
+        }
     }
     for pod in needs(service) {
         let subject = format!("a pod of {} ({})", service.name_any(), pod.component);

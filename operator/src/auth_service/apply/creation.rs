@@ -73,6 +73,9 @@ impl Work<'_> {
             verb: "created",
             source: Box::new(source),
         };
+        if !self.may_write().await.map_err(failed)? {
+            return Err(ApplyError::OutdatedSpec);
+        }
         let object = serde_json::from_value(value).map_err(|error| failed(kube::Error::SerdeError(error)))?;
         let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         match api.create(&parameters, &object).await {

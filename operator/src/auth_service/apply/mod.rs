@@ -3,7 +3,8 @@
 //!
 //! Objects are compared with the cache, so that a steady state sends no requests. The cache may lag; preconditions
 //! make that safe: updates and deletions carry the uid of the inspected object, removals of fields carry its resource
-//! version as well, and the first write of an object fails if an object of that name exists (see `creation`).
+//! version as well, and the first write of an object fails if an object of that name exists (see `creation`). A
+//! deletion, and the first write for a spec, require that the spec is the present one (see `currency`).
 //! `object` applies a single object.
 
 mod additions;
@@ -12,7 +13,9 @@ mod admission_plugins;
 mod admitted;
 mod applied;
 mod creation;
+mod currency;
 mod difference;
+mod existing;
 mod field_changes;
 mod inspection;
 mod keys_hint;
@@ -56,6 +59,8 @@ pub(crate) async fn apply(
         name_conflicts: Vec::new(),
         refused: Vec::new(),
         contested: Vec::new(),
+        confirmed: false,
+        outdated: false,
     };
     let mut may_run = false;
     let mut deployment = external_state.deployment.clone();

@@ -37,8 +37,14 @@ impl Work<'_> {
             return Ok(None);
         }
         let mut live = match seen {
-            Some(seen) => Arc::new(seen.object()),
+            Some(seen) => {
+                self.context.with_memory(&self.service.owner.uid, |memory| {
+                    memory.looked_for.take_if(|looked_for| **looked_for == *rendered.name);
+                });
+                Arc::new(seen.object())
+            }
             // Objects of other owners do not have the operator's label and are not in the cache.
+            None if !self.may_write().await? => return Ok(None),
             None => match self.create_if_absent(&api, &rendered).await? {
                 Found::Created(object) => {
                     self.record_admission(&api, &rendered, object, Written::Created).await?
@@ -63,6 +69,7 @@ impl Work<'_> {
                     self.remember_correct(&rendered, &live);
                     return Ok(Some(live));
                 }
+                _ if !self.may_write().await? => return Ok(None),
                 Verdict::RemoveForeignFields(fields) => {
                     let removed = repair::remove_foreign_fields(&api, &rendered.name, &live, fields).await;
                     (removed, Written::Cleaned)

@@ -58,7 +58,7 @@ fn is_pending(action: &Action, owner: &str, live: impl Fn(Kind, &str) -> Option<
         Action::Delete { kind, name } => {
             live(*kind, name).is_some_and(|found| found.is_controlled_by(owner) && !found.is_deleting())
         }
-        Action::Keep { .. } => false,
+        Action::Keep { .. } | Action::Repair(_) => false,
     }
 }
 

@@ -32,6 +32,9 @@ impl Work<'_> {
         if !self.is_ours(&live) || live.data["spec"]["replicas"] == json!(replicas) {
             return Ok(None);
         }
+        if !self.may_write().await? {
+            return Ok(None);
+        }
         let change = json!({ "metadata": { "uid": live.uid() }, "spec": { "replicas": replicas } });
         let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         let object = self.api(Kind::Deployment).patch(name, &parameters, &Patch::Merge(&change)).await?;

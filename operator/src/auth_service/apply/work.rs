@@ -33,6 +33,9 @@ pub(crate) enum ApplyError {
     /// A generated Secret exists already: the cache lags.
     #[error("the Secret {0} exists, but is not in the cache yet")]
     WatchLags(String),
+    /// The API server has another spec than the one that is being reconciled: the cache lags.
+    #[error("the AuthService has changed, but the change is not in the cache yet")]
+    OutdatedSpec,
     /// The key set was changed since it was read; the decision may be outdated.
     #[error("the Secret {0} has changed since it was read")]
     Outdated(String),
@@ -45,6 +48,10 @@ pub(super) struct Work<'a> {
     pub(super) name_conflicts: Vec<(Kind, String)>,
     pub(super) refused: Vec<Problem>,
     pub(super) contested: Vec<(Kind, String)>,
+    /// Whether the API server confirmed the spec in this reconcile.
+    pub(super) confirmed: bool,
+    /// Whether the API server has another spec.
+    pub(super) outdated: bool,
 }
 
 impl Work<'_> {
@@ -59,7 +66,7 @@ impl Work<'_> {
         let (kind, name) = action.target();
         let name = name.to_owned();
         let verb = match &action {
-            Action::Apply(_) => "applied",
+            Action::Apply(_) | Action::Repair(_) => "applied",
             Action::Create(_) => "created",
             Action::Delete { .. } => "deleted",
             Action::Keep { .. } => "kept",
@@ -68,11 +75,15 @@ impl Work<'_> {
         let guarded = matches!(&action, Action::Apply(rendered) if rendered.based_on.is_some());
         let result = match action {
             Action::Apply(rendered) => self.apply_rendered(rendered).await,
+            Action::Repair(rendered) => self.repair_existing(rendered).await,
             Action::Create(rendered) => return self.create(rendered).await,
             Action::Delete { kind, name } => self.delete(kind, &name).await.map(|()| None),
             Action::Keep { .. } => Ok(None),
             Action::Scale { name, replicas } => self.scale(&name, replicas).await,
         };
+        if self.outdated {
+            return Err(ApplyError::OutdatedSpec);
+        }
         match result {
             Ok(object) => Ok(object),
             Err(kube::Error::Api(status)) if guarded && status.code == 409 => Err(ApplyError::Outdated(name)),
@@ -84,11 +95,14 @@ impl Work<'_> {
         }
     }
 
-    /// Deletes an object of this AuthService in the inspected version. If the cached version is outdated, the object
-    /// is read and inspected again.
+    /// Deletes an object of this AuthService in the inspected version, if the spec is the present one. If the cached
+    /// version is outdated, the object is read and inspected again.
     async fn delete(&mut self, kind: Kind, name: &str) -> Result<(), kube::Error> {
         let Some(seen) = self.context.cache.get(kind, &self.service.namespace, name) else { return Ok(()) };
         if !seen.is_controlled_by(&self.service.owner.uid) || seen.is_deleting() {
+            return Ok(());
+        }
+        if !self.is_current().await? {
             return Ok(());
         }
         let api = self.api(kind);

@@ -54,8 +54,13 @@ async fn read(
     let api: Api<AnyObject> = Api::namespaced_with(context.client.clone(), namespace, &kind.api_resource());
     let names: BTreeSet<&str> = names.collect();
     let found = names.into_iter().map(async |name| {
+        if let NamedState::Read(object) = objects.get(namespace, name) {
+            return Ok::<_, DereferenceError>((name.to_owned(), object));
+        }
+        // Many reconciles may need the same object at the same time.
+        let _reading = objects.begin_read(namespace, name).await;
         let changes = match objects.get(namespace, name) {
-            NamedState::Read(object) => return Ok::<_, DereferenceError>((name.to_owned(), object)),
+            NamedState::Read(object) => return Ok((name.to_owned(), object)),
             NamedState::Unread(changes) => changes,
         };
         let object = api.get_opt(name).await.map_err(|source| error(name.to_owned(), source))?;

@@ -120,7 +120,9 @@ fn container(service: &Validated, mounts: Vec<VolumeMount>, required: Option<&Re
         // The server listens before its dependencies respond; the minute is for very busy nodes.
         startup_probe: Some(probe(&startup_path(required), 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
-        readiness_probe: Some(probe("/readyz", 2, 2)),
+        // Each second, so that a replica whose first probe fails during its start is ready soon after it; a replica
+        // is taken out of service after four failures.
+        readiness_probe: Some(probe("/readyz", 1, 4)),
         // If the server exits at startup, the last line of its log becomes the termination message.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: Some(

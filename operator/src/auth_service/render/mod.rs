@@ -218,8 +218,11 @@ fn build_migration(
     let exists = external_state.jobs.iter().any(|job| job.name_any() == name);
     match state {
         Migration::Left => actions.push(Action::delete(Kind::Job, name)),
-        // It may have been deleted since, for example after a time to live.
-        Migration::Done if !exists => {}
+        // It may have been deleted since, for example after a time to live, or lost its label or its owner.
+        Migration::Done if !exists => {
+            let job = Action::apply(service, Kind::Job, &migration_job::build(service, server, &name))?;
+            actions.push(job.if_it_exists());
+        }
         _ => actions.push(Action::apply(service, Kind::Job, &migration_job::build(service, server, &name))?),
     }
     Ok((schema, actions))

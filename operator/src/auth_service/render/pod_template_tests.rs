@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use latchkey_crds::pod_template::VOLUMES;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
@@ -10,7 +11,6 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::auth_service::fixtures::{auth_service, embedded, full, full_spec, validated};
 use crate::auth_service::problem::Problem;
-use crate::auth_service::validate::pod_template_fields::VOLUMES;
 
 /// The pod template of the smallest service with this override.
 fn template(given: &Value) -> Result<Value, Problem> {

@@ -50,6 +50,8 @@ impl std::fmt::Debug for Rendered {
 pub(crate) enum Action {
     /// The object is made equal to the rendered one.
     Apply(Rendered),
+    /// The object is made equal to the rendered one if it exists.
+    Repair(Rendered),
     /// The object was generated just now and cannot be generated again: it is created, never overwritten.
     Create(Rendered),
     /// The existing object is kept as it is.
@@ -127,7 +129,9 @@ impl Action {
     /// The kind and name of the object.
     pub(crate) fn target(&self) -> (Kind, &str) {
         match self {
-            Self::Apply(rendered) | Self::Create(rendered) => (rendered.kind, &rendered.name),
+            Self::Apply(rendered) | Self::Repair(rendered) | Self::Create(rendered) => {
+                (rendered.kind, &rendered.name)
+            }
             Self::Keep { kind, name } | Self::Delete { kind, name } => (*kind, name),
             Self::Scale { name, .. } => (Kind::Deployment, name),
         }
@@ -137,6 +141,14 @@ impl Action {
     pub(super) fn based_on(self, version: Option<String>) -> Self {
         match self {
             Self::Apply(rendered) => Self::Apply(Rendered { based_on: version, ..rendered }),
+            other => other,
+        }
+    }
+
+    /// Only if the object exists; also if its labels and its owner were removed.
+    pub(super) fn if_it_exists(self) -> Self {
+        match self {
+            Self::Apply(rendered) => Self::Repair(Rendered { adopts: true, ..rendered }),
             other => other,
         }
     }

@@ -45,7 +45,7 @@ fn jobs(objects: &Objects) -> Vec<&Action> {
 fn all(objects: &Objects) -> Vec<Value> {
     let actions = objects.actions();
     let values = actions.map(|action| match action {
-        Action::Apply(rendered) => rendered.value.clone(),
+        Action::Apply(rendered) | Action::Repair(rendered) => rendered.value.clone(),
         Action::Create(rendered) => json!({ "generated": rendered.value }),
         Action::Keep { kind, name } => json!({ "kept": format!("{kind} {name}") }),
         Action::Scale { name, replicas } => json!({ "scaled": name, "replicas": replicas }),

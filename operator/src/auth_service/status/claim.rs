@@ -44,6 +44,8 @@ pub(crate) async fn write_claim(
             let kept =
                 stored.operator == status.operator && stored.operator_request == status.operator_request;
             context.with_memory(&uid, |memory| {
+                // The write names the resource version, so that the spec was the present one.
+                memory.verified_generation = auth_service.metadata.generation;
                 memory.status = auth_service.resource_version().map(|replaced| WrittenStatus {
                     replaced,
                     version: written.resource_version(),

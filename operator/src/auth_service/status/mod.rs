@@ -27,6 +27,7 @@ mod obstacles;
 mod obstacles_tests;
 #[cfg(test)]
 mod overall_tests;
+mod progress;
 mod rollout;
 #[cfg(test)]
 mod rollout_tests;
@@ -39,7 +40,7 @@ mod unreadable;
 #[cfg(test)]
 mod values_tests;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -114,7 +115,13 @@ pub(crate) async fn update(
         operator: before.operator.clone(),
         operator_request: before.operator_request.clone(),
     };
-    if after != before {
+    let postponed = if after == before || !applied.refused.is_empty() || !applied.contested.is_empty() {
+        None
+    } else {
+        let written = context.with_memory(&service.owner.uid, |memory| memory.status_written);
+        progress::postpone(&before, &after, written.map(|at| at.elapsed()))
+    };
+    if after != before && postponed.is_none() {
         write(auth_service, &after, context).await?;
         publish(auth_service, &before.conditions, &after.conditions, context).await;
     }
@@ -133,7 +140,8 @@ pub(crate) async fn update(
     if matches!(external_state.sharing, Sharing::Refused { for_now: true, .. }) {
         requeue_after = requeue_after.min(facts::PRECEDENCE_CHECK);
     }
-    Ok(service.rotation.due.map_or(requeue_after, |due| due.min(requeue_after)))
+    let sooner = [service.rotation.due, postponed].into_iter().flatten();
+    Ok(sooner.fold(requeue_after, Duration::min))
 }
 
 fn observed(
@@ -226,6 +234,9 @@ async fn write(
     context.metrics.status_updated();
     context.forget_gone();
     context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
+        // The write names the resource version, so that the spec was the present one.
+        memory.verified_generation = auth_service.metadata.generation;
+        memory.status_written = Some(Instant::now());
         memory.status = auth_service.resource_version().map(|replaced| WrittenStatus {
             replaced,
             version,

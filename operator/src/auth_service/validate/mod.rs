@@ -2,9 +2,6 @@
 
 mod migration;
 pub(crate) mod paths;
-mod pod_template;
-mod pod_template_containers;
-pub(crate) mod pod_template_fields;
 mod ports;
 mod replicas;
 mod secret_values;
@@ -16,6 +13,7 @@ use kube::{Resource, ResourceExt};
 use latchkey_config::{PasswordPolicy, SecretText};
 use latchkey_crds::AuthService;
 use latchkey_crds::auth_service as api;
+use latchkey_crds::pod_template::check_pod_template;
 
 use crate::auth_service::context::{Images, Installation};
 use crate::auth_service::dereference::{Dereferenced, ExternalState};
@@ -84,7 +82,7 @@ pub(crate) fn validate(
     });
     let redis =
         found.redis_password.clone().map(|password| embedded_redis(password, &names, &namespace, images));
-    let pod_template = pod_template::pod_template(spec.pod_template.as_ref());
+    let pod_template = check_pod_template(spec.pod_template.as_ref()).map_err(Problem::spec);
     let server = secrets.clone().and_then(|()| {
         pod_template.as_ref().map_err(Clone::clone)?;
         let database = url_of(found.database_url, postgres.as_ref(), &names.postgres())?;
@@ -138,6 +136,7 @@ pub(crate) fn validate(
         })
     });
     Ok(Validated {
+        generation: auth_service.metadata.generation,
         database_url: secret_key(spec.database.url_secret_ref.as_ref(), names.postgres()),
         redis_url: secret_key(spec.redis.url_secret_ref.as_ref(), names.redis()),
         postgres,

@@ -66,6 +66,8 @@ pub(crate) struct Server {
 pub(crate) struct Validated {
     pub name: String,
     pub namespace: String,
+    /// The generation of the spec.
+    pub generation: Option<i64>,
     /// The names of its objects.
     pub names: Names,
     /// The owner reference of its objects.

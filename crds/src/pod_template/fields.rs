@@ -4,7 +4,7 @@ use latchkey_config::variables;
 use serde_json::{Map, Value};
 
 /// The names of the operator's volumes, also of those that a spec does not use now.
-pub(crate) const VOLUMES: [&str; 12] = [
+pub const VOLUMES: [&str; 12] = [
     "keys",
     "database",
     "database-client",

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::pod_template_fields::{Refusal, VOLUMES, elements, is_setting, member, name_of, only};
-use crate::names::{HTTP_PORT, MANAGEMENT_PORT, SERVER_CONTAINER};
+use super::fields::{Refusal, VOLUMES, elements, is_setting, member, name_of, only};
+use super::{HTTP_PORT, MANAGEMENT_PORT, SERVER_CONTAINER};
 
 const SERVER_FIELDS: [&str; 7] =
     ["env", "lifecycle", "livenessProbe", "name", "readinessProbe", "startupProbe", "volumeMounts"];

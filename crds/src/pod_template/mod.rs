@@ -1,15 +1,27 @@
-//! Checks the overrides of the pod template. Identity, command, settings, mounted files and security stay those of the
+//! Checks the overrides of the pod template: the operator before it renders them, and the plugin of kubectl. Identity, command, settings, mounted files and security stay those of the
 //! operator: a field that would change them is refused by its name. Only fields in lists of allowed ones are accepted, so
 //! that a field of a later Kubernetes is refused too.
 
+mod containers;
+mod duplicates;
+mod fields;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use latchkey_crds::auth_service::PodTemplate;
 use serde_json::{Map, Value};
 
-use super::pod_template_containers as containers;
-use super::pod_template_fields::{Refusal, VOLUMES, elements, member, name_of, only};
-use crate::auth_service::problem::Problem;
-use crate::names::ANNOTATIONS;
+use crate::auth_service::PodTemplate;
+
+pub use fields::VOLUMES;
+use fields::{Refusal, elements, member, name_of, only};
+
+/// The name of the server's container.
+pub const SERVER_CONTAINER: &str = "server";
+/// The port of the API.
+pub const HTTP_PORT: i32 = 8080;
+/// The port of metrics and status.
+pub const MANAGEMENT_PORT: u16 = 9090;
+/// The prefix of the operator's annotations.
+pub const ANNOTATIONS: &str = "latchkey.dev/";
 
 /// The largest override, in bytes of JSON.
 const LARGEST: usize = 32 * 1024;
@@ -55,10 +67,10 @@ const VOLUME_FIELDS: [&str; 9] = [
 /// The checked override.
 ///
 /// # Errors
-/// The field that is refused, and why.
-pub(super) fn pod_template(given: Option<&PodTemplate>) -> Result<Option<Box<PodTemplateSpec>>, Problem> {
+/// A sentence with the field that is refused, and why.
+pub fn check_pod_template(given: Option<&PodTemplate>) -> Result<Option<Box<PodTemplateSpec>>, String> {
     let Some(PodTemplate(template)) = given else { return Ok(None) };
-    let problem = |message: String| Problem::spec(format!("spec.podTemplate{message}"));
+    let problem = |message: String| format!("spec.podTemplate{message}");
     check(template).map_err(problem)?;
     let value = Value::Object(template.clone());
     let parsed: PodTemplateSpec = serde_json::from_value(value.clone())
@@ -106,7 +118,7 @@ fn check(template: &Map<String, Value>) -> Refusal {
     for (container, path) in elements(spec, "initContainers", ".spec")? {
         containers::check(container, &path, false)?;
     }
-    Ok(())
+    duplicates::check(spec)
 }
 
 /// The first field that the type of Kubernetes does not keep.
