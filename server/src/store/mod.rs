@@ -70,7 +70,7 @@ pub use schema::{Migrated, OLDEST_TOLERATED_SERVER, Progress, describe_unfit, mi
 pub use schema_version::REQUIRED_SCHEMA_VERSION;
 pub use session_cutoffs::EndedSessions;
 pub use session_limit::session_limit_event;
-pub use sessions::{NewSession, Occupancy};
+pub use sessions::{NewSession, Occupancy, SessionEnd};
 pub use unconfirmed_accounts::registration_expired_event;
 pub use users::NewSuperuser;
 

@@ -92,9 +92,12 @@ async fn log_in(
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
     let LoginForm { name, password, remember_device, is_program, client, .. } = form;
-    let account = match LoginName::parse(name) {
-        Some(name) => service.store.find_credentials(&name).await?,
-        None => None,
+    let own_device = device.as_ref().filter(|device| device.answers_to(&LoginName::canonical_spelling(name)));
+    let account = match (own_device, LoginName::parse(name)) {
+        // Read with the device. `begin_session` finds out whether they have changed since.
+        (Some(device), Some(_)) => Some(device.credentials.clone()),
+        (None, Some(name)) => service.store.find_credentials(&name).await?,
+        (_, None) => None,
     };
     let stored = account.as_ref().and_then(|account| account.password_hash.clone());
     let correct = service.hashing.verify(password.clone(), stored.clone()).await?;
