@@ -17,6 +17,15 @@ const REQUESTS: usize = 15;
 /// Long enough for everything that the server does all the time.
 const IDLE: Duration = Duration::from_secs(5);
 
+const MANY_DEVICES: &str = "INSERT INTO devices (token_hash, user_id)
+    SELECT sha256(n::text::bytea), id FROM users, generate_series(1, 110) AS n WHERE username = $1";
+const DEVICES: &str = "SELECT count(*) FROM devices JOIN users ON users.id = user_id WHERE username = $1";
+const MANY_SESSIONS: &str = "INSERT INTO sessions (id, user_id, access_tokens_expire_at, expires_at)
+    SELECT gen_random_uuid(), id, now() + interval '7 days', now() + interval '1 year'
+    FROM users, generate_series(1, 100) AS n WHERE username = $1";
+const SESSIONS: &str = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id
+    WHERE username = $1 AND ended_at IS NULL";
+
 /// The round trips of one request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Trips {
@@ -132,6 +141,20 @@ async fn frequent_requests_need_few_round_trips() {
     let form = [("username", user.username.as_str()), ("password", user.password.as_str())];
     let trips = recorded.measure(async |app| drop(post_token(app, &form).await.ok(200))).await;
     assert_trips("login of a program", &trips, (2, 2), &mut failures);
+
+    // Each login forgets a device.
+    let user = app.create_user("devices").await;
+    assert_eq!(app.database.execute_for(MANY_DEVICES, &user.username).await, 110);
+    let trips = recorded.measure(async |app| drop(app.log_in(&user).await)).await;
+    assert_trips("login beyond the limit of devices", &trips, (2, 2), &mut failures);
+    assert_eq!(app.database.count(DEVICES, &user.username).await, 100);
+
+    // Each login ends a session, and announces the end.
+    let user = app.create_user("sessions").await;
+    assert_eq!(app.database.execute_for(MANY_SESSIONS, &user.username).await, 100);
+    let trips = recorded.measure(async |app| drop(app.log_in(&user).await)).await;
+    assert_trips("login beyond the limit of sessions", &trips, (3, 3), &mut failures);
+    assert_eq!(app.database.count(SESSIONS, &user.username).await, 100);
 
     // Redis is asked while PostgreSQL works: it may know an end that a failover of the database lost.
     let (_, mut session) = app.new_session("refreshing").await;

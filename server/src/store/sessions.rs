@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::authority::{RowLock, Transaction};
+use super::devices::MAX_DEVICES;
 use super::revocations::insert_revocations;
 use super::session_cutoffs::{
     EndedSessions, calls_for_cutoff, cut_off, deletion_calls_for_cutoff, not_cut_off,
@@ -59,23 +60,15 @@ pub struct NewSession<'a> {
     pub is_program: bool,
 }
 
-/// What an account had when a session began, without what concurrent logins added.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub struct Occupancy {
-    /// Active sessions.
-    pub sessions: i64,
-    /// Devices of the same kind: browsers, or programs.
-    pub devices: i64,
-}
-
 impl Store {
-    /// Begins a session. `None`, and nothing done, when the account was deactivated or its password changed
+    /// Begins a session, and returns how many the account had, without those of concurrent logins. Forgets the devices beyond
+    /// [`MAX_DEVICES`]. `None`, and nothing done, when the account was deactivated or its password changed
     /// since it was verified: the row lock makes a concurrent change wait, or be seen.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<Option<Occupancy>, StoreError> {
-        let begun = sqlx::query_as(concat!(
+    pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<Option<i64>, StoreError> {
+        let begun = sqlx::query_scalar(concat!(
             // The setting limits the wait for the row in this statement, as `begin` does for a transaction. PostgreSQL may
             // wait twice: for the queue of the row and for the row.
             "WITH owner AS (
@@ -95,14 +88,21 @@ impl Store {
              device AS (
                  INSERT INTO devices (token_hash, user_id, is_program)
                  SELECT $10, user_id, $11 FROM begun WHERE $10 IS NOT NULL
-                 ON CONFLICT (token_hash) DO UPDATE SET last_used_at = now())
+                 ON CONFLICT (token_hash) DO UPDATE SET last_used_at = now()),
+             forgotten AS (
+                 -- Each of them only loses its own rate limit. OFFSET would lock the devices that it skips.
+                 DELETE FROM devices WHERE EXISTS (SELECT FROM begun) AND ctid = ANY (ARRAY(
+                     SELECT ctid FROM devices WHERE ctid = ANY (ARRAY(
+                         SELECT ctid FROM devices
+                         WHERE user_id = $2 AND is_program = $11 AND token_hash <> $10
+                         ORDER BY last_used_at DESC, token_hash OFFSET $13))
+                     FOR UPDATE SKIP LOCKED)))
              INSERT INTO refresh_tokens (jti, session_id, expires_at) SELECT $4, id, $6 FROM begun
              RETURNING
                  (SELECT count(*) FROM sessions
                   WHERE user_id = $2 AND ended_at IS NULL AND expires_at > now()",
             not_cut_off!(),
-            ") AS sessions,
-                 (SELECT count(*) FROM devices WHERE user_id = $2 AND is_program = $11) AS devices"
+            ")"
         ))
         .bind(session.id)
         .bind(session.user_id)
@@ -116,6 +116,8 @@ impl Store {
         .bind(session.device)
         .bind(session.is_program)
         .bind("1s")
+        // Without the device of this login.
+        .bind(MAX_DEVICES - 1)
         .fetch_optional(&self.pool.with(Deadlines::LOCKING))
         .await?;
         Ok(begun)
