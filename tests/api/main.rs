@@ -49,6 +49,7 @@ mod shutdown;
 mod silent_database;
 mod silent_smtp;
 mod slow_clients;
+mod statements;
 mod tokens;
 mod tracing;
 mod users;

@@ -34,6 +34,7 @@ pub mod query_plans;
 pub mod redis;
 pub mod redis_cluster;
 pub mod redis_sentinel;
+pub mod round_trips;
 pub mod scratch;
 pub mod scripted_smtp;
 pub mod server;

@@ -38,6 +38,18 @@ impl FromRequestParts<ApiState> for EndingBearer {
     }
 }
 
+/// The token of the header, unchecked, after the whole request has arrived.
+pub struct UncheckedBearer(pub String);
+
+impl FromRequestParts<ApiState> for UncheckedBearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        check_arrived(parts)?;
+        Ok(Self(bearer_token(&parts.headers)?.to_owned()))
+    }
+}
+
 /// The token of the header, unchecked.
 ///
 /// # Errors

@@ -48,13 +48,20 @@ pub async fn authenticate_to_end(
     now: DateTime<Utc>,
 ) -> Result<Authenticated, ServiceError> {
     let verified = verify(service, token, now)?;
-    if let Err(refusal) = refuse_revoked(service, &verified).await {
-        if matches!(refusal, ServiceError::InvalidAccessToken) {
-            announce_recent_ends(service, verified.user_id, Some(verified.session_id)).await?;
-        }
-        return Err(refusal);
-    }
+    refuse_revoked_to_end(service, &verified).await?;
     Ok(Authenticated { user_id: verified.user_id, session_id: verified.session_id })
+}
+
+/// Checks the revocation for [`authenticate_to_end`].
+pub(super) async fn refuse_revoked_to_end(
+    service: &Service,
+    token: &VerifiedToken,
+) -> Result<(), ServiceError> {
+    let checked = refuse_revoked(service, token).await;
+    if matches!(checked, Err(ServiceError::InvalidAccessToken)) {
+        announce_recent_ends(service, token.user_id, Some(token.session_id)).await?;
+    }
+    checked
 }
 
 /// Checks the signature, the claims and the expiry.

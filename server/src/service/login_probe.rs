@@ -72,8 +72,8 @@ async fn log_in_and_out(service: &Service, username: &str, password: Password) -
     };
     let logged_in = login(service, form, &origin, Utc::now()).await.map_err(failed("logging in"))?;
     let token = logged_in.pair.access.token.as_str();
-    let bearer = authenticate(service, token, Utc::now()).await.map_err(failed("verifying the token"))?;
-    logout(service, bearer, &origin).await.map_err(failed("logging out"))?;
+    authenticate(service, token, Utc::now()).await.map_err(failed("verifying the token"))?;
+    logout(service, token, &origin, Utc::now()).await.map_err(failed("logging out"))?;
     match authenticate(service, token, Utc::now()).await {
         Err(ServiceError::InvalidAccessToken) => Ok(()),
         Err(error) => Err(failed("checking the revocation")(error)),

@@ -51,7 +51,7 @@ pub use administration::{AccountChange, Administered, NewAccount, ResetStarted};
 pub use audit_search::{AuditEntry, AuditQuery};
 pub use authority::{Actor, Administrator};
 pub use connection_limit::ConnectionLimit;
-pub use devices::{KnownDevice, MAX_DEVICES};
+pub use devices::KnownDevice;
 pub use email_changes::{ConfirmationOutcome, EmailChange};
 pub use error::{Conflict, StoreError};
 pub use housekeeping::{Expired, HousekeepingRight};
@@ -70,7 +70,7 @@ pub use schema::{Migrated, OLDEST_TOLERATED_SERVER, Progress, describe_unfit, mi
 pub use schema_version::REQUIRED_SCHEMA_VERSION;
 pub use session_cutoffs::EndedSessions;
 pub use session_limit::session_limit_event;
-pub use sessions::{NewSession, Occupancy};
+pub use sessions::{NewSession, SessionEnd};
 pub use unconfirmed_accounts::registration_expired_event;
 pub use users::NewSuperuser;
 

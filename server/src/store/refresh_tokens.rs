@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit::insert_event;
-use super::pool::Transaction;
+use super::pool::{Deadlines, Transaction};
 use super::session_cutoffs::not_cut_off;
 use super::sessions::end_session_of_user;
 use super::{RevokedSession, Store, StoreError};
@@ -59,6 +59,60 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer; nothing was changed then, or the change
     /// was committed and the token may be presented again within the grace period.
     pub async fn exchange_refresh_token<'a>(
+        &self,
+        request: &RefreshRequest<'a>,
+    ) -> Result<RefreshOutcome<'a>, StoreError> {
+        let RefreshRequest { next_jti: jti, refresh_expires_at, .. } = *request;
+        match self.rotate_current(request).await? {
+            Some(username) => Ok(RefreshOutcome::Granted { username, jti, refresh_expires_at }),
+            None => self.decide_exchange(request).await,
+        }
+    }
+
+    /// Rotates the token in one statement if it is the current one of an active session, and returns the username. `None`, and
+    /// nothing done, in every other case, and when another transaction holds the session's row: this statement waits for
+    /// nothing (docs/decisions/0030).
+    async fn rotate_current(&self, request: &RefreshRequest<'_>) -> Result<Option<String>, StoreError> {
+        // The parts of the statement share one snapshot. What was committed after it decides all the same: a lock or an
+        // update of a row that has changed since evaluates the conditions on its newest version. `rotated` has the row of the
+        // session locked, because it reads it from `session`.
+        Ok(sqlx::query_scalar(concat!(
+            "WITH session AS (
+                 SELECT sessions.id, users.username
+                 FROM sessions JOIN users ON users.id = sessions.user_id
+                 WHERE sessions.id = $1 AND sessions.user_id = $2 AND sessions.ended_at IS NULL AND users.is_active",
+            not_cut_off!(),
+            "FOR UPDATE OF sessions SKIP LOCKED),
+             rotated AS (
+                 UPDATE refresh_tokens SET rotated_at = clock_timestamp() FROM session
+                 WHERE jti = $3 AND session_id = session.id AND rotated_at IS NULL
+                 RETURNING session_id, rotated_at, username),
+             forgotten AS (
+                 -- As in `rotate`.
+                 DELETE FROM refresh_tokens USING rotated
+                 WHERE refresh_tokens.session_id = $1 AND refresh_tokens.rotated_at < rotated.rotated_at - $7),
+             issued AS (
+                 INSERT INTO refresh_tokens (jti, session_id, issued_at, expires_at)
+                 SELECT $4, session_id, rotated_at, $5 FROM rotated)
+             UPDATE sessions
+             SET last_used_at = rotated_at, expires_at = $5,
+                 access_tokens_expire_at = greatest(access_tokens_expire_at, $6)
+             FROM rotated WHERE sessions.id = $1
+             RETURNING username"
+        ))
+        .bind(request.session_id)
+        .bind(request.user_id)
+        .bind(request.jti)
+        .bind(request.next_jti)
+        .bind(request.refresh_expires_at)
+        .bind(request.access_expires_at)
+        .bind(GRACE)
+        .fetch_optional(&self.pool.with(Deadlines::LOCKING))
+        .await?)
+    }
+
+    /// The decision in every case.
+    async fn decide_exchange<'a>(
         &self,
         request: &RefreshRequest<'a>,
     ) -> Result<RefreshOutcome<'a>, StoreError> {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::audit::insert_event;
 use super::authority::{RowLock, Transaction};
+use super::devices::MAX_DEVICES;
 use super::revocations::insert_revocations;
 use super::session_cutoffs::{
     EndedSessions, calls_for_cutoff, cut_off, deletion_calls_for_cutoff, not_cut_off,
@@ -15,6 +16,27 @@ use crate::domain::{AuditEvent, Origin, PasswordHash};
 
 /// The sessions that one statement ends, so that each takes a fraction of a second.
 const BATCH: i64 = 5_000;
+
+/// What a request to end one session found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// The session was active; the revocation is to be announced.
+    Ended(RevokedSession),
+    /// It was active when the request began and ended while it waited.
+    EndedMeanwhile,
+    /// It had ended already, or is not this account's.
+    Over,
+}
+
+impl SessionEnd {
+    /// The revocation, if it is new.
+    pub fn into_revoked(self) -> Option<RevokedSession> {
+        match self {
+            Self::Ended(revoked) => Some(revoked),
+            Self::EndedMeanwhile | Self::Over => None,
+        }
+    }
+}
 
 /// A session to begin after a password was verified.
 #[derive(Clone)]
@@ -38,23 +60,15 @@ pub struct NewSession<'a> {
     pub is_program: bool,
 }
 
-/// What an account had when a session began, without what concurrent logins added.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub struct Occupancy {
-    /// Active sessions.
-    pub sessions: i64,
-    /// Devices of the same kind: browsers, or programs.
-    pub devices: i64,
-}
-
 impl Store {
-    /// Begins a session. `None`, and nothing done, when the account was deactivated or its password changed
+    /// Begins a session, and returns how many the account had, without those of concurrent logins. Forgets the devices beyond
+    /// [`MAX_DEVICES`]. `None`, and nothing done, when the account was deactivated or its password changed
     /// since it was verified: the row lock makes a concurrent change wait, or be seen.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<Option<Occupancy>, StoreError> {
-        let begun = sqlx::query_as(concat!(
+    pub async fn begin_session(&self, session: &NewSession<'_>) -> Result<Option<i64>, StoreError> {
+        let begun = sqlx::query_scalar(concat!(
             // The setting limits the wait for the row in this statement, as `begin` does for a transaction. PostgreSQL may
             // wait twice: for the queue of the row and for the row.
             "WITH owner AS (
@@ -74,14 +88,21 @@ impl Store {
              device AS (
                  INSERT INTO devices (token_hash, user_id, is_program)
                  SELECT $10, user_id, $11 FROM begun WHERE $10 IS NOT NULL
-                 ON CONFLICT (token_hash) DO UPDATE SET last_used_at = now())
+                 ON CONFLICT (token_hash) DO UPDATE SET last_used_at = now()),
+             forgotten AS (
+                 -- Each of them only loses its own rate limit. OFFSET would lock the devices that it skips.
+                 DELETE FROM devices WHERE EXISTS (SELECT FROM begun) AND ctid = ANY (ARRAY(
+                     SELECT ctid FROM devices WHERE ctid = ANY (ARRAY(
+                         SELECT ctid FROM devices
+                         WHERE user_id = $2 AND is_program = $11 AND token_hash <> $10
+                         ORDER BY last_used_at DESC, token_hash OFFSET $13))
+                     FOR UPDATE SKIP LOCKED)))
              INSERT INTO refresh_tokens (jti, session_id, expires_at) SELECT $4, id, $6 FROM begun
              RETURNING
                  (SELECT count(*) FROM sessions
                   WHERE user_id = $2 AND ended_at IS NULL AND expires_at > now()",
             not_cut_off!(),
-            ") AS sessions,
-                 (SELECT count(*) FROM devices WHERE user_id = $2 AND is_program = $11) AS devices"
+            ")"
         ))
         .bind(session.id)
         .bind(session.user_id)
@@ -95,14 +116,15 @@ impl Store {
         .bind(session.device)
         .bind(session.is_program)
         .bind("1s")
+        // Without the device of this login.
+        .bind(MAX_DEVICES - 1)
         .fetch_optional(&self.pool.with(Deadlines::LOCKING))
         .await?;
         Ok(begun)
     }
 
-    /// Ends a session and records the revocation and the event, in one transaction. `None`, and no event, when it
-    /// had ended already or is not this user's; then there is nothing new to announce, but announcing again does
-    /// no harm.
+    /// Ends a session and records the revocation and the event, in one statement. If it had ended already or is not this
+    /// user's, there is no event and nothing new to announce, but announcing again does no harm.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
@@ -111,12 +133,54 @@ impl Store {
         session_id: Uuid,
         user_id: i64,
         event: &AuditEvent<'_>,
-    ) -> Result<Option<RevokedSession>, StoreError> {
-        let transaction = self.pool.begin().await?;
-        end_one(transaction, session_id, user_id, event).await
+    ) -> Result<SessionEnd, StoreError> {
+        let origin = event.origin;
+        let row: (Option<Uuid>, Option<DateTime<Utc>>, bool) = sqlx::query_as(concat!(
+            // The setting limits the wait for the row, as in `begin_session`.
+            "WITH ended AS (
+                 UPDATE sessions SET ended_at = now()
+                 WHERE id = $1 AND user_id = $2 AND ended_at IS NULL",
+            not_cut_off!(),
+            "AND (SELECT set_config('lock_timeout', '1s', true)) IS NOT NULL
+                 RETURNING id, user_id, access_tokens_expire_at),
+             audited AS (
+                 INSERT INTO audit_events
+                     (kind, outcome, actor_id, user_id, session_id, request_id, address, user_agent, detail)
+                 SELECT $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM ended),
+             revoked AS (",
+            insert_revocations!("ended"),
+            " RETURNING session_id, expires_at)
+             -- The snapshot is from before the wait for the row.
+             SELECT session_id, expires_at,
+                 session_id IS NULL AND EXISTS (
+                     SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL",
+            not_cut_off!(),
+            ") AS was_active
+             FROM (SELECT) AS one LEFT JOIN revoked ON true"
+        ))
+        .bind(session_id)
+        .bind(user_id)
+        .bind(event.kind.as_str())
+        .bind(event.outcome.as_str())
+        .bind(event.actor_id)
+        .bind(event.user_id)
+        .bind(event.session_id)
+        .bind(origin.map(|origin| origin.request_id.as_str()))
+        .bind(origin.map(|origin| origin.address.to_string()))
+        .bind(origin.and_then(|origin| origin.user_agent.as_deref()))
+        .bind(&event.detail)
+        .fetch_one(&self.pool.with(Deadlines::LOCKING))
+        .await?;
+        Ok(match row {
+            (Some(session_id), Some(expires_at), _) => {
+                SessionEnd::Ended(RevokedSession { session_id, expires_at })
+            }
+            (_, _, true) => SessionEnd::EndedMeanwhile,
+            _ => SessionEnd::Over,
+        })
     }
 
-    /// The same for another session of the account that `actor` acts for.
+    /// Ends another session of the account that `actor` acts for, likewise.
     ///
     /// # Errors
     /// [`StoreError::SessionOver`]; [`StoreError::Unavailable`] when the database does not answer.
@@ -127,7 +191,7 @@ impl Store {
         event: &AuditEvent<'_>,
     ) -> Result<Option<RevokedSession>, StoreError> {
         let transaction = self.begin_as(actor, RowLock::Change).await?;
-        end_one(transaction, session_id, actor.user_id, event).await
+        end_one_and_commit(transaction, (session_id, actor.user_id), event).await
     }
 
     /// The same for a session of any account, by a superuser.
@@ -137,13 +201,13 @@ impl Store {
     /// not answer.
     pub async fn end_session_of(
         &self,
-        (session_id, user_id): (Uuid, i64),
+        session: (Uuid, i64),
         administrator: Administrator,
         event: &AuditEvent<'_>,
     ) -> Result<Option<RevokedSession>, StoreError> {
-        let target = Some((user_id, RowLock::Change));
+        let target = Some((session.1, RowLock::Change));
         let transaction = self.begin_as_administrator(administrator, target).await?;
-        end_one(transaction, session_id, user_id, event).await
+        end_one_and_commit(transaction, session, event).await
     }
 
     /// Whether this session was ended, or never was. What is asked when Redis cannot be trusted.
@@ -164,13 +228,12 @@ impl Store {
     }
 }
 
-async fn end_one(
+async fn end_one_and_commit(
     mut transaction: Transaction,
-    session_id: Uuid,
-    user_id: i64,
+    session: (Uuid, i64),
     event: &AuditEvent<'_>,
 ) -> Result<Option<RevokedSession>, StoreError> {
-    let revoked = end_session_of_user(&mut transaction, session_id, user_id).await?;
+    let revoked = end_session_of_user(&mut transaction, session.0, session.1).await?;
     if revoked.is_some() {
         insert_event(&mut transaction, event).await?;
         transaction.commit().await?;

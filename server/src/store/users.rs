@@ -19,6 +19,14 @@ pub struct Credentials {
     pub unconfirmed: bool,
 }
 
+/// The columns of [`Credentials`].
+macro_rules! credentials_columns {
+    () => {
+        "users.id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified, unconfirmed"
+    };
+}
+pub(super) use credentials_columns;
+
 /// A superuser to be created.
 #[derive(Debug, Clone)]
 pub struct NewSuperuser {
@@ -39,11 +47,19 @@ impl Store {
     pub async fn find_credentials(&self, name: &LoginName) -> Result<Option<Credentials>, StoreError> {
         let (sql, name) = match name {
             LoginName::Username(username) => (
-                "SELECT id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified, unconfirmed FROM users WHERE lower(username COLLATE \"C\") = lower($1 COLLATE \"C\")",
+                concat!(
+                    "SELECT ",
+                    credentials_columns!(),
+                    " FROM users WHERE lower(username COLLATE \"C\") = lower($1 COLLATE \"C\")"
+                ),
                 username.as_str(),
             ),
             LoginName::Email(email) => (
-                "SELECT id, username, password_hash, is_active, email_verified_at IS NOT NULL AS is_verified, unconfirmed FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")",
+                concat!(
+                    "SELECT ",
+                    credentials_columns!(),
+                    " FROM users WHERE lower(email COLLATE \"C\") = lower($1 COLLATE \"C\")"
+                ),
                 email.as_str(),
             ),
         };

@@ -4,6 +4,7 @@
 use futures::future::join_all;
 use latchkey_tests::app::{App, Session, User};
 use latchkey_tests::forged_tokens::claim;
+use sqlx::Connection as _;
 
 const OPEN_SESSIONS: &str = "SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id \
                              WHERE u.username = $1 AND s.ended_at IS NULL";
@@ -111,6 +112,55 @@ async fn twenty_concurrent_refreshes_all_succeed() {
     let last = refreshed(&app, sessions.last().unwrap()).await;
     app.me(&last.access).await.ok(200);
     refreshed(&app, &last).await;
+}
+
+#[tokio::test]
+async fn refreshes_that_wait_for_the_session_get_one_generation() {
+    let app = App::setup().replicas(2).start().await;
+    let (user, first) = app.new_session("queue").await;
+    let held = app.database.begin("SELECT FROM sessions FOR UPDATE").await;
+    let refreshes = join_all((0..2).map(|replica| app.refresh_at(replica, &first)));
+    let release = async {
+        app.database.wait_until_blocked(2).await;
+        held.close().await.unwrap();
+    };
+
+    let (answers, ()) = tokio::join!(refreshes, release);
+
+    let sessions: Vec<_> = answers.iter().map(Session::from_answer).collect();
+    let generations: Vec<_> = sessions.iter().map(|session| claim(&session.refresh, "jti")).collect();
+    assert_eq!(generations[0], generations[1]);
+    assert_eq!(app.database.count(THEFTS, &user.username).await, 0);
+    refreshed(&app, &sessions[0]).await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_waits_for_a_logout_is_refused() {
+    let app = App::setup().replicas(2).start().await;
+    let (_, first) = app.new_session("leaving").await;
+    let held = app.database.begin("SELECT FROM sessions FOR UPDATE").await;
+    let log_out_and_refresh = async {
+        let refresh = async {
+            app.database.wait_until_blocked(1).await;
+            app.refresh_at(1, &first).await
+        };
+        tokio::join!(app.log_out_at(0, &first), refresh)
+    };
+    let release = async {
+        app.database.wait_until_blocked(2).await;
+        held.close().await.unwrap();
+    };
+
+    let ((logout, refresh), ()) = tokio::join!(log_out_and_refresh, release);
+
+    logout.ok(200);
+    // PostgreSQL lets either of the two have the row first. The session ends in any case.
+    assert!(matches!(refresh.status, 200 | 401), "{refresh:?}");
+    app.refresh(&first).await.problem(401);
+    app.me_at(1, &first.access).await.problem(401);
+    if refresh.status == 200 {
+        app.me_at(1, &Session::from_answer(&refresh).access).await.problem(401);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Refresh token rotation in every state that a client with two tabs, a thief and a few replicas can reach. The decision is
-//! the server's own function; the model adds what the transaction of `store/refresh_tokens.rs` does with it.
+//! the server's own function; the model adds what the transaction of `store/refresh_tokens.rs` does with it. The one statement
+//! that rotates the current token there is such a transaction too: it decides `Current` as that function does.
 
 #![expect(clippy::print_stdout, reason = "the tests print how many states there are")]
 

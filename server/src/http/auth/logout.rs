@@ -4,9 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 
 use super::password_recovery::MessageBody;
-use crate::http::bearer::EndingBearer;
+use crate::http::bearer::UncheckedBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
@@ -29,9 +30,9 @@ use crate::service;
 pub async fn logout(
     State(state): State<ApiState>,
     RequestOrigin(origin): RequestOrigin,
-    EndingBearer(bearer): EndingBearer,
+    UncheckedBearer(token): UncheckedBearer,
 ) -> Result<Response, Problem> {
-    service::logout(&state.service, bearer, &origin).await?;
+    service::logout(&state.service, &token, &origin, Utc::now()).await?;
     Ok(([(SET_COOKIE, state.clear_cookie()?)], Json(MessageBody { message: "Logged out successfully." }))
         .into_response())
 }

@@ -23,7 +23,7 @@ pub async fn end_session(
     let ended = if session_id == bearer.session_id {
         // A logout: it succeeds even if the session has already ended.
         let ended = service.store.end_session(session_id, bearer.user_id, &event).await?;
-        return announce_end(service, (session_id, bearer.user_id), ended, &event).await;
+        return announce_end(service, (session_id, bearer.user_id), ended.into_revoked(), &event).await;
     } else {
         service.store.end_own_session(session_id, bearer.actor(), &event).await?
     };

@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::service::tokens::TokenSubject;
 use crate::service::{DeviceCookie, LimitedAction, Service, ServiceError, TokenPair};
-use crate::store::{KnownDevice, MAX_DEVICES, NewSession, Occupancy, Store, session_limit_event};
+use crate::store::{KnownDevice, NewSession, Store, session_limit_event};
 
 /// More logins to one account than its replicas have in progress.
 const MAX_CONCURRENT_LOGINS: i64 = 50;
@@ -92,9 +92,12 @@ async fn log_in(
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
     let LoginForm { name, password, remember_device, is_program, client, .. } = form;
-    let account = match LoginName::parse(name) {
-        Some(name) => service.store.find_credentials(&name).await?,
-        None => None,
+    let own_device = device.as_ref().filter(|device| device.answers_to(&LoginName::canonical_spelling(name)));
+    let account = match (own_device, LoginName::parse(name)) {
+        // Read with the device. `begin_session` finds out whether they have changed since.
+        (Some(device), Some(_)) => Some(device.credentials.clone()),
+        (None, Some(name)) => service.store.find_credentials(&name).await?,
+        (_, None) => None,
     };
     let stored = account.as_ref().and_then(|account| account.password_hash.clone());
     let correct = service.hashing.verify(password.clone(), stored.clone()).await?;
@@ -156,9 +159,6 @@ async fn log_in(
         service.store.confirm_account(account.id).await?;
     }
     service.emit(&AuditEvent::own(AuditKind::Login, account.id, origin).in_session(subject.session_id));
-    if new_device.is_some() && before.devices >= MAX_DEVICES {
-        service.store.delete_surplus_devices(account.id, is_program).await?;
-    }
     end_surplus_sessions(service, account.id, before, origin).await?;
     Ok(LoggedIn { pair, new_device })
 }
@@ -168,7 +168,7 @@ async fn log_in(
 async fn end_surplus_sessions(
     service: &Service,
     user_id: i64,
-    before: Occupancy,
+    before: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
     let sessions = SurplusSessions {
@@ -179,11 +179,11 @@ async fn end_surplus_sessions(
         user_id,
         origin: origin.clone(),
     };
-    if before.sessions >= i64::from(sessions.limit) {
+    if before >= i64::from(sessions.limit) {
         return sessions.end().await;
     }
     // Far from the limit, the logins in progress cannot exceed it.
-    if before.sessions + MAX_CONCURRENT_LOGINS < i64::from(sessions.limit) {
+    if before + MAX_CONCURRENT_LOGINS < i64::from(sessions.limit) {
         return Ok(());
     }
     tokio::spawn(async move {

@@ -1,33 +1,38 @@
 //! Ending the current session.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::announce_again::announce_recent_end;
-use crate::service::{Authenticated, Service, ServiceError};
-use crate::store::RevokedSession;
+use crate::service::authenticate::{refuse_revoked_to_end, verify};
+use crate::service::{Service, ServiceError};
+use crate::store::{RevokedSession, SessionEnd};
 
-/// Ends the session: when this returns, every replica refuses its access and refresh tokens. The refresh token of the
-/// cookie is not read: if it belongs to this session, ending the session covers it; if it belongs to another, it is
+/// Ends the session of an access token: when this returns, every replica refuses its access and refresh tokens. The refresh
+/// token of the cookie is not read: if it belongs to this session, ending the session covers it; if it belongs to another, it is
 /// ignored.
 ///
+/// The statement that ends the session also finds out whether it is active, so that the revocation of the token is only
+/// checked if it is not.
+///
 /// # Errors
-/// [`ServiceError::Unavailable`] when the end could not be announced to the other replicas; the caller may retry.
-pub async fn logout(service: &Service, bearer: Authenticated, origin: &Origin) -> Result<(), ServiceError> {
-    let event = AuditEvent::own(AuditKind::Logout, bearer.user_id, origin).in_session(bearer.session_id);
-    end_session(service, bearer.session_id, bearer.user_id, &event).await
-}
-
-/// Ends one session of an account and announces it to every replica.
-pub(in crate::service) async fn end_session(
+/// [`ServiceError::InvalidAccessToken`]; [`ServiceError::Unavailable`] when the end could not be announced to the other
+/// replicas; the caller may retry.
+pub async fn logout(
     service: &Service,
-    session_id: Uuid,
-    user_id: i64,
-    event: &AuditEvent<'_>,
+    token: &str,
+    origin: &Origin,
+    now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
-    let ended = service.store.end_session(session_id, user_id, event).await?;
-    announce_end(service, (session_id, user_id), ended, event).await
+    let token = verify(service, token, now)?;
+    let session = (token.session_id, token.user_id);
+    let event = AuditEvent::own(AuditKind::Logout, token.user_id, origin).in_session(token.session_id);
+    let ended = service.store.end_session(token.session_id, token.user_id, &event).await?;
+    if ended == SessionEnd::Over {
+        refuse_revoked_to_end(service, &token).await?;
+    }
+    announce_end(service, session, ended.into_revoked(), &event).await
 }
 
 /// Announces to every replica that a session has ended, now or earlier.

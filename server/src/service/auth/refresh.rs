@@ -53,11 +53,15 @@ pub async fn refresh(
         refresh_expires_at: now + service.tokens.refresh_lifetime,
         origin,
     };
-    // The database may have lost the end in a failover.
-    if service.revocation.end_if_lost(presented.session_id).await? {
-        return Err(ServiceError::InvalidRefreshToken);
-    }
-    match service.store.exchange_refresh_token(&request).await? {
+    // The database may have lost the end in a failover. Redis is asked at the same time: an exchange that went before is of no
+    // use to the client, which gets no tokens, and the session has ended when it is refused.
+    let (is_lost, outcome) = tokio::join!(
+        service.revocation.end_if_lost(presented.session_id),
+        service.store.exchange_refresh_token(&request)
+    );
+    let is_lost = is_lost?;
+    match outcome? {
+        RefreshOutcome::Granted { .. } if is_lost => Err(ServiceError::InvalidRefreshToken),
         RefreshOutcome::Granted { username, jti, refresh_expires_at } => {
             let subject = TokenSubject {
                 user_id,

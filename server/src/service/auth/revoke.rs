@@ -34,7 +34,7 @@ pub async fn revoke_token(
             .end_session_of((token.session_id, token.user_id), superuser.administrator(), &event)
             .await
             .map_err(|error| superuser.explain(service, error))?,
-        None => service.store.end_session(token.session_id, token.user_id, &event).await?,
+        None => service.store.end_session(token.session_id, token.user_id, &event).await?.into_revoked(),
     };
     announce_end(service, (token.session_id, token.user_id), ended, &event).await
 }
