@@ -19,7 +19,7 @@ use crate::crypto::{HashPool, KeyRing};
 use crate::database_url::read_database_url;
 use crate::http::connections::{self, Connections};
 use crate::http::management::ManagementState;
-use crate::http::{ApiState, BrowserPolicy, api_router, management_router};
+use crate::http::{ApiState, BrowserPolicy, SharedState, api_router, management_router};
 use crate::limits::Limits;
 use crate::login_probe;
 use crate::mail::{Deliverer, EMAIL_TOKEN_LIFETIME, MailSender, OutboxWorker, Templates};
@@ -108,12 +108,12 @@ impl App {
             servers: TaskTracker::new(),
             workers: TaskTracker::new(),
         };
-        let state = ApiState {
+        let state = ApiState(Arc::new(SharedState {
             service: Arc::clone(&service),
             readiness: Arc::clone(&readiness),
             trusted_proxies: settings.trusted_proxies.clone().into(),
             metrics: Arc::clone(&metrics),
-        };
+        }));
         let lifetimes = [settings.access_token_lifetime, settings.refresh_token_lifetime];
         let api_connections = Connections::new(admissible_connections(settings), Some(Arc::clone(&metrics)));
         let management_connections = Connections::new(MANAGEMENT_CONNECTIONS, None);

@@ -5,6 +5,7 @@
 
 mod app;
 mod audit_log;
+mod batches;
 mod cgroup;
 mod check;
 mod cli;

@@ -1,12 +1,17 @@
 //! Logs and traces.
 
 mod decided_each_time;
+mod json_lines;
 mod log_queue;
 mod query_spans;
+mod request_labels;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use axum::http::{HeaderMap, HeaderName};
 use decided_each_time::DecidedEachTime;
+use json_lines::JsonLines;
 use latchkey_config::{BoundedLines, LogFormat, Settings};
 use log_queue::LogQueue;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
@@ -14,6 +19,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use query_spans::QuerySpans;
+pub use request_labels::RequestLabels;
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -50,13 +56,12 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let provider = settings.otlp_endpoint.as_ref().map(|_| tracer_provider()).transpose()?;
     let log = LogQueue::start(std::io::stderr()).context("the thread of the log cannot be started")?;
     let queue = log.clone();
-    let lines = tracing_subscriber::fmt::layer().with_writer(move || BoundedLines(queue.clone()));
+    let writer = move || BoundedLines(queue.clone());
     let lines = match settings.log_format {
-        LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
-        }
-        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => JsonLines(writer).boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).boxed(),
     };
+    USES_SPANS.store(provider.is_some() || matches!(settings.log_format, LogFormat::Text), Ordering::Relaxed);
     let registry = tracing_subscriber::registry().with(lines.with_filter(DecidedEachTime(filter)));
     let Some(provider) = &provider else {
         registry.try_init()?;
@@ -78,6 +83,28 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     Ok(Telemetry { traces: Some(provider.clone()), log })
 }
 
+/// Whether traces or text lines need the spans of requests.
+static USES_SPANS: AtomicBool = AtomicBool::new(false);
+
+/// Creates the span of a request, or none if nothing uses it. JSON lines get the same from [`RequestLabels`].
+pub fn request_span(labels: &RequestLabels, headers: &HeaderMap) -> Span {
+    if !USES_SPANS.load(Ordering::Relaxed) {
+        return Span::none();
+    }
+    let RequestLabels { origin, method, route, .. } = labels;
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        request_id = origin.request_id,
+        method = method.as_str(),
+        route = &**route,
+        http.response.status_code = tracing::field::Empty,
+    );
+    continue_trace(&span, headers);
+    span
+}
+
 /// The exporter reads the standard `OTEL_*` variables itself: endpoint, headers, timeout, resource attributes.
 fn tracer_provider() -> anyhow::Result<SdkTracerProvider> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
@@ -94,7 +121,7 @@ const DETAIL: &str = "detail";
 
 /// Whether traces are exported and the code runs within a request. Background workers would otherwise export a trace
 /// for every poll of the database.
-fn belongs_to_a_request() -> bool {
+pub fn belongs_to_a_request() -> bool {
     LevelFilter::current() == LevelFilter::TRACE && !Span::current().is_none()
 }
 

@@ -132,15 +132,17 @@ pub fn check_readable(request: &Request) -> Result<(), Problem> {
     }
 }
 
-/// Refuses a body that says it is too large, without keeping any of it. It is read and thrown away within bounds,
-/// since a client that is still sending would see a broken connection instead of the answer.
-pub async fn refuse_large_bodies(request: Request, next: Next) -> Response {
-    let declared =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+/// Whether the headers say that the body is too large.
+pub fn declares_large_body(request: &Request) -> bool {
+    let Some(declared) = request.headers().get(CONTENT_LENGTH) else { return false };
+    let length = declared.to_str().ok().and_then(|text| text.parse::<usize>().ok());
     // A proxy that asks about another application's request may pass on its length, but not its body.
-    if is_verify_path(request.uri().path()) || declared.is_none_or(|length| length <= MAX_BODY_BYTES) {
-        return next.run(request).await;
-    }
+    length.is_some_and(|length| length > MAX_BODY_BYTES) && !is_verify_path(request.uri().path())
+}
+
+/// Refuses such a body without keeping any of it. It is read and thrown away within bounds, since a client that is still
+/// sending would see a broken connection instead of the answer.
+pub async fn refuse_large_body(request: Request) -> Response {
     discard(request.into_body().into_data_stream(), DISCARD_TIMEOUT).await;
     too_large().into_response()
 }

@@ -1,14 +1,12 @@
 //! Security headers on every response (OWASP ASVS 5.0 §3.4), and the origins that may call.
 
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::from_fn_with_state;
 
 use super::cors::{AllowedOrigins, allow_origins};
 
@@ -33,37 +31,52 @@ impl BrowserPolicy {
         Self { https_only: issuer.starts_with("https://"), origins: AllowedOrigins::new(origins) }
     }
 
-    /// Puts both around everything that `router` answers. Without origins there is no CORS at all: the browser then
-    /// keeps every other origin's page from reading an answer, and from asking for more than a form can.
-    pub fn apply(self, router: Router) -> Router {
-        let origins = self.origins.clone();
-        let router = if origins.is_empty() {
-            router
-        } else {
-            router.layer(from_fn_with_state(origins, allow_origins))
+    /// Lets pages of the configured origins call `router`. Without origins there is no CORS at all: the browser then keeps
+    /// every other origin's page from reading an answer, and from asking for more than a form can.
+    pub fn allow_origins(self, router: Router) -> Router {
+        if self.origins.is_empty() { router } else { router.layer(from_fn_with_state(self, allow_origins)) }
+    }
+
+    pub(super) fn origins(&self) -> &AllowedOrigins {
+        &self.origins
+    }
+
+    /// Adds the security headers. What a page has said of itself stands.
+    pub fn add_headers(&self, audience: Audience, headers: &mut HeaderMap) {
+        let mut set = |name: HeaderName, value| {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
         };
-        router.layer(from_fn_with_state(self, add_headers))
+        set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+        set(REFERRER_POLICY, "no-referrer");
+        set(CONTENT_SECURITY_POLICY, if audience == Audience::Docs { SWAGGER_UI } else { NOTHING });
+        if self.https_only {
+            set(STRICT_TRANSPORT_SECURITY, HTTPS_ONLY);
+        }
+        if audience == Audience::Api {
+            set(CACHE_CONTROL, "no-store");
+        }
     }
 }
 
-async fn add_headers(State(policy): State<BrowserPolicy>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_docs = path == "/docs" || path.starts_with("/docs/");
-    let is_api = path.starts_with("/api/");
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    // What a page has said of itself stands.
-    let mut set = |name: HeaderName, value| {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    };
-    set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(REFERRER_POLICY, "no-referrer");
-    set(CONTENT_SECURITY_POLICY, if is_docs { SWAGGER_UI } else { NOTHING });
-    if policy.https_only {
-        set(STRICT_TRANSPORT_SECURITY, HTTPS_ONLY);
+/// What a path serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// JSON for programs.
+    Api,
+    /// Swagger UI.
+    Docs,
+    /// Pages of links in e-mails, keys, metadata.
+    Other,
+}
+
+impl Audience {
+    pub fn of(path: &str) -> Self {
+        if path.starts_with("/api/") {
+            Self::Api
+        } else if path == "/docs" || path.starts_with("/docs/") {
+            Self::Docs
+        } else {
+            Self::Other
+        }
     }
-    if is_api {
-        set(CACHE_CONTROL, "no-store");
-    }
-    response
 }

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use super::browser::{Audience, BrowserPolicy};
 use super::prefix::is_verify_path;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE");
@@ -51,12 +52,13 @@ impl AllowedOrigins {
 }
 
 /// Answers preflight requests, and lets pages of the allowed origins read every response.
-pub async fn allow_origins(State(origins): State<AllowedOrigins>, request: Request, next: Next) -> Response {
+pub async fn allow_origins(State(policy): State<BrowserPolicy>, request: Request, next: Next) -> Response {
     // A proxy asks there about requests to another application, whose preflights are not ours to allow.
     if is_verify_path(request.uri().path()) {
         return next.run(request).await;
     }
-    let allowed = origins.find(request.headers());
+    let allowed = policy.origins().find(request.headers());
+    let audience = Audience::of(request.uri().path());
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -65,6 +67,8 @@ pub async fn allow_origins(State(origins): State<AllowedOrigins>, request: Reque
         _ => next.run(request).await,
     };
     let headers = response.headers_mut();
+    // A preflight request does not reach the layer that adds them to other responses.
+    policy.add_headers(audience, headers);
     headers.append(VARY, if is_preflight { VARY_PREFLIGHT } else { HeaderValue::from_static("origin") });
     if let Some(origin) = allowed {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -1,8 +1,11 @@
-//! The outermost layer of every request: id, span, log line, metrics and the problem body.
+//! The outermost layer of every request: id, log line, trace, metrics, security headers and the problem body. It is one
+//! layer, because each layer of axum costs several allocations.
 
-use std::any::Any;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
@@ -11,21 +14,26 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use chrono::Utc;
+use futures::FutureExt as _;
 use ipnet::IpNet;
-use tower_http::catch_panic::ResponseForPanic;
 use tracing::Instrument as _;
-use uuid::Uuid;
+use uuid::Builder;
 
+use super::arrival;
+use super::browser::{Audience, BrowserPolicy};
 use super::client_address::decide_client_address;
 use super::oauth::is_oauth_path;
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::domain::Origin;
 use crate::service::ServiceError;
+use crate::telemetry::{RequestLabels, request_span};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer request id of a caller is replaced.
 const MAX_REQUEST_ID: usize = 64;
+
 /// The id of a request, in the answer, in every log line and in the audit: the caller's own if it is harmless,
 /// else a new one.
 fn request_id(headers: &HeaderMap) -> String {
@@ -34,7 +42,19 @@ fn request_id(headers: &HeaderMap) -> String {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
-    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+    given.map_or_else(new_request_id, str::to_owned)
+}
+
+/// A UUIDv7 without a system call for randomness: it has to be unique, not secret.
+fn new_request_id() -> String {
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mut bytes = [0; 10];
+    bytes[..2].copy_from_slice(&count.to_be_bytes()[6..]);
+    bytes[2..].copy_from_slice(&HASHER.hash_one(count).to_be_bytes());
+    let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+    Builder::from_unix_timestamp_millis(now, &bytes).into_uuid().to_string()
 }
 
 /// The origin of a request. Handlers extract it as [`RequestOrigin`].
@@ -67,52 +87,72 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestOrigin {
     }
 }
 
+/// The state of [`observe`].
+pub struct Observation {
+    pub state: ApiState,
+    pub browsers: BrowserPolicy,
+}
+
 /// The outermost layer.
-pub async fn observe(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+pub async fn observe(
+    State(observation): State<Arc<Observation>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
+    let Observation { state, browsers } = &*observation;
     let origin = Arc::new(origin(&request, &state.trusted_proxies));
-    let request_id = origin.request_id.as_str();
-    let method = request.method().clone();
-    // The template, not the path: a path may hold an address, and there are as many as callers like.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "unmatched".to_owned(), |matched| matched.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
+    let mut labels = RequestLabels {
+        origin: Arc::clone(&origin),
+        method: request.method().clone(),
+        route: route.into(),
+        status: None,
+    };
     let is_oauth = is_oauth_path(request.uri().path());
-    let span = tracing::info_span!(
-        "request",
-        otel.name = format!("{method} {route}"),
-        otel.kind = "server",
-        request_id,
-        method = method.as_str(),
-        route,
-        http.response.status_code = tracing::field::Empty,
-    );
-    crate::telemetry::continue_trace(&span, request.headers());
-    request.extensions_mut().insert(RequestOrigin(Arc::clone(&origin)));
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let audience = Audience::of(request.uri().path());
+    let span = request_span(&labels, request.headers());
+    request.extensions_mut().insert(RequestOrigin(origin));
+    let answered = labels.clone().scope(AssertUnwindSafe(answer(request, next)).catch_unwind());
+    // The panic hook has logged a panic.
+    let mut response = answered.instrument(span.clone()).await.unwrap_or_else(|_| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").into_response()
+    });
     let entered = span.enter();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        if let Some(cause) = problem.cause() {
-            if problem.status() == StatusCode::INTERNAL_SERVER_ERROR {
-                tracing::error!(cause, "a request failed");
-            } else {
-                tracing::warn!(cause, "a request could not be answered");
-            }
-        }
+        labels.clone().sync_scope(|| log_cause(&problem));
         let problem = if is_oauth { problem.or_oauth_error() } else { problem };
-        response = with_headers_of(&response, problem.render(request_id));
+        response = with_headers_of(&response, problem.render(&labels.origin.request_id));
     }
-    if let Ok(value) = HeaderValue::from_str(request_id) {
+    if let Ok(value) = HeaderValue::from_str(&labels.origin.request_id) {
         response.headers_mut().insert(&REQUEST_ID, value);
     }
+    browsers.add_headers(audience, response.headers_mut());
     let status = response.status().as_u16();
     let elapsed = started.elapsed().as_secs_f64();
     span.record("http.response.status_code", status);
-    tracing::info!(status, duration_ms = elapsed * 1000.0, "answered");
+    state.metrics.observe_request(&labels.route, labels.method.as_str(), status, elapsed);
+    labels.status = Some(status);
+    labels.sync_scope(|| tracing::info!(status, duration_ms = elapsed * 1000.0, "answered"));
     drop(entered);
-    state.metrics.observe_request(&route, method.as_str(), status, elapsed);
     response
+}
+
+async fn answer(request: Request, next: Next) -> Response {
+    if arrival::declares_large_body(&request) {
+        arrival::refuse_large_body(request).await
+    } else {
+        next.run(request).await
+    }
+}
+
+fn log_cause(problem: &Problem) {
+    let Some(cause) = problem.cause() else { return };
+    if problem.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(cause, "a request failed");
+    } else {
+        tracing::warn!(cause, "a request could not be answered");
+    }
 }
 
 /// Keeps the headers that inner layers set beside the problem: `Allow` with 405, `Connection` with 408.
@@ -125,14 +165,22 @@ fn with_headers_of(inner: &Response, mut outer: Response) -> Response {
     outer
 }
 
-/// Answers a panic with `500`; the panic hook has logged it.
-#[derive(Clone, Copy)]
-pub struct AnswerPanic;
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
 
-impl ResponseForPanic for AnswerPanic {
-    type ResponseBody = axum::body::Body;
+    use uuid::{Uuid, Version};
 
-    fn response_for_panic(&mut self, _: Box<dyn Any + Send + 'static>) -> Response<Self::ResponseBody> {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").into_response()
+    use super::*;
+
+    #[test]
+    fn request_ids_are_different_uuids_of_version_7() {
+        let ids: HashSet<_> = (0..100_000).map(|_| new_request_id()).collect();
+        assert_eq!(ids.len(), 100_000);
+        assert!(
+            ids.iter().all(|id| {
+                Uuid::parse_str(id).is_ok_and(|id| id.get_version() == Some(Version::SortRand))
+            })
+        );
     }
 }

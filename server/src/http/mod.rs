@@ -34,4 +34,4 @@ mod well_known;
 
 pub use browser::BrowserPolicy;
 pub use router::{api_router, management_router, openapi_document};
-pub use state::ApiState;
+pub use state::{ApiState, SharedState};

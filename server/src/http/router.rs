@@ -1,21 +1,21 @@
 //! The whole route table.
 
-use axum::extract::DefaultBodyLimit;
+use std::sync::Arc;
+
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{any, get};
 use axum::{Json, Router};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::arrival::MAX_BODY_BYTES;
 use super::browser::BrowserPolicy;
 use super::management::{self, ManagementState};
+use super::middleware::Observation;
 use super::pages::address::AddressPage;
 use super::prefix::{VERIFY, path_of, serve_below};
 use super::problem::Problem;
@@ -97,6 +97,7 @@ fn swagger_ui(path: &str) -> Router<ApiState> {
 /// The public API.
 pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
     let (router, document) = documented_routes().split_for_parts();
+    let observation = Arc::new(Observation { state: state.clone(), browsers: browsers.clone() });
     let bases = [state.service.issuer().to_owned(), state.service.public_base().to_owned()];
     let document = docs::at_path(docs::finish(document), path_of(&bases[0]));
     let router = router
@@ -114,13 +115,10 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path does not know that method.")
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn(arrival::refuse_large_bodies))
-        .layer(CatchPanicLayer::custom(middleware::AnswerPanic))
         // The outermost layer: gives every request its id and every problem its body.
-        .layer(from_fn_with_state(state.clone(), middleware::observe))
+        .layer(from_fn_with_state(observation, middleware::observe))
         .with_state(state);
-    serve_below(&bases.each_ref().map(String::as_str), browsers.apply(router))
+    serve_below(&bases.each_ref().map(String::as_str), browsers.allow_origins(router))
 }
 
 /// Health, readiness, metrics and status, on the management port.

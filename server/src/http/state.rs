@@ -1,5 +1,6 @@
 //! The state that handlers share.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
@@ -14,7 +15,17 @@ use crate::service::{Service, ServiceError};
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub struct ApiState {
+pub struct ApiState(pub Arc<SharedState>);
+
+impl Deref for ApiState {
+    type Target = SharedState;
+
+    fn deref(&self) -> &SharedState {
+        &self.0
+    }
+}
+
+pub struct SharedState {
     /// The use cases.
     pub service: Arc<Service>,
     pub readiness: Arc<Readiness>,

@@ -76,6 +76,14 @@ impl RevocationMode {
     }
 }
 
+/// A token that is checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject {
+    pub user_id: i64,
+    pub session_id: Uuid,
+    pub issued_at: DateTime<Utc>,
+}
+
 /// Checks and announces revocations. Share it with an [`Arc`].
 pub struct Revocation {
     redis: Arc<RedisConnection>,
@@ -116,18 +124,19 @@ impl Revocation {
     ///
     /// # Errors
     /// [`RevocationError`] when neither can answer: the caller must refuse.
-    pub async fn is_revoked(
-        &self,
-        user_id: i64,
-        session_id: Uuid,
-        issued_at: DateTime<Utc>,
-    ) -> Result<bool, RevocationError> {
-        match self.ask_redis(user_id, session_id, issued_at).await {
+    pub async fn is_revoked(&self, subject: Subject) -> Result<bool, RevocationError> {
+        match self.ask_redis(subject).await {
             Some(answer) => Ok(answer),
-            None => {
-                Ok(self.store.session_is_over(session_id).await? || self.is_end_in_redis(session_id).await)
-            }
+            None => self.is_over(subject.session_id).await,
         }
+    }
+
+    /// The same without Redis's copy, for when Redis did not answer.
+    ///
+    /// # Errors
+    /// As [`Revocation::is_revoked`].
+    pub async fn is_over(&self, session_id: Uuid) -> Result<bool, RevocationError> {
+        Ok(self.store.session_is_over(session_id).await? || self.is_end_in_redis(session_id).await)
     }
 
     /// Announces committed revocations to every replica before it returns.
@@ -208,24 +217,46 @@ impl Revocation {
     }
 
     /// `None` when Redis cannot be trusted.
-    async fn ask_redis(&self, user_id: i64, session_id: Uuid, issued_at: DateTime<Utc>) -> Option<bool> {
+    async fn ask_redis(&self, subject: Subject) -> Option<bool> {
+        let asked = self.ask_redis_for_all(std::slice::from_ref(&subject));
+        asked.instrument(call_span("redis", "MGET")).await.into_iter().next().flatten()
+    }
+
+    /// Whether each token is revoked, in one round trip; `None` for those of which PostgreSQL has to be asked.
+    pub async fn ask_redis_for_all(&self, subjects: &[Subject]) -> Vec<Option<bool>> {
+        let answers = self.read_from_redis(subjects).await;
+        answers.unwrap_or_else(|| vec![None; subjects.len()])
+    }
+
+    /// `None` when Redis cannot be trusted.
+    async fn read_from_redis(&self, subjects: &[Subject]) -> Option<Vec<Option<bool>>> {
         let connection = self.redis.connection()?;
         let before = self.trust.trusted_state(&connection, Instant::now())?;
-        let answer: Result<(Option<String>, Option<i32>, Option<i32>), _> = redis::cmd("MGET")
-            .arg(&before.keys.marker)
-            .arg(before.keys.revoked(session_id))
-            .arg(before.keys.account(user_id))
-            .query_async(&mut connection.stream())
-            .instrument(call_span("redis", "MGET"))
-            .await;
+        let mut command = redis::cmd("MGET");
+        command.arg(&before.keys.marker);
+        for subject in subjects {
+            command.arg(before.keys.revoked(subject.session_id)).arg(before.keys.account(subject.user_id));
+        }
+        let answer: Result<(Option<String>, Vec<Option<i32>>), _> =
+            command.query_async(&mut connection.stream()).await.and_then(|values: Vec<redis::Value>| {
+                let mut values = values.into_iter();
+                let marker = redis::from_redis_value(values.next().unwrap_or(redis::Value::Nil))?;
+                let keys = values.map(redis::from_redis_value).collect::<Result<_, _>>()?;
+                Ok((marker, keys))
+            });
         match answer {
-            Ok((marker, revoked, account)) => {
+            Ok((marker, keys)) => {
                 // Checked again after the answer: Redis must have been trusted when it was read.
                 let trusted = self.trust.trusted_state(&connection, Instant::now())?;
-                if answers_check(&before.epoch, marker.as_deref(), &trusted.epoch) {
-                    // Token times have a resolution of one second.
-                    let too_old = issued_at.timestamp() < trusted.tokens_valid_from.timestamp();
-                    return decide_check(too_old || revoked.is_some(), account.is_some());
+                let is_complete = keys.len() == 2 * subjects.len();
+                if is_complete && answers_check(&before.epoch, marker.as_deref(), &trusted.epoch) {
+                    let valid_from = trusted.tokens_valid_from.timestamp();
+                    let decide = |(subject, keys): (&Subject, &[Option<i32>])| {
+                        // Token times have a resolution of one second.
+                        let too_old = subject.issued_at.timestamp() < valid_from;
+                        decide_check(too_old || keys[0].is_some(), keys[1].is_some())
+                    };
+                    return Some(subjects.iter().zip(keys.chunks_exact(2)).map(decide).collect());
                 }
                 self.recheck.notify_one();
                 None

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::announce_again::announce_recent_ends;
 use super::{Service, ServiceError};
 use crate::crypto::{TokenError, TokenKind, VerifiedToken};
+use crate::revocation::Subject;
 use crate::store::Actor;
 
 /// The bearer of a valid access token.
@@ -76,10 +77,15 @@ pub(super) fn verify(
 
 /// Checks the revocation.
 pub(super) async fn refuse_revoked(service: &Service, token: &VerifiedToken) -> Result<(), ServiceError> {
-    if service.revocation.is_revoked(token.user_id, token.session_id, token.issued_at).await? {
+    if service.revocation.is_revoked(subject_of(token)).await? {
         return Err(ServiceError::InvalidAccessToken);
     }
     Ok(())
+}
+
+/// What revocation is asked about a token.
+pub(super) fn subject_of(token: &VerifiedToken) -> Subject {
+    Subject { user_id: token.user_id, session_id: token.session_id, issued_at: token.issued_at }
 }
 
 pub(super) fn map_token_error(error: TokenError, otherwise: ServiceError) -> ServiceError {

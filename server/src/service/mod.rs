@@ -1,5 +1,6 @@
 //! The use cases, one per file, in the folders of `http/`. They contain no HTTP and no SQL.
 
+mod account_reader;
 mod announce_again;
 mod audit;
 mod auth;
@@ -57,6 +58,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::store::Store;
+use account_reader::AccountReader;
 use tokens::Tokens;
 
 /// What services share: connections, keys and the hash pool. Cheap to clone.
@@ -76,6 +78,7 @@ pub struct Dependencies {
 pub struct Service {
     store: Store,
     revocation: Arc<Revocation>,
+    accounts: AccountReader,
     hashing: Arc<HashPool>,
     metrics: Arc<Metrics>,
     tokens: Tokens,
@@ -124,6 +127,7 @@ impl Service {
     ) -> Self {
         let Dependencies { store, revocation, limits, hashing, ring, outbox_wake, metrics } = dependencies;
         Self {
+            accounts: AccountReader::new(store.clone(), Arc::clone(&revocation)),
             store,
             revocation,
             hashing,

@@ -34,7 +34,7 @@ pub async fn introspect(
     let found = match verify_either_kind(service, token)? {
         Some((kind, token)) if !token.has_expired(now) => {
             let username = match kind {
-                TokenKind::Access => find_owner_of_access_token(service, &token).await?,
+                TokenKind::Access => service.accounts.read(&token).await?.map(|profile| profile.username),
                 TokenKind::Refresh => {
                     let (session_id, user_id) = (token.session_id, token.user_id);
                     service.store.find_owner_of_refresh_token(token.jti, session_id, user_id).await?
@@ -58,18 +58,6 @@ pub async fn introspect(
         detail: json!({ "active": found.is_some() }),
     });
     Ok(found)
-}
-
-async fn find_owner_of_access_token(
-    service: &Service,
-    token: &VerifiedToken,
-) -> Result<Option<String>, ServiceError> {
-    let profile = service.store.find_profile(token.user_id).await?;
-    // After the account was read, however long that took.
-    if service.revocation.is_revoked(token.user_id, token.session_id, token.issued_at).await? {
-        return Ok(None);
-    }
-    Ok(profile.filter(|profile| profile.is_active).map(|profile| profile.username))
 }
 
 /// Verifies a token of this service by its signature and claims; it may have expired. The header's `typ` selects the kind.
