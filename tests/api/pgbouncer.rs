@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use latchkey_tests::answer::Answered as _;
+use latchkey_tests::answer::{Answered as _, admitted};
 use latchkey_tests::app::{App, Session, User};
 use latchkey_tests::pgbouncer::PgBouncer;
 use latchkey_tests::postgres::Postgres;
@@ -28,7 +28,8 @@ async fn use_everything(app: &App, number: usize, (user, mut session): (User, Se
         let refreshed = app.refresh_at(replica, &session).await;
         refreshed.ok(200);
         session = Session::from_answer(&refreshed);
-        let other = log_in_patiently(app, &user).await;
+        let login = admitted(|| app.post_login(&user.username, &user.password)).await;
+        let other = Session::from_answer(&login);
         app.log_out_at(replica, &other).await.ok(200);
         for replica in 0..app.servers.len() {
             app.me_at(replica, &other.access).await.problem(401);
@@ -39,17 +40,6 @@ async fn use_everything(app: &App, number: usize, (user, mut session): (User, Se
     }
     app.log_out(&session).await.ok(200);
     app.refresh(&session).await.problem(401);
-}
-
-/// Logs in. On a busy machine the queue of passwords may be full for a moment.
-async fn log_in_patiently(app: &App, user: &User) -> Session {
-    let answer = wait::until("a login", || async {
-        let answer = app.post_login(&user.username, &user.password).await;
-        if answer.status == 503 && answer.body.contains("Too many logins") { Err(answer) } else { Ok(answer) }
-    })
-    .await;
-    answer.ok(200);
-    Session::from_answer(&answer)
 }
 
 /// Many users at the same time.

@@ -3,6 +3,8 @@
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use crate::wait;
+
 /// A complete response.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -27,6 +29,20 @@ impl Answered for reqwest::RequestBuilder {
         let body = response.bytes().await.expect("the body of the response");
         Answer { status, headers, body: String::from_utf8(body.to_vec()).expect("a response in UTF-8") }
     }
+}
+
+/// Sends a request again while the queue of password hashes refuses it, as on a busy machine. A refused request has no
+/// effect.
+pub async fn admitted<F: Future<Output = Answer>>(mut request: impl FnMut() -> F) -> Answer {
+    wait::until("a request to be admitted", || {
+        let sent = request();
+        async {
+            let answer = sent.await;
+            let is_refused = answer.status == 503 && answer.body.contains("Too many logins");
+            if is_refused { Err(answer) } else { Ok(answer) }
+        }
+    })
+    .await
 }
 
 impl Answer {

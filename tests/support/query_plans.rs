@@ -45,7 +45,8 @@ pub async fn log_plans(database: &Database) {
 /// # Panics
 /// When the log does not contain them in time.
 pub async fn logged_plans(postgres: &Postgres, database: &Database) -> Vec<Plan> {
-    database.execute(LAST).await;
+    // A new session, because the settings do not apply to earlier ones.
+    sqlx::query(LAST).execute(&mut database.connect().await).await.expect(LAST);
     wait::until("the plan of the last statement", || async {
         let plans = plans_in(&postgres.log());
         let complete = plans.iter().any(|plan| plan.query == LAST);

@@ -8,7 +8,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
 use crate::answer::{Answer, Answered};
-use crate::process::{Memory, OnParentDeath, Process, run};
+use crate::process::{Memory, OnParentDeath, Process, is_root, run};
 use crate::{logs, programs, wait};
 
 /// The deadline of every request, far above the server's own limits.
@@ -34,15 +34,19 @@ impl Server {
         Self::start_either(variables, false).await
     }
 
-    /// The same for a test that measures response times: this server gets the processor before those of other tests.
+    /// The same for a test that measures response times: the server gets the processor before the programs of other tests,
+    /// if the tests run as root.
     pub async fn start_timed(variables: &Variables) -> Self {
         Self::start_either(variables, true).await
     }
 
     pub(crate) async fn start_either(variables: &Variables, is_timed: bool) -> Self {
-        // The password hashes of concurrent tests leave the processor to what measures time, and to the databases.
-        let mut command = Command::new("nice");
-        command.args(["-n", if is_timed { "0" } else { "10" }]).arg(programs::latchkey_server()).arg("serve");
+        let mut command = Command::new(programs::latchkey_server());
+        if is_timed && is_root() {
+            command = Command::new("nice");
+            command.args(["-n", "-10"]).arg(programs::latchkey_server());
+        }
+        command.arg("serve");
         set_environment(&mut command, variables);
         let mut process = Process::start(&command, OnParentDeath::Kill);
         let listening = wait::until("the server to listen", || {
