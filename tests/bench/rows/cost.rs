@@ -16,8 +16,8 @@ use crate::progress;
 use crate::results::Cost;
 use crate::stack::{Call, Stack};
 
-/// Statements per second of an idle server, at most.
-const QUIET: f64 = 5.0;
+/// An idle server is as busy in a second as in the one before, to this extent.
+const STEADY: f64 = 0.9;
 
 /// Fewer than at saturation: nothing waits.
 const CONNECTIONS: usize = 8;
@@ -128,7 +128,7 @@ impl Bench<'_> {
         let (session, event, user, revocations): (f64, f64, f64, f64) =
             sqlx::query_as(sql).fetch_one(&mut connection).await?;
         connection.close().await?;
-        let memory = redis_info(&self.stack).await?.get("used_memory").copied().unwrap_or_default();
+        let memory = redis_info(&self.stack).await?.get("used_memory_dataset").copied().unwrap_or_default();
         for (name, bytes) in [
             ("PostgreSQL: a session with its refresh token and all indexes", session),
             ("PostgreSQL: an audit event with all indexes", event),
@@ -149,16 +149,18 @@ impl Bench<'_> {
 /// What the stores and servers do without requests. After its start a server compares all revocations with Redis.
 async fn idle_per_second(stack: &Stack) -> anyhow::Result<Counters> {
     let mut least = Counters([f64::INFINITY; 10]);
-    for _ in 0..30 {
+    let mut previous = f64::INFINITY;
+    for _ in 0..15 {
         let (begin, before) = (Instant::now(), Counters::read(stack).await?);
         tokio::time::sleep(Duration::from_secs(2)).await;
         let more = Counters::read(stack).await?.since(before);
         let seconds = begin.elapsed().as_secs_f64();
         let [_, statements, ..] = more.0;
         least = least.or_less(Counters(more.0.map(|value| value / seconds)));
-        if statements / seconds < QUIET {
+        if statements / seconds > STEADY * previous {
             break;
         }
+        previous = statements / seconds;
     }
     Ok(least)
 }
