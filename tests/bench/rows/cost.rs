@@ -88,7 +88,7 @@ impl Bench<'_> {
         self.sizes().await?;
         let most = (8_000.0 * self.options.seconds.max(1.0)) as i64;
         for call in Call::ALL {
-            progress(&format!("cost of a {}", call.name()));
+            progress(&format!("cost: {}", call.name()));
             let flow = self.stack.flow(call, most).await?;
             // Connections are open and statements are prepared before it is counted.
             self.counted_load(Arc::clone(&flow), Duration::from_secs(1)).run().await?.checked()?;
