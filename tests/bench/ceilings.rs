@@ -166,15 +166,22 @@ pub async fn durable_updates(instance: &Instance, duration: Duration) -> anyhow:
     sum(tasks.collect(), begin).await
 }
 
+/// The beginning of keys like those of a server.
+pub fn redis_prefix() -> String {
+    format!("latchkey:{{{}}}:", Uuid::nil().simple())
+}
+
 /// Round trips per second: 32 clients that share a connection read three keys like those of the server.
 pub async fn redis_reads(redis: &Redis, duration: Duration) -> anyhow::Result<f64> {
-    let connection = redis.connect().await;
+    let mut connection = redis.connect().await;
+    // A busy machine is slow, not broken.
+    connection.set_response_timeout(Duration::from_secs(10));
     let begin = Instant::now();
     let tasks = (0..32).map(|_| {
         let mut connection = connection.clone();
         tokio::spawn(async move {
             let mut done = 0;
-            let prefix = format!("latchkey:{{{}}}:", Uuid::nil().simple());
+            let prefix = redis_prefix();
             while begin.elapsed() < duration {
                 let keys = [
                     format!("{prefix}epoch"),

@@ -24,6 +24,16 @@ const FILLED: &str = "192.0.2.1";
 /// The rows of the bare durable transaction.
 pub const BARE_ROWS: i32 = 100_000;
 
+/// Nothing is lost if the filling fails, and the archive should not contain old write-ahead log.
+const FILLING: [&str; 6] = [
+    "fsync=off",
+    "full_page_writes=off",
+    "autovacuum=off",
+    "max_wal_size=4GB",
+    "min_wal_size=80MB",
+    "wal_recycle=off",
+];
+
 /// Tokens expire 30 days after the database was filled, so it is filled again earlier.
 const FRESH: Duration = Duration::from_hours(14 * 24);
 
@@ -94,7 +104,7 @@ impl Size {
 
     async fn fill(self, folder: &Path) -> anyhow::Result<()> {
         Instance::create(folder)?;
-        let instance = Instance::start(folder, &["fsync=off", "max_wal_size=8GB", "autovacuum=off"])?;
+        let instance = Instance::start(folder, &FILLING)?;
         let mut migrate = Command::new(latchkey_server());
         run_ok(migrate.arg("migrate").env("DATABASE_URL", instance.url(instance.port())));
         let mut connection = instance.connect().await?;

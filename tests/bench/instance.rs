@@ -39,11 +39,14 @@ impl Instance {
 
     /// Starts the one in a folder, with some settings that differ from the defaults.
     pub fn start(folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
+        Self::start_at(free_port(), folder, settings)
+    }
+
+    fn start_at(port: u16, folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
         if is_root() {
             run_ok(Command::new("chown").arg(USER).arg(folder));
         }
         let password = fs::read_to_string(folder.join("password"))?;
-        let port = free_port();
         let mut command = Command::new(postgres_bin().join("postgres"));
         command.arg("-D").arg(folder.join("data")).arg("-p").arg(port.to_string()).current_dir(folder);
         command.args(["-c", "listen_addresses=127.0.0.1"]);
@@ -60,11 +63,11 @@ impl Instance {
         Ok(Self { process, port, password, folder: folder.to_owned() })
     }
 
-    /// Stops it and starts it with other settings.
+    /// Stops it and starts it on the same port with other settings.
     pub fn restart(self, settings: &[&str]) -> anyhow::Result<Self> {
-        let folder = self.folder.clone();
+        let (port, folder) = (self.port, self.folder.clone());
         drop(self);
-        Self::start(&folder, settings)
+        Self::start_at(port, &folder, settings)
     }
 
     /// The port that it listens on.

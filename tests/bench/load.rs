@@ -217,10 +217,10 @@ impl Load {
             anyhow::Ok(())
         })?;
         drop(runtime);
-        let paced = pacer.map_or(0.0, |pacer| pacer.join().expect("the pacer"));
+        let pacing_seconds = pacer.map_or(0.0, |pacer| pacer.join().expect("the pacer"));
         let worker = Arc::into_inner(worker).context("all connections have ended")?;
         let mut report = worker.report.into_inner().unwrap_or_else(PoisonError::into_inner);
-        report.generator_seconds = thread_seconds() + paced;
+        report.generator_seconds = thread_seconds() + pacing_seconds;
         Ok(report)
     }
 }

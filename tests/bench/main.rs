@@ -3,9 +3,11 @@
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     reason = "figures are rounded"
 )]
+#![expect(clippy::format_collect, clippy::format_push_string, reason = "short texts")]
 
 mod ceilings;
 mod connection;

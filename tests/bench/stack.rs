@@ -187,15 +187,7 @@ impl Stack {
     pub async fn restart_with(&mut self, settings: &[&str]) -> anyhow::Result<()> {
         self.replicas.clear();
         let postgres = self.postgres.take().context("PostgreSQL runs")?;
-        let port = postgres.port();
-        let postgres = postgres.restart(settings)?;
-        for value in self.variables.values_mut() {
-            *value = value.replace(
-                &format!("127.0.0.1:{port}/postgres"),
-                &format!("127.0.0.1:{}/postgres", postgres.port()),
-            );
-        }
-        self.postgres = Some(postgres);
+        self.postgres = Some(postgres.restart(settings)?);
         self.start_replicas().await
     }
 
@@ -215,6 +207,14 @@ impl Stack {
             Stores::Single(redis) => std::slice::from_ref(redis),
             Stores::Sentinel(setup) => &setup.servers,
             Stores::Cluster(cluster) => &cluster.nodes,
+        }
+    }
+
+    /// The Redis server that holds this key.
+    pub async fn redis_of(&self, key: &str) -> &Redis {
+        match &self.stores {
+            Stores::Cluster(cluster) => &cluster.nodes[cluster.owner(key).await],
+            _ => &self.redis()[0],
         }
     }
 

@@ -13,6 +13,9 @@ const RIGHT: f64 = 150.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 50.0;
 
+/// One of the latencies of a point.
+type Value = fn(&Point) -> f64;
+
 /// The scales of the axes: rates are linear, latencies logarithmic.
 struct Scales {
     most_rate: f64,
@@ -84,7 +87,7 @@ pub fn latency_over_load(points: &[Point]) -> String {
         f64::midpoint(LEFT, right),
         HEIGHT - 10.0
     );
-    let lines: [(&str, &str, fn(&Point) -> f64); 4] = [
+    let lines: [(&str, &str, Value); 4] = [
         ("/me, 99.9%", "#b2182b", |point| point.p999),
         ("/me, 99%", "#ef8a62", |point| point.p99),
         ("/me, median", "#2166ac", |point| point.p50),

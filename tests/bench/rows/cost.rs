@@ -16,8 +16,8 @@ use crate::progress;
 use crate::results::Cost;
 use crate::stack::{Call, Stack};
 
-/// Statements per second of an idle server, at most.
-const QUIET: f64 = 5.0;
+/// An idle server is as busy in a second as in the one before, to this extent.
+const STEADY: f64 = 0.9;
 
 /// Fewer than at saturation: nothing waits.
 const CONNECTIONS: usize = 8;
@@ -26,8 +26,14 @@ const CONNECTIONS: usize = 8;
 #[derive(Clone, Copy)]
 struct Counters([f64; 10]);
 
-impl Counters {
-    async fn read(stack: &Stack) -> anyhow::Result<Self> {
+/// The counters at a time, with the bytes of each connection to the database.
+struct Reading {
+    counters: Counters,
+    sockets: BTreeMap<String, f64>,
+}
+
+impl Reading {
+    async fn now(stack: &Stack) -> anyhow::Result<Self> {
         let mut connection = stack.postgres().connect().await?;
         // The statements of this function are not among them.
         let sql = "SELECT coalesce(sum(calls), 0)::float8,
@@ -39,26 +45,34 @@ impl Counters {
         connection.close().await?;
         let info = redis_info(stack).await?;
         let redis = |name: &str| info.get(name).copied().unwrap_or_default();
-        Ok(Self([
+        let counters = Counters([
             stack.processor_seconds() * 1e6,
             statements,
             transactions,
             stack.postgres().processor_seconds() * 1e6,
             wal,
-            socket_bytes(stack),
+            0.0,
             redis("total_reads_processed"),
             redis("total_commands_processed"),
             (redis("used_cpu_user") + redis("used_cpu_sys")) * 1e6,
             redis("total_net_input_bytes") + redis("total_net_output_bytes"),
-        ]))
+        ]);
+        Ok(Self { counters, sockets: socket_bytes(stack) })
     }
 
+    /// What was counted since. Connections that were closed meanwhile are left out.
+    fn since(&self, before: &Self) -> Counters {
+        let mut since: [f64; 10] =
+            std::array::from_fn(|index| self.counters.0[index] - before.counters.0[index]);
+        let more = |(socket, bytes): (&String, &f64)| bytes - before.sockets.get(socket).unwrap_or(&0.0);
+        since[5] = self.sockets.iter().map(more).sum();
+        Counters(since)
+    }
+}
+
+impl Counters {
     fn or_less(self, other: Self) -> Self {
         Self(std::array::from_fn(|index| self.0[index].min(other.0[index])))
-    }
-
-    fn since(self, before: Self) -> Self {
-        Self(std::array::from_fn(|index| self.0[index] - before.0[index]))
     }
 
     /// For one of `requests`, without what the same time costs without requests.
@@ -88,16 +102,16 @@ impl Bench<'_> {
         self.sizes().await?;
         let most = (8_000.0 * self.options.seconds.max(1.0)) as i64;
         for call in Call::ALL {
-            progress(&format!("cost of a {}", call.name()));
+            progress(&format!("cost: {}", call.name()));
             let flow = self.stack.flow(call, most).await?;
             // Connections are open and statements are prepared before it is counted.
             self.counted_load(Arc::clone(&flow), Duration::from_secs(1)).run().await?.checked()?;
             let flow = if call == Call::Logout { self.stack.flow(call, most).await? } else { flow };
-            let (begin, before) = (Instant::now(), Counters::read(&self.stack).await?);
+            let (begin, before) = (Instant::now(), Reading::now(&self.stack).await?);
             let load = self.counted_load(flow, Duration::from_secs_f64(self.options.seconds));
             let report = load.run().await?.checked()?;
-            let after = Counters::read(&self.stack).await?;
-            let one = after.since(before).of_one(idle, begin.elapsed().as_secs_f64(), report.total).0;
+            let after = Reading::now(&self.stack).await?;
+            let one = after.since(&before).of_one(idle, begin.elapsed().as_secs_f64(), report.total).0;
             let cost = Cost {
                 request: call.name(),
                 server_micros: one[0],
@@ -128,7 +142,7 @@ impl Bench<'_> {
         let (session, event, user, revocations): (f64, f64, f64, f64) =
             sqlx::query_as(sql).fetch_one(&mut connection).await?;
         connection.close().await?;
-        let memory = redis_info(&self.stack).await?.get("used_memory").copied().unwrap_or_default();
+        let memory = redis_info(&self.stack).await?.get("used_memory_dataset").copied().unwrap_or_default();
         for (name, bytes) in [
             ("PostgreSQL: a session with its refresh token and all indexes", session),
             ("PostgreSQL: an audit event with all indexes", event),
@@ -149,16 +163,18 @@ impl Bench<'_> {
 /// What the stores and servers do without requests. After its start a server compares all revocations with Redis.
 async fn idle_per_second(stack: &Stack) -> anyhow::Result<Counters> {
     let mut least = Counters([f64::INFINITY; 10]);
-    for _ in 0..30 {
-        let (begin, before) = (Instant::now(), Counters::read(stack).await?);
+    let mut previous = f64::INFINITY;
+    for window in 1..=15 {
+        let (begin, before) = (Instant::now(), Reading::now(stack).await?);
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let more = Counters::read(stack).await?.since(before);
+        let more = Reading::now(stack).await?.since(&before);
         let seconds = begin.elapsed().as_secs_f64();
         let [_, statements, ..] = more.0;
         least = least.or_less(Counters(more.0.map(|value| value / seconds)));
-        if statements / seconds < QUIET {
+        if window > 3 && statements / seconds > STEADY * previous {
             break;
         }
+        previous = statements / seconds;
     }
     Ok(least)
 }
@@ -177,16 +193,20 @@ async fn redis_info(stack: &Stack) -> anyhow::Result<BTreeMap<String, f64>> {
     Ok(all)
 }
 
-/// The bytes that the connections of the servers to the database have sent and received, as the kernel counts them.
-fn socket_bytes(stack: &Stack) -> f64 {
+/// The bytes that each connection of the servers to the database has sent and received, as the kernel counts them.
+fn socket_bytes(stack: &Stack) -> BTreeMap<String, f64> {
     let printed =
         run_ok(Command::new("ss").args(["-tinHOp", &format!("dport = :{}", stack.database_port())]));
     let of_servers =
         |line: &&str| stack.replicas.iter().any(|replica| line.contains(&format!("pid={},", replica.id())));
-    let fields = printed.lines().filter(of_servers).flat_map(str::split_whitespace);
-    let counted = fields.filter_map(|field| {
-        let bytes = field.strip_prefix("bytes_sent:").or_else(|| field.strip_prefix("bytes_received:"))?;
-        bytes.parse::<f64>().ok()
-    });
-    counted.sum()
+    let count = |line: &str| {
+        let counted = line.split_whitespace().filter_map(|field| {
+            let bytes =
+                field.strip_prefix("bytes_sent:").or_else(|| field.strip_prefix("bytes_received:"))?;
+            bytes.parse::<f64>().ok()
+        });
+        // The fourth column is the address of the server's end.
+        (line.split_whitespace().nth(3).unwrap_or_default().to_owned(), counted.sum())
+    };
+    printed.lines().filter(of_servers).map(count).collect()
 }

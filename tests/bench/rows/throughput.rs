@@ -102,7 +102,8 @@ impl Bench<'_> {
                 }
             }
             if options.wants(Row::Redis) {
-                redis.push(ceilings::redis_reads(&self.stack.redis()[0], options.duration()).await?);
+                let server = self.stack.redis_of(&ceilings::redis_prefix()).await;
+                redis.push(ceilings::redis_reads(server, options.duration()).await?);
             }
         }
         for (call, name, ceiling, least) in FIGURES {
