@@ -1,28 +1,41 @@
 //! The keys of lists in types of the Kubernetes API, whose generated schemas do not contain them. The API server refuses
-//! duplicates in these lists; with the keys it refuses them in the AuthService, and not only in the object that the
-//! operator derives from it.
+//! duplicates in these lists. A rule refuses them in the AuthService, and not only in the object that the operator
+//! derives from it.
+//!
+//! With `x-kubernetes-list-type: map` a server-side apply would respond to duplicates with an internal error.
 
 use serde_json::{Value, json};
 
-/// The lists by the name of their field, with their keys.
-const LISTS: [(&str, &[&str]); 2] =
-    [("claims", &["name"]), ("topologySpreadConstraints", &["topologyKey", "whenUnsatisfiable"])];
+/// A key of a list, and its maximum length in characters, which bounds the cost of the rule.
+type Key = (&'static str, u64);
 
-/// Declares the keys in a schema.
-pub(crate) fn declare(schema: &mut Value) {
-    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        for (name, property) in properties {
-            let keys = LISTS.iter().find(|(list, _)| list == name).map(|(_, keys)| keys);
-            if let Some(keys) = keys.filter(|_| property["type"] == "array") {
-                property["x-kubernetes-list-type"] = json!("map");
-                property["x-kubernetes-list-map-keys"] = json!(keys);
-            }
-            declare(property);
+/// The lists by the name of their field, with their keys.
+const LISTS: [(&str, &[Key]); 2] = [
+    ("claims", &[("name", 63)]),
+    ("topologySpreadConstraints", &[("topologyKey", 317), ("whenUnsatisfiable", 63)]),
+];
+
+/// Adds a rule for each of these lists to the schema of `path`.
+pub(crate) fn declare(schema: &mut Value, path: &str) {
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for (name, property) in properties {
+        let path = format!("{path}.{name}");
+        let keys = LISTS.iter().find(|(list, _)| list == name).map(|(_, keys)| *keys);
+        if let Some(keys) = keys.filter(|_| property["type"] == "array") {
+            add_rule(property, &path, keys);
         }
+        declare(property, &path);
     }
-    for part in ["items", "additionalProperties"] {
-        if let Some(part) = schema.get_mut(part).filter(|part| part.is_object()) {
-            declare(part);
-        }
+}
+
+fn add_rule(list: &mut Value, path: &str, keys: &[Key]) {
+    for (key, longest) in keys {
+        list["items"]["properties"][key]["maxLength"] = json!(longest);
     }
+    let equal: Vec<String> = keys.iter().map(|(key, _)| format!("one.{key} == other.{key}")).collect();
+    let names: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+    list["x-kubernetes-validations"] = json!([{
+        "message": format!("{path} has two elements with the same {}: remove one", names.join(" and ")),
+        "rule": format!("self.all(one, self.exists_one(other, {}))", equal.join(" && ")),
+    }]);
 }

@@ -28,7 +28,7 @@ pub fn auth_service_yaml() -> Result<String, CrdError> {
     for version in definition["spec"]["versions"].as_array_mut().into_iter().flatten() {
         let parts = &mut version["schema"]["openAPIV3Schema"]["properties"];
         crate::bounds::bound(&mut parts["spec"]);
-        crate::list_keys::declare(&mut parts["spec"]);
+        crate::list_keys::declare(&mut parts["spec"], "spec");
         // kstatus considers an object without a status current. The default marks a new object as not yet observed.
         parts["status"]["default"] = serde_json::json!({ "observedGeneration": -1 });
     }

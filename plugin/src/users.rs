@@ -32,7 +32,7 @@ pub async fn import(
     let mut child = exec::start(cluster, &options.name, &arguments(options), streams, printer).await?;
     // Read while the file is sent: the command writes refusals before it has read everything.
     let output = child.stdout.take();
-    let printed = tokio::spawn(async move {
+    let copied = tokio::spawn(async move {
         match (report, output) {
             (Some(report), Some(output)) => report.split(output).await,
             _ => Ok(()),
@@ -58,7 +58,7 @@ pub async fn import(
     drop(stdin);
     let code = exec::exit_code(child).await?;
     let failed = |error: String| Failure::Failed(format!("the report cannot be written: {error}"));
-    printed.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    copied.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
     Ok(code)
 }
 

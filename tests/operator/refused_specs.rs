@@ -22,6 +22,7 @@ pub fn refused() -> Vec<(Value, &'static str)> {
         json!({"email": email})
     };
     let name = "app.kubernetes.io/name";
+    let claims = json!({"claims": [{"name": "a"}, {"name": "a"}]});
     vec![
         (
             json!({"issuer": "auth.example.com"}),
@@ -236,6 +237,26 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             ),
             "spec.exposure.gateway.hostnames must contain host names in lower case, such as auth.example.com",
         ),
+        (
+            json!({"pod": {"topologySpreadConstraints": [spread("a", "ScheduleAnyway"), spread("a", "ScheduleAnyway")]}}),
+            "spec.pod.topologySpreadConstraints has two elements with the same topologyKey and whenUnsatisfiable: remove one",
+        ),
+        (
+            json!({"pod": {"resources": claims}}),
+            "spec.pod.resources.claims has two elements with the same name: remove one",
+        ),
+        (
+            json!({"migration": {"resources": claims}}),
+            "spec.migration.resources.claims has two elements with the same name: remove one",
+        ),
+        (
+            json!({"database": {"embedded": {"resources": claims}}}),
+            "spec.database.embedded.resources.claims has two elements with the same name: remove one",
+        ),
+        (
+            json!({"redis": {"embedded": {"resources": claims}}}),
+            "spec.redis.embedded.resources.claims has two elements with the same name: remove one",
+        ),
         (parents(&json!([{"name": "a"}, {"name": "a"}])), LISTENERS),
         (parents(&json!([{"name": "a"}, {"name": "a", "sectionName": "https"}])), LISTENERS),
         (parents(&json!([{"name": "a", "port": 443}, {"name": "b"}, {"name": "a", "port": 443}])), LISTENERS),
@@ -293,6 +314,11 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             "spec.pod.annotations: latchkey.dev/checksum is reserved for the operator",
         ),
     ]
+}
+
+/// A constraint for the spread of pods.
+pub fn spread(key: &str, otherwise: &str) -> Value {
+    json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": otherwise})
 }
 
 /// A route with these parents.

@@ -6,7 +6,7 @@ use latchkey_tests::control_plane::{FIELD_MANAGER, auth_service_crd};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, NAME};
-use crate::refused_specs::{parents, refused};
+use crate::refused_specs::{parents, refused, spread};
 
 /// Specs with wrong types: each with words of the API server's message.
 fn malformed() -> Vec<(Value, [&'static str; 2])> {
@@ -65,31 +65,6 @@ async fn each_rule_refuses_invalid_specs_with_the_name_of_the_field() {
         assert!(words.iter().all(|word| error.contains(word)), "{spec}: {error}");
     }
     assert!(fixture.api::<AuthService>().get_opt(NAME).await.expect("a response").is_none());
-}
-
-fn spread(key: &str, otherwise: &str) -> Value {
-    json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": otherwise})
-}
-
-/// Every list whose elements Kubernetes identifies by a key in the objects that the operator derives.
-#[tokio::test]
-async fn duplicates_in_lists_with_keys_are_refused_at_once() {
-    let fixture = Fixture::new("duplicates").await;
-    let constraints = json!([spread("a", "ScheduleAnyway"), spread("a", "ScheduleAnyway")]);
-    let resources = json!({"claims": [{"name": "a"}, {"name": "a"}]});
-    for (spec, field) in [
-        (json!({"pod": {"topologySpreadConstraints": constraints}}), "spec.pod.topologySpreadConstraints"),
-        (json!({"pod": {"resources": resources}}), "spec.pod.resources.claims"),
-        (json!({"migration": {"resources": resources}}), "spec.migration.resources.claims"),
-        (
-            json!({"database": {"embedded": {"resources": resources}}}),
-            "spec.database.embedded.resources.claims",
-        ),
-        (json!({"redis": {"embedded": {"resources": resources}}}), "spec.redis.embedded.resources.claims"),
-    ] {
-        let error = fixture.try_apply(spec.clone()).await.expect_err(field).to_string();
-        assert!(error.contains(field) && error.to_lowercase().contains("duplicate"), "{spec}: {error}");
-    }
 }
 
 #[tokio::test]

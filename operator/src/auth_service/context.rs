@@ -80,8 +80,6 @@ pub(crate) struct Memory {
     pub verified_generation: Option<i64>,
     /// The status written last. It is newer than the cache until the watch shows it.
     pub status: Option<WrittenStatus>,
-    /// When the status was written last.
-    pub status_written: Option<Instant>,
     /// The key set that was written last.
     pub keys: WrittenKeys,
     /// Whether the retained volume is known to be protected against other tools.

@@ -27,7 +27,6 @@ mod obstacles;
 mod obstacles_tests;
 #[cfg(test)]
 mod overall_tests;
-mod progress;
 mod rollout;
 #[cfg(test)]
 mod rollout_tests;
@@ -40,7 +39,7 @@ mod unreadable;
 #[cfg(test)]
 mod values_tests;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -115,13 +114,7 @@ pub(crate) async fn update(
         operator: before.operator.clone(),
         operator_request: before.operator_request.clone(),
     };
-    let postponed = if after == before || !applied.refused.is_empty() || !applied.contested.is_empty() {
-        None
-    } else {
-        let written = context.with_memory(&service.owner.uid, |memory| memory.status_written);
-        progress::postpone(&before, &after, written.map(|at| at.elapsed()))
-    };
-    if after != before && postponed.is_none() {
+    if after != before {
         write(auth_service, &after, context).await?;
         publish(auth_service, &before.conditions, &after.conditions, context).await;
     }
@@ -140,8 +133,7 @@ pub(crate) async fn update(
     if matches!(external_state.sharing, Sharing::Refused { for_now: true, .. }) {
         requeue_after = requeue_after.min(facts::PRECEDENCE_CHECK);
     }
-    let sooner = [service.rotation.due, postponed].into_iter().flatten();
-    Ok(sooner.fold(requeue_after, Duration::min))
+    Ok(service.rotation.due.map_or(requeue_after, |due| due.min(requeue_after)))
 }
 
 fn observed(
@@ -236,7 +228,6 @@ async fn write(
     context.with_memory(&auth_service.uid().unwrap_or_default(), |memory| {
         // The write names the resource version, so that the spec was the present one.
         memory.verified_generation = auth_service.metadata.generation;
-        memory.status_written = Some(Instant::now());
         memory.status = auth_service.resource_version().map(|replaced| WrittenStatus {
             replaced,
             version,
