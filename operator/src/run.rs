@@ -86,7 +86,7 @@ pub async fn run(arguments: RunArguments, stop: impl Future<Output = ()> + Send)
     let readiness = Readiness::default();
     let address = arguments.listen_addr;
     let refused = |source| RunError::Listen { address, source };
-    let listener = latchkey_config::listen(address).and_then(TcpListener::from_std).map_err(refused)?;
+    let listener = latchkey_listener::listen(address).and_then(TcpListener::from_std).map_err(refused)?;
     tracing::info!(
         addr = %listener.local_addr().map_err(refused)?,
         version = env!("CARGO_PKG_VERSION"),

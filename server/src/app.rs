@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use latchkey_config::{
-    Email, HashLimits, Minutes, SecretSource, SecretText, Settings, displayed_domain, listen,
-};
+use latchkey_config::{Email, HashLimits, Minutes, SecretSource, SecretText, Settings, displayed_domain};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -230,7 +228,7 @@ fn admissible_connections(settings: &Settings) -> usize {
 }
 
 fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = listen(address).and_then(TcpListener::from_std);
+    let listener = latchkey_listener::listen(address).and_then(TcpListener::from_std);
     listener.with_context(|| format!("{name} {address} cannot be listened on"))
 }
 

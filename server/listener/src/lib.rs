@@ -1,4 +1,4 @@
-//! Listening, also on all addresses of both families.
+//! Listening on a TCP port, also on all addresses of both families. The server and the operator use it.
 
 use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
