@@ -7,8 +7,8 @@ use latchkey_tests::postgres::{Database, Postgres};
 use latchkey_tests::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sqlx::QueryBuilder;
 use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, QueryBuilder};
 use tokio::task::block_in_place;
 
 use crate::proxy::{Mode, Proxy};
@@ -46,7 +46,11 @@ impl Databases {
         block_in_place(|| primary.restart_with(&SETTINGS));
         let direct = primary.create_database().await;
         // A replica whose clock is behind must not sign tokens that are older than the database.
-        direct.execute("UPDATE revocation_state SET tokens_valid_from = now() - interval '1 hour'").await;
+        let sql = "UPDATE revocation_state SET tokens_valid_from = now() - interval '1 hour'";
+        // A session that stays open would prevent the move to another disk.
+        let mut connection = direct.connect().await;
+        sqlx::query(sql).execute(&mut connection).await.expect(sql);
+        connection.close().await.expect("a closed connection");
         let proxies = (0..replicas).map(|_| Proxy::to(primary.port())).collect();
         // A standby on the same machine would use the same file system.
         let disk = if with_standby { None } else { SmallDisk::mount() };
