@@ -11,7 +11,7 @@ use crate::cpu::cores;
 ///
 /// Starts PostgreSQL (with fsync) and Redis, fills the database with 100,000 accounts, 1,000,000 sessions and 100,000
 /// revocations, and starts the server with its default settings. The first run fills the databases, which takes some
-/// minutes; they are cached in $LATCHKEY_CACHE/bench (5 GB). Everything that it starts ends with it.
+/// minutes; they are cached in $LATCHKEY_CACHE/bench (4 GB). Everything that it starts ends with it.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench", version, max_term_width = 100)]
 pub struct Options {

@@ -31,7 +31,7 @@ pub fn section(results: &Results) -> String {
         .collect();
     format!(
         "\n{}: {}; {}. Load average before: {:.1}.\n\n{}\n{notes}\n\
-         ![Latency of GET /me over the load](latency.svg)\n",
+         ![Latency of GET /me over the load](latency.svg)\n\n",
         results.date,
         results.machine,
         results.setup,
