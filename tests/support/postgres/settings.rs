@@ -32,6 +32,6 @@ impl Postgres {
 impl Database {
     /// A database of an instance that the tests have not started.
     pub fn at(port: u16, password: &str, name: &str) -> Self {
-        Self { port, password: password.to_owned(), name: name.to_owned(), removed_on_drop: false }
+        Self::new(port, password, name, false)
     }
 }
