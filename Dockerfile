@@ -8,7 +8,8 @@
 #   docker build --target server --build-arg BINARIES=prebuilt -f Dockerfile target/release
 #
 # BINARIES names the stage that provides the programs. The other stage is not built, so the second form
-# needs no Rust image. BASE_IMAGE can be any image with glibc and CA certificates.
+# needs no Rust image. BASE_IMAGE can be any image with glibc and CA certificates in Debian's folders; the images
+# contain only the files of it that the programs need.
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 ARG BINARIES=compile
@@ -27,7 +28,18 @@ COPY latchkey-* /programs/
 
 FROM ${BINARIES} AS binaries
 
-FROM ${BASE_IMAGE} AS server
+FROM ${BASE_IMAGE} AS base
+
+# The C library and its loader, the certificate authorities, and the user. The names of folders and of the loader depend on
+# the platform; a loader is at /lib or at /lib64.
+FROM scratch AS runtime
+COPY --from=base /lib/*-linux-gnu/libc.so.6 /lib/*-linux-gnu/libm.so.6 /lib/*-linux-gnu/libgcc_s.so.1 /lib/
+COPY --from=base /lib/*-linux-gnu/ld-linux-*.so.* /lib/
+COPY --from=base /lib/*-linux-gnu/ld-linux-*.so.* /lib64/
+COPY --from=base /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=base /etc/passwd /etc/group /etc/nsswitch.conf /etc/
+
+FROM runtime AS server
 LABEL org.opencontainers.image.title="latchkey-server" \
       org.opencontainers.image.description="Latchkey's REST auth server" \
       org.opencontainers.image.vendor="Latchkey"
@@ -39,7 +51,7 @@ EXPOSE 8080 9090
 ENTRYPOINT ["/usr/local/bin/latchkey-server"]
 CMD ["serve"]
 
-FROM ${BASE_IMAGE} AS operator
+FROM runtime AS operator
 LABEL org.opencontainers.image.title="latchkey-operator" \
       org.opencontainers.image.description="Keeps Latchkey auth servers running on Kubernetes" \
       org.opencontainers.image.vendor="Latchkey"

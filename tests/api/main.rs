@@ -36,6 +36,7 @@ mod pgbouncer;
 mod plan_calls;
 mod properties;
 mod query_plans;
+mod read_costs;
 mod read_only_database;
 mod redis_faults;
 mod redis_topologies;

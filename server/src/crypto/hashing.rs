@@ -13,6 +13,7 @@ use argon2::password_hash::phc::{self, Output, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use latchkey_config::{HashLimits, SecretText};
+use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use super::foreign_hash::{ForeignHash, ForeignKind};
@@ -20,6 +21,7 @@ use super::hash_durations::HashDurations;
 use super::hash_formats::parse_stored;
 use super::hash_functions::FastHash;
 use super::hash_queue::{Demand, HashQueue, Lane};
+use super::hash_threads::HashThreads;
 use super::stored_hash::{Argon2Hash, StoredHash};
 use crate::domain::{Password, PasswordHash};
 use crate::telemetry::detail_span;
@@ -66,6 +68,7 @@ struct Memory {
 pub struct HashPool {
     params: Params,
     queue: Arc<HashQueue>,
+    threads: HashThreads,
     durations: HashDurations,
     memory: Mutex<Memory>,
     /// A hash of no password. Verifying against it makes a login with an unknown account as slow as with a known one.
@@ -103,6 +106,7 @@ impl HashPool {
     fn with_params(limits: HashLimits, params: Params) -> Result<Arc<Self>, HashError> {
         let mut pool = Self {
             params,
+            threads: HashThreads::start(limits.workers.get()).map_err(|_| HashError::Failed)?,
             queue: HashQueue::new(limits.workers.get(), limits.memory.map(|bytes| bytes / 1024)),
             durations: HashDurations::default(),
             memory: Mutex::new(Memory { free: Vec::new(), used_at: Instant::now() }),
@@ -262,8 +266,9 @@ impl HashPool {
             .map_err(HashError::Overloaded)?;
         let pool = Arc::clone(self);
         let span = detail_span("hash the password");
-        // The permit moves into the task, because the hash continues to run after its request is cancelled.
-        tokio::task::spawn_blocking(move || {
+        let (done, finished) = oneshot::channel();
+        // The permit moves into the job, because the hash continues to run after its request is cancelled.
+        self.threads.run(move || {
             let _permit = permit;
             let _entered = span.enter();
             if is_large {
@@ -273,10 +278,10 @@ impl HashPool {
             let started = Instant::now();
             let result = work(&pool);
             pool.durations.record(kind, started.elapsed());
-            result
-        })
-        .await
-        .map_err(|_| HashError::Failed)?
+            // The receiver of a cancelled request is gone.
+            let _ = done.send(result);
+        });
+        finished.await.map_err(|_| HashError::Failed)?
     }
 
     fn release_memory(&self) {

@@ -9,6 +9,7 @@ mod hash_formats;
 mod hash_functions;
 mod hash_queue;
 mod hash_refusal;
+mod hash_threads;
 mod hashing;
 mod key_ring;
 mod one_time;

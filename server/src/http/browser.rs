@@ -1,14 +1,12 @@
 //! Security headers on every response (OWASP ASVS 5.0 §3.4), and the origins that may call.
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::from_fn_with_state;
-
-use super::cors::{AllowedOrigins, allow_origins};
 
 /// Forbids to run a response, to show it in a frame and to use it as a base.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -17,6 +15,29 @@ const SWAGGER_UI: &str = "default-src 'none'; script-src 'self'; style-src 'self
      img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 /// Two years, including subdomains, as ASVS 5.0 §3.4.1 requires from level 2 on.
 const HTTPS_ONLY: &str = "max-age=63072000; includeSubDomains";
+/// The origins that may call, as browsers spell them.
+#[derive(Debug, Clone)]
+pub struct AllowedOrigins(Arc<[HeaderValue]>);
+
+impl AllowedOrigins {
+    pub fn new(origins: &[String]) -> Self {
+        // The settings have made sure that each is a serialized origin, which is plain ASCII.
+        Self(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The exact origin or nothing: never `*`, and never what the caller says (ASVS 5.0 §3.4.2). Of two headers none is
+    /// chosen.
+    pub(super) fn find(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let mut given = headers.get_all(ORIGIN).iter();
+        let origin = given.next().filter(|_| given.next().is_none())?;
+        self.0.iter().find(|allowed| *allowed == origin).cloned()
+    }
+}
+
 /// The settings for browsers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BrowserPolicy {
@@ -29,12 +50,6 @@ impl BrowserPolicy {
     /// them.
     pub fn new(issuer: &str, origins: &[String]) -> Self {
         Self { https_only: issuer.starts_with("https://"), origins: AllowedOrigins::new(origins) }
-    }
-
-    /// Lets pages of the configured origins call `router`. Without origins there is no CORS at all: the browser then keeps
-    /// every other origin's page from reading an answer, and from asking for more than a form can.
-    pub fn allow_origins(self, router: Router) -> Router {
-        if self.origins.is_empty() { router } else { router.layer(from_fn_with_state(self, allow_origins)) }
     }
 
     pub(super) fn origins(&self) -> &AllowedOrigins {

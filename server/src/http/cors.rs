@@ -1,7 +1,5 @@
 //! Which pages of other origins may call (the Fetch standard's CORS protocol).
 
-use std::sync::Arc;
-
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -27,29 +25,6 @@ const VARY_PREFLIGHT: HeaderValue =
 /// The number and the length of requested header names that are repeated.
 const MAX_NAMES: usize = 64;
 const MAX_NAME: usize = 128;
-
-/// The origins that may call, as browsers spell them.
-#[derive(Debug, Clone)]
-pub struct AllowedOrigins(Arc<[HeaderValue]>);
-
-impl AllowedOrigins {
-    pub fn new(origins: &[String]) -> Self {
-        // The settings have made sure that each is a serialized origin, which is plain ASCII.
-        Self(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The exact origin or nothing: never `*`, and never what the caller says (ASVS 5.0 §3.4.2). Of two headers none is
-    /// chosen.
-    fn find(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let mut given = headers.get_all(ORIGIN).iter();
-        let origin = given.next().filter(|_| given.next().is_none())?;
-        self.0.iter().find(|allowed| *allowed == origin).cloned()
-    }
-}
 
 /// Answers preflight requests, and lets pages of the allowed origins read every response.
 pub async fn allow_origins(State(policy): State<BrowserPolicy>, request: Request, next: Next) -> Response {

@@ -20,7 +20,7 @@ use super::pages::address::AddressPage;
 use super::prefix::{VERIFY, path_of, serve_below};
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{arrival, audit, auth, docs, middleware, pages, users, well_known};
+use super::{arrival, audit, auth, cors, docs, middleware, pages, users, well_known};
 
 /// The documented routes: what is in the OpenAPI document is what is served.
 fn documented_routes() -> OpenApiRouter<ApiState> {
@@ -118,7 +118,14 @@ pub fn api_router(state: ApiState, browsers: BrowserPolicy) -> Router {
         // The outermost layer: gives every request its id and every problem its body.
         .layer(from_fn_with_state(observation, middleware::observe))
         .with_state(state);
-    serve_below(&bases.each_ref().map(String::as_str), browsers.allow_origins(router))
+    // Without origins there is no CORS at all: the browser then keeps every other origin's page from reading an answer, and
+    // from asking for more than a form can.
+    let router = if browsers.origins().is_empty() {
+        router
+    } else {
+        router.layer(from_fn_with_state(browsers, cors::allow_origins))
+    };
+    serve_below(&bases.each_ref().map(String::as_str), router)
 }
 
 /// Health, readiness, metrics and status, on the management port.

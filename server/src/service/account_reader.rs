@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 
 use super::ServiceError;
-use super::authenticate::subject_of;
 use crate::batches::{Batches, Pending, Source};
 use crate::crypto::VerifiedToken;
 use crate::revocation::{Revocation, Subject};
@@ -46,7 +45,8 @@ impl AccountReader {
     /// # Errors
     /// [`ServiceError::Unavailable`] when either check is impossible: the token is then never accepted.
     pub(super) async fn read(&self, token: &VerifiedToken) -> Result<Option<Profile>, ServiceError> {
-        let subject = subject_of(token);
+        let VerifiedToken { user_id, session_id, issued_at, .. } = *token;
+        let subject = Subject { user_id, session_id, issued_at };
         let asked_at = Instant::now();
         let (revoked, profile) = self.ask(subject).await?;
         let revoked = match revoked {

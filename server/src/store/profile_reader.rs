@@ -5,8 +5,8 @@ use std::fmt;
 
 use tracing::Instrument as _;
 
+use super::StoreError;
 use super::pool::Pool;
-use super::{Store, StoreError};
 use crate::batches::{Batches, Pending, Source, Unanswered};
 use crate::telemetry::call_span;
 
@@ -72,17 +72,8 @@ impl From<Unanswered> for StoreError {
     }
 }
 
-impl Store {
-    /// The accounts with these ids, by id.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
-    pub async fn find_profiles(&self, ids: &[i64]) -> Result<HashMap<i64, Profile>, StoreError> {
-        fetch_profiles(&self.pool, ids).await
-    }
-}
-
-async fn fetch_profiles(pool: &Pool, ids: &[i64]) -> Result<HashMap<i64, Profile>, StoreError> {
+/// The accounts with these ids, by id.
+pub(super) async fn fetch_profiles(pool: &Pool, ids: &[i64]) -> Result<HashMap<i64, Profile>, StoreError> {
     let found: Vec<Found> = sqlx::query_as(
         "SELECT id, username, email, name, is_superuser, is_active, pg_is_in_recovery() AS is_stale
          FROM users WHERE id = ANY($1)",

@@ -1,5 +1,8 @@
 //! Accounts.
 
+use std::collections::HashMap;
+
+use super::profile_reader::fetch_profiles;
 use super::{Profile, Store, StoreError};
 use crate::domain::{EmailAddress, LoginName, PasswordHash, PersonName, Username};
 
@@ -72,6 +75,14 @@ impl Store {
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn find_profile(&self, user_id: i64) -> Result<Option<Profile>, StoreError> {
         self.profiles.read(user_id).await
+    }
+
+    /// The accounts with these ids, by id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn find_profiles(&self, ids: &[i64]) -> Result<HashMap<i64, Profile>, StoreError> {
+        fetch_profiles(&self.pool, ids).await
     }
 
     /// Whether any superuser exists.
