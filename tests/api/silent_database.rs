@@ -168,6 +168,41 @@ async fn a_database_that_answers_nobody_is_reported_in_time_and_used_again_when_
     app.refresh(&session).await.ok(200);
 }
 
+#[tokio::test]
+async fn requests_are_refused_in_time_while_redis_is_silent_too() {
+    let postgres = Postgres::start();
+    let database = postgres.create_database().await;
+    let link = Link::to(postgres.port());
+    let app = App::setup()
+        .timed()
+        .set("DATABASE_URL", &database.by_port(link.port()).url())
+        .set("INTROSPECTION_CLIENT_ID", "api")
+        .set("INTROSPECTION_CLIENT_SECRET", CLIENT_SECRET)
+        .start()
+        .await;
+    let (user, session) = app.new_session("silent").await;
+    let root = app.superuser().await;
+
+    app.redis.pause();
+    link.hold_answers();
+
+    for round in 0..3 {
+        for (what, took, status) in every_endpoint(&app, &user, &session, root).await {
+            assert!(took <= SOON, "{what} took {took:?} ({status}) in round {round}");
+            assert_eq!(status, 503, "{what} in round {round}");
+        }
+    }
+
+    app.redis.resume();
+    link.mend();
+
+    wait::until("requests to succeed again", || async {
+        let answer = app.me(&session.access).await;
+        wait::check(answer.status == 200, answer.status)
+    })
+    .await;
+}
+
 const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef0123456789abcdef";
 
 async fn every_endpoint(

@@ -49,14 +49,14 @@ impl AccountReader {
         let subject = Subject { user_id, session_id, issued_at };
         let asked_at = Instant::now();
         let (revoked, profile) = self.ask(subject).await?;
-        let revoked = match revoked {
-            Some(revoked) => revoked,
-            None => self.revocation.is_over(subject.session_id).await?,
-        };
-        if revoked {
+        if revoked == Some(true) {
             return Ok(None);
         }
+        // Before PostgreSQL is asked about the revocation, so that a request waits for a silent database only once.
         let profile = profile?.filter(|profile| profile.is_active);
+        if revoked.is_none() && self.revocation.is_over(subject.session_id).await? {
+            return Ok(None);
+        }
         if asked_at.elapsed() > CHECK_STANDS_FOR && self.revocation.is_revoked(subject).await? {
             return Ok(None);
         }
