@@ -6,7 +6,7 @@ CARGO_TARGET_DIR ?= $(LATCHKEY_CACHE)/target
 export LATCHKEY_CACHE CARGO_TARGET_DIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-peers bench-operator campaign-server campaign-operator images release cluster-up cluster-down
+.PHONY: help demo demo-down run test test-fast lint fmt fuzz generate bench bench-peers bench-operator test-oldest-kubernetes campaign-server campaign-operator images release cluster-up cluster-down
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-17s %s\n", $$1, $$2 }'
@@ -25,6 +25,9 @@ test: ## Run all checks: formatting, lints, unit, API, operator and cluster test
 
 test-fast: ## Run the tests for the inner loop: formatting, unit, settings and most API tests
 	@scripts/test --fast
+
+test-oldest-kubernetes: ## Run the operator tests with the API server of the oldest supported Kubernetes
+	@scripts/test --oldest-kubernetes
 
 lint: ## Check formatting and lints
 	@scripts/test --lint

@@ -274,7 +274,7 @@ impl ControlPlane {
     fn start_controller_manager(&mut self, controllers: &[&str]) {
         let kubeconfig = self
             .write_kubeconfig(CONTROLLER_MANAGER_USER, &format!("{CONTROLLER_MANAGER_USER}-{}", self.token));
-        let mut command = Command::new(programs::test_bed("kube-controller-manager"));
+        let mut command = Command::new(programs::control_plane("kube-controller-manager"));
         command
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .arg(format!("--controllers={}", controllers.join(",")))

@@ -48,6 +48,14 @@ pub fn test_bed(name: &str) -> PathBuf {
     PathBuf::from(build(Command::new(script).arg(name)).trim())
 }
 
+/// A program of the control plane: of the newest supported Kubernetes, or with `LATCHKEY_TEST_KUBERNETES=oldest` of the oldest.
+pub fn control_plane(name: &str) -> PathBuf {
+    match env::var("LATCHKEY_TEST_KUBERNETES").as_deref() {
+        Ok("oldest") => test_bed(&format!("{name}-oldest")),
+        _ => test_bed(name),
+    }
+}
+
 /// The folder of PostgreSQL's programs, of the newest installed version.
 pub fn postgres_bin() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {

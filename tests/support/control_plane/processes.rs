@@ -64,7 +64,7 @@ pub(super) fn start_etcd(folder: &Path, port: u16) -> Process {
 
 pub(super) fn start_api_server(folder: &Path, port: u16, etcd_port: u16) -> Process {
     let file = |name: &str| folder.join(name).display().to_string();
-    let mut command = Command::new(programs::test_bed("kube-apiserver"));
+    let mut command = Command::new(programs::control_plane("kube-apiserver"));
     command
         .args([
             "--bind-address=127.0.0.1",
