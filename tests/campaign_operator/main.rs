@@ -33,7 +33,7 @@ use futures::{StreamExt, stream};
 use latchkey_tests::control_plane::Part;
 
 use checker::Violation;
-use fault::Fault;
+use fault::{Fault, View};
 use keep::say;
 use plan::{Plan, choose};
 use run::{Outcome, measure, run};
@@ -129,24 +129,34 @@ async fn the_result_is_that_of_an_undisturbed_run_whatever_fails() {
     assert_eq!(bad, 0, "plans with violations");
 }
 
+/// Runs plans of one family, each of which has to meet its fault, and requires that none has a violation.
+async fn assert_kept(plans: impl Iterator<Item = (Scenario, Fault)>) {
+    if std::env::var_os("LATCHKEY_CAMPAIGN_PLANS").is_some() {
+        return;
+    }
+    let number =
+        |(index, (scenario, fault))| Plan { number: index + 1, family: plan::Family::View, scenario, fault };
+    let outcomes = run_all(0, plans.enumerate().map(number).collect()).await;
+    for outcome in outcomes {
+        assert!(outcome.struck > 0, "{} did not meet its fault", outcome.plan);
+        assert!(outcome.violations.is_empty(), "{}: {:?}", outcome.plan, outcome.violations);
+    }
+}
+
 /// A restarted operator must not act on a spec that is older than the present one, although an API server that lags
 /// behind serves it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_restarted_operator_does_not_act_on_an_older_spec() {
-    if std::env::var_os("LATCHKEY_CAMPAIGN_PLANS").is_some() {
-        return;
-    }
     let scenarios = [Scenario::Expose, Scenario::Conceal, Scenario::ToExternal, Scenario::Upgrade];
     let fault = Fault::OlderList { resource: "authservices", lasts: Duration::from_secs(3) };
-    let plan = |(index, scenario): (usize, &Scenario)| Plan {
-        number: index + 1,
-        family: plan::Family::View,
-        scenario: *scenario,
-        fault: fault.clone(),
-    };
-    let outcomes = run_all(0, scenarios.iter().enumerate().map(plan).collect()).await;
-    for outcome in outcomes {
-        assert!(outcome.struck > 0, "{} did not see the older list", outcome.plan);
-        assert!(outcome.violations.is_empty(), "{}: {:?}", outcome.plan, outcome.violations);
-    }
+    assert_kept(scenarios.into_iter().map(|scenario| (scenario, fault.clone()))).await;
+}
+
+/// The objects of a deleted AuthService are not created again while the watch does not show the deletion: they would have
+/// other passwords, and stand in the way of the new AuthService of that name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_created_for_a_deleted_auth_service() {
+    let views = [View::Frozen, View::Late(Duration::from_secs(2)), View::Cut, View::Cut];
+    let fault = |view| Fault::Watch { resource: "authservices", view, lasts: Duration::from_secs(2) };
+    assert_kept(views.into_iter().map(|view| (Scenario::Recreate, fault(view)))).await;
 }

@@ -73,7 +73,7 @@ impl Work<'_> {
             verb: "created",
             source: Box::new(source),
         };
-        if !self.may_write().await.map_err(failed)? {
+        if !self.may_create().await.map_err(failed)? {
             return Err(ApplyError::OutdatedSpec);
         }
         let object = serde_json::from_value(value).map_err(|error| failed(kube::Error::SerdeError(error)))?;

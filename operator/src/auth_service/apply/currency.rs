@@ -8,6 +8,7 @@ use kube::{Api, ResourceExt};
 use latchkey_crds::AuthService;
 
 use super::work::Work;
+use crate::cluster::kinds::Kind;
 
 impl Work<'_> {
     /// Whether the spec is the present one, as far as this process must know it before a write. The API server is asked
@@ -20,7 +21,18 @@ impl Work<'_> {
         self.is_current().await
     }
 
-    /// Asks the API server whether the spec is the present one. Always before a deletion: it cannot be undone.
+    /// The same before an object is created. Once this process has applied the Deployment, the last object of a new
+    /// AuthService, an object that is missing has vanished: perhaps because the AuthService was deleted, which a delayed watch does not show yet. Its objects would be created
+    /// again for the garbage collector, with other passwords, in the way of a new AuthService of the same name.
+    pub(super) async fn may_create(&mut self) -> Result<bool, kube::Error> {
+        let is_complete = self.context.with_memory(&self.service.owner.uid, |memory| {
+            memory.applied.iter().any(|known| known.kind == Kind::Deployment)
+        });
+        if is_complete { self.is_current().await } else { self.may_write().await }
+    }
+
+    /// Asks the API server, once in each reconcile, whether the spec is the present one. Always before a deletion: it cannot
+    /// be undone.
     pub(super) async fn is_current(&mut self) -> Result<bool, kube::Error> {
         if self.confirmed {
             return Ok(true);

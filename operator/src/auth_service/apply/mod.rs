@@ -4,7 +4,8 @@
 //! Objects are compared with the cache, so that a steady state sends no requests. The cache may lag; preconditions
 //! make that safe: updates and deletions carry the uid of the inspected object, removals of fields carry its resource
 //! version as well, and the first write of an object fails if an object of that name exists (see `creation`). A
-//! deletion, and the first write for a spec, require that the spec is the present one (see `currency`).
+//! deletion, the creation of an object that vanished, and the first write for a spec require that the spec is the present
+//! one (see `currency`).
 //! `object` applies a single object.
 
 mod additions;

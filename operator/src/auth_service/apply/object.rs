@@ -44,7 +44,7 @@ impl Work<'_> {
                 Arc::new(seen.object())
             }
             // Objects of other owners do not have the operator's label and are not in the cache.
-            None if !self.may_write().await? => return Ok(None),
+            None if !self.may_create().await? => return Ok(None),
             None => match self.create_if_absent(&api, &rendered).await? {
                 Found::Created(object) => {
                     self.record_admission(&api, &rendered, object, Written::Created).await?
