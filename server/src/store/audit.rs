@@ -7,6 +7,25 @@ use super::authority::RowLock;
 use super::{Actor, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, EmailAddress, Origin, Outcome};
 
+/// Binds the columns of an event to the next nine parameters of a statement: `kind`, `outcome`, `actor_id`, `user_id`,
+/// `session_id`, `request_id`, `address`, `user_agent`, `detail`.
+macro_rules! bind_event {
+    ($query:expr, $event:expr) => {{
+        let event: &AuditEvent<'_> = $event;
+        $query
+            .bind(event.kind.as_str())
+            .bind(event.outcome.as_str())
+            .bind(event.actor_id)
+            .bind(event.user_id)
+            .bind(event.session_id)
+            .bind(event.origin.map(|origin| origin.request_id.as_str()))
+            .bind(event.origin.map(|origin| origin.address.to_string()))
+            .bind(event.origin.and_then(|origin| origin.user_agent.as_deref()))
+            .bind(&event.detail)
+    }};
+}
+pub(super) use bind_event;
+
 impl Store {
     /// Records something that changed nothing, such as a refused login.
     ///
@@ -33,23 +52,12 @@ pub(super) async fn insert_event(
     connection: &mut Connection,
     event: &AuditEvent<'_>,
 ) -> Result<(), StoreError> {
-    let origin = event.origin;
-    sqlx::query(
+    let query = sqlx::query(
         "INSERT INTO audit_events
              (kind, outcome, actor_id, user_id, session_id, request_id, address, user_agent, detail)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(event.kind.as_str())
-    .bind(event.outcome.as_str())
-    .bind(event.actor_id)
-    .bind(event.user_id)
-    .bind(event.session_id)
-    .bind(origin.map(|origin| origin.request_id.as_str()))
-    .bind(origin.map(|origin| origin.address.to_string()))
-    .bind(origin.and_then(|origin| origin.user_agent.as_deref()))
-    .bind(&event.detail)
-    .execute(connection)
-    .await?;
+    );
+    bind_event!(query, event).execute(connection).await?;
     Ok(())
 }
 

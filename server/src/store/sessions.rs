@@ -4,7 +4,7 @@ use super::pool::{Connection, Deadlines};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::audit::insert_event;
+use super::audit::{bind_event, insert_event};
 use super::authority::{RowLock, Transaction};
 use super::devices::MAX_DEVICES;
 use super::revocations::insert_revocations;
@@ -134,8 +134,7 @@ impl Store {
         user_id: i64,
         event: &AuditEvent<'_>,
     ) -> Result<SessionEnd, StoreError> {
-        let origin = event.origin;
-        let row: (Option<Uuid>, Option<DateTime<Utc>>, bool) = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             // The setting limits the wait for the row, as in `begin_session`.
             "WITH ended AS (
                  UPDATE sessions SET ended_at = now()
@@ -159,18 +158,9 @@ impl Store {
              FROM (SELECT) AS one LEFT JOIN revoked ON true"
         ))
         .bind(session_id)
-        .bind(user_id)
-        .bind(event.kind.as_str())
-        .bind(event.outcome.as_str())
-        .bind(event.actor_id)
-        .bind(event.user_id)
-        .bind(event.session_id)
-        .bind(origin.map(|origin| origin.request_id.as_str()))
-        .bind(origin.map(|origin| origin.address.to_string()))
-        .bind(origin.and_then(|origin| origin.user_agent.as_deref()))
-        .bind(&event.detail)
-        .fetch_one(&self.pool.with(Deadlines::LOCKING))
-        .await?;
+        .bind(user_id);
+        let row: (Option<Uuid>, Option<DateTime<Utc>>, bool) =
+            bind_event!(query, event).fetch_one(&self.pool.with(Deadlines::LOCKING)).await?;
         Ok(match row {
             (Some(session_id), Some(expires_at), _) => {
                 SessionEnd::Ended(RevokedSession { session_id, expires_at })
