@@ -91,12 +91,18 @@ pub async fn act(place: &Place<'_>, kind: &str, name: &str, deed: Deed) -> bool 
         Deed::RemovesLabel(label) => {
             place.merge(kind, &name, &json!({"metadata": {"labels": {label: null}}})).await.is_ok()
         }
-        Deed::Edits(field) => edit(place, kind, &name, field).await,
+        Deed::Edits(field) => {
+            let Some(pointer) = nth_field(&object, field) else { return false };
+            edit(place, kind, &name, &pointer).await
+        }
         Deed::KeepsEditing(field) => {
+            // Chosen once: of the fields that the operator manages at a time, the n-th one is always another. Together, a new
+            // name and a new number make a port that is no longer the operator's, and stays.
+            let Some(pointer) = nth_field(&object, field) else { return false };
             let started = Instant::now();
             let mut accepted = false;
             while started.elapsed() < WRITES_FOR {
-                accepted |= edit(place, kind, &name, field).await;
+                accepted |= edit(place, kind, &name, &pointer).await;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             accepted
@@ -151,12 +157,11 @@ async fn delete(place: &Place<'_>, kind: &str, name: &str, object: &Value) {
 }
 
 /// Changes a field that the operator manages in the newest version of the object.
-async fn edit(place: &Place<'_>, kind: &str, name: &str, field: usize) -> bool {
+async fn edit(place: &Place<'_>, kind: &str, name: &str, pointer: &str) -> bool {
     let api = place.api(kind);
     let Ok(Some(live)) = api.get_opt(name).await else { return false };
     let mut object = serde_json::to_value(live).expect("JSON");
-    let Some(pointer) = nth_field(&object, field) else { return false };
-    let Some(value) = object.pointer_mut(&pointer) else { return false };
+    let Some(value) = object.pointer_mut(pointer) else { return false };
     *value = changed(value);
     if let Some(members) = object["metadata"].as_object_mut() {
         members.remove("managedFields");

@@ -4,6 +4,7 @@ mod database;
 mod replication;
 mod settings;
 mod stopped;
+mod verifier;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -90,7 +91,7 @@ impl Postgres {
         let temporary = temporary_folder("postgres-");
         let folder = temporary.path().to_owned();
         let password = logs::secret("postgres");
-        fs::write(folder.join("password"), &password).expect("the password file");
+        fs::write(folder.join("password"), verifier::scram_verifier(&password)).expect("the password file");
         let data = folder.join("data");
         let certificate = launch.certificate.map(|certificate| certificate.copied_into(&folder));
         let bin = match launch.programs {

@@ -121,6 +121,15 @@ impl HashQueue {
         }
     }
 
+    /// Fails if an ordinary hash would have to wait for longer than `wait`.
+    ///
+    /// # Errors
+    /// The expected wait.
+    pub(super) fn check_capacity(&self, wait: Duration) -> Result<(), Duration> {
+        let expected = self.expected_wait(&self.lock(), Lane::Ordinary);
+        if expected > wait { Err(expected) } else { Ok(()) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,7 +27,7 @@ use crate::domain::{Password, PasswordHash};
 use crate::telemetry::detail_span;
 
 /// The longest time until a hash is expected to be done. A request waits for as much of it as the hash itself leaves.
-const MAX_TIME: Duration = Duration::from_secs(3);
+const MAX_TIME: Duration = Duration::from_millis(1_500);
 /// The same for a further hash of a request that has already waited for one.
 const MAX_FURTHER_TIME: Duration = Duration::from_millis(500);
 /// What a hash that alone takes longer may wait.
@@ -120,6 +120,16 @@ impl HashPool {
         pool.durations = HashDurations::new(dummy.kind());
         pool.dummy = Some(dummy);
         Ok(Arc::new(pool))
+    }
+
+    /// Fails if a hash of this pool's own kind would have to wait too long now. A hash of another kind may still be possible.
+    ///
+    /// # Errors
+    /// [`HashError::Overloaded`]
+    pub fn check_capacity(&self) -> Result<(), HashError> {
+        let Some(dummy) = &self.dummy else { return Err(HashError::Failed) };
+        let estimate = self.durations.estimate(&dummy.kind());
+        self.queue.check_capacity(longest_wait(MAX_TIME, estimate.duration)).map_err(HashError::Overloaded)
     }
 
     /// Hashes a new password into a PHC string.
@@ -256,7 +266,7 @@ impl HashPool {
         let estimate = self.durations.estimate(&kind);
         let lane = if estimate.is_slow { Lane::Slow } else { Lane::Ordinary };
         let is_large = kib > MIN_CAPACITY as u64;
-        let wait = time.saturating_sub(estimate.duration).max(MIN_WAIT);
+        let wait = longest_wait(time, estimate.duration);
         let demand = Demand { lane, duration: estimate.duration, kib, is_large };
         let permit = self
             .queue
@@ -359,33 +369,11 @@ impl HashPool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn password(text: &str) -> Password {
-        Password::presented(text)
-    }
-
-    #[tokio::test]
-    async fn a_hash_verifies_only_its_password() {
-        let pool = HashPool::for_one().unwrap();
-        let stored = pool.hash(password("correct horse")).await.unwrap();
-        assert!(stored.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", stored.expose());
-        assert!(pool.verify(password("correct horse"), Some(stored.clone())).await.unwrap());
-        assert!(!pool.verify(password("correct horsf"), Some(stored)).await.unwrap());
-        assert!(!pool.verify(password("correct horse"), None).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn weaker_parameters_need_a_rehash() {
-        let limits = HashLimits { workers: NonZeroUsize::MIN, memory: None };
-        let weak = HashPool::with_params(limits, Params::new(8192, 1, 1, None).unwrap()).unwrap();
-        let pool = HashPool::for_one().unwrap();
-        let stored = weak.hash(password("correct horse")).await.unwrap();
-        assert!(pool.needs_rehash(&stored));
-        assert!(pool.verify(password("correct horse"), Some(stored)).await.unwrap());
-        let own = pool.hash(password("correct horse")).await.unwrap();
-        assert!(!pool.needs_rehash(&own));
-    }
+/// How long a hash that takes `duration` may wait so that it is done within `time`.
+fn longest_wait(time: Duration, duration: Duration) -> Duration {
+    time.saturating_sub(duration).max(MIN_WAIT)
 }
+
+#[cfg(test)]
+#[path = "hashing_tests.rs"]
+mod tests;

@@ -70,6 +70,8 @@ async fn log_in_within_limits(
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, ServiceError> {
+    // Before anything else, so that a storm of logins costs the stores nothing.
+    service.hashing.check_capacity()?;
     let device = service.find_device(form.device).await?;
     let attempt = service.limit(LimitedAction::Login, form.name, device.as_ref(), origin).await?;
     let result = log_in(service, form, device, origin, now).await;
@@ -126,8 +128,8 @@ async fn log_in(
     let verified_hash = rehash_if_needed(service, account.id, stored, password).await?;
     let subject = TokenSubject {
         user_id: account.id,
-        session_id: Uuid::new_v4(),
-        refresh_jti: Uuid::new_v4(),
+        session_id: Uuid::now_v7(),
+        refresh_jti: Uuid::now_v7(),
         client,
         access_expires_at: now + service.tokens.access_lifetime,
         refresh_expires_at: now + service.tokens.refresh_lifetime,

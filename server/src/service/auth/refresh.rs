@@ -48,7 +48,7 @@ pub async fn refresh(
         session_id: presented.session_id,
         user_id,
         jti: presented.jti,
-        next_jti: Uuid::new_v4(),
+        next_jti: Uuid::now_v7(),
         access_expires_at: now + service.tokens.access_lifetime,
         refresh_expires_at: now + service.tokens.refresh_lifetime,
         origin,
