@@ -1,18 +1,17 @@
 //! `logs`: the logs of all replicas, merged by time.
 
+mod follow;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::io::Lines;
 use futures::{AsyncBufRead, AsyncBufReadExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::LogParams;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use crate::cli::LogsArguments;
 use crate::cluster::Cluster;
@@ -36,8 +35,7 @@ pub async fn run(cluster: &Cluster, options: &LogsArguments, printer: &Printer) 
         )));
     }
     if options.follow {
-        follow(cluster, options, &labels, printer).await?;
-        return Ok(ExitCode::SUCCESS);
+        return follow::follow(cluster, options, &labels, printer).await;
     }
     merge(cluster, options, &found, printer).await
 }
@@ -77,28 +75,27 @@ async fn open(api: &Api<Pod>, pod: &str, parameters: &LogParams) -> Result<Sourc
 struct Line {
     pod: String,
     number: usize,
+    /// As the node wrote it, which may be in its own time zone.
     time: String,
+    at: Timestamp,
     text: String,
 }
 
 impl Line {
     fn new(pod: &str, number: usize, line: &str) -> Self {
-        let (time, text) = line.split_once(' ').unwrap_or(("", line));
-        // The last fields of times have different lengths, which text would not compare.
-        Self { pod: pod.to_owned(), number, time: time.to_owned(), text: text.to_owned() }
+        let (time, text) = line.split_once(' ').unwrap_or((line, ""));
+        // What the kubelet itself says, for example that it has no log, has no time.
+        let (time, at, text) = match time.parse() {
+            Ok(at) => (time, at, text),
+            Err(_) => ("", Timestamp::MIN, line),
+        };
+        Self { pod: pod.to_owned(), number, time: time.to_owned(), at, text: text.to_owned() }
     }
 
     fn print(&self, options: &LogsArguments, printer: &Printer) -> Result<(), Failure> {
         let pod = printer.paint(&self.pod, Tone::Number(self.number));
         let time = if options.timestamps { format!(" {}", self.time) } else { String::new() };
         printer.print(&format!("{pod}{time} {}\n", self.text))
-    }
-
-    /// The time in a form that compares as text: fractions have nine digits.
-    fn key(&self) -> String {
-        let time = self.time.trim_end_matches('Z');
-        let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
-        format!("{seconds}.{fraction:0<9}")
     }
 }
 
@@ -130,7 +127,7 @@ async fn merge(
         next_line(&mut sources, index, &mut heads).await;
     }
     loop {
-        let earliest = heads.iter().min_by(|one, other| one.1.key().cmp(&other.1.key()));
+        let earliest = heads.iter().min_by_key(|(_, line)| line.at);
         let Some(index) = earliest.map(|(index, _)| *index) else { break };
         if let Some(line) = heads.remove(&index) {
             line.print(options, printer)?;
@@ -145,66 +142,6 @@ async fn next_line(sources: &mut [(String, usize, Source)], index: usize, heads:
     if let Some(Ok(line)) = source.next().await {
         heads.insert(index, Line::new(pod, *number, &line));
     }
-}
-
-/// Prints lines as they arrive, also of pods that start later.
-async fn follow(
-    cluster: &Cluster,
-    options: &LogsArguments,
-    labels: &str,
-    printer: &Printer,
-) -> Result<(), Failure> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let (sender, mut lines) = mpsc::channel::<Line>(256);
-    let config = watcher::Config::default().labels(labels);
-    let mut changes = watcher(cluster.api::<Pod>(), config).default_backoff().applied_objects().boxed();
-    let mut tasks = JoinSet::new();
-    // By uid: the pod of a StatefulSet keeps its name.
-    let mut followed = std::collections::BTreeSet::new();
-    loop {
-        tokio::select! {
-            Some(line) = lines.recv() => line.print(options, printer)?,
-            change = changes.next() => {
-                let Some(Ok(pod)) = change else { continue };
-                let has_log = ["Running", "Succeeded", "Failed"].contains(&pods::phase(&pod));
-                if !has_log || !followed.insert(pod.uid()) {
-                    continue;
-                }
-                let number = NEXT.fetch_add(1, Ordering::Relaxed);
-                for container in containers(&pod) {
-                    let (api, parameters) = (cluster.api::<Pod>(), parameters(options, &container));
-                    tasks.spawn(copy(api, pod.name_any(), number, parameters, sender.clone()));
-                }
-            }
-            Some(ended) = tasks.join_next() => {
-                if let Ok(Some(message)) = ended {
-                    printer.note(&message);
-                }
-            }
-        }
-    }
-}
-
-/// Sends the lines of a container until its log ends; returns why it cannot be read.
-async fn copy(
-    api: Api<Pod>,
-    pod: String,
-    number: usize,
-    parameters: LogParams,
-    lines: mpsc::Sender<Line>,
-) -> Option<String> {
-    let mut source = match open(&api, &pod, &parameters).await {
-        Ok(source) => source,
-        Err(error) => {
-            return Some(Failure::of_request(&format!("read the log of {pod}"), &error).to_string());
-        }
-    };
-    while let Some(Ok(line)) = source.next().await {
-        if lines.send(Line::new(&pod, number, &line)).await.is_err() {
-            break;
-        }
-    }
-    None
 }
 
 /// The last lines of a container, for the support bundle.
@@ -223,12 +160,17 @@ mod tests {
     use crate::cli::Component;
 
     #[test]
-    fn lines_are_compared_by_time_whatever_the_number_of_digits() {
-        let key = |line: &str| Line::new("p", 0, line).key();
-        assert!(key("2026-01-01T00:00:00Z a") < key("2026-01-01T00:00:00.1Z a"));
-        assert!(key("2026-01-01T00:00:00.09Z a") < key("2026-01-01T00:00:00.1Z a"));
-        assert!(key("2026-01-01T00:00:00.999999999Z a") < key("2026-01-01T00:00:01Z a"));
-        assert_eq!(Line::new("p", 0, "2026-01-01T00:00:00Z a b").text, "a b");
+    fn lines_are_compared_by_time_whatever_the_number_of_digits_and_the_time_zone() {
+        let at = |line: &str| Line::new("p", 0, line).at;
+        assert!(at("2026-01-01T00:00:00Z a") < at("2026-01-01T00:00:00.1Z a"));
+        assert!(at("2026-01-01T00:00:00.09Z a") < at("2026-01-01T00:00:00.1Z a"));
+        assert!(at("2026-01-01T00:00:00.999999999Z a") < at("2026-01-01T00:00:01Z a"));
+        assert!(at("2026-01-01T01:00:00.1+01:00 a") < at("2026-01-01T00:00:00.2Z a"));
+        for (line, text) in
+            [("2026-01-01T00:00:00Z a b", "a b"), ("2026-01-01T00:00:00Z ", ""), ("no log yet", "no log yet")]
+        {
+            assert_eq!(Line::new("p", 0, line).text, text);
+        }
     }
 
     #[test]

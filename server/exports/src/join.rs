@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn accounts_get_the_hashes_of_the_same_id_or_address() {
         let users = json(
-            r#"{"user_id":"auth0|1","Password Hash":"","PasswordHash":null}
-               {"Id":"auth0|3","email":"two@example.test"} {"email":"two@example.test"}
-               {"user_id":"auth0|1","password_hash":"own"} {"user_id":"google|9","users":[1]}"#,
+            r#"{"users":[{"user_id":"auth0|1","Password Hash":"","PasswordHash":null},
+               {"Id":"auth0|3","email":"two@example.test"}, {"email":"two@example.test"},
+               {"user_id":"auth0|1","password_hash":"own"}, {"user_id":"google|9","users":[1]}]}"#,
         );
         let users: Vec<Value> = users.into_iter().map(|user| user.expect("an object")).collect();
         let hash = |index: usize| users[index]["passwordHash"].as_str();
