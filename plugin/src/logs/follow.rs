@@ -53,7 +53,7 @@ pub(super) async fn follow(
                 }
             }
             Some(ended) = reading.join_next() => {
-                if let Ok((key, end)) = ended && let Some(message) = known.end(key, end) {
+                if let Ok((key, end)) = ended && let Some(message) = known.end(&key, end) {
                     printer.note(&message);
                 }
                 // The container may still run; the next look at it is after the pause.
@@ -144,9 +144,9 @@ impl Known {
     }
 
     /// Returns what to print about the end of a log.
-    fn end(&mut self, key: Key, end: End) -> Option<String> {
+    fn end(&mut self, key: &Key, end: End) -> Option<String> {
         let pod = self.pods.get(&key.0).map(ResourceExt::name_any);
-        let log = self.logs.get_mut(&key)?;
+        let log = self.logs.get_mut(key)?;
         log.last = end.last.max(log.last);
         log.state = State::Ended;
         let Some(error) = end.failure else {
@@ -238,10 +238,10 @@ impl Observed {
             let is_running = state.is_some_and(|state| state.running.is_some());
             (is_running, is_running || state.is_some_and(|state| state.terminated.is_some()))
         };
-        let ((is_running, has_log), (_, had_log)) =
-            (state(status.state.as_ref()), state(status.last_state.as_ref()));
+        let (is_running, has_log) = state(status.state.as_ref());
         // A container that waits for its next start has the log of the last one.
-        Self { restarts: status.restart_count, is_running, has_log: has_log || had_log }
+        let has_log = has_log || state(status.last_state.as_ref()).1;
+        Self { restarts: status.restart_count, is_running, has_log }
     }
 
     fn is_due(self, log: Option<(State, i32)>) -> bool {
@@ -367,10 +367,10 @@ mod tests {
         assert!(known.start_due(&options(None, None)).is_empty(), "it is being read");
         let key = due[0].key.clone();
         let failed = || End { last: None, failure: Some(kube::Error::LinesCodecMaxLineLengthExceeded) };
-        assert!(known.end(key.clone(), failed()).is_some_and(|message| message.contains("the log of p")));
-        assert_eq!(known.end(key.clone(), failed()), None);
+        assert!(known.end(&key, failed()).is_some_and(|message| message.contains("the log of p")));
+        assert_eq!(known.end(&key, failed()), None);
         assert_eq!(known.start_due(&options(None, None)).len(), 1);
-        known.end(key, End { last: None, failure: None });
+        known.end(&key, End { last: None, failure: None });
         known.update(watcher::Event::Init);
         known.update(watcher::Event::InitDone);
         assert!(known.pods.is_empty() && known.logs.is_empty());
