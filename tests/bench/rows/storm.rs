@@ -113,7 +113,9 @@ impl Bench<'_> {
         let reads = tokio::spawn(reads.run());
         let mut peak = 0_f64;
         while !logins.is_finished() {
-            peak = self.stack.replicas.iter().map(Replica::memory).fold(peak, f64::max);
+            let sizes =
+                self.stack.replicas.iter().map(|replica| megabytes(replica.process.memory().resident));
+            peak = sizes.fold(peak, f64::max);
             tokio::time::sleep(SAMPLE).await;
         }
         let (logins, reads): (Report, Report) = (logins.await??, reads.await??.checked()?);
