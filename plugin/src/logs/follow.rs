@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::{Line, containers, open, parameters};
+use super::lines::{Line, containers, open, parameters};
 use crate::cli::LogsArguments;
 use crate::cluster::Cluster;
 use crate::failure::Failure;

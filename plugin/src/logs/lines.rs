@@ -1,47 +1,24 @@
-//! `logs`: the logs of all replicas, merged by time.
+//! The lines of the logs of containers.
 
-mod follow;
-
-use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::process::ExitCode;
 
 use futures::io::Lines;
-use futures::{AsyncBufRead, AsyncBufReadExt, StreamExt};
+use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
+use kube::Api;
 use kube::api::LogParams;
-use kube::{Api, ResourceExt};
 
 use crate::cli::LogsArguments;
-use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::output::{Printer, Tone};
-use crate::pods::{self, SERVER_CONTAINER};
+use crate::pods::SERVER_CONTAINER;
 
 /// The lines of one container, each with its time in front.
-type Source = Lines<Pin<Box<dyn AsyncBufRead + Send>>>;
-
-/// Prints the logs, until now or until it is interrupted.
-pub async fn run(cluster: &Cluster, options: &LogsArguments, printer: &Printer) -> Result<ExitCode, Failure> {
-    cluster.auth_service(&options.name).await?;
-    let labels = pods::selector_of(&options.name, options.component);
-    let found: Vec<Pod> =
-        cluster.list(&labels).await.map_err(|error| Failure::of_request("list the pods", &error))?;
-    if found.is_empty() && !options.follow {
-        return Err(Failure::Failed(format!(
-            "{} has no such pods; kubectl latchkey status shows why",
-            options.name
-        )));
-    }
-    if options.follow {
-        return follow::follow(cluster, options, &labels, printer).await;
-    }
-    merge(cluster, options, &found, printer).await
-}
+pub(super) type Source = Lines<Pin<Box<dyn AsyncBufRead + Send>>>;
 
 /// The containers whose logs are of interest: `None` is the only one of the pod.
-fn containers(pod: &Pod) -> Vec<String> {
+pub(super) fn containers(pod: &Pod) -> Vec<String> {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let names: Vec<String> = containers.map(|container| container.name.clone()).collect();
     // Sidecars have logs of their own.
@@ -53,7 +30,7 @@ fn is_own(name: &str) -> bool {
     [SERVER_CONTAINER, "migrate", "postgres", "valkey"].contains(&name)
 }
 
-fn parameters(options: &LogsArguments, container: &str) -> LogParams {
+pub(super) fn parameters(options: &LogsArguments, container: &str) -> LogParams {
     LogParams {
         container: Some(container.to_owned()),
         follow: options.follow,
@@ -65,24 +42,24 @@ fn parameters(options: &LogsArguments, container: &str) -> LogParams {
     }
 }
 
-async fn open(api: &Api<Pod>, pod: &str, parameters: &LogParams) -> Result<Source, kube::Error> {
+pub(super) async fn open(api: &Api<Pod>, pod: &str, parameters: &LogParams) -> Result<Source, kube::Error> {
     let stream = api.log_stream(pod, parameters).await?;
     let boxed: Pin<Box<dyn AsyncBufRead + Send>> = Box::pin(stream);
     Ok(boxed.lines())
 }
 
 /// One line of a log, with the colour of its pod.
-struct Line {
+pub(super) struct Line {
     pod: String,
     number: usize,
     /// As the node wrote it, which may be in its own time zone.
     time: String,
-    at: Timestamp,
+    pub(super) at: Timestamp,
     text: String,
 }
 
 impl Line {
-    fn new(pod: &str, number: usize, line: &str) -> Self {
+    pub(super) fn new(pod: &str, number: usize, line: &str) -> Self {
         let (time, text) = line.split_once(' ').unwrap_or((line, ""));
         // What the kubelet itself says, for example that it has no log, has no time.
         let (time, at, text) = match time.parse() {
@@ -92,66 +69,11 @@ impl Line {
         Self { pod: pod.to_owned(), number, time: time.to_owned(), at, text: text.to_owned() }
     }
 
-    fn print(&self, options: &LogsArguments, printer: &Printer) -> Result<(), Failure> {
+    pub(super) fn print(&self, options: &LogsArguments, printer: &Printer) -> Result<(), Failure> {
         let pod = printer.paint(&self.pod, Tone::Number(self.number));
         let time = if options.timestamps { format!(" {}", self.time) } else { String::new() };
         printer.print(&format!("{pod}{time} {}\n", self.text))
     }
-}
-
-/// Prints all lines so far in the order of their times. Only the next line of each pod is in memory.
-async fn merge(
-    cluster: &Cluster,
-    options: &LogsArguments,
-    found: &[Pod],
-    printer: &Printer,
-) -> Result<ExitCode, Failure> {
-    let api = cluster.api::<Pod>();
-    let mut sources: Vec<(String, usize, Source)> = Vec::new();
-    let mut failed = false;
-    for (number, pod) in found.iter().enumerate() {
-        for container in containers(pod) {
-            let name = pod.name_any();
-            match open(&api, &name, &parameters(options, &container)).await {
-                Ok(source) => sources.push((name, number, source)),
-                Err(error) => {
-                    failed = true;
-                    let failure = Failure::of_request(&format!("read the log of {name}"), &error);
-                    printer.note(&failure.to_string());
-                }
-            }
-        }
-    }
-    let mut heads: BTreeMap<usize, Line> = BTreeMap::new();
-    for index in 0..sources.len() {
-        next_line(&mut sources, index, &mut heads).await;
-    }
-    loop {
-        let earliest = heads.iter().min_by_key(|(_, line)| line.at);
-        let Some(index) = earliest.map(|(index, _)| *index) else { break };
-        if let Some(line) = heads.remove(&index) {
-            line.print(options, printer)?;
-        }
-        next_line(&mut sources, index, &mut heads).await;
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-async fn next_line(sources: &mut [(String, usize, Source)], index: usize, heads: &mut BTreeMap<usize, Line>) {
-    let (pod, number, source) = &mut sources[index];
-    if let Some(Ok(line)) = source.next().await {
-        heads.insert(index, Line::new(pod, *number, &line));
-    }
-}
-
-/// The last lines of a container, for the support bundle.
-pub async fn read(api: &Api<Pod>, pod: &str, parameters: &LogParams) -> Result<String, kube::Error> {
-    api.logs(pod, parameters).await
-}
-
-/// The names of the containers whose logs belong to Latchkey.
-pub fn containers_of(pod: &Pod) -> Vec<String> {
-    containers(pod)
 }
 
 #[cfg(test)]
