@@ -192,6 +192,9 @@ pub struct ImportArguments {
     /// A file with the hash parameters of Firebase. It is sent in front of FILE.
     #[arg(long, value_name = "FILE")]
     pub hash_config: Option<PathBuf>,
+    /// Auth0's export of password hashes, if FILE is its export of users. The hashes are added to the users that are sent.
+    #[arg(long, value_name = "FILE", conflicts_with = "hash_config")]
+    pub password_hashes: Option<PathBuf>,
 }
 
 /// Arguments of `logs`.
@@ -199,7 +202,7 @@ pub struct ImportArguments {
 pub struct LogsArguments {
     /// The AuthService.
     pub name: String,
-    /// Prints new lines until it is interrupted, also of pods that start later.
+    /// Prints new lines until it is interrupted, also of pods that start later and of containers that start again.
     #[arg(short, long)]
     pub follow: bool,
     /// Only lines that are younger than this, such as 10m.

@@ -50,6 +50,11 @@ pub fn restarts(pod: &Pod) -> i32 {
     containers(pod).map(|container| container.restart_count).sum()
 }
 
+/// The status of one of its containers.
+pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+    containers(pod).find(|container| container.name == name)
+}
+
 /// What the pod waits for, in the words of the scheduler and the kubelet; `None` if it is ready or complete.
 pub fn waits_for(pod: &Pod) -> Option<String> {
     if pod.metadata.deletion_timestamp.is_some() {

@@ -1,12 +1,13 @@
 //! `users import`: streams a file of this machine into the server's command in a pod.
 
 use std::ffi::OsString;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
-use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use latchkey_exports::{PasswordFile, join_auth0};
+use tokio::io::AsyncBufReadExt;
 use tokio::process::ChildStdout;
 
 use crate::cli::ImportArguments;
@@ -22,10 +23,7 @@ pub async fn import(
     printer: &Printer,
 ) -> Result<ExitCode, Failure> {
     // Opened first: a wrong path needs no cluster.
-    let mut sources = Vec::new();
-    for path in options.hash_config.iter().chain([&options.file]) {
-        sources.push((path, open(path).await?));
-    }
+    let input = Input::open(options)?;
     let report = options.report.as_deref().map(Report::create).transpose()?;
     let stdout = if report.is_some() { Stdio::piped() } else { Stdio::inherit() };
     let streams = (Stdio::piped(), stdout);
@@ -38,48 +36,104 @@ pub async fn import(
             _ => Ok(()),
         }
     });
-    let Some(mut stdin) = child.stdin.take() else {
+    let stdin = child.stdin.take().map(tokio::process::ChildStdin::into_owned_fd);
+    let Some(Ok(stdin)) = stdin else {
         return Err(Failure::Failed("kubectl exec has no standard input".to_owned()));
     };
-    for (path, mut source) in sources {
-        match tokio::io::copy(&mut source, &mut stdin).await {
-            Ok(_) => {}
-            // The command ended before it had read everything; its status says why.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => break,
-            Err(error) => return Err(Failure::Failed(format!("{}: {error}", path.display()))),
-        }
-        // The hash parameters may have no last newline.
-        if Some(path) == options.hash_config.as_ref() {
-            let _ = stdin.write_all(b"\n").await;
-        }
-    }
-    // The command reads until the end of its input.
-    let _ = stdin.shutdown().await;
-    drop(stdin);
+    // The command reads until the end of its input, which is closed when everything is sent.
+    let sent = tokio::task::spawn_blocking(move || input.send(&File::from(stdin)));
+    sent.await.map_err(|error| Failure::Failed(format!("the file cannot be sent: {error}")))??;
     let code = exec::exit_code(child).await?;
     let failed = |error: String| Failure::Failed(format!("the report cannot be written: {error}"));
     copied.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
     Ok(code)
 }
 
+/// The files that are sent.
+struct Input {
+    config: Option<Source>,
+    file: Source,
+    passwords: Option<PasswordFile>,
+}
+
+/// An open file.
+struct Source {
+    path: PathBuf,
+    reader: Box<dyn Read + Send>,
+}
+
+impl Input {
+    fn open(options: &ImportArguments) -> Result<Self, Failure> {
+        let config = options.hash_config.as_deref().map(Source::open).transpose()?;
+        let file = Source::open(&options.file)?;
+        let Some(path) = &options.password_hashes else { return Ok(Self { config, file, passwords: None }) };
+        if options.format.as_deref() != Some("auth0") {
+            return Err(Failure::Failed("--password-hashes belongs to --format auth0".to_owned()));
+        }
+        let passwords = PasswordFile::open(path);
+        let passwords = passwords
+            .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", path.display())))?;
+        Ok(Self { config, file, passwords: Some(passwords) })
+    }
+
+    fn send(self, mut stdin: &File) -> Result<(), Failure> {
+        if let Some(config) = self.config {
+            // It may have no last newline.
+            config
+                .send(|mut reader| io::copy(&mut reader, &mut stdin).and_then(|_| stdin.write_all(b"\n")))?;
+        }
+        match self.passwords {
+            Some(mut passwords) => {
+                self.file.send(|reader| join_auth0(BufReader::new(reader), &mut passwords, stdin))
+            }
+            None => self.file.send(|mut reader| io::copy(&mut reader, &mut stdin).map(|_| ())),
+        }
+    }
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let failed = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
+        let reader: Box<dyn Read + Send> = if path == Path::new("-") {
+            Box::new(io::stdin())
+        } else {
+            let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+            let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
+            if metadata.is_dir() {
+                return Err(failed("it is a folder".to_owned()));
+            }
+            Box::new(file)
+        };
+        Ok(Self { path: path.to_owned(), reader })
+    }
+
+    fn send(self, copy: impl FnOnce(Box<dyn Read + Send>) -> io::Result<()>) -> Result<(), Failure> {
+        match copy(self.reader) {
+            // The command ended before it had read everything; its status says why.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            copied => copied.map_err(|error| Failure::Failed(format!("{}: {error}", self.path.display()))),
+        }
+    }
+}
+
 /// The file for refused records. The command writes them to its standard output, because a pod has no place for a file.
-struct Report(BufWriter<std::fs::File>);
+struct Report(BufWriter<File>);
 
 impl Report {
     fn create(path: &Path) -> Result<Self, Failure> {
-        let file = std::fs::File::create(path);
+        let file = File::create(path);
         let file = file.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
         Ok(Self(BufWriter::new(file)))
     }
 
     /// Writes the refused records to the file, and prints the other lines.
-    async fn split(mut self, output: ChildStdout) -> std::io::Result<()> {
-        let mut lines = BufReader::new(output).lines();
+    async fn split(mut self, output: ChildStdout) -> io::Result<()> {
+        let mut lines = tokio::io::BufReader::new(output).lines();
         while let Some(line) = lines.next_line().await? {
             if is_refusal(&line) {
                 writeln!(self.0, "{line}")?;
             } else {
-                writeln!(std::io::stdout(), "{}", printable(&line))?;
+                writeln!(io::stdout(), "{}", printable(&line))?;
             }
         }
         self.0.flush()
@@ -90,19 +144,6 @@ fn is_refusal(line: &str) -> bool {
     serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| {
         value["reason"].is_string() && (value["line"].is_u64() || value["record"].is_u64())
     })
-}
-
-async fn open(path: &Path) -> Result<Box<dyn AsyncRead + Unpin>, Failure> {
-    if path == Path::new("-") {
-        return Ok(Box::new(tokio::io::stdin()));
-    }
-    let failed = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
-    let file = File::open(path).await.map_err(|error| failed(error.to_string()))?;
-    let metadata = file.metadata().await.map_err(|error| failed(error.to_string()))?;
-    if metadata.is_dir() {
-        return Err(failed("it is a folder".to_owned()));
-    }
-    Ok(Box::new(file))
 }
 
 /// The format that the server's command derives from the name of a file; standard input has no name.

@@ -5,7 +5,7 @@ use latchkey_tests::authority::Authority;
 use latchkey_tests::redis::Redis;
 use latchkey_tests::redis_cluster::RedisCluster;
 use latchkey_tests::redis_sentinel::SentinelSetup;
-use latchkey_tests::server::run_command;
+use latchkey_tests::server::{Server, run_command};
 use latchkey_tests::wait;
 
 use crate::redis_faults::wait_for_mode;
@@ -67,19 +67,23 @@ async fn sentinels_that_do_not_know_the_name_are_reported() {
     assert!(!output.status.success() && said.contains("know no primary of the name"), "{said}");
 }
 
-#[tokio::test]
-async fn a_redis_cluster_is_used_and_followed_when_the_slot_moves() {
-    let cluster = RedisCluster::start().await;
-    // One replica is given the node that owns the keys, the other one the other node.
-    let app = App::setup().set("REDIS_URL", &cluster.nodes[0].url()).start().await;
-    assert!(run_command(&["check"], &app.variables).status.success());
+/// Two replicas, of which each is given another node of the cluster: the one that owns the keys, and the other one.
+async fn two_replicas(cluster: &RedisCluster) -> App {
+    let mut app = App::setup().set("REDIS_URL", &cluster.nodes[0].url()).start().await;
     let mut variables = app.variables.clone();
     variables.insert("REDIS_URL".to_owned(), cluster.nodes[1].url());
-    let mut app = app;
-    let other = latchkey_tests::server::Server::start(&variables).await;
+    let other = Server::start(&variables).await;
     other.wait_until_ready().await;
     app.servers.push(other);
     wait_for_mode(&app, "redis").await;
+    app
+}
+
+#[tokio::test]
+async fn a_redis_cluster_is_used_and_followed_when_the_slot_moves() {
+    let cluster = RedisCluster::start().await;
+    let app = two_replicas(&cluster).await;
+    assert!(run_command(&["check"], &app.variables).status.success());
     let (_, before) = app.new_session("before").await;
     let (_, during) = app.new_session("during").await;
     let (_, open) = app.new_session("open").await;
@@ -123,14 +127,7 @@ async fn a_redis_cluster_is_used_and_followed_when_the_slot_moves() {
 #[tokio::test]
 async fn a_failover_in_a_cluster_brings_no_ended_session_back() {
     let mut cluster = RedisCluster::start().await;
-    let app = App::setup().set("REDIS_URL", &cluster.nodes[0].url()).start().await;
-    let mut variables = app.variables.clone();
-    variables.insert("REDIS_URL".to_owned(), cluster.nodes[1].url());
-    let mut app = app;
-    let other = latchkey_tests::server::Server::start(&variables).await;
-    other.wait_until_ready().await;
-    app.servers.push(other);
-    wait_for_mode(&app, "redis").await;
+    let app = two_replicas(&cluster).await;
     let mut keys = cluster.nodes[0].keys().await;
     keys.extend(cluster.nodes[1].keys().await);
     let marker = keys.into_iter().find(|key| key.ends_with(":epoch")).unwrap();

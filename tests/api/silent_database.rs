@@ -203,6 +203,40 @@ async fn requests_are_refused_in_time_while_redis_is_silent_too() {
     .await;
 }
 
+/// `/me` asks PostgreSQL for the account, and while Redis is silent for the revocation too. Each answer is in time for its own
+/// question; together they would take too long.
+#[tokio::test]
+async fn a_request_whose_answers_are_all_late_has_one_deadline() {
+    let postgres = Postgres::start();
+    let database = postgres.create_database().await;
+    let link = Link::to(postgres.port());
+    let app = App::setup().timed().set("DATABASE_URL", &database.by_port(link.port()).url()).start().await;
+    let (_, session) = app.new_session("late").await;
+    app.redis.pause();
+    wait::until("PostgreSQL to answer the checks", || async {
+        let status = app.server().status().await;
+        wait::check(status["revocation"]["mode"] == "postgres", status)
+    })
+    .await;
+    app.me(&session.access).await.ok(200);
+
+    link.hold_answers();
+    let begun = Instant::now();
+    let late_answers = async {
+        for late in [Duration::from_millis(1_200), Duration::from_millis(2_200)] {
+            tokio::time::sleep_until((begun + late).into()).await;
+            link.release();
+        }
+    };
+    let (answer, ()) = tokio::join!(timeout(GIVE_UP, app.me(&session.access)), late_answers);
+
+    let took = begun.elapsed();
+    answer.unwrap().problem(503);
+    assert!(took <= SOON, "it took {took:?}");
+    app.redis.resume();
+    link.mend();
+}
+
 const CLIENT_SECRET: &str = "NeverLogged-0123456789abcdef0123456789abcdef";
 
 async fn every_endpoint(

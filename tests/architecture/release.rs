@@ -21,6 +21,35 @@ fn a_release_that_is_not_ready_names_every_reason_and_changes_nothing() {
     assert_eq!(status(), before);
 }
 
+/// A machine of another platform has built them; an image with the wrong program would only fail when it starts.
+#[test]
+fn prebuilt_programs_of_another_platform_are_refused() {
+    let folder = temporary_folder("prebuilt");
+    // The beginning of an ELF file, with the number of its machine.
+    let program = |machine: u8| [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 9], &[3, 0, machine, 0]].concat();
+    let write = |machine: u8| {
+        for name in ["latchkey-server", "latchkey-operator", "kubectl-latchkey"] {
+            let path = folder.path().join(format!("{name}-999.0.0-linux-arm64"));
+            std::fs::write(path, program(machine)).expect("written");
+        }
+    };
+    let refused = |machine: u8| {
+        write(machine);
+        let options = ["999.0.0", "--dry-run", "--prebuilt", folder.path().to_str().expect("a text")];
+        let output = release(&options);
+        assert_eq!(output.status.code(), Some(1), "there is no such version in the changelog");
+        String::from_utf8_lossy(&output.stderr).matches("is not a program for linux/arm64").count()
+    };
+    let (amd64, arm64) = (0x3e, 0xb7);
+    assert_eq!((refused(amd64), refused(arm64)), (3, 0));
+
+    let plugin = folder.path().join("kubectl-latchkey-999.0.0-linux-arm64");
+    std::fs::remove_file(&plugin).expect("removed");
+    let lacking = release(&["999.0.0", "--dry-run", "--prebuilt", folder.path().to_str().expect("a text")]);
+    let said = String::from_utf8_lossy(&lacking.stderr);
+    assert!(said.contains(&format!("lacks {}", plugin.display())), "{said}");
+}
+
 /// krew refuses a manifest with another checksum, and one whose files are not in the archive.
 #[test]
 fn the_krew_manifest_describes_the_archives() {

@@ -198,6 +198,11 @@ impl Figure {
     }
 }
 
+/// A size in MB of 1,024 kB.
+pub fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
+}
+
 /// A number with three significant digits, or all digits before the point.
 pub fn number(value: f64) -> String {
     match value.abs() {

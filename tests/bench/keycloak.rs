@@ -33,8 +33,9 @@ const USERINFO: &str = "/realms/bench/protocol/openid-connect/userinfo";
 
 /// A running Keycloak with a realm, a public client and some accounts.
 pub struct Keycloak {
-    process: Process,
-    api: SocketAddr,
+    pub process: Process,
+    /// The address of its API.
+    pub api: SocketAddr,
     client: Client,
     /// The time from the start of the process to readiness, with the schema in place.
     pub start: Duration,
@@ -152,20 +153,5 @@ impl Keycloak {
                 Arc::new(Grants::of_refresh_tokens(TOKEN, form, sessions))
             }
         })
-    }
-
-    /// The address of its API.
-    pub fn api(&self) -> SocketAddr {
-        self.api
-    }
-
-    /// Its resident memory in MB.
-    pub fn memory(&self) -> f64 {
-        self.process.memory().resident as f64 / 1024.0 / 1024.0
-    }
-
-    /// The CPU seconds that it has used.
-    pub fn processor_seconds(&self) -> f64 {
-        self.process.processor_seconds()
     }
 }

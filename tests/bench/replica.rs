@@ -18,8 +18,9 @@ const START: Duration = Duration::from_mins(2);
 
 /// A running server. Dropping it kills it.
 pub struct Replica {
-    process: Process,
-    api: SocketAddr,
+    pub process: Process,
+    /// The address of its API.
+    pub api: SocketAddr,
     management: SocketAddr,
     client: Client,
     log: PathBuf,
@@ -89,25 +90,5 @@ impl Replica {
     pub async fn status(&self) -> anyhow::Result<Value> {
         let answer = self.client.get(format!("http://{}/status", self.management)).send().await?;
         answer.json().await.context("the status of the server")
-    }
-
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.process.id()
-    }
-
-    /// The address of its API.
-    pub fn api(&self) -> SocketAddr {
-        self.api
-    }
-
-    /// Its resident memory in MB (of 1,024 kB), as the kernel reports it.
-    pub fn memory(&self) -> f64 {
-        self.process.memory().resident as f64 / 1024.0 / 1024.0
-    }
-
-    /// The CPU seconds that it has used.
-    pub fn processor_seconds(&self) -> f64 {
-        self.process.processor_seconds()
     }
 }

@@ -220,12 +220,12 @@ impl Stack {
 
     /// The addresses of the servers.
     pub fn targets(&self) -> Vec<SocketAddr> {
-        self.replicas.iter().map(Replica::api).collect()
+        self.replicas.iter().map(|replica| replica.api).collect()
     }
 
     /// The CPU seconds of all servers.
     pub fn processor_seconds(&self) -> f64 {
-        self.replicas.iter().map(Replica::processor_seconds).sum()
+        self.replicas.iter().map(|replica| replica.process.processor_seconds()).sum()
     }
 
     /// The tokens of a real login, as the templates of others.

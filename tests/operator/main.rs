@@ -39,6 +39,7 @@ mod plugin;
 mod plugin_bundle;
 mod plugin_check;
 mod plugin_exec;
+mod plugin_logs;
 mod pod_template;
 mod quota;
 mod racing;

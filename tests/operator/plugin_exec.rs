@@ -9,9 +9,12 @@ use std::path::Path;
 use std::process::Output;
 
 use latchkey_tests::app::App;
+use latchkey_tests::kubelet::Kubelet;
+use latchkey_tests::operator::Operator;
 use latchkey_tests::process::{run, temporary_folder};
 use latchkey_tests::programs::latchkey_server;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::fixture::{Fixture, NAME};
 
@@ -19,21 +22,52 @@ const KUBECTL: &str = "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$0.arguments\"\n\
                        while [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
 const HASH: &str = "$2b$05$Qju3B.C7G10c5ShdNUCusOQGD0rWNmh9XrLOOXaVLWzMBOaCtzl0m";
 
-/// The plugin with that kubectl, and the arguments that kubectl got.
-fn plugin(fixture: &Fixture, folder: &Path, database: &str, arguments: &[&str]) -> (Output, String) {
-    let server = latchkey_server();
-    let folders = [Some(folder), server.parent()].into_iter().flatten().map(Path::to_owned);
-    let path = env::var_os("PATH").unwrap_or_default();
-    let path = env::join_paths(folders.chain(env::split_paths(&path))).expect("a path");
-    let mut plugin = fixture.control_plane.plugin();
-    plugin
-        .args(["--namespace", &fixture.namespace])
-        .args(arguments)
-        .env("PATH", path)
-        .env("DATABASE_URL", database);
-    let output = run(&mut plugin);
-    let given = fs::read_to_string(folder.join("kubectl.arguments")).unwrap_or_default();
-    (output, given)
+/// An AuthService with pods, and a server of its own that stands for the one in the pods.
+struct Commands {
+    fixture: Fixture,
+    _kubelet: Kubelet,
+    _operator: Operator,
+    app: App,
+    folder: TempDir,
+}
+
+impl Commands {
+    async fn start(name: &str) -> Self {
+        let fixture = Fixture::new(name).await;
+        let kubelet = fixture.start_kubelet();
+        let operator = fixture.start_operator().await;
+        fixture.apply(json!({})).await;
+        fixture.wait_for_condition("Ready", "True").await;
+        let folder = temporary_folder(name);
+        let kubectl = folder.path().join("kubectl");
+        fs::write(&kubectl, KUBECTL).expect("written");
+        fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).expect("executable");
+        Self { fixture, _kubelet: kubelet, _operator: operator, app: App::start().await, folder }
+    }
+
+    /// The path of a file with this content.
+    fn write(&self, name: &str, content: &str) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).expect("written");
+        path.to_str().expect("a text").to_owned()
+    }
+
+    /// Runs the plugin with that kubectl; also returns the arguments that kubectl got.
+    fn call(&self, arguments: &[&str]) -> (Output, String) {
+        let server = latchkey_server();
+        let folders = [Some(self.folder.path()), server.parent()].into_iter().flatten().map(Path::to_owned);
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths(folders.chain(env::split_paths(&path))).expect("a path");
+        let mut plugin = self.fixture.control_plane.plugin();
+        plugin
+            .args(["--namespace", &self.fixture.namespace])
+            .args(arguments)
+            .env("PATH", path)
+            .env("DATABASE_URL", self.app.database.url());
+        let output = run(&mut plugin);
+        let given = fs::read_to_string(self.folder.path().join("kubectl.arguments")).unwrap_or_default();
+        (output, given)
+    }
 }
 
 fn text(output: &Output) -> String {
@@ -42,19 +76,8 @@ fn text(output: &Output) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_servers_command_gets_the_file_on_its_standard_input_and_decides_the_status() {
-    let fixture = Fixture::new("plugin-exec").await;
-    let _kubelet = fixture.start_kubelet();
-    let _operator = fixture.start_operator().await;
-    fixture.apply(json!({})).await;
-    fixture.wait_for_condition("Ready", "True").await;
-    let app = App::start().await;
-    let database = app.database.url();
-    let folder = temporary_folder("plugin-exec");
-    let kubectl = folder.path().join("kubectl");
-    fs::write(&kubectl, KUBECTL).expect("written");
-    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).expect("executable");
-    let file = folder.path().join("users.jsonl");
-    let path = file.to_str().expect("a text");
+    let commands = Commands::start("plugin-exec").await;
+    let call = |arguments: &[&str]| commands.call(arguments);
     // More than a pipe holds.
     let mut lines = String::new();
     for number in 0..2000 {
@@ -65,8 +88,7 @@ async fn the_servers_command_gets_the_file_on_its_standard_input_and_decides_the
             json!({"username": format!("user{number}"), "email": address, "password_hash": HASH})
         );
     }
-    fs::write(&file, &lines).expect("written");
-    let call = |arguments: &[&str]| plugin(&fixture, folder.path(), &database, arguments);
+    let path = &commands.write("users.jsonl", &lines);
 
     let (tried, given) = call(&["users", "import", NAME, path, "--dry-run", "--assume-verified"]);
     assert!(tried.status.success() && text(&tried).contains("2000 accounts would be created"), "{tried:?}");
@@ -74,7 +96,8 @@ async fn the_servers_command_gets_the_file_on_its_standard_input_and_decides_the
         assert!(given.lines().any(|line| line == argument), "{argument}: {given}");
     }
     assert!(
-        given.contains(&format!("--namespace={}", fixture.namespace)) && given.contains("--kubeconfig="),
+        given.contains(&format!("--namespace={}", commands.fixture.namespace))
+            && given.contains("--kubeconfig="),
         "{given}"
     );
     assert!(
@@ -84,11 +107,11 @@ async fn the_servers_command_gets_the_file_on_its_standard_input_and_decides_the
     let (imported, _) = call(&["users", "import", NAME, path, "--format=jsonl"]);
     assert!(imported.status.success() && text(&imported).contains("2000 accounts created"), "{imported:?}");
 
-    fs::write(&file, lines + "not a record\n").expect("written");
+    commands.write("users.jsonl", &(lines + "not a record\n"));
     let (refused, _) = call(&["users", "import", NAME, path]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(text(&refused).contains("line 2001"), "{refused:?}");
-    let report = folder.path().join("refused.jsonl");
+    let report = commands.folder.path().join("refused.jsonl");
     let report_path = report.to_str().expect("a text");
     let (refused, given) = call(&["users", "import", NAME, path, "--report", report_path]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
@@ -106,4 +129,35 @@ async fn the_servers_command_gets_the_file_on_its_standard_input_and_decides_the
     assert!(given.contains("sessions\nend-all"), "{given}");
     let (checked, given) = call(&["check", NAME]);
     assert!(given.ends_with("latchkey-server\ncheck\n"), "{given}: {checked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_hashes_of_auth0_are_sent_with_its_users() {
+    let commands = Commands::start("plugin-auth0").await;
+    let users = commands.write("users.ndjson", include_str!("../settings/fixtures/auth0_users.ndjson"));
+    let hashes = include_str!("../settings/fixtures/auth0_password_hashes.ndjson");
+    let hashes = commands.write("hashes.ndjson", hashes);
+    let import =
+        |users: &str, options: &[&str]| commands.call(&[&["users", "import", NAME, users], options].concat());
+
+    let (imported, given) = import(&users, &["--format", "auth0", "--password-hashes", &hashes]);
+    assert!(imported.status.success() && text(&imported).contains("4 accounts created"), "{imported:?}");
+    assert!(!given.contains("hashes") && !given.contains("$2b$"), "they are in the arguments: {given}");
+    for address in ["ada@example.test", "bob@example.test"] {
+        commands.app.log_in_as(address, "correct horse").await;
+    }
+    // An account of another identity provider, which has no password.
+    commands.app.post_login("eve@example.test", "correct horse").await.problem(401);
+
+    let (refused, _) = import(&users, &["--password-hashes", &hashes]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(text(&refused).contains("--password-hashes belongs to --format auth0"), "{refused:?}");
+    let broken = commands.write("broken.ndjson", "[{\"email\":\"NeverPrinted");
+    for (users, hashes) in [(&broken, &hashes), (&users, &broken), (&users, &"/nonexistent".to_owned())] {
+        let (refused, _) = import(users, &["--format", "auth0", "--password-hashes", hashes]);
+        let printed = text(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{printed}");
+        assert!(printed.contains("JSON") || printed.contains("/nonexistent"), "{printed}");
+        assert!(!printed.contains("NeverPrinted"), "{printed}");
+    }
 }

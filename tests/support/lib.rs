@@ -21,6 +21,7 @@ pub mod documentation;
 pub mod forged_tokens;
 pub mod key_set;
 pub mod kubelet;
+pub mod kubelet_logs;
 pub mod link;
 pub mod logs;
 pub mod monitoring;

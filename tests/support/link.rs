@@ -15,8 +15,15 @@ use tokio::task::JoinHandle;
 pub struct Link {
     port: u16,
     target: Arc<AtomicU16>,
-    state: Arc<watch::Sender<State>>,
+    traffic: Arc<watch::Sender<Traffic>>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Traffic {
+    state: State,
+    /// What was held back before the number changed is forwarded.
+    released: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,16 +67,16 @@ impl Link {
         listener.set_nonblocking(true).expect("a listener for tokio");
         let own_port = listener.local_addr().expect("the address just bound").port();
         let listener = TcpListener::from_std(listener).expect("a tokio listener");
-        let (sender, state) = watch::channel(State::Up);
+        let (sender, traffic) = watch::channel(Traffic { state: State::Up, released: 0 });
         let target = Arc::new(AtomicU16::new(port));
         let current = Arc::clone(&target);
         let task = tokio::spawn(async move {
             while let Ok((incoming, _)) = listener.accept().await {
                 let target = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::Relaxed)));
-                tokio::spawn(forward(incoming, source.into(), target, state.clone(), pace));
+                tokio::spawn(forward(incoming, source.into(), target, traffic.clone(), pace));
             }
         });
-        Self { port: own_port, target, state: Arc::new(sender), task }
+        Self { port: own_port, target, traffic: Arc::new(sender), task }
     }
 
     /// The port of this proxy.
@@ -84,22 +91,31 @@ impl Link {
 
     /// Closes every connection and accepts no new one.
     pub fn cut(&self) {
-        self.state.send_replace(State::Cut);
+        self.set(State::Cut);
     }
 
     /// Forwards connections again, and the data that was held back.
     pub fn mend(&self) {
-        self.state.send_replace(State::Up);
+        self.set(State::Up);
     }
 
     /// Holds back responses; requests are still forwarded.
     pub fn hold_answers(&self) {
-        self.state.send_replace(State::AnswersHeld);
+        self.set(State::AnswersHeld);
+    }
+
+    /// Forwards what is held back now, and holds back the next.
+    pub fn release(&self) {
+        self.traffic.send_modify(|traffic| traffic.released += 1);
+    }
+
+    fn set(&self, state: State) {
+        self.traffic.send_modify(|traffic| traffic.state = state);
     }
 
     /// Holds back requests; responses are still forwarded, those held back before included.
     pub fn hold_requests(&self) {
-        self.state.send_replace(State::RequestsHeld);
+        self.set(State::RequestsHeld);
     }
 }
 
@@ -113,16 +129,16 @@ async fn forward(
     incoming: TcpStream,
     source: IpAddr,
     target: SocketAddr,
-    mut state: watch::Receiver<State>,
+    mut traffic: watch::Receiver<Traffic>,
     pace: Duration,
 ) {
-    if *state.borrow() == State::Cut {
+    if traffic.borrow().state == State::Cut {
         return;
     }
     let Ok(outgoing) = connect(source, target).await else { return };
     let (from_client, to_client) = incoming.into_split();
     let (from_server, to_server) = outgoing.into_split();
-    let (requests, answers) = (state.clone(), state.clone());
+    let (requests, answers) = (traffic.clone(), traffic.clone());
     let both = async {
         tokio::join!(
             copy(from_client, to_server, requests, State::RequestsHeld, pace),
@@ -131,7 +147,7 @@ async fn forward(
     };
     tokio::select! {
         () = both => {}
-        _ = state.wait_for(|state| *state == State::Cut) => {}
+        _ = traffic.wait_for(|traffic| traffic.state == State::Cut) => {}
     }
 }
 
@@ -145,7 +161,7 @@ async fn connect(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpStrea
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut state: watch::Receiver<State>,
+    mut traffic: watch::Receiver<Traffic>,
     held: State,
     pace: Duration,
 ) {
@@ -154,7 +170,9 @@ async fn copy(
         if !pace.is_zero() {
             tokio::time::sleep(pace).await;
         }
-        let ended = state.wait_for(|state| *state != held).await.is_err();
+        let released = traffic.borrow().released;
+        let passes = |traffic: &Traffic| traffic.state != held || traffic.released > released;
+        let ended = traffic.wait_for(passes).await.is_err();
         if ended || read == 0 || to.write_all(&buffer[..read]).await.is_err() {
             break;
         }

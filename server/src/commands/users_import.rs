@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 use latchkey_config::HashLimits;
+use latchkey_exports::PasswordFile;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ use crate::cgroup::memory_limit;
 use crate::crypto::HashPool;
 use crate::service::{
     self, ExportFormat, HashConfig, ImportCounts, ImportFormat, ImportObserver, ImportOptions, ImportRefusal,
-    Place, Records, open_password_file, read_export, read_records,
+    Place, Records, read_export, read_records,
 };
 use crate::store::Store;
 
@@ -174,7 +175,7 @@ fn decide_format(arguments: &ImportArguments) -> anyhow::Result<FileFormat> {
         (Some(Format::Keycloak), _) => ExportFormat::Keycloak,
         (Some(Format::Auth0), _) => {
             let opened = password_hashes.as_deref().map(|path| {
-                open_password_file(path).with_context(|| format!("{} cannot be read", path.display()))
+                PasswordFile::open(path).with_context(|| format!("{} cannot be read", path.display()))
             });
             ExportFormat::Auth0 { passwords: opened.transpose()? }
         }

@@ -1,6 +1,7 @@
 //! The threads that compute password hashes. They have a lower priority than the threads that answer requests, so that a
 //! storm of logins, which keeps every core busy, does not delay the other requests.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,13 +19,18 @@ pub(super) struct HashThreads(Sender<Job>);
 
 impl HashThreads {
     /// # Errors
-    /// A thread cannot be started.
-    pub(super) fn start(count: usize) -> std::io::Result<Self> {
+    /// A thread cannot be started. There are all threads or none: the queue lets as many hashes start as there should be
+    /// threads.
+    pub(super) fn start(count: usize) -> io::Result<Self> {
+        Self::start_with(count, |work| Builder::new().name("hash".to_owned()).spawn(work).map(drop))
+    }
+
+    fn start_with(count: usize, spawn: impl Fn(Job) -> io::Result<()>) -> io::Result<Self> {
         let (sender, receiver) = channel::<Job>();
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..count {
             let receiver = Arc::clone(&receiver);
-            Builder::new().name("hash".to_owned()).spawn(move || run_jobs(&receiver))?;
+            spawn(Box::new(move || run_jobs(&receiver)))?;
         }
         Ok(Self(sender))
     }
@@ -65,5 +71,25 @@ mod tests {
         threads.run(move || sender.send(stat()).unwrap());
         assert_eq!(nice(receiver.recv_timeout(Duration::from_secs(10)).unwrap()), NICE.to_string());
         assert_eq!(nice(stat()), before);
+    }
+
+    #[test]
+    fn if_a_thread_cannot_be_started_there_is_no_pool_and_those_before_it_end() {
+        let (ended, ends) = channel();
+        let left = std::cell::Cell::new(2_u32);
+        let started = HashThreads::start_with(3, |work| {
+            let next = left.get().checked_sub(1);
+            left.set(next.ok_or(io::ErrorKind::WouldBlock)?);
+            let ended = ended.clone();
+            Builder::new().spawn(move || {
+                work();
+                ended.send(()).unwrap();
+            })?;
+            Ok(())
+        });
+        assert_eq!(started.err().map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+        for _ in 0..2 {
+            ends.recv_timeout(Duration::from_secs(10)).unwrap();
+        }
     }
 }

@@ -49,6 +49,9 @@ pub enum HashError {
     /// The stored hash has an unknown format, or the system returned no randomness or memory.
     #[error("a password could not be hashed")]
     Failed,
+    /// The system refused a thread when the pool was created.
+    #[error("a thread that hashes passwords cannot be started")]
+    NoThread,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +84,7 @@ impl HashPool {
     /// Creates a pool with OWASP's parameters (m=19456 KiB, t=2, p=1).
     ///
     /// # Errors
-    /// [`HashError::Failed`] if the system returns no randomness.
+    /// [`HashError::Failed`] if the system returns no randomness, [`HashError::NoThread`].
     pub fn new(limits: HashLimits) -> Result<Arc<Self>, HashError> {
         Self::with_params(limits, Params::DEFAULT)
     }
@@ -89,7 +92,7 @@ impl HashPool {
     /// Creates a pool for a command, which hashes one password at a time.
     ///
     /// # Errors
-    /// [`HashError::Failed`] if the system returns no randomness.
+    /// See [`HashPool::new`].
     pub fn for_one() -> Result<Arc<Self>, HashError> {
         Self::new(HashLimits { workers: NonZeroUsize::MIN, memory: None })
     }
@@ -106,7 +109,7 @@ impl HashPool {
     fn with_params(limits: HashLimits, params: Params) -> Result<Arc<Self>, HashError> {
         let mut pool = Self {
             params,
-            threads: HashThreads::start(limits.workers.get()).map_err(|_| HashError::Failed)?,
+            threads: HashThreads::start(limits.workers.get()).map_err(|_| HashError::NoThread)?,
             queue: HashQueue::new(limits.workers.get(), limits.memory.map(|bytes| bytes / 1024)),
             durations: HashDurations::default(),
             memory: Mutex::new(Memory { free: Vec::new(), used_at: Instant::now() }),

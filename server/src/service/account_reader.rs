@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
+use tokio::time::timeout_at;
 
 use super::ServiceError;
-use crate::batches::{Batches, Pending, Source};
+use crate::batches::{Batches, Pending, Source, Unanswered};
 use crate::crypto::VerifiedToken;
-use crate::revocation::{Revocation, Subject};
+use crate::revocation::{Revocation, RevocationError, Subject};
 use crate::store::{Profile, Store, StoreError};
 use crate::telemetry::{belongs_to_a_request, call_span};
 
 /// A revocation check that is older than this once the account has been read is repeated.
 const CHECK_STANDS_FOR: Duration = Duration::from_millis(250);
+
+/// The deadline of all questions of a request together: each answer of PostgreSQL may be almost too late for its own.
+const DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// Reads accounts of tokens. Cheap to clone.
 #[derive(Clone)]
@@ -54,13 +58,21 @@ impl AccountReader {
         }
         // Before PostgreSQL is asked about the revocation, so that a request waits for a silent database only once.
         let profile = profile?.filter(|profile| profile.is_active);
-        if revoked.is_none() && self.revocation.is_over(subject.session_id).await? {
-            return Ok(None);
-        }
-        if asked_at.elapsed() > CHECK_STANDS_FOR && self.revocation.is_revoked(subject).await? {
-            return Ok(None);
-        }
-        Ok(profile)
+        let checked =
+            timeout_at((asked_at + DEADLINE).into(), self.check_again(subject, revoked, asked_at)).await;
+        let is_revoked = checked.map_err(|_| StoreError::from(Unanswered::Late))??;
+        Ok(if is_revoked { None } else { profile })
+    }
+
+    /// Whether the token is revoked, if the first answer did not say so or was read too long ago.
+    async fn check_again(
+        &self,
+        subject: Subject,
+        revoked: Option<bool>,
+        asked_at: Instant,
+    ) -> Result<bool, RevocationError> {
+        Ok((revoked.is_none() && self.revocation.is_over(subject.session_id).await?)
+            || (asked_at.elapsed() > CHECK_STANDS_FOR && self.revocation.is_revoked(subject).await?))
     }
 
     async fn ask(&self, subject: Subject) -> Result<Answer, StoreError> {

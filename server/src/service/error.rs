@@ -117,7 +117,7 @@ impl From<HashError> for ServiceError {
     fn from(error: HashError) -> Self {
         match error {
             HashError::Overloaded(wait) => Self::Overloaded(wait),
-            HashError::Failed => Self::Internal(error.to_string()),
+            HashError::Failed | HashError::NoThread => Self::Internal(error.to_string()),
         }
     }
 }

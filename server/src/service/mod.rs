@@ -40,7 +40,7 @@ pub use housekeeping::Housekeeper;
 pub use imports::fuzz_import;
 pub use imports::{
     ExportFormat, HashConfig, ImportCounts, ImportFormat, ImportObserver, ImportOptions, ImportRecord,
-    ImportRefusal, Place, Records, import_users, open_password_file, read_export, read_records,
+    ImportRefusal, Place, Records, import_users, read_export, read_records,
 };
 pub use limit::{DeviceCookie, LimitedAction};
 pub use login_probe::probe_login;

@@ -36,6 +36,21 @@ pub const DEAD_MAIL_RETENTION: TimeDelta = TimeDelta::days(30);
 /// How long a device is remembered after its last login.
 pub const DEVICE_RETENTION: TimeDelta = TimeDelta::days(365);
 
+/// Deletes at most `$1` rows of a table, beginning with the smallest value of a column: those of which this column is more
+/// than `$2` ago, or those for which a condition holds. Rows that a request has locked are skipped, so that neither waits
+/// for the other. The rows are found by an index and deleted by their physical location.
+macro_rules! delete_oldest {
+    ($table:literal, $column:literal) => {
+        delete_oldest!($table, $column, $column, " < now() - $2")
+    };
+    ($table:literal, $column:literal, $($condition:literal),+) => {
+        concat!(
+            "DELETE FROM ", $table, " WHERE ctid = ANY (ARRAY(SELECT ctid FROM ", $table, " WHERE ", $($condition,)+
+            " ORDER BY ", $column, " LIMIT $1 FOR UPDATE SKIP LOCKED))"
+        )
+    };
+}
+
 impl Expired {
     /// All kinds, the largest last.
     pub const ALL: [Self; 7] = [
@@ -72,47 +87,24 @@ impl Expired {
         }
     }
 
-    /// One batch: at most `$1` rows whose time is more than `$2` ago. Rows that a request has locked are skipped, so that
-    /// neither waits for the other. The rows are found by an index and deleted by their physical location.
+    /// One batch: at most `$1` rows whose time is more than `$2` ago.
     fn statement(self) -> &'static str {
         match self {
-            Self::Sessions => {
-                "DELETE FROM sessions WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM sessions
-                     WHERE expires_at < now() - $2 AND access_tokens_expire_at < now() - $2
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))"
-            }
-            Self::EndedSessions => {
-                "DELETE FROM sessions WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM sessions
-                     WHERE ended_at IS NOT NULL AND access_tokens_expire_at < now() - $2
-                     ORDER BY access_tokens_expire_at LIMIT $1 FOR UPDATE SKIP LOCKED))"
-            }
-            Self::Revocations => {
-                "DELETE FROM revocations WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM revocations WHERE expires_at < now() - $2
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))"
-            }
-            Self::OneTimeTokens => {
-                "DELETE FROM one_time_tokens WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM one_time_tokens WHERE expires_at < now() - $2
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))"
-            }
-            Self::AuditEvents => {
-                "DELETE FROM audit_events WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM audit_events WHERE at < now() - $2
-                     ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED))"
-            }
-            Self::DeadMail => {
-                "DELETE FROM outbox WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM outbox WHERE dead_at < now() - $2
-                     ORDER BY dead_at LIMIT $1 FOR UPDATE SKIP LOCKED))"
-            }
-            Self::Devices => {
-                "DELETE FROM devices WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM devices WHERE last_used_at < now() - $2
-                     ORDER BY last_used_at LIMIT $1 FOR UPDATE SKIP LOCKED))"
-            }
+            Self::Sessions => delete_oldest!(
+                "sessions",
+                "expires_at",
+                "expires_at < now() - $2 AND access_tokens_expire_at < now() - $2"
+            ),
+            Self::EndedSessions => delete_oldest!(
+                "sessions",
+                "access_tokens_expire_at",
+                "ended_at IS NOT NULL AND access_tokens_expire_at < now() - $2"
+            ),
+            Self::Revocations => delete_oldest!("revocations", "expires_at"),
+            Self::OneTimeTokens => delete_oldest!("one_time_tokens", "expires_at"),
+            Self::AuditEvents => delete_oldest!("audit_events", "at"),
+            Self::DeadMail => delete_oldest!("outbox", "dead_at"),
+            Self::Devices => delete_oldest!("devices", "last_used_at"),
         }
     }
 }

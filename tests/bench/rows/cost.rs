@@ -197,8 +197,9 @@ async fn redis_info(stack: &Stack) -> anyhow::Result<BTreeMap<String, f64>> {
 fn socket_bytes(stack: &Stack) -> BTreeMap<String, f64> {
     let printed =
         run_ok(Command::new("ss").args(["-tinHOp", &format!("dport = :{}", stack.database_port())]));
-    let of_servers =
-        |line: &&str| stack.replicas.iter().any(|replica| line.contains(&format!("pid={},", replica.id())));
+    let of_servers = |line: &&str| {
+        stack.replicas.iter().any(|replica| line.contains(&format!("pid={},", replica.process.id())))
+    };
     let count = |line: &str| {
         let counted = line.split_whitespace().filter_map(|field| {
             let bytes =

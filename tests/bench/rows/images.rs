@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Context;
 use latchkey_tests::programs::{latchkey_operator, latchkey_server, workspace};
 
-use crate::figure::{Figure, Target};
+use crate::figure::{Figure, Target, megabytes};
 use crate::progress;
 use crate::results::Results;
 
@@ -22,8 +22,7 @@ pub async fn sizes(results: &mut Results) -> anyhow::Result<()> {
         let size = fs::metadata(archive)
             .with_context(|| format!("the image: {}", String::from_utf8_lossy(&output.stderr)))?
             .len();
-        let figure =
-            Figure::new(format!("image of the {name}, uncompressed"), "MB", size as f64 / 1024.0 / 1024.0);
+        let figure = Figure::new(format!("image of the {name}, uncompressed"), "MB", megabytes(size));
         results.add(figure.target(Target::Under(28.0)));
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::data::Size;
-use crate::figure::{Figure, Samples};
+use crate::figure::{Figure, Samples, megabytes};
 use crate::keycloak::Keycloak;
 use crate::load::{Load, Pace};
 use crate::options::Options;
@@ -42,17 +42,18 @@ pub async fn compare(options: &Options, home: &Path, results: &mut Results) -> a
         let (own, theirs) =
             ((Samples::default(), Samples::default()), (Samples::default(), Samples::default()));
         let ((mut rates, mut micros), (mut peer_rates, mut peer_micros)) = (own, theirs);
-        let targets = vec![keycloak.api()];
+        let targets = vec![keycloak.api];
         let new_load = || load(options, flow.clone(), targets.clone(), call.connections(), Pace::Closed);
         Load { duration: JAVA_WARM_UP, ..new_load() }.run().await?.checked()?;
         for _ in 0..options.runs {
             let (report, cost) = stack.saturate(call, 0).await?;
             rates.push(report.rate());
             micros.push(cost);
-            let before = keycloak.processor_seconds();
+            let before = keycloak.process.processor_seconds();
             let report = new_load().run().await?.checked()?;
             peer_rates.push(report.rate());
-            peer_micros.push((keycloak.processor_seconds() - before) * 1e6 / report.total.max(1) as f64);
+            peer_micros
+                .push((keycloak.process.processor_seconds() - before) * 1e6 / report.total.max(1) as f64);
         }
         results.add(Figure::new(format!("Latchkey: {name}"), "", rates).beside(&version, &peer_rates));
         let cost = format!(
@@ -61,8 +62,8 @@ pub async fn compare(options: &Options, home: &Path, results: &mut Results) -> a
         );
         results.add(Figure::new(cost, "µs", micros).beside(&version, &peer_micros));
     }
-    let memory = Samples::from(stack.replicas[0].memory());
+    let memory = Samples::from(megabytes(stack.replicas[0].process.memory().resident));
     let figure = Figure::new("Latchkey: resident memory after the load", "MB", memory);
-    results.add(figure.beside(&version, &Samples::from(keycloak.memory())));
+    results.add(figure.beside(&version, &Samples::from(megabytes(keycloak.process.memory().resident))));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Bench;
 use crate::cpu::cores;
-use crate::figure::{Figure, Samples, Target, number};
+use crate::figure::{Figure, Samples, Target, megabytes, number};
 use crate::flows::Login;
 use crate::load::{Load, Pace, Report};
 use crate::progress;
@@ -40,7 +40,7 @@ impl Bench<'_> {
         replica.wait_until_ready().await?;
         // What the start needed is returned within seconds.
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let measured = replica.memory();
+        let measured = megabytes(replica.process.memory().resident);
         let figure = Figure::new("resident memory, idle after the start", "MB", measured);
         self.results.add(figure.target(Target::Under(14.0)));
         Ok(())
@@ -81,7 +81,8 @@ impl Bench<'_> {
         }
         progress("waiting for a minute after the storm");
         tokio::time::sleep(Duration::from_mins(1)).await;
-        let after = Figure::new("resident memory one minute later", "MB", self.stack.replicas[0].memory());
+        let memory = megabytes(self.stack.replicas[0].process.memory().resident);
+        let after = Figure::new("resident memory one minute later", "MB", memory);
         self.results.add(after.target(Target::Under(24.0)));
         Ok(())
     }
@@ -112,7 +113,9 @@ impl Bench<'_> {
         let reads = tokio::spawn(reads.run());
         let mut peak = 0_f64;
         while !logins.is_finished() {
-            peak = self.stack.replicas.iter().map(Replica::memory).fold(peak, f64::max);
+            let sizes =
+                self.stack.replicas.iter().map(|replica| megabytes(replica.process.memory().resident));
+            peak = sizes.fold(peak, f64::max);
             tokio::time::sleep(SAMPLE).await;
         }
         let (logins, reads): (Report, Report) = (logins.await??, reads.await??.checked()?);

@@ -1,17 +1,15 @@
 //! Importing accounts on the command line.
 
-mod csv_rows;
 mod derived_username;
 mod dry_run;
 mod formats;
 #[cfg(any(test, fuzzing))]
 mod fuzz_targets;
-mod json_objects;
 mod reader;
 mod record;
 mod users;
 
-pub use formats::{ExportFormat, HashConfig, open_password_file, read_export};
+pub use formats::{ExportFormat, HashConfig, read_export};
 #[cfg(any(test, fuzzing))]
 pub use fuzz_targets::fuzz_import;
 pub use reader::{ImportFormat, Place, Records, read_records};

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io::{self, BufRead, Read as _};
 
-use super::csv_rows::{Row, csv_rows};
+use latchkey_exports::{Row, csv_rows, parse_flag, without_mark};
+
 use super::record::{FIELDS, ImportRecord};
 use crate::domain::PasswordHash;
 
@@ -93,11 +94,6 @@ impl<R: BufRead> Iterator for JsonLines<R> {
     }
 }
 
-/// Removes the byte order mark and surrounding whitespace.
-pub(super) fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii()
-}
-
 fn parse_json(text: &[u8]) -> Result<ImportRecord, String> {
     // serde would accept an array as a record.
     if text.first() != Some(&b'{') {
@@ -168,15 +164,6 @@ fn parse_row(columns: &[&'static str], row: &csv::ByteRecord) -> Result<ImportRe
         }
     }
     Ok(record)
-}
-
-/// Parses the booleans of databases and spreadsheets.
-pub(super) fn parse_flag(text: &str) -> Option<bool> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "t" | "1" | "yes" | "y" | "on" => Some(true),
-        "false" | "f" | "0" | "no" | "n" | "off" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Users in the output of Django's `manage.py dumpdata`.
 
-use super::fields::{Fields, full_name, locale};
+use latchkey_exports::Fields;
+
+use super::fields::{full_name, locale};
 use crate::domain::PasswordHash;
 use crate::service::imports::record::ImportRecord;
 

@@ -4,8 +4,9 @@ use std::io::{self, BufRead, Read as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use latchkey_exports::Fields;
 
-use super::fields::{Fields, full_name};
+use super::fields::full_name;
 use crate::domain::PasswordHash;
 use crate::service::imports::record::ImportRecord;
 

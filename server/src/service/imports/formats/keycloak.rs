@@ -1,8 +1,9 @@
 //! Users of a Keycloak realm (`UserRepresentation`).
 
+use latchkey_exports::Fields;
 use serde_json::Value;
 
-use super::fields::{Fields, full_name, locale};
+use super::fields::{full_name, locale};
 use crate::domain::PasswordHash;
 use crate::service::imports::record::ImportRecord;
 

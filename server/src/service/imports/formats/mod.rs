@@ -5,25 +5,17 @@ mod django;
 mod fields;
 mod firebase;
 mod keycloak;
-mod password_file;
 mod supabase;
 
 use std::io::{self, BufRead};
 
 use chrono::{DateTime, Utc};
+use latchkey_exports::{Columns, Fields, JsonObjects, PasswordFile, csv_rows, looks_like_json};
 use serde_json::{Map, Value};
 
-pub use self::auth0::open_password_file;
-use self::fields::Fields;
 pub use self::firebase::HashConfig;
-pub use self::password_file::PasswordFile;
-use super::csv_rows::csv_rows;
-use super::json_objects::JsonObjects;
-use super::reader::{Place, ReadRecord, Records, without_mark};
+use super::reader::{Place, ReadRecord, Records};
 use super::record::ImportRecord;
-
-/// The maximum number of columns of a CSV file that are read.
-const MAX_COLUMNS: usize = 500;
 
 /// A system, and the parameters that its export file does not contain.
 #[derive(Debug)]
@@ -79,12 +71,6 @@ pub fn read_export<'a>(mut format: ExportFormat, mut input: impl BufRead + 'a) -
     if looks_like_json(&mut input)? { Ok(read_json(format, input)) } else { read_csv(format, input) }
 }
 
-/// Whether the file begins with an array or an object.
-fn looks_like_json(input: &mut impl BufRead) -> io::Result<bool> {
-    let beginning = input.fill_buf()?;
-    Ok(matches!(without_mark(beginning).first(), Some(b'{' | b'[') | None))
-}
-
 fn read_json<'a>(mut format: ExportFormat, input: impl BufRead + 'a) -> Records<'a> {
     let mut number = 0;
     let records = JsonObjects::new(input).filter_map(move |object| {
@@ -113,26 +99,15 @@ fn read_object(
 
 fn read_csv<'a>(mut format: ExportFormat, input: impl BufRead + 'a) -> io::Result<Records<'a>> {
     let mut rows = csv_rows(input);
-    let columns: Vec<String> = if let Some(columns) = format.fixed_columns() {
-        columns.iter().map(|column| (*column).to_owned()).collect()
-    } else {
-        let header = rows.next().transpose()?.map(|row| row.values).unwrap_or_default();
-        let name = |name| String::from_utf8_lossy(without_mark(name)).into_owned();
-        header.iter().take(MAX_COLUMNS).map(name).collect()
+    let columns = match format.fixed_columns() {
+        Some(columns) => Columns::fixed(columns),
+        None => Columns::of(&rows.next().transpose()?.map(|row| row.values).unwrap_or_default()),
     };
     Ok(Box::new(rows.filter_map(move |row| {
         let read = row.and_then(|row| {
-            let mut object = Map::new();
-            for (column, value) in columns.iter().zip(&row.values) {
-                let Ok(value) = std::str::from_utf8(value) else {
-                    let reason = Err("has a value that is not UTF-8".to_owned());
-                    return read_object(&mut format, Place::Line(row.line), reason);
-                };
-                if !column.is_empty() && !value.is_empty() {
-                    object.insert(column.clone(), Value::from(value));
-                }
-            }
-            read_object(&mut format, Place::Line(row.line), Ok(object))
+            let object = columns.object(&row.values);
+            let object = object.ok_or_else(|| "has a value that is not UTF-8".to_owned());
+            read_object(&mut format, Place::Line(row.line), object)
         });
         read.transpose()
     })))

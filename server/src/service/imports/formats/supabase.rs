@@ -1,9 +1,11 @@
 //! Rows of Supabase's table `auth.users`.
 
 use chrono::{DateTime, Utc};
+use latchkey_exports::Fields;
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, full_name, locale};
+use super::fields::{full_name, locale};
+use crate::domain::PasswordHash;
 use crate::service::imports::record::ImportRecord;
 
 /// Deleted and anonymous users are skipped.
@@ -28,7 +30,7 @@ fn read(row: Fields<'_>, now: DateTime<Utc>) -> ImportRecord {
         username: username.map(str::to_owned),
         email: row.owned("email"),
         name: full_name(&[metadata.first_text(&["full_name", "name", "display_name"])]),
-        password_hash: row.hash("encrypted_password"),
+        password_hash: row.text("encrypted_password").map(PasswordHash::new),
         is_superuser: None,
         is_active: Some(!row.text("banned_until").is_some_and(|until| is_future(until, now))),
         email_verified: Some(row.first_text(&["email_confirmed_at", "confirmed_at"]).is_some()),

@@ -1,3 +1,6 @@
+use std::io::Write as _;
+
+use latchkey_exports::join_auth0;
 use proptest::prelude::*;
 
 use super::*;
@@ -39,6 +42,23 @@ fn firebases_parameters_are_parsed_and_never_printed() {
     for broken in ["", "rounds: x", &FIREBASE_CONFIG.replace("SCRYPT", "BCRYPT")] {
         assert!(HashConfig::parse(broken).is_err(), "{broken}");
     }
+}
+
+/// The plugin joins the two files of Auth0, because a pod only has its standard input.
+#[test]
+fn the_joined_exports_of_auth0_are_the_accounts_of_the_two_files() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(FILES[2]).unwrap();
+    let open = || PasswordFile::open(file.path()).unwrap();
+    let read = |passwords, bytes: &[u8]| -> Vec<ReadRecord> {
+        read_export(ExportFormat::Auth0 { passwords }, bytes).unwrap().map(Result::unwrap).collect()
+    };
+    let mut joined = Vec::new();
+    join_auth0(FILES[1], &mut open(), &mut joined).unwrap();
+    let records = read(Some(open()), FILES[1]);
+    assert_eq!(read(None, &joined), records);
+    let hashes = records.iter().filter_map(|read| read.record.as_ref().ok()?.password_hash.as_ref());
+    assert_eq!(hashes.count(), 3);
 }
 
 proptest! {

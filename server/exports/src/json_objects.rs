@@ -4,14 +4,14 @@
 use std::io::{self, BufRead};
 
 /// The longest object, in bytes.
-pub(super) const MAX_OBJECT: usize = 1024 * 1024;
+pub const MAX_OBJECT: usize = 1024 * 1024;
 /// The member with the accounts, in the exports of Keycloak and Firebase.
 const USERS: &[u8] = b"users";
 /// The maximum nesting of an object; the exports have less.
 const MAX_DEPTH: usize = 128;
 
 /// The bytes of an object, or why it is refused.
-pub(super) type ReadObject = Result<Vec<u8>, String>;
+pub type ReadObject = Result<Vec<u8>, String>;
 
 /// A structure around the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,8 @@ enum Within {
     Container,
 }
 
-pub(super) struct JsonObjects<R> {
+/// The objects of a file. After an error of reading there is none.
+pub struct JsonObjects<R> {
     input: R,
     within: Vec<Within>,
     started: bool,
@@ -30,7 +31,8 @@ pub(super) struct JsonObjects<R> {
 }
 
 impl<R: BufRead> JsonObjects<R> {
-    pub(super) fn new(input: R) -> Self {
+    /// Reads the objects of `input`.
+    pub fn new(input: R) -> Self {
         Self { input, within: Vec::new(), started: false, failed: false }
     }
 

@@ -4,22 +4,74 @@ use std::cell::Cell;
 use std::io::{self, BufRead};
 use std::rc::Rc;
 
+use serde_json::{Map, Value};
+
+use crate::without_mark;
+
 /// The longest row, in bytes. A missing quote makes the rest of the file one row.
 const MAX_ROW: usize = 16 * 1024 * 1024;
 
+/// The maximum number of columns that are read.
+const MAX_COLUMNS: usize = 500;
+
 /// A row with the number of its first line.
-pub(super) struct Row {
-    pub(super) line: u64,
-    pub(super) values: csv::ByteRecord,
+pub struct Row {
+    /// Counted from 1.
+    pub line: u64,
+    /// The values, whose line endings are `\n`.
+    pub values: csv::ByteRecord,
 }
 
-pub(super) struct CsvRows<R> {
+impl Row {
+    /// The number of line ends within the values.
+    pub(crate) fn line_ends(&self) -> u64 {
+        line_ends(&self.values)
+    }
+}
+
+fn line_ends(values: &csv::ByteRecord) -> u64 {
+    let count = values.as_slice().split(|byte| *byte == b'\n').count() - 1;
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// The names of columns.
+#[derive(Debug, Clone)]
+pub struct Columns(Vec<String>);
+
+impl Columns {
+    /// The names in the first row of a file.
+    pub fn of(header: &csv::ByteRecord) -> Self {
+        let name = |name| String::from_utf8_lossy(without_mark(name)).into_owned();
+        Self(header.iter().take(MAX_COLUMNS).map(name).collect())
+    }
+
+    /// The names of a file without such a row.
+    pub fn fixed(names: &[&str]) -> Self {
+        Self(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    /// The values of a row by the names of their columns; `None` if one of them is not UTF-8. Empty values, and columns
+    /// without a name, are left out.
+    pub fn object(&self, values: &csv::ByteRecord) -> Option<Map<String, Value>> {
+        let mut object = Map::new();
+        for (column, value) in self.0.iter().zip(values) {
+            let value = std::str::from_utf8(value).ok()?;
+            if !column.is_empty() && !value.is_empty() {
+                object.insert(column.clone(), Value::from(value));
+            }
+        }
+        Some(object)
+    }
+}
+
+/// The rows of a file.
+pub struct CsvRows<R> {
     reader: csv::Reader<R>,
     unread: Rc<Cell<usize>>,
 }
 
 /// Returns all rows, including the header.
-pub(super) fn csv_rows<'a>(input: impl BufRead + 'a) -> CsvRows<impl io::Read + 'a> {
+pub fn csv_rows<'a>(input: impl BufRead + 'a) -> CsvRows<impl io::Read + 'a> {
     let unread = Rc::new(Cell::new(0));
     let reader = csv::ReaderBuilder::new()
         .flexible(true)
@@ -40,9 +92,7 @@ impl<R: io::Read> Iterator for CsvRows<R> {
             Err(error) => Some(Err(csv_error(error))),
             Ok(true) => {
                 // The reader is past the record's last line; before it skipped empty lines it knew where the record began.
-                let within = values.as_slice().split(|byte| *byte == b'\n').count() - 1;
-                let within = u64::try_from(within).unwrap_or(u64::MAX);
-                let line = self.reader.position().line().saturating_sub(1 + within);
+                let line = self.reader.position().line().saturating_sub(1 + line_ends(&values));
                 Some(Ok(Row { line, values }))
             }
         }

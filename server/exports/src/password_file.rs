@@ -1,4 +1,5 @@
-//! An index of a file of password hashes. Each key of an account takes 16 bytes of memory; the hashes stay in the file.
+//! An index of Auth0's export of password hashes. Each key of an account takes 16 bytes of memory; the hashes stay in the
+//! file.
 
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
@@ -6,6 +7,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use serde_json::{Map, Value};
+
+use crate::auth0::keys_of;
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -21,7 +24,10 @@ pub struct PasswordFile {
 
 impl PasswordFile {
     /// Builds the index.
-    pub(super) fn open(path: &Path, keys_of: fn(&Map<String, Value>) -> Vec<String>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The file cannot be read or is not JSON lines.
+    pub fn open(path: &Path) -> io::Result<Self> {
         let (hasher, index) = (RandomState::new(), Vec::new());
         let mut passwords = Self { file: BufReader::new(File::open(path)?), hasher, index };
         let mut start = 0;
@@ -51,7 +57,7 @@ impl PasswordFile {
     }
 
     /// Returns the first result of `choose` for the entries with these keys.
-    pub(super) fn find<'a, T>(
+    pub(crate) fn find<'a, T>(
         &mut self,
         keys: impl Iterator<Item = &'a str>,
         choose: impl Fn(&Map<String, Value>) -> Option<T>,
