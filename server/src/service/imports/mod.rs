@@ -1,8 +1,10 @@
 //! Importing accounts on the command line.
 
 mod csv_rows;
+mod derived_group;
 mod derived_username;
 mod dry_run;
+mod dry_run_groups;
 mod formats;
 #[cfg(any(test, fuzzing))]
 mod fuzz_targets;
