@@ -22,11 +22,9 @@ async fn a_member_is_added_once() {
     assert_eq!(audited(&app, "group_member_added", manager.id).await, 1);
     let expected = json!({ "group": "support", "group_id": group["id"] });
     assert_eq!(last_detail(&app, "group_member_added").await, expected);
-    let of = app.database.text(
-        "SELECT user_id::text FROM audit_events WHERE kind = 'group_member_added' AND actor_id::text = $1",
-        &manager.id.to_string(),
-    );
-    assert_eq!(of.await, user.id.to_string());
+    let sql = "SELECT user_id::text FROM audit_events WHERE kind = 'group_member_added' AND actor_id::text = $1";
+    let added = app.database.text(sql, &manager.id.to_string()).await;
+    assert_eq!(added, user.id.to_string());
     let mut page = as_root(&app, "GET", "/support/members", None).await.ok(200);
     page["members"][0]["username"] = "member".into();
     assert_json_snapshot!(page, { ".members[0].id" => "<id>", ".members[0].since" => "<time>" });
@@ -41,8 +39,8 @@ async fn an_account_that_does_not_exist_is_no_member() {
             let answer = as_root(&app, method, &format!("/support/members/{id}"), None).await;
             assert_eq!(answer.problem(404)["detail"], "There is no such account.", "{method} {id}");
         }
-        let answer = call(&app, app.superuser().await, "GET", &format!("{}/{id}/groups", path::USERS), None);
-        answer.await.problem(404);
+        let groups = format!("{}/{id}/groups", path::USERS);
+        call(&app, app.superuser().await, "GET", &groups, None).await.problem(404);
     }
 }
 
