@@ -57,7 +57,8 @@ pub(super) async fn fetch_permissions(
 /// deletes memberships: several of both kinds could otherwise wait for each other in a circle.
 pub(super) async fn keep_groups_of(connection: &mut Connection, user_ids: &[i64]) -> Result<(), StoreError> {
     sqlx::query(
-        "SELECT FROM groups WHERE id IN (SELECT group_id FROM memberships WHERE user_id = ANY ($1))
+        // An array, since a join would read all groups.
+        "SELECT FROM groups WHERE id = ANY (ARRAY(SELECT group_id FROM memberships WHERE user_id = ANY ($1)))
          ORDER BY id FOR KEY SHARE",
     )
     .bind(user_ids)

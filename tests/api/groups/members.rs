@@ -22,7 +22,8 @@ async fn a_member_is_added_once() {
     assert_eq!(audited(&app, "group_member_added", manager.id).await, 1);
     let expected = json!({ "group": "support", "group_id": group["id"] });
     assert_eq!(last_detail(&app, "group_member_added").await, expected);
-    let sql = "SELECT user_id::text FROM audit_events WHERE kind = 'group_member_added' AND actor_id::text = $1";
+    let sql =
+        "SELECT user_id::text FROM audit_events WHERE kind = 'group_member_added' AND actor_id::text = $1";
     let added = app.database.text(sql, &manager.id.to_string()).await;
     assert_eq!(added, user.id.to_string());
     let mut page = as_root(&app, "GET", "/support/members", None).await.ok(200);
