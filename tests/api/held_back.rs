@@ -111,6 +111,8 @@ fn bodies(caller: (&User, &Session), other: &Session) -> BTreeMap<(&'static str,
         ),
         (("post", path::USERS), new_account.to_string()),
         (("patch", "/api/v1/users/{id}"), json!({ "is_superuser": true, "name": "Changed" }).to_string()),
+        (("post", path::GROUPS), json!({ "name": "made", "permissions": ["users.write"] }).to_string()),
+        (("patch", "/api/v1/groups/{name}"), json!({ "permissions": ["users.write"] }).to_string()),
     ])
 }
 
@@ -128,7 +130,7 @@ async fn operations(app: &App) -> Vec<(String, String, String)> {
             }
         }
     }
-    assert!(found.len() >= 9, "{found:?}");
+    assert!(found.len() >= 11, "{found:?}");
     found
 }
 
@@ -148,7 +150,7 @@ async fn every_endpoint_refuses_a_body_that_arrives_after_the_logout() {
         let bodies = bodies((&user, &session), &other);
         let body = bodies.get(&(method.as_str(), path.as_str()));
         let body = body.unwrap_or_else(|| panic!("this test needs a body for {method} {path}"));
-        let place = path.replace("{id}", &target.id.to_string());
+        let place = path.replace("{id}", &target.id.to_string()).replace("{name}", "any");
         let request = (media.as_str(), body.clone());
         let request = HeldBack::begin(&app, (&method.to_uppercase(), &place), &session.access, request).await;
         let before = state(&app, &user).await;

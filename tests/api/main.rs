@@ -14,6 +14,7 @@ mod cors;
 mod docs;
 mod ended_meanwhile;
 mod errors;
+mod groups;
 mod header_bytes;
 mod headers;
 mod held_back;

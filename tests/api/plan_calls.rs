@@ -11,6 +11,7 @@ pub async fn call_every_endpoint(app: &App, user: &User) {
     change_own_account(app).await;
     introspect_and_revoke(app).await;
     administer(app).await;
+    manage_groups(app).await;
     follow_links(app, user).await;
 }
 
@@ -107,6 +108,44 @@ async fn administer(app: &App) {
     send(app, "DELETE", &one, superuser, None).await;
     let invited = json!({"username": "invited", "email": "invited@example.test", "name": "Invited"});
     app.post_user(&invited).await.ok(201);
+}
+
+/// As a superuser and as a group manager, whose permissions are read and locked.
+async fn manage_groups(app: &App) {
+    let superuser = app.superuser().await;
+    let (manager, session) = app.new_session("manager").await;
+    let permissions = json!(["groups.manage", "users.read", "users.write"]);
+    let managers = json!({ "name": "managers", "permissions": permissions });
+    send(app, "POST", path::GROUPS, superuser, Some(&managers)).await;
+    let membership = format!("{}/managers/members/{}", path::GROUPS, manager.id);
+    send(app, "PUT", &membership, superuser, None).await;
+    let load = |name: &str| format!("{}/{name}", path::GROUPS);
+    let in_many: i64 = app.database.count("SELECT id FROM users WHERE username = $1", "load-77").await;
+    for session in [superuser, &session] {
+        for list in [
+            path::GROUPS.to_owned(),
+            format!("{}?search=load-1&limit=100", path::GROUPS),
+            format!("{}/members", load("load-1")),
+            format!("{}/{in_many}/groups", path::USERS),
+        ] {
+            let page = send(app, "GET", &list, session, None).await.json();
+            let cursor = page["next_cursor"].as_str().expect("a second page");
+            let joint = if list.contains('?') { '&' } else { '?' };
+            send(app, "GET", &format!("{list}{joint}cursor={cursor}"), session, None).await;
+        }
+        let group = load("planned%2Fgroup");
+        send(app, "POST", path::GROUPS, session, Some(&json!({ "name": "planned/group" }))).await;
+        send(app, "GET", &group, session, None).await;
+        send(app, "PATCH", &group, session, Some(&json!({ "description": "Planned" }))).await;
+        let member = format!("{group}/members/{in_many}");
+        send(app, "PUT", &member, session, None).await;
+        send(app, "DELETE", &format!("{member}?end_sessions=true"), session, None).await;
+        send(app, "PUT", &member, session, None).await;
+        send(app, "DELETE", &group, session, None).await;
+        let account = format!("{}/{in_many}", path::USERS);
+        send(app, "PATCH", &account, session, Some(&json!({ "name": "In many groups" }))).await;
+    }
+    send(app, "DELETE", &format!("{}/{in_many}", path::USERS), &session, None).await;
 }
 
 async fn follow_links(app: &App, user: &User) {

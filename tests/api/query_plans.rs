@@ -27,7 +27,7 @@ const SEARCH: &str = "lower(username COLLATE \"C\") >= $";
 const PAGE: u64 = 100;
 
 /// The tables that grow.
-const LARGE: [&str; 8] = [
+const LARGE: [&str; 10] = [
     "users",
     "sessions",
     "refresh_tokens",
@@ -36,6 +36,8 @@ const LARGE: [&str; 8] = [
     "audit_events",
     "devices",
     "outbox",
+    "groups",
+    "memberships",
 ];
 
 /// Statements that have to read a whole table: the copy of all revocations into an empty Redis, and the count of the
@@ -47,7 +49,7 @@ const READS_ALL: [&str; 2] = [
 ];
 
 /// Accounts, sessions and related rows of the last months. Housekeeping would delete none of them.
-const ROWS: [&str; 8] = [
+const ROWS: [&str; 12] = [
     "INSERT INTO users (username, email, name, password_hash, is_superuser, is_active, created_at)
      SELECT 'load-' || n, 'load-' || n || '@example.test', 'Load ' || md5(n::text), 'none', n % 50000 = 1, n % 100 <> 0,
             now() - random() * interval '300 days'
@@ -75,6 +77,19 @@ const ROWS: [&str; 8] = [
     "INSERT INTO outbox (kind, recipient, dead_at)
      SELECT 'username_taken', 'dead-' || n || '@example.test', now() - random() * interval '29 days'
      FROM generate_series(1, 2000) AS n WHERE $1 > 0",
+    "INSERT INTO groups (name, permissions)
+     SELECT 'load-' || n, CASE WHEN n % 500 = 0 THEN ARRAY['users.read'] ELSE ARRAY[]::text[] END
+     FROM generate_series(1, 5000) AS n WHERE $1 > 0",
+    // A group with half of all accounts.
+    "INSERT INTO memberships (group_id, user_id)
+     SELECT groups.id, users.id FROM groups, users WHERE groups.name = 'load-1' AND users.id % 2 = 0 AND $1 > 0",
+    // An account with 200 groups.
+    "INSERT INTO memberships (group_id, user_id)
+     SELECT groups.id, users.id FROM groups, users
+     WHERE groups.id BETWEEN 2 AND 201 AND username = 'load-77' AND $1 > 0",
+    "INSERT INTO memberships (group_id, user_id)
+     SELECT 202 + (users.id * n) % 4000, users.id FROM users, generate_series(1, 5) AS n WHERE $1 > 0
+     ON CONFLICT DO NOTHING",
 ];
 
 fn users() -> u32 {
@@ -151,7 +166,8 @@ async fn no_endpoint_scans_a_large_table() {
     let missing = not_called(&app).await;
     assert!(missing.is_empty(), "call_every_endpoint has no successful request for: {missing:#?}");
     let plans = logged_plans(app.postgres.as_ref().unwrap(), &app.database).await;
-    for table in ["users", "sessions", "refresh_tokens", "one_time_tokens", "outbox"] {
+    for table in ["users", "sessions", "refresh_tokens", "one_time_tokens", "outbox", "groups", "memberships"]
+    {
         let seen = plans.iter().flat_map(|plan| &plan.scans).any(|scan| scan.table == table);
         assert!(seen, "no plan reads {table}: some plans are missing");
     }

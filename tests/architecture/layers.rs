@@ -100,9 +100,9 @@ fn each_dependency_of_the_server_has_its_owners() {
     }
 }
 
-/// Use cases that assert nothing: a logout ends its own session, whatever has become of it, and the other one makes the
+/// Use cases that assert nothing: a logout ends its own session, whatever has become of it, and the others make the
 /// proof that is asserted again.
-const NOTHING_TO_ASSERT: [&str; 2] = ["logout", "require_superuser"];
+const NOTHING_TO_ASSERT: [&str; 3] = ["logout", "require_superuser", "require_permission"];
 
 #[test]
 fn what_is_done_on_behalf_of_an_account_asserts_its_right_in_the_store() {
@@ -112,7 +112,7 @@ fn what_is_done_on_behalf_of_an_account_asserts_its_right_in_the_store() {
         for function in code_of(&file).split("pub async fn ").skip(1) {
             let (name, rest) = function.split_once('(').expect("the arguments of a function");
             let arguments = rest.split_once("->").map_or(rest, |(arguments, _)| arguments);
-            let acts = ["Authenticated,", "Superuser,", "TokenClient,"];
+            let acts = ["Authenticated,", "Superuser,", "Permitted,", "TokenClient,"];
             if !acts.iter().any(|kind| arguments.contains(kind)) || NOTHING_TO_ASSERT.contains(&name) {
                 continue;
             }
@@ -122,7 +122,7 @@ fn what_is_done_on_behalf_of_an_account_asserts_its_right_in_the_store() {
             }
         }
     }
-    assert!(use_cases >= 16, "only {use_cases} use cases were found");
+    assert!(use_cases >= 25, "only {use_cases} use cases were found");
     assert_none("time passes after a token is checked: the store asserts the right again", &offenders);
 }
 

@@ -22,4 +22,5 @@ mod tls;
 mod trusted_cas;
 mod users_import;
 mod users_import_exports;
+mod users_import_groups;
 mod users_import_rules;

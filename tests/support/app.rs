@@ -40,6 +40,7 @@ pub mod path {
     pub const SESSIONS: &str = "/api/v1/auth/sessions";
     pub const LOGOUT_ALL: &str = "/api/v1/auth/logout-all";
     pub const USERS: &str = "/api/v1/users";
+    pub const GROUPS: &str = "/api/v1/groups";
     pub const METADATA: &str = "/.well-known/oauth-authorization-server";
     pub const JWKS: &str = "/.well-known/jwks.json";
 }

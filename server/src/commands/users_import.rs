@@ -23,7 +23,7 @@ use crate::service::{
     self, ExportFormat, HashConfig, ImportCounts, ImportFormat, ImportObserver, ImportOptions, ImportRefusal,
     Place, Records, read_export, read_records,
 };
-use crate::store::Store;
+use crate::store::{ImportedGroups, Store};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of refused records that are printed if there is no report file.
@@ -135,6 +135,24 @@ fn print_summary(counts: ImportCounts, options: &ImportOptions, took: Duration) 
     }
     if counts.superusers > 0 {
         print_line(&format!("{} of them are superusers", counts.superusers))?;
+    }
+    print_groups(counts.groups, options)
+}
+
+fn print_groups(groups: ImportedGroups, options: &ImportOptions) -> anyhow::Result<()> {
+    if groups.created + groups.members > 0 {
+        print_line(&format!(
+            "{} groups and {} memberships {}",
+            groups.created,
+            groups.members,
+            if options.dry_run { "would be created" } else { "created" }
+        ))?;
+    }
+    if groups.left_out > 0 {
+        print_line(&format!(
+            "{} memberships left out: a group of that name holds permissions, or is spelled with other letters in upper and lower case",
+            groups.left_out
+        ))?;
     }
     Ok(())
 }

@@ -31,6 +31,11 @@ pub enum AuditKind {
     UserChanged,
     UserDeleted,
     UserSessionsEnded,
+    GroupCreated,
+    GroupChanged,
+    GroupDeleted,
+    GroupMemberAdded,
+    GroupMemberRemoved,
     TokenIntrospected,
     TokenRevoked,
     AccessDenied,
@@ -42,7 +47,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 35] = [
         Self::Login,
         Self::Logout,
         Self::LogoutAll,
@@ -66,6 +71,11 @@ impl AuditKind {
         Self::UserChanged,
         Self::UserDeleted,
         Self::UserSessionsEnded,
+        Self::GroupCreated,
+        Self::GroupChanged,
+        Self::GroupDeleted,
+        Self::GroupMemberAdded,
+        Self::GroupMemberRemoved,
         Self::TokenIntrospected,
         Self::TokenRevoked,
         Self::AccessDenied,
@@ -101,6 +111,11 @@ impl AuditKind {
             Self::UserChanged => "user_changed",
             Self::UserDeleted => "user_deleted",
             Self::UserSessionsEnded => "user_sessions_ended",
+            Self::GroupCreated => "group_created",
+            Self::GroupChanged => "group_changed",
+            Self::GroupDeleted => "group_deleted",
+            Self::GroupMemberAdded => "group_member_added",
+            Self::GroupMemberRemoved => "group_member_removed",
             Self::TokenIntrospected => "token_introspected",
             Self::TokenRevoked => "token_revoked",
             Self::AccessDenied => "access_denied",

@@ -28,9 +28,10 @@ const QUOTABLE: &str = r#"^[^\x00-\x1f\x7f"\\]*$"#;
     modifiers(&SecuritySchemes),
     tags(
         (name = "auth", description = "Login, logout, tokens and the current user's account"),
-        (name = "users", description = "Account administration, for superusers"),
+        (name = "users", description = "Account administration"),
+        (name = "groups", description = "Groups, their members and their permissions"),
         (name = "programs", description = "Token checks by reverse proxies and resource servers"),
-        (name = "audit", description = "Audit events, for superusers"),
+        (name = "audit", description = "Audit events"),
         (name = "keys", description = "Keys and metadata for token verifiers"),
     )
 )]

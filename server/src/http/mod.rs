@@ -16,6 +16,7 @@ mod docs;
 mod form;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_targets;
+mod groups;
 mod languages;
 pub mod management;
 mod middleware;

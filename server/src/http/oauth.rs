@@ -42,7 +42,9 @@ fn error_name(error: &ServiceError) -> &'static str {
         | ServiceError::Unverified => "invalid_grant",
         ServiceError::InvalidClient => "invalid_client",
         ServiceError::InvalidAccessToken => "invalid_token",
-        ServiceError::NotSuperuser => "insufficient_scope",
+        ServiceError::NotSuperuser | ServiceError::NotPermitted(_) | ServiceError::HoldsMore => {
+            "insufficient_scope"
+        }
         ServiceError::Invalid(_)
         | ServiceError::InvalidOneTimeToken
         | ServiceError::RegistrationDisabled
@@ -51,6 +53,7 @@ fn error_name(error: &ServiceError) -> &'static str {
         | ServiceError::NotFound
         | ServiceError::Conflict(_)
         | ServiceError::UnknownAccount
+        | ServiceError::UnknownGroup
         | ServiceError::AccountInactive => "invalid_request",
         ServiceError::MailDisabled
         | ServiceError::InvitationNeedsMail
@@ -68,6 +71,7 @@ mod tests {
     use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
     use super::*;
+    use crate::domain::Permission;
     use crate::store::Conflict;
 
     /// One of each: [`error_name`] does not compile without a decision about a new one.
@@ -82,12 +86,15 @@ mod tests {
             ServiceError::InvalidClient,
             ServiceError::InvalidOneTimeToken,
             ServiceError::NotSuperuser,
+            ServiceError::NotPermitted(Permission::UsersRead),
+            ServiceError::HoldsMore,
             ServiceError::RegistrationDisabled,
             ServiceError::AccountDeletionDisabled,
             ServiceError::LastSuperuser,
             ServiceError::NotFound,
             ServiceError::Conflict(Conflict::Email),
             ServiceError::UnknownAccount,
+            ServiceError::UnknownGroup,
             ServiceError::AccountInactive,
             ServiceError::InvitationNeedsMail,
             ServiceError::Invalid(Vec::new()),

@@ -204,14 +204,16 @@ impl From<ServiceError> for Problem {
             | ServiceError::Unverified
             | ServiceError::RegistrationDisabled
             | ServiceError::AccountDeletionDisabled => plain(StatusCode::FORBIDDEN),
-            ServiceError::NotSuperuser => {
+            ServiceError::NotSuperuser | ServiceError::NotPermitted(_) | ServiceError::HoldsMore => {
                 Self { challenge: Some(CHALLENGE_SCOPE), ..plain(StatusCode::FORBIDDEN) }
             }
             ServiceError::InvalidOneTimeToken => Self {
                 errors: vec![FieldError::new("token", "is not valid, was used or has expired")],
                 ..plain(StatusCode::UNPROCESSABLE_ENTITY)
             },
-            ServiceError::NotFound | ServiceError::UnknownAccount => plain(StatusCode::NOT_FOUND),
+            ServiceError::NotFound | ServiceError::UnknownAccount | ServiceError::UnknownGroup => {
+                plain(StatusCode::NOT_FOUND)
+            }
             ServiceError::Conflict(_) | ServiceError::LastSuperuser | ServiceError::AccountInactive => {
                 plain(StatusCode::CONFLICT)
             }

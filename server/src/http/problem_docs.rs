@@ -56,8 +56,8 @@ problem_sets! {
     QueryProblems { ("400", "Malformed request"), ("422", "A parameter is not valid") }
     /// Of an endpoint that needs an access token.
     BearerProblems { ("401", "No valid access token") }
-    /// Of an endpoint for superusers.
-    SuperuserProblems { ("401", "No valid access token"), ("403", "Not a superuser") }
+    /// Of an endpoint that needs a permission.
+    PermissionProblems { ("401", "No valid access token"), ("403", "Not permitted") }
     /// Of an endpoint for programs, which authenticate with a client secret or a superuser's access token.
     ClientProblems { ("401", "No valid client secret or access token"), ("403", "Not a superuser") }
     /// Of an endpoint that addresses one resource by its id.

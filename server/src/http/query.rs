@@ -93,6 +93,17 @@ impl QueryFields {
     }
 }
 
+/// Where a page starts and its size, of a list without other parameters.
+///
+/// # Errors
+/// As [`QueryFields::parse`] and [`QueryFields::finish`].
+pub fn read_page(query: Option<&str>) -> Result<(Option<i64>, i64), Problem> {
+    let mut fields = QueryFields::parse(query, &["limit", "cursor"])?;
+    let page = (fields.cursor(), fields.limit());
+    fields.finish()?;
+    Ok(page)
+}
+
 fn decode(encoded: &str) -> Result<String, Problem> {
     let spaced = encoded.replace('+', " ");
     percent_encoding::percent_decode_str(&spaced)

@@ -20,7 +20,7 @@ use super::pages::address::AddressPage;
 use super::prefix::{VERIFY, path_of, serve_below};
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{arrival, audit, auth, cors, docs, middleware, pages, users, well_known};
+use super::{arrival, audit, auth, cors, docs, groups, middleware, pages, users, well_known};
 
 /// The documented routes: what is in the OpenAPI document is what is served.
 fn documented_routes() -> OpenApiRouter<ApiState> {
@@ -51,6 +51,11 @@ fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(users::read::read_user, users::change::change_user, users::delete::delete_user))
         .routes(routes!(users::end_sessions::end_user_sessions))
         .routes(routes!(users::start_reset::start_user_reset))
+        .routes(routes!(users::list_groups::list_user_groups))
+        .routes(routes!(groups::list::list_groups, groups::create::create_group))
+        .routes(routes!(groups::read::read_group, groups::change::change_group, groups::delete::delete_group))
+        .routes(routes!(groups::list_members::list_members))
+        .routes(routes!(groups::add_member::add_member, groups::remove_member::remove_member))
         .routes(routes!(audit::list::list_audit))
         .routes(routes!(well_known::jwks::jwks))
         .route_layer(from_fn(arrival::await_body))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::crypto::{HashError, TokenError};
+use crate::domain::Permission;
 use crate::revocation::RevocationError;
 use crate::store::{Conflict, StoreError};
 
@@ -49,6 +50,12 @@ pub enum ServiceError {
     /// The caller is authenticated, but no superuser.
     #[error("This needs a superuser.")]
     NotSuperuser,
+    /// The caller is authenticated, but does not have the permission.
+    #[error("This needs the permission {0}.")]
+    NotPermitted(Permission),
+    /// The caller has the permission to change accounts or groups, but not this one.
+    #[error("This account or group has permissions that you do not have: a superuser can change it.")]
+    HoldsMore,
     /// Self-registration is disabled.
     #[error("Registration is not open: ask the people who run this service for an account.")]
     RegistrationDisabled,
@@ -62,11 +69,14 @@ pub enum ServiceError {
     #[error("There is no such thing.")]
     NotFound,
     /// A unique name is taken.
-    #[error("{}", match .0 { Conflict::Username => "The username is taken.", Conflict::Email => "The e-mail address is taken." })]
+    #[error("{}", match .0 { Conflict::Username => "The username is taken.", Conflict::Email => "The e-mail address is taken.", Conflict::Group => "The name of the group is taken." })]
     Conflict(Conflict),
     /// No account has that id.
     #[error("There is no such account.")]
     UnknownAccount,
+    /// No group has that name.
+    #[error("There is no such group.")]
+    UnknownGroup,
     /// The account is deactivated, so a link would not work.
     #[error("The account is deactivated: activate it first.")]
     AccountInactive,
@@ -99,6 +109,8 @@ impl From<StoreError> for ServiceError {
             StoreError::Conflict(conflict) => Self::Conflict(conflict),
             StoreError::SessionOver => Self::InvalidAccessToken,
             StoreError::NotSuperuser => Self::NotSuperuser,
+            StoreError::NotPermitted(permission) => Self::NotPermitted(permission),
+            StoreError::HoldsMore => Self::HoldsMore,
             StoreError::Unavailable(_) | StoreError::ReadOnly(_) => Self::Unavailable(error.to_string()),
             // The source names the SQL state and stays in the log.
             StoreError::Unexpected(source) => Self::Internal(format!("a query failed: {source}")),

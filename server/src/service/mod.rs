@@ -8,11 +8,13 @@ mod authenticate;
 mod authenticate_client;
 mod error;
 mod fields;
+mod groups;
 mod housekeeping;
 mod imports;
 mod limit;
 mod login_probe;
 mod record;
+mod require_permission;
 mod require_superuser;
 mod session_cutoffs;
 mod superusers;
@@ -35,6 +37,10 @@ pub use auth::{
 pub use authenticate::{Authenticated, authenticate, authenticate_to_end};
 pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_client};
 pub use error::{FieldError, ServiceError};
+pub use groups::{
+    GroupChangeForm, GroupForm, add_member, change_group, create_group, delete_group, list_groups,
+    list_members, remove_member, show_group,
+};
 pub use housekeeping::Housekeeper;
 #[cfg(any(test, fuzzing))]
 pub use imports::fuzz_import;
@@ -44,13 +50,14 @@ pub use imports::{
 };
 pub use limit::{DeviceCookie, LimitedAction};
 pub use login_probe::probe_login;
+pub use require_permission::{Permitted, require_permission};
 pub use require_superuser::{Superuser, require_superuser};
 pub use session_cutoffs::keep_ending_cut_off_sessions;
 pub use superusers::{FirstSuperuserError, check_first_superuser, create_first_superuser, create_superuser};
 pub use tokens::{IssuedToken, TokenPair};
 pub use users::{
     AccountForm, Page, UserChangeForm, UserForm, change_user, create_user, delete_user, end_user_sessions,
-    list_users, show_user, start_user_reset,
+    list_user_groups, list_users, show_user, start_user_reset,
 };
 
 use crate::crypto::{ClientSecret, HashPool, KeyRing};

@@ -1,11 +1,11 @@
-//! Requiring a superuser for administration.
+//! Requiring a superuser for what no permission allows.
 
 use serde_json::json;
 
 use super::auth::me::find_active_profile;
 use super::{Authenticated, Service, ServiceError};
 use crate::domain::{AuditEvent, AuditKind, Outcome};
-use crate::store::{Administrator, StoreError};
+use crate::store::{Administrator, Right, StoreError};
 
 /// Proof that the bearer was a superuser at the time of the check; only [`require_superuser`] creates it.
 #[derive(Debug, Clone, Copy)]
@@ -19,15 +19,12 @@ impl Superuser {
     /// The actor for the store, which asserts in the transaction of the change that the session is still active and the
     /// account is still a superuser's.
     pub(super) fn administrator(self) -> Administrator {
-        Administrator(self.0.actor())
+        Administrator { actor: self.0.actor(), right: Right::Superuser }
     }
 
     /// Maps an error of the store to the response; emits an event for a refusal.
     pub(super) fn explain(self, service: &Service, error: StoreError) -> ServiceError {
-        if matches!(error, StoreError::NotSuperuser) {
-            tell_refusal(service, self.0);
-        }
-        error.into()
+        explain_refusal(service, self.0, error)
     }
 }
 
@@ -44,7 +41,16 @@ pub async fn require_superuser(service: &Service, bearer: Authenticated) -> Resu
     Err(ServiceError::NotSuperuser)
 }
 
-fn tell_refusal(service: &Service, bearer: Authenticated) {
+/// Maps an error of the store to the response; emits an event if it is that the bearer may not do something.
+pub(super) fn explain_refusal(service: &Service, bearer: Authenticated, error: StoreError) -> ServiceError {
+    if matches!(error, StoreError::NotSuperuser | StoreError::NotPermitted(_) | StoreError::HoldsMore) {
+        tell_refusal(service, bearer);
+    }
+    error.into()
+}
+
+/// Emits the event of a refusal.
+pub(super) fn tell_refusal(service: &Service, bearer: Authenticated) {
     // No row: each attempt would add one. The log line and the metric are enough to notice (OWASP ASVS 5.0 §16.3.2).
     service.emit(&AuditEvent {
         kind: AuditKind::AccessDenied,

@@ -1,4 +1,4 @@
-//! Changes that superusers make to accounts. Each method is one transaction, with its audit event, its e-mail and the
+//! Changes that administrators make to accounts. Each method is one transaction, with its audit event, its e-mail and the
 //! sessions that it ends.
 
 use super::pool::Connection;
@@ -7,6 +7,7 @@ use serde_json::json;
 use super::accounts::account_columns;
 use super::audit::insert_event;
 use super::authority::RowLock;
+use super::group_locks::keep_groups_of;
 use super::one_time_tokens::void_links;
 use super::outbox::insert_mail;
 use super::sessions::{end_sessions_of, end_sessions_of_deleted};
@@ -18,7 +19,7 @@ use crate::domain::{
     AuditEvent, AuditKind, EmailAddress, Locale, Origin, PasswordHash, PersonName, Username,
 };
 
-/// An account to be created by a superuser.
+/// An account to be created by an administrator.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
     /// Unique without regard to case.
@@ -29,7 +30,7 @@ pub struct NewAccount {
     pub name: PersonName,
     /// The stored hash; `None`: the owner is invited to choose a password.
     pub password_hash: Option<PasswordHash>,
-    /// Whether the account may administer accounts.
+    /// Whether the account may do everything; only superusers decide that.
     pub is_superuser: bool,
     /// The language of e-mails.
     pub locale: Option<Locale>,
@@ -43,7 +44,7 @@ pub struct AccountChange {
     pub email: Option<EmailAddress>,
     /// Whether the account may log in.
     pub is_active: Option<bool>,
-    /// Whether the account may administer accounts.
+    /// Whether the account may do everything; only superusers decide that.
     pub is_superuser: Option<bool>,
 }
 
@@ -85,14 +86,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name or the address is taken: the unique index decides, so that of
-    /// two concurrent requests exactly one succeeds.
+    /// two concurrent requests exactly one succeeds. [`StoreError::NotSuperuser`] when somebody else creates a superuser.
     pub async fn create_account<'a>(
         &self,
         new: &NewAccount,
         administrator: Administrator,
         origin: &'a Origin,
     ) -> Result<(Profile, AuditEvent<'a>), StoreError> {
-        let mut transaction = self.begin_as_administrator(administrator, None).await?;
+        let (mut transaction, power) = self.begin_with_power(administrator, None).await?;
+        if new.is_superuser && !power.is_superuser {
+            return Err(StoreError::NotSuperuser);
+        }
         let locale = new.locale.as_ref().map(Locale::as_str);
         let profile: Profile = sqlx::query_as(
             "INSERT INTO users (username, email, name, password_hash, is_superuser, locale, email_verified_at)
@@ -122,7 +126,8 @@ impl Store {
     /// `notify` is set.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the address is taken.
+    /// [`StoreError::Conflict`] when the address is taken; [`StoreError::NotSuperuser`] when somebody else makes the account
+    /// a superuser's.
     pub async fn change_account<'a>(
         &self,
         user_id: i64,
@@ -132,10 +137,13 @@ impl Store {
         notify: bool,
     ) -> Result<Administered<ChangedAccount<'a>>, StoreError> {
         let target = Some((user_id, RowLock::Change));
-        let mut transaction = self.begin_as_administrator(administrator, target).await?;
+        let (mut transaction, power) = self.begin_with_power(administrator, target).await?;
         let Some(old) = read_account(&mut transaction, user_id).await? else {
             return Ok(Administered::Unknown);
         };
+        if change.is_superuser.is_some_and(|wanted| wanted != old.is_superuser) && !power.is_superuser {
+            return Err(StoreError::NotSuperuser);
+        }
         let removes_power = change.is_active == Some(false) || change.is_superuser == Some(false);
         if removes_power && old.is_superuser && is_last_superuser(&mut transaction, user_id).await? {
             return Ok(Administered::LastSuperuser);
@@ -207,6 +215,7 @@ impl Store {
         if old.is_superuser && is_last_superuser(&mut transaction, user_id).await? {
             return Ok(Administered::LastSuperuser);
         }
+        keep_groups_of(&mut transaction, &[user_id]).await?;
         // The revocations outlive the sessions, which are deleted with the account.
         let revoked = end_sessions_of_deleted(&mut transaction, user_id).await?;
         sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
@@ -281,14 +290,14 @@ impl Store {
     }
 }
 
-/// The audit event of a change by a superuser.
-fn event_by(
-    Administrator(actor): Administrator,
+/// The audit event of a change by an administrator.
+pub(super) fn event_by(
+    administrator: Administrator,
     kind: AuditKind,
     user_id: i64,
     origin: &Origin,
 ) -> AuditEvent<'_> {
-    AuditEvent::own(kind, user_id, origin).by(actor.user_id)
+    AuditEvent::own(kind, user_id, origin).by(administrator.actor.user_id)
 }
 
 /// The account, whose row is locked against changes and logins until the transaction ends.

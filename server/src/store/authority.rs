@@ -2,15 +2,20 @@
 //! permits, for a password hash, a connection or a lock. So each transaction of an account asserts that the session has not ended and that the account still has the right.
 //!
 //! The order of locks, which avoids deadlocks: rows of `users` by ascending id, then the row of the actor's session, then
+//! rows of `groups` by ascending id (see `group_locks.rs`), then
 //! the lock of [`is_last_superuser`](super::superusers::is_last_superuser), then
-//! everything else. A transaction that ends sessions of an account holds that account's row (logout and refresh excepted,
-//! which lock one session and wait for nothing else).
+//! everything else. A transaction that ends sessions of an account, or changes its groups, holds that account's row (logout and
+//! refresh excepted, which lock one session and wait for nothing else).
+
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::group_locks::{ANY_GROUP, fetch_permissions, lock_permissions};
 use super::pool::Connection;
 use super::session_cutoffs::not_cut_off;
 use super::{Store, StoreError};
+use crate::domain::{Permission, Permissions, Power};
 
 pub(super) use super::pool::Transaction;
 
@@ -21,18 +26,43 @@ pub struct Actor {
     pub session_id: Uuid,
 }
 
-/// The session of an account that must be a superuser's.
+/// What an account needs to act on others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Administrator(pub Actor);
+pub enum Right {
+    Superuser,
+    /// Superusers have every permission.
+    Permission(Permission),
+}
 
-/// How a row of `users` is locked.
+impl Right {
+    /// # Errors
+    /// [`StoreError::NotSuperuser`], [`StoreError::NotPermitted`]
+    pub(super) fn check(self, power: &Power) -> Result<(), StoreError> {
+        match self {
+            Self::Superuser if !power.is_superuser => Err(StoreError::NotSuperuser),
+            Self::Permission(permission) if !power.includes(permission) => {
+                Err(StoreError::NotPermitted(permission))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The session of an account that must have a right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Administrator {
+    pub actor: Actor,
+    pub right: Right,
+}
+
+/// How a row of `users` or `groups` is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowLock {
-    /// Against changes: the account cannot be deactivated, demoted or deleted until the transaction ends.
+    /// Against changes: an account cannot be deactivated, demoted, deleted or moved between groups until the transaction ends.
     Share,
-    /// For a change of the account, or for ending its sessions.
+    /// For a change, or for ending the sessions of an account.
     Change,
-    /// For its deletion.
+    /// For a deletion.
     Remove,
 }
 
@@ -46,25 +76,11 @@ impl RowLock {
     }
 }
 
-/// The facts that decide the right of an account.
+/// The facts in the row of an account that decide its right.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
-struct Standing {
+pub(super) struct Standing {
     is_active: bool,
-    is_superuser: bool,
-}
-
-impl Standing {
-    /// # Errors
-    /// [`StoreError::SessionOver`] before [`StoreError::NotSuperuser`]: a caller without a session learns nothing else.
-    fn check(self, must_be_superuser: bool) -> Result<(), StoreError> {
-        if !self.is_active {
-            return Err(StoreError::SessionOver);
-        }
-        if must_be_superuser && !self.is_superuser {
-            return Err(StoreError::NotSuperuser);
-        }
-        Ok(())
-    }
+    pub(super) is_superuser: bool,
 }
 
 impl Store {
@@ -76,36 +92,50 @@ impl Store {
     pub(super) async fn begin_as(&self, actor: Actor, lock: RowLock) -> Result<Transaction, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let standing = lock_user(&mut transaction, actor.user_id, lock).await?;
-        check(&mut transaction, actor, standing, false).await?;
+        check_session(&mut transaction, actor, standing).await?;
         Ok(transaction)
     }
 
-    /// Begins a transaction in which a superuser changes `target`, whose row is locked by the lock given with it; an
+    /// Begins a transaction in which an administrator changes `target`, whose row is locked by the lock given with it; an
     /// account that does not exist is left to the caller. Neither the administrator's session ends nor its right
     /// before the transaction does.
     ///
     /// # Errors
-    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
+    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`], [`StoreError::NotPermitted`]; [`StoreError::HoldsMore`]
+    /// when the target may do something that the administrator may not.
     pub(super) async fn begin_as_administrator(
         &self,
-        Administrator(actor): Administrator,
+        administrator: Administrator,
         target: Option<(i64, RowLock)>,
     ) -> Result<Transaction, StoreError> {
+        Ok(self.begin_with_power(administrator, target).await?.0)
+    }
+
+    /// The same; also returns what the administrator may do.
+    ///
+    /// # Errors
+    /// As [`Store::begin_as_administrator`].
+    pub(super) async fn begin_with_power(
+        &self,
+        administrator: Administrator,
+        target: Option<(i64, RowLock)>,
+    ) -> Result<(Transaction, Power), StoreError> {
         let mut transaction = self.pool.begin().await?;
-        // An account that changes itself is locked once: strengthening a lock later could deadlock with other holders.
-        let mut rows =
-            vec![target.filter(|(id, _)| *id == actor.user_id).unwrap_or((actor.user_id, RowLock::Share))];
-        rows.extend(target.filter(|(id, _)| *id != actor.user_id));
-        rows.sort_unstable_by_key(|(id, _)| *id);
-        let mut standing = None;
-        for (id, lock) in rows {
-            let found = lock_user(&mut transaction, id, lock).await?;
-            if id == actor.user_id {
-                standing = found;
-            }
+        let locked = lock_administrator(&mut transaction, administrator, target).await?;
+        let users: Vec<i64> =
+            [administrator.actor.user_id].into_iter().chain(target.map(|(id, _)| id)).collect();
+        let mut permissions = if locked.needs_permissions(administrator) {
+            lock_permissions(&mut transaction, &users, ANY_GROUP).await?
+        } else {
+            HashMap::new()
+        };
+        let target_power = locked.power_of_other(&permissions);
+        let power = locked.power(permissions.remove(&administrator.actor.user_id));
+        administrator.right.check(&power)?;
+        if target_power.is_some_and(|target| !power.covers_account(&target)) {
+            return Err(StoreError::HoldsMore);
         }
-        check(&mut transaction, actor, standing, true).await?;
-        Ok(transaction)
+        Ok((transaction, power))
     }
 
     /// Takes a connection for reading the actor's own data.
@@ -113,18 +143,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub(super) async fn read_as(&self, actor: Actor) -> Result<Reading, StoreError> {
-        Ok(Reading { connection: self.pool.acquire().await?, actor, must_be_superuser: false })
+        Ok(Reading { connection: self.pool.acquire().await?, actor, right: None })
     }
 
-    /// Takes a connection for reading the data of superusers.
+    /// Takes a connection for reading the data of others.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database does not answer.
     pub(super) async fn read_as_administrator(
         &self,
-        Administrator(actor): Administrator,
+        Administrator { actor, right }: Administrator,
     ) -> Result<Reading, StoreError> {
-        Ok(Reading { connection: self.pool.acquire().await?, actor, must_be_superuser: true })
+        Ok(Reading { connection: self.pool.acquire().await?, actor, right: Some(right) })
     }
 
     /// Asserts that the session and its account are active.
@@ -135,10 +165,10 @@ impl Store {
         self.read_as(actor).await?.finish(()).await
     }
 
-    /// Asserts that the session is active and that its account is an active superuser's.
+    /// Asserts that the session is active and that its account is active and has the right.
     ///
     /// # Errors
-    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
+    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`], [`StoreError::NotPermitted`]
     pub async fn assert_administers(&self, administrator: Administrator) -> Result<(), StoreError> {
         self.read_as_administrator(administrator).await?.finish(()).await
     }
@@ -149,7 +179,7 @@ impl Store {
 pub(super) struct Reading {
     connection: Connection,
     actor: Actor,
-    must_be_superuser: bool,
+    right: Option<Right>,
 }
 
 impl Reading {
@@ -160,7 +190,7 @@ impl Reading {
     /// Returns the result.
     ///
     /// # Errors
-    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`]
+    /// [`StoreError::SessionOver`], [`StoreError::NotSuperuser`], [`StoreError::NotPermitted`]
     pub(super) async fn finish<T>(mut self, found: T) -> Result<T, StoreError> {
         let standing: Option<Standing> = sqlx::query_as(concat!(
             "SELECT is_active, is_superuser FROM users
@@ -173,9 +203,77 @@ impl Reading {
         .bind(self.actor.user_id)
         .fetch_optional(self.connection())
         .await?;
-        standing.ok_or(StoreError::SessionOver)?.check(self.must_be_superuser)?;
+        let standing = standing.filter(|standing| standing.is_active).ok_or(StoreError::SessionOver)?;
+        let Some(right) = self.right else { return Ok(found) };
+        let mut power = Power { is_superuser: standing.is_superuser, permissions: Permissions::default() };
+        if !power.is_superuser && right != Right::Superuser {
+            let user_id = self.actor.user_id;
+            power.permissions = fetch_permissions(self.connection(), user_id).await?;
+        }
+        right.check(&power)?;
         Ok(found)
     }
+}
+
+/// The rows of an administrator and of another account, which are locked.
+pub(super) struct Locked {
+    administrator: Standing,
+    /// `None` if there is none, or if it is the administrator's own.
+    other: Option<(i64, Standing)>,
+    has_target: bool,
+}
+
+impl Locked {
+    /// Whether the permissions of groups matter: superusers need none, and nothing replaces the right of a superuser.
+    pub(super) fn needs_permissions(&self, administrator: Administrator) -> bool {
+        !self.administrator.is_superuser && administrator.right != Right::Superuser
+    }
+
+    /// What the administrator may do, given the permissions of its groups.
+    pub(super) fn power(&self, permissions: Option<Permissions>) -> Power {
+        Power { is_superuser: self.administrator.is_superuser, permissions: permissions.unwrap_or_default() }
+    }
+
+    /// What the other account may do, given the permissions of its groups; `None` if there is no other one.
+    pub(super) fn power_of_other(&self, permissions: &HashMap<i64, Permissions>) -> Option<Power> {
+        let (id, standing) = self.other?;
+        let permissions = permissions.get(&id).cloned().unwrap_or_default();
+        Some(Power { is_superuser: standing.is_superuser, permissions })
+    }
+
+    /// Whether the target exists; it may be the administrator.
+    pub(super) fn has_target(&self) -> bool {
+        self.has_target
+    }
+}
+
+/// Locks the rows of the administrator and of `target`, and asserts that the administrator's session is active. The caller
+/// checks the right.
+///
+/// # Errors
+/// [`StoreError::SessionOver`]
+pub(super) async fn lock_administrator(
+    transaction: &mut Transaction,
+    Administrator { actor, .. }: Administrator,
+    target: Option<(i64, RowLock)>,
+) -> Result<Locked, StoreError> {
+    // An account that changes itself is locked once: strengthening a lock later could deadlock with other holders.
+    let mut rows =
+        vec![target.filter(|(id, _)| *id == actor.user_id).unwrap_or((actor.user_id, RowLock::Share))];
+    rows.extend(target.filter(|(id, _)| *id != actor.user_id));
+    rows.sort_unstable_by_key(|(id, _)| *id);
+    let (mut own, mut other) = (None, None);
+    for (id, lock) in rows {
+        let found = lock_user(transaction, id, lock).await?;
+        if id == actor.user_id {
+            own = found;
+        } else {
+            other = found.map(|standing| (id, standing));
+        }
+    }
+    let administrator = check_session(transaction, actor, own).await?;
+    let has_target = other.is_some() || target.is_some_and(|(id, _)| id == actor.user_id);
+    Ok(Locked { administrator, other, has_target })
 }
 
 async fn lock_user(
@@ -186,13 +284,13 @@ async fn lock_user(
     Ok(sqlx::query_as(lock.statement()).bind(user_id).fetch_optional(&mut **transaction).await?)
 }
 
-/// Call it after the rows of `users` are locked.
-async fn check(
+/// Asserts that the session and its account are active. Call it after the rows of `users` are locked, and before anything else
+/// is checked: a caller without a session learns nothing else.
+async fn check_session(
     transaction: &mut Transaction,
     actor: Actor,
     standing: Option<Standing>,
-    must_be_superuser: bool,
-) -> Result<(), StoreError> {
+) -> Result<Standing, StoreError> {
     let locked: Option<bool> = sqlx::query_scalar(concat!(
         "SELECT true FROM sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL",
         not_cut_off!(),
@@ -207,6 +305,6 @@ async fn check(
         .bind(actor.session_id)
         .fetch_one(&mut **transaction)
         .await?;
-    let standing = standing.filter(|_| locked.is_some() && !revoked);
-    standing.ok_or(StoreError::SessionOver)?.check(must_be_superuser)
+    let standing = standing.filter(|standing| locked.is_some() && !revoked && standing.is_active);
+    standing.ok_or(StoreError::SessionOver)
 }

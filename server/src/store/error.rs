@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use super::pool::suspect;
 use super::read_only::ReadOnly;
+use crate::domain::Permission;
 use crate::trusted_roots::describe_refusal;
 
-/// The unique name that another account has.
+/// The unique name that another account, or another group, has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
     /// `users_username_key`
     Username,
     /// `users_email_key`
     Email,
+    /// `groups_name_key`
+    Group,
 }
 
 /// A failed database operation. `Display` never contains SQL, parameters or the URL.
@@ -31,6 +34,12 @@ pub enum StoreError {
     /// The account of the actor is no superuser's.
     #[error("the account is not a superuser's")]
     NotSuperuser,
+    /// The account of the actor does not have the permission.
+    #[error("the account does not have the permission {0}")]
+    NotPermitted(Permission),
+    /// The account or the group that is to be changed has permissions that the actor does not have.
+    #[error("it has permissions that the actor does not have")]
+    HoldsMore,
     /// The database cannot be reached, is starting, stopping, or has no connection left.
     #[error("the database cannot be reached: {0}")]
     Unavailable(&'static str),
@@ -81,6 +90,7 @@ impl From<sqlx::Error> for StoreError {
                 match (database.constraint(), database.code().as_deref()) {
                     (Some("users_username_key"), _) => Self::Conflict(Conflict::Username),
                     (Some("users_email_key"), _) => Self::Conflict(Conflict::Email),
+                    (Some("groups_name_key"), _) => Self::Conflict(Conflict::Group),
                     // lock_not_available, query_canceled, idle_in_transaction_session_timeout: see `begin` of the pool.
                     (_, Some("55P03" | "57014" | "25P03")) => Self::Unavailable(
                         "a statement waited for a lock or ran for longer than the time limit",

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::audit::insert_event;
 use super::authority::RowLock;
+use super::group_locks::keep_groups_of;
 use super::outbox::insert_mail;
 use super::sessions::end_sessions_of_deleted;
 use super::superusers::is_last_superuser;
@@ -117,6 +118,7 @@ impl Store {
         if is_last_superuser(&mut transaction, user_id).await? {
             return Ok(DeletionOutcome::LastSuperuser);
         }
+        keep_groups_of(&mut transaction, &[user_id]).await?;
         let revoked = end_sessions_of_deleted(&mut transaction, user_id).await?;
         sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id).execute(&mut *transaction).await?;
         let notice = NewMail {

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::audit::insert_event;
+use super::group_locks::keep_groups_of;
 use super::{HousekeepingRight, Store, StoreError};
 use crate::domain::{AuditEvent, AuditKind, Outcome};
 
@@ -49,6 +50,7 @@ impl Store {
         if locked.is_empty() {
             return Ok(locked);
         }
+        keep_groups_of(&mut transaction, &locked).await?;
         // In a separate statement, which sees the sessions of logins that have ended meanwhile.
         let deleted: Vec<i64> = sqlx::query_scalar(
             "DELETE FROM users WHERE id = ANY ($1)

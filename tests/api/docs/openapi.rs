@@ -64,6 +64,15 @@ async fn every_endpoint_is_documented_and_exists() {
         ("delete", "/api/v1/users/{id}"),
         ("delete", "/api/v1/users/{id}/sessions"),
         ("post", "/api/v1/users/{id}/password-reset"),
+        ("get", "/api/v1/users/{id}/groups"),
+        ("get", "/api/v1/groups"),
+        ("post", "/api/v1/groups"),
+        ("get", "/api/v1/groups/{name}"),
+        ("patch", "/api/v1/groups/{name}"),
+        ("delete", "/api/v1/groups/{name}"),
+        ("get", "/api/v1/groups/{name}/members"),
+        ("put", "/api/v1/groups/{name}/members/{id}"),
+        ("delete", "/api/v1/groups/{name}/members/{id}"),
         ("get", "/api/v1/audit"),
         ("get", "/.well-known/jwks.json"),
     ] {
@@ -75,7 +84,10 @@ async fn every_endpoint_is_documented_and_exists() {
     for (method, path) in &operations {
         let answer = app
             .server()
-            .request(&method.to_uppercase(), &path.replace("{email}", "a@b.test").replace("{id}", "1"))
+            .request(
+                &method.to_uppercase(),
+                &path.replace("{email}", "a@b.test").replace("{id}", "1").replace("{name}", "a"),
+            )
             .answer();
         let status = answer.await.status;
         assert!(

@@ -46,7 +46,7 @@ impl Withdrawal {
     }
 }
 
-fn setup() -> Setup {
+pub(crate) fn setup() -> Setup {
     App::setup()
         .replicas(2)
         .mail(Smtp::Plain)
@@ -62,7 +62,7 @@ async fn new_superuser(app: &App, name: &str) -> (User, Session) {
 }
 
 /// Locks the row of an account, like a concurrent change.
-async fn lock(app: &App, user: &User) -> PgConnection {
+pub(crate) async fn lock(app: &App, user: &User) -> PgConnection {
     let mut connection = app.database.connect().await;
     sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
     let sql = "SELECT FROM users WHERE id = $1 FOR UPDATE";
@@ -70,7 +70,7 @@ async fn lock(app: &App, user: &User) -> PgConnection {
     connection
 }
 
-async fn release(mut lock: PgConnection) {
+pub(crate) async fn release(mut lock: PgConnection) {
     sqlx::query("COMMIT").execute(&mut lock).await.unwrap();
 }
 
@@ -114,7 +114,7 @@ fn request<'a>(
 }
 
 /// Every request of a superuser for `target`.
-fn administration(target: &User) -> Vec<(&'static str, String, Option<Value>)> {
+pub(crate) fn administration(target: &User) -> Vec<(&'static str, String, Option<Value>)> {
     let one = format!("{}/{}", path::USERS, target.id);
     vec![
         ("PATCH", one.clone(), Some(json!({ "name": "Changed", "is_superuser": true }))),

@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::names::{KindName, OutcomeName};
-use crate::domain::{AuditKind, Outcome};
+use crate::domain::{AuditKind, Outcome, Permission};
 use crate::http::bearer::Bearer;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{QueryProblems, SuperuserProblems, UnavailableProblem};
+use crate::http::problem_docs::{PermissionProblems, QueryProblems, UnavailableProblem};
 use crate::http::query::{QueryFields, encode_cursor};
 use crate::http::state::ApiState;
 use crate::service;
@@ -89,8 +89,8 @@ impl From<AuditEntry> for AuditEventBody {
 
 /// List audit events
 ///
-/// For superusers. Newest first. To get the next page, repeat the request with `cursor` set to `next_cursor` of the
-/// response.
+/// Requires the permission `audit.read`. Newest first. To get the next page, repeat the request with `cursor` set to
+/// `next_cursor` of the response.
 #[utoipa::path(
     get, path = "/api/v1/audit", tag = "audit", operation_id = "list_audit",
     security(("bearer" = []), ("password" = [])),
@@ -107,7 +107,7 @@ impl From<AuditEntry> for AuditEventBody {
     ),
     responses(
         (status = 200, description = "The events", body = AuditBody),
-        QueryProblems, SuperuserProblems, UnavailableProblem,
+        QueryProblems, PermissionProblems, UnavailableProblem,
     )
 )]
 pub async fn list_audit(
@@ -115,8 +115,8 @@ pub async fn list_audit(
     Bearer(bearer): Bearer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let superuser = service::require_superuser(&state.service, bearer).await?;
-    let page = service::list_audit(&state.service, superuser, read(query.as_deref())?).await?;
+    let permitted = service::require_permission(&state.service, bearer, Permission::AuditRead).await?;
+    let page = service::list_audit(&state.service, permitted, read(query.as_deref())?).await?;
     let body = AuditBody {
         next_cursor: page.next.map(encode_cursor),
         events: page.items.into_iter().map(AuditEventBody::from).collect(),

@@ -30,13 +30,13 @@ pub struct AccountBody {
     /// The user's full name.
     #[schema(example = "John Doe")]
     name: String,
-    /// Whether the account may administer accounts.
+    /// Whether the account may administer everything.
     #[schema(example = false)]
     is_superuser: bool,
     /// Whether the account may log in.
     #[schema(example = true)]
     is_active: bool,
-    /// Whether the owner has confirmed the address, or a superuser has set it.
+    /// Whether the owner has confirmed the address, or an administrator has set it.
     #[schema(example = true)]
     email_verified: bool,
     /// The language of e-mails (BCP 47); null: the default of the service.

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::account::{AccountBody, UserId, show};
+use crate::domain::Permission;
 use crate::http::bearer::EndingBearer;
 use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::{JsonProblems, NotFoundProblem, SuperuserProblems, UnavailableProblem};
+use crate::http::problem_docs::{JsonProblems, NotFoundProblem, PermissionProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, UserChangeForm};
 
@@ -30,7 +31,7 @@ pub struct ChangeUserBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     is_active: Option<bool>,
-    /// Whether the account may administer accounts.
+    /// Whether the account may administer everything.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     is_superuser: Option<bool>,
@@ -43,7 +44,8 @@ impl JsonBody for ChangeUserBody {
 
 /// Update an account
 ///
-/// For superusers. The last superuser who can log in can be neither demoted nor deactivated.
+/// Requires the permission `users.write`, and every permission that the account has. Only a superuser changes accounts of
+/// superusers, and decides who is one. The last superuser who can log in can be neither demoted nor deactivated.
 #[utoipa::path(
     patch, path = "/api/v1/users/{id}", tag = "users", operation_id = "change_user",
     security(("bearer" = []), ("password" = [])),
@@ -52,7 +54,7 @@ impl JsonBody for ChangeUserBody {
     responses(
         (status = 200, description = "The updated account", body = AccountBody),
         (status = 409, description = "The address is taken, or this is the last superuser", body = ProblemBody, content_type = "application/problem+json"),
-        JsonProblems, SuperuserProblems, NotFoundProblem, UnavailableProblem,
+        JsonProblems, PermissionProblems, NotFoundProblem, UnavailableProblem,
     )
 )]
 pub async fn change_user(
@@ -62,7 +64,7 @@ pub async fn change_user(
     user_id: UserId,
     body: Result<ApiJson<ChangeUserBody>, Problem>,
 ) -> Result<Response, Problem> {
-    let superuser = service::require_superuser(&state.service, bearer).await?;
+    let permitted = service::require_permission(&state.service, bearer, Permission::UsersWrite).await?;
     let ApiJson(body) = body?;
     let form = UserChangeForm {
         name: body.name,
@@ -70,5 +72,5 @@ pub async fn change_user(
         is_active: body.is_active,
         is_superuser: body.is_superuser,
     };
-    Ok(show(service::change_user(&state.service, superuser, user_id.get()?, form, &origin).await?))
+    Ok(show(service::change_user(&state.service, permitted, user_id.get()?, form, &origin).await?))
 }

@@ -8,14 +8,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::domain::{Password, PasswordHash};
+use crate::domain::{Password, PasswordHash, Permission};
 use crate::http::auth::me::ProfileBody;
 use crate::http::bearer::Bearer;
 use crate::http::body::{ApiJson, JsonBody, given};
 use crate::http::middleware::RequestOrigin;
 use crate::http::prefix::path_of;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::{JsonProblems, SuperuserProblems, UnavailableProblem};
+use crate::http::problem_docs::{JsonProblems, PermissionProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service::{self, AccountForm};
 
@@ -40,7 +40,7 @@ pub struct CreateUserBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, max_length = 512)]
     password_hash: Option<String>,
-    /// Whether the account may administer accounts.
+    /// Whether the account may administer everything.
     #[serde(default)]
     is_superuser: bool,
     /// The language of e-mails (BCP 47).
@@ -61,7 +61,8 @@ impl JsonBody for CreateUserBody {
 
 /// Create an account
 ///
-/// For superusers. An account without a password and without a hash receives an invitation by e-mail to choose one.
+/// Requires the permission `users.write`; only a superuser creates another one. An account without a password and without a
+/// hash receives an invitation by e-mail to choose one.
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "users", operation_id = "create_user",
     security(("bearer" = []), ("password" = [])),
@@ -70,7 +71,7 @@ impl JsonBody for CreateUserBody {
         (status = 201, description = "The account", body = ProfileBody,
          headers(("location" = String, description = "Path of the account"))),
         (status = 409, description = "The name or the address is taken", body = ProblemBody, content_type = "application/problem+json"),
-        JsonProblems, SuperuserProblems, UnavailableProblem,
+        JsonProblems, PermissionProblems, UnavailableProblem,
     )
 )]
 pub async fn create_user(
@@ -80,7 +81,7 @@ pub async fn create_user(
     body: Result<ApiJson<CreateUserBody>, Problem>,
 ) -> Result<Response, Problem> {
     // Who may not do it is told so before what is wrong with the body.
-    let superuser = service::require_superuser(&state.service, bearer).await?;
+    let permitted = service::require_permission(&state.service, bearer, Permission::UsersWrite).await?;
     let ApiJson(body) = body?;
     let form = AccountForm {
         username: body.username,
@@ -91,7 +92,7 @@ pub async fn create_user(
         is_superuser: body.is_superuser,
         locale: body.locale,
     };
-    let profile = service::create_user(&state.service, superuser, form, &origin).await?;
+    let profile = service::create_user(&state.service, permitted, form, &origin).await?;
     let location = format!("{}/api/v1/users/{}", path_of(state.service.issuer()), profile.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(ProfileBody::from(profile))).into_response())
 }

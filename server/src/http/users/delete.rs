@@ -4,16 +4,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::account::UserId;
+use crate::domain::Permission;
 use crate::http::bearer::EndingBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableProblem};
+use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
 /// Delete an account
 ///
-/// For superusers. Its sessions end; its audit events stay.
+/// Requires the permission `users.write`, and every permission that the account has. Its sessions end; its audit events stay.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}", tag = "users", operation_id = "delete_user",
     security(("bearer" = []), ("password" = [])),
@@ -21,7 +22,7 @@ use crate::service;
     responses(
         (status = 204, description = "The account was deleted"),
         (status = 409, description = "This is the last superuser", body = ProblemBody, content_type = "application/problem+json"),
-        SuperuserProblems, NotFoundProblem, UnavailableProblem,
+        PermissionProblems, NotFoundProblem, UnavailableProblem,
     )
 )]
 pub async fn delete_user(
@@ -30,7 +31,7 @@ pub async fn delete_user(
     EndingBearer(bearer): EndingBearer,
     user_id: UserId,
 ) -> Result<StatusCode, Problem> {
-    let superuser = service::require_superuser(&state.service, bearer).await?;
-    service::delete_user(&state.service, superuser, user_id.get()?, &origin).await?;
+    let permitted = service::require_permission(&state.service, bearer, Permission::UsersWrite).await?;
+    service::delete_user(&state.service, permitted, user_id.get()?, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

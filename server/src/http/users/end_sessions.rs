@@ -4,23 +4,25 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::account::UserId;
+use crate::domain::Permission;
 use crate::http::bearer::EndingBearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableProblem};
+use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
 /// End all sessions of an account
 ///
-/// For superusers. Once this has been answered, every replica refuses the account's tokens.
+/// Requires the permission `users.write`, and every permission that the account has. Once this has been answered, every
+/// replica refuses the account's tokens.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "end_user_sessions",
     security(("bearer" = []), ("password" = [])),
     params(("id" = i64, Path, description = "The id of the account")),
     responses(
         (status = 204, description = "The sessions have ended"),
-        SuperuserProblems, NotFoundProblem, UnavailableProblem,
+        PermissionProblems, NotFoundProblem, UnavailableProblem,
     )
 )]
 pub async fn end_user_sessions(
@@ -29,7 +31,7 @@ pub async fn end_user_sessions(
     EndingBearer(bearer): EndingBearer,
     user_id: UserId,
 ) -> Result<StatusCode, Problem> {
-    let superuser = service::require_superuser(&state.service, bearer).await?;
-    service::end_user_sessions(&state.service, superuser, user_id.get()?, &origin).await?;
+    let permitted = service::require_permission(&state.service, bearer, Permission::UsersWrite).await?;
+    service::end_user_sessions(&state.service, permitted, user_id.get()?, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::account::AccountBody;
-use crate::domain::{EmailAddress, NamePrefix};
+use crate::domain::{EmailAddress, NamePrefix, Permission};
 use crate::http::bearer::Bearer;
 use crate::http::problem::Problem;
-use crate::http::problem_docs::{QueryProblems, SuperuserProblems, UnavailableProblem};
+use crate::http::problem_docs::{PermissionProblems, QueryProblems, UnavailableProblem};
 use crate::http::query::{QueryFields, encode_cursor};
 use crate::http::state::ApiState;
 use crate::service::{self, Page};
@@ -31,8 +31,8 @@ pub struct AccountsBody {
 
 /// List accounts
 ///
-/// For superusers. Ordered by id. To get the next page, repeat the request with `cursor` set to `next_cursor` of the
-/// response.
+/// Requires the permission `users.read`. Ordered by id. To get the next page, repeat the request with `cursor` set to
+/// `next_cursor` of the response.
 #[utoipa::path(
     get, path = "/api/v1/users", tag = "users", operation_id = "list_users",
     security(("bearer" = []), ("password" = [])),
@@ -46,7 +46,7 @@ pub struct AccountsBody {
     ),
     responses(
         (status = 200, description = "The accounts", body = AccountsBody),
-        QueryProblems, SuperuserProblems, UnavailableProblem,
+        QueryProblems, PermissionProblems, UnavailableProblem,
     )
 )]
 pub async fn list_users(
@@ -54,9 +54,9 @@ pub async fn list_users(
     Bearer(bearer): Bearer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let superuser = service::require_superuser(&state.service, bearer).await?;
+    let permitted = service::require_permission(&state.service, bearer, Permission::UsersRead).await?;
     let page = match read(query.as_deref())? {
-        Some(query) => service::list_users(&state.service, superuser, query).await?,
+        Some(query) => service::list_users(&state.service, permitted, query).await?,
         None => Page { items: Vec::new(), next: None },
     };
     let body = AccountsBody {

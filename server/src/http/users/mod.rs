@@ -6,5 +6,6 @@ pub mod create;
 pub mod delete;
 pub mod end_sessions;
 pub mod list;
+pub mod list_groups;
 pub mod read;
 pub mod start_reset;

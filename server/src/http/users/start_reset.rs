@@ -5,17 +5,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::account::UserId;
+use crate::domain::Permission;
 use crate::http::auth::password_recovery::MessageBody;
 use crate::http::bearer::Bearer;
 use crate::http::middleware::RequestOrigin;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::problem_docs::{NotFoundProblem, SuperuserProblems, UnavailableProblem};
+use crate::http::problem_docs::{NotFoundProblem, PermissionProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::service;
 
 /// Start a password reset for an account
 ///
-/// For superusers. Sends the owner a link to choose a password: an invitation if the account has none yet.
+/// Requires the permission `users.write`, and every permission that the account has. Sends the owner a link to choose a
+/// password: an invitation if the account has none yet.
 #[utoipa::path(
     post, path = "/api/v1/users/{id}/password-reset", tag = "users", operation_id = "start_user_reset",
     security(("bearer" = []), ("password" = [])),
@@ -23,7 +25,7 @@ use crate::service;
     responses(
         (status = 202, description = "The e-mail is queued", body = MessageBody),
         (status = 409, description = "The account is deactivated", body = ProblemBody, content_type = "application/problem+json"),
-        SuperuserProblems, NotFoundProblem, UnavailableProblem,
+        PermissionProblems, NotFoundProblem, UnavailableProblem,
     )
 )]
 pub async fn start_user_reset(
@@ -32,7 +34,7 @@ pub async fn start_user_reset(
     Bearer(bearer): Bearer,
     user_id: UserId,
 ) -> Result<(StatusCode, Json<MessageBody>), Problem> {
-    let superuser = service::require_superuser(&state.service, bearer).await?;
-    service::start_user_reset(&state.service, superuser, user_id.get()?, &origin).await?;
+    let permitted = service::require_permission(&state.service, bearer, Permission::UsersWrite).await?;
+    service::start_user_reset(&state.service, permitted, user_id.get()?, &origin).await?;
     Ok((StatusCode::ACCEPTED, Json(MessageBody { message: "Password recovery email sent." })))
 }

@@ -1,23 +1,23 @@
-//! Listing audit events, for a superuser.
+//! Listing audit events, for an administrator.
 
-use crate::service::{Page, Service, ServiceError, Superuser};
+use crate::service::{Page, Permitted, Service, ServiceError};
 use crate::store::{AuditEntry, AuditQuery};
 
 /// The events that match the query, newest first.
 ///
 /// # Errors
-/// [`ServiceError::InvalidAccessToken`] and [`ServiceError::NotSuperuser`] when that has changed since it was asked,
+/// [`ServiceError::InvalidAccessToken`] and [`ServiceError::NotPermitted`] when that has changed since it was asked,
 /// [`ServiceError::Unavailable`]
 pub async fn list_audit(
     service: &Service,
-    superuser: Superuser,
+    permitted: Permitted,
     query: AuditQuery,
 ) -> Result<Page<AuditEntry>, ServiceError> {
     let limit = query.limit;
     let found = service
         .store
-        .list_audit(&AuditQuery { limit: limit + 1, ..query }, superuser.administrator())
+        .list_audit(&AuditQuery { limit: limit + 1, ..query }, permitted.administrator())
         .await
-        .map_err(|error| superuser.explain(service, error))?;
+        .map_err(|error| permitted.explain(service, error))?;
     Ok(Page::build(found, limit, |entry| entry.id))
 }

@@ -5,7 +5,8 @@ use latchkey_config::account_rules::MAX_USERNAME_CHARS;
 
 use crate::domain::{EmailAddress, Username};
 
-const SUFFIX_CHARS: usize = 8;
+/// The length of a suffix.
+pub(super) const SUFFIX_CHARS: usize = 8;
 const SUFFIX_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// The stem if no character of the former username is allowed.
 const DEFAULT_STEM: &str = "user";
@@ -20,10 +21,14 @@ pub(super) fn derive_username(former: Option<&str>, email: &EmailAddress) -> Opt
     let stem: String = local.chars().map(allowed).take(MAX_USERNAME_CHARS - 1 - SUFFIX_CHARS).collect();
     let stem = stem.trim_matches(['-', '.', '_']);
     let stem = if stem.is_empty() { DEFAULT_STEM } else { stem };
-    let digest = digest(&SHA256, email.as_str().to_ascii_lowercase().as_bytes());
-    let suffix = digest.as_ref().iter().take(SUFFIX_CHARS);
-    let suffix: String = suffix.map(|byte| char::from(SUFFIX_ALPHABET[usize::from(byte % 32)])).collect();
-    Username::parse(&format!("{stem}-{suffix}"))
+    Username::parse(&format!("{stem}-{}", suffix_of(&email.as_str().to_ascii_lowercase())))
+}
+
+/// Returns [`SUFFIX_CHARS`] characters that are a function of the text.
+pub(super) fn suffix_of(text: &str) -> String {
+    let digest = digest(&SHA256, text.as_bytes());
+    let bytes = digest.as_ref().iter().take(SUFFIX_CHARS);
+    bytes.map(|byte| char::from(SUFFIX_ALPHABET[usize::from(byte % 32)])).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Importing accounts on the command line.
 
+mod derived_group;
 mod derived_username;
 mod dry_run;
+mod dry_run_groups;
 mod formats;
 #[cfg(any(test, fuzzing))]
 mod fuzz_targets;

@@ -1,7 +1,10 @@
 //! One account of an import file.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
+use super::derived_group::derive_group_name;
 use super::derived_username::derive_username;
 use crate::crypto::ForeignHash;
 use crate::domain::{EmailAddress, PasswordHash, Username};
@@ -34,6 +37,9 @@ pub struct ImportRecord {
     pub email_verified: Option<bool>,
     /// See [`Locale`](crate::domain::Locale).
     pub locale: Option<String>,
+    /// The groups and roles in the other system; see [`derive_group_name`].
+    #[serde(skip)]
+    pub groups: Vec<String>,
 }
 
 /// A valid record. The hash that is to be stored is computed only for an account that is created.
@@ -61,6 +67,7 @@ impl ImportRecord {
         let name = self.name.as_deref().unwrap_or(default_name);
         let names = check_account_names((username, email, name), &mut faults);
         let locale = check_locale(self.locale.as_deref(), &mut faults);
+        let groups: BTreeSet<_> = self.groups.iter().filter_map(|former| derive_group_name(former)).collect();
         let hash = self.password_hash.as_ref();
         let hash = hash.filter(|hash| !hash.is_unusable() && !hash.expose().is_empty());
         let hash = hash.map(|hash| ForeignHash::parse(hash.expose()));
@@ -79,6 +86,7 @@ impl ImportRecord {
                     is_active: self.is_active.unwrap_or(true),
                     email_verified: self.email_verified.unwrap_or(false),
                     locale,
+                    groups: groups.into_iter().collect(),
                 },
                 hash: hash.and_then(Result::ok),
             }),

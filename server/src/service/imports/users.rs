@@ -6,10 +6,11 @@ use std::sync::Arc;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::dry_run::DryRun;
+use super::dry_run_groups::DryRunGroups;
 use super::reader::{Place, ReadRecord, Records};
 use super::record::CheckedRecord;
 use crate::crypto::{HashError, HashPool};
-use crate::store::{Imported, ImportedUser, Store, StoreError};
+use crate::store::{Imported, ImportedGroups, ImportedUser, Store, StoreError};
 
 /// Accounts per transaction.
 const BATCH: usize = 1_000;
@@ -43,6 +44,8 @@ pub struct ImportCounts {
     /// Accounts that existed already.
     pub present: u64,
     pub refused: u64,
+    /// What happened, or would happen, to groups.
+    pub groups: ImportedGroups,
 }
 
 /// A record that was not imported.
@@ -92,7 +95,7 @@ pub async fn import_users(
     options: &ImportOptions,
     observer: &mut impl ImportObserver,
 ) -> Result<ImportCounts, ImportError> {
-    let dry_run = options.dry_run.then(DryRun::default);
+    let dry_run = options.dry_run.then(Default::default);
     let mut import = Import { store, options, dry_run, counts: ImportCounts::default() };
     let mut batch = Vec::with_capacity(BATCH);
     for read in records {
@@ -122,7 +125,7 @@ pub async fn import_users(
 struct Import<'a> {
     store: &'a Store,
     options: &'a ImportOptions,
-    dry_run: Option<DryRun>,
+    dry_run: Option<(DryRun, DryRunGroups)>,
     counts: ImportCounts,
 }
 
@@ -140,10 +143,13 @@ impl Import<'_> {
         let (users, hashes): (Vec<_>, Vec<_>) =
             records.into_iter().map(|CheckedRecord { user, hash }| (user, hash)).unzip();
         let existing = self.store.find_imported(&users).await?;
-        let outcomes = if let Some(dry_run) = &mut self.dry_run {
+        let (outcomes, groups) = if let Some((dry_run, dry_run_groups)) = &mut self.dry_run {
             let outcome =
                 |(user, existing): (_, Option<Imported>)| existing.unwrap_or_else(|| dry_run.create(user));
-            users.iter().zip(existing).map(outcome).collect()
+            let outcomes: Vec<Imported> = users.iter().zip(existing).map(outcome).collect();
+            let made = users.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Imported::Made);
+            let made: Vec<_> = made.map(|(user, _)| user.groups.as_slice()).collect();
+            (outcomes, dry_run_groups.create(self.store, &made).await?)
         } else {
             let new = users.iter().zip(hashes).zip(&existing).filter(|(_, existing)| existing.is_none());
             let new = stream::iter(new.map(|((user, hash), _)| async {
@@ -157,17 +163,16 @@ impl Import<'_> {
             // The pool computes this many concurrently; more would wait in its queue.
             let workers = self.options.hashing.state().workers;
             let new: Vec<ImportedUser> = new.buffered(workers).try_collect().await?;
-            let made = if new.is_empty() {
-                Vec::new()
+            let (made, groups) = if new.is_empty() {
+                (Vec::new(), ImportedGroups::default())
             } else {
                 self.store.import_users(&new, &self.options.run).await?
             };
             let mut made = made.into_iter();
-            existing
-                .into_iter()
-                .filter_map(|existing| existing.or_else(|| made.next()))
-                .collect::<Vec<Imported>>()
+            let outcomes = existing.into_iter().filter_map(|existing| existing.or_else(|| made.next()));
+            (outcomes.collect::<Vec<Imported>>(), groups)
         };
+        self.counts.groups.add(groups);
         for (((place, user), outcome), has_password) in
             places.into_iter().zip(&users).zip(outcomes).zip(has_password)
         {

@@ -1,11 +1,11 @@
-//! Updating an account, by a superuser.
+//! Updating an account, by an administrator.
 
 use serde_json::json;
 
 use crate::domain::{AuditEvent, AuditKind, Origin};
 use crate::service::announce_again::announce_recent_ends;
 use crate::service::fields::{check_email, check_name};
-use crate::service::{Service, ServiceError, Superuser};
+use crate::service::{Permitted, Service, ServiceError};
 use crate::store::{Account, AccountChange, Administered};
 
 /// A requested change, not yet checked; `None` leaves a field unchanged.
@@ -22,16 +22,17 @@ pub struct UserChangeForm {
 }
 
 /// Updates the account. Deactivation ends its sessions: when this returns, every replica refuses its tokens. A demotion takes
-/// effect immediately too, since every transaction of a superuser asserts that right. A notice of a changed address is sent
+/// effect immediately too, since every transaction of an administrator asserts its right. A notice of a changed address is sent
 /// to the old one (OWASP ASVS 5.0 §6.3.7).
 ///
 /// # Errors
 /// [`ServiceError::Invalid`], [`ServiceError::UnknownAccount`], [`ServiceError::LastSuperuser`],
-/// [`ServiceError::Conflict`], [`ServiceError::Unavailable`]: when a deactivation could not be made known, it may
+/// [`ServiceError::Conflict`], [`ServiceError::HoldsMore`], [`ServiceError::NotSuperuser`] when somebody else makes the account a
+/// superuser's, [`ServiceError::Unavailable`]: when a deactivation could not be made known, it may
 /// be asked for again.
 pub async fn change_user(
     service: &Service,
-    superuser: Superuser,
+    permitted: Permitted,
     user_id: i64,
     form: UserChangeForm,
     origin: &Origin,
@@ -39,16 +40,16 @@ pub async fn change_user(
     let change = form.check()?;
     let changed = service
         .store
-        .change_account(user_id, &change, superuser.administrator(), origin, service.outbox.enabled)
+        .change_account(user_id, &change, permitted.administrator(), origin, service.outbox.enabled)
         .await
-        .map_err(|error| superuser.explain(service, error))?;
+        .map_err(|error| permitted.explain(service, error))?;
     match changed {
         Administered::Unknown => {
             announce_recent_ends(service, user_id, None).await?;
             Err(ServiceError::UnknownAccount)
         }
         Administered::LastSuperuser => {
-            service.record(&refused_as_last(AuditKind::UserChanged, superuser, user_id, origin)).await?;
+            service.record(&refused_as_last(AuditKind::UserChanged, permitted, user_id, origin)).await?;
             Err(ServiceError::LastSuperuser)
         }
         Administered::Done(done) => {
@@ -65,11 +66,11 @@ pub async fn change_user(
 /// The event for a refused removal of the last superuser.
 pub(in crate::service) fn refused_as_last(
     kind: AuditKind,
-    superuser: Superuser,
+    permitted: Permitted,
     user_id: i64,
     origin: &Origin,
 ) -> AuditEvent<'_> {
-    let event = AuditEvent::own(kind, user_id, origin).by(superuser.user_id());
+    let event = AuditEvent::own(kind, user_id, origin).by(permitted.user_id());
     event.with(json!({ "reason": "last_superuser" })).refused()
 }
 

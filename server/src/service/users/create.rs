@@ -1,11 +1,11 @@
-//! Creating an account, by a superuser.
+//! Creating an account, by an administrator.
 
 use latchkey_config::PasswordPolicy;
 
 use crate::crypto::ForeignHash;
 use crate::domain::{EmailAddress, Origin, Password, PasswordHash, PersonName, Username};
 use crate::service::fields::{check_account_names, check_locale};
-use crate::service::{FieldError, Service, ServiceError, Superuser};
+use crate::service::{FieldError, Permitted, Service, ServiceError};
 use crate::store::{NewAccount, Profile};
 
 /// An account with a chosen password, not yet checked.
@@ -21,7 +21,7 @@ pub struct UserForm {
     pub password: Password,
 }
 
-/// An account that a superuser requests, not yet checked.
+/// An account that an administrator requests, not yet checked.
 #[derive(Debug, Clone)]
 pub struct AccountForm {
     /// See [`Username`].
@@ -51,10 +51,11 @@ enum FirstPassword {
 ///
 /// # Errors
 /// [`ServiceError::Invalid`], [`ServiceError::Conflict`], [`ServiceError::InvitationNeedsMail`],
-/// [`ServiceError::Overloaded`], [`ServiceError::Unavailable`]
+/// [`ServiceError::NotSuperuser`] when somebody else creates a superuser, [`ServiceError::Overloaded`],
+/// [`ServiceError::Unavailable`]
 pub async fn create_user(
     service: &Service,
-    superuser: Superuser,
+    permitted: Permitted,
     form: AccountForm,
     origin: &Origin,
 ) -> Result<Profile, ServiceError> {
@@ -68,9 +69,9 @@ pub async fn create_user(
     };
     let (profile, event) = service
         .store
-        .create_account(&new, superuser.administrator(), origin)
+        .create_account(&new, permitted.administrator(), origin)
         .await
-        .map_err(|error| superuser.explain(service, error))?;
+        .map_err(|error| permitted.explain(service, error))?;
     service.emit(&event);
     if new.password_hash.is_none() {
         service.outbox.wake();
@@ -95,7 +96,7 @@ impl AccountForm {
             faults.push(FieldError::new("password", &refusal.to_string()));
         }
         if !passwords_allowed {
-            // A superuser who supplies a hash may know its password.
+            // An administrator who supplies a hash may know its password.
             let given =
                 [("password", self.password.is_some()), ("password_hash", self.password_hash.is_some())];
             for (field, _) in given.into_iter().filter(|(_, given)| *given) {

@@ -1,8 +1,8 @@
-//! Ending the sessions of an account, by a superuser.
+//! Ending the sessions of an account, by an administrator.
 
 use crate::domain::Origin;
 use crate::service::announce_again::announce_recent_ends;
-use crate::service::{Service, ServiceError, Superuser};
+use crate::service::{Permitted, Service, ServiceError};
 use crate::store::{Administered, StoreError};
 
 /// Ends every session of the account: when this returns, every replica refuses their tokens.
@@ -12,15 +12,15 @@ use crate::store::{Administered, StoreError};
 /// asked for again.
 pub async fn end_user_sessions(
     service: &Service,
-    superuser: Superuser,
+    permitted: Permitted,
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
-    let done = service.store.end_account_sessions(user_id, superuser.administrator(), origin).await;
-    if matches!(done, Err(StoreError::SessionOver)) && user_id == superuser.user_id() {
+    let done = service.store.end_account_sessions(user_id, permitted.administrator(), origin).await;
+    if matches!(done, Err(StoreError::SessionOver)) && user_id == permitted.user_id() {
         announce_recent_ends(service, user_id, None).await?;
     }
-    match done.map_err(|error| superuser.explain(service, error))? {
+    match done.map_err(|error| permitted.explain(service, error))? {
         Administered::Done((event, revoked)) => {
             if let Some(event) = &event {
                 service.emit(event);

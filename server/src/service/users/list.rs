@@ -1,6 +1,6 @@
-//! Listing accounts, for a superuser.
+//! Listing accounts, for an administrator.
 
-use crate::service::{Service, ServiceError, Superuser};
+use crate::service::{Permitted, Service, ServiceError};
 use crate::store::{Account, AccountQuery};
 
 /// A page of a list, and the id after which the next one starts; `None` on the last page.
@@ -25,18 +25,18 @@ impl<T> Page<T> {
 /// The accounts that match the query, by id.
 ///
 /// # Errors
-/// [`ServiceError::InvalidAccessToken`] and [`ServiceError::NotSuperuser`] when that has changed since it was asked,
+/// [`ServiceError::InvalidAccessToken`] and [`ServiceError::NotPermitted`] when that has changed since it was asked,
 /// [`ServiceError::Unavailable`]
 pub async fn list_users(
     service: &Service,
-    superuser: Superuser,
+    permitted: Permitted,
     query: AccountQuery,
 ) -> Result<Page<Account>, ServiceError> {
     let limit = query.limit;
     let found = service
         .store
-        .list_accounts(&AccountQuery { limit: limit + 1, ..query }, superuser.administrator())
+        .list_accounts(&AccountQuery { limit: limit + 1, ..query }, permitted.administrator())
         .await
-        .map_err(|error| superuser.explain(service, error))?;
+        .map_err(|error| permitted.explain(service, error))?;
     Ok(Page::build(found, limit, |account| account.id))
 }

@@ -1,6 +1,6 @@
-//! Getting an account, for a superuser.
+//! Getting an account, for an administrator.
 
-use crate::service::{Service, ServiceError, Superuser};
+use crate::service::{Permitted, Service, ServiceError};
 use crate::store::Account;
 
 /// The account with this id.
@@ -9,13 +9,13 @@ use crate::store::Account;
 /// [`ServiceError::UnknownAccount`], [`ServiceError::Unavailable`]
 pub async fn show_user(
     service: &Service,
-    superuser: Superuser,
+    permitted: Permitted,
     user_id: i64,
 ) -> Result<Account, ServiceError> {
     service
         .store
-        .find_account(user_id, superuser.administrator())
+        .find_account(user_id, permitted.administrator())
         .await
-        .map_err(|error| superuser.explain(service, error))?
+        .map_err(|error| permitted.explain(service, error))?
         .ok_or(ServiceError::UnknownAccount)
 }

@@ -1,10 +1,10 @@
-//! Starting a password reset for an account, by a superuser.
+//! Starting a password reset for an account, by an administrator.
 
 use crate::domain::Origin;
-use crate::service::{Service, ServiceError, Superuser};
+use crate::service::{Permitted, Service, ServiceError};
 use crate::store::ResetStarted;
 
-/// Sends the owner a link to choose a password; a superuser never chooses it for an existing account
+/// Sends the owner a link to choose a password; an administrator never chooses it for an existing account
 /// (OWASP ASVS 5.0 §6.4.6). The old password stays valid until then.
 ///
 /// # Errors
@@ -12,7 +12,7 @@ use crate::store::ResetStarted;
 /// [`ServiceError::Unavailable`]
 pub async fn start_user_reset(
     service: &Service,
-    superuser: Superuser,
+    permitted: Permitted,
     user_id: i64,
     origin: &Origin,
 ) -> Result<(), ServiceError> {
@@ -21,9 +21,9 @@ pub async fn start_user_reset(
     }
     let done = service
         .store
-        .start_reset(user_id, superuser.administrator(), origin)
+        .start_reset(user_id, permitted.administrator(), origin)
         .await
-        .map_err(|error| superuser.explain(service, error))?;
+        .map_err(|error| permitted.explain(service, error))?;
     match done {
         ResetStarted::Unknown => Err(ServiceError::UnknownAccount),
         ResetStarted::Deactivated => Err(ServiceError::AccountInactive),

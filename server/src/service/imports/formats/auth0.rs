@@ -32,5 +32,6 @@ fn read(user: Fields<'_>, password_hash: Option<PasswordHash>) -> Result<ImportR
         is_active: user.flag("blocked")?.map(|blocked| !blocked),
         email_verified: verified,
         locale: None,
+        groups: Vec::new(),
     })
 }

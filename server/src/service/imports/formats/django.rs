@@ -30,6 +30,7 @@ fn read(user: Fields<'_>) -> Result<ImportRecord, String> {
         is_active: user.flag("is_active")?,
         email_verified: user.flag("email_verified")?,
         locale: user.first_text(&["locale", "language"]).and_then(locale),
+        groups: Vec::new(),
     })
 }
 

@@ -130,6 +130,7 @@ pub(super) fn convert(user: Fields<'_>, hashes: Option<&HashConfig>) -> Result<I
         is_active: user.flag("disabled")?.map(|disabled| !disabled),
         email_verified: user.flag("emailVerified")?,
         locale: None,
+        groups: Vec::new(),
     })
 }
 

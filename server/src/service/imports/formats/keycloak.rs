@@ -7,6 +7,11 @@ use super::fields::{full_name, locale};
 use crate::domain::PasswordHash;
 use crate::service::imports::record::ImportRecord;
 
+/// Roles that Keycloak gives to every account, for its own purposes.
+const BUILT_IN_ROLES: [&str; 2] = ["offline_access", "uma_authorization"];
+/// The beginning of the name of the role that contains them.
+const DEFAULT_ROLES: &str = "default-roles-";
+
 /// Service accounts are skipped because they belong to clients.
 pub(super) fn convert(user: Fields<'_>) -> Option<Result<ImportRecord, String>> {
     if user.text("serviceAccountClientId").is_some() {
@@ -35,5 +40,13 @@ fn read(user: Fields<'_>) -> Result<ImportRecord, String> {
         is_active: user.flag("enabled")?,
         email_verified: user.flag("emailVerified")?,
         locale: language.and_then(locale),
+        groups: groups(user),
     })
+}
+
+/// The paths of the groups, which begin with a slash, and the names of the realm's roles.
+fn groups(user: Fields<'_>) -> Vec<String> {
+    let is_own = |role: &&str| !BUILT_IN_ROLES.contains(role) && !role.starts_with(DEFAULT_ROLES);
+    let roles = user.array("realmRoles").filter_map(Value::as_str).filter(is_own);
+    user.array("groups").filter_map(Value::as_str).chain(roles).map(str::to_owned).collect()
 }

@@ -35,6 +35,7 @@ fn read(row: Fields<'_>, now: DateTime<Utc>) -> ImportRecord {
         is_active: Some(!row.text("banned_until").is_some_and(|until| is_future(until, now))),
         email_verified: Some(row.first_text(&["email_confirmed_at", "confirmed_at"]).is_some()),
         locale: metadata.first_text(&["locale", "language"]).and_then(locale),
+        groups: Vec::new(),
     }
 }
 
