@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Answered};
+use crate::clients_file::ClientsFile;
 use crate::key_set::{self, KeyFile};
 use crate::logs::SECRET_MARK;
 use crate::pgbouncer::PgBouncer;
@@ -63,6 +64,8 @@ pub struct App {
     pub mail: Option<Mailpit>,
     /// The key set file that all replicas read.
     pub keys: KeyFile,
+    /// The client registry that all replicas read, if the test requested one.
+    pub clients: Option<ClientsFile>,
     /// The connection pooler, if the test requested one.
     pub pooler: Option<PgBouncer>,
     /// The separate PostgreSQL instance, if the test requested one.
@@ -82,6 +85,7 @@ pub struct Setup {
     c_locale: bool,
     pooler: Option<&'static str>,
     keys: Option<Vec<Value>>,
+    pub(crate) clients: Option<ClientsFile>,
     is_timed: bool,
     variables: Variables,
 }
@@ -205,8 +209,20 @@ impl Setup {
         for _ in 0..self.replicas.max(1) {
             servers.push(Server::start_either(&variables, self.is_timed).await);
         }
-        let (is_timed, superuser) = (self.is_timed, OnceCell::new());
-        App { servers, database, redis, mail, keys, pooler, postgres, variables, is_timed, superuser }
+        let (clients, is_timed, superuser) = (self.clients, self.is_timed, OnceCell::new());
+        App {
+            servers,
+            database,
+            redis,
+            mail,
+            keys,
+            clients,
+            pooler,
+            postgres,
+            variables,
+            is_timed,
+            superuser,
+        }
     }
 }
 

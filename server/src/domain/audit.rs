@@ -35,6 +35,7 @@ pub enum AuditKind {
     TokenRevoked,
     AccessDenied,
     ClientRefused,
+    ClientTokenIssued,
     RateLimited,
     MailGivenUp,
     RegistrationExpired,
@@ -42,7 +43,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Login,
         Self::Logout,
         Self::LogoutAll,
@@ -70,6 +71,7 @@ impl AuditKind {
         Self::TokenRevoked,
         Self::AccessDenied,
         Self::ClientRefused,
+        Self::ClientTokenIssued,
         Self::RateLimited,
         Self::MailGivenUp,
         Self::RegistrationExpired,
@@ -105,6 +107,7 @@ impl AuditKind {
             Self::TokenRevoked => "token_revoked",
             Self::AccessDenied => "access_denied",
             Self::ClientRefused => "client_refused",
+            Self::ClientTokenIssued => "client_token_issued",
             Self::RateLimited => "rate_limited",
             Self::MailGivenUp => "mail_given_up",
             Self::RegistrationExpired => "registration_expired",
