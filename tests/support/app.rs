@@ -72,7 +72,7 @@ pub struct App {
     pub postgres: Option<Postgres>,
     /// The environment of each replica.
     pub variables: Variables,
-    is_timed: bool,
+    timed: bool,
     superuser: OnceCell<Session>,
 }
 
@@ -209,20 +209,8 @@ impl Setup {
         for _ in 0..self.replicas.max(1) {
             servers.push(Server::start_either(&variables, self.is_timed).await);
         }
-        let (clients, is_timed, superuser) = (self.clients, self.is_timed, OnceCell::new());
-        App {
-            servers,
-            database,
-            redis,
-            mail,
-            keys,
-            clients,
-            pooler,
-            postgres,
-            variables,
-            is_timed,
-            superuser,
-        }
+        let (clients, timed, superuser) = (self.clients, self.is_timed, OnceCell::new());
+        App { servers, database, redis, mail, keys, clients, pooler, postgres, variables, timed, superuser }
     }
 }
 
@@ -275,7 +263,7 @@ impl App {
     /// Kills a replica and starts another one in its place.
     pub async fn restart(&mut self, replica: usize) {
         self.servers[replica].kill();
-        self.servers[replica] = Server::start_either(&self.variables, self.is_timed).await;
+        self.servers[replica] = Server::start_either(&self.variables, self.timed).await;
         self.servers[replica].wait_until_ready().await;
     }
 
