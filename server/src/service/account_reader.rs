@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 
 use super::ServiceError;
-use super::authenticate::subject_of;
 use crate::batches::{Batches, Pending, Source};
 use crate::crypto::SessionToken;
 use crate::revocation::{Revocation, Subject};
@@ -52,7 +51,7 @@ impl AccountReader {
     /// # Errors
     /// [`ServiceError::Unavailable`] when either check is impossible: the token is then never accepted.
     pub(super) async fn read(&self, token: &SessionToken) -> Result<Option<Profile>, ServiceError> {
-        let subject = subject_of(token);
+        let subject = Subject::session(token.user_id, token.session_id, token.issued_at);
         let asked_at = Instant::now();
         let (revoked, profile) = self.ask(Question { user_id: token.user_id, subject }).await?;
         if revoked == Some(true) {

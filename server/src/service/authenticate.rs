@@ -84,7 +84,7 @@ pub(super) async fn refuse_revoked(service: &Service, token: &SessionToken) -> R
 }
 
 /// What revocation is asked about a token.
-pub(super) fn subject_of(token: &SessionToken) -> Subject {
+fn subject_of(token: &SessionToken) -> Subject {
     Subject::session(token.user_id, token.session_id, token.issued_at)
 }
 

@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod authenticate;
 mod authenticate_client;
+mod client_token_checks;
 mod client_tokens;
 mod error;
 mod fields;
@@ -64,7 +65,7 @@ use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::store::Store;
 use account_reader::AccountReader;
-use client_tokens::ClientTokenChecks;
+use client_token_checks::ClientTokenChecks;
 use tokens::Tokens;
 
 /// What services share: connections, keys and the hash pool. Cheap to clone.
