@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use latchkey_clients::Registry;
+use latchkey_clients::{Registry, SecretDigest};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -75,8 +75,9 @@ impl TestClient {
 
 /// A credential with a new id for this secret.
 pub fn credential(secret: &str) -> Value {
-    let digest: String =
-        digest(&SHA256, secret.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+    let digest = SecretDigest::new(bytes);
     json!({ "id": Uuid::new_v4(), "kind": "secret", "sha256": digest })
 }
 
