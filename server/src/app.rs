@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cgroup::{available_cores, memory_limit};
+use crate::client_registry::{ClientRegistry, Loaded};
 use crate::crypto::{HashPool, KeyRing};
 use crate::database_url::read_database_url;
 use crate::http::connections::{self, Connections};
@@ -83,6 +84,7 @@ impl App {
             limits: Arc::new(Limits::new(inputs.redis)),
             hashing: Arc::clone(&hashing),
             ring: Arc::clone(&inputs.ring),
+            clients: Arc::clone(&inputs.clients),
             outbox_wake,
             metrics: Arc::clone(&metrics),
         };
@@ -119,6 +121,7 @@ impl App {
             readiness: Arc::clone(&readiness),
             metrics: Arc::clone(&metrics),
             connections: Arc::clone(&api_connections),
+            clients: Arc::clone(&inputs.clients),
             longest_token_lifetime: lifetimes.map(Minutes::as_seconds).into_iter().max().unwrap_or_default(),
         };
         // The management port outlives the API's, so that readiness is seen to fail while requests drain.
@@ -142,6 +145,7 @@ impl App {
         if let Some(tls) = inputs.tls {
             app.spawn_worker(tls.follow(Arc::clone(&metrics)));
         }
+        app.spawn_worker(watch_clients(inputs.clients, Arc::clone(&metrics)));
         app.spawn_worker(watch_keys(inputs.ring, metrics));
         app.spawn_worker(housekeeper.keep_house());
         app.spawn_worker(keep_ending_cut_off_sessions(app.store.clone()));
@@ -303,6 +307,23 @@ async fn watch_connection_limit(store: Store, readiness: Arc<Readiness>) {
         }
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+async fn watch_clients(registry: Arc<ClientRegistry>, metrics: Arc<Metrics>) {
+    registry
+        .watch(move |outcome| match outcome {
+            Ok(Loaded::Nothing) => tracing::debug!("there is no client registry"),
+            Ok(Loaded::Registry { serial, clients }) => {
+                metrics.count_client_registry_reload("loaded");
+                metrics.set_registered_clients(clients);
+                tracing::info!(serial, clients, "client registry loaded");
+            }
+            Err(error) => {
+                metrics.count_client_registry_reload("refused");
+                tracing::error!(%error, "the client registry was not loaded; the last good one stays in use");
+            }
+        })
+        .await;
 }
 
 async fn watch_keys(ring: Arc<KeyRing>, metrics: Arc<Metrics>) {

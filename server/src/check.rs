@@ -3,6 +3,7 @@
 use chrono::Utc;
 use latchkey_config::{References, Settings};
 
+use crate::client_registry::{ClientRegistry, Loaded};
 use crate::crypto::KeyRing;
 use crate::database_url::read_database_url;
 use crate::domain::clock::ClockOffset;
@@ -57,6 +58,14 @@ pub async fn check(settings: &Settings) -> Vec<Finding> {
         "signing keys",
         keys.map(|keys| format!("{} loaded", keys.len())).map_err(|error| error.to_string()),
     );
+    if let Some(file) = &settings.clients_file {
+        let clients = ClientRegistry::new(Some(file.clone())).reload();
+        let described = clients.map(|loaded| match loaded {
+            Loaded::Nothing => "none registered".to_owned(),
+            Loaded::Registry { clients, .. } => format!("{clients} registered"),
+        });
+        find("clients", described.map_err(|error| error.to_string()));
+    }
     if let Some(files) = &settings.tls {
         let valid = ServerTls::read(files).map(|_| "is valid".to_owned());
         find("certificate", valid.map_err(|error| error.to_string()));

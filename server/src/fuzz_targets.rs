@@ -5,13 +5,13 @@ use latchkey_config::Settings;
 use tokio::runtime::Builder;
 
 use crate::trusted_roots::TrustedRoots;
-use crate::{crypto, http, mail, redis_connection, service, store};
+use crate::{client_registry, crypto, http, mail, redis_connection, service, store};
 
 /// A target and its parser.
 type Target = (&'static str, fn(&[u8]));
 
 /// All targets. The corpus of each is in `fuzz/corpus/NAME`.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("form", http::fuzz_targets::form),
     ("json", http::fuzz_targets::json),
     ("query", http::fuzz_targets::query),
@@ -19,6 +19,7 @@ pub const TARGETS: [Target; 12] = [
     ("cookie", http::fuzz_targets::cookie),
     ("token", crypto::fuzz_targets::token),
     ("key_set", crypto::fuzz_targets::key_set),
+    ("client_registry", client_registry::fuzz_registry),
     ("password_hash", crypto::fuzz_targets::password_hash),
     ("settings", settings),
     ("import", service::fuzz_import),

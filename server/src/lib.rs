@@ -9,6 +9,7 @@ mod batches;
 mod cgroup;
 mod check;
 mod cli;
+mod client_registry;
 mod commands;
 mod crypto;
 mod database_url;

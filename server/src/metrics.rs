@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
 pub struct Metrics {
@@ -15,6 +15,8 @@ pub struct Metrics {
     rate_limited: IntCounterVec,
     mail: IntCounterVec,
     key_reloads: IntCounterVec,
+    client_registry_reloads: IntCounterVec,
+    registered_clients: IntGauge,
     certificate_reloads: IntCounterVec,
     housekeeping_deleted: IntCounterVec,
     housekeeping_runs: IntCounterVec,
@@ -46,6 +48,7 @@ impl Metrics {
         }
         for outcome in ["loaded", "refused"] {
             metrics.key_reloads.with_label_values(&[outcome]);
+            metrics.client_registry_reloads.with_label_values(&[outcome]);
             metrics.certificate_reloads.with_label_values(&[outcome]);
         }
         for outcome in ["completed", "skipped", "failed"] {
@@ -127,6 +130,20 @@ impl Metrics {
                     Opts::new("latchkey_key_set_reloads_total", "Key sets read, by outcome"),
                     &["outcome"],
                 )?,
+            )?,
+            client_registry_reloads: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "latchkey_client_registry_reloads_total",
+                        "Changed registries of OAuth clients, by outcome",
+                    ),
+                    &["outcome"],
+                )?,
+            )?,
+            registered_clients: register(
+                &registry,
+                IntGauge::new("latchkey_client_registry_clients", "OAuth clients in the loaded registry")?,
             )?,
             certificate_reloads: register(
                 &registry,
@@ -272,6 +289,15 @@ impl Metrics {
 
     pub fn count_key_reload(&self, outcome: &str) {
         self.key_reloads.with_label_values(&[outcome]).inc();
+    }
+
+    /// A changed client registry was read: `loaded` or `refused`.
+    pub fn count_client_registry_reload(&self, outcome: &str) {
+        self.client_registry_reloads.with_label_values(&[outcome]).inc();
+    }
+
+    pub fn set_registered_clients(&self, count: usize) {
+        self.registered_clients.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub fn count_housekeeping_deleted(&self, table: &str, rows: u64) {

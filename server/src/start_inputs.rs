@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use latchkey_config::account_rules::MIN_CLIENT_SECRET_BYTES;
 use latchkey_config::{ClientCertificate, PasswordPolicy, References, SecretSource, SecretText};
 
+use crate::client_registry::ClientRegistry;
 use crate::crypto::{ClientSecret, KeyRing};
 use crate::database_url::read_database_url;
 use crate::domain::Password;
@@ -61,6 +62,8 @@ pub struct StartInputs {
     pub redis: Arc<RedisConnection>,
     /// The signing keys, loaded.
     pub ring: Arc<KeyRing>,
+    /// The registered OAuth clients, loaded if they can be.
+    pub clients: Arc<ClientRegistry>,
     /// What terminates TLS on the API port.
     pub tls: Option<Arc<ServerTls>>,
     /// What sends mail, and its texts, when mail is on.
@@ -95,6 +98,9 @@ impl StartInputs {
             // A bad set at start is an error to be seen at once; later a bad one leaves the last good one in use.
             faults.keep(ring.reload()).map(|_| ring)
         });
+        let clients = ClientRegistry::new(references.clients_file.clone());
+        // A bad registry keeps only clients out, not people. It is reported once the server runs.
+        let _ = clients.reload();
         let tls = references.tls.as_ref().and_then(|files| faults.keep(ServerTls::read(files))).map(Arc::new);
         let mail = mail(references, &roots, &mut faults);
         let introspection_client = faults.keep(introspection_client(references)).flatten();
@@ -108,6 +114,7 @@ impl StartInputs {
                 store,
                 redis,
                 ring,
+                clients,
                 tls,
                 mail,
                 introspection_client,

@@ -7,6 +7,7 @@ mod auth;
 mod bad_input;
 mod bound_settings;
 mod cancelled_requests;
+mod client_registry;
 mod clocks;
 mod connection_limit;
 mod content;

@@ -2,6 +2,7 @@
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Session, User, path};
+use latchkey_tests::clients_file::TestClient;
 use latchkey_tests::logs::SECRET_MARK;
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ pub async fn call_every_endpoint(app: &App, user: &User) {
     log_in_and_out(app, user).await;
     change_own_account(app).await;
     introspect_and_revoke(app).await;
+    use_client(app).await;
     administer(app).await;
     manage_groups(app).await;
     follow_links(app, user).await;
@@ -73,6 +75,19 @@ async fn introspect_and_revoke(app: &App) {
         let answer = request.form(&[("token", token)]).answer().await;
         assert_eq!(answer.status, 200, "{endpoint}: {answer:?}");
     }
+}
+
+async fn use_client(app: &App) {
+    let client = TestClient::new("orders", &[]);
+    app.register(&[client.clone()]).await;
+    let token = client.token(app).await;
+    let status = async || app.get(path::VERIFY).bearer_auth(&token).answer().await.status;
+    assert_eq!(status().await, 200);
+    for endpoint in [path::INTROSPECT, path::REVOKE, path::REVOKE] {
+        let request = app.post(endpoint).basic_auth("orders", Some(&client.secret));
+        assert_eq!(request.form(&[("token", &token)]).answer().await.status, 200, "{endpoint}");
+    }
+    assert_eq!(status().await, 401);
 }
 
 async fn administer(app: &App) {

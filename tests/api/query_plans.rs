@@ -151,6 +151,7 @@ async fn no_endpoint_scans_a_large_table() {
     let mut app = App::setup()
         .own_postgres()
         .mail(Smtp::Plain)
+        .clients(&[])
         .set("REGISTRATION_ENABLED", "true")
         .set("LOGIN_PROBE_ENABLED", "true")
         .set("ACCOUNT_DELETION_ENABLED", "true")

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use latchkey_tests::answer::{Answer, Answered as _};
 use latchkey_tests::app::{App, Session, User, path};
+use latchkey_tests::clients_file::TestClient;
 use latchkey_tests::round_trips::Recorder;
 use latchkey_tests::server::Server;
 
@@ -43,7 +44,7 @@ struct Recorded {
 
 impl Recorded {
     async fn start() -> Self {
-        let mut app = App::start().await;
+        let mut app = App::setup().clients(&[]).start().await;
         let postgres = Recorder::postgres(app.database.port());
         let redis = Recorder::redis(app.redis.port());
         app.variables.insert("DATABASE_URL".to_owned(), app.database.by_port(postgres.port()).url());
@@ -180,6 +181,21 @@ async fn frequent_requests_need_few_round_trips() {
         })
         .await;
     assert_trips("/verify", &trips, (1, 1), &mut failures);
+
+    let client = TestClient::new("orders", &["orders:read"]);
+    let trips = recorded.measure(async |app| drop(client.token_response(app, &[]).await)).await;
+    assert_trips("token of an unknown client", &trips, (1, 1), &mut failures);
+    app.register(&[client.clone()]).await;
+    let trips = recorded.measure(async |app| drop(client.token(app).await)).await;
+    assert_trips("token of a client", &trips, (0, 0), &mut failures);
+    let token = client.token(app).await;
+    let trips = recorded
+        .measure(async |app| {
+            let answer = app.get(path::VERIFY).bearer_auth(&token).answer().await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        })
+        .await;
+    assert_trips("/verify of a client", &trips, (0, 1), &mut failures);
 
     let user = app.create_user("leaving").await;
     let mut sessions = Vec::new();

@@ -26,9 +26,8 @@ fn in_the_server_nothing_looks_upwards() {
     let above = |module: &str| -> &[&str] {
         match module {
             "service" => &["http", "app", "commands"],
-            "store" | "revocation" | "limits" | "redis_connection" | "crypto" | "mail" => {
-                &["http", "service", "app", "commands"]
-            }
+            "store" | "revocation" | "limits" | "redis_connection" | "crypto" | "mail"
+            | "client_registry" => &["http", "service", "app", "commands"],
             "http" => &["app", "commands"],
             "commands" => &["http", "app"],
             _ => &[],

@@ -202,6 +202,7 @@ fn no_printed_type_shows_a_secret() {
     let mut seen = 0;
     for folder in [
         "server/src",
+        "server/clients/src",
         "server/config/src",
         "server/exports/src",
         "server/keyset/src",

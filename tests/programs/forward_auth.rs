@@ -4,6 +4,7 @@ use std::fs;
 
 use latchkey_tests::answer::{Answer, Answered};
 use latchkey_tests::app::{App, Session, User};
+use latchkey_tests::clients_file::TestClient;
 use latchkey_tests::programs::workspace;
 use latchkey_tests::proxies::{EchoApplication, Proxy};
 use reqwest::{Client, RequestBuilder};
@@ -16,6 +17,7 @@ struct Case {
     _application: EchoApplication,
     user: User,
     session: Session,
+    client: TestClient,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,8 @@ fn documented(language: &str) -> String {
 
 impl Case {
     async fn start(kind: Kind) -> Self {
-        let app = App::setup().own_postgres().start().await;
+        let client = TestClient::new("orders", &["orders:read", "orders:write"]);
+        let app = App::setup().own_postgres().clients(&[client.clone()]).start().await;
         let application = EchoApplication::start().await;
         let mut texts = vec![documented(kind.language())];
         if kind == Kind::HaProxy {
@@ -66,7 +69,7 @@ impl Case {
             Kind::HaProxy => Proxy::haproxy(&texts[0], &texts[1]).await,
         };
         let (user, session) = app.new_session("anna").await;
-        Self { app, proxy, _application: application, user, session }
+        Self { app, proxy, _application: application, user, session, client }
     }
 
     fn request(&self, method: &str, path: &str) -> RequestBuilder {
@@ -78,30 +81,37 @@ impl Case {
     }
 }
 
-/// Asserts that the application received the request with the user in its headers, as Latchkey reported it.
+/// Asserts that the application received the request with these headers, as Latchkey reported them. An empty header says
+/// nothing; nginx and Caddy do not forward it.
 #[track_caller]
-fn assert_admitted(answer: &Answer, user: &User) -> Value {
+fn assert_headers(answer: &Answer, expected: &Value) -> Value {
     assert_eq!(answer.status, 200, "{answer:?}");
     let seen = answer.json();
-    let user_headers: Value = seen["headers"]
+    let identity: Value = seen["headers"]
         .as_object()
         .unwrap()
         .iter()
-        .filter(|(name, _)| name.replace('_', "-").starts_with("x-auth-"))
+        .filter(|(name, value)| name.replace('_', "-").starts_with("x-auth-") && **value != json!([""]))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect::<serde_json::Map<_, _>>()
         .into();
-    assert_eq!(
-        user_headers,
-        json!({
+    assert_eq!(identity, *expected);
+    assert_eq!(seen["headers"].get("authorization"), None, "the application received the token");
+    seen
+}
+
+#[track_caller]
+fn assert_admitted(answer: &Answer, user: &User) -> Value {
+    assert_headers(
+        answer,
+        &json!({
             "x-auth-user-id": [user.id.to_string()],
             "x-auth-username": [user.username],
             "x-auth-email": [user.email],
             "x-auth-superuser": ["false"],
-        })
-    );
-    assert_eq!(seen["headers"].get("authorization"), None, "the application received the token");
-    seen
+            "x-auth-client-id": ["latchkey"],
+        }),
+    )
 }
 
 #[track_caller]
@@ -137,20 +147,42 @@ async fn a_logged_in_user_is_admitted(kind: Kind) {
 
 async fn a_forged_user_header_does_not_reach_the_application(kind: Kind) {
     let case = Case::start(kind).await;
-    let mut request = case.get().bearer_auth(&case.session.access);
-    for name in ["X-Auth-User-Id", "x-auth-username", "X-AUTH-EMAIL", "X-Auth-Superuser", "X-Auth-User-Id"] {
-        request = request.header(name, "1").header(name.replace('-', "_"), "1");
-    }
-    // nginx only removes the headers that it sets, the others all with this prefix; other ones have no meaning.
-    if kind != Kind::Nginx {
-        request = request.header("X-Auth-Other", "1");
-    }
-    assert_admitted(&request.answer().await, &case.user);
-    let mut request = case.get();
-    for name in ["X-Auth-User-Id", "X-Auth-Username", "X-Auth-Email", "X-Auth-Superuser"] {
-        request = request.header(name, "1");
-    }
-    assert_refused(&request.answer().await);
+    let forge = |mut request: RequestBuilder| {
+        for name in [
+            "X-Auth-User-Id",
+            "x-auth-username",
+            "X-AUTH-EMAIL",
+            "X-Auth-Superuser",
+            "X-Auth-User-Id",
+            "X-Auth-Client-Id",
+            "X-Auth-Scopes",
+        ] {
+            request = request.header(name, "1").header(name.replace('-', "_"), "1");
+        }
+        // nginx only removes the headers that it sets, the others all with this prefix; other ones have no meaning.
+        if kind == Kind::Nginx { request } else { request.header("X-Auth-Other", "1") }
+    };
+    assert_admitted(&forge(case.get().bearer_auth(&case.session.access)).answer().await, &case.user);
+    // Most headers of a client's token are empty.
+    let token = case.client.token(&case.app).await;
+    assert_headers(&forge(case.get().bearer_auth(token)).answer().await, &of_the_client());
+    assert_refused(&forge(case.get()).answer().await);
+}
+
+fn of_the_client() -> Value {
+    json!({
+        "x-auth-superuser": ["false"],
+        "x-auth-client-id": ["orders"],
+        "x-auth-scopes": ["orders:read orders:write"],
+    })
+}
+
+async fn a_client_is_admitted_with_its_scopes(kind: Kind) {
+    let case = Case::start(kind).await;
+    let token = case.client.token(&case.app).await;
+    assert_headers(&case.get().bearer_auth(&token).answer().await, &of_the_client());
+    case.app.register(&[]).await;
+    assert_refused(&case.get().bearer_auth(&token).answer().await);
 }
 
 async fn every_request_is_refused_while_latchkey_is_unavailable(kind: Kind) {
@@ -194,6 +226,7 @@ macro_rules! for_each_proxy {
 
 for_each_proxy!(
     a_logged_in_user_is_admitted,
+    a_client_is_admitted_with_its_scopes,
     a_forged_user_header_does_not_reach_the_application,
     every_request_is_refused_while_latchkey_is_unavailable,
 );

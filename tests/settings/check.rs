@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use latchkey_tests::clients_file::{ClientsFile, TestClient};
 use latchkey_tests::postgres::Postgres;
 use latchkey_tests::server::run_command;
 use latchkey_tests::smtp::{Mailpit, Smtp};
@@ -60,6 +61,31 @@ async fn check_reads_the_pepper_of_imported_passwords() {
         assert!(!output.status.success());
         assert!(output_of(&output).contains("imported_password_pepper_file /nowhere/pepper cannot be read"));
     }
+}
+
+#[tokio::test]
+async fn check_reads_the_client_registry_which_need_not_exist() {
+    let mut parts = Parts::start().await;
+    let clients = ClientsFile::new(&[TestClient::new("orders", &[])]);
+    let path = clients.path().display().to_string();
+    parts.variables.insert("CLIENTS_FILE".to_owned(), path);
+    let check = || run_command(&["check"], &parts.variables);
+    let output = check();
+    assert!(output.status.success() && output_of(&output).contains("1 registered"), "{}", output_of(&output));
+    clients.replace_bytes(b"damaged");
+    let output = check();
+    assert!(
+        !output.status.success() && output_of(&output).contains("clients_file"),
+        "{}",
+        output_of(&output)
+    );
+    std::fs::remove_file(clients.path()).unwrap();
+    let output = check();
+    assert!(
+        output.status.success() && output_of(&output).contains("none registered"),
+        "{}",
+        output_of(&output)
+    );
 }
 
 #[test]

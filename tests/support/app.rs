@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Answered};
+use crate::clients_file::ClientsFile;
 use crate::key_set::{self, KeyFile};
 use crate::logs::SECRET_MARK;
 use crate::pgbouncer::PgBouncer;
@@ -64,13 +65,15 @@ pub struct App {
     pub mail: Option<Mailpit>,
     /// The key set file that all replicas read.
     pub keys: KeyFile,
+    /// The client registry that all replicas read, if the test requested one.
+    pub clients: Option<ClientsFile>,
     /// The connection pooler, if the test requested one.
     pub pooler: Option<PgBouncer>,
     /// The separate PostgreSQL instance, if the test requested one.
     pub postgres: Option<Postgres>,
     /// The environment of each replica.
     pub variables: Variables,
-    is_timed: bool,
+    timed: bool,
     superuser: OnceCell<Session>,
 }
 
@@ -83,6 +86,7 @@ pub struct Setup {
     c_locale: bool,
     pooler: Option<&'static str>,
     keys: Option<Vec<Value>>,
+    pub(crate) clients: Option<ClientsFile>,
     is_timed: bool,
     variables: Variables,
 }
@@ -206,8 +210,8 @@ impl Setup {
         for _ in 0..self.replicas.max(1) {
             servers.push(Server::start_either(&variables, self.is_timed).await);
         }
-        let (is_timed, superuser) = (self.is_timed, OnceCell::new());
-        App { servers, database, redis, mail, keys, pooler, postgres, variables, is_timed, superuser }
+        let (clients, timed, superuser) = (self.clients, self.is_timed, OnceCell::new());
+        App { servers, database, redis, mail, keys, clients, pooler, postgres, variables, timed, superuser }
     }
 }
 
@@ -260,7 +264,7 @@ impl App {
     /// Kills a replica and starts another one in its place.
     pub async fn restart(&mut self, replica: usize) {
         self.servers[replica].kill();
-        self.servers[replica] = Server::start_either(&self.variables, self.is_timed).await;
+        self.servers[replica] = Server::start_either(&self.variables, self.timed).await;
         self.servers[replica].wait_until_ready().await;
     }
 

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod authority;
 pub mod blackhole;
 pub mod chart;
+pub mod clients_file;
 pub mod cluster;
 pub mod collector;
 pub mod control_plane;

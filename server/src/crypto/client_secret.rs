@@ -1,10 +1,11 @@
-//! The credentials of the client that introspects and revokes tokens.
+//! Client secrets.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use latchkey_config::account_rules::is_client_secret;
 
-/// The SHA-256 digests of a client id and a client secret. A fast hash is enough because the secret is long and random.
+/// The SHA-256 digests of the id and the secret of the client that introspects and revokes tokens. A fast hash is enough
+/// because the secret is long and random.
 #[derive(Clone)]
 pub struct ClientSecret {
     id: Digest,
@@ -24,6 +25,21 @@ impl ClientSecret {
             verify_slices_are_equal(stored.as_ref(), digest(&SHA256, text.as_bytes()).as_ref()).is_ok()
         };
         equal(&self.id, id) & equal(&self.secret, secret)
+    }
+}
+
+/// A client secret that a program presents, as its SHA-256 digest.
+pub struct PresentedSecret(Digest);
+
+impl PresentedSecret {
+    /// Hashes the secret.
+    pub fn new(secret: &str) -> Self {
+        Self(digest(&SHA256, secret.as_bytes()))
+    }
+
+    /// Compares in constant time.
+    pub fn has_digest(&self, stored: &[u8; 32]) -> bool {
+        verify_slices_are_equal(self.0.as_ref(), stored).is_ok()
     }
 }
 

@@ -7,7 +7,7 @@ use jsonwebtoken::Header;
 use latchkey_keyset::{Algorithm, Phase, PrivateKeySet, generate};
 
 use super::hash_formats::parse_stored;
-use super::{ForeignHash, KeyRing, TokenKind, TokenVerifier};
+use super::{ForeignHash, KeyRing, TokenKind, TokenVerifier, VerifiedToken};
 
 const ISSUER: &str = "https://auth.example";
 
@@ -35,9 +35,13 @@ pub fn token(data: &[u8]) {
     let verifier = TokenVerifier::new(Arc::clone(&RING), ISSUER, ISSUER);
     let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
     for kind in [TokenKind::Access, TokenKind::Refresh] {
-        if let Ok(verified) = verifier.verify(kind, &token, now) {
+        if let Ok(verified) = verifier.verify_session(kind, &token, now) {
             assert!(kind == TokenKind::Access && verified.expires_at > now.timestamp());
         }
+    }
+    if let Ok(verified) = verifier.verify_access(&token, now) {
+        let is_session = matches!(verified, VerifiedToken::Session(_));
+        assert_eq!(is_session, verifier.verify_session(TokenKind::Access, &token, now).is_ok());
     }
 }
 

@@ -16,12 +16,14 @@ mod one_time;
 mod stored_hash;
 mod tokens;
 
-pub use client_secret::ClientSecret;
+pub use client_secret::{ClientSecret, PresentedSecret};
 pub use foreign_hash::ForeignHash;
 pub use hashing::{HashError, HashPool};
 pub use key_ring::{KeyRing, LoadedKey};
 pub use one_time::OneTimeSecret;
-pub use tokens::{TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken};
+pub use tokens::{
+    ClientGrant, ClientToken, SessionToken, TokenError, TokenIssuer, TokenKind, TokenVerifier, VerifiedToken,
+};
 
 /// Makes aws-lc-rs the crypto provider of rustls. `main` calls it first; further calls have no effect. jsonwebtoken
 /// selects its provider by a Cargo feature.

@@ -40,6 +40,7 @@ pub enum AuditKind {
     TokenRevoked,
     AccessDenied,
     ClientRefused,
+    ClientTokenIssued,
     RateLimited,
     MailGivenUp,
     RegistrationExpired,
@@ -47,7 +48,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Login,
         Self::Logout,
         Self::LogoutAll,
@@ -80,6 +81,7 @@ impl AuditKind {
         Self::TokenRevoked,
         Self::AccessDenied,
         Self::ClientRefused,
+        Self::ClientTokenIssued,
         Self::RateLimited,
         Self::MailGivenUp,
         Self::RegistrationExpired,
@@ -120,6 +122,7 @@ impl AuditKind {
             Self::TokenRevoked => "token_revoked",
             Self::AccessDenied => "access_denied",
             Self::ClientRefused => "client_refused",
+            Self::ClientTokenIssued => "client_token_issued",
             Self::RateLimited => "rate_limited",
             Self::MailGivenUp => "mail_given_up",
             Self::RegistrationExpired => "registration_expired",

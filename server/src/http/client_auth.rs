@@ -1,4 +1,4 @@
-//! Authentication of programs at `/introspect` and `/revoke`.
+//! Authentication of programs at `/token`, `/introspect` and `/revoke`.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -13,8 +13,10 @@ use super::form::{UrlEncodedForm, decode_component, require};
 use super::oauth::oauth_problem;
 use super::problem::Problem;
 use super::state::ApiState;
-use crate::domain::Origin;
-use crate::service::{ClientCredentials, FieldError, ServiceError, TokenClient, authenticate_client};
+use crate::domain::{ClientId, Origin};
+use crate::service::{
+    ClientCredentials, FieldError, NamedClient, ServiceError, TokenClient, authenticate_client,
+};
 
 /// The token that is asked about (RFC 7662 §2.1, RFC 7009 §2.1).
 #[derive(Deserialize, ToSchema)]
@@ -84,13 +86,11 @@ async fn authenticate_by_header(
             bearer_token(headers).map_err(|_| Problem::no_client().with_oauth_error("invalid_client"))?;
         return check(state, ClientCredentials::AccessToken(token), origin).await;
     }
-    let invalid = || oauth_problem(ServiceError::InvalidClient);
-    let (id, secret) = decode_basic(rest.trim()).ok_or_else(invalid)?;
-    // RFC 6749 §2.3.1 wants both form-encoded first, which not every program does.
-    let decoded = decode_component(id.as_bytes()).ok().zip(decode_component(secret.as_bytes()).ok());
-    let mut readings = vec![(id.as_str(), secret.as_str())];
-    readings.extend(decoded.as_ref().map(|(id, secret)| (id.as_ref(), secret.as_ref())));
-    check(state, ClientCredentials::Secret(&readings), origin).await
+    let readings = read_basic(rest);
+    if readings.is_empty() {
+        return Err(oauth_problem(ServiceError::InvalidClient));
+    }
+    check(state, ClientCredentials::Secret(&as_texts(&readings)), origin).await
 }
 
 async fn check(
@@ -101,13 +101,89 @@ async fn check(
     authenticate_client(&state.service, credentials, origin, Utc::now()).await.map_err(oauth_problem)
 }
 
-/// The client that HTTP Basic names, form-decoded if it is form-encoded (RFC 6749 §2.3.1).
-pub fn basic_client_id(headers: &HeaderMap) -> Option<String> {
+/// The client that a token request names.
+pub struct PresentedClient {
+    /// See [`NamedClient`].
+    readings: Vec<(String, String)>,
+    is_ambiguous: bool,
+    /// Whether the header names another client than the form, or cannot be read.
+    has_other_header: bool,
+}
+
+/// Reads the client that the form names, or else HTTP Basic (RFC 6749 §2.3.1). A request for a person's tokens may have
+/// another header: a proxy may have put it there.
+///
+/// # Errors
+/// `422` when the form names a client that cannot exist.
+pub fn present_client(
+    form_id: &str,
+    form_secret: &str,
+    headers: &HeaderMap,
+) -> Result<PresentedClient, Problem> {
+    let header = read_basic_header(headers);
+    let has_header = header.is_some();
+    let readings = header.unwrap_or_default();
+    if form_id.is_empty() {
+        let has_other_header = has_header && readings.is_empty();
+        return Ok(PresentedClient {
+            readings,
+            is_ambiguous: has_header && !form_secret.is_empty(),
+            has_other_header,
+        });
+    }
+    if ClientId::parse(form_id).is_none() {
+        let message = format!("must have at most {} printable ASCII characters", ClientId::MAX_LENGTH);
+        return Err(oauth_problem(ServiceError::Invalid(vec![FieldError::new("client_id", &message)])));
+    }
+    let mut same: Vec<_> = readings.into_iter().filter(|(id, _)| id == form_id).collect();
+    let has_other_header = has_header && same.is_empty();
+    if same.is_empty() {
+        same.push((form_id.to_owned(), form_secret.to_owned()));
+    }
+    let is_ambiguous = has_header && !form_secret.is_empty();
+    Ok(PresentedClient { readings: same, is_ambiguous, has_other_header })
+}
+
+impl PresentedClient {
+    /// The client that requests a person's tokens.
+    pub fn for_person(&self) -> NamedClient<'_> {
+        NamedClient { readings: as_texts(&self.readings), is_ambiguous: self.is_ambiguous }
+    }
+
+    /// The client that requests a token for itself.
+    pub fn for_itself(&self) -> NamedClient<'_> {
+        let names_two = self.has_other_header && !self.readings.is_empty();
+        NamedClient { is_ambiguous: self.is_ambiguous || names_two, ..self.for_person() }
+    }
+}
+
+fn as_texts(readings: &[(String, String)]) -> Vec<(&str, &str)> {
+    readings.iter().map(|(id, secret)| (id.as_str(), secret.as_str())).collect()
+}
+
+/// The credentials of the HTTP Basic header, in each way in which they can be read; `None` if there is no such header, or an
+/// empty one, which Swagger UI sends. The list is empty if it cannot be read, or another header is there too.
+fn read_basic_header(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let text = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+    let text = values.next()?.to_str().ok()?;
     let (_, rest) = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
-    let (id, _) = decode_basic(rest.trim())?;
-    Some(decode_component(id.as_bytes()).unwrap_or(id))
+    if values.next().is_some() {
+        return Some(Vec::new());
+    }
+    let readings = read_basic(rest);
+    if readings.iter().any(|(id, secret)| id.is_empty() && secret.is_empty()) {
+        return None;
+    }
+    Some(readings.into_iter().filter(|(id, _)| !id.is_empty()).collect())
+}
+
+/// The credentials of HTTP Basic, in each way in which they can be read. RFC 6749 §2.3.1 wants the id and the secret to be
+/// form-encoded, which not every program does.
+fn read_basic(credentials: &str) -> Vec<(String, String)> {
+    let Some((id, secret)) = decode_basic(credentials.trim()) else { return Vec::new() };
+    let decoded = decode_component(id.as_bytes()).ok().zip(decode_component(secret.as_bytes()).ok());
+    let decoded = decoded.filter(|decoded| (&decoded.0, &decoded.1) != (&id, &secret));
+    decoded.into_iter().chain([(id, secret)]).collect()
 }
 
 /// The id and the secret of RFC 7617 §2.

@@ -31,7 +31,12 @@ pub fn require(fields: &[(&'static str, &str)]) -> Result<(), Problem> {
 struct FormFields(BTreeMap<String, String>);
 
 impl FormFields {
-    fn insert(&mut self, name: String, value: String) -> Result<(), Problem> {
+    fn insert(&mut self, name: String, value: String, repeatable: &[&str]) -> Result<(), Problem> {
+        if let Some(earlier) = self.0.get_mut(&name).filter(|_| repeatable.contains(&name.as_str())) {
+            earlier.push(' ');
+            earlier.push_str(&value);
+            return Ok(());
+        }
         if self.0.len() >= MAX_FIELDS {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "The form has too many fields."));
         }
@@ -42,7 +47,7 @@ impl FormFields {
         Ok(())
     }
 
-    fn parse_urlencoded(bytes: &[u8], content: Content) -> Result<Self, Problem> {
+    fn parse_urlencoded(bytes: &[u8], content: Content, repeatable: &[&str]) -> Result<Self, Problem> {
         let mut fields = Self::default();
         let decode = |encoded: &[u8]| {
             content.check_text(&decode_bytes(encoded))?;
@@ -52,7 +57,7 @@ impl FormFields {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = decode(halves.next().unwrap_or_default())?;
             let value = decode(halves.next().unwrap_or_default())?;
-            fields.insert(name, value)?;
+            fields.insert(name, value, repeatable)?;
         }
         Ok(fields)
     }
@@ -71,7 +76,7 @@ impl FormFields {
             let bytes = field.bytes().await.map_err(unreadable)?;
             let value = String::from_utf8(bytes.to_vec())
                 .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The form is not valid UTF-8."))?;
-            fields.insert(name, value)?;
+            fields.insert(name, value, &[])?;
         }
         Ok(fields)
     }
@@ -110,7 +115,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for AnyForm<T> {
             })?;
             FormFields::parse_multipart(multipart).await?
         } else {
-            FormFields::parse_urlencoded(&read_bytes(request, state).await?, content)?
+            FormFields::parse_urlencoded(&read_bytes(request, state).await?, content, &[])?
         };
         fields.into_form().map(Self)
     }
@@ -124,6 +129,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for UrlEncodedForm<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let content = Content::of_request(request.headers(), &[URLENCODED])?;
-        FormFields::parse_urlencoded(&read_bytes(request, state).await?, content)?.into_form().map(Self)
+        let bytes = read_bytes(request, state).await?;
+        FormFields::parse_urlencoded(&bytes, content, &[])?.into_form().map(Self)
+    }
+}
+
+/// A form with fields that may be given more than once.
+pub trait Repeatable: DeserializeOwned {
+    /// Their names. The values are joined with spaces, which the values of such fields do not contain.
+    const REPEATABLE: &'static [&'static str];
+}
+
+/// A URL-encoded form, with fields as in [`AnyForm`] or as in [`Repeatable`].
+pub struct RepeatableForm<T>(pub T);
+
+impl<S: Send + Sync, T: Repeatable> FromRequest<S> for RepeatableForm<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let content = Content::of_request(request.headers(), &[URLENCODED])?;
+        let bytes = read_bytes(request, state).await?;
+        FormFields::parse_urlencoded(&bytes, content, T::REPEATABLE)?.into_form().map(Self)
     }
 }

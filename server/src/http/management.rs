@@ -11,6 +11,7 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::connections::Connections;
+use crate::client_registry::ClientRegistry;
 use crate::metrics::Metrics;
 use crate::readiness::{DatabasePool, Readiness, Report};
 
@@ -22,6 +23,7 @@ pub struct ManagementState {
     pub metrics: Arc<Metrics>,
     /// The connections to the API port.
     pub connections: Arc<Connections>,
+    pub clients: Arc<ClientRegistry>,
     /// The longest lifetime of the tokens that this replica signs, in seconds.
     pub longest_token_lifetime: i64,
 }
@@ -39,6 +41,8 @@ struct StatusBody {
     /// For how many seconds verifiers may cache the JWKS.
     jwks_max_age: Option<u32>,
     longest_token_lifetime: i64,
+    /// The loaded registry of OAuth clients; `null` while none is loaded.
+    clients: Option<ClientsBody>,
     /// How many passwords this replica hashes at the same time.
     password_hash_workers: usize,
     revocation: RevocationBody,
@@ -52,6 +56,12 @@ struct KeyBody {
     kid: String,
     alg: &'static str,
     phase: &'static str,
+}
+
+#[derive(Serialize)]
+struct ClientsBody {
+    serial: u64,
+    count: usize,
 }
 
 #[derive(Serialize)]
@@ -124,6 +134,7 @@ pub async fn status(State(state): State<ManagementState>) -> Response {
             .collect(),
         jwks_max_age: state.readiness.public_keys().map(|(_, max_age)| max_age),
         longest_token_lifetime: state.longest_token_lifetime,
+        clients: state.clients.loaded().map(|(serial, count)| ClientsBody { serial, count }),
         password_hash_workers: state.readiness.hash_workers(),
         revocation: RevocationBody { mode: mode.as_str(), message },
         database_pool: state.readiness.database_pool(),

@@ -41,6 +41,10 @@ fn error_name(error: &ServiceError) -> &'static str {
         | ServiceError::Deactivated
         | ServiceError::Unverified => "invalid_grant",
         ServiceError::InvalidClient => "invalid_client",
+        ServiceError::UnauthorizedClient(_) => "unauthorized_client",
+        ServiceError::InvalidScope => "invalid_scope",
+        // RFC 8707 §2
+        ServiceError::InvalidTarget(_) => "invalid_target",
         ServiceError::InvalidAccessToken => "invalid_token",
         ServiceError::NotSuperuser | ServiceError::NotPermitted(_) | ServiceError::HoldsMore => {
             "insufficient_scope"
@@ -84,6 +88,9 @@ mod tests {
             ServiceError::InvalidAccessToken,
             ServiceError::InvalidRefreshToken,
             ServiceError::InvalidClient,
+            ServiceError::UnauthorizedClient("refused"),
+            ServiceError::InvalidScope,
+            ServiceError::InvalidTarget("refused"),
             ServiceError::InvalidOneTimeToken,
             ServiceError::NotSuperuser,
             ServiceError::NotPermitted(Permission::UsersRead),

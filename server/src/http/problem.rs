@@ -200,6 +200,9 @@ impl From<ServiceError> for Problem {
             ServiceError::InvalidClient => {
                 Self { challenge: Some(CHALLENGE_CLIENT), ..plain(StatusCode::UNAUTHORIZED) }
             }
+            ServiceError::UnauthorizedClient(_)
+            | ServiceError::InvalidScope
+            | ServiceError::InvalidTarget(_) => plain(StatusCode::BAD_REQUEST),
             ServiceError::Deactivated
             | ServiceError::Unverified
             | ServiceError::RegistrationDisabled

@@ -79,9 +79,23 @@ impl RevocationMode {
 /// A token that is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject {
-    pub user_id: i64,
-    pub session_id: Uuid,
-    pub issued_at: DateTime<Utc>,
+    /// What ends: the session of a person's token, or the `jti` of a client's.
+    id: Uuid,
+    /// The account of the session; `None` for a client's token, which ends alone.
+    user_id: Option<i64>,
+    issued_at: DateTime<Utc>,
+}
+
+impl Subject {
+    /// A person's token, which ends with its session.
+    pub fn session(user_id: i64, session_id: Uuid, issued_at: DateTime<Utc>) -> Self {
+        Self { id: session_id, user_id: Some(user_id), issued_at }
+    }
+
+    /// A client's token.
+    pub fn client_token(jti: Uuid, issued_at: DateTime<Utc>) -> Self {
+        Self { id: jti, user_id: None, issued_at }
+    }
 }
 
 /// Checks and announces revocations. Share it with an [`Arc`].
@@ -120,14 +134,14 @@ impl Revocation {
         })
     }
 
-    /// Whether a token of this session of an account that was issued at this time is revoked.
+    /// Whether a token is revoked.
     ///
     /// # Errors
     /// [`RevocationError`] when neither can answer: the caller must refuse.
     pub async fn is_revoked(&self, subject: Subject) -> Result<bool, RevocationError> {
         match self.ask_redis(subject).await {
             Some(answer) => Ok(answer),
-            None => self.is_over(subject.session_id).await,
+            None => self.is_over(subject).await,
         }
     }
 
@@ -135,8 +149,12 @@ impl Revocation {
     ///
     /// # Errors
     /// As [`Revocation::is_revoked`].
-    pub async fn is_over(&self, session_id: Uuid) -> Result<bool, RevocationError> {
-        Ok(self.store.session_is_over(session_id).await? || self.is_end_in_redis(session_id).await)
+    pub async fn is_over(&self, subject: Subject) -> Result<bool, RevocationError> {
+        let is_over = match subject.user_id {
+            Some(_) => self.store.session_is_over(subject.id).await?,
+            None => self.store.client_token_is_over(subject.id, subject.issued_at).await?,
+        };
+        Ok(is_over || self.is_end_in_redis(subject.id).await)
     }
 
     /// Announces committed revocations to every replica before it returns.
@@ -235,7 +253,10 @@ impl Revocation {
         let mut command = redis::cmd("MGET");
         command.arg(&before.keys.marker);
         for subject in subjects {
-            command.arg(before.keys.revoked(subject.session_id)).arg(before.keys.account(subject.user_id));
+            command.arg(before.keys.revoked(subject.id));
+            if let Some(user_id) = subject.user_id {
+                command.arg(before.keys.account(user_id));
+            }
         }
         let answer: Result<(Option<String>, Vec<Option<i32>>), _> =
             command.query_async(&mut connection.stream()).await.and_then(|values: Vec<redis::Value>| {
@@ -248,15 +269,19 @@ impl Revocation {
             Ok((marker, keys)) => {
                 // Checked again after the answer: Redis must have been trusted when it was read.
                 let trusted = self.trust.trusted_state(&connection, Instant::now())?;
-                let is_complete = keys.len() == 2 * subjects.len();
+                let accounts = subjects.iter().filter(|subject| subject.user_id.is_some()).count();
+                let is_complete = keys.len() == subjects.len() + accounts;
                 if is_complete && answers_check(&before.epoch, marker.as_deref(), &trusted.epoch) {
                     let valid_from = trusted.tokens_valid_from.timestamp();
-                    let decide = |(subject, keys): (&Subject, &[Option<i32>])| {
+                    let mut keys = keys.into_iter();
+                    let mut is_set = || keys.next().flatten().is_some();
+                    let decide = |subject: &Subject| {
                         // Token times have a resolution of one second.
                         let too_old = subject.issued_at.timestamp() < valid_from;
-                        decide_check(too_old || keys[0].is_some(), keys[1].is_some())
+                        let has_ended = is_set();
+                        decide_check(too_old || has_ended, subject.user_id.is_some() && is_set())
                     };
-                    return Some(subjects.iter().zip(keys.chunks_exact(2)).map(decide).collect());
+                    return Some(subjects.iter().map(decide).collect());
                 }
                 self.recheck.notify_one();
                 None

@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 
 use super::ServiceError;
 use crate::batches::{Batches, Pending, Source, Unanswered};
-use crate::crypto::VerifiedToken;
+use crate::crypto::SessionToken;
 use crate::revocation::{Revocation, RevocationError, Subject};
 use crate::store::{Profile, Store, StoreError};
 use crate::telemetry::{belongs_to_a_request, call_span};
@@ -26,6 +26,12 @@ const DEADLINE: Duration = Duration::from_millis(2_500);
 pub(super) struct AccountReader {
     batches: Batches<Stores>,
     revocation: Arc<Revocation>,
+}
+
+#[derive(Clone, Copy)]
+struct Question {
+    user_id: i64,
+    subject: Subject,
 }
 
 /// `None`: PostgreSQL has to be asked whether the token is revoked.
@@ -48,11 +54,10 @@ impl AccountReader {
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`] when either check is impossible: the token is then never accepted.
-    pub(super) async fn read(&self, token: &VerifiedToken) -> Result<Option<Profile>, ServiceError> {
-        let VerifiedToken { user_id, session_id, issued_at, .. } = *token;
-        let subject = Subject { user_id, session_id, issued_at };
+    pub(super) async fn read(&self, token: &SessionToken) -> Result<Option<Profile>, ServiceError> {
+        let subject = Subject::session(token.user_id, token.session_id, token.issued_at);
         let asked_at = Instant::now();
-        let (revoked, profile) = self.ask(subject).await?;
+        let (revoked, profile) = self.ask(Question { user_id: token.user_id, subject }).await?;
         if revoked == Some(true) {
             return Ok(None);
         }
@@ -71,25 +76,25 @@ impl AccountReader {
         revoked: Option<bool>,
         asked_at: Instant,
     ) -> Result<bool, RevocationError> {
-        Ok((revoked.is_none() && self.revocation.is_over(subject.session_id).await?)
+        Ok((revoked.is_none() && self.revocation.is_over(subject).await?)
             || (asked_at.elapsed() > CHECK_STANDS_FOR && self.revocation.is_revoked(subject).await?))
     }
 
-    async fn ask(&self, subject: Subject) -> Result<Answer, StoreError> {
+    async fn ask(&self, question: Question) -> Result<Answer, StoreError> {
         // The commands run in a task that serves many requests.
         let _spans = belongs_to_a_request()
             .then(|| (call_span("redis", "MGET"), call_span("postgresql", "SELECT users")));
-        Ok(self.batches.ask(subject).await?)
+        Ok(self.batches.ask(question).await?)
     }
 }
 
 impl Source for Stores {
-    type Question = Subject;
+    type Question = Question;
     type Answer = Answer;
 
-    async fn answer(&self, mut batch: Vec<Pending<Subject, Answer>>) {
-        let subjects: Vec<_> = batch.iter().map(|pending| pending.question).collect();
-        let ids: Vec<_> = subjects.iter().map(|subject| subject.user_id).collect();
+    async fn answer(&self, mut batch: Vec<Pending<Question, Answer>>) {
+        let subjects: Vec<_> = batch.iter().map(|pending| pending.question.subject).collect();
+        let ids: Vec<_> = batch.iter().map(|pending| pending.question.user_id).collect();
         let checks = pin!(self.revocation.ask_redis_for_all(&subjects));
         let profiles = pin!(self.store.find_profiles(&ids));
         let (mut checks, profiles) = match select(checks, profiles).await {

@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use super::announce_again::announce_recent_ends;
 use super::{Service, ServiceError};
-use crate::crypto::{TokenError, TokenKind, VerifiedToken};
+use crate::crypto::{SessionToken, TokenError, TokenKind};
 use crate::revocation::Subject;
 use crate::store::Actor;
 
-/// The bearer of a valid access token.
+/// The bearer of a valid access token of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authenticated {
     pub user_id: i64,
@@ -23,7 +23,7 @@ impl Authenticated {
     }
 }
 
-/// Checks an access token: signature, claims, expiry, revocation.
+/// Checks an access token of a person: signature, claims, expiry, revocation. A client's token is refused.
 ///
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`]; [`ServiceError::Unavailable`] when revocation cannot be checked, never
@@ -56,7 +56,7 @@ pub async fn authenticate_to_end(
 /// Checks the revocation for [`authenticate_to_end`].
 pub(super) async fn refuse_revoked_to_end(
     service: &Service,
-    token: &VerifiedToken,
+    token: &SessionToken,
 ) -> Result<(), ServiceError> {
     let checked = refuse_revoked(service, token).await;
     if matches!(checked, Err(ServiceError::InvalidAccessToken)) {
@@ -65,18 +65,18 @@ pub(super) async fn refuse_revoked_to_end(
     checked
 }
 
-/// Checks the signature, the claims and the expiry.
+/// Checks the signature, the claims and the expiry of a person's access token.
 pub(super) fn verify(
     service: &Service,
     token: &str,
     now: DateTime<Utc>,
-) -> Result<VerifiedToken, ServiceError> {
-    let verified = service.tokens.verifier.verify(TokenKind::Access, token, now);
+) -> Result<SessionToken, ServiceError> {
+    let verified = service.tokens.verifier.verify_session(TokenKind::Access, token, now);
     verified.map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))
 }
 
 /// Checks the revocation.
-pub(super) async fn refuse_revoked(service: &Service, token: &VerifiedToken) -> Result<(), ServiceError> {
+pub(super) async fn refuse_revoked(service: &Service, token: &SessionToken) -> Result<(), ServiceError> {
     if service.revocation.is_revoked(subject_of(token)).await? {
         return Err(ServiceError::InvalidAccessToken);
     }
@@ -84,8 +84,8 @@ pub(super) async fn refuse_revoked(service: &Service, token: &VerifiedToken) -> 
 }
 
 /// What revocation is asked about a token.
-pub(super) fn subject_of(token: &VerifiedToken) -> Subject {
-    Subject { user_id: token.user_id, session_id: token.session_id, issued_at: token.issued_at }
+fn subject_of(token: &SessionToken) -> Subject {
+    Subject::session(token.user_id, token.session_id, token.issued_at)
 }
 
 pub(super) fn map_token_error(error: TokenError, otherwise: ServiceError) -> ServiceError {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::client_registry::UnknownClients;
 use crate::crypto::{HashError, TokenError};
 use crate::domain::Permission;
 use crate::revocation::RevocationError;
@@ -44,6 +45,15 @@ pub enum ServiceError {
     /// The client credentials are wrong.
     #[error("The client id or the client secret is wrong.")]
     InvalidClient,
+    /// The client is authenticated, but may not do this.
+    #[error("{0}")]
+    UnauthorizedClient(&'static str),
+    /// A scope was requested that the client may not have.
+    #[error("A requested scope is not among those that this client may have.")]
+    InvalidScope,
+    /// A resource was requested for which the client gets no token.
+    #[error("{0}")]
+    InvalidTarget(&'static str),
     /// The token of a link is unknown, used or expired.
     #[error("The link is not valid, was used already or has expired.")]
     InvalidOneTimeToken,
@@ -122,6 +132,12 @@ impl From<StoreError> for ServiceError {
 impl From<RevocationError> for ServiceError {
     fn from(error: RevocationError) -> Self {
         error.0.into()
+    }
+}
+
+impl From<UnknownClients> for ServiceError {
+    fn from(error: UnknownClients) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

@@ -39,7 +39,7 @@ pub enum LimitedAction {
     Reset,
     /// Presenting the current user's password again before a change.
     Confirmation,
-    /// Presenting a client secret at `/introspect` or `/revoke`. Limited by network alone: attackers may know the client's
+    /// Presenting a client secret at `/token`, `/introspect` or `/revoke`. Limited by network alone: attackers may know the client's
     /// id.
     Client,
 }

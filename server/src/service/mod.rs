@@ -1,11 +1,14 @@
 //! The use cases, one per file, in the folders of `http/`. They contain no HTTP and no SQL.
 
 mod account_reader;
+mod admit_client;
 mod announce_again;
 mod audit;
 mod auth;
 mod authenticate;
 mod authenticate_client;
+mod client_token_checks;
+mod client_tokens;
 mod error;
 mod fields;
 mod groups;
@@ -26,13 +29,15 @@ use std::sync::Arc;
 use latchkey_config::{Accounts, PasswordPolicy, RateLimits, Registration, Settings};
 use tokio::sync::Notify;
 
+pub use admit_client::{AdmittedClient, NamedClient, admit_client};
 pub use audit::list_audit;
 pub use auth::{
-    Introspection, LoggedIn, LoginForm, PASSWORD_LINKS, PasswordForm, ProfileForm, RegistrationForm,
-    change_password, change_profile, check_account_deletion_enabled, check_registration_enabled,
-    confirm_email_change, delete_account, end_session, find_link_owner, introspect, list_sessions, login,
-    logout, logout_all, recover_password, refresh, register, request_email_change, resend_verification,
-    reset_password, revoke_token, show_locale, show_profile, verify_email,
+    ClientTokenRequest, Identity, Introspection, LoggedIn, LoginForm, PASSWORD_LINKS, PasswordForm,
+    ProfileForm, RegistrationForm, change_password, change_profile, check_account_deletion_enabled,
+    check_registration_enabled, confirm_email_change, delete_account, end_session, find_link_owner,
+    grant_client_credentials, identify_bearer, introspect, list_sessions, login, logout, logout_all,
+    recover_password, refresh, register, request_email_change, resend_verification, reset_password,
+    revoke_token, show_locale, show_profile, verify_email,
 };
 pub use authenticate::{Authenticated, authenticate, authenticate_to_end};
 pub use authenticate_client::{ClientCredentials, TokenClient, authenticate_client};
@@ -60,12 +65,14 @@ pub use users::{
     list_user_groups, list_users, show_user, start_user_reset,
 };
 
+use crate::client_registry::ClientRegistry;
 use crate::crypto::{ClientSecret, HashPool, KeyRing};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::revocation::Revocation;
 use crate::store::Store;
 use account_reader::AccountReader;
+use client_token_checks::ClientTokenChecks;
 use tokens::Tokens;
 
 /// What services share: connections, keys and the hash pool. Cheap to clone.
@@ -76,6 +83,7 @@ pub struct Dependencies {
     pub limits: Arc<Limits>,
     pub hashing: Arc<HashPool>,
     pub ring: Arc<KeyRing>,
+    pub clients: Arc<ClientRegistry>,
     /// Wakes this replica's outbox worker.
     pub outbox_wake: Arc<Notify>,
     pub metrics: Arc<Metrics>,
@@ -86,13 +94,15 @@ pub struct Service {
     store: Store,
     revocation: Arc<Revocation>,
     accounts: AccountReader,
+    clients: Arc<ClientRegistry>,
+    client_token_checks: ClientTokenChecks,
     hashing: Arc<HashPool>,
     metrics: Arc<Metrics>,
     tokens: Tokens,
     limits: RateLimiting,
     rules: AccountRules,
     outbox: Outbox,
-    /// The client that, besides superusers, may introspect and revoke tokens.
+    /// The client that, besides superusers, may introspect and revoke any token.
     introspection_client: Option<ClientSecret>,
     /// The base of the links in e-mails.
     public_base: String,
@@ -132,9 +142,12 @@ impl Service {
         introspection_client: Option<ClientSecret>,
         dependencies: Dependencies,
     ) -> Self {
-        let Dependencies { store, revocation, limits, hashing, ring, outbox_wake, metrics } = dependencies;
+        let Dependencies { store, revocation, limits, hashing, ring, clients, outbox_wake, metrics } =
+            dependencies;
         Self {
             accounts: AccountReader::new(store.clone(), Arc::clone(&revocation)),
+            clients,
+            client_token_checks: ClientTokenChecks::new(Arc::clone(&revocation)),
             store,
             revocation,
             hashing,
@@ -172,13 +185,18 @@ impl Service {
         self.tokens.verifier.issuer()
     }
 
-    /// `aud` of the tokens.
+    /// `aud` of people's tokens, and of those of clients that are not issued for another audience.
     pub fn audience(&self) -> &str {
         self.tokens.verifier.audience()
     }
 
     /// Whether a program may introspect and revoke tokens with a client secret.
-    pub fn has_introspection_client(&self) -> bool {
-        self.introspection_client.is_some()
+    pub fn accepts_client_secrets(&self) -> bool {
+        self.introspection_client.is_some() || self.registers_clients()
+    }
+
+    /// Whether clients can be registered.
+    pub fn registers_clients(&self) -> bool {
+        self.clients.is_configured()
     }
 }

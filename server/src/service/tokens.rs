@@ -7,7 +7,7 @@ use latchkey_config::Settings;
 use uuid::Uuid;
 
 use super::ServiceError;
-use crate::crypto::{KeyRing, TokenIssuer, TokenKind, TokenVerifier};
+use crate::crypto::{ClientGrant, KeyRing, TokenIssuer, TokenKind, TokenVerifier};
 use crate::domain::ClientId;
 
 /// A signed token and its lifetime in seconds.
@@ -57,6 +57,15 @@ impl Tokens {
             access_lifetime: TimeDelta::seconds(settings.access_token_lifetime.as_seconds()),
             refresh_lifetime: TimeDelta::seconds(settings.refresh_token_lifetime.as_seconds()),
         }
+    }
+
+    pub(super) fn sign_for_client(
+        &self,
+        grant: &ClientGrant<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<IssuedToken, ServiceError> {
+        let token = self.issuer.sign_for_client(grant, now)?;
+        Ok(IssuedToken { token, expires_in: grant.expires_at.timestamp() - now.timestamp() })
     }
 
     pub(super) fn sign_pair(

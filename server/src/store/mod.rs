@@ -6,6 +6,7 @@ mod all_sessions;
 mod audit;
 mod audit_search;
 mod authority;
+mod client_tokens;
 mod connection;
 mod connection_limit;
 mod devices;

@@ -22,6 +22,7 @@ macro_rules! may_be_unannounced {
                OR NOT pg_visible_in_snapshot(transaction_id::text::xid8, $2::text::pg_snapshot)) "
     };
 }
+pub(super) use may_be_unannounced;
 
 impl Store {
     /// The end of this session, if it is recent. If a cutoff has ended the sessions of the account recently, the account is

@@ -3,7 +3,9 @@
 pub mod change_email;
 mod change_password;
 mod change_profile;
+mod client_credentials;
 mod client_id;
+mod client_tokens;
 pub mod clients;
 mod concurrent;
 mod confirm_email;
@@ -24,6 +26,7 @@ mod refresh;
 mod refresh_reuse;
 pub mod register;
 mod register_taken;
+mod registered_clients;
 mod resend_verification;
 mod reset_password;
 mod revoke;

@@ -19,6 +19,8 @@ fn assert_is(answer: &Answer, user: &User, superuser: &str) {
     assert_eq!(answer.header("x-auth-username"), Some(user.username.as_str()));
     assert_eq!(answer.header("x-auth-email"), Some(user.email.as_str()));
     assert_eq!(answer.header("x-auth-superuser"), Some(superuser));
+    assert_eq!(answer.header("x-auth-client-id"), Some("latchkey"));
+    assert_eq!(answer.header("x-auth-scopes"), Some(""));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.body, "");
 }

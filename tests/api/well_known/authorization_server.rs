@@ -3,6 +3,8 @@
 use insta::assert_json_snapshot;
 use latchkey_tests::answer::Answered;
 use latchkey_tests::app::{App, ISSUER, SUPERUSER, path, superuser_password};
+use latchkey_tests::clients_file::TestClient;
+use serde_json::json;
 
 const CLIENT: [(&str, &str); 2] = [
     ("INTROSPECTION_CLIENT_ID", "api"),
@@ -65,6 +67,21 @@ async fn the_endpoints_work_as_the_metadata_says() {
     }
     assert!(app.get(&below_issuer("jwks_uri")).answer().await.ok(200)["keys"].is_array());
     assert_eq!(app.get(&below_issuer("service_documentation")).answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn the_metadata_names_what_registered_clients_can_use() {
+    let client = TestClient::new("orders", &[]);
+    let app = App::setup().clients(&[client.clone()]).start().await;
+    let metadata = app.get(path::METADATA).answer().await.ok(200);
+    let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
+    assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
+    assert_eq!(metadata["grant_types_supported"], json!(["password", "refresh_token", "client_credentials"]));
+    for endpoint in ["introspection_endpoint", "revocation_endpoint"] {
+        let methods = json!(["Bearer", "client_secret_basic", "client_secret_post"]);
+        assert_eq!(metadata[format!("{endpoint}_auth_methods_supported")], methods);
+    }
+    client.token(&app).await;
 }
 
 #[tokio::test]

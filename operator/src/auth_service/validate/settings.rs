@@ -49,6 +49,7 @@ pub(super) fn settings(
         issuer_url: url(&issuer, "spec.issuer")?,
         token_audience: spec.tokens.audience.clone(),
         jwt_keys_file: PathBuf::from(format!("{}/keys.json", paths::KEYS)),
+        clients_file: None,
         access_token_lifetime: tokens.access_token_ttl,
         refresh_token_lifetime: tokens.refresh_token_ttl,
         email: email(&spec.email)?,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::crypto::TokenKind;
+use crate::crypto::{ClientToken, SessionToken, TokenKind};
 use crate::domain::ClientId;
 use crate::http::client_auth::{TokenQueryForm, authenticate_query};
 use crate::http::form::UrlEncodedForm;
@@ -32,11 +32,11 @@ pub struct IntrospectionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "bearer")]
     token_type: Option<&'static str>,
-    /// The account's id.
+    /// The account's id, or the id of the client whose token it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "1")]
     sub: Option<String>,
-    /// The username.
+    /// The username; absent for a client's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "john")]
     username: Option<String>,
@@ -58,19 +58,25 @@ pub struct IntrospectionBody {
     /// The token id.
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<Uuid>,
-    /// The client that the token was issued to, by the name that it gave itself; `latchkey` where none was named.
+    /// The client that the token was issued to, by the name that it gave itself if it is not registered; `latchkey` where
+    /// none was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "latchkey")]
     client_id: Option<String>,
-    /// The session id.
+    /// The session id; absent for a client's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<Uuid>,
+    /// The granted scopes of a client's token, separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "orders:read")]
+    scope: Option<String>,
 }
 
 /// Introspect a token
 ///
 /// RFC 7662. For programs that cannot verify a token themselves, or must learn of a logout immediately. They authenticate
-/// with a superuser's access token or with the configured client secret. The token is not changed.
+/// with a superuser's access token, with the configured client secret, or as a registered client, which learns only of tokens
+/// that were issued to it or for its id. The token is not changed.
 #[utoipa::path(
     post, path = "/api/v1/auth/introspect", tag = "programs", operation_id = "introspect",
     security(("client" = []), ("bearer" = []), ("password" = [])),
@@ -98,23 +104,46 @@ pub async fn introspect(
 
 impl IntrospectionBody {
     fn active(found: Introspection, issuer: &str, audience: &str) -> Self {
-        let token = found.token;
+        let body = match found {
+            Introspection::Session { kind, claims, username } => {
+                Self::of_session(kind, &claims, username, audience)
+            }
+            Introspection::Client(claims) => Self::of_client(&claims),
+        };
+        Self { active: true, iss: Some(issuer.to_owned()), ..body }
+    }
+
+    fn of_session(kind: TokenKind, claims: &SessionToken, username: String, audience: &str) -> Self {
         Self {
-            active: true,
-            token_type: Some(match found.kind {
+            token_type: Some(match kind {
                 TokenKind::Access => "bearer",
                 TokenKind::Refresh => TokenKind::Refresh.as_str(),
             }),
-            sub: Some(token.user_id.to_string()),
-            username: Some(found.username),
-            exp: Some(token.expires_at),
-            iat: Some(token.issued_at.timestamp()),
-            nbf: Some(token.not_before),
-            iss: Some(issuer.to_owned()),
+            sub: Some(claims.user_id.to_string()),
+            username: Some(username),
+            exp: Some(claims.expires_at),
+            iat: Some(claims.issued_at.timestamp()),
+            nbf: Some(claims.not_before),
             aud: Some(audience.to_owned()),
-            jti: Some(token.jti),
-            client_id: Some(ClientId::or_none_named(token.client.as_ref()).to_owned()),
-            sid: Some(token.session_id),
+            jti: Some(claims.jti),
+            client_id: Some(ClientId::or_none_named(claims.client.as_ref()).to_owned()),
+            sid: Some(claims.session_id),
+            ..Self::default()
+        }
+    }
+
+    fn of_client(claims: &ClientToken) -> Self {
+        Self {
+            token_type: Some("bearer"),
+            sub: Some(claims.client.as_str().to_owned()),
+            exp: Some(claims.expires_at),
+            iat: Some(claims.issued_at.timestamp()),
+            nbf: Some(claims.not_before),
+            aud: Some(claims.audience.to_string()),
+            jti: Some(claims.jti),
+            client_id: Some(claims.client.as_str().to_owned()),
+            scope: claims.scope.as_deref().map(str::to_owned),
+            ..Self::default()
         }
     }
 }

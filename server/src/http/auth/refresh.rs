@@ -14,7 +14,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::http::problem_docs::{JsonProblems, UnavailableProblem};
 use crate::http::state::ApiState;
 use crate::http::token_pair;
-use crate::service;
+use crate::service::{self, AdmittedClient};
 
 /// The refresh token as login gave it.
 #[derive(Deserialize, ToSchema)]
@@ -59,6 +59,14 @@ pub async fn refresh(
     // Who is not logged in is told so before what is wrong with the body.
     let bearer = bearer_token(&headers)?;
     let ApiJson(body) = body?;
-    let pair = service::refresh(&state.service, &body.token, Some(bearer), None, &origin, Utc::now()).await?;
+    let pair = service::refresh(
+        &state.service,
+        &body.token,
+        Some(bearer),
+        AdmittedClient::none(),
+        &origin,
+        Utc::now(),
+    )
+    .await?;
     token_pair::answer(state.cookies(), pair)
 }

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 
 use crate::http::client_auth::{TokenQueryForm, authenticate_query};
 use crate::http::form::UrlEncodedForm;
@@ -16,8 +17,9 @@ use crate::service;
 
 /// Revoke a token
 ///
-/// RFC 7009. Ends the session of an access or refresh token: once this has been answered, no replica accepts its tokens.
-/// Unknown tokens are answered with 200 too. For programs, as `/introspect`; users log out.
+/// RFC 7009. Ends the session of an access or refresh token, or revokes a client's token: once this has been answered, no
+/// replica accepts it. Unknown tokens are answered with 200 too. For programs, as `/introspect`; a registered client revokes
+/// tokens that were issued to it, others are `unauthorized_client`. Users log out.
 #[utoipa::path(
     post, path = "/api/v1/auth/revoke", tag = "programs", operation_id = "revoke",
     security(("client" = []), ("bearer" = []), ("password" = [])),
@@ -34,6 +36,7 @@ pub async fn revoke(
     form: Result<UrlEncodedForm<TokenQueryForm>, Problem>,
 ) -> Result<Response, Problem> {
     let (client, token) = authenticate_query(&state, &headers, &origin, form).await?;
-    service::revoke_token(&state.service, client, &token, &origin).await.map_err(oauth_problem)?;
+    let revoked = service::revoke_token(&state.service, client, &token, &origin, Utc::now()).await;
+    revoked.map_err(oauth_problem)?;
     Ok((StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response())
 }

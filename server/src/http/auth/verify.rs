@@ -7,34 +7,39 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 
+use crate::domain::ClientId;
 use crate::http::arrival::discard_unawaited;
 use crate::http::bearer::bearer_token;
 use crate::http::cookie;
 use crate::http::problem::Problem;
 use crate::http::problem_docs::{BearerProblems, UnavailableProblem};
 use crate::http::state::ApiState;
-use crate::service::{self, ServiceError};
-use crate::store::Profile;
+use crate::service::{self, Identity, ServiceError};
 
 const USER_ID: HeaderName = HeaderName::from_static("x-auth-user-id");
 const USERNAME: HeaderName = HeaderName::from_static("x-auth-username");
 const EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const SUPERUSER: HeaderName = HeaderName::from_static("x-auth-superuser");
+const CLIENT_ID: HeaderName = HeaderName::from_static("x-auth-client-id");
+const SCOPES: HeaderName = HeaderName::from_static("x-auth-scopes");
 
 /// Authenticate a request for a reverse proxy
 ///
 /// For nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth` and Envoy `ext_authz`. The access token is read
 /// from the `Authorization` header or, if that is absent, from the cookie `access_token`. Any method and any path below
-/// this one get the same response, since proxies pass on those of the original request.
+/// this one get the same response, since proxies pass on those of the original request. The response always has all headers, so
+/// that a proxy replaces those of the original request; one that says nothing is empty.
 #[utoipa::path(
     get, path = "/api/v1/auth/verify", tag = "programs", operation_id = "verify",
     security(("bearer" = []), ("password" = []), ("cookie" = [])),
     responses(
-        (status = 200, description = "The account that the token belongs to", headers(
-            ("x-auth-user-id" = i64, description = "The account's id"),
-            ("x-auth-username" = String, description = "Its name"),
-            ("x-auth-email" = String, description = "Its address"),
+        (status = 200, description = "The account or the client that the token belongs to", headers(
+            ("x-auth-user-id" = String, description = "The account's id; empty for a client's token"),
+            ("x-auth-username" = String, description = "Its name; empty for a client's token"),
+            ("x-auth-email" = String, description = "Its address; empty for a client's token"),
             ("x-auth-superuser" = bool, description = "Whether it may administer accounts"),
+            ("x-auth-client-id" = String, description = "The client that the token was issued to, by the name that it gave itself if it is not registered; empty for a name with spaces"),
+            ("x-auth-scopes" = String, description = "The granted scopes of a client's token, separated by spaces; otherwise empty"),
         )),
         BearerProblems, UnavailableProblem,
     )
@@ -46,13 +51,14 @@ pub async fn verify(
 ) -> Result<Response, Problem> {
     discard_unawaited(&headers, body);
     let token = presented_token(&headers)?;
-    let profile = service::show_profile(&state.service, token, Utc::now()).await?;
-    let identity = identity_headers(&profile).ok_or_else(|| {
+    let identity = service::identify_bearer(&state.service, token, Utc::now()).await?;
+    let identity = identity_headers(&identity).ok_or_else(|| {
         // Never a yes without all of them: what is left out here a caller could put there himself.
-        ServiceError::Internal(format!(
-            "account {} has a name or address that is no header value",
-            profile.id
-        ))
+        let bearer = match identity {
+            Identity::Person { profile, .. } => format!("account {}", profile.id),
+            Identity::Client(token) => format!("client {}", token.claims().client.as_str()),
+        };
+        ServiceError::Internal(format!("{bearer} has a name, an address or a scope that is no header value"))
     })?;
     let mut answer = (StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response();
     answer.headers_mut().extend(identity);
@@ -71,14 +77,40 @@ fn presented_token(headers: &HeaderMap) -> Result<&str, Problem> {
     }
 }
 
-/// Names and addresses are ASCII; a person's name may be anything and is not among them.
-fn identity_headers(profile: &Profile) -> Option<[(HeaderName, HeaderValue); 4]> {
-    Some([
-        (USER_ID, HeaderValue::from(profile.id)),
-        (USERNAME, visible_ascii(&profile.username)?),
-        (EMAIL, visible_ascii(&profile.email)?),
-        (SUPERUSER, HeaderValue::from_static(if profile.is_superuser { "true" } else { "false" })),
-    ])
+/// Names, addresses, ids of clients and scopes are ASCII; a person's name may be anything and is not among them.
+fn identity_headers(identity: &Identity) -> Option<[(HeaderName, HeaderValue); 6]> {
+    Some(match identity {
+        Identity::Person { profile, client } => [
+            (USER_ID, HeaderValue::from(profile.id)),
+            (USERNAME, visible_ascii(&profile.username)?),
+            (EMAIL, visible_ascii(&profile.email)?),
+            (SUPERUSER, HeaderValue::from_static(if profile.is_superuser { "true" } else { "false" })),
+            // Spaces at the ends of a header are removed: an unregistered name must not become that of a registered client.
+            (CLIENT_ID, visible_ascii(ClientId::or_none_named(client.as_ref())).unwrap_or_else(nothing)),
+            (SCOPES, nothing()),
+        ],
+        Identity::Client(token) => {
+            let token = token.claims();
+            let scopes = token.scope.as_deref().unwrap_or_default();
+            [
+                (USER_ID, nothing()),
+                (USERNAME, nothing()),
+                (EMAIL, nothing()),
+                (SUPERUSER, HeaderValue::from_static("false")),
+                (CLIENT_ID, visible_ascii(token.client.as_str())?),
+                (SCOPES, if scopes.is_empty() { nothing() } else { visible_words(scopes)? }),
+            ]
+        }
+    })
+}
+
+fn nothing() -> HeaderValue {
+    HeaderValue::from_static("")
+}
+
+fn visible_words(text: &str) -> Option<HeaderValue> {
+    let is_safe = text.split(' ').all(|word| visible_ascii(word).is_some());
+    is_safe.then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 fn visible_ascii(text: &str) -> Option<HeaderValue> {
@@ -91,6 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::Profile;
 
     proptest! {
         #[test]
@@ -98,11 +131,28 @@ mod tests {
             let profile = Profile {
                 id: 1, username, email, name: String::new(), is_superuser: false, is_active: true,
             };
-            if let Some(headers) = identity_headers(&profile) {
+            let identity = Identity::Person { profile: profile.clone(), client: None };
+            if let Some(headers) = identity_headers(&identity) {
                 prop_assert_eq!(headers[1].1.to_str().unwrap(), &profile.username);
                 prop_assert_eq!(headers[2].1.to_str().unwrap(), &profile.email);
                 prop_assert!(!profile.email.contains(['\r', '\n', '\0', ' ']));
             }
+        }
+
+        #[test]
+        fn no_client_becomes_another_one_in_its_header(name in "[ -~]{1,12}") {
+            let profile = Profile {
+                id: 1,
+                username: "anna".to_owned(),
+                email: "anna@example.test".to_owned(),
+                name: String::new(),
+                is_superuser: false,
+                is_active: true,
+            };
+            let client = ClientId::parse(&name);
+            let headers = identity_headers(&Identity::Person { profile, client }).unwrap();
+            let shown = headers[4].1.to_str().unwrap();
+            prop_assert!(shown == name || (shown.is_empty() && name.contains(' ')), "{}", shown);
         }
     }
 }

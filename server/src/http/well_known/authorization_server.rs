@@ -16,7 +16,7 @@ use crate::http::state::ApiState;
 pub const PATH: &str = "/.well-known/oauth-authorization-server";
 
 /// What a program needs to know of this server (RFC 8414 §2). What is not said is not there: there is no
-/// authorization endpoint, since nobody is sent here by a browser, and there are no scopes and no clients.
+/// authorization endpoint, since nobody is sent here by a browser. The scopes of clients are not public.
 #[derive(Serialize, ToSchema)]
 pub struct MetadataBody {
     /// `iss` of every token.
@@ -24,11 +24,12 @@ pub struct MetadataBody {
     issuer: String,
     /// Where tokens are got by password or by refresh token.
     token_endpoint: String,
-    /// Clients are not told apart.
-    #[schema(example = json!(["none"]))]
+    /// How a registered client shows who it is, where clients can be registered; `none` is a client without a secret, or one
+    /// that is not registered.
+    #[schema(example = json!(["none", "client_secret_basic", "client_secret_post"]))]
     token_endpoint_auth_methods_supported: Vec<&'static str>,
     /// How tokens are got.
-    #[schema(example = json!(["password", "refresh_token"]))]
+    #[schema(example = json!(["password", "refresh_token", "client_credentials"]))]
     grant_types_supported: Vec<&'static str>,
     /// None. RFC 8414 §2 requires the member, and §3.2 has no lists without elements; left out, more programs fail.
     response_types_supported: Vec<&'static str>,
@@ -56,7 +57,9 @@ pub struct MetadataBody {
     responses((status = 200, description = "The metadata", body = MetadataBody)),
 )]
 pub async fn authorization_server(State(state): State<ApiState>) -> Response {
-    let body = build_metadata(state.service.issuer(), state.service.has_introspection_client());
+    let service = &state.service;
+    let body =
+        build_metadata(service.issuer(), service.accepts_client_secrets(), service.registers_clients());
     ([(CACHE_CONTROL, "public, max-age=300")], Json(body)).into_response()
 }
 
@@ -70,17 +73,24 @@ pub async fn at_issuer_path(state: State<ApiState>, uri: Uri) -> Result<Response
     }
 }
 
-fn build_metadata(issuer: &str, has_client: bool) -> MetadataBody {
+fn build_metadata(issuer: &str, accepts_secrets: bool, registers_clients: bool) -> MetadataBody {
+    const SECRET_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
     let at = |path: &str| format!("{issuer}{path}");
     let mut methods = vec!["Bearer"];
-    if has_client {
-        methods.extend(["client_secret_basic", "client_secret_post"]);
+    if accepts_secrets {
+        methods.extend(SECRET_METHODS);
+    }
+    let mut token_methods = vec!["none"];
+    let mut grants = vec!["password", "refresh_token"];
+    if registers_clients {
+        token_methods.extend(SECRET_METHODS);
+        grants.push("client_credentials");
     }
     MetadataBody {
         issuer: issuer.to_owned(),
         token_endpoint: at("/api/v1/auth/token"),
-        token_endpoint_auth_methods_supported: vec!["none"],
-        grant_types_supported: vec!["password", "refresh_token"],
+        token_endpoint_auth_methods_supported: token_methods,
+        grant_types_supported: grants,
         response_types_supported: vec![],
         jwks_uri: at("/.well-known/jwks.json"),
         introspection_endpoint: at("/api/v1/auth/introspect"),

@@ -3,24 +3,30 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::crypto::{TokenKind, VerifiedToken};
+use crate::crypto::{ClientToken, SessionToken, TokenKind, VerifiedToken};
 use crate::domain::{AuditEvent, AuditKind, Origin, Outcome};
 use crate::service::authenticate::map_token_error;
+use crate::service::client_tokens::accept_client_token;
 use crate::service::{Service, ServiceError, TokenClient};
 
 /// A valid token.
 #[derive(Debug, Clone)]
-pub struct Introspection {
-    /// Access or refresh.
-    pub kind: TokenKind,
-    /// Its claims.
-    pub token: VerifiedToken,
-    /// The username of its account.
-    pub username: String,
+pub enum Introspection {
+    /// A person's.
+    Session {
+        /// Access or refresh.
+        kind: TokenKind,
+        /// Its claims.
+        claims: SessionToken,
+        /// The username of its account.
+        username: String,
+    },
+    /// A client's access token.
+    Client(ClientToken),
 }
 
 /// Checks a token of either kind without using it: a refresh token is not rotated, and a rotated one is not treated as
-/// stolen. `None` when the token would not be accepted, for whatever reason.
+/// stolen. `None` when the token would not be accepted, for whatever reason, or does not concern the client that asks.
 ///
 /// # Errors
 /// [`ServiceError::Unavailable`] when validity cannot be determined.
@@ -31,33 +37,52 @@ pub async fn introspect(
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<Option<Introspection>, ServiceError> {
+    let concerns = |token: &VerifiedToken| asked_by.may_see(token, service.audience());
     let found = match verify_either_kind(service, token)? {
-        Some((kind, token)) if !token.has_expired(now) => {
-            let username = match kind {
-                TokenKind::Access => service.accounts.read(&token).await?.map(|profile| profile.username),
-                TokenKind::Refresh => {
-                    let (session_id, user_id) = (token.session_id, token.user_id);
-                    service.store.find_owner_of_refresh_token(token.jti, session_id, user_id).await?
-                }
-            };
-            username.map(|username| Introspection { kind, token, username })
-        }
+        Some((kind, token)) if !token.has_expired(now) && concerns(&token) => match token {
+            VerifiedToken::Session(token) => introspect_session(service, kind, token).await?,
+            VerifiedToken::Client(token) => accept_client_token(service, token)
+                .await?
+                .map(|accepted| Introspection::Client(accepted.claims().clone())),
+        },
         _ => None,
     };
     // Checked last, so that the account was read before any logout that this check misses.
     asked_by.assert(service).await?;
     service.metrics.count_introspection(if found.is_some() { "active" } else { "inactive" });
+    let session = match &found {
+        Some(Introspection::Session { claims, .. }) => Some(claims),
+        Some(Introspection::Client(_)) | None => None,
+    };
     // Introspection changes nothing and may accompany every request: a log line and a metric, no row.
     service.emit(&AuditEvent {
         kind: AuditKind::TokenIntrospected,
         outcome: Outcome::Success,
         actor_id: asked_by.actor_id(),
-        user_id: found.as_ref().map(|found| found.token.user_id),
-        session_id: found.as_ref().map(|found| found.token.session_id),
+        user_id: session.map(|claims| claims.user_id),
+        session_id: session.map(|claims| claims.session_id),
         origin: Some(origin),
-        detail: json!({ "active": found.is_some() }),
+        detail: match asked_by.registered_id() {
+            Some(client_id) => json!({ "active": found.is_some(), "client_id": client_id }),
+            None => json!({ "active": found.is_some() }),
+        },
     });
     Ok(found)
+}
+
+async fn introspect_session(
+    service: &Service,
+    kind: TokenKind,
+    claims: SessionToken,
+) -> Result<Option<Introspection>, ServiceError> {
+    let username = match kind {
+        TokenKind::Access => service.accounts.read(&claims).await?.map(|profile| profile.username),
+        TokenKind::Refresh => {
+            let (session_id, user_id) = (claims.session_id, claims.user_id);
+            service.store.find_owner_of_refresh_token(claims.jti, session_id, user_id).await?
+        }
+    };
+    Ok(username.map(|username| Introspection::Session { kind, claims, username }))
 }
 
 /// Verifies a token of this service by its signature and claims; it may have expired. The header's `typ` selects the kind.

@@ -1,4 +1,4 @@
-//! Getting the account of an access token, for `/me` and `/verify`.
+//! Getting the account of an access token.
 
 use chrono::{DateTime, Utc};
 

@@ -1,19 +1,21 @@
 //! Exchanging a refresh token for a new pair of tokens.
 
 use chrono::{DateTime, Utc};
+use latchkey_clients::GrantType;
 use uuid::Uuid;
 
-use crate::crypto::{TokenKind, VerifiedToken};
-use crate::domain::{ClientId, Origin};
+use crate::crypto::{SessionToken, TokenKind};
+use crate::domain::Origin;
+use crate::service::admit_client::may_go_without_authentication;
 use crate::service::announce_again::announce_recent_end;
 use crate::service::authenticate::map_token_error;
 use crate::service::tokens::TokenSubject;
-use crate::service::{Service, ServiceError, TokenPair};
+use crate::service::{AdmittedClient, Service, ServiceError, TokenPair};
 use crate::store::{RefreshOutcome, RefreshRequest};
 
 /// Rotates a refresh token (RFC 9700 §4.14.2). `bearer` is the access token of the same session, which may have expired;
 /// without one (RFC 6749 §6) the refresh token alone decides. A `client` that is named must be the one that the token was
-/// issued to, if it was issued to one.
+/// issued to, if it was issued to one. A registered client that has a secret must have shown it.
 ///
 /// # Errors
 /// [`ServiceError::InvalidAccessToken`], [`ServiceError::InvalidRefreshToken`], [`ServiceError::Unavailable`]
@@ -21,7 +23,7 @@ pub async fn refresh(
     service: &Service,
     refresh_token: &str,
     bearer: Option<&str>,
-    client: Option<ClientId>,
+    client: AdmittedClient,
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<TokenPair, ServiceError> {
@@ -32,15 +34,21 @@ pub async fn refresh(
     let presented = service
         .tokens
         .verifier
-        .verify(TokenKind::Refresh, refresh_token, now)
+        .verify_session(TokenKind::Refresh, refresh_token, now)
         .map_err(|error| map_token_error(error, ServiceError::InvalidRefreshToken))?;
     let user_id = presented.user_id;
     if bearer.is_some_and(|bearer| (bearer.session_id, bearer.user_id) != (presented.session_id, user_id)) {
         return Err(ServiceError::InvalidRefreshToken);
     }
-    let client = match (presented.client, client) {
+    let client = match (presented.client, client.into_id()) {
         (Some(issued_to), Some(named)) if issued_to != named => {
             return Err(ServiceError::InvalidRefreshToken);
+        }
+        (Some(issued_to), None) => {
+            if !may_go_without_authentication(service, &issued_to, GrantType::RefreshToken)? {
+                return Err(ServiceError::InvalidRefreshToken);
+            }
+            Some(issued_to)
         }
         (issued_to, named) => issued_to.or(named),
     };
@@ -88,10 +96,10 @@ pub async fn refresh(
 
 /// Verifies the bearer token without a revocation check: the exchange refuses an ended session in the transaction that
 /// rotates the token.
-fn verify_bearer(service: &Service, token: &str) -> Result<VerifiedToken, ServiceError> {
+fn verify_bearer(service: &Service, token: &str) -> Result<SessionToken, ServiceError> {
     service
         .tokens
         .verifier
-        .verify_ignoring_expiry(TokenKind::Access, token)
+        .verify_session_ignoring_expiry(TokenKind::Access, token)
         .map_err(|error| map_token_error(error, ServiceError::InvalidAccessToken))
 }

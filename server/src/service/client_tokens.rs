@@ -1,0 +1,39 @@
+//! Accepting access tokens of clients. Every use of one goes through [`accept_client_token`].
+
+use super::{Service, ServiceError};
+use crate::crypto::ClientToken;
+use crate::revocation::Subject;
+
+/// A token that was accepted: its client is registered with the credential, and the token is not revoked. Only
+/// [`accept_client_token`] creates it.
+#[derive(Debug, Clone)]
+pub struct AcceptedClientToken(ClientToken);
+
+impl AcceptedClientToken {
+    pub fn claims(&self) -> &ClientToken {
+        &self.0
+    }
+}
+
+/// Accepts a verified token, unless its client or its credential was removed from the registry or it was revoked. The caller
+/// checks the expiry and the audience.
+///
+/// # Errors
+/// [`ServiceError::Unavailable`] when either cannot be determined: the token is then never accepted.
+pub(super) async fn accept_client_token(
+    service: &Service,
+    token: ClientToken,
+) -> Result<Option<AcceptedClientToken>, ServiceError> {
+    let is_registered = || -> Result<bool, ServiceError> {
+        Ok(service.clients.clients()?.has_credential(token.client.as_str(), token.credential))
+    };
+    if !is_registered()? {
+        return Ok(None);
+    }
+    let subject = Subject::client_token(token.jti, token.issued_at);
+    if service.client_token_checks.is_revoked(subject).await? {
+        return Ok(None);
+    }
+    // Asked again, since another registry may have been loaded during the wait.
+    Ok(is_registered()?.then_some(AcceptedClientToken(token)))
+}
