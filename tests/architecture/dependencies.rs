@@ -56,7 +56,7 @@ fn the_plugin_knows_neither_the_operator_nor_the_server() {
 #[test]
 fn the_settings_contract_and_the_protocol_do_no_io() {
     let forbidden = ["tokio", "mio", "async-std", "reqwest", "hyper", "sqlx", "redis", "kube", "socket2"];
-    for package in ["latchkey-config", "latchkey-protocol"] {
+    for package in ["latchkey-clients", "latchkey-config", "latchkey-protocol"] {
         assert_absent(&linked_into(package), package, &forbidden);
     }
 }

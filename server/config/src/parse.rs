@@ -75,6 +75,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
     let issuer_url = given.required(v::ISSUER_URL, given.url(v::ISSUER_URL));
     let token_audience = given.owned(v::TOKEN_AUDIENCE);
     let jwt_keys_file = given.required(v::JWT_KEYS_FILE, given.path(v::JWT_KEYS_FILE));
+    let clients_file = given.path(v::CLIENTS_FILE);
     let access_token_lifetime = given.minutes(v::ACCESS_TOKEN_EXPIRE_MINUTES, DEFAULT_ACCESS_MINUTES);
     let refresh_token_lifetime = given.minutes(v::REFRESH_TOKEN_EXPIRE_MINUTES, DEFAULT_REFRESH_MINUTES);
     let emails_enabled = given.flag_or(v::EMAILS_ENABLED, false);
@@ -111,6 +112,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         extra_ca_file: extra_ca_file.clone().ok().flatten(),
         tls: tls.clone().ok().flatten(),
         jwt_keys_file: jwt_keys_file.clone().ok(),
+        clients_file: clients_file.clone().ok().flatten(),
         email: email.clone().ok().flatten(),
         ehlo_name: ehlo_name(
             email.as_ref().ok().and_then(Option::as_ref),
@@ -136,6 +138,7 @@ fn read(given: &Given<'_>, references: &mut References) -> Parsed<Settings> {
         issuer_url: issuer_url?,
         token_audience: token_audience?,
         jwt_keys_file: jwt_keys_file?,
+        clients_file: clients_file?,
         access_token_lifetime: access_token_lifetime?,
         refresh_token_lifetime: refresh_token_lifetime?,
         email: email?,

@@ -26,6 +26,8 @@ pub struct References {
     pub tls: Option<ClientCertificate>,
     /// `JWT_KEYS_FILE`
     pub jwt_keys_file: Option<PathBuf>,
+    /// `CLIENTS_FILE`
+    pub clients_file: Option<PathBuf>,
     /// The SMTP settings, if `EMAILS_ENABLED` is true.
     pub email: Option<Email>,
     /// `SMTP_EHLO_NAME`, or its default: the host of `PUBLIC_URL` or of `ISSUER_URL`.
@@ -51,6 +53,7 @@ impl From<&Settings> for References {
             extra_ca_file: settings.extra_ca_file.clone(),
             tls: settings.tls.clone(),
             jwt_keys_file: Some(settings.jwt_keys_file.clone()),
+            clients_file: settings.clients_file.clone(),
             email: settings.email.clone(),
             ehlo_name: ehlo_name(
                 settings.email.as_ref(),

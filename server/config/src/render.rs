@@ -24,6 +24,7 @@ impl Settings {
             issuer_url,
             token_audience,
             jwt_keys_file,
+            clients_file,
             access_token_lifetime,
             refresh_token_lifetime,
             email,
@@ -65,6 +66,7 @@ impl Settings {
         variables.set(v::ISSUER_URL, issuer_url.as_str().trim_end_matches('/'));
         variables.set_some(v::TOKEN_AUDIENCE, token_audience.as_ref());
         variables.set(v::JWT_KEYS_FILE, jwt_keys_file.display());
+        variables.set_some(v::CLIENTS_FILE, clients_file.as_ref().map(|path| path.display()));
         variables.set(v::ACCESS_TOKEN_EXPIRE_MINUTES, access_token_lifetime.get());
         variables.set(v::REFRESH_TOKEN_EXPIRE_MINUTES, refresh_token_lifetime.get());
         variables.set(v::EMAILS_ENABLED, email.is_some());

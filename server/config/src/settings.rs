@@ -61,6 +61,8 @@ pub struct Settings {
     pub token_audience: Option<String>,
     /// The private JWK Set, which the server reloads when it changes.
     pub jwt_keys_file: PathBuf,
+    /// The registry of OAuth clients, which the server reloads when it changes. The file need not exist.
+    pub clients_file: Option<PathBuf>,
     /// The lifetime of access tokens.
     pub access_token_lifetime: Minutes,
     /// The lifetime of refresh tokens.

@@ -17,6 +17,7 @@ pub const MANAGEMENT_ADDR: &str = "MANAGEMENT_ADDR";
 pub const ISSUER_URL: &str = "ISSUER_URL";
 pub const TOKEN_AUDIENCE: &str = "TOKEN_AUDIENCE";
 pub const JWT_KEYS_FILE: &str = "JWT_KEYS_FILE";
+pub const CLIENTS_FILE: &str = "CLIENTS_FILE";
 pub const ACCESS_TOKEN_EXPIRE_MINUTES: &str = "ACCESS_TOKEN_EXPIRE_MINUTES";
 pub const REFRESH_TOKEN_EXPIRE_MINUTES: &str = "REFRESH_TOKEN_EXPIRE_MINUTES";
 pub const EMAILS_ENABLED: &str = "EMAILS_ENABLED";
@@ -62,7 +63,7 @@ pub const LOG_LEVEL: &str = "LOG_LEVEL";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 
 /// All variables, without their `_FILE` forms.
-pub const ALL: [&str; 58] = [
+pub const ALL: [&str; 59] = [
     DATABASE_URL,
     DATABASE_POOL_SIZE,
     DATABASE_CLIENT_CERT_FILE,
@@ -78,6 +79,7 @@ pub const ALL: [&str; 58] = [
     ISSUER_URL,
     TOKEN_AUDIENCE,
     JWT_KEYS_FILE,
+    CLIENTS_FILE,
     ACCESS_TOKEN_EXPIRE_MINUTES,
     REFRESH_TOKEN_EXPIRE_MINUTES,
     EMAILS_ENABLED,

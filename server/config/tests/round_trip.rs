@@ -158,7 +158,7 @@ prop_compose! {
         (listen_addr, management_addr) in addresses(),
         (issuer_url, public_url) in (url(), prop::option::of(url())),
         (token_audience, otlp_endpoint) in (prop::option::of(TEXT), prop::option::of(TEXT)),
-        jwt_keys_file in path(),
+        (jwt_keys_file, clients_file) in (path(), prop::option::of(path())),
         (access_token_lifetime, refresh_token_lifetime) in (minutes(), minutes()),
         (email, registration) in prop::option::of(email())
             .prop_flat_map(|email| registration(email.is_some()).prop_map(move |registration| (email.clone(), registration))),
@@ -179,7 +179,7 @@ prop_compose! {
         (log_level, log_format) in log(),
     ) -> Settings {
         Settings {
-            database_url, database_pool_size, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file,
+            database_url, database_pool_size, redis_url, listen_addr, management_addr, issuer_url, token_audience, jwt_keys_file, clients_file,
             access_token_lifetime, refresh_token_lifetime, email, public_url, first_superuser, otlp_endpoint,
             log_level, log_format, registration, accounts, mail_templates_dir, audit_retention, login_probe, rate_limits,
             trusted_proxies, cors_allowed_origins, introspection_client, imported_password_pepper, extra_ca_file,
@@ -191,7 +191,7 @@ prop_compose! {
 
 /// Some of the variables with arbitrary values. Secrets contain a mark that no message may contain.
 fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
-    const PLAIN: [&str; 51] = [
+    const PLAIN: [&str; 52] = [
         variables::TLS_CERT_FILE,
         variables::TLS_KEY_FILE,
         variables::DATABASE_POOL_SIZE,
@@ -200,6 +200,7 @@ fn anything() -> impl Strategy<Value = BTreeMap<String, String>> {
         variables::ISSUER_URL,
         variables::TOKEN_AUDIENCE,
         variables::JWT_KEYS_FILE,
+        variables::CLIENTS_FILE,
         variables::ACCESS_TOKEN_EXPIRE_MINUTES,
         variables::REFRESH_TOKEN_EXPIRE_MINUTES,
         variables::EMAILS_ENABLED,

@@ -57,6 +57,9 @@ pub(crate) struct Report {
     /// Where it looks up revocations.
     #[serde(default)]
     pub(crate) revocation: Option<Revocation>,
+    /// The client registry that it has loaded, if any. `None` for a server of a release without it.
+    #[serde(default, deserialize_with = "bounded::present")]
+    pub(crate) clients: Option<Option<LoadedClients>>,
     #[serde(default)]
     pub(crate) database_pool: Option<DatabasePool>,
     #[serde(default, deserialize_with = "bounded::dependencies")]
@@ -71,6 +74,12 @@ pub(crate) struct LoadedKey {
     /// Its phase in a rotation.
     #[serde(default, deserialize_with = "bounded::optional_name")]
     pub(crate) phase: Option<String>,
+}
+
+/// The client registry that a server has loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct LoadedClients {
+    pub(crate) serial: u64,
 }
 
 /// Where a server looks up revocations.

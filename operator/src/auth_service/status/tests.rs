@@ -40,6 +40,7 @@ impl World {
                 contested: Vec::new(),
                 pending: false,
                 queued: None,
+                has_registry: false,
             },
             before: AuthServiceStatus::default(),
             template_observed: false,
@@ -114,6 +115,7 @@ pub(super) fn report() -> Report {
         jwks_max_age: None,
         longest_token_lifetime: None,
         revocation: Some(Revocation { mode: "redis".to_owned(), message: String::new() }),
+        clients: None,
         database_pool: None,
         dependencies: ["database", "redis", "mail"]
             .into_iter()
