@@ -18,6 +18,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use latchkey_crds::auth_service::NamespacesFrom;
+use latchkey_crds::conditions::REGISTERED;
 use latchkey_crds::{AuthClient, AuthService};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
@@ -231,6 +232,11 @@ async fn register(
         });
     }
     version = apply::remove_annotations(client, version, &done, context).await?;
+    let review = review_of(Some(service));
+    if published.is_none() && was_registered(client) && incidents.is_empty() {
+        // The operator has just started: the status is the last known one until the AuthService was reconciled.
+        return Ok(Action::requeue(review));
+    }
     let facts =
         Facts { secret: prepared.state, ..facts(client, view.map_or(Registered::Unknown, Registered::View)) };
     let details = Details { secret_name: client.secret_name(), rotated_at: prepared.rotated_at, incidents };
@@ -240,7 +246,17 @@ async fn register(
     });
     let contested = matches!(&facts.secret, SecretState::Problem(problem) if problem.reason == "Contested");
     let due = if contested { Some(CONTESTED_DELAY) } else { due };
-    Ok(Action::requeue(review_of(Some(service)).min(due.unwrap_or(REVIEW))))
+    Ok(Action::requeue(review.min(due.unwrap_or(REVIEW))))
+}
+
+/// Whether the present generation was registered before.
+fn was_registered(client: &AuthClient) -> bool {
+    let conditions = client.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| {
+        condition.type_ == REGISTERED
+            && condition.status == "True"
+            && condition.observed_generation == client.metadata.generation
+    })
 }
 
 /// Ends the registration of an AuthClient that is being deleted.

@@ -72,7 +72,8 @@ fn concerned(
                 let current = Wanted { next: None, ..*wanted.clone() };
                 let state = |published: &Published| {
                     let views = [&*wanted, &current].map(|wanted| published.view(&uid, wanted));
-                    (views, published.has_no_previous(&wanted))
+                    let is_revoked = published.has_no_previous(&wanted) && published.is_loaded();
+                    (views, wanted.revokes_previous && is_revoked)
                 };
                 state(before) != state(after)
             }),

@@ -32,7 +32,7 @@ pub(crate) struct NextRegistry {
 }
 
 /// The registry with these members, in the order of their age: the first one with a client id has it. If the content is
-/// that of the last registry, so is its serial. `floor` is the lowest serial of another one.
+/// that of the last registry, so is its serial. `floor` is the serial of a registry without a predecessor.
 ///
 /// # Errors
 /// When a client breaks a rule, which its AuthClient should have been refused for.
@@ -74,7 +74,7 @@ pub(crate) fn next_registry(
     if let Some(last) = last.filter(|last| last.clients() == clients) {
         return Ok(NextRegistry { registry: last.clone(), owners });
     }
-    let serial = last.map_or(0, |last| last.serial() + 1).max(floor);
+    let serial = last.map_or(floor, |last| last.serial() + 1);
     Ok(NextRegistry { registry: Registry::new(serial, clients)?, owners })
 }
 

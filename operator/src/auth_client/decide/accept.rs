@@ -163,14 +163,16 @@ mod tests {
     fn decide(
         client: Value,
         clients: Value,
-        admission: impl FnOnce(&mut Admission<'_>),
+        labels: Option<&BTreeMap<String, String>>,
     ) -> Result<Client, Problem> {
         let service = auth_service(clients);
-        let mut known =
-            Admission { service: Some(&service), labels: None, id_is_taken: false, is_beyond_limit: false };
-        admission(&mut known);
-        accept(&auth_client(client), known)
+        let admission =
+            Admission { service: Some(&service), labels, id_is_taken: false, is_beyond_limit: false };
+        accept(&auth_client(client), admission)
     }
+
+    const NO_SERVICE: Admission<'static> =
+        Admission { service: None, labels: None, id_is_taken: false, is_beyond_limit: false };
 
     fn reason(result: Result<Client, Problem>) -> &'static str {
         result.map_or_else(|problem| problem.reason, |_| "")
@@ -183,10 +185,10 @@ mod tests {
             "grantTypes": ["client_credentials", "refresh_token"],
             "tokens": {"accessTokenTTL": "5m", "refreshTokenTTL": "1h30m"},
         });
-        let client = decide(spec, json!({}), |_| {}).unwrap();
+        let client = decide(spec, json!({}), None).unwrap();
         assert_eq!((client.client_id.as_str(), client.access_token_ttl), ("orders", 300));
         assert_eq!((client.refresh_token_ttl, client.grant_types.len()), (5400, 2));
-        assert_eq!(decide(json!({}), json!({}), |_| {}).unwrap().client_id, "shop.orders");
+        assert_eq!(decide(json!({}), json!({}), None).unwrap().client_id, "shop.orders");
     }
 
     #[test]
@@ -196,16 +198,16 @@ mod tests {
         let selector = || clients(json!({"from": "Selector", "selector": {"matchLabels": {"team": "shop"}}}));
         let elsewhere = || json!({"authServiceRef": {"name": "auth", "namespace": "identity"}});
         let refused = [
-            decide(elsewhere(), clients(json!({"from": "Same"})), |_| {}),
-            decide(elsewhere(), selector(), |_| {}),
-            decide(elsewhere(), clients(json!({"from": "Selector"})), |known| known.labels = Some(&labelled)),
-            decide(elsewhere(), json!({}), |known| known.service = None),
+            decide(elsewhere(), clients(json!({"from": "Same"})), None),
+            decide(elsewhere(), selector(), None),
+            decide(elsewhere(), clients(json!({"from": "Selector"})), Some(&labelled)),
+            accept(&auth_client(elsewhere()), NO_SERVICE),
         ];
         let messages: Vec<_> = refused.iter().map(|result| result.clone().unwrap_err().message).collect();
         assert!(messages.iter().all(|message| *message == messages[0]), "{messages:?}");
         assert!(refused.into_iter().all(|result| reason(result) == NOT_ALLOWED));
-        assert!(decide(elsewhere(), clients(json!({"from": "All"})), |_| {}).is_ok());
-        assert!(decide(elsewhere(), selector(), |known| known.labels = Some(&labelled)).is_ok());
+        assert!(decide(elsewhere(), clients(json!({"from": "All"})), None).is_ok());
+        assert!(decide(elsewhere(), selector(), Some(&labelled)).is_ok());
         let own = auth_service(json!({}));
         assert!(admits(&own, "shop", None) && !admits(&own, "identity", None));
     }
@@ -222,12 +224,12 @@ mod tests {
                 "grant password",
             ),
         ] {
-            let problem = decide(asked.clone(), maximum(most), |_| {}).unwrap_err();
+            let problem = decide(asked.clone(), maximum(most), None).unwrap_err();
             assert!(problem.reason == NOT_ALLOWED && problem.message.contains(word), "{problem:?}");
-            assert!(decide(asked, maximum(json!({})), |_| {}).is_ok());
+            assert!(decide(asked, maximum(json!({})), None).is_ok());
         }
         let within = json!({"scopes": ["a"]});
-        assert!(decide(within.clone(), maximum(within), |_| {}).is_ok());
+        assert!(decide(within.clone(), maximum(within), None).is_ok());
     }
 
     #[test]
@@ -242,10 +244,12 @@ mod tests {
             json!({"tokens": {"accessTokenTTL": "2h"}}),
             json!({"tokens": {"accessTokenTTL": "soon"}}),
         ] {
-            assert_eq!(reason(decide(invalid.clone(), json!({}), |_| {})), "Invalid", "{invalid}");
+            assert_eq!(reason(decide(invalid.clone(), json!({}), None)), "Invalid", "{invalid}");
         }
-        assert_eq!(reason(decide(json!({}), json!({}), |known| known.id_is_taken = true)), "ClientIdTaken");
-        let beyond = decide(json!({}), json!({}), |known| known.is_beyond_limit = true);
-        assert_eq!(reason(beyond), "TooManyClients");
+        let service = auth_service(json!({}));
+        let admission = Admission { service: Some(&service), ..NO_SERVICE };
+        let reason_of = |admission| reason(accept(&auth_client(json!({})), admission));
+        assert_eq!(reason_of(Admission { id_is_taken: true, ..admission }), "ClientIdTaken");
+        assert_eq!(reason_of(Admission { is_beyond_limit: true, ..admission }), "TooManyClients");
     }
 }

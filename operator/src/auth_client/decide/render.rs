@@ -145,17 +145,18 @@ mod tests {
     #[test]
     fn the_secret_has_what_an_application_needs() {
         let secret = rendered(json!({}));
+        let stored = stored();
         assert_eq!(secret.name, "orders-oauth");
         let expected = [
             ("client-id", "shop.orders"),
-            ("client-secret", stored().text.expose()),
+            ("client-secret", stored.text.expose()),
             ("issuer", "http://auth.shop.svc"),
             ("token-url", "http://auth.shop.svc/api/v1/auth/token"),
         ];
         assert_eq!(keys(&secret), expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
         assert_eq!(secret.value["metadata"]["ownerReferences"][0]["controller"], true);
         let metadata = secret.value["metadata"].to_string();
-        assert!(!metadata.contains(stored().text.expose()));
+        assert!(!metadata.contains(stored.text.expose()));
     }
 
     #[test]
