@@ -287,9 +287,11 @@ async fn withdraw(client: &AuthClient, host: &Host, context: &Context) -> Result
     let status = client.status.clone().unwrap_or_default();
     let facts = Facts {
         deleting: true,
-        secret: client
-            .secret_name()
-            .map_or(SecretState::NotRequired, |name| SecretState::Generated { name, rotating: false }),
+        secret: match client.secret_name() {
+            None => SecretState::NotRequired,
+            Some(name) if client.spec.existing_secret_ref.is_some() => SecretState::Found { name },
+            Some(name) => SecretState::Generated { name, rotating: false },
+        },
         ..facts(client, Registered::Unknown)
     };
     let details = Details {

@@ -10,6 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use crate::auth_service::apply::Applied;
 use crate::auth_service::context::Context;
 use crate::auth_service::dereference::{ExternalState, is_ready};
+use crate::auth_service::server_reports::LoadedClients;
 use crate::auth_service::validate::Validated;
 use crate::cluster::observed_client::ObservedClient;
 use crate::registrations::{Entry, Loaded, Published, Wanted, Written};
@@ -83,7 +84,7 @@ fn concerned(
                 let is_gone = |published: &Published| published.is_gone(&uid, &id, number);
                 before.is_none_or(|before| is_gone(before) != is_gone(after))
             }
-            None => true,
+            None => client.is_readable(),
         }
     });
     clients
@@ -109,9 +110,9 @@ fn loaded(pod: &Pod, external_state: &ExternalState) -> Option<Loaded> {
     }
     match external_state.report_of(&pod.name_any()) {
         Some(report) => Some(match report.clients {
-            None => Loaded::Unsupported,
-            Some(None) => Loaded::Missing,
-            Some(Some(loaded)) => Loaded::Serial(loaded.serial),
+            LoadedClients::Unsupported => Loaded::Unsupported,
+            LoadedClients::Missing => Loaded::Missing,
+            LoadedClients::Serial(serial) => Loaded::Serial(serial),
         }),
         None => is_ready(pod).then_some(Loaded::Silent),
     }

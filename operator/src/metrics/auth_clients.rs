@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use latchkey_crds::conditions::READY;
+use prometheus::{IntGaugeVec, Opts, Registry};
 
 use crate::cluster::auth_clients::AuthClients;
 use crate::cluster::observed_client::ObservedClient;
@@ -11,7 +12,7 @@ use crate::cluster::observed_client::ObservedClient;
 const OTHER: &str = "Other";
 
 /// Every value of the label.
-pub(super) const REASONS: [&str; 19] = [
+const REASONS: [&str; 19] = [
     "Available",
     "NotAllowed",
     "Invalid",
@@ -32,6 +33,19 @@ pub(super) const REASONS: [&str; 19] = [
     "Deleting",
     OTHER,
 ];
+
+/// The gauge, with every value of the label.
+pub(super) fn register(registry: &Registry) -> Result<IntGaugeVec, prometheus::Error> {
+    let clients = IntGaugeVec::new(
+        Opts::new("latchkey_operator_auth_clients", "AuthClients by the reason of their condition Ready."),
+        &["reason"],
+    )?;
+    registry.register(Box::new(clients.clone()))?;
+    for reason in REASONS {
+        clients.with_label_values(&[reason]);
+    }
+    Ok(clients)
+}
 
 /// The number of AuthClients for each reason.
 pub(super) fn by_reason(auth_clients: &AuthClients) -> BTreeMap<&'static str, usize> {

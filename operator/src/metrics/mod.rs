@@ -90,17 +90,7 @@ impl Metrics {
         for state in ["running", "waiting"] {
             rollouts.with_label_values(&[state]);
         }
-        let clients = IntGaugeVec::new(
-            Opts::new(
-                "latchkey_operator_auth_clients",
-                "AuthClients by the reason of their condition Ready.",
-            ),
-            &["reason"],
-        )?;
-        registry.register(Box::new(clients.clone()))?;
-        for reason in auth_clients::REASONS {
-            clients.with_label_values(&[reason]);
-        }
+        let clients = auth_clients::register(&registry)?;
         let durations = HistogramVec::new(
             HistogramOpts::new(
                 "latchkey_operator_reconcile_duration_seconds",

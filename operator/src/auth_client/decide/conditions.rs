@@ -124,6 +124,9 @@ fn secret(facts: &Facts) -> Stated {
 fn registered(facts: &Facts) -> Stated {
     let (type_, service) = (types::REGISTERED, &facts.service);
     let not = |reason, message: String| state(type_, "False", reason, message);
+    if facts.deleting {
+        return not("Deleting", format!("The client leaves the registry of the AuthService {service}."));
+    }
     if facts.accepted.is_err() {
         return not(
             "NotAccepted",

@@ -21,10 +21,11 @@ pub(crate) fn auth_client(mut spec: Value) -> AuthClient {
 /// The AuthService with this `spec.clients`: identity/auth if it chooses namespaces, otherwise shop/auth.
 pub(crate) fn auth_service(clients: Value) -> AuthService {
     let namespace = if clients.get("allowedNamespaces").is_some() { "identity" } else { "shop" };
-    serde_json::from_value(json!({
+    let mut object = json!({
         "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService",
         "metadata": {"name": "auth", "namespace": namespace},
-        "spec": {"clients": clients},
-    }))
-    .unwrap()
+        "spec": {},
+    });
+    object["spec"]["clients"] = clients;
+    serde_json::from_value(object).unwrap()
 }

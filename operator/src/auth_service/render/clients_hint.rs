@@ -4,7 +4,7 @@ use kube::ResourceExt;
 
 use super::hint::{Hint, is_due};
 use crate::auth_service::dereference::ExternalState;
-use crate::auth_service::server_reports::Report;
+use crate::auth_service::server_reports::{LoadedClients, Report};
 use crate::auth_service::validate::Validated;
 use crate::names::CLIENTS_ANNOTATION;
 
@@ -23,5 +23,9 @@ pub(super) fn build(service: &Validated, external_state: &ExternalState) -> Vec<
 
 /// A server of an earlier release has no registry.
 fn is_behind(report: &Report, serial: u64) -> bool {
-    report.clients.is_some_and(|loaded| loaded.is_none_or(|loaded| loaded.serial < serial))
+    match report.clients {
+        LoadedClients::Unsupported => false,
+        LoadedClients::Missing => true,
+        LoadedClients::Serial(loaded) => loaded < serial,
+    }
 }
