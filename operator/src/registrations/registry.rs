@@ -121,7 +121,8 @@ fn credentials(
     if wanted.revokes_previous && wanted.current.is_some() {
         previous.clear();
     }
-    previous.sort_by_key(|known| std::cmp::Reverse(known.expires_at));
+    // One without an end first; then the one that works longest.
+    previous.sort_by_key(|known| (known.expires_at.is_some(), std::cmp::Reverse(known.expires_at)));
     previous.truncate(MOST_PREVIOUS);
     credentials.extend(previous);
     credentials

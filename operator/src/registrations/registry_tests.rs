@@ -127,6 +127,9 @@ fn a_missing_secret_changes_no_credential() {
     let changed = next(Some(&first), vec![member(narrower)], 10);
     assert_eq!(secrets(&changed, "a"), [(digest(1), None)]);
     assert_eq!(changed.clients()[0].access_token_ttl, 60);
+    // Also if there are previous ones.
+    let rotated = next(Some(&first), vec![member(wanted("a", Some(2)))], 20);
+    assert_eq!(next(Some(&rotated), vec![member(wanted("a", None))], 30), rotated);
 }
 
 #[test]
