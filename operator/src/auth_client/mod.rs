@@ -7,6 +7,7 @@ mod apply;
 pub(crate) mod context;
 mod decide;
 mod dereference;
+mod error;
 mod secret;
 mod status;
 
@@ -20,7 +21,6 @@ use kube::runtime::reflector::ObjectRef;
 use latchkey_crds::auth_service::NamespacesFrom;
 use latchkey_crds::conditions::REGISTERED;
 use latchkey_crds::{AuthClient, AuthService};
-use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::auth_service::failures::decide_retry_delay;
@@ -31,6 +31,7 @@ use crate::registrations::{Entry, View, Wanted};
 use context::Context;
 use decide::{Facts, Registered, SecretState, accept};
 use dereference::Host;
+pub(crate) use error::ReconcileError;
 use status::{Details, Incident};
 
 /// The delay after the AuthClient changed during its reconcile, which is usually followed by its watch event.
@@ -41,35 +42,6 @@ const REVIEW: Duration = Duration::from_mins(5);
 const REVIEW_OF_LABELS: Duration = Duration::from_mins(1);
 /// The delay while another writer keeps changing the Secret.
 const CONTESTED_DELAY: Duration = Duration::from_secs(1);
-
-/// Why a reconcile failed. Problems of the spec or the cluster become conditions instead.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReconcileError {
-    #[error(transparent)]
-    Dereference(#[from] dereference::DereferenceError),
-    #[error(transparent)]
-    Apply(#[from] apply::ApplyError),
-    #[error(transparent)]
-    Status(#[from] status::StatusError),
-    #[error("the Secret cannot be rendered: {0}")]
-    Render(#[from] serde_json::Error),
-    /// The system returned no random bytes.
-    #[error("the system returned no random bytes")]
-    Random,
-    /// It panicked, which is a bug, or the operator is stopping.
-    #[error("the reconcile was aborted: {0}")]
-    Ended(#[from] JoinError),
-}
-
-impl ReconcileError {
-    /// Whether the cache lags behind; the reconcile is repeated soon.
-    fn is_outdated(&self) -> bool {
-        matches!(
-            self,
-            Self::Apply(apply::ApplyError::Outdated { .. }) | Self::Status(status::StatusError::Outdated)
-        )
-    }
-}
 
 /// Reconciles one AuthClient.
 ///

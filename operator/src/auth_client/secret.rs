@@ -9,13 +9,13 @@ use latchkey_crds::auth_client::ClientSecret;
 use latchkey_crds::auth_service::parse_seconds;
 use latchkey_crds::{AuthClient, AuthService};
 
-use super::ReconcileError;
 use super::apply::apply_secret;
 use super::context::Context;
 use super::decide::{
     Change, Generated, Rotation, SecretState, Stored, decide_generated, due, existing, render, stored,
 };
 use super::dereference;
+use super::error::ReconcileError;
 use super::status::Incident;
 use crate::auth_service::data_of;
 use crate::auth_service::problem::Problem;
