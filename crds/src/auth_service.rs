@@ -2,6 +2,7 @@
 
 mod accounts;
 mod autoscaling;
+mod clients;
 mod email;
 mod exposure;
 mod image;
@@ -24,6 +25,7 @@ pub use accounts::{
     Accounts, Audit, ClientSecretRef, IntrospectionClient, PepperSecretRef, RateLimits, Registration,
 };
 pub use autoscaling::Autoscaling;
+pub use clients::{AllowedNamespaces, ClientMaximum, Clients, NamespacesFrom};
 pub use email::{BootstrapAdmin, ConfigMapName, Email, From, Smtp, SmtpCredentialsRef, SmtpSecurity};
 pub use exposure::{
     Certificate, Exposure, GatewayExposure, IngressExposure, IngressTls, IssuerRef, ParentRef,
@@ -228,6 +230,10 @@ pub struct AuthServiceSpec {
     /// The client that may introspect and revoke tokens, in addition to superusers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection_client: Option<IntrospectionClient>,
+    /// Which OAuth clients (AuthClient) may be registered, and the most that they may ask for. Default: those in the
+    /// namespace of the AuthService, without a limit.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub clients: Clients,
     /// TLS of the API port. Unset: the API is served by unencrypted HTTP inside the cluster. The default of spec.issuer
     /// begins with https:// if this is set, and tokens of another issuer are invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,5 @@
-//! The condition types of an `AuthService`, by name. `docs/reference/conditions.md` lists the reasons of each.
+//! The condition types of an `AuthService` and of an `AuthClient`, by name. `docs/reference/conditions.md` and
+//! `docs/reference/authclient.md` list the reasons of each.
 
 /// Every replica of the current generation is ready.
 pub const READY: &str = "Ready";
@@ -59,3 +60,13 @@ pub const ALL: [&str; 18] = [
     RECONCILING,
     STALLED,
 ];
+
+/// Of an AuthClient: its AuthService admits it.
+pub const ACCEPTED: &str = "Accepted";
+/// Of an AuthClient: its client secret exists.
+pub const SECRET_READY: &str = "SecretReady";
+/// Of an AuthClient: every replica of its AuthService has loaded it.
+pub const REGISTERED: &str = "Registered";
+
+/// The condition types of an AuthClient, in the order of the status.
+pub const OF_CLIENTS: [&str; 4] = [READY, ACCEPTED, SECRET_READY, REGISTERED];

@@ -1,18 +1,19 @@
-//! Renders the CustomResourceDefinition as YAML, for the committed file and for `latchkey-operator crds`.
+//! Renders the CustomResourceDefinitions as YAML, for the committed files and for `latchkey-operator crds`.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::AuthService;
+use crate::{AuthClient, AuthService};
 
-/// The definition could not be rendered as YAML.
+/// A definition could not be rendered as YAML.
 #[derive(Debug, thiserror::Error)]
 pub enum CrdError {
     /// The conversion to YAML failed.
-    #[error("the definition of AuthService cannot be written as YAML: {0}")]
+    #[error("the definition cannot be written as YAML: {0}")]
     Yaml(#[from] serde_yaml_ng::Error),
     /// The conversion to JSON, from which the YAML is generated, failed.
-    #[error("the definition of AuthService cannot be written as JSON: {0}")]
+    #[error("the definition cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
@@ -23,7 +24,19 @@ const HEADER: &str = "# Generated from the Rust types in crds/src by `cargo run 
 /// # Errors
 /// A schema contains a value that YAML cannot represent.
 pub fn auth_service_yaml() -> Result<String, CrdError> {
-    let mut definition = serde_json::to_value(AuthService::crd())?;
+    yaml(&AuthService::crd())
+}
+
+/// The CustomResourceDefinition of [`AuthClient`] as one YAML document.
+///
+/// # Errors
+/// A schema contains a value that YAML cannot represent.
+pub fn auth_client_yaml() -> Result<String, CrdError> {
+    yaml(&AuthClient::crd())
+}
+
+fn yaml(definition: &CustomResourceDefinition) -> Result<String, CrdError> {
+    let mut definition = serde_json::to_value(definition)?;
     unwrap_descriptions(&mut definition);
     for version in definition["spec"]["versions"].as_array_mut().into_iter().flatten() {
         let parts = &mut version["schema"]["openAPIV3Schema"]["properties"];

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 use aws_lc_rs::hmac;
+use latchkey_clients::SecretDigest;
 use latchkey_config::SecretText;
 
 /// The first half of a SHA-256, for comparisons only.
@@ -20,6 +21,13 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
 /// The SHA-256 of parts in hexadecimal digits.
 pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hex::encode(digest(parts))
+}
+
+/// The SHA-256 of a client secret.
+pub(crate) fn secret_digest(secret: &SecretText) -> SecretDigest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, secret.expose().as_bytes()).as_ref());
+    SecretDigest::new(bytes)
 }
 
 /// The HMAC-SHA-256 of content that is secret, in hexadecimal digits: only who knows the key can compare guesses with it.

@@ -19,7 +19,8 @@ async fn main() -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
     match arguments.command {
         Command::Crds => {
-            std::io::stdout().write_all(latchkey_crds::auth_service_yaml()?.as_bytes())?;
+            let definitions = [latchkey_crds::auth_service_yaml()?, latchkey_crds::auth_client_yaml()?];
+            std::io::stdout().write_all(definitions.concat().as_bytes())?;
             Ok(())
         }
         Command::Run(arguments) => {

@@ -11,6 +11,9 @@ pub(crate) fn lease(class: Option<&str>) -> String {
     class.map_or_else(|| OPERATOR.to_owned(), |class| format!("{OPERATOR}-{class}"))
 }
 
+/// The kind of the OAuth clients.
+pub(crate) const AUTH_CLIENT: &str = "AuthClient";
+
 /// Selects all objects of the operator.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The label that names the AuthService.
@@ -22,6 +25,17 @@ const PRODUCT: &str = "latchkey";
 /// Hash of the ids and phases of the keys that a pod should load; a change makes the kubelet update the mounted
 /// Secret immediately.
 pub(crate) const KEYS_ANNOTATION: &str = "latchkey.dev/keys";
+/// The serial of the client registry that a pod should load; a change makes the kubelet update the mounted Secret
+/// immediately.
+pub(crate) const CLIENTS_ANNOTATION: &str = "latchkey.dev/clients";
+/// Set by a user on an AuthClient: rotates its secret now. On its Secret: the value that was processed last.
+pub(crate) const ROTATE_SECRET_ANNOTATION: &str = "latchkey.dev/rotate-secret";
+/// Set by a user on an AuthClient: the secrets before the current one stop working now.
+pub(crate) const REVOKE_SECRET_ANNOTATION: &str = "latchkey.dev/revoke-previous-secret";
+/// Proves that the operator generated the client secret in a Secret: an HMAC whose key is that secret.
+pub(crate) const GENERATED_ANNOTATION: &str = "latchkey.dev/generated";
+/// When the operator generated the client secret in a Secret.
+pub(crate) const ROTATED_AT_ANNOTATION: &str = "latchkey.dev/rotated-at";
 /// Hash of the rendered object, on every object.
 pub(crate) const RENDERED_ANNOTATION: &str = "latchkey.dev/rendered";
 /// The signing key and its phase that a pod must have loaded to become ready (see `signing_keys::required_key`).
@@ -47,8 +61,24 @@ pub(crate) const ARGO_CD_SYNC_OPTIONS: (&str, &str) = ("argocd.argoproj.io/sync-
 
 /// The key in the key set's Secret.
 pub(crate) const KEYS_KEY: &str = "keys.json";
+/// The key in the Secret of the client registry.
+pub(crate) const CLIENTS_KEY: &str = "clients.json.gz";
+/// The volume of the client registry in the server's pods.
+pub(crate) const CLIENTS_VOLUME: &str = "clients";
 /// The key with the salt of hashes in annotations, in the same Secret.
 pub(crate) const SALT_KEY: &str = "salt";
+/// The finalizer of a registered AuthClient: it exists until no replica accepts the client.
+pub(crate) fn registration_finalizer() -> String {
+    format!("{ANNOTATIONS}registration")
+}
+
+/// The labels of the Secret of an AuthClient.
+pub(crate) fn client_labels() -> BTreeMap<String, String> {
+    [(NAME, PRODUCT), (COMPONENT, "client"), (MANAGED_BY, OPERATOR)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
 /// User and group of the server's pods.
 pub(crate) const SERVER_USER: i64 = 65532;
 /// User and group of the embedded stores' pods, as in the official images.
@@ -116,6 +146,11 @@ impl Names {
         format!("{}-trusted-cas", self.name)
     }
 
+    /// Secret of the client registry.
+    pub(crate) fn clients(&self) -> String {
+        format!("{}-clients", self.name)
+    }
+
     /// Headless Service of the management port.
     pub(crate) fn management(&self) -> String {
         format!("{}-management", self.name)
@@ -157,8 +192,8 @@ impl Names {
     }
 
     /// All Secrets that the operator creates.
-    pub(crate) fn secrets(&self) -> [String; 5] {
-        [self.jwt_keys(), self.smtp(), self.trusted_cas(), self.postgres(), self.redis()]
+    pub(crate) fn secrets(&self) -> [String; 6] {
+        [self.jwt_keys(), self.smtp(), self.trusted_cas(), self.clients(), self.postgres(), self.redis()]
     }
 
     /// The migration Job for this hash.

@@ -1,16 +1,19 @@
 //! Runs the operator: HTTP endpoints, leader election, watches, controller.
 
+use std::convert::Infallible;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::channel::mpsc;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::channel::mpsc::{self, UnboundedReceiver};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use kube::Config;
 use kube::runtime::controller::{self, applier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::auth_service::context::{Context, Images, Installation, Place};
+use crate::auth_client;
+use crate::auth_service::context::{ClientParts, Context, Images, Installation, Place};
 use crate::auth_service::images::with_registry;
 use crate::auth_service::pace::Pace;
 use crate::auth_service::{self, references::RULES};
@@ -26,6 +29,7 @@ use crate::controller::leader::{Election, LeaderError, Terms};
 use crate::error_chain::ErrorChain;
 use crate::metrics::Metrics;
 use crate::names::{OPERATOR, lease};
+use crate::registrations::Registrations;
 use crate::responsibility::Scope;
 
 /// How long running reconciles may take to finish when the operator stops.
@@ -166,12 +170,13 @@ async fn reconcile_until(
 ) -> Result<(), RunError> {
     let cache = Cache::new(RULES);
     let (triggers, triggered) = mpsc::unbounded();
-    let (auth_services, _watches) = watches::start(
+    let (client_triggers, clients_triggered) = mpsc::unbounded();
+    let (auth_services, auth_clients, _watches) = watches::start(
         clients.watches,
         watched(&arguments.watch_namespace),
         cache.clone(),
         Arc::new(metrics.clone()),
-        triggers.clone(),
+        (triggers.clone(), client_triggers.clone()),
     );
     let installation = Installation {
         images: Images {
@@ -200,33 +205,53 @@ async fn reconcile_until(
         identity: format!("{namespace}/{}", lease(class)),
     };
     metrics.show_auth_services(auth_services.clone(), scope.clone());
+    metrics.show_auth_clients(auth_clients.clone());
     readiness.set(true);
     tracing::info!("the initial lists are complete; reconciling");
 
+    let registrations = Registrations::default();
+    let client_context = auth_client::context::Context::new(auth_client::context::Parts {
+        client: client.clone(),
+        cache: cache.clone(),
+        auth_services: auth_services.clone(),
+        auth_clients: auth_clients.clone(),
+        registrations: registrations.clone(),
+        scope: scope.clone(),
+        triggers: triggers.clone(),
+        metrics: metrics.clone(),
+        pod_name: arguments.pod_name.clone(),
+    });
     let place = Place { scope, namespace, pod_name: arguments.pod_name.clone() };
     let most = usize::from(arguments.max_rollouts);
     let turns = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
-    let context = Context::new(client, cache, installation, metrics, place, turns);
-    let queue = debounce(triggered).map(Ok::<_, std::convert::Infallible>).take_until(stop.clone());
-    let mut reconciles = std::pin::pin!(applier(
+    let parts = ClientParts { auth_clients: auth_clients.clone(), registrations, triggers: client_triggers };
+    let context = Context::new(client, cache, installation, metrics, place, turns, parts);
+    let services = applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),
         auth_service::retry,
         context,
         auth_services,
-        Box::pin(queue),
+        Box::pin(queue(triggered, stop.clone())),
         // [`crate::controller::concurrency`] limits the concurrency.
         controller::Config::default().concurrency(0),
-    ));
-    let working = async {
-        loop {
-            match reconciles.try_next().await {
-                Ok(None) => break,
-                // Done; or the AuthService was deleted while a reconcile was due.
-                Ok(Some(_)) | Err(controller::Error::ObjectNotFound(_)) => {}
-                Err(error) => tracing::debug!(error = %ErrorChain(&error), "a reconcile failed"),
-            }
+    );
+    let clients = applier(
+        |object, context: Arc<auth_client::context::Context>| auth_client::reconcile(object, context).boxed(),
+        auth_client::retry,
+        client_context,
+        auth_clients.store(),
+        Box::pin(queue(clients_triggered, stop.clone())),
+        controller::Config::default().concurrency(0),
+    );
+    let stopping = stop.clone();
+    let clients = async {
+        // Not before their definition is installed.
+        tokio::select! {
+            () = auth_clients.wait_until_complete() => drive(clients).await,
+            () = stopping => {}
         }
     };
+    let working = futures::future::join(drive(services), clients).map(drop);
     let mut working = std::pin::pin!(working);
     tokio::select! {
         // Stopping ends the queue, and thereby the work: if there is nothing to finish, both resolve at the same
@@ -240,6 +265,30 @@ async fn reconcile_until(
         tracing::warn!("reconciles in progress were aborted");
     }
     Ok(())
+}
+
+/// The objects to reconcile, until the operator stops.
+fn queue<T: Hash + Eq + Clone>(
+    triggered: UnboundedReceiver<T>,
+    stop: impl Future<Output = ()>,
+) -> impl Stream<Item = Result<T, Infallible>> {
+    debounce(triggered).map(Ok).take_until(stop)
+}
+
+/// Reconciles until the queue ends.
+async fn drive<T, E>(reconciles: impl Stream<Item = Result<T, controller::Error<E, Infallible>>>)
+where
+    E: std::error::Error + 'static,
+{
+    let mut reconciles = std::pin::pin!(reconciles);
+    loop {
+        match reconciles.try_next().await {
+            Ok(None) => break,
+            // Done; or the object was deleted while a reconcile was due.
+            Ok(Some(_)) | Err(controller::Error::ObjectNotFound(_)) => {}
+            Err(error) => tracing::debug!(error = %ErrorChain(&error), "a reconcile failed"),
+        }
+    }
 }
 
 /// The class of this operator, if it has one.

@@ -5,6 +5,8 @@ use std::fs;
 use latchkey_tests::programs::{latchkey_operator, workspace};
 use latchkey_tests::server::{Variables, run_command};
 
+const DEFINITIONS: [&str; 2] = ["auth_service.yaml", "auth_client.yaml"];
+
 fn committed(path: &str) -> String {
     fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -20,16 +22,19 @@ fn the_openapi_document_is_what_the_server_prints() {
 }
 
 #[test]
-fn the_definition_is_what_the_operator_prints() {
+fn the_definitions_are_what_the_operator_prints() {
     let printed =
         latchkey_tests::process::run_ok(std::process::Command::new(latchkey_operator()).arg("crds"));
-    assert!(committed("crds/auth_service.yaml") == printed, "crds/auth_service.yaml is stale: make generate");
+    let expected = DEFINITIONS.map(|name| committed(&format!("crds/{name}"))).concat();
+    assert!(expected == printed, "crds/*.yaml is stale: make generate");
 }
 
 #[test]
-fn the_chart_carries_the_same_definition() {
-    assert!(
-        committed("charts/latchkey/files/auth_service.yaml") == committed("crds/auth_service.yaml"),
-        "charts/latchkey/files/auth_service.yaml is stale: make generate"
-    );
+fn the_chart_carries_the_same_definitions() {
+    for name in DEFINITIONS {
+        assert!(
+            committed(&format!("charts/latchkey/files/{name}")) == committed(&format!("crds/{name}")),
+            "charts/latchkey/files/{name} is stale: make generate"
+        );
+    }
 }

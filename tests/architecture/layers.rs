@@ -143,11 +143,21 @@ fn in_the_operator_only_few_see_a_client() {
         "run.rs",
         "cluster/clients.rs",
         "cluster/list_watch.rs",
+        "cluster/named_reads.rs",
+        "cluster/optional_kinds.rs",
         "cluster/watches.rs",
         "controller/leader.rs",
+        "auth_client/context.rs",
         "auth_service/context.rs",
     ];
-    let acting = ["auth_service/dereference", "auth_service/apply", "auth_service/status"];
+    let acting = [
+        "auth_client/dereference",
+        "auth_client/apply",
+        "auth_client/status",
+        "auth_service/dereference",
+        "auth_service/apply",
+        "auth_service/status",
+    ];
     let may = |file: &PathBuf| {
         let inner = file.strip_prefix(OPERATOR).expect("a file of that folder");
         let path = inner.with_extension("").to_string_lossy().into_owned();
@@ -174,6 +184,8 @@ fn what_the_operator_renders_and_decides_is_pure() {
     let pure = [
         "operator/src/auth_service/render",
         "operator/src/auth_service/validate",
+        "operator/src/auth_client/decide",
+        "operator/src/registrations",
         "operator/src/signing_keys",
     ];
     for file in pure.iter().flat_map(|folder| rust_sources(folder)) {
@@ -228,9 +240,23 @@ fn the_plugin_has_no_import_cycle_and_its_redaction_is_pure() {
 #[test]
 fn in_the_operator_only_the_wiring_knows_the_reconciler() {
     let imports = Imports::of(OPERATOR);
-    for part in ["cluster", "controller", "metrics", "signing_keys", "names", "credentials", "fingerprint"] {
-        assert_none(&format!("{part} does not know the reconciler"), &imports.crossing(part, "auth_service"));
+    for part in [
+        "cluster",
+        "controller",
+        "metrics",
+        "registrations",
+        "signing_keys",
+        "names",
+        "credentials",
+        "fingerprint",
+    ] {
+        for reconciler in ["auth_service", "auth_client"] {
+            let known = imports.crossing(part, reconciler);
+            assert_none(&format!("{part} does not know the reconciler"), &known);
+        }
     }
+    let known = imports.crossing("auth_service", "auth_client");
+    assert_none("the reconcilers meet in `registrations`", &known);
     assert_none("the cache does not know the controller", &imports.crossing("cluster", "controller"));
     assert!(!imports.crossing("run", "auth_service").is_empty(), "run.rs wires the reconciler in");
 }

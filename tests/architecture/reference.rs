@@ -90,6 +90,17 @@ fn the_sections_of_the_spec_are_those_of_the_definition() {
 }
 
 #[test]
+fn the_fields_of_an_auth_client_are_those_of_the_definition() {
+    let page = read("docs/reference/authclient.md");
+    let crd: Value = serde_yaml_ng::from_str(&read("crds/auth_client.yaml")).expect("YAML");
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let fields: BTreeSet<_> = spec.as_object().expect("fields").keys().cloned().collect();
+    let (_, table) = page.split_once("| field |").expect("the table");
+    let table = table.split("\n## ").next().unwrap_or_default();
+    assert_eq!(names(&format!("| field |{table}")), fields);
+}
+
+#[test]
 fn the_kinds_of_objects_are_those_of_the_operator() {
     let source = read("operator/src/cluster/kinds.rs");
     let (_, body) = source.split_once("fn as_str(self) -> &'static str {").expect("the names of kinds");

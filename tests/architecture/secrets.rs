@@ -41,14 +41,20 @@ const PLAIN: [&str; 11] = [
     "PgConnectOptions",
 ];
 /// Fields that are called like a secret and are none.
-const HARMLESS: [(&str, &str); 7] = [
+const HARMLESS: [(&str, &str); 13] = [
     // Durations.
     ("Tokens", "access_token_ttl"),
     ("Tokens", "refresh_token_ttl"),
+    ("ClientTokens", "access_token_ttl"),
+    ("ClientTokens", "refresh_token_ttl"),
     // Names of Secrets, and of keys in them.
     ("SmtpCredentialsRef", "password_key"),
     ("ClientCertificateRef", "private_key_key"),
     ("IngressTls", "secret_name"),
+    ("AuthClientStatus", "secret_name"),
+    ("Details", "secret_name"),
+    ("SecretKeys", "client_secret"),
+    ("SecretKeys", "token_url"),
     ("SecretKey", "secret"),
     // A public claim.
     ("Settings", "token_audience"),

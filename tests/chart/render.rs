@@ -32,6 +32,7 @@ fn by_default_the_operator_has_cluster_wide_permissions() {
             "ClusterRole - latchkey-operator:latchkey-system:view",
             "ClusterRoleBinding - latchkey-operator:latchkey-system",
             "ClusterRoleBinding - latchkey-operator:latchkey-system:optional-crds",
+            "CustomResourceDefinition - authclients.latchkey.dev",
             "CustomResourceDefinition - authservices.latchkey.dev",
             "Deployment latchkey-system latchkey-operator",
             "Lease latchkey-system latchkey-operator",
@@ -53,6 +54,7 @@ fn with_a_watched_namespace_the_permissions_are_limited_to_it() {
             "ClusterRole - latchkey-operator:latchkey-system:optional-crds",
             "ClusterRole - latchkey-operator:latchkey-system:view",
             "ClusterRoleBinding - latchkey-operator:latchkey-system:optional-crds",
+            "CustomResourceDefinition - authclients.latchkey.dev",
             "CustomResourceDefinition - authservices.latchkey.dev",
             "Deployment latchkey-system latchkey-operator",
             "Lease latchkey-system latchkey-operator",
@@ -300,8 +302,11 @@ fn a_service_monitor_is_rendered_on_request() {
 #[test]
 fn the_crd_survives_an_uninstallation_and_can_be_omitted() {
     let objects = render("latchkey", "latchkey-system", &[]);
-    let crd = of_kind(&objects, "CustomResourceDefinition")[0];
-    assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    let crds = of_kind(&objects, "CustomResourceDefinition");
+    assert_eq!(crds.len(), 2);
+    for crd in crds {
+        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    }
     let objects = render("latchkey", "latchkey-system", &["crds.install=false"]);
     assert!(of_kind(&objects, "CustomResourceDefinition").is_empty());
 }

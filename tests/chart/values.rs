@@ -101,8 +101,12 @@ fn every_value_has_a_comment() {
 }
 
 #[test]
-fn the_chart_contains_the_generated_crd() {
+fn the_chart_contains_the_generated_crds() {
+    use latchkey_tests::control_plane::{auth_client_crd, auth_service_crd};
     let read = |path| std::fs::read_to_string(path).expect("the CRD");
-    let generated = read(latchkey_tests::control_plane::auth_service_crd());
-    assert_eq!(read(folder().join("files/auth_service.yaml")), generated, "run `make generate`");
+    for (generated, file) in
+        [(auth_service_crd(), "auth_service.yaml"), (auth_client_crd(), "auth_client.yaml")]
+    {
+        assert_eq!(read(folder().join("files").join(file)), read(generated), "run `make generate`");
+    }
 }

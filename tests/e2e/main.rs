@@ -16,6 +16,7 @@ mod keys;
 mod load;
 mod monitoring;
 mod namespace;
+mod oauth_clients;
 mod objects;
 mod plugin;
 mod pods;

@@ -36,6 +36,14 @@ pub fn refused() -> Vec<(Value, &'static str)> {
             json!({"issuer": "https://example.com/?a=b"}),
             "spec.issuer must be an http or https URL without user, query and fragment, such as https://auth.example.com",
         ),
+        (
+            json!({"clients": {"allowedNamespaces": {"from": "Selector"}}}),
+            "spec.clients.allowedNamespaces: set selector if from is Selector, and only then",
+        ),
+        (
+            json!({"clients": {"allowedNamespaces": {"selector": {}}}}),
+            "spec.clients.allowedNamespaces: set selector if from is Selector, and only then",
+        ),
         (json!({"database": url}), "spec.database: set urlSecretRef or embedded, not both"),
         (
             json!({"database": {"allowShared": true}}),

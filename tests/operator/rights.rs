@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 /// Resources that discovery does not list: subresources and special verbs, each by group, resource, subresource and
 /// verb.
-const SPECIAL: [(&str, &str, &str, &str); 24] = [
+const SPECIAL: [(&str, &str, &str, &str); 26] = [
     ("", "pods", "exec", "create"),
     ("", "pods", "exec", "get"),
     ("", "pods", "attach", "create"),
@@ -33,6 +33,8 @@ const SPECIAL: [(&str, &str, &str, &str); 24] = [
     ("latchkey.dev", "authservices", "status", "patch"),
     ("latchkey.dev", "authservices", "finalizers", "update"),
     ("latchkey.dev", "authservices", "scale", "patch"),
+    ("latchkey.dev", "authclients", "status", "patch"),
+    ("latchkey.dev", "authclients", "finalizers", "update"),
     ("route.openshift.io", "routes", "custom-host", "create"),
     ("route.openshift.io", "routes", "custom-host", "update"),
     ("rbac.authorization.k8s.io", "roles", "", "escalate"),
@@ -42,7 +44,8 @@ const SPECIAL: [(&str, &str, &str, &str); 24] = [
 ];
 
 /// CustomResourceDefinitions: the optional ones, and an unrelated one.
-const DEFINITIONS: [&str; 5] = [
+const DEFINITIONS: [&str; 6] = [
+    "authclients.latchkey.dev",
     "backendtlspolicies.gateway.networking.k8s.io",
     "certificates.cert-manager.io",
     "httproutes.gateway.networking.k8s.io",
@@ -269,6 +272,10 @@ fn assert_is_harmless(what: &str, verbs: &str) {
     }
     for forbidden in ["deletecollection", "escalate", "bind", "impersonate", "*"] {
         assert!(!verbs.split(' ').any(|verb| verb == forbidden), "{what}: {verbs}");
+    }
+    if resource == "namespaces" {
+        // Their labels decide which AuthClients an AuthService admits.
+        assert_eq!(verbs, "get", "{what}");
     }
     if resource == "pods" {
         // Pods are annotated to notify their kubelets of a new key set.

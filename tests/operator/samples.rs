@@ -8,6 +8,7 @@ use latchkey_tests::{chart, programs};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use crate::client_fixture::{load, wait_for_entry, wait_until_ready};
 use crate::fixture::{Fixture, NAME};
 
 /// The Secrets that the comments of the samples require.
@@ -110,6 +111,19 @@ async fn the_sample_with_client_certificates_mounts_them_in_server_and_migration
     fixture.wait_for_value("ConfigMap", "auth-settings", "/data/DATABASE_CLIENT_CERT_FILE", &file).await;
     let size = serde_json::json!("10");
     fixture.wait_for_value("ConfigMap", "auth-settings", "/data/DATABASE_POOL_SIZE", &size).await;
+}
+
+#[tokio::test]
+async fn the_sample_of_a_client_is_registered() {
+    let fixture = Fixture::new("sample-auth-client").await;
+    let _kubelet = fixture.start_kubelet();
+    let _operator = fixture.start_operator().await;
+    fixture.apply(serde_json::json!({})).await;
+    let (path, _) = read(&fixture, "auth-client.yaml");
+    apply(&fixture, &path);
+    wait_for_entry(&fixture, "orders").await;
+    load(&fixture).await;
+    wait_until_ready(&fixture, "orders").await;
 }
 
 #[tokio::test]

@@ -158,7 +158,7 @@ fn every_rule_of_the_crd_is_tested() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-fn each_rule(schema: &Value, found: &mut impl FnMut(&str)) {
+pub fn each_rule(schema: &Value, found: &mut impl FnMut(&str)) {
     for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
         found(rule["message"].as_str().expect("a rule has a message"));
     }

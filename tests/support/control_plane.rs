@@ -73,13 +73,13 @@ pub struct Contents<'a> {
 }
 
 impl ControlPlane {
-    /// The control plane that the tests of this process share: with the CRDs of `AuthService` and of all optional
+    /// The control plane that the tests of this process share: with the CRDs of `AuthService`, `AuthClient` and all optional
     /// kinds, and with controllers. The first caller starts it.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED
             .get_or_init(|| async {
-                let crds = [vec![auth_service_crd()], optional_crds()].concat();
+                let crds = [vec![auth_service_crd(), auth_client_crd()], optional_crds()].concat();
                 Self::start(Contents { crds: &crds, controllers: &CONTROLLERS }).await
             })
             .await
@@ -290,6 +290,11 @@ impl ControlPlane {
 /// The CRD as committed and shipped.
 pub fn auth_service_crd() -> PathBuf {
     programs::workspace().join("crds/auth_service.yaml")
+}
+
+/// The CRD of the OAuth clients.
+pub fn auth_client_crd() -> PathBuf {
+    programs::workspace().join("crds/auth_client.yaml")
 }
 
 /// The third-party CRDs that the tests use: ServiceMonitor first, PrometheusRule (the chart's), HTTPRoute,

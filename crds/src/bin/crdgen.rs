@@ -1,8 +1,13 @@
-//! Prints the CustomResourceDefinition, for `crds/auth_service.yaml` and the chart.
+//! Prints a CustomResourceDefinition, for the files in `crds/` and the chart: that of AuthService, or with the argument
+//! `auth_client` that of AuthClient.
 
 use std::io::Write;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    std::io::stdout().write_all(latchkey_crds::auth_service_yaml()?.as_bytes())?;
+    let text = match std::env::args().nth(1).as_deref() {
+        Some("auth_client") => latchkey_crds::auth_client_yaml()?,
+        _ => latchkey_crds::auth_service_yaml()?,
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }

@@ -16,13 +16,16 @@ use crate::auth_service::begun_migrations::BegunMigrations;
 use crate::auth_service::failures::Failures;
 use crate::auth_service::pace::Pace;
 use crate::auth_service::repair_limit::Repairs;
+use crate::cluster::auth_clients::AuthClients;
 use crate::cluster::cache::Cache;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
+use crate::cluster::watches::ClientTriggers;
 use crate::controller::concurrency::ReconcileSlots;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
+use crate::registrations::Registrations;
 use crate::responsibility::{Foreign, Scope};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,16 @@ pub(crate) struct AppliedState {
     pub correct_version: Option<Box<str>>,
 }
 
+/// What the reconciles of AuthClients and AuthServices share.
+#[derive(Clone)]
+pub(crate) struct ClientParts {
+    /// The cache of the AuthClients.
+    pub auth_clients: AuthClients,
+    pub registrations: Registrations,
+    /// Triggers reconciles of AuthClients.
+    pub triggers: ClientTriggers,
+}
+
 /// Where this operator runs, and for which AuthServices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -81,7 +94,11 @@ pub(crate) struct Memory {
     /// The status written last. It is newer than the cache until the watch shows it.
     pub status: Option<WrittenStatus>,
     /// The key set that was written last.
-    pub keys: WrittenKeys,
+    pub keys: WrittenSecret,
+    /// The client registry that was written last.
+    pub registry: WrittenSecret,
+    /// Since when the present client registry exists, with its serial.
+    pub registry_since: Option<(u64, Instant)>,
     /// Whether the retained volume is known to be protected against other tools.
     pub volume_protected: bool,
     /// Whether the objects of this process's release were applied to its workloads, or did not differ.
@@ -132,12 +149,12 @@ pub(crate) struct WrittenStatus {
     pub status: AuthServiceStatus,
 }
 
-/// The Secret of the key set written last, with the resource version that it replaced. It is newer than the cache
+/// A Secret written last, with the resource version that it replaced. It is newer than the cache
 /// until the watch shows it.
 #[derive(Default)]
-pub(crate) struct WrittenKeys(pub Option<(String, Arc<DynamicObject>)>);
+pub(crate) struct WrittenSecret(pub Option<(String, Arc<DynamicObject>)>);
 
-impl WrittenKeys {
+impl WrittenSecret {
     /// The Secret that replaced this version, if this process wrote it last.
     pub(crate) fn newer_than(&self, version: Option<&str>) -> Option<Arc<DynamicObject>> {
         let (replaced, secret) = self.0.as_ref()?;
@@ -145,10 +162,10 @@ impl WrittenKeys {
     }
 }
 
-// It holds private keys.
-impl std::fmt::Debug for WrittenKeys {
+// It may hold private keys.
+impl std::fmt::Debug for WrittenSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("WrittenKeys")
+        f.write_str("WrittenSecret")
     }
 }
 
@@ -159,6 +176,11 @@ pub(crate) struct Context {
     pub cache: Cache,
     /// The cache of the AuthServices.
     pub auth_services: Store<Observed>,
+    /// The cache of the AuthClients.
+    pub auth_clients: AuthClients,
+    pub registrations: Registrations,
+    /// Triggers reconciles of AuthClients.
+    pub client_triggers: ClientTriggers,
     pub installation: Installation,
     /// The AuthServices that this operator reconciles.
     pub scope: Scope,
@@ -186,6 +208,7 @@ impl Context {
         metrics: Metrics,
         place: Place,
         turns: Pace,
+        clients: ClientParts,
     ) -> Arc<Self> {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {
@@ -194,6 +217,9 @@ impl Context {
             client,
             cache,
             auth_services: turns.auth_services(),
+            auth_clients: clients.auth_clients,
+            registrations: clients.registrations,
+            client_triggers: clients.triggers,
             installation,
             scope: place.scope,
             operator_namespace: place.namespace,
@@ -266,6 +292,7 @@ impl Context {
         let there: HashSet<String> =
             self.auth_services.state().iter().filter_map(|auth_service| auth_service.uid()).collect();
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| there.contains(uid));
+        self.registrations.retain_services(&there);
         self.begun_migrations().retain(|uid| there.contains(uid));
     }
 }

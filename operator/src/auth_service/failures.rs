@@ -35,7 +35,7 @@ impl Failures {
 }
 
 /// Doubles from half a second, up to [`MAX_RETRY_DELAY`].
-pub(super) fn decide_retry_delay(failures: u32) -> Duration {
+pub(crate) fn decide_retry_delay(failures: u32) -> Duration {
     Duration::from_millis(500)
         .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
         .min(MAX_RETRY_DELAY)

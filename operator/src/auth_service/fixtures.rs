@@ -7,7 +7,8 @@ use latchkey_crds::{AuthService, AuthServiceSpec};
 use serde_json::{Value, json};
 
 use super::dereference::{
-    BootstrapAdmin, ClientCertificate, Dereferenced, ExposureState, ExternalState, Rotation, SmtpLogin,
+    BootstrapAdmin, ClientCertificate, ClientRegistry, Dereferenced, ExposureState, ExternalState, Rotation,
+    SmtpLogin,
 };
 use super::shared_database::Sharing;
 use super::validate::{Validated, validate, validate_tokens};
@@ -61,6 +62,7 @@ pub(crate) fn embedded() -> Dereferenced {
         keys: KeyMaterial::Stored(KeySet::parse(KEYS).unwrap()),
         rotation: Rotation::default(),
         salt: SecretText::new("salt"),
+        clients: ClientRegistry::default(),
     }
 }
 

@@ -8,7 +8,7 @@ mod begun_migrations;
 mod certificate;
 pub(crate) mod context;
 mod dereference;
-mod failures;
+pub(crate) mod failures;
 #[cfg(test)]
 mod fixtures;
 mod hold;
@@ -18,10 +18,11 @@ mod migration;
 mod ownership;
 pub(crate) mod pace;
 mod postgres_image;
-mod problem;
+pub(crate) mod problem;
 pub(crate) mod references;
+mod registration;
 mod render;
-mod repair_limit;
+pub(crate) mod repair_limit;
 mod retention;
 mod server_reports;
 mod shared_database;
@@ -45,6 +46,10 @@ use crate::cluster::observed::Observed;
 use crate::error_chain::ErrorChain;
 use crate::names::Component;
 use context::Context;
+
+pub(crate) use apply::NO_VERSION;
+pub(crate) use dereference::data_of;
+pub(crate) use validate::service_url;
 
 use failures::decide_retry_delay;
 use server_reports::Answer;
@@ -161,9 +166,13 @@ async fn reconcile_once(
     if matches!(applied.schema, render::Schema::Blocked(_)) || !applied.name_conflicts.is_empty() {
         context.begun_migrations().hold_back(&service.owner.uid);
     }
+    let ask_again = registration::publish(&service, &external_state, &applied, context);
     match status::update(auth_service, &service, &external_state, &applied, context).await {
         Err(status::StatusError::Outdated) => Ok(Action::requeue(OUTDATED_DELAY)),
-        requeue_after => Ok(Action::requeue(requeue_after?)),
+        requeue_after => {
+            let requeue_after = requeue_after?;
+            Ok(Action::requeue(ask_again.map_or(requeue_after, |sooner| sooner.min(requeue_after))))
+        }
     }
 }
 

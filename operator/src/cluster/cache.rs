@@ -1,12 +1,12 @@
 //! The cache: the last observed objects of each watched kind, so that a reconcile needs no requests to the API
 //! server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use kube::ResourceExt;
-use latchkey_crds::AuthService;
+use latchkey_crds::{AuthClient, AuthService};
 use tokio::sync::watch;
 
 use crate::cluster::cached_object::CachedObject;
@@ -15,7 +15,7 @@ use crate::cluster::kinds::Kind;
 use crate::cluster::object_store::{ObjectStore, WatchEnded};
 use crate::cluster::observed::Observed;
 use crate::cluster::owners::OwnNames;
-use crate::cluster::references::{NamedObjects, NamesOf};
+use crate::cluster::references::NamedObjects;
 
 /// How long the start waits for the discovery of the optional kinds.
 const OPTIONAL_WITHIN: Duration = Duration::from_secs(5);
@@ -50,6 +50,9 @@ impl Optional {
     }
 }
 
+/// The names of the objects of one kind whose changes concern an AuthService, in its namespace.
+pub(crate) type NamesOf = fn(&AuthService) -> BTreeSet<String>;
+
 /// What the cache has to know about AuthServices.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
@@ -69,42 +72,58 @@ pub(crate) struct Cache {
     pub(crate) named_secrets: NamedObjects,
     /// The ConfigMaps that AuthServices reference.
     pub(crate) named_config_maps: NamedObjects,
+    /// The Secrets of AuthClients.
+    pub(crate) client_secrets: NamedObjects,
     /// The statuses that the operator wrote last.
     pub(crate) written_statuses: WrittenStatuses,
     optional: Arc<watch::Sender<Optional>>,
-    own_names: OwnNames,
+    rules: Rules,
 }
 
 impl Cache {
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
             stores: Arc::default(),
-            named_secrets: NamedObjects::new(rules.secrets),
-            named_config_maps: NamedObjects::new(rules.config_maps),
+            named_secrets: NamedObjects::default(),
+            named_config_maps: NamedObjects::default(),
+            client_secrets: NamedObjects::default(),
             written_statuses: WrittenStatuses::default(),
             optional: Arc::default(),
-            own_names: rules.own_names,
+            rules,
         }
     }
 
     /// Updates the references of an AuthService.
     pub(crate) fn follow(&self, auth_service: &AuthService) {
-        self.named().for_each(|named| named.follow(auth_service));
+        let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
+        self.named_secrets.follow(&namespace, &name, (self.rules.secrets)(auth_service));
+        self.named_config_maps.follow(&namespace, &name, (self.rules.config_maps)(auth_service));
     }
 
     /// Removes the references and the objects of a deleted AuthService.
     pub(crate) fn forget(&self, auth_service: &AuthService) {
-        self.named().for_each(|named| named.forget(auth_service));
-        self.release(&auth_service.namespace().unwrap_or_default(), &auth_service.name_any());
+        let (namespace, name) = (auth_service.namespace().unwrap_or_default(), auth_service.name_any());
+        self.named().for_each(|named| named.forget(&namespace, &name));
+        self.release(&namespace, &name);
     }
 
     /// The same for all AuthServices that are not in this list.
     pub(crate) fn retain(&self, existing: &[Arc<Observed>]) {
+        let existing = existing
+            .iter()
+            .map(|object| (object.namespace().unwrap_or_default(), object.name_any()))
+            .collect();
         for named in self.named() {
-            for (namespace, name) in named.retain(existing.iter().map(|object| object.salvaged())) {
+            for (namespace, name) in named.retain(&existing) {
                 self.release(&namespace, &name);
             }
         }
+    }
+
+    /// Updates the reference of an AuthClient.
+    pub(crate) fn follow_client(&self, client: &AuthClient) {
+        let (namespace, name) = (client.namespace().unwrap_or_default(), client.name_any());
+        self.client_secrets.follow(&namespace, &name, client.secret_name().into_iter().collect());
     }
 
     fn release(&self, namespace: &str, name: &str) {
@@ -131,7 +150,7 @@ impl Cache {
 
     /// The names of the objects of an AuthService.
     pub(crate) fn own_names(&self) -> OwnNames {
-        self.own_names
+        self.rules.own_names
     }
 
     fn named(&self) -> impl Iterator<Item = &NamedObjects> {

@@ -1,13 +1,11 @@
-//! The Secrets and ConfigMaps that AuthServices reference. A watch of each kind reports the metadata of all objects;
-//! those without a reference are dropped. The data are read while an AuthService references the object, once per
+//! The Secrets and ConfigMaps that AuthServices or AuthClients reference. A watch of each kind reports the metadata of
+//! all objects; those without a reference are dropped. The data are read while something references the object, once per
 //! change.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kube::ResourceExt;
-use latchkey_crds::AuthService;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::cluster::cached_object::CachedObject;
@@ -18,7 +16,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Namespace and name.
 type Key = (String, String);
 
-/// A few distinct names: most objects are used by one AuthService, and each AuthService references a few.
+/// A few distinct names: most objects have one referrer, and each referrer has a few references.
 type Few = Vec<Box<str>>;
 
 /// The state of a referenced object.
@@ -30,21 +28,18 @@ pub(crate) enum NamedState {
     Unread(Option<u64>),
 }
 
-/// The names of the objects of one kind whose changes concern an AuthService, in its namespace.
-pub(crate) type NamesOf = fn(&AuthService) -> BTreeSet<String>;
-
-/// The referenced objects of one kind, the AuthServices that reference them, and the data that were read.
-#[derive(Clone)]
+/// The referenced objects of one kind, the referrers of one kind, and the data that were read. A referrer is an
+/// AuthService or an AuthClient; it references objects of its namespace.
+#[derive(Clone, Default)]
 pub(crate) struct NamedObjects {
-    names_of: NamesOf,
     content: Arc<Mutex<Content>>,
 }
 
 #[derive(Default)]
 struct Content {
     objects: HashMap<Key, Named>,
-    /// The objects that each AuthService references.
-    by_service: HashMap<Key, Few>,
+    /// The objects that each referrer references.
+    by_referrer: HashMap<Key, Few>,
 }
 
 /// The response of the API server.
@@ -65,7 +60,7 @@ impl Read {
 
 #[derive(Default)]
 struct Named {
-    /// The AuthServices of its namespace that reference it.
+    /// The referrers, by name, in its namespace.
     by: Few,
     /// Counts observed changes, so that a response to an earlier request is not taken for the current state.
     changes: u64,
@@ -76,59 +71,52 @@ struct Named {
 }
 
 impl NamedObjects {
-    pub(crate) fn new(names_of: NamesOf) -> Self {
-        Self { names_of, content: Arc::default() }
+    /// Updates the references of a referrer; objects without references are removed.
+    pub(crate) fn follow(&self, namespace: &str, referrer: &str, names: BTreeSet<String>) {
+        self.lock().set(&(namespace.to_owned(), referrer.to_owned()), names);
     }
 
-    /// Updates the references of an AuthService; objects without references are removed.
-    pub(crate) fn follow(&self, auth_service: &AuthService) {
-        let key = key_of(auth_service);
-        self.lock().set(&key, (self.names_of)(auth_service));
+    /// Removes a referrer, and objects that no other one references.
+    pub(crate) fn forget(&self, namespace: &str, referrer: &str) {
+        self.follow(namespace, referrer, BTreeSet::new());
     }
 
-    /// Removes an AuthService, and objects that no other AuthService references.
-    pub(crate) fn forget(&self, auth_service: &AuthService) {
-        self.lock().set(&key_of(auth_service), BTreeSet::new());
-    }
-
-    /// Removes the AuthServices that are not in this list. Returns namespace and name of each.
-    pub(crate) fn retain<'a>(&self, existing: impl Iterator<Item = &'a AuthService>) -> Vec<Key> {
-        let existing: BTreeSet<Key> = existing.map(key_of).collect();
+    /// Removes the referrers that are not in this list, by namespace and name. Returns namespace and name of each.
+    pub(crate) fn retain(&self, existing: &BTreeSet<Key>) -> Vec<Key> {
         let mut content = self.lock();
         let gone: Vec<Key> =
-            content.by_service.keys().filter(|key| !existing.contains(*key)).cloned().collect();
+            content.by_referrer.keys().filter(|key| !existing.contains(*key)).cloned().collect();
         for key in &gone {
             content.set(key, BTreeSet::new());
         }
         gone
     }
 
-    /// Observes the version of an object, or its deletion. Returns the names of the AuthServices of its namespace that
-    /// reference it, if it changed.
+    /// Observes the version of an object, or its deletion. Returns the names of the referrers, if it changed.
     pub(crate) fn observe(&self, namespace: &str, name: &str, version: Option<&str>) -> Vec<String> {
         self.lock().observe(&(namespace.to_owned(), name.to_owned()), version)
     }
 
     /// Observes a complete list, by namespace and name, with the versions. Returns namespace and name of the
-    /// AuthServices that are affected.
+    /// affected referrers.
     pub(crate) fn observe_all(&self, listed: &HashMap<Key, String>) -> Vec<Key> {
         let mut content = self.lock();
         let objects: Vec<Key> = content.objects.keys().cloned().collect();
         let mut concerned = Vec::new();
         for key in objects {
-            let services = content.observe(&key, listed.get(&key).map(String::as_str));
-            concerned.extend(services.into_iter().map(|service| (key.0.clone(), service)));
+            let referrers = content.observe(&key, listed.get(&key).map(String::as_str));
+            concerned.extend(referrers.into_iter().map(|referrer| (key.0.clone(), referrer)));
         }
         concerned
     }
 
-    /// Whether an AuthService references it.
+    /// Whether anything references it.
     pub(crate) fn is_named(&self, namespace: &str, name: &str) -> bool {
         self.lock().objects.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
     /// Waits until no other task reads the object, and lets no other task read it as long as the guard exists. `None` if
-    /// no AuthService references it, or if the other task takes long.
+    /// nothing references it, or if the other task takes long.
     pub(crate) async fn begin_read(&self, namespace: &str, name: &str) -> Option<OwnedMutexGuard<()>> {
         let key = (namespace.to_owned(), name.to_owned());
         let reading = self.lock().objects.get_mut(&key)?.reading.get_or_insert_default().clone();
@@ -161,30 +149,39 @@ impl NamedObjects {
         }
     }
 
+    /// Stores an object as this process wrote it, until another version is observed.
+    pub(crate) fn store(&self, namespace: &str, name: &str, object: Arc<CachedObject>) {
+        if let Some(named) = self.lock().objects.get_mut(&(namespace.to_owned(), name.to_owned())) {
+            named.changes = named.changes.wrapping_add(1);
+            named.read = Some(Read::Found(object));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Content {
-    fn set(&mut self, service: &Key, names: BTreeSet<String>) {
-        let before = self.by_service.remove(service).unwrap_or_default();
+    fn set(&mut self, referrer: &Key, names: BTreeSet<String>) {
+        let before = self.by_referrer.remove(referrer).unwrap_or_default();
         for name in before.iter().filter(|name| !names.contains(&***name)) {
-            let key = (service.0.clone(), name.to_string());
+            let key = (referrer.0.clone(), name.to_string());
             if let Some(object) = self.objects.get_mut(&key) {
-                object.by.retain(|name| **name != *service.1);
+                object.by.retain(|name| **name != *referrer.1);
                 if object.by.is_empty() {
                     self.objects.remove(&key);
                 }
             }
         }
         for name in names.iter().filter(|name| !before.iter().any(|other| **other == ***name)) {
-            let object = self.objects.entry((service.0.clone(), name.clone())).or_default();
+            let object = self.objects.entry((referrer.0.clone(), name.clone())).or_default();
             object.by.reserve_exact(1);
-            object.by.push(service.1.as_str().into());
+            object.by.push(referrer.1.as_str().into());
         }
         if !names.is_empty() {
-            self.by_service.insert(service.clone(), names.into_iter().map(String::into_boxed_str).collect());
+            self.by_referrer
+                .insert(referrer.clone(), names.into_iter().map(String::into_boxed_str).collect());
         }
     }
 
@@ -203,10 +200,6 @@ impl Content {
     }
 }
 
-fn key_of(auth_service: &AuthService) -> Key {
-    (auth_service.namespace().unwrap_or_default(), auth_service.name_any())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -215,23 +208,10 @@ mod tests {
     use crate::cluster::kinds::Kind;
     use crate::names::Names;
 
-    /// The Secret of the database and the AuthService's own.
-    fn named_secrets() -> NamedObjects {
-        NamedObjects::new(|auth_service| {
-            let own = Names::new(&auth_service.name_any()).secrets();
-            let database = auth_service.spec.database.url_secret_ref.as_ref();
-            database.map(|reference| reference.name.clone()).into_iter().chain(own).collect()
-        })
-    }
-
-    fn auth_service(name: &str, database: Option<&str>) -> AuthService {
-        let database = database.map(|name| json!({"urlSecretRef": {"name": name}}));
-        serde_json::from_value(json!({
-            "apiVersion": "latchkey.dev/v1alpha1", "kind": "AuthService",
-            "metadata": {"name": name, "namespace": "a"},
-            "spec": database.map_or(json!({}), |database| json!({"database": database})),
-        }))
-        .unwrap()
+    /// The Secret of the database and those of the AuthService itself.
+    fn follow(secrets: &NamedObjects, name: &str, database: Option<&str>) {
+        let own = Names::new(name).secrets();
+        secrets.follow("a", name, database.map(str::to_owned).into_iter().chain(own).collect());
     }
 
     fn put(secrets: &NamedObjects, name: &str, version: &str) {
@@ -251,26 +231,26 @@ mod tests {
 
     #[test]
     fn an_object_without_references_is_removed_and_triggers_nothing() {
-        let secrets = named_secrets();
+        let secrets = NamedObjects::default();
         assert!(secrets.observe("a", "db", Some("1")).is_empty());
-        secrets.follow(&auth_service("x", Some("db")));
-        secrets.follow(&auth_service("y", Some("db")));
+        follow(&secrets, "x", Some("db"));
+        follow(&secrets, "y", Some("db"));
         assert_eq!(secrets.observe("a", "db", Some("1")), ["x", "y"]);
         assert!(secrets.observe("b", "db", Some("1")).is_empty(), "another namespace's");
         assert_eq!(secrets.observe("a", "x-jwt-keys", None), ["x"]);
         put(&secrets, "db", "1");
-        secrets.follow(&auth_service("x", Some("other")));
+        follow(&secrets, "x", Some("other"));
         assert!(is_read(&secrets, "db"));
-        secrets.forget(&auth_service("y", None));
+        secrets.forget("a", "y");
         assert!(!secrets.is_named("a", "db"));
-        secrets.retain(std::iter::empty());
-        assert!(secrets.lock().objects.is_empty() && secrets.lock().by_service.is_empty());
+        secrets.retain(&BTreeSet::new());
+        assert!(secrets.lock().objects.is_empty() && secrets.lock().by_referrer.is_empty());
     }
 
     #[test]
     fn an_object_that_was_read_is_valid_until_another_version_is_observed() {
-        let secrets = named_secrets();
-        secrets.follow(&auth_service("x", Some("db")));
+        let secrets = NamedObjects::default();
+        follow(&secrets, "x", Some("db"));
         put(&secrets, "db", "7");
         assert!(secrets.observe("a", "db", Some("7")).is_empty());
         assert!(is_read(&secrets, "db"));
@@ -281,7 +261,7 @@ mod tests {
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "9");
         // A list without the Secret, and one with it.
-        assert_eq!(secrets.observe_all(&HashMap::new()).len(), 6);
+        assert_eq!(secrets.observe_all(&HashMap::new()).len(), 7);
         assert!(!is_read(&secrets, "db"));
         put(&secrets, "db", "9");
         secrets.observe_all(&HashMap::from([(("a".to_owned(), "db".to_owned()), "9".to_owned())]));

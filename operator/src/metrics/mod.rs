@@ -1,5 +1,6 @@
 //! All metrics of the operator. Label values are taken from fixed lists.
 
+mod auth_clients;
 mod auth_services;
 #[cfg(test)]
 mod documented_tests;
@@ -12,9 +13,11 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::cluster::auth_clients::AuthClients;
 use crate::cluster::instrumentation::Instrumentation;
 use crate::cluster::kinds::Kind;
 use crate::cluster::observed::Observed;
+use crate::names::AUTH_CLIENT;
 use crate::responsibility::Scope;
 
 #[derive(Debug, Clone)]
@@ -30,6 +33,9 @@ pub(crate) struct Metrics {
     watch_errors: IntCounterVec,
     unreadable: IntGaugeVec,
     rollouts: IntGaugeVec,
+    client_reconciles: IntCounterVec,
+    clients: IntGaugeVec,
+    auth_clients: Arc<OnceLock<AuthClients>>,
     auth_services: Arc<OnceLock<(Store<Observed>, Scope)>>,
 }
 
@@ -47,6 +53,11 @@ impl Metrics {
                 Ok(counters)
             };
         let reconciles = counters("latchkey_operator_reconcile_total", "Reconciles by result.", &["result"])?;
+        let client_reconciles = counters(
+            "latchkey_operator_client_reconcile_total",
+            "Reconciles of AuthClients by result.",
+            &["result"],
+        )?;
         let applied =
             counters("latchkey_operator_applied_objects_total", "Objects created or updated.", &["kind"])?;
         let deleted = counters("latchkey_operator_deleted_objects_total", "Objects deleted.", &["kind"])?;
@@ -79,6 +90,7 @@ impl Metrics {
         for state in ["running", "waiting"] {
             rollouts.with_label_values(&[state]);
         }
+        let clients = auth_clients::register(&registry)?;
         let durations = HistogramVec::new(
             HistogramOpts::new(
                 "latchkey_operator_reconcile_duration_seconds",
@@ -95,11 +107,11 @@ impl Metrics {
         // Initialized, so that the first occurrence shows as an increase.
         for result in ["ok", "error"] {
             reconciles.with_label_values(&[result]);
+            client_reconciles.with_label_values(&[result]);
             durations.with_label_values(&[result]);
         }
-        for kind in
-            ["AuthService", "CustomResourceDefinition"].into_iter().chain(Kind::BUILT_IN.map(Kind::as_str))
-        {
+        let others = ["AuthService", AUTH_CLIENT, "CustomResourceDefinition"];
+        for kind in others.into_iter().chain(Kind::BUILT_IN.map(Kind::as_str)) {
             watch_errors.with_label_values(&[kind]);
             if kind != "CustomResourceDefinition" {
                 unreadable.with_label_values(&[kind]);
@@ -123,6 +135,9 @@ impl Metrics {
             watch_errors,
             unreadable,
             rollouts,
+            client_reconciles,
+            clients,
+            auth_clients: Arc::default(),
             auth_services: Arc::default(),
         })
     }
@@ -132,6 +147,18 @@ impl Metrics {
         let result = [if succeeded { "ok" } else { "error" }];
         self.reconciles.with_label_values(&result).inc();
         self.durations.with_label_values(&result).observe(seconds);
+    }
+
+    /// Counts a reconcile of an AuthClient.
+    pub(crate) fn client_reconciled(&self, succeeded: bool) {
+        self.client_reconciles.with_label_values(&[if succeeded { "ok" } else { "error" }]).inc();
+    }
+
+    /// Adds the number of these AuthClients. Only the leader has any.
+    pub(crate) fn show_auth_clients(&self, auth_clients: AuthClients) {
+        if self.auth_clients.set(auth_clients).is_err() {
+            tracing::debug!("the AuthClients are shown already");
+        }
     }
 
     /// Adds the metrics of these AuthServices. Only the leader has any.
@@ -179,6 +206,11 @@ impl Metrics {
     /// # Errors
     /// When a metric cannot be encoded.
     pub(crate) fn render(&self) -> Result<String, prometheus::Error> {
+        if let Some(auth_clients) = self.auth_clients.get() {
+            for (reason, number) in auth_clients::by_reason(auth_clients) {
+                self.clients.with_label_values(&[reason]).set(i64::try_from(number).unwrap_or(i64::MAX));
+            }
+        }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -207,7 +239,8 @@ impl Instrumentation for Metrics {
 }
 
 /// The resources that the operator requests; any other counts as `other`.
-const RESOURCES: [&str; 21] = [
+const RESOURCES: [&str; 23] = [
+    "authclients",
     "authservices",
     "certificates",
     "configmaps",
@@ -219,6 +252,7 @@ const RESOURCES: [&str; 21] = [
     "ingresses",
     "jobs",
     "leases",
+    "namespaces",
     "networkpolicies",
     "persistentvolumeclaims",
     "poddisruptionbudgets",
@@ -236,7 +270,12 @@ fn resource_of(path: &str) -> &'static str {
     let mut segments = path.split('/').skip(1);
     let versions = if segments.next() == Some("apis") { 2 } else { 1 };
     let mut segments = segments.skip(versions).peekable();
-    let plural = if segments.peek() == Some(&"namespaces") { segments.nth(2) } else { segments.next() };
+    let plural = if segments.peek() == Some(&"namespaces") {
+        // Without anything after it, it concerns the namespace itself.
+        segments.nth(2).or(Some("namespaces"))
+    } else {
+        segments.next()
+    };
     RESOURCES.into_iter().find(|known| Some(*known) == plural).unwrap_or("other")
 }
 
@@ -253,6 +292,7 @@ mod tests {
         );
         assert_eq!(resource_of("/apis/apps/v1/deployments"), "deployments");
         assert_eq!(resource_of("/api/v1/services"), "services");
+        assert_eq!(resource_of("/api/v1/namespaces/a"), "namespaces");
         assert_eq!(resource_of("/version"), "other");
         assert_eq!(resource_of(""), "other");
     }

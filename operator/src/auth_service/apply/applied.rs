@@ -21,6 +21,8 @@ pub(crate) struct Applied {
     pub contested: Vec<(Kind, String)>,
     /// Whether `spec.paused` holds back a write.
     pub pending: bool,
+    /// Whether the client registry in the cluster is the rendered one.
+    pub has_registry: bool,
     /// The maximum number of concurrent rollouts, if the AuthService waits for its turn.
     pub queued: Option<usize>,
 }

@@ -17,7 +17,7 @@ use crate::names::{MANAGED_BY, OPERATOR};
 /// fails with 409 if the object exists, and creates it if it does not, because the version of a new object is
 /// ignored. (A `create` would also fail, but its fields would belong to another field manager entry than those of a
 /// later apply, and would not be removed when they are no longer rendered.)
-pub(super) const NO_VERSION: &str = "1";
+pub(crate) const NO_VERSION: &str = "1";
 
 /// The object that a write addresses.
 pub(super) enum Target {

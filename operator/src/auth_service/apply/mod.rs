@@ -18,8 +18,8 @@ mod currency;
 mod difference;
 mod existing;
 mod field_changes;
+mod hint;
 mod inspection;
-mod keys_hint;
 mod object;
 mod pause;
 mod quantity;
@@ -40,6 +40,7 @@ use crate::cluster::kinds::Kind;
 use work::Work;
 
 pub(crate) use applied::Applied;
+pub(crate) use creation::NO_VERSION;
 pub(crate) use pause::observe;
 pub(crate) use work::ApplyError;
 
@@ -64,6 +65,8 @@ pub(crate) async fn apply(
         outdated: false,
     };
     let mut may_run = false;
+    let registry = service.names.clients();
+    let mut has_registry = false;
     let mut deployment = external_state.deployment.clone();
     for (phase, actions) in objects.phases {
         if phase == Phase::Workloads && !may_run {
@@ -74,7 +77,12 @@ pub(crate) async fn apply(
         }
         for action in actions {
             let is_deployment = action.target().0 == Kind::Deployment;
+            let is_registry = action.target() == (Kind::Secret, &*registry);
+            let obstacles = work.obstacles();
             let object = work.reconcile_object(action).await?;
+            if is_registry {
+                has_registry = work.obstacles() == obstacles;
+            }
             if let Some(object) = object.filter(|_| is_deployment) {
                 deployment = DynamicObject::clone(&object).try_parse().ok();
             }
@@ -82,7 +90,7 @@ pub(crate) async fn apply(
         if phase == Phase::Prerequisites {
             may_run = work.prerequisites_are_applied();
             if may_run {
-                for hint in &objects.keys_hints {
+                for hint in &objects.hints {
                     work.hint(hint).await;
                 }
             }
@@ -90,5 +98,14 @@ pub(crate) async fn apply(
     }
     let Work { name_conflicts, refused, contested, .. } = work;
     let schema = objects.schema;
-    Ok(Applied { deployment, schema, name_conflicts, refused, contested, pending: false, queued: None })
+    Ok(Applied {
+        deployment,
+        schema,
+        name_conflicts,
+        refused,
+        contested,
+        pending: false,
+        queued: None,
+        has_registry,
+    })
 }

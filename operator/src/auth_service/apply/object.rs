@@ -18,7 +18,7 @@ use super::creation::{self, Found, Target};
 use super::inspection::{Expected, Verdict, inspect};
 use super::work::{MOST_WRITES, Work};
 use super::{difference, refusal, repair};
-use crate::auth_service::context::{AppliedState, WrittenKeys};
+use crate::auth_service::context::{AppliedState, WrittenSecret};
 use crate::auth_service::render::Rendered;
 use crate::cluster::cached_object::CachedObject;
 use crate::cluster::kinds::Kind;
@@ -220,8 +220,15 @@ impl Work<'_> {
         // regardless of the other fields in the response.
         self.remember(rendered, Some(difference::fingerprint_of(rendered, &object)), None);
         if let Some(version) = based_on {
-            let written = WrittenKeys(Some((version.clone(), Arc::new(object.clone()))));
-            self.context.with_memory(&self.service.owner.uid, |memory| memory.keys = written);
+            let written = WrittenSecret(Some((version.clone(), Arc::new(object.clone()))));
+            let is_registry = *name == self.service.names.clients();
+            self.context.with_memory(&self.service.owner.uid, |memory| {
+                if is_registry {
+                    memory.registry = written;
+                } else {
+                    memory.keys = written;
+                }
+            });
         }
         Ok(object)
     }

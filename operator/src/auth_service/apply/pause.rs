@@ -41,6 +41,7 @@ pub(crate) fn observe(
         refused: Vec::new(),
         contested: Vec::new(),
         queued: None,
+        has_registry: false,
         pending: actions.any(|action| is_pending(action, &service.owner.uid, live)),
     }
 }

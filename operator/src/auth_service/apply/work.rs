@@ -140,6 +140,11 @@ impl Work<'_> {
             && (self.contested.is_empty() || self.external_state.deployment.is_some())
     }
 
+    /// The number of objects that could not be made as rendered.
+    pub(super) fn obstacles(&self) -> usize {
+        self.name_conflicts.len() + self.refused.len() + self.contested.len()
+    }
+
     /// Whether the cache still has the AuthService: a write may take seconds. Objects of a deleted one would be created
     /// after the garbage collector has deleted its objects, and stand in the way of a new one of the same name.
     fn owner_exists(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Errors of dereferencing.
 
+use latchkey_clients::RegistryError;
 use latchkey_keyset::KeySetError;
 
 use crate::cluster::kinds::Kind;
@@ -27,6 +28,9 @@ pub(crate) enum DereferenceError {
     /// A key could not be made.
     #[error(transparent)]
     Keys(#[from] KeySetError),
+    /// An accepted AuthClient breaks a rule of the registry, which is a bug.
+    #[error("the client registry cannot be rendered: {0}")]
+    Registry(RegistryError),
     /// The system returned no random bytes.
     #[error("the system returned no random bytes")]
     Random,

@@ -61,6 +61,11 @@ impl ExternalState {
         self.deployment.as_ref().is_some_and(|found| found.spec.replicas == Some(0))
     }
 
+    /// The report of a server pod, if it responded.
+    pub(crate) fn report_of(&self, pod: &str) -> Option<&Report> {
+        self.answers.iter().find(|answer| answer.pod == pod)?.report.as_ref()
+    }
+
     /// The reports of the servers that responded.
     pub(crate) fn reports(&self) -> impl Iterator<Item = &Report> {
         self.answers.iter().filter_map(|answer| answer.report.as_ref())

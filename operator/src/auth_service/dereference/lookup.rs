@@ -153,7 +153,7 @@ pub(super) fn text_of(bytes: Option<Vec<u8>>) -> Option<SecretText> {
 }
 
 /// The data of a Secret; values that are not base64 are left out.
-pub(super) fn data_of(secret: &DynamicObject) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn data_of(secret: &DynamicObject) -> BTreeMap<String, Vec<u8>> {
     let Some(data) = secret.data.get("data").and_then(serde_json::Value::as_object) else {
         return BTreeMap::new();
     };

@@ -2,6 +2,7 @@
 //! it reports that something irreplaceable is lost.
 
 mod claims;
+mod client_registry;
 mod error;
 mod external_state;
 mod keys;
@@ -32,12 +33,14 @@ use crate::signing_keys::{KeyMaterial, Plan};
 
 use lookup::Lookup;
 
+pub(crate) use client_registry::ClientRegistry;
 pub(crate) use error::DereferenceError;
 #[cfg(test)]
 pub(crate) use external_state::ExposureState;
 pub(crate) use external_state::ExternalState;
 pub(crate) use keys::{Rotation, is_ready};
 pub(crate) use logins::{BootstrapAdmin, ClientCertificate, SmtpLogin};
+pub(crate) use lookup::data_of;
 pub(crate) use pods::pods;
 
 /// The values to which the spec refers, the credentials of embedded stores, and the signing keys. A field is `None` if
@@ -76,6 +79,8 @@ pub(crate) struct Dereferenced {
     pub rotation: Rotation,
     /// The salt of hashes of secrets in annotations; stored beside the keys.
     pub salt: SecretText,
+    /// The registry of OAuth clients.
+    pub clients: ClientRegistry,
 }
 
 /// Resolves the references of the spec, and reads the state of the existing objects. `plan` is the plan
@@ -133,6 +138,7 @@ pub(crate) async fn dereference(
         Some(Ok(url)) => lookup.sharing(url, auth_service).await?,
         _ => Sharing::Exclusive,
     };
+    let clients = lookup.client_registry(auth_service, deployment.as_ref())?;
     let mut external_state = ExternalState {
         sharing,
         postgres_image: postgres.as_ref().filter(|postgres| has_volume(postgres)).and_then(image_of),
@@ -182,6 +188,7 @@ pub(crate) async fn dereference(
         keys,
         rotation,
         salt,
+        clients,
     };
     Ok((dereferenced, external_state))
 }

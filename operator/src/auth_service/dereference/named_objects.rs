@@ -4,13 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use kube::Api;
 
 use crate::auth_service::context::Context;
 use crate::cluster::cached_object::CachedObject;
 use crate::cluster::kinds::Kind;
-use crate::cluster::lenient::AnyObject;
-use crate::cluster::references::{NamedObjects, NamedState};
+use crate::cluster::named_reads::read_named;
+use crate::cluster::references::NamedObjects;
 
 use super::error::DereferenceError;
 
@@ -51,22 +50,10 @@ async fn read(
     names: impl Iterator<Item = &str>,
     error: impl Fn(String, kube::Error) -> DereferenceError,
 ) -> Result<Named, DereferenceError> {
-    let api: Api<AnyObject> = Api::namespaced_with(context.client.clone(), namespace, &kind.api_resource());
     let names: BTreeSet<&str> = names.collect();
     let found = names.into_iter().map(async |name| {
-        if let NamedState::Read(object) = objects.get(namespace, name) {
-            return Ok::<_, DereferenceError>((name.to_owned(), object));
-        }
-        // Many reconciles may need the same object at the same time.
-        let _reading = objects.begin_read(namespace, name).await;
-        let changes = match objects.get(namespace, name) {
-            NamedState::Read(object) => return Ok((name.to_owned(), object)),
-            NamedState::Unread(changes) => changes,
-        };
-        let object = api.get_opt(name).await.map_err(|source| error(name.to_owned(), source))?;
-        let object = object.map(|AnyObject(object)| Arc::new(CachedObject::new(kind, object)));
-        objects.insert(namespace, name, changes, object.clone());
-        Ok((name.to_owned(), object))
+        let object = read_named(&context.client, kind, objects, namespace, name).await;
+        object.map(|object| (name.to_owned(), object)).map_err(|source| error(name.to_owned(), source))
     });
     Ok(try_join_all(found).await?.into_iter().collect())
 }

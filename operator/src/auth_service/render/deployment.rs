@@ -13,8 +13,8 @@ use super::metadata::metadata;
 use super::{pod, pod_template, trusted_cas};
 use crate::auth_service::validate::{SecretKey, Server, Validated, paths};
 use crate::names::{
-    CHECKSUM_ANNOTATION, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY, MANAGEMENT_PORT,
-    MIGRATED_ANNOTATION, REQUIRED_KEY_ANNOTATION, SERVER_CONTAINER, SERVER_USER,
+    CHECKSUM_ANNOTATION, CLIENTS_KEY, CLIENTS_VOLUME, Component, DATABASE_ANNOTATION, HTTP_PORT, KEYS_KEY,
+    MANAGEMENT_PORT, MIGRATED_ANNOTATION, REQUIRED_KEY_ANNOTATION, SERVER_CONTAINER, SERVER_USER,
 };
 use crate::signing_keys::RequiredKey;
 
@@ -180,6 +180,11 @@ fn files(service: &Validated, server: &Server) -> (Vec<Volume>, Vec<VolumeMount>
         pod::read_only("database", paths::DATABASE),
         pod::read_only("redis", paths::REDIS),
     ];
+    if service.clients.is_mounted() {
+        let registry = SecretKey { secret: service.names.clients(), key: CLIENTS_KEY.to_owned() };
+        volumes.push(pod::optional(pod::secret_volume(CLIENTS_VOLUME, &registry, CLIENTS_KEY)));
+        mounts.push(pod::read_only(CLIENTS_VOLUME, paths::CLIENTS));
+    }
     if server.smtp.is_some() {
         let items = [("username", "username"), ("password", "password")];
         volumes.push(pod::secret_volume_of("smtp", &service.names.smtp(), &items));

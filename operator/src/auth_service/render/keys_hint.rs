@@ -1,8 +1,8 @@
-//! The annotation on a server pod that makes its kubelet update the mounted key set immediately instead of once a
-//! minute.
+//! The pods that are notified of a new key set.
 
 use kube::ResourceExt;
 
+use super::hint::{Hint, is_due};
 use crate::auth_service::dereference::ExternalState;
 use crate::auth_service::server_reports::Report;
 use crate::auth_service::validate::Validated;
@@ -10,37 +10,17 @@ use crate::fingerprint::fingerprint;
 use crate::names::KEYS_ANNOTATION;
 use crate::signing_keys::KeySet;
 
-/// A pod to notify of the key set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeysHint {
-    pub pod: String,
-    pub uid: String,
-    /// The value of the annotation.
-    pub value: String,
-}
-
 /// The pods that have not loaded the current key set and were not notified yet.
-pub(super) fn build(service: &Validated, external_state: &ExternalState) -> Vec<KeysHint> {
+pub(super) fn build(service: &Validated, external_state: &ExternalState) -> Vec<Hint> {
     let Some(keys) = service.keys.key_set() else { return Vec::new() };
     let value = value(keys);
-    let mut hints = Vec::new();
-    for pod in &external_state.pods {
-        let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-        let reported = pod.annotations().get(KEYS_ANNOTATION) == Some(&value);
-        if !running || reported || pod.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
-        let name = pod.name_any();
-        let answer = external_state.answers.iter().find(|answer| answer.pod == name);
-        let behind = match answer.and_then(|answer| answer.report.as_ref()) {
-            Some(report) => !has_loaded(report, keys),
-            None => service.rotation.changed,
-        };
-        if behind {
-            hints.push(KeysHint { pod: name, uid: pod.uid().unwrap_or_default(), value: value.clone() });
-        }
-    }
-    hints
+    let due = external_state.pods.iter().filter(|pod| is_due(pod, KEYS_ANNOTATION, &value));
+    let behind = due.filter(|pod| {
+        external_state
+            .report_of(&pod.name_any())
+            .map_or(service.rotation.changed, |report| !has_loaded(report, keys))
+    });
+    behind.map(|pod| Hint::new(pod, KEYS_ANNOTATION, &value)).collect()
 }
 
 fn value(keys: &KeySet) -> String {

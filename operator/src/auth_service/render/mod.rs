@@ -3,9 +3,12 @@
 mod autoscaler;
 mod backend_tls_policy;
 mod certificate;
+mod clients;
+mod clients_hint;
 mod deployment;
 mod disruption_budget;
 mod exposure;
+mod hint;
 mod http_route;
 mod ingress;
 mod jwt_keys;
@@ -48,7 +51,7 @@ use crate::credentials::StorePassword;
 use crate::names::MIGRATED_ANNOTATION;
 use crate::signing_keys::KeyMaterial;
 
-pub(crate) use keys_hint::KeysHint;
+pub(crate) use hint::Hint;
 pub(crate) use phases::{Objects, Phase};
 pub(crate) use rendered::{Action, RenderError, Rendered};
 pub(crate) use schema::Schema;
@@ -70,6 +73,7 @@ pub(crate) fn render(
         Action::apply(service, Kind::ServiceAccount, &service_account::build(service))?,
         // Before every pod that signs with them or verifies by them.
         build_keys(service)?,
+        build_clients(service)?,
         build_smtp(service)?,
         build_trusted_cas(service)?,
         build_settings(service)?,
@@ -98,7 +102,8 @@ pub(crate) fn render(
         (Phase::Workloads, workloads),
         (Phase::Companions, companions),
     ];
-    Ok(Objects { phases, keys_hints: keys_hint::build(service, external_state), schema })
+    let hints = [keys_hint::build(service, external_state), clients_hint::build(service, external_state)];
+    Ok(Objects { phases, hints: hints.concat(), schema })
 }
 
 fn build_smtp(service: &Validated) -> Result<Action, RenderError> {
@@ -183,6 +188,20 @@ fn build_keys(service: &Validated) -> Result<Action, RenderError> {
                 .based_on(service.rotation.based_on.clone()))
         }
         KeyMaterial::Lost(_) => Ok(Action::keep(Kind::Secret, service.names.jwt_keys())),
+    }
+}
+
+fn build_clients(service: &Validated) -> Result<Action, RenderError> {
+    let clients = &service.clients;
+    let Some(registry) = clients.registry.as_ref().filter(|_| clients.is_known) else {
+        return Ok(Action::keep(Kind::Secret, service.names.clients()));
+    };
+    let secret = clients::build(service, registry);
+    if clients.exists {
+        Ok(Action::apply(service, Kind::Secret, &secret)?.based_on(clients.based_on.clone()))
+    } else {
+        // The ids of its credentials cannot be generated again.
+        Action::create(service, &secret)
     }
 }
 

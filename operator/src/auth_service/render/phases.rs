@@ -1,6 +1,6 @@
 //! The desired objects of an AuthService, in the order in which they are applied.
 
-use super::keys_hint::KeysHint;
+use super::hint::Hint;
 use super::rendered::Action;
 use super::schema::Schema;
 use crate::cluster::kinds::Kind;
@@ -24,8 +24,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Objects {
     pub(crate) phases: Vec<(Phase, Vec<Action>)>,
-    /// The pods that are notified of a new key set, after the prerequisites.
-    pub(crate) keys_hints: Vec<KeysHint>,
+    /// The pods that are notified of a new key set or client registry, after the prerequisites.
+    pub(crate) hints: Vec<Hint>,
     /// The state of the schema, for the status.
     pub(crate) schema: Schema,
 }

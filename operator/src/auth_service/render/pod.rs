@@ -67,6 +67,14 @@ pub(super) fn secret_volume(name: &str, source: &SecretKey, path: &str) -> Volum
     secret_volume_of(name, &source.secret, &[(source.key.as_str(), path)])
 }
 
+/// The same volume, whose Secret need not exist for a pod to start.
+pub(super) fn optional(mut volume: Volume) -> Volume {
+    if let Some(secret) = &mut volume.secret {
+        secret.optional = Some(true);
+    }
+    volume
+}
+
 /// A volume with some keys of a Secret, each as a file.
 pub(super) fn secret_volume_of(name: &str, secret: &str, items: &[(&str, &str)]) -> Volume {
     Volume {

@@ -5,7 +5,7 @@ use latchkey_crds::AuthService;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth_service::dereference::{ClientCertificate, Dereferenced, SmtpLogin};
+use crate::auth_service::dereference::{ClientCertificate, ClientRegistry, Dereferenced, SmtpLogin};
 use crate::auth_service::fixtures::{
     KEYS, auth_service, client_certificate, completed_migration, embedded, external_state, full, full_spec,
     validated,
@@ -107,10 +107,11 @@ fn secret_values_are_only_in_secrets() {
 }
 
 /// The settings that no field of the spec changes, each with the reason.
-const FIXED: [(&str, &str); 6] = [
+const FIXED: [(&str, &str); 7] = [
     ("DATABASE_URL", "the path of the mounted file: spec.database names the Secret"),
     ("REDIS_URL", "the path of the mounted file: spec.redis names the Secret"),
     ("JWT_KEYS_FILE", "the path of the mounted file: the operator generates the keys"),
+    ("CLIENTS_FILE", "the path of the mounted file: the operator renders the registry of AuthClients"),
     ("LISTEN_ADDR", "the port of the container"),
     ("MANAGEMENT_ADDR", "the port of the container"),
     ("PASSWORD_HASH_WORKERS", "the server derives it from spec.pod.resources"),
@@ -127,6 +128,36 @@ fn the_spec_can_change_every_setting_of_the_server_that_is_not_fixed() {
         let value = |data: &Value| (data[name].clone(), data[variables::file_variant(name)].clone());
         let is_fixed = FIXED.iter().any(|(fixed, _)| *fixed == name);
         assert_eq!(value(&default) == value(&changed), is_fixed, "{name}");
+    }
+}
+
+/// A user who may create Secrets must not be able to provide the registry.
+#[test]
+fn pods_mount_the_client_registry_only_if_the_operator_owns_it() {
+    let registry = || latchkey_clients::Registry::new(7, Vec::new()).ok();
+    let with = |clients: ClientRegistry| {
+        let found = Dereferenced { clients, ..embedded() };
+        let objects = migrated(&auth_service(json!({})), found, Presence::Absent);
+        let Action::Apply(deployment) = action(&objects, Kind::Deployment, "demo") else { panic!("applied") };
+        let is_mounted = deployment.value.to_string().contains("demo-clients");
+        (action(&objects, Kind::Secret, "demo-clients").clone(), is_mounted)
+    };
+    let unknown = ClientRegistry::default();
+    assert!(matches!(with(unknown.clone()), (Action::Keep { .. }, false)));
+    let empty = ClientRegistry { is_known: true, ..unknown.clone() };
+    assert!(matches!(with(empty), (Action::Keep { .. }, false)));
+    let first = ClientRegistry { is_known: true, registry: registry(), ..unknown.clone() };
+    assert!(matches!(with(first.clone()), (Action::Create(_), true)));
+    let based_on = Some("9".to_owned());
+    let next = ClientRegistry { exists: true, based_on: based_on.clone(), ..first };
+    let (Action::Apply(applied), true) = with(next) else { panic!("applied and mounted") };
+    assert_eq!(applied.based_on, based_on);
+    // While the AuthClients are not known, nothing changes.
+    for kept in [
+        ClientRegistry { exists: true, registry: registry(), ..unknown.clone() },
+        ClientRegistry { was_mounted: true, ..unknown },
+    ] {
+        assert!(matches!(with(kept), (Action::Keep { .. }, true)));
     }
 }
 
@@ -148,8 +179,14 @@ fn what_the_spec_leaves_out_has_the_default_of_the_server() {
     let settings = validated(&auth_service(json!({})), embedded()).server.unwrap().settings;
     let mut required = settings.to_variables();
     required.retain(|name, _| {
-        let names =
-            ["DATABASE_URL_FILE", "REDIS_URL_FILE", "ISSUER_URL", "JWT_KEYS_FILE", "LOGIN_PROBE_ENABLED"];
+        let names = [
+            "DATABASE_URL_FILE",
+            "REDIS_URL_FILE",
+            "ISSUER_URL",
+            "JWT_KEYS_FILE",
+            "CLIENTS_FILE",
+            "LOGIN_PROBE_ENABLED",
+        ];
         names.contains(&name.as_str())
     });
     assert_eq!(Settings::from_variables(&required).unwrap(), settings);

@@ -57,6 +57,9 @@ pub(crate) struct Report {
     /// Where it looks up revocations.
     #[serde(default)]
     pub(crate) revocation: Option<Revocation>,
+    /// The client registry that it has loaded.
+    #[serde(default)]
+    pub(crate) clients: LoadedClients,
     #[serde(default)]
     pub(crate) database_pool: Option<DatabasePool>,
     #[serde(default, deserialize_with = "bounded::dependencies")]
@@ -71,6 +74,30 @@ pub(crate) struct LoadedKey {
     /// Its phase in a rotation.
     #[serde(default, deserialize_with = "bounded::optional_name")]
     pub(crate) phase: Option<String>,
+}
+
+/// The client registry that a server has loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "Option<Serial>")]
+pub(crate) enum LoadedClients {
+    /// The report has no such member: the release of the server has no registry.
+    #[default]
+    Unsupported,
+    /// It has loaded none.
+    Missing,
+    /// The one with this serial.
+    Serial(u64),
+}
+
+#[derive(Deserialize)]
+struct Serial {
+    serial: u64,
+}
+
+impl From<Option<Serial>> for LoadedClients {
+    fn from(loaded: Option<Serial>) -> Self {
+        loaded.map_or(Self::Missing, |loaded| Self::Serial(loaded.serial))
+    }
 }
 
 /// Where a server looks up revocations.

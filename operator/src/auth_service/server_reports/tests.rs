@@ -17,6 +17,15 @@ fn the_documented_report_is_understood() {
 }
 
 #[test]
+fn a_report_without_clients_is_one_of_an_earlier_release() {
+    let clients = |body: &str| parse(body.as_bytes()).unwrap().clients;
+    assert_eq!(clients("{}"), LoadedClients::Unsupported);
+    assert_eq!(clients(r#"{"clients": null}"#), LoadedClients::Missing);
+    let loaded = clients(r#"{"clients": {"serial": 7, "count": 3}}"#);
+    assert_eq!(loaded, LoadedClients::Serial(7));
+}
+
+#[test]
 fn a_schema_is_missing_only_in_a_database_that_responds() {
     let report = |answers, found, needed| Report {
         version: None,
@@ -28,6 +37,7 @@ fn a_schema_is_missing_only_in_a_database_that_responds() {
         jwks_max_age: None,
         longest_token_lifetime: None,
         revocation: None,
+        clients: LoadedClients::Unsupported,
         database_pool: None,
         dependencies: [(
             "database".to_owned(),

@@ -10,7 +10,6 @@ mod dependencies;
 #[cfg(test)]
 mod documented_tests;
 mod error;
-mod event_note;
 mod exposure;
 #[cfg(test)]
 mod exposure_tests;
@@ -60,11 +59,11 @@ use crate::auth_service::shared_database::Sharing;
 use crate::auth_service::validate::{Validated, service_url};
 use crate::cluster::observed::Observed;
 use crate::error_chain::ErrorChain;
+use crate::event_note::shortened;
 use crate::fingerprint::fingerprint;
 use crate::names::OPERATOR;
 
 use conditions::decide_conditions;
-use event_note::shortened;
 use facts::Facts;
 
 pub(crate) use claim::write_claim;

@@ -12,7 +12,9 @@ use super::*;
 use crate::auth_service::fixtures::{auth_service, embedded, external_state, full, full_spec, validated};
 use crate::auth_service::problem::Problem;
 use crate::auth_service::render::Schema;
-use crate::auth_service::server_reports::{DatabasePool, Dependency, LoadedKey, Report, Revocation};
+use crate::auth_service::server_reports::{
+    DatabasePool, Dependency, LoadedClients, LoadedKey, Report, Revocation,
+};
 use crate::cluster::cache::Presence;
 use crate::cluster::kinds::Kind;
 use crate::signing_keys::{KeyMaterial, Progress};
@@ -40,6 +42,7 @@ impl World {
                 contested: Vec::new(),
                 pending: false,
                 queued: None,
+                has_registry: false,
             },
             before: AuthServiceStatus::default(),
             template_observed: false,
@@ -114,6 +117,7 @@ pub(super) fn report() -> Report {
         jwks_max_age: None,
         longest_token_lifetime: None,
         revocation: Some(Revocation { mode: "redis".to_owned(), message: String::new() }),
+        clients: LoadedClients::Unsupported,
         database_pool: None,
         dependencies: ["database", "redis", "mail"]
             .into_iter()

@@ -7,9 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 use latchkey_crds::conditions;
 
 use super::dependencies::POOLS_EXCEED_LIMIT;
-use super::event_note::shortened;
 use super::facts::{Stated, is_normal, is_warning};
 use super::keys::ROTATING;
+use crate::event_note::shortened;
 
 /// The decided conditions with their transition times, which are kept if the status is unchanged. Conditions of other
 /// writers are kept.

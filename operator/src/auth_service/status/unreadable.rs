@@ -16,11 +16,11 @@ use crate::auth_service::context::Context;
 use crate::cluster::lenient::AnyObject;
 use crate::cluster::observed::{Observed, Unreadable};
 use crate::error_chain::ErrorChain;
+use crate::event_note::shortened;
 use crate::fingerprint::fingerprint;
 use crate::names::OPERATOR;
 
 use super::error::StatusError;
-use super::event_note::shortened;
 
 /// The reason of the conditions and of the event.
 pub(super) const REASON: &str = "UnreadableResource";

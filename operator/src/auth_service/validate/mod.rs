@@ -145,6 +145,7 @@ pub(crate) fn validate(
         keys: found.keys,
         rotation: found.rotation,
         salt: found.salt,
+        clients: found.clients,
         server,
         secrets,
         name,

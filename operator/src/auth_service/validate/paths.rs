@@ -2,6 +2,8 @@
 
 /// The key set's folder.
 pub(crate) const KEYS: &str = "/etc/latchkey/keys";
+/// The client registry's folder.
+pub(crate) const CLIENTS: &str = "/etc/latchkey/clients";
 /// The database URL's folder.
 pub(crate) const DATABASE: &str = "/etc/latchkey/database";
 /// The folder of the client certificate for the database.

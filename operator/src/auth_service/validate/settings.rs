@@ -19,7 +19,7 @@ use super::paths;
 use super::tokens::Tokens;
 use crate::auth_service::dereference::BootstrapAdmin;
 use crate::auth_service::problem::Problem;
-use crate::names::{HTTP_PORT, MANAGEMENT_PORT};
+use crate::names::{CLIENTS_KEY, HTTP_PORT, MANAGEMENT_PORT};
 
 fn file(folder: &str, name: &str) -> SecretSource {
     SecretSource::File(PathBuf::from(format!("{folder}/{name}")))
@@ -49,7 +49,8 @@ pub(super) fn settings(
         issuer_url: url(&issuer, "spec.issuer")?,
         token_audience: spec.tokens.audience.clone(),
         jwt_keys_file: PathBuf::from(format!("{}/keys.json", paths::KEYS)),
-        clients_file: None,
+        // The file exists once an AuthClient was accepted.
+        clients_file: Some(PathBuf::from(format!("{}/{CLIENTS_KEY}", paths::CLIENTS))),
         access_token_lifetime: tokens.access_token_ttl,
         refresh_token_lifetime: tokens.refresh_token_ttl,
         email: email(&spec.email)?,

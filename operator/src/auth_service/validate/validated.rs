@@ -7,7 +7,7 @@ use latchkey_config::{SecretText, Settings};
 use latchkey_crds::AuthServiceSpec;
 use latchkey_crds::auth_service::ClientCertificateRef;
 
-use crate::auth_service::dereference::{Rotation, SmtpLogin};
+use crate::auth_service::dereference::{ClientRegistry, Rotation, SmtpLogin};
 use crate::auth_service::problem::Problem;
 use crate::credentials::StorePassword;
 use crate::names::Names;
@@ -94,6 +94,8 @@ pub(crate) struct Validated {
     pub rotation: Rotation,
     /// The salt of hashes of secrets in annotations.
     pub salt: SecretText,
+    /// The registry of OAuth clients.
+    pub clients: ClientRegistry,
     /// The server, or the problem that prevents it.
     pub server: Result<Server, Problem>,
     /// The first problem with a referenced Secret.

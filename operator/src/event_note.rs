@@ -1,7 +1,7 @@
 //! The text of an event.
 
 /// The API server limits the length of a note (events.k8s.io/v1) and would refuse the event.
-pub(super) fn shortened(mut note: String) -> String {
+pub(crate) fn shortened(mut note: String) -> String {
     const BYTES: usize = 1024;
     const END: &str = "…";
     if note.len() > BYTES {
