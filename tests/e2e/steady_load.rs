@@ -30,7 +30,7 @@ async fn no_request_fails_and_ready_is_true_to_the_facts_whatever_an_operator_do
     let client = Client::start(&namespace).await;
     let mut spec = stores::spec(2);
     spec["tokens"] = json!({"keyRotation": {"jwksCacheTime": "3s"}});
-    // In ten minutes two accounts log in more often than an account may in an hour.
+    // In ten minutes the accounts log in more often than an account may in an hour.
     spec["rateLimits"] = json!({"loginsPerAccount": 100_000});
     namespace.bring_up("external stores, 2 replicas", spec).await;
     client.wait_until_routed().await;
