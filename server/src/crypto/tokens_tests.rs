@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use super::*;
 
 const ISSUER: &str = "https://auth.example";
-const NOW: i64 = 1_800_000_000;
+/// In the past, because `nbf` is compared with the clock.
+const NOW: i64 = 1_700_000_000;
 
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(NOW, 0).unwrap()
