@@ -225,7 +225,7 @@ async fn reconcile_until(
     let most = usize::from(arguments.max_rollouts);
     let turns = Pace::new(most, auth_services.clone(), triggers, metrics.clone());
     let parts = ClientParts { auth_clients: auth_clients.clone(), registrations, triggers: client_triggers };
-    let context = Context::new(client, cache, installation, metrics, place, turns, parts);
+    let context = Context::new(client, cache, installation, metrics, place, (turns, parts));
     let services = applier(
         |object, context: Arc<Context>| auth_service::reconcile(object, context).boxed(),
         auth_service::retry,

@@ -75,6 +75,7 @@ fn with_a_watched_namespace_the_permissions_are_limited_to_it() {
             "apiGroups": ["apiextensions.k8s.io"],
             "resources": ["customresourcedefinitions"],
             "resourceNames": [
+                "authclients.latchkey.dev",
                 "backendtlspolicies.gateway.networking.k8s.io",
                 "certificates.cert-manager.io",
                 "httproutes.gateway.networking.k8s.io",

@@ -34,7 +34,7 @@ fn minor(version: &str) -> &str {
 
 /// The functions of CEL that the rules of the definition may use, with the minor version of Kubernetes that introduced
 /// them (`k8s.io/apiserver/pkg/cel/environment/base.go`); 0 if they are part of CEL.
-const FUNCTIONS: [(&str, u32); 16] = [
+const FUNCTIONS: [(&str, u32); 17] = [
     ("all", 0),
     ("duration", 0),
     ("exists", 0),
@@ -50,6 +50,7 @@ const FUNCTIONS: [(&str, u32); 16] = [
     ("matches", 0),
     ("quantity", 28),
     ("size", 0),
+    ("startsWith", 0),
     ("string", 0),
 ];
 

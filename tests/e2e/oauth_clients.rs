@@ -48,7 +48,7 @@ fn token_request(base: &str, id: &str, secret: &str) -> Request {
 #[tokio::test]
 async fn a_client_obtains_tokens_until_it_is_deleted() {
     let namespace = Namespace::new("oauth-clients").await;
-    stores::start(&namespace).await;
+    let _stores = stores::start(&namespace).await;
     let client = Client::start(&namespace).await;
     namespace.bring_up("external stores, 2 replicas", stores::spec(2)).await;
     client.wait_until_routed().await;

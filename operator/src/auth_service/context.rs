@@ -207,8 +207,7 @@ impl Context {
         installation: Installation,
         metrics: Metrics,
         place: Place,
-        turns: Pace,
-        clients: ClientParts,
+        (turns, clients): (Pace, ClientParts),
     ) -> Arc<Self> {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: place.pod_name };
         Arc::new(Self {

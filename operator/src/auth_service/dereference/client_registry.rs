@@ -71,11 +71,11 @@ impl Lookup<'_> {
         let registry = last.clone();
         let unchanged = ClientRegistry {
             registry,
+            decisions,
             last,
             exists,
             based_on,
             was_mounted,
-            decisions,
             ..ClientRegistry::default()
         };
         let clients = &self.context.auth_clients;
