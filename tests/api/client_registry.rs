@@ -39,7 +39,7 @@ async fn without_a_registry_clients_are_unknown_and_people_are_not() {
     assert_eq!(client.token_response(&app, &[]).await.problem(401)["error"], "invalid_client");
     app.log_in_as(SUPERUSER, &superuser_password()).await;
 
-    app.register(&[client.clone()]).await;
+    app.register(std::slice::from_ref(&client)).await;
     assert_eq!(loaded(&app).await, json!({ "serial": 2, "count": 1 }));
     client.token(&app).await;
     assert!((app.server().metric("latchkey_client_registry_clients", &[]).await - 1.0).abs() < f64::EPSILON);
@@ -51,11 +51,11 @@ async fn without_a_registry_clients_are_unknown_and_people_are_not() {
 #[tokio::test]
 async fn an_invalid_registry_is_refused_and_the_loaded_one_remains() {
     let client = TestClient::new("orders", &[]);
-    let app = App::setup().clients(&[client.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     let token = client.token(&app).await;
     let good = loaded(&app).await;
     assert_eq!(good, json!({ "serial": 1, "count": 1 }));
-    let whole = compressed(2, &[client.clone()]);
+    let whole = compressed(2, std::slice::from_ref(&client));
     let digits = client.clone().with("client_id", "123");
     let long_lived = client.clone().with("access_token_ttl", 86_400);
     let json = |clients: &[TestClient]| registry(2, clients).into_bytes();
@@ -93,7 +93,7 @@ async fn an_invalid_registry_is_refused_and_the_loaded_one_remains() {
 #[tokio::test]
 async fn a_replica_that_never_read_a_valid_registry_serves_people_and_no_clients() {
     let client = TestClient::new("orders", &[]);
-    let mut app = App::setup().clients(&[client.clone()]).start().await;
+    let mut app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     let token = client.token(&app).await;
     file(&app).replace_bytes(b"damaged");
     wait_for_refusals(&app, "damage", 1.0).await;
@@ -133,7 +133,7 @@ async fn an_update_of_a_mounted_secret_is_loaded() {
     mount("..1", &compressed(2, &[]));
     std::os::unix::fs::symlink("..data/clients.json.gz", folder.join("link")).unwrap();
     std::fs::rename(folder.join("link"), &path).unwrap();
-    mount("..2", &compressed(3, &[client.clone()]));
+    mount("..2", &compressed(3, std::slice::from_ref(&client)));
     std::fs::remove_dir_all(folder.join("..1")).unwrap();
     wait::until_equal("the clients", json!({ "serial": 3, "count": 1 }), || loaded(&app)).await;
     client.token(&app).await;

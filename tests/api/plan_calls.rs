@@ -79,7 +79,7 @@ async fn introspect_and_revoke(app: &App) {
 
 async fn use_client(app: &App) {
     let client = TestClient::new("orders", &[]);
-    app.register(&[client.clone()]).await;
+    app.register(std::slice::from_ref(&client)).await;
     let token = client.token(app).await;
     let status = async || app.get(path::VERIFY).bearer_auth(&token).answer().await.status;
     assert_eq!(status().await, 200);

@@ -67,7 +67,7 @@ async fn send(app: &App, what: &str, access: &str) -> Answer {
 #[tokio::test]
 async fn concurrent_checks_of_tokens_share_their_round_trips() {
     let client = TestClient::new("orders", &[]);
-    let mut app = with_client().own_postgres().clients(&[client.clone()]).start().await;
+    let mut app = with_client().own_postgres().clients(std::slice::from_ref(&client)).start().await;
     log_plans(&app.database).await;
     app.restart(0).await;
     app.server().wait_for_revocation_mode("redis").await;

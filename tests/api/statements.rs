@@ -185,7 +185,7 @@ async fn frequent_requests_need_few_round_trips() {
     let client = TestClient::new("orders", &["orders:read"]);
     let trips = recorded.measure(async |app| drop(client.token_response(app, &[]).await)).await;
     assert_trips("token of an unknown client", &trips, (1, 1), &mut failures);
-    app.register(&[client.clone()]).await;
+    app.register(std::slice::from_ref(&client)).await;
     let trips = recorded.measure(async |app| drop(client.token(app).await)).await;
     assert_trips("token of a client", &trips, (0, 0), &mut failures);
     let token = client.token(app).await;

@@ -48,7 +48,7 @@ fn documented(language: &str) -> String {
 impl Case {
     async fn start(kind: Kind) -> Self {
         let client = TestClient::new("orders", &["orders:read", "orders:write"]);
-        let app = App::setup().own_postgres().clients(&[client.clone()]).start().await;
+        let app = App::setup().own_postgres().clients(std::slice::from_ref(&client)).start().await;
         let application = EchoApplication::start().await;
         let mut texts = vec![documented(kind.language())];
         if kind == Kind::HaProxy {

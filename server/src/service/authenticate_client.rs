@@ -137,7 +137,8 @@ pub(super) async fn authenticate_registered_client(
 ) -> Result<AuthenticatedClient, ServiceError> {
     let clients = service.clients.clients()?;
     // Every reading is tried, so that the time does not depend on which one is right.
-    let found = readings.iter().filter_map(|(id, secret)| clients.authenticate(id, secret, now)).last();
+    let found =
+        readings.iter().fold(None, |found, (id, secret)| clients.authenticate(id, secret, now).or(found));
     if let Some(authenticated) = found {
         return Ok(authenticated);
     }

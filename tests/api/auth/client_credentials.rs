@@ -31,7 +31,7 @@ fn orders() -> TestClient {
 #[tokio::test]
 async fn a_client_gets_an_access_token_for_itself() {
     let client = orders();
-    let app = App::setup().clients(&[client.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
 
     let answer = client.token_response(&app, &[]).await;
 
@@ -75,7 +75,7 @@ async fn a_client_authenticates_in_the_header_or_in_the_form() {
     let mut client = TestClient::new("a+b%41/c", &[]);
     client.secret = format!("{} +%41:ü", client.secret);
     client = client.clone().with("credentials", json!([credential(&client.secret)]));
-    let app = App::setup().clients(&[client.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     let (id, secret) = (client.id.as_str(), client.secret.as_str());
     let ask = || app.post(path::TOKEN);
 
@@ -172,7 +172,7 @@ async fn wrong_credentials_are_refused_alike() {
 #[tokio::test]
 async fn guesses_are_limited_by_network_and_the_client_is_not() {
     let client = orders();
-    let setup = App::setup().clients(&[client.clone()]).set("RATE_LIMIT_PER_NETWORK", "30");
+    let setup = App::setup().clients(std::slice::from_ref(&client)).set("RATE_LIMIT_PER_NETWORK", "30");
     let app = limits::start(setup).await;
     let guess = || app.post(path::TOKEN).basic_auth("orders", Some("NeverLogged, and wrong")).form(&[GRANT]);
     let mut guesses = 0;
@@ -243,7 +243,7 @@ async fn both_secrets_work_while_one_is_rotated() {
     let old = TestClient::new("rotated", &[]);
     let mut new = old.clone();
     new.secret = logs::secret("client");
-    let app = App::setup().clients(&[old.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&old)).start().await;
     let credentials = [old.entry["credentials"][0].clone(), credential(&new.secret)];
     let before = old.token(&app).await;
 
@@ -270,7 +270,7 @@ async fn both_secrets_work_while_one_is_rotated() {
 #[tokio::test]
 async fn a_token_is_issued_while_both_stores_are_down_and_a_guess_is_not_answered() {
     let client = orders();
-    let mut app = App::setup().clients(&[client.clone()]).own_postgres().start().await;
+    let mut app = App::setup().clients(std::slice::from_ref(&client)).own_postgres().start().await;
     app.redis.stop();
     app.postgres.as_mut().unwrap().stop();
     client.token_response(&app, &[]).await.ok(200);
@@ -281,7 +281,7 @@ async fn a_token_is_issued_while_both_stores_are_down_and_a_guess_is_not_answere
 #[tokio::test]
 async fn issued_tokens_are_logged_and_counted_without_a_secret_or_a_row() {
     let client = orders();
-    let app = App::setup().clients(&[client.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     let token = client.token(&app).await;
     let jti = claim(&token, "jti").as_str().unwrap().to_owned();
     let line = app.server().wait_for_log(&jti).await;

@@ -71,7 +71,7 @@ async fn forward_authentication_names_the_client_and_its_scopes_and_no_account()
 async fn forward_authentication_refuses_a_token_for_another_audience() {
     let client =
         TestClient::new("orders", &[]).with("audiences", json!(["https://api.example.test", ISSUER]));
-    let app = App::setup().clients(&[client.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     assert_refused(&verify(&app, &client.token(&app).await).await);
     let ours = client.token_response(&app, &[("resource", ISSUER)]).await.ok(200);
     assert_eq!(verify(&app, ours["access_token"].as_str().unwrap()).await.status, 200);
@@ -81,7 +81,8 @@ async fn forward_authentication_refuses_a_token_for_another_audience() {
 #[tokio::test]
 async fn every_other_endpoint_refuses_a_token_of_a_client() {
     let client = TestClient::new("orders", &["users.read", "users.write", "audit.read"]);
-    let app = App::setup().clients(&[client.clone()]).set("RATE_LIMITS_ENABLED", "false").start().await;
+    let app =
+        App::setup().clients(std::slice::from_ref(&client)).set("RATE_LIMITS_ENABLED", "false").start().await;
     let token = client.token(&app).await;
     let refresh = app.superuser().await.refresh.clone();
     let document = app.get("/openapi.json").answer().await.json();
@@ -118,7 +119,7 @@ async fn every_other_endpoint_refuses_a_token_of_a_client() {
 #[tokio::test]
 async fn nothing_but_the_server_can_make_such_a_token() {
     let client = TestClient::new("orders", &[]);
-    let app = App::setup().clients(&[client.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     let (_, session) = app.new_session("anna").await;
     let (ours, theirs) = (client.token(&app).await, &session.access);
     let key = key_set::of_this_process();
@@ -185,7 +186,7 @@ async fn tokens_of_a_removed_client_or_credential_are_refused_by_every_replica()
 #[tokio::test]
 async fn a_revoked_token_is_refused_by_every_replica_also_after_redis_lost_it() {
     let client = TestClient::new("orders", &[]);
-    let mut app = App::setup().replicas(2).clients(&[client.clone()]).start().await;
+    let mut app = App::setup().replicas(2).clients(std::slice::from_ref(&client)).start().await;
     let (token, other) = (client.token(&app).await, client.token(&app).await);
     for server in &app.servers {
         server.wait_for_revocation_mode("redis").await;
@@ -222,7 +223,7 @@ async fn a_revoked_token_is_refused_by_every_replica_also_after_redis_lost_it() 
 #[tokio::test]
 async fn without_both_stores_no_token_is_accepted() {
     let client = TestClient::new("orders", &[]);
-    let mut app = App::setup().own_postgres().clients(&[client.clone()]).start().await;
+    let mut app = App::setup().own_postgres().clients(std::slice::from_ref(&client)).start().await;
     let token = client.token(&app).await;
     assert_eq!(verify(&app, &token).await.status, 200);
     app.redis.stop();
@@ -237,7 +238,7 @@ async fn without_both_stores_no_token_is_accepted() {
 #[tokio::test]
 async fn tokens_of_a_database_that_is_no_more_are_refused() {
     let client = TestClient::new("orders", &[]);
-    let mut app = App::setup().clients(&[client.clone()]).start().await;
+    let mut app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     app.server().wait_for_revocation_mode("redis").await;
     let token = client.token(&app).await;
     let restored = "UPDATE revocation_state SET tokens_valid_from = now() + interval '1 minute'";
@@ -327,7 +328,7 @@ async fn a_registered_client_revokes_only_its_own_tokens() {
 #[tokio::test]
 async fn a_token_expires() {
     let client = TestClient::new("orders", &[]).with("access_token_ttl", 60);
-    let app = App::setup().clients(&[client.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     let token = client.token(&app).await;
     let past = claim(&token, "iat").as_i64().unwrap() - 120;
     let expired = Forged::from_token(&token).claim("exp", past).sign(key_set::of_this_process());

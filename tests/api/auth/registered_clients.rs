@@ -40,7 +40,8 @@ fn assert_error(answer: &Answer, status: u16, error: &str) {
 #[tokio::test]
 async fn a_confidential_client_must_authenticate() {
     let client = confidential();
-    let app = App::setup().clients(&[client.clone()]).set("RATE_LIMITS_ENABLED", "false").start().await;
+    let app =
+        App::setup().clients(std::slice::from_ref(&client)).set("RATE_LIMITS_ENABLED", "false").start().await;
     let user = app.create_user("anna").await;
     let secret = client.secret.as_str();
     let form = password(&user, &[]);
@@ -129,7 +130,7 @@ async fn a_refresh_token_of_a_confidential_client_is_of_no_use_without_it() {
 #[tokio::test]
 async fn other_names_are_not_authenticated_as_before() {
     let shop = confidential();
-    let app = App::setup().clients(&[shop.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&shop)).start().await;
     let user = app.create_user("anna").await;
     for name in ["web", "Shop", "shop ", "my app"] {
         let form = password(&user, &[("client_id", name), ("client_secret", "ignored")]);

@@ -72,7 +72,7 @@ async fn the_endpoints_work_as_the_metadata_says() {
 #[tokio::test]
 async fn the_metadata_names_what_registered_clients_can_use() {
     let client = TestClient::new("orders", &[]);
-    let app = App::setup().clients(&[client.clone()]).start().await;
+    let app = App::setup().clients(std::slice::from_ref(&client)).start().await;
     let metadata = app.get(path::METADATA).answer().await.ok(200);
     let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
     assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
