@@ -60,7 +60,7 @@ fn worlds() -> Vec<Facts> {
         worlds.push(Facts { registered: Registered::View(view), ..good.clone() });
     }
     let (registered, secret) = (Registered::Unknown, SecretState::Problem(problem("SecretMissing")));
-    worlds.push(Facts { registered, secret, ..good });
+    worlds.push(Facts { secret, registered, ..good });
     worlds
 }
 
