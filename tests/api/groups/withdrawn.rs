@@ -88,18 +88,19 @@ async fn a_permission_that_ends_while_an_account_is_locked_changes_nothing() {
     }
 }
 
-/// Blocks the transaction of a request after it has read the permissions, at the lock of the group or account that it changes.
+/// Blocks the transaction of a request after it has asserted the permission, at a row that the withdrawal does not need.
 #[tokio::test]
 async fn a_withdrawal_waits_for_the_changes_that_have_begun() {
+    const SESSIONS: &str = "SELECT FROM sessions JOIN users ON users.id = user_id
+                            WHERE username LIKE 'target-%' AND ended_at IS NULL FOR UPDATE OF sessions";
     let app = setup().start().await;
     let target = app.create_user("target").await;
     for withdrawal in WITHDRAWALS {
         let (user, session) = officer(&app, "officer", &["users.write"]).await;
-        // The change has the right and waits to be recorded.
-        let held = app.database.begin("LOCK TABLE audit_events IN SHARE MODE").await;
-        let one = format!("{}/{}", path::USERS, target.id);
-        let change = json!({ "name": format!("By {}", user.username) });
-        let attempt = call(&app, &session, "PATCH", &one, Some(&change));
+        let theirs = app.log_in(&target).await;
+        let held = app.database.begin(SESSIONS).await;
+        let sessions = format!("{}/{}/sessions", path::USERS, target.id);
+        let attempt = call(&app, &session, "DELETE", &sessions, None);
         let withdraw = async {
             app.database.wait_until_blocked(1).await;
             withdrawal.withdraw(&app, &user).await;
@@ -109,8 +110,9 @@ async fn a_withdrawal_waits_for_the_changes_that_have_begun() {
             release(held).await;
         };
         let (answer, (), ()) = tokio::join!(attempt, withdraw, meanwhile);
-        assert_eq!(answer.ok(200)["name"], change["name"], "{withdrawal:?}");
-        call(&app, &session, "PATCH", &one, Some(&change)).await.problem(403);
+        assert_eq!(answer.status, 204, "{withdrawal:?}: {answer:?}");
+        app.me(&theirs.access).await.problem(401);
+        call(&app, &session, "DELETE", &sessions, None).await.problem(403);
     }
 }
 
