@@ -96,7 +96,8 @@ pub fn made_by_the_operator() -> Vec<String> {
         .flat_map(|rule| rule["resources"].as_array().cloned().unwrap_or_default())
         .map(|plural| text(&plural))
         .filter(|plural| {
-            !["authservices", "events", "leases"].contains(&plural.as_str()) && !plural.contains('/')
+            !["authservices", "authclients", "events", "leases"].contains(&plural.as_str())
+                && !plural.contains('/')
         })
         .collect();
     plurals.sort();

@@ -63,7 +63,8 @@ async fn logs_of_replicas_are_followed_through_restarts_and_lost_connections_unt
     let file = fixture.control_plane.folder().join("plugin-logs.txt");
     let kubeconfig = fixture.control_plane.plugin().get_args().nth(1).expect("a kubeconfig").to_owned();
     let shell = format!(
-        "exec {} --kubeconfig \"$1\" --namespace {} logs {NAME} --follow >{}",
+        // Processes that a shell runs in the background inherit that they ignore an interrupt.
+        "exec env --default-signal=INT {} --kubeconfig \"$1\" --namespace {} logs {NAME} --follow >{}",
         programs::kubectl_latchkey().display(),
         fixture.namespace,
         file.display()

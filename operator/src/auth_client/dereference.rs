@@ -99,10 +99,12 @@ pub(crate) async fn surroundings(
     Ok(found)
 }
 
-/// The older AuthClient comes first.
-fn age(client: &AuthClient) -> (Option<i64>, Option<&str>) {
+/// The older AuthClient comes first. Of two that were created in the same second, the one that was accepted keeps its id.
+fn age(client: &AuthClient) -> (Option<i64>, bool, Option<&str>) {
     let created = client.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
-    (created, client.metadata.uid.as_deref())
+    let conditions = client.status.iter().flat_map(|status| &status.conditions);
+    let is_accepted = conditions.into_iter().any(|known| known.type_ == "Accepted" && known.status == "True");
+    (created, !is_accepted, client.metadata.uid.as_deref())
 }
 
 /// The labels of a namespace, if the AuthService needs them.
