@@ -9,21 +9,23 @@ use crate::objects::{self, Objects};
 use crate::release::{self, State};
 use crate::waiting::wait_for;
 
-const CRD: &str = "authservices.latchkey.dev";
+const CRDS: [&str; 2] = ["authclients.latchkey.dev", "authservices.latchkey.dev"];
 
 #[tokio::test]
-async fn an_uninstallation_leaves_only_the_crd() {
+async fn an_uninstallation_leaves_only_the_definitions() {
     let mut release = release::hold_alone().await;
     let State::Installed(before) = std::mem::replace(&mut *release, State::Absent) else {
         unreachable!("a held release is installed")
     };
     let client = Cluster::shared().client().await;
     release::uninstall();
-    let kept = [format!("/CustomResourceDefinition/{CRD}")].into();
+    let kept = CRDS.map(|name| format!("/CustomResourceDefinition/{name}")).into();
     wait_for_what_is_left(&client, &before, &kept).await;
 
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    crds.delete(CRD, &DeleteParams::default()).await.expect("the definition is deleted");
+    for name in CRDS {
+        crds.delete(name, &DeleteParams::default()).await.expect("the definition is deleted");
+    }
     wait_for_what_is_left(&client, &before, &Objects::new()).await;
 }
 
